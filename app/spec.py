@@ -1,0 +1,109 @@
+"""What a user asks for: the request that the API and the command line validate, and the spec a job carries in its row."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from app.records import CompressionRules, ExportFormat, Level, ValidationRules
+
+__all__ = ["JobRequest", "JobSpec", "ListSpec"]
+
+Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class JobRequest(BaseModel):
+    """A dataset to build: keywords or URLs, how many, how good, and in which form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keywords: list[Keyword] = Field(default_factory=list, max_length=50, description="What to search for.")
+    urls: list[str] | None = Field(default=None, max_length=100_000, description="Image URLs, instead of keywords.")
+    sources: list[str] = Field(default_factory=lambda: ["wikimedia"], min_length=1, description="Where to search; see /v1/sources.")
+    expand: int = Field(default=0, ge=0, le=20, description="Add up to this many aliases and translations of each keyword, from Wikidata.")
+    lang: list[str] = Field(default_factory=lambda: ["en"], min_length=1, max_length=10, description="Languages for expand.")
+    name: Label | None = Field(default=None, description="Name of the dataset.")
+    label: Label | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
+    max_images: int | None = Field(default=None, ge=1, le=10_000_000, description="Stop at this many; 100 for keywords, all for URLs.")
+    min_images: int = Field(default=0, ge=0, description="Fewer than this is a shortfall.")
+    validation_level: Level | None = None
+    min_width: int | None = Field(default=None, ge=1)
+    min_height: int | None = Field(default=None, ge=1)
+    dedupe: Literal["none", "exact", "near"] = "near"
+    compression: CompressionRules | None = None
+    export_format: ExportFormat | None = None
+    storage_tier: Literal["standard"] | None = None
+    splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0}, description="Share of each split; shares sum to 1.")
+    seed: int = 0
+    priority: int = Field(default=0, ge=-100, le=100)
+
+    @field_validator("lang")
+    @classmethod
+    def _languages(cls, value: list[str]) -> list[str]:
+        for code in value:
+            if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{2,8})*", code):
+                raise ValueError(f"{code!r} is not a language code such as 'en' or 'pt-br'")
+        return value
+
+    @field_validator("splits")
+    @classmethod
+    def _shares(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, share in value.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+                raise ValueError(f"split name {name!r} must be lower-case letters, digits and underscores")
+            if share < 0:
+                raise ValueError(f"share {share} of split {name!r} is negative")
+        if abs(sum(value.values()) - 1.0) > 1e-6:
+            raise ValueError(f"shares sum to {sum(value.values()):g}, not 1")
+        return value
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if bool(self.keywords) == (self.urls is not None):
+            raise ValueError("give either keywords or urls")
+        if self.urls is not None and not self.urls:
+            raise ValueError("urls is empty")
+        if self.max_images is not None and self.min_images > self.max_images:
+            raise ValueError(f"min_images {self.min_images} is more than max_images {self.max_images}")
+        return self
+
+
+class ListSpec(BaseModel):
+    """A URL list that rests in the store: its key, its kind, and the columns to read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+    suffix: str
+    name: str = "list"
+    url_column: str | None = None
+    caption_column: str | None = None
+    label_column: str | None = None
+    license_column: str | None = None
+
+
+class JobSpec(BaseModel):
+    """What a job was asked to do, settled: every default is filled in, so that each worker decides the same."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keywords: list[str] = Field(default_factory=list)
+    url_list: ListSpec | None = None
+    sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
+    expand: int = 0
+    lang: list[str] = Field(default_factory=lambda: ["en"])
+    label: str | None = None
+    max_images: int | None = None
+    min_images: int = 0
+    validation: ValidationRules = ValidationRules()
+    dedupe: Literal["none", "exact", "near"] = "near"
+    near_distance: int = 6
+    compression: CompressionRules = CompressionRules()
+    export_format: ExportFormat = "files"
+    storage_tier: Literal["standard"] = "standard"
+    splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0})
+    seed: int = 0
+    shard_samples: int = 10_000
+    shard_bytes: int = 1_000_000_000
+    output: str | None = None

@@ -1,0 +1,59 @@
+"""The closed list of reasons for which an image is not in a dataset. The slugs are contract: rows, API, CLI and metrics use them."""
+
+from enum import StrEnum
+
+__all__ = ["Reason"]
+
+
+class Reason(StrEnum):
+    """Why one image was not kept. A slug never changes its meaning; new ones may be added."""
+
+    # answers of the origin
+    HTTP_400 = "http_400"
+    HTTP_401 = "http_401"
+    HTTP_403 = "http_403"
+    HTTP_404 = "http_404"
+    HTTP_410 = "http_410"
+    HTTP_451 = "http_451"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    RATE_LIMITED = "rate_limited"
+    SERVICE_UNAVAILABLE = "service_unavailable"
+    RETRY_AFTER_OVER_CAP = "retry_after_over_cap"
+    # the way to the origin
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    TRUNCATED_BODY = "truncated_body"
+    DNS_NOT_FOUND = "dns_not_found"
+    TLS = "tls"
+    HOST_UNAVAILABLE = "host_unavailable"
+    RETRY_BUDGET = "retry_budget"
+    # what we refuse to request or to take
+    BLOCKED_ADDRESS = "blocked_address"
+    INVALID_URL = "invalid_url"
+    REDIRECT = "redirect"
+    TOO_LARGE = "too_large"
+    EMPTY_BODY = "empty_body"
+    PROTOCOL = "protocol"
+    NOT_AN_IMAGE = "not_an_image"
+    ROBOTS = "robots"
+    OPT_OUT = "opt_out"
+    # what validation found
+    POISON = "poison"
+    CORRUPT = "corrupt"
+    DECODER_CRASH = "decoder_crash"
+    TOO_SMALL = "too_small"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    ASPECT = "aspect"
+    LOW_INFORMATION = "low_information"
+    BLURRY = "blurry"
+    EXPOSURE = "exposure"
+    ANIMATED = "animated"
+    FORMAT = "format"
+    # what the dataset as a whole decided
+    DUPLICATE_EXACT = "duplicate_exact"
+    DUPLICATE_NEAR = "duplicate_near"
+    LICENCE = "licence"
+    OVER_TARGET = "over_target"
+    CANCELLED = "cancelled"
+    TOMBSTONED = "tombstoned"

@@ -92,6 +92,14 @@ class UnitKind(StrEnum):
     INTEGRITY = "integrity"
     VERIFY = "verify"
 
+    @property
+    def queue(self) -> str:
+        """``validator`` for what reads hostile bytes or whole datasets, ``builder`` for the rest."""
+        return "validator" if self in VALIDATOR_KINDS else "builder"
+
+
+VALIDATOR_KINDS = frozenset({UnitKind.VALIDATE, UnitKind.DUPLICATES, UnitKind.INTEGRITY, UnitKind.VERIFY})
+
 
 class ImageState(StrEnum):
     """Where an image stands. ``pending``, ``fetched``, ``valid`` and ``deferred`` are on the way; the rest is final."""

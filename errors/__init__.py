@@ -3,7 +3,8 @@
 Knows nothing of jobs, rows or requests; everything else may import it.
 """
 
-from errors.classify import classify_http_error, classify_network_error, from_network_error, from_status
+from errors.classify import classify_http_error, classify_network_error, from_network_error, from_status, without_secrets
+from errors.decisions import DECISION_TABLE, Decision, Layer, decision_for
 from errors.reasons import Reason
 from errors.taxonomy import (
     INFRASTRUCTURE,
@@ -41,6 +42,7 @@ from errors.taxonomy import (
 )
 
 __all__ = [
+    "DECISION_TABLE",
     "INFRASTRUCTURE",
     "TRANSIENT",
     "AuthenticationError",
@@ -48,11 +50,13 @@ __all__ = [
     "BlockedAddressError",
     "ConfigurationError",
     "DatabaseConnectionError",
+    "Decision",
     "EmptyBodyError",
     "HostNotFoundError",
     "HostUnavailableError",
     "InfrastructureError",
     "InvalidURLError",
+    "Layer",
     "NetworkError",
     "NotAnImageError",
     "NotFoundError",
@@ -76,6 +80,8 @@ __all__ = [
     "ValidationError",
     "classify_http_error",
     "classify_network_error",
+    "decision_for",
     "from_network_error",
     "from_status",
+    "without_secrets",
 ]

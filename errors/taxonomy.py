@@ -221,7 +221,7 @@ class ConfigurationError(PermanentError):
     """A setting or an argument is wrong; the message names it, its value and the way out."""
 
 
-class TimeoutException(TransientError):  # noqa: N818 - the public name since the predecessor
+class TimeoutException(TransientError):
     """Connecting, reading or the whole attempt took too long."""
 
     reason = Reason.TIMEOUT

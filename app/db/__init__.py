@@ -1,0 +1,5 @@
+"""The only SQL. One module of queries for each aggregate; a transaction is handed in, or made by the function that takes a Database."""
+
+from app.db.engine import Database, db_now, new_id
+
+__all__ = ["Database", "db_now", "new_id"]

@@ -1,0 +1,121 @@
+"""Queries on attempts: one row for each request to an origin, written before the request goes out.
+
+A row is ``reserved``, then ``done``; one whose process died before the outcome was written becomes ``lost``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import tables
+from app.db.engine import Database, db_now
+from app.db.rows import Unit
+from app.records import Reason
+from downloader.records import Attempt
+
+__all__ = ["made", "of_image", "record", "reserve", "retry_figures"]
+
+
+async def made(connection: AsyncConnection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """What each image already cost in the unit's job: (attempts that count, highest row number).
+
+    Rows that an earlier epoch reserved without an outcome are lost. One lost attempt of an image is forgiven: a crash costs no URL
+    its budget; further ones count, so the origin sees at most one request more than the rule says.
+    """
+    columns = tables.attempts.c
+    ours = (columns.job_id == unit.job_id, columns.image_id.in_(list(image_ids)))
+    await connection.execute(
+        update(tables.attempts).where(*ours, columns.state == "reserved", columns.epoch != unit.epoch).values(state="lost")
+    )
+    lost = func.sum(case((columns.state == "lost", 1), else_=0))
+    done = func.sum(case((columns.state == "lost", 0), else_=1))
+    query = select(columns.image_id, done, lost, func.max(columns.number)).where(*ours).group_by(columns.image_id)
+    rows = (await connection.execute(query)).all()
+    return {row[0]: (int(row[1]) + max(0, int(row[2]) - 1), int(row[3])) for row in rows}
+
+
+async def reserve(connection: AsyncConnection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:
+    """Put attempts (image id, row number) on record before their requests."""
+    rows = [
+        {"job_id": unit.job_id, "image_id": image_id, "number": number, "epoch": unit.epoch, "state": "reserved"} for image_id, number in wanted
+    ]
+    await connection.execute(insert(tables.attempts).values(started_at=db_now()), rows)
+
+
+async def record(connection: AsyncConnection, unit: Unit, finished: Sequence[tuple[int, int, Attempt]]) -> None:
+    """Write outcomes of attempts (image id, row number, attempt) in one prepared statement."""
+    if not finished:
+        return
+    names = ("started_at", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+    statement = (
+        update(tables.attempts)
+        .where(
+            tables.attempts.c.job_id == unit.job_id,
+            tables.attempts.c.image_id == bindparam("row_image"),
+            tables.attempts.c.number == bindparam("row_number"),
+        )
+        .values({name: bindparam(f"new_{name}") for name in names} | {"state": "done"})
+    )
+    rows: list[Mapping[str, Any]] = [
+        {"row_image": image_id, "row_number": number} | {f"new_{name}": getattr(attempt, name) for name in names}
+        for image_id, number, attempt in finished
+    ]
+    await connection.execute(statement, rows)
+
+
+async def drop_reserved(connection: AsyncConnection, unit: Unit, unused: Sequence[tuple[int, int]]) -> None:
+    """Take reservations back whose requests were never sent."""
+    columns = tables.attempts.c
+    for image_id, number in unused:
+        await connection.execute(
+            tables.attempts.delete().where(
+                columns.job_id == unit.job_id, columns.image_id == image_id, columns.number == number, columns.state == "reserved"
+            )
+        )
+
+
+async def of_image(db: Database, image_id: int) -> list[tuple[str, str, Attempt]]:
+    """An image's attempts in all jobs, as (job id, state, attempt), in order."""
+    columns = tables.attempts.c
+    query = select(tables.attempts).where(columns.image_id == image_id).order_by(columns.started_at, columns.number)
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return [(row.job_id, row.state, _as_attempt(row)) for row in rows]
+
+
+def _as_attempt(row: Any) -> Attempt:
+    return Attempt(
+        number=row.number,
+        started_at=row.started_at or 0.0,
+        elapsed_s=row.elapsed_s or 0.0,
+        status=row.status,
+        error=row.error,
+        reason=Reason(row.reason) if row.reason else None,
+        wait_s=row.wait_s or 0.0,
+        wait_cause=row.wait_cause or "",
+    )
+
+
+async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
+    """Of a job's URLs: (attempts in all, URLs that were retried, retried URLs that recovered)."""
+    columns = tables.attempts.c
+    per_image = (
+        select(
+            func.count().label("made"),
+            func.max(case((columns.status.between(200, 299) & columns.error.is_(None), 1), else_=0)).label("is_ok"),
+        )
+        .where(columns.job_id == job_id)
+        .group_by(columns.image_id)
+        .subquery()
+    )
+    retried = case((per_image.c.made > 1, 1), else_=0)
+    query = select(
+        func.coalesce(func.sum(per_image.c.made), 0),
+        func.coalesce(func.sum(retried), 0),
+        func.coalesce(func.sum(retried * per_image.c.is_ok), 0),
+    )
+    async with db.read() as connection:
+        row = (await connection.execute(query)).one()
+    return int(row[0]), int(row[1]), int(row[2])

@@ -1,0 +1,210 @@
+"""The database's door: one engine, two kinds of transaction, and the only place where a driver's error gets one of our names."""
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Double
+
+import errors
+
+__all__ = ["Database", "db_now", "new_id"]
+
+SQLITE_BUSY_S = 30.0
+"""Seconds a SQLite writer waits for another; far above any transaction of ours."""
+
+POSTGRES_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "53200"})
+"""SQLSTATEs that pass: serialisation, deadlock, lock and statement timeouts, shutdown, start-up, too many clients, out of memory."""
+
+POSTGRES_DISK = frozenset({"53100", "58030"})
+"""SQLSTATEs of a full or failing disk."""
+
+
+class db_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's clock as Unix seconds: leases compare with it, so that no worker's clock matters."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(db_now, "postgresql")
+def _now_postgresql(*_: Any, **__: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+@compiles(db_now)
+def _now_sqlite(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def new_id(prefix: str) -> str:
+    """A sortable id: prefix, 48 bits of milliseconds, 80 random bits, in hex (the layout of UUIDv7, RFC 9562)."""
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+class Database:
+    """An engine and its transactions."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = url
+        try:
+            self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+            self.engine = _create(url, pool_size, self.is_sqlite)
+        except (ArgumentError, SQLAlchemyError, ImportError, ValueError) as error:
+            raise errors.ConfigurationError("db.url is not a database URL; use sqlite+aiosqlite:///… or postgresql+asyncpg://…") from error
+        self._write_lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that writes; commits at the end. Its body holds database calls only."""
+        if not self.is_sqlite:
+            async with self._begin("write") as connection:
+                yield connection
+            return
+        async with self._write_lock:  # one writer per file anyway: queue here instead of polling a busy file
+            async with self._begin("write") as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that only reads, on one snapshot where the database has them."""
+        async with self._begin("read") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _begin(self, mode: str) -> AsyncIterator[AsyncConnection]:
+        connection = await self._connect()
+        try:
+            await connection.execution_options(pictrawl_mode=mode)
+            async with connection.begin():
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            raise translate(error) from error
+        except (OSError, sqlite3.Error) as error:
+            if _came_from_driver(error):
+                raise errors.DatabaseConnectionError(f"the database connection broke: {type(error).__name__}") from error
+            raise
+        finally:
+            await asyncio.shield(_close(connection))
+
+    async def _connect(self) -> AsyncConnection:
+        try:
+            return await self.engine.connect()
+        except (DBAPIError, PoolTimeout) as error:
+            raise translate(error) from error
+        except Exception as error:  # asyncpg's connect raises its own and plain OSErrors, which SQLAlchemy does not wrap
+            if isinstance(error, sqlite3.Error | OSError) or type(error).__module__.startswith(("asyncpg", "sqlalchemy")):
+                raise errors.DatabaseConnectionError(f"cannot connect to the database: {type(error).__name__}: {error}") from error
+            raise
+
+    async def ping(self) -> None:
+        """Raise DatabaseConnectionError unless the database answers."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def now(self) -> float:
+        """The database's clock, Unix seconds."""
+        async with self.read() as connection:
+            return float((await connection.execute(text(f"SELECT {_now_sql(self.is_sqlite)}"))).scalar_one())
+
+    async def close(self) -> None:
+        """Close every connection; a thread of an open one would keep the process alive."""
+        await self.engine.dispose()
+
+
+def _now_sql(is_sqlite: bool) -> str:
+    return _now_sqlite() if is_sqlite else _now_postgresql()
+
+
+async def _close(connection: AsyncConnection) -> None:
+    try:
+        await connection.close()
+    except (SQLAlchemyError, OSError):  # the connection is gone, which is what closing is for
+        await connection.invalidate()
+
+
+def _came_from_driver(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in {"asyncpg", "aiosqlite", "sqlalchemy"}:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def translate(error: SQLAlchemyError) -> Exception:
+    """The one table from what a driver raises to our names. A programming error stays what it is."""
+    if isinstance(error, PoolTimeout):
+        return errors.DatabaseConnectionError("no database connection was free in time")
+    if not isinstance(error, DBAPIError):
+        return error
+    return _translate_postgresql(error) if getattr(error.orig, "sqlstate", None) else _translate_other(error)
+
+
+def _translate_postgresql(error: DBAPIError) -> Exception:
+    code = str(getattr(error.orig, "sqlstate", ""))
+    if code in POSTGRES_DISK:
+        return errors.StorageError(f"the database's disk is full or failing (SQLSTATE {code})")
+    if code in POSTGRES_TRANSIENT or code.startswith("08"):
+        return errors.DatabaseConnectionError(f"the database cannot take the statement now (SQLSTATE {code})")
+    return error
+
+
+def _translate_other(error: DBAPIError) -> Exception:
+    words = str(error.orig).lower()
+    if "disk is full" in words or "disk i/o error" in words or "database or disk" in words:
+        return errors.StorageError(f"the database's disk is full or failing: {words}")
+    lost = ("locked", "busy", "unable to open", "connection", "closed", "cannot perform operation", "timeout", "readonly database")
+    if error.connection_invalidated or any(word in words for word in lost):
+        return errors.DatabaseConnectionError(f"the database cannot be reached or is busy: {words[:200]}")
+    return error
+
+
+def _create(url: str, pool_size: int, is_sqlite: bool) -> AsyncEngine:
+    if not is_sqlite:
+        return create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=5,
+            pool_timeout=20,
+            pool_pre_ping=True,
+            connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"application_name": "pictrawl"}},
+        )
+    path = make_url(url).database
+    if path and path != ":memory:":
+        _make_folder(Path(path).parent)
+    engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, pool_size=5, max_overflow=10)
+    event.listen(engine.sync_engine, "connect", _tune_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.ConfigurationError(f"workspace folder {folder} cannot be made: {error.strerror}") from error
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    """WAL lets readers read while one writes; NORMAL keeps every commit over a crash of the process."""
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    mode = connection.get_execution_options().get("pictrawl_mode", "write")
+    connection.exec_driver_sql("BEGIN" if mode == "read" else "BEGIN IMMEDIATE")

@@ -1,0 +1,134 @@
+"""Queries on exports and checks: what a user asks of a finished dataset."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import errors
+from app.db import paging, tables
+from app.db.engine import Database, db_now, new_id
+from app.db.rows import Check, Export, PageOf
+
+__all__ = ["add_check", "add_export", "get_check", "get_export", "latest_of_job", "page_checks", "page_exports", "set_export", "set_report"]
+
+
+async def add_export(connection: AsyncConnection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
+    """Insert an export in state ``pending``, return its id."""
+    export_id = new_id("exp")
+    await connection.execute(
+        insert(tables.exports).values(
+            id=export_id,
+            user_id=user_id,
+            dataset_id=dataset_id,
+            job_id=job_id,
+            format=export_format,
+            storage_tier=storage_tier,
+            state="pending",
+            created_at=db_now(),
+        )
+    )
+    return export_id
+
+
+async def set_export(connection: AsyncConnection, export_id: str, **values: Any) -> None:
+    """Change an export. States: pending, writing, written, ready, failed."""
+    if values.get("state") == "ready":
+        values["verified_at"] = db_now()
+    await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
+
+
+async def get_export(db: Database, export_id: str, *, user_id: str | None = None) -> Export:
+    """One export; a foreign one is not found."""
+    return Export(**(await _one(db, tables.exports, export_id, user_id, "export")))
+
+
+async def get_check(db: Database, check_id: str, *, user_id: str | None = None) -> Check:
+    """One check; a foreign one is not found."""
+    return Check(**(await _one(db, tables.checks, check_id, user_id, "check")))
+
+
+async def _one(db: Database, table: Any, row_id: str, user_id: str | None, what: str) -> dict[str, Any]:
+    query = select(table).where(table.c.id == row_id)
+    if user_id is not None:
+        query = query.where(table.c.user_id == user_id)
+    async with db.read() as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        raise errors.NotFoundError(f"no {what} {row_id}")
+    return dict(row._mapping)
+
+
+async def latest_of_job(db: Database, job_id: str) -> list[Export]:
+    """A job's exports, newest first."""
+    query = select(tables.exports).where(tables.exports.c.job_id == job_id).order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
+    async with db.read() as connection:
+        return [Export(**row._mapping) for row in (await connection.execute(query)).all()]
+
+
+async def add_check(
+    connection: AsyncConnection,
+    *,
+    user_id: str,
+    dataset_id: str,
+    job_id: str,
+    kind: str,
+    options: Mapping[str, Any],
+    export_id: str | None = None,
+) -> str:
+    """Insert a check, return its id; its state is its job's."""
+    check_id = new_id("chk")
+    await connection.execute(
+        insert(tables.checks).values(
+            id=check_id,
+            user_id=user_id,
+            dataset_id=dataset_id,
+            job_id=job_id,
+            export_id=export_id,
+            kind=kind,
+            options=dict(options),
+            created_at=db_now(),
+        )
+    )
+    return check_id
+
+
+async def set_report(connection: AsyncConnection, job_id: str, report: Mapping[str, Any]) -> None:
+    """Write what a job's check found."""
+    await connection.execute(update(tables.checks).where(tables.checks.c.job_id == job_id).values(report=dict(report)))
+
+
+async def page_exports(
+    db: Database, *, dataset_id: str | None = None, user_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[Export]:
+    """Exports, newest first."""
+    rows, next_cursor = await _page(db, tables.exports, dataset_id, user_id, limit, cursor)
+    return PageOf([Export(**row._mapping) for row in rows], next_cursor)
+
+
+async def page_checks(
+    db: Database, *, dataset_id: str | None = None, user_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[Check]:
+    """Checks, newest first."""
+    rows, next_cursor = await _page(db, tables.checks, dataset_id, user_id, limit, cursor)
+    return PageOf([Check(**row._mapping) for row in rows], next_cursor)
+
+
+async def _page(
+    db: Database, table: Any, dataset_id: str | None, user_id: str | None, limit: int, cursor: str | None
+) -> tuple[Sequence[Any], str | None]:
+    limit = max(1, min(limit, paging.MAX_LIMIT))
+    keys = [table.c.created_at, table.c.id]
+    query = select(table).order_by(*(key.desc() for key in keys)).limit(limit + 1)
+    if dataset_id is not None:
+        query = query.where(table.c.dataset_id == dataset_id)
+    if user_id is not None:
+        query = query.where(table.c.user_id == user_id)
+    if cursor is not None:
+        query = query.where(paging.after(keys, paging.decode(cursor, float, str), descending=True))
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return rows, paging.encode(rows[-1].created_at, rows[-1].id) if more else None

@@ -1,0 +1,299 @@
+"""Queries on images: candidates in, a chunk's work out and back in bulk, counts and pages."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import errors
+from app.db import paging, tables
+from app.db.engine import Database, db_now
+from app.db.rows import PageOf, SourceCount
+from app.records import Candidate, ImageState, Reason, StoredImage
+
+__all__ = [
+    "Fingerprint",
+    "ImageFilter",
+    "add_candidates",
+    "by_url",
+    "chunk_images",
+    "counts",
+    "fingerprints",
+    "get",
+    "kept_after",
+    "labels_of",
+    "page",
+    "reassign",
+    "referenced_blobs",
+    "update_many",
+]
+
+STORED = [tables.images.c[field.name] for field in fields(StoredImage)]
+BATCH = 500
+"""Rows in one statement; 500 times our columns stays below SQLite's 32,766 parameters."""
+
+
+def _as_image(row: Row[Any]) -> StoredImage:
+    values = dict(row._mapping)
+    values["state"] = ImageState(values["state"])
+    values["reason"] = Reason(values["reason"]) if values["reason"] else None
+    return StoredImage(**values)
+
+
+def url_digest(normalised_url: str) -> str:
+    """The key that makes a URL unique in its dataset: SHA-256 of its normal form, hex."""
+    return hashlib.sha256(normalised_url.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def add_candidates(
+    connection: AsyncConnection,
+    *,
+    dataset_id: str,
+    job_id: str,
+    search_id: str,
+    chunks: Sequence[tuple[str, Sequence[tuple[str, Candidate]]]],
+) -> dict[str, int]:
+    """Insert the candidates that the dataset does not have yet.
+
+    Args:
+        chunks: (chunk id, candidates with their normalised URLs).
+
+    Returns:
+        How many rows each chunk got.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for chunk_id, candidates in chunks:
+        for normalised, candidate in candidates:
+            key = url_digest(normalised)
+            rows.setdefault(key, _as_row(candidate) | {"url_key": key, "chunk_id": chunk_id})
+    common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id, "state": ImageState.PENDING}
+    sizes: dict[str, int] = {}
+    values = [row | common for row in rows.values()]
+    statement = _insert_new(connection)
+    for start in range(0, len(values), BATCH):
+        for row in (await connection.execute(statement, values[start : start + BATCH])).all():
+            sizes[row.chunk_id] = sizes.get(row.chunk_id, 0) + 1
+    return sizes
+
+
+def _insert_new(connection: AsyncConnection) -> Any:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(tables.images).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
+    return statement.returning(tables.images.c.chunk_id)
+
+
+def _as_row(candidate: Candidate) -> dict[str, Any]:
+    names = ("url", "source", "rank", "line", "page_url", "title", "caption", "label", "license", "license_url", "creator", "attribution")
+    row = {name: getattr(candidate, name) for name in names}
+    return row | {"group_id": candidate.group_id, "expected_sha256": candidate.expected_sha256}
+
+
+async def chunk_images(connection: AsyncConnection, chunk_id: str, states: Iterable[ImageState], *, due_only: bool = False) -> list[StoredImage]:
+    """A chunk's images in these states, by id; with ``due_only`` without those whose not-before time lies ahead."""
+    columns = tables.images.c
+    query = select(*STORED).where(columns.chunk_id == chunk_id, columns.state.in_(list(states))).order_by(columns.id)
+    if due_only:
+        query = query.where(or_(columns.not_before.is_(None), columns.not_before <= db_now()))
+    return [_as_image(row) for row in (await connection.execute(query)).all()]
+
+
+async def update_many(connection: AsyncConnection, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Change images in bulk. Each change names its ``id``; all name the same columns. One prepared statement, sent once."""
+    if not changes:
+        return
+    names = [name for name in changes[0] if name != "id"]
+    statement = (
+        update(tables.images)
+        .where(tables.images.c.id == bindparam("row_id"))
+        .values({name: bindparam(f"new_{name}") for name in names} | {"updated_at": db_now()})
+    )
+    rows = [{"row_id": change["id"]} | {f"new_{name}": change[name] for name in names} for change in changes]
+    await connection.execute(statement, rows)
+
+
+async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:
+    """Images by source, state and reason, of a dataset or of what one job works on."""
+    columns = tables.images.c
+    query = select(columns.source, columns.state, columns.reason, func.count()).group_by(columns.source, columns.state, columns.reason)
+    if dataset_id is not None:
+        query = query.where(columns.dataset_id == dataset_id)
+    if job_id is not None:
+        query = query.where(columns.job_id == job_id)
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return tuple(SourceCount(row[0], ImageState(row[1]), Reason(row[2]) if row[2] else None, row[3]) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """Which images a page shows. ``None`` is any."""
+
+    job_id: str | None = None
+    dataset_id: str | None = None
+    state: ImageState | None = None
+    reason: Reason | None = None
+    source: str | None = None
+    label: str | None = None
+    split: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter as SQL."""
+        return [tables.images.c[field.name] == value for field in fields(self) if (value := getattr(self, field.name)) is not None]
+
+
+async def page(
+    db: Database, wanted: ImageFilter, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[StoredImage]:
+    """Images by id, oldest first."""
+    limit = max(1, min(limit, paging.MAX_LIMIT))
+    query = select(*STORED).where(*wanted.conditions(), *_of_user(user_id)).order_by(tables.images.c.id).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(tables.images.c.id > paging.decode(cursor, int)[0])
+    async with db.read() as connection:
+        rows = [_as_image(row) for row in (await connection.execute(query)).all()]
+    return PageOf(rows[:limit], paging.encode(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def _of_user(user_id: str | None) -> list[ColumnElement[bool]]:
+    if user_id is None:
+        return []
+    return [tables.images.c.dataset_id.in_(select(tables.datasets.c.id).where(tables.datasets.c.user_id == user_id))]
+
+
+async def get(db: Database, image_id: int, *, user_id: str | None = None) -> StoredImage:
+    """One image; a foreign one is not found."""
+    query = select(*STORED).where(tables.images.c.id == image_id, *_of_user(user_id))
+    async with db.read() as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        raise errors.NotFoundError(f"no image {image_id}")
+    return _as_image(row)
+
+
+async def by_url(db: Database, *, url: str | None = None, url_key: str | None = None, sha256: str | None = None) -> list[StoredImage]:
+    """Images with this URL, URL key or digest, newest first."""
+    columns = tables.images.c
+    matches = [columns.url == url, columns.url_key == url_key, columns.sha256 == sha256, columns.out_sha256 == sha256]
+    given = [match for match, value in zip(matches, (url, url_key, sha256, sha256), strict=True) if value is not None]
+    query = select(*STORED).where(or_(*given)).order_by(columns.id.desc()).limit(20)
+    async with db.read() as connection:
+        return [_as_image(row) for row in (await connection.execute(query)).all()]
+
+
+async def kept_after(
+    connection: AsyncConnection, dataset_id: str, *, last_id: int = 0, limit: int = 1000, chunk_id: str | None = None
+) -> list[StoredImage]:
+    """Kept images with an id above ``last_id``, by id: the way through a dataset of any size."""
+    columns = tables.images.c
+    query = select(*STORED).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT, columns.id > last_id)
+    if chunk_id is not None:
+        query = query.where(columns.chunk_id == chunk_id)
+    return [_as_image(row) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+
+
+async def kept_chunks(connection: AsyncConnection, dataset_id: str) -> list[str]:
+    """Chunks that hold kept images."""
+    columns = tables.images.c
+    query = select(columns.chunk_id).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT).distinct()
+    return [row.chunk_id for row in (await connection.execute(query.order_by(columns.chunk_id))).all()]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What duplicates are told by, and what labels and splits need."""
+
+    id: int
+    state: ImageState
+    sha256: str
+    phash: str | None
+    pixels: int
+    size_bytes: int
+    label: str | None
+    group_id: str | None
+    search_id: str | None
+    rank: int
+
+
+async def fingerprints(connection: AsyncConnection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
+    """The fingerprints of a dataset's images in these states, by id."""
+    c = tables.images.c
+    query = (
+        select(c.id, c.state, c.sha256, c.phash, c.width, c.height, c.size_bytes, c.label, c.group_id, c.search_id, c.rank)
+        .where(c.dataset_id == dataset_id, c.state.in_(list(states)), c.sha256.is_not(None))
+        .order_by(c.id)
+    )
+    rows = (await connection.execute(query)).all()
+    return [
+        Fingerprint(r.id, ImageState(r.state), r.sha256, r.phash, (r.width or 0) * (r.height or 0), r.size_bytes or 0, r.label, r.group_id,
+                    r.search_id, r.rank)
+        for r in rows
+    ]  # fmt: skip
+
+
+async def labels_of(connection: AsyncConnection, dataset_id: str) -> dict[str | None, int]:
+    """Kept images by label."""
+    columns = tables.images.c
+    query = select(columns.label, func.count()).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT)
+    return {row[0]: row[1] for row in (await connection.execute(query.group_by(columns.label))).all()}
+
+
+async def reassign(
+    connection: AsyncConnection, dataset_id: str, *, job_id: str, chunk_ids: Sequence[str], size: int, reasons: Sequence[Reason]
+) -> int:
+    """Give failed images to another job as pending, chunk by chunk; return how many."""
+    columns = tables.images.c
+    moved = 0
+    for chunk_id in chunk_ids:
+        batch = (
+            select(columns.id)
+            .where(columns.dataset_id == dataset_id, columns.state == ImageState.FAILED, columns.reason.in_(list(reasons)))
+            .order_by(columns.id)
+            .limit(size)
+        )
+        ids = [row.id for row in (await connection.execute(batch)).all()]
+        result = await connection.execute(
+            update(tables.images)
+            .where(columns.id.in_(ids))
+            .values(job_id=job_id, chunk_id=chunk_id, state=ImageState.PENDING, reason=None, detail=None, not_before=None, deferred_at=None)
+        )
+        moved += result.rowcount
+    return moved
+
+
+async def count_failed(connection: AsyncConnection, dataset_id: str, reasons: Sequence[Reason]) -> int:
+    """Failed images with one of these reasons."""
+    columns = tables.images.c
+    query = select(func.count()).where(columns.dataset_id == dataset_id, columns.state == ImageState.FAILED, columns.reason.in_(list(reasons)))
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def referenced_blobs(db: Database, digests: Sequence[str]) -> set[str]:
+    """Which of these digests some image still points to."""
+    columns = tables.images.c
+    query = select(columns.sha256, columns.out_sha256).where(or_(columns.sha256.in_(list(digests)), columns.out_sha256.in_(list(digests))))
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return {digest for row in rows for digest in row if digest}
+
+
+async def add_chunk(connection: AsyncConnection, job_id: str, sizes: Mapping[str, int]) -> None:
+    """Insert chunk rows."""
+    if sizes:
+        rows = [{"id": chunk_id, "job_id": job_id, "size": size} for chunk_id, size in sizes.items()]
+        await connection.execute(insert(tables.chunks).values(created_at=db_now()), rows)
+
+
+async def reset_for_validation(connection: AsyncConnection, dataset_id: str, states: Sequence[ImageState], reasons: Sequence[Reason]) -> list[str]:
+    """Images that have bytes become ``fetched`` again, to be validated anew; returns their chunks."""
+    columns = tables.images.c
+    rejected = and_(columns.state == ImageState.REJECTED, columns.reason.in_(list(reasons)))
+    wanted = and_(columns.dataset_id == dataset_id, columns.sha256.is_not(None), or_(columns.state.in_(list(states)), rejected))
+    chunks = [row.chunk_id for row in (await connection.execute(select(columns.chunk_id).where(wanted).distinct())).all()]
+    await connection.execute(
+        update(tables.images).where(wanted).values(state=ImageState.FETCHED, reason=None, detail=None, duplicate_of=None, updated_at=db_now())
+    )
+    return sorted(chunks)

@@ -1,0 +1,207 @@
+"""Queries on datasets, jobs and their searches: read, move on, end. Nothing here knows of units; :mod:`app.db.lifecycle` does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import errors
+from app.db import paging, tables
+from app.db.engine import Database, db_now, new_id
+from app.db.rows import Dataset, Job, PageOf, Search
+from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
+
+__all__ = [
+    "add_searches",
+    "advance_search",
+    "create_dataset",
+    "delete_dataset",
+    "end",
+    "find",
+    "get",
+    "get_dataset",
+    "latest",
+    "list_datasets",
+    "page",
+    "searches_of",
+    "set_stage",
+    "wait_for",
+]
+
+OPEN_IMAGES = (ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID)
+
+
+def as_job(row: Row[Any]) -> Job:
+    """A row of ``jobs`` as a value."""
+    values = dict(row._mapping)
+    values["kind"] = JobKind(values["kind"])
+    values["state"] = JobState(values["state"])
+    values["desired_state"] = JobState(values["desired_state"])
+    return Job(**values)
+
+
+async def create_dataset(connection: AsyncConnection, *, user_id: str, name: str) -> str:
+    """Insert a dataset, return its id."""
+    dataset_id = new_id("ds")
+    await connection.execute(insert(tables.datasets).values(id=dataset_id, user_id=user_id, name=name, created_at=db_now()))
+    return dataset_id
+
+
+async def get_dataset(db: Database, dataset_id: str, *, user_id: str | None = None) -> Dataset:
+    """One dataset; a foreign one is not found."""
+    query = select(tables.datasets).where(tables.datasets.c.id == dataset_id)
+    async with db.read() as connection:
+        row = (await connection.execute(_owned(query, tables.datasets, user_id))).first()
+    if row is None:
+        raise errors.NotFoundError(f"no dataset {dataset_id}")
+    return Dataset(**row._mapping)
+
+
+async def list_datasets(db: Database, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None) -> PageOf[Dataset]:
+    """Datasets, newest first."""
+    rows, next_cursor = await _newest(db, tables.datasets, user_id, limit, cursor, [])
+    return PageOf([Dataset(**row._mapping) for row in rows], next_cursor)
+
+
+async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
+    """One job; a foreign one is not found."""
+    async with db.read() as connection:
+        return await find(connection, job_id, user_id=user_id)
+
+
+async def find(connection: AsyncConnection, job_id: str, *, user_id: str | None = None) -> Job:
+    """One job inside a transaction."""
+    row = (await connection.execute(_owned(select(tables.jobs).where(tables.jobs.c.id == job_id), tables.jobs, user_id))).first()
+    if row is None:
+        raise errors.NotFoundError(f"no job {job_id}")
+    return as_job(row)
+
+
+async def latest(db: Database, *, user_id: str | None = None, resumable: bool = False) -> Job | None:
+    """The newest job, or the newest that can go on."""
+    query = _owned(select(tables.jobs), tables.jobs, user_id).order_by(tables.jobs.c.created_at.desc(), tables.jobs.c.id.desc()).limit(1)
+    if resumable:
+        done = [JobState.SUCCEEDED, JobState.PARTIAL, JobState.CANCELLED]
+        query = query.where(tables.jobs.c.state.not_in(done))
+    async with db.read() as connection:
+        row = (await connection.execute(query)).first()
+    return as_job(row) if row else None
+
+
+async def page(
+    db: Database,
+    *,
+    user_id: str | None = None,
+    state: JobState | None = None,
+    kind: JobKind | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> PageOf[Job]:
+    """Jobs, newest first."""
+    conditions = []
+    if state is not None:
+        conditions.append(tables.jobs.c.state == state)
+    if kind is not None:
+        conditions.append(tables.jobs.c.kind == kind)
+    rows, next_cursor = await _newest(db, tables.jobs, user_id, limit, cursor, conditions)
+    return PageOf([as_job(row) for row in rows], next_cursor)
+
+
+async def _newest(
+    db: Database, table: Any, user_id: str | None, limit: int, cursor: str | None, conditions: list[Any]
+) -> tuple[list[Row[Any]], str | None]:
+    limit = max(1, min(limit, paging.MAX_LIMIT))
+    keys = [table.c.created_at, table.c.id]
+    query = _owned(select(table), table, user_id).order_by(*(key.desc() for key in keys)).limit(limit + 1)
+    for condition in conditions:
+        query = query.where(condition)
+    if cursor is not None:
+        query = query.where(paging.after(keys, paging.decode(cursor, float, str), descending=True))
+    async with db.read() as connection:
+        rows = list((await connection.execute(query)).all())
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return rows, paging.encode(rows[-1].created_at, rows[-1].id) if more else None
+
+
+def _owned(query: Any, table: Any, user_id: str | None) -> Any:
+    return query if user_id is None else query.where(table.c.user_id == user_id)
+
+
+async def set_stage(connection: AsyncConnection, job_id: str, *, state: JobState, stage: str | None, another_round: bool = False) -> None:
+    """Move a job that has not ended to a state and stage."""
+    values: dict[str, Any] = {"state": state, "stage": stage, "waiting_for": None}
+    if another_round:
+        values["rounds"] = tables.jobs.c.rounds + 1
+    values["started_at"] = func.coalesce(tables.jobs.c.started_at, db_now())
+    open_states = [s for s in JobState if s not in FINAL_JOB_STATES and s is not JobState.PAUSED]
+    await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id, tables.jobs.c.state.in_(open_states)).values(**values))
+
+
+async def wait_for(db: Database, job_id: str, what: str | None) -> None:
+    """Say on the row what a job waits for."""
+    async with db.write() as connection:
+        await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(waiting_for=what))
+
+
+async def end(
+    connection: AsyncConnection, job_id: str, state: JobState, *, shortfall: Mapping[str, Any] | None = None, error: str | None = None
+) -> None:
+    """Give a job its last state. A cancelled one closes its open images with that reason."""
+    await connection.execute(
+        update(tables.jobs)
+        .where(tables.jobs.c.id == job_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES))
+        .values(state=state, shortfall=shortfall, error=error, waiting_for=None, finished_at=db_now())
+    )
+    if state is JobState.CANCELLED:
+        await connection.execute(
+            update(tables.images)
+            .where(tables.images.c.job_id == job_id, tables.images.c.state.in_(OPEN_IMAGES))
+            .values(state=ImageState.FAILED, reason=Reason.CANCELLED, detail="the job was cancelled", updated_at=db_now())
+        )
+
+
+async def add_searches(connection: AsyncConnection, job_id: str, wanted: Sequence[tuple[str, str, str | None]]) -> list[str]:
+    """Insert (source, keyword, label) that are not there yet; return the ids of the new ones."""
+    known = {(row.source, row.keyword) for row in (await _searches(connection, job_id))}
+    fresh = [(new_id("srch"), *item) for item in dict.fromkeys(wanted) if (item[0], item[1]) not in known]
+    if fresh:
+        await connection.execute(
+            insert(tables.searches),
+            [
+                {"id": i, "job_id": job_id, "source": s, "keyword": k, "label": label, "is_exhausted": False, "found": 0, "new": 0, "bad": 0}
+                for i, s, k, label in fresh
+            ],
+        )
+    return [item[0] for item in fresh]
+
+
+async def _searches(connection: AsyncConnection, job_id: str) -> Sequence[Row[Any]]:
+    return (await connection.execute(select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id))).all()
+
+
+async def searches_of(db: Database, job_id: str) -> list[Search]:
+    """A job's searches in the order they were planned."""
+    async with db.read() as connection:
+        return [Search(**row._mapping) for row in await _searches(connection, job_id)]
+
+
+async def advance_search(
+    connection: AsyncConnection, search_id: str, *, cursor: str | None, is_exhausted: bool, found: int, new: int, bad: int, note: str | None
+) -> None:
+    """Move a search's cursor and count what a page gave."""
+    columns = tables.searches.c
+    await connection.execute(
+        update(tables.searches)
+        .where(columns.id == search_id)
+        .values(
+            cursor=cursor, is_exhausted=is_exhausted, found=columns.found + found, new=columns.new + new, bad=columns.bad + bad, note=note
+        )
+    )
+
+
+async def delete_dataset(db: Database, dataset_id: str) -> None:
+    """Remove a dataset with everything that hangs on it; blobs go with the next clean-up."""
+    async with db.write() as connection:
+        await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))

@@ -1,0 +1,113 @@
+"""What changes a job together with its units: create, steer, revive."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import errors
+from app.db import tables, units
+from app.db.engine import Database, db_now, new_id
+from app.db.jobs import find
+from app.db.rows import Job, NewUnit
+from app.records import JobKind, JobState, UnitState
+
+__all__ = ["create", "revive", "steer"]
+
+
+async def create(
+    connection: AsyncConnection,
+    *,
+    user_id: str,
+    dataset_id: str,
+    kind: JobKind,
+    spec: Mapping[str, Any],
+    first: Sequence[NewUnit],
+    target: int | None = None,
+    min_images: int = 0,
+    priority: int = 0,
+    request_id: str | None = None,
+) -> str:
+    """Insert a job with its first units, return its id. The rows are the outbox: nothing else need reach Redis."""
+    job_id = new_id("job")
+    await connection.execute(
+        insert(tables.jobs).values(
+            id=job_id,
+            user_id=user_id,
+            dataset_id=dataset_id,
+            kind=kind,
+            state=JobState.PENDING,
+            desired_state=JobState.RUNNING,
+            spec=dict(spec),
+            target=target,
+            min_images=min_images,
+            priority=priority,
+            open_units=0,
+            rounds=0,
+            request_id=request_id,
+            created_at=db_now(),
+        )
+    )
+    await units.add(connection, job_id, first)
+    return job_id
+
+
+async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
+    """Ask a job to run, pause or end. Running units learn of it within two seconds.
+
+    Raises:
+        errors.NotFoundError: no such job of this user.
+        errors.ValidationError: the job has ended already.
+    """
+    async with db.write() as connection:
+        job = await find(connection, job_id, user_id=user_id)
+        if job.is_final:
+            if job.state is JobState.CANCELLED and desired is JobState.CANCELLED:
+                return job
+            raise errors.ValidationError(f"job {job_id} has ended as {job.state}; it cannot be {_PARTICIPLE[desired]}")
+        await connection.execute(
+            update(tables.jobs)
+            .where(tables.jobs.c.id == job_id)
+            .values(desired_state=desired, state=_state_on_steer(job, desired), waiting_for=None)
+        )
+        if desired is JobState.CANCELLED:
+            await _cancel_waiting_units(connection, job_id)
+        return await find(connection, job_id)
+
+
+_PARTICIPLE = {JobState.RUNNING: "resumed", JobState.PAUSED: "paused", JobState.CANCELLED: "cancelled"}
+
+
+def _state_on_steer(job: Job, desired: JobState) -> JobState:
+    if desired is JobState.PAUSED:
+        return JobState.PAUSED
+    if desired is JobState.RUNNING and job.state is JobState.PAUSED:
+        return JobState.FINALIZING if job.stage else JobState.RUNNING
+    return job.state
+
+
+async def _cancel_waiting_units(connection: AsyncConnection, job_id: str) -> None:
+    waiting = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
+    result = await connection.execute(
+        update(tables.units)
+        .where(tables.units.c.job_id == job_id, tables.units.c.state.in_(waiting))
+        .values(state=UnitState.CANCELLED, finished_at=db_now())
+    )
+    await units.count_down(connection, job_id, result.rowcount)
+
+
+async def revive(db: Database, job_id: str) -> int:
+    """Put a failed job's dead units back to work; return how many there were."""
+    async with db.write() as connection:
+        job = await find(connection, job_id)
+        dead = await units.revive_dead(connection, job_id)
+        if job.state is JobState.FAILED:
+            await connection.execute(
+                update(tables.jobs)
+                .where(tables.jobs.c.id == job_id)
+                .values(state=JobState.RUNNING, desired_state=JobState.RUNNING, stage=None, error=None, shortfall=None, finished_at=None)
+            )
+            if not dead:
+                await units.ensure_finalize(connection, job_id)
+        return dead

@@ -1,0 +1,255 @@
+"""Rows as plain values: what the query modules hand out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
+
+__all__ = ["Check", "Dataset", "Event", "Export", "Funnel", "Job", "Key", "NewUnit", "PageOf", "Search", "SourceCount", "Unit", "WorkerRow"]
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PageOf(Generic[T]):
+    """One page of a list; ``next_cursor`` is ``None`` on the last."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset of one user."""
+
+    id: str
+    user_id: str
+    name: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job; ``spec`` is the JSON of :class:`app.spec.JobSpec` for a build, the options otherwise."""
+
+    id: str
+    user_id: str
+    dataset_id: str
+    kind: JobKind
+    state: JobState
+    desired_state: JobState
+    stage: str | None
+    spec: Mapping[str, Any]
+    target: int | None
+    min_images: int
+    priority: int
+    open_units: int
+    rounds: int
+    shortfall: Mapping[str, Any] | None
+    error: str | None
+    waiting_for: str | None
+    request_id: str | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.state in FINAL_JOB_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class NewUnit:
+    """A piece of work to insert. ``payload`` holds ids."""
+
+    kind: UnitKind
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A claimed piece of work; ``epoch`` fences every write made for it."""
+
+    id: str
+    job_id: str
+    kind: UnitKind
+    state: UnitState
+    payload: Mapping[str, Any]
+    epoch: int
+    crashes: int
+    not_before: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One keyword in one source, or one list."""
+
+    id: str
+    job_id: str
+    source: str
+    keyword: str
+    label: str | None
+    cursor: str | None
+    is_exhausted: bool
+    found: int
+    new: int
+    bad: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export and, once verified, where it lies in the store."""
+
+    id: str
+    user_id: str
+    dataset_id: str
+    job_id: str
+    format: str
+    storage_tier: str
+    state: str
+    prefix: str | None
+    samples: int | None
+    size_bytes: int | None
+    report: Mapping[str, Any] | None
+    problems: list[str] | None
+    error: str | None
+    created_at: float
+    verified_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check somebody asked for, with what it found."""
+
+    id: str
+    user_id: str
+    dataset_id: str
+    job_id: str
+    export_id: str | None
+    kind: str
+    options: Mapping[str, Any]
+    report: Mapping[str, Any] | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's life."""
+
+    id: int
+    job_id: str
+    at: float
+    level: str
+    event: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker process and its last sign of life."""
+
+    id: str
+    kind: str
+    host: str
+    pid: int
+    version: str
+    slots: int
+    running: int
+    loop_lag_s: float
+    started_at: float
+    beat_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key without its secret."""
+
+    id: str
+    user_id: str
+    name: str
+    created_at: float
+    revoked_at: float | None
+    last_used_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """How many images of one source stand in one state for one reason."""
+
+    source: str
+    state: ImageState
+    reason: Reason | None
+    count: int
+
+
+PASSED_FETCH = frozenset({ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED, ImageState.DUPLICATE})
+PASSED_CHECKS = frozenset({ImageState.VALID, ImageState.KEPT, ImageState.DUPLICATE})
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """How far a dataset's candidates came. Each stage counts all that reached it."""
+
+    counts: tuple[SourceCount, ...]
+    attempts: int = 0
+    retried: int = 0
+    recovered: int = 0
+
+    def _sum(self, states: frozenset[ImageState], *, over_target: bool = True) -> int:
+        extra = (
+            sum(c.count for c in self.counts if c.state is ImageState.REJECTED and c.reason is Reason.OVER_TARGET) if over_target else 0
+        )
+        return sum(c.count for c in self.counts if c.state in states) + extra
+
+    @property
+    def candidates(self) -> int:
+        """Rows there are."""
+        return sum(c.count for c in self.counts)
+
+    @property
+    def fetched(self) -> int:
+        """Rows whose bytes came."""
+        return self._sum(PASSED_FETCH, over_target=False)
+
+    @property
+    def valid(self) -> int:
+        """Rows that passed validation."""
+        return self._sum(PASSED_CHECKS)
+
+    @property
+    def unique(self) -> int:
+        """Valid rows that are no duplicates."""
+        return self._sum(frozenset({ImageState.VALID, ImageState.KEPT}))
+
+    @property
+    def kept(self) -> int:
+        """Rows in the dataset."""
+        return self._sum(frozenset({ImageState.KEPT}), over_target=False)
+
+    @property
+    def open(self) -> int:
+        """Rows on the way."""
+        return self._sum(frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED}), over_target=False)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Rows that are out, by reason, most frequent first."""
+        table: dict[str, int] = {}
+        for count in self.counts:
+            if count.reason is not None and count.state not in (ImageState.DEFERRED, ImageState.KEPT):
+                table[count.reason.value] = table.get(count.reason.value, 0) + count.count
+        return dict(sorted(table.items(), key=lambda item: (-item[1], item[0])))
+
+    def by_source(self) -> dict[str, dict[str, int]]:
+        """Counts of each state by source."""
+        table: dict[str, dict[str, int]] = {}
+        for count in self.counts:
+            states = table.setdefault(count.source, {})
+            states[count.state.value] = states.get(count.state.value, 0) + count.count
+        return table

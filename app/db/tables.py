@@ -1,0 +1,304 @@
+"""The tables. Times are Unix seconds as the database's own clock tells them; ids with a prefix are ours, integers the database's.
+
+Indexes follow the questions that are asked often: due units by queue, open units by lease, images by job and state.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import JSON
+
+__all__ = [
+    "api_keys",
+    "attempts",
+    "checks",
+    "chunks",
+    "datasets",
+    "events",
+    "exports",
+    "idempotency_keys",
+    "images",
+    "jobs",
+    "locks",
+    "metadata",
+    "searches",
+    "units",
+    "workers",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = String(40)
+Slug = String(24)
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_datasets_user", "user_id", "created_at", "id"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", String(100), nullable=False),
+    Column("dataset_id", Id, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Slug, nullable=False),
+    Column("state", Slug, nullable=False),
+    Column("desired_state", Slug, nullable=False),
+    Column("stage", Slug),
+    Column("spec", JSON, nullable=False),
+    Column("target", Integer),
+    Column("min_images", Integer, nullable=False, default=0),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("open_units", Integer, nullable=False, default=0),
+    Column("rounds", Integer, nullable=False, default=0),
+    Column("shortfall", JSON),
+    Column("error", Text),
+    Column("waiting_for", Text),
+    Column("request_id", String(64)),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index("ix_jobs_user", "user_id", "created_at", "id"),
+    Index("ix_jobs_state", "state", "priority"),
+    Index("ix_jobs_dataset", "dataset_id"),
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Slug, nullable=False),
+    Column("queue", Slug, nullable=False),
+    Column("state", Slug, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("owner", Id),
+    Column("lease_until", Double),
+    Column("not_before", Double, nullable=False, default=0.0),
+    Column("queued_at", Double),
+    Column("crashes", Integer, nullable=False, default=0),
+    Column("error", Text),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Index("ix_units_due", "queue", "state", "not_before"),
+    Index("ix_units_job", "job_id", "state", "created_at", "id"),
+    Index("ix_units_lease", "state", "lease_until"),
+)
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("source", String(40), nullable=False),
+    Column("keyword", String(400), nullable=False),
+    Column("label", String(100)),
+    Column("cursor", Text),
+    Column("is_exhausted", Boolean, nullable=False, default=False),
+    Column("found", Integer, nullable=False, default=0),
+    Column("new", Integer, nullable=False, default=0),
+    Column("bad", Integer, nullable=False, default=0),
+    Column("note", Text),
+    UniqueConstraint("job_id", "source", "keyword"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_chunks_job", "job_id", "id"),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("dataset_id", Id, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("chunk_id", Id),
+    Column("search_id", Id),
+    Column("url", Text, nullable=False),
+    Column("url_key", String(64), nullable=False),
+    Column("source", String(40), nullable=False),
+    Column("state", Slug, nullable=False),
+    Column("reason", Slug),
+    Column("detail", Text),
+    Column("rank", Integer, nullable=False, default=0),
+    Column("line", Integer),
+    Column("page_url", Text),
+    Column("final_url", Text),
+    Column("title", Text),
+    Column("caption", Text),
+    Column("label", String(100)),
+    Column("license", String(200)),
+    Column("license_url", Text),
+    Column("creator", Text),
+    Column("attribution", Text),
+    Column("group_id", String(200)),
+    Column("expected_sha256", String(64)),
+    Column("sha256", String(64)),
+    Column("size_bytes", BigInteger),
+    Column("media_type", String(40)),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("phash", String(16)),
+    Column("measures", JSON),
+    Column("duplicate_of", Serial),
+    Column("split", String(32)),
+    Column("out_sha256", String(64)),
+    Column("out_media_type", String(40)),
+    Column("out_size_bytes", BigInteger),
+    Column("out_width", Integer),
+    Column("out_height", Integer),
+    Column("not_before", Double),
+    Column("deferred_at", Double),
+    Column("fetched_at", Double),
+    Column("updated_at", Double),
+    UniqueConstraint("dataset_id", "url_key"),
+    Index("ix_images_job_state", "job_id", "state", "reason", "source"),
+    Index("ix_images_chunk", "chunk_id", "state"),
+    Index("ix_images_dataset", "dataset_id", "state", "id"),
+    Index("ix_images_sha", "sha256"),
+    Index("ix_images_out_sha", "out_sha256"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("image_id", Serial, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("state", Slug, nullable=False),
+    Column("started_at", Double),
+    Column("elapsed_s", Double),
+    Column("status", Integer),
+    Column("error", String(60)),
+    Column("reason", Slug),
+    Column("wait_s", Double),
+    Column("wait_cause", String(20)),
+    Index("ix_attempts_image", "image_id"),
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", String(100), nullable=False),
+    Column("dataset_id", Id, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("format", Slug, nullable=False),
+    Column("storage_tier", Slug, nullable=False),
+    Column("state", Slug, nullable=False),
+    Column("prefix", Text),
+    Column("samples", Integer),
+    Column("size_bytes", BigInteger),
+    Column("report", JSON),
+    Column("problems", JSON),
+    Column("error", Text),
+    Column("created_at", Double, nullable=False),
+    Column("verified_at", Double),
+    Index("ix_exports_dataset", "dataset_id", "created_at", "id"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", String(100), nullable=False),
+    Column("dataset_id", Id, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("export_id", Id, ForeignKey("exports.id", ondelete="CASCADE")),
+    Column("kind", Slug, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("report", JSON),
+    Column("created_at", Double, nullable=False),
+    Index("ix_checks_dataset", "dataset_id", "created_at", "id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("level", String(10), nullable=False),
+    Column("event", String(80), nullable=False),
+    Column("data", JSON, nullable=False),
+    Index("ix_events_job", "job_id", "id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", Slug, nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(20), nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("running", Integer, nullable=False, default=0),
+    Column("loop_lag_s", Double, nullable=False, default=0.0),
+    Column("started_at", Double, nullable=False),
+    Column("beat_at", Double, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", String(100), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("body_digest", String(64), nullable=False),
+    Column("resource", String(40), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_idempotency_age", "created_at"),
+)
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("owner", Id),
+    Column("until", Double, nullable=False, default=0.0),
+)

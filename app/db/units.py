@@ -1,0 +1,389 @@
+"""Queries on units, the pieces of work: claim with epoch and lease, finish with children, release, and what the sweeper moves.
+
+Every write for a claimed unit is fenced: it names the epoch the claim gave, and touches nothing once a successor has claimed it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, and_, case, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import tables
+from app.db.engine import Database, db_now, new_id
+from app.db.jobs import end, find
+from app.db.rows import NewUnit, Unit
+from app.records import FINAL_JOB_STATES, JobState, UnitKind, UnitState
+
+__all__ = [
+    "Delivery",
+    "LeaseLost",
+    "Swept",
+    "add",
+    "claim",
+    "count_down",
+    "counts",
+    "dead_of",
+    "due",
+    "ensure_finalize",
+    "fence",
+    "finish",
+    "held",
+    "lost_finalizes",
+    "next_due",
+    "queued",
+    "release",
+    "release_in",
+    "renew",
+    "return_expired",
+    "return_unsent",
+    "revive_dead",
+]
+
+OPEN_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING, UnitState.QUARANTINED)
+
+
+class LeaseLost(Exception):  # noqa: N818 - a control flow signal, not an error
+    """The unit is another worker's now: stop, and write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What goes through the queue: ids, and what the log wants to know."""
+
+    unit_id: str
+    kind: UnitKind
+    job_id: str
+    epoch: int
+    chunk_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one pass of the sweeper moved."""
+
+    expired: int = 0
+    dead: int = 0
+    unsent: int = 0
+    sent: int = 0
+    finalized: int = 0
+
+
+def _as_unit(row: Row[Any]) -> Unit:
+    return Unit(
+        id=row.id,
+        job_id=row.job_id,
+        kind=UnitKind(row.kind),
+        state=UnitState(row.state),
+        payload=row.payload,
+        epoch=row.epoch,
+        crashes=row.crashes,
+        not_before=row.not_before,
+        error=row.error,
+    )
+
+
+async def add(connection: AsyncConnection, job_id: str, new: Sequence[NewUnit]) -> list[str]:
+    """Insert units of a job and count them as open; return their ids."""
+    if not new:
+        return []
+    rows = [
+        {
+            "id": new_id("unit"),
+            "job_id": job_id,
+            "kind": unit.kind,
+            "queue": unit.kind.queue,
+            "state": UnitState.PENDING,
+            "payload": dict(unit.payload),
+            "epoch": 0,
+            "not_before": unit.not_before,
+            "crashes": 0,
+        }
+        for unit in new
+    ]
+    await connection.execute(insert(tables.units).values(created_at=db_now()), rows)
+    await connection.execute(
+        update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + len(rows))
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_retry: bool = False) -> Unit | None:
+    """Take a unit: one statement. ``None`` means a duplicate delivery, a job that is paused or cancelled, or one not due yet.
+
+    Args:
+        is_retry: the delivery already waited in the queue for its not-before time.
+    """
+    columns = tables.units.c
+    is_due = columns.not_before <= db_now()
+    waiting = columns.state.in_([UnitState.PENDING, UnitState.QUEUED])
+    takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now())
+    runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state == JobState.RUNNING).exists()
+    statement = (
+        update(tables.units)
+        .where(columns.id == unit_id, or_(waiting if is_retry else and_(waiting, is_due), takeover), runnable)
+        .values(
+            state=UnitState.RUNNING,
+            epoch=columns.epoch + 1,
+            owner=owner,
+            lease_until=db_now() + lease_s,
+            crashes=columns.crashes + case((columns.state == UnitState.RUNNING, 1), else_=0),
+        )
+        .returning(*columns)
+    )
+    async with db.write() as connection:
+        row = (await connection.execute(statement)).first()
+    return _as_unit(row) if row else None
+
+
+async def fence(connection: AsyncConnection, unit: Unit) -> None:
+    """Lock the unit's row for this transaction; raise LeaseLost if it is ours no more."""
+    query = select(tables.units.c.id).where(*_ours(unit)).with_for_update()
+    if (await connection.execute(query)).first() is None:
+        raise LeaseLost(unit.id)
+
+
+def _ours(unit: Unit) -> tuple[Any, ...]:
+    return tables.units.c.id == unit.id, tables.units.c.epoch == unit.epoch, tables.units.c.state == UnitState.RUNNING
+
+
+async def finish(
+    connection: AsyncConnection, unit: Unit, *, state: UnitState = UnitState.DONE, error: str | None = None, children: Sequence[NewUnit] = ()
+) -> list[str]:
+    """End a unit and insert its children in the same transaction; return the children's ids.
+
+    Where it was the job's last open unit, the job moves to ``finalizing`` with a finalize unit, or ends if it was cancelled.
+
+    Raises:
+        LeaseLost: nothing was written.
+    """
+    result = await connection.execute(
+        update(tables.units)
+        .where(*_ours(unit))
+        .values(state=state, error=error, finished_at=db_now(), lease_until=None, owner=None)
+    )
+    if result.rowcount != 1:
+        raise LeaseLost(unit.id)
+    added = await add(connection, unit.job_id, children)
+    return added + await count_down(connection, unit.job_id, 1)
+
+
+async def count_down(connection: AsyncConnection, job_id: str, ended: int) -> list[str]:
+    """Count ended units of a job; at 0 the job moves on. Returns the ids of units that this made."""
+    columns = tables.jobs.c
+    row = (
+        await connection.execute(
+            update(tables.jobs)
+            .where(columns.id == job_id)
+            .values(open_units=columns.open_units - ended)
+            .returning(columns.open_units, columns.state, columns.desired_state)
+        )
+    ).first()
+    if row is None or row.open_units > 0 or row.state in FINAL_JOB_STATES:
+        return []
+    if row.desired_state == JobState.CANCELLED:
+        await end(connection, job_id, JobState.CANCELLED)
+        return []
+    return await ensure_finalize(connection, job_id)
+
+
+async def ensure_finalize(connection: AsyncConnection, job_id: str) -> list[str]:
+    """Insert the finalize unit of a job that has no open unit."""
+    job = await find(connection, job_id)
+    if job.state is not JobState.PAUSED:
+        await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(state=JobState.FINALIZING))
+    return await add(connection, job_id, [NewUnit(UnitKind.FINALIZE)])
+
+
+async def release(db: Database, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None) -> bool:
+    """Give a unit back, due after ``delay_s`` or at ``until`` (Unix seconds). False if it was ours no more."""
+    async with db.write() as connection:
+        return await release_in(connection, unit, delay_s=delay_s, error=error, until=until)
+
+
+async def release_in(
+    connection: AsyncConnection, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None
+) -> bool:
+    """:func:`release` inside a transaction."""
+    result = await connection.execute(
+        update(tables.units)
+        .where(*_ours(unit))
+        .values(
+            state=UnitState.PENDING,
+            owner=None,
+            lease_until=None,
+            not_before=until if until is not None else db_now() + delay_s,
+            error=error,
+            crashes=0,
+        )
+    )
+    return result.rowcount == 1
+
+
+async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
+    """Prolong the leases of one worker in one statement; return the ids that are still its own."""
+    columns = tables.units.c
+    wanted = dict(held_units)
+    statement = (
+        update(tables.units)
+        .where(columns.id.in_(list(wanted)), columns.owner == owner, columns.state == UnitState.RUNNING)
+        .values(lease_until=db_now() + lease_s)
+        .returning(columns.id, columns.epoch)
+    )
+    async with db.write() as connection:
+        rows = (await connection.execute(statement)).all()
+    return {row.id for row in rows if wanted[row.id] == row.epoch}
+
+
+async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
+    """What is wanted of each of these jobs."""
+    query = select(tables.jobs.c.id, tables.jobs.c.desired_state).where(tables.jobs.c.id.in_(list(set(job_ids))))
+    async with db.read() as connection:
+        return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
+
+
+async def return_expired(connection: AsyncConnection, *, max_crashes: int) -> tuple[int, list[Unit]]:
+    """Units whose lease ran out go back to pending, or die at their ``max_crashes``-th crash.
+
+    Returns:
+        How many went back, and those that died.
+    """
+    columns = tables.units.c
+    expired = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now())
+    back = await connection.execute(
+        update(tables.units)
+        .where(expired, columns.crashes + 1 < max_crashes)
+        .values(state=UnitState.PENDING, owner=None, lease_until=None, crashes=columns.crashes + 1)
+    )
+    words = f"its worker died {max_crashes} times while it ran"
+    rows = (
+        await connection.execute(
+            update(tables.units)
+            .where(expired)
+            .values(state=UnitState.DEAD, owner=None, lease_until=None, error=words, finished_at=db_now(), epoch=columns.epoch + 1)
+            .returning(*columns)
+        )
+    ).all()
+    dead = [_as_unit(row) for row in rows]
+    for unit in dead:
+        await count_down(connection, unit.job_id, 1)
+    return back.rowcount, dead
+
+
+async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> list[Delivery]:
+    """Units sent some time ago and claimed by nobody: the sweeper asks the queue whether it still has them."""
+    columns = tables.units.c
+    query = (
+        select(tables.units).where(columns.state == UnitState.QUEUED, columns.queued_at < db_now() - older_than_s).order_by(columns.queued_at)
+    ).limit(limit)
+    async with db.read() as connection:
+        return [_as_delivery(row) for row in (await connection.execute(query)).all()]
+
+
+def _as_delivery(row: Row[Any]) -> Delivery:
+    return Delivery(row.id, UnitKind(row.kind), row.job_id, row.epoch, chunk_id=row.payload.get("chunk_id"))
+
+
+async def return_unsent(db: Database, unit_ids: Sequence[str]) -> int:
+    """Units that the queue lost, or never got, go back to pending."""
+    if not unit_ids:
+        return 0
+    async with db.write() as connection:
+        result = await connection.execute(
+            update(tables.units)
+            .where(tables.units.c.id.in_(unit_ids), tables.units.c.state == UnitState.QUEUED)
+            .values(state=UnitState.PENDING, queued_at=None)
+        )
+    return result.rowcount
+
+
+async def due(db: Database, queue: str, *, window: int) -> list[Delivery]:
+    """Mark due units of a queue as sent, up to the window, and return them.
+
+    Jobs of higher priority first; among equals every job gets its turn, oldest unit first.
+    """
+    columns = tables.units.c
+    busy = select(func.count()).select_from(tables.units).where(columns.queue == queue, columns.state.in_([UnitState.QUEUED, UnitState.RUNNING]))
+    async with db.write() as connection:
+        room = window - int((await connection.execute(busy)).scalar_one())
+        if room <= 0:
+            return []
+        rows = (await connection.execute(_fair(queue, room))).all()
+        if not rows:
+            return []
+        await connection.execute(
+            update(tables.units).where(columns.id.in_([row.id for row in rows])).values(state=UnitState.QUEUED, queued_at=db_now())
+        )
+    return [_as_delivery(row) for row in rows]
+
+
+def _fair(queue: str, room: int) -> Any:
+    columns = tables.units.c
+    job = tables.jobs.c
+    turn = func.row_number().over(partition_by=columns.job_id, order_by=(columns.created_at, columns.id)).label("turn")
+    waiting = (
+        select(*columns, job.priority, turn)
+        .join(tables.jobs, job.id == columns.job_id)
+        .where(columns.queue == queue, columns.state == UnitState.PENDING, columns.not_before <= db_now())
+        .where(job.desired_state == JobState.RUNNING)
+        .subquery()
+    )
+    ranked = select(waiting).order_by(waiting.c.priority.desc(), waiting.c.turn, waiting.c.created_at, waiting.c.id)
+    return ranked.limit(room)
+
+
+async def lost_finalizes(db: Database) -> int:
+    """Jobs without an open unit that have not ended get their finalize unit: a repair that should find nothing."""
+    job = tables.jobs.c
+    no_unit = ~(
+        select(tables.units.c.id).where(tables.units.c.job_id == job.id, tables.units.c.state.in_(OPEN_STATES)).correlate(tables.jobs).exists()
+    )
+    query = select(job.id).where(job.state.not_in([*FINAL_JOB_STATES, JobState.PAUSED]), job.open_units <= 0, no_unit)
+    async with db.write() as connection:
+        ids = [row.id for row in (await connection.execute(query)).all()]
+        for job_id in ids:
+            await connection.execute(update(tables.jobs).where(job.id == job_id).values(open_units=0))
+            await ensure_finalize(connection, job_id)
+    return len(ids)
+
+
+async def revive_dead(connection: AsyncConnection, job_id: str) -> int:
+    """Dead units of a job become pending again."""
+    result = await connection.execute(
+        update(tables.units)
+        .where(tables.units.c.job_id == job_id, tables.units.c.state == UnitState.DEAD)
+        .values(state=UnitState.PENDING, crashes=0, not_before=0.0, finished_at=None, error=None)
+    )
+    if result.rowcount:
+        await connection.execute(
+            update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + result.rowcount)
+        )
+    return result.rowcount
+
+
+async def dead_of(db: Database, job_id: str) -> list[Unit]:
+    """The units of a job that died, with their errors."""
+    query = select(tables.units).where(tables.units.c.job_id == job_id, tables.units.c.state == UnitState.DEAD).limit(100)
+    async with db.read() as connection:
+        return [_as_unit(row) for row in (await connection.execute(query)).all()]
+
+
+async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str], int]:
+    """Units by (kind, state)."""
+    columns = tables.units.c
+    query = select(columns.kind, columns.state, func.count()).group_by(columns.kind, columns.state)
+    if job_id is not None:
+        query = query.where(columns.job_id == job_id)
+    async with db.read() as connection:
+        return {(row[0], row[1]): row[2] for row in (await connection.execute(query)).all()}
+
+
+async def next_due(db: Database, job_id: str) -> float | None:
+    """When the job's next waiting unit falls due, Unix seconds."""
+    columns = tables.units.c
+    query = select(func.min(columns.not_before)).where(columns.job_id == job_id, columns.state == UnitState.PENDING)
+    async with db.read() as connection:
+        value = (await connection.execute(query)).scalar_one_or_none()
+    return float(value) if value else None

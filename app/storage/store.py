@@ -1,0 +1,235 @@
+"""The store: bytes under keys, in a local folder, in memory or in a bucket. Knows keys and bytes, not images or datasets.
+
+What is guaranteed: a reader sees all of an object or nothing of it, whatever happens to the writer (obstore writes beside the
+final name and renames; object stores complete a put as a whole). A put that returned survives the death of the process. On a local
+disk it is not flushed one by one, so a loss of power may take or empty the blobs of the last seconds; ``check_integrity`` finds
+them, and a put writes a blob anew even where one exists. A published tree is flushed before it gets its name.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import obstore
+
+import errors
+from app.storage import backends, border, paths, trees
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+__all__ = ["MANIFEST", "ObjectInfo", "Store", "open_store"]
+
+MANIFEST = "manifest.json"
+"""The file of a tree that goes up last: where it is, everything is."""
+
+_READ_BYTES = 4_000_000  # one ranged request each, so that a slow consumer never holds a request open
+_PART_BYTES = 8_000_000  # 10,000 parts are the most that S3 takes: 80 GB a file
+_PARTS_IN_FLIGHT = 4
+_LIST_PAGE = 1000
+_DELETE_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a listing tells of an object: ``size`` in bytes, ``modified`` in seconds since the epoch."""
+
+    key: str
+    size: int
+    modified: float
+
+
+def open_store(url: str) -> "Store":
+    """Open the store at ``url``: ``file:///abs/dir`` or an absolute path, ``memory://``, ``s3://bucket/prefix``, ``az://``, ``gs://``.
+
+    Requests to an object store are retried by obstore alone: 3 tries within 10 seconds. Credentials, region and endpoint come from
+    the environment (``AWS_*``, ``AZURE_*``, ``GOOGLE_*``).
+
+    Raises:
+        errors.ConfigurationError: the URL names no store that we know.
+        errors.StorageError: the local folder cannot be made.
+    """
+    return Store(backends.build_backend(url), backends.local_root(url))
+
+
+class Store:
+    """Bytes under keys. Every method may raise :class:`errors.StorageError`; every key is checked before it is used."""
+
+    def __init__(self, backend: "ObjectStore", root: Path | None = None) -> None:
+        self._backend = backend
+        self._root = root
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of a local store, else ``None``."""
+        return self._root
+
+    async def put_blob(self, body: bytes, sha256: str) -> str:
+        """Store an image's bytes under their digest and return the key. Doing it again is harmless and renews the blob's age."""
+        key = paths.blob(sha256)
+        await self.put(key, body)
+        return key
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Store ``body`` under ``key``, atomically, in place of what was there."""
+        paths.check_key(key)
+        with border.writing("put", key):
+            await obstore.put_async(self._backend, key, body, use_multipart=False)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Store the file at ``path`` under ``key``, atomically, in parts: memory does not grow with the file."""
+        paths.check_key(key)
+        with border.writing("put", key):
+            await obstore.put_async(self._backend, key, path, chunk_size=_PART_BYTES, max_concurrency=_PARTS_IN_FLIGHT)
+
+    async def get(self, key: str) -> bytes:
+        """The whole object. Raises :class:`MissingObject` if there is none."""
+        paths.check_key(key)
+        with border.reading("get", key):
+            found = await obstore.get_async(self._backend, key)
+            return bytes(await found.bytes_async())
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Size and age of an object. Raises :class:`MissingObject` if there is none."""
+        paths.check_key(key)
+        with border.reading("head", key):
+            meta = await obstore.head_async(self._backend, key)
+        return ObjectInfo(key, meta["size"], meta["last_modified"].timestamp())
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object under ``key``."""
+        try:
+            await self.head(key)
+        except border.MissingObject:
+            return False
+        return True
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Delete these objects; those that do not exist are fine."""
+        wanted = [paths.check_key(key) for key in keys]
+        for start in range(0, len(wanted), _DELETE_PAGE):
+            await self._delete_page(wanted[start : start + _DELETE_PAGE])
+
+    async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        """Every object below ``prefix``, a whole path segment or empty for all, in no particular order."""
+        checked = paths.check_prefix(prefix)
+        with border.writing("list", prefix):
+            async for page in obstore.list(self._backend, checked or None, chunk_size=_LIST_PAGE):
+                for meta in page:
+                    if not meta["path"].startswith(f"{trees.SCRATCH}/"):
+                        yield ObjectInfo(meta["path"], meta["size"], meta["last_modified"].timestamp())
+
+    async def stream(self, key: str, start: int | None = None, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` up to, not including, ``end``, in pieces of at most 4 MB. Ends beyond the object are cut to it."""
+        size = (await self.head(key)).size
+        position, stop = max(start or 0, 0), size if end is None else min(end, size)
+        while position < stop:
+            upto = min(position + _READ_BYTES, stop)
+            with border.reading("get", key):
+                piece = bytes(await obstore.get_range_async(self._backend, key, start=position, end=upto))
+            if len(piece) != upto - position:
+                raise errors.StorageError(f"get {key}: the object changed while it was read")
+            yield piece
+            position = upto
+
+    async def fetch_to(self, key: str, path: Path) -> None:
+        """Copy an object into the file at ``path``, which appears only when it is whole."""
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        with border.writing("fetch", key):
+            try:
+                await self._fetch_part(key, part)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    async def publish_tree(self, folder: Path, prefix: str) -> None:
+        """Make ``folder`` the tree at ``prefix``, in place of what was there. A local store takes the folder itself.
+
+        Local: the folder is flushed and renamed, so it must come from :meth:`scratch`. Remote: files are uploaded one after another,
+        ``manifest.json`` last, then what an earlier tree left behind is deleted.
+        """
+        paths.check_key(prefix)
+        if self._root is not None:
+            with border.writing("publish", prefix):
+                await asyncio.to_thread(trees.publish, self._root, folder, prefix)
+        else:
+            await self._upload_tree(folder, prefix)
+
+    async def delete_tree(self, prefix: str) -> None:
+        """Delete everything below ``prefix``, its manifest first: what is left of a tree after a crash does not look whole."""
+        paths.check_key(prefix)
+        if self._root is not None:
+            with border.writing("delete", prefix):
+                await asyncio.to_thread(trees.remove, self._root, prefix)
+            return
+        await self.delete([f"{prefix}/{MANIFEST}"])
+        await self.delete([info.key async for info in self.list(prefix)])
+
+    @contextlib.asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """An empty local folder that goes away afterwards; of a local store, on its own filesystem."""
+        with border.writing("make", "scratch folder"):
+            folder = await asyncio.to_thread(trees.make_scratch, self._root)
+        try:
+            yield folder
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def clear_leftovers(self, older_than_s: float) -> int:
+        """Delete what dead processes left in a local store: scratch folders and unfinished files not touched for so long.
+
+        Returns how many. Buckets do this by a lifecycle rule that aborts incomplete multipart uploads.
+        """
+        if self._root is None:
+            return 0
+        with border.writing("clear", "leftovers"):
+            return await asyncio.to_thread(trees.clear_leftovers, self._root, older_than_s)
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the object's file is, or would be, if the store is a local folder; else ``None``."""
+        paths.check_key(key)
+        return None if self._root is None else self._root / key
+
+    async def check(self) -> None:
+        """Write, read and delete one small object. Raises :class:`errors.StorageError` if the store cannot be used."""
+        key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(64)
+        await self.put(key, body)
+        try:
+            if await self.get(key) != body:
+                raise errors.StorageError(f"get {key}: other bytes than were put")
+        finally:
+            await self.delete([key])
+
+    async def close(self) -> None:
+        """Let go of the backend. There is nothing to wait for: no write is buffered."""
+
+    async def _delete_page(self, keys: "list[str]") -> None:
+        try:
+            with border.reading("delete", keys[0]):
+                await obstore.delete_async(self._backend, keys)
+        except border.MissingObject:
+            for key in keys if len(keys) > 1 else ():  # the bulk call stops at the first that is missing
+                await self._delete_page([key])
+
+    async def _fetch_part(self, key: str, part: Path) -> None:
+        with part.open("wb") as file:
+            async for piece in self.stream(key):
+                await asyncio.to_thread(_write, file, piece)
+
+    async def _upload_tree(self, folder: Path, prefix: str) -> None:
+        with border.writing("publish", prefix):
+            files = await asyncio.to_thread(trees.files_below, folder)
+        uploaded = {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in files}
+        last = f"{prefix}/{MANIFEST}"
+        for key in sorted(uploaded, key=lambda key: (key == last, key)):
+            await self.put_file(key, uploaded[key])
+        await self.delete([info.key async for info in self.list(prefix) if info.key not in uploaded])
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    file.write(piece)

@@ -1,0 +1,116 @@
+"""Folders on the disk of a local store: scratch folders, atomic publication, leftovers of processes that died. Blocking code."""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+__all__ = ["SCRATCH", "clear_leftovers", "files_below", "make_scratch", "publish", "remove", "sync_tree"]
+
+SCRATCH = ".scratch"
+"""Name of the folder of scratch folders inside a local store. No key can begin with a dot, so none can reach it."""
+
+_FSYNC_THREADS = 8  # 0.3 ms a file instead of 0.85 ms one after another (100 KB files, ext4)
+_STAGED = re.compile(r".+#\d+")  # how obstore names a file until its rename
+
+
+def make_scratch(root: Path | None) -> Path:
+    """Make an empty folder: on the store's own filesystem, so that a rename out of it is atomic, or in the system's temporary one."""
+    if root is None:
+        return Path(tempfile.mkdtemp(prefix="pictrawl-"))
+    parent = root / SCRATCH
+    parent.mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent))
+
+
+def publish(root: Path, folder: Path, prefix: str) -> None:
+    """Make ``folder`` the tree at ``prefix`` by one rename, after an fsync of all of it. What lay there before goes away.
+
+    Where something lay there, it is moved aside first: a process that dies between the two renames leaves nothing at
+    ``prefix``, never half of it.
+    """
+    target = root / prefix
+    sync_tree(folder)
+    folder.chmod(0o755)  # mkdtemp makes 0700
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove(root, prefix)
+    folder.rename(target)
+    _sync(target.parent)
+
+
+def remove(root: Path, prefix: str) -> None:
+    """Make the tree at ``prefix`` vanish by one rename, then delete it. A tree that is not there is fine."""
+    target = root / prefix
+    if target.is_dir():
+        aside = make_scratch(root)
+        target.rename(aside / target.name)
+        _sync(target.parent)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below ``folder``, and itself, to the disk."""
+    with ThreadPoolExecutor(_FSYNC_THREADS) as pool:
+        for path in (*files_below(folder), *_folders_below(folder)):
+            pool.submit(_sync, path)
+    _sync(folder)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below ``folder``, sorted."""
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+
+
+def clear_leftovers(root: Path, older_than_s: float) -> int:
+    """Delete scratch folders and staged files that nobody has touched for ``older_than_s``. Returns how many."""
+    limit = time.time() - older_than_s
+    removed = 0
+    for path in _leftovers(root):
+        if _newest(path) < limit:
+            removed += 1
+            _delete(path)
+    return removed
+
+
+def _leftovers(root: Path) -> Iterator[Path]:
+    scratch = root / SCRATCH
+    if scratch.is_dir():
+        yield from scratch.iterdir()
+    for parent, folders, names in os.walk(root):
+        if SCRATCH in folders:
+            folders.remove(SCRATCH)
+        yield from (Path(parent, name) for name in names if _STAGED.fullmatch(name))
+
+
+def _newest(path: Path) -> float:
+    """When ``path``, or anything below it, was last written; infinity if it has gone, which means somebody else deals with it."""
+    try:
+        times = [path.stat().st_mtime]
+        times += [Path(parent).stat().st_mtime for parent, _, _ in os.walk(path)]
+        times += [file.stat().st_mtime for file in files_below(path)]
+    except FileNotFoundError:
+        return float("inf")
+    return max(times)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _folders_below(folder: Path) -> list[Path]:
+    return [Path(parent, name) for parent, names, _ in os.walk(folder) for name in names]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

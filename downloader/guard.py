@@ -1,0 +1,242 @@
+"""Which URLs may be requested and which addresses may be dialled. Pure: resolves nothing, opens nothing, logs nothing."""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urljoin
+
+import httpx
+import yarl
+
+import errors
+
+__all__ = ["Guard", "Target", "check_url", "is_public", "normalise", "resolve_location"]
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAX_URL_CHARS: Final = 8192
+"""Servers refuse request lines beyond 8 KB (RFC 9110 4.1 asks for 8000 octets at least)."""
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_SPLIT: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[^#]*)", re.DOTALL)
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::(?P<port>[0-9]{0,5}))?")
+_UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_KEPT: Final = "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"
+"""Every printable ASCII mark: only what is not ASCII gets escaped, the rest goes out as given."""
+
+_NOT_PUBLIC_V4: Final = tuple(
+    ipaddress.IPv4Network(cidr)
+    for cidr in (
+        "100.64.0.0/10",  # carrier NAT; a cloud's metadata lives at 100.100.100.200
+        "168.63.129.16/32",  # a cloud's wire server on a public address
+        "192.0.0.0/24",  # protocol assignments, another cloud's metadata
+        "192.88.99.0/24",  # 6to4 relays
+    )
+)
+_GLOBAL_V6: Final = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_V6: Final = tuple(
+    ipaddress.IPv6Network(cidr) for cidr in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "2620:4f:8000::/48")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL that may be requested, taken apart.
+
+    Attributes:
+        url: what is sent: lower-case scheme and ASCII host, default port and fragment dropped, path and query as given.
+        path: path and query, ASCII, as given.
+        origin: ``scheme://host:port``, the key of everything that is kept per host.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+
+
+def is_public(address: str | IPAddress) -> bool:
+    """Tell whether an address is one of the public internet; embedded IPv4 (6to4, NAT64, mapped) never makes it so."""
+    ip = _unwrap(ipaddress.ip_address(address))
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast and not any(ip in net for net in _NOT_PUBLIC_V4)
+    return ip in _GLOBAL_V6 and not any(ip in net for net in _NOT_PUBLIC_V6)
+
+
+def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
+    """Take a URL apart and refuse what may not be requested. Addresses are the business of Guard.
+
+    Args:
+        url: absolute http or https URL.
+        ports: the ports that may be dialled; empty means any.
+
+    Raises:
+        errors.InvalidURLError: not http(s), userinfo, control characters, backslashes, spaces, no or a bad host or port.
+        errors.BlockedAddressError: a port outside ``ports``.
+    """
+    scheme, authority, rest = _split(url)
+    host, port = _host_and_port(authority, _DEFAULT_PORTS[scheme])
+    if ports and port not in ports:
+        raise errors.BlockedAddressError(f"port {port} is not among the ports allowed", evidence=f"port {port}")
+    path = quote(rest if rest.startswith("/") else f"/{rest}", safe=_KEPT)
+    shown_port = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
+    target = Target(f"{scheme}://{_bracketed(host)}{shown_port}{path}", scheme, host, port, path)
+    _check_with_httpx(target)
+    return target
+
+
+class Guard:
+    """The rules of one downloader: its ports, and the networks that are exempt from the address rule (never from the ports)."""
+
+    def __init__(self, ports: Collection[int] = (), allow_networks: Iterable[str] = ()) -> None:
+        self._ports = frozenset(ports)
+        self._allowed = tuple(_network(cidr) for cidr in allow_networks)
+
+    def check_url(self, url: str) -> Target:
+        """Check a URL, and the address too where the host is one.
+
+        Raises:
+            errors.InvalidURLError: see `check_url`.
+            errors.BlockedAddressError: a port or a literal address that may not be dialled.
+        """
+        target = check_url(url, self._ports)
+        if _as_address(target.host) is not None:
+            self.check_address(target.host)
+        return target
+
+    def check_address(self, address: str) -> None:
+        """Refuse an address that is neither public nor exempt.
+
+        Raises:
+            errors.BlockedAddressError: with the address as evidence.
+        """
+        ip = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
+        if not is_public(ip) and not any(ip in network for network in self._allowed):
+            raise errors.BlockedAddressError(f"{address} is not a public address", evidence=address)
+
+
+def normalise(url: str) -> str:
+    """Return the key under which two spellings of one URL are the same: for deduplication, never for a request.
+
+    Scheme and host in lower case, default port and fragment dropped, dot segments resolved, escapes canonical, query kept in order.
+
+    Raises:
+        errors.InvalidURLError: where `check_url` would refuse it.
+    """
+    target = check_url(url, ())
+    try:
+        return str(yarl.URL(target.url))
+    except ValueError as exc:
+        raise errors.InvalidURLError("not a URL that can be normalised") from exc
+
+
+def resolve_location(base: str, location: str) -> str:
+    """Return the absolute URL that a Location header names: spaces escaped, credentials and fragment dropped."""
+    absolute = urljoin(base, location.strip(" \t").replace(" ", "%20"))
+    return re.sub(r"(?<=://)[^/?#@]*@", "", absolute.partition("#")[0], count=1)
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    if len(url) > _MAX_URL_CHARS:
+        raise errors.InvalidURLError(f"longer than {_MAX_URL_CHARS} characters")
+    if _UNUSABLE.search(url):
+        raise errors.InvalidURLError("a space, a backslash or a control character in the URL")
+    parts = _SPLIT.match(url)
+    if parts is None or parts["scheme"].lower() not in _DEFAULT_PORTS:
+        raise errors.InvalidURLError("not an absolute http or https URL")
+    if "@" in parts["authority"]:
+        raise errors.InvalidURLError("credentials in the URL")
+    return parts["scheme"].lower(), parts["authority"], parts["target"]
+
+
+def _host_and_port(authority: str, default_port: int) -> tuple[str, int]:
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise errors.InvalidURLError("no host, or a host or port that cannot be read")
+    port = int(parts["port"]) if parts["port"] else default_port
+    if not 0 < port < 65536:
+        raise errors.InvalidURLError(f"port {port} does not exist")
+    if parts["host"].startswith("["):
+        return _ipv6_literal(parts["host"][1:-1]), port
+    return _host_name(parts["host"]), port
+
+
+def _ipv6_literal(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError as exc:
+        raise errors.InvalidURLError("not an IPv6 address between the brackets") from exc
+
+
+def _host_name(text: str) -> str:
+    host = _to_ascii(text).removesuffix(".")
+    labels = host.split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise errors.InvalidURLError("not a host name")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _ipv4_literal(host)
+    return host
+
+
+def _to_ascii(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    try:
+        return (yarl.URL(f"http://{text}/").raw_host or "").lower()
+    except ValueError as exc:
+        raise errors.InvalidURLError("not an international host name") from exc
+
+
+def _ipv4_literal(host: str) -> str:
+    """Take dotted decimal only. Octal, hex and short forms mean an address to some readers and a name to others."""
+    if _as_address(host) is not None:
+        return host
+    try:
+        meant = socket.inet_ntoa(socket.inet_aton(host))
+    except OSError as exc:
+        raise errors.InvalidURLError("a host that ends in a number is no name") from exc
+    if not is_public(meant):
+        raise errors.BlockedAddressError(f"{host} means {meant}, which is not a public address", evidence=meant)
+    raise errors.InvalidURLError("an IPv4 address that is not written as four decimal numbers")
+
+
+def _check_with_httpx(target: Target) -> None:
+    try:
+        parsed = httpx.URL(target.url)
+        if "xn--" in target.host:
+            _ = parsed.host
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise errors.InvalidURLError("not a URL that can be requested") from exc
+
+
+def _as_address(host: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _unwrap(ip: IPAddress) -> IPAddress:
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _network(cidr: str) -> IPNetwork:
+    try:
+        return ipaddress.ip_network(cidr, strict=False)
+    except ValueError as exc:
+        raise errors.ConfigurationError(f"fetch.allow_networks: {cidr!r} is no network; write it like 10.0.0.0/8") from exc

@@ -1,0 +1,228 @@
+"""The only place that builds an httpx transport: httpx's interface over an aiohttp session, every address checked as it is dialled.
+
+httpx's own pool scans all its connections on every event; this one costs a tenth of that at 64 in flight (docs/adr). Knows nothing of
+retries, limits per host or images.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+import aiohttp
+import httpx
+import yarl
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import HttpProcessingError
+
+import errors
+from downloader.guard import Guard
+
+__all__ = ["GuardedTransport", "Lookup", "PooledLookup"]
+
+Lookup = Callable[[str], Awaitable[Sequence[str]]]
+"""Resolves a host name to addresses as text; raises OSError (socket.gaierror) where it cannot."""
+
+_LOOKUP_TIMEOUT_S: Final = 5.0
+_LOOKUP_THREADS: Final = 16
+"""getaddrinfo blocks a thread for as long as a name server is silent; on the shared executor 64 dead names would starve everything."""
+
+_DNS_TTL_S: Final = 60
+_KEEPALIVE_S: Final = 15.0
+_MAX_HEADERS: Final = 200
+_MAX_HEADER_BYTES: Final = 32_768
+_NOT_SENT: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+_FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError, EOFError)
+"""What aiohttp lets through: its own errors, raw parser errors, yarl's and idna's ValueErrors, uvloop's RuntimeErrors."""
+
+_TRANSLATION: Final[tuple[tuple[type[Exception], type[httpx.HTTPError], str], ...]] = (
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "connecting took too long"),
+    (TimeoutError, httpx.ReadTimeout, "reading took too long"),
+    (aiohttp.ClientConnectorError, httpx.ConnectError, "could not connect"),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "the server disconnected without sending a response"),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the connection closed without sending the complete message body"),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "the reply is not HTTP"),
+    (HttpProcessingError, httpx.RemoteProtocolError, "the reply is not HTTP"),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "not a URL that can be requested"),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
+    (UnicodeError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
+    (ValueError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
+)
+"""First match wins; anything else is a broken connection. The message is constant: foreign ones quote the URL."""
+
+
+class PooledLookup:
+    """getaddrinfo on a bounded thread pool of its own, with a deadline.
+
+    Raises:
+        OSError: socket.gaierror, EAI_AGAIN where the name servers stay silent.
+        errors.StorageError: all threads hang; that is this machine's resolver, not the host's fault.
+    """
+
+    def __init__(self, *, timeout_s: float = _LOOKUP_TIMEOUT_S, threads: int = _LOOKUP_THREADS) -> None:
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="lookup")
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        work: Future[list[str]] = self._threads.submit(_getaddrinfo, host)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.wrap_future(work)
+        except TimeoutError as exc:
+            if not work.running() and not work.done():
+                raise errors.StorageError("no thread is free to look up names") from exc
+            raise socket.gaierror(socket.EAI_AGAIN, "the name servers did not answer in time") from exc
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _getaddrinfo(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class _Resolver(AbstractResolver):
+    """Refuses a name if any of its answers may not be dialled: picking the good ones would let an attacker retry until one slips."""
+
+    def __init__(self, guard: Guard, lookup: Lookup) -> None:
+        self._guard = guard
+        self._lookup = lookup
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        addresses = await self._lookup(host)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+        for address in addresses:
+            self._guard.check_address(address)
+        return [_result(host, address, port) for address in addresses]
+
+    async def close(self) -> None:
+        """Nothing of its own to close."""
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """httpx over aiohttp: no redirects, no cookies, no proxies from the environment, no decoding, TLS verified.
+
+    Args:
+        guard: asked about every address, at the moment it is dialled.
+        ssl_context: instead of the default one, for private authorities.
+        lookup: instead of getaddrinfo; its answers are checked all the same.
+    """
+
+    def __init__(self, guard: Guard, *, ssl_context: ssl.SSLContext | None = None, lookup: Lookup | None = None) -> None:
+        self._guard = guard
+        self._ssl_context = ssl_context
+        self._pooled = PooledLookup() if lookup is None else None
+        self._lookup = lookup or self._pooled
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the body is streamed.
+
+        Raises:
+            httpx.TransportError: the connection or the reply failed; the foreign error is its cause.
+            errors.BlockedAddressError: the address may not be dialled.
+        """
+        session = self._session or self._open()
+        with _translated():
+            url = yarl.URL(_wire_url(request), encoded=True)
+            response = await session.request(
+                request.method,
+                url,
+                headers=request.headers.multi_items(),
+                data=await request.aread() or None,
+                allow_redirects=False,
+                timeout=_timeout(request.extensions.get("timeout", {})),
+            )
+        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        if self._pooled is not None:
+            self._pooled.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Build the session on the running loop. Limits are off: the gate keeps them, and would deadlock with a second set."""
+        connector = aiohttp.TCPConnector(
+            ssl=self._ssl_context or _default_ssl_context(),
+            resolver=_Resolver(self._guard, self._lookup) if self._lookup else None,
+            ttl_dns_cache=_DNS_TTL_S,
+            limit=0,
+            limit_per_host=0,
+            keepalive_timeout=_KEEPALIVE_S,
+            socket_factory=self._checked_socket,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=_NOT_SENT,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
+        )
+        return self._session
+
+    def _checked_socket(self, address: Any) -> socket.socket:
+        """Called by aiohttp with the very address it dials next, for names and literals alike."""
+        family, kind, protocol, _, where = address
+        self._guard.check_address(str(where[0]))
+        return socket.socket(family, kind, protocol)
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _translated():
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+
+    async def aclose(self) -> None:
+        """Give a finished connection back to the pool, close any other: a body left unread must not be read on."""
+        self._response.close()
+
+
+def _wire_url(request: httpx.Request) -> str:
+    """The URL with the path's bytes as the caller gave them: httpx and yarl requote, which breaks signed URLs."""
+    target = request.extensions.get("target") or request.url.raw_path
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{target.decode('ascii')}"
+
+
+def _timeout(asked: dict[str, float | None]) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=asked.get("connect"), sock_read=asked.get("read"))
+
+
+def _default_ssl_context() -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _FOREIGN as exc:
+        raise _translate(exc) from exc
+
+
+def _translate(exc: Exception) -> httpx.HTTPError:
+    for foreign, error_type, message in _TRANSLATION:
+        if isinstance(exc, foreign):
+            return error_type(message)
+    return httpx.ReadError("the connection broke")

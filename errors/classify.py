@@ -1,0 +1,228 @@
+"""Foreign errors into the tree: two total, pure functions over statuses and exceptions, and the builders that word them.
+
+Knows httpx's and the standard library's exceptions; must not know requests, retries or who asks.
+"""
+
+import errno
+import re
+import socket
+import ssl
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+import httpx
+
+from errors import taxonomy
+from errors.reasons import Reason
+
+__all__ = ["classify_http_error", "classify_network_error", "from_network_error", "from_status", "without_secrets"]
+
+_BY_STATUS: Final[dict[int, type[taxonomy.PictrawlError]]] = {
+    400: taxonomy.BadRequestError,
+    401: taxonomy.AuthenticationError,
+    403: taxonomy.AuthenticationError,
+    404: taxonomy.NotFoundError,
+    429: taxonomy.RateLimitError,
+    503: taxonomy.ServiceUnavailableError,
+    504: taxonomy.ServiceUnavailableError,
+}
+
+_REASON_BY_STATUS: Final[dict[int, Reason]] = {
+    400: Reason.HTTP_400,
+    401: Reason.HTTP_401,
+    403: Reason.HTTP_403,
+    404: Reason.HTTP_404,
+    410: Reason.HTTP_410,
+    451: Reason.HTTP_451,
+    429: Reason.RATE_LIMITED,
+    503: Reason.SERVICE_UNAVAILABLE,
+    504: Reason.SERVICE_UNAVAILABLE,
+}
+
+_OUR_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENOSPC, errno.EDQUOT})
+"""This machine ran out of something; the host at the other end has no part in it."""
+
+_NAME_UNKNOWN: Final = frozenset(
+    code for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if (code := getattr(socket, name, None)) is not None
+)
+
+_BROKEN_HANDSHAKES: Final = frozenset(
+    {"UNEXPECTED_EOF_WHILE_READING", "WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+)
+"""OpenSSL's reasons for bytes that are no TLS at all: a cut connection or a port that speaks something else, so it may pass."""
+
+_CUT_BODY: Final = re.compile(r"complete message body|not completed|incomplete", re.IGNORECASE)
+_CUT_CONNECTION: Final = re.compile(r"disconnected|closed connection|connection closed|without sending a", re.IGNORECASE)
+_URL_SECRETS: Final = re.compile(r"[?#].*\Z", re.DOTALL)
+_USERINFO: Final = re.compile(r"//[^/]*@")
+_CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def classify_http_error(status: int) -> type[taxonomy.PictrawlError]:
+    """Return the class for an HTTP status: seven codes have their own, any other is PermanentError. Total for every int."""
+    return _BY_STATUS.get(status, taxonomy.PermanentError)
+
+
+def from_status(
+    status: int, where: str = "", *, retry_after_s: float | None = None, extra_statuses: Collection[int] = ()
+) -> taxonomy.PictrawlError:
+    """Build the error for an HTTP status.
+
+    Args:
+        status: what the origin answered.
+        where: the URL; query, fragment and userinfo are cut from the message.
+        retry_after_s: what a valid Retry-After asked for.
+        extra_statuses: statuses that the operator counts as ServiceUnavailable.
+    """
+    error_type = taxonomy.ServiceUnavailableError if status in extra_statuses else classify_http_error(status)
+    message = f"the origin answered {status}{_for(where)}"
+    return error_type(message, status=status, retry_after_s=retry_after_s, reason=_reason_for(status, error_type))
+
+
+def _reason_for(status: int, error_type: type[taxonomy.PictrawlError]) -> Reason:
+    if error_type is taxonomy.ServiceUnavailableError:
+        return Reason.SERVICE_UNAVAILABLE
+    if status in _REASON_BY_STATUS:
+        return _REASON_BY_STATUS[status]
+    return {4: Reason.HTTP_4XX, 5: Reason.HTTP_5XX}.get(status // 100, Reason.PROTOCOL)
+
+
+def classify_network_error(exc: BaseException) -> type[taxonomy.PictrawlError]:
+    """Return the class for whatever a request raised, looking through causes, contexts and groups. Total.
+
+    Raises:
+        MemoryError: where one is in the chain; it is never the URL's fault and never classified.
+    """
+    return _classify(list(_chain(exc)))
+
+
+def from_network_error(exc: BaseException, where: str = "") -> taxonomy.PictrawlError:
+    """Build the error for whatever a request raised, with ``exc`` as its cause; one of ours in the chain is returned itself."""
+    chain = list(_chain(exc))
+    error_type = _classify(chain)
+    for found in chain:
+        if isinstance(found, taxonomy.PictrawlError):
+            return found
+    error = error_type(f"{_describe(chain)}{_for(where)}")
+    error.__cause__ = exc
+    return error
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL fit for a message: no userinfo, query or fragment, no control characters. Total for any text."""
+    return _CONTROL.sub("", _USERINFO.sub("//", _URL_SECRETS.sub("", url[:2000]), count=1))[:300]
+
+
+def _for(where: str) -> str:
+    return f" for {without_secrets(where)}" if where else ""
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its group's members, causes and unsuppressed contexts; each once, nearest first."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [exc]
+    while waiting:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
+        waiting.append(current.__cause__)
+        if not current.__suppress_context__:
+            waiting.append(current.__context__)
+
+
+def _classify(chain: list[BaseException]) -> type[taxonomy.PictrawlError]:
+    for found in chain:
+        if isinstance(found, MemoryError):
+            raise found
+    for rule in _RULES:
+        for found in chain:
+            error_type = rule(found)
+            if error_type is not None:
+                return error_type
+    return taxonomy.ProtocolError
+
+
+_Rule = Callable[[BaseException], type[taxonomy.PictrawlError] | None]
+
+
+def _of_our_own(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    return type(exc) if isinstance(exc, taxonomy.PictrawlError) else None
+
+
+def _of_this_machine(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    ours = isinstance(exc, httpx.PoolTimeout) or (isinstance(exc, OSError) and exc.errno in _OUR_ERRNOS)
+    return taxonomy.StorageError if ours else None
+
+
+def _of_tls(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    if not isinstance(exc, ssl.SSLError):
+        return None
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return taxonomy.TLSError
+    broken = isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError) or exc.reason in _BROKEN_HANDSHAKES
+    return taxonomy.NetworkError if broken else taxonomy.TLSError
+
+
+def _of_names(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    if not isinstance(exc, socket.gaierror):
+        return None
+    return taxonomy.HostNotFoundError if exc.errno in _NAME_UNKNOWN else taxonomy.NetworkError
+
+
+def _of_time(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    return taxonomy.TimeoutException if isinstance(exc, httpx.TimeoutException | TimeoutError) else None
+
+
+def _of_urls(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    invalid = isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError | OverflowError)
+    return taxonomy.InvalidURLError if invalid else None
+
+
+def _of_http(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    if isinstance(exc, httpx.HTTPStatusError):
+        return classify_http_error(exc.response.status_code)
+    if isinstance(exc, httpx.TooManyRedirects):
+        return taxonomy.RedirectError
+    if isinstance(exc, httpx.RemoteProtocolError):
+        return _of_broken_reply(str(exc))
+    return taxonomy.ProtocolError if isinstance(exc, httpx.DecodingError | httpx.LocalProtocolError | zlib.error) else None
+
+
+def _of_broken_reply(message: str) -> type[taxonomy.PictrawlError]:
+    """Tell a reply that was cut off, which may pass, from one that is no HTTP, which will not."""
+    if _CUT_BODY.search(message):
+        return taxonomy.TruncatedBodyError
+    return taxonomy.NetworkError if _CUT_CONNECTION.search(message) else taxonomy.ProtocolError
+
+
+def _of_connections(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
+    return taxonomy.NetworkError if isinstance(exc, httpx.TransportError | OSError | EOFError) else None
+
+
+_RULES: Final[tuple[_Rule, ...]] = (
+    _of_our_own,
+    _of_this_machine,
+    _of_tls,
+    _of_names,
+    _of_time,
+    _of_urls,
+    _of_http,
+    _of_connections,
+)
+"""First rule that speaks decides: the more exact the evidence, the earlier."""
+
+
+def _describe(chain: list[BaseException]) -> str:
+    """Word the root cause without quoting text that may hold a URL."""
+    for found in chain:
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return f"certificate refused ({found.verify_message or 'not valid'})"
+    for found in reversed(chain):
+        if isinstance(found, OSError) and found.strerror:
+            return f"{type(found).__name__} ({found.strerror.splitlines()[0][:100]})"
+    return type(chain[0]).__name__

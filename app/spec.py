@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from app.records import CompressionRules, ExportFormat, Level, ValidationRules
+from app.records import CompressionRules, ExportFormat, Level, Reason, ValidationRules
 
 __all__ = ["JobRequest", "JobSpec", "ListSpec"]
 
@@ -107,3 +107,5 @@ class JobSpec(BaseModel):
     shard_samples: int = 10_000
     shard_bytes: int = 1_000_000_000
     output: str | None = None
+    retry_reasons: list[Reason] | None = None
+    parent_job_id: str | None = None

@@ -17,7 +17,7 @@ _MAX_CAUSE_CHARS = 300
 _FOREIGN = (obstore.exceptions.BaseError, OSError)
 
 
-class MissingObject(errors.PermanentError):  # noqa: N818 - reads as what it is: except storage.MissingObject
+class MissingObject(errors.PermanentError):
     """No object has this key. Waiting does not bring it back, so it is no :class:`errors.StorageError`."""
 
     reason = errors.Reason.CORRUPT

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -208,7 +208,7 @@ class Store:
     async def close(self) -> None:
         """Let go of the backend. There is nothing to wait for: no write is buffered."""
 
-    async def _delete_page(self, keys: "list[str]") -> None:
+    async def _delete_page(self, keys: Sequence[str]) -> None:
         try:
             with border.reading("delete", keys[0]):
                 await obstore.delete_async(self._backend, keys)

@@ -55,8 +55,8 @@ def remove(root: Path, prefix: str) -> None:
 def sync_tree(folder: Path) -> None:
     """Flush every file and folder below ``folder``, and itself, to the disk."""
     with ThreadPoolExecutor(_FSYNC_THREADS) as pool:
-        for path in (*files_below(folder), *_folders_below(folder)):
-            pool.submit(_sync, path)
+        for _ in pool.map(_sync, (*files_below(folder), *_folders_below(folder))):
+            pass  # taking each result raises what its thread raised
     _sync(folder)
 
 

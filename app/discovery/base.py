@@ -1,0 +1,69 @@
+"""What a source of images is: one protocol, the page it hands over, and the client it speaks through.
+
+Knows no concrete source, no row and no job; a source never keeps state between two calls, its cursor is all there is.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.records import Candidate, Problem
+
+__all__ = ["JsonClient", "Page", "Source"]
+
+
+class JsonClient(Protocol):
+    """What a source needs of the downloader: JSON from a URL, politely, or one of ``errors``."""
+
+    async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+        """Return the decoded body of a GET request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One step of a search.
+
+    Attributes:
+        candidates: in the source's own order.
+        cursor: where the next page begins, to be kept and handed to ``Source.pages`` again; ``None`` when nothing is left.
+        problems: items of this page that could not be used; ``line`` is the item's position in the search, from 1.
+        note: what a reader of the log should know of this page, in words.
+    """
+
+    candidates: tuple[Candidate, ...]
+    cursor: str | None
+    problems: tuple[Problem, ...] = ()
+    note: str = ""
+
+
+class Source(Protocol):
+    """A place that answers a keyword with images.
+
+    Attributes:
+        name: stable slug, the word users type.
+        needs_contact: whether its terms ask for a way to reach the operator in every request.
+        needs_key: whether it answers nobody without an API key.
+        licences: in words, how a licence comes with an image.
+        depth: results a search can reach, ``None`` if there is no limit.
+    """
+
+    name: str
+    title: str
+    needs_contact: bool
+    needs_key: bool
+    terms_url: str
+    licences: str
+    depth: int | None
+
+    def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[Page]:
+        """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.
+
+        A page that was yielded can be asked for again with the cursor of the page before it.
+
+        Raises:
+            errors.ValidationError: ``cursor`` is none of this source's.
+            errors.TransientError: not now; with ``retry_after_s`` where the source asks for patience.
+            errors.PermanentError: the source refuses, or its answer makes no sense.
+        """
+        ...

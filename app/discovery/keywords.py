@@ -1,0 +1,60 @@
+"""Keywords as users type them, made fit for a search, and the label that stands for one. No search happens here."""
+
+import unicodedata
+from collections.abc import Iterable
+
+import errors
+
+__all__ = ["MAX_CHARS", "clean", "fold", "slug"]
+
+MAX_CHARS = 100
+MAX_SLUG_BYTES = 120
+"""Of UTF-8. Leaves room in a file name, 255 bytes on common file systems, for what exporters add."""
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but part of words in Persian and Indic scripts and of emoji."""
+
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+"""Names that no file may bear on Windows."""
+
+
+def clean(words: Iterable[str]) -> tuple[str, ...]:
+    """Return keywords in NFKC with single spaces, in their order, without those that differ from an earlier one in case only.
+
+    Raises:
+        errors.ConfigurationError: a keyword is empty, too long, or holds a character that nobody can see.
+    """
+    kept: dict[str, str] = {}
+    for number, word in enumerate(words, 1):
+        keyword = " ".join(unicodedata.normalize("NFKC", word).split())
+        _check(keyword, number)
+        kept.setdefault(fold(keyword), keyword)
+    return tuple(kept.values())
+
+
+def fold(keyword: str) -> str:
+    """Return what two spellings of the same keyword have in common."""
+    return " ".join(unicodedata.normalize("NFKC", keyword).casefold().split())
+
+
+def slug(keyword: str) -> str:
+    """Return a label for a keyword, safe as a folder name everywhere: lower-case letters and digits of any script, and ``_``."""
+    folded = unicodedata.normalize("NFKC", keyword).lower()
+    kept = "".join(char if unicodedata.category(char)[0] in "LNM" else " " for char in folded)
+    label = "_".join(kept.split()) or "_".join(f"u{ord(char):x}" for char in folded if not char.isspace()) or "unnamed"
+    label = label.encode("utf-8", "ignore")[:MAX_SLUG_BYTES].decode("utf-8", "ignore").strip("_")
+    return f"{label}_" if label in _DEVICES else label
+
+
+def _check(keyword: str, number: int) -> None:
+    if not keyword:
+        raise errors.ConfigurationError(f"keyword {number} is empty; leave it out or write a word")
+    if len(keyword) > MAX_CHARS:
+        raise errors.ConfigurationError(f"keyword {number} ({_shown(keyword)}) has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
+    for char in keyword:
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn") and char not in _JOINERS:
+            raise errors.ConfigurationError(f"keyword {number} ({_shown(keyword)}) holds the invisible character U+{ord(char):04X}; remove it")
+
+
+def _shown(keyword: str) -> str:
+    return ascii(keyword[:40]) if not keyword.isprintable() else repr(keyword[:40])

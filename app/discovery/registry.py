@@ -1,0 +1,69 @@
+"""The sources there are, by name. Opening one checks what its terms ask of the operator; nothing is requested yet."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import errors
+from app.discovery.base import JsonClient, Source
+from app.discovery.commons import DEFAULT_WIDTH_PX
+from app.discovery.wikimedia import Wikimedia
+
+__all__ = ["SOURCES", "SourceInfo", "open_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What users are told of a source; the fields mean what they mean on :class:`app.discovery.base.Source`."""
+
+    name: str
+    title: str
+    needs_contact: bool
+    needs_key: bool
+    terms_url: str
+    licences: str
+    depth: int | None
+
+
+_CLASSES: Mapping[str, type[Wikimedia]] = {Wikimedia.name: Wikimedia}
+
+
+def _describe(source: type[Wikimedia]) -> SourceInfo:
+    return SourceInfo(
+        source.name, source.title, source.needs_contact, source.needs_key, source.terms_url, source.licences, source.depth
+    )
+
+
+SOURCES: Mapping[str, SourceInfo] = MappingProxyType({name: _describe(source) for name, source in _CLASSES.items()})
+"""Every source by its name."""
+
+
+def open_source(
+    name: str, client: JsonClient, *, contact: str, base_url: str | None = None, width_px: int | None = DEFAULT_WIDTH_PX
+) -> Source:
+    """Return the source called ``name``, speaking through ``client``.
+
+    Args:
+        contact: how the operator can be reached; the client sends it, here it is only asked for.
+        base_url: scheme and host to ask instead of the source's own.
+        width_px: the width that images are wanted in, for sources that offer several; ``None`` for originals.
+
+    Raises:
+        errors.ConfigurationError: there is no such source, or it needs a contact and there is none.
+    """
+    source = _CLASSES.get(name)
+    if source is None:
+        raise errors.ConfigurationError(_unknown(name))
+    if source.needs_contact and not contact.strip():
+        raise errors.ConfigurationError(
+            f"{source.title} asks for a way to reach you in every request; set fetch.contact (PICTRAWL_FETCH__CONTACT) to a mail or web address"
+        )
+    return source(client, base_url=base_url, width_px=width_px)
+
+
+def _unknown(name: str) -> str:
+    known = ", ".join(SOURCES)
+    near = difflib.get_close_matches(name.lower(), SOURCES, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no source {name[:60]!r}; there is {known}{hint}"

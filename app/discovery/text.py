@@ -1,0 +1,98 @@
+"""Text from outside made harmless: no control characters, no markup, no more than we asked for.
+
+Every word of a source or a list passes here before it becomes part of a record; nothing here knows what the words mean.
+"""
+
+import re
+from html.parser import HTMLParser
+
+__all__ = ["clean", "preview", "strip_html"]
+
+MAX_HTML_CHARS = 20_000
+"""Characters of markup that are looked at; html.parser is quadratic on hostile input."""
+
+MAX_PREVIEW_CHARS = 200
+
+_SPACES = re.compile(r"\s+")
+_UNWANTED = re.compile(
+    "["
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters that are not white space
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"  # invisible, or turning the direction of what follows
+    "\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff"  # half a character: neither UTF-8 nor a database takes it
+    "]"
+)
+_CREDENTIALS = re.compile(r"(https?://|//)?\S+@", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>?")
+_HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+_VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
+_SEPARATE = frozenset({"br", "p", "div", "li", "tr", "td", "th", "dd", "dt", "hr", "ul", "ol", "table"})
+
+
+def clean(value: object, limit: int) -> str | None:
+    """Return ``value`` as one line of at most ``limit`` characters, ``None`` if it is no text or nothing is left."""
+    if not isinstance(value, str):
+        return None
+    value = value[: 4 * limit]
+    if not value.isprintable() or "  " in value:
+        value = _SPACES.sub(" ", _UNWANTED.sub("", value))
+    return value.strip()[:limit].rstrip() or None
+
+
+def preview(value: str | bytes) -> str:
+    """Return the beginning of a line that could not be used, for a person to recognise, without user names and passwords."""
+    head = value[: 64 * MAX_PREVIEW_CHARS]
+    words = head.decode("utf-8", "replace") if isinstance(head, bytes) else head
+    return clean(_CREDENTIALS.sub(r"\1…@", words), MAX_PREVIEW_CHARS) or ""
+
+
+def strip_html(value: object, limit: int) -> str | None:
+    """Return the words of an HTML fragment, without what it hides from its reader, as :func:`clean` does."""
+    if not isinstance(value, str):
+        return None
+    value = value[:MAX_HTML_CHARS]
+    if "<" in value or "&" in value:
+        value = _words(value)
+    return clean(value, limit)
+
+
+def _words(markup: str) -> str:
+    parser = _Words()
+    try:
+        parser.feed(markup)
+        parser.close()
+    except AssertionError:  # what html.parser raises on a marked section such as "<![x["
+        return _TAG.sub(" ", markup)
+    return "".join(parser.words)
+
+
+class _Words(HTMLParser):
+    """Collects what a browser would show. ``_hidden`` is the stack of open elements from the outermost hidden one inwards."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words: list[str] = []
+        self._hidden: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _SEPARATE:
+            self.words.append(" ")
+        if tag in _VOID:
+            return
+        if self._hidden or tag in ("script", "style") or _is_hidden(attrs):
+            self._hidden.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _SEPARATE:
+            self.words.append(" ")
+        while tag in self._hidden:
+            if self._hidden.pop() == tag:
+                break
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words.append(data)
+
+
+def _is_hidden(attrs: list[tuple[str, str | None]]) -> bool:
+    return any(name == "style" and value and _HIDDEN.search(value) for name, value in attrs)

@@ -1,0 +1,92 @@
+"""File names that every filesystem takes. A label only ever becomes a path through ``slug``; everything else is generated."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import errors
+from app.records import Sample
+
+__all__ = ["UNLABELLED", "check_sample", "class_folders", "image_name", "slug", "stem"]
+
+UNLABELLED = "unlabelled"
+"""Class of the images without a label in a dataset where others have one."""
+
+_MAX_SLUG_BYTES = 80
+_HASH_CHARS = 8
+_RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+_OURS = frozenset({"metadata.jsonl"})  # stands beside the class folders
+_UNSAFE = re.compile(r"[^a-z0-9._-]+")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,5}")
+_SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+def slug(label: str) -> str:
+    """The folder name of a label: ``a-z0-9._-``, at most 80 bytes, fine on Windows, never hidden, never ``..``.
+
+    Accents are dropped. What has no letter or digit left, or is a device name, becomes ``class_<hash8>``.
+    """
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", label).casefold())
+    plain = "".join(char for char in decomposed if not unicodedata.combining(char))
+    text = _UNSAFE.sub("-", plain)[:_MAX_SLUG_BYTES].strip("-._")
+    if not text or text.split(".")[0] in _RESERVED or text in _OURS:
+        return f"class_{_hash(label)}"
+    return text
+
+
+def class_folders(labels: Iterable[str]) -> dict[str, str]:
+    """A folder for each label. The first of several labels with one slug, in sorted order, gets it; the others a suffix."""
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    for label in sorted(set(labels)):
+        name = slug(label)
+        if name in taken:
+            name = _suffixed(name, label, taken)
+        taken.add(name)
+        folders[label] = name
+    return folders
+
+
+def stem(sample: Sample) -> str:
+    """The generated name of a sample, without a dot: ``000017_0a1b2c3d4e5f``."""
+    return f"{sample.index:06d}_{sample.sha256[:12]}"
+
+
+def image_name(sample: Sample) -> str:
+    """The generated file name of a sample: ``000017_0a1b2c3d4e5f.jpg``."""
+    return f"{stem(sample)}.{sample.extension}"
+
+
+def check_sample(sample: Sample, index: int) -> None:
+    """Check what becomes part of a path.
+
+    Raises:
+        errors.ValidationError: the sample's index is not ``index``, or its digest, extension or split is not fit for a name.
+    """
+    if sample.index != index:
+        raise errors.ValidationError(f"sample {index} has index {sample.index}; indexes must be dense")
+    for what, pattern, text in (
+        ("sha256", _DIGEST, sample.sha256),
+        ("extension", _EXTENSION, sample.extension),
+        ("split", _SPLIT, sample.split),
+    ):
+        if not pattern.fullmatch(text):
+            raise errors.ValidationError(f"sample {index}: refused as {what} in a file name: {text[:80]!r}")
+    if sample.split in _RESERVED:
+        raise errors.ValidationError(f"sample {index}: {sample.split!r} is a device name on Windows and cannot be a split")
+
+
+def _suffixed(name: str, label: str, taken: set[str]) -> str:
+    base = name[: _MAX_SLUG_BYTES - _HASH_CHARS - 1].rstrip("-._")
+    candidate = f"{base}-{_hash(label)}"
+    salt = 0
+    while candidate in taken:  # another label is spelled like the suffixed name
+        salt += 1
+        candidate = f"{base}-{_hash(f'{label}#{salt}')}"
+    return candidate
+
+
+def _hash(label: str) -> str:
+    return hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARS]

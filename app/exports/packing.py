@@ -1,0 +1,187 @@
+"""The one way an export is written: spool the samples, read ahead, place each image, then the sidecars, the manifest last."""
+
+import asyncio
+import contextlib
+import hashlib
+import shutil
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import errors
+from app.exports import sidecars
+from app.exports.base import ExportOptions, Read
+from app.exports.spool import Facts, Spool
+from app.records import ExportReport, Sample
+from app.storage import border
+from logging_setup import get_logger
+
+__all__ = ["HashedFile", "Packer", "write_export"]
+
+log = get_logger(__name__)
+
+_READ_AHEAD = 8  # images read while one is written: hides an object store's latency, costs at most 8 images of memory
+
+
+class Packer(Protocol):
+    """The part of a format that knows where an image goes. Blocking; called from one thread at a time."""
+
+    @property
+    def card(self) -> sidecars.CardParts:
+        """What the card says of this format."""
+        ...
+
+    def add(self, sample: Sample, body: bytes) -> str:
+        """Write one image. Returns its path in the export; inside a shard: ``shard.tar/member.jpg``."""
+        ...
+
+    def finish(self) -> dict[str, sidecars.FileFacts]:
+        """Close every file. Returns those that are no image, by path."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of every open file after a failure."""
+        ...
+
+
+class HashedFile:
+    """A file that is written once, front to back, and knows its size and digest at the end. Its name is final only then."""
+
+    def __init__(self, path: Path) -> None:
+        self.size_bytes = 0
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._file: BinaryIO = self._part.open("xb")
+        self._digest = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        """Append ``piece``."""
+        self._file.write(piece)
+        self._digest.update(piece)
+        self.size_bytes += len(piece)
+
+    def finish(self) -> sidecars.FileFacts:
+        """Close the file and give it its name."""
+        self._file.close()
+        self._part.rename(self._path)
+        return sidecars.FileFacts(self.size_bytes, self._digest.hexdigest())
+
+    def abandon(self) -> None:
+        """Close the file as it is; it keeps its unfinished name."""
+        with contextlib.suppress(OSError):  # closing flushes, and the disk may be full
+            self._file.close()
+
+
+async def write_export(
+    samples: AsyncIterator[Sample],
+    read: Read,
+    folder: Path,
+    options: ExportOptions,
+    make_packer: Callable[[Path, Facts, ExportOptions], Packer],
+    format_name: str,
+) -> ExportReport:
+    """Write a whole export. Either every file is there, ``manifest.json`` written last, or ``folder`` is empty."""
+    with border.writing("export", format_name):
+        await asyncio.to_thread(_claim, folder)
+        async with _emptied_on_failure(folder):
+            spool = await asyncio.to_thread(Spool, folder)
+            with contextlib.closing(spool):
+                facts = await spool.fill(samples)
+                with _abandoned_on_failure(make_packer(folder, facts, options)) as packer:
+                    return await _pack(spool, read, folder, _Writing(packer, facts, options, format_name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    packer: Packer
+    facts: Facts
+    options: ExportOptions
+    format: str
+
+
+async def _pack(spool: Spool, read: Read, folder: Path, writing: _Writing) -> ExportReport:
+    ledger = sidecars.Ledger(folder, loose_images=writing.packer.card.loose_images)
+    with contextlib.closing(ledger):
+        async with contextlib.aclosing(_ahead(spool.read(), read)) as pairs:
+            async for sample, body in pairs:
+                await asyncio.to_thread(_place, writing.packer, ledger, sample, body)
+        report = await asyncio.to_thread(_finish, folder, writing, ledger)
+    if writing.facts.absent:
+        log.warning("export.classes_absent", splits=sorted(writing.facts.absent))
+    return report
+
+
+async def _ahead(samples: AsyncIterator[Sample], read: Read) -> AsyncIterator[tuple[Sample, bytes]]:
+    """Each sample with its bytes, in order, while the next ones are being read."""
+    pending: deque[tuple[Sample, asyncio.Future[bytes]]] = deque()
+    try:
+        async for sample in samples:
+            pending.append((sample, asyncio.ensure_future(read(sample))))
+            if len(pending) > _READ_AHEAD:
+                yield pending[0][0], await pending[0][1]
+                pending.popleft()
+        while pending:
+            yield pending[0][0], await pending[0][1]
+            pending.popleft()
+    finally:
+        for _, future in pending:
+            future.cancel()
+        await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
+
+
+def _place(packer: Packer, ledger: sidecars.Ledger, sample: Sample, body: bytes) -> None:
+    if hashlib.sha256(body).hexdigest() != sample.sha256 or len(body) != sample.size_bytes:
+        raise errors.ValidationError(f"image {sample.image_id}: the stored bytes are not those of {sample.sha256}")
+    ledger.note(sample, packer.add(sample, body))
+
+
+def _finish(folder: Path, writing: _Writing, ledger: sidecars.Ledger) -> ExportReport:
+    files = writing.packer.finish()
+    manifest = sidecars.write_sidecars(folder, writing.format, writing.facts, writing.options, writing.packer.card, files, ledger)
+    sizes = {path: found.size_bytes for path, found in sorted(manifest.items())}
+    images = writing.facts.image_bytes if writing.packer.card.loose_images else 0
+    return ExportReport(
+        format=writing.format,
+        samples=writing.facts.samples,
+        size_bytes=images + sum(sizes.values()),
+        splits=writing.facts.splits,
+        labels=writing.facts.labels,
+        files=sizes,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _emptied_on_failure(folder: Path) -> AsyncIterator[None]:
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if not done:
+            await asyncio.to_thread(_empty, folder)
+
+
+@contextlib.contextmanager
+def _abandoned_on_failure(packer: Packer) -> Iterator[Packer]:
+    done = False
+    try:
+        yield packer
+        done = True
+    finally:
+        if not done:
+            packer.abandon()
+
+
+def _claim(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise errors.ConfigurationError(f"the folder to export into is not empty: {folder}")
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

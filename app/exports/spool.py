@@ -1,0 +1,170 @@
+"""The first pass over the samples: rest them on disk, and learn what a format must know before it writes its first byte."""
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import orjson
+
+import errors
+from app.exports import names
+from app.records import Sample
+
+__all__ = ["OPTIONAL_COLUMNS", "Facts", "Spool", "class_of"]
+
+OPTIONAL_COLUMNS = ("caption", "title", "page_url", "license", "license_url", "creator", "attribution", "phash")
+"""Text that a sample may lack. A column is written if any sample has it, then for all, so that every reader sees one schema."""
+
+_WRITE_LINES = 500
+_READ_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of all samples together. Mappings are sorted by key.
+
+    Attributes:
+        labels: samples of each class; empty if no sample has a label.
+        split_labels: the same within each split.
+        columns: the optional columns that some sample has.
+        captioned: the splits in which some sample has a caption.
+        licenses: images under each licence, ``""`` for none stated.
+    """
+
+    samples: int
+    image_bytes: int
+    splits: Mapping[str, int]
+    labels: Mapping[str, int]
+    split_labels: Mapping[str, Mapping[str, int]]
+    columns: tuple[str, ...]
+    captioned: frozenset[str]
+    licenses: Mapping[str, int]
+    sources: Mapping[str, int]
+    extensions: Mapping[str, int]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every class, sorted by name: its position is its number."""
+        return tuple(self.labels)
+
+    @property
+    def absent(self) -> dict[str, list[str]]:
+        """The classes that a split lacks, for each split that lacks one."""
+        lacking = {split: [name for name in self.labels if name not in found] for split, found in self.split_labels.items()}
+        return {split: classes for split, classes in lacking.items() if classes}
+
+
+class Spool:
+    """Samples resting in an unnamed file, which goes away with the process whatever happens to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
+        self._tally = _Tally()
+
+    async def fill(self, samples: AsyncIterator[Sample]) -> Facts:
+        """Take every sample, in order. Text that is no valid Unicode is repaired on the way."""
+        lines: list[bytes] = []
+        async for sample in samples:
+            names.check_sample(sample, self._tally.samples)
+            line, sample = _line(sample)
+            self._tally.add(sample)
+            lines.append(line)
+            if len(lines) >= _WRITE_LINES:
+                await asyncio.to_thread(self._file.writelines, lines)
+                lines = []
+        await asyncio.to_thread(self._file.writelines, lines)
+        return self._tally.facts()
+
+    async def read(self) -> AsyncIterator[Sample]:
+        """Every sample again, in order."""
+        self._file.seek(0)
+        while lines := await asyncio.to_thread(self._file.readlines, _READ_BYTES):
+            for line in lines:
+                yield Sample(**orjson.loads(line))
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+
+def class_of(sample: Sample, facts: Facts) -> str | None:
+    """The class of a sample; ``None`` only where no sample has a label."""
+    if not facts.labels:
+        return None
+    return sample.label or names.UNLABELLED
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.samples = 0
+        self._bytes = 0
+        self._labels: Counter[tuple[str, str | None]] = Counter()
+        self._columns: set[str] = set()
+        self._captioned: set[str] = set()
+        self._licenses: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
+        self._extensions: Counter[str] = Counter()
+
+    def add(self, sample: Sample) -> None:
+        self.samples += 1
+        self._bytes += sample.size_bytes
+        self._labels[sample.split, sample.label or None] += 1
+        self._columns.update(name for name in OPTIONAL_COLUMNS if getattr(sample, name))
+        if sample.caption:
+            self._captioned.add(sample.split)
+        self._licenses[sample.license or ""] += 1
+        self._sources[sample.source] += 1
+        self._extensions[sample.extension] += 1
+
+    def facts(self) -> Facts:
+        splits: Counter[str] = Counter()
+        labels: Counter[str] = Counter()
+        split_labels: dict[str, Counter[str]] = {}
+        labelled = any(label for _, label in self._labels)
+        for (split, label), count in self._labels.items():
+            splits[split] += count
+            inside = split_labels.setdefault(split, Counter())
+            if labelled:
+                labels[label or names.UNLABELLED] += count
+                inside[label or names.UNLABELLED] += count
+        return Facts(
+            samples=self.samples,
+            image_bytes=self._bytes,
+            splits=_sorted(splits),
+            labels=_sorted(labels),
+            split_labels={split: _sorted(split_labels[split]) for split in sorted(split_labels)},
+            columns=tuple(name for name in OPTIONAL_COLUMNS if name in self._columns),
+            captioned=frozenset(self._captioned),
+            licenses=_sorted(self._licenses),
+            sources=_sorted(self._sources),
+            extensions=_sorted(self._extensions),
+        )
+
+
+def _line(sample: Sample) -> tuple[bytes, Sample]:
+    try:
+        return orjson.dumps(sample) + b"\n", sample
+    except TypeError:  # a lone surrogate
+        sample = _repaired(sample)
+    try:
+        return orjson.dumps(sample) + b"\n", sample
+    except TypeError as error:
+        raise errors.ValidationError(f"sample {sample.index} cannot be written as JSON") from error
+
+
+def _repaired(sample: Sample) -> Sample:
+    texts: dict[str, Any] = {
+        field.name: value.encode("utf-8", "replace").decode()
+        for field in dataclasses.fields(sample)
+        if isinstance(value := getattr(sample, field.name), str)
+    }
+    return dataclasses.replace(sample, **texts)
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

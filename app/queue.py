@@ -1,0 +1,190 @@
+"""The queue: arq on Redis, or on a Redis that lives in this process. It only wakes workers up; the database knows what is to be done.
+
+What goes through it are ids. Losing all of it costs one slow sweep.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.constants import job_key_prefix
+from arq.jobs import serialize_job
+from fakeredis import FakeAsyncRedis, FakeServer
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+import errors
+from app.records import UnitKind
+
+__all__ = ["JOB_NAMES", "QUEUES", "ArqQueue", "Envelope", "Queue", "embedded_queue", "from_json", "redis_queue", "to_json"]
+
+QUEUES = {"builder": "pictrawl:builder:v1", "validator": "pictrawl:validator:v1"}
+"""Queue names carry a version: a worker that does not know a job's function deletes the job."""
+
+JOB_NAMES: dict[UnitKind, str] = {
+    UnitKind.PLAN: "create_crawl_job",
+    UnitKind.KEYWORDS: "generate_keywords",
+    UnitKind.SEARCH: "discover_images",
+    UnitKind.FETCH: "process_chunk",
+    UnitKind.COMPRESS: "compress_chunk",
+    UnitKind.LABELS: "generate_labels",
+    UnitKind.EXPORT: "export_dataset",
+    UnitKind.FINALIZE: "finalize_crawl_job",
+    UnitKind.VALIDATE: "validate_chunk",
+    UnitKind.DUPLICATES: "check_duplicates",
+    UnitKind.INTEGRITY: "check_integrity",
+    UnitKind.VERIFY: "verify_export",
+}
+"""The job function that claims each kind of unit."""
+
+EXPIRES_MS = 7 * 24 * 3600 * 1000
+"""Milliseconds a payload outlives its time in Redis; the sweeper resends what expired."""
+
+FAILURES_TTL_S = 3600
+"""Seconds after which a unit's failures are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message: which job function to call, with which ids. ``token`` makes a resent message the same message."""
+
+    token: str
+    kind: UnitKind
+    ids: tuple[tuple[str, str], ...]
+
+
+class Queue(Protocol):
+    """What the rest of pictrawl asks of a queue. Every method raises ``errors.QueueUnavailableError`` when Redis is away."""
+
+    async def send(self, messages: Sequence[Envelope]) -> None:
+        """Put messages on the queues of their kinds; one that is there already stays one."""
+        ...
+
+    async def missing(self, tokens: Sequence[str]) -> list[str]:
+        """Which of these messages the queue does not hold."""
+        ...
+
+    async def count_failure(self, unit_id: str) -> int:
+        """Count a failure of a unit and return how many there were within the hour."""
+        ...
+
+    async def clear_failures(self, unit_id: str) -> None:
+        """Forget a unit's failures."""
+        ...
+
+    async def depths(self) -> dict[str, int]:
+        """Messages on each queue."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise unless the queue answers."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
+
+def to_json(value: Any) -> bytes:
+    """arq's serializer: JSON, so that write access to Redis is not code execution."""
+    return orjson.dumps(value, default=repr)
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """arq's deserializer."""
+    value: dict[str, Any] = orjson.loads(data)
+    return value
+
+
+class ArqQueue:
+    """A :class:`Queue` on an arq pool."""
+
+    def __init__(self, pool: ArqRedis) -> None:
+        self.pool = pool
+
+    async def send(self, messages: Sequence[Envelope]) -> None:
+        """Pipelined: one round trip for any number, in place of arq's three for each."""
+        if not messages:
+            return
+        now_ms = int(time.time() * 1000)
+        async with translated(), self.pool.pipeline(transaction=False) as pipe:
+            for message in messages:
+                body = serialize_job(JOB_NAMES[message.kind], (), dict(message.ids), None, now_ms, serializer=to_json)
+                pipe.psetex(job_key_prefix + message.token, EXPIRES_MS, body)
+                pipe.zadd(QUEUES[message.kind.queue], {message.token: now_ms})
+            await pipe.execute()
+
+    async def missing(self, tokens: Sequence[str]) -> list[str]:
+        async with translated(), self.pool.pipeline(transaction=False) as pipe:
+            for token in tokens:
+                pipe.exists(job_key_prefix + token)
+            found = await pipe.execute()
+        return [token for token, exists in zip(tokens, found, strict=True) if not exists]
+
+    async def count_failure(self, unit_id: str) -> int:
+        async with translated(), self.pool.pipeline(transaction=True) as pipe:
+            pipe.incr(_failures(unit_id))
+            pipe.expire(_failures(unit_id), FAILURES_TTL_S)
+            return int((await pipe.execute())[0])
+
+    async def clear_failures(self, unit_id: str) -> None:
+        async with translated():
+            await self.pool.delete(_failures(unit_id))
+
+    async def depths(self) -> dict[str, int]:
+        async with translated():
+            return {kind: int(await self.pool.zcard(name)) for kind, name in QUEUES.items()}
+
+    async def ping(self) -> None:
+        async with translated():
+            await self.pool.ping()
+
+    async def close(self) -> None:
+        await self.pool.aclose(close_connection_pool=True)
+
+
+def _failures(unit_id: str) -> str:
+    return f"pictrawl:failures:{unit_id}"
+
+
+class translated:  # noqa: N801 - reads as the context that it is
+    """Redis's border: its errors become QueueUnavailableError."""
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, RedisError | OSError):
+            raise errors.QueueUnavailableError(f"Redis cannot be used: {type(error).__name__}: {error}") from error
+
+
+def embedded_queue(server: FakeServer | None = None) -> ArqQueue:
+    """A queue on a Redis inside this process; queues on one ``server`` share what is in it."""
+    pool = FakeAsyncRedis(server=server or FakeServer()).connection_pool
+    return ArqQueue(ArqRedis(pool, job_serializer=to_json, job_deserializer=from_json))
+
+
+async def redis_queue(url: str, *, retries: int = 3) -> ArqQueue:
+    """A queue on the Redis at ``url``.
+
+    Raises:
+        errors.ConfigurationError: the URL is none.
+        errors.QueueUnavailableError: nobody answers there.
+    """
+    try:
+        settings = RedisSettings.from_dsn(url)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise errors.ConfigurationError("queue.url is not a Redis URL; use redis://host:6379/0") from error
+    settings.conn_timeout = 5
+    settings.conn_retries = retries
+    settings.retry_on_timeout = True
+    settings.retry = Retry(ExponentialBackoff(cap=1, base=0.1), 5)
+    settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]  # OSError: a refused connection is nothing else
+    async with translated():
+        return ArqQueue(await create_pool(settings, job_serializer=to_json, job_deserializer=from_json, expires_extra_ms=EXPIRES_MS))

@@ -1,0 +1,111 @@
+"""The composition root: settings in; engine, store, queue, downloader and decoders out. Nothing else builds them."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from app.db import Database, schema
+from app.discovery import Source, open_source
+from app.images import DecoderPool
+from app.queue import ArqQueue, embedded_queue, redis_queue
+from app.records import CompressionRules, ValidationRules
+from app.settings import Settings
+from app.storage import Store, open_store
+from downloader import Downloader, FetchLimits, RetryRules
+
+__all__ = ["Resources", "Workshop", "compression_rules", "make_downloader", "open_resources", "open_workshop", "product_version", "validation_rules"]
+
+
+def product_version() -> str:
+    """The installed version."""
+    try:
+        return version("pictrawl")
+    except PackageNotFoundError:
+        return "0+source"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What every entry point needs."""
+
+    settings: Settings
+    db: Database
+    store: Store
+    queue: ArqQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What workers need besides: the way out, and the decoders."""
+
+    downloader: Downloader
+    decoders: DecoderPool
+
+    def source(self, settings: Settings, name: str) -> Source:
+        """A source by name, over this workshop's downloader."""
+        return make_source(settings, name, self.downloader)
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -> AsyncIterator[Resources]:
+    """Open database, store and queue, and close them in turn.
+
+    An embedded database is brought to the newest schema; a fleet's must be there already.
+    """
+    async with AsyncExitStack() as stack:
+        db = Database(settings.database_url, pool_size=settings.db.pool_size)
+        stack.push_async_callback(db.close)
+        if settings.db.url is None or db.is_sqlite:
+            await schema.upgrade(db)
+        else:
+            await schema.require_head(db)
+        store = open_store(settings.storage_url)
+        stack.push_async_callback(store.close)
+        if queue is None:
+            queue = await make_queue(settings)
+            stack.push_async_callback(queue.close)
+        yield Resources(settings, db, store, queue)
+
+
+async def make_queue(settings: Settings) -> ArqQueue:
+    """The queue that the settings name."""
+    if settings.queue.backend == "embedded":
+        return embedded_queue()
+    return await redis_queue(settings.queue.url.get_secret_value())
+
+
+@asynccontextmanager
+async def open_workshop(settings: Settings) -> AsyncIterator[Workshop]:
+    """Start a downloader and the decoder processes, and end them."""
+    async with make_downloader(settings) as downloader, make_decoders(settings) as decoders:
+        yield Workshop(downloader, decoders)
+
+
+def make_downloader(settings: Settings) -> Downloader:
+    """A downloader with the ``[fetch]`` and ``[retry]`` settings."""
+    return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()))
+
+
+def make_decoders(settings: Settings) -> DecoderPool:
+    """Decoder processes with the ``[validate]`` settings."""
+    rules = settings.validate_
+    return DecoderPool(size=rules.children or None, deadline_s=rules.deadline_s, memory_bytes=rules.child_memory_bytes)
+
+
+def make_source(settings: Settings, name: str, downloader: Downloader) -> Source:
+    """A source by name."""
+    return open_source(
+        name, downloader, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url if name == "wikimedia" else None
+    )
+
+
+def validation_rules(settings: Settings) -> ValidationRules:
+    """The ``[validate]`` settings as rules."""
+    names = ("level", "min_width", "min_height", "max_pixels", "max_aspect", "min_entropy", "min_sharpness", "min_brightness", "max_brightness")
+    return ValidationRules(**{name: getattr(settings.validate_, name) for name in names})
+
+
+def compression_rules(settings: Settings) -> CompressionRules:
+    """The ``[compress]`` settings as rules."""
+    return CompressionRules(**settings.compress.model_dump())

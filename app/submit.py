@@ -193,9 +193,10 @@ async def submit_check(
     target = export.dataset_id if export else str(dataset_id)
     job_kind = JobKind.VERIFY if export else JobKind(kind)
     chosen = dict(options or {}) | ({"export_id": export.id} if export else {})
+    spec = await _respecified(resources, target, chosen) if job_kind is JobKind.VALIDATION else chosen
 
     async def make(connection: Any) -> Submitted:
-        job = await _job(connection, caller, job_kind, target, chosen)
+        job = await _job(connection, caller, job_kind, target, spec)
         check_id = await exports.add_check(
             connection,
             user_id=caller.user_id,
@@ -208,6 +209,13 @@ async def submit_check(
         return Submitted(check_id, job.job_id)
 
     return await _submit(resources, caller, make)
+
+
+async def _respecified(resources: Resources, dataset_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec a dataset was last built by, with another level or other sizes."""
+    spec = JobSpec(**(await jobs.latest_build(resources.db, dataset_id)).spec)
+    rules = replace(spec.validation, **{name: value for name, value in options.items() if value is not None})
+    return spec.model_copy(update={"validation": rules}).model_dump(mode="json")
 
 
 async def _require_dataset(resources: Resources, dataset_id: str, caller: Caller) -> None:

@@ -61,6 +61,10 @@ class Body:
     def finish(self) -> bytes:
         if self._coding != "identity" and self._wire_bytes and not (self._unpack and self._unpack.eof):
             raise errors.TruncatedBodyError("the packed body stops short")
+        return self.taken()
+
+    def taken(self) -> bytes:
+        """What has been kept so far."""
         return b"".join(self._parts)
 
     def _feed_packed(self, chunk: bytes) -> None:

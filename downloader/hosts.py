@@ -26,7 +26,7 @@ _PROFILES: Final[dict[str, int]] = {"wikimedia.org": 2, "wikipedia.org": 2}
 """Most connections at once that a site's own rules allow, by registrable domain (Wikimedia's robot policy: 2)."""
 
 
-class Deferral(Exception):  # noqa: N818 - not an error: the URL is asked for again later
+class Deferral(Exception):
     """Not now. ``until`` is Unix time in seconds."""
 
     def __init__(self, until: float, reason: Reason, *, status: int | None = None, retry_after_s: float | None = None) -> None:

@@ -6,6 +6,7 @@ retries, limits per host or images.
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -53,6 +54,24 @@ _TRANSLATION: Final[tuple[tuple[type[Exception], type[httpx.HTTPError], str], ..
     (ValueError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
 )
 """First match wins; anything else is a broken connection. The message is constant: foreign ones quote the URL."""
+
+
+_dials: contextvars.ContextVar[list[str]] = contextvars.ContextVar("dials")
+"""The addresses dialled for the request in hand; a list, because aiohttp races addresses in tasks of their own."""
+
+
+class _FirstUseError(aiohttp.ClientError):
+    """A connection broke that was dialled for this very request."""
+
+
+async def _repeat_on_reused_only(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp repeats a GET once whose connection breaks. Right for one that idled in the pool, a hidden attempt for a new one."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        if _dials.get():
+            raise _FirstUseError from exc
+        raise
 
 
 class PooledLookup:
@@ -134,6 +153,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             errors.BlockedAddressError: the address may not be dialled.
         """
         session = self._session or self._open()
+        _dials.set([])
         with _translated():
             url = yarl.URL(_wire_url(request), encoded=True)
             response = await session.request(
@@ -169,6 +189,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
+            middlewares=(_repeat_on_reused_only,),
             skip_auto_headers=_NOT_SENT,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
@@ -180,6 +201,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Called by aiohttp with the very address it dials next, for names and literals alike."""
         family, kind, protocol, _, where = address
         self._guard.check_address(str(where[0]))
+        _dials.get().append(str(where[0]))
         return socket.socket(family, kind, protocol)
 
 
@@ -217,11 +239,13 @@ def _default_ssl_context() -> ssl.SSLContext:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except _FirstUseError as exc:
+        raise _translate(exc.__cause__) from exc.__cause__
     except _FOREIGN as exc:
         raise _translate(exc) from exc
 
 
-def _translate(exc: Exception) -> httpx.HTTPError:
+def _translate(exc: BaseException | None) -> httpx.HTTPError:
     for foreign, error_type, message in _TRANSLATION:
         if isinstance(exc, foreign):
             return error_type(message)

@@ -11,7 +11,7 @@ from app.db import paging, tables
 from app.db.engine import Database, db_now, new_id
 from app.db.rows import Check, Export, PageOf
 
-__all__ = ["add_check", "add_export", "get_check", "get_export", "latest_of_job", "page_checks", "page_exports", "set_export", "set_report"]
+__all__ = ["add_check", "add_export", "get_check", "get_export", "id_of_job", "latest_of_job", "page_checks", "page_exports", "set_export", "set_report"]
 
 
 async def add_export(connection: AsyncConnection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
@@ -65,6 +65,11 @@ async def latest_of_job(db: Database, job_id: str) -> list[Export]:
     query = select(tables.exports).where(tables.exports.c.job_id == job_id).order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
     async with db.read() as connection:
         return [Export(**row._mapping) for row in (await connection.execute(query)).all()]
+
+
+async def id_of_job(connection: AsyncConnection, job_id: str) -> str:
+    """The export that a job was made for."""
+    return str((await connection.execute(select(tables.exports.c.id).where(tables.exports.c.job_id == job_id))).scalar_one())
 
 
 async def add_check(

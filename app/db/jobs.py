@@ -21,9 +21,12 @@ __all__ = [
     "find",
     "get",
     "get_dataset",
+    "get_search",
     "latest",
+    "latest_build",
     "list_datasets",
     "page",
+    "search_labels",
     "searches_of",
     "set_stage",
     "wait_for",
@@ -185,6 +188,30 @@ async def searches_of(db: Database, job_id: str) -> list[Search]:
     """A job's searches in the order they were planned."""
     async with db.read() as connection:
         return [Search(**row._mapping) for row in await _searches(connection, job_id)]
+
+
+async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
+    """The label of every search that ever brought images to a dataset, by the search's id."""
+    query = select(tables.searches.c.id, tables.searches.c.label).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id)
+    async with db.read() as connection:
+        return {row.id: row.label for row in (await connection.execute(query)).all()}
+
+
+async def latest_build(db: Database, dataset_id: str) -> Job:
+    """The last build of a dataset."""
+    query = select(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id, tables.jobs.c.kind == JobKind.BUILD)
+    async with db.read() as connection:
+        row = (await connection.execute(query.order_by(tables.jobs.c.created_at.desc()).limit(1))).first()
+    if row is None:
+        raise errors.NotFoundError(f"dataset {dataset_id} was not built by a job")
+    return as_job(row)
+
+
+async def get_search(db: Database, search_id: str) -> Search:
+    """One search."""
+    async with db.read() as connection:
+        row = (await connection.execute(select(tables.searches).where(tables.searches.c.id == search_id))).one()
+    return Search(**row._mapping)
 
 
 async def advance_search(

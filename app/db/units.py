@@ -3,7 +3,7 @@
 Every write for a claimed unit is fenced: it names the epoch the claim gave, and touches nothing once a successor has claimed it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ __all__ = [
     "return_expired",
     "return_unsent",
     "revive_dead",
+    "set_payload",
 ]
 
 OPEN_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING, UnitState.QUARANTINED)
@@ -220,6 +221,11 @@ async def release_in(
         )
     )
     return result.rowcount == 1
+
+
+async def set_payload(connection: AsyncConnection, unit: Unit, payload: Mapping[str, Any]) -> None:
+    """Change a claimed unit's payload."""
+    await connection.execute(update(tables.units).where(*_ours(unit)).values(payload=dict(payload)))
 
 
 async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]], lease_s: float) -> set[str]:

@@ -63,6 +63,10 @@ def _choose(info: Mapping[str, Any], width_px: int | None) -> tuple[str | None, 
     return thumb, width_px, _side(info.get("thumbheight"))
 
 
+def _side(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 < value <= _MAX_SIDE_PX else None
+
+
 def _candidate(file: Mapping[str, Any], info: Mapping[str, Any], bare: Candidate) -> Candidate:
     said = _metadata(info)
     licence, licence_url = _licence(said)

@@ -47,13 +47,14 @@ def slug(keyword: str) -> str:
 
 
 def _check(keyword: str, number: int) -> None:
+    which = f"keyword {number} ({_shown(keyword)})"
     if not keyword:
         raise errors.ConfigurationError(f"keyword {number} is empty; leave it out or write a word")
     if len(keyword) > MAX_CHARS:
-        raise errors.ConfigurationError(f"keyword {number} ({_shown(keyword)}) has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
+        raise errors.ConfigurationError(f"{which} has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
     for char in keyword:
         if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn") and char not in _JOINERS:
-            raise errors.ConfigurationError(f"keyword {number} ({_shown(keyword)}) holds the invisible character U+{ord(char):04X}; remove it")
+            raise errors.ConfigurationError(f"{which} holds the invisible character U+{ord(char):04X}; remove it")
 
 
 def _shown(keyword: str) -> str:

@@ -77,7 +77,8 @@ def _translate(problem: Mapping[str, Any]) -> errors.PictrawlError:
     if code in _LIMITED:
         return errors.RateLimitError("the MediaWiki API limits our rate", retry_after_s=RATE_LIMIT_WAIT_S, evidence=evidence)
     if _AWAY.fullmatch(code):
-        return errors.ServiceUnavailableError(f"the MediaWiki API is not available now: {code}", retry_after_s=_lag_wait(problem), evidence=evidence)
+        message = f"the MediaWiki API is not available now: {code}"
+        return errors.ServiceUnavailableError(message, retry_after_s=_lag_wait(problem), evidence=evidence)
     return errors.BadRequestError(f"the MediaWiki API refuses the request: {code}", evidence=evidence)
 
 

@@ -30,9 +30,7 @@ _CLASSES: Mapping[str, type[Wikimedia]] = {Wikimedia.name: Wikimedia}
 
 
 def _describe(source: type[Wikimedia]) -> SourceInfo:
-    return SourceInfo(
-        source.name, source.title, source.needs_contact, source.needs_key, source.terms_url, source.licences, source.depth
-    )
+    return SourceInfo(source.name, source.title, source.needs_contact, source.needs_key, source.terms_url, source.licences, source.depth)
 
 
 SOURCES: Mapping[str, SourceInfo] = MappingProxyType({name: _describe(source) for name, source in _CLASSES.items()})
@@ -57,7 +55,8 @@ def open_source(
         raise errors.ConfigurationError(_unknown(name))
     if source.needs_contact and not contact.strip():
         raise errors.ConfigurationError(
-            f"{source.title} asks for a way to reach you in every request; set fetch.contact (PICTRAWL_FETCH__CONTACT) to a mail or web address"
+            f"{source.title} asks for a way to reach you in every request; "
+            "set fetch.contact (PICTRAWL_FETCH__CONTACT) to a mail or web address"
         )
     return source(client, base_url=base_url, width_px=width_px)
 

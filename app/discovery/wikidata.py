@@ -55,7 +55,14 @@ async def expand(client: JsonClient, keyword: str, limit: int, langs: Sequence[s
 
 async def _find(client: JsonClient, url: str, keyword: str, language: str) -> str | None:
     """Return the id of the best ranked item that bears ``keyword`` in ``language``."""
-    params = {"action": "wbsearchentities", "search": keyword, "language": language, "uselang": language, "type": "item", "limit": str(MAX_HITS)}
+    params = {
+        "action": "wbsearchentities",
+        "search": keyword,
+        "language": language,
+        "uselang": language,
+        "type": "item",
+        "limit": str(MAX_HITS),
+    }
     reply = await mediawiki.call(client, url, params)
     hits = reply.get("search")
     for hit in hits if isinstance(hits, list) else []:

@@ -112,9 +112,10 @@ def _parse_cursor(cursor: str | None) -> dict[str, str]:
         place = json.loads(cursor)
     except (ValueError, RecursionError) as exc:
         raise errors.ValidationError("the cursor of a Wikimedia search is not JSON") from exc
-    if not isinstance(place, dict) or not all(isinstance(value, str) for value in place.values()) or not str(place.get(_OFFSET, 0)).isdecimal():
+    is_ours = isinstance(place, dict) and all(isinstance(value, str) for value in place.values())
+    if not is_ours or not place.get(_OFFSET, "0").isdecimal():
         raise errors.ValidationError("the cursor of a Wikimedia search is not one that it gave out")
-    return place
+    return dict(place)
 
 
 def _offset(place: Mapping[str, str]) -> int:

@@ -5,19 +5,22 @@ import contextlib
 import hashlib
 import shutil
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import errors
 from app.exports import sidecars
 from app.exports.base import ExportOptions, Read
+from app.exports.card import CardParts
+from app.exports.hashed import FileFacts
 from app.exports.spool import Facts, Spool
 from app.records import ExportReport, Sample
-from app.storage import border
+from app.storage import border, threads
 from logging_setup import get_logger
 
-__all__ = ["HashedFile", "Packer", "write_export"]
+__all__ = ["Packer", "write_export"]
 
 log = get_logger(__name__)
 
@@ -28,7 +31,7 @@ class Packer(Protocol):
     """The part of a format that knows where an image goes. Blocking; called from one thread at a time."""
 
     @property
-    def card(self) -> sidecars.CardParts:
+    def card(self) -> CardParts:
         """What the card says of this format."""
         ...
 
@@ -36,41 +39,13 @@ class Packer(Protocol):
         """Write one image. Returns its path in the export; inside a shard: ``shard.tar/member.jpg``."""
         ...
 
-    def finish(self) -> dict[str, sidecars.FileFacts]:
+    def finish(self) -> dict[str, FileFacts]:
         """Close every file. Returns those that are no image, by path."""
         ...
 
     def abandon(self) -> None:
         """Let go of every open file after a failure."""
         ...
-
-
-class HashedFile:
-    """A file that is written once, front to back, and knows its size and digest at the end. Its name is final only then."""
-
-    def __init__(self, path: Path) -> None:
-        self.size_bytes = 0
-        self._path = path
-        self._part = path.with_name(f"{path.name}.part")
-        self._file: BinaryIO = self._part.open("xb")
-        self._digest = hashlib.sha256()
-
-    def write(self, piece: bytes) -> None:
-        """Append ``piece``."""
-        self._file.write(piece)
-        self._digest.update(piece)
-        self.size_bytes += len(piece)
-
-    def finish(self) -> sidecars.FileFacts:
-        """Close the file and give it its name."""
-        self._file.close()
-        self._part.rename(self._path)
-        return sidecars.FileFacts(self.size_bytes, self._digest.hexdigest())
-
-    def abandon(self) -> None:
-        """Close the file as it is; it keeps its unfinished name."""
-        with contextlib.suppress(OSError):  # closing flushes, and the disk may be full
-            self._file.close()
 
 
 async def write_export(
@@ -105,14 +80,14 @@ async def _pack(spool: Spool, read: Read, folder: Path, writing: _Writing) -> Ex
     with contextlib.closing(ledger):
         async with contextlib.aclosing(_ahead(spool.read(), read)) as pairs:
             async for sample, body in pairs:
-                await asyncio.to_thread(_place, writing.packer, ledger, sample, body)
-        report = await asyncio.to_thread(_finish, folder, writing, ledger)
+                await threads.run_whole(_place, writing.packer, ledger, sample, body)
+        report = await threads.run_whole(_finish, folder, writing, ledger)
     if writing.facts.absent:
         log.warning("export.classes_absent", splits=sorted(writing.facts.absent))
     return report
 
 
-async def _ahead(samples: AsyncIterator[Sample], read: Read) -> AsyncIterator[tuple[Sample, bytes]]:
+async def _ahead(samples: AsyncIterator[Sample], read: Read) -> AsyncGenerator[tuple[Sample, bytes]]:
     """Each sample with its bytes, in order, while the next ones are being read."""
     pending: deque[tuple[Sample, asyncio.Future[bytes]]] = deque()
     try:

@@ -1,21 +1,144 @@
 """The files that stand beside the images of every format: ``ATTRIBUTION.md``, ``README.md``, ``SHA256SUMS`` and ``manifest.json``."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from app.exports import markdown, rows
+from app.exports import card, markdown
 from app.exports.base import ExportOptions
+from app.exports.hashed import FileFacts, HashedFile
 from app.exports.spool import Facts
 from app.records import Sample
 from app.storage import MANIFEST
 
-if TYPE_CHECKING:
-    from app.exports.card import CardParts
+__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "Ledger", "needs_attribution", "write_sidecars"]
 
-__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "FileFacts", "Ledger", "needs_attribution", "write_sidecars"]
+SCHEMA_VERSION = 1
+"""Of ``manifest.json``; raised when a reader of the old one would misread the new one."""
+
+ATTRIBUTION = "ATTRIBUTION.md"
+CARD = "README.md"
+SUMS = "SHA256SUMS"
+
+_FREE = ("cc0", "pdm", "public domain", "publicdomain", "public-domain", "pd-", "no known copyright", "unlicense")
+
+
+class Ledger:
+    """Grows with every image: a line of ``SHA256SUMS`` if it is a file, a row of ``ATTRIBUTION.md`` if somebody is due credit."""
+
+    def __init__(self, folder: Path, *, loose_images: bool) -> None:
+        self._loose = loose_images
+        self._credited = 0
+        self._sums = HashedFile(folder / SUMS)
+        self._attribution = HashedFile(folder / ATTRIBUTION)
+        self._attribution.write(b"# Attribution\n\n")
+
+    def note(self, sample: Sample, path: str) -> None:
+        """Enter one image that was written to ``path``."""
+        if self._loose:
+            self._sums.write(_sum_line(sample.sha256, path))
+        if needs_attribution(sample):
+            self._attribution.write((b"" if self._credited else _ATTRIBUTION_HEAD) + _attribution_row(sample, path))
+            self._credited += 1
+
+    def finish_attribution(self) -> FileFacts:
+        """Close ``ATTRIBUTION.md``."""
+        if not self._credited:
+            self._attribution.write(b"No image of this dataset asks for attribution.\n")
+        return self._attribution.finish()
+
+    def finish_sums(self, files: Mapping[str, FileFacts]) -> FileFacts:
+        """Add the files that are no images and close ``SHA256SUMS``."""
+        for path in sorted(files):
+            self._sums.write(_sum_line(files[path].sha256, path))
+        return self._sums.finish()
+
+    def close(self) -> None:
+        """Let go of what is still open."""
+        self._sums.abandon()
+        self._attribution.abandon()
+
+
+def needs_attribution(sample: Sample) -> bool:
+    """Whether an image's licence asks for credit, or somebody is known to be its creator."""
+    if sample.creator or sample.attribution:
+        return True
+    return bool(sample.license) and not (sample.license or "").lower().startswith(_FREE)
+
+
+def write_sidecars(
+    folder: Path,
+    format_name: str,
+    facts: Facts,
+    options: ExportOptions,
+    parts: card.CardParts,
+    files: Mapping[str, FileFacts],
+    ledger: Ledger,
+) -> dict[str, FileFacts]:
+    """Write everything that stands beside the images, ``manifest.json`` last. Returns every file that is no image."""
+    known = dict(files)
+    known[ATTRIBUTION] = ledger.finish_attribution()
+    known[CARD] = _write(folder / CARD, card.render(facts, options, parts).encode())
+    known[SUMS] = ledger.finish_sums(known)
+    manifest = _manifest(format_name, facts, options, parts, known)
+    known[MANIFEST] = _write(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+    return known
+
+
+def _manifest(
+    format_name: str, facts: Facts, options: ExportOptions, parts: card.CardParts, files: Mapping[str, FileFacts]
+) -> dict[str, Any]:
+    created = datetime.fromtimestamp(options.created_at, UTC).isoformat(timespec="seconds")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generator": "pictrawl",
+        "format": format_name,
+        "dataset": {"id": options.dataset_id, "name": _valid(options.dataset_name), "created_at": created},
+        "samples": facts.samples,
+        "image_bytes": facts.image_bytes,
+        "splits": facts.splits,
+        "labels": facts.labels,
+        "split_labels": facts.split_labels,
+        "absent_labels": facts.absent,
+        "class_folders": parts.folders,
+        "licenses": facts.licenses,
+        "sources": facts.sources,
+        "extensions": facts.extensions,
+        "files": {path: {"size_bytes": found.size_bytes, "sha256": found.sha256} for path, found in files.items()},
+    }
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _write(path: Path, body: bytes) -> FileFacts:
+    file = HashedFile(path)
+    try:
+        file.write(body)
+        return file.finish()
+    finally:
+        file.abandon()
+
+
+def _sum_line(sha256: str, path: str) -> bytes:
+    return f"{sha256}  {path}\n".encode()
+
+
+_ATTRIBUTION_HEAD = b"| File | Title | Creator | Licence | Page | Credit line |\n| --- | --- | --- | --- | --- | --- |\n"
+
+
+def _attribution_row(sample: Sample, path: str) -> bytes:
+    license_text = " ".join(part for part in (markdown.cell(sample.license), markdown.link(sample.license_url)) if part)
+    cells = (
+        f"`{path}`",
+        markdown.cell(sample.title),
+        markdown.cell(sample.creator),
+        license_text,
+        markdown.link(sample.page_url or sample.url),
+        markdown.cell(sample.attribution),
+    )
+    return f"| {' | '.join(cells)} |\n".encode()

@@ -32,7 +32,6 @@ class Facts:
         labels: samples of each class; empty if no sample has a label.
         split_labels: the same within each split.
         columns: the optional columns that some sample has.
-        captioned: the splits in which some sample has a caption.
         licenses: images under each licence, ``""`` for none stated.
     """
 
@@ -42,10 +41,14 @@ class Facts:
     labels: Mapping[str, int]
     split_labels: Mapping[str, Mapping[str, int]]
     columns: tuple[str, ...]
-    captioned: frozenset[str]
     licenses: Mapping[str, int]
     sources: Mapping[str, int]
     extensions: Mapping[str, int]
+
+    @property
+    def has_captions(self) -> bool:
+        """Whether some sample has a caption."""
+        return "caption" in self.columns
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -105,7 +108,6 @@ class _Tally:
         self._bytes = 0
         self._labels: Counter[tuple[str, str | None]] = Counter()
         self._columns: set[str] = set()
-        self._captioned: set[str] = set()
         self._licenses: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._extensions: Counter[str] = Counter()
@@ -115,8 +117,6 @@ class _Tally:
         self._bytes += sample.size_bytes
         self._labels[sample.split, sample.label or None] += 1
         self._columns.update(name for name in OPTIONAL_COLUMNS if getattr(sample, name))
-        if sample.caption:
-            self._captioned.add(sample.split)
         self._licenses[sample.license or ""] += 1
         self._sources[sample.source] += 1
         self._extensions[sample.extension] += 1
@@ -139,7 +139,6 @@ class _Tally:
             labels=_sorted(labels),
             split_labels={split: _sorted(split_labels[split]) for split in sorted(split_labels)},
             columns=tuple(name for name in OPTIONAL_COLUMNS if name in self._columns),
-            captioned=frozenset(self._captioned),
             licenses=_sorted(self._licenses),
             sources=_sorted(self._sources),
             extensions=_sorted(self._extensions),

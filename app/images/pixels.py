@@ -1,12 +1,14 @@
 """Pixels as the rest needs them: eight bits a channel, upright, on white, scaled down. Knows Pillow images, no files and no rules."""
 
+import io
 import struct
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
-__all__ = ["fit_within", "on_white", "orientation_of", "shrink", "to_8bit", "to_srgb", "upright"]
+__all__ = ["FIRST_SIDEWAYS", "fit_within", "on_white", "orientation_of", "shrink", "to_8bit", "to_srgb", "upright"]
 
 _ORIENTATION_TAG: Final = 0x0112
 _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
@@ -20,16 +22,19 @@ _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
 }
 """EXIF 2.32, 4.6.4, tag Orientation: how the stored rows become the picture."""
 
+FIRST_SIDEWAYS: Final = 5
+"""From this orientation on, width and height change places."""
+
 _PLAIN_MODES: Final = frozenset({"L", "RGB", "RGBA", "CMYK"})
-_BROKEN_EXIF: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
-"""What Pillow raises over EXIF that is none (seen over mutated files); a picture does not depend on it."""
+_BROKEN_METADATA: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
+"""What Pillow raises over EXIF or ICC data that is none (seen over mutated files); a picture does not depend on it."""
 
 
 def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where there is none or it makes no sense."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except _BROKEN_EXIF:
+    except _BROKEN_METADATA:
         return 1
     return value if isinstance(value, int) and value in _TRANSPOSE else 1
 
@@ -53,32 +58,32 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 def to_8bit(image: Image.Image) -> Image.Image:
     """Return the same picture in mode L, RGB, RGBA or CMYK.
 
-    16-bit grey keeps its high byte. 32-bit integers and floats outside of 0 to 255 are scaled to that range, because
-    nothing in a file says what their white is.
+    Grey of more bits is scaled linearly from black to white, where white is 65535 for 16 bits, 1 for floats up to 1, and
+    else the brightest value there is, because nothing in such a file says what its white is.
     """
-    if image.has_transparency_data and image.mode != "RGBA":
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_narrow(np.asarray(image)))
+    if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode in _PLAIN_MODES:
         return image
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_narrow(np.asarray(image)))
-    return image.convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _narrow(values: np.ndarray) -> np.ndarray:
+def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Scale grey of any depth to uint8."""
     if values.dtype.itemsize == 2:
         return (values >> 8).astype(np.uint8)
-    grey = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
-    if low >= 0 and 255 < high <= 65535 and values.dtype.kind == "i":
-        grey /= 256.0
-    elif low < 0 or high > 255 or (high <= 1 and values.dtype.kind == "f"):
-        low, high = (min(low, 0.0), max(high, 1.0)) if high <= 1 else (low, high)
-        grey = (grey - low) * (255.0 / max(high - low, 1e-12))
-    return grey.clip(0, 255).astype(np.uint8)
+    grey = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    black = min(0.0, float(grey.min()))
+    white = _white_of(float(grey.max()), is_float=values.dtype.kind == "f")
+    return ((grey - black) * (255.0 / (white - black))).clip(0, 255).astype(np.uint8)
+
+
+def _white_of(brightest: float, *, is_float: bool) -> float:
+    """The value that counts as white where the brightest pixel has ``brightest``."""
+    steps = (1.0, 255.0) if is_float else (255.0, 65535.0)
+    return next((step for step in steps if brightest <= step), brightest)
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -91,18 +96,19 @@ def on_white(image: Image.Image) -> Image.Image:
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert by an embedded ICC profile to sRGB. An sRGB or unusable profile changes nothing, except that CMYK becomes RGB."""
-    if profile and not _is_srgb(profile):
+    if profile:
         try:
-            return _by_profile(image, profile)
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            image = _by_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        except (ImageCms.PyCMSError, *_BROKEN_METADATA):
             pass
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(_as_file(profile))
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    changed = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    if changed is None:
+def _by_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    """Apply a profile that is not sRGB already; grey goes through RGB, as sRGB knows no grey."""
+    if "srgb" in ImageCms.getProfileDescription(profile).lower():
         return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, mode)
+    changed = transform.apply(image)
     return changed.convert("L") if image.mode == "L" else changed

@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import Final
 
-__all__ = ["FORMATS", "find_damage", "has_end", "sniff"]
+__all__ = ["FORMATS", "find_damage", "has_end", "is_lossless_webp", "sniff"]
 
 FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
 """What is ever decoded. Formats with a script, an interpreter or a rare parser behind them are not among them."""
@@ -80,6 +80,18 @@ def find_damage(body: bytes, image_format: str) -> str | None:
     if image_format == "jpeg" and _has_impossible_zeros(body):
         return "a run of zero bytes in the scan"
     return None
+
+
+def is_lossless_webp(body: bytes) -> bool:
+    """Whether the first picture of a WebP is a VP8L chunk (WebP container specification, "Extended File Format")."""
+    at = 12
+    while at + 8 <= len(body):
+        kind = body[at : at + 4]
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        size = int.from_bytes(body[at + 4 : at + 8], "little")
+        at += 24 if kind == b"ANMF" else 8 + size + (size & 1)
+    return False
 
 
 def _walk_png(body: bytes) -> tuple[bool, str | None]:

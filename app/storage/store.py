@@ -13,12 +13,12 @@ import shutil
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import obstore
 
 import errors
-from app.storage import backends, border, paths, trees
+from app.storage import backends, border, paths, threads, trees
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -156,7 +156,7 @@ class Store:
         paths.check_key(prefix)
         if self._root is not None:
             with border.writing("publish", prefix):
-                await asyncio.to_thread(trees.publish, self._root, folder, prefix)
+                await threads.run_whole(trees.publish, self._root, folder, prefix)
         else:
             await self._upload_tree(folder, prefix)
 
@@ -165,7 +165,7 @@ class Store:
         paths.check_key(prefix)
         if self._root is not None:
             with border.writing("delete", prefix):
-                await asyncio.to_thread(trees.remove, self._root, prefix)
+                await threads.run_whole(trees.remove, self._root, prefix)
             return
         await self.delete([f"{prefix}/{MANIFEST}"])
         await self.delete([info.key async for info in self.list(prefix)])
@@ -219,7 +219,7 @@ class Store:
     async def _fetch_part(self, key: str, part: Path) -> None:
         with part.open("wb") as file:
             async for piece in self.stream(key):
-                await asyncio.to_thread(_write, file, piece)
+                await threads.run_whole(file.write, piece)
 
     async def _upload_tree(self, folder: Path, prefix: str) -> None:
         with border.writing("publish", prefix):
@@ -229,7 +229,3 @@ class Store:
         for key in sorted(uploaded, key=lambda key: (key == last, key)):
             await self.put_file(key, uploaded[key])
         await self.delete([info.key async for info in self.list(prefix) if info.key not in uploaded])
-
-
-def _write(file: BinaryIO, piece: bytes) -> None:
-    file.write(piece)

@@ -1,7 +1,9 @@
 """Folders on the disk of a local store: scratch folders, atomic publication, leftovers of processes that died. Blocking code."""
 
+import ctypes
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -9,12 +11,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["SCRATCH", "clear_leftovers", "files_below", "make_scratch", "publish", "remove", "sync_tree"]
+__all__ = ["SCRATCH", "clear_leftovers", "files_below", "make_scratch", "publish", "put_in_place", "remove", "sync_tree"]
 
 SCRATCH = ".scratch"
 """Name of the folder of scratch folders inside a local store. No key can begin with a dot, so none can reach it."""
 
 _FSYNC_THREADS = 8  # 0.3 ms a file instead of 0.85 ms one after another (100 KB files, ext4)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 _STAGED = re.compile(r".+#\d+")  # how obstore names a file until its rename
 
 
@@ -28,17 +31,25 @@ def make_scratch(root: Path | None) -> Path:
 
 
 def publish(root: Path, folder: Path, prefix: str) -> None:
-    """Make ``folder`` the tree at ``prefix`` by one rename, after an fsync of all of it. What lay there before goes away.
-
-    Where something lay there, it is moved aside first: a process that dies between the two renames leaves nothing at
-    ``prefix``, never half of it.
-    """
+    """Make ``folder`` the tree at ``prefix`` by one rename, after an fsync of all of it. What lay there before goes away."""
     target = root / prefix
     sync_tree(folder)
     folder.chmod(0o755)  # mkdtemp makes 0700
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove(root, prefix)
-    folder.rename(target)
+    put_in_place(folder, target)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(source: Path, target: Path) -> None:
+    """Rename the folder ``source`` to ``target``. Where a folder is in the way, the two change places in one step.
+
+    A filesystem that cannot exchange two names needs two renames: a process that dies between them leaves no ``target``, never half
+    of one.
+    """
+    if not target.exists():
+        source.rename(target)
+    elif not _exchange(source, target):
+        _change_places(source, target)
     _sync(target.parent)
 
 
@@ -74,6 +85,27 @@ def clear_leftovers(root: Path, older_than_s: float) -> int:
             removed += 1
             _delete(path)
     return removed
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names atomically (renameat2(2), Linux). ``False`` where the system or the filesystem cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    done: int = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return done == 0
+
+
+def _change_places(source: Path, target: Path) -> None:
+    aside = target.with_name(f"{target.name}.replaced-{secrets.token_hex(4)}")
+    target.rename(aside)
+    try:
+        source.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    aside.rename(source)
 
 
 def _leftovers(root: Path) -> Iterator[Path]:

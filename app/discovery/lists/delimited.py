@@ -1,0 +1,118 @@
+"""CSV and TSV with a header line, quoted as RFC 4180 says. A record that is broken costs that record, never what follows it."""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+
+import errors
+from app.discovery.lists import columns, rows, streams
+from app.spec import ListSpec
+
+__all__ = ["table"]
+
+MAX_LINE_BYTES = 1_000_000
+MAX_RECORD_LINES = 100
+"""A quoted field may hold line breaks; one that never ends is taken for a stray quote after so many."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+class _BrokenRecordError(Exception):
+    """The record at hand cannot be read."""
+
+
+class _Feed:
+    """Hands lines to ``csv.reader`` and remembers those of the record at hand, so that all but its first can be read again."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = enumerate(lines, 1)
+        self._again: deque[tuple[int, bytes]] = deque()
+        self.taken: list[tuple[int, bytes]] = []
+
+    def __iter__(self) -> "_Feed":
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) >= MAX_RECORD_LINES:
+            raise _BrokenRecordError("a quote is opened and not closed")
+        item = self._again.popleft() if self._again else next(self._lines, None)
+        if item is None:
+            if self.taken:
+                raise _BrokenRecordError("a quote is opened and not closed")
+            raise StopIteration
+        self.taken.append(item)
+        return _decode(item[1])
+
+    def give_back(self) -> None:
+        """Let the lines after the record's first be read again."""
+        self._again.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+
+def _decode(raw: bytes) -> str:
+    if len(raw) > MAX_LINE_BYTES:
+        raise _BrokenRecordError(f"the line is longer than {MAX_LINE_BYTES} bytes")
+    try:
+        return raw.decode() + "\n"
+    except UnicodeDecodeError as exc:
+        raise _BrokenRecordError("the line is not UTF-8") from exc
+
+
+def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> rows.Table:
+    """Return the rows under the header.
+
+    Raises:
+        errors.ConfigurationError: there is no header that can be read, or none with a column of URLs.
+    """
+    feed = _Feed(streams.lines(reader, MAX_LINE_BYTES))
+    header, delimiter = _header(feed, spec, where, ("\t",) if tabs else _DELIMITERS)
+    if not header:
+        return rows.Table(iter(()), columns.assemble({"url": 0}).candidate)
+    found = columns.pick(header, spec, where)
+    return rows.Table(_rows(feed, delimiter, len(header)), found.candidate, tuple(header))
+
+
+def _header(feed: _Feed, spec: ListSpec, where: str, delimiters: tuple[str, ...]) -> tuple[list[str], str]:
+    """Return the first record that is not blank and the delimiter that makes a URL column of it; no fields if there is no record."""
+    try:
+        line = _first_line(feed)
+    except _BrokenRecordError as exc:
+        raise errors.ConfigurationError(f"the header of {where} cannot be read: {exc}") from exc
+    if not line:
+        return [], delimiters[0]
+    try:
+        headers = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in delimiters}
+    except csv.Error as exc:
+        raise errors.ConfigurationError(f"the header of {where} cannot be read: {exc}") from exc
+    chosen = next((delimiter for delimiter, names in headers.items() if "url" in columns.find(names, spec)), delimiters[0])
+    return headers[chosen], chosen
+
+
+def _first_line(feed: _Feed) -> str:
+    """Return the first line that is not blank, empty if there is none."""
+    for line in feed:
+        feed.taken.clear()
+        if line.strip():
+            return line
+    return ""
+
+
+def _rows(feed: _Feed, delimiter: str, width: int) -> Iterator[rows.Row]:
+    reader = csv.reader(feed, delimiter=delimiter)
+    rank = 0
+    while True:
+        feed.taken.clear()
+        try:
+            record = next(reader)
+            if not record:
+                continue
+            if len(record) != width:
+                raise _BrokenRecordError(f"the row has {len(record)} columns, the header {width}")
+            yield rank, feed.taken[0][0], record
+        except StopIteration:
+            return
+        except (_BrokenRecordError, csv.Error) as exc:
+            line, raw = feed.taken[0]
+            feed.give_back()
+            yield rank, line, rows.bad_row(line, str(exc), raw)
+        rank += 1

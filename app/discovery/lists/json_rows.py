@@ -1,0 +1,197 @@
+"""JSON lists: an array, read element by element, or one value a line. An element is an object with columns, or just a URL.
+
+The standard library parses arrays only as a whole; here ``raw_decode`` takes one element at a time from a buffer of bounded size.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from app.discovery import urls
+from app.discovery.lists import columns, rows, streams
+from app.records import Candidate, Problem
+from app.spec import ListSpec
+
+__all__ = ["Objects", "array", "lines", "table"]
+
+MAX_ELEMENT_CHARS = 1_000_000
+_MAX_SHAPES = 1_000
+"""Sets of keys remembered; a list in which every object has other keys must not fill the memory."""
+_MAX_NAMES = 200
+
+_SPACES = re.compile(r"[\s,]*")
+_NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
+_NEXT_VALUE = re.compile(r",")
+_BAD_BYTES = re.compile("[\udc80-\udcff]")
+_NEAR_END = 16
+"""A parser that stops within so many characters of the buffer's end may lack only the next block (a cut ``\\ud83d\\ude00``)."""
+
+
+class Objects:
+    """Reads elements; objects with the same keys share their columns."""
+
+    def __init__(self, spec: ListSpec) -> None:
+        self._spec = spec
+        self._shapes: dict[tuple[str, ...], columns.Columns | None] = {}
+        self.names: list[str] = []
+
+    def build(self, element: object, line: int, rank: int) -> Candidate | Problem:
+        """Return the candidate of one element, or why there is none."""
+        if isinstance(element, str):
+            fault = urls.fault(element.strip())
+            return rows.bad_row(line, fault, element) if fault else Candidate(element.strip(), rows.SOURCE, rank, line=line)
+        if not isinstance(element, dict):
+            return rows.bad_row(line, "neither an object nor a URL", json.dumps(element)[:1000] if not isinstance(element, list) else "[…")
+        shape = self._shape(tuple(element))
+        if shape is None:
+            return rows.bad_row(line, f"no key holds a URL; the keys are {columns.shown(element)}")
+        return shape.candidate(tuple(element.values()), line, rank)
+
+    def build_line(self, raw: bytes, line: int, rank: int) -> Candidate | Problem:
+        """Return the candidate of one line of JSON, or why there is none."""
+        if len(raw) > MAX_ELEMENT_CHARS:
+            return rows.bad_row(line, f"the line is longer than {MAX_ELEMENT_CHARS} bytes", raw)
+        try:
+            element = orjson.loads(raw)
+        except ValueError as exc:
+            return rows.bad_row(line, "the line is not UTF-8" if "UTF-8" in str(exc) else "broken JSON", raw)
+        return self.build(element, line, rank)
+
+    def _shape(self, keys: tuple[str, ...]) -> columns.Columns | None:
+        if keys not in self._shapes:
+            if len(self._shapes) >= _MAX_SHAPES:
+                self._shapes.clear()
+            self._remember(keys)
+            found = columns.find(keys, self._spec)
+            self._shapes[keys] = columns.assemble(found) if "url" in found else None
+        return self._shapes[keys]
+
+    def _remember(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            if len(self.names) < _MAX_NAMES and key not in self.names:
+                self.names.append(key)
+
+
+def table(reader: streams.Reader, spec: ListSpec) -> rows.Table:
+    """Return the rows of a ``.json`` list, which is an array if it begins with a bracket, else one value a line."""
+    head = streams.head(reader)
+    whole = _Rejoined(head, reader)
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+        return array(whole, spec)
+    return lines(whole, spec)
+
+
+def lines(reader: streams.Reader, spec: ListSpec) -> rows.Table:
+    """Return the rows of a list with one JSON value a line."""
+    objects = Objects(spec)
+    return rows.Table(_line_rows(reader), objects.build_line, objects.names)
+
+
+def array(reader: streams.Reader, spec: ListSpec) -> rows.Table:
+    """Return the rows of a list that is one array; a row's line is its position in the array, from 1."""
+    objects = Objects(spec)
+    return rows.Table(_array_rows(_Buffer(reader)), objects.build, objects.names)
+
+
+def _line_rows(reader: streams.Reader) -> Iterator[rows.Row]:
+    rank = 0
+    for line, raw in enumerate(streams.lines(reader, MAX_ELEMENT_CHARS), 1):
+        if raw and not raw.isspace():
+            yield rank, line, raw
+            rank += 1
+
+
+class _Rejoined:
+    """A reader whose first block was already read."""
+
+    def __init__(self, head: bytes, rest: streams.Reader) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int, /) -> bytes:
+        head, self._head = self._head, b""
+        return head or self._rest.read(size)
+
+
+class _Buffer:
+    """The text at hand; bytes that are not UTF-8 stand in it as lone surrogates."""
+
+    def __init__(self, reader: streams.Reader) -> None:
+        self._reader = reader
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self.text = ""
+        self.position = 0
+        self.is_last = False
+
+    def fill(self) -> None:
+        """Forget what was read and add a block."""
+        block = self._reader.read(streams.BLOCK_BYTES)
+        self.is_last = not block
+        self.text = self.text[self.position :] + self._decoder.decode(block, final=self.is_last)
+        self.position = 0
+
+    def peek(self) -> str:
+        """Return the next character that is no space or comma, empty at the end."""
+        while True:
+            found = _SPACES.match(self.text, self.position)
+            self.position = found.end() if found else self.position
+            if self.position < len(self.text) or self.is_last:
+                return self.text[self.position : self.position + 1]
+            self.fill()
+
+    def skip_to(self, pattern: re.Pattern[str]) -> None:
+        """Go on behind the next match of ``pattern``, to the end if there is none."""
+        while not (found := pattern.search(self.text, self.position)):
+            if self.is_last:
+                self.position = len(self.text)
+                return
+            self.position = max(self.position, len(self.text) - _NEAR_END)
+            self.fill()
+        self.position = found.end()
+
+
+def _array_rows(buffer: _Buffer) -> Iterator[rows.Row]:
+    buffer.peek()
+    buffer.position += 1  # the opening bracket
+    rank = 0
+    while (first := buffer.peek()) != "]":
+        if not first:
+            yield rank, rank + 1, rows.bad_row(rank + 1, "the array is not closed: the file is cut off here")
+            return
+        yield rank, rank + 1, _element(buffer, rank + 1, first)
+        rank += 1
+
+
+def _element(buffer: _Buffer, line: int, first: str) -> Any:
+    """Return the next element, or its problem, and go behind it."""
+    while True:
+        try:
+            element, end = _DECODER.raw_decode(buffer.text, buffer.position)
+        except (ValueError, RecursionError) as exc:
+            if not buffer.is_last and _may_go_on(buffer, exc):
+                buffer.fill()
+                continue
+            return _give_up(buffer, line, first)
+        source = buffer.text[buffer.position : end] if _BAD_BYTES.search(buffer.text, buffer.position, end) else ""
+        buffer.position = end
+        return rows.bad_row(line, "the element is not UTF-8", source) if source else element
+
+
+_DECODER = json.JSONDecoder()
+
+
+def _may_go_on(buffer: _Buffer, exc: ValueError | RecursionError) -> bool:
+    if not isinstance(exc, json.JSONDecodeError) or len(buffer.text) - buffer.position > MAX_ELEMENT_CHARS:
+        return False
+    return exc.msg.startswith("Unterminated string") or exc.pos >= len(buffer.text) - _NEAR_END
+
+
+def _give_up(buffer: _Buffer, line: int, first: str) -> Problem:
+    problem = rows.bad_row(line, "broken JSON", buffer.text[buffer.position : buffer.position + 10_000])
+    buffer.position += 1
+    buffer.skip_to(_NEXT_OBJECT if first == "{" else _NEXT_VALUE)
+    return problem

@@ -1,0 +1,152 @@
+"""Bytes of a list, unpacked as they are read, and cut into lines of bounded length. Knows nothing of what the lines say."""
+
+import gzip
+import importlib
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import errors
+from app.discovery.lists.rows import DamagedError
+
+__all__ = ["BLOCK_BYTES", "Reader", "head", "lines", "opened", "optional", "split_suffix"]
+
+BLOCK_BYTES = 256 * 1024
+"""Read at a time: large enough that Python's share is small, small enough for the second-level cache."""
+
+MAX_WINDOW_BYTES = 2**27
+"""What the zstd tool itself unpacks without ``--long``."""
+
+ZSTD_INPUT_BYTES = 4096
+"""Unpacked at a time. A block of 4 bytes can stand for 128 KiB: more input at once could fill the memory."""
+
+_BOM = b"\xef\xbb\xbf"
+_PACKED = (".gz", ".zst")
+
+
+class Reader(Protocol):
+    """A file open for reading bytes in order."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, about ``size`` of them, none at the end."""
+        ...
+
+
+def split_suffix(suffix: str) -> tuple[str, str]:
+    """Return format and packing of a suffix: ``.csv.gz`` is ``.csv`` and ``.gz``; the packing may be empty."""
+    for packing in _PACKED:
+        if suffix.endswith(packing):
+            return suffix.removesuffix(packing), packing
+    return suffix, ""
+
+
+def optional(module: str, extra: str, what: str) -> Any:
+    """Import a package that not everybody installs.
+
+    Raises:
+        errors.ConfigurationError: it is not installed; names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as exc:
+        raise errors.ConfigurationError(f"reading {what} needs {module.split('.')[0]}; install pictrawl[{extra}]") from exc
+
+
+@contextmanager
+def opened(path: Path, packing: str) -> Iterator[Reader]:
+    """Open ``path`` and unpack it while it is read.
+
+    Raises:
+        errors.ConfigurationError: there is no such file, or it may not be read.
+        errors.StorageError: the disk failed.
+        DamagedError: from ``read``, where the packed data breaks.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as exc:
+        raise errors.ConfigurationError(f"the list {path} cannot be read: {exc.strerror}") from exc
+    with file:
+        if packing == ".gz":
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield _Guarded(unpacked.read1, path, (gzip.BadGzipFile, EOFError, zlib.error))
+        elif packing == ".zst":
+            zstandard = optional("zstandard", "zstd", "a .zst list")
+            decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+            yield _Guarded(_Frames(file, decoder).read, path, (zstandard.ZstdError, EOFError))
+        else:
+            yield _Guarded(file.read, path, ())
+
+
+class _Guarded:
+    """A reader whose faults are ours."""
+
+    def __init__(self, read: Callable[[int], bytes], path: Path, faults: tuple[type[Exception], ...]) -> None:
+        self._read = read
+        self._path = path
+        self._faults = faults
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._read(size)
+        except self._faults as exc:
+            raise DamagedError("the packed data is damaged or cut off here; nothing after this line can be read") from exc
+        except OSError as exc:
+            raise errors.StorageError(f"reading the list {self._path} failed: {exc.strerror or type(exc).__name__}") from exc
+
+
+class _Frames:
+    """Unpacks zstd frame by frame: zstandard's own stream reader takes a file that is cut off for one that ends."""
+
+    def __init__(self, file: Reader, decoder: Any) -> None:
+        self._file = file
+        self._decoder = decoder
+        self._frame: Any = None
+        self._packed = b""
+
+    def read(self, size: int, /) -> bytes:
+        unpacked = b""
+        while not unpacked:
+            self._packed = self._packed or self._file.read(ZSTD_INPUT_BYTES)
+            if not self._packed:
+                if self._frame is not None:
+                    raise EOFError("the last frame is not complete")
+                return b""
+            unpacked = self._step()
+        return unpacked
+
+    def _step(self) -> bytes:
+        if self._frame is None:
+            self._frame = self._decoder.decompressobj()
+        unpacked: bytes = self._frame.decompress(self._packed)
+        self._packed = b""
+        if self._frame.eof:
+            self._packed = self._frame.unused_data
+            self._frame = None
+        return unpacked
+
+
+def head(reader: Reader) -> bytes:
+    """Return the first block, with a byte order mark never cut in two."""
+    block = reader.read(BLOCK_BYTES)
+    while 0 < len(block) < len(_BOM) and (more := reader.read(BLOCK_BYTES)):
+        block += more
+    return block
+
+
+def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
+    """Yield lines without their ``\\n``, and without the byte order mark that may stand before the first.
+
+    A line longer than ``max_bytes`` comes out as at least ``max_bytes + 1`` bytes of its beginning; no more than a block and that is held.
+    """
+    block = head(reader).removeprefix(_BOM)
+    rest = b""
+    while block:
+        parts = block.split(b"\n")
+        parts[0] = rest + parts[0]
+        rest = parts.pop()[: max_bytes + 1]
+        yield from parts
+        block = reader.read(BLOCK_BYTES)
+    if rest:
+        yield rest

@@ -1,0 +1,174 @@
+"""Lists of URLs: what kind a file is, whether it is worth a job, and its rows as candidates, in bounded memory.
+
+Reads a file once from its beginning and holds a block of it; no row, no job and no network is known here.
+"""
+
+import codecs
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import IO
+
+import errors
+from app.discovery.lists import columns, delimited, json_rows, parquet, plain, rows, streams
+from app.records import Candidate, Problem
+from app.spec import ListSpec
+
+__all__ = ["SUFFIXES", "Inspection", "inspect", "read", "sniff"]
+
+INSPECTED_ROWS = 1_000
+_FORMATS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
+_SYNONYMS = {".ndjson": ".jsonl", ".tab": ".tsv", ".pq": ".parquet", ".text": ".txt", ".lst": ".txt"}
+_PACKINGS = ("", ".gz", ".zst")
+
+SUFFIXES = tuple(form + packing for packing in _PACKINGS for form in _FORMATS)
+"""Every kind of list, as :func:`sniff` names it."""
+
+_BEGINNINGS = (  # of files that are not what their name says
+    (b"\x1f\x8b", "gzip data, so its name should end in .gz"),
+    (b"\x28\xb5\x2f\xfd", "zstd data, so its name should end in .zst"),
+    (b"PAR1", "Parquet, so its name should end in .parquet"),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet; save it as .csv"),
+    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"%PDF", "a PDF document"),
+    (b"<", "HTML or XML"),
+    (b"[", "a JSON array; a list of one is an array of objects or of URLs, and its name ends in .json"),
+    (b"{", "a JSON object; a list of objects has one a line, and its name ends in .jsonl"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the first rows of a list hold: ``rows`` counts those looked at, ``usable`` the candidates among them."""
+
+    rows: int
+    usable: int
+    problems: tuple[Problem, ...]
+    columns: tuple[str, ...] = ()
+
+
+def sniff(name: str | PurePath) -> str:
+    """Return the kind of a list by its name: one of ``SUFFIXES``.
+
+    Raises:
+        errors.ConfigurationError: the name ends in none of them.
+    """
+    folded = PurePath(name).name.lower()
+    stem, packing = streams.split_suffix(folded)
+    form = PurePath(f"x{stem}" if stem.startswith(".") else stem).suffix
+    form = _SYNONYMS.get(form, form)
+    if form not in _FORMATS:
+        raise errors.ConfigurationError(
+            f"the list {str(name)[-200:]!r} does not end in one of {', '.join(_FORMATS)} (each also with .gz or .zst); "
+            "rename it after its format"
+        )
+    return form + packing
+
+
+def read(path: Path, spec: ListSpec, *, skip: int = 0) -> Iterator[Candidate | Problem]:
+    """Yield one item for each data row, in order: a candidate, or the problem with it.
+
+    A data row is a line with something on it but a comment (txt), a record under the header (csv, tsv), a value (json, jsonl) or a row
+    (parquet); blank lines are none. Where packed or Parquet data breaks off, one last problem says so. Hence ``skip=n`` goes on exactly
+    where a reader stopped that took ``n`` items, whatever they were: ``rank`` is an item's position, and what comes next is ``skip``.
+
+    Raises:
+        errors.ConfigurationError: no such file, an unknown suffix, no column of URLs, a missing column, no package to read it with.
+        errors.StorageError: the disk failed.
+    """
+    with _opened(path, spec, skip) as table:
+        yield from _items(table, skip)
+
+
+def inspect(path: Path, spec: ListSpec) -> Inspection:
+    """Look at the first 1,000 rows before a job is made of them.
+
+    Raises:
+        errors.ConfigurationError: as :func:`read`, and where the list is empty or none of these rows holds a usable URL.
+    """
+    if path.is_dir():
+        raise errors.ConfigurationError(f"the list {path} is a directory; name a file in it")
+    if path.exists() and not path.is_file():
+        raise errors.ConfigurationError(f"the list {path} is no regular file; save it to one")
+    with _opened(path, spec, 0) as table:
+        items = list(islice(_items(table, 0), INSPECTED_ROWS))
+        names = table.names
+    problems = tuple(item for item in items if isinstance(item, Problem))
+    if not items:
+        raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it{_looks_like(path, spec)}")
+    if names:
+        columns.require(names, spec, f"the list {path}", with_url=len(problems) == len(items))
+    if len(problems) == len(items):
+        raise errors.ConfigurationError(_garbage(path, spec, problems))
+    return Inspection(len(items), len(items) - len(problems), problems, tuple(names))
+
+
+def _items(table: rows.Table, skip: int) -> Iterator[Candidate | Problem]:
+    rank, line = -1, 0
+    build = table.build
+    try:
+        for rank, line, payload in table.rows:
+            if rank >= skip:
+                yield payload if isinstance(payload, Problem) else build(payload, line, rank)
+    except rows.DamagedError as exc:
+        if rank + 1 >= skip:
+            yield Problem(line=line + 1, message=str(exc))
+
+
+@contextmanager
+def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[rows.Table]:
+    form, packing = streams.split_suffix(sniff(f".{spec.suffix.lstrip('.')}"))
+    with ExitStack() as stack:
+        reader = stack.enter_context(streams.opened(path, packing))
+        try:
+            if form == ".parquet":
+                file = stack.enter_context(path.open("rb") if not packing else _unpacked(reader))
+                table = parquet.table(file, spec, f"the list {path}", skip=skip)
+            else:
+                table = _text_table(reader, form, spec, f"the list {path}")
+        except rows.DamagedError as exc:
+            table = rows.Table(iter([(0, 1, Problem(line=1, message=str(exc)))]), plain.build)
+        yield table
+
+
+def _text_table(reader: streams.Reader, form: str, spec: ListSpec, where: str) -> rows.Table:
+    if form in (".csv", ".tsv"):
+        return delimited.table(reader, spec, where, tabs=form == ".tsv")
+    if form == ".json":
+        return json_rows.table(reader, spec)
+    return json_rows.lines(reader, spec) if form == ".jsonl" else plain.table(reader)
+
+
+@contextmanager
+def _unpacked(reader: streams.Reader) -> Iterator[IO[bytes]]:
+    """Give packed data as a temporary file: Parquet is read from its end."""
+    with tempfile.TemporaryFile() as file:
+        try:
+            while block := reader.read(streams.BLOCK_BYTES):
+                file.write(block)
+        except OSError as exc:
+            raise errors.StorageError(f"unpacking a list failed: {exc.strerror}") from exc
+        yield file
+
+
+def _garbage(path: Path, spec: ListSpec, problems: tuple[Problem, ...]) -> str:
+    first = problems[0]
+    found = f"{first.message} (line {first.line}: {first.text!r})" if first.text else f"{first.message} (line {first.line})"
+    return f"the list {path} holds no usable URL in its first {len(problems)} rows; the first: {found}{_looks_like(path, spec)}"
+
+
+def _looks_like(path: Path, spec: ListSpec) -> str:
+    """Say what the file seems to be instead, from its first bytes; empty if that is no help."""
+    if spec.suffix.endswith(_PACKINGS[1:]):
+        return ""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    head = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    what = next((words for magic, words in _BEGINNINGS if head.startswith(magic)), "")
+    return f"; the file looks like {what}" if what else ""

@@ -1,0 +1,134 @@
+"""``README.md``: what the dataset is, how many of what, under which licences, and how to load it. A dataset card for the HF hub."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.exports import markdown, rows
+from app.exports.base import ExportOptions
+from app.exports.spool import Facts
+
+__all__ = ["CardParts", "render"]
+
+_MAX_LABELS = 200  # rows of the label table
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+_HUB_LICENSES = frozenset(
+    {
+        *(f"cc-by-{version}" for version in ("2.0", "2.5", "3.0", "4.0")),
+        *(f"cc-by-sa-{version}" for version in ("3.0", "4.0")),
+        *(f"cc-by-nc-{version}" for version in ("2.0", "3.0", "4.0")),
+        *("cc0-1.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CardParts:
+    """What a format adds to the card.
+
+    Attributes:
+        layout: the tree, as a code block shows it.
+        usage: Python that loads it.
+        configs: data files of each split, for the hub.
+        features: whether the hub gets the columns and classes spelled out.
+        loose_images: whether each image is a file of its own.
+        folders: folder of each class, where classes have folders.
+        notes: paragraphs that a user of this format should know.
+    """
+
+    layout: str
+    usage: str
+    configs: Mapping[str, str]
+    features: bool
+    loose_images: bool
+    folders: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def render(facts: Facts, options: ExportOptions, parts: CardParts) -> str:
+    """The whole card."""
+    name = markdown.cell(options.dataset_name)
+    sections = [
+        _front_matter(facts, options, parts),
+        f"# {name}\n",
+        f"{facts.samples:,} images, collected and checked by pictrawl.\n",
+        *([f"{markdown.cell(options.description)}\n"] if options.description else []),
+        _table("Splits", "Split", facts.splits),
+        *([_labels(facts)] if facts.labels else []),
+        _licenses(facts, options),
+        _table("Sources", "Source", facts.sources),
+        f"## Files\n\n```text\n{parts.layout}```\n\n`sha256sum -c SHA256SUMS` checks every file.\n",
+        f"## Loading\n\n```python\n{parts.usage}```\n",
+        *(f"{note}\n" for note in (*parts.notes, *_absent_notes(facts))),
+    ]
+    return "\n".join(sections)
+
+
+def _front_matter(facts: Facts, options: ExportOptions, parts: CardParts) -> str:
+    lines = ["---", f"pretty_name: {markdown.yaml_text(options.dataset_name)}", *_license_lines(facts)]
+    lines += ["size_categories:", f"- {_size_category(facts.samples)}", "tags:", "- image", "- pictrawl"]
+    tasks = [*(["image-classification"] if facts.labels else []), *(["image-to-text"] if facts.has_captions else [])]
+    lines += ["task_categories:", *(f"- {task}" for task in tasks)] if tasks else []
+    if parts.configs:
+        lines += ["configs:", "- config_name: default", "  data_files:"]
+        lines += [
+            line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {markdown.yaml_text(path)}")
+        ]
+    lines += _feature_lines(facts) if parts.features and facts.samples else []
+    return "\n".join([*lines, "---", ""])
+
+
+def _license_lines(facts: Facts) -> list[str]:
+    stated = list(facts.licenses)
+    if len(stated) == 1 and stated[0].lower() in _HUB_LICENSES:
+        return [f"license: {stated[0].lower()}"]
+    return ["license: other", "license_name: per-image", "license_link: ATTRIBUTION.md"]
+
+
+def _size_category(samples: int) -> str:
+    return next((name for limit, name in _SIZES if samples < limit), "10M<n<100M")
+
+
+def _feature_lines(facts: Facts) -> list[str]:
+    lines = ["dataset_info:", "  features:", "  - name: image", "    dtype: image"]
+    for column in rows.column_names(facts):
+        lines.append(f"  - name: {column}")
+        if column == "label":
+            lines += ["    dtype:", "      class_label:", "        names:"]
+            lines += [f"          '{number}': {markdown.yaml_text(name)}" for number, name in enumerate(facts.classes)]
+        else:
+            lines.append(f"    dtype: {'int64' if column in rows.INTEGER_COLUMNS else 'string'}")
+    return lines
+
+
+def _table(title: str, column: str, counts: Mapping[str, int]) -> str:
+    lines = [f"## {title}\n", f"| {column} | Images |", "| --- | ---: |"]
+    lines += [f"| {markdown.cell(name)} | {count:,} |" for name, count in counts.items()]
+    return "\n".join([*lines, ""])
+
+
+def _labels(facts: Facts) -> str:
+    most = dict(sorted(facts.labels.items(), key=lambda item: (-item[1], item[0]))[:_MAX_LABELS])
+    table = _table("Labels", "Label", most)
+    left = len(facts.labels) - len(most)
+    return f"{table}\n... and {left:,} more, in `manifest.json`.\n" if left else table
+
+
+def _licenses(facts: Facts, options: ExportOptions) -> str:
+    stated = {name or "not stated by the source": count for name, count in facts.licenses.items()}
+    text = _table("Licences", "Licence", stated)
+    text += "\nEach image keeps its own licence; `ATTRIBUTION.md` lists whom to credit, and for what.\n"
+    return text + (f"\n{markdown.cell(options.licence_note)}\n" if options.licence_note else "")
+
+
+def _absent_notes(facts: Facts) -> list[str]:
+    return [
+        f"**Split `{split}` has no image of {len(classes)} of {len(facts.labels)} classes** (see `absent_labels` in `manifest.json`): "
+        "a loader that numbers classes by their folders numbers them differently there."
+        for split, classes in facts.absent.items()
+    ]

@@ -1,0 +1,91 @@
+"""``imagefolder``: ``train/<class>/<image>`` with a ``metadata.jsonl`` in each split; what Hugging Face datasets and torchvision read."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from app.exports import inspecting, loose, names, packing
+from app.exports.base import ExportOptions, Read
+from app.exports.card import CardParts
+from app.exports.hashed import FileFacts
+from app.exports.spool import Facts, class_of
+from app.records import ExportReport, Sample, VerifyReport
+
+__all__ = ["ImageFolderExporter"]
+
+_LAYOUT = """\
+<split>/metadata.jsonl                     one row per image: file_name, label, licence ...
+<split>/<class>/000000_<sha256[:12]>.jpg   without the class folder where nothing has a label
+"""
+_USAGE = """\
+from datasets import load_dataset
+dataset = load_dataset("path/to/this/folder")
+"""
+_USAGE_LABELS = """\
+import json
+from datasets import ClassLabel
+names = sorted(json.load(open("path/to/this/folder/manifest.json"))["labels"])
+dataset = dataset.cast_column("label", ClassLabel(names=names))
+"""
+_TORCHVISION = """\
+torchvision reads each split on its own: `torchvision.datasets.ImageFolder("path/to/this/folder/train")`. Its classes are the folder
+names; the true label of each is under `class_folders` in `manifest.json`."""
+
+
+class ImageFolderExporter:
+    """Writes and verifies the ``imagefolder`` format."""
+
+    format = "imagefolder"
+
+    async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
+        """See :class:`app.exports.base.Exporter`."""
+        return await packing.write_export(samples, read, folder, options, _Packer, self.format)
+
+    async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
+        """See :class:`app.exports.base.Exporter`."""
+        return await inspecting.verify(folder, report, _inspect)
+
+
+class _Packer:
+    def __init__(self, folder: Path, facts: Facts, options: ExportOptions) -> None:
+        self._folder = folder
+        self._facts = facts
+        self._folders = names.class_folders(facts.classes)
+        self._metadata = loose.MetadataFiles(folder, facts)
+        self.card = CardParts(
+            layout=_LAYOUT,
+            usage=_USAGE + (_USAGE_LABELS if facts.labels else ""),
+            configs={split: f"{split}/**" for split in facts.splits},
+            features=True,
+            loose_images=True,
+            folders=self._folders,
+            notes=(_TORCHVISION,) if facts.labels else (),
+        )
+
+    def add(self, sample: Sample, body: bytes) -> str:
+        label = class_of(sample, self._facts)
+        inside = "" if label is None else f"{self._folders[label]}/"
+        file_name = f"{inside}{loose.write_image(self._folder / sample.split / inside, sample, body)}"
+        self._metadata.add(sample, sample.split, file_name)
+        return f"{sample.split}/{file_name}"
+
+    def finish(self) -> dict[str, FileFacts]:
+        return self._metadata.finish()
+
+    def abandon(self) -> None:
+        self._metadata.abandon()
+
+
+def _inspect(inspection: inspecting.Inspection) -> Iterator[None]:
+    folders = inspection.manifest.mapping("class_folders")
+    for split in inspection.manifest.mapping("splits"):
+        for path, row in loose.read_metadata(inspection, split):
+            loose.inspect_image(inspection, path, row)
+            _inspect_place(inspection, path, split, row, folders)
+            yield
+    loose.inspect_tree(inspection)
+
+
+def _inspect_place(inspection: inspecting.Inspection, path: str, split: str, row: inspecting.Row, folders: inspecting.Row) -> None:
+    where = split if "label" not in row else f"{split}/{folders.get(str(row['label']))}"
+    if row.get("split") != split or path.rpartition("/")[0] != where:
+        inspection.complain(f"{path}: does not lie where its split and label say")

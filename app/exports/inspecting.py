@@ -1,0 +1,221 @@
+"""Reading an export back. Believes no count that was written down: everything is read, hashed and counted again, then compared."""
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from app.exports.hashed import FileFacts, hash_file
+from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
+from app.records import ExportReport, VerifyReport
+from app.storage import border
+
+__all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify"]
+
+Row = Mapping[str, Any]
+"""A JSON object that was read back."""
+
+MAX_PROBLEMS = 100
+_STEPS = 64  # images hashed in one visit to a thread
+_NAME = re.compile(r"(\d{6,})_([0-9a-f]{12})\.[a-z0-9]{1,5}")
+
+
+class Manifest:
+    """``manifest.json`` as it was read: every part may be missing or of the wrong type."""
+
+    def __init__(self, values: Row) -> None:
+        self._values = values
+
+    def get(self, name: str) -> Any:
+        """A value as it stands there."""
+        return self._values.get(name)
+
+    def mapping(self, name: str) -> Row:
+        """A value that should be an object, else an empty one."""
+        value = self._values.get(name)
+        return value if isinstance(value, dict) else {}
+
+    def names(self, path: str) -> bool:
+        """Whether ``path`` is a file that the manifest knows, or itself."""
+        return path == MANIFEST or path in self.mapping("files")
+
+
+class Sums:
+    """Compares the lines of ``SHA256SUMS`` with the images on disk as two sets, in constant memory: by the sum of their hashes."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._total = 0
+
+    def add_image(self, sha256: str, path: str) -> None:
+        """An image that was read back."""
+        self.images += 1
+        self._total += _line_number(sha256, path)
+
+    def matches(self, lines: Iterable[tuple[str, str]]) -> bool:
+        """Whether these are the lines of exactly the images that were added."""
+        count = total = 0
+        for sha256, path in lines:
+            count += 1
+            total += _line_number(sha256, path)
+        return (count, total) == (self.images, self._total)
+
+
+class Inspection:
+    """What is found while an export is read back."""
+
+    def __init__(self, folder: Path, report: ExportReport, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.samples = 0
+        self.sums = Sums()
+        self.problems: list[str] = []
+        self._report = report
+        self._seen = bytearray(report.samples // 8 + 1)  # one bit for each index
+        self._image_bytes = 0
+        self._splits: Counter[str] = Counter()
+        self._labels: Counter[str] = Counter()
+
+    def complain(self, problem: str) -> None:
+        """Keep a problem, if it is one of the first 100."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+    def hashed(self, path: str) -> FileFacts | None:
+        """Size and digest of a file of the export, or ``None`` and a complaint."""
+        if is_inside(path):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return hash_file(self.folder / path)
+        self.complain(f"{path}: missing")
+        return None
+
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[BinaryIO | None]:
+        """A file of the export, or ``None`` and a complaint."""
+        try:
+            file = (self.folder / path).open("rb")
+        except FileNotFoundError:
+            self.complain(f"{path}: missing")
+            yield None
+            return
+        with file:
+            yield file
+
+    def count_image(self, path: str, found: FileFacts, row: Row) -> None:
+        """Count an image and hold its bytes and its name against its row."""
+        self.samples += 1
+        self._image_bytes += found.size_bytes
+        self._splits[str(row.get("split"))] += 1
+        if "label" in row:
+            self._labels[str(row["label"])] += 1
+        if found.sha256 != row.get("sha256") or found.size_bytes != row.get("size_bytes"):
+            self.complain(f"{path}: the bytes are not those of its row")
+        name = _NAME.fullmatch(path.rpartition("/")[2])
+        if name is None or name[2] != found.sha256[:12]:
+            self.complain(f"{path}: the name is not that of its bytes")
+        elif not self._is_new(int(name[1])):
+            self.complain(f"{path}: index {int(name[1])} is beyond the end or was there before")
+
+    def finish(self) -> None:
+        """Compare what was counted with what the manifest and the report say."""
+        sizes = {path: facts.get("size_bytes") for path, facts in self.manifest.mapping("files").items() if isinstance(facts, dict)}
+        written = {path: size for path, size in self._report.files.items() if path != MANIFEST}
+        for what, counted, claimed in (
+            ("samples", self.samples, (self.manifest.get("samples"), self._report.samples)),
+            ("splits", dict(self._splits), (self.manifest.get("splits"), dict(self._report.splits))),
+            ("labels", dict(self._labels), (self.manifest.get("labels"), dict(self._report.labels))),
+            ("image_bytes", self._image_bytes, (self.manifest.get("image_bytes"),)),
+            ("files", written, (sizes,)),
+        ):
+            if any(counted != claim for claim in claimed):
+                self.complain(f"{what}: found {_short(counted)}, stated {' and '.join(map(_short, claimed))}")
+
+    def _is_new(self, index: int) -> bool:
+        if index >= self._report.samples:
+            return False
+        byte, bit = index // 8, 1 << index % 8
+        was_there = self._seen[byte] & bit
+        self._seen[byte] |= bit
+        return not was_there
+
+
+async def verify(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
+    """Read an export back: its manifest, every file that the manifest names, and by ``inspect`` every image."""
+    with border.writing("verify", report.format):
+        inspection = Inspection(folder, report, Manifest(await asyncio.to_thread(_read_manifest, folder)))
+        steps = _steps(inspection, report, inspect)
+        while await asyncio.to_thread(_advance, steps):
+            pass
+    return VerifyReport(samples=inspection.samples, problems=tuple(inspection.problems))
+
+
+def parse_object(text: bytes) -> Row | None:
+    """A JSON object, or ``None`` if the text is none."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative path stays below where it starts, on every system."""
+    return "\\" not in path and "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def _steps(inspection: Inspection, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> Iterator[None]:
+    manifest = inspection.manifest
+    if (manifest.get("schema_version"), manifest.get("format")) != (SCHEMA_VERSION, report.format):
+        inspection.complain(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}")
+        return
+    for path, stated in sorted(manifest.mapping("files").items()):
+        _inspect_file(inspection, path, stated)
+        yield
+    yield from inspect(inspection)
+    _inspect_sums(inspection)
+    inspection.finish()
+
+
+def _inspect_file(inspection: Inspection, path: str, stated: Any) -> None:
+    found = inspection.hashed(path)
+    if found and (not isinstance(stated, dict) or (found.size_bytes, found.sha256) != (stated.get("size_bytes"), stated.get("sha256"))):
+        inspection.complain(f"{path}: not the bytes that {MANIFEST} states")
+
+
+def _inspect_sums(inspection: Inspection) -> None:
+    with inspection.opened(SUMS) as file:
+        images = (pair for pair in map(_sum, file or ()) if not inspection.manifest.names(pair[1]))
+        if not inspection.sums.matches(images):
+            inspection.complain(f"{SUMS}: its images are not those that were found")
+
+
+def _sum(line: bytes) -> tuple[str, str]:
+    sha256, _, path = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
+    return sha256, path
+
+
+def _line_number(sha256: str, path: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{sha256}  {path}".encode()).digest())
+
+
+def _read_manifest(folder: Path) -> Row:
+    try:
+        return parse_object((folder / MANIFEST).read_bytes()) or {}
+    except FileNotFoundError:
+        return {}
+
+
+def _advance(steps: Iterator[None]) -> bool:
+    return len(list(itertools.islice(steps, _STEPS))) == _STEPS
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,82 @@
+"""What the two formats share whose images are files of their own: placing them with their ``metadata.jsonl``, and reading both back."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.exports import names, rows
+from app.exports.hashed import FileFacts, HashedFile
+from app.exports.inspecting import Inspection, Row, is_inside, parse_object
+from app.exports.spool import Facts
+from app.records import Sample
+
+__all__ = ["METADATA", "MetadataFiles", "inspect_image", "inspect_tree", "read_metadata", "write_image"]
+
+METADATA = "metadata.jsonl"
+
+
+class MetadataFiles:
+    """One open ``metadata.jsonl`` for each folder that has one. Folders are relative to the export, ``""`` is the export itself."""
+
+    def __init__(self, folder: Path, facts: Facts) -> None:
+        self._folder = folder
+        self._facts = facts
+        self._files: dict[str, HashedFile] = {}
+
+    def add(self, sample: Sample, where: str, file_name: str) -> None:
+        """Write the row of an image that lies at ``file_name`` below ``where``."""
+        if where not in self._files:
+            (self._folder / where).mkdir(exist_ok=True)
+            self._files[where] = HashedFile(self._folder / where / METADATA)
+        self._files[where].write(rows.encode(rows.row(sample, self._facts, file_name)) + b"\n")
+
+    def finish(self) -> dict[str, FileFacts]:
+        """Close them all."""
+        return {f"{where}/{METADATA}".lstrip("/"): self._files[where].finish() for where in sorted(self._files)}
+
+    def abandon(self) -> None:
+        """Let go of them after a failure."""
+        for file in self._files.values():
+            file.abandon()
+
+
+def write_image(folder: Path, sample: Sample, body: bytes) -> str:
+    """Write one image into ``folder`` under its generated name, and return that name."""
+    name = names.image_name(sample)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("xb") as file:
+        file.write(body)
+    return name
+
+
+def read_metadata(inspection: Inspection, where: str) -> Iterator[tuple[str, Row]]:
+    """The rows of one ``metadata.jsonl``, each with the path of its image in the export. Complains about rows that have none."""
+    source = f"{where}/{METADATA}".lstrip("/")
+    with inspection.opened(source) as file:
+        for number, line in enumerate(file or (), start=1):
+            row = parse_object(line)
+            file_name = None if row is None else row.get("file_name")
+            if row is None or not isinstance(file_name, str) or not is_inside(file_name):
+                inspection.complain(f"{source} line {number}: no row with a file_name inside this folder")
+                continue
+            yield f"{where}/{file_name}".lstrip("/"), row
+
+
+def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
+    """Read one image back and hold it against its row."""
+    if (found := inspection.hashed(path)) is not None:
+        inspection.count_image(path, found, row)
+        inspection.sums.add_image(found.sha256, path)
+
+
+def inspect_tree(inspection: Inspection) -> None:
+    """Look for files that no row names, and for folders without a file: torchvision refuses an empty class."""
+    images = 0
+    for parent, folders, files in os.walk(inspection.folder):
+        where = Path(parent).relative_to(inspection.folder).as_posix()
+        if not files and not folders:
+            inspection.complain(f"{where}: empty folder")
+        paths = [f"{where}/{name}".removeprefix("./") for name in files]
+        images += sum(not inspection.manifest.names(path) for path in paths)
+    if images != inspection.samples:
+        inspection.complain(f"{images} image files, but {inspection.samples} rows name one")

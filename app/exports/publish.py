@@ -1,0 +1,138 @@
+"""From the store to a folder of the user's: whole or not at all."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import errors
+from app.storage import MissingObject, Store, border, paths, threads, trees
+
+__all__ = ["check_destination", "folder_of", "materialise"]
+
+
+_LINKS_AT_ONCE = 256  # in one visit to a thread
+
+
+def check_destination(destination: Path, overwrite: bool = False) -> None:
+    """Check, before a job begins, that an export can be put at ``destination``. Makes nothing.
+
+    Raises:
+        errors.ConfigurationError: it is a file, holds something and ``overwrite`` is off, or cannot be written or made.
+    """
+    try:
+        _check_target(destination, overwrite)
+        parent = _existing_parent(destination)
+    except OSError as error:
+        raise errors.ConfigurationError(f"output {destination}: {error.strerror}") from error
+    if not parent.is_dir():
+        raise errors.ConfigurationError(f"output {destination}: {parent} is a file, not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise errors.ConfigurationError(f"output {destination}: no permission to write in {parent}")
+
+
+async def materialise(store: Store, prefix: str, destination: Path, overwrite: bool = False) -> None:
+    """Put the published tree at ``prefix`` into ``destination``, which appears by one rename when everything is there.
+
+    Files of a local store on the same filesystem are hard links: no time and no space, but an edit in place shows in the store too.
+    With ``overwrite`` the folder that is in the way changes places with the new one and is then deleted.
+
+    Raises:
+        errors.ConfigurationError: see :func:`check_destination`.
+        MissingObject: nothing is published there.
+        errors.StorageError: the store or the disk refuses. The destination is as it was.
+    """
+    with border.writing("write", destination.name):
+        target = await asyncio.to_thread(destination.resolve)
+        await asyncio.to_thread(_check_all, target, overwrite, store)
+        partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
+        try:
+            await asyncio.to_thread(partial.mkdir, parents=True)
+            await _fill(store, prefix, partial)
+            await threads.run_whole(_swap_in, partial, target, overwrite)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def folder_of(store: Store, prefix: str) -> AsyncIterator[Path]:
+    """A folder with the published tree at ``prefix``: the very one of a local store (do not write there), else a temporary copy."""
+    local = store.local_path(prefix)
+    if local is not None:
+        if not await asyncio.to_thread(local.is_dir):
+            raise MissingObject(f"read {prefix}: nothing is published there")
+        yield local
+        return
+    async with store.scratch() as folder:
+        await _download(store, prefix, folder)
+        yield folder
+
+
+async def _fill(store: Store, prefix: str, partial: Path) -> None:
+    if store.root is None:
+        await _download(store, prefix, partial)
+    else:
+        async with folder_of(store, prefix) as source:
+            await _link_tree(source, partial)
+    await threads.run_whole(trees.sync_tree, partial)
+
+
+async def _link_tree(source: Path, partial: Path) -> None:
+    files = await asyncio.to_thread(trees.files_below, source)
+    for start in range(0, len(files), _LINKS_AT_ONCE):
+        await threads.run_whole(_link_files, source, partial, files[start : start + _LINKS_AT_ONCE])
+
+
+async def _download(store: Store, prefix: str, folder: Path) -> None:
+    found = False
+    async for info in store.list(prefix):
+        found = True
+        path = folder / paths.check_key(info.key).removeprefix(f"{prefix}/")
+        with border.writing("write", path.name):
+            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        await store.fetch_to(info.key, path)
+    if not found:
+        raise MissingObject(f"read {prefix}: nothing is published there")
+
+
+def _link_files(source: Path, partial: Path, files: list[Path]) -> None:
+    for path in files:
+        target = partial / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(path)
+        except OSError:  # another filesystem, or one without hard links
+            shutil.copyfile(path, target)
+
+
+def _swap_in(partial: Path, destination: Path, overwrite: bool) -> None:
+    check_destination(destination, overwrite)  # somebody may have put something there meanwhile
+    trees.put_in_place(partial, destination)
+
+
+def _check_all(destination: Path, overwrite: bool, store: Store) -> None:
+    check_destination(destination, overwrite)
+    if store.root is not None and store.root.resolve().is_relative_to(destination):
+        raise errors.ConfigurationError(f"output {destination} holds the store; name another folder")
+
+
+def _check_target(destination: Path, overwrite: bool) -> None:
+    if not destination.exists():
+        return
+    if not destination.is_dir():
+        raise errors.ConfigurationError(f"output {destination} is a file; name a folder")
+    if not overwrite and any(destination.iterdir()):
+        raise errors.ConfigurationError(f"output {destination} is not empty; name another folder or add --overwrite")
+    precious = (Path.cwd(), Path.home())
+    if any(folder.resolve().is_relative_to(destination.resolve()) for folder in precious):
+        raise errors.ConfigurationError(f"output {destination} holds the home or the working directory; name another folder")
+
+
+def _existing_parent(destination: Path) -> Path:
+    parent = destination.resolve().parent
+    while not parent.exists():
+        parent = parent.parent
+    return parent

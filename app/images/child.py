@@ -1,0 +1,126 @@
+"""What runs in a decoder process: take an image, answer, until the pipe closes. Run as ``python -m app.images.child``.
+
+Imports Pillow, numpy and this package, nothing that opens a connection. Here, and only here, any Exception becomes an answer.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from app.images import wire
+from app.images.compress import compress
+from app.images.validate import validate
+from app.images.wire import Failure, Reply, Request
+from app.records import CompressionRules, Reason
+from errors import ValidationError
+
+__all__ = ["answer", "main", "serve"]
+
+_OUT_OF_MEMORY: Final = Failure("crash", Reason.DECODER_CRASH, "out of memory")
+_OPEN_FILES: Final = 64
+"""The pipes, a path to read, and what an import may open."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def answer(request: Request) -> Reply:
+    """Do what a request asks for. Never raises."""
+    try:
+        body = request.body if request.path is None else Path(request.path).read_bytes()
+    except OSError as error:
+        return Failure("storage", Reason.CORRUPT, f"cannot read {request.path}: {error.strerror}")
+    except MemoryError:
+        return _OUT_OF_MEMORY
+    try:
+        return _work(body, request)
+    except ValidationError as error:
+        return Failure("invalid", error.slug, error.message)
+    except MemoryError:
+        return _OUT_OF_MEMORY
+    except Exception as error:  # noqa: BLE001 - a bug in a decoder costs one image, not the process
+        return Failure("crash", Reason.DECODER_CRASH, f"{type(error).__name__}: {error}"[:200])
+
+
+def _work(body: bytes, request: Request) -> Reply:
+    if isinstance(request.rules, CompressionRules):
+        return compress(body, request.rules)
+    return validate(body, request.rules)
+
+
+def serve(requests: wire.Stream, replies: BinaryIO) -> None:
+    """Answer requests until their stream ends, or until memory ran out once: such a process is not to be trusted with more."""
+    while True:
+        try:
+            reply = _next(requests, replies)
+        except EOFError:
+            return
+        for part in wire.encode_reply(reply):
+            replies.write(part)
+        replies.flush()
+        if reply is _OUT_OF_MEMORY:
+            return
+
+
+def _next(requests: wire.Stream, replies: BinaryIO) -> Reply:
+    header_size, body_size = wire.LENGTHS.unpack(wire.read_exactly(requests, wire.LENGTHS.size))
+    header = wire.read_exactly(requests, header_size)
+    replies.write(wire.STARTED)
+    replies.flush()
+    try:
+        request = wire.decode_request(header, wire.read_exactly(requests, body_size))
+    except MemoryError:
+        return _OUT_OF_MEMORY
+    return answer(request)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent is gone (prctl(2)); it may be gone already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _limit(memory_bytes: int) -> None:
+    """Bound the address space; no core dumps, no files written, few opened."""
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NOFILE: _OPEN_FILES}
+    if sys.platform == "linux":
+        limits[resource.RLIMIT_AS] = memory_bytes
+    for kind, wanted in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (bound, bound))
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Move the pipes away from 0 and 1, and point 0, 1 and 2 nowhere: libraries print what they think of hostile files."""
+    requests, replies = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    return requests, replies
+
+
+def main(arguments: list[str]) -> None:
+    """Become a decoder.
+
+    Args:
+        arguments: process id of the parent, address space in bytes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    parent, memory_bytes = map(int, arguments)
+    _die_with(parent)
+    requests, replies = _take_pipes()
+    _limit(memory_bytes)
+    replies.write(wire.READY)
+    replies.flush()
+    serve(requests, replies)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

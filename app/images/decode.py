@@ -1,0 +1,149 @@
+"""Bytes to pixels, once: format, bound, frames and the full decode, with every error of Pillow translated at one border.
+
+Must not know levels or verdicts. The bound on pixels is ours and comes from the rules, so Pillow's own is switched off.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from app.images import pixels, structure
+from errors import Reason, ValidationError
+
+__all__ = ["THUMBNAIL_SIDE", "Decoded", "Header", "decode", "pillow_errors", "read_header"]
+
+THUMBNAIL_SIDE: Final = 256
+"""Pixels: longer side of thumbnails and of the grey image in which sharpness is measured."""
+
+_PLUGINS: Final = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""Imported by name: Pillow would otherwise load all of its plugins at the first format it doesn't know yet."""
+
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known before a pixel is decoded. ``width`` and ``height`` as the file states them; ``image`` is not loaded yet."""
+
+    format: str
+    width: int
+    height: int
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One decoded image.
+
+    Attributes:
+        width, height: pixels of the whole image after the EXIF orientation is applied.
+        frames: pictures in the file; only the first is decoded.
+        is_complete: whether the file has its end marker.
+        orientation: EXIF orientation, 1 to 8, that ``image`` still needs.
+        image: 8-bit L, RGB, RGBA or CMYK; a JPEG may come at 1/2, 1/4 or 1/8 of its size, never below the size asked for.
+        icc_profile: the embedded colour profile, for the colours as they are in ``image``.
+    """
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    is_complete: bool
+    orientation: int
+    image: Image.Image
+    icc_profile: bytes | None = None
+
+
+@contextmanager
+def pillow_errors(doing: str) -> Iterator[None]:
+    """Translate what Pillow raises over hostile bytes, which is nearly anything, to `errors.ValidationError`.
+
+    Raises:
+        MemoryError: where memory ran out, also where Pillow dresses that up as another error.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (ValidationError, MemoryError):
+        raise
+    except Exception as error:
+        if "out of memory" in str(error).lower():
+            raise MemoryError(doing) from error
+        raise ValidationError(f"{doing}: {str(error) or type(error).__name__}"[:200], reason=Reason.CORRUPT) from error
+
+
+def read_header(body: bytes) -> Header:
+    """Open without decoding.
+
+    Raises:
+        errors.ValidationError: not an image (``not_an_image``), a format we never decode (``format``), or a broken header (``corrupt``).
+    """
+    name = structure.sniff(body)
+    if name is None:
+        raise ValidationError(f"{len(body)} bytes that begin like no image", reason=Reason.NOT_AN_IMAGE)
+    if name not in structure.FORMATS:
+        raise ValidationError(f"{name} is not a format that is decoded", reason=Reason.FORMAT)
+    with pillow_errors(f"{name} header"):
+        image = _open(body, name)
+        return Header(name, image.width, image.height, image)
+
+
+def _open(body: bytes, name: str) -> Image.Image:
+    """A JPEG is opened as such: Pillow would make a multi-picture file of many a phone's photo, and trip over a broken index."""
+    if name == "jpeg":
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(body))
+    return Image.open(io.BytesIO(body), formats=(name.upper(),))
+
+
+def decode(body: bytes, header: Header, *, at_least: tuple[int, int] | None) -> Decoded:
+    """Decode the first frame, all of its data, so that truncation and damage show.
+
+    Args:
+        body: the file.
+        header: of the same bytes; it is used up.
+        at_least: width and height in pixels, in the file's own orientation, that suffice; None for all of them.
+
+    Raises:
+        errors.ValidationError: the data is broken (``corrupt``).
+        MemoryError: the picture doesn't fit into memory.
+    """
+    with pillow_errors(f"{header.format} data"):
+        image = header.image
+        if at_least is not None:
+            image.draft(None, at_least)
+        frames = int(getattr(image, "n_frames", 1))
+        image.load()
+        _refuse_damage(body, header.format)
+        orientation = pixels.orientation_of(image)
+        width, height = (header.height, header.width) if orientation >= pixels.FIRST_SIDEWAYS else (header.width, header.height)
+        return Decoded(
+            format=header.format,
+            width=width,
+            height=height,
+            frames=frames,
+            is_complete=structure.has_end(body, header.format),
+            orientation=orientation,
+            image=pixels.to_8bit(image),
+            icc_profile=image.info.get("icc_profile"),
+        )
+
+
+def _refuse_damage(body: bytes, name: str) -> None:
+    damage = structure.find_damage(body, name)
+    if damage:
+        raise ValidationError(f"{name} data: {damage}", reason=Reason.CORRUPT)

@@ -1,0 +1,104 @@
+"""One image's verdict: one decode, everything computed from it. Must not know processes, rows or jobs."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from app.images import checks, decode, levels, phash, pixels
+from app.images.checks import Facts
+from app.images.decode import THUMBNAIL_SIDE, Decoded, Header
+from app.records import ValidationRules, Verdict
+from errors import ValidationError
+
+__all__ = ["validate"]
+
+_ENTROPY_SCALE = 8
+"""Entropy is measured at 1/8 scale, where a JPEG's noise is averaged away."""
+
+_THUMBNAIL = {"quality": 75, "method": 0}
+"""WebP method 0 takes 1.6 ms for 256x192 pixels and method 4 takes 5, for 7 % fewer bytes."""
+
+
+def validate(body: bytes, rules: ValidationRules) -> Verdict:
+    """Decode, measure and judge one image. Any bytes give a verdict.
+
+    Size, hash, measures and thumbnail are filled wherever the image decoded, also where it is rejected; where it did not,
+    format and size are what the header says, if it could be read.
+
+    Raises:
+        MemoryError: the picture doesn't fit into memory.
+    """
+    try:
+        header = decode.read_header(body)
+    except ValidationError as error:
+        return Verdict(reason=error.slug, detail=error.message)
+    facts = Facts(header.format, header.width, header.height)
+    finding = levels.first_finding(levels.BEFORE_DECODING, facts, rules)
+    if finding:
+        return Verdict(finding.reason, finding.detail, header.format, header.width, header.height)
+    try:
+        return _judge(_decode(body, header), rules)
+    except ValidationError as error:
+        return Verdict(error.slug, error.message, header.format, header.width, header.height)
+
+
+def _decode(body: bytes, header: Header) -> Decoded:
+    """Decode at the smallest scale that still holds the thumbnail."""
+    return decode.decode(body, header, at_least=pixels.fit_within(header.width, header.height, THUMBNAIL_SIDE))
+
+
+def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
+    """Measure a decoded image and run the checks of the rules' level."""
+    with decode.pillow_errors(f"{decoded.format} pixels"):
+        thumbnail = _thumbnail(decoded)
+        grey = pixels.on_white(thumbnail).convert("L")
+        facts = _measure(decoded, grey)
+        finding = levels.first_finding(levels.checks_of(rules.level), facts, rules)
+        return Verdict(
+            reason=finding.reason if finding else None,
+            detail=finding.detail if finding else "",
+            format=decoded.format,
+            width=decoded.width,
+            height=decoded.height,
+            frames=decoded.frames,
+            phash=phash.perceptual_hash(grey),
+            measures=facts.measures(),
+            thumbnail=_as_webp(thumbnail),
+        )
+
+
+def _thumbnail(decoded: Decoded) -> Image.Image:
+    """The picture upright, at most `THUMBNAIL_SIDE` pixels on its longer side, in L, RGB or RGBA."""
+    size = pixels.fit_within(decoded.width, decoded.height, THUMBNAIL_SIDE)
+    stored = size[::-1] if decoded.orientation >= pixels.FIRST_SIDEWAYS else size
+    small = pixels.upright(pixels.shrink(decoded.image, stored), decoded.orientation)
+    return small.convert("RGB") if small.mode == "CMYK" else small
+
+
+def _measure(decoded: Decoded, grey: Image.Image) -> Facts:
+    """Compute every check's value, whatever the level, so that limits can be chosen from what is there."""
+    return Facts(
+        format=decoded.format,
+        width=decoded.width,
+        height=decoded.height,
+        frames=decoded.frames,
+        is_complete=decoded.is_complete,
+        entropy=checks.entropy_of(_eighth(decoded)),
+        brightness=float(np.asarray(grey).mean()),
+        sharpness=checks.sharpness_of(grey),
+    )
+
+
+def _eighth(decoded: Decoded) -> Image.Image:
+    """The grey image at 1/8 of the full size; a JPEG may have come smaller than full already."""
+    done = round(max(decoded.width, decoded.height) / max(decoded.image.size))
+    small = decoded.image.reduce(max(1, _ENTROPY_SCALE // max(1, done)))
+    return pixels.on_white(small).convert("L")
+
+
+def _as_webp(image: Image.Image) -> bytes:
+    """Encode without any of the original's metadata."""
+    out = io.BytesIO()
+    image.save(out, "WEBP", exif=b"", icc_profile=b"", xmp=b"", **_THUMBNAIL)
+    return out.getvalue()

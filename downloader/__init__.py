@@ -1,0 +1,40 @@
+"""One URL in, the bytes of an image or a named failure out. Knows no job, no row and no storage."""
+
+from downloader.attempt import Reply, Terms
+from downloader.client import Downloader, user_agent
+from downloader.formats import sniff
+from downloader.guard import Guard, check_url, is_public, normalise
+from downloader.hosts import HostSnapshot
+from downloader.records import (
+    Attempt,
+    AttemptLog,
+    Deferred,
+    Fetched,
+    FetchFailed,
+    FetchLimits,
+    FetchRequest,
+    Outcome,
+    RetryRules,
+)
+
+__all__ = [
+    "Attempt",
+    "AttemptLog",
+    "Deferred",
+    "Downloader",
+    "FetchFailed",
+    "FetchLimits",
+    "FetchRequest",
+    "Fetched",
+    "Guard",
+    "HostSnapshot",
+    "Outcome",
+    "Reply",
+    "RetryRules",
+    "Terms",
+    "check_url",
+    "is_public",
+    "normalise",
+    "sniff",
+    "user_agent",
+]

@@ -1,0 +1,246 @@
+"""ONE attempt: a GET with its redirects, streamed, counted and checked; every foreign error leaves as one of errors.*.
+
+Knows HTTP, the guard and the gate; must not know whether somebody will try again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+import errors
+from downloader import retry_after
+from downloader.coding import Body, coding_of
+from downloader.guard import Guard, Target, resolve_location
+from downloader.hosts import HostGate
+from downloader.records import FetchLimits, RetryRules
+
+__all__ = ["Errand", "Reply", "Requester", "Terms"]
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NO_BODY: Final = frozenset({204, 205})
+_MAX_HEADERS: Final = 200
+_MAX_HEADER_BYTES: Final = 65_536
+
+_FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, EOFError, ExceptionGroup)
+"""All that a transport, ours or an injected one, is known to let through."""
+
+
+@dataclass(slots=True)
+class Errand:
+    """What is kept of one URL over its attempts.
+
+    Attributes:
+        active_left_s: what remains of ``url_deadline_s``; waiting for a slot does not count.
+        waited_until: Unix time up to which this URL has sat out its hosts' Retry-After.
+        status: status of the last reply of the current attempt.
+        url: the URL of the current hop.
+    """
+
+    active_left_s: float
+    waited_until: float = 0.0
+    status: int | None = None
+    url: str | None = None
+
+
+async def _go(_: Target) -> None:
+    return
+
+
+async def _no_reservation() -> None:
+    return
+
+
+def _any_headers(_: httpx.Headers) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the caller asks of a request.
+
+    Attributes:
+        max_bytes: bound of the body, on the wire and unpacked.
+        truncate: take the beginning of a longer body instead of refusing it.
+        headers: sent to the first host only, never to another one that it redirects to.
+        admit: awaited with every hop before its slot is taken; raises to refuse it.
+        before_dial: awaited once, in the first hop's slot, right before the request.
+        inspect: called with the final reply's headers before its body is read; raises to refuse it.
+        method, content: other than a plain GET.
+    """
+
+    max_bytes: int
+    truncate: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    admit: Callable[[Target], Awaitable[None]] = _go
+    before_dial: Callable[[], Awaitable[None]] = _no_reservation
+    inspect: Callable[[httpx.Headers], None] = _any_headers
+    method: str = "GET"
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful reply, whole."""
+
+    status: int
+    url: str
+    headers: httpx.Headers
+    body: bytes
+
+
+class Requester:
+    """Sends requests for one downloader.
+
+    Args:
+        client: with our User-Agent, without redirects, cookies or environment.
+        clock: Unix time, for Retry-After dates and the gate.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, guard: Guard, gate: HostGate, limits: FetchLimits, rules: RetryRules, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._guard = guard
+        self._gate = gate
+        self._limits = limits
+        self._rules = rules
+        self._clock = clock
+
+    async def send(self, url: str, errand: Errand, terms: Terms) -> Reply:
+        """Request a URL, following redirects, within ``attempt_timeout_s`` of active time.
+
+        Raises:
+            errors.PictrawlError: anything that keeps the reply from being a success; transient where another attempt may help.
+            Deferral: the host is closed.
+        """
+        errand.status, errand.url = None, None
+        time_left_s = min(self._limits.attempt_timeout_s, errand.active_left_s)
+        seen: set[str] = set()
+        for hop in range(self._limits.max_redirects + 1):
+            target = self._check(url, hop)
+            if target.url in seen:
+                raise errors.RedirectError("the redirects go round in a circle", status=errand.status)
+            seen.add(target.url)
+            errand.url = target.url
+            await terms.admit(target)
+            left_before_s = errand.active_left_s
+            reply = await self._hop(target, errand, _for_hop(terms, target, seen), time_left_s)
+            if isinstance(reply, Reply):
+                return reply
+            time_left_s -= left_before_s - errand.active_left_s
+            url = resolve_location(target.url, reply)
+        raise errors.RedirectError(f"more than {self._limits.max_redirects} redirects", status=errand.status)
+
+    def _check(self, url: str, hop: int) -> Target:
+        try:
+            return self._guard.check_url(url)
+        except errors.InvalidURLError as exc:
+            if hop == 0:
+                raise
+            raise errors.RedirectError(f"the redirect leads to no usable URL: {exc.message}") from exc
+
+    async def _hop(self, target: Target, errand: Errand, terms: Terms, time_left_s: float) -> Reply | str:
+        loop = asyncio.get_running_loop()
+        async with self._gate.slot(target, waited_until=errand.waited_until):
+            await terms.before_dial()
+            started = loop.time()
+            try:
+                async with asyncio.timeout(max(time_left_s, 0)):
+                    return await self._exchange(target, errand, terms)
+            except TimeoutError as exc:
+                raise errors.TimeoutException(f"no complete reply within {time_left_s:.3g} s", status=errand.status) from exc
+            finally:
+                errand.active_left_s -= loop.time() - started
+
+    async def _exchange(self, target: Target, errand: Errand, terms: Terms) -> Reply | str:
+        try:
+            return await self._send_and_read(target, errand, terms)
+        except _FOREIGN as exc:
+            error = errors.from_network_error(exc, target.url)
+            self._tell_gate(target, exc, error)
+            raise error from error.__cause__
+        except errors.TransientError as error:
+            self._close_host(target, errand, error)
+            raise
+
+    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms) -> Reply | str:
+        request = self._client.build_request(
+            terms.method, target.url, headers=terms.headers, content=terms.content, extensions={"target": target.path.encode("ascii")}
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            self._gate.connected(target)
+            errand.status = response.status_code
+            _check_header_size(response.headers)
+            if response.status_code in _REDIRECTS:
+                return _location(response)
+            self._check_status(response, target)
+            terms.inspect(response.headers)
+            return Reply(response.status_code, target.url, response.headers, await _read(response, terms))
+        finally:
+            await response.aclose()
+
+    def _check_status(self, response: httpx.Response, target: Target) -> None:
+        status = response.status_code
+        if 400 <= status <= 599:
+            wait_s = retry_after.parse(response.headers.get_list("retry-after"), date=response.headers.get("date"), now=self._clock())
+            raise errors.from_status(status, target.url, retry_after_s=wait_s, extra_statuses=self._rules.extra_statuses)
+        if status in _NO_BODY:
+            raise errors.EmptyBodyError(f"the origin answered {status}", status=status)
+        if 300 <= status <= 399 and status != 304:
+            raise errors.RedirectError(f"the origin answered {status}, which names no one place to go", status=status)
+        if status == 206 or not 200 <= status <= 299:
+            raise errors.ProtocolError(f"the origin answered {status}, which was not asked for", status=status)
+
+    def _tell_gate(self, target: Target, exc: BaseException, error: errors.PictrawlError) -> None:
+        """Count what never became a connection, and only where another time may go better."""
+        if isinstance(error, errors.TransientError) and isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+            self._gate.connect_failed(target)
+        elif not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+            self._gate.connected(target)
+
+    def _close_host(self, target: Target, errand: Errand, error: errors.TransientError) -> None:
+        """A valid Retry-After holds for every URL of the host; the one that got it waits by its own policy."""
+        if error.retry_after_s is not None:
+            until = self._clock() + min(error.retry_after_s, self._rules.retry_after_max_s)
+            self._gate.close(target, until, error.slug)
+            errand.waited_until = max(errand.waited_until, until)
+
+
+def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
+    """The first request goes out as asked; later hops are neither reserved again nor given the caller's headers or content."""
+    if len(seen) == 1:
+        return terms
+    return Terms(terms.max_bytes, truncate=terms.truncate, inspect=terms.inspect)
+
+
+def _location(response: httpx.Response) -> str:
+    found = {value.strip() for value in response.headers.get_list("location")}
+    if len(found) != 1 or not (location := found.pop()):
+        raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
+    return location
+
+
+def _check_header_size(headers: httpx.Headers) -> None:
+    size_bytes = sum(len(name) + len(value) for name, value in headers.raw)
+    if len(headers.raw) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
+        raise errors.ProtocolError("too many or too large reply headers")
+
+
+async def _read(response: httpx.Response, terms: Terms) -> bytes:
+    body = Body(coding_of(response.headers.get_list("content-encoding")), terms.max_bytes)
+    announced = response.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > terms.max_bytes and not terms.truncate:
+        raise errors.TooLargeError(f"more than {terms.max_bytes} bytes announced", status=response.status_code)
+    # response.stream, not aiter_raw(): httpx counts a mocked reply as read before anyone reads it.
+    async for chunk in response.stream:  # type: ignore[union-attr]
+        try:
+            body.feed(chunk)
+        except errors.TooLargeError:
+            if terms.truncate:
+                return body.taken()
+            raise
+    return body.finish()

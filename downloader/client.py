@@ -1,0 +1,295 @@
+"""Downloader: URLs in, outcomes out. Puts guard, gate, robots, attempts and policy together; knows no job, no row and no storage."""
+
+import asyncio
+import functools
+import hashlib
+import http.cookiejar
+import importlib.metadata
+import random as randomness
+import ssl
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import orjson
+
+import errors
+from downloader import formats
+from downloader.attempt import Errand, Reply, Requester, Terms
+from downloader.guard import Guard, Target
+from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.policy import RetryPolicy
+from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader.robots import Robots, refuse_opt_out
+from downloader.trail import Trail
+from downloader.transport import GuardedTransport, Lookup
+from downloader.window import finish_in_window
+from errors import Reason
+from logging_setup import get_logger, redact
+
+__all__ = ["Downloader", "user_agent"]
+
+_JSON_MAX_BYTES: Final = 20_000_000
+_ACCEPT: Final = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"
+_log = get_logger(__name__)
+
+
+def user_agent(contact: str = "") -> str:
+    """Return the User-Agent we go by: who we are, how to reach the operator, what carries us."""
+    try:
+        version = importlib.metadata.version("pictrawl")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        version = "0.1.0"
+    about = f" (+{contact})" if contact else ""
+    return f"pictrawl/{version}{about} httpx/{httpx.__version__}"
+
+
+class Downloader:
+    """Fetches images politely: guarded addresses, few requests per host, three attempts, every failure named.
+
+    Retry strategy (`downloader.policy`): timeouts, network failures, 429, 503 and 504 get ``retry.attempts`` requests in all, 2 s and 4 s
+    apart or as Retry-After says; a longer Retry-After defers the URL; everything else fails at once. Nobody above retries a URL.
+
+    Args:
+        limits: bounds and manners.
+        retry: when a request is tried again.
+        transport: instead of the guarded one; then addresses are only checked where the URL spells them.
+        sleep: passes time, for the policy and the gate.
+        clock: Unix time, seconds.
+        random: 0 to 1, for the jitter.
+        ssl_context: for private authorities.
+        lookup: instead of getaddrinfo; answers are checked all the same.
+    """
+
+    def __init__(
+        self,
+        limits: FetchLimits = FetchLimits(),
+        retry: RetryRules = RetryRules(),
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[], float] = randomness.random,
+        ssl_context: ssl.SSLContext | None = None,
+        lookup: Lookup | None = None,
+    ) -> None:
+        self._limits = limits
+        self._rules = retry
+        self._clock = clock
+        guard = Guard(limits.ports, limits.allow_networks)
+        transport = transport or GuardedTransport(guard, ssl_context=ssl_context, lookup=lookup)
+        self._client = _client(transport, limits)
+        self._gate = HostGate(
+            concurrency=limits.concurrency,
+            per_host=limits.per_host,
+            rate_per_host=limits.rate_per_host,
+            inline_wait_max_s=retry.inline_wait_max_s,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._requester = Requester(self._client, guard, self._gate, limits, retry, clock)
+        self._robots = Robots(self._requester, clock)
+        self._policy = RetryPolicy(retry, sleep=sleep, random=random)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    def hosts(self) -> tuple[HostSnapshot, ...]:
+        """Return the hosts in use or in trouble, for a progress display."""
+        return self._gate.snapshot()
+
+    async def fetch(self, request: FetchRequest | str, *, log: AttemptLog | None = None) -> Outcome:
+        """Fetch one image.
+
+        Retry strategy: up to ``RetryRules.attempts`` requests in all for `errors.TRANSIENT`, 2 s and 4 s apart or as Retry-After says;
+        Deferred where Retry-After asks for more than ``inline_wait_max_s`` or the host is closed; no retry of anything else.
+
+        Args:
+            request: the URL, and what it has cost before.
+            log: awaited before every request, told after each.
+
+        Returns:
+            Fetched, FetchFailed or Deferred; a URL's faults never raise.
+
+        Raises:
+            errors.StorageError: this machine is out of descriptors or the like.
+            Exception: whatever ``log.reserve`` raises.
+        """
+        request = FetchRequest(request) if isinstance(request, str) else request
+        trail = Trail(request, Errand(self._limits.url_deadline_s), log, self._clock)
+        if request.attempts_made >= self._rules.attempts:
+            spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
+            return _failed(trail, spent)
+        try:
+            reply = await self._attempts(trail)
+        except Deferral as exc:
+            return self._deferred(trail, exc)
+        except (errors.PermanentError, errors.TransientError) as exc:
+            if trail.refused:
+                raise
+            return self._settle(trail, exc)
+        trail.close()
+        return _fetched(trail, reply)
+
+    async def fetch_many(
+        self,
+        requests: AsyncIterable[FetchRequest] | Iterable[FetchRequest],
+        *,
+        log: AttemptLog | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> AsyncIterator[Outcome]:
+        """Fetch many images, yielding each outcome as it is there; retried as `fetch` says.
+
+        Requests are pulled as places become free, at most ``limits.concurrency`` ahead; over all calls of this downloader no more than
+        that are on the wire. Leave the loop early under ``contextlib.aclosing`` to have the rest cancelled there and then.
+
+        Args:
+            requests: what to fetch.
+            log: see `fetch`.
+            stop: once set nothing further is started, what is in hand is finished.
+
+        Raises:
+            Exception: what `fetch` raises; the other requests are cancelled.
+        """
+        fetch = functools.partial(self.fetch, log=log)
+        async for outcome in finish_in_window(requests, fetch, size=self._limits.concurrency, stop=stop):
+            yield outcome
+
+    async def fetch_json(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = _JSON_MAX_BYTES,
+    ) -> Any:
+        """Get and parse JSON from a source's API, under the same guard, gate and retry policy; robots.txt is for pages, not for APIs.
+
+        Args:
+            headers: sent to the first host only.
+
+        Raises:
+            errors.PictrawlError: what is left after the attempts. A Retry-After beyond ``inline_wait_max_s`` raises at once,
+                RateLimitError or ServiceUnavailableError with ``retry_after_s``.
+        """
+        full_url = str(httpx.URL(url).copy_merge_params(dict(params))) if params else url
+        terms = Terms(max_bytes, headers={"Accept": "application/json", **(headers or {})})
+        reply = await self.send(full_url, terms)
+        try:
+            return orjson.loads(reply.body)
+        except orjson.JSONDecodeError as exc:
+            raise errors.ProtocolError(f"no JSON from {errors.without_secrets(url)}", status=reply.status) from exc
+
+    async def send(self, url: str, terms: Terms) -> Reply:
+        """Send any other request (a webhook, an API) under the same guard, gate and retry policy.
+
+        Raises:
+            errors.PictrawlError: see `fetch_json`.
+        """
+        trail = Trail(FetchRequest(url), Errand(self._limits.url_deadline_s), None, self._clock)
+        try:
+            return await self._policy.run(lambda number: self._requester.send(url, trail.errand, terms), host=_host_of(url), watch=trail)
+        except Deferral as exc:
+            error_type = errors.RateLimitError if exc.reason is Reason.RATE_LIMITED else errors.ServiceUnavailableError
+            wait_s = exc.until - self._clock()
+            raise error_type(f"{_host_of(url)} is closed for now", retry_after_s=wait_s, reason=exc.reason) from exc
+
+    async def _attempts(self, trail: Trail) -> Reply:
+        async def attempt(number: int) -> Reply:
+            with _log.contextualize(url=redact(trail.request.url), attempt_number=number):
+                reply = await trail.follow(number, lambda: self._get_image(trail, number))
+                _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
+                return reply
+
+        request = trail.request
+        return await self._policy.run(attempt, host=_host_of(request.url), watch=trail, attempts_made=request.attempts_made)
+
+    async def _get_image(self, trail: Trail, number: int) -> Reply:
+        terms = Terms(
+            self._limits.max_bytes,
+            admit=self._admit,
+            before_dial=lambda: trail.reserve(number),
+            inspect=refuse_opt_out if self._limits.opt_out else _take_any,
+        )
+        reply = await self._requester.send(trail.request.url, trail.errand, terms)
+        if not reply.body:
+            raise errors.EmptyBodyError("a success without a body", status=reply.status)
+        if formats.sniff(reply.body[:64]) is None:
+            raise errors.NotAnImageError("the body begins like no image format", status=reply.status)
+        return reply
+
+    async def _admit(self, target: Target) -> None:
+        if self._limits.robots:
+            await self._robots.check(target)
+
+    def _settle(self, trail: Trail, error: errors.PictrawlError) -> Outcome:
+        """End the run of a URL whose last error is known: over the cap it failed, with attempts left it is deferred."""
+        trail.close()
+        wait_s = error.retry_after_s or 0.0
+        if wait_s > self._rules.retry_after_max_s:
+            over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
+            return _failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
+        made = trail.request.attempts_made + len(trail.attempts)
+        if wait_s > self._rules.inline_wait_max_s and made < self._rules.attempts:
+            return Deferred(trail.request, self._clock() + wait_s, error.slug, trail.attempts, error.status, wait_s)
+        return _failed(trail, error)
+
+    def _deferred(self, trail: Trail, why: Deferral) -> Deferred:
+        trail.close()
+        return Deferred(trail.request, why.until, why.reason, trail.attempts, trail.errand.status, why.retry_after_s)
+
+
+def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=transport,
+        headers={"User-Agent": user_agent(limits.contact), "Accept": _ACCEPT, "Accept-Encoding": "identity"},
+        timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s),
+        cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _take_any(_: httpx.Headers) -> None:
+    return
+
+
+def _host_of(url: str) -> str:
+    """The host for a log line; whether the URL is one at all is the guard's business."""
+    return errors.without_secrets(url).partition("://")[2].partition("/")[0]
+
+
+def _fetched(trail: Trail, reply: Reply) -> Fetched:
+    return Fetched(
+        request=trail.request,
+        body=reply.body,
+        sha256=hashlib.sha256(reply.body).hexdigest(),
+        media_type=formats.sniff(reply.body[:64]) or "",
+        status=reply.status,
+        final_url=reply.url,
+        attempts=trail.attempts,
+        headers=dict(reply.headers.items()),
+    )
+
+
+def _failed(trail: Trail, error: errors.PictrawlError) -> FetchFailed:
+    return FetchFailed(
+        request=trail.request,
+        reason=error.slug,
+        error=type(error).__name__,
+        message=error.message,
+        attempts=trail.attempts,
+        status=error.status if error.status is not None else trail.errand.status,
+        final_url=trail.errand.url,
+        retry_after_s=error.retry_after_s,
+        evidence=error.evidence,
+    )

@@ -1,0 +1,134 @@
+"""The retry policy of every request, and the only use of Tenacity.
+
+Retried are exactly `errors.TRANSIENT` (timeout, network, 429, 503 and 504), up to ``RetryRules.attempts`` requests for a URL, those of
+earlier runs included. Between them lie 2 s and 4 s plus up to 25 % jitter, or in their stead what a valid Retry-After asks for, where it
+is no longer than ``inline_wait_max_s``. Permanent errors, our own errors and cancellation pass at once; nothing else in the downloader
+sleeps between attempts.
+"""
+
+import random as randomness
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+import tenacity
+
+import errors
+from downloader.records import RetryRules
+from logging_setup import get_logger
+
+__all__ = ["BACKOFF", "RETRY_AFTER", "RetryPolicy", "Watch", "backoff_s"]
+
+BACKOFF: Final = "backoff"
+RETRY_AFTER: Final = "retry_after"
+
+_log = get_logger(__name__)
+_T = TypeVar("_T")
+
+
+class Watch(Protocol):
+    """Who follows one URL through its attempts."""
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Say whether this error is the URL's at all."""
+        ...
+
+    def has_time_for(self, wait_s: float) -> bool:
+        """Say whether a wait of that length still leaves time for an attempt."""
+        ...
+
+    def waits(self, wait_s: float, cause: str) -> None:
+        """Take note of the wait that begins now."""
+        ...
+
+
+def backoff_s(number: int, rules: RetryRules, chance: float) -> float:
+    """Return the wait after attempt ``number`` (from 1): doubling from the base up to the cap, jitter on top of it.
+
+    Args:
+        chance: 0 to 1; how much of the jitter is added.
+    """
+    nominal: float = min(rules.backoff_base_s * 2.0 ** min(number - 1, 60), rules.backoff_max_s)
+    return nominal * (1 + rules.jitter * chance)
+
+
+class RetryPolicy:
+    """Tenacity, set up once for a downloader.
+
+    Args:
+        rules: how often, how long.
+        sleep: the only thing that passes time between attempts.
+        random: 0 to 1, for the jitter.
+    """
+
+    def __init__(
+        self, rules: RetryRules, *, sleep: Callable[[float], Awaitable[None]], random: Callable[[], float] = randomness.random
+    ) -> None:
+        self._rules = rules
+        self._sleep = sleep
+        self._random = random
+
+    async def run(self, attempt: Callable[[int], Awaitable[_T]], *, host: str, watch: Watch, attempts_made: int = 0) -> _T:
+        """Call ``attempt`` with its number until it returns, fails for good or the attempts are used up.
+
+        Args:
+            attempt: one request; gets the attempt's number in its job.
+            host: for the log line of a retry.
+            watch: told of every wait, asked before each.
+            attempts_made: attempts of earlier runs, which count.
+
+        Raises:
+            Exception: what the last attempt raised, itself.
+        """
+        rules = self._rules
+        number = attempts_made
+
+        async def once() -> _T:
+            nonlocal number
+            number += 1
+            return await attempt(number)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            asked = _asked_wait_s(_error_of(state))
+            return backoff_s(number, rules, self._random()) if asked is None else asked
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            return number >= rules.attempts or not watch.has_time_for(state.upcoming_sleep)
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            cause = BACKOFF if _asked_wait_s(_error_of(state)) is None else RETRY_AFTER
+            watch.waits(state.upcoming_sleep, cause)
+            _log_retry(number, state.upcoming_sleep, cause, _error_of(state), host)
+
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: self._is_retried(error) and watch.may_retry(error)),
+            stop=stop,
+            wait=wait,
+            before_sleep=before_sleep,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return await retrying(once)
+
+    def _is_retried(self, error: BaseException) -> bool:
+        """A Retry-After too long to sit out ends the attempts of this run; the caller defers or fails the URL."""
+        return isinstance(error, errors.TRANSIENT) and (error.retry_after_s or 0) <= self._rules.inline_wait_max_s
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _asked_wait_s(error: BaseException | None) -> float | None:
+    return error.retry_after_s if isinstance(error, errors.TransientError) else None
+
+
+def _log_retry(number: int, wait_s: float, cause: str, error: BaseException | None, host: str) -> None:
+    _log.warning(
+        "download.retry",
+        attempt_number=number,
+        wait_s=round(wait_s, 3),
+        wait_cause=cause,
+        error_type=type(error).__name__,
+        status=getattr(error, "status", None),
+        host=host,
+    )

@@ -1,0 +1,159 @@
+"""What a site says about crawlers: robots.txt before a request (RFC 9309), opt-out headers after it.
+
+Knows both notations and nothing of images; requests robots.txt through the same guard and gate as everything else.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import protego
+
+import errors
+from downloader.attempt import Errand, Requester, Terms
+from downloader.guard import Target
+from downloader.hosts import Deferral
+from logging_setup import get_logger
+
+__all__ = ["AGENT", "Robots", "opt_out_in", "refuse_opt_out"]
+
+AGENT: Final = "pictrawl"
+"""Our product token, as sites write it in robots.txt."""
+
+_FRESH_S: Final = 86_400.0
+"""RFC 9309 2.4: a cached robots.txt is not used for more than 24 hours."""
+
+_UNREACHABLE_S: Final = 60.0
+_MAX_BYTES: Final = 600_000
+"""RFC 9309 2.5 wants 500 KiB parsed at least; the rest is cut off."""
+
+_SITES_KEPT: Final = 10_000
+_FETCH_S: Final = 30.0
+_VALUED_DIRECTIVES: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_OPT_OUTS: Final = frozenset({"noai", "noimageai"})
+_NO_TRAINING: Final = re.compile(r"(?:^|[,;\s])train-(?:gen)?ai\s*=\s*n(?=$|[,;\s])", re.IGNORECASE)
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """One site's robots.txt: parsed, absent (everything allowed), or not to be had for now (nothing allowed)."""
+
+    fresh_until: float
+    parsed: protego.Protego | None = None
+    unreachable: bool = False
+
+
+class Robots:
+    """robots.txt of every site, fetched once a day.
+
+    Args:
+        requester: the downloader's own.
+        clock: Unix time.
+    """
+
+    def __init__(self, requester: Requester, clock: Callable[[], float]) -> None:
+        self._requester = requester
+        self._clock = clock
+        self._sites: OrderedDict[str, _Rules] = OrderedDict()
+        self._fetching: dict[str, asyncio.Lock] = {}
+
+    async def check(self, target: Target) -> None:
+        """Refuse a URL that the site disallows.
+
+        Raises:
+            errors.RobotsError: a rule of robots.txt disallows it.
+            errors.PictrawlError: the site cannot be reached at all; the URL could not be either.
+            Deferral: the site answers robots.txt with a server error, which disallows everything for now.
+        """
+        rules = self._known(target.origin) or await self._fetch_once(target)
+        if rules.unreachable:
+            raise Deferral(rules.fresh_until, errors.Reason.HOST_UNAVAILABLE)
+        if rules.parsed is not None and not rules.parsed.can_fetch(target.url, AGENT):
+            raise errors.RobotsError("robots.txt disallows the URL", evidence=f"{target.origin}/robots.txt")
+
+    def _known(self, origin: str) -> _Rules | None:
+        rules = self._sites.get(origin)
+        return rules if rules and rules.fresh_until > self._clock() else None
+
+    async def _fetch_once(self, target: Target) -> _Rules:
+        lock = self._fetching.setdefault(target.origin, asyncio.Lock())
+        try:
+            async with lock:
+                rules = self._known(target.origin) or await self._fetch(target)
+        finally:
+            if not lock.locked():
+                self._fetching.pop(target.origin, None)
+        self._sites[target.origin] = rules
+        self._sites.move_to_end(target.origin)
+        if len(self._sites) > _SITES_KEPT:
+            self._sites.popitem(last=False)
+        return rules
+
+    async def _fetch(self, target: Target) -> _Rules:
+        terms = Terms(_MAX_BYTES, truncate=True)
+        now = self._clock()
+        try:
+            reply = await self._requester.send(f"{target.origin}/robots.txt", Errand(_FETCH_S), terms)
+        except (errors.PermanentError, errors.TransientError) as exc:
+            return self._without_file(exc, target, now)
+        text = reply.body.decode("utf-8", "replace").removeprefix("\ufeff")
+        return _Rules(now + _FRESH_S, parsed=protego.Protego.parse(text))
+
+    def _without_file(self, exc: errors.PictrawlError, target: Target, now: float) -> _Rules:
+        """RFC 9309 2.3.1: no file (4xx, endless redirects) allows everything, a server error nothing; other failures are the URL's own."""
+        if exc.status is not None and exc.status >= 500:
+            _log.debug("robots.unreachable", host=target.host, status=exc.status)
+            return _Rules(now + (exc.retry_after_s or _UNREACHABLE_S), unreachable=True)
+        absent = exc.status is not None or isinstance(exc, errors.RedirectError | errors.ProtocolError)
+        if absent and not isinstance(exc, errors.TimeoutException):
+            return _Rules(now + _FRESH_S)
+        raise exc
+
+
+def refuse_opt_out(headers: httpx.Headers) -> None:
+    """Refuse a reply whose headers reserve it from use for training.
+
+    Raises:
+        errors.OptOutError: with the header as evidence.
+    """
+    evidence = opt_out_in(headers)
+    if evidence is not None:
+        raise errors.OptOutError("the reply's headers refuse use for training", evidence=evidence[:200])
+
+
+def opt_out_in(headers: httpx.Headers) -> str | None:
+    """Return the header line that refuses use for training, or None.
+
+    Read are X-Robots-Tag ``noai`` and ``noimageai`` (for everybody or for our token), the TDM reservation protocol's
+    ``tdm-reservation: 1`` and the IETF draft's ``Content-Usage: train-ai=n``.
+    """
+    for value in headers.get_list("x-robots-tag"):
+        if _forbids_training(value):
+            return f"x-robots-tag: {value}"
+    for value in headers.get_list("tdm-reservation"):
+        if value.strip() == "1":
+            return "tdm-reservation: 1"
+    for value in headers.get_list("content-usage"):
+        if _NO_TRAINING.search(value):
+            return f"content-usage: {value}"
+    return None
+
+
+def _forbids_training(value: str) -> bool:
+    """Read ``[agent:] directive, ...``: an agent's name holds until the next one; a directive with a value is no agent."""
+    ours = True
+    for part in value.lower().split(","):
+        name, colon, rest = part.partition(":")
+        directive = part.strip()
+        if colon and name.strip() not in _VALUED_DIRECTIVES:
+            ours = name.strip() in {"*", AGENT}
+            directive = rest.strip()
+        if ours and directive in _OPT_OUTS:
+            return True
+    return False

@@ -1,0 +1,101 @@
+"""The attempts of one URL as they happen: numbered, timed, reserved before and recorded after. Knows no HTTP."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import errors
+from downloader.attempt import Errand
+from downloader.hosts import Deferral
+from downloader.records import Attempt, AttemptLog, FetchRequest
+
+__all__ = ["Trail"]
+
+_T = TypeVar("_T")
+
+
+class Trail:
+    """Follows one URL; it is the `downloader.policy.Watch` of its attempts.
+
+    Args:
+        request: the URL and what it has cost already.
+        errand: its time budget.
+        log: where attempts are made durable, if anywhere.
+        clock: Unix time, for ``Attempt.started_at``.
+    """
+
+    def __init__(self, request: FetchRequest, errand: Errand, log: AttemptLog | None, clock: Callable[[], float]) -> None:
+        self.request = request
+        self.errand = errand
+        self._log = log
+        self._clock = clock
+        self._finished: list[Attempt] = []
+        self._current: Attempt | None = None
+        self._reserving = False
+        self._dialled = False
+        self._started_at = self._started = 0.0
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What has been recorded so far, oldest first."""
+        return tuple(self._finished)
+
+    @property
+    def refused(self) -> bool:
+        """True once the attempt log itself has raised: that error is nobody's but the caller's."""
+        return self._reserving
+
+    async def reserve(self, number: int) -> None:
+        """Put the attempt on record; the request follows at once."""
+        if self._log is not None:
+            self._reserving = True
+            await self._log.reserve(self.request, number)
+            self._reserving = False
+        self._dialled = True
+        self._start()
+
+    async def follow(self, number: int, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Run one attempt and note how it went; what was neither success nor the URL's failure leaves no note."""
+        self._dialled = False
+        self._start()
+        try:
+            result = await attempt()
+        except (errors.PermanentError, errors.TransientError) as exc:
+            self._note(number, type(exc).__name__, exc.slug)
+            raise
+        except Deferral as exc:
+            if self._dialled:  # a host that it was redirected to is closed
+                self._note(number, errors.HostUnavailableError.__name__, exc.reason)
+            raise
+        self._note(number, None, None)
+        return result
+
+    def may_retry(self, error: BaseException) -> bool:
+        return not self.refused
+
+    def has_time_for(self, wait_s: float) -> bool:
+        return self.errand.active_left_s > wait_s
+
+    def waits(self, wait_s: float, cause: str) -> None:
+        """Close the current attempt with the wait that follows it."""
+        self.errand.active_left_s -= wait_s
+        if self._current is not None:
+            self._current = replace(self._current, wait_s=wait_s, wait_cause=cause)
+        self.close()
+
+    def close(self) -> None:
+        """Record the attempt that is over, if there is one."""
+        if self._current is None:
+            return
+        attempt, self._current = self._current, None
+        self._finished.append(attempt)
+        if self._log is not None and self._dialled:
+            self._log.record(self.request, attempt)
+
+    def _start(self) -> None:
+        self._started_at, self._started = self._clock(), time.perf_counter()
+
+    def _note(self, number: int, error: str | None, reason: errors.Reason | None) -> None:
+        elapsed_s = time.perf_counter() - self._started
+        self._current = Attempt(number, self._started_at, elapsed_s, status=self.errand.status, error=error, reason=reason)

@@ -1,0 +1,55 @@
+"""Standard logging into loguru, for the libraries that use it. The only module of the project that imports `logging`."""
+
+import logging
+from typing import Final
+
+import loguru
+
+__all__ = ["install"]
+
+_LEVELS: Final[dict[str, int]] = {
+    "aiohttp": logging.WARNING,
+    "alembic": logging.INFO,
+    "arq": logging.INFO,
+    "asyncio": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,  # INFO is every URL with its query
+    "protego": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "uvicorn": logging.INFO,
+    "uvicorn.access": logging.WARNING,  # the API logs its requests itself, with their ids
+    "uvicorn.error": logging.INFO,
+}
+"""How much of each library is worth reading, whatever our own level; a stricter level of ours holds for them too."""
+
+
+class _ToLoguru(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on: its text as the event, its logger's name as ours."""
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError, IndexError):  # arguments that do not fit their format
+            text = str(record.msg)
+        loguru.logger.bind(logger=record.name).opt(exception=record.exc_info).log(_level(record), "{}", text)
+
+
+def install(level: str) -> None:
+    """Route the root logger to loguru and quieten the talkative. Idempotent."""
+    own = loguru.logger.level(level).no
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _ToLoguru)]:
+        root.removeHandler(handler)
+    root.addHandler(_ToLoguru())
+    root.setLevel(own)
+    for name, least in _LEVELS.items():
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+        library.setLevel(max(least, own))
+
+
+def _level(record: logging.LogRecord) -> str | int:
+    try:
+        return loguru.logger.level(record.levelname).name
+    except ValueError:
+        return record.levelno

@@ -1,0 +1,117 @@
+"""Checks over a whole dataset: duplicates, and the integrity of what is stored."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.db import exports, images
+from app.db.images import Fingerprint
+from app.images import Fingerprint as Item
+from app.images import find_exact, find_near
+from app.records import ImageState, JobKind, Reason
+from logging_setup import get_logger
+from workers.context import Context
+from workers.decoding import source_of
+from workers.validating import digest_of
+from workers.work import Work
+
+__all__ = ["find_duplicates", "reread"]
+
+log = get_logger(__name__)
+
+REPORTED = 100
+"""Findings that a report lists; all are counted."""
+
+WRITE_BATCH = 2_000
+"""Rows changed in one transaction."""
+
+
+async def find_duplicates(ctx: Context, work: Work) -> None:
+    """Mark the duplicates of a build; for a check on its own, report them and change nothing unless asked to."""
+    is_check = work.job.kind is JobKind.DUPLICATES
+    options: Mapping[str, Any] = work.job.spec if is_check else {}
+    mode = str(options.get("mode", "near")) if is_check else work.spec.dedupe
+    distance = int(options.get("near_distance", ctx.settings.validate_.near_distance)) if is_check else work.spec.near_distance
+    states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE])
+    async with ctx.db.read() as connection:
+        found = await images.fingerprints(connection, work.job.dataset_id, states)
+    groups = await asyncio.to_thread(_compare, found, mode, distance)
+    changes = [] if is_check and not options.get("apply") else _changes(found, groups)
+    for start in range(0, len(changes), WRITE_BATCH):
+        async with work.transaction() as connection:
+            await images.update_many(connection, changes[start : start + WRITE_BATCH])
+    exact = sum(1 for _, how in groups.values() if how is None)
+    log.info("dataset.compared", images=len(found), duplicate_exact=exact, duplicate_near=len(groups) - exact, distance=distance)
+    if is_check:
+        async with work.transaction() as connection:
+            await exports.set_report(connection, work.job.id, _report(found, groups, applied=bool(changes)))
+            await work.finish_in(connection)
+
+
+def _compare(found: Sequence[Fingerprint], mode: str, distance: int) -> dict[int, tuple[int, int | None]]:
+    """Duplicate id -> (kept id, distance in bits; ``None`` where the bytes are equal)."""
+    if mode == "none":
+        return {}
+    items = [Item(f.id, f.sha256, f.phash, f.pixels, f.size_bytes) for f in found]
+    exact = find_exact(items)
+    groups: dict[int, tuple[int, int | None]] = {duplicate: (match.kept, None) for duplicate, match in exact.items()}
+    if mode == "near":
+        near = find_near([item for item in items if item.id not in exact], distance)
+        groups |= {duplicate: (match.kept, match.distance) for duplicate, match in near.items()}
+        groups = {duplicate: (_root(kept, near), how) for duplicate, (kept, how) in groups.items()}
+    return groups
+
+
+def _root(kept: int, near: Mapping[int, Any]) -> int:
+    return near[kept].kept if kept in near else kept
+
+
+def _changes(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for item in found:
+        if item.id in groups:
+            kept, how = groups[item.id]
+            words = f"the same bytes as image {kept}" if how is None else f"differs from image {kept} in {how} of 64 bits"
+            reason = Reason.DUPLICATE_EXACT if how is None else Reason.DUPLICATE_NEAR
+            rows.append({"id": item.id, "state": ImageState.DUPLICATE, "reason": reason, "detail": words, "duplicate_of": kept})
+        elif item.state is ImageState.DUPLICATE:
+            rows.append({"id": item.id, "state": ImageState.VALID, "reason": None, "detail": None, "duplicate_of": None})
+    return rows
+
+
+def _report(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]], *, applied: bool) -> dict[str, Any]:
+    listed = [{"image": image, "kept": kept, "distance": how} for image, (kept, how) in list(groups.items())[:REPORTED]]
+    return {"images": len(found), "duplicates": len(groups), "applied": applied, "listed": listed}
+
+
+async def reread(ctx: Context, work: Work) -> None:
+    """Read every object a dataset points to and compare its digest with its row."""
+    checked = 0
+    problems: list[dict[str, Any]] = []
+    last_id = 0
+    while True:
+        async with ctx.db.read() as connection:
+            page = await images.kept_after(connection, work.job.dataset_id, last_id=last_id, limit=500)
+        for image in page:
+            for digest in filter(None, {image.sha256, image.out_sha256}):
+                checked += 1
+                problem = await _problem_of(ctx, digest)
+                if problem:
+                    problems.append({"image": image.id, "sha256": digest, "problem": problem})
+            work.require_lease()
+        if len(page) < 500:
+            break
+        last_id = page[-1].id
+    async with work.transaction() as connection:
+        report = {"checked": checked, "problems": problems[:REPORTED], "problem_count": len(problems)}
+        await exports.set_report(connection, work.job.id, report)
+        await work.finish_in(connection)
+    log.log("ERROR" if problems else "INFO", "dataset.reread", checked=checked, problems=len(problems))
+
+
+async def _problem_of(ctx: Context, digest: str) -> str | None:
+    source = await source_of(ctx, digest)
+    if source is None:
+        return "missing"
+    found = await digest_of(source)
+    return None if found == digest else f"bytes differ: sha256 is {found}"

@@ -1,0 +1,116 @@
+"""A dataset into a format, and back out of it to see that it is whole."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from app.db import Connection, exports, images, jobs
+from app.db.rows import NewUnit
+from app.exports import ExportOptions, folder_of, get_exporter
+from app.images import EXTENSIONS
+from app.records import ExportReport, Sample, StoredImage, UnitKind
+from app.storage import paths
+from logging_setup import get_logger
+from workers.context import Context
+from workers.work import Work
+
+__all__ = ["export", "verify"]
+
+log = get_logger(__name__)
+
+PAGE = 1_000
+"""Rows read at once; an export of any size needs the memory of one page and one image."""
+
+
+async def export(ctx: Context, work: Work) -> None:
+    """Write the export into the store under its own prefix. It is not published before it is verified."""
+    row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
+    with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
+        dataset = await jobs.get_dataset(ctx.db, row.dataset_id)
+        options = ExportOptions(
+            dataset_name=dataset.name,
+            dataset_id=dataset.id,
+            created_at=dataset.created_at,
+            shard_samples=work.spec.shard_samples,
+            shard_bytes=work.spec.shard_bytes,
+        )
+        prefix = paths.export(row.id)
+        async with ctx.store.scratch() as folder:
+            target = folder / row.id
+            report = await get_exporter(row.format).write(_samples(ctx, row.dataset_id), _reader(ctx), target, options)
+            work.require_lease()
+            await ctx.store.publish_tree(target, prefix)
+        async with work.transaction() as connection:
+            await exports.set_export(connection, row.id, state="written", prefix=prefix, **_figures(report))
+            await work.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
+        log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
+
+
+def _figures(report: ExportReport) -> dict[str, Any]:
+    return {"samples": report.samples, "size_bytes": report.size_bytes, "report": asdict(report) | {"files": dict(report.files)}}
+
+
+async def _samples(ctx: Context, dataset_id: str) -> AsyncIterator[Sample]:
+    last_id = index = 0
+    while True:
+        async with ctx.db.read() as connection:
+            page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
+        for image in page:
+            yield _as_sample(index, image)
+            index += 1
+        if len(page) < PAGE:
+            return
+        last_id = page[-1].id
+
+
+def _as_sample(index: int, image: StoredImage) -> Sample:
+    media_type = image.out_media_type or image.media_type or "application/octet-stream"
+    return Sample(
+        index=index,
+        image_id=image.id,
+        sha256=str(image.out_sha256 or image.sha256),
+        size_bytes=image.out_size_bytes or image.size_bytes or 0,
+        media_type=media_type,
+        extension=EXTENSIONS[media_type],
+        width=image.out_width or image.width or 0,
+        height=image.out_height or image.height or 0,
+        label=image.label,
+        split=image.split or "train",
+        caption=image.caption,
+        url=image.url,
+        source=image.source,
+        source_sha256=str(image.sha256),
+        page_url=image.page_url,
+        title=image.title,
+        license=image.license,
+        license_url=image.license_url,
+        creator=image.creator,
+        attribution=image.attribution,
+        phash=image.phash,
+    )
+
+
+def _reader(ctx: Context) -> Any:
+    async def read(sample: Sample) -> bytes:
+        return await ctx.store.get(paths.blob(sample.sha256))
+
+    return read
+
+
+async def verify(ctx: Context, work: Work) -> None:
+    """Read an export back with its format's own reader; publish it, or fail it with what is wrong."""
+    row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
+    with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
+        async with folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
+            found = await get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
+        async with work.transaction() as connection:
+            await _publish(connection, row.id, list(found.problems))
+            await exports.set_report(connection, work.job.id, {"samples": found.samples, "problems": list(found.problems)})
+            await work.finish_in(connection)
+        level = "INFO" if found.is_good else "ERROR"
+        log.log(level, "export.verified", samples=found.samples, problems=len(found.problems))
+
+
+async def _publish(connection: Connection, export_id: str, problems: list[str]) -> None:
+    error = f"{len(problems)} problem(s): {problems[0]}" if problems else None
+    await exports.set_export(connection, export_id, state="failed" if problems else "ready", problems=problems, error=error)

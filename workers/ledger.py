@@ -1,0 +1,189 @@
+"""Attempts and outcomes of one chunk, made durable in groups: attempts before their requests, outcomes within a second after."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import errors
+from app.db import attempts, images, units
+from app.records import ImageState, Reason, StoredImage
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest
+from logging_setup import get_logger
+from workers.work import Work
+
+__all__ = ["Ledger"]
+
+log = get_logger(__name__)
+
+WINDOW = 32
+"""URLs whose next attempt is reserved in one statement."""
+
+FLUSH_S = 0.5
+"""Longest time an outcome waits to be written, seconds; half of what the design promises."""
+
+
+class Ledger:
+    """Implements :class:`downloader.AttemptLog` for the chunk of one unit of work.
+
+    Use as a context; leaving it writes what is still unwritten and takes back reservations that were not used.
+    """
+
+    def __init__(self, work: Work, waiting: Sequence[StoredImage], made: Mapping[int, tuple[int, int]]) -> None:
+        self._work = work
+        self._order = [image.id for image in waiting]
+        self._images = {image.id: image for image in waiting}
+        self._made = made
+        self._row = {image.id: made.get(image.id, (0, 0))[1] for image in waiting}
+        self._reserved: dict[tuple[int, int], int] = {}  # (image, downloader's number) -> row number
+        self._sent: set[tuple[int, int]] = set()
+        self._next = 0
+        self._wanted: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._finished: list[tuple[int, int, Attempt]] = []
+        self._changes: list[dict[str, Any]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self.deferred_until: list[float] = []
+        self.ok = self.failed = 0
+
+    def requests(self) -> list[FetchRequest]:
+        """What is still to fetch, with the attempts it already cost."""
+        return [FetchRequest(image.url, key=image.id, attempts_made=self._made.get(image.id, (0, 0))[0]) for image in self._images.values()]
+
+    async def __aenter__(self) -> "Ledger":
+        self._flusher = asyncio.create_task(self._flush_regularly())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._flusher is not None
+        self._flusher.cancel()
+        await asyncio.gather(self._flusher, *([self._writer] if self._writer else []), return_exceptions=True)
+        await asyncio.shield(self._close())
+
+    async def _close(self) -> None:
+        await self.flush()
+        unused = [(image_id, row) for (image_id, number), row in self._reserved.items() if (image_id, number) not in self._sent]
+        if unused:
+            async with self._work.transaction() as connection:
+                await attempts.drop_reserved(connection, self._work.unit, unused)
+
+    async def _flush_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await self.flush()
+            except errors.DatabaseConnectionError as error:
+                log.warning("outcomes.not_written", error=str(error))
+
+    async def reserve(self, request: FetchRequest, number: int) -> None:
+        """See :class:`downloader.AttemptLog`. The first to ask takes a window of URLs along; retries share a statement."""
+        self._work.require_lease()
+        key = (int(str(request.key)), number)
+        if key not in self._reserved:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wanted.append((key, done))
+            if self._writer is None or self._writer.done():
+                self._writer = asyncio.create_task(self._reserve_all())
+            await done
+        self._work.require_lease()
+        self._sent.add(key)
+
+    async def _reserve_all(self) -> None:
+        """Serve those who wait, group by group. A task of its own: one URL's deadline must not break another's reservation."""
+        while self._wanted:
+            wanted, self._wanted = self._wanted, []
+            fresh = {key: self._take_row(key[0]) for key, _ in wanted if key not in self._reserved}
+            fresh |= self._window(fresh)
+            try:
+                async with self._work.transaction() as connection:
+                    await attempts.reserve(connection, self._work.unit, [(key[0], row) for key, row in fresh.items()])
+            except (*errors.INFRASTRUCTURE, errors.StorageError, units.LeaseLost) as error:
+                _settle(wanted, error)
+            else:
+                self._reserved |= fresh
+                _settle(wanted, None)
+
+    def _take_row(self, image_id: int) -> int:
+        self._row[image_id] += 1
+        return self._row[image_id]
+
+    def _window(self, fresh: Mapping[tuple[int, int], int]) -> dict[tuple[int, int], int]:
+        """First attempts of the URLs that come next, reserved along with the ones asked for."""
+        ahead: dict[tuple[int, int], int] = {}
+        while self._next < len(self._order) and len(ahead) < WINDOW:
+            image_id = self._order[self._next]
+            self._next += 1
+            key = (image_id, self._made.get(image_id, (0, 0))[0] + 1)
+            if key not in fresh and key not in self._reserved:
+                ahead[key] = self._take_row(image_id)
+        return ahead
+
+    def record(self, request: FetchRequest, attempt: Attempt) -> None:
+        """See :class:`downloader.AttemptLog`."""
+        image_id = int(str(request.key))
+        row = self._reserved.get((image_id, attempt.number))
+        if row is not None:
+            self._finished.append((image_id, row, attempt))
+
+    def fetched(self, outcome: Fetched) -> None:
+        """The bytes are in the store."""
+        self.ok += 1
+        image = self._images[int(str(outcome.request.key))]
+        self._change(
+            image,
+            ImageState.FETCHED,
+            sha256=outcome.sha256,
+            size_bytes=len(outcome.body),
+            media_type=outcome.media_type,
+            final_url=outcome.final_url,
+            fetched_at=time.time(),
+        )
+
+    def failed_for_good(self, outcome: FetchFailed) -> None:
+        """No image, one reason."""
+        self._fail(self._images[int(str(outcome.request.key))], outcome.reason, outcome.message, final_url=outcome.final_url)
+
+    def deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
+        """Not now; for good once the first deferral lies too far back."""
+        image = self._images[int(str(outcome.request.key))]
+        since = image.deferred_at or time.time()
+        if outcome.until - since > give_up_after_s:
+            self._fail(image, outcome.reason, f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s")
+            return
+        self.deferred_until.append(outcome.until)
+        self._change(image, ImageState.DEFERRED, reason=outcome.reason, not_before=outcome.until, deferred_at=since)
+
+    def _fail(self, image: StoredImage, reason: Reason, detail: str, final_url: str | None = None) -> None:
+        self.failed += 1
+        self._change(image, ImageState.FAILED, reason=reason, detail=detail, final_url=final_url)
+
+    def _change(self, image: StoredImage, state: ImageState, **values: Any) -> None:
+        empty = dict.fromkeys(
+            ("reason", "detail", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "not_before", "deferred_at")
+        )
+        self._changes.append({"id": image.id, "state": state} | empty | values)
+
+    async def flush(self) -> None:
+        """Write what has gathered, in one transaction."""
+        finished, self._finished = self._finished, []
+        changes, self._changes = self._changes, []
+        if not finished and not changes:
+            return
+        try:
+            async with self._work.transaction() as connection:
+                await attempts.record(connection, self._work.unit, finished)
+                await images.update_many(connection, changes)
+        except BaseException:
+            self._finished = finished + self._finished
+            self._changes = changes + self._changes
+            raise
+
+
+def _settle(wanted: Sequence[tuple[tuple[int, int], asyncio.Future[None]]], error: BaseException | None) -> None:
+    for _, future in wanted:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,90 @@
+"""The crons: ``sweep`` is the dispatcher and the repair, ``clean_up`` takes away what nothing needs any more.
+
+Whatever was lost, on whichever side, is the same case here: the database says what is open, and the queue is topped up from it.
+"""
+
+from app.db import fleet, images, units
+from app.dispatch import dispatch, resend_lost
+from app.storage import paths
+from logging_setup import get_logger
+from workers.context import Context
+from workers.job import INFRASTRUCTURE, job
+
+__all__ = ["clean_up", "sweep", "sweep_once"]
+
+log = get_logger(__name__)
+
+BLOB_GRACE_S = 24 * 3600.0
+"""Seconds that clean-up spares a blob: it may belong to a row that is about to be written."""
+
+IDEMPOTENCY_S = 24 * 3600.0
+"""Seconds an Idempotency-Key is remembered."""
+
+WORKER_FORGOTTEN_S = 3600.0
+"""Seconds after which a silent worker's row goes."""
+
+
+@job(retry_on=INFRASTRUCTURE)
+async def sweep(ctx: Context) -> None:
+    """Bring back what was lost and send what is due. One worker of the fleet at a time.
+
+    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart; the next sweep comes in any case.
+    """
+    await sweep_once(ctx)
+
+
+async def sweep_once(ctx: Context) -> units.Swept:
+    """One pass; every step may be repeated, or done by two at once, without harm."""
+    settings = ctx.settings.jobs
+    if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8):
+        return units.Swept()
+    async with ctx.db.write() as connection:
+        expired, dead = await units.return_expired(connection, max_crashes=settings.max_crashes)
+    finalized = await units.lost_finalizes(ctx.db)
+    unsent = await resend_lost(ctx.resources)
+    swept = units.Swept(expired, len(dead), unsent, await dispatch(ctx.resources), finalized)
+    for unit in dead:
+        with log.contextualize(job_id=unit.job_id, unit_id=unit.id):
+            log.error("unit.dead", error=unit.error, kind=unit.kind.value)
+    if swept.expired or swept.unsent or swept.finalized:
+        log.warning("sweep.moved", expired=swept.expired, unsent=swept.unsent, finalized=swept.finalized, sent=swept.sent)
+    return swept
+
+
+@job(retry_on=INFRASTRUCTURE)
+async def clean_up(ctx: Context) -> None:
+    """Remove blobs that no row points to, half-written files, old idempotency keys and the rows of workers long gone.
+
+    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
+    """
+    if not await fleet.take_lock(ctx.db, "clean_up", owner=ctx.worker_id, for_s=600.0):
+        return
+    blobs = await _remove_blobs(ctx)
+    files = await ctx.store.clear_leftovers(BLOB_GRACE_S)
+    keys = await fleet.expire_idempotency(ctx.db, older_than_s=IDEMPOTENCY_S)
+    workers = await fleet.forget_workers(ctx.db, older_than_s=WORKER_FORGOTTEN_S)
+    log.info("cleaned_up", blobs=blobs, files=files, idempotency_keys=keys, workers=workers)
+
+
+async def _remove_blobs(ctx: Context) -> int:
+    removed = 0
+    batch: dict[str, str] = {}
+    now = await ctx.db.now()
+    async for item in ctx.store.list("blobs/"):
+        digest = paths.blob_digest(item.key)
+        if digest is None or now - item.modified < BLOB_GRACE_S:
+            continue
+        batch[digest] = item.key
+        if len(batch) >= 500:
+            removed += await _remove_unreferenced(ctx, batch)
+            batch = {}
+    return removed + await _remove_unreferenced(ctx, batch)
+
+
+async def _remove_unreferenced(ctx: Context, batch: dict[str, str]) -> int:
+    if not batch:
+        return 0
+    used = await images.referenced_blobs(ctx.db, list(batch))
+    unused = [digest for digest in batch if digest not in used]
+    await ctx.store.delete([batch[digest] for digest in unused] + [paths.thumb(digest) for digest in unused])
+    return len(unused)

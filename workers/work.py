@@ -1,0 +1,152 @@
+"""A claimed unit at work: its claim, its fenced transactions, and its end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+
+import errors
+from app.db import Connection, jobs, units
+from app.db.rows import Job, NewUnit, Unit
+from app.dispatch import dispatch
+from app.records import UnitState
+from app.spec import JobSpec
+from logging_setup import get_logger
+from workers.context import Context
+
+__all__ = ["StopReason", "Stopped", "Unclaimed", "Work", "claim"]
+
+log = get_logger(__name__)
+
+
+class StopReason(StrEnum):
+    """Why a running unit is to stop."""
+
+    DRAIN = "drain"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Unclaimed(Exception):  # noqa: N818 - a control flow signal
+    """Somebody else has the unit, or it is not to run now: the delivery is done with."""
+
+
+class Stopped(Exception):  # noqa: N818 - a control flow signal
+    """The unit was told to stop at once."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Work:
+    """One claimed unit. Every write for it goes through :meth:`transaction` or :meth:`finish` and is fenced by its epoch."""
+
+    def __init__(self, ctx: Context, unit: Unit, job: Job) -> None:
+        self.ctx = ctx
+        self.unit = unit
+        self.job = job
+        self.stop = asyncio.Event()
+        self.stop_reason: StopReason | None = None
+        self.is_settled = False
+        self.lease_deadline = time.monotonic() + ctx.settings.jobs.lease_s
+        self._task = asyncio.current_task()
+        self._cancelled_by_us = False
+
+    @property
+    def spec(self) -> JobSpec:
+        """What the job was asked to do: a build, an export, or a validation anew."""
+        return JobSpec(**self.job.spec)
+
+    def require_lease(self) -> None:
+        """Raise LeaseLost where our own clock says that the lease has run out: no request and no write beside a successor."""
+        if self.stop_reason is StopReason.LOST or time.monotonic() >= self.lease_deadline:
+            raise units.LeaseLost(self.unit.id)
+
+    def ask_to_stop(self, reason: StopReason) -> None:
+        """Drain and pause let the unit end in order; cancelled and lost end it at once."""
+        if self.stop_reason in (StopReason.CANCELLED, StopReason.LOST):
+            return
+        self.stop_reason = reason
+        self.stop.set()
+        if reason in (StopReason.CANCELLED, StopReason.LOST) and self._task and not self._cancelled_by_us:
+            self._cancelled_by_us = True
+            self._task.cancel()
+
+    def absorb_cancellation(self) -> bool:
+        """Whether a CancelledError is our own doing; if so it is taken back, as ``asyncio.timeout`` does."""
+        if not self._cancelled_by_us or self._task is None:
+            return False
+        return self._task.uncancel() <= 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A write transaction that holds the unit's row locked, or raises LeaseLost."""
+        self.require_lease()
+        async with self.ctx.db.write() as connection:
+            await units.fence(connection, self.unit)
+            yield connection
+
+    async def finish_in(self, connection: Connection, children: Sequence[NewUnit] = ()) -> None:
+        """End the unit, with children, inside a transaction of :meth:`transaction`."""
+        await units.finish(connection, self.unit, children=children)
+        self.is_settled = True
+
+    async def finish(self, children: Sequence[NewUnit] = ()) -> None:
+        """End the unit in a transaction of its own."""
+        async with self.ctx.db.write() as connection:
+            await units.finish(connection, self.unit, children=children)
+        self.is_settled = True
+
+    async def end_as(self, state: UnitState, error: str | None = None) -> None:
+        """End the unit otherwise than done."""
+        async with self.ctx.db.write() as connection:
+            await units.finish(connection, self.unit, state=state, error=error)
+        self.is_settled = True
+
+    async def release(self, *, delay_s: float = 0.0, error: str | None = None, waiting_for: str | None = None) -> None:
+        """Give the unit back for later; the job may say what it waits for."""
+        await units.release(self.ctx.db, self.unit, delay_s=delay_s, error=error)
+        self.is_settled = True
+        if waiting_for:
+            await jobs.wait_for(self.ctx.db, self.job.id, waiting_for)
+
+
+@asynccontextmanager
+async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
+    """Take a unit for the body's time; the end of the body finishes it unless the body did.
+
+    Raises:
+        Unclaimed: a duplicate delivery.
+        Stopped: the job was cancelled, or the lease lost, while the body ran.
+    """
+    lease_s = ctx.settings.jobs.lease_s
+    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=lease_s, is_retry=ctx.run > 1)
+    if unit is None:
+        raise Unclaimed(unit_id)
+    work = Work(ctx, unit, await jobs.get(ctx.db, unit.job_id))
+    ctx.work = work
+    ctx.leases.add(work)
+    try:
+        yield work
+        if not work.is_settled:
+            await work.finish()
+    except asyncio.CancelledError:
+        if work.absorb_cancellation() and work.stop_reason is not None:
+            raise Stopped(work.stop_reason) from None
+        raise
+    finally:
+        ctx.leases.remove(work)
+    await _pass_on(ctx)
+
+
+async def _pass_on(ctx: Context) -> None:
+    """Send what the end of this unit made due, without waiting for the sweeper."""
+    try:
+        await dispatch(ctx.resources)
+    except errors.QueueUnavailableError as error:
+        log.warning("queue.unavailable", error=str(error))
+
+

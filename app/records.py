@@ -9,6 +9,8 @@ from errors import Reason
 
 __all__ = [
     "ACTIVE_JOB_STATES",
+    "EXTENSIONS",
+    "MEDIA_TYPES",
     "FINAL_JOB_STATES",
     "Candidate",
     "CheckKind",
@@ -30,6 +32,12 @@ __all__ = [
     "Verdict",
     "VerifyReport",
 ]
+
+MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")}
+"""Media type of each format that a dataset may hold."""
+
+EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type in MEDIA_TYPES.items()}
+"""File name extension, without the dot, of each media type."""
 
 Level = Literal["basic", "standard", "strict"]
 ExportFormat = Literal["files", "imagefolder", "webdataset"]

@@ -95,9 +95,8 @@ def make_decoders(settings: Settings) -> DecoderPool:
 
 def make_source(settings: Settings, name: str, downloader: Downloader) -> Source:
     """A source by name."""
-    return open_source(
-        name, downloader, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url if name == "wikimedia" else None
-    )
+    width_px = settings.sources.wikimedia_width or None
+    return open_source(name, downloader, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url, width_px=width_px)
 
 
 def validation_rules(settings: Settings) -> ValidationRules:

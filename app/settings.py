@@ -176,8 +176,8 @@ class ServeSettings(Section):
 class SourcesSettings(Section):
     """Where candidates come from."""
 
-    wikimedia_url: str = Field("https://commons.wikimedia.org/w/api.php", description="API of Wikimedia Commons.")
-    wikidata_url: str = Field("https://www.wikidata.org/w/api.php", description="API of Wikidata.")
+    wikimedia_url: str = Field("https://commons.wikimedia.org", description="Scheme and host of Wikimedia Commons.")
+    wikidata_url: str = Field("https://www.wikidata.org", description="Scheme and host of Wikidata.")
     wikimedia_width: int = Field(960, ge=0, description="Smallest wanted width; a standard thumbnail of at least this is taken. 0: originals.")
 
 

@@ -84,10 +84,11 @@ def settle(resources: Resources, request: JobRequest, *, url_list: ListSpec | No
     """A request with every default filled in from the settings, so that all workers decide the same."""
     settings = resources.settings
     rules = validation_rules(settings)
-    chosen = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
-    keywords = discovery.clean_keywords(request.keywords)
+    chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
+    keywords = list(discovery.keywords.clean(request.keywords))
     if keywords:
-        discovery.require_sources(request.sources, contact=settings.fetch.contact)
+        for name in request.sources:
+            discovery.check_source(name, contact=settings.fetch.contact)
     return JobSpec(
         keywords=keywords,
         url_list=url_list,

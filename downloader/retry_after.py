@@ -77,6 +77,5 @@ def _timestamp(parts: re.Match[str], now: float) -> float | None:
 
 def _full_year(two_digits: int, now: float) -> int:
     """RFC 9110 5.6.7: a year that looks more than 50 years ahead is the most recent past one with those digits."""
-    this_year = datetime.fromtimestamp(now, UTC).year
-    year = this_year - this_year % 100 + two_digits
-    return year - 100 if year > this_year + 50 else year
+    latest = datetime.fromtimestamp(now, UTC).year + 50
+    return latest - (latest - two_digits) % 100

@@ -221,7 +221,7 @@ def _describe(chain: list[BaseException]) -> str:
     """Word the root cause without quoting text that may hold a URL."""
     for found in chain:
         if isinstance(found, ssl.SSLCertVerificationError):
-            return f"certificate refused ({found.verify_message or 'not valid'})"
+            return f"certificate refused ({getattr(found, 'verify_message', '') or 'not valid'})"
     for found in reversed(chain):
         if isinstance(found, OSError) and found.strerror:
             return f"{type(found).__name__} ({found.strerror.splitlines()[0][:100]})"

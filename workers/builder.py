@@ -5,7 +5,7 @@ Each claims a unit of its kind. None retries and none catches: :mod:`workers.job
 
 from app.db import Connection, attempts, exports, images, jobs, units
 from app.db.rows import Funnel, NewUnit
-from app.discovery import expand_keyword
+from app.discovery import expand
 from app.records import JobState, UnitKind
 from logging_setup import get_logger
 from workers import compressing, exporting, fetching, labelling, planning
@@ -45,7 +45,7 @@ async def generate_keywords(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. The request layer alone retries Wikidata.
     """
     async with claim(ctx, unit_id) as work:
-        await planning.expand(work, expand_keyword)
+        await planning.expand_keyword(work, expand)
 
 
 @job(retry_on=INFRASTRUCTURE)

@@ -54,16 +54,16 @@ def _compare(found: Sequence[Fingerprint], mode: str, distance: int) -> dict[int
         return {}
     items = [Item(f.id, f.sha256, f.phash, f.pixels, f.size_bytes) for f in found]
     exact = find_exact(items)
-    groups: dict[int, tuple[int, int | None]] = {duplicate: (match.kept, None) for duplicate, match in exact.items()}
+    groups: dict[int, tuple[int, int | None]] = {duplicate: (match.kept_id, None) for duplicate, match in exact.items()}
     if mode == "near":
         near = find_near([item for item in items if item.id not in exact], distance)
-        groups |= {duplicate: (match.kept, match.distance) for duplicate, match in near.items()}
+        groups |= {duplicate: (match.kept_id, match.distance) for duplicate, match in near.items()}
         groups = {duplicate: (_root(kept, near), how) for duplicate, (kept, how) in groups.items()}
     return groups
 
 
 def _root(kept: int, near: Mapping[int, Any]) -> int:
-    return near[kept].kept if kept in near else kept
+    return near[kept].kept_id if kept in near else kept
 
 
 def _changes(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]]) -> list[dict[str, Any]]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import errors
 from app.db import images
-from app.images import MEDIA_TYPES
-from app.records import Compressed, CompressionRules, ImageState, Reason, StoredImage
+from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, Reason, StoredImage
 from logging_setup import get_logger
 from workers.context import Context
 from workers.decoding import each, source_of

@@ -7,8 +7,7 @@ from typing import Any
 from app.db import Connection, exports, images, jobs
 from app.db.rows import NewUnit
 from app.exports import ExportOptions, folder_of, get_exporter
-from app.images import EXTENSIONS
-from app.records import ExportReport, Sample, StoredImage, UnitKind
+from app.records import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.storage import paths
 from logging_setup import get_logger
 from workers.context import Context

@@ -15,7 +15,7 @@ anything else                                  the unit is dead, with the error 
 import asyncio
 import functools
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec
 
 from arq import Retry
@@ -38,14 +38,14 @@ OWN_FAULT_DELAY_S = 60.0
 Ids = ParamSpec("Ids")
 JobFunction = Callable[Concatenate[Context, Ids], Awaitable[None]]
 
-JOBS: dict[str, Callable[..., Awaitable[None]]] = {}
+JOBS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {}
 """Every decorated function by its name; the worker registers these."""
 
 
-def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[Ids]], Callable[..., Awaitable[None]]]:
+def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[Ids]], Callable[..., Coroutine[Any, Any, None]]]:
     """Make a function a job: bind the log context, retry ``retry_on`` through arq, and settle the unit whatever happens."""
 
-    def decorate(function: JobFunction[Ids]) -> Callable[..., Awaitable[None]]:
+    def decorate(function: JobFunction[Ids]) -> Callable[..., Coroutine[Any, Any, None]]:
         @functools.wraps(function)
         async def run(ctx: dict[str, Any], *args: Ids.args, **ids: Ids.kwargs) -> None:
             context: Context = ctx["context"].for_run(ctx.get("job_try", 1))
@@ -130,7 +130,7 @@ async def _quietly(step: Awaitable[None]) -> None:
     """Settle the unit where the database still answers; where not, its lease runs out and the sweeper settles it."""
     try:
         await step
-    except (*INFRASTRUCTURE, units.LeaseLost) as error:
+    except (MemoryError, errors.DatabaseConnectionError, errors.StorageError, units.LeaseLost) as error:
         log.warning("unit.left_to_sweeper", error_type=type(error).__name__)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import errors
-from app.db import attempts, images, units
+from app.db import attempts, images
 from app.records import ImageState, Reason, StoredImage
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest
 from logging_setup import get_logger
@@ -39,6 +39,7 @@ class Ledger:
         self._sent: set[tuple[int, int]] = set()
         self._next = 0
         self._wanted: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
+        self._serving: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
@@ -84,6 +85,7 @@ class Ledger:
             self._wanted.append((key, done))
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._reserve_all())
+                self._writer.add_done_callback(self._fail_waiting)
             await done
         self._work.require_lease()
         self._sent.add(key)
@@ -91,17 +93,25 @@ class Ledger:
     async def _reserve_all(self) -> None:
         """Serve those who wait, group by group. A task of its own: one URL's deadline must not break another's reservation."""
         while self._wanted:
-            wanted, self._wanted = self._wanted, []
-            fresh = {key: self._take_row(key[0]) for key, _ in wanted if key not in self._reserved}
-            fresh |= self._window(fresh)
-            try:
+            self._serving, self._wanted = self._wanted, []
+            fresh = {key: self._take_row(key[0]) for key, _ in self._serving if key not in self._reserved}
+            if fresh:
+                fresh |= self._window(fresh)
                 async with self._work.transaction() as connection:
                     await attempts.reserve(connection, self._work.unit, [(key[0], row) for key, row in fresh.items()])
-            except (*errors.INFRASTRUCTURE, errors.StorageError, units.LeaseLost) as error:
-                _settle(wanted, error)
-            else:
                 self._reserved |= fresh
-                _settle(wanted, None)
+            for _, future in self._serving:
+                if not future.done():
+                    future.set_result(None)
+
+    def _fail_waiting(self, writer: asyncio.Task[None]) -> None:
+        """A reservation that failed fails everyone who waits for one: no request goes out unrecorded, and nobody waits for ever."""
+        if writer.cancelled() or writer.exception() is None:
+            return
+        waiting, self._serving, self._wanted = self._serving + self._wanted, [], []
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(writer.exception() or asyncio.CancelledError())
 
     def _take_row(self, image_id: int) -> int:
         self._row[image_id] += 1
@@ -177,13 +187,3 @@ class Ledger:
             self._finished = finished + self._finished
             self._changes = changes + self._changes
             raise
-
-
-def _settle(wanted: Sequence[tuple[tuple[int, int], asyncio.Future[None]]], error: BaseException | None) -> None:
-    for _, future in wanted:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)

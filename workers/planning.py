@@ -11,7 +11,9 @@ from pathlib import Path
 import errors
 from app.db import Connection, exports, images, jobs, new_id, units
 from app.db.rows import Funnel, Job, NewUnit, Search
-from app.discovery import Expansion, Page, batches, slug, url_list
+from app.discovery import Expansion, Page, url_list
+from app.discovery.chunks import batches
+from app.discovery.keywords import slug
 from app.records import Candidate, ImageState, JobKind, JobState, Problem, Reason, UnitKind
 from app.spec import ListSpec
 from app.storage import Store
@@ -19,7 +21,7 @@ from downloader import normalise
 from logging_setup import get_logger
 from workers.work import Work
 
-__all__ = ["Intake", "ask_for_more", "discover", "expand", "list_pages", "plan", "wanted_candidates"]
+__all__ = ["Intake", "ask_for_more", "discover", "expand_keyword", "list_pages", "plan", "wanted_candidates"]
 
 log = get_logger(__name__)
 
@@ -228,13 +230,13 @@ async def _search_units(connection: Connection, work: Work, wanted: Sequence[tup
     return [NewUnit(UnitKind.SEARCH, {"search_id": search_id, "want": want}) for search_id in ids]
 
 
-async def expand(work: Work, expand_keyword: ExpandKeyword) -> None:
+async def expand_keyword(work: Work, look_up: ExpandKeyword) -> None:
     """Searches for a keyword and for what Wikidata knows it as; all under the keyword's own label."""
     spec, keyword = work.spec, str(work.unit.payload["keyword"])
     found: list[str] = []
     try:
         base_url = work.ctx.settings.sources.wikidata_url
-        expansions = await expand_keyword(work.ctx.workshop.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
+        expansions = await look_up(work.ctx.workshop.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
         found = [expansion.term for expansion in expansions]
         log.info("keywords.expanded", keyword=keyword, terms=found)
     except (errors.TransientError, errors.PermanentError) as error:  # a dictionary that is away costs synonyms, not the job

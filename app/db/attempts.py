@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import tables
-from app.db.engine import Database, db_now
+from app.db.engine import Connection, Database, db_now
 from app.db.rows import Unit
 from app.records import Reason
 from downloader.records import Attempt
@@ -18,7 +17,7 @@ from downloader.records import Attempt
 __all__ = ["made", "of_image", "record", "reserve", "retry_figures"]
 
 
-async def made(connection: AsyncConnection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     """What each image already cost in the unit's job: (attempts that count, highest row number).
 
     Rows that an earlier epoch reserved without an outcome are lost. One lost attempt of an image is forgiven: a crash costs no URL
@@ -36,7 +35,7 @@ async def made(connection: AsyncConnection, unit: Unit, image_ids: Sequence[int]
     return {row[0]: (int(row[1]) + max(0, int(row[2]) - 1), int(row[3])) for row in rows}
 
 
-async def reserve(connection: AsyncConnection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:
+async def reserve(connection: Connection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:
     """Put attempts (image id, row number) on record before their requests."""
     rows = [
         {"job_id": unit.job_id, "image_id": image_id, "number": number, "epoch": unit.epoch, "state": "reserved"} for image_id, number in wanted
@@ -44,7 +43,7 @@ async def reserve(connection: AsyncConnection, unit: Unit, wanted: Sequence[tupl
     await connection.execute(insert(tables.attempts).values(started_at=db_now()), rows)
 
 
-async def record(connection: AsyncConnection, unit: Unit, finished: Sequence[tuple[int, int, Attempt]]) -> None:
+async def record(connection: Connection, unit: Unit, finished: Sequence[tuple[int, int, Attempt]]) -> None:
     """Write outcomes of attempts (image id, row number, attempt) in one prepared statement."""
     if not finished:
         return
@@ -65,7 +64,7 @@ async def record(connection: AsyncConnection, unit: Unit, finished: Sequence[tup
     await connection.execute(statement, rows)
 
 
-async def drop_reserved(connection: AsyncConnection, unit: Unit, unused: Sequence[tuple[int, int]]) -> None:
+async def drop_reserved(connection: Connection, unit: Unit, unused: Sequence[tuple[int, int]]) -> None:
     """Take reservations back whose requests were never sent."""
     columns = tables.attempts.c
     for image_id, number in unused:

@@ -4,12 +4,13 @@ import asyncio
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import event, text
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import CursorResult, Executable, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,7 +21,9 @@ from sqlalchemy.types import Double
 
 import errors
 
-__all__ = ["Database", "db_now", "new_id"]
+__all__ = ["Connection", "Database", "db_now", "new_id"]
+
+T = TypeVar("T")
 
 SQLITE_BUSY_S = 30.0
 """Seconds a SQLite writer waits for another; far above any transaction of ours."""
@@ -67,7 +70,7 @@ class Database:
         self._write_lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator["Connection"]:
         """One transaction that writes; commits at the end. Its body holds database calls only."""
         if not self.is_sqlite:
             async with self._begin("write") as connection:
@@ -78,18 +81,17 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator["Connection"]:
         """One transaction that only reads, on one snapshot where the database has them."""
         async with self._begin("read") as connection:
             yield connection
 
     @asynccontextmanager
-    async def _begin(self, mode: str) -> AsyncIterator[AsyncConnection]:
-        connection = await self._connect()
+    async def _begin(self, mode: str) -> AsyncIterator["Connection"]:
+        raw = await uninterrupted(self._connect(mode), undo=_close)
         try:
-            await connection.execution_options(pictrawl_mode=mode)
-            async with connection.begin():
-                yield connection
+            async with _transaction(raw):
+                yield Connection(raw)
         except (DBAPIError, PoolTimeout) as error:
             raise translate(error) from error
         except (OSError, sqlite3.Error) as error:
@@ -97,11 +99,12 @@ class Database:
                 raise errors.DatabaseConnectionError(f"the database connection broke: {type(error).__name__}") from error
             raise
         finally:
-            await asyncio.shield(_close(connection))
+            await uninterrupted(_close(raw))
 
-    async def _connect(self) -> AsyncConnection:
+    async def _connect(self, mode: str) -> AsyncConnection:
         try:
-            return await self.engine.connect()
+            raw = await self.engine.connect()
+            return await raw.execution_options(pictrawl_mode=mode)
         except (DBAPIError, PoolTimeout) as error:
             raise translate(error) from error
         except Exception as error:  # asyncpg's connect raises its own and plain OSErrors, which SQLAlchemy does not wrap
@@ -126,6 +129,56 @@ class Database:
 
 def _now_sql(is_sqlite: bool) -> str:
     return _now_sqlite() if is_sqlite else _now_postgresql()
+
+
+class Connection:
+    """A connection inside a transaction. A cancelled caller leaves between two statements, never inside one:
+
+    SQLAlchemy drops a connection whose statement is cancelled, and a dropped SQLite connection keeps its lock on the file.
+    """
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: AsyncConnection) -> None:
+        self._raw = raw
+
+    @property
+    def dialect_name(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._raw.dialect.name
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run one statement, with one set of parameters or a list of them."""
+        return await uninterrupted(self._raw.execute(statement, parameters))
+
+    async def run_sync(self, function: Callable[[SyncConnection], T]) -> T:
+        """Run a function that needs SQLAlchemy's synchronous connection."""
+        return await uninterrupted(self._raw.run_sync(function))
+
+
+async def uninterrupted(step: Coroutine[Any, Any, T], *, undo: Callable[[T], Coroutine[Any, Any, None]] | None = None) -> T:
+    """Await a step to its end even where the caller is cancelled meanwhile; the cancellation is raised after it."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            await asyncio.wait([task])
+        if undo is not None and not task.cancelled() and task.exception() is None:
+            await undo(task.result())
+        raise
+
+
+@asynccontextmanager
+async def _transaction(raw: AsyncConnection) -> AsyncIterator[None]:
+    transaction = raw.begin()
+    await uninterrupted(transaction.start())
+    try:
+        yield
+    except BaseException:
+        await uninterrupted(transaction.rollback())
+        raise
+    await uninterrupted(transaction.commit())
 
 
 async def _close(connection: AsyncConnection) -> None:

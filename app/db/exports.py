@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 import errors
 from app.db import paging, tables
-from app.db.engine import Database, db_now, new_id
+from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Check, Export, PageOf
 
 __all__ = ["add_check", "add_export", "get_check", "get_export", "id_of_job", "latest_of_job", "page_checks", "page_exports", "set_export", "set_report"]
 
 
-async def add_export(connection: AsyncConnection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
+async def add_export(connection: Connection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
     """Insert an export in state ``pending``, return its id."""
     export_id = new_id("exp")
     await connection.execute(
@@ -32,7 +31,7 @@ async def add_export(connection: AsyncConnection, *, user_id: str, dataset_id: s
     return export_id
 
 
-async def set_export(connection: AsyncConnection, export_id: str, **values: Any) -> None:
+async def set_export(connection: Connection, export_id: str, **values: Any) -> None:
     """Change an export. States: pending, writing, written, ready, failed."""
     if values.get("state") == "ready":
         values["verified_at"] = db_now()
@@ -67,13 +66,13 @@ async def latest_of_job(db: Database, job_id: str) -> list[Export]:
         return [Export(**row._mapping) for row in (await connection.execute(query)).all()]
 
 
-async def id_of_job(connection: AsyncConnection, job_id: str) -> str:
+async def id_of_job(connection: Connection, job_id: str) -> str:
     """The export that a job was made for."""
     return str((await connection.execute(select(tables.exports.c.id).where(tables.exports.c.job_id == job_id))).scalar_one())
 
 
 async def add_check(
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     user_id: str,
     dataset_id: str,
@@ -99,7 +98,7 @@ async def add_check(
     return check_id
 
 
-async def set_report(connection: AsyncConnection, job_id: str, report: Mapping[str, Any]) -> None:
+async def set_report(connection: Connection, job_id: str, report: Mapping[str, Any]) -> None:
     """Write what a job's check found."""
     await connection.execute(update(tables.checks).where(tables.checks.c.job_id == job_id).values(report=dict(report)))
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 import errors
 from app.db import tables
-from app.db.engine import Database, db_now, new_id
+from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Key, WorkerRow
 
 __all__ = [
@@ -136,7 +135,7 @@ async def revoke_key(db: Database, key_id: str) -> None:
         raise errors.NotFoundError(f"no API key {key_id} in force")
 
 
-async def remember(connection: AsyncConnection, *, user_id: str, key: str, body_digest: str) -> str | None:
+async def remember(connection: Connection, *, user_id: str, key: str, body_digest: str) -> str | None:
     """The resource an Idempotency-Key already made.
 
     Raises:
@@ -151,7 +150,7 @@ async def remember(connection: AsyncConnection, *, user_id: str, key: str, body_
     return str(row.resource)
 
 
-async def note(connection: AsyncConnection, *, user_id: str, key: str, body_digest: str, resource: str) -> None:
+async def note(connection: Connection, *, user_id: str, key: str, body_digest: str, resource: str) -> None:
     """Bind an Idempotency-Key to what it made."""
     await connection.execute(
         insert(tables.idempotency_keys).values(user_id=user_id, key=key, body_digest=body_digest, resource=resource, created_at=db_now())

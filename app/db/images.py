@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 import errors
 from app.db import paging, tables
-from app.db.engine import Database, db_now
+from app.db.engine import Connection, Database, db_now
 from app.db.rows import PageOf, SourceCount
 from app.records import Candidate, ImageState, Reason, StoredImage
 
@@ -50,7 +49,7 @@ def url_digest(normalised_url: str) -> str:
 
 
 async def add_candidates(
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     dataset_id: str,
     job_id: str,
@@ -80,8 +79,8 @@ async def add_candidates(
     return sizes
 
 
-def _insert_new(connection: AsyncConnection) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+def _insert_new(connection: Connection) -> Any:
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.images).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
     return statement.returning(tables.images.c.chunk_id)
 
@@ -92,7 +91,7 @@ def _as_row(candidate: Candidate) -> dict[str, Any]:
     return row | {"group_id": candidate.group_id, "expected_sha256": candidate.expected_sha256}
 
 
-async def chunk_images(connection: AsyncConnection, chunk_id: str, states: Iterable[ImageState], *, due_only: bool = False) -> list[StoredImage]:
+async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, due_only: bool = False) -> list[StoredImage]:
     """A chunk's images in these states, by id; with ``due_only`` without those whose not-before time lies ahead."""
     columns = tables.images.c
     query = select(*STORED).where(columns.chunk_id == chunk_id, columns.state.in_(list(states))).order_by(columns.id)
@@ -101,7 +100,7 @@ async def chunk_images(connection: AsyncConnection, chunk_id: str, states: Itera
     return [_as_image(row) for row in (await connection.execute(query)).all()]
 
 
-async def update_many(connection: AsyncConnection, changes: Sequence[Mapping[str, Any]]) -> None:
+async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:
     """Change images in bulk. Each change names its ``id``; all name the same columns. One prepared statement, sent once."""
     if not changes:
         return
@@ -185,7 +184,7 @@ async def by_url(db: Database, *, url: str | None = None, url_key: str | None = 
 
 
 async def kept_after(
-    connection: AsyncConnection, dataset_id: str, *, last_id: int = 0, limit: int = 1000, chunk_id: str | None = None
+    connection: Connection, dataset_id: str, *, last_id: int = 0, limit: int = 1000, chunk_id: str | None = None
 ) -> list[StoredImage]:
     """Kept images with an id above ``last_id``, by id: the way through a dataset of any size."""
     columns = tables.images.c
@@ -195,7 +194,7 @@ async def kept_after(
     return [_as_image(row) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
 
 
-async def kept_chunks(connection: AsyncConnection, dataset_id: str) -> list[str]:
+async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
     """Chunks that hold kept images."""
     columns = tables.images.c
     query = select(columns.chunk_id).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT).distinct()
@@ -218,7 +217,7 @@ class Fingerprint:
     rank: int
 
 
-async def fingerprints(connection: AsyncConnection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
+async def fingerprints(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
     """The fingerprints of a dataset's images in these states, by id."""
     c = tables.images.c
     query = (
@@ -234,7 +233,7 @@ async def fingerprints(connection: AsyncConnection, dataset_id: str, states: Ite
     ]  # fmt: skip
 
 
-async def labels_of(connection: AsyncConnection, dataset_id: str) -> dict[str | None, int]:
+async def labels_of(connection: Connection, dataset_id: str) -> dict[str | None, int]:
     """Kept images by label."""
     columns = tables.images.c
     query = select(columns.label, func.count()).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT)
@@ -242,7 +241,7 @@ async def labels_of(connection: AsyncConnection, dataset_id: str) -> dict[str | 
 
 
 async def reassign(
-    connection: AsyncConnection, dataset_id: str, *, job_id: str, chunk_ids: Sequence[str], size: int, reasons: Sequence[Reason]
+    connection: Connection, dataset_id: str, *, job_id: str, chunk_ids: Sequence[str], size: int, reasons: Sequence[Reason]
 ) -> int:
     """Give failed images to another job as pending, chunk by chunk; return how many."""
     columns = tables.images.c
@@ -264,7 +263,7 @@ async def reassign(
     return moved
 
 
-async def count_failed(connection: AsyncConnection, dataset_id: str, reasons: Sequence[Reason]) -> int:
+async def count_failed(connection: Connection, dataset_id: str, reasons: Sequence[Reason]) -> int:
     """Failed images with one of these reasons."""
     columns = tables.images.c
     query = select(func.count()).where(columns.dataset_id == dataset_id, columns.state == ImageState.FAILED, columns.reason.in_(list(reasons)))
@@ -280,14 +279,14 @@ async def referenced_blobs(db: Database, digests: Sequence[str]) -> set[str]:
     return {digest for row in rows for digest in row if digest}
 
 
-async def add_chunk(connection: AsyncConnection, job_id: str, sizes: Mapping[str, int]) -> None:
+async def add_chunk(connection: Connection, job_id: str, sizes: Mapping[str, int]) -> None:
     """Insert chunk rows."""
     if sizes:
         rows = [{"id": chunk_id, "job_id": job_id, "size": size} for chunk_id, size in sizes.items()]
         await connection.execute(insert(tables.chunks).values(created_at=db_now()), rows)
 
 
-async def reset_for_validation(connection: AsyncConnection, dataset_id: str, states: Sequence[ImageState], reasons: Sequence[Reason]) -> list[str]:
+async def reset_for_validation(connection: Connection, dataset_id: str, states: Sequence[ImageState], reasons: Sequence[Reason]) -> list[str]:
     """Images that have bytes become ``fetched`` again, to be validated anew; returns their chunks."""
     columns = tables.images.c
     rejected = and_(columns.state == ImageState.REJECTED, columns.reason.in_(list(reasons)))

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 import errors
 from app.db import paging, tables
-from app.db.engine import Database, db_now, new_id
+from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Dataset, Job, PageOf, Search
 from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
 
@@ -44,7 +43,7 @@ def as_job(row: Row[Any]) -> Job:
     return Job(**values)
 
 
-async def create_dataset(connection: AsyncConnection, *, user_id: str, name: str) -> str:
+async def create_dataset(connection: Connection, *, user_id: str, name: str) -> str:
     """Insert a dataset, return its id."""
     dataset_id = new_id("ds")
     await connection.execute(insert(tables.datasets).values(id=dataset_id, user_id=user_id, name=name, created_at=db_now()))
@@ -73,7 +72,7 @@ async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
         return await find(connection, job_id, user_id=user_id)
 
 
-async def find(connection: AsyncConnection, job_id: str, *, user_id: str | None = None) -> Job:
+async def find(connection: Connection, job_id: str, *, user_id: str | None = None) -> Job:
     """One job inside a transaction."""
     row = (await connection.execute(_owned(select(tables.jobs).where(tables.jobs.c.id == job_id), tables.jobs, user_id))).first()
     if row is None:
@@ -132,7 +131,7 @@ def _owned(query: Any, table: Any, user_id: str | None) -> Any:
     return query if user_id is None else query.where(table.c.user_id == user_id)
 
 
-async def set_stage(connection: AsyncConnection, job_id: str, *, state: JobState, stage: str | None, another_round: bool = False) -> None:
+async def set_stage(connection: Connection, job_id: str, *, state: JobState, stage: str | None, another_round: bool = False) -> None:
     """Move a job that has not ended to a state and stage."""
     values: dict[str, Any] = {"state": state, "stage": stage, "waiting_for": None}
     if another_round:
@@ -149,7 +148,7 @@ async def wait_for(db: Database, job_id: str, what: str | None) -> None:
 
 
 async def end(
-    connection: AsyncConnection, job_id: str, state: JobState, *, shortfall: Mapping[str, Any] | None = None, error: str | None = None
+    connection: Connection, job_id: str, state: JobState, *, shortfall: Mapping[str, Any] | None = None, error: str | None = None
 ) -> None:
     """Give a job its last state. A cancelled one closes its open images with that reason."""
     await connection.execute(
@@ -165,7 +164,7 @@ async def end(
         )
 
 
-async def add_searches(connection: AsyncConnection, job_id: str, wanted: Sequence[tuple[str, str, str | None]]) -> list[str]:
+async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tuple[str, str, str | None]]) -> list[str]:
     """Insert (source, keyword, label) that are not there yet; return the ids of the new ones."""
     known = {(row.source, row.keyword) for row in (await _searches(connection, job_id))}
     fresh = [(new_id("srch"), *item) for item in dict.fromkeys(wanted) if (item[0], item[1]) not in known]
@@ -180,7 +179,7 @@ async def add_searches(connection: AsyncConnection, job_id: str, wanted: Sequenc
     return [item[0] for item in fresh]
 
 
-async def _searches(connection: AsyncConnection, job_id: str) -> Sequence[Row[Any]]:
+async def _searches(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
     return (await connection.execute(select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id))).all()
 
 
@@ -215,7 +214,7 @@ async def get_search(db: Database, search_id: str) -> Search:
 
 
 async def advance_search(
-    connection: AsyncConnection, search_id: str, *, cursor: str | None, is_exhausted: bool, found: int, new: int, bad: int, note: str | None
+    connection: Connection, search_id: str, *, cursor: str | None, is_exhausted: bool, found: int, new: int, bad: int, note: str | None
 ) -> None:
     """Move a search's cursor and count what a page gave."""
     columns = tables.searches.c

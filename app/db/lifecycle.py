@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 import errors
 from app.db import tables, units
-from app.db.engine import Database, db_now, new_id
+from app.db.engine import Connection, Database, db_now, new_id
 from app.db.jobs import find
 from app.db.rows import Job, NewUnit
 from app.records import JobKind, JobState, UnitState
@@ -17,7 +16,7 @@ __all__ = ["create", "revive", "steer"]
 
 
 async def create(
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     user_id: str,
     dataset_id: str,
@@ -87,7 +86,7 @@ def _state_on_steer(job: Job, desired: JobState) -> JobState:
     return job.state
 
 
-async def _cancel_waiting_units(connection: AsyncConnection, job_id: str) -> None:
+async def _cancel_waiting_units(connection: Connection, job_id: str) -> None:
     waiting = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
     result = await connection.execute(
         update(tables.units)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, and_, case, func, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import tables
-from app.db.engine import Database, db_now, new_id
+from app.db.engine import Connection, Database, db_now, new_id
 from app.db.jobs import end, find
 from app.db.rows import NewUnit, Unit
 from app.records import FINAL_JOB_STATES, JobState, UnitKind, UnitState
@@ -86,7 +85,7 @@ def _as_unit(row: Row[Any]) -> Unit:
     )
 
 
-async def add(connection: AsyncConnection, job_id: str, new: Sequence[NewUnit]) -> list[str]:
+async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> list[str]:
     """Insert units of a job and count them as open; return their ids."""
     if not new:
         return []
@@ -139,7 +138,7 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_re
     return _as_unit(row) if row else None
 
 
-async def fence(connection: AsyncConnection, unit: Unit) -> None:
+async def fence(connection: Connection, unit: Unit) -> None:
     """Lock the unit's row for this transaction; raise LeaseLost if it is ours no more."""
     query = select(tables.units.c.id).where(*_ours(unit)).with_for_update()
     if (await connection.execute(query)).first() is None:
@@ -151,7 +150,7 @@ def _ours(unit: Unit) -> tuple[Any, ...]:
 
 
 async def finish(
-    connection: AsyncConnection, unit: Unit, *, state: UnitState = UnitState.DONE, error: str | None = None, children: Sequence[NewUnit] = ()
+    connection: Connection, unit: Unit, *, state: UnitState = UnitState.DONE, error: str | None = None, children: Sequence[NewUnit] = ()
 ) -> list[str]:
     """End a unit and insert its children in the same transaction; return the children's ids.
 
@@ -171,7 +170,7 @@ async def finish(
     return added + await count_down(connection, unit.job_id, 1)
 
 
-async def count_down(connection: AsyncConnection, job_id: str, ended: int) -> list[str]:
+async def count_down(connection: Connection, job_id: str, ended: int) -> list[str]:
     """Count ended units of a job; at 0 the job moves on. Returns the ids of units that this made."""
     columns = tables.jobs.c
     row = (
@@ -190,7 +189,7 @@ async def count_down(connection: AsyncConnection, job_id: str, ended: int) -> li
     return await ensure_finalize(connection, job_id)
 
 
-async def ensure_finalize(connection: AsyncConnection, job_id: str) -> list[str]:
+async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:
     """Insert the finalize unit of a job that has no open unit."""
     job = await find(connection, job_id)
     if job.state is not JobState.PAUSED:
@@ -205,7 +204,7 @@ async def release(db: Database, unit: Unit, *, delay_s: float = 0.0, error: str 
 
 
 async def release_in(
-    connection: AsyncConnection, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None
+    connection: Connection, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None
 ) -> bool:
     """:func:`release` inside a transaction."""
     result = await connection.execute(
@@ -223,7 +222,7 @@ async def release_in(
     return result.rowcount == 1
 
 
-async def set_payload(connection: AsyncConnection, unit: Unit, payload: Mapping[str, Any]) -> None:
+async def set_payload(connection: Connection, unit: Unit, payload: Mapping[str, Any]) -> None:
     """Change a claimed unit's payload."""
     await connection.execute(update(tables.units).where(*_ours(unit)).values(payload=dict(payload)))
 
@@ -250,7 +249,7 @@ async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
         return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
 
 
-async def return_expired(connection: AsyncConnection, *, max_crashes: int) -> tuple[int, list[Unit]]:
+async def return_expired(connection: Connection, *, max_crashes: int) -> tuple[int, list[Unit]]:
     """Units whose lease ran out go back to pending, or die at their ``max_crashes``-th crash.
 
     Returns:
@@ -355,7 +354,7 @@ async def lost_finalizes(db: Database) -> int:
     return len(ids)
 
 
-async def revive_dead(connection: AsyncConnection, job_id: str) -> int:
+async def revive_dead(connection: Connection, job_id: str) -> int:
     """Dead units of a job become pending again."""
     result = await connection.execute(
         update(tables.units)

@@ -49,6 +49,6 @@ def _judge(url: str) -> str:
         return f"the scheme is {scheme[1].lower()}, not http or https"
     try:
         downloader.check_url(url, ())
-    except errors.InvalidURLError as exc:
+    except (errors.InvalidURLError, errors.BlockedAddressError) as exc:
         return f"not a URL that can be requested: {exc.message}"
     return ""

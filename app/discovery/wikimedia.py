@@ -112,7 +112,7 @@ def _parse_cursor(cursor: str | None) -> dict[str, str]:
         place = json.loads(cursor)
     except (ValueError, RecursionError) as exc:
         raise errors.ValidationError("the cursor of a Wikimedia search is not JSON") from exc
-    is_ours = isinstance(place, dict) and all(isinstance(value, str) for value in place.values())
+    is_ours = isinstance(place, dict) and all(isinstance(value, str) for value in place.values()) and not _FIXED.keys() & place.keys()
     if not is_ours or not place.get(_OFFSET, "0").isdecimal():
         raise errors.ValidationError("the cursor of a Wikimedia search is not one that it gave out")
     return dict(place)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.images.compress import compress
 from app.images.dedupe import Fingerprint, Match, find_exact, find_near
 from app.images.splits import assign, assign_all
-from app.images.validate import validate
+from app.images.verdict import validate
 
 if TYPE_CHECKING:
     from app.images.pool import DecoderPool, PoolStats

@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+_LAPLACIAN_SIDE: Final = 3
+"""Pixels a side of the kernel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured of one image. Before decoding only the first three are known.
@@ -35,7 +39,8 @@ class Facts:
     Attributes:
         entropy: bits of the grey histogram of the 1/8-scale image, 0 to 8.
         brightness: mean grey, 0 to 255.
-        sharpness: variance of the Laplacian of the grey image, at most 256 pixels on its longer side.
+        sharpness: variance of the Laplacian of the grey image, at most 256 pixels on its longer side; None
+            where the level doesn't look at it.
     """
 
     format: str
@@ -45,7 +50,7 @@ class Facts:
     is_complete: bool = True
     entropy: float = 0.0
     brightness: float = 0.0
-    sharpness: float = 0.0
+    sharpness: float | None = None
 
     @property
     def pixels(self) -> int:
@@ -70,7 +75,7 @@ class Facts:
             "brightness": self.brightness,
             "sharpness": self.sharpness,
         }
-        return {name: round(float(value), 4) for name, value in values.items()}
+        return {name: round(float(value), 4) for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def find_low_information(facts: Facts, rules: ValidationRules) -> Finding | None
 
 def find_blur(facts: Facts, rules: ValidationRules) -> Finding | None:
     """Whether edges are missing."""
-    if facts.sharpness >= rules.min_sharpness:
+    if facts.sharpness is None or facts.sharpness >= rules.min_sharpness:
         return None
     return Finding(Reason.BLURRY, f"sharpness {facts.sharpness:.1f}, limit {rules.min_sharpness:.1f}")
 
@@ -167,7 +172,3 @@ def sharpness_of(grey: Image.Image) -> float:
         return 0.0
     centre = values[1:-1, 1:-1]
     return float((4 * centre - values[:-2, 1:-1] - values[2:, 1:-1] - values[1:-1, :-2] - values[1:-1, 2:]).var())
-
-
-_LAPLACIAN_SIDE: Final = 3
-"""Pixels a side of the kernel."""

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 
 from app.images import wire
 from app.images.compress import compress
-from app.images.validate import validate
+from app.images.verdict import validate
 from app.images.wire import Failure, Reply, Request
 from app.records import CompressionRules, Reason
 from errors import ValidationError

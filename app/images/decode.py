@@ -24,10 +24,7 @@ from PIL import (
 from app.images import pixels, structure
 from errors import Reason, ValidationError
 
-__all__ = ["THUMBNAIL_SIDE", "Decoded", "Header", "decode", "pillow_errors", "read_header"]
-
-THUMBNAIL_SIDE: Final = 256
-"""Pixels: longer side of thumbnails and of the grey image in which sharpness is measured."""
+__all__ = ["Decoded", "Header", "decode", "pillow_errors", "read_header"]
 
 _PLUGINS: Final = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 """Imported by name: Pillow would otherwise load all of its plugins at the first format it doesn't know yet."""

@@ -63,7 +63,7 @@ def _by_brand(body: bytes) -> str | None:
 def has_end(body: bytes, image_format: str) -> bool:
     """Whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer. Bytes after the end are no concern; other decoders see to it."""
     if image_format == "jpeg":
-        return body.find(b"\xff\xd9", _jpeg_scan(body)) >= 0
+        return body.endswith(b"\xff\xd9") or body.find(b"\xff\xd9", _jpeg_scan(body)) >= 0
     if image_format == "png":
         return _walk_png(body)[0]
     return _gif_has_trailer(body) if image_format == "gif" else True

@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
 from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
@@ -84,7 +85,13 @@ def _frame(header: Mapping[str, Any], payload: bytes) -> tuple[bytes, bytes]:
 def encode_request(request: Request) -> tuple[bytes, bytes]:
     """Return a frame in two parts, so that the image's bytes are not copied."""
     task = "validate" if isinstance(request.rules, ValidationRules) else "compress"
-    return _frame({"task": task, "path": request.path, "rules": asdict(request.rules)}, request.body)
+    return _frame({"task": task, "path": request.path, "rules": _spell_out(request.rules)}, request.body)
+
+
+@lru_cache(maxsize=16)
+def _spell_out(rules: ValidationRules | CompressionRules) -> dict[str, Any]:
+    """A whole chunk shares its rules."""
+    return asdict(rules)
 
 
 def decode_request(header: bytes, body: bytes) -> Request:

@@ -12,7 +12,7 @@ import errors
 from app.storage import border
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ObjectStore, RetryConfig
 
 __all__ = ["RETRIES", "build_backend", "local_root"]
 
@@ -23,7 +23,6 @@ RETRIES: "RetryConfig" = {
 }
 """obstore alone retries a request to an object store: server errors, broken connections, timeouts of reads. Nobody above it does."""
 
-_CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
 _REMOTE = ("s3", "az", "gs")
 
 
@@ -71,7 +70,7 @@ def _check_remote(parts: SplitResult) -> None:
 
 def _build_remote(url: str) -> "ObjectStore":
     try:
-        return from_url(url, retry_config=RETRIES, client_options=_CLIENT)
+        return from_url(url, retry_config=RETRIES)  # client options given here would hide those of the environment
     except (obstore.exceptions.BaseError, ValueError) as error:
         detail = str(error).splitlines()[0]
         raise errors.ConfigurationError(f"storage.url {url!r}: {detail}") from error

@@ -7,8 +7,8 @@ from PIL import Image
 
 from app.images import checks, decode, levels, phash, pixels
 from app.images.checks import Facts
-from app.images.decode import THUMBNAIL_SIDE, Decoded, Header
-from app.records import ValidationRules, Verdict
+from app.images.decode import Decoded
+from app.records import Level, ValidationRules, Verdict
 from errors import ValidationError
 
 __all__ = ["validate"]
@@ -38,14 +38,10 @@ def validate(body: bytes, rules: ValidationRules) -> Verdict:
     if finding:
         return Verdict(finding.reason, finding.detail, header.format, header.width, header.height)
     try:
-        return _judge(_decode(body, header), rules)
+        at_least = pixels.fit_within(header.width, header.height, levels.side_needed(rules.level))
+        return _judge(decode.decode(body, header, at_least=at_least), rules)
     except ValidationError as error:
         return Verdict(error.slug, error.message, header.format, header.width, header.height)
-
-
-def _decode(body: bytes, header: Header) -> Decoded:
-    """Decode at the smallest scale that still holds the thumbnail."""
-    return decode.decode(body, header, at_least=pixels.fit_within(header.width, header.height, THUMBNAIL_SIDE))
 
 
 def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
@@ -53,7 +49,7 @@ def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
     with decode.pillow_errors(f"{decoded.format} pixels"):
         thumbnail = _thumbnail(decoded)
         grey = pixels.on_white(thumbnail).convert("L")
-        facts = _measure(decoded, grey)
+        facts = _measure(decoded, grey, rules.level)
         finding = levels.first_finding(levels.checks_of(rules.level), facts, rules)
         return Verdict(
             reason=finding.reason if finding else None,
@@ -69,15 +65,14 @@ def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
 
 
 def _thumbnail(decoded: Decoded) -> Image.Image:
-    """The picture upright, at most `THUMBNAIL_SIDE` pixels on its longer side, in L, RGB or RGBA."""
-    size = pixels.fit_within(decoded.width, decoded.height, THUMBNAIL_SIDE)
-    stored = size[::-1] if decoded.orientation >= pixels.FIRST_SIDEWAYS else size
-    small = pixels.upright(pixels.shrink(decoded.image, stored), decoded.orientation)
+    """The picture upright, at most `levels.THUMBNAIL_SIDE` pixels on its longer side, in L, RGB or RGBA."""
+    size = pixels.fit_within(*decoded.image.size, levels.THUMBNAIL_SIDE)
+    small = pixels.upright(pixels.shrink(decoded.image, size), decoded.orientation)
     return small.convert("RGB") if small.mode == "CMYK" else small
 
 
-def _measure(decoded: Decoded, grey: Image.Image) -> Facts:
-    """Compute every check's value, whatever the level, so that limits can be chosen from what is there."""
+def _measure(decoded: Decoded, grey: Image.Image, level: Level) -> Facts:
+    """Compute every value, also those that only stricter checks look at, as long as it costs next to nothing."""
     return Facts(
         format=decoded.format,
         width=decoded.width,
@@ -86,7 +81,7 @@ def _measure(decoded: Decoded, grey: Image.Image) -> Facts:
         is_complete=decoded.is_complete,
         entropy=checks.entropy_of(_eighth(decoded)),
         brightness=float(np.asarray(grey).mean()),
-        sharpness=checks.sharpness_of(grey),
+        sharpness=checks.sharpness_of(grey) if levels.measures_sharpness(level) else None,
     )
 
 

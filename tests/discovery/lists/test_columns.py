@@ -1,0 +1,129 @@
+"""Which column means what."""
+
+import pytest
+
+import errors
+from app.discovery.lists import columns
+from app.records import Candidate, Problem
+from app.spec import ListSpec
+
+SPEC = ListSpec(key="k", suffix=".csv")
+URL = "https://example.org/a.jpg"
+
+
+def candidate(names: list[str], values: list[object], spec: ListSpec = SPEC) -> Candidate | Problem:
+    return columns.pick(names, spec, "the list x").candidate(values, 7, 3)
+
+
+@pytest.mark.parametrize("name", ["url", "URL", "Image_URL", "img url", "image-url", " Url ", "OriginalURL"])
+def test_pick_when_url_column_has_a_common_name(name: str) -> None:
+    """Case, spaces and dashes do not matter."""
+    found = candidate(["id", name], ["1", URL])
+    assert found == Candidate(url=URL, source="list", rank=3, line=7)
+
+
+def test_candidate_when_all_columns_are_there() -> None:
+    """Every column that a candidate has a field for is read."""
+    row: dict[str, object] = {
+        "URL": f" {URL} ",
+        "TEXT": "a\tcat\x00",
+        "class": 3,
+        "LICENSE": "http://creativecommons.org/licenses/by/4.0/deed.en",
+        "license_url": "//example.org/l",
+        "WIDTH": "640",
+        "height": 480.0,
+        "sha256": "AB" * 32,
+        "page_url": "https://example.org/page",
+        "title": "Cat",
+        "author": b"Ann",
+        "credit": "Ann (CC)",
+        "observation_id": 12,
+        "similarity": 0.3,
+    }
+    assert candidate(list(row), list(row.values())) == Candidate(
+        url=URL,
+        source="list",
+        rank=3,
+        line=7,
+        caption="a cat",
+        label="3",
+        license="CC-BY-4.0",
+        license_url="https://example.org/l",
+        width=640,
+        height=480,
+        expected_sha256="ab" * 32,
+        page_url="https://example.org/page",
+        title="Cat",
+        creator="Ann",
+        attribution="Ann (CC)",
+        group_id="12",
+    )
+
+
+def test_candidate_when_values_make_no_sense() -> None:
+    """What a list says beside the URL is taken if it makes sense and left if not; unknown licences keep their words."""
+    names = ["url", "width", "height", "page_url", "caption", "license"]
+    found = candidate(names, [URL, "wide", float("inf"), "nowhere", ["x"], "All rights reserved"])
+    assert found == Candidate(url=URL, source="list", rank=3, line=7, license="All rights reserved")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, "no URL"), ("", "no URL"), (["x"], "not text"), (7, "not a URL"), ("ftp://x/y", "scheme")]
+)
+def test_candidate_when_url_is_none(value: object, words: str) -> None:
+    """A row without a URL is a problem on its line."""
+    found = candidate(["url"], [value])
+    assert isinstance(found, Problem)
+    assert found.line == 7
+    assert words in found.message
+
+
+@pytest.mark.parametrize("digest", ["abc", "g" * 64, 12])
+def test_candidate_when_digest_is_broken(digest: object) -> None:
+    """A promise that cannot be checked is not dropped in silence."""
+    found = candidate(["url", "sha256"], [URL, digest])
+    assert isinstance(found, Problem)
+    assert "sha256" in found.message
+
+
+@pytest.mark.parametrize("digest", [None, ""])
+def test_candidate_when_digest_is_missing(digest: object) -> None:
+    """No promise is no promise."""
+    found = candidate(["url", "sha256"], [URL, digest])
+    assert isinstance(found, Candidate)
+    assert found.expected_sha256 is None
+
+
+def test_pick_when_spec_names_columns() -> None:
+    """The spec's columns win over what names suggest, exactly or in another case."""
+    spec = ListSpec(key="k", suffix=".csv", url_column="link", caption_column="Alt", label_column="kind", license_column="terms")
+    found = candidate(["url", "link", "text", "alt", "KIND", "terms"], ["bad", URL, "no", "yes", "dog", "cc0"], spec)
+    assert found == Candidate(url=URL, source="list", rank=3, line=7, caption="yes", label="dog", license="CC0-1.0")
+
+
+def test_pick_when_spec_names_an_unknown_column() -> None:
+    """The error names the setting, the columns there are and the nearest."""
+    with pytest.raises(
+        errors.ConfigurationError, match=r"the list x has no column 'captoin' \(caption_column\).*url, caption.*nearest is 'caption'"
+    ):
+        candidate(["url", "caption"], [], ListSpec(key="k", suffix=".csv", caption_column="captoin"))
+    with pytest.raises(errors.ConfigurationError, match=r"no column 'zzz' \(url_column\)"):
+        candidate(["url"], [], ListSpec(key="k", suffix=".csv", url_column="zzz"))
+
+
+def test_pick_when_no_column_holds_urls() -> None:
+    """The error names the columns and the way out, and a header that is missing."""
+    with pytest.raises(errors.ConfigurationError, match=r"its columns are a, b; call one 'url'"):
+        candidate(["a", "b"], [])
+    with pytest.raises(errors.ConfigurationError, match="a header such as url,caption is missing"):
+        candidate([URL, "cat"], [])
+    with pytest.raises(errors.ConfigurationError, match="it has no columns"):
+        candidate([], [])
+
+
+def test_shown_when_there_are_many() -> None:
+    """Names are cut, cleaned and counted."""
+    words = columns.shown([f"c{n}\x00" for n in range(25)])
+    assert words.endswith("c19 and 5 more")
+    assert "\x00" not in words
+    assert columns.shown([""]) == "''"

@@ -1,0 +1,91 @@
+"""CSV and TSV."""
+
+import io
+
+import pytest
+
+import errors
+from app.discovery.lists import delimited
+from app.records import Candidate, Problem
+from app.spec import ListSpec
+
+SPEC = ListSpec(key="k", suffix=".csv")
+
+
+def items(data: bytes, *, tabs: bool = False) -> list[Candidate | Problem]:
+    table = delimited.table(io.BytesIO(data), SPEC, "the list x", tabs=tabs)
+    return [payload if isinstance(payload, Problem) else table.build(payload, line, rank) for rank, line, payload in table.rows]
+
+
+def shown(found: list[Candidate | Problem]) -> list[str | tuple[int, str]]:
+    return [item.caption or "" if isinstance(item, Candidate) else (item.line, item.message) for item in found]
+
+
+def test_rows_when_quoted() -> None:
+    """Quotes, commas, line breaks and blank lines are what RFC 4180 makes of them; a record's line is where it begins."""
+    found = items(b'\xef\xbb\xbfURL,TEXT\r\n\r\nhttp://a.org/1,"a, ""cat"""\r\nhttp://a.org/2,"two\r\nlines"\r\nhttp://a.org/3,end')
+    assert shown(found) == ['a, "cat"', "two lines", "end"]
+    assert [item.line for item in found] == [3, 4, 6]
+    assert [item.rank for item in found if isinstance(item, Candidate)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("delimiter", [b",", b";", b"\t", b"|"])
+def test_rows_when_delimiter_differs(delimiter: bytes) -> None:
+    """Spreadsheets write semicolons; the header tells."""
+    assert shown(items(b"caption,url\ncat,http://a.org/1\n".replace(b",", delimiter))) == ["cat"]
+
+
+def test_rows_when_tabs() -> None:
+    """A TSV keeps its commas."""
+    assert shown(items(b"url\tcaption\nhttp://a.org/1\ta, b\n", tabs=True)) == ["a, b"]
+
+
+def test_rows_when_width_differs() -> None:
+    """A record with too many or too few columns is a problem, and only that record."""
+    found = items(b"url,caption\nhttp://a.org/1\nhttp://a.org/2,b,c\nhttp://a.org/3,ok\n")
+    assert shown(found) == [(2, "the row has 1 columns, the header 2"), (3, "the row has 3 columns, the header 2"), "ok"]
+
+
+def test_rows_when_a_quote_is_not_closed() -> None:
+    """A stray quote costs its own record: the lines it seemed to hold are read again."""
+    rest = b"".join(b"http://a.org/%d,ok\n" % n for n in range(200))
+    found = shown(items(b'url,caption\nhttp://a.org/x,"open\n' + rest))
+    assert found == [(2, "a quote is opened and not closed"), *["ok"] * 200]
+    assert shown(items(b'url,caption\nhttp://a.org/x,"open\nhttp://a.org/y,ok\n')) == [(2, "a quote is opened and not closed"), "ok"]
+
+
+def test_rows_when_two_stray_quotes_meet() -> None:
+    """Two stray quotes that make one record of several lines are found by its number of columns."""
+    found = shown(items(b'url,caption\nhttp://a.org/1,"a\nhttp://a.org/2,b\nhttp://a.org/3,"c\nhttp://a.org/4,d\n'))
+    assert found == [(2, "the row has 3 columns, the header 2"), "b", (4, "a quote is opened and not closed"), "d"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"http://a.org/1,\xff", "the line is not UTF-8"),
+        (b"http://a.org/1," + b"x" * 1_000_001, "the line is longer than 1000000 bytes"),
+        (b'http://a.org/1,"' + b"x" * 140_000 + b'"', "field larger than field limit (131072)"),
+        (b'http://a.org/1,"a\n\xff"', "the line is not UTF-8"),
+    ],
+)
+def test_rows_when_a_line_is_bad(line: bytes, message: str) -> None:
+    """Bad bytes and endless fields are problems; the rest goes on."""
+    found = items(b"url,caption\n" + line + b"\nhttp://a.org/2,ok\n")
+    assert shown(found)[0] == (2, message)
+    assert shown(found)[-1] == "ok"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"url,caption\n"])
+def test_rows_when_there_are_none(data: bytes) -> None:
+    """A header alone, or nothing, has no rows."""
+    assert items(data) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"\xff,url\n", "not UTF-8"), (b"url," + b"x" * 140_000, "field larger"), (b"a,b\n1,2\n", "a, b")]
+)
+def test_table_when_header_is_bad(data: bytes, words: str) -> None:
+    """Without a header that can be read nothing can."""
+    with pytest.raises(errors.ConfigurationError, match=words):
+        items(data)

@@ -1,0 +1,118 @@
+"""Parquet lists."""
+
+import io
+import sys
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import errors
+from app.discovery.lists import parquet
+from app.records import Candidate, Problem
+from app.spec import ListSpec
+
+SPEC = ListSpec(key="k", suffix=".parquet")
+
+
+def packed(columns: dict[str, Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, **options)
+    return file.getvalue()
+
+
+def items(data: bytes, skip: int = 0) -> list[tuple[int, Candidate | Problem]]:
+    table = parquet.table(io.BytesIO(data), SPEC, "the list x", skip=skip)
+    return [(rank, payload if isinstance(payload, Problem) else table.build(payload, line, rank)) for rank, line, payload in table.rows]
+
+
+URLS = [f"https://example.org/{n}.jpg" for n in range(1000)]
+
+
+def test_rows_when_columns_are_laion() -> None:
+    """Only the needed columns are read, whatever else is there; a row's line is its number."""
+    data = packed({"similarity": [0.1, 0.2], "URL": URLS[:2], "TEXT": ["cat", None], "WIDTH": [640, None], "blob": [b"\x00" * 99, None]})
+    assert items(data) == [
+        (0, Candidate(URLS[0], "list", 0, caption="cat", width=640, line=1)),
+        (1, Candidate(URLS[1], "list", 1, line=2)),
+    ]
+
+
+def test_rows_when_skipping() -> None:
+    """Row groups that were read already are not opened; rank and line go on."""
+    found = items(packed({"url": URLS}, row_group_size=100), skip=250)
+    assert found[0] == (200, Candidate(URLS[200], "list", 200, line=201))
+    assert len(found) == 800
+
+
+def test_rows_when_values_are_odd() -> None:
+    """Nothing, bytes, bad bytes and nested values cost their own row."""
+    bad = pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\x02\0\0\0\x13\0\0\0"), pa.py_buffer(b"\xff\xfehttp://a.org/x/yz"))
+    found = [item for _, item in items(packed({"url": bad}))]
+    assert isinstance(found[0], Problem)
+    assert isinstance(found[1], Candidate)
+    (nothing, good) = [item for _, item in items(packed({"url": [None, b"https://example.org/1"]}))]
+    assert isinstance(nothing, Problem)
+    assert isinstance(good, Candidate)
+    ((_, nested),) = items(packed({"url": [["https://example.org/1"]]}))
+    assert isinstance(nested, Problem)
+
+
+def test_rows_when_a_column_stands_twice() -> None:
+    """The first of two columns with one name counts."""
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(URLS[:1]), pa.array(["x"])], names=["url", "url"]), file)
+    assert items(file.getvalue()) == [(0, Candidate(URLS[0], "list", 0, line=1))]
+
+
+def test_rows_when_a_row_group_is_damaged() -> None:
+    """Damage ends the list with one problem at its place, also when resumed there."""
+    data = bytearray(packed({"url": URLS}, row_group_size=500, compression="zstd", use_dictionary=False))
+    start = pq.ParquetFile(io.BytesIO(bytes(data))).metadata.row_group(1).column(0).data_page_offset
+    data[start : start + 200] = b"\xff" * 200
+    found = items(bytes(data))
+    assert len(found) == 501
+    rank, problem = found[-1]
+    assert (rank, problem.line) == (500, 501)
+    assert isinstance(problem, Problem)
+    assert "row group 2 is damaged" in problem.message
+    assert [rank for rank, _ in items(bytes(data), skip=500)] == [500]
+
+
+@pytest.mark.parametrize("data", [b"", b"no parquet", b"PAR1" + b"\x00" * 40 + b"PAR1"])
+def test_table_when_it_is_no_parquet(data: bytes) -> None:
+    """The error says so."""
+    with pytest.raises(errors.ConfigurationError, match="the list x is no Parquet file"):
+        items(data)
+
+
+def test_table_when_url_column_is_missing() -> None:
+    """The error names the columns there are."""
+    with pytest.raises(errors.ConfigurationError, match="its columns are id, name"):
+        items(packed({"id": [1], "name": ["x"]}))
+
+
+def test_table_when_pyarrow_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(errors.ConfigurationError, match=r"install pictrawl\[parquet\]"):
+        items(packed({"url": URLS[:1]}))
+
+
+def test_rows_when_the_disk_fails() -> None:
+    """A disk that fails is ours, not the list's."""
+
+    class Failing(io.BytesIO):
+        is_failing = False
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.is_failing:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    file = Failing(packed({"url": URLS}))
+    table = parquet.table(file, SPEC, "the list x")
+    file.is_failing = True
+    with pytest.raises(errors.StorageError, match="row group 1"):
+        list(table.rows)

@@ -1,0 +1,89 @@
+"""Other words for a keyword."""
+
+from typing import Any
+
+import pytest
+
+import errors
+from app.discovery import wikidata
+from app.discovery.wikidata import Expansion
+from tests.discovery.fakes import ScriptedClient
+
+
+def hit(qid: str, label: str, description: str = "animal", match: str | None = None) -> dict[str, Any]:
+    return {"id": qid, "label": label, "description": description, "match": {"type": "label", "language": "en", "text": match or label}}
+
+
+def named(value: str, language: str = "en") -> dict[str, str]:
+    return {"language": language, "value": value}
+
+
+ITEM = {
+    "entities": {
+        "Q146": {
+            "id": "Q146",
+            "labels": {"en": named("house cat"), "de": named("Hauskatze", "de")},
+            "aliases": {
+                "en": [named("Cat"), named("domestic cat"), named("HOUSE CAT"), named("x" * 200)],
+                "de": [named("Katze", "de"), {"odd": 1}, "odd"],
+            },
+        }
+    }
+}
+
+
+async def test_expand_when_keyword_is_known() -> None:
+    """Names come first in the order of languages, then aliases in turn; never the keyword, no word twice."""
+    client = ScriptedClient({"search": [hit("Q146", "house cat", match="cat")]}, ITEM)
+    assert await wikidata.expand(client, "cat", 10, ["en", "de"]) == [
+        Expansion("house cat", "en", "label", "Q146"),
+        Expansion("Hauskatze", "de", "translation", "Q146"),
+        Expansion("Katze", "de", "alias", "Q146"),
+        Expansion("domestic cat", "en", "alias", "Q146"),
+    ]
+    (_, search), (_, load) = client.requests
+    assert (search["action"], search["search"], search["language"]) == ("wbsearchentities", "cat", "en")
+    assert (load["action"], load["ids"], load["languages"]) == ("wbgetentities", "Q146", "en|de")
+
+
+async def test_expand_when_limit_is_small() -> None:
+    """No more than asked for; nothing is requested for nothing."""
+    client = ScriptedClient({"search": [hit("Q146", "Cat")]}, ITEM)
+    assert [word.term for word in await wikidata.expand(client, "cat", 1, ["en"], base_url="http://127.0.0.1:1")] == ["house cat"]
+    assert client.requests[0][0] == "http://127.0.0.1:1/w/api.php"
+    assert await wikidata.expand(ScriptedClient(), "cat", 0, ["en"]) == []
+
+
+async def test_expand_when_only_near_matches() -> None:
+    """A longer word, a name or a disambiguation page is not the keyword; the next language is tried."""
+    near = [
+        hit("Q1", "catfish"),
+        hit("Q2", "Cat", "family name"),
+        hit("Q3", "Cat", "Wikimedia disambiguation page"),
+        "odd",
+        hit("P4", "cat"),
+    ]
+    client = ScriptedClient({"search": near}, {"search": []})
+    assert await wikidata.expand(client, "cat", 5, ["en", "de"]) == []
+    assert [params["language"] for _, params in client.requests] == ["en", "de"]
+
+
+@pytest.mark.parametrize("reply", [{}, {"search": None}, {"search": [{}]}, {"search": [{"match": 3, "label": 4}]}])
+async def test_expand_when_nothing_is_found(reply: dict[str, Any]) -> None:
+    """An unknown keyword has no other words; that is no error."""
+    assert await wikidata.expand(ScriptedClient(reply), "qwxz", 5, ["en"]) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [{}, {"entities": []}, {"entities": {"Q146": {"id": "Q146", "missing": ""}}}, {"entities": {"Q146": {"labels": [], "aliases": 3}}}],
+)
+async def test_expand_when_item_is_empty(reply: dict[str, Any]) -> None:
+    """An item without names gives none."""
+    assert await wikidata.expand(ScriptedClient({"search": [hit("Q146", "cat")]}, reply), "cat", 5, ["en"]) == []
+
+
+async def test_expand_when_source_limits() -> None:
+    """Errors are the caller's, as for a search."""
+    with pytest.raises(errors.RateLimitError):
+        await wikidata.expand(ScriptedClient({"error": {"code": "ratelimited"}}), "cat", 5, ["en"])

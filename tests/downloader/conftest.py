@@ -1,0 +1,38 @@
+"""An origin on a real socket, time that passes on demand, and a downloader that may talk to loopback."""
+
+import pytest
+
+from downloader import Downloader, FetchLimits, RetryRules
+from tests.clocks import FakeTime
+from tests.origin import Origin
+
+LIMITS = FetchLimits(
+    allow_networks=("127.0.0.0/8",),
+    ports=(),
+    robots=False,
+    read_timeout_s=0.2,
+    attempt_timeout_s=0.5,
+    max_bytes=1_000_000,
+)
+
+
+@pytest.fixture
+def time():
+    return FakeTime()
+
+
+@pytest.fixture
+async def origin():
+    async with Origin() as running:
+        yield running
+
+
+async def loopback(host):
+    """Every name is this machine."""
+    return ["127.0.0.1"]
+
+
+@pytest.fixture
+async def downloader(time):
+    async with Downloader(LIMITS, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as made:
+        yield made

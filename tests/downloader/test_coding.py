@@ -1,0 +1,101 @@
+"""Content codings: one at a time, bounded, complete."""
+
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import errors
+from downloader.coding import Body, coding_of
+
+
+@pytest.mark.parametrize(
+    ("values", "coding"),
+    [([], "identity"), (["identity"], "identity"), (["GZIP"], "gzip"), (["x-gzip"], "gzip"), ([" deflate "], "deflate"), (["identity, gzip"], "gzip")],
+)
+def test_coding_of_one(values, coding):
+    """Names are case-insensitive, identity is no coding."""
+    assert coding_of(values) == coding
+
+
+@pytest.mark.parametrize("values", [["gzip, gzip"], ["gzip", "deflate"], ["br"], ["zstd"], ["junk"]])
+def test_stacked_and_unknown_codings_are_refused(values):
+    """We asked for identity; two layers are an attack, an unknown one is unreadable."""
+    with pytest.raises(errors.ProtocolError):
+        coding_of(values)
+
+
+def raw_deflate(data):
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes)])
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_round_trip_in_pieces(coding, pack, step):
+    """Whatever the pieces, the body comes out whole."""
+    data = b"abc" * 1000
+    packed = pack(data)
+    body = Body(coding, 3000)
+    for at in range(0, len(packed), step):
+        body.feed(packed[at : at + step])
+    assert body.finish() == data
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "identity"])
+def test_nothing_is_an_empty_body(coding):
+    """Zero bytes are zero bytes; whether that is a success is not decided here."""
+    body = Body(coding, 10)
+    body.feed(b"")
+    assert body.finish() == b""
+
+
+def test_bound_holds_on_the_wire():
+    """One byte more is too many, one less is not."""
+    body = Body("identity", 10)
+    body.feed(b"x" * 10)
+    with pytest.raises(errors.TooLargeError):
+        body.feed(b"x")
+
+
+def test_bomb_is_stopped_at_the_bound():
+    """50 MB in 50 KB: refused with little more than the bound ever in memory."""
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    body = Body("gzip", 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(errors.TooLargeError):
+        body.feed(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+
+
+def test_truncated_broken_and_prolonged_data():
+    """Short may pass another time; broken or followed by junk will not."""
+    packed = gzip.compress(b"abc" * 100)
+    short = Body("gzip", 1000)
+    short.feed(packed[:-3])
+    with pytest.raises(errors.TruncatedBodyError):
+        short.finish()
+    with pytest.raises(errors.ProtocolError):
+        Body("gzip", 1000).feed(b"no gzip at all")
+    with pytest.raises(errors.ProtocolError):
+        Body("gzip", 1000).feed(packed + b"junk")
+    late = Body("gzip", 1000)
+    late.feed(packed)
+    with pytest.raises(errors.ProtocolError):
+        late.feed(b"junk")
+
+
+@given(st.sampled_from(["gzip", "deflate", "identity"]), st.lists(st.binary(max_size=60), max_size=5))
+def test_any_bytes_stay_in_the_tree(coding, chunks):
+    """Garbage ends as a body or as one of ours."""
+    body = Body(coding, 1000)
+    try:
+        for chunk in chunks:
+            body.feed(chunk)
+        assert len(body.finish()) <= 1000
+    except (errors.ProtocolError, errors.TooLargeError, errors.TruncatedBodyError):
+        pass

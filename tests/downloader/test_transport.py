@@ -1,0 +1,243 @@
+"""The transport: what is dialled is what was checked; TLS, DNS and keep-alive failures keep their names."""
+
+import asyncio
+import errno
+import socket
+import ssl
+import threading
+
+import httpx
+import pytest
+import trustme
+
+import errors
+from downloader import Downloader, Fetched, FetchFailed, RetryRules
+from downloader.guard import Guard
+from downloader.transport import GuardedTransport, PooledLookup
+from tests.downloader.conftest import LIMITS, loopback
+from tests.origin import Origin, hang_up, image, raw, reset
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def server_context(authority, *names, **options):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names, **options).configure_cert(context)
+    return context
+
+
+def client_context(authority):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def fetch(url, time, *, lookup=loopback, ssl_context=None, limits=LIMITS):
+    async with Downloader(
+        limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=lookup, ssl_context=ssl_context
+    ) as downloader:
+        return await downloader.fetch(url)
+
+
+async def test_tls_with_a_trusted_certificate(authority, time):
+    """The name is checked and sent in the handshake, the address comes from the lookup."""
+    async with Origin(server_context(authority, "good.test")) as origin:
+        outcome = await fetch(_at(origin, "good.test", image()), time, ssl_context=client_context(authority))
+    assert isinstance(outcome, Fetched), outcome
+    assert outcome.final_url.startswith("https://good.test:")
+
+
+def _at(origin, host, *steps):
+    origin.script("/x", *steps)
+    return origin.url("/x", host=host)
+
+
+@pytest.mark.parametrize("case", ["wrong name", "expired", "unknown authority"])
+async def test_untrusted_certificate_is_final(authority, time, case):
+    """One handshake, no request, never worked around."""
+    from datetime import UTC, datetime
+
+    options = {"not_after": datetime(2020, 1, 1, tzinfo=UTC)} if case == "expired" else {}
+    serving = trustme.CA() if case == "unknown authority" else authority
+    async with Origin(server_context(serving, "other.test" if case == "wrong name" else "good.test", **options)) as origin:
+        outcome = await fetch(_at(origin, "good.test", image()), time, ssl_context=client_context(authority))
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, outcome.error, len(outcome.attempts), origin.log) == ("tls", "TLSError", 1, [])
+    assert "certificate refused" in outcome.message
+
+
+async def test_plain_http_on_a_tls_port_is_retried_and_never_downgraded(origin, authority, time):
+    """A port that speaks something else may be passing trouble."""
+    url = origin.url("/x").replace("http://", "https://")
+    outcome = await fetch(url, time, ssl_context=client_context(authority))
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.error, time.waits, origin.log) == ("NetworkError", [2.0, 4.0], [])
+
+
+async def test_unknown_name_is_final(time):
+    """NXDOMAIN is an answer."""
+
+    async def nowhere(host):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    outcome = await fetch("http://gone.test/x", time, lookup=nowhere)
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, len(outcome.attempts)) == ("dns_not_found", 1)
+
+
+async def test_name_without_an_address_is_final(time):
+    """An empty answer is NXDOMAIN in other words."""
+
+    async def empty(host):
+        return []
+
+    assert (await fetch("http://gone.test/x", time, lookup=empty)).reason == "dns_not_found"
+
+
+async def test_silent_name_servers_are_retried(time):
+    """EAI_AGAIN may pass."""
+
+    async def later(host):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    outcome = await fetch("http://slow.test/x", time, lookup=later)
+    assert (outcome.reason, time.waits) == ("network", [2.0, 4.0])
+
+
+@pytest.mark.parametrize("answer", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["::ffff:10.0.0.1"], ["169.254.169.254"]])
+async def test_name_with_one_bad_address_is_refused_without_a_dial(time, answer):
+    """Any answer that is not public refuses the name."""
+    dialled = []
+
+    async def lookup(host):
+        return answer
+
+    class Recording(Guard):
+        def check_address(self, address):
+            super().check_address(address)
+            dialled.append(address)
+
+    transport = GuardedTransport(Recording(), lookup=lookup)
+    with pytest.raises(errors.BlockedAddressError):
+        await transport.handle_async_request(httpx.Request("GET", "http://evil.test/"))
+    await transport.aclose()
+    assert "10.0.0.1" not in dialled
+    assert (await fetch("http://evil.test/x", time, lookup=lookup)).reason == "blocked_address"
+
+
+async def test_literal_address_is_checked_at_the_dial():
+    """The last wall: a literal never meets the resolver."""
+    transport = GuardedTransport(Guard(), lookup=loopback)
+    with pytest.raises(errors.BlockedAddressError):
+        await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.1:9/"))
+    await transport.aclose()
+
+
+async def test_rebinding_name_is_checked_at_each_dial(origin, time):
+    """Public first, loopback later: the second answer is judged anew."""
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+
+    async def rebinding(host):
+        return next(answers)
+
+    transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=rebinding)
+    response = await transport.handle_async_request(httpx.Request("GET", _at(origin, "a.test", image())))
+    await response.aclose()
+    with pytest.raises(errors.BlockedAddressError):
+        await transport.handle_async_request(httpx.Request("GET", origin.url("/x", host="b.test")))
+    await transport.aclose()
+
+
+async def test_reused_connection_that_closed_is_repeated_once(origin, downloader):
+    """The keep-alive race costs no attempt; a fresh connection that breaks is no race."""
+    origin.script("/a", image())
+    origin.script("/b", hang_up(), image())
+    assert isinstance(await downloader.fetch(origin.url("/a")), Fetched)
+    outcome = await downloader.fetch(origin.url("/b"))
+    assert isinstance(outcome, Fetched)
+    assert (len(outcome.attempts), len(origin.hits("/b"))) == (1, 2)
+
+
+async def test_fresh_connection_that_breaks_is_not_repeated(origin, downloader, time):
+    """Three attempts are three requests, not six."""
+    outcome = await downloader.fetch(origin.script("/b", reset()))
+    assert (outcome.reason, len(origin.hits("/b"))) == ("network", 3)
+
+
+async def test_connections_are_kept_alive(origin, downloader):
+    """Ten images of a host take one connection."""
+    url = origin.script("/a", image())
+    for _ in range(10):
+        await downloader.fetch(url)
+    assert origin.connections == 1
+
+
+async def test_unread_body_closes_its_connection(origin, downloader):
+    """What we will not read is not read on for the sake of the pool."""
+    origin.script("/a", raw(b"HTTP/1.1 404 X\r\nContent-Length: 900000\r\n\r\n", close=False))
+    await downloader.fetch(origin.url("/a"))
+    await downloader.fetch(origin.url("/a"))
+    assert origin.connections == 2
+
+
+async def test_descriptors_exhausted_are_our_fault(downloader, origin, monkeypatch):
+    """EMFILE is no outcome of a URL: it is raised, and nobody retries it here."""
+
+    def no_socket(*args, **kwargs):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    url = origin.script("/a", image())
+    monkeypatch.setattr("downloader.transport.socket.socket", no_socket)
+    with pytest.raises(errors.StorageError):
+        await downloader.fetch(url)
+
+
+async def test_lookup_of_a_literal_name():
+    """The default lookup is getaddrinfo, on threads of its own."""
+    lookup = PooledLookup()
+    assert "127.0.0.1" in await lookup("localhost") or "::1" in await lookup("localhost")
+    lookup.close()
+
+
+async def test_lookup_has_a_deadline_and_its_threads_are_ours(monkeypatch):
+    """A silent name server is EAI_AGAIN; with all threads hanging it is this machine's trouble."""
+    release = threading.Event()
+
+    def hang(*args, **kwargs):
+        release.wait()
+        return []
+
+    monkeypatch.setattr("downloader.transport.socket.getaddrinfo", hang)
+    lookup = PooledLookup(timeout_s=0.05, threads=1)
+    with pytest.raises(socket.gaierror) as caught:
+        await lookup("slow.test")
+    assert caught.value.errno == socket.EAI_AGAIN
+    with pytest.raises(errors.StorageError):
+        await lookup("other.test")
+    release.set()
+    lookup.close()
+    await asyncio.sleep(0)
+
+
+async def test_no_proxy_from_the_environment(origin, downloader, monkeypatch):
+    """A proxy would dial for us, unchecked."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert isinstance(await downloader.fetch(origin.script("/a", image())), Fetched)
+
+
+async def test_unused_transport_closes():
+    """Nothing opened, nothing to close."""
+    await GuardedTransport(Guard()).aclose()
+
+
+async def test_post_goes_out_with_its_body(origin):
+    """Not all that goes through here is a GET."""
+    transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=loopback)
+    origin.script("/hook", image())
+    response = await transport.handle_async_request(httpx.Request("POST", origin.url("/hook?a=1"), content=b"{}"))
+    assert await response.aread()
+    await transport.aclose()
+    assert (origin.log[0].method, origin.log[0].body, origin.log[0].target) == ("POST", b"{}", "/hook?a=1")

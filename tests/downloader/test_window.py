@@ -1,0 +1,170 @@
+"""The window: lazy, bounded, stoppable, and nothing outlives it."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from downloader.window import finish_in_window
+
+
+class Work:
+    """Jobs that wait to be let go, and a count of what was started, in hand and cancelled."""
+
+    def __init__(self):
+        self.started, self.cancelled = [], []
+        self.in_hand = self.most = 0
+        self.gates = {}
+
+    async def __call__(self, item):
+        self.started.append(item)
+        self.in_hand += 1
+        self.most = max(self.most, self.in_hand)
+        try:
+            await self.gates.setdefault(item, asyncio.Event()).wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(item)
+            raise
+        finally:
+            self.in_hand -= 1
+        return item
+
+    def let_go(self, *items):
+        for item in items:
+            self.gates.setdefault(item, asyncio.Event()).set()
+
+
+async def settle():
+    for _ in range(40):
+        await asyncio.sleep(0)
+
+
+async def slowly(items):
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+@pytest.mark.parametrize("source", [list, slowly], ids=["plain", "async"])
+async def test_results_come_as_they_finish(source):
+    """Order is the order of finishing; everything comes."""
+    work = Work()
+    work.let_go(2)
+    results = finish_in_window(source([1, 2, 3]), work, size=3)
+    assert await anext(results) == 2
+    work.let_go(3)
+    assert await anext(results) == 3
+    work.let_go(1)
+    assert [result async for result in results] == [1]
+
+
+@pytest.mark.parametrize("source", [iter, slowly], ids=["plain", "async"])
+async def test_window_is_bounded_and_lazy(source):
+    """No more in hand than the size, and no item pulled before there is a place."""
+    pulled, work = [], Work()
+
+    def items():
+        for item in range(10):
+            pulled.append(item)
+            yield item
+
+    results = finish_in_window(source(items()), work, size=3)
+    first = asyncio.ensure_future(anext(results))
+    await settle()
+    assert pulled == work.started == [0, 1, 2]
+    work.let_go(*range(10))
+    assert {await first, *[result async for result in results]} == set(range(10))
+    assert work.most == 3
+
+
+@pytest.mark.parametrize("source", [list, slowly], ids=["plain", "async"])
+async def test_stop_finishes_what_is_in_hand(source):
+    """Nothing new is started; what is in hand is yielded; then it ends."""
+    work, stop = Work(), asyncio.Event()
+    results = finish_in_window(source(range(10)), work, size=2, stop=stop)
+    first = asyncio.ensure_future(anext(results))
+    await settle()
+    stop.set()
+    await settle()
+    work.let_go(0, 1)
+    assert sorted([await first, *[result async for result in results]]) == [0, 1]
+    assert work.started == [0, 1]
+
+
+async def test_stop_wakes_a_feed_that_never_comes():
+    """A producer with nothing to give does not hold up the end."""
+    stop = asyncio.Event()
+
+    async def silent():
+        await asyncio.Event().wait()
+        yield 1
+
+    results = finish_in_window(silent(), Work(), size=2, stop=stop)
+    first = asyncio.ensure_future(anext(results, "end"))
+    await settle()
+    stop.set()
+    assert await first == "end"
+
+
+async def test_consumer_that_leaves_takes_all_tasks_along():
+    """Closed early: everything is cancelled and awaited."""
+    work = Work()
+    work.let_go(0)
+    async with contextlib.aclosing(finish_in_window(range(5), work, size=3)) as results:
+        assert await anext(results) == 0
+    assert sorted(work.cancelled) == [1, 2]
+    assert work.in_hand == 0
+
+
+async def test_cancelled_consumer_takes_all_tasks_along():
+    """Cancelled while it waits: the same."""
+    work = Work()
+
+    async def consume():
+        async for _ in finish_in_window(range(5), work, size=3):
+            pass
+
+    task = asyncio.create_task(consume())
+    await settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(work.cancelled) == [0, 1, 2]
+
+
+async def test_error_comes_after_the_results_that_are_ready():
+    """What was paid for is handed over first; the rest is cancelled."""
+    work = Work()
+
+    async def one(item):
+        if item == 1:
+            raise KeyError(item)
+        return await work(item)
+
+    work.let_go(2)
+    results = finish_in_window([0, 1, 2], one, size=3)
+    got = []
+    with pytest.raises(KeyError):
+        async for result in results:
+            got.append(result)
+    assert (got, work.cancelled) == ([2], [0])
+
+
+async def test_error_of_the_feed_is_raised():
+    """A producer that fails ends it."""
+
+    async def failing():
+        yield 0
+        raise KeyError("feed")
+
+    work = Work()
+    with pytest.raises(KeyError):
+        async for _ in finish_in_window(failing(), work, size=3):
+            pass
+    assert work.in_hand == 0
+
+
+async def test_nothing_in_nothing_out():
+    """Empty feeds of both kinds."""
+    assert [result async for result in finish_in_window([], Work(), size=2)] == []
+    assert [result async for result in finish_in_window(slowly([]), Work(), size=2, stop=asyncio.Event())] == []

@@ -1,0 +1,89 @@
+"""Tests of app.exports.card: a card that people and the hub can read."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.exports import card
+from tests.exports.builders import OPTIONS, sample, samples, write
+
+
+async def card_of(folder: Path, name: str = "imagefolder", items: Any = None, **options: Any) -> tuple[dict[str, Any], str]:
+    """Front matter and body of the card of an export."""
+    await write(name, folder, samples() if items is None else items, replace(OPTIONS, **options))
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+async def test_front_matter_is_yaml_with_what_the_hub_wants(tmp_path: Path) -> None:
+    """Name, size, splits and columns; a hostile name changes nothing else."""
+    front, _ = await card_of(tmp_path, dataset_name='x"\n---\nlicense: mit 😀')
+    assert front["pretty_name"] == 'x"\n---\nlicense: mit 😀'
+    assert front["license"] == "cc-by-4.0"
+    assert front["size_categories"] == ["n<1K"]
+    assert front["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "test", "path": "test/**"}, {"split": "train", "path": "train/**"}]}
+    ]
+    assert front["task_categories"] == ["image-classification", "image-to-text"]
+
+
+async def test_features_name_the_columns_in_order_and_the_classes(tmp_path: Path) -> None:
+    """As they stand in metadata.jsonl."""
+    front, _ = await card_of(tmp_path)
+    features = front["dataset_info"]["features"]
+    assert features[:3] == [
+        {"name": "image", "dtype": "image"},
+        {"name": "label", "dtype": {"class_label": {"names": {"0": "Hot Dog", "1": "cat"}}}},
+        {"name": "split", "dtype": "string"},
+    ]
+    assert {"name": "width", "dtype": "int64"} in features
+
+
+async def test_mixed_licences_are_other(tmp_path: Path) -> None:
+    """Only one licence for all can be the dataset's."""
+    front, body = await card_of(tmp_path, items=[sample(0, license=None), sample(1)])
+    assert (front["license"], front["license_link"]) == ("other", "ATTRIBUTION.md")
+    assert "| not stated by the source | 1 |" in body
+
+
+async def test_body_tells_counts_notes_and_absent_classes(tmp_path: Path) -> None:
+    """And cannot be broken by a label or a description."""
+    items = [sample(0, label="a|b"), sample(1, label="c")]
+    _, body = await card_of(tmp_path, items=items, dataset_name="<b>", description="*what*", licence_note="ask [me]")
+    assert "# \\<b\\>\n" in body
+    assert "\\*what\\*" in body
+    assert "ask \\[me\\]" in body
+    assert "| a\\|b | 1 |" in body
+    assert "**Split `train` has no image of 1 of 2 classes**" in body
+    assert "torchvision" in body
+
+
+async def test_long_label_tables_are_cut(tmp_path: Path) -> None:
+    """A card of ten thousand rows helps nobody."""
+    _, body = await card_of(tmp_path, items=[sample(number, label=f"l{number}") for number in range(205)])
+    assert "and 5 more, in `manifest.json`" in body
+
+
+async def test_an_empty_or_bare_dataset_has_a_card_too(tmp_path: Path) -> None:
+    """No splits, no labels, no captions: nothing that the hub would trip over."""
+    front, _ = await card_of(tmp_path / "none", items=[])
+    assert "configs" not in front
+    assert "dataset_info" not in front
+    front, body = await card_of(tmp_path / "bare", items=[sample(0, label=None, caption=None)])
+    assert "task_categories" not in front
+    assert "## Labels" not in body
+
+
+@pytest.mark.parametrize(("count", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (9_999_999, "1M<n<10M"), (10_000_000, "10M<n<100M")])
+def test_size_category_uses_the_hubs_words(count: int, name: str) -> None:
+    """Limits belong to the larger class."""
+    assert card._size_category(count) == name
+
+
+async def test_webdataset_card_names_the_members_it_has(tmp_path: Path) -> None:
+    """The loading lines work as they stand."""
+    _, body = await card_of(tmp_path, "webdataset")
+    assert 'wds.WebDataset("test-000000.tar", shardshuffle=False).decode("pil").rename(image="jpg")' in body

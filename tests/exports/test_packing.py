@@ -1,0 +1,116 @@
+"""Tests of app.exports.packing: an export is whole or it is not there."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import errors
+from app import exports
+from app.records import Sample
+from app.storage import MissingObject
+from tests.exports.builders import OPTIONS, Bodies, each, image, sample, samples, tree, write
+
+FORMATS = sorted(exports.EXPORTERS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("fails_at", [0, 3, 29])
+async def test_a_failing_read_leaves_the_folder_empty(tmp_path: Path, name: str, fails_at: int) -> None:
+    """What was written before goes away, and the error is the reader's own."""
+
+    async def read(item: Sample) -> bytes:
+        if item.index == fails_at:
+            raise MissingObject(f"get {item.sha256}: no such object")
+        return image(item.index)
+
+    with pytest.raises(MissingObject):
+        await exports.get_exporter(name).write(each(samples(30)), read, tmp_path / "e", OPTIONS)
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_full_disk_is_a_storage_error_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """The job is released and comes back; no final name exists meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(errors.StorageError, match=f"export {name}: File too large"):
+            await write(name, tmp_path / "e", [sample(0, index=number) for number in range(60)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_path: Path, name: str) -> None:
+    """No task of it runs on afterwards."""
+    reached = asyncio.Event()
+    running = 0
+
+    async def read(item: Sample) -> bytes:
+        nonlocal running
+        if item.index < 5:
+            return image(item.index)
+        running += 1
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            running -= 1
+        raise AssertionError
+
+    task = asyncio.create_task(exports.get_exporter(name).write(each(samples(30)), read, tmp_path / "e", OPTIONS))
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert running == 0
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_bytes_that_are_not_those_of_the_digest_are_refused(tmp_path: Path, name: str) -> None:
+    """A damaged blob never enters a dataset."""
+    with pytest.raises(errors.ValidationError, match="image 101: the stored bytes are not those of"):
+        await exports.get_exporter(name).write(each(samples(3)), Bodies([image(0), b"damaged", image(2)]), tmp_path, OPTIONS)
+
+
+async def test_a_folder_that_holds_something_is_refused_and_kept(tmp_path: Path) -> None:
+    """Cleaning up after a failure must never take what was there before."""
+    (tmp_path / "precious").touch()
+    with pytest.raises(errors.ConfigurationError, match="not empty"):
+        await write("files", tmp_path, samples())
+    assert list(tree(tmp_path)) == ["precious"]
+
+
+async def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
+    """Memory holds a few images, however many there are."""
+    in_hand = most = 0
+
+    async def read(item: Sample) -> bytes:
+        nonlocal in_hand, most
+        in_hand += 1
+        most = max(most, in_hand)
+        await asyncio.sleep(0)
+        in_hand -= 1
+        return image(item.index)
+
+    await exports.get_exporter("files").write(each(samples(60)), read, tmp_path, OPTIONS)
+    assert 1 < most <= 9
+
+
+async def test_a_source_of_samples_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """Before the first image is read."""
+
+    async def broken() -> AsyncIterator[Sample]:
+        yield sample(0)
+        raise errors.DatabaseConnectionError("gone")
+
+    bodies = Bodies()
+    with pytest.raises(errors.DatabaseConnectionError):
+        await exports.get_exporter("files").write(broken(), bodies, tmp_path / "e", OPTIONS)
+    assert bodies.reads == 0
+    assert list((tmp_path / "e").iterdir()) == []

@@ -1,0 +1,77 @@
+"""Tests of app.exports.spool: samples come back as they went in, and what is known of them is right."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import errors
+from app.exports.spool import Facts, Spool, class_of
+from app.records import Sample
+from tests.exports.builders import each, sample, samples
+
+
+async def spooled(folder: Path, items: list[Sample]) -> tuple[Facts, list[Sample]]:
+    """The facts of these samples, and the samples as they come back."""
+    spool = Spool(folder)
+    try:
+        facts = await spool.fill(each(items))
+        return facts, [item async for item in spool.read()]
+    finally:
+        spool.close()
+
+
+async def test_samples_come_back_in_order_and_leave_no_file(tmp_path: Path) -> None:
+    """More than one write's worth; the file has no name, so a crash leaves nothing."""
+    items = [sample(0, index=number) for number in range(1201)]
+    facts, back = await spooled(tmp_path, items)
+    assert back == items
+    assert facts.samples == 1201
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_facts_count_what_is_there(tmp_path: Path) -> None:
+    """By split, class, licence, source and suffix, sorted."""
+    items = samples(10, title=None, phash="f" * 16)
+    facts, _ = await spooled(tmp_path, items)
+    assert facts.splits == {"test": 2, "train": 8}
+    assert facts.labels == {"Hot Dog": 5, "cat": 5}
+    assert facts.split_labels == {"test": {"Hot Dog": 1, "cat": 1}, "train": {"Hot Dog": 4, "cat": 4}}
+    assert facts.classes == ("Hot Dog", "cat")
+    assert facts.columns == ("caption", "license", "creator", "phash")
+    assert facts.has_captions
+    assert (facts.licenses, facts.sources, facts.extensions) == ({"CC-BY-4.0": 10}, {"wikimedia": 10}, {"jpg": 10})
+    assert facts.image_bytes == sum(item.size_bytes for item in items)
+    assert facts.absent == {}
+
+
+async def test_absent_names_the_classes_a_split_lacks(tmp_path: Path) -> None:
+    """A loader that numbers folders needs to know."""
+    facts, _ = await spooled(tmp_path, [sample(0, label="a"), sample(1, label="b"), sample(2, label="c")])
+    assert facts.absent == {"test": ["b", "c"], "train": ["a"]}
+
+
+async def test_images_without_a_label_are_a_class_only_beside_labelled_ones(tmp_path: Path) -> None:
+    """Where nothing is labelled there are no classes."""
+    mixed, none = [sample(0, label=""), sample(1, label="b")], [sample(0, label=None)]
+    facts, _ = await spooled(tmp_path, mixed)
+    assert facts.labels == {"b": 1, "unlabelled": 1}
+    assert [class_of(item, facts) for item in mixed] == ["unlabelled", "b"]
+    facts, _ = await spooled(tmp_path, none)
+    assert facts.labels == {}
+    assert class_of(none[0], facts) is None
+
+
+async def test_broken_unicode_is_repaired(tmp_path: Path) -> None:
+    """A lone surrogate cannot be written as UTF-8 and would stop the whole export."""
+    facts, back = await spooled(tmp_path, [sample(0, caption="bad \ud800 text", label="x\udfff")])
+    assert back[0].caption == "bad ? text"
+    assert facts.labels == {"x?": 1}
+
+
+async def test_what_is_no_sample_is_refused(tmp_path: Path) -> None:
+    """Indexes must be dense, and values JSON."""
+    with pytest.raises(errors.ValidationError, match="dense"):
+        await spooled(tmp_path, [sample(1)])
+    with pytest.raises(errors.ValidationError, match="cannot be written as JSON"):
+        await spooled(tmp_path, [dataclasses.replace(sample(0), width=1 << 70)])

@@ -1,0 +1,176 @@
+"""Tests of app.storage.store: what only a local store, or only a remote one, does. The rest is in the store contract."""
+
+import asyncio
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from obstore.store import MemoryStore
+
+import errors
+from app.storage import MissingObject, Store, open_store
+
+DIGEST = "ab12" + "0" * 60
+
+
+@contextmanager
+def files_no_larger_than(size_bytes: int) -> Iterator[None]:
+    """Make every write beyond this size fail, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_put_blob_renews_the_age_of_a_blob(tmp_path: Path) -> None:
+    """clean_up spares what is young, so a blob that is stored again must become young."""
+    store = open_store(str(tmp_path))
+    key = await store.put_blob(b"body", DIGEST)
+    os.utime(tmp_path / key, (1, 1))
+    assert (await store.head(key)).modified == 1
+    assert await store.put_blob(b"body", DIGEST) == key
+    assert (await store.head(key)).modified > 1_600_000_000
+
+
+async def test_a_failing_write_leaves_no_object(tmp_path: Path) -> None:
+    """A put that the disk refuses is a StorageError; the object that was there is still whole."""
+    store = open_store(str(tmp_path))
+    await store.put("a/old", b"o" * 500)
+    with files_no_larger_than(1000):
+        for key in ("a/new", "a/old"):
+            with pytest.raises(errors.StorageError, match=f"put {key}: File too large"):
+                await store.put(key, b"x" * 5000)
+    assert [info.key async for info in store.list("a")] == ["a/old"]
+    assert await store.get("a/old") == b"o" * 500
+
+
+async def test_a_failing_fetch_leaves_no_file(tmp_path: Path) -> None:
+    """The file appears only when it is whole."""
+    store = open_store("memory://")
+    await store.put("a", b"x" * 5000)
+    with files_no_larger_than(1000), pytest.raises(errors.StorageError, match="fetch a: File too large"):
+        await store.fetch_to("a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_running_out_of_descriptors_is_a_storage_error(tmp_path: Path) -> None:
+    """EMFILE is our fault, never the URL's."""
+    store = open_store(str(tmp_path))
+    await store.put("a", b"x")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(errors.StorageError, match="put b: Too many open files"):
+            await store.put("b", b"x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_folder_is_no_object(tmp_path: Path) -> None:
+    """A key that is a folder on disk is missing, as in a bucket."""
+    store = open_store(str(tmp_path))
+    await store.put("a/b", b"x")
+    with pytest.raises(MissingObject):
+        await store.get("a")
+    assert not await store.exists("a")
+
+
+async def test_local_path_only_for_a_local_store(tmp_path: Path) -> None:
+    """Others have no folder; nobody gets a path out of the root."""
+    store = open_store(f"file://{tmp_path}")
+    assert store.root == tmp_path
+    assert store.local_path("a/b") == tmp_path / "a/b"
+    assert open_store("memory://").local_path("a/b") is None
+    with pytest.raises(errors.ValidationError):
+        store.local_path("../x")
+
+
+async def test_scratch_of_a_local_store_is_listed_nowhere(tmp_path: Path) -> None:
+    """What is unfinished has no key."""
+    store = open_store(str(tmp_path))
+    async with store.scratch() as folder:
+        (folder / "f").write_bytes(b"x")
+        assert folder.is_relative_to(tmp_path)
+        assert [info async for info in store.list()] == []
+
+
+async def test_a_tree_is_published_to_a_bucket_manifest_last() -> None:
+    """Who sees the manifest sees everything; what an earlier tree left goes last."""
+    order: list[str] = []
+
+    class Recorded(Store):
+        async def put_file(self, key: str, path: Path) -> None:
+            order.append(key)
+            await super().put_file(key, path)
+
+    store = Recorded(MemoryStore())
+    await store.put("exports/e/stale", b"x")
+    async with store.scratch() as folder:
+        for name in ("z.txt", "manifest.json", "a.txt"):
+            (folder / name).write_text(name)
+        await store.publish_tree(folder, "exports/e")
+    assert order == ["exports/e/a.txt", "exports/e/z.txt", "exports/e/manifest.json"]
+    assert not await store.exists("exports/e/stale")
+
+
+async def test_a_local_tree_that_cannot_be_published_is_a_storage_error(tmp_path: Path) -> None:
+    """Nothing appears under the prefix."""
+    store = open_store(str(tmp_path))
+    with pytest.raises(errors.StorageError, match="publish exports/e: No such file"):
+        await store.publish_tree(tmp_path / "gone", "exports/e")
+    assert not (tmp_path / "exports/e").exists()
+
+
+async def test_clear_leftovers_is_for_local_stores(tmp_path: Path) -> None:
+    """A bucket's lifecycle rules do it there."""
+    store = open_store(str(tmp_path))
+    (tmp_path / "a#1").touch()
+    os.utime(tmp_path / "a#1", (1, 1))
+    assert await store.clear_leftovers(3600) == 1
+    assert await open_store("memory://").clear_leftovers(3600) == 0
+
+
+async def test_an_object_that_shrinks_under_a_reader_is_an_error(tmp_path: Path) -> None:
+    """A stream never passes half an object off as whole."""
+    store = open_store(str(tmp_path))
+    await store.put("a", b"x" * 5_000_000)
+    stream = store.stream("a")
+    await anext(stream)
+    (tmp_path / "a").write_bytes(b"x" * 4_500_000)
+    with pytest.raises(errors.StorageError, match="get a"):
+        await anext(stream)
+
+
+async def test_check_notices_a_store_that_answers_other_bytes() -> None:
+    """A round trip that comes back different is no working store, and leaves nothing behind."""
+
+    class Forgetful(Store):
+        async def get(self, key: str) -> bytes:
+            return b"other"
+
+    store = Forgetful(MemoryStore())
+    with pytest.raises(errors.StorageError, match="other bytes"):
+        await store.check()
+    assert [info async for info in store.list()] == []
+
+
+async def test_a_refused_disk_fails_the_check(tmp_path: Path) -> None:
+    """The root turned into a file: the check says so."""
+    store = open_store(str(tmp_path / "s"))
+    (tmp_path / "s").rmdir()
+    (tmp_path / "s").touch()
+    with pytest.raises(errors.StorageError, match=os.strerror(errno.ENOTDIR)):
+        await store.check()
+
+
+async def test_two_writers_of_one_blob_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Readers see a whole body at any time, and no staged file stays."""
+    store = open_store(str(tmp_path))
+    await asyncio.gather(*(store.put_blob(b"z" * 100_000, DIGEST) for _ in range(20)))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [DIGEST]

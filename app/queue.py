@@ -153,7 +153,7 @@ def _failures(unit_id: str) -> str:
     return f"pictrawl:failures:{unit_id}"
 
 
-class translated:  # noqa: N801 - reads as the context that it is
+class translated:
     """Redis's border: its errors become QueueUnavailableError."""
 
     async def __aenter__(self) -> None:

@@ -10,12 +10,12 @@ from errors import Reason
 __all__ = [
     "ACTIVE_JOB_STATES",
     "EXTENSIONS",
-    "MEDIA_TYPES",
     "FINAL_JOB_STATES",
+    "MEDIA_TYPES",
     "Candidate",
     "CheckKind",
-    "CompressionRules",
     "Compressed",
+    "CompressionRules",
     "ExportFormat",
     "ExportReport",
     "ImageState",
@@ -230,7 +230,7 @@ class CompressionRules:
     Attributes:
         format: ``keep`` leaves the original encoding (and, with ``resize`` none, the original bytes).
         level: encoder quality, 1 to 100, for jpeg and webp; for png the zlib level is ``min(9, level // 10)``.
-        resize: ``none``, ``keep_ratio`` (shorter side becomes ``size``), ``center_crop`` (square of ``size``), ``border`` (padded to a square).
+        resize: ``none``, ``keep_ratio`` (shorter side becomes ``size``), ``center_crop`` or ``border`` (a square).
         size: pixels.
         only_if_bigger: never enlarge.
     """

@@ -14,7 +14,16 @@ from app.settings import Settings
 from app.storage import Store, open_store
 from downloader import Downloader, FetchLimits, RetryRules
 
-__all__ = ["Resources", "Workshop", "compression_rules", "make_downloader", "open_resources", "open_workshop", "product_version", "validation_rules"]
+__all__ = [
+    "Resources",
+    "Workshop",
+    "compression_rules",
+    "make_downloader",
+    "open_resources",
+    "open_workshop",
+    "product_version",
+    "validation_rules",
+]
 
 
 def product_version() -> str:
@@ -101,7 +110,17 @@ def make_source(settings: Settings, name: str, downloader: Downloader) -> Source
 
 def validation_rules(settings: Settings) -> ValidationRules:
     """The ``[validate]`` settings as rules."""
-    names = ("level", "min_width", "min_height", "max_pixels", "max_aspect", "min_entropy", "min_sharpness", "min_brightness", "max_brightness")
+    names = (
+        "level",
+        "min_width",
+        "min_height",
+        "max_pixels",
+        "max_aspect",
+        "min_entropy",
+        "min_sharpness",
+        "min_brightness",
+        "max_brightness",
+    )
     return ValidationRules(**{name: getattr(settings.validate_, name) for name in names})
 
 

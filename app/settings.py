@@ -178,7 +178,9 @@ class SourcesSettings(Section):
 
     wikimedia_url: str = Field("https://commons.wikimedia.org", description="Scheme and host of Wikimedia Commons.")
     wikidata_url: str = Field("https://www.wikidata.org", description="Scheme and host of Wikidata.")
-    wikimedia_width: int = Field(960, ge=0, description="Smallest wanted width; a standard thumbnail of at least this is taken. 0: originals.")
+    wikimedia_width: int = Field(
+        960, ge=0, description="Smallest wanted width; a standard thumbnail of at least this is taken. 0: originals."
+    )
 
 
 class StrictEnvironment(EnvSettingsSource):

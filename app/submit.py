@@ -22,11 +22,11 @@ from logging_setup import get_logger
 
 __all__ = [
     "RETRYABLE",
-    "Submitted",
     "Caller",
+    "Submitted",
+    "body_digest",
     "settle",
     "steer",
-    "body_digest",
     "store_list",
     "store_urls",
     "submit_build",
@@ -227,7 +227,13 @@ async def _require_dataset(resources: Resources, dataset_id: str, caller: Caller
 
 
 async def _job(
-    connection: Any, caller: Caller, kind: JobKind, dataset_id: str, spec: Mapping[str, Any], build: JobSpec | None = None, priority: int = 0
+    connection: Any,
+    caller: Caller,
+    kind: JobKind,
+    dataset_id: str,
+    spec: Mapping[str, Any],
+    build: JobSpec | None = None,
+    priority: int = 0,
 ) -> Submitted:
     job_id = await lifecycle.create(
         connection,
@@ -281,4 +287,3 @@ async def steer(resources: Resources, job_id: str, desired: JobState, *, user_id
         log.info("job.steered", desired_state=desired.value)
     if desired is JobState.RUNNING:
         await wake(resources)
-

@@ -8,7 +8,7 @@ from app.db.rows import Funnel, NewUnit
 from app.discovery import expand
 from app.records import JobState, UnitKind
 from logging_setup import get_logger
-from workers import compressing, exporting, fetching, labelling, planning
+from workers import compressing, discovering, exporting, fetching, labelling, planning
 from workers.context import Context
 from workers.finalizing import end_of_build, next_step
 from workers.job import INFRASTRUCTURE, job
@@ -55,7 +55,7 @@ async def discover_images(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. The request layer alone retries the source.
     """
     async with claim(ctx, unit_id) as work:
-        await planning.discover(work)
+        await discovering.discover(work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -117,9 +117,7 @@ async def _finalize(ctx: Context, work: Work) -> None:
     dead = [unit.error or unit.kind.value for unit in await units.dead_of(ctx.db, job.id)]
     spec = work.spec if job.kind == "build" else None
     limit = ctx.settings.jobs.max_rounds
-    step = next_step(
-        job.kind, job.stage, spec, funnel=funnel, searches=searches, rounds=job.rounds, max_rounds=limit, has_dead=bool(dead)
-    )
+    step = next_step(job.kind, job.stage, spec, funnel=funnel, searches=searches, rounds=job.rounds, max_rounds=limit, has_dead=bool(dead))
     log.info("job.stage", stage=step.name, kept=funnel.kept, unique=funnel.unique, candidates=funnel.candidates)
     if step.name == "more":
         await planning.ask_for_more(work, funnel, searches)

@@ -33,6 +33,7 @@ class Context:
     worker_id: str
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     run: int = 1
+    unit_id: str = ""
     work: "Work | None" = None
 
     @property
@@ -55,6 +56,6 @@ class Context:
         """The queue."""
         return self.resources.queue
 
-    def for_run(self, run: int) -> "Context":
-        """A copy for one run."""
-        return replace(self, run=run, work=None)
+    def for_run(self, run: int, unit_id: str = "") -> "Context":
+        """A copy for one run of one unit; crons have none."""
+        return replace(self, run=run, unit_id=unit_id, work=None)

@@ -48,7 +48,7 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
     def decorate(function: JobFunction[Ids]) -> Callable[..., Coroutine[Any, Any, None]]:
         @functools.wraps(function)
         async def run(ctx: dict[str, Any], *args: Ids.args, **ids: Ids.kwargs) -> None:
-            context: Context = ctx["context"].for_run(ctx.get("job_try", 1))
+            context: Context = ctx["context"].for_run(ctx.get("job_try", 1), str(ids.get("unit_id", "")))
             fields = {"job": function.__name__, "run": context.run, "worker": context.worker_id} | ids
             with log.contextualize(**fields):
                 await _settled(context, functools.partial(function, context, *args, **ids), retry_on)
@@ -77,7 +77,7 @@ async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: 
         log.info("unit.interrupted")
         await asyncio.shield(_release(ctx))
         raise
-    except Exception as error:  # the border: a bug or a permanent error ends the unit, never the worker
+    except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
         log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
         await _bury(ctx, error)
     else:
@@ -87,7 +87,7 @@ async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: 
 async def _after_stop(ctx: Context, reason: StopReason) -> None:
     log.info("unit.stopped", reason=reason.value)
     if reason is StopReason.CANCELLED and ctx.work is not None:
-        await ctx.work.end_as(UnitState.CANCELLED)
+        await _quietly(ctx.work.end_as(UnitState.CANCELLED))
 
 
 async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
@@ -136,17 +136,17 @@ async def _quietly(step: Awaitable[None]) -> None:
 
 async def _count_failure(ctx: Context) -> int:
     """The count lives in Redis: it must outlive a database that is down, and losing it only adds retries."""
-    if ctx.work is None:
+    if not ctx.unit_id:
         return 1
     try:
-        return await ctx.queue.count_failure(ctx.work.unit.id)
+        return await ctx.queue.count_failure(ctx.unit_id)
     except errors.QueueUnavailableError:
         return 1
 
 
 async def _clear_failures(ctx: Context) -> None:
-    if ctx.work is not None and (ctx.run > 1 or ctx.work.unit.error):
+    if ctx.unit_id and (ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error)):
         try:
-            await ctx.queue.clear_failures(ctx.work.unit.id)
+            await ctx.queue.clear_failures(ctx.unit_id)
         except errors.QueueUnavailableError:
             log.debug("queue.unavailable")

@@ -1,4 +1,4 @@
-"""A job's log lines as event rows: what is logged at INFO or above inside a job's context can be read back by anyone who may see the job."""
+"""A job's log lines as event rows: what is logged at INFO or above in a job's context, whoever may see the job can read back."""
 
 import asyncio
 import time

@@ -62,5 +62,10 @@ def _changes(
         {"id": item.id, "state": ImageState.KEPT, "reason": None, "detail": None, "label": name, "split": split}
         for item, name, split in zip(kept, named, places, strict=True)
     ]
-    beyond: dict[str, Any] = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met", "split": None}
+    beyond: dict[str, Any] = {
+        "state": ImageState.REJECTED,
+        "reason": Reason.OVER_TARGET,
+        "detail": "valid, but the target was already met",
+        "split": None,
+    }
     return rows + [{"id": item.id, "label": item.label} | beyond for item in over]

@@ -231,8 +231,12 @@ class Crew:
                 beat_at=0.0,
             )
             await fleet.beat(self.resources.db, row)
-        with suppress(OSError):
-            HEARTBEAT_FILE.write_text(f"{time.time():.0f} {os.getpid()}\n")
+        _touch_heartbeat()
+
+
+def _touch_heartbeat() -> None:
+    with suppress(OSError):
+        HEARTBEAT_FILE.write_text(f"{time.time():.0f} {os.getpid()}\n")
 
 
 async def _until_done(tasks: Iterable[asyncio.Task[Any]], timeout_s: float) -> None:
@@ -268,5 +272,3 @@ def is_alive(*, fresh_s: float = 3 * BEAT_S) -> bool:
 def kinds_of(name: str) -> tuple[WorkerKind, ...]:
     """``builder``, ``validator``, or ``all``."""
     return tuple(QUEUES) if name == "all" else (name,)
-
-

@@ -29,11 +29,11 @@ class StopReason(StrEnum):
     LOST = "lost"
 
 
-class Unclaimed(Exception):  # noqa: N818 - a control flow signal
+class Unclaimed(Exception):
     """Somebody else has the unit, or it is not to run now: the delivery is done with."""
 
 
-class Stopped(Exception):  # noqa: N818 - a control flow signal
+class Stopped(Exception):
     """The unit was told to stop at once."""
 
     def __init__(self, reason: StopReason) -> None:
@@ -126,7 +126,10 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
     unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=lease_s, is_retry=ctx.run > 1)
     if unit is None:
         raise Unclaimed(unit_id)
-    work = Work(ctx, unit, await jobs.get(ctx.db, unit.job_id))
+    job = await jobs.get(ctx.db, unit.job_id)
+    if job.waiting_for:
+        await jobs.wait_for(ctx.db, job.id, None)
+    work = Work(ctx, unit, job)
     ctx.work = work
     ctx.leases.add(work)
     try:
@@ -148,5 +151,3 @@ async def _pass_on(ctx: Context) -> None:
         await dispatch(ctx.resources)
     except errors.QueueUnavailableError as error:
         log.warning("queue.unavailable", error=str(error))
-
-

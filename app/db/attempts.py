@@ -38,7 +38,8 @@ async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> 
 async def reserve(connection: Connection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:
     """Put attempts (image id, row number) on record before their requests."""
     rows = [
-        {"job_id": unit.job_id, "image_id": image_id, "number": number, "epoch": unit.epoch, "state": "reserved"} for image_id, number in wanted
+        {"job_id": unit.job_id, "image_id": image_id, "number": number, "epoch": unit.epoch, "state": "reserved"}
+        for image_id, number in wanted
     ]
     await connection.execute(insert(tables.attempts).values(started_at=db_now()), rows)
 

@@ -35,7 +35,7 @@ POSTGRES_DISK = frozenset({"53100", "58030"})
 """SQLSTATEs of a full or failing disk."""
 
 
-class db_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+class db_now(FunctionElement[float]):
     """The database's clock as Unix seconds: leases compare with it, so that no worker's clock matters."""
 
     type = Double()

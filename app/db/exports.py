@@ -10,7 +10,18 @@ from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Check, Export, PageOf
 
-__all__ = ["add_check", "add_export", "get_check", "get_export", "id_of_job", "latest_of_job", "page_checks", "page_exports", "set_export", "set_report"]
+__all__ = [
+    "add_check",
+    "add_export",
+    "get_check",
+    "get_export",
+    "id_of_job",
+    "latest_of_job",
+    "page_checks",
+    "page_exports",
+    "set_export",
+    "set_report",
+]
 
 
 async def add_export(connection: Connection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
@@ -61,7 +72,11 @@ async def _one(db: Database, table: Any, row_id: str, user_id: str | None, what:
 
 async def latest_of_job(db: Database, job_id: str) -> list[Export]:
     """A job's exports, newest first."""
-    query = select(tables.exports).where(tables.exports.c.job_id == job_id).order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
+    query = (
+        select(tables.exports)
+        .where(tables.exports.c.job_id == job_id)
+        .order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
+    )
     async with db.read() as connection:
         return [Export(**row._mapping) for row in (await connection.execute(query)).all()]
 

@@ -89,9 +89,7 @@ async def release_lock(db: Database, name: str, *, owner: str) -> None:
 async def add_key(db: Database, *, key_id: str, user_id: str, name: str, digest: str) -> None:
     """Insert an API key; only the digest of its secret is kept."""
     async with db.write() as connection:
-        await connection.execute(
-            insert(tables.api_keys).values(id=key_id, user_id=user_id, name=name, digest=digest, created_at=db_now())
-        )
+        await connection.execute(insert(tables.api_keys).values(id=key_id, user_id=user_id, name=name, digest=digest, created_at=db_now()))
 
 
 async def keys(db: Database) -> list[Key]:
@@ -112,7 +110,9 @@ async def find_key(db: Database, key_id: str) -> tuple[str, str] | None:
     """(user id, digest) of a key in force."""
     columns = tables.api_keys.c
     async with db.read() as connection:
-        row = (await connection.execute(select(columns.user_id, columns.digest).where(columns.id == key_id, columns.revoked_at.is_(None)))).first()
+        row = (
+            await connection.execute(select(columns.user_id, columns.digest).where(columns.id == key_id, columns.revoked_at.is_(None)))
+        ).first()
     return (row.user_id, row.digest) if row else None
 
 
@@ -160,7 +160,9 @@ async def note(connection: Connection, *, user_id: str, key: str, body_digest: s
 async def expire_idempotency(db: Database, *, older_than_s: float) -> int:
     """Forget old Idempotency-Keys."""
     async with db.write() as connection:
-        result = await connection.execute(delete(tables.idempotency_keys).where(tables.idempotency_keys.c.created_at < db_now() - older_than_s))
+        result = await connection.execute(
+            delete(tables.idempotency_keys).where(tables.idempotency_keys.c.created_at < db_now() - older_than_s)
+        )
     return result.rowcount
 
 

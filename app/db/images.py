@@ -266,7 +266,9 @@ async def reassign(
 async def count_failed(connection: Connection, dataset_id: str, reasons: Sequence[Reason]) -> int:
     """Failed images with one of these reasons."""
     columns = tables.images.c
-    query = select(func.count()).where(columns.dataset_id == dataset_id, columns.state == ImageState.FAILED, columns.reason.in_(list(reasons)))
+    query = select(func.count()).where(
+        columns.dataset_id == dataset_id, columns.state == ImageState.FAILED, columns.reason.in_(list(reasons))
+    )
     return int((await connection.execute(query)).scalar_one())
 
 
@@ -286,13 +288,17 @@ async def add_chunk(connection: Connection, job_id: str, sizes: Mapping[str, int
         await connection.execute(insert(tables.chunks).values(created_at=db_now()), rows)
 
 
-async def reset_for_validation(connection: Connection, dataset_id: str, states: Sequence[ImageState], reasons: Sequence[Reason]) -> list[str]:
+async def reset_for_validation(
+    connection: Connection, dataset_id: str, states: Sequence[ImageState], reasons: Sequence[Reason]
+) -> list[str]:
     """Images that have bytes become ``fetched`` again, to be validated anew; returns their chunks."""
     columns = tables.images.c
     rejected = and_(columns.state == ImageState.REJECTED, columns.reason.in_(list(reasons)))
     wanted = and_(columns.dataset_id == dataset_id, columns.sha256.is_not(None), or_(columns.state.in_(list(states)), rejected))
     chunks = [row.chunk_id for row in (await connection.execute(select(columns.chunk_id).where(wanted).distinct())).all()]
     await connection.execute(
-        update(tables.images).where(wanted).values(state=ImageState.FETCHED, reason=None, detail=None, duplicate_of=None, updated_at=db_now())
+        update(tables.images)
+        .where(wanted)
+        .values(state=ImageState.FETCHED, reason=None, detail=None, duplicate_of=None, updated_at=db_now())
     )
     return sorted(chunks)

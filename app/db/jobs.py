@@ -172,7 +172,17 @@ async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tup
         await connection.execute(
             insert(tables.searches),
             [
-                {"id": i, "job_id": job_id, "source": s, "keyword": k, "label": label, "is_exhausted": False, "found": 0, "new": 0, "bad": 0}
+                {
+                    "id": i,
+                    "job_id": job_id,
+                    "source": s,
+                    "keyword": k,
+                    "label": label,
+                    "is_exhausted": False,
+                    "found": 0,
+                    "new": 0,
+                    "bad": 0,
+                }
                 for i, s, k, label in fresh
             ],
         )
@@ -180,7 +190,9 @@ async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tup
 
 
 async def _searches(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
-    return (await connection.execute(select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id))).all()
+    return (
+        await connection.execute(select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id))
+    ).all()
 
 
 async def searches_of(db: Database, job_id: str) -> list[Search]:

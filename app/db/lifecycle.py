@@ -70,6 +70,8 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
             .where(tables.jobs.c.id == job_id)
             .values(desired_state=desired, state=_state_on_steer(job, desired), waiting_for=None)
         )
+        if desired is JobState.PAUSED:
+            await _call_back(connection, job_id)
         if desired is JobState.CANCELLED:
             await _cancel_waiting_units(connection, job_id)
         return await find(connection, job_id)
@@ -84,6 +86,12 @@ def _state_on_steer(job: Job, desired: JobState) -> JobState:
     if desired is JobState.RUNNING and job.state is JobState.PAUSED:
         return JobState.FINALIZING if job.stage else JobState.RUNNING
     return job.state
+
+
+async def _call_back(connection: Connection, job_id: str) -> None:
+    """Units that were sent wait in the database again: their messages find nothing to claim while the job is paused."""
+    sent = (tables.units.c.job_id == job_id, tables.units.c.state == UnitState.QUEUED)
+    await connection.execute(update(tables.units).where(*sent).values(state=UnitState.PENDING, queued_at=None))
 
 
 async def _cancel_waiting_units(connection: Connection, job_id: str) -> None:

@@ -202,9 +202,7 @@ class Funnel:
     recovered: int = 0
 
     def _sum(self, states: frozenset[ImageState], *, over_target: bool = True) -> int:
-        extra = (
-            sum(c.count for c in self.counts if c.state is ImageState.REJECTED and c.reason is Reason.OVER_TARGET) if over_target else 0
-        )
+        extra = sum(c.count for c in self.counts if c.state is ImageState.REJECTED and c.reason is Reason.OVER_TARGET) if over_target else 0
         return sum(c.count for c in self.counts if c.state in states) + extra
 
     @property

@@ -52,7 +52,9 @@ async def require_head(db: Database) -> None:
     await _refuse_newer(db)
     found = await current(db)
     if found != head():
-        raise errors.ConfigurationError(f"the database is at revision {found or 'none'}, this version needs {head()}: run `pictrawl db upgrade`")
+        raise errors.ConfigurationError(
+            f"the database is at revision {found or 'none'}, this version needs {head()}: run `pictrawl db upgrade`"
+        )
 
 
 async def _refuse_newer(db: Database) -> None:
@@ -63,5 +65,5 @@ async def _refuse_newer(db: Database) -> None:
         ScriptDirectory.from_config(_config()).get_revision(found)
     except CommandError as error:
         raise errors.ConfigurationError(
-            f"the database is at revision {found}, which this version of pictrawl does not know: it was written by a newer one; upgrade pictrawl"
+            f"the database is at revision {found}, which this version does not know: a newer pictrawl wrote it; upgrade pictrawl"
         ) from error

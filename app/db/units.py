@@ -44,7 +44,7 @@ __all__ = [
 OPEN_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING, UnitState.QUARANTINED)
 
 
-class LeaseLost(Exception):  # noqa: N818 - a control flow signal, not an error
+class LeaseLost(Exception):
     """The unit is another worker's now: stop, and write nothing."""
 
 
@@ -104,9 +104,7 @@ async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> li
         for unit in new
     ]
     await connection.execute(insert(tables.units).values(created_at=db_now()), rows)
-    await connection.execute(
-        update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + len(rows))
-    )
+    await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + len(rows)))
     return [str(row["id"]) for row in rows]
 
 
@@ -160,9 +158,7 @@ async def finish(
         LeaseLost: nothing was written.
     """
     result = await connection.execute(
-        update(tables.units)
-        .where(*_ours(unit))
-        .values(state=state, error=error, finished_at=db_now(), lease_until=None, owner=None)
+        update(tables.units).where(*_ours(unit)).values(state=state, error=error, finished_at=db_now(), lease_until=None, owner=None)
     )
     if result.rowcount != 1:
         raise LeaseLost(unit.id)
@@ -281,7 +277,9 @@ async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> lis
     """Units sent some time ago and claimed by nobody: the sweeper asks the queue whether it still has them."""
     columns = tables.units.c
     query = (
-        select(tables.units).where(columns.state == UnitState.QUEUED, columns.queued_at < db_now() - older_than_s).order_by(columns.queued_at)
+        select(tables.units)
+        .where(columns.state == UnitState.QUEUED, columns.queued_at < db_now() - older_than_s)
+        .order_by(columns.queued_at)
     ).limit(limit)
     async with db.read() as connection:
         return [_as_delivery(row) for row in (await connection.execute(query)).all()]
@@ -310,7 +308,11 @@ async def due(db: Database, queue: str, *, window: int) -> list[Delivery]:
     Jobs of higher priority first; among equals every job gets its turn, oldest unit first.
     """
     columns = tables.units.c
-    busy = select(func.count()).select_from(tables.units).where(columns.queue == queue, columns.state.in_([UnitState.QUEUED, UnitState.RUNNING]))
+    busy = (
+        select(func.count())
+        .select_from(tables.units)
+        .where(columns.queue == queue, columns.state.in_([UnitState.QUEUED, UnitState.RUNNING]))
+    )
     async with db.write() as connection:
         room = window - int((await connection.execute(busy)).scalar_one())
         if room <= 0:
@@ -343,7 +345,10 @@ async def lost_finalizes(db: Database) -> int:
     """Jobs without an open unit that have not ended get their finalize unit: a repair that should find nothing."""
     job = tables.jobs.c
     no_unit = ~(
-        select(tables.units.c.id).where(tables.units.c.job_id == job.id, tables.units.c.state.in_(OPEN_STATES)).correlate(tables.jobs).exists()
+        select(tables.units.c.id)
+        .where(tables.units.c.job_id == job.id, tables.units.c.state.in_(OPEN_STATES))
+        .correlate(tables.jobs)
+        .exists()
     )
     query = select(job.id).where(job.state.not_in([*FINAL_JOB_STATES, JobState.PAUSED]), job.open_units <= 0, no_unit)
     async with db.write() as connection:

@@ -41,7 +41,7 @@ class FilesExporter:
 class _Packer:
     def __init__(self, folder: Path, facts: Facts, options: ExportOptions) -> None:
         self._folder = folder
-        self._metadata = loose.MetadataFiles(folder, facts)
+        self._metadata = loose.MetadataFiles(folder, facts, [""])
         self.card = CardParts(layout=_LAYOUT, usage=_USAGE, configs={}, features=False, loose_images=True, folders={})
 
     def add(self, sample: Sample, body: bytes) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["FileFacts", "HashedFile", "hash_file"]
+__all__ = ["FileFacts", "HashedFile", "hash_open_file"]
 
 _READ_BYTES = 1_000_000
 
@@ -47,11 +47,10 @@ class HashedFile:
             self._file.close()
 
 
-def hash_file(path: Path) -> FileFacts:
-    """Size and digest of a file on disk."""
+def hash_open_file(file: BinaryIO) -> FileFacts:
+    """Size and digest of what an open file still holds."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while piece := file.read(_READ_BYTES):
-            digest.update(piece)
-            size += len(piece)
+    while piece := file.read(_READ_BYTES):
+        digest.update(piece)
+        size += len(piece)
     return FileFacts(size, digest.hexdigest())

@@ -50,7 +50,7 @@ class _Packer:
         self._folder = folder
         self._facts = facts
         self._folders = names.class_folders(facts.classes)
-        self._metadata = loose.MetadataFiles(folder, facts)
+        self._metadata = loose.MetadataFiles(folder, facts, facts.splits)
         self.card = CardParts(
             layout=_LAYOUT,
             usage=_USAGE + (_USAGE_LABELS if facts.labels else ""),

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from app.exports.hashed import FileFacts, hash_file
+from app.exports.hashed import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
 from app.records import ExportReport, VerifyReport
 from app.storage import border
@@ -90,22 +90,16 @@ class Inspection:
 
     def hashed(self, path: str) -> FileFacts | None:
         """Size and digest of a file of the export, or ``None`` and a complaint."""
-        if is_inside(path):
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                return hash_file(self.folder / path)
-        self.complain(f"{path}: missing")
-        return None
+        with self.opened(path) as file:
+            return None if file is None else hash_open_file(file)
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[BinaryIO | None]:
         """A file of the export, or ``None`` and a complaint."""
-        try:
-            file = (self.folder / path).open("rb")
-        except FileNotFoundError:
+        file = self._open(path)
+        if file is None:
             self.complain(f"{path}: missing")
-            yield None
-            return
-        with file:
+        with file or contextlib.nullcontext():
             yield file
 
     def count_image(self, path: str, found: FileFacts, row: Row) -> None:
@@ -136,6 +130,12 @@ class Inspection:
         ):
             if any(counted != claim for claim in claimed):
                 self.complain(f"{what}: found {_short(counted)}, stated {' and '.join(map(_short, claimed))}")
+
+    def _open(self, path: str) -> BinaryIO | None:
+        if is_inside(path):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return (self.folder / path).open("rb")
+        return None
 
     def _is_new(self, index: int) -> bool:
         if index >= self._report.samples:

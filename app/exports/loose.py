@@ -1,7 +1,7 @@
 """What the two formats share whose images are files of their own: placing them with their ``metadata.jsonl``, and reading both back."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from app.exports import names, rows
@@ -18,16 +18,15 @@ METADATA = "metadata.jsonl"
 class MetadataFiles:
     """One open ``metadata.jsonl`` for each folder that has one. Folders are relative to the export, ``""`` is the export itself."""
 
-    def __init__(self, folder: Path, facts: Facts) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, facts: Facts, places: Iterable[str]) -> None:
         self._facts = facts
         self._files: dict[str, HashedFile] = {}
+        for where in places:
+            (folder / where).mkdir(exist_ok=True)
+            self._files[where] = HashedFile(folder / where / METADATA)
 
     def add(self, sample: Sample, where: str, file_name: str) -> None:
         """Write the row of an image that lies at ``file_name`` below ``where``."""
-        if where not in self._files:
-            (self._folder / where).mkdir(exist_ok=True)
-            self._files[where] = HashedFile(self._folder / where / METADATA)
         self._files[where].write(rows.encode(rows.row(sample, self._facts, file_name)) + b"\n")
 
     def finish(self) -> dict[str, FileFacts]:

@@ -63,7 +63,7 @@ async def write_export(
             spool = await asyncio.to_thread(Spool, folder)
             with contextlib.closing(spool):
                 facts = await spool.fill(samples)
-                with _abandoned_on_failure(make_packer(folder, facts, options)) as packer:
+                with _abandoned_on_failure(await asyncio.to_thread(make_packer, folder, facts, options)) as packer:
                     return await _pack(spool, read, folder, _Writing(packer, facts, options, format_name))
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,20 +18,16 @@ _LINKS_AT_ONCE = 256  # in one visit to a thread
 
 
 def check_destination(destination: Path, overwrite: bool = False) -> None:
-    """Check, before a job begins, that an export can be put at ``destination``. Makes nothing.
+    """Check, before a job begins, that an export can be put at ``destination``: a folder is made beside it and taken away again.
 
     Raises:
         errors.ConfigurationError: it is a file, holds something and ``overwrite`` is off, or cannot be written or made.
     """
     try:
         _check_target(destination, overwrite)
-        parent = _existing_parent(destination)
+        Path(tempfile.mkdtemp(prefix=".pictrawl-", dir=_existing_parent(destination))).rmdir()
     except OSError as error:
-        raise errors.ConfigurationError(f"output {destination}: {error.strerror}") from error
-    if not parent.is_dir():
-        raise errors.ConfigurationError(f"output {destination}: {parent} is a file, not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise errors.ConfigurationError(f"output {destination}: no permission to write in {parent}")
+        raise errors.ConfigurationError(f"output {destination} cannot be written: {error.strerror}") from error
 
 
 async def materialise(store: Store, prefix: str, destination: Path, overwrite: bool = False) -> None:

@@ -69,7 +69,8 @@ def _needed(header: Header, rules: CompressionRules) -> tuple[int, int] | None:
     """The size, in the file's own orientation, below which a JPEG must not be decoded."""
     if rules.resize == "none" or header.format != "jpeg":
         return None
-    sideways = pixels.orientation_of(header.image) >= pixels.FIRST_SIDEWAYS
+    with decode.pillow_errors("jpeg header"):
+        sideways = pixels.orientation_of(header.image) >= pixels.FIRST_SIDEWAYS
     size = (header.height, header.width) if sideways else (header.width, header.height)
     scaled = _plan(*size, rules).scaled
     return scaled[::-1] if sideways else scaled

@@ -30,6 +30,7 @@ async def test_a_blob_comes_back_and_may_be_put_twice(store: Store) -> None:
     for _ in range(2):
         key = await store.put_blob(b"\x00body", DIGEST)
     assert key == f"blobs/ab/12/{DIGEST}"
+    assert await store.exists(key)
     assert await store.get(key) == b"\x00body"
     assert await keys(store) == [key]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.exports.hashed import FileFacts, HashedFile, hash_file
+from app.exports.hashed import FileFacts, HashedFile, hash_open_file
 
 
 def test_a_file_has_its_name_only_when_finished(tmp_path: Path) -> None:
@@ -17,7 +17,8 @@ def test_a_file_has_its_name_only_when_finished(tmp_path: Path) -> None:
     facts = file.finish()
     file.abandon()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert facts == FileFacts(6, hashlib.sha256(b"onetwo").hexdigest()) == hash_file(tmp_path / "a")
+    with (tmp_path / "a").open("rb") as whole:
+        assert facts == FileFacts(6, hashlib.sha256(b"onetwo").hexdigest()) == hash_open_file(whole)
 
 
 def test_an_abandoned_file_never_gets_its_name(tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ class _Feed:
         self.taken.append(item)
         return _decode(item[1])
 
+    def check(self, delimiter: str) -> None:
+        """Refuse a record of several lines that is not quoted as it should be: two stray quotes may have met."""
+        if len(self.taken) > 1:
+            try:
+                next(csv.reader([_decode(raw) for _, raw in self.taken], delimiter=delimiter, strict=True))
+            except csv.Error as exc:
+                raise _BrokenRecordError("a quote is opened and not closed") from exc
+
     def give_back(self) -> None:
         """Let the lines after the record's first be read again."""
         self._again.extendleft(reversed(self.taken[1:]))
@@ -106,6 +114,7 @@ def _rows(feed: _Feed, delimiter: str, width: int) -> Iterator[rows.Row]:
             record = next(reader)
             if not record:
                 continue
+            feed.check(delimiter)
             if len(record) != width:
                 raise _BrokenRecordError(f"the row has {len(record)} columns, the header {width}")
             yield rank, feed.taken[0][0], record

@@ -80,7 +80,7 @@ def table(reader: streams.Reader, spec: ListSpec) -> rows.Table:
     """Return the rows of a ``.json`` list, which is an array if it begins with a bracket, else one value a line."""
     head = streams.head(reader)
     whole = _Rejoined(head, reader)
-    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+    if head.lstrip()[:1] == b"[":
         return array(whole, spec)
     return lines(whole, spec)
 
@@ -122,7 +122,7 @@ class _Buffer:
 
     def __init__(self, reader: streams.Reader) -> None:
         self._reader = reader
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.text = ""
         self.position = 0
         self.is_last = False

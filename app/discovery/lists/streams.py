@@ -128,11 +128,11 @@ class _Frames:
 
 
 def head(reader: Reader) -> bytes:
-    """Return the first block, with a byte order mark never cut in two."""
+    """Return the first block without its byte order mark; empty only if nothing follows, and all white space only if a block of it does."""
     block = reader.read(BLOCK_BYTES)
-    while 0 < len(block) < len(_BOM) and (more := reader.read(BLOCK_BYTES)):
+    while len(block) < BLOCK_BYTES and not block.removeprefix(_BOM).strip() and (more := reader.read(BLOCK_BYTES)):
         block += more
-    return block
+    return block.removeprefix(_BOM)
 
 
 def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
@@ -140,7 +140,7 @@ def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
 
     A line longer than ``max_bytes`` comes out as at least ``max_bytes + 1`` bytes of its beginning; no more than a block and that is held.
     """
-    block = head(reader).removeprefix(_BOM)
+    block = head(reader)
     rest = b""
     while block:
         parts = block.split(b"\n")

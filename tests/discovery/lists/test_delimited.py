@@ -55,9 +55,16 @@ def test_rows_when_a_quote_is_not_closed() -> None:
 
 
 def test_rows_when_two_stray_quotes_meet() -> None:
-    """Two stray quotes that make one record of several lines are found by its number of columns."""
+    """Two stray quotes that seem to hold the lines between them are found out, by what follows them or by the number of columns."""
     found = shown(items(b'url,caption\nhttp://a.org/1,"a\nhttp://a.org/2,b\nhttp://a.org/3,"c\nhttp://a.org/4,d\n'))
-    assert found == [(2, "the row has 3 columns, the header 2"), "b", (4, "a quote is opened and not closed"), "d"]
+    assert found == [(2, "a quote is opened and not closed"), "b", (4, "a quote is opened and not closed"), "d"]
+    found = shown(items(b'url,caption\nhttp://a.org/1,"a\nhttp://a.org/2,b\n",http://a.org/3,c\nhttp://a.org/4,d\n'))
+    assert found == [
+        (2, "the row has 4 columns, the header 2"),
+        "b",
+        (4, "a quote is opened and not closed"),
+        "d",
+    ]
 
 
 @pytest.mark.parametrize(

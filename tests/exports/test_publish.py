@@ -1,0 +1,171 @@
+"""Tests of app.exports.publish: a destination is whole or as it was."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import errors
+from app import exports
+from app.exports import publish
+from app.storage import MissingObject, Store, open_store
+from tests.exports.builders import problems, samples, tree, write
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store of each kind."""
+    return open_store(f"{tmp_path}/store" if request.param == "local" else "memory://")
+
+
+async def published(store: Store, count: int = 4) -> dict[str, bytes]:
+    """Publish an export under ``exports/e``. Returns its files."""
+    async with store.scratch() as folder:
+        await write("imagefolder", folder, samples(count))
+        found = tree(folder)
+        await store.publish_tree(folder, "exports/e")
+    return found
+
+
+async def test_an_export_is_written_verified_published_and_materialised(store: Store, tmp_path: Path) -> None:
+    """The whole way: what comes out is what went in, and verifies at its destination."""
+    async with store.scratch() as folder:
+        report = await write("imagefolder", folder, samples())
+        before = tree(folder)
+        await store.publish_tree(folder, "exports/e")
+    await exports.materialise(store, "exports/e", tmp_path / "new/out")
+    assert tree(tmp_path / "new/out") == before
+    assert await problems("imagefolder", tmp_path / "new/out", report) == ()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+    async with exports.folder_of(store, "exports/e") as folder:
+        assert await problems("imagefolder", folder, report) == ()
+    assert folder.exists() == (store.root is not None)
+
+
+async def test_a_local_export_is_linked(tmp_path: Path) -> None:
+    """No byte is copied where the filesystem is the same."""
+    store = open_store(f"{tmp_path}/store")
+    await published(store)
+    await exports.materialise(store, "exports/e", tmp_path / "out")
+    assert (tmp_path / "out/README.md").samefile(tmp_path / "store/exports/e/README.md")
+
+
+async def test_where_links_cannot_be_made_files_are_copied(tmp_path: Path) -> None:
+    """Another filesystem, or one without links: the copy is as good."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"x")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/a").write_bytes(b"in the way of a link")
+    publish._link_files(source, tmp_path / "target", [source / "a"])
+    assert (tmp_path / "target/a").read_bytes() == b"x"
+    assert not (tmp_path / "target/a").samefile(source / "a")
+
+
+async def test_a_filled_destination_is_refused_and_kept(store: Store, tmp_path: Path) -> None:
+    """The message names it and the way out."""
+    await published(store)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").touch()
+    with pytest.raises(errors.ConfigurationError, match=r"output .*/out is not empty; .*--overwrite"):
+        await exports.materialise(store, "exports/e", tmp_path / "out")
+    assert list(tree(tmp_path / "out")) == ["mine"]
+
+
+async def test_an_empty_destination_is_filled_and_overwrite_replaces_a_full_one(store: Store, tmp_path: Path) -> None:
+    """Nothing of the old one stays, in it or beside it."""
+    before = await published(store)
+    (tmp_path / "place/out").mkdir(parents=True)
+    await exports.materialise(store, "exports/e", tmp_path / "place/out")
+    (tmp_path / "place/out/mine").touch()
+    await exports.materialise(store, "exports/e", tmp_path / "place/out", overwrite=True)
+    assert tree(tmp_path / "place/out") == before
+    assert [path.name for path in (tmp_path / "place").iterdir()] == ["out"]
+
+
+async def test_what_is_not_published_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    """Neither the destination nor a partial one."""
+    (tmp_path / "place").mkdir()
+    with pytest.raises(MissingObject, match="read exports/none"):
+        await exports.materialise(store, "exports/none", tmp_path / "place/out")
+    with pytest.raises(MissingObject):
+        async with exports.folder_of(store, "exports/none"):
+            pass
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+async def test_a_failing_download_leaves_the_destination_as_it_was(tmp_path: Path) -> None:
+    """Even with overwrite: the old folder goes only when the new one is whole."""
+
+    class Failing(Store):
+        async def fetch_to(self, key: str, path: Path) -> None:
+            if key.endswith("manifest.json"):
+                raise errors.StorageError("fetch: no space")
+            await super().fetch_to(key, path)
+
+    store = open_store("memory://")
+    await published(store)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").touch()
+    with pytest.raises(errors.StorageError, match="no space"):
+        await exports.materialise(Failing(store._backend), "exports/e", tmp_path / "out", overwrite=True)
+    assert list(tree(tmp_path)) == ["out/mine"]
+
+
+async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:
+    """Nor does its thread write on."""
+    store = open_store(f"{tmp_path}/store")
+    await published(store, 600)
+    (tmp_path / "place").mkdir()
+    task = asyncio.create_task(exports.materialise(store, "exports/e", tmp_path / "place/out"))
+    while not list((tmp_path / "place").glob("out.partial-*/*")):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+async def test_a_destination_that_holds_the_store_is_refused(tmp_path: Path) -> None:
+    """Overwriting it would delete every blob."""
+    store = open_store(f"{tmp_path}/work/store")
+    await published(store)
+    with pytest.raises(errors.ConfigurationError, match="holds the store"):
+        await exports.materialise(store, "exports/e", tmp_path / "work", overwrite=True)
+    assert await store.exists("exports/e/manifest.json")
+
+
+def test_check_destination_takes_what_can_be_made(tmp_path: Path) -> None:
+    """It leaves nothing itself."""
+    for place in (tmp_path / "new", tmp_path / "a/b/c", tmp_path):
+        exports.check_destination(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_destination_refuses_files_and_what_lies_below_them(tmp_path: Path) -> None:
+    """In words that name the path."""
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.ConfigurationError, match="is a file; name a folder"):
+        exports.check_destination(tmp_path / "file", overwrite=True)
+    with pytest.raises(errors.ConfigurationError, match="Not a directory"):
+        exports.check_destination(tmp_path / "file/below")
+    with pytest.raises(errors.ConfigurationError, match="File name too long"):
+        exports.check_destination(tmp_path / ("x" * 300))
+
+
+def test_check_destination_refuses_what_nobody_may_write() -> None:
+    """Not even root can make a folder in /proc."""
+    with pytest.raises(errors.ConfigurationError, match="/proc/pictrawl-export cannot be written: "):
+        exports.check_destination(Path("/proc/pictrawl-export"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_check_destination_protects_home_and_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """To replace them would delete what is in them."""
+    (tmp_path / "work/inside").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work/inside")
+    for place in (Path(), tmp_path / "work", Path.home()):
+        with pytest.raises(errors.ConfigurationError):
+            exports.check_destination(place, overwrite)

@@ -1,0 +1,143 @@
+"""One decode: format by content, bound by the header, frames, orientation, and one kind of error for whatever Pillow raises."""
+
+import struct
+
+import pytest
+from PIL import Image
+
+from app.images import decode
+from errors import Reason, ValidationError
+from tests.images import samples
+
+
+def _decoded(body: bytes, at_least: tuple[int, int] | None = None) -> decode.Decoded:
+    return decode.decode(body, decode.read_header(body), at_least=at_least)
+
+
+def _reason(body: bytes) -> Reason:
+    with pytest.raises(ValidationError) as caught:
+        _decoded(body)
+    return caught.value.slug
+
+
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_every_format_decodes(encoding: str) -> None:
+    """The seven formats, by their real name."""
+    decoded = _decoded(samples.encode(samples.photo(80, 60), encoding))
+    assert (decoded.format, decoded.width, decoded.height, decoded.frames) == (encoding.lower(), 80, 60, 1)
+    assert decoded.is_complete
+    assert decoded.image.size == (80, 60)
+
+
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_every_format_is_found_truncated(encoding: str, part: float) -> None:
+    """A file cut anywhere in its data is corrupt, at full scale and below."""
+    body = samples.encode(samples.photo(), encoding)
+    cut = body[: int(len(body) * part)]
+    assert _reason(cut) is Reason.CORRUPT
+    with pytest.raises(ValidationError):
+        _decoded(cut, (40, 30))
+
+
+def test_header_holds_the_size_before_anything_is_decoded() -> None:
+    """4 billion pixels are read off the header."""
+    header = decode.read_header(samples.png_header_bomb())
+    assert (header.format, header.width, header.height) == ("png", 65535, 65535)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<!doctype html><html><body>404</body></html>", Reason.NOT_AN_IMAGE),
+        (b"", Reason.NOT_AN_IMAGE),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Reason.FORMAT),
+        (b"\xff\xd8\xff\xe0" + bytes(50), Reason.CORRUPT),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), Reason.CORRUPT),
+        (b"GIF89a" + bytes(3), Reason.CORRUPT),
+    ],
+)
+def test_what_has_no_header_is_refused_by_what_it_is(body: bytes, reason: Reason) -> None:
+    """No image, a format that is never decoded, and a broken one are three things."""
+    with pytest.raises(ValidationError) as caught:
+        decode.read_header(body)
+    assert caught.value.slug is reason
+
+
+def test_a_jpeg_is_decoded_no_larger_than_needed() -> None:
+    """1/4 scale holds what was asked for, and the size reported is the whole image's."""
+    decoded = _decoded(samples.encode(samples.photo(640, 480)), (160, 120))
+    assert decoded.image.size == (160, 120)
+    assert (decoded.width, decoded.height) == (640, 480)
+
+
+@pytest.mark.parametrize(("encoding", "options"), [("JPEG", {}), ("PNG", {}), ("WEBP", {}), ("TIFF", {}), ("AVIF", {})])
+def test_orientation_changes_the_size(encoding: str, options: dict[str, str]) -> None:
+    """Orientation 6 exchanges width and height, also where Pillow turns the pixels itself."""
+    decoded = _decoded(samples.with_orientation(samples.photo(80, 60), 6, encoding, **options))
+    assert (decoded.width, decoded.height) == (60, 80)
+    turned = decoded.image.size if decoded.orientation == 1 else decoded.image.size[::-1]
+    assert turned == (60, 80)
+
+
+def test_a_phones_second_picture_is_no_animation() -> None:
+    """A multi-picture JPEG is the photo it begins with, also where its index is broken."""
+    body = samples.encode(samples.photo(80, 60), "MPO", save_all=True, append_images=[samples.photo(80, 60, seed=2)])
+    assert (_decoded(body).format, _decoded(body).frames) == ("jpeg", 1)
+    at = body.index(b"MPF\0") + 4
+    assert _decoded(body[:at] + b"\xff" * 8 + body[at + 8 :]).frames == 1
+
+
+@pytest.mark.parametrize("encoding", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_frames_are_counted_and_the_first_is_decoded(encoding: str) -> None:
+    """Three pictures are three frames."""
+    decoded = _decoded(samples.animation(3, encoding))
+    assert decoded.frames == 3
+    assert decoded.image.size == (120, 90)
+
+
+@pytest.mark.parametrize(("image", "mode"), [(Image.new("I;16", (70, 70), 40_000), "L"), (samples.photo(70, 70).convert("1"), "L")])
+def test_deep_and_shallow_png_decode(image: Image.Image, mode: str) -> None:
+    """16-bit and one-bit greys come as eight bits."""
+    assert _decoded(samples.encode(image, "PNG")).image.mode == mode
+
+
+def test_cmyk_jpeg_decodes() -> None:
+    """Print JPEGs stay CMYK until they are small."""
+    assert _decoded(samples.encode(samples.photo(70, 70).convert("CMYK"))).image.mode == "CMYK"
+
+
+def test_a_missing_end_is_told() -> None:
+    """Pillow decodes a PNG without IEND; we know."""
+    assert not _decoded(samples.encode(samples.photo(80, 60), "PNG")[:-12]).is_complete
+
+
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG"])
+def test_a_hole_in_the_data_is_corrupt(encoding: str) -> None:
+    """A run of zeros that Pillow decodes without a word."""
+    assert _reason(samples.with_hole(samples.encode(samples.photo(), encoding))) is Reason.CORRUPT
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("x"), SyntaxError("x"), KeyError("x"), struct.error("x"), ZeroDivisionError(), RecursionError(), UserWarning("x")]
+)
+def test_every_error_is_one_error(error: Exception) -> None:
+    """Whatever comes out of Pillow means that the image is corrupt, and its cause is kept."""
+    with pytest.raises(ValidationError, match="png data: ") as caught, decode.pillow_errors("png data"):
+        raise error
+    assert caught.value.slug is Reason.CORRUPT
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("out of memory when reading image file"), RuntimeError("Out of memory")])
+def test_out_of_memory_is_not_the_images_fault(error: Exception) -> None:
+    """It stays a MemoryError, also where Pillow calls it something else."""
+    with pytest.raises(MemoryError), decode.pillow_errors("png data"):
+        raise error
+
+
+def test_our_own_errors_pass() -> None:
+    """A reason that is known already is kept."""
+    with pytest.raises(ValidationError) as caught, decode.pillow_errors("png data"):
+        raise ValidationError("too wide", reason=Reason.ASPECT)
+    assert caught.value.slug is Reason.ASPECT

@@ -1,0 +1,153 @@
+"""The verdict on ordinary, borderline and hostile files. No bytes make it raise."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from app.images import validate
+from app.records import Level, Reason, ValidationRules
+from tests.images import samples
+
+STANDARD = ValidationRules()
+BASIC = ValidationRules(level="basic")
+STRICT = ValidationRules(level="strict")
+
+
+@pytest.mark.parametrize("level", ["basic", "standard", "strict"])
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_a_photo_is_valid_at_every_level(encoding: str, level: Level) -> None:
+    """And the verdict tells all there is to know."""
+    verdict = validate(samples.encode(samples.photo(), encoding), ValidationRules(level=level))
+    assert (verdict.reason, verdict.detail) == (None, "")
+    assert (verdict.format, verdict.width, verdict.height, verdict.frames) == (encoding.lower(), 320, 240, 1)
+    assert verdict.phash is not None
+    assert len(verdict.phash) == 16
+    assert ("sharpness" in verdict.measures) is (level == "strict")
+    assert verdict.measures["entropy"] > 4
+
+
+@pytest.mark.parametrize(
+    ("body", "rules", "reason"),
+    [
+        (samples.png_header_bomb(), BASIC, Reason.TOO_MANY_PIXELS),
+        (samples.encode(samples.photo(63, 64)), BASIC, Reason.TOO_SMALL),
+        (samples.encode(samples.photo())[:-500], BASIC, Reason.CORRUPT),
+        (samples.encode(samples.photo())[:-2], BASIC, Reason.CORRUPT),
+        (samples.encode(samples.photo(), progressive=True)[:-500], BASIC, Reason.CORRUPT),
+        (samples.with_hole(samples.encode(samples.photo())), BASIC, Reason.CORRUPT),
+        (samples.encode(samples.photo(), "PNG")[:-12], BASIC, None),
+        (samples.encode(samples.photo(), "PNG")[:-12], STANDARD, Reason.CORRUPT),
+        (b"<html></html>", BASIC, Reason.NOT_AN_IMAGE),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", BASIC, Reason.FORMAT),
+        (samples.encode(samples.photo(), "GIF"), replace(BASIC, formats=("jpeg", "png")), Reason.FORMAT),
+        (samples.encode(samples.photo(500, 100)), BASIC, None),
+        (samples.encode(samples.photo(500, 100)), STANDARD, Reason.ASPECT),
+        (samples.animation(), BASIC, None),
+        (samples.animation(), STANDARD, Reason.ANIMATED),
+        (samples.animation(), replace(BASIC, max_pixels=30_000), Reason.TOO_MANY_PIXELS),
+        (samples.encode(Image.new("RGB", (300, 200), "green")), BASIC, None),
+        (samples.encode(Image.new("RGB", (300, 200), "green")), STANDARD, Reason.LOW_INFORMATION),
+        (samples.encode(samples.photo(32, 24, noise=0).resize((640, 480))), STANDARD, None),
+        (samples.encode(samples.photo(32, 24, noise=0).resize((640, 480))), STRICT, Reason.BLURRY),
+        (samples.encode(samples.photo().point(lambda value: value // 32)), STRICT, Reason.EXPOSURE),
+        (samples.encode(samples.photo().point(lambda value: 248 + value // 32)), STRICT, Reason.EXPOSURE),
+        (samples.encode(Image.new("I;16", (70, 70), 40_000), "PNG"), BASIC, None),
+        (samples.encode(samples.photo().convert("CMYK")), STRICT, None),
+        (samples.encode(samples.photo().convert("LA"), "PNG"), STRICT, None),
+        (samples.encode(samples.photo().convert("P"), "PNG"), STRICT, None),
+    ],
+)
+def test_reason(body: bytes, rules: ValidationRules, reason: Reason | None) -> None:
+    """Each check names its reason from the level on that runs it, and says why."""
+    verdict = validate(body, rules)
+    assert verdict.reason == reason
+    assert bool(verdict.detail) is (reason is not None)
+
+
+def test_a_rejected_image_is_described_all_the_same() -> None:
+    """Where it decoded, size, hash, measures and thumbnail are there to look at."""
+    verdict = validate(samples.animation(), STANDARD)
+    assert (verdict.width, verdict.height, verdict.frames) == (120, 90, 3)
+    assert verdict.phash is not None
+    assert verdict.thumbnail is not None
+    assert verdict.measures["frames"] == 3.0
+
+
+def test_what_is_not_decoded_has_its_headers_size() -> None:
+    """No hash and no thumbnail, but what the file says of itself."""
+    verdict = validate(samples.png_header_bomb(), BASIC)
+    assert (verdict.format, verdict.width, verdict.height) == ("png", 65535, 65535)
+    assert (verdict.phash, verdict.thumbnail) == (None, None)
+    assert "4294836225" in verdict.detail
+    assert "50000000" in verdict.detail
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_orientation_is_applied_to_size_hash_and_thumbnail(orientation: int) -> None:
+    """The same picture stored sideways has the same size and nearly the same hash."""
+    turn = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+    picture = samples.photo(640, 400)
+    plain = validate(samples.encode(picture), STANDARD)
+    turned = validate(samples.with_orientation(picture if turn is None else picture.transpose(turn), orientation), STANDARD)
+    assert (turned.width, turned.height) == (640, 400)
+    assert plain.phash is not None
+    assert turned.phash is not None
+    assert (int(plain.phash, 16) ^ int(turned.phash, 16)).bit_count() <= 4
+    assert turned.thumbnail is not None
+    assert samples.opened(turned.thumbnail).size == (160, 100)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((640, 480), (160, 120)), ((1024, 768), (256, 192)), ((1200, 900), (256, 192)), ((4000, 100), (256, 6)), ((64, 64), (64, 64))],
+)
+def test_thumbnail_has_at_most_256_pixels(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """A JPEG's comes as the decoder scales it, between 160 and 256 pixels; a small image is not enlarged."""
+    verdict = validate(samples.encode(samples.photo(*size)), STANDARD)
+    assert verdict.thumbnail is not None
+    thumbnail = samples.opened(verdict.thumbnail)
+    assert thumbnail.format == "WEBP"
+    assert thumbnail.size == expected
+
+
+def test_thumbnail_holds_no_metadata() -> None:
+    """No position, no profile."""
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0)}
+    verdict = validate(samples.encode(samples.photo(), exif=exif, icc_profile=b"private", comment=b"me"), STANDARD)
+    assert verdict.thumbnail is not None
+    assert set(samples.opened(verdict.thumbnail).info) <= {"loop", "background", "timestamp", "duration"}
+
+
+def test_the_same_bytes_give_the_same_verdict() -> None:
+    """Down to the thumbnail."""
+    body = samples.encode(samples.photo())
+    assert validate(body, STRICT) == validate(body, STRICT)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0", b"BM", b"RIFF\0\1\0\0WEBPVP8 "]),
+)
+def test_random_bytes_never_raise(data: bytes, prefix: bytes) -> None:
+    """Whatever begins like an image gets a reason or passes."""
+    verdict = validate(prefix + data, STANDARD)
+    assert verdict.reason is not None
+
+
+_WHOLE = [samples.encode(samples.photo(90, 70), encoding) for encoding in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(_WHOLE), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=12))
+def test_mutated_images_never_raise(body: bytes, changes: list[tuple[float, int]]) -> None:
+    """A few wrong bytes anywhere in a good file."""
+    data = bytearray(body)
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    verdict = validate(bytes(data), replace(STRICT, max_pixels=1_000_000))
+    assert verdict.reason is None or verdict.detail

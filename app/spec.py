@@ -107,5 +107,6 @@ class JobSpec(BaseModel):
     shard_samples: int = 10_000
     shard_bytes: int = 1_000_000_000
     output: str | None = None
+    overwrite: bool = False
     retry_reasons: list[Reason] | None = None
     parent_job_id: str | None = None

@@ -17,7 +17,7 @@ from downloader.guard import Guard, Target, resolve_location
 from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
 
-__all__ = ["Errand", "Reply", "Requester", "Terms"]
+__all__ = ["Errand", "Reply", "Requester", "Terms", "take_locations"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
@@ -217,8 +217,15 @@ def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
     return Terms(terms.max_bytes, truncate=terms.truncate, inspect=terms.inspect)
 
 
+async def take_locations(response: httpx.Response) -> None:
+    """Response hook: put Location aside. httpx builds the next request itself, followed or not, and raises where it cannot."""
+    response.extensions.setdefault("locations", response.headers.get_list("location"))
+    if "location" in response.headers:
+        del response.headers["location"]
+
+
 def _location(response: httpx.Response) -> str:
-    found = {value.strip() for value in response.headers.get_list("location")}
+    found = {value.strip() for value in response.extensions["locations"]}
     if len(found) != 1 or not (location := found.pop()):
         raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
     return location

@@ -17,7 +17,7 @@ import orjson
 
 import errors
 from downloader import formats
-from downloader.attempt import Errand, Reply, Requester, Terms
+from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
 from downloader.guard import Guard, Target
 from downloader.hosts import Deferral, HostGate, HostSnapshot
 from downloader.policy import RetryPolicy
@@ -256,6 +256,7 @@ def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.A
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,
+        event_hooks={"response": [take_locations]},
     )
 
 

@@ -92,7 +92,7 @@ class PooledLookup:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.wrap_future(work)
         except TimeoutError as exc:
-            if not work.running() and not work.done():
+            if work.cancel():  # it never began
                 raise errors.StorageError("no thread is free to look up names") from exc
             raise socket.gaierror(socket.EAI_AGAIN, "the name servers did not answer in time") from exc
 

@@ -20,12 +20,13 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 import errors
+from app import journal
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
 from app.queue import EXPIRES_MS, QUEUES, from_json, to_json
 from app.resources import Resources, Workshop, open_workshop, product_version
 from logging_setup import get_logger
-from workers import builder, journal, sweeper, validator
+from workers import builder, sweeper, validator
 from workers.context import Context
 from workers.job import JOBS
 from workers.leases import Leases

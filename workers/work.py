@@ -44,10 +44,11 @@ class Stopped(Exception):
 class Work:
     """One claimed unit. Every write for it goes through :meth:`transaction` or :meth:`finish` and is fenced by its epoch."""
 
-    def __init__(self, ctx: Context, unit: Unit, job: Job) -> None:
+    def __init__(self, ctx: Context, unit: Unit) -> None:
+        assert unit.job is not None, "a claim brings its job along"
         self.ctx = ctx
         self.unit = unit
-        self.job = job
+        self.job: Job = unit.job
         self.stop = asyncio.Event()
         self.stop_reason: StopReason | None = None
         self.is_settled = False
@@ -126,13 +127,12 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
     unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=lease_s, is_retry=ctx.run > 1)
     if unit is None:
         raise Unclaimed(unit_id)
-    job = await jobs.get(ctx.db, unit.job_id)
-    if job.waiting_for:
-        await jobs.wait_for(ctx.db, job.id, None)
-    work = Work(ctx, unit, job)
+    work = Work(ctx, unit)
     ctx.work = work
-    ctx.leases.add(work)
     try:
+        ctx.leases.add(work)
+        if work.job.waiting_for:
+            await jobs.wait_for(ctx.db, work.job.id, None)
         yield work
         if not work.is_settled:
             await work.finish()

@@ -14,7 +14,7 @@ from app.db.rows import Unit
 from app.records import Reason
 from downloader.records import Attempt
 
-__all__ = ["made", "of_image", "record", "reserve", "retry_figures"]
+__all__ = ["images_tried", "made", "of_image", "record", "reserve", "retry_figures"]
 
 
 async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -119,3 +119,11 @@ async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
     async with db.read() as connection:
         row = (await connection.execute(query)).one()
     return int(row[0]), int(row[1]), int(row[2])
+
+
+async def images_tried(db: Database, job_id: str) -> int:
+    """Images that cost a job at least one request."""
+    columns = tables.attempts.c
+    query = select(func.count(columns.image_id.distinct())).where(columns.job_id == job_id)
+    async with db.read() as connection:
+        return int((await connection.execute(query)).scalar_one())

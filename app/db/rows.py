@@ -72,7 +72,7 @@ class NewUnit:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A claimed piece of work; ``epoch`` fences every write made for it."""
+    """A piece of work; ``epoch`` fences every write made for it. A claim brings the ``job`` along, as it stood then."""
 
     id: str
     job_id: str
@@ -83,6 +83,7 @@ class Unit:
     crashes: int
     not_before: float = 0.0
     error: str | None = None
+    job: Job | None = None
 
 
 @dataclass(frozen=True, slots=True)

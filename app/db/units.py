@@ -4,7 +4,7 @@ Every write for a claimed unit is fenced: it names the epoch the claim gave, and
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, and_, case, func, insert, or_, select, update
@@ -25,6 +25,7 @@ __all__ = [
     "counts",
     "dead_of",
     "due",
+    "end_leases",
     "ensure_finalize",
     "fence",
     "finish",
@@ -133,7 +134,7 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_re
     )
     async with db.write() as connection:
         row = (await connection.execute(statement)).first()
-    return _as_unit(row) if row else None
+        return replace(_as_unit(row), job=await find(connection, row.job_id)) if row else None
 
 
 async def fence(connection: Connection, unit: Unit) -> None:
@@ -243,6 +244,17 @@ async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
     query = select(tables.jobs.c.id, tables.jobs.c.desired_state).where(tables.jobs.c.id.in_(list(set(job_ids))))
     async with db.read() as connection:
         return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
+
+
+async def end_leases(db: Database) -> int:
+    """Let every lease run out now, for a caller who knows that no worker is left; return how many there were.
+
+    The next sweep takes the units over, and counts the crash, as it would have done after ``jobs.lease_s``.
+    """
+    columns = tables.units.c
+    async with db.write() as connection:
+        result = await connection.execute(update(tables.units).where(columns.state == UnitState.RUNNING).values(lease_until=0.0))
+    return result.rowcount
 
 
 async def return_expired(connection: Connection, *, max_crashes: int) -> tuple[int, list[Unit]]:

@@ -128,7 +128,7 @@ def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[rows.Table]:
         reader = stack.enter_context(streams.opened(path, packing))
         try:
             if form == ".parquet":
-                file = stack.enter_context(path.open("rb") if not packing else _unpacked(reader))
+                file = _unpacked(reader, stack) if packing else stack.enter_context(path.open("rb"))
                 table = parquet.table(file, spec, f"the list {path}", skip=skip)
             else:
                 table = _text_table(reader, form, spec, f"the list {path}")
@@ -145,16 +145,15 @@ def _text_table(reader: streams.Reader, form: str, spec: ListSpec, where: str) -
     return json_rows.lines(reader, spec) if form == ".jsonl" else plain.table(reader)
 
 
-@contextmanager
-def _unpacked(reader: streams.Reader) -> Iterator[IO[bytes]]:
-    """Give packed data as a temporary file: Parquet is read from its end."""
-    with tempfile.TemporaryFile() as file:
-        try:
-            while block := reader.read(streams.BLOCK_BYTES):
-                file.write(block)
-        except OSError as exc:
-            raise errors.StorageError(f"unpacking a list failed: {exc.strerror}") from exc
-        yield file
+def _unpacked(reader: streams.Reader, stack: ExitStack) -> IO[bytes]:
+    """Return packed data as a temporary file, closed with ``stack``: Parquet is read from its end."""
+    try:
+        file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        while block := reader.read(streams.BLOCK_BYTES):
+            file.write(block)
+    except OSError as exc:
+        raise errors.StorageError(f"unpacking a list failed: {exc.strerror}") from exc
+    return file
 
 
 def _garbage(path: Path, spec: ListSpec, problems: tuple[Problem, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Whether a string can be an image's URL at all. A fast look, for lists of millions; where it does not see clearly, the downloader rules."""
+"""Whether a string can be an image's URL at all: a fast look, for lists of millions; where it is not enough, the downloader rules."""
 
 import re
 

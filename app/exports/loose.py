@@ -1,6 +1,5 @@
 """What the two formats share whose images are files of their own: placing them with their ``metadata.jsonl``, and reading both back."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from app.exports.hashed import FileFacts, HashedFile
 from app.exports.inspecting import Inspection, Row, is_inside, parse_object
 from app.exports.spool import Facts
 from app.records import Sample
+from app.storage import trees
 
 __all__ = ["METADATA", "MetadataFiles", "inspect_image", "inspect_tree", "read_metadata", "write_image"]
 
@@ -71,11 +71,11 @@ def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
 def inspect_tree(inspection: Inspection) -> None:
     """Look for files that no row names, and for folders without a file: torchvision refuses an empty class."""
     images = 0
-    for parent, folders, files in os.walk(inspection.folder):
-        where = Path(parent).relative_to(inspection.folder).as_posix()
-        if not files and not folders:
-            inspection.complain(f"{where}: empty folder")
-        paths = [f"{where}/{name}".removeprefix("./") for name in files]
-        images += sum(not inspection.manifest.names(path) for path in paths)
+    for entry in trees.entries_below(inspection.folder):
+        path = Path(entry).relative_to(inspection.folder).as_posix()
+        if not entry.is_dir(follow_symlinks=False):
+            images += not inspection.manifest.names(path)
+        elif next(trees.entries_below(Path(entry)), None) is None:
+            inspection.complain(f"{path}: empty folder")
     if images != inspection.samples:
         inspection.complain(f"{images} image files, but {inspection.samples} rows name one")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import errors
-from app.storage import MissingObject, Store, border, paths, threads, trees
+from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, border, paths, threads, trees
 
 __all__ = ["check_destination", "folder_of", "materialise"]
 
@@ -77,21 +77,20 @@ async def _fill(store: Store, prefix: str, partial: Path) -> None:
 
 
 async def _link_tree(source: Path, partial: Path) -> None:
-    files = await asyncio.to_thread(trees.files_below, source)
-    for start in range(0, len(files), _LINKS_AT_ONCE):
-        await threads.run_whole(_link_files, source, partial, files[start : start + _LINKS_AT_ONCE])
+    async for files in threads.in_batches(trees.files_below(source), _LINKS_AT_ONCE):
+        await threads.run_whole(_link_files, source, partial, files)
 
 
 async def _download(store: Store, prefix: str, folder: Path) -> None:
-    found = False
-    async for info in store.list(prefix):
-        found = True
+    async def fetch(info: ObjectInfo) -> None:
         path = folder / paths.check_key(info.key).removeprefix(f"{prefix}/")
-        with border.writing("write", path.name):
-            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
         await store.fetch_to(info.key, path)
-    if not found:
-        raise MissingObject(f"read {prefix}: nothing is published there")
+
+    with border.writing("read", prefix):
+        await threads.for_each(store.list(prefix), fetch, TRANSFERS)
+        if not await asyncio.to_thread(any, trees.files_below(folder)):
+            raise MissingObject(f"read {prefix}: nothing is published there")
 
 
 def _link_files(source: Path, partial: Path, files: list[Path]) -> None:

@@ -21,7 +21,7 @@ __all__ = ["WebDatasetExporter"]
 
 _BLOCK_BYTES = 512
 _RECORD_BYTES = 20 * _BLOCK_BYTES
-_MTIME = 315_532_800  # 1980-01-01: the same in every shard, and late enough for every archive format and tool
+_MTIME = 315_532_800  # 1980-01-01: the same in every shard, and late enough for every archive format
 _LAYOUT = """\
 <split>-000000.tar    members KEY.jpg KEY.json, KEY.cls with labels, KEY.txt with captions
 classes.json          the names of the classes; cls is a position in it

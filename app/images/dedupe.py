@@ -138,9 +138,8 @@ class _Band:
         keys = self._keys(hashes)
         self._order = np.argsort(keys, kind="stable")
         self._sorted = hashes[self._order]
-        values, starts = np.unique(keys[self._order], return_index=True)
-        ends = np.append(starts[1:], len(hashes))
-        self._buckets = dict(zip(values.tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
+        values, starts, counts = np.unique(keys[self._order], return_index=True, return_counts=True)
+        self._buckets = dict(zip(values.tolist(), zip(starts.tolist(), (starts + counts).tolist(), strict=True), strict=True))
 
     def _keys(self, hashes: Hashes) -> Hashes:
         return (hashes >> self._shift) & self._mask

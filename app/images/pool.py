@@ -117,7 +117,7 @@ class DecoderPool:
         return PoolStats(self._size, alive, self._in_hand, self._started, self._restarts, self._crashes, self._timeouts)
 
     async def close(self) -> None:
-        """End all processes and wait until they are gone. Calls that are under way raise `errors.StorageError`."""
+        """End all processes and wait until they are gone. Calls without an answer yet raise `errors.StorageError`."""
         if self._closed:
             return
         self._closed = True

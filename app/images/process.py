@@ -74,17 +74,17 @@ class Child:
             raise StorageError(f"cannot start a decoder process: {error.strerror}") from error
         return cls(process)
 
-    async def ready(self) -> None:
-        """Wait until the process takes requests.
+    async def ready(self, limit_s: float = _START_LIMIT_S) -> None:
+        """Wait until the process takes requests, at most ``limit_s`` seconds.
 
         Raises:
             errors.StorageError: it ended instead, or takes forever.
         """
         try:
-            async with asyncio.timeout(_START_LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 greeting = await self._stdout.read(len(wire.READY))
         except TimeoutError as error:
-            raise StorageError(f"a decoder process was not ready within {_START_LIMIT_S:.0f} s") from error
+            raise StorageError(f"a decoder process was not ready within {limit_s:.0f} s") from error
         if greeting != wire.READY:
             raise StorageError(f"a decoder process ended while it started: {await self._how_it_died()}")
 

@@ -1,6 +1,7 @@
 """Which split an image belongs to: seeded, the same on every machine, and never one group in two splits. Pure."""
 
 import hashlib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,12 +27,8 @@ def assign(group_key: str, shares: Mapping[str, float], seed: int) -> str:
     """
     weights = _normalised(shares)
     point = _hash(seed, group_key) / 2**64
-    reached = 0.0
-    for name, share in weights.items():
-        reached += share
-        if point < reached:
-            return name
-    return next(reversed(weights))
+    reached = list(itertools.accumulate(weights.values()))
+    return next((name for name, end in zip(weights, reached, strict=True) if point < end), max(weights))
 
 
 def assign_all(groups: Sequence[tuple[str, str]], shares: Mapping[str, float], seed: int) -> list[str]:

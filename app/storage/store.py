@@ -23,10 +23,13 @@ from app.storage import backends, border, paths, threads, trees
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["MANIFEST", "ObjectInfo", "Store", "open_store"]
+__all__ = ["MANIFEST", "TRANSFERS", "ObjectInfo", "Store", "open_store"]
 
 MANIFEST = "manifest.json"
 """The file of a tree that goes up last: where it is, everything is."""
+
+TRANSFERS = 16
+"""Files that travel to or from a bucket side by side."""
 
 _READ_BYTES = 4_000_000  # one ranged request each, so that a slow consumer never holds a request open
 _PART_BYTES = 8_000_000  # 10,000 parts are the most that S3 takes: 80 GB a file
@@ -150,8 +153,8 @@ class Store:
     async def publish_tree(self, folder: Path, prefix: str) -> None:
         """Make ``folder`` the tree at ``prefix``, in place of what was there. A local store takes the folder itself.
 
-        Local: the folder is flushed and renamed, so it must come from :meth:`scratch`. Remote: files are uploaded one after another,
-        ``manifest.json`` last, then what an earlier tree left behind is deleted.
+        Local: the folder is flushed and renamed, so it must come from :meth:`scratch`. Remote: files are uploaded, ``manifest.json``
+        last, then what an earlier tree left behind is deleted.
         """
         paths.check_key(prefix)
         if self._root is not None:
@@ -168,7 +171,8 @@ class Store:
                 await threads.run_whole(trees.remove, self._root, prefix)
             return
         await self.delete([f"{prefix}/{MANIFEST}"])
-        await self.delete([info.key async for info in self.list(prefix)])
+        while keys := await self._some_keys(prefix):
+            await self.delete(keys)
 
     @contextlib.asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
@@ -208,6 +212,14 @@ class Store:
     async def close(self) -> None:
         """Let go of the backend. There is nothing to wait for: no write is buffered."""
 
+    async def _some_keys(self, prefix: str) -> Sequence[str]:
+        keys = []
+        async for info in self.list(prefix):
+            keys.append(info.key)
+            if len(keys) >= 10 * _DELETE_PAGE:
+                break
+        return keys
+
     async def _delete_page(self, keys: Sequence[str]) -> None:
         try:
             with border.reading("delete", keys[0]):
@@ -222,10 +234,20 @@ class Store:
                 await threads.run_whole(file.write, piece)
 
     async def _upload_tree(self, folder: Path, prefix: str) -> None:
+        manifest = folder / MANIFEST
+
+        async def upload(path: Path) -> None:
+            await self.put_file(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
+
         with border.writing("publish", prefix):
-            files = await asyncio.to_thread(trees.files_below, folder)
-        uploaded = {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in files}
-        last = f"{prefix}/{MANIFEST}"
-        for key in sorted(uploaded, key=lambda key: (key == last, key)):
-            await self.put_file(key, uploaded[key])
-        await self.delete([info.key async for info in self.list(prefix) if info.key not in uploaded])
+            await threads.for_each(_files_but(manifest, folder), upload, TRANSFERS)
+            if await asyncio.to_thread(manifest.exists):
+                await upload(manifest)
+            await self.delete([info.key async for info in self.list(prefix) if not (folder / info.key[len(prefix) + 1 :]).exists()])
+
+
+async def _files_but(left_out: Path, folder: Path) -> AsyncIterator[Path]:
+    async for batch in threads.in_batches(trees.files_below(folder), _LIST_PAGE):
+        for path in batch:
+            if path != left_out:
+                yield path

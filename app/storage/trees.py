@@ -1,6 +1,7 @@
 """Folders on the disk of a local store: scratch folders, atomic publication, leftovers of processes that died. Blocking code."""
 
 import ctypes
+import itertools
 import os
 import re
 import secrets
@@ -11,12 +12,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["SCRATCH", "clear_leftovers", "files_below", "make_scratch", "publish", "put_in_place", "remove", "sync_tree"]
+__all__ = ["SCRATCH", "clear_leftovers", "entries_below", "files_below", "make_scratch", "publish", "put_in_place", "remove", "sync_tree"]
 
 SCRATCH = ".scratch"
 """Name of the folder of scratch folders inside a local store. No key can begin with a dot, so none can reach it."""
 
 _FSYNC_THREADS = 8  # 0.3 ms a file instead of 0.85 ms one after another (100 KB files, ext4)
+_FSYNC_BATCH = 1000
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 _STAGED = re.compile(r".+#\d+")  # how obstore names a file until its rename
 
@@ -65,15 +67,26 @@ def remove(root: Path, prefix: str) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Flush every file and folder below ``folder``, and itself, to the disk."""
+    entries = map(Path, entries_below(folder))
     with ThreadPoolExecutor(_FSYNC_THREADS) as pool:
-        for _ in pool.map(_sync, (*files_below(folder), *_folders_below(folder))):
-            pass  # taking each result raises what its thread raised
+        while batch := list(itertools.islice(entries, _FSYNC_BATCH)):
+            for _ in pool.map(_sync, batch):
+                pass  # taking each result raises what its thread raised
     _sync(folder)
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Every file below ``folder``, sorted."""
-    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+def entries_below(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """Every file and folder below ``folder``, in no particular order, without ever holding a list of them."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from entries_below(Path(entry))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below ``folder``, in no particular order."""
+    return (Path(entry) for entry in entries_below(folder) if not entry.is_dir(follow_symlinks=False))
 
 
 def clear_leftovers(root: Path, older_than_s: float) -> int:
@@ -121,12 +134,10 @@ def _leftovers(root: Path) -> Iterator[Path]:
 def _newest(path: Path) -> float:
     """When ``path``, or anything below it, was last written; infinity if it has gone, which means somebody else deals with it."""
     try:
-        times = [path.stat().st_mtime]
-        times += [Path(parent).stat().st_mtime for parent, _, _ in os.walk(path)]
-        times += [file.stat().st_mtime for file in files_below(path)]
+        below = entries_below(path) if path.is_dir() else ()
+        return max(path.stat().st_mtime, *(entry.stat().st_mtime for entry in below), 0.0)
     except FileNotFoundError:
         return float("inf")
-    return max(times)
 
 
 def _delete(path: Path) -> None:
@@ -134,10 +145,6 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _folders_below(folder: Path) -> list[Path]:
-    return [Path(parent, name) for parent, names, _ in os.walk(folder) for name in names]
 
 
 def _sync(path: Path) -> None:

@@ -94,4 +94,4 @@ async def test_contact_is_asked_for_where_needed(name: str) -> None:
         with pytest.raises(errors.ConfigurationError, match="contact"):
             discovery.open_source(name, ScriptedClient(), contact="")
     else:
-        assert discovery.open_source(name, ScriptedClient(), contact="")
+        assert discovery.open_source(name, ScriptedClient(), contact="").name == name

@@ -1,7 +1,7 @@
 """Keywords and labels."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
@@ -50,6 +50,7 @@ def test_slug_when_keyword(keyword: str, expected: str) -> None:
     assert keywords.slug(keyword) == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=150))
 def test_slug_always_a_folder_name(keyword: str) -> None:
     """No keyword makes a label that a file system refuses."""

@@ -1,7 +1,7 @@
 """Licences: understood or left alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.discovery import licences
@@ -88,6 +88,7 @@ def test_settle_when_statements(statements: tuple[str | None, ...], expected: st
     assert licences.settle(*statements) == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_normalise_twice_when_anything(words: str) -> None:
     """An id stands for itself."""

@@ -1,7 +1,7 @@
 """Text from outside."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.discovery import text
@@ -25,6 +25,7 @@ def test_clean_when_text_is_hostile(value: object, expected: str | None) -> None
     assert text.clean(value, 50) == expected
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(1, 30))
 def test_clean_always_bounded_and_encodable(value: str, limit: int) -> None:
     """What comes out is UTF-8, one line, and within its limit."""
@@ -54,6 +55,7 @@ def test_strip_html_when_markup(markup: object, expected: str | None) -> None:
     assert text.strip_html(markup, 100) == expected
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="<>!&[]/-a\"'= ", max_size=200))
 def test_strip_html_when_anything(markup: str) -> None:
     """No markup makes it fail."""

@@ -1,7 +1,7 @@
 """The fast look at URLs."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import downloader
@@ -51,6 +51,7 @@ def test_fault_when_url_is_bad(url: str, words: str) -> None:
     assert words in urls.fault(url)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"https?://[A-Za-z0-9.\-_:]{1,40}([/?#][!-~ é]{0,20})?", fullmatch=True))
 def test_fault_never_kinder_than_downloader(url: str) -> None:
     """What the fast look lets pass can be normalised."""

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     import webdataset
 
 
-def read_with_webdataset(folder: Path, split: str, **options: Any) -> list[dict[str, Any]]:
+def read_with_webdataset(folder: Path, split: str) -> list[dict[str, Any]]:
     """Every sample of a split as the package gives it."""
     shards = [str(path) for path in sorted(folder.glob(f"{split}-*.tar"))]
     with warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """Each check passes at its limit, fails just beyond it, and says its value and its limit."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ FACTS = Facts("jpeg", 80, 60, entropy=5.0, brightness=100.0, sharpness=50.0)
     ],
 )
 def test_check_at_its_limit(
-    check: checks.Check, passing: dict[str, object], failing: dict[str, object], reason: Reason, words: tuple[str, ...]
+    check: checks.Check, passing: dict[str, Any], failing: dict[str, Any], reason: Reason, words: tuple[str, ...]
 ) -> None:
     """The limit itself passes; one step beyond has the reason, the value and the limit."""
     assert check(replace(FACTS, **passing), RULES) is None

@@ -1,6 +1,7 @@
 """Modes, orientation, white paper and colour profiles."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,17 @@ def test_each_orientation_is_undone(orientation: int) -> None:
 def test_broken_exif_means_upright(exif: bytes) -> None:
     """A picture does not depend on its metadata."""
     assert pixels.orientation_of(samples.opened(samples.encode(samples.photo(64, 64), exif=exif))) == 1
+
+
+@pytest.mark.parametrize("error", [SyntaxError, KeyError, OSError, struct.error])
+def test_exif_that_raises_means_upright(error: type[Exception]) -> None:
+    """Whatever Pillow makes of it."""
+
+    class Broken(Image.Image):
+        def getexif(self) -> Image.Exif:
+            raise error
+
+    assert pixels.orientation_of(Broken()) == 1
 
 
 def test_senseless_orientation_means_upright() -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
-from app.storage.threads import run_whole
+from app.storage.threads import for_each, in_batches, run_whole
 
 
 async def test_run_whole_returns_and_raises_like_to_thread() -> None:
@@ -37,3 +38,52 @@ async def test_run_whole_waits_for_its_thread_when_cancelled(fails: bool) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     assert done == ["work"]
+
+
+async def numbers(count: int) -> AsyncIterator[int]:
+    """0, 1, 2 ..."""
+    for number in range(count):
+        yield number
+
+
+async def test_in_batches_gives_everything_in_order() -> None:
+    """In lists of the asked size, the last one shorter."""
+    assert [batch async for batch in in_batches(iter(range(7)), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+async def test_for_each_runs_so_many_at_once() -> None:
+    """All of them, side by side, never more than allowed."""
+    done: list[int] = []
+    running = most = 0
+
+    async def work(number: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        done.append(number)
+
+    await for_each(numbers(10), work, 3)
+    assert sorted(done) == list(range(10))
+    assert most == 3
+
+
+async def test_for_each_stops_at_the_first_error() -> None:
+    """What is still running is cancelled and waited for, and nothing new begins."""
+    ended: list[int] = []
+    begun: list[int] = []
+
+    async def work(number: int) -> None:
+        begun.append(number)
+        if number == 1:
+            raise KeyError(number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+
+    with pytest.raises(KeyError):
+        await for_each(numbers(10), work, 3)
+    assert begun == [0, 1, 2]
+    assert sorted(ended) == [0, 2]

@@ -51,6 +51,8 @@ def _words(limit: int) -> Callable[[object], str | None]:
 
 def _plain(value: object) -> object:
     """Return numbers and bytes as the text they stand for; anything else as it is."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool | int | float):
         return repr(value)
     if isinstance(value, bytes):

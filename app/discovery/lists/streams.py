@@ -127,10 +127,14 @@ class _Frames:
         return unpacked
 
 
+def _is_blank(block: bytes) -> bool:
+    return len(block) < BLOCK_BYTES and not block.removeprefix(_BOM).strip()
+
+
 def head(reader: Reader) -> bytes:
     """Return the first block without its byte order mark; empty only if nothing follows, and all white space only if a block of it does."""
     block = reader.read(BLOCK_BYTES)
-    while len(block) < BLOCK_BYTES and not block.removeprefix(_BOM).strip() and (more := reader.read(BLOCK_BYTES)):
+    while (len(block) < len(_BOM) or _is_blank(block)) and (more := reader.read(BLOCK_BYTES)):
         block += more
     return block.removeprefix(_BOM)
 

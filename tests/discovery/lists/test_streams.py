@@ -3,17 +3,19 @@
 import gzip
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
 from app.discovery.lists import rows, streams
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=30))
 def test_lines_when_anything(parts: list[bytes]) -> None:
     """Lines come out as they went in."""
@@ -66,7 +68,7 @@ def unpacked(path: Path, packing: str) -> bytes:
 
 
 DATA = b"".join(b"https://example.org/%d.jpg\n" % n for n in range(20_000))
-PACK = {".gz": gzip.compress, ".zst": zstandard.compress}
+PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.compress}
 
 
 @pytest.mark.parametrize("packing", PACK)

@@ -1,0 +1,60 @@
+"""The global options, declared once and given to every command, so that they may stand on either side of its name."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from app.cli.state import Cli
+
+__all__ = ["GLOBALS", "Progress", "with_globals"]
+
+Progress = Literal["auto", "rich", "plain", "none"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_PANEL = "Global options"
+
+
+def _option(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=_PANEL, show_default=False, **more)
+
+
+_ANNOTATIONS: dict[str, Any] = {
+    "config": Annotated[Path | None, _option("--config", metavar="FILE", help="Settings file instead of ./pictrawl.toml.")],
+    "sets": Annotated[list[str] | None, _option("--set", metavar="SECTION.NAME=VALUE", help="Set one setting; may be repeated.")],
+    "workspace": Annotated[Path | None, _option("--workspace", metavar="DIR", help="Folder of the embedded database and store.")],
+    "as_json": Annotated[bool, _option("--json", help="One JSON document on stdout, errors too.")],
+    "quiet": Annotated[bool, _option("--quiet", "-q", help="Ids and paths only.")],
+    "verbose": Annotated[int, _option("--verbose", "-v", count=True, metavar="", help="Log more; -vv: all, and tracebacks.")],
+    "log_level": Annotated[LogLevel | None, _option("--log-level", help="Least severe log line shown.")],
+    "no_color": Annotated[bool, _option("--no-color", help="No colours; NO_COLOR does the same.")],
+    "progress": Annotated[Progress | None, _option("--progress", help="How progress is shown; auto is rich on a terminal.")],
+}
+_DEFAULTS: dict[str, Any] = {"as_json": False, "quiet": False, "verbose": 0, "no_color": False}
+
+GLOBALS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=annotation)
+    for name, annotation in _ANNOTATIONS.items()
+]
+"""As parameters of a function."""
+
+
+def with_globals(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Make a command of a function whose first argument is the :class:`Cli`: the rest of its signature, and the global options."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own] + [context, *GLOBALS]
+
+    @functools.wraps(function)
+    def command(*, ctx: typer.Context, **values: Any) -> int | None:
+        cli: Cli = ctx.find_root().obj
+        cli.take({name: values.pop(name) for name in _ANNOTATIONS})
+        return function(cli, **values)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    del command.__wrapped__  # type: ignore[attr-defined]
+    return command

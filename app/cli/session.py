@@ -1,0 +1,82 @@
+"""From a synchronous command to the asynchronous core: the event loop, the log, the database, the resources."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from app.cli.failures import Refused
+from app.cli.state import Cli
+
+if TYPE_CHECKING:
+    from app.db import Database
+    from app.resources import Resources
+    from app.settings import Settings
+    from logging_setup.configure import Stream
+
+__all__ = ["database_file", "log_to", "opened", "reading", "run"]
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a command's body on the fastest event loop there is."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(coroutine)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def log_to(cli: Cli, settings: "Settings", *, default: str | None = None, stream: "Stream | None" = None) -> None:
+    """Set the log up. ``default`` is the level where nobody chose one: a person at a terminal reads the display instead."""
+    from app.settings import origins
+    from logging_setup import configure
+
+    level = settings.log.level
+    if default is not None and origins(settings, cli.flags())["log.level"][1] == "default":
+        level = default  # type: ignore[assignment]
+    configure(level, settings.log.format, str(settings.log.file) if settings.log.file else None, stream)
+
+
+def database_file(settings: "Settings") -> Path | None:
+    """The embedded database's file; ``None`` where the database is a server's."""
+    scheme, _, rest = settings.database_url.partition(":///")
+    return Path(rest) if scheme.startswith("sqlite") else None
+
+
+@asynccontextmanager
+async def reading(cli: Cli, settings: "Settings") -> AsyncIterator["Database"]:
+    """Open the database alone, for commands that look and change nothing but rows. A folder that does not exist stays that way."""
+    from app.db import Database, schema
+
+    log_to(cli, settings, default="WARNING")
+    path = database_file(settings)
+    if path is not None and not path.exists():
+        raise Refused(f"there is no workspace at {path.parent}", "pictrawl build makes one; name another with --workspace")
+    db = Database(settings.database_url, pool_size=2)
+    try:
+        await (schema.require_head(db) if path is None else schema.upgrade(db))
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
+    """Open database, store and queue. Redis is asked first: where it does not answer, no folder is made."""
+    from app.resources import make_queue, open_resources
+
+    queue = await make_queue(settings)
+    try:
+        async with open_resources(settings, queue=queue) as resources:
+            yield resources
+    finally:
+        await queue.close()

@@ -1,0 +1,165 @@
+"""What every test gets: an environment without our settings, an empty folder to stand in, and the bill for what it leaves behind.
+
+On demand: settings, databases, and the real servers of :mod:`tests.services`. Without their packages, tests marked ``services`` are
+skipped and say which package is missing; with PICTRAWL_TEST_REQUIRE_SERVICES=1 they fail instead.
+"""
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.db import Database, schema
+from app.settings import ENV_PREFIX, Settings, load_settings
+from tests.services import PIDS, PostgresServer, RedisServer, missing_packages
+
+REQUIRE_SERVICES = os.environ.get("PICTRAWL_TEST_REQUIRE_SERVICES") == "1"
+"""Read before the environment is emptied."""
+
+SERVICE_OF = {"redis_server": "redis", "redis_url": "redis", "postgres_server": "postgresql", "postgres_url": "postgresql"}
+"""The service behind a fixture; a test that asks for one is marked."""
+
+GRACE_S = 2.0
+"""Seconds a child process has to end after its test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a service, and watch the tasks of what runs on an event loop."""
+    for item in items:
+        names = getattr(item, "fixturenames", [])
+        needed = {SERVICE_OF[name] for name in names if name in SERVICE_OF}
+        if needed:
+            item.add_marker(pytest.mark.services(*sorted(needed)))
+        if inspect.iscoroutinefunction(getattr(item, "function", None)):
+            names.insert(0, "no_leaked_tasks")  # set up first, so that it looks last
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a service that is not installed, or fail it where services are required."""
+    for mark in item.iter_markers("services"):
+        if packages := missing_packages(*mark.args):
+            reason = f"needs {', '.join(packages)}: apt-get install {' '.join(packages)}"
+            (pytest.fail if REQUIRE_SERVICES else pytest.skip)(reason)
+
+
+@pytest.fixture(autouse=True)
+def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting comes in from the shell or from a file in the current folder, and nothing is written into the checkout."""
+    for name in list(os.environ):
+        if name.upper().startswith(ENV_PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """A task that outlives its test is a resource that nobody closed."""
+    yield
+    for _ in range(3):  # callbacks of what has just been closed
+        await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
+    assert not left, f"the test left tasks behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_children() -> Iterator[None]:
+    """A child process that outlives its test would go on on the machine of whoever runs the tests."""
+    before = children()
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while left := children() - before - PIDS:
+        if time.monotonic() > deadline:
+            pytest.fail(f"the test left processes behind: {sorted(left)}")
+        time.sleep(0.01)
+
+
+def children() -> set[int]:
+    """Living children of this process, of any of its threads; empty where the system does not tell (other than Linux)."""
+    found: set[int] = set()
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            found.update(int(pid) for pid in listing.read_text().split())
+    return {pid for pid in found if not _is_zombie(pid)}
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The defaults, but for a workspace in ``tmp_path`` and leave to fetch from loopback, any port."""
+    return load_settings({"workspace.path": tmp_path / "workspace", "fetch.allow_networks": ["127.0.0.0/8", "::1/128"], "fetch.ports": []})
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One redis-server for the session. A test that kills a server makes its own."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """An empty Redis."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the session. A test that kills a server makes its own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty database of this test's own."""
+    name = f"test_{time.time_ns():x}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A database file that is not there yet."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'pictrawl.db'}"
+
+
+@pytest.fixture
+async def database(sqlite_url: str) -> AsyncIterator[Database]:
+    """SQLite with the newest schema."""
+    async for db in opened(sqlite_url):
+        yield db
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))])
+def any_database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind that we support, in turn."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
+
+
+@pytest.fixture
+async def any_database(any_database_url: str) -> AsyncIterator[Database]:
+    """A database with the newest schema, of each kind in turn."""
+    async for db in opened(any_database_url):
+        yield db
+
+
+async def opened(url: str) -> AsyncIterator[Database]:
+    """A database with the newest schema; closed at the end, since its thread would keep the process alive."""
+    db = Database(url)
+    try:
+        await schema.upgrade(db)
+        yield db
+    finally:
+        await db.close()

@@ -1,0 +1,130 @@
+"""robots.txt (RFC 9309) and opt-out headers: what is asked before, what is honoured after."""
+
+import asyncio
+
+import httpx
+import pytest
+
+import errors
+from downloader import Deferred, Downloader, Fetched, FetchFailed, RetryRules
+from downloader.robots import opt_out_in, refuse_opt_out
+from tests.downloader.conftest import LIMITS, loopback
+from tests.origin import image, redirect, reply, stall
+
+
+@pytest.fixture
+async def polite(time):
+    from dataclasses import replace
+
+    limits = replace(LIMITS, robots=True, contact="https://ops.test/")
+    async with Downloader(limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as made:
+        yield made
+
+
+def robots(text):
+    return reply(200, text.encode(), {"Content-Type": "text/plain"})
+
+
+async def test_disallowed_url_is_not_requested(origin, polite):
+    """A rule for us, or for everybody, is kept; the evidence says where it stands."""
+    origin.script("/robots.txt", robots("User-agent: *\nDisallow: /private/\n\nUser-agent: other\nDisallow: /"))
+    origin.script("/a.jpg", image())
+    outcome = await polite.fetch(origin.url("/private/a.jpg"))
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, outcome.evidence) == ("robots", f"http://127.0.0.1:{origin.port}/robots.txt")
+    assert isinstance(await polite.fetch(origin.url("/a.jpg")), Fetched)
+    assert [hit.target for hit in origin.log] == ["/robots.txt", "/a.jpg"]
+    assert "(+https://ops.test/)" in origin.log[0].headers["user-agent"]
+
+
+async def test_our_own_group_comes_before_the_general_one(origin, polite):
+    """The most specific group counts."""
+    origin.script("/robots.txt", robots("\ufeffUser-agent: pictrawl\nAllow: /\n\nUser-agent: *\nDisallow: /"))
+    assert isinstance(await polite.fetch(origin.script("/a", image())), Fetched)
+
+
+@pytest.mark.parametrize("step", [reply(404), reply(403), reply(429), reply(204), redirect("/robots.txt"), redirect(None), reply(206)])
+async def test_no_file_allows_everything(origin, polite, step):
+    """4xx and redirects without end: there are no rules."""
+    origin.script("/robots.txt", step)
+    assert isinstance(await polite.fetch(origin.script("/a", image())), Fetched)
+
+
+async def test_server_error_allows_nothing_for_now(origin, polite, time):
+    """5xx disallows everything: the URL is deferred rather than lost, and asked again later."""
+    origin.script("/robots.txt", reply(503), reply(404))
+    url = origin.script("/a", image())
+    outcome = await polite.fetch(url)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.reason, outcome.until, outcome.attempts) == ("host_unavailable", time.now + 60, ())
+    assert isinstance(await polite.fetch(url), Deferred)
+    assert [hit.target for hit in origin.log] == ["/robots.txt"]
+    time.now += 60
+    assert isinstance(await polite.fetch(url), Fetched)
+
+
+async def test_host_that_cannot_be_reached_is_the_urls_own_failure(origin, polite, time):
+    """A timeout of robots.txt is retried like the URL's, and then has its name."""
+    origin.script("/robots.txt", stall())
+    outcome = await polite.fetch(origin.script("/a", image()))
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, len(outcome.attempts), time.waits, origin.hits("/a")) == ("timeout", 3, [2.0, 4.0], [])
+
+
+async def test_file_is_kept_for_a_day_and_fetched_once(origin, polite, time):
+    """Many URLs at once ask once; after 24 hours it is asked again."""
+    origin.script("/robots.txt", robots("User-agent: *\nDisallow: /x"))
+    urls = [origin.script(f"/{number}", image()) for number in range(6)]
+    await asyncio.gather(*(polite.fetch(url) for url in urls))
+    assert len(origin.hits("/robots.txt")) == 1
+    time.now += 86_401
+    await polite.fetch(urls[0])
+    assert len(origin.hits("/robots.txt")) == 2
+
+
+async def test_hop_of_a_redirect_is_asked_for_too(origin, polite):
+    """A redirect is no way around."""
+    origin.script("/robots.txt", robots("User-agent: *\nDisallow: /private"))
+    origin.script("/private", image())
+    outcome = await polite.fetch(origin.script("/a", redirect("/private")))
+    assert (outcome.reason, origin.hits("/private")) == ("robots", [])
+
+
+async def test_huge_file_is_cut_not_refused(origin, polite):
+    """The first 500 KiB count."""
+    origin.script("/robots.txt", robots("User-agent: *\nDisallow: /private\n" + "# filler\n" * 200_000))
+    assert (await polite.fetch(origin.url("/private"))).reason == "robots"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[("X-Robots-Tag", "noai")], [("X-Robots-Tag", "noindex, NoImageAI")], [("X-Robots-Tag", "pictrawl: noai")], [("X-Robots-Tag", "*: noimageai")],
+     [("X-Robots-Tag", "unavailable_after: 25 Jun 2010 15:00:00 PST, noai")], [("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "noai")],
+     [("X-Robots-Tag", "otherbot: noindex, pictrawl: noai")], [("X-Robots-Tag", "max-snippet: 20, noai")], [("TDM-Reservation", "1")],
+     [("Content-Usage", "train-ai=n")], [("Content-Usage", "search=y, train-ai = n")], [("Content-Usage", "train-genai=n;x")]],
+)  # fmt: skip
+def test_opt_out_is_honoured(headers):
+    """Every notation, with the header as evidence."""
+    with pytest.raises(errors.OptOutError) as caught:
+        refuse_opt_out(httpx.Headers(headers))
+    assert caught.value.evidence.partition(":")[0] in {"x-robots-tag", "tdm-reservation", "content-usage"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [("X-Robots-Tag", "noindex, nofollow")], [("X-Robots-Tag", "otherbot: noai")], [("X-Robots-Tag", "otherbot: noindex, noai")],
+     [("X-Robots-Tag", "unavailable_after: noai")], [("X-Robots-Tag", "noaim")], [("TDM-Reservation", "0")], [("Content-Usage", "train-ai=y")],
+     [("Content-Usage", "train-ai=none")], [("Content-Usage", "x-train-ai=n")]],
+)  # fmt: skip
+def test_what_is_no_opt_out(headers):
+    """Other agents' rules, other directives, permissions."""
+    assert opt_out_in(httpx.Headers(headers)) is None
+    refuse_opt_out(httpx.Headers(headers))
+
+
+async def test_opt_out_can_be_switched_off(origin, time):
+    """The operator answers for it."""
+    from dataclasses import replace
+
+    async with Downloader(replace(LIMITS, opt_out=False), sleep=time.sleep, clock=time.clock) as downloader:
+        assert isinstance(await downloader.fetch(origin.script("/a", image(X_Robots_Tag="noai"))), Fetched)

@@ -1,0 +1,144 @@
+"""The child's loop, run here on streams: every request has an answer, and only running out of memory ends it early."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.images import child, validate, wire
+from app.images.wire import Failure, Reply, Request
+from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from tests.images import samples
+
+RULES = ValidationRules()
+
+
+def _stream(*requests: Request) -> io.BytesIO:
+    return io.BytesIO(b"".join(part for request in requests for part in wire.encode_request(request)))
+
+
+def _replies(out: io.BytesIO) -> list[Reply]:
+    replies, stream = [], io.BytesIO(out.getvalue())
+    while mark := stream.read(1):
+        assert mark == wire.STARTED
+        header_size, payload_size = wire.LENGTHS.unpack(stream.read(wire.LENGTHS.size))
+        replies.append(wire.decode_reply(stream.read(header_size), stream.read(payload_size)))
+    return replies
+
+
+def test_each_request_has_its_reply_until_the_stream_ends(jpeg: bytes, tmp_path: Path) -> None:
+    """Bytes or a path, a verdict or an image: in the order asked."""
+    path = tmp_path / "image"
+    path.write_bytes(jpeg)
+    out = io.BytesIO()
+    requests = [Request(RULES, None, jpeg), Request(RULES, str(path)), Request(CompressionRules("png"), None, jpeg)]
+    child.serve(_stream(*requests), out)
+    by_bytes, by_path, compressed = _replies(out)
+    assert by_bytes == by_path == validate(jpeg, RULES)
+    assert isinstance(compressed, Compressed)
+    assert compressed.format == "png"
+
+
+def test_a_request_cut_off_ends_the_loop(jpeg: bytes) -> None:
+    """The parent is gone; nobody waits for an answer."""
+    out = io.BytesIO()
+    whole = _stream(Request(RULES, None, jpeg)).getvalue()
+    child.serve(io.BytesIO(whole[:-1]), out)
+    assert out.getvalue() == wire.STARTED
+
+
+def test_failures_are_told_apart(jpeg: bytes, tmp_path: Path) -> None:
+    """A file that can't be read is our fault, bytes that don't decode are the image's."""
+    missing = child.answer(Request(RULES, str(tmp_path / "nothing")))
+    assert isinstance(missing, Failure)
+    assert missing.kind == "storage"
+    assert child.answer(Request(CompressionRules("png"), None, b"<html>")) == Failure(
+        "invalid", Reason.NOT_AN_IMAGE, "6 bytes that begin like no image"
+    )
+    broken = child.answer(Request("no rules", None, jpeg))  # type: ignore[arg-type]
+    assert isinstance(broken, Failure)
+    assert (broken.kind, broken.reason) == ("crash", Reason.DECODER_CRASH)
+
+
+class _Exhausted(io.BytesIO):
+    """A stream whose bodies don't fit into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size == 10_000:
+            raise MemoryError
+        return super().read(size)
+
+
+def test_out_of_memory_is_answered_and_ends_the_loop(jpeg: bytes) -> None:
+    """The image gets its reason; the next one gets another process."""
+    out = io.BytesIO()
+    child.serve(_Exhausted(_stream(Request(RULES, None, bytes(10_000)), Request(RULES, None, jpeg)).getvalue()), out)
+    assert _replies(out) == [Failure("crash", Reason.DECODER_CRASH, "out of memory")]
+
+
+def _run(parent: int, body: bytes, memory_bytes: int = 1 << 30) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.images.child", str(parent), str(memory_bytes)],
+        input=body,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_the_process_answers_over_its_pipes_and_prints_nothing(jpeg: bytes) -> None:
+    """Libraries complain about broken files on stderr; the answers stay clean."""
+    noisy = samples.encode(samples.photo(), "TIFF", compression="jpeg")
+    done = _run(os.getpid(), _stream(Request(RULES, None, noisy[:-2000]), Request(RULES, None, jpeg)).getvalue())
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert done.stdout[:1] == wire.READY
+    first, second = _replies(io.BytesIO(done.stdout[1:]))
+    assert isinstance(first, Verdict)
+    assert first.reason is Reason.CORRUPT
+    assert second == validate(jpeg, RULES)
+
+
+def test_the_process_ends_where_its_parent_is_gone() -> None:
+    """Another parent than the one that started it: it was orphaned before it could ask the kernel."""
+    done = _run(1, b"")
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+def test_a_child_dies_with_its_parent() -> None:
+    """Also where the parent is killed and the pipe stays open in another process."""
+    code = (
+        "import os, subprocess, sys; r, w = os.pipe(); os.set_inheritable(w, True);"
+        "child = subprocess.Popen([sys.executable, '-m', 'app.images.child', str(os.getpid()), str(1 << 30)],"
+        " stdin=r, stdout=subprocess.PIPE, pass_fds=[w]);"
+        "child.stdout.read(1); print(child.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert _is_gone(int(done.stdout))
+
+
+def _is_gone(pid: int) -> bool:
+    """Wait for the end of a process that is not our child, through a descriptor of it."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    import select
+
+    try:
+        return bool(select.select([descriptor], [], [], 30)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_the_process_imports_no_loop_and_no_pool() -> None:
+    """What a child imports is what every image's safety costs; the event loop stays in the parent."""
+    code = "import sys, app.images.child; print({'asyncio', 'sqlalchemy', 'redis', 'loguru', 'app.images.pool'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=120)
+    assert done.stdout.strip() == b"set()"

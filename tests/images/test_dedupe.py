@@ -1,0 +1,112 @@
+"""Duplicates point to a kept image, the best one, whatever the order of the input."""
+
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.images import Fingerprint, Match, find_exact, find_near
+from errors import ConfigurationError
+
+
+def _item(image_id: int, value: int | None = 0, *, pixels: int = 100, size_bytes: int = 10, sha256: str | None = None) -> Fingerprint:
+    return Fingerprint(image_id, sha256 or f"{image_id:064x}", None if value is None else f"{value:016x}", pixels, size_bytes)
+
+
+def _apart(one: Fingerprint, two: Fingerprint) -> int:
+    return (int(one.phash or "0", 16) ^ int(two.phash or "0", 16)).bit_count()
+
+
+def test_exact_duplicates_point_to_the_lowest_id() -> None:
+    """Equal digests are one image; others are left alone."""
+    items = [_item(3, sha256="a"), _item(1, sha256="a"), _item(2, sha256="b"), _item(9, sha256="a")]
+    assert find_exact(items) == {3: Match(1, 0), 9: Match(1, 0)}
+
+
+def test_near_duplicates_are_those_within_the_distance() -> None:
+    """The distance itself is still a duplicate; one bit more is not. No hash, no duplicate."""
+    items = [_item(1, 0), _item(2, 0b111), _item(3, 0b1111), _item(4, None)]
+    assert find_near(items, 3) == {2: Match(1, 3)}
+    assert find_near(items, 4) == {2: Match(1, 3), 3: Match(1, 4)}
+    assert find_near(items, 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (_item(2, pixels=200), _item(1, pixels=100, size_bytes=99)),
+        (_item(2, size_bytes=20), _item(1, size_bytes=10)),
+        (_item(1), _item(2)),
+    ],
+)
+def test_the_best_is_kept(better: Fingerprint, worse: Fingerprint) -> None:
+    """More pixels, then more bytes, then the lower id."""
+    assert find_near([worse, better], 0) == {worse.id: Match(better.id, 0)}
+
+
+def test_a_chain_is_not_one_cluster() -> None:
+    """A is like B and B like C, but C is not like A: B is a duplicate of A, and C is kept."""
+    chain = [_item(1, 0), _item(2, 0b11), _item(3, 0b1111)]
+    assert find_near(chain, 2) == {2: Match(1, 2)}
+
+
+def test_equal_hashes_share_their_keeper() -> None:
+    """Also where the best of them is itself a duplicate of something better."""
+    items = [_item(1, 0, pixels=300), _item(2, 1, pixels=200), _item(3, 1, pixels=100)]
+    assert find_near(items, 1) == {2: Match(1, 1), 3: Match(1, 1)}
+
+
+def test_nothing_gives_nothing() -> None:
+    """No items, no matches."""
+    assert find_near([], 6) == find_exact([]) == {}
+
+
+@pytest.mark.parametrize("distance", [-1, 17])
+def test_a_distance_out_of_range_is_refused(distance: int) -> None:
+    """0 to 16."""
+    with pytest.raises(ConfigurationError, match=str(distance)):
+        find_near([], distance)
+
+
+def _by_brute_force(items: list[Fingerprint], distance: int) -> dict[int, Match]:
+    """What the docstring says, word by word and quadratic."""
+    kept: list[Fingerprint] = []
+    matches = {}
+    for item in sorted(items, key=lambda item: (-item.pixels, -item.size_bytes, item.id)):
+        keeper = next((one for one in kept if _apart(one, item) <= distance), None)
+        if keeper is None:
+            kept.append(item)
+        else:
+            matches[item.id] = Match(keeper.id, _apart(keeper, item))
+    return matches
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.integers(0, 63), max_size=9), st.integers(1, 3)), max_size=30), st.integers(0, 16))
+def test_near_agrees_with_comparing_all_pairs(seeds: list[tuple[int, set[int], int]], distance: int) -> None:
+    """Bands lose nothing at any distance, and no duplicate points to a duplicate."""
+    centres = [0, 0xFFFFFFFFFFFFFFFF, 0x123456789ABCDEF0, 0xF0F0F0F00F0F0F0F]
+    items = [_item(i, centres[c] ^ sum(1 << bit for bit in bits), pixels=pixels) for i, (c, bits, pixels) in enumerate(seeds)]
+    found = find_near(items, distance)
+    assert found == _by_brute_force(items, distance)
+    assert not {match.kept_id for match in found.values()} & found.keys()
+
+
+def test_order_makes_no_difference() -> None:
+    """The same matches for any order of the same images."""
+    rng = random.Random(4)
+    items = [_item(i, rng.getrandbits(64) & rng.getrandbits(64) & rng.getrandbits(64), pixels=rng.randint(1, 5)) for i in range(300)]
+    shuffled = rng.sample(items, len(items))
+    assert find_near(shuffled, 12) == find_near(items, 12) != {}
+
+
+def test_many_images_are_no_quadratic_matter() -> None:
+    """20,000 different images take less than 200 million comparisons would, and so do 20,000 equal ones."""
+    rng = random.Random(5)
+    different = [_item(i, rng.getrandbits(64)) for i in range(20_000)]
+    equal = [_item(i, 77) for i in range(20_000)]
+    began = time.process_time()
+    assert find_near(different, 6) == {}
+    assert len(find_near(equal, 6)) == 19_999
+    assert time.process_time() - began < 20

@@ -1,0 +1,247 @@
+"""A decoder that dies costs one image its verdict, and nothing is left behind.
+
+A named pipe stands in for an image that takes forever: the child that opens it has begun, and waits until it is written to.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from app.images import DecoderPool, compress, validate
+from app.records import CompressionRules, Reason, ValidationRules
+from errors import StorageError, ValidationError
+from tests.images import samples
+
+RULES = ValidationRules()
+SMALL = CompressionRules("webp", resize="center_crop", size=64)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[DecoderPool]:
+    """Two children."""
+    async with DecoderPool(2) as opened:
+        yield opened
+
+
+class Endless:
+    """A file that a child opens and never reads to its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: BinaryIO | None = None
+        os.mkfifo(path)
+
+    async def opened(self) -> None:
+        """Return once a child has the file open, and so has begun."""
+        self._writer = await asyncio.to_thread(self.path.open, "wb")
+
+    def close(self) -> None:
+        """Let whoever still reads it come to the end."""
+        if self._writer is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._writer.close()
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[Endless]:
+    """One of them."""
+    file = Endless(tmp_path / "endless")
+    yield file
+    file.close()
+
+
+def _pids(pool: DecoderPool) -> set[int]:
+    return {child.pid for child in pool._children}
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_the_pool_says_what_the_functions_say(pool: DecoderPool, jpeg: bytes, tmp_path: Path) -> None:
+    """From bytes or from a path, a valid image or not."""
+    path = tmp_path / "image"
+    path.write_bytes(jpeg)
+    assert await pool.validate(jpeg, RULES) == await pool.validate(path, RULES) == validate(jpeg, RULES)
+    assert await pool.compress(path, SMALL) == compress(jpeg, SMALL)
+    broken = await pool.validate(jpeg[:-100], RULES)
+    assert broken == validate(jpeg[:-100], RULES)
+    assert broken.reason is Reason.CORRUPT
+
+
+async def test_many_images_share_few_children(pool: DecoderPool, jpeg: bytes) -> None:
+    """More calls than children wait for their turn; children live on."""
+    verdicts = await asyncio.gather(*(pool.validate(jpeg, RULES) for _ in range(30)))
+    assert {verdict.reason for verdict in verdicts} == {None}
+    stats = pool.stats()
+    assert (stats.size, stats.alive, stats.in_hand, stats.started, stats.restarts) == (2, 2, 0, 2, 0)
+
+
+async def test_compress_raises_what_is_wrong(pool: DecoderPool, tmp_path: Path) -> None:
+    """The image's fault is a ValidationError with its reason, an unreadable file is ours."""
+    with pytest.raises(ValidationError) as caught:
+        await pool.compress(b"<html>", SMALL)
+    assert caught.value.slug is Reason.NOT_AN_IMAGE
+    for call in (pool.compress(tmp_path / "none", SMALL), pool.validate(tmp_path / "none", RULES)):
+        with pytest.raises(StorageError, match="No such file"):
+            await call
+    assert pool.stats().restarts == 0
+
+
+async def test_a_killed_child_costs_the_image_it_had_in_hand(pool: DecoderPool, endless: Endless, jpeg: bytes) -> None:
+    """Killed in the middle: that image is a decoder crash, all others get their verdicts."""
+    victim = asyncio.create_task(pool.validate(endless.path, RULES))
+    await endless.opened()
+    (pid,) = _pids(pool)
+    innocents = [asyncio.create_task(pool.validate(jpeg, RULES)) for _ in range(10)]
+    os.kill(pid, signal.SIGKILL)
+    verdict = await victim
+    assert verdict.reason is Reason.DECODER_CRASH
+    assert "SIGKILL" in verdict.detail
+    assert {(await innocent).reason for innocent in innocents} == {None}
+    assert (pool.stats().crashes, pool.stats().restarts) == (1, 1)
+
+
+async def test_a_killed_child_fails_its_compression(pool: DecoderPool, endless: Endless) -> None:
+    """With the same reason."""
+    victim = asyncio.create_task(pool.compress(endless.path, SMALL))
+    await endless.opened()
+    os.kill(_pids(pool).pop(), signal.SIGSEGV)
+    with pytest.raises(ValidationError, match="SIGSEGV") as caught:
+        await victim
+    assert caught.value.slug is Reason.DECODER_CRASH
+
+
+async def test_an_idle_child_that_dies_costs_nobody_anything(jpeg: bytes) -> None:
+    """Whether its end is noticed before or after the next image is sent."""
+    async with DecoderPool(1) as pool:
+        for _ in range(3):
+            await pool.validate(jpeg, RULES)
+            os.kill(_pids(pool).pop(), signal.SIGKILL)
+            assert (await pool.validate(jpeg, RULES)).reason is None
+            os.kill(_pids(pool).pop(), signal.SIGKILL)
+            while next(iter(pool._children)).is_alive:
+                await asyncio.sleep(0)
+            assert (await pool.validate(jpeg, RULES)).reason is None
+        assert pool.stats().crashes == 0
+
+
+async def test_the_deadline_ends_an_image(endless: Endless, jpeg: bytes) -> None:
+    """And only that one; its child is replaced."""
+    async with DecoderPool(1, deadline_s=1) as pool:
+        verdict = await pool.validate(endless.path, RULES)
+        assert verdict.reason is Reason.DECODER_CRASH
+        assert verdict.detail == "no answer within 1 s"
+        assert (await pool.validate(jpeg, RULES)).reason is None
+        assert (pool.stats().timeouts, pool.stats().restarts, pool.stats().started) == (1, 1, 2)
+
+
+async def test_a_memory_bomb_costs_one_image(jpeg: bytes) -> None:
+    """256 MB of pixels in an address space of 384: out of memory, and the next image is fine."""
+    bomb = samples.png_bomb(8000, 8000)
+    async with DecoderPool(1, memory_bytes=384 << 20) as pool:
+        verdict = await pool.validate(bomb, ValidationRules(level="basic", max_pixels=100_000_000))
+        assert (verdict.reason, verdict.detail) == (Reason.DECODER_CRASH, "out of memory")
+        assert (await pool.validate(jpeg, RULES)).reason is None
+        assert (pool.stats().crashes, pool.stats().restarts) == (1, 1)
+
+
+async def test_children_are_recycled(jpeg: bytes) -> None:
+    """After as many images as were asked for, by a fresh process."""
+    async with DecoderPool(1, recycle_after=2) as pool:
+        pids = []
+        for _ in range(5):
+            await pool.validate(jpeg, RULES)
+            pids.append(_pids(pool))
+        assert pids[0] != set()
+        assert pids[1] == pids[3] == set()
+        assert pool.stats().started == 3
+        assert pool.stats().restarts == 2
+
+
+async def test_cancelling_a_call_leaves_the_pool_whole(endless: Endless, jpeg: bytes) -> None:
+    """The child at work is killed, so no late answer can be taken for another image's."""
+    async with DecoderPool(1) as pool:
+        call = asyncio.create_task(pool.validate(endless.path, RULES))
+        waiting = asyncio.create_task(pool.validate(jpeg, RULES))
+        await endless.opened()
+        assert pool.stats().in_hand == 1
+        (pid,) = _pids(pool)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await waiting).reason is None
+        assert pid not in _pids(pool)
+        assert pool.stats().in_hand == 0
+
+
+async def test_cancelling_while_a_child_starts_or_a_slot_is_awaited(jpeg: bytes) -> None:
+    """At whatever point the call is: its slot comes back."""
+    async with DecoderPool(1) as pool:
+        for rounds in range(12):
+            call = asyncio.create_task(pool.validate(jpeg, RULES))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            call.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await call
+        assert (await pool.validate(jpeg, RULES)).reason is None
+
+
+async def test_close_leaves_no_child_behind(endless: Endless, jpeg: bytes) -> None:
+    """Idle ones, busy ones and those that are starting; whoever waits is told, and so is whoever comes later."""
+    pool = DecoderPool(3)
+    await asyncio.gather(pool.validate(jpeg, RULES), pool.validate(jpeg, RULES))
+    busy = asyncio.create_task(pool.validate(endless.path, RULES))
+    await endless.opened()
+    pids = _pids(pool)
+    more = [asyncio.create_task(pool.validate(jpeg, RULES)) for _ in range(6)]
+    await asyncio.sleep(0)
+    await pool.close()
+    await pool.close()
+    told, *others = await asyncio.gather(busy, *more, return_exceptions=True)
+    assert isinstance(told, StorageError)
+    assert all(isinstance(other, StorageError) or other == validate(jpeg, RULES) for other in others)
+    assert not any(_exists(pid) for pid in pids)
+    assert pool.stats().alive == 0
+    with pytest.raises(StorageError, match="closed"):
+        await pool.validate(jpeg, RULES)
+
+
+async def test_a_pool_that_was_never_used_closes() -> None:
+    """No child was started."""
+    async with DecoderPool() as pool:
+        assert pool.stats().size >= 1
+        assert pool.stats().started == 0
+
+
+async def test_children_that_never_come_up_are_our_fault(monkeypatch: pytest.MonkeyPatch, jpeg: bytes) -> None:
+    """The image is not blamed, and the pool recovers."""
+    async with DecoderPool(1) as pool:
+        with monkeypatch.context() as broken:
+            broken.setattr("sys.executable", "/bin/false")
+            with pytest.raises(StorageError, match="ended while it started"):
+                await pool.validate(jpeg, RULES)
+        assert (await pool.validate(jpeg, RULES)).reason is None
+
+
+async def test_children_that_die_before_they_begin_are_not_tried_forever(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Three of them, then it is our fault."""
+    ready_then_gone = tmp_path / "python"
+    ready_then_gone.write_text("#!/bin/sh\nprintf R\n")
+    ready_then_gone.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(ready_then_gone))
+    async with DecoderPool(1) as pool:
+        with pytest.raises(StorageError, match="3 decoder processes ended"):
+            await pool.validate(b"x", RULES)
+        assert pool.stats().crashes == 0

@@ -1,0 +1,242 @@
+"""A real redis-server and a real PostgreSQL, each on a free loopback port in a folder of its own, for as long as a test wants them.
+
+Both can be killed and started again on the same port with what they kept: that is what fault drills need. As root, PostgreSQL runs as
+the user ``postgres``, since it refuses to be root. ``PIDS`` holds the processes that run now.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+__all__ = ["PIDS", "PostgresServer", "RedisServer", "Server", "free_port", "missing_packages"]
+
+PIDS: set[int] = set()
+"""Servers that run now, by process id; the guard against leaked children leaves them alone."""
+
+START_S = 30.0
+"""Seconds a server has to answer."""
+
+STOP_S = 15.0
+"""Seconds a server has to end before it is killed."""
+
+LOOK_S = 0.02
+"""Seconds between two looks at a server that starts."""
+
+PACKAGES = {"redis": "redis-server", "postgresql": "postgresql"}
+"""The Debian package of each service, by the name that the ``services`` mark takes."""
+
+
+def missing_packages(*services: str) -> list[str]:
+    """The packages of these services (all, where none is named) whose programs are not installed."""
+    programs = {"redis": shutil.which("redis-server"), "postgresql": postgres_program("initdb")}
+    return [PACKAGES[service] for service in services or PACKAGES if programs[service] is None]
+
+
+def postgres_program(name: str) -> str | None:
+    """Where a program of PostgreSQL's is; Debian keeps them off the PATH, by version."""
+    newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]), reverse=True)
+    return str(newest[0]) if newest else shutil.which(name)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One process that listens on ``port`` and keeps its files in ``folder``."""
+
+    name = "server"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"pictrawl-{self.name}-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id; only while it runs."""
+        assert self._process is not None, f"{self.name} is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, and return once it answers."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = self._spawn(self._command(), log)
+        PIDS.add(self._process.pid)
+        self._wait_until_ready()
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(self.stop_signal)
+
+    def kill(self) -> None:
+        """SIGKILL: what it had not written is gone."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """End it in order if it runs, and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End it and remove its files."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+    def _spawn(self, command: list[str], log: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        PIDS.discard(self._process.pid)
+        self._process = None
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._end(signal.SIGKILL)
+                raise RuntimeError(f"{self.name} did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+            time.sleep(LOOK_S)
+
+
+class RedisServer(Server):
+    """redis-server without persistence, so a restart is an empty Redis; ``keep`` writes every command down instead."""
+
+    name = "redis"
+
+    def __init__(self, *, keep: bool = False) -> None:
+        super().__init__()
+        self.keep = keep
+
+    @property
+    def url(self) -> str:
+        """The address of database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def flush(self) -> None:
+        """Forget everything."""
+        reply = self._say(b"FLUSHALL\r\n")
+        assert reply == b"+OK\r\n", reply
+
+    def _command(self) -> list[str]:
+        kept = ["--appendonly", "yes", "--appendfsync", "always"] if self.keep else ["--appendonly", "no"]
+        return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "", *kept]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._say(b"PING\r\n") == b"+PONG\r\n"
+        return False
+
+    def _say(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(command)
+            return connection.recv(64)
+
+
+class PostgresServer(Server):
+    """PostgreSQL with a cluster of its own; anybody on loopback is its superuser.
+
+    Args:
+        fsync: wait for the disk, as in production; without it a kill of the process loses nothing either, only one of the machine does.
+    """
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # "fast": sessions are ended, transactions rolled back
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        super().__init__()
+        self.fsync = fsync
+        self._owner = "postgres" if os.geteuid() == 0 else None
+        if self._owner is not None:
+            user = pwd.getpwnam(self._owner)
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+        self._make_cluster()
+
+    def url(self, database: str = "postgres") -> str:
+        """The address of a database, for SQLAlchemy."""
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database and return its address."""
+        self.run_sql(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is still connected."""
+        self.run_sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def run_sql(self, statement: str, database: str = "postgres") -> str:
+        """Run one statement as superuser and return what it prints."""
+        address = ["--host", "127.0.0.1", "--port", str(self.port), "--username", "postgres", "--dbname", database]
+        command = [_required("psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", *address, "--command", statement]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def _make_cluster(self) -> None:
+        options = ["--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
+        with (self.folder / "initdb.log").open("wb") as log:
+            process = self._spawn([_required("initdb"), "--pgdata", str(self.folder / "data"), *options], log)
+        if process.wait():
+            raise RuntimeError(f"initdb failed:\n{(self.folder / 'initdb.log').read_text()}")
+
+    def _command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "on" if self.fsync else "off",
+            "full_page_writes": "on" if self.fsync else "off",
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+        }
+        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [_required("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), *flags]
+
+    def _spawn(self, command: list[str], log: object) -> subprocess.Popen[bytes]:
+        plain = {"cwd": self.folder, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
+        if self._owner is None:
+            return subprocess.Popen(command, **plain)
+        return subprocess.Popen(command, user=self._owner, group=self._owner, extra_groups=[], **plain)
+
+    def _answers(self) -> bool:
+        command = [_required("pg_isready"), "--quiet", "--host", "127.0.0.1", "--port", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+
+def _required(program: str) -> str:
+    found = postgres_program(program)
+    if found is None:
+        raise RuntimeError(f"{program} is not installed: apt-get install {PACKAGES['postgresql']}")
+    return found

@@ -1,0 +1,140 @@
+"""A worker's bench without a worker: real database, store, queue and downloader, decoders in this process, and units run one by one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.db import Database, images, jobs, schema, units
+from app.db.rows import Funnel, Job
+from app.dispatch import envelope
+from app.images import compress, validate
+from app.queue import JOB_NAMES, embedded_queue
+from app.records import CompressionRules, UnitKind
+from app.resources import Resources, Workshop
+from app.settings import Settings, load_settings
+from app.spec import JobRequest, ListSpec
+from app.storage import open_store
+from app.submit import settle, store_urls, submit_build
+from downloader import Downloader, FetchLimits, RetryRules
+from workers import builder, sweeper, validator
+from workers.context import Context
+from workers.job import JOBS
+from workers.leases import Leases
+
+assert builder
+assert validator
+assert sweeper
+
+
+class InlineDecoders:
+    """The decoders' work, done in this process."""
+
+    async def validate(self, source: bytes | Path, rules: Any) -> Any:
+        return validate(source if isinstance(source, bytes) else source.read_bytes(), rules)
+
+    async def compress(self, source: bytes | Path, rules: CompressionRules) -> Any:
+        return compress(source if isinstance(source, bytes) else source.read_bytes(), rules)
+
+
+async def no_sleep(_seconds: float) -> None:
+    """The downloader's waits, skipped."""
+
+
+class Bench:
+    """What a test holds in its hand."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @property
+    def resources(self) -> Resources:
+        return self.context.resources
+
+    @property
+    def db(self) -> Database:
+        return self.context.db
+
+    async def submit(self, urls: list[str], **request: Any) -> str:
+        """Submit a build of a URL list, return the job's id."""
+        asked = JobRequest(urls=urls, **request)
+        url_list: ListSpec = await store_urls(self.resources, urls)
+        spec = settle(self.resources, asked, url_list=url_list)
+        return (await submit_build(self.resources, spec, name=asked.name or "test")).job_id
+
+    async def search(self, *keywords: str, **request: Any) -> str:
+        """Submit a build by keywords, return the job's id."""
+        asked = JobRequest(keywords=list(keywords), **request)
+        return (await submit_build(self.resources, settle(self.resources, asked), name="test")).job_id
+
+    async def due(self) -> list[units.Delivery]:
+        """Every unit that is sent or could be."""
+        for queue in ("builder", "validator"):
+            await units.due(self.db, queue, window=10_000)
+        return await units.queued(self.db, older_than_s=-10.0)
+
+    async def run(self, delivery: units.Delivery, *, job_try: int = 1) -> None:
+        """Run one unit as arq would."""
+        ctx = {"context": self.context, "job_try": job_try}
+        await asyncio.create_task(JOBS[JOB_NAMES[delivery.kind]](ctx, **dict(envelope(delivery).ids)))
+
+    async def run_kind(self, kind: UnitKind) -> int:
+        """Run the units of one kind that are due now; return how many."""
+        chosen = [delivery for delivery in await self.due() if delivery.kind is kind]
+        for delivery in chosen:
+            await self.run(delivery)
+        return len(chosen)
+
+    async def drive(self, *, until: UnitKind | None = None, at_most: int = 500) -> None:
+        """Run due units until none is left, or until one of a kind is next."""
+        for _ in range(at_most):
+            deliveries = await self.due()
+            if not deliveries or (until and any(delivery.kind is until for delivery in deliveries)):
+                return
+            await self.run(deliveries[0])
+        raise AssertionError("the job does not come to an end")
+
+    async def job(self, job_id: str) -> Job:
+        return await jobs.get(self.db, job_id)
+
+    async def funnel(self, job_id: str) -> Funnel:
+        return Funnel(await images.counts(self.db, dataset_id=(await self.job(job_id)).dataset_id))
+
+
+def bench_settings(folder: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings for a bench: loopback may be dialled, waits are exact, chunks small."""
+    base: dict[str, Any] = {
+        "workspace.path": folder,
+        "fetch.allow_networks": ("127.0.0.0/8",),
+        "fetch.ports": (),
+        "fetch.contact": "tests@example.org",
+        "retry.jitter": 0.0,
+        "jobs.chunk_size": 10,
+    }
+    return load_settings(base | dict(flags or {}))
+
+
+@asynccontextmanager
+async def open_bench(
+    folder: Path, flags: Mapping[str, Any] | None = None, *, transport: httpx.AsyncBaseTransport | None = None, url: str | None = None
+) -> AsyncIterator[Bench]:
+    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``."""
+    settings = bench_settings(folder, flags)
+    db = Database(url or settings.database_url)
+    queue = embedded_queue()
+    store = open_store(settings.storage_url)
+    limits = FetchLimits(**settings.fetch.model_dump())
+    try:
+        await schema.upgrade(db)
+        async with Downloader(limits, RetryRules(**settings.retry.model_dump()), transport=transport, sleep=no_sleep) as downloader:
+            resources = Resources(settings, db, store, queue)
+            workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
+            leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)
+            yield Bench(Context(resources, workshop, leases, "wrk_test"))
+    finally:
+        await queue.close()
+        await store.close()
+        await db.close()

@@ -1,0 +1,123 @@
+"""The job decorator's corners that need no arq."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from arq import Retry
+
+import errors
+from app.db import jobs, units
+from app.records import JobState, UnitKind, UnitState
+from tests.test_task_retry import failing_bench, one_unit, state_of
+from tests.workers.bench import Bench
+from workers.job import JOBS
+from workers.work import StopReason
+
+
+async def call(bench: Bench, delivery: units.Delivery, *, job_try: int = 1) -> None:
+    """Run a delivery's job function as arq would."""
+    await bench.run(delivery, job_try=job_try)
+
+
+async def test_a_duplicate_delivery_does_nothing(bench: Bench) -> None:
+    """A unit that is done is not run again."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await call(bench, delivery)
+    before = await state_of(bench, delivery.unit_id)
+    await call(bench, delivery)
+    assert await state_of(bench, delivery.unit_id) == before
+    assert before.state is UnitState.DONE
+
+
+async def test_the_failure_count_starts_anew_after_a_success(tmp_path: Path) -> None:
+    """Failures that lie before a success do not eat the next one's retries."""
+    async with failing_bench(tmp_path, errors.DatabaseConnectionError("away")) as (bench, leases):
+        delivery = await one_unit(bench, UnitKind.INTEGRITY)
+        with pytest.raises(Retry):
+            await call(bench, delivery)
+        leases.error = None
+        await call(bench, delivery, job_try=2)
+        assert (await state_of(bench, delivery.unit_id)).state is UnitState.DONE
+        assert await bench.context.queue.count_failure(delivery.unit_id) == 1
+
+
+async def test_retries_go_on_while_redis_is_away(tmp_path: Path) -> None:
+    """Without Redis the count is lost, which only adds retries: the error is never swallowed."""
+    async with failing_bench(tmp_path, MemoryError("no room")) as (bench, _):
+        delivery = await one_unit(bench, UnitKind.INTEGRITY)
+
+        async def away(_: str) -> int:
+            raise errors.QueueUnavailableError("away")
+
+        bench.context.queue.count_failure = away  # type: ignore[method-assign]
+        for _ in range(5):
+            with pytest.raises(Retry):
+                await call(bench, delivery, job_try=2)
+
+
+async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
+    """Cancel reaches a running unit through its lease keeper; the unit ends as cancelled and the job with it."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    claimed = asyncio.Event()
+
+    async def hang(*_: object) -> str | None:
+        claimed.set()
+        await asyncio.Event().wait()
+        return None
+
+    import workers.checking
+
+    original = workers.checking.reread
+    workers.checking.reread = hang  # type: ignore[assignment]
+    try:
+        run = asyncio.create_task(call(bench, delivery))
+        await claimed.wait()
+        from app.db import lifecycle
+
+        await lifecycle.steer(bench.db, delivery.job_id, JobState.CANCELLED)
+        await bench.context.leases.tend()
+        await run
+    finally:
+        workers.checking.reread = original
+    assert (await state_of(bench, delivery.unit_id)).state is UnitState.CANCELLED
+    assert (await jobs.get(bench.db, delivery.job_id)).state is JobState.CANCELLED
+
+
+async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> None:
+    """A worker that was overtaken ends its work; the successor's row is untouched."""
+    from sqlalchemy import update
+
+    from app.db import tables
+
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    claimed = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        claimed.set()
+        await asyncio.Event().wait()
+
+    import workers.checking
+
+    original = workers.checking.reread
+    workers.checking.reread = hang  # type: ignore[assignment]
+    try:
+        run = asyncio.create_task(call(bench, delivery))
+        await claimed.wait()
+        async with bench.db.write() as connection:
+            await connection.execute(update(tables.units).where(tables.units.c.id == delivery.unit_id).values(lease_until=0.0))
+        successor = await units.claim(bench.db, delivery.unit_id, owner="wrk_other", lease_s=30)
+        assert successor is not None
+        for work in list(bench.context.leases._held.values()):
+            work.ask_to_stop(StopReason.LOST)
+        await run
+    finally:
+        workers.checking.reread = original
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.epoch) == (UnitState.RUNNING, successor.epoch)
+
+
+def test_a_job_keeps_its_name_and_docstring() -> None:
+    """What arq registers and what the documentation shows is the function itself."""
+    assert JOBS["process_chunk"].__name__ == "process_chunk"
+    assert "Safe to run twice" in (JOBS["process_chunk"].__doc__ or "")

@@ -12,6 +12,7 @@ from typing import Any
 import errors
 from app import discovery
 from app.db import exports, fleet, images, jobs, lifecycle, new_id
+from app.db.conflicts import StateConflict
 from app.db.rows import Export, NewUnit
 from app.dispatch import dispatch
 from app.records import CheckKind, JobKind, JobState, Reason, UnitKind
@@ -141,18 +142,19 @@ async def submit_retry(resources: Resources, job_id: str, reasons: frozenset[Rea
     """A new job that fetches again what failed in a dataset for one of these reasons.
 
     Raises:
-        errors.ValidationError: the job still runs, builds nothing, or nothing failed for these reasons.
+        errors.ValidationError: the job builds nothing.
+        StateConflict: the job still runs, or nothing failed for these reasons.
     """
     job = await jobs.get(resources.db, job_id, user_id=caller.user_id)
     if not job.is_final:
-        raise errors.ValidationError(f"job {job_id} is {job.state}; wait for its end, or cancel it, before you retry")
+        raise StateConflict(f"job {job_id} is {job.state}; wait for its end, or cancel it, before you retry")
     if job.kind is not JobKind.BUILD:
         raise errors.ValidationError(f"job {job_id} is of kind {job.kind}; only a build can be retried")
     spec = JobSpec(**job.spec).model_copy(update={"retry_reasons": sorted(reasons), "parent_job_id": job_id})
 
     async def make(connection: Any) -> Submitted:
         if not await images.count_failed(connection, job.dataset_id, sorted(reasons)):
-            raise errors.ValidationError(f"nothing to retry: no image of job {job_id} failed with {', '.join(sorted(reasons))}")
+            raise StateConflict(f"nothing to retry: no image of job {job_id} failed with {', '.join(sorted(reasons))}")
         return await _job(connection, caller, JobKind.BUILD, job.dataset_id, spec.model_dump(mode="json"), spec, job.priority)
 
     return await _submit(resources, caller, make)
@@ -223,7 +225,7 @@ async def _require_dataset(resources: Resources, dataset_id: str, caller: Caller
     await jobs.get_dataset(resources.db, dataset_id, user_id=caller.user_id)
     counts = await images.counts(resources.db, dataset_id=dataset_id)
     if not counts:
-        raise errors.ValidationError(f"dataset {dataset_id} is empty: nothing to work on")
+        raise StateConflict(f"dataset {dataset_id} is empty: nothing to work on")
 
 
 async def _job(

@@ -225,7 +225,8 @@ async def take_locations(response: httpx.Response) -> None:
 
 
 def _location(response: httpx.Response) -> str:
-    found = {value.strip() for value in response.extensions["locations"]}
+    locations: list[str] = response.extensions["locations"]
+    found = {value.strip() for value in locations}
     if len(found) != 1 or not (location := found.pop()):
         raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
     return location

@@ -1,6 +1,7 @@
 """Downloader: URLs in, outcomes out. Puts guard, gate, robots, attempts and policy together; knows no job, no row and no storage."""
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import http.cookiejar
@@ -8,7 +9,7 @@ import importlib.metadata
 import random as randomness
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -146,7 +147,7 @@ class Downloader:
         *,
         log: AttemptLog | None = None,
         stop: asyncio.Event | None = None,
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome, None]:
         """Fetch many images, yielding each outcome as it is there; retried as `fetch` says.
 
         Requests are pulled as places become free, at most ``limits.concurrency`` ahead; over all calls of this downloader no more than
@@ -161,8 +162,9 @@ class Downloader:
             Exception: what `fetch` raises; the other requests are cancelled.
         """
         fetch = functools.partial(self.fetch, log=log)
-        async for outcome in finish_in_window(requests, fetch, size=self._limits.concurrency, stop=stop):
-            yield outcome
+        async with contextlib.aclosing(finish_in_window(requests, fetch, size=self._limits.concurrency, stop=stop)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def fetch_json(
         self,

@@ -163,6 +163,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 data=await request.aread() or None,
                 allow_redirects=False,
                 timeout=_timeout(request.extensions.get("timeout", {})),
+                ssl=self._tls() if request.url.scheme == "https" else True,
             )
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
@@ -176,7 +177,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         """Build the session on the running loop. Limits are off: the gate keeps them, and would deadlock with a second set."""
         connector = aiohttp.TCPConnector(
-            ssl=self._ssl_context or _default_ssl_context(),
             resolver=_Resolver(self._guard, self._lookup) if self._lookup else None,
             ttl_dns_cache=_DNS_TTL_S,
             limit=0,
@@ -196,6 +196,13 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             max_headers=_MAX_HEADERS,
         )
         return self._session
+
+    def _tls(self) -> ssl.SSLContext:
+        """Load the authorities once, and only when they are needed: that takes 50 ms."""
+        if self._ssl_context is None:
+            self._ssl_context = httpx.create_ssl_context()
+            self._ssl_context.set_alpn_protocols(["http/1.1"])
+        return self._ssl_context
 
     def _checked_socket(self, address: Any) -> socket.socket:
         """Called by aiohttp with the very address it dials next, for names and literals alike."""
@@ -227,12 +234,6 @@ def _wire_url(request: httpx.Request) -> str:
 
 def _timeout(asked: dict[str, float | None]) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=asked.get("connect"), sock_read=asked.get("read"))
-
-
-def _default_ssl_context() -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 @contextlib.contextmanager

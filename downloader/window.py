@@ -1,7 +1,7 @@
 """A bounded window over a stream of work: started as places free up, yielded as it finishes, never left behind. Knows no URLs."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 __all__ = ["finish_in_window"]
@@ -17,7 +17,7 @@ async def finish_in_window(
     *,
     size: int,
     stop: asyncio.Event | None = None,
-) -> AsyncIterator[_Result]:
+) -> AsyncGenerator[_Result, None]:
     """Yield the results of ``work`` over ``items`` in the order they finish, at most ``size`` in hand, unyielded ones included.
 
     Once ``stop`` is set no item is started, the ones in hand are finished and yielded. However the iteration ends, no task outlives it.

@@ -163,5 +163,6 @@ def _wants_colour(stream: Stream) -> bool:
 
 
 def _is_terminal(stream: Stream) -> bool:
-    isatty = getattr(stream, "isatty", None)
-    return bool(isatty and isatty())
+    with contextlib.suppress(AttributeError, ValueError):  # no file at all, or one that is closed
+        return bool(stream.isatty())  # type: ignore[attr-defined]
+    return False

@@ -27,11 +27,11 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"(/[^\s?\"'<>]*)\?[^\s\"'<>]*=[^\s\"'<>]*"), rf"\1?{_MASK}"),
     (re.compile(r"\b(ptk|whsec)_[\w+/=.-]+"), rf"\1_{_MASK}"),
     (
-        re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)\b([\"']?\s*[:=,]\s*b?[\"']?)[^\r\n\"']+", re.IGNORECASE),
+        re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)\b([\"']?\s*[:=,]\s*(?:b?[\"'])?)[^\r\n\"']+", re.IGNORECASE),
         rf"\1\2{_MASK}",
     ),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {_MASK}"),
-    (re.compile(rf"\b((?:\w+[-_])?(?:{_NAMES}))([\"']?\s*[=:]\s*b?[\"']?)[^\s\"',;&)}}\]]+", re.IGNORECASE), rf"\1\2{_MASK}"),
+    (re.compile(rf"\b((?:\w+[-_])?(?:{_NAMES}))([\"']?\s*[=:]\s*(?:b?[\"'])?)[^\s\"',;&)}}\]]+", re.IGNORECASE), rf"\1\2{_MASK}"),
 )
 
 _SECRET_NAME: Final = re.compile(

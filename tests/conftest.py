@@ -6,6 +6,7 @@ skipped and say which package is missing; with PICTRAWL_TEST_REQUIRE_SERVICES=1 
 
 import asyncio
 import inspect
+import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -47,13 +48,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             (pytest.fail if REQUIRE_SERVICES else pytest.skip)(reason)
 
 
+@pytest.fixture(scope="session")
+def _standing_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Empty folders to stand in, one after the other."""
+    base = tmp_path_factory.mktemp("cwd")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _hermetic(monkeypatch: pytest.MonkeyPatch, _standing_places: Iterator[Path]) -> None:
     """No setting comes in from the shell or from a file in the current folder, and nothing is written into the checkout."""
     for name in list(os.environ):
         if name.upper().startswith(ENV_PREFIX):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    place = next(_standing_places)
+    place.mkdir()
+    monkeypatch.chdir(place)
 
 
 @pytest.fixture

@@ -28,9 +28,7 @@ def test_every_other_status_is_permanent():
         assert errors.classify_http_error(status) is errors.PermanentError
 
 
-@pytest.mark.parametrize(
-    "error_type", [errors.ValidationError, errors.NotFoundError, errors.AuthenticationError, errors.BadRequestError]
-)
+@pytest.mark.parametrize("error_type", [errors.ValidationError, errors.NotFoundError, errors.AuthenticationError, errors.BadRequestError])
 def test_permanent_errors_are_permanent(error_type):
     """The seed's permanent classes."""
     assert issubclass(error_type, errors.PermanentError)
@@ -49,10 +47,15 @@ def test_transient_errors_are_transient(error_type):
 
 @pytest.mark.parametrize(
     ("exc", "expected"),
-    [(httpx.ConnectTimeout("x"), errors.TimeoutException), (httpx.ReadTimeout("x"), errors.TimeoutException),
-     (httpx.ConnectError("x"), errors.NetworkError), (httpx.ReadError("x"), errors.NetworkError),
-     (httpx.WriteError("x"), errors.NetworkError), (httpx.InvalidURL("x"), errors.InvalidURLError)],
-)  # fmt: skip
+    [
+        (httpx.ConnectTimeout("x"), errors.TimeoutException),
+        (httpx.ReadTimeout("x"), errors.TimeoutException),
+        (httpx.ConnectError("x"), errors.NetworkError),
+        (httpx.ReadError("x"), errors.NetworkError),
+        (httpx.WriteError("x"), errors.NetworkError),
+        (httpx.InvalidURL("x"), errors.InvalidURLError),
+    ],
+)
 def test_classify_network_error(exc, expected):
     """Timeouts and broken connections are transient, a URL that is none is permanent."""
     assert errors.classify_network_error(exc) is expected
@@ -60,5 +63,5 @@ def test_classify_network_error(exc, expected):
 
 def test_infrastructure_is_neither():
     """What the job layer retries, nobody else does."""
-    assert errors.INFRASTRUCTURE == (MemoryError, errors.DatabaseConnectionError)
+    assert (MemoryError, errors.DatabaseConnectionError) == errors.INFRASTRUCTURE
     assert not issubclass(errors.DatabaseConnectionError, errors.PermanentError | errors.TransientError)

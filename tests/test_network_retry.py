@@ -77,9 +77,15 @@ async def test_transient_error_then_success(downloader, router, time, failure, e
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(400, "BadRequestError"), (401, "AuthenticationError"), (403, "AuthenticationError"), (404, "NotFoundError"),
-     (500, "PermanentError"), (410, "PermanentError")],
-)  # fmt: skip
+    [
+        (400, "BadRequestError"),
+        (401, "AuthenticationError"),
+        (403, "AuthenticationError"),
+        (404, "NotFoundError"),
+        (500, "PermanentError"),
+        (410, "PermanentError"),
+    ],
+)
 async def test_permanent_error_is_not_retried(downloader, router, time, status, error):
     """One request, no wait."""
     route = router.get(URL).respond(status)
@@ -93,8 +99,11 @@ async def test_retry_after_replaces_the_backoff(downloader, router, time, form):
     """A valid Retry-After is waited exactly, once, instead of the backoff and never on top of it."""
     seconds = {"007": 7.0}.get(form, 5.0)
     moment = time.now + 5
-    dates = {"imf": formatdate(moment, usegmt=True), "rfc850": _strftime("%A, %d-%b-%y %H:%M:%S GMT", moment),
-             "asctime": _strftime("%a %b %e %H:%M:%S %Y", moment)}  # fmt: skip
+    dates = {
+        "imf": formatdate(moment, usegmt=True),
+        "rfc850": _strftime("%A, %d-%b-%y %H:%M:%S GMT", moment),
+        "asctime": _strftime("%a %b %e %H:%M:%S %Y", moment),
+    }
     router.get(URL).mock(side_effect=[httpx.Response(429, headers={"retry-after": dates.get(form, form)}), OK])
     outcome = await downloader.fetch(URL)
     assert isinstance(outcome, Fetched)
@@ -108,7 +117,9 @@ def _strftime(pattern, moment):
     return real.strftime(pattern, real.gmtime(moment))
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "+5", "1.5", "", "soon", "1_000", "5, 10", "NaN", "9" * 5000, "Fri, 32 Dec 2023 00:00:00 GMT"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "+5", "1.5", "", "soon", "1_000", "5, 10", "NaN", "9" * 5000, "Fri, 32 Dec 2023 00:00:00 GMT"]
+)
 async def test_retry_after_that_is_none_counts_as_absent(downloader, router, time, value):
     """0, signs, fractions and garbage leave the backoff as it is."""
     router.get(URL).mock(side_effect=[httpx.Response(503, headers={"retry-after": value}), OK])

@@ -1,6 +1,7 @@
 """Kept images to the form in which they leave: resized, re-encoded, stripped of metadata."""
 
 import hashlib
+from contextlib import aclosing
 from typing import Any
 
 import errors
@@ -24,11 +25,12 @@ async def compress(ctx: Context, work: Work, chunk_id: str) -> None:
     todo = [image for image in kept if image.out_sha256 is None]
     with log.contextualize(format=rules.format, compression_level=rules.level, file_count=len(todo)):
         done = failed = saved_bytes = 0
-        async for image, result in each(work, todo, lambda image: _compress_one(ctx, image, rules)):
-            done, failed = done + ("out_sha256" in result), failed + ("state" in result)
-            saved_bytes += (image.size_bytes or 0) - int(result.get("out_size_bytes", 0))
-            async with work.transaction() as connection:
-                await images.update_many(connection, [{"id": image.id} | result])
+        async with aclosing(each(work, todo, lambda image: _compress_one(ctx, image, rules))) as results:
+            async for image, result in results:
+                done, failed = done + ("out_sha256" in result), failed + ("state" in result)
+                saved_bytes += (image.size_bytes or 0) - int(result.get("out_size_bytes", 0))
+                async with work.transaction() as connection:
+                    await images.update_many(connection, [{"id": image.id} | result])
         log.info("chunk.compressed", ok=done, failed=failed, saved_bytes=saved_bytes)
     if work.stop.is_set():
         await work.release()

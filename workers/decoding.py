@@ -1,7 +1,7 @@
 """A chunk's images through the decoder children, a bounded number at a time, with results written in groups."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,8 +32,8 @@ async def source_of(ctx: Context, sha256: str) -> bytes | Path | None:
 
 async def each(
     work: Work, images: Sequence[StoredImage], step: Callable[[StoredImage], Awaitable[Result]]
-) -> AsyncIterator[tuple[StoredImage, Result]]:
-    """Run ``step`` on every image, yield results as they come; a unit that is told to stop begins no further one."""
+) -> AsyncGenerator[tuple[StoredImage, Result], None]:
+    """Run ``step`` on every image, yield results as they come (under ``aclosing``); a unit that is told to stop begins no further one."""
     waiting = iter(images)
     running: dict[asyncio.Task[Result], StoredImage] = {}
     try:

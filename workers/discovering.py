@@ -1,8 +1,8 @@
 """From what a source offers to rows and chunks. A page goes in with its cursor in one transaction, so a crash repeats no page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -45,10 +45,11 @@ async def discover(work: Work) -> None:
     want = work.unit.payload.get("want")
     intake = Intake(work, work.job, search)
     try:
-        async for page in _pages(work, search, want):
-            await intake.add(page)
-            if work.stop.is_set() or (want is not None and intake.taken >= want):
-                break
+        async with aclosing(_pages(work, search, want)) as pages:
+            async for page in pages:
+                await intake.add(page)
+                if work.stop.is_set() or (want is not None and intake.taken >= want):
+                    break
     except (errors.TransientError, errors.PermanentError) as error:
         await _after_source_error(work, search, error)
         return
@@ -56,11 +57,12 @@ async def discover(work: Work) -> None:
         await work.release()
 
 
-async def _pages(work: Work, search: Search, want: int | None) -> AsyncIterator[Page]:
+async def _pages(work: Work, search: Search, want: int | None) -> AsyncGenerator[Page, None]:
     spec, ctx = work.spec, work.ctx
     if search.source == LIST_SOURCE and spec.url_list is not None:
-        async for page in list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE)):
-            yield page
+        async with aclosing(list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE))) as pages:
+            async for page in pages:
+                yield page
         return
     source = ctx.workshop.source(ctx.settings, search.source)
     async for page in source.pages(search.keyword, search.cursor):
@@ -88,7 +90,7 @@ async def _after_source_error(work: Work, search: Search, error: errors.Pictrawl
         await work.finish_in(connection)
 
 
-async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncIterator[Page]:
+async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[Page, None]:
     """A stored URL list as pages; the cursor is the count of rows read. Memory is bounded by one page."""
     async with _on_disk(store, spec.key) as path:
         skip = int(cursor or 0)

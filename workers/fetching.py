@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from app.db import attempts, images, units
@@ -24,8 +25,9 @@ async def fetch_chunk(ctx: Context, work: Work, chunk_id: str) -> Ledger:
         waiting = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         made = await attempts.made(connection, work.unit, [image.id for image in waiting])
     async with Ledger(work, waiting, made) as ledger, Puts() as puts:
-        async for outcome in ctx.workshop.downloader.fetch_many(ledger.requests(), log=ledger, stop=work.stop):
-            await _take(ctx, ledger, puts, outcome)
+        async with aclosing(ctx.workshop.downloader.fetch_many(ledger.requests(), log=ledger, stop=work.stop)) as outcomes:
+            async for outcome in outcomes:
+                await _take(ctx, ledger, puts, outcome)
     return ledger
 
 

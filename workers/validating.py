@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,12 @@ async def validate(ctx: Context, work: Work, chunk_id: str) -> None:
     tally = {ImageState.VALID: 0, ImageState.REJECTED: 0}
     rows: list[dict[str, Any]] = []
     with log.contextualize(validation_level=rules.level):
-        async for image, verdict in each(work, fetched, lambda image: _judge(ctx, image, rules)):
-            rows.append(_as_row(image, verdict))
-            tally[rows[-1]["state"]] += 1
-            if len(rows) >= WRITE_EVERY:
-                await _write(work, rows)
+        async with aclosing(each(work, fetched, lambda image: _judge(ctx, image, rules))) as verdicts:
+            async for image, verdict in verdicts:
+                rows.append(_as_row(image, verdict))
+                tally[rows[-1]["state"]] += 1
+                if len(rows) >= WRITE_EVERY:
+                    await _write(work, rows)
         await _write(work, rows)
         log.info("chunk.validated", ok=tally[ImageState.VALID], rejected=tally[ImageState.REJECTED])
     if work.stop.is_set():

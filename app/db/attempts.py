@@ -14,7 +14,7 @@ from app.db.rows import Unit
 from app.records import Reason
 from downloader.records import Attempt
 
-__all__ = ["images_tried", "made", "of_image", "record", "reserve", "retry_figures"]
+__all__ = ["images_tried", "made", "of_image", "record", "reserve", "retry_figures", "totals"]
 
 
 async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -96,6 +96,15 @@ def _as_attempt(row: Any) -> Attempt:
         wait_s=row.wait_s or 0.0,
         wait_cause=row.wait_cause or "",
     )
+
+
+async def totals(db: Database) -> dict[tuple[int, str], int]:
+    """All attempts there are by (number in its job, outcome): ``ok``, a reason, or ``unknown`` where a process died before it was written."""
+    columns = tables.attempts.c
+    outcome = case((columns.state != "done", "unknown"), else_=func.coalesce(columns.reason, "ok"))
+    async with db.read() as connection:
+        rows = (await connection.execute(select(columns.number, outcome, func.count()).group_by(columns.number, outcome))).all()
+    return {(int(row[0]), str(row[1])): row[2] for row in rows}
 
 
 async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ __all__ = [
     "add_export",
     "get_check",
     "get_export",
+    "get_file",
     "id_of_job",
     "latest_of_job",
     "page_checks",
@@ -70,15 +71,38 @@ async def _one(db: Database, table: Any, row_id: str, user_id: str | None, what:
     return dict(row._mapping)
 
 
-async def latest_of_job(db: Database, job_id: str) -> list[Export]:
-    """A job's exports, newest first."""
+async def get_file(db: Database, export_id: str, path: str, *, user_id: str | None = None) -> tuple[Export, int | None]:
+    """One export without its report, which may list a million files, and the size in bytes that the report gives for one of them."""
+    size = tables.exports.c.report["files"][path].as_integer().label("file_size")
+    query = select(*_summary(), size).where(tables.exports.c.id == export_id)
+    if user_id is not None:
+        query = query.where(tables.exports.c.user_id == user_id)
+    async with db.read() as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        raise errors.NotFoundError(f"no export {export_id}")
+    values = dict(row._mapping)
+    found = values.pop("file_size")
+    return _as_export(values), found
+
+
+def _summary() -> list[Any]:
+    return [column for column in tables.exports.c if column.name not in ("report", "problems")]
+
+
+def _as_export(values: Mapping[Any, Any]) -> Export:
+    return Export(**({"report": None, "problems": None} | dict(values)))
+
+
+async def latest_of_job(db: Database, job_id: str, *, with_report: bool = True) -> list[Export]:
+    """A job's exports, newest first. A report lists every file: leave it out where nobody reads it."""
     query = (
-        select(tables.exports)
+        select(*(tables.exports.c if with_report else _summary()))
         .where(tables.exports.c.job_id == job_id)
         .order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
     )
     async with db.read() as connection:
-        return [Export(**row._mapping) for row in (await connection.execute(query)).all()]
+        return [_as_export(row._mapping) for row in (await connection.execute(query)).all()]
 
 
 async def id_of_job(connection: Connection, job_id: str) -> str:
@@ -121,9 +145,9 @@ async def set_report(connection: Connection, job_id: str, report: Mapping[str, A
 async def page_exports(
     db: Database, *, dataset_id: str | None = None, user_id: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> PageOf[Export]:
-    """Exports, newest first."""
-    rows, next_cursor = await _page(db, tables.exports, dataset_id, user_id, limit, cursor)
-    return PageOf([Export(**row._mapping) for row in rows], next_cursor)
+    """Exports, newest first, without their reports."""
+    rows, next_cursor = await _page(db, tables.exports, dataset_id, user_id, limit, cursor, columns=_summary())
+    return PageOf([_as_export(row._mapping) for row in rows], next_cursor)
 
 
 async def page_checks(
@@ -135,11 +159,18 @@ async def page_checks(
 
 
 async def _page(
-    db: Database, table: Any, dataset_id: str | None, user_id: str | None, limit: int, cursor: str | None
+    db: Database,
+    table: Any,
+    dataset_id: str | None,
+    user_id: str | None,
+    limit: int,
+    cursor: str | None,
+    *,
+    columns: Sequence[Any] | None = None,
 ) -> tuple[Sequence[Any], str | None]:
     limit = max(1, min(limit, paging.MAX_LIMIT))
     keys = [table.c.created_at, table.c.id]
-    query = select(table).order_by(*(key.desc() for key in keys)).limit(limit + 1)
+    query = select(*(columns or table.c)).order_by(*(key.desc() for key in keys)).limit(limit + 1)
     if dataset_id is not None:
         query = query.where(table.c.dataset_id == dataset_id)
     if user_id is not None:

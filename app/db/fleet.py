@@ -7,6 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import tables
+from app.db.conflicts import KeyReused, StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Key, WorkerRow
 
@@ -139,22 +140,28 @@ async def remember(connection: Connection, *, user_id: str, key: str, body_diges
     """The resource an Idempotency-Key already made.
 
     Raises:
-        errors.ValidationError: the key was used with another body.
+        KeyReused: the key was used with another body.
     """
     columns = tables.idempotency_keys.c
     row = (await connection.execute(select(tables.idempotency_keys).where(columns.user_id == user_id, columns.key == key))).first()
     if row is None:
         return None
     if row.body_digest != body_digest:
-        raise errors.ValidationError("this Idempotency-Key was used with another request body; send a new key")
+        raise KeyReused("this Idempotency-Key was used with another request; send a new key")
     return str(row.resource)
 
 
 async def note(connection: Connection, *, user_id: str, key: str, body_digest: str, resource: str) -> None:
-    """Bind an Idempotency-Key to what it made."""
-    await connection.execute(
-        insert(tables.idempotency_keys).values(user_id=user_id, key=key, body_digest=body_digest, resource=resource, created_at=db_now())
-    )
+    """Bind an Idempotency-Key to what it made.
+
+    Raises:
+        StateConflict: a request with the same key got there between the look and this; nothing of ours may stay.
+    """
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
+    statement = dialect.insert(tables.idempotency_keys).on_conflict_do_nothing()
+    values = {"user_id": user_id, "key": key, "body_digest": body_digest, "resource": resource, "created_at": db_now()}
+    if (await connection.execute(statement.values(**values))).rowcount != 1:
+        raise StateConflict("a request with this Idempotency-Key is being answered; send it again")
 
 
 async def expire_idempotency(db: Database, *, older_than_s: float) -> int:

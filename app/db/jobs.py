@@ -7,6 +7,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 
 import errors
 from app.db import paging, tables
+from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Dataset, Job, PageOf, Search
 from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
@@ -14,12 +15,14 @@ from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
 __all__ = [
     "add_searches",
     "advance_search",
+    "counts_by_state",
     "create_dataset",
     "delete_dataset",
     "end",
     "find",
     "get",
     "get_dataset",
+    "get_many",
     "get_search",
     "latest",
     "latest_build",
@@ -78,6 +81,20 @@ async def find(connection: Connection, job_id: str, *, user_id: str | None = Non
     if row is None:
         raise errors.NotFoundError(f"no job {job_id}")
     return as_job(row)
+
+
+async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:
+    """These jobs by id; those that do not exist are left out."""
+    async with db.read() as connection:
+        rows = (await connection.execute(select(tables.jobs).where(tables.jobs.c.id.in_(list(job_ids))))).all()
+    return {row.id: as_job(row) for row in rows}
+
+
+async def counts_by_state(db: Database) -> dict[JobState, int]:
+    """How many jobs there are in each state."""
+    query = select(tables.jobs.c.state, func.count()).group_by(tables.jobs.c.state)
+    async with db.read() as connection:
+        return {JobState(row[0]): row[1] for row in (await connection.execute(query)).all()}
 
 
 async def latest(db: Database, *, user_id: str | None = None, resumable: bool = False) -> Job | None:
@@ -240,6 +257,14 @@ async def advance_search(
 
 
 async def delete_dataset(db: Database, dataset_id: str) -> None:
-    """Remove a dataset with everything that hangs on it; blobs go with the next clean-up."""
+    """Remove a dataset with everything that hangs on it; blobs go with the next clean-up.
+
+    Raises:
+        StateConflict: a job on it has not ended.
+    """
+    active = select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES)).limit(1)
     async with db.write() as connection:
+        job_id = (await connection.execute(active)).scalar_one_or_none()
+        if job_id is not None:
+            raise StateConflict(f"job {job_id} still works on dataset {dataset_id}; cancel it, or wait for its end")
         await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
-import errors
 from app.db import tables, units
+from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.jobs import find
 from app.db.rows import Job, NewUnit
@@ -57,14 +57,14 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
 
     Raises:
         errors.NotFoundError: no such job of this user.
-        errors.ValidationError: the job has ended already.
+        StateConflict: the job has ended already.
     """
     async with db.write() as connection:
         job = await find(connection, job_id, user_id=user_id)
         if job.is_final:
             if job.state is JobState.CANCELLED and desired is JobState.CANCELLED:
                 return job
-            raise errors.ValidationError(f"job {job_id} has ended as {job.state}; it cannot be {_PARTICIPLE[desired]}")
+            raise StateConflict(f"job {job_id} has ended as {job.state}; it cannot be {_PARTICIPLE[desired]}")
         await connection.execute(
             update(tables.jobs)
             .where(tables.jobs.c.id == job_id)

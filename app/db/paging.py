@@ -26,9 +26,16 @@ def decode(cursor: str, *kinds: type) -> tuple[Any, ...]:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(values, list) or len(values) != len(kinds):
             raise ValueError("wrong shape")
-        return tuple(kind(value) for kind, value in zip(kinds, values, strict=True))
-    except (ValueError, TypeError, binascii.Error) as error:
+        return tuple(_storable(kind(value)) for kind, value in zip(kinds, values, strict=True))
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise errors.ValidationError("cursor is not one that this list gave out; leave it away to start at the beginning") from error
+
+
+def _storable(value: Any) -> Any:
+    """A value that every database takes: 64 bits, no NUL."""
+    if (isinstance(value, int) and not -(2**63) <= value < 2**63) or (isinstance(value, str) and "\0" in value):
+        raise ValueError("out of range")
+    return value
 
 
 def after(columns: list[Any], values: tuple[Any, ...], *, descending: bool) -> ColumnElement[bool]:

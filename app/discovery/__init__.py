@@ -5,7 +5,7 @@ Knows the records and the errors; no database, no queue, no HTTP library. A sour
 
 from app.discovery import chunks, keywords, licences, url_list, wikidata
 from app.discovery.base import JsonClient, Page, Source
-from app.discovery.registry import SOURCES, SourceInfo, open_source
+from app.discovery.registry import SOURCES, SourceInfo, check_source, open_source
 from app.discovery.wikidata import Expansion, expand
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Page",
     "Source",
     "SourceInfo",
+    "check_source",
     "chunks",
     "expand",
     "keywords",

@@ -10,7 +10,7 @@ from app.discovery.base import JsonClient, Source
 from app.discovery.commons import DEFAULT_WIDTH_PX
 from app.discovery.wikimedia import Wikimedia
 
-__all__ = ["SOURCES", "SourceInfo", "open_source"]
+__all__ = ["SOURCES", "SourceInfo", "check_source", "open_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,12 @@ def open_source(
     Raises:
         errors.ConfigurationError: there is no such source, or it needs a contact and there is none.
     """
+    check_source(name, contact=contact)
+    return _CLASSES[name](client, base_url=base_url, width_px=width_px)
+
+
+def check_source(name: str, *, contact: str) -> None:
+    """Raise ConfigurationError where there is no such source, or it needs a contact and there is none."""
     source = _CLASSES.get(name)
     if source is None:
         raise errors.ConfigurationError(_unknown(name))
@@ -58,7 +64,6 @@ def open_source(
             f"{source.title} asks for a way to reach you in every request; "
             "set fetch.contact (PICTRAWL_FETCH__CONTACT) to a mail or web address"
         )
-    return source(client, base_url=base_url, width_px=width_px)
 
 
 def _unknown(name: str) -> str:

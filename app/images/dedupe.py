@@ -19,6 +19,9 @@ _BITS: Final = 64
 _FEW: Final = 64
 """Buckets below which looking in every band costs more than one pass over all hashes."""
 
+_LARGE: Final = 8192
+"""Hashes in a bucket above which each is looked up on its own: one pass over the bucket a hash, and none for what is claimed."""
+
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -108,12 +111,12 @@ def _claim(hashes: Hashes, distance: int) -> tuple[npt.NDArray[np.int64], npt.ND
         return keepers, distances
     claimed = np.zeros(len(hashes), dtype=bool)
     bands = [_Band(hashes, *position) for position in _positions(distance)]
-    for index, value in enumerate(hashes):
+    for index in np.flatnonzero(np.logical_or.reduce([band.crowded(distance) for band in bands])):
         if claimed[index]:
             continue
         claimed[index] = True
         for band in bands:
-            members, apart = band.within(value, distance)
+            members, apart = band.within(hashes[index], distance)
             free = ~claimed[members]
             claimed[members] = True
             keepers[members[free]] = index
@@ -139,10 +142,27 @@ class _Band:
         self._order = np.argsort(keys, kind="stable")
         self._sorted = hashes[self._order]
         values, starts, counts = np.unique(keys[self._order], return_index=True, return_counts=True)
+        self._ends, self._sizes = np.repeat(starts + counts, counts), np.repeat(counts, counts)
         self._buckets = dict(zip(values.tolist(), zip(starts.tolist(), (starts + counts).tolist(), strict=True), strict=True))
 
     def _keys(self, hashes: Hashes) -> Hashes:
         return (hashes >> self._shift) & self._mask
+
+    def crowded(self, distance: int) -> npt.NDArray[np.bool_]:
+        """For each hash, whether another one of its bucket may be near: hardly any is, and only those need a closer look.
+
+        The hashes of all buckets are compared at once with those one place further, two places further, and so on.
+        """
+        near = self._sizes > _LARGE
+        left, offset = np.flatnonzero(~near), 0
+        while left.size:
+            offset += 1
+            left = left[left + offset < self._ends[left]]
+            pairs = left[np.bitwise_count(self._sorted[left] ^ self._sorted[left + offset]) <= distance]
+            near[pairs] = near[pairs + offset] = True
+        found = np.zeros_like(near)
+        found[self._order] = near
+        return found
 
     def within(self, value: np.uint64, distance: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Indices of the hashes in the bucket of ``value`` that differ in at most ``distance`` bits, and in how many."""

@@ -1,5 +1,7 @@
 """An origin on a real socket, time that passes on demand, and a downloader that may talk to loopback."""
 
+from dataclasses import replace
+
 import pytest
 
 from downloader import Downloader, FetchLimits, RetryRules
@@ -10,10 +12,10 @@ LIMITS = FetchLimits(
     allow_networks=("127.0.0.0/8",),
     ports=(),
     robots=False,
-    read_timeout_s=0.2,
-    attempt_timeout_s=0.5,
     max_bytes=1_000_000,
 )
+IMPATIENT = replace(LIMITS, read_timeout_s=0.2, attempt_timeout_s=0.5)
+"""For the tests whose subject is a timeout; elsewhere a busy machine must not make one."""
 
 
 @pytest.fixture
@@ -35,4 +37,10 @@ async def loopback(host):
 @pytest.fixture
 async def downloader(time):
     async with Downloader(LIMITS, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as made:
+        yield made
+
+
+@pytest.fixture
+async def impatient(time):
+    async with Downloader(IMPATIENT, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as made:
         yield made

@@ -52,8 +52,11 @@ async def test_attempt_is_reserved_before_and_recorded_after_its_request(origin,
     url = origin.script("/a", reply(503), reply(404))
     await downloader.fetch(FetchRequest(url, key=7), log=log)
     assert log.told == [
-        ("reserve", 7, 1), ("record", 7, 1, "ServiceUnavailableError", 2.0), ("reserve", 7, 2), ("record", 7, 2, "NotFoundError", 0.0),
-    ]  # fmt: skip
+        ("reserve", 7, 1),
+        ("record", 7, 1, "ServiceUnavailableError", 2.0),
+        ("reserve", 7, 2),
+        ("record", 7, 2, "NotFoundError", 0.0),
+    ]
 
 
 async def test_redirect_is_reserved_once(origin, downloader):
@@ -71,7 +74,9 @@ async def test_refused_url_reserves_nothing(downloader):
     assert (outcome.reason, log.told) == ("blocked_address", [])
 
 
-@pytest.mark.parametrize("refusal", [errors.NetworkError("lease lost"), errors.DatabaseConnectionError("away"), KeyError("x"), errors.NotFoundError("x")])
+@pytest.mark.parametrize(
+    "refusal", [errors.NetworkError("lease lost"), errors.DatabaseConnectionError("away"), KeyError("x"), errors.NotFoundError("x")]
+)
 async def test_what_reserve_raises_reaches_the_caller(origin, downloader, time, refusal):
     """Even where it looks like a fault of the URL: no request, no retry, no outcome."""
     url = origin.script("/a", image())
@@ -188,7 +193,9 @@ async def test_dead_host_is_deferred(downloader, time):
 async def test_fetch_json(origin, downloader):
     """Parameters join the query, headers go out, JSON comes back."""
     origin.script("/api", reply(200, b'{"a": [1]}'))
-    assert await downloader.fetch_json(origin.url("/api?x=1"), params={"q": "cat & dog"}, headers={"Authorization": "Bearer k"}) == {"a": [1]}
+    assert await downloader.fetch_json(origin.url("/api?x=1"), params={"q": "cat & dog"}, headers={"Authorization": "Bearer k"}) == {
+        "a": [1]
+    }
     hit = origin.log[0]
     assert (hit.target, hit.headers["authorization"], hit.headers["accept"]) == ("/api?x=1&q=cat+%26+dog", "Bearer k", "application/json")
 
@@ -254,7 +261,11 @@ def test_user_agent_names_us_and_the_operator():
     assert "(" not in user_agent()
 
 
-@given(st.text(max_size=60), st.sampled_from(["location", "content-encoding", "content-length", "retry-after", "x-robots-tag", "date"]), st.integers(100, 999))
+@given(
+    st.text(max_size=60),
+    st.sampled_from(["location", "content-encoding", "content-length", "retry-after", "x-robots-tag", "date"]),
+    st.integers(100, 999),
+)
 def test_any_reply_stays_in_the_tree(value, name, status):
     """Whatever a header says, under whatever status, an outcome comes out."""
     time = FakeTime()

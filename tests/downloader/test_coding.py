@@ -14,7 +14,14 @@ from downloader.coding import Body, coding_of
 
 @pytest.mark.parametrize(
     ("values", "coding"),
-    [([], "identity"), (["identity"], "identity"), (["GZIP"], "gzip"), (["x-gzip"], "gzip"), ([" deflate "], "deflate"), (["identity, gzip"], "gzip")],
+    [
+        ([], "identity"),
+        (["identity"], "identity"),
+        (["GZIP"], "gzip"),
+        (["x-gzip"], "gzip"),
+        ([" deflate "], "deflate"),
+        (["identity, gzip"], "gzip"),
+    ],
 )
 def test_coding_of_one(values, coding):
     """Names are case-insensitive, identity is no coding."""
@@ -33,7 +40,9 @@ def raw_deflate(data):
     return packer.compress(data) + packer.flush()
 
 
-@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes)])
+@pytest.mark.parametrize(
+    ("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes)]
+)
 @pytest.mark.parametrize("step", [1, 7, 100_000])
 def test_round_trip_in_pieces(coding, pack, step):
     """Whatever the pieces, the body comes out whole."""

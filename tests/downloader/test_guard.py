@@ -7,16 +7,69 @@ from hypothesis import strategies as st
 import errors
 from downloader.guard import Guard, check_url, is_public, normalise, resolve_location
 
-BAD_ADDRESSES = """
-0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 168.63.129.16 169.254.169.254 172.16.0.1 172.31.255.255
-192.0.0.9 192.0.0.192 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255
-:: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:0:127.0.0.1 64:ff9b::7f00:1 64:ff9b:1::1 100::1 2001::1 2001:db8::1
-2002:7f00:1:: 3fff::1 5f00::1 fc00::1 fd00:ec2::254 fd20:ce::254 fe80::1 fec0::1 ff02::1 2620:4f:8000::1
-""".split()
-GOOD_ADDRESSES = """
-1.1.1.1 8.8.8.8 93.184.216.34 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 192.169.0.1 198.20.0.1 223.255.255.255
-::ffff:8.8.8.8 2001:4860:4860::8888 2606:4700:4700::1111 2a00:1450:4001::1
-""".split()
+BAD_ADDRESSES = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.9",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.1.1.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b:1::1",
+    "100::1",
+    "2001::1",
+    "2001:db8::1",
+    "2002:7f00:1::",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+    "2620:4f:8000::1",
+]
+GOOD_ADDRESSES = [
+    "1.1.1.1",
+    "8.8.8.8",
+    "93.184.216.34",
+    "100.63.255.255",
+    "100.128.0.1",
+    "172.15.0.1",
+    "172.32.0.1",
+    "192.0.1.1",
+    "192.169.0.1",
+    "198.20.0.1",
+    "223.255.255.255",
+    "::ffff:8.8.8.8",
+    "2001:4860:4860::8888",
+    "2606:4700:4700::1111",
+    "2a00:1450:4001::1",
+]
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
@@ -55,13 +108,54 @@ def test_bad_network_is_a_configuration_error():
 
 @pytest.mark.parametrize(
     "url",
-    ["", "foo", "//h/x", "http://", "http:///x", "http:/h", "http://[::1", "http://[::zz]/", "http://h:abc/", "http://h:99999/", "http://h:0/",
-     "http://h:-1/", "http://h:123456/", "http://h h/", " http://h/", "http://h/a b", "http://h/a\tb", "http://h/\r\nX: y", "http://h/\x00",
-     "http:\\\\h/", "http://h\\@evil/", "http://h/a\\b", "data:image/png;base64,AA", "file:///etc/passwd", "ftp://h/a", "javascript:alert(1)",
-     "gopher://h/", "http://user:pw@h/", "http://user@h/", "http://@h/", "http://xn--zz/", "http://" + "a" * 64 + ".test/",
-     "http://" + "a." * 130 + "test/", "http://h/" + "a" * 9000, "http://a..b/", "http://-a.test/", "http://h,x/", "http://1.2.3.4.5/",
-     "http://8.8.8/", "http://0x08080808/", "http://010.8.8.8/", "http://h/\u2028", "http://h/\ud800", "http://\u2764/\x7f", "http://%31/"],
-)  # fmt: skip
+    [
+        "",
+        "foo",
+        "//h/x",
+        "http://",
+        "http:///x",
+        "http:/h",
+        "http://[::1",
+        "http://[::zz]/",
+        "http://h:abc/",
+        "http://h:99999/",
+        "http://h:0/",
+        "http://h:-1/",
+        "http://h:123456/",
+        "http://h h/",
+        " http://h/",
+        "http://h/a b",
+        "http://h/a\tb",
+        "http://h/\r\nX: y",
+        "http://h/\x00",
+        "http:\\\\h/",
+        "http://h\\@evil/",
+        "http://h/a\\b",
+        "data:image/png;base64,AA",
+        "file:///etc/passwd",
+        "ftp://h/a",
+        "javascript:alert(1)",
+        "gopher://h/",
+        "http://user:pw@h/",
+        "http://user@h/",
+        "http://@h/",
+        "http://xn--zz/",
+        "http://" + "a" * 64 + ".test/",
+        "http://" + "a." * 130 + "test/",
+        "http://h/" + "a" * 9000,
+        "http://a..b/",
+        "http://-a.test/",
+        "http://h,x/",
+        "http://1.2.3.4.5/",
+        "http://8.8.8/",
+        "http://0x08080808/",
+        "http://010.8.8.8/",
+        "http://h/\u2028",
+        "http://h/\ud800",
+        "http://\u2764/\x7f",
+        "http://%31/",
+    ],
+)
 def test_invalid_url(url):
     """Nothing is guessed, nothing is repaired."""
     with pytest.raises(errors.InvalidURLError):
@@ -70,10 +164,22 @@ def test_invalid_url(url):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/", "http://0/",
-     "http://169.254.169.254/latest/meta-data/", "http://[::ffff:a00:1]/", "http://[::1]/", "http://127。0。0。1/", "http://①②⑦.⓪.⓪.①/",
-     "http://[64:ff9b::127.0.0.1]/", "http://127.0.0.1./"],
-)  # fmt: skip
+    [
+        "http://127.0.0.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://0/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:a00:1]/",
+        "http://[::1]/",
+        "http://127。0。0。1/",
+        "http://①②⑦.⓪.⓪.①/",
+        "http://[64:ff9b::127.0.0.1]/",
+        "http://127.0.0.1./",
+    ],
+)
 def test_blocked_address_however_it_is_written(url):
     """Decimal, octal, hex, short, mapped and full-width spellings all mean an address."""
     with pytest.raises(errors.BlockedAddressError):
@@ -82,13 +188,20 @@ def test_blocked_address_however_it_is_written(url):
 
 @pytest.mark.parametrize(
     ("url", "sent"),
-    [("HTTP://Images.Test:80/A?b=C#frag", "http://images.test/A?b=C"), ("https://h.test", "https://h.test/"),
-     ("https://h.test?x=1", "https://h.test/?x=1"), ("http://h.test:8080/", "http://h.test:8080/"),
-     ("http://h.test/%2e%2e/a%zz?x=%2F&&y=a+b", "http://h.test/%2e%2e/a%zz?x=%2F&&y=a+b"),
-     ("http://h.test/bücher?ü", "http://h.test/b%C3%BCcher?%C3%BC"), ("http://bücher.test/", "http://xn--bcher-kva.test/"),
-     ("http://a_b.h.test./", "http://a_b.h.test/"), ("http://[2606:4700::1111]:443/x", "http://[2606:4700::1111]:443/x"),
-     ("http://h.test:/x", "http://h.test/x"), ("http://8.8.8.8/", "http://8.8.8.8/")],
-)  # fmt: skip
+    [
+        ("HTTP://Images.Test:80/A?b=C#frag", "http://images.test/A?b=C"),
+        ("https://h.test", "https://h.test/"),
+        ("https://h.test?x=1", "https://h.test/?x=1"),
+        ("http://h.test:8080/", "http://h.test:8080/"),
+        ("http://h.test/%2e%2e/a%zz?x=%2F&&y=a+b", "http://h.test/%2e%2e/a%zz?x=%2F&&y=a+b"),
+        ("http://h.test/bücher?ü", "http://h.test/b%C3%BCcher?%C3%BC"),
+        ("http://bücher.test/", "http://xn--bcher-kva.test/"),
+        ("http://a_b.h.test./", "http://a_b.h.test/"),
+        ("http://[2606:4700::1111]:443/x", "http://[2606:4700::1111]:443/x"),
+        ("http://h.test:/x", "http://h.test/x"),
+        ("http://8.8.8.8/", "http://8.8.8.8/"),
+    ],
+)
 def test_check_url_leaves_path_and_query_as_given(url, sent):
     """Only scheme, host, default port and fragment are touched: signed URLs depend on the rest."""
     assert check_url(url, ()).url == sent
@@ -110,9 +223,14 @@ def test_origin_is_the_key_of_a_host():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("HTTP://Host.test:80/a/../b", "http://host.test/b"), ("http://host.test", "http://host.test/#x"), ("http://h.test/%7Ea", "http://h.test/~a"),
-     ("https://h.test:443/x?b=1&a=2", "https://h.test/x?b=1&a=2"), ("http://h.test/ü", "http://h.test/%c3%bc")],
-)  # fmt: skip
+    [
+        ("HTTP://Host.test:80/a/../b", "http://host.test/b"),
+        ("http://host.test", "http://host.test/#x"),
+        ("http://h.test/%7Ea", "http://h.test/~a"),
+        ("https://h.test:443/x?b=1&a=2", "https://h.test/x?b=1&a=2"),
+        ("http://h.test/ü", "http://h.test/%c3%bc"),
+    ],
+)
 def test_normalise_makes_one_of(one, other):
     """Two spellings, one key."""
     assert normalise(one) == normalise(other)
@@ -120,9 +238,15 @@ def test_normalise_makes_one_of(one, other):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("http://h.test/a", "https://h.test/a"), ("http://h.test/a", "http://h.test/A"), ("http://h.test/?a=1&b=2", "http://h.test/?b=2&a=1"),
-     ("http://h.test/a", "http://h.test:8080/a"), ("http://h.test/a/", "http://h.test/a"), ("http://h.test/a?", "http://h.test/a?b")],
-)  # fmt: skip
+    [
+        ("http://h.test/a", "https://h.test/a"),
+        ("http://h.test/a", "http://h.test/A"),
+        ("http://h.test/?a=1&b=2", "http://h.test/?b=2&a=1"),
+        ("http://h.test/a", "http://h.test:8080/a"),
+        ("http://h.test/a/", "http://h.test/a"),
+        ("http://h.test/a?", "http://h.test/a?b"),
+    ],
+)
 def test_normalise_keeps_apart(one, other):
     """Where servers may tell a difference, so does the key."""
     assert normalise(one) != normalise(other)
@@ -130,10 +254,18 @@ def test_normalise_keeps_apart(one, other):
 
 @pytest.mark.parametrize(
     ("location", "url"),
-    [("/b", "http://h.test/b"), ("c.jpg", "http://h.test/a/c.jpg"), ("../b", "http://h.test/b"), ("//o.test/x", "http://o.test/x"),
-     ("https://o.test/a b#f", "https://o.test/a%20b"), ("http://u:p@o.test/x", "http://o.test/x"), ("?q=1", "http://h.test/a/i?q=1"),
-     ("http://o.test/@me?x=a@b", "http://o.test/@me?x=a@b"), (" /b\t", "http://h.test/b")],
-)  # fmt: skip
+    [
+        ("/b", "http://h.test/b"),
+        ("c.jpg", "http://h.test/a/c.jpg"),
+        ("../b", "http://h.test/b"),
+        ("//o.test/x", "http://o.test/x"),
+        ("https://o.test/a b#f", "https://o.test/a%20b"),
+        ("http://u:p@o.test/x", "http://o.test/x"),
+        ("?q=1", "http://h.test/a/i?q=1"),
+        ("http://o.test/@me?x=a@b", "http://o.test/@me?x=a@b"),
+        (" /b\t", "http://h.test/b"),
+    ],
+)
 def test_resolve_location(location, url):
     """Relative references, spaces, fragments and credentials in a Location."""
     assert resolve_location("http://h.test/a/i", location) == url

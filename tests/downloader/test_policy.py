@@ -55,9 +55,18 @@ async def test_transient_gets_three_attempts(error_type):
 
 
 @pytest.mark.parametrize(
-    "error", [errors.NotFoundError(), errors.PermanentError(), errors.StorageError(), errors.DatabaseConnectionError(), MemoryError(), KeyError("x"),
-              asyncio.CancelledError()], ids=repr,
-)  # fmt: skip
+    "error",
+    [
+        errors.NotFoundError(),
+        errors.PermanentError(),
+        errors.StorageError(),
+        errors.DatabaseConnectionError(),
+        MemoryError(),
+        KeyError("x"),
+        asyncio.CancelledError(),
+    ],
+    ids=repr,
+)
 async def test_anything_else_passes_at_once(error):
     """Permanent errors, ours, strangers and cancellation."""
     assert await run(error) == ([1], [])
@@ -111,9 +120,14 @@ async def test_each_wait_is_one_warning():
     assert [line["event"] for line in seen] == ["download.retry"] * 2
     fields = {name: seen[1][name] for name in ("level", "attempt_number", "wait_s", "wait_cause", "error_type", "status", "host")}
     assert fields == {
-        "level": "WARNING", "attempt_number": 2, "wait_s": 4.0, "wait_cause": "backoff", "error_type": "RateLimitError",
-        "status": 429, "host": "h.test",
-    }  # fmt: skip
+        "level": "WARNING",
+        "attempt_number": 2,
+        "wait_s": 4.0,
+        "wait_cause": "backoff",
+        "error_type": "RateLimitError",
+        "status": 429,
+        "host": "h.test",
+    }
 
 
 async def test_success_is_returned():

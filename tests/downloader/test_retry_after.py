@@ -20,10 +20,21 @@ def test_three_date_forms(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:61 GMT", "Sun, 06 Nov 1994 25:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 EST",
-     "Sun, 06 Nov 1994 08:49:37 +0000", "Sun, 06 Nov 1994 08:49:37", "1994-11-06T08:49:37Z", "06 Nov 1994 08:49:37 GMT",
-     "Sun, 06 Now 1994 08:49:37 GMT", "Sun, 06 Nov 0000 08:49:37 GMT", "Sun, ０６ Nov 1994 08:49:37 GMT"],
-)  # fmt: skip
+    [
+        "",
+        "Sun, 32 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:61 GMT",
+        "Sun, 06 Nov 1994 25:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:37 EST",
+        "Sun, 06 Nov 1994 08:49:37 +0000",
+        "Sun, 06 Nov 1994 08:49:37",
+        "1994-11-06T08:49:37Z",
+        "06 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Now 1994 08:49:37 GMT",
+        "Sun, 06 Nov 0000 08:49:37 GMT",
+        "Sun, ０６ Nov 1994 08:49:37 GMT",
+    ],
+)
 def test_what_is_no_date(text):
     """No zone but GMT, no day that does not exist, no other notation."""
     assert parse_date(text, now=NOW) is None
@@ -42,11 +53,35 @@ def test_two_digit_year_is_never_more_than_50_years_ahead():
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([], None), (["5"], 5), ([" 5\t"], 5), (["007"], 7), (["99999999"], 99_999_999), (["1", "3"], 3), (["3", "junk"], 3), (["junk", "bad"], None),
-     (["0"], None), (["-5"], None), (["+5"], None), (["5.5"], None), (["5s"], None), ([""], None), (["1e3"], None), (["0x10"], None), (["5, 10"], None),
-     (["NaN"], None), (["inf"], None), (["1_000"], None), (["１２"], None), (["9" * 30], None), (["9" * 5000], None),
-     (["Sun, 06 Nov 1994 08:51:07 GMT"], 90), (["Sun, 06 Nov 1994 08:49:37 GMT"], None), (["Sat, 05 Nov 1994 08:49:37 GMT"], None)],
-)  # fmt: skip
+    [
+        ([], None),
+        (["5"], 5),
+        ([" 5\t"], 5),
+        (["007"], 7),
+        (["99999999"], 99_999_999),
+        (["1", "3"], 3),
+        (["3", "junk"], 3),
+        (["junk", "bad"], None),
+        (["0"], None),
+        (["-5"], None),
+        (["+5"], None),
+        (["5.5"], None),
+        (["5s"], None),
+        ([""], None),
+        (["1e3"], None),
+        (["0x10"], None),
+        (["5, 10"], None),
+        (["NaN"], None),
+        (["inf"], None),
+        (["1_000"], None),
+        (["１２"], None),
+        (["9" * 30], None),
+        (["9" * 5000], None),
+        (["Sun, 06 Nov 1994 08:51:07 GMT"], 90),
+        (["Sun, 06 Nov 1994 08:49:37 GMT"], None),
+        (["Sat, 05 Nov 1994 08:49:37 GMT"], None),
+    ],
+)
 def test_parse(values, expected):
     """Seconds or a date from now on; zero, past and malformed are absent."""
     assert parse(values, date=None, now=NOW) == expected

@@ -1,6 +1,7 @@
 """robots.txt (RFC 9309) and opt-out headers: what is asked before, what is honoured after."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -8,14 +9,12 @@ import pytest
 import errors
 from downloader import Deferred, Downloader, Fetched, FetchFailed, RetryRules
 from downloader.robots import opt_out_in, refuse_opt_out
-from tests.downloader.conftest import LIMITS, loopback
+from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import image, redirect, reply, stall
 
 
 @pytest.fixture
 async def polite(time):
-    from dataclasses import replace
-
     limits = replace(LIMITS, robots=True, contact="https://ops.test/")
     async with Downloader(limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as made:
         yield made
@@ -63,10 +62,12 @@ async def test_server_error_allows_nothing_for_now(origin, polite, time):
     assert isinstance(await polite.fetch(url), Fetched)
 
 
-async def test_host_that_cannot_be_reached_is_the_urls_own_failure(origin, polite, time):
+async def test_host_that_cannot_be_reached_is_the_urls_own_failure(origin, time):
     """A timeout of robots.txt is retried like the URL's, and then has its name."""
     origin.script("/robots.txt", stall())
-    outcome = await polite.fetch(origin.script("/a", image()))
+    url = origin.script("/a", image())
+    async with Downloader(replace(IMPATIENT, robots=True), RetryRules(jitter=0), sleep=time.sleep, clock=time.clock) as hasty:
+        outcome = await hasty.fetch(url)
     assert isinstance(outcome, FetchFailed)
     assert (outcome.reason, len(outcome.attempts), time.waits, origin.hits("/a")) == ("timeout", 3, [2.0, 4.0], [])
 
@@ -98,11 +99,21 @@ async def test_huge_file_is_cut_not_refused(origin, polite):
 
 @pytest.mark.parametrize(
     "headers",
-    [[("X-Robots-Tag", "noai")], [("X-Robots-Tag", "noindex, NoImageAI")], [("X-Robots-Tag", "pictrawl: noai")], [("X-Robots-Tag", "*: noimageai")],
-     [("X-Robots-Tag", "unavailable_after: 25 Jun 2010 15:00:00 PST, noai")], [("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "noai")],
-     [("X-Robots-Tag", "otherbot: noindex, pictrawl: noai")], [("X-Robots-Tag", "max-snippet: 20, noai")], [("TDM-Reservation", "1")],
-     [("Content-Usage", "train-ai=n")], [("Content-Usage", "search=y, train-ai = n")], [("Content-Usage", "train-genai=n;x")]],
-)  # fmt: skip
+    [
+        [("X-Robots-Tag", "noai")],
+        [("X-Robots-Tag", "noindex, NoImageAI")],
+        [("X-Robots-Tag", "pictrawl: noai")],
+        [("X-Robots-Tag", "*: noimageai")],
+        [("X-Robots-Tag", "unavailable_after: 25 Jun 2010 15:00:00 PST, noai")],
+        [("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "noai")],
+        [("X-Robots-Tag", "otherbot: noindex, pictrawl: noai")],
+        [("X-Robots-Tag", "max-snippet: 20, noai")],
+        [("TDM-Reservation", "1")],
+        [("Content-Usage", "train-ai=n")],
+        [("Content-Usage", "search=y, train-ai = n")],
+        [("Content-Usage", "train-genai=n;x")],
+    ],
+)
 def test_opt_out_is_honoured(headers):
     """Every notation, with the header as evidence."""
     with pytest.raises(errors.OptOutError) as caught:
@@ -112,10 +123,19 @@ def test_opt_out_is_honoured(headers):
 
 @pytest.mark.parametrize(
     "headers",
-    [[], [("X-Robots-Tag", "noindex, nofollow")], [("X-Robots-Tag", "otherbot: noai")], [("X-Robots-Tag", "otherbot: noindex, noai")],
-     [("X-Robots-Tag", "unavailable_after: noai")], [("X-Robots-Tag", "noaim")], [("TDM-Reservation", "0")], [("Content-Usage", "train-ai=y")],
-     [("Content-Usage", "train-ai=none")], [("Content-Usage", "x-train-ai=n")]],
-)  # fmt: skip
+    [
+        [],
+        [("X-Robots-Tag", "noindex, nofollow")],
+        [("X-Robots-Tag", "otherbot: noai")],
+        [("X-Robots-Tag", "otherbot: noindex, noai")],
+        [("X-Robots-Tag", "unavailable_after: noai")],
+        [("X-Robots-Tag", "noaim")],
+        [("TDM-Reservation", "0")],
+        [("Content-Usage", "train-ai=y")],
+        [("Content-Usage", "train-ai=none")],
+        [("Content-Usage", "x-train-ai=n")],
+    ],
+)
 def test_what_is_no_opt_out(headers):
     """Other agents' rules, other directives, permissions."""
     assert opt_out_in(httpx.Headers(headers)) is None
@@ -124,7 +144,5 @@ def test_what_is_no_opt_out(headers):
 
 async def test_opt_out_can_be_switched_off(origin, time):
     """The operator answers for it."""
-    from dataclasses import replace
-
     async with Downloader(replace(LIMITS, opt_out=False), sleep=time.sleep, clock=time.clock) as downloader:
         assert isinstance(await downloader.fetch(origin.script("/a", image(X_Robots_Tag="noai"))), Fetched)

@@ -13,7 +13,7 @@ import errors
 from downloader import Downloader, Fetched, FetchFailed, RetryRules
 from downloader.guard import Guard
 from downloader.transport import GuardedTransport, PooledLookup
-from tests.downloader.conftest import LIMITS, loopback
+from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import Origin, hang_up, image, raw, reset
 
 
@@ -71,7 +71,7 @@ async def test_untrusted_certificate_is_final(authority, time, case):
 async def test_plain_http_on_a_tls_port_is_retried_and_never_downgraded(origin, authority, time):
     """A port that speaks something else may be passing trouble."""
     url = origin.url("/x").replace("http://", "https://")
-    outcome = await fetch(url, time, ssl_context=client_context(authority))
+    outcome = await fetch(url, time, ssl_context=client_context(authority), limits=IMPATIENT)
     assert isinstance(outcome, FetchFailed)
     assert (outcome.error, time.waits, origin.log) == ("TimeoutException", [2.0, 4.0], [])
 
@@ -224,6 +224,13 @@ async def test_no_proxy_from_the_environment(origin, downloader, monkeypatch):
     """A proxy would dial for us, unchecked."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     assert isinstance(await downloader.fetch(origin.script("/a", image())), Fetched)
+
+
+async def test_default_authorities_do_not_know_ours(authority, time):
+    """Without a context of the caller's the public authorities decide."""
+    async with Origin(server_context(authority, "good.test")) as origin:
+        outcome = await fetch(_at(origin, "good.test", image()), time)
+    assert outcome.reason == "tls"
 
 
 async def test_unused_transport_closes():

@@ -144,9 +144,13 @@ async def test_error_comes_after_the_results_that_are_ready():
     work.let_go(2)
     results = finish_in_window([0, 1, 2], one, size=3)
     got = []
-    with pytest.raises(KeyError):
+
+    async def collect():
         async for result in results:
             got.append(result)
+
+    with pytest.raises(KeyError):
+        await collect()
     assert (got, work.cancelled) == ([2], [0])
 
 

@@ -124,10 +124,24 @@ def test_message_words_the_root_cause():
 
 @pytest.mark.parametrize(
     ("status", "slug"),
-    [(400, "http_400"), (401, "http_401"), (403, "http_403"), (404, "http_404"), (410, "http_410"), (451, "http_451"),
-     (418, "http_4xx"), (500, "http_5xx"), (599, "http_5xx"), (429, "rate_limited"), (503, "service_unavailable"),
-     (504, "service_unavailable"), (302, "protocol"), (999, "protocol"), (-1, "protocol")],
-)  # fmt: skip
+    [
+        (400, "http_400"),
+        (401, "http_401"),
+        (403, "http_403"),
+        (404, "http_404"),
+        (410, "http_410"),
+        (451, "http_451"),
+        (418, "http_4xx"),
+        (500, "http_5xx"),
+        (599, "http_5xx"),
+        (429, "rate_limited"),
+        (503, "service_unavailable"),
+        (504, "service_unavailable"),
+        (302, "protocol"),
+        (999, "protocol"),
+        (-1, "protocol"),
+    ],
+)
 def test_from_status_gives_the_slug(status, slug):
     """A status has one reason, whatever class it shares."""
     error = errors.from_status(status, "http://h.test/a?b=c", retry_after_s=3.0)

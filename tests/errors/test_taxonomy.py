@@ -26,8 +26,13 @@ def test_pickle_keeps_everything(error_type):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is error_type
     assert (str(copy), copy.message, copy.status, copy.retry_after_s, copy.slug, copy.evidence) == (
-        "what failed", "what failed", 429, 7.5, errors.Reason.HTTP_410, "a header",
-    )  # fmt: skip
+        "what failed",
+        "what failed",
+        429,
+        7.5,
+        errors.Reason.HTTP_410,
+        "a header",
+    )
 
 
 @pytest.mark.parametrize("error_type", CLASSES)

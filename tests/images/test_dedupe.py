@@ -101,6 +101,14 @@ def test_order_makes_no_difference() -> None:
     assert find_near(shuffled, 12) == find_near(items, 12) != {}
 
 
+def test_a_large_bucket_loses_nothing() -> None:
+    """9,000 hashes that share three bands of four, among them pairs three bits apart."""
+    items = [_item(i, (i * 8) << 40) for i in range(9_000)] + [_item(20_000 + i, (i * 8 + 7) << 40) for i in range(5)]
+    matches = find_near(items, 3)
+    assert all(matches[20_000 + i] == Match(i, 3) for i in range(5) if i not in matches)
+    assert not {match.kept_id for match in matches.values()} & matches.keys()
+
+
 def test_many_images_are_no_quadratic_matter() -> None:
     """20,000 different images take less than 200 million comparisons would, and so do 20,000 equal ones."""
     rng = random.Random(5)

@@ -1,6 +1,7 @@
 """Signatures, end markers and silent damage, told from bytes alone."""
 
 import pytest
+from PIL import Image
 
 from app.images import structure
 from tests.images import samples
@@ -90,7 +91,7 @@ def test_jpeg_damage_is_a_hole_in_the_scan(jpeg: bytes) -> None:
 
 def test_jpeg_zeros_are_no_damage_where_they_are_legal(jpeg: bytes) -> None:
     """Flat pictures with tables of their own are zeros; progressive scans and appended data are not judged."""
-    flat = samples.encode(samples.Image.new("RGB", (4000, 4000), "red"), optimize=True)
+    flat = samples.encode(Image.new("RGB", (4000, 4000), "red"), optimize=True)
     assert flat.count(bytes(128)) > 0
     assert structure.find_damage(flat, "jpeg") is None
     assert structure.find_damage(jpeg + bytes(4096), "jpeg") is None

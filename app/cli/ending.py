@@ -1,0 +1,25 @@
+"""The end of a build, whoever began it: deliver, report, exit code."""
+
+from app.cli.delivery import Destination, deliver
+from app.cli.report import gather
+from app.cli.working import Desk
+from app.db import jobs
+
+__all__ = ["again", "close_build"]
+
+
+async def close_build(desk: Desk, job_id: str, where: Destination | None) -> int:
+    """Put the dataset where it belongs, say what came of the job, return the exit code."""
+    db = desk.resources.db
+    job = await jobs.get(db, job_id)
+    delivered = await deliver(desk.resources, job, where) if job.is_final else None
+    report = await gather(db, job_id, delivered=delivered, interrupted=desk.interrupts.code)
+    desk.cli.result(report.summary(again=again(desk)), report.document(), brief=str(delivered) if delivered else job_id)
+    return report.code
+
+
+def again(desk: Desk) -> str:
+    """The options by which another command finds this workspace."""
+    cli = desk.cli
+    workspace = f" --workspace {cli.workspace}" if cli.workspace else ""
+    return workspace + (f" --config {cli.config}" if cli.config else "")

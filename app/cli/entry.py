@@ -1,0 +1,79 @@
+"""The command tree, and the one place where what went wrong becomes words and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from app.cli import codes, failures
+from app.cli.build import build
+from app.cli.options import with_globals
+from app.cli.state import Cli
+from app.cli.version import version
+
+__all__ = ["application", "main", "run"]
+
+
+def _grouped(name: str, about: str, commands: dict[str, Callable[..., int | None]]) -> typer.Typer:
+    group = typer.Typer(name=name, help=about, no_args_is_help=True)
+    for command, function in commands.items():
+        group.command(command)(with_globals(function))
+    return group
+
+
+def application() -> typer.Typer:
+    """Every command."""
+    app = typer.Typer(
+        name="pictrawl",
+        help="Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(with_globals(_root))
+    for function in (build, version):
+        app.command(function.__name__)(with_globals(function))
+    return app
+
+
+def _root(cli: Cli) -> None:
+    """Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments; return its exit code."""
+    cli = Cli()
+    as_json = "--json" in arguments
+    failures.install_bug_report(as_json=as_json, verbose="-vv" in arguments)
+    command: Any = typer.main.get_command(application())
+    try:
+        code = command.main(list(arguments), prog_name="pictrawl", standalone_mode=False, obj=cli)
+    except BrokenPipeError:
+        return _quietly()
+    except KeyboardInterrupt:
+        return codes.SIGNALLED + 2
+    except failures.known_errors() as error:
+        return _fail(error, cli, as_json=as_json)
+    return code if isinstance(code, int) else codes.OK
+
+
+def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
+    if cli.verbose > 1:
+        import traceback
+
+        traceback.print_exception(error)
+    failure = failures.describe(error)
+    failures.show(failure, as_json=as_json or cli.as_json)
+    return failure.code
+
+
+def _quietly() -> int:
+    """Whoever read stdout has gone, as ``| head`` does; the interpreter must not try to write to it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return codes.SIGNALLED + 13
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

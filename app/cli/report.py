@@ -1,0 +1,158 @@
+"""What came of a build: the document for scripts, the summary for people, the exit code. Pure but for one gathering function."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.cli import codes
+from app.cli.words import count, duration, listing, number, size
+from app.db import Database, attempts, exports, images, jobs
+from app.db.rows import Export, Funnel, Job
+from app.records import JobState
+
+__all__ = ["BuildReport", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """A build and its figures.
+
+    Attributes:
+        tried: images that cost at least one request.
+        bad_lines: lines of the list that could not be used.
+        delivered: where the dataset was put.
+        interrupted: the exit code of whoever interrupted it.
+    """
+
+    job: Job
+    funnel: Funnel
+    tried: int = 0
+    bad_lines: int = 0
+    exports: Sequence[Export] = field(default_factory=tuple)
+    delivered: Path | None = None
+    interrupted: int | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        job = self.job
+        if not job.is_final:
+            return self.interrupted if self.interrupted is not None else codes.OK
+        if any(export.state == "failed" for export in self.exports[:1]):
+            return codes.UNVERIFIED
+        if job.state is JobState.FAILED and job.shortfall is None:
+            return codes.BUG
+        if not self.funnel.kept:
+            return codes.NOTHING_KEPT
+        return codes.TOO_FEW if self.funnel.kept < job.min_images else codes.OK
+
+    @property
+    def retries(self) -> dict[str, Any]:
+        """Figures of the request layer: attempts in all, URLs that needed more than one, and those that came after all."""
+        funnel = self.funnel
+        return {
+            "attempts": funnel.attempts,
+            "urls": self.tried,
+            "retried": funnel.retried,
+            "recovered": funnel.recovered,
+            "mean_attempts": round(funnel.attempts / self.tried, 3) if self.tried else 0.0,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """The contract of ``--json``."""
+        funnel = self.funnel
+        return {
+            "job_id": self.job.id,
+            "status": self.job.state.value,
+            "target": self.job.target,
+            "funnel": {name: getattr(funnel, name) for name in ("candidates", "fetched", "valid", "unique", "kept")},
+            "reasons": funnel.reasons,
+            "retries": self.retries,
+            "exports": [self._export(export) for export in self.exports],
+        }
+
+    def _export(self, export: Export) -> dict[str, Any]:
+        is_here = self.delivered is not None and export is self.exports[0]
+        return {
+            "id": export.id,
+            "format": export.format,
+            "state": export.state,
+            "samples": export.samples,
+            "size_bytes": export.size_bytes,
+            "path": str(self.delivered) if is_here else None,
+            "error": export.error,
+        }
+
+    def summary(self, *, again: str = "") -> str:
+        """The end of a build in words. ``again`` is what to add to a command so that it finds this workspace."""
+        rows = [
+            *self._dataset(),
+            ("funnel", _funnel(self.funnel)),
+            ("not kept", listing(self.funnel.reasons, most=8)),
+            ("retries", self._retries()),
+            *self._shortfall(),
+            ("list", f"{count(self.bad_lines, 'line')} could not be used" if self.bad_lines else ""),
+            ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{again}" if self.bad_lines else ""),
+            ("resume" if not self.job.is_final else "details", self._next(again)),
+        ]
+        return "\n".join([self._headline(), *(f"  {name:<10} {text}" for name, text in rows if text)])
+
+    def _headline(self) -> str:
+        job, funnel = self.job, self.funnel
+        goal = f" of {number(job.target)}" if job.target else ""
+        if not job.is_final:
+            return f"interrupted: {count(funnel.unique, 'image')}{goal} valid so far, {number(funnel.open)} on the way, all of it saved"
+        took = duration((job.finished_at or job.created_at) - job.created_at)
+        noun = "images" if job.target or funnel.kept != 1 else "image"
+        return f"{job.state}: {number(funnel.kept)}{goal} {noun} kept in {took}"
+
+    def _dataset(self) -> list[tuple[str, str]]:
+        if not self.exports:
+            return []
+        export = self.exports[0]
+        facts = f"{export.format}, {count(export.samples or 0, 'sample')}, {size(export.size_bytes or 0)}"
+        if export.state == "failed":
+            return [("export", f"failed verification: {export.error}")]
+        if self.delivered is None:
+            return [("export", f"{export.id} ({facts}), in the store")]
+        return [("dataset", str(self.delivered)), ("", facts)]
+
+    def _retries(self) -> str:
+        figures = self.retries
+        if not figures["attempts"]:
+            return ""
+        mean = f"{figures['mean_attempts']:.2f} attempts per URL"
+        if not figures["retried"]:
+            return f"none needed, {mean}"
+        share = 100 * figures["recovered"] / figures["retried"]
+        return f"{count(figures['retried'], 'URL')} retried, {number(figures['recovered'])} recovered ({share:.0f} %), {mean}"
+
+    def _shortfall(self) -> list[tuple[str, str]]:
+        causes = (self.job.shortfall or {}).get("causes") or []
+        rows = [("why short" if at == 0 else "", str(cause)) for at, cause in enumerate(causes)]
+        return rows + ([("error", self.job.error)] if self.job.error else [])
+
+    def _next(self, again: str) -> str:
+        return f"pictrawl {'explain' if self.job.is_final else 'resume'} {self.job.id}{again}"
+
+
+def _funnel(funnel: Funnel) -> str:
+    names = ("candidates", "fetched", "valid", "unique", "kept")
+    return " > ".join(f"{number(getattr(funnel, name))} {name}" for name in names)
+
+
+async def gather(db: Database, job_id: str, *, delivered: Path | None = None, interrupted: int | None = None) -> BuildReport:
+    """Read everything a report needs."""
+    job = await jobs.get(db, job_id)
+    made, retried, recovered = await attempts.retry_figures(db, job_id)
+    counts = await images.counts(db, dataset_id=job.dataset_id)
+    return BuildReport(
+        job=job,
+        funnel=Funnel(counts, made, retried, recovered),
+        tried=await attempts.images_tried(db, job_id),
+        bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
+        exports=await exports.latest_of_job(db, job_id),
+        delivered=delivered,
+        interrupted=interrupted,
+    )

@@ -1,0 +1,129 @@
+"""Carrying a job out and watching it: embedded workers in this process, or those of a fleet elsewhere."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import errors
+from app.cli.failures import Refused
+from app.cli.interrupts import Interrupts
+from app.cli.locking import is_embedded, working_alone
+from app.cli.progress import Display, display
+from app.cli.progress.snapshot import Hosts, Snapshot, look
+from app.cli.session import log_to, opened
+from app.cli.state import Cli
+from app.db import Database, fleet, units
+from app.resources import Resources, open_workshop
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+__all__ = ["Desk", "follow", "warn_without_workers", "workplace"]
+
+LOOK_S = 0.25
+"""Seconds between two looks at the job; a look that takes long is waited for ten times as long."""
+
+PATIENCE_S = 60.0
+"""Seconds a database may be away before watching is given up."""
+
+FRESH_S = 30.0
+"""Seconds since its last sign of life within which a worker counts as alive."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where jobs are carried out. ``works`` is whether this process does the work itself."""
+
+    cli: Cli
+    settings: "Settings"
+    resources: Resources
+    interrupts: Interrupts
+    works: bool
+
+    async def carry_out(self, start: Callable[[], Awaitable[str]], title: str) -> str:
+        """Begin a job, see it to its end or until interrupted, let the workers of this process drain; return the job's id."""
+        async with self._workers() as (hosts, loops):
+            job_id = await start()
+            with display(self.cli, self.settings, f"{title}  {job_id}") as shown:
+                await follow(self.resources.db, job_id, shown, self.interrupts, hosts=hosts, loops=loops)
+        return job_id
+
+    @asynccontextmanager
+    async def _workers(self) -> AsyncIterator[tuple[Hosts, tuple[asyncio.Task[object], ...]]]:
+        """Workers for the embedded default. What a killed process left running is taken over at once: nobody else works here."""
+        if not self.works:
+            await warn_without_workers(self.cli, self.resources.db)
+            yield lambda: (), ()
+            return
+        from workers.runtime import run_workers
+
+        await units.end_leases(self.resources.db)
+        async with open_workshop(self.settings) as workshop:
+            before = asyncio.all_tasks()
+            async with run_workers(self.resources, workshop=workshop):
+                loops = tuple(task for task in asyncio.all_tasks() - before if task.get_name() in _LOOPS)
+                yield workshop.downloader.hosts, loops
+
+
+_LOOPS = frozenset({"poll-builder", "poll-validator", "leases"})
+"""The tasks of a crew without which a job would stand still."""
+
+
+@asynccontextmanager
+async def workplace(cli: Cli, settings: "Settings", command: str, *, detached: bool = False) -> AsyncIterator[Desk]:
+    """Open everything a job needs. On the embedded default the workspace is this process's own, unless it only hands a job in."""
+    log_to(cli, settings, default="WARNING")
+    works = is_embedded(settings) and not detached
+    async with AsyncExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts(cli.note))
+        resources = await stack.enter_async_context(opened(settings))
+        if works:
+            stack.enter_context(working_alone(settings, command))
+        yield Desk(cli, settings, resources, interrupts, works)
+
+
+async def warn_without_workers(cli: Cli, db: Database) -> None:
+    """Say so where a job would wait for ever."""
+    if not await fleet.workers(db, fresh_s=FRESH_S):
+        cli.warn("no worker is alive: the job waits until one is", "start `pictrawl worker all` or `pictrawl serve`")
+
+
+async def follow(
+    db: Database,
+    job_id: str,
+    shown: Display,
+    interrupts: Interrupts,
+    *,
+    hosts: Hosts = lambda: (),
+    loops: tuple[asyncio.Task[object], ...] = (),
+) -> Snapshot:
+    """Look at a job until it has ended or somebody interrupts; return the last look.
+
+    Raises:
+        errors.DatabaseConnectionError: the database was away for too long.
+        Refused: a worker loop of this process died.
+    """
+    while True:
+        began = time.monotonic()
+        snapshot = await _patiently(lambda: look(db, job_id, hosts), interrupts)
+        shown.update(snapshot)
+        if snapshot.job.is_final:
+            return snapshot
+        dead = [task.get_name() for task in loops if task.done()]
+        if dead:
+            raise Refused(f"the worker's {dead[0]} loop died", "the log says why; `pictrawl resume` goes on from here", code=1)
+        if await interrupts.wait(max(LOOK_S, 10 * (time.monotonic() - began))):
+            return snapshot
+
+
+async def _patiently(ask: Callable[[], Awaitable[Snapshot]], interrupts: Interrupts) -> Snapshot:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await ask()
+        except errors.DatabaseConnectionError:
+            if time.monotonic() > give_up_at or await interrupts.wait(1.0):
+                raise

@@ -1,0 +1,129 @@
+"""What every request goes through: an id, one log line, its figures, a limit on its body, and an answer even where we have a bug."""
+
+import re
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.db import new_id
+from app.web import problems
+from app.web.metrics import Metrics
+from logging_setup import get_logger
+
+__all__ = ["BodyLimit", "Frame"]
+
+log = get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: their lines are DEBUG."""
+
+CLIENT_LEFT = 499
+"""Status in logs and figures of a request whose client left before the answer (as nginx counts it)."""
+
+
+class Frame:
+    """The outermost layer: request id in and out, log context, one line, figures, and the 500 for what nobody caught."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id_of(Headers(scope=scope))
+        exchange = Exchange(scope, send)
+        began = time.perf_counter()
+        with log.contextualize(request_id=state["request_id"]):
+            try:
+                await self._answer(exchange, receive)
+            finally:
+                self._note(exchange, time.perf_counter() - began)
+
+    async def _answer(self, exchange: "Exchange", receive: Receive) -> None:
+        scope = exchange.scope
+        if scope["method"] == "HEAD":  # RFC 9110 9.3.2: the headers of a GET; routes that stream look at the flag and stop there
+            scope["state"]["is_head"] = True
+            scope["method"] = "GET"
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception as error:  # the border: a bug costs one request, and its words stay in the log
+            log.opt(exception=error).error("http.failed", error_type=type(error).__name__)
+            if exchange.status is None:
+                refusal = problems.Refusal("internal", "The log has the cause under this request_id.")
+                await problems.respond(scope, refusal)(scope, receive, exchange.send)
+
+    def _note(self, exchange: "Exchange", seconds: float) -> None:
+        scope, status = exchange.scope, exchange.status or CLIENT_LEFT
+        route = getattr(scope.get("route"), "path", None) or "unmatched"
+        self.metrics.note_request(exchange.method, route, status, seconds, is_stream=exchange.is_stream)
+        if not exchange.is_stream:
+            level = "DEBUG" if scope["path"] in QUIET_PATHS else "INFO"
+            fields = {"user_id": scope["state"].get("user_id"), "method": exchange.method, "route": route, "status": status}
+            log.bind(**fields).log(level, "http.request", duration_ms=round(seconds * 1000, 1))
+
+
+class Exchange:
+    """One answer on its way out: its status, and the headers that every answer gets."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.status: int | None = None
+        self.is_stream = False
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.scope["state"]["request_id"]
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+            headers.setdefault("Cache-Control", "no-store")
+            self.is_stream = headers.get("content-type", "").startswith("text/event-stream")
+        await self._send(message)
+
+
+def request_id_of(headers: Headers) -> str:
+    """The client's X-Request-ID where it is fit for a log line and a header, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else new_id("req")
+
+
+class BodyLimit:
+    """Refuse a body above the limit: at once where its length is announced, while it is read where not."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdecimal() and int(announced[:20]) > self.max_bytes:
+            await problems.respond(scope, self._refusal())(scope, receive, send)
+            return
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.max_bytes:
+                raise self._refusal()
+            return message
+
+        await self.app(scope, limited, send)
+
+    def _refusal(self) -> problems.Refusal:
+        return problems.Refusal("payload-too-large", f"A body may have {self.max_bytes:,} bytes at most.", headers={"Connection": "close"})

@@ -1,0 +1,178 @@
+"""What an answer looks like when something is wrong (RFC 9457), and the one table from our errors to it. Knows no route."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+from starlette.types import Scope
+
+import errors
+from app.db.conflicts import KeyReused, StateConflict
+from app.storage import MissingObject
+
+__all__ = ["KINDS", "MEDIA_TYPE", "FieldProblem", "Kind", "Problem", "Refusal", "of_error", "of_status", "respond"]
+
+MEDIA_TYPE = "application/problem+json"
+
+RETRY_DATABASE_S = 5
+RETRY_STORAGE_S = 30
+"""Seconds after which it is worth asking again."""
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with a request: where, and what."""
+
+    pointer: str | None = Field(None, description="JSON pointer into the body (RFC 6901), as a URI fragment.", examples=["#/max_images"])
+    parameter: str | None = Field(None, description="Name of the query parameter or header.", examples=["limit"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem (RFC 9457)."""
+
+    type: str = Field(description="URI of the kind of problem.", examples=["urn:pictrawl:problem:not-found"])
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong this time.")
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="Stable slug of the kind of problem.", examples=["not-found"])
+    request_id: str = Field(description="What the log calls this request.")
+    errors: list[FieldProblem] | None = Field(None, description="Each thing wrong with the request, at most 20.")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem. ``code`` never changes its meaning."""
+
+    code: str
+    status: int
+    title: str
+
+
+KINDS: dict[str, Kind] = {
+    kind.code: kind
+    for kind in (
+        Kind("bad-request", 400, "The request cannot be understood"),
+        Kind("malformed-json", 400, "The body is not JSON"),
+        Kind("unauthenticated", 401, "An API key is needed"),
+        Kind("cross-origin", 403, "Another site may not do this"),
+        Kind("not-found", 404, "There is no such thing"),
+        Kind("method-not-allowed", 405, "The method does not fit the resource"),
+        Kind("state-conflict", 409, "The state of the resource does not allow it"),
+        Kind("payload-too-large", 413, "The body is too large"),
+        Kind("unsupported-media-type", 415, "The body must be JSON"),
+        Kind("range-not-satisfiable", 416, "The range lies outside the file"),
+        Kind("misdirected", 421, "This host is not served here"),
+        Kind("validation-failed", 422, "The request breaks a rule"),
+        Kind("idempotency-key-reused", 422, "The Idempotency-Key belongs to another request"),
+        Kind("not-configured", 422, "This server is not set up for it"),
+        Kind("internal", 500, "Something went wrong here"),
+        Kind("database-unavailable", 503, "The database is away"),
+        Kind("storage-unavailable", 503, "The store is away"),
+        Kind("queue-unavailable", 503, "The queue is away"),
+        Kind("not-ready", 503, "The server is not ready"),
+        Kind("http-error", 400, "The request was refused"),
+    )
+}
+"""Every kind of problem by its code."""
+
+_BY_STATUS = {400: "bad-request", 401: "unauthenticated", 404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
+
+
+class Refusal(HTTPException):
+    """A request ends here with a problem. FastAPI lets its own exception class through wherever it would hide another."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        fields: Sequence[FieldProblem] | None = None,
+        status: int | None = None,
+    ) -> None:
+        self.kind = KINDS[code]
+        super().__init__(status or self.kind.status, detail, dict(headers or {}))
+        self.fields = fields
+
+
+def of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Refusal:
+    """The problem for a bare HTTP status, as the framework raises it."""
+    return Refusal(_BY_STATUS.get(status, "http-error"), detail, headers=headers, status=status)
+
+
+def of_error(error: errors.PictrawlError) -> Refusal:
+    """The problem for one of our errors. What failed on our side is named, never quoted."""
+    for family, code, retry_s in _UNAVAILABLE:
+        if isinstance(error, family):
+            return Refusal(code, f"{KINDS[code].title}; try again later.", headers={"Retry-After": str(retry_s)})
+    for family, code in _REFUSED:
+        if isinstance(error, family):
+            return Refusal(code, error.message)
+    return Refusal("internal", "The log has the cause under this request_id.")
+
+
+_UNAVAILABLE: tuple[tuple[type[errors.PictrawlError], str, int], ...] = (
+    (errors.DatabaseConnectionError, "database-unavailable", RETRY_DATABASE_S),
+    (errors.StorageError, "storage-unavailable", RETRY_STORAGE_S),
+    (errors.QueueUnavailableError, "queue-unavailable", RETRY_DATABASE_S),
+)
+_REFUSED: tuple[tuple[type[errors.PictrawlError], str], ...] = (
+    (StateConflict, "state-conflict"),
+    (KeyReused, "idempotency-key-reused"),
+    (errors.NotFoundError, "not-found"),
+    (MissingObject, "not-found"),
+    (errors.ValidationError, "validation-failed"),
+    (errors.InvalidURLError, "validation-failed"),
+    (errors.ConfigurationError, "not-configured"),
+)
+"""First match decides: the more exact the class, the earlier."""
+
+
+def respond(scope: Scope, refusal: Refusal) -> Response:
+    """The response for a problem of the request in ``scope``."""
+    body = Problem(
+        type=f"urn:pictrawl:problem:{refusal.kind.code}",
+        title=refusal.kind.title,
+        status=refusal.status_code,
+        detail=str(refusal.detail),
+        instance=scope["path"],
+        code=refusal.kind.code,
+        request_id=scope.get("state", {}).get("request_id", ""),
+        errors=list(refusal.fields) if refusal.fields else None,
+    )
+    return Response(body.model_dump_json(exclude_none=True), refusal.status_code, dict(refusal.headers or {}), MEDIA_TYPE)
+
+
+def fields_of(found: Sequence[Any], body: Any) -> list[FieldProblem]:
+    """What pydantic found, with a JSON pointer for each place in the body and a name for each parameter."""
+    return [_field(item, body) for item in found[:_LISTED]]
+
+
+_LISTED = 20
+
+
+def _field(item: Any, body: Any) -> FieldProblem:
+    where, *path = item["loc"]
+    detail = "is not known here" if item["type"] == "extra_forbidden" else str(item["msg"]).removeprefix("Value error, ")
+    if where == "body":
+        return FieldProblem(pointer=_pointer(path, body), detail=detail)
+    return FieldProblem(parameter=str(path[0]) if path else where, detail=detail)
+
+
+def _pointer(path: Sequence[Any], body: Any) -> str:
+    """The steps of a pydantic location that the body really has; the names of union members and validators are not among them."""
+    steps: list[str] = []
+    current = body
+    for index, step in enumerate(path):
+        if isinstance(current, Mapping) and isinstance(step, str) and (step in current or index == len(path) - 1):
+            current = current.get(step)
+        elif isinstance(current, list) and isinstance(step, int) and step < len(current):
+            current = current[step]
+        else:
+            continue
+        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+    return "#" + "".join(f"/{step}" for step in steps)

@@ -1,0 +1,263 @@
+"""Attempts before their requests, outcomes after, and what a crash in between costs."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+
+import errors
+from app.db import attempts, images, tables, units
+from app.db.images import ImageFilter
+from app.records import ImageState, JobState, Reason, UnitKind
+from tests.images.samples import encode, photo
+from tests.origin import Origin, hang_up, image, reply
+from tests.workers.bench import Bench, open_bench
+from workers.fetching import fetch_chunk, settle_chunk
+from workers.work import Work, claim
+
+
+async def attempt_rows(bench: Bench) -> list[tuple[int, str]]:
+    """(row number, state) of every attempt."""
+    async with bench.db.read() as connection:
+        query = select(tables.attempts.c.number, tables.attempts.c.state).order_by(tables.attempts.c.image_id, tables.attempts.c.number)
+        return [(row.number, row.state) for row in (await connection.execute(query)).all()]
+
+
+async def fetch_unit(bench: Bench) -> units.Delivery:
+    """Plan what was submitted, return the first fetch unit."""
+    await bench.drive(until=UnitKind.FETCH)
+    return next(delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH)
+
+
+async def expire(bench: Bench, unit_id: str) -> None:
+    """The unit's lease has run out."""
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).where(tables.units.c.id == unit_id).values(lease_until=0.0))
+
+
+async def test_an_attempt_is_on_record_before_its_request(bench: Bench, origin: Origin) -> None:
+    """When the origin sees a request, its attempt is committed already."""
+    seen: list[list[tuple[int, str]]] = []
+
+    async def look(exchange: object) -> None:
+        seen.append(await attempt_rows(bench))
+        await reply(404)(exchange)  # type: ignore[arg-type]
+
+    origin.script("/a.jpg", look)
+    await bench.submit([origin.url("/a.jpg")])
+    await bench.run(await fetch_unit(bench))
+    assert seen == [[(1, "reserved")]]
+    assert await attempt_rows(bench) == [(1, "done")]
+
+
+async def test_a_crash_costs_no_url_its_budget_and_the_origin_at_most_one_more(bench: Bench, origin: Origin) -> None:
+    """One reservation without an outcome is forgiven; the origin sees 3 requests, and one more for each such URL at most."""
+    origin.script("/busy.jpg", reply(503))
+    await bench.submit([origin.url("/busy.jpg")])
+    delivery = await fetch_unit(bench)
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
+    assert unit is not None
+    (row,) = (await images.page(bench.db, ImageFilter())).items
+    async with bench.db.write() as connection:
+        await attempts.reserve(connection, unit, [(row.id, 1)])
+    await expire(bench, delivery.unit_id)
+
+    await bench.run(delivery)
+
+    assert len(origin.hits("/busy.jpg")) == 3
+    assert await attempt_rows(bench) == [(1, "lost"), (2, "done"), (3, "done"), (4, "done")]
+
+
+async def test_what_has_an_outcome_is_never_requested_again(bench: Bench, origin: Origin) -> None:
+    """A worker that dies after half a chunk leaves half a chunk to its successor."""
+    for number in range(10):
+        origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1))))
+    await bench.submit([origin.url(f"/{number}.jpg") for number in range(10)])
+    delivery = await fetch_unit(bench)
+    async with bench.db.write() as connection:
+        half = select(tables.images.c.id).order_by(tables.images.c.id).limit(5)
+        await connection.execute(
+            update(tables.images).where(tables.images.c.id.in_(half)).values(state=ImageState.FAILED, reason=Reason.HTTP_404)
+        )
+    await bench.run(delivery)
+    assert [len(origin.hits(f"/{number}.jpg")) for number in range(10)] == [0] * 5 + [1] * 5
+
+
+async def test_a_worker_whose_lease_ran_out_sends_no_request(bench: Bench, origin: Origin) -> None:
+    """Past its own deadline a worker asks no origin and writes no row, even before it has heard of its successor."""
+    origin.script("/a.jpg", image(encode(photo())))
+    await bench.submit([origin.url("/a.jpg")])
+    delivery = await fetch_unit(bench)
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_slow", lease_s=30)
+    assert unit is not None
+    assert delivery.chunk_id is not None
+    work = Work(bench.context, unit)
+    async with work.transaction() as connection:
+        assert await images.chunk_images(connection, delivery.chunk_id, [ImageState.PENDING])
+    work.lease_deadline = 0.0
+    with pytest.raises(units.LeaseLost):
+        await fetch_chunk(bench.context, work, delivery.chunk_id)
+    assert origin.hits("/a.jpg") == []
+
+
+async def test_an_overtaken_worker_sends_no_further_request_and_writes_nothing(bench: Bench, origin: Origin) -> None:
+    """The fence holds in every write: a successor's claim ends the predecessor at its next reservation."""
+    origin.script("/a.jpg", image(encode(photo())))
+    await bench.submit([origin.url("/a.jpg")])
+    delivery = await fetch_unit(bench)
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_slow", lease_s=30)
+    assert unit is not None
+    await expire(bench, delivery.unit_id)
+    assert await units.claim(bench.db, delivery.unit_id, owner="wrk_next", lease_s=30) is not None
+    with pytest.raises(units.LeaseLost):
+        await fetch_chunk(bench.context, Work(bench.context, unit), str(delivery.chunk_id))
+    assert origin.hits("/a.jpg") == []
+    assert await attempt_rows(bench) == []
+
+
+async def test_a_storage_fault_loses_no_outcome(bench: Bench, origin: Origin) -> None:
+    """A full disk ends the run; what was known by then is on its rows, and the rest is fetched once the disk is free."""
+    origin.script("/404.jpg", reply(404))
+    origin.script("/a.jpg", image(encode(photo())))
+    job_id = await bench.submit([origin.url("/404.jpg"), origin.url("/a.jpg")])
+    delivery = await fetch_unit(bench)
+    real = bench.context.store.put_blob
+
+    async def full(*_: object) -> str:
+        raise errors.StorageError("no space left on device")
+
+    bench.context.store.put_blob = full  # type: ignore[method-assign,assignment]
+    await bench.run(delivery)
+    bench.context.store.put_blob = real  # type: ignore[method-assign]
+    assert (await bench.job(job_id)).waiting_for == "no space left on device"
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))
+    await bench.drive()
+    assert (await bench.funnel(job_id)).kept == 1
+    assert len(origin.hits("/404.jpg")) <= 1
+    assert (await bench.job(job_id)).waiting_for is None
+
+
+async def test_deferred_urls_bring_the_unit_back_when_due(bench: Bench, origin: Origin) -> None:
+    """A long Retry-After frees the unit; what has come goes on, the deferred URL is requested when due, its attempts still counted."""
+    origin.script("/slow.jpg", reply(429, headers={"Retry-After": "60"}), image(encode(photo(seed=5))))
+    origin.script("/ok.jpg", image(encode(photo(seed=6))))
+    job_id = await bench.submit([origin.url("/ok.jpg"), origin.url("/slow.jpg")])
+    delivery = await fetch_unit(bench)
+    await bench.run(delivery)
+    states = {row.url.rsplit("/", 1)[1]: row.state for row in (await images.page(bench.db, ImageFilter(job_id=job_id))).items}
+    assert states["slow.jpg"] is ImageState.DEFERRED
+    await bench.drive()
+    assert (await bench.job(job_id)).state is JobState.RUNNING
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))
+        await connection.execute(update(tables.images).values(not_before=0.0))
+    bench.context.workshop.downloader._gate._hosts.clear()
+    await bench.drive()
+    assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+    assert len(origin.hits("/slow.jpg")) == 2
+
+
+async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
+    """defer_max_s after its first deferral a URL fails with the reason that held it."""
+    origin.script("/never.jpg", reply(429, headers={"Retry-After": "600"}))
+    job_id = await bench.submit([origin.url("/never.jpg")])
+    delivery = await fetch_unit(bench)
+    await bench.run(delivery)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))
+        await connection.execute(update(tables.images).values(not_before=0.0, deferred_at=1.0))
+    bench.context.workshop.downloader._gate._hosts.clear()
+    await bench.drive()
+    (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+    assert (row.state, row.reason) == (ImageState.FAILED, Reason.RATE_LIMITED)
+    assert "retry.defer_max_s" in str(row.detail)
+
+
+async def test_a_reservation_that_fails_fails_all_who_wait_for_it(bench: Bench, origin: Origin) -> None:
+    """Nobody waits for ever, and no request goes out unrecorded, when the database refuses a reservation."""
+    for number in range(5):
+        origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1))))
+    await bench.submit([origin.url(f"/{number}.jpg") for number in range(5)])
+    delivery = await fetch_unit(bench)
+
+    async def refuse(*_: object) -> None:
+        raise errors.DatabaseConnectionError("away")
+
+    real = attempts.reserve
+    attempts.reserve = refuse  # type: ignore[assignment]
+    try:
+        with pytest.raises(errors.DatabaseConnectionError):
+            async with asyncio.timeout(10), claim(bench.context, delivery.unit_id) as work:
+                await fetch_chunk(bench.context, work, str(delivery.chunk_id))
+    finally:
+        attempts.reserve = real
+    assert all(not origin.hits(f"/{number}.jpg") for number in range(5))
+
+
+async def test_a_window_is_reserved_in_one_statement(tmp_path: Path, origin: Origin) -> None:
+    """A hundred URLs cost a handful of transactions, not hundreds."""
+    for number in range(100):
+        origin.script(f"/{number}.jpg", reply(404))
+    async with open_bench(tmp_path, {"jobs.chunk_size": 100, "fetch.per_host": 64}) as bench:
+        await bench.submit([origin.url(f"/{number}.jpg") for number in range(100)])
+        delivery = await fetch_unit(bench)
+        count = 0
+        original = attempts.reserve
+
+        async def counted(*args: object) -> None:
+            nonlocal count
+            count += 1
+            await original(*args)  # type: ignore[arg-type]
+
+        attempts.reserve = counted  # type: ignore[assignment]
+        try:
+            await bench.run(delivery)
+        finally:
+            attempts.reserve = original
+        async with bench.db.read() as connection:
+            total = (await connection.execute(select(func.count()).select_from(tables.attempts))).scalar_one()
+    assert total == 100
+    assert count <= 10
+
+
+async def test_a_stopped_chunk_takes_unused_reservations_back(tmp_path: Path, origin: Origin) -> None:
+    """A drain ends the requests in hand; what was reserved and not sent costs nothing, and the unit is pending again."""
+    begun = asyncio.Event()
+
+    async def slow(exchange: object) -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+        await reply(404)(exchange)  # type: ignore[arg-type]
+
+    for number in range(30):
+        origin.script(f"/{number}.jpg", slow)
+    async with open_bench(tmp_path, {"jobs.chunk_size": 100, "fetch.concurrency": 2}) as bench:
+        job_id = await bench.submit([origin.url(f"/{number}.jpg") for number in range(30)])
+        delivery = await fetch_unit(bench)
+        run = asyncio.create_task(bench.run(delivery))
+        await begun.wait()
+        bench.context.leases.drain()
+        await run
+        rows = await attempt_rows(bench)
+        hits = sum(len(origin.hits(f"/{number}.jpg")) for number in range(30))
+        assert 0 < hits < 30
+        assert rows == [(1, "done")] * hits
+        await bench.drive()
+        assert (await bench.funnel(job_id)).reasons == {"http_404": 30}
+        assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(30))
+
+
+async def test_settling_twice_is_refused(bench: Bench, origin: Origin) -> None:
+    """A second end of the same unit finds the fence closed."""
+    origin.script("/gone.jpg", hang_up())
+    await bench.submit([origin.url("/gone.jpg")])
+    delivery = await fetch_unit(bench)
+    async with claim(bench.context, delivery.unit_id) as work:
+        ledger = await fetch_chunk(bench.context, work, str(delivery.chunk_id))
+        await settle_chunk(work, str(delivery.chunk_id), ledger)
+        with pytest.raises(units.LeaseLost):
+            await settle_chunk(work, str(delivery.chunk_id), ledger)
+
+

@@ -1,5 +1,6 @@
 """A loguru record as one flat dict, and that dict as a line: JSON for machines, aligned text for a terminal."""
 
+import functools
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,7 @@ def flatten(message: "Message") -> dict[str, Any]:
     fields: dict[str, Any] = {
         "ts": _timestamp(record["time"]),
         "level": record["level"].name,
-        "event": redact(record["message"]),
+        "event": _event(record["message"]),
         "logger": record["extra"].get("logger") or record["name"] or "",
     }
     for name, value in record["extra"].items():
@@ -41,6 +42,12 @@ def flatten(message: "Message") -> dict[str, Any]:
     return fields
 
 
+@functools.lru_cache(maxsize=1024)
+def _event(text: str) -> str:
+    """Events are constants; only the libraries' lines differ from one another."""
+    return redact(text)
+
+
 def _field_name(name: str, record: "Record") -> str:
     """``error_type`` and ``error`` may be passed as fields, unless an exception brings its own."""
     if name in _OWN and (record["exception"] is not None or name not in {"error_type", "error"}):
@@ -50,7 +57,13 @@ def _field_name(name: str, record: "Record") -> str:
 
 def _timestamp(when: datetime) -> str:
     """RFC 3339, UTC, microseconds."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{_second(int(when.timestamp()))}.{when.microsecond:06d}Z"
+
+
+@functools.lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """Most lines share their second with the one before."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def format_json(fields: dict[str, Any]) -> str:

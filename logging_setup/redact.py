@@ -13,7 +13,7 @@ _MAX_CHARS: Final = 20_000
 """A log line is for reading; a longer value is cut."""
 
 _SUSPECT: Final = re.compile(
-    r"://|\?|ptk_|whsec_|bearer|basic |authorization|cookie|passw|pwd|secret|token|api[-_]?key|signature", re.IGNORECASE
+    r"://\S*[@?#]|\?\S*=|ptk_|whsec_|bearer|basic |authorization|cookie|passw|pwd|secret|token|api[-_]?key|signature", re.IGNORECASE
 )
 """One cheap search decides whether the exact ones are worth their time."""
 

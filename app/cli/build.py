@@ -30,7 +30,7 @@ def _option(panel: str, *names: str, **more: Any) -> Any:
 
 def build(
     cli: Cli,
-    keywords: Annotated[list[str] | None, typer.Argument(metavar="[KEYWORDS]...", help="What to search for.", show_default=False)] = None,
+    keywords: Annotated[list[str] | None, typer.Argument(metavar="KEYWORDS", help="What to search for.", show_default=False)] = None,
     urls: Annotated[list[str] | None, _option(WHAT, "--urls", metavar="FILE|-", help="A list of image URLs instead: txt, csv, tsv, json, jsonl, parquet; also .gz, .zst.")] = None,
     url_col: Annotated[str | None, _option(WHAT, "--url-col", metavar="NAME", help="Column of URLs; default: the one that looks like it.")] = None,
     caption_col: Annotated[str | None, _option(WHAT, "--caption-col", metavar="NAME", help="Column of captions.")] = None,

@@ -30,6 +30,7 @@ def application() -> typer.Typer:
         help="Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(with_globals(_root))
     for function in (build, version):

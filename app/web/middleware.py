@@ -37,6 +37,7 @@ class Frame:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = dict(scope)  # the server keeps its own: it must still see a HEAD
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id_of(Headers(scope=scope))
         exchange = Exchange(scope, send)

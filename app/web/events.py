@@ -1,0 +1,241 @@
+"""A job's life, as lines that can be paged and as a stream that ends with the job."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+from pydantic import BaseModel, BeforeValidator, Field
+from starlette.responses import JSONResponse
+
+import errors
+from app.db import Database, events, jobs, rows
+from app.web import job_views
+from app.web.calls import Here
+from app.web.queries import JobId, NoQuery, Text, View, at
+from logging_setup import get_logger
+
+__all__ = ["router", "wants_stream"]
+
+log = get_logger(__name__)
+
+router = APIRouter(tags=["jobs"])
+
+POLL_S = 0.5
+"""Seconds between two looks at the journal; it is written as often."""
+
+PROGRESS_S = 1.0
+COST_FACTOR = 20.0
+"""Figures are sent at most every second, and no oftener than 20 times what it takes to count them."""
+
+PING_S = 15.0
+"""Seconds of silence after which a comment keeps proxies from closing the stream."""
+
+SETTLE_S = 1.5
+"""Seconds after a job's end within which its last lines reach the journal."""
+
+SERVER_ONLY = frozenset({"traceback", "logger"})
+"""Fields of a log line that tell of the server, not of the job."""
+
+LAST_ID = 2**63 - 1
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+class EventQuery(NoQuery):
+    """Which lines."""
+
+    after: int = Field(0, ge=0, le=LAST_ID, description="Only lines beyond this id.")
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None, BeforeValidator(_upper)] = Field(
+        None, description="Only lines at least this severe."
+    )
+    event: Text | None = Field(None, max_length=80, description="Only lines whose event begins like this.")
+    limit: int = Field(100, ge=1, le=200, description="Lines on one page; a stream sends all.")
+
+
+class Event(View):
+    """One line of a job's life."""
+
+    id: int
+    at: datetime
+    level: str
+    event: str
+    data: dict[str, Any]
+
+
+class EventPage(View):
+    """Lines, oldest first."""
+
+    items: list[Event]
+    next_after: int | None = Field(description="Send it as `after` for the next page; null on the last.")
+
+
+class Bye(View):
+    """The end of a stream."""
+
+    status: str = Field(description="The job's last state, or `deleted`.")
+
+
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,18}$", description="The last line a broken stream brought; goes before `after`.")
+]
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A stream, or with `Accept: application/json` one page.",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "string",
+                    "description": "`snapshot` (the job), `event` (one line, its id is the event's), `progress` (figures), `bye` (the job has ended).",
+                }
+            },
+            "application/json": {"schema": {"$ref": "#/components/schemas/EventPage"}},
+        },
+    }
+}
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    operation_id="jobs_events",
+    summary="A job's life, as a stream or a page",
+    response_class=Response,
+    responses=DOCUMENTED,
+)
+async def job_events(
+    call: Here,
+    request: Request,
+    job_id: JobId,
+    query: Annotated[EventQuery, Query()],
+    last_event_id: LastEventId = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
+) -> Response:
+    """A stream is resumed where it broke with `Last-Event-ID`, as browsers do by themselves."""
+    db = call.resources.db
+    job = await jobs.get(db, job_id, user_id=call.user_id)
+    if last_event_id is not None:
+        query = query.model_copy(update={"after": int(last_event_id)})
+    if not wants_stream(accept):
+        return await _page(db, job_id, query)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    if call.is_head:
+        return EventSourceResponse(iter(()), headers=headers)
+    return EventSourceResponse(Stream(db, job, query, request.app.state.stopping).run(), headers=headers)
+
+
+async def _page(db: Database, job_id: str, query: EventQuery) -> Response:
+    found = await events.after(db, job_id, last_id=query.after, level=query.level, event=query.event, limit=query.limit)
+    page = EventPage(items=[_view(event) for event in found], next_after=found[-1].id if len(found) == query.limit else None)
+    return JSONResponse(page.model_dump(mode="json"))
+
+
+def _view(event: rows.Event) -> Event:
+    data = {name: value for name, value in event.data.items() if name not in SERVER_ONLY}
+    return Event(id=event.id, at=at(event.at), level=event.level, event=event.event, data=data)
+
+
+def wants_stream(accept: str) -> bool:
+    """Whether an Accept header prefers a stream (RFC 9110 12.5.1). Who does not care gets one."""
+    return _preference(accept, "text", "event-stream") >= _preference(accept, "application", "json")
+
+
+def _preference(accept: str, kind: str, subtype: str) -> tuple[float, int]:
+    """(quality, how exactly it was named) of a media type."""
+    best = (0.0, 0)
+    for item in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        ranges = {f"{kind}/{subtype}": 3, f"{kind}/*": 2, "*/*": 1}
+        if name in ranges:
+            best = max(best, (_quality(parameters), ranges[name]), key=lambda found: (found[1], found[0]))
+    return best
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return min(1.0, max(0.0, float(parameter[2:])))
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+class Stream:
+    """One listener. The database is asked, so it does not matter which process works on the job."""
+
+    def __init__(self, db: Database, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:
+        self.db = db
+        self.job = job
+        self.query = query
+        self.last_id = query.after
+        self.stopping = stopping
+        self.sent_at = 0.0
+        self.count_at = 0.0
+        self.figures: job_views.JobProgress | None = None
+
+    async def run(self) -> AsyncIterator[bytes]:
+        """Everything, until the job has ended, the server stops or the database goes away."""
+        try:
+            yield self._message("snapshot", await job_views.load_job(self.db, self.job))
+            async for message in self._follow():
+                self.sent_at = time.monotonic()
+                yield message
+        except errors.NotFoundError:
+            yield self._message("bye", Bye(status="deleted"))
+        except errors.DatabaseConnectionError as error:  # the client comes back with its Last-Event-ID
+            log.warning("sse.database_away", error=str(error))
+
+    async def _follow(self) -> AsyncIterator[bytes]:
+        while not self.stopping.is_set():
+            was_settled = self._is_settled()  # looked at before the journal: what is written later than that does not matter
+            async for message in self._lines():
+                yield message
+            if message := await self._progress(at_once=was_settled):
+                yield message
+            if was_settled:
+                yield self._message("bye", Bye(status=self.job.state.value))
+                return
+            if time.monotonic() - self.sent_at > PING_S:
+                yield format_sse_event(comment="ping")
+            await self._pause()
+            self.job = await jobs.get(self.db, self.job.id)
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        while True:
+            page = await events.after(self.db, self.job.id, last_id=self.last_id, level=self.query.level, event=self.query.event)
+            for event in page:
+                self.last_id = event.id
+                yield self._message("event", _view(event), str(event.id))
+            if not page:
+                return
+
+    async def _progress(self, *, at_once: bool) -> bytes | None:
+        began = time.monotonic()
+        if began < self.count_at and not at_once:
+            return None
+        figures = await job_views.load_figures(self.db, self.job)
+        ended = time.monotonic()
+        self.count_at = ended + max(PROGRESS_S, COST_FACTOR * (ended - began))
+        if figures == self.figures:
+            return None
+        self.figures = figures
+        return self._message("progress", figures)
+
+    def _is_settled(self) -> bool:
+        return self.job.is_final and time.time() - (self.job.finished_at or 0.0) > SETTLE_S
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self.stopping.wait(), POLL_S)
+        except TimeoutError:
+            return
+
+    @staticmethod
+    def _message(event: str, body: BaseModel, event_id: str | None = None) -> bytes:
+        return format_sse_event(event=event, data_str=body.model_dump_json(), id=event_id)

@@ -1,0 +1,125 @@
+"""Checks and exports that a user asks for on their own."""
+
+from pathlib import Path
+
+from app.db import exports, images
+from app.db.images import ImageFilter
+from app.records import CheckKind, ImageState, JobState, Reason
+from app.storage import paths
+from app.submit import submit_check, submit_export
+from tests.images.samples import encode, photo
+from tests.origin import Origin, image
+from tests.workers.bench import Bench
+
+
+async def built(bench: Bench, origin: Origin, count: int = 4, **request: object) -> str:
+    """A finished dataset; returns its id."""
+    for number in range(count):
+        origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1))))
+    job_id = await bench.submit([origin.url(f"/{number}.jpg") for number in range(count)], **request)
+    await bench.drive()
+    return (await bench.job(job_id)).dataset_id
+
+
+async def test_integrity_finds_a_changed_and_a_missing_object(bench: Bench, origin: Origin) -> None:
+    """Every stored object is read again; what differs from its digest, or is gone, is listed."""
+    dataset_id = await built(bench, origin)
+    first, second, *_ = (await images.page(bench.db, ImageFilter(dataset_id=dataset_id))).items
+    await bench.context.store.put(paths.blob(str(first.sha256)), b"something else")
+    await bench.context.store.delete([paths.blob(str(second.sha256))])
+
+    made = await submit_check(bench.resources, CheckKind.INTEGRITY, dataset_id=dataset_id)
+    await bench.drive()
+
+    report = (await exports.get_check(bench.db, made.resource)).report
+    assert report is not None
+    assert (report["checked"], report["problem_count"]) == (4, 2)
+    assert {item["problem"].partition(":")[0] for item in report["problems"]} == {"bytes differ", "missing"}
+    assert (await bench.job(made.job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_duplicate_check_reports_and_changes_nothing_unless_asked(bench: Bench, origin: Origin) -> None:
+    """Kept images that look alike are listed; with apply they become duplicates."""
+    body = encode(photo(640, 480, seed=7), quality=95)
+    alike = encode(photo(640, 480, seed=7), quality=60)
+    origin.script("/a.jpg", image(body))
+    origin.script("/b.jpg", image(alike))
+    job_id = await bench.submit([origin.url("/a.jpg"), origin.url("/b.jpg")], dedupe="exact")
+    await bench.drive()
+    dataset_id = (await bench.job(job_id)).dataset_id
+    assert (await bench.funnel(job_id)).kept == 2
+
+    looked = await submit_check(bench.resources, CheckKind.DUPLICATES, dataset_id=dataset_id, options={"near_distance": 8})
+    await bench.drive()
+    assert (await bench.funnel(job_id)).kept == 2
+    applied = await submit_check(bench.resources, CheckKind.DUPLICATES, dataset_id=dataset_id, options={"near_distance": 8, "apply": True})
+    await bench.drive()
+
+    report = (await exports.get_check(bench.db, looked.resource)).report
+    assert report is not None
+    assert (report["duplicates"], report["applied"]) == (1, False)
+    assert (await exports.get_check(bench.db, applied.resource)).report["applied"] is True  # type: ignore[index]
+    (duplicate,) = (await images.page(bench.db, ImageFilter(dataset_id=dataset_id, state=ImageState.DUPLICATE))).items
+    assert duplicate.reason is Reason.DUPLICATE_NEAR
+    assert "of 64 bits" in str(duplicate.detail)
+
+
+async def test_validation_anew_at_another_level_changes_what_is_kept(bench: Bench, origin: Origin) -> None:
+    """Larger minimum sizes reject, smaller ones bring back; nothing is fetched again."""
+    dataset_id = await built(bench, origin)
+    stricter = await submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=dataset_id, options={"min_width": 1000})
+    await bench.drive()
+    counts = {count.state: count.count for count in await images.counts(bench.db, dataset_id=dataset_id)}
+    assert counts == {ImageState.REJECTED: 4}
+    assert (await bench.job(stricter.job_id)).state is JobState.SUCCEEDED
+
+    await submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=dataset_id, options={"level": "basic"})
+    await bench.drive()
+    counts = {count.state: count.count for count in await images.counts(bench.db, dataset_id=dataset_id)}
+    assert counts == {ImageState.KEPT: 4}
+    assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(4))
+
+
+async def test_another_format_and_its_verification(bench: Bench, origin: Origin) -> None:
+    """A dataset is exported again in another format; a verification of a damaged export fails it and says what is wrong."""
+    dataset_id = await built(bench, origin)
+    made = await submit_export(bench.resources, dataset_id, export_format="imagefolder")
+    await bench.drive()
+    export = await exports.get_export(bench.db, made.resource)
+    assert (export.state, export.samples, export.format) == ("ready", 4, "imagefolder")
+
+    root = bench.context.store.local_path(str(export.prefix))
+    assert isinstance(root, Path)
+    next(path for path in root.rglob("*.jpg")).write_bytes(b"damaged")
+    check = await submit_check(bench.resources, CheckKind.INTEGRITY, export=export)
+    await bench.drive()
+
+    damaged = await exports.get_export(bench.db, made.resource)
+    assert damaged.state == "failed"
+    assert damaged.problems
+    report = (await exports.get_check(bench.db, check.resource)).report
+    assert report is not None
+    assert report["problems"] == damaged.problems
+
+
+async def test_a_listed_digest_must_match(bench: Bench, origin: Origin) -> None:
+    """A list that promises a sha256 gets it, or the image is rejected as corrupt."""
+    import hashlib
+    import json
+
+    from app.db import new_id
+    from app.spec import JobRequest, ListSpec
+    from app.submit import settle, submit_build
+
+    body = encode(photo(seed=3))
+    origin.script("/good.jpg", image(body))
+    origin.script("/swapped.jpg", image(encode(photo(seed=4))))
+    digest = hashlib.sha256(body).hexdigest()
+    rows = [{"url": origin.url(f"/{name}.jpg"), "sha256": digest} for name in ("good", "swapped")]
+    key = paths.url_list(new_id("list"), ".jsonl")
+    await bench.context.store.put(key, "\n".join(json.dumps(row) for row in rows).encode())
+    spec = settle(bench.resources, JobRequest(urls=["x"]), url_list=ListSpec(key=key, suffix=".jsonl"))
+    job_id = (await submit_build(bench.resources, spec, name="digests")).job_id
+    await bench.drive()
+    found = {row.url.rsplit("/", 1)[1]: (row.state, row.reason) for row in (await images.page(bench.db, ImageFilter(job_id=job_id))).items}
+    assert found == {"good.jpg": (ImageState.KEPT, None), "swapped.jpg": (ImageState.REJECTED, Reason.CORRUPT)}

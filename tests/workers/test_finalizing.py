@@ -1,0 +1,101 @@
+"""What comes after the last open unit is a pure decision."""
+
+import pytest
+
+from app.db.rows import Funnel, Search, SourceCount
+from app.records import CompressionRules, ImageState, JobKind, JobState, Reason
+from app.spec import JobSpec
+from workers.finalizing import Step, end_of_build, next_step
+
+
+def funnel(kept: int = 0, valid: int = 0, failed: int = 0) -> Funnel:
+    """Counts of one source."""
+    return Funnel(
+        (
+            SourceCount("list", ImageState.KEPT, None, kept),
+            SourceCount("list", ImageState.VALID, None, valid),
+            SourceCount("list", ImageState.FAILED, Reason.HTTP_404, failed),
+        )
+    )
+
+
+def search(*, is_exhausted: bool, note: str | None = None) -> Search:
+    """A search of a source."""
+    return Search("srch_1", "job_1", "wikimedia", "cat", "cat", None, is_exhausted, 10, 10, 0, note)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "kept", "expected"),
+    [
+        (JobKind.BUILD, None, 0, "duplicates"),
+        (JobKind.BUILD, "duplicates", 0, "labels"),
+        (JobKind.BUILD, "labels", 5, "export"),
+        (JobKind.BUILD, "labels", 0, "end"),
+        (JobKind.BUILD, "compress", 5, "export"),
+        (JobKind.BUILD, "export", 5, "end"),
+        (JobKind.VALIDATION, None, 0, "duplicates"),
+        (JobKind.VALIDATION, "duplicates", 0, "labels"),
+        (JobKind.VALIDATION, "labels", 0, "end"),
+        (JobKind.EXPORT, None, 0, "end"),
+        (JobKind.INTEGRITY, None, 0, "end"),
+    ],
+)
+def test_stages_follow_in_order(kind: JobKind, stage: str | None, kept: int, expected: str) -> None:
+    """Each stage has one successor; an export of nothing is not begun."""
+    assert next_step(kind, stage, JobSpec(), funnel=funnel(kept=kept)) == Step(expected)
+
+
+def test_compression_is_a_stage_only_where_something_changes() -> None:
+    """Bytes that leave as they came skip it."""
+    spec = JobSpec(compression=CompressionRules(format="webp"))
+    assert next_step(JobKind.BUILD, "labels", spec, funnel=funnel(kept=1)) == Step("compress")
+    assert next_step(JobKind.BUILD, "labels", JobSpec(), funnel=funnel(kept=1)) == Step("export")
+
+
+@pytest.mark.parametrize(
+    ("valid", "exhausted", "rounds", "expected"),
+    [(3, False, 0, "more"), (5, False, 0, "labels"), (3, True, 0, "labels"), (3, False, 20, "labels")],
+)
+def test_more_is_asked_for_while_the_target_is_missed_and_sources_have_more(valid: int, exhausted: bool, rounds: int, expected: str) -> None:
+    """Target met, sources exhausted, or too many rounds: the job goes on with what it has."""
+    step = next_step(
+        JobKind.BUILD,
+        "duplicates",
+        JobSpec(max_images=5),
+        funnel=funnel(valid=valid),
+        searches=[search(is_exhausted=exhausted)],
+        rounds=rounds,
+    )
+    assert step == Step(expected)
+
+
+def test_a_dead_unit_ends_the_job() -> None:
+    """What died is reported at once; a revival goes on from there."""
+    assert next_step(JobKind.BUILD, None, JobSpec(), funnel=funnel(), has_dead=True) == Step("end")
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept", "dead", "state"),
+    [
+        (JobSpec(), 5, [], JobState.SUCCEEDED),
+        (JobSpec(max_images=5), 5, [], JobState.SUCCEEDED),
+        (JobSpec(max_images=6), 5, [], JobState.PARTIAL),
+        (JobSpec(min_images=6), 5, [], JobState.PARTIAL),
+        (JobSpec(), 0, [], JobState.FAILED),
+        (JobSpec(), 5, ["LookupError: x"], JobState.FAILED),
+    ],
+)
+def test_the_end_is_told_by_what_was_kept(spec: JobSpec, kept: int, dead: list[str], state: JobState) -> None:
+    """Succeeded, partial or failed."""
+    assert end_of_build(spec, funnel(kept=kept), [], rounds=0, max_rounds=20, dead=dead).state is state
+
+
+def test_a_shortfall_names_its_causes() -> None:
+    """What is missing, which source had a problem, and what the images failed for."""
+    ending = end_of_build(
+        JobSpec(max_images=9), funnel(kept=2, failed=3), [search(is_exhausted=True, note="RateLimitError")], rounds=20, max_rounds=20, dead=[]
+    )
+    assert ending.shortfall is not None
+    assert ending.shortfall["missing"] == 7
+    text = " ".join(ending.shortfall["causes"])
+    assert all(word in text for word in ("RateLimitError", "exhausted", "20 times", "http_404: 3"))

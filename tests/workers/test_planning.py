@@ -1,0 +1,159 @@
+"""Keywords to searches, searches to candidates, and rounds of more."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+import errors
+from app.db import jobs, tables, units
+from app.records import Candidate, JobState, UnitKind
+from tests.images.samples import encode, photo
+from tests.origin import Origin, image
+from tests.workers.bench import Bench
+from workers.planning import wanted_candidates
+
+
+class FakeSource:
+    """A source with a fixed number of candidates, ten a page."""
+
+    def __init__(self, origin: Origin, total: int, failures: list[BaseException] | None = None) -> None:
+        self.origin, self.total, self.failures = origin, total, failures or []
+        self.asked: list[tuple[str, str | None]] = []
+
+    async def pages(self, keyword: str, cursor: str | None) -> Any:
+        from app.discovery import Page
+
+        self.asked.append((keyword, cursor))
+        if self.failures:
+            raise self.failures.pop(0)
+        start = int(cursor or 0)
+        while start < self.total:
+            numbers = range(start, min(start + 10, self.total))
+            found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg"), "wikimedia", rank=number) for number in numbers)
+            start += 10
+            yield Page(found, str(start) if start < self.total else None)
+
+
+@pytest.fixture
+def source(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+    """A source that the bench's workshop opens for any name."""
+    made = FakeSource(origin, 30)
+    monkeypatch.setattr(type(bench.context.workshop), "source", lambda *_: made)
+    for keyword in ("cat", "dog"):
+        for number in range(30):
+            origin.script(f"/{keyword}-{number}.jpg", image(encode(photo(seed=hash((keyword, number)) % 100_000))))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("missing", "candidates", "unique", "searches", "expected"),
+    [(100, 0, 0, 1, 150), (100, 0, 0, 4, 38), (10, 100, 50, 1, 20), (10, 100, 1, 1, 100), (1, 100, 100, 1, 10), (50, 60, 60, 1, 56)],
+)
+def test_more_is_asked_for_by_the_yield_so_far(missing: int, candidates: int, unique: int, searches: int, expected: int) -> None:
+    """Half of what came was kept: twice as many are asked for; never more than ten times, never fewer than ten."""
+    assert wanted_candidates(missing=missing, candidates=candidates, unique=unique, searches=searches) == expected
+
+
+async def test_keywords_become_labelled_searches(bench: Bench, source: FakeSource) -> None:
+    """Each keyword is searched; its images carry its slug as label and share the target fairly."""
+    job_id = await bench.search("Cat", "dog", max_images=8)
+    source_keywords = {"cat", "dog"}
+    for keyword in ("Cat",):
+        for number in range(30):
+            source.origin.script(f"/{keyword}-{number}.jpg", image(encode(photo(seed=number + 5_000))))
+    await bench.drive()
+    job = await bench.job(job_id)
+    assert job.state is JobState.SUCCEEDED
+    async with bench.db.read() as connection:
+        from app.db import images
+
+        assert await images.labels_of(connection, job.dataset_id) == dict.fromkeys(sorted(source_keywords), 4)
+
+
+async def test_a_source_that_asks_for_patience_is_asked_again(bench: Bench, source: FakeSource) -> None:
+    """A rate limit of the source releases the search for as long as it says, and nothing is lost."""
+    source.failures = [errors.RateLimitError("busy", retry_after_s=90.0)]
+    job_id = await bench.search("cat", max_images=5)
+    await bench.drive()
+    due = await units.next_due(bench.db, job_id)
+    assert due is not None
+    assert due - await bench.db.now() == pytest.approx(90, abs=5)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))
+    await bench.drive()
+    assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_source_that_refuses_is_noted_and_done_without(bench: Bench, source: FakeSource) -> None:
+    """A permanent error of the only source ends the job short, with the source's words in the causes."""
+    source.failures = [errors.AuthenticationError("no key", status=403)]
+    job_id = await bench.search("cat", max_images=5)
+    await bench.drive()
+    job = await bench.job(job_id)
+    assert job.state is JobState.FAILED
+    assert job.shortfall is not None
+    assert "wikimedia: AuthenticationError: no key" in job.shortfall["causes"]
+
+
+async def test_a_source_that_never_recovers_is_given_up(bench: Bench, source: FakeSource) -> None:
+    """Five pauses, then the job goes on without it."""
+    source.failures = [errors.ServiceUnavailableError("down")] * 10
+    job_id = await bench.search("cat", max_images=5)
+    for _ in range(8):
+        await bench.drive()
+        async with bench.db.write() as connection:
+            await connection.execute(update(tables.units).values(not_before=0.0))
+    assert (await bench.job(job_id)).state is JobState.FAILED
+    assert len(source.asked) == 6
+
+
+async def test_a_drained_search_goes_on_from_its_cursor(bench: Bench, source: FakeSource) -> None:
+    """A page that is in the database is not asked for again."""
+    job_id = await bench.search("cat", max_images=20)
+    await bench.drive(until=UnitKind.SEARCH)
+    (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.SEARCH]
+    add = bench.context.leases.add
+
+    def add_and_drain(work: Any) -> None:
+        add(work)
+        bench.context.leases.drain()
+
+    bench.context.leases.add = add_and_drain  # type: ignore[method-assign]
+    await bench.run(delivery)
+    bench.context.leases.add = add  # type: ignore[method-assign]
+    (search,) = await jobs.searches_of(bench.db, job_id)
+    assert (search.found, search.cursor) == (10, "10")
+    await bench.drive()
+    assert source.asked == [("cat", None), ("cat", "10")]
+    assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_expansion_adds_searches_under_the_keywords_own_label(bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alias is searched too, and what it brings is labelled as what was asked for."""
+    from app.discovery import Expansion
+
+    async def look_up(*_: object, **__: object) -> list[Expansion]:
+        return [Expansion("dog", "en", "alias", "Q1")]
+
+    monkeypatch.setattr("workers.builder.expand", look_up)
+    job_id = await bench.search("cat", max_images=10, expand=1)
+    await bench.drive()
+    found = await jobs.searches_of(bench.db, job_id)
+    assert [(search.keyword, search.label) for search in found] == [("cat", "cat"), ("dog", "cat")]
+    assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_dictionary_that_is_away_costs_synonyms_only(bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keyword itself is searched all the same."""
+
+    async def away(*_: object, **__: object) -> list[object]:
+        raise errors.NetworkError("reset")
+
+    monkeypatch.setattr("workers.builder.expand", away)
+    job_id = await bench.search("cat", max_images=5, expand=3)
+    await bench.drive()
+    assert [search.keyword for search in await jobs.searches_of(bench.db, job_id)] == ["cat"]
+    assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+
+

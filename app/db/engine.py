@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,17 @@ T = TypeVar("T")
 
 SQLITE_BUSY_S = 30.0
 """Seconds a SQLite writer waits for another; far above any transaction of ours."""
+
+SQLITE_TRANSIENT = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
+)
+"""Result codes that pass: another writer, a file that cannot be opened or written now, and WAL's own race (sqlite.org/rescode.html)."""
+
+SQLITE_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+"""Result codes of a full or failing disk."""
+
+SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""How PostgreSQL reads; said in BEGIN itself, so it costs no statement, and a reader never fails on a conflict."""
 
 POSTGRES_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "53200"})
 """SQLSTATEs that pass: serialisation, deadlock, lock and statement timeouts, shutdown, start-up, too many clients, out of memory."""
@@ -60,11 +71,11 @@ def new_id(prefix: str) -> str:
 class Database:
     """An engine and its transactions."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_s: float = 20.0) -> None:
         self.url = url
         try:
             self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-            self.engine = _create(url, pool_size, self.is_sqlite)
+            self.engine = _create(url, pool_size, pool_timeout_s, self.is_sqlite)
         except (ArgumentError, SQLAlchemyError, ImportError, ValueError) as error:
             raise errors.ConfigurationError("db.url is not a database URL; use sqlite+aiosqlite:///… or postgresql+asyncpg://…") from error
         self._write_lock = asyncio.Lock()
@@ -104,7 +115,8 @@ class Database:
     async def _connect(self, mode: str) -> AsyncConnection:
         try:
             raw = await self.engine.connect()
-            return await raw.execution_options(pictrawl_mode=mode)
+            snapshot = SNAPSHOT if mode == "read" and not self.is_sqlite else {}
+            return await raw.execution_options(pictrawl_mode=mode, **snapshot)
         except (DBAPIError, PoolTimeout) as error:
             raise translate(error) from error
         except Exception as error:  # asyncpg's connect raises its own and plain OSErrors, which SQLAlchemy does not wrap
@@ -162,11 +174,19 @@ async def uninterrupted(step: Coroutine[Any, Any, T], *, undo: Callable[[T], Cor
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        while not task.done():
-            await asyncio.wait([task])
+        await _end_of(task)
         if undo is not None and not task.cancelled() and task.exception() is None:
-            await undo(task.result())
+            await _end_of(asyncio.ensure_future(undo(task.result())))
         raise
+
+
+async def _end_of(task: asyncio.Future[Any]) -> None:
+    """Wait for a task of a caller who is being cancelled, however often it is cancelled again; its error goes unheard."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):  # not lost: uninterrupted raises the first one
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
 
 
 @asynccontextmanager
@@ -176,7 +196,8 @@ async def _transaction(raw: AsyncConnection) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        await uninterrupted(transaction.rollback())
+        with suppress(SQLAlchemyError, OSError):  # nothing is left to roll back on a dead connection; what ended the body is the news
+            await uninterrupted(transaction.rollback())
         raise
     await uninterrupted(transaction.commit())
 
@@ -203,7 +224,20 @@ def translate(error: SQLAlchemyError) -> Exception:
         return errors.DatabaseConnectionError("no database connection was free in time")
     if not isinstance(error, DBAPIError):
         return error
+    if isinstance(error.orig, sqlite3.Error):
+        return _translate_sqlite(error)
     return _translate_postgresql(error) if getattr(error.orig, "sqlstate", None) else _translate_other(error)
+
+
+def _translate_sqlite(error: DBAPIError) -> Exception:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is None:  # not from SQLite itself but from the driver around it
+        return _translate_other(error)
+    if code & 0xFF in SQLITE_DISK:  # the low byte is the primary code
+        return errors.StorageError(f"the database's disk is full or failing: {error.orig}")
+    if code & 0xFF in SQLITE_TRANSIENT:
+        return errors.DatabaseConnectionError(f"the database cannot take the statement now: {error.orig}")
+    return error
 
 
 def _translate_postgresql(error: DBAPIError) -> Exception:
@@ -216,29 +250,27 @@ def _translate_postgresql(error: DBAPIError) -> Exception:
 
 
 def _translate_other(error: DBAPIError) -> Exception:
+    """What a driver says of its own accord, without a code: only words tell a lost connection."""
     words = str(error.orig).lower()
-    if "disk is full" in words or "disk i/o error" in words or "database or disk" in words:
-        return errors.StorageError(f"the database's disk is full or failing: {words}")
-    lost = ("locked", "busy", "unable to open", "connection", "closed", "cannot perform operation", "timeout", "readonly database")
-    if error.connection_invalidated or any(word in words for word in lost):
-        return errors.DatabaseConnectionError(f"the database cannot be reached or is busy: {words[:200]}")
+    if error.connection_invalidated or any(word in words for word in ("connection", "closed", "cannot perform operation")):
+        return errors.DatabaseConnectionError(f"the database cannot be reached: {words[:200]}")
     return error
 
 
-def _create(url: str, pool_size: int, is_sqlite: bool) -> AsyncEngine:
+def _create(url: str, pool_size: int, pool_timeout_s: float, is_sqlite: bool) -> AsyncEngine:
     if not is_sqlite:
         return create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=5,
-            pool_timeout=20,
+            pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
             connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"application_name": "pictrawl"}},
         )
     path = make_url(url).database
     if path and path != ":memory:":
         _make_folder(Path(path).parent)
-    engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, pool_size=5, max_overflow=10)
+    engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, pool_size=5, max_overflow=10, pool_timeout=pool_timeout_s)
     event.listen(engine.sync_engine, "connect", _tune_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

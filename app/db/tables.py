@@ -272,7 +272,7 @@ events = Table(
 workers = Table(
     "workers",
     metadata,
-    Column("id", Id, primary_key=True),
+    Column("id", String(60), primary_key=True),
     Column("kind", Slug, nullable=False),
     Column("host", String(255), nullable=False),
     Column("pid", Integer, nullable=False),

@@ -40,11 +40,17 @@ class NewJob(JobRequest):
 
 
 def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(part) for pair in value.items() for part in pair)
-    return isinstance(value, list) and any(_holds_nul(item) for item in value)
+    """PostgreSQL stores no NUL. A loop: JSON may be nested deeper than we may recurse."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, str) and "\0" in current:
+            return True
+        if isinstance(current, dict):
+            waiting += [*current.keys(), *current.values()]
+        elif isinstance(current, list):
+            waiting += current
+    return False
 
 
 class JobChange(BaseModel):

@@ -1,0 +1,70 @@
+"""Rows as the JSON that ``--json`` prints: the names are those of the columns, times are Unix seconds."""
+
+from dataclasses import asdict
+from typing import Any
+
+from app.db.rows import Dataset, Event, Export, Job, Search, WorkerRow
+from app.records import StoredImage
+from downloader import Attempt
+
+__all__ = [
+    "attempt_document",
+    "dataset_document",
+    "event_document",
+    "export_document",
+    "image_document",
+    "job_document",
+    "search_document",
+    "worker_document",
+]
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job; ``status`` is its state, the word that every interface uses."""
+    values = asdict(job)
+    return {"id": values.pop("id"), "status": values.pop("state").value} | values | {"desired_state": job.desired_state.value, "kind": job.kind.value}
+
+
+def dataset_document(dataset: Dataset) -> dict[str, Any]:
+    """A dataset."""
+    return asdict(dataset)
+
+
+def export_document(export: Export) -> dict[str, Any]:
+    """An export, without the list of its files."""
+    values = asdict(export)
+    values["report"] = {name: value for name, value in (values["report"] or {}).items() if name != "files"}
+    return {"id": values.pop("id"), "status": values.pop("state")} | values
+
+
+def image_document(image: StoredImage) -> dict[str, Any]:
+    """An image."""
+    values = asdict(image)
+    reason = image.reason.value if image.reason else None
+    return {"id": values.pop("id"), "status": values.pop("state").value} | values | {"reason": reason}
+
+
+def search_document(search: Search) -> dict[str, Any]:
+    """A search."""
+    return asdict(search)
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """A line of a job's log."""
+    return asdict(event)
+
+
+def worker_document(worker: WorkerRow) -> dict[str, Any]:
+    """A worker."""
+    return asdict(worker)
+
+
+def attempt_document(attempt: Attempt) -> dict[str, Any]:
+    """A request and what came of it; ``wait_s`` is the wait that followed it."""
+    return {
+        "number": attempt.number,
+        "status": attempt.status,
+        "error": attempt.error,
+        "wait_s": round(attempt.wait_s, 3),
+        "elapsed_s": round(attempt.elapsed_s, 3),
+    }

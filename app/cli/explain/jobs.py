@@ -1,0 +1,98 @@
+"""A job's story: what was asked, how far its candidates came, why it is short, what it waits for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.cli.documents import export_document, job_document, search_document
+from app.cli.report import BuildReport, gather
+from app.cli.words import clipped, count, duration, number, table, when
+from app.db import Database, jobs, units
+from app.db.rows import Search, Unit
+
+__all__ = ["JobStory", "job_story"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStory:
+    """A job with its figures, its searches, and its units of work by kind and state."""
+
+    report: BuildReport
+    dataset: str
+    searches: Sequence[Search]
+    work: Mapping[tuple[str, str], int]
+    dead: Sequence[Unit]
+
+    def text(self) -> str:
+        """The story in words."""
+        job = self.report.job
+        head = f"job {job.id}: {job.kind} of {clipped(self.dataset, 60)}"
+        lines = [head, *(f"  {name:<10} {text}" for name, text in self._times() if text), ""]
+        lines += [self.report.summary() if job.is_final else self._so_far()]
+        if self.searches:
+            lines += ["", self._searched()]
+        if self.work and not job.is_final:
+            lines += ["", self._work()]
+        lines += [f"  dead unit  {unit.kind}: {clipped(unit.error or 'no word why', 200)}" for unit in self.dead[:10]]
+        return "\n".join(lines)
+
+    def _times(self) -> list[tuple[str, str]]:
+        job = self.report.job
+        waited = f", waited {duration(job.started_at - job.created_at)}" if job.started_at else ", not begun"
+        return [
+            ("made", when(job.created_at) + waited),
+            ("ended", when(job.finished_at) if job.finished_at else ""),
+            ("target", f"{count(job.target, 'image')}, at least {job.min_images}" if job.target else ""),
+            ("stage", "" if job.is_final else f"{job.state}{f' ({job.stage})' if job.stage else ''}"),
+            ("waits for", job.waiting_for or ""),
+            ("rounds", f"its sources were asked {count(job.rounds + 1, 'time')}" if job.rounds else ""),
+        ]
+
+    def _so_far(self) -> str:
+        lines = self.report.summary().split("\n")
+        return "\n".join(lines[1:-1])
+
+    def _searched(self) -> str:
+        rows = [
+            (clipped(item.source, 20), clipped(item.keyword, 40), number(item.found), number(item.new), number(item.bad), _end_of(item))
+            for item in self.searches
+        ]
+        return table(("source", "searched", "found", "new", "bad", "state"), rows, right=(2, 3, 4))
+
+    def _work(self) -> str:
+        rows = [(kind, state, number(value)) for (kind, state), value in sorted(self.work.items())]
+        return table(("work", "state", "units"), rows, right=(2,))
+
+    def document(self) -> dict[str, Any]:
+        """The story as data."""
+        report = self.report
+        return job_document(report.job) | {
+            "dataset_name": self.dataset,
+            "funnel": report.document()["funnel"],
+            "reasons": report.funnel.reasons,
+            "sources": report.funnel.by_source(),
+            "retries": report.retries,
+            "bad_lines": report.bad_lines,
+            "searches": [search_document(item) for item in self.searches],
+            "units": [{"kind": kind, "state": state, "count": value} for (kind, state), value in sorted(self.work.items())],
+            "dead_units": [{"id": unit.id, "kind": unit.kind.value, "error": unit.error} for unit in self.dead],
+            "exports": [export_document(export) for export in report.exports],
+        }
+
+
+def _end_of(search: Search) -> str:
+    if search.note:
+        return clipped(search.note, 80)
+    return "exhausted" if search.is_exhausted else "has more"
+
+
+async def job_story(db: Database, job_id: str) -> JobStory:
+    """Read all that is known of a job."""
+    report = await gather(db, job_id)
+    return JobStory(
+        report=report,
+        dataset=(await jobs.get_dataset(db, report.job.dataset_id)).name,
+        searches=await jobs.searches_of(db, job_id),
+        work=await units.counts(db, job_id),
+        dead=await units.dead_of(db, job_id),
+    )

@@ -1,0 +1,108 @@
+"""``/v1/checks``: a second look at a whole dataset."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import submit
+from app.db import exports, jobs
+from app.records import CheckKind, Level
+from app.web.answers import ACCEPTED, accepted, may_fail
+from app.web.calls import Here, IdempotencyKey
+from app.web.export_views import Check, check_view
+from app.web.queries import CheckId, DatasetId, NoQuery, OfDataset, Page
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["checks"])
+
+
+class Strict(BaseModel):
+    """Base of what comes in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoOptions(Strict):
+    """Nothing to choose."""
+
+
+class DuplicateOptions(Strict):
+    """How alike is alike."""
+
+    mode: Literal["exact", "near"] = "near"
+    near_distance: int | None = Field(None, ge=0, le=16, description="Bits of 64 in which near duplicates may differ; default: the server's.")
+    apply: bool = Field(False, description="Take duplicates out of the dataset; else they are only reported.")
+
+
+class ValidationOptions(Strict):
+    """By which rules; default: those the dataset was built by."""
+
+    level: Level | None = None
+    min_width: int | None = Field(None, ge=1, le=100_000)
+    min_height: int | None = Field(None, ge=1, le=100_000)
+
+
+class IntegrityCheck(Strict):
+    """Read every stored object again and compare its digest."""
+
+    kind: Literal["integrity"]
+    options: NoOptions = NoOptions()
+
+
+class DuplicateCheck(Strict):
+    """Compare every image with every other."""
+
+    kind: Literal["duplicates"]
+    options: DuplicateOptions = DuplicateOptions()
+
+
+class ValidationCheck(Strict):
+    """Decode and judge every image again."""
+
+    kind: Literal["validation"]
+    options: ValidationOptions = ValidationOptions()
+
+
+NewCheck = Annotated[IntegrityCheck | DuplicateCheck | ValidationCheck, Body(discriminator="kind")]
+
+
+@router.post(
+    "/v1/datasets/{dataset_id}/checks",
+    operation_id="checks_create",
+    summary="Check a dataset",
+    status_code=202,
+    responses=ACCEPTED | may_fail(409),
+)
+async def create_check(
+    call: Here, dataset_id: DatasetId, body: NewCheck, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
+) -> Check:
+    """Integrity, duplicates, or validation anew."""
+    options = body.options.model_dump(exclude_none=True)
+    made = await submit.submit_check(
+        call.resources, CheckKind(body.kind), dataset_id=dataset_id, options=options, caller=call.caller(key, body)
+    )
+    accepted(response, f"/v1/checks/{made.resource}")
+    return await _load(call, made.resource)
+
+
+@router.get("/v1/checks", operation_id="checks_list", summary="List checks, newest first")
+async def list_checks(call: Here, query: Annotated[OfDataset, Query()]) -> Page[Check]:
+    """Verifications of exports are among them."""
+    db = call.resources.db
+    page = await exports.page_checks(db, dataset_id=query.dataset_id, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    by_id = await jobs.get_many(db, [check.job_id for check in page.items])
+    items = [check_view(check, by_id[check.job_id]) for check in page.items if check.job_id in by_id]
+    return Page(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/v1/checks/{check_id}", operation_id="checks_get", summary="One check with what it found")
+async def get_check(call: Here, check_id: CheckId, _: Annotated[NoQuery, Query()]) -> Check:
+    """The report is there once its status is final."""
+    return await _load(call, check_id)
+
+
+async def _load(call: Here, check_id: str) -> Check:
+    check = await exports.get_check(call.resources.db, check_id, user_id=call.user_id)
+    return check_view(check, await jobs.get(call.resources.db, check.job_id))

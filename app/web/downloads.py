@@ -1,0 +1,93 @@
+"""Bytes of the store on their way out: whole, in part, or not at all where the client has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from app.storage import Store
+from app.web import problems
+from app.web.answers import may_fail
+from app.web.ranges import Slice, Unsatisfiable, has_current, parse_range
+
+__all__ = ["IMMUTABLE", "Download", "binary", "respond"]
+
+IMMUTABLE = "private, max-age=31536000, immutable"
+"""For what is named by its digest. Private: it belongs to one user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An object to send. ``etag`` is strong and quoted; ``filename`` makes it an attachment."""
+
+    key: str
+    etag: str
+    media_type: str
+    filename: str | None = None
+    cache_control: str = "private, no-cache"
+
+
+async def respond(request: Request, store: Store, item: Download) -> Response:
+    """Answer with 200, 206, 304 or 416.
+
+    Raises:
+        MissingObject: the store does not have it.
+    """
+    headers = _headers(item)
+    if has_current(request.headers.get("if-none-match"), item.etag):
+        return Response(status_code=304, headers=headers)
+    size = (await store.head(item.key)).size
+    try:
+        part = parse_range(request.headers.get("range"), request.headers.get("if-range"), size=size, etag=item.etag)
+    except Unsatisfiable as error:
+        raise problems.Refusal(
+            "range-not-satisfiable", f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
+        ) from error
+    return _response(request, store, item, headers, part, size)
+
+
+def _response(
+    request: Request, store: Store, item: Download, headers: Mapping[str, str], part: Slice | None, size: int
+) -> Response:
+    chosen = part or Slice(0, size)
+    sent = dict(headers) | {"Content-Length": str(chosen.size)}
+    if part is not None:
+        sent["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    status = 206 if part is not None else 200
+    if request.scope["state"].get("is_head"):
+        return Response(None, status, sent, item.media_type)
+    return StreamingResponse(store.stream(item.key, chosen.start, chosen.stop), status, sent, item.media_type)
+
+
+def _headers(item: Download) -> dict[str, str]:
+    headers = {
+        "ETag": item.etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": item.cache_control,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if item.filename is not None:
+        headers["Content-Disposition"] = disposition(item.filename)
+    return headers
+
+
+def disposition(filename: str) -> str:
+    """Content-Disposition of an attachment (RFC 6266 4.3, RFC 8187)."""
+    plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\%' else "_" for char in filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def binary(*media_types: str, ranged: bool = True) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI is told of a download."""
+    body = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+    documented: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The bytes.", "content": body},
+        304: {"description": "The client has them (If-None-Match)."},
+    }
+    if ranged:
+        documented |= {206: {"description": "The part that Range asked for.", "content": body}} | may_fail(416)
+    return documented

@@ -1,0 +1,176 @@
+"""``/v1/images``: what is known of each image, what it cost to get it, and its bytes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+import errors
+from app.db import attempts, images
+from app.db.images import ImageFilter
+from app.records import EXTENSIONS, ImageState, Reason, StoredImage
+from app.storage import paths
+from app.web import downloads
+from app.web.calls import Here
+from app.web.downloads import IMMUTABLE, Download
+from app.web.queries import ImageId, ImageQuery, NoQuery, Page, View, at
+from downloader.records import Attempt as Made
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["images"])
+
+COPIED = (
+    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "rank", "line", "page_url", "final_url", "title", "caption",
+    "label", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type", "width", "height", "phash",
+    "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width", "out_height",
+)  # fmt: skip
+
+
+class Image(View):
+    """An image: where it came from, what it is, and whether it is in the dataset or for which reason not."""
+
+    id: int
+    dataset_id: str
+    job_id: str
+    chunk_id: str | None
+    status: ImageState
+    reason: Reason | None = Field(description="Why it is not in the dataset.")
+    detail: str | None = Field(description="The reason with its numbers, in words.")
+    url: str
+    final_url: str | None
+    page_url: str | None
+    source: str
+    rank: int = Field(description="Place in the source's own order.")
+    line: int | None = Field(description="Line of the list it came from.")
+    title: str | None
+    caption: str | None
+    label: str | None
+    license: str | None
+    license_url: str | None
+    creator: str | None
+    attribution: str | None
+    group_id: str | None
+    split: str | None
+    sha256: str | None = Field(description="Of the bytes as they came.")
+    size_bytes: int | None
+    media_type: str | None
+    width: int | None
+    height: int | None
+    phash: str | None
+    measures: Mapping[str, Any] | None
+    duplicate_of: int | None
+    out_sha256: str | None = Field(description="Of the bytes as they leave, where they were compressed.")
+    out_media_type: str | None
+    out_size_bytes: int | None
+    out_width: int | None
+    out_height: int | None
+    not_before: datetime | None
+    fetched_at: datetime | None
+    updated_at: datetime | None
+    links: dict[str, str]
+
+
+class Attempt(View):
+    """One request to the image's origin."""
+
+    job_id: str
+    number: int
+    state: str = Field(description="reserved, done, or lost where the process died before the outcome was written.")
+    started_at: datetime | None
+    elapsed_s: float
+    status: int | None = Field(description="HTTP status of the reply.")
+    error: str | None
+    reason: Reason | None
+    wait_s: float = Field(description="The wait that followed.")
+    wait_cause: str
+
+
+class Attempts(View):
+    """Every request for one image, in all jobs."""
+
+    items: list[Attempt]
+
+
+def image_view(image: StoredImage) -> Image:
+    """An image's row as it is sent."""
+    own = f"/v1/images/{image.id}"
+    links = {"self": own, "attempts": f"{own}/attempts", "job": f"/v1/jobs/{image.job_id}", "dataset": f"/v1/datasets/{image.dataset_id}"}
+    if image.sha256:
+        links |= {"content": f"{own}/content", "thumbnail": f"{own}/thumbnail"}
+    return Image(
+        **{name: getattr(image, name) for name in COPIED},
+        status=image.state,
+        not_before=at(image.not_before),
+        fetched_at=at(image.fetched_at),
+        updated_at=at(image.updated_at),
+        links=links,
+    )
+
+
+@router.get("/v1/images", operation_id="images_list", summary="List images, oldest first")
+async def list_images(call: Here, query: Annotated[ImageQuery, Query()]) -> Page[Image]:
+    """Filters narrow each other down."""
+    wanted = ImageFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    page = await images.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    return Page(items=[image_view(image) for image in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/v1/images/{image_id}", operation_id="images_get", summary="One image")
+async def get_image(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Image:
+    """All that is known of it."""
+    return image_view(await images.get(call.resources.db, image_id, user_id=call.user_id))
+
+
+@router.get("/v1/images/{image_id}/attempts", operation_id="images_attempts", summary="What it cost to get an image")
+async def list_attempts(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Attempts:
+    """Every request that went to its origin, with its outcome and the wait after it."""
+    image = await images.get(call.resources.db, image_id, user_id=call.user_id)
+    made = await attempts.of_image(call.resources.db, image.id)
+    return Attempts(items=[_attempt(job_id, state, attempt) for job_id, state, attempt in made])
+
+
+def _attempt(job_id: str, state: str, attempt: Made) -> Attempt:
+    names = ("number", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+    values = {name: getattr(attempt, name) for name in names}
+    return Attempt(job_id=job_id, state=state, started_at=at(attempt.started_at or None), **values)
+
+
+@router.get(
+    "/v1/images/{image_id}/thumbnail",
+    operation_id="images_thumbnail",
+    summary="A small WebP of an image",
+    response_class=Response,
+    responses=downloads.binary("image/webp", ranged=False),
+)
+async def get_thumbnail(call: Here, request: Request, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Response:
+    """At most 256 pixels on the longer side. There is one for every image that was decoded."""
+    image = await images.get(call.resources.db, image_id, user_id=call.user_id)
+    sha256 = _require_bytes(image, image.sha256)
+    item = Download(paths.thumb(sha256), f'"thumb-{sha256}"', "image/webp", cache_control=IMMUTABLE)
+    return await downloads.respond(request, call.resources.store, item)
+
+
+@router.get(
+    "/v1/images/{image_id}/content",
+    operation_id="images_content",
+    summary="The bytes of an image",
+    response_class=Response,
+    responses=downloads.binary("image/*"),
+)
+async def get_content(call: Here, request: Request, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Response:
+    """As they leave with an export: compressed where the job compresses, else as they came."""
+    image = await images.get(call.resources.db, image_id, user_id=call.user_id)
+    sha256 = _require_bytes(image, image.out_sha256 or image.sha256)
+    media_type = (image.out_media_type or image.media_type) if image.out_sha256 else image.media_type
+    extension = EXTENSIONS.get(media_type or "", "bin")
+    item = Download(paths.blob(sha256), f'"{sha256}"', media_type or "application/octet-stream", f"{image.id}.{extension}", IMMUTABLE)
+    return await downloads.respond(request, call.resources.store, item)
+
+
+def _require_bytes(image: StoredImage, sha256: str | None) -> str:
+    if sha256 is None:
+        raise errors.NotFoundError(f"image {image.id} has no bytes: it is {image.state}")
+    return sha256

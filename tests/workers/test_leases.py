@@ -1,0 +1,114 @@
+"""Leases are renewed while work runs, and news of pause, cancel and loss reach it."""
+
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import delete, update
+
+import errors
+from app.db import lifecycle, tables, units
+from app.records import JobState, UnitKind
+from tests.test_task_retry import one_unit
+from tests.workers.bench import Bench
+from workers.leases import Leases
+from workers.work import Stopped, StopReason, Work, claim
+
+
+async def held_work(bench: Bench, lease_s: float = 30.0) -> tuple[Work, Leases]:
+    """A claimed unit under leases of its own."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=lease_s)
+    assert unit is not None
+    work = Work(bench.context, unit)
+    work._task = None
+    leases = Leases(bench.db, owner="wrk_test", lease_s=lease_s, look_s=0.01)
+    leases.add(work)
+    return work, leases
+
+
+async def test_a_held_lease_is_prolonged(bench: Bench) -> None:
+    """Both the row and the worker's own deadline move on."""
+    work, leases = await held_work(bench)
+    work.lease_deadline = time.monotonic() + 1
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).where(tables.units.c.id == work.unit.id).values(lease_until=1.0))
+    leases._renewed_at = 0.0
+    await leases.tend()
+    assert work.lease_deadline > time.monotonic() + 20
+    assert await units.claim(bench.db, work.unit.id, owner="wrk_other", lease_s=30) is None
+
+
+async def test_a_unit_that_is_anothers_is_lost(bench: Bench) -> None:
+    """A renewal that does not find the row tells the work to stop."""
+    work, leases = await held_work(bench)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(epoch=9, owner="wrk_other"))
+    leases._renewed_at = 0.0
+    await leases.tend()
+    assert work.stop_reason is StopReason.LOST
+    with pytest.raises(units.LeaseLost):
+        work.require_lease()
+
+
+@pytest.mark.parametrize(("desired", "reason"), [(JobState.PAUSED, StopReason.PAUSED), (JobState.CANCELLED, StopReason.CANCELLED)])
+async def test_pause_and_cancel_reach_running_work(bench: Bench, desired: JobState, reason: StopReason) -> None:
+    """The flags are in the database; the next look sets the unit's stop."""
+    work, leases = await held_work(bench)
+    await lifecycle.steer(bench.db, work.job.id, desired)
+    await leases.tend()
+    assert work.stop.is_set()
+    assert work.stop_reason is reason
+
+
+async def test_a_deleted_job_is_not_wanted(bench: Bench) -> None:
+    """Work for rows that are gone stops."""
+    work, leases = await held_work(bench)
+    async with bench.db.write() as connection:
+        await connection.execute(delete(tables.datasets))
+    await leases.tend()
+    assert work.stop_reason in (StopReason.CANCELLED, StopReason.LOST)
+
+
+async def test_an_overdue_lease_stops_its_work_without_a_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is cut off from the database stops by its own clock."""
+    work, leases = await held_work(bench)
+    work.lease_deadline = time.monotonic() - 1
+
+    async def away(*_: object) -> None:
+        raise errors.DatabaseConnectionError("away")
+
+    monkeypatch.setattr(leases, "tend", away)
+    keeping = asyncio.create_task(leases.keep())
+    async with asyncio.timeout(10):
+        await work.stop.wait()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert work.stop_reason is StopReason.LOST
+
+
+async def test_work_that_is_told_to_stop_at_once_says_so(bench: Bench) -> None:
+    """Our own cancellation is taken back and named; a cancellation from outside passes."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+
+    async def body() -> None:
+        async with claim(bench.context, delivery.unit_id) as work:
+            work.ask_to_stop(StopReason.CANCELLED)
+            await asyncio.Event().wait()
+
+    with pytest.raises(Stopped) as stopped:
+        await asyncio.create_task(body())
+    assert stopped.value.reason is StopReason.CANCELLED
+    assert len(bench.context.leases) == 0
+
+
+async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle worker costs the database nothing."""
+    leases = Leases(bench.db, owner="wrk_test", lease_s=30)
+
+    async def never(*_: object) -> None:
+        raise AssertionError("the database was asked")
+
+    monkeypatch.setattr(units, "held", never)
+    monkeypatch.setattr(units, "renew", never)
+    await leases.tend()

@@ -1,0 +1,264 @@
+"""The worker itself: on a real Redis and PostgreSQL, through their restarts, and down again in order."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.db import Database, events, fleet, images, jobs, schema, units
+from app.db.rows import Funnel
+from app.queue import embedded_queue, redis_queue
+from app.records import JobState
+from app.resources import Resources
+from app.spec import JobRequest
+from app.storage import open_store
+from app.submit import settle, store_urls, submit_build
+from tests.images.samples import encode, photo
+from tests.origin import Origin, image, reply
+from tests.services import RedisServer
+from tests.test_task_retry import eventually
+from tests.workers.bench import bench_settings
+from workers import runtime
+from workers.runtime import is_alive, kinds_of, run_workers
+
+FAST = {"jobs.sweep_interval_s": 1.0, "jobs.lease_s": 3.0, "fetch.per_host": 16, "validate.children": 1, "jobs.drain_s": 5.0}
+
+
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[Resources]:
+    """Resources with the embedded queue and SQLite."""
+    settings = bench_settings(tmp_path / "workspace", FAST)
+    db, store, queue = Database(settings.database_url), open_store(settings.storage_url), embedded_queue()
+    await schema.upgrade(db)
+    yield Resources(settings, db, store, queue)
+    await queue.close()
+    await store.close()
+    await db.close()
+
+
+async def submit(resources: Resources, urls: list[str], **request: object) -> str:
+    """Submit a list, return the job's id."""
+    url_list = await store_urls(resources, urls)
+    spec = settle(resources, JobRequest(urls=urls, **request), url_list=url_list)  # type: ignore[arg-type]
+    return (await submit_build(resources, spec, name="test")).job_id
+
+
+async def ended(resources: Resources, job_id: str, timeout_s: float = 60.0) -> jobs.Job:
+    """Wait for a job's end."""
+
+    async def final() -> jobs.Job | None:
+        job = await jobs.get(resources.db, job_id)
+        return job if job.is_final else None
+
+    return await eventually(final, timeout_s)  # type: ignore[no-any-return]
+
+
+def photos(origin: Origin, count: int) -> list[str]:
+    """Photographs on the origin."""
+    for number in range(count):
+        origin.script(f"/{number}.jpg", image(encode(photo(160, 120, seed=number + 1))))
+    return [origin.url(f"/{number}.jpg") for number in range(count)]
+
+
+async def test_the_embedded_worker_makes_a_dataset(embedded: Resources) -> None:
+    """arq on an in-process Redis, decoders in child processes, one event loop; every event of the job can be read back."""
+    async with Origin() as origin:
+        urls = photos(origin, 30)
+        async with run_workers(embedded) as crew:
+            assert crew.kinds == ("builder", "validator")
+            job_id = await submit(embedded, urls, export_format="imagefolder", label="thing")
+            job = await ended(embedded, job_id)
+    assert (job.state, job.error) == (JobState.SUCCEEDED, None)
+    assert Funnel(await images.counts(embedded.db, dataset_id=job.dataset_id)).kept == 30
+    assert await fleet.workers(embedded.db) == []
+    names = [event.event for event in await events.after(embedded.db, job_id)]
+    assert names[0] in ("job.accepted", "job.planning")
+    assert names[-1] == "job.ended"
+    assert {"chunk.fetched", "chunk.validated", "dataset.compared", "export.written", "export.verified"} <= set(names)
+    data = next(event.data for event in await events.after(embedded.db, job_id) if event.event == "chunk.fetched")
+    assert {"job", "run", "worker", "unit_id", "chunk_id"} <= set(data)
+
+
+async def test_pause_holds_and_resume_goes_on(embedded: Resources) -> None:
+    """A paused job's units are given back and none is sent; nothing is requested twice when it goes on."""
+    from app.submit import steer
+
+    async with Origin() as origin:
+        gate = asyncio.Event()
+
+        async def slow(exchange: object) -> None:
+            await asyncio.wait_for(gate.wait(), 30)
+            await image(encode(photo(seed=1)))(exchange)  # type: ignore[arg-type]
+
+        urls = photos(origin, 20)
+        origin.script("/slow.jpg", slow)
+        async with run_workers(embedded):
+            job_id = await submit(embedded, [origin.url("/slow.jpg"), *urls])
+            await eventually(lambda: origin.hits("/slow.jpg"))
+            await steer(embedded, job_id, JobState.PAUSED)
+            gate.set()
+            await eventually(lambda: _idle(embedded, job_id))
+            assert (await jobs.get(embedded.db, job_id)).state is JobState.PAUSED
+            await steer(embedded, job_id, JobState.RUNNING)
+            job = await ended(embedded, job_id)
+        assert job.state is JobState.SUCCEEDED
+        assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(20))
+
+
+async def _idle(resources: Resources, job_id: str) -> bool:
+    counted = await units.counts(resources.db, job_id)
+    return not any(state in ("running", "queued") for _, state in counted)
+
+
+async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resources) -> None:
+    """Cancel ends the requests in hand; what is open is failed as cancelled, and no write comes after."""
+    from app.submit import steer
+
+    async with Origin() as origin:
+
+        async def never(exchange: object) -> None:
+            await exchange.rest(60)  # type: ignore[attr-defined]
+
+        for number in range(20):
+            origin.script(f"/{number}.jpg", never)
+        async with run_workers(embedded):
+            job_id = await submit(embedded, [origin.url(f"/{number}.jpg") for number in range(20)])
+            await eventually(lambda: origin.hits("/0.jpg"))
+            begun = time.monotonic()
+            await steer(embedded, job_id, JobState.CANCELLED)
+            job = await ended(embedded, job_id)
+    assert job.state is JobState.CANCELLED
+    assert time.monotonic() - begun < 20
+    counted = Funnel(await images.counts(embedded.db, dataset_id=job.dataset_id))
+    assert counted.reasons == {"cancelled": 20}
+
+
+async def test_a_worker_outlives_its_redis(tmp_path: Path, postgres_url: str) -> None:
+    """Redis is killed without persistence in mid-job; the worker polls on, the sweeper sends again, the job succeeds, nothing is doubled."""
+    settings = bench_settings(tmp_path / "workspace", FAST)
+    db, store = Database(postgres_url), open_store(settings.storage_url)
+    await schema.upgrade(db)
+    with RedisServer() as server:
+        queue = await redis_queue(server.url)
+        resources = Resources(settings, db, store, queue)
+        async with Origin() as origin:
+            held = asyncio.Event()
+
+            async def slow(exchange: object) -> None:
+                await asyncio.wait_for(held.wait(), 60)
+                await image(encode(photo(seed=777)))(exchange)  # type: ignore[arg-type]
+
+            urls = photos(origin, 40)
+            origin.script("/slow.jpg", slow)
+            async with run_workers(resources):
+                job_id = await submit(resources, [*urls, origin.url("/slow.jpg")])
+                await eventually(lambda: origin.hits("/slow.jpg"))
+                server.kill()
+                held.set()
+                await asyncio.sleep(0.5)
+                server.restart()
+                job = await ended(resources, job_id, 90)
+            assert job.state is JobState.SUCCEEDED
+            assert Funnel(await images.counts(db, dataset_id=job.dataset_id)).kept == 41
+            assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(40))
+        await queue.close()
+    await store.close()
+    await db.close()
+
+
+def worker_process(kind: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """``python -m workers KIND`` as a process manager would run it."""
+    root = Path(__file__).parents[2]
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "workers", kind],
+            cwd=root,
+            env={**{key: value for key, value in os.environ.items() if not key.startswith("PICTRAWL_")}, **environment},
+            stdout=stream,
+            stderr=stream,
+        )
+
+
+async def test_a_fleet_of_processes_survives_a_killed_worker(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
+    """Two worker processes on a real Redis and PostgreSQL; one is killed with -9 in mid-job: every image is there once, none asked for again."""
+    environment = {
+        "PICTRAWL_QUEUE__BACKEND": "redis",
+        "PICTRAWL_QUEUE__URL": redis_url,
+        "PICTRAWL_DB__URL": postgres_url,
+        "PICTRAWL_STORAGE__URL": (tmp_path / "store").as_uri(),
+        "PICTRAWL_FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+        "PICTRAWL_FETCH__PORTS": "[]",
+        "PICTRAWL_FETCH__PER_HOST": "8",
+        "PICTRAWL_JOBS__LEASE_S": "3",
+        "PICTRAWL_JOBS__SWEEP_INTERVAL_S": "1",
+        "PICTRAWL_JOBS__CHUNK_SIZE": "10",
+        "PICTRAWL_VALIDATE__CHILDREN": "1",
+        "PICTRAWL_LOG__FORMAT": "json",
+    }
+    settings = bench_settings(tmp_path / "workspace", FAST | {"storage.url": (tmp_path / "store").as_uri()})
+    db, store = Database(postgres_url), open_store(settings.storage_url)
+    await schema.upgrade(db)
+    queue = await redis_queue(redis_url)
+    resources = Resources(settings, db, store, queue)
+    processes = [worker_process("all", environment, tmp_path / "worker.log") for _ in range(2)]
+    try:
+        async with Origin() as origin:
+
+            def slowly(body: bytes) -> object:
+                async def step(exchange: object) -> None:
+                    await asyncio.sleep(0.05)
+                    await image(body)(exchange)  # type: ignore[arg-type]
+
+                return step
+
+            for number in range(200):
+                origin.script(f"/{number}.jpg", slowly(encode(photo(96, 96, seed=number + 1))))  # type: ignore[arg-type]
+            origin.script("/404.jpg", reply(404))
+            await eventually(lambda: _count_workers(db), 60)
+            job_id = await submit(resources, [origin.url(f"/{number}.jpg") for number in range(200)] + [origin.url("/404.jpg")])
+            await eventually(lambda: len(origin.hits("/150.jpg")) or sum(len(origin.hits(f"/{n}.jpg")) for n in range(200)) > 40, 60)
+            processes[0].kill()
+            processes[0].wait()
+            job = await ended(resources, job_id, 120)
+            assert (job.state, job.error) == (JobState.SUCCEEDED, None)
+            counted = Funnel(await images.counts(db, dataset_id=job.dataset_id))
+            assert (counted.candidates, counted.fetched, counted.reasons.get("http_404")) == (201, 200, 1)
+            hits = [len(origin.hits(f"/{number}.jpg")) for number in range(200)]
+            assert min(hits) == 1
+            assert max(hits) <= 2
+            assert sum(count - 1 for count in hits) <= 32
+        processes[1].send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(processes[1].wait, 30) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        await queue.close()
+        await store.close()
+        await db.close()
+
+
+async def _count_workers(db: Database) -> bool:
+    return len(await fleet.workers(db, fresh_s=30)) == 4
+
+
+def test_health_is_a_fresh_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file and an old file are unhealthy."""
+    monkeypatch.setattr(runtime, "HEARTBEAT_FILE", tmp_path / "beat")
+    assert not is_alive()
+    (tmp_path / "beat").write_text("now")
+    assert is_alive()
+    os.utime(tmp_path / "beat", (1, 1))
+    assert not is_alive()
+
+
+def test_kinds_of_workers() -> None:
+    """``all`` is both."""
+    assert kinds_of("all") == ("builder", "validator")
+    assert kinds_of("builder") == ("builder",)

@@ -1,0 +1,149 @@
+"""The sweeper brings back whatever was lost, and clean-up takes away only what nothing needs."""
+
+import hashlib
+
+from sqlalchemy import update
+
+import errors
+from app.db import jobs, lifecycle, tables, units
+from app.dispatch import dispatch, envelope
+from app.records import JobState, UnitKind, UnitState
+from app.storage import paths
+from tests.images.samples import encode, photo
+from tests.origin import Origin, image
+from tests.test_task_retry import one_unit, state_of
+from tests.workers.bench import Bench
+from workers import sweeper
+from workers.job import JOBS
+
+
+async def set_unit(bench: Bench, unit_id: str, **values: object) -> None:
+    """Change a unit behind everyone's back."""
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).where(tables.units.c.id == unit_id).values(**values))
+
+
+async def again(bench: Bench) -> units.Swept:
+    """Sweep although the last sweep's lock may still hold."""
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.locks).values(until=0.0))
+    return await sweeper.sweep_once(bench.context)
+
+
+async def test_a_unit_of_a_dead_worker_is_sent_again(bench: Bench) -> None:
+    """An expired lease goes back to pending, counts one crash, and is sent in the same pass."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
+    await set_unit(bench, delivery.unit_id, lease_until=0.0)
+    swept = await again(bench)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (swept.expired, swept.sent) == (1, 1)
+    assert (unit.state, unit.crashes) == (UnitState.QUEUED, 1)
+
+
+async def test_a_unit_that_kills_its_workers_is_dead_in_the_end(bench: Bench) -> None:
+    """The third crash ends the unit, and the job fails with that as its error; revived, it may try again."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    for _ in range(3):
+        await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
+        await set_unit(bench, delivery.unit_id, lease_until=0.0)
+        await again(bench)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.error) == (UnitState.DEAD, "its worker died 3 times while it ran")
+    await bench.drive()
+    job = await jobs.get(bench.db, delivery.job_id)
+    assert job.state is JobState.FAILED
+    assert "died 3 times" in str(job.error)
+    assert await lifecycle.revive(bench.db, delivery.job_id) == 1
+
+
+async def test_a_flushed_redis_is_just_a_slow_sweep(bench: Bench) -> None:
+    """What was sent and is gone from the queue is sent again; what is still there is not."""
+    gone = await one_unit(bench, UnitKind.INTEGRITY)
+    await set_unit(bench, gone.unit_id, queued_at=1.0)
+    assert (await again(bench)).unsent == 0
+    await bench.context.queue.pool.flushall()
+    swept = await again(bench)
+    assert (swept.unsent, swept.sent) == (1, 1)
+    assert await bench.context.queue.missing([envelope(gone).token]) == []
+
+
+async def test_a_commit_without_an_enqueue_is_found(bench: Bench) -> None:
+    """A job whose sender died between commit and enqueue is sent by the next sweep."""
+    from app.db.rows import NewUnit
+    from app.records import JobKind
+
+    async with bench.db.write() as connection:
+        dataset_id = await jobs.create_dataset(connection, user_id="local", name="test")
+        await lifecycle.create(
+            connection, user_id="local", dataset_id=dataset_id, kind=JobKind.INTEGRITY, spec={}, first=[NewUnit(UnitKind.PLAN)]
+        )
+    assert (await again(bench)).sent == 1
+
+
+async def test_redis_away_leaves_everything_pending(bench: Bench) -> None:
+    """A sweep that cannot send puts the units back and says so; nothing is lost, nothing is marked as sent."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await set_unit(bench, delivery.unit_id, state=UnitState.PENDING)
+
+    async def away(_: object) -> None:
+        raise errors.QueueUnavailableError("away")
+
+    real, bench.context.queue.send = bench.context.queue.send, away  # type: ignore[method-assign,assignment]
+    ctx = {"context": bench.context}
+    await JOBS["sweep"](ctx)
+    bench.context.queue.send = real  # type: ignore[method-assign]
+    assert (await state_of(bench, delivery.unit_id)).state is UnitState.PENDING
+    assert await dispatch(bench.resources) == 1
+
+
+async def test_a_lost_finalize_is_made_again(bench: Bench) -> None:
+    """A job without open units that has not ended gets its finalize unit, whatever its counter says."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await set_unit(bench, delivery.unit_id, state=UnitState.DONE)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.jobs).values(open_units=-1))
+    assert (await again(bench)).finalized == 1
+    assert (await again(bench)).finalized == 0
+    job = await jobs.get(bench.db, delivery.job_id)
+    assert (job.state, job.open_units) == (JobState.FINALIZING, 1)
+
+
+async def test_one_sweeper_at_a_time(bench: Bench) -> None:
+    """While another worker's sweep holds the lock, ours does nothing."""
+    from app.db import fleet
+
+    assert await fleet.take_lock(bench.db, "sweep", owner="wrk_other", for_s=60)
+    assert await sweeper.sweep_once(bench.context) == units.Swept()
+
+
+async def test_clean_up_spares_what_is_used_or_young(bench: Bench, origin: Origin) -> None:
+    """An old blob that no row points to goes, with its thumbnail; a used one and a young one stay."""
+    origin.script("/a.jpg", image(encode(photo())))
+    job_id = await bench.submit([origin.url("/a.jpg")])
+    await bench.drive()
+    kept = next(iter([item.key async for item in bench.context.store.list("blobs/")]))
+    orphan = hashlib.sha256(b"orphan").hexdigest()
+    young = hashlib.sha256(b"young").hexdigest()
+    for body, digest in ((b"orphan", orphan), (b"young", young)):
+        await bench.context.store.put_blob(body, digest)
+    await bench.context.store.put(paths.thumb(orphan), b"webp")
+    for key in (kept, paths.blob(orphan)):
+        age(bench, key)
+
+    await JOBS["clean_up"]({"context": bench.context})
+
+    left = {item.key async for item in bench.context.store.list("blobs/")}
+    assert left == {kept, paths.blob(young)}
+    assert not await bench.context.store.exists(paths.thumb(orphan))
+    assert (await bench.funnel(job_id)).kept == 1
+
+
+def age(bench: Bench, key: str) -> None:
+    """Make a stored object two days old."""
+    import os
+
+    path = bench.context.store.local_path(key)
+    assert path is not None
+    old = path.stat().st_mtime - 2 * 24 * 3600
+    os.utime(path, (old, old))

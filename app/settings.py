@@ -4,15 +4,17 @@ Order: defaults < ``pictrawl.toml`` < environment (``PICTRAWL_FETCH__PER_HOST=4`
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic import ValidationError as PydanticError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import errors
 from app.records import ExportFormat, Level
@@ -183,17 +185,42 @@ class SourcesSettings(Section):
     )
 
 
-class StrictEnvironment(EnvSettingsSource):
-    """The environment, in which a variable with our prefix that names no setting is an error."""
+class Environment(PydanticBaseSettingsSource):
+    """The environment, in which a variable with our prefix that names no setting is an error.
+
+    Not pydantic-settings' own source: that one gives a section with an alias no prefix, and words a list that is no JSON without its name.
+    """
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self.read().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
+        return dict(self.read())
+
+    @staticmethod
+    def read() -> dict[str, dict[str, Any]]:
+        """What the environment sets, by section and name."""
         known = set(setting_names(Settings))
-        for variable in os.environ:
-            if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in RESERVED_VARIABLES:
-                name = variable.upper().removeprefix(ENV_PREFIX).lower().replace("__", ".")
-                if name not in known and name not in Settings.model_fields:
-                    raise errors.ConfigurationError(_unknown(f"environment variable {variable}", name, known))
-        return super().__call__()
+        tree: dict[str, dict[str, Any]] = {}
+        for variable, text in os.environ.items():
+            if not variable.upper().startswith(ENV_PREFIX) or variable.upper() in RESERVED_VARIABLES:
+                continue
+            name = variable.upper().removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            if name not in known:
+                raise errors.ConfigurationError(_unknown(f"environment variable {variable}", name))
+            section, _, field = name.partition(".")
+            tree.setdefault(section, {})[field] = _json_list(variable, text) if name in LISTS else text
+        return tree
+
+
+def _json_list(variable: str, text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, list):
+        raise errors.ConfigurationError(f"environment variable {variable} = {text!r}: write a JSON list, such as [80, 443] or [\"a\"]")
+    return value
 
 
 class TomlFile(PydanticBaseSettingsSource):
@@ -219,7 +246,7 @@ class TomlFile(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """The whole tree; each section is one table of ``pictrawl.toml``."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     fetch: FetchSettings = FetchSettings()
     retry: RetrySettings = RetrySettings()
@@ -244,12 +271,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, StrictEnvironment(settings_cls), TomlFile(settings_cls)
+        return init_settings, Environment(settings_cls), TomlFile(settings_cls)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.validate_.min_brightness >= self.validate_.max_brightness:
-            raise ValueError("validate.min_brightness must be below validate.max_brightness")
+            low, high = self.validate_.min_brightness, self.validate_.max_brightness
+            raise ValueError(f"validate.min_brightness = {low:g} must be below validate.max_brightness = {high:g}")
         return self
 
     @property
@@ -260,15 +288,25 @@ class Settings(BaseSettings):
         url = self.db.url.get_secret_value()
         if self.db.password_file is None:
             return url
-        from urllib.parse import quote
-
-        user, _, rest = url.partition("@")
-        return f"{user}:{quote(self.db.password_file.read_text().strip(), safe='')}@{rest}"
+        return _with_password(url, self.db.password_file)
 
     @property
     def storage_url(self) -> str:
         """The store's URL."""
         return self.storage.url or (self.workspace.path.absolute() / "store").as_uri()
+
+
+def _with_password(url: str, file: Path) -> str:
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    user, has_user, host = place.rpartition("@")
+    if not has_user or ":" in user:
+        raise errors.ConfigurationError("db.password_file needs a db.url with a user and no password: postgresql+asyncpg://user@host/name")
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise errors.ConfigurationError(f"db.password_file = {str(file)!r} cannot be read: {error}") from error
+    return f"{scheme}://{user}:{quote(password, safe='')}@{host}{slash}{path}"
 
 
 def config_path() -> Path | None:
@@ -294,8 +332,6 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**_merged(flags or {}))
     except PydanticError as error:
         raise errors.ConfigurationError("; ".join(_explain(item) for item in error.errors())) from error
-    except ValueError as error:  # pydantic-settings' own: JSON of a list that does not parse
-        raise errors.ConfigurationError(f"cannot read the settings: {error.__cause__ or error}") from error
 
 
 def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,29 +346,41 @@ def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
 def _explain(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        return _unknown(f"setting {name}", name, set(setting_names(Settings)))
-    return f"{name or 'settings'} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}" if name else str(item["msg"])
+        return _unknown(f"setting {name}", name)
+    words = item["msg"].removeprefix("Value error, ")
+    value = "**********" if name in SECRETS else repr(item["input"])
+    return f"{name} = {value}: {words}" if name else words
 
 
-def _unknown(what: str, name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+def _unknown(what: str, name: str) -> str:
+    leaves = list(setting_names(Settings))
+    near = difflib.get_close_matches(name, [*leaves, *dict.fromkeys(leaf.partition(".")[0] for leaf in leaves)], n=1, cutoff=0.5)
     return f"{what} does not exist" + (f"; did you mean {near[0]}?" if near else "; see `pictrawl config show`")
 
 
-def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def setting_names(model: type[BaseModel]) -> Iterator[str]:
     """Every leaf by its dotted name."""
+    return (name for name, _ in _leaves(model))
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         public = prefix + (field.alias or name)
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            yield from setting_names(kind, f"{public}.")
+            yield from _leaves(kind, f"{public}.")
         else:
-            yield public
+            yield public, kind
+
+
+LISTS = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is tuple)
+SECRETS = frozenset(name for name, kind in _leaves(Settings) if SecretStr in (kind, *get_args(kind)))
+"""Settings whose values are shown to nobody."""
 
 
 def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, str]]:
     """Every setting's value and where it comes from: ``default``, the file's path, ``environment`` or ``flag``."""
-    file, path = TomlFile.read(), config_path()
+    file, path, environment = TomlFile.read(), config_path(), Environment.read()
     dump = settings.model_dump(by_alias=True, mode="json")
     table: dict[str, tuple[Any, str]] = {}
     for name in setting_names(Settings):
@@ -340,7 +388,7 @@ def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[
         origin = "default"
         if field in file.get(section, {}):
             origin = str(path)
-        if f"{ENV_PREFIX}{section}__{field}".upper() in os.environ:
+        if field in environment.get(section, {}):
             origin = "environment"
         if name in (flags or {}):
             origin = "flag"

@@ -52,8 +52,8 @@ class JobRequest(BaseModel):
         for name, share in value.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
                 raise ValueError(f"split name {name!r} must be lower-case letters, digits and underscores")
-            if share < 0:
-                raise ValueError(f"share {share} of split {name!r} is negative")
+            if not 0 <= share <= 1:  # which no comparison with NaN is
+                raise ValueError(f"share {share:g} of split {name!r} is not between 0 and 1")
         if abs(sum(value.values()) - 1.0) > 1e-6:
             raise ValueError(f"shares sum to {sum(value.values()):g}, not 1")
         return value

@@ -207,13 +207,14 @@ class Downloader:
 
     async def _attempts(self, trail: Trail) -> Reply:
         async def attempt(number: int) -> Reply:
-            with _log.contextualize(url=redact(trail.request.url), attempt_number=number):
+            with _log.contextualize(attempt_number=number):
                 reply = await trail.follow(number, lambda: self._get_image(trail, number))
                 _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
                 return reply
 
         request = trail.request
-        return await self._policy.run(attempt, host=_host_of(request.url), watch=trail, attempts_made=request.attempts_made)
+        with _log.contextualize(url=redact(request.url)):
+            return await self._policy.run(attempt, host=_host_of(request.url), watch=trail, attempts_made=request.attempts_made)
 
     async def _get_image(self, trail: Trail, number: int) -> Reply:
         terms = Terms(

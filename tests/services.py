@@ -72,10 +72,9 @@ class Server:
         self.close()
 
     @property
-    def pid(self) -> int:
-        """The process id; only while it runs."""
-        assert self._process is not None, f"{self.name} is not running"
-        return self._process.pid
+    def pid(self) -> int | None:
+        """The process id, while it runs."""
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start, and return once it answers."""

@@ -62,11 +62,23 @@ class Ledger:
         await asyncio.shield(self._close())
 
     async def _close(self) -> None:
-        await self.flush()
+        await self._flush_while_leased()
         unused = [(image_id, row) for (image_id, number), row in self._reserved.items() if (image_id, number) not in self._sent]
         if unused:
             async with self._work.transaction() as connection:
                 await attempts.drop_reserved(connection, self._work.unit, unused)
+
+    async def _flush_while_leased(self) -> None:
+        """What is known is worth waiting for: a database that is away for less than the lease costs no request a second time."""
+        while True:
+            try:
+                await self.flush()
+            except errors.DatabaseConnectionError as error:
+                log.warning("outcomes.not_written", error=str(error))
+                await asyncio.sleep(FLUSH_S)
+                self._work.require_lease()
+            else:
+                return
 
     async def _flush_regularly(self) -> None:
         while True:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from app.cli.working import Desk
     from app.db.rows import Job
     from app.records import Reason
-    from app.settings import Settings
 
 __all__ = ["resume", "retry"]
 
@@ -37,11 +36,12 @@ def resume(
 
 async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: bool) -> int:
     from app.cli.ending import close_build
+    from app.cli.session import require_workspace
     from app.cli.working import workplace
     from app.db import jobs
 
     settings = cli.settings()
-    _require_workspace(settings)
+    require_workspace(settings)
     async with workplace(cli, settings, "resume") as desk:
         db = desk.resources.db
         job = await jobs.get(db, job_id) if job_id else await _newest(desk)
@@ -51,15 +51,6 @@ async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
                 where.check(settings.workspace.path)
             await desk.carry_out(lambda: _set_going(desk, job), f"resuming {job.kind}")
         return await close_build(desk, job.id, where)
-
-
-def _require_workspace(settings: "Settings") -> None:
-    from app.cli.failures import Refused
-    from app.cli.session import database_file
-
-    path = database_file(settings)
-    if path is not None and not path.exists():
-        raise Refused(f"there is no workspace at {path.parent}", "pictrawl build makes one; name another with --workspace")
 
 
 async def _newest(desk: "Desk") -> "Job":
@@ -133,11 +124,12 @@ def retry(
 async def _retry(cli: Cli, job_id: str, names: list[str]) -> int:
     from app import submit
     from app.cli.ending import close_build
+    from app.cli.session import require_workspace
     from app.cli.working import workplace
     from app.db import jobs
 
     settings = cli.settings()
-    _require_workspace(settings)
+    require_workspace(settings)
     reasons = _reasons(names) or submit.RETRYABLE
     async with workplace(cli, settings, "retry") as desk:
         where = _destination(await jobs.get(desk.resources.db, job_id), None, False)

@@ -1,5 +1,6 @@
 """``pictrawl build``: everything that can be wrong is refused first, then a job is made, carried out and delivered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.spec import JobRequest
 
-__all__ = ["build"]
+__all__ = ["Wishes", "build", "perform"]
 
 Dedupe = Literal["none", "exact", "near"]
 Format = Literal["files", "imagefolder", "webdataset"]
@@ -67,43 +68,43 @@ def build(
     """
     from app.cli.session import run
 
-    return run(_build(cli, Wishes(**{name: value for name, value in locals().items() if name not in ("cli", "run")})))
+    return run(perform(cli, Wishes(**{name: value for name, value in locals().items() if name not in ("cli", "run")})))
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """The options of one build, as they were given."""
 
-    keywords: list[str] | None
-    urls: list[str] | None
-    url_col: str | None
-    caption_col: str | None
-    label_col: str | None
-    license_col: str | None
-    list_format: str | None
-    label: str | None
-    name: str | None
-    source: list[str] | None
-    expand: int
-    lang: list[str] | None
-    max_images: int | None
-    min_images: int
-    level: LevelName | None
-    min_size: str | None
-    dedupe: Dedupe
-    encode: str | None
-    resize: Resize | None
-    size: int | None
-    export_format: Format | None
-    output: Path | None
-    overwrite: bool
-    split: str | None
-    seed: int
-    per_host: int | None
-    concurrency: int | None
-    contact: str | None
-    no_robots: bool
-    detach: bool
+    keywords: list[str] | None = None
+    urls: list[str] | None = None
+    url_col: str | None = None
+    caption_col: str | None = None
+    label_col: str | None = None
+    license_col: str | None = None
+    list_format: str | None = None
+    label: str | None = None
+    name: str | None = None
+    source: list[str] | None = None
+    expand: int = 0
+    lang: list[str] | None = None
+    max_images: int | None = None
+    min_images: int = 0
+    level: LevelName | None = None
+    min_size: str | None = None
+    dedupe: Dedupe = "near"
+    encode: str | None = None
+    resize: Resize | None = None
+    size: int | None = None
+    export_format: Format | None = None
+    output: Path | None = None
+    overwrite: bool = False
+    split: str | None = None
+    seed: int = 0
+    per_host: int | None = None
+    concurrency: int | None = None
+    contact: str | None = None
+    no_robots: bool = False
+    detach: bool = False
 
     @property
     def manners(self) -> dict[str, Any]:
@@ -111,14 +112,15 @@ class Wishes:
         return {name: getattr(self, name) for name in ("per_host", "concurrency", "contact", "no_robots")}
 
 
-async def _build(cli: Cli, wishes: Wishes) -> int:
+async def perform(cli: Cli, wishes: Wishes, more: Mapping[str, Any] | None = None) -> int:
+    """Carry out a build; ``more`` are settings by dotted name that win over the user's."""
     from app.cli.delivery import Destination
     from app.cli.ending import close_build
     from app.cli.lists import Columns, opened_list, say_problems
     from app.cli.wishes import setting_flags
     from app.cli.working import workplace
 
-    settings = cli.settings(setting_flags(wishes.manners))
+    settings = cli.settings(setting_flags(wishes.manners) | dict(more or {}))
     columns = Columns(wishes.url_col, wishes.caption_col, wishes.label_col, wishes.license_col)
     with opened_list(wishes.urls or [], columns, wishes.list_format) as url_list:
         plan = _check(settings, wishes, url_list)

@@ -7,16 +7,36 @@ from typing import Any
 
 import typer
 
-from app.cli import codes, failures
+from app.cli import codes, config, datasets, db, failures, images, jobs, keys, sources
+from app.cli.again import resume, retry
 from app.cli.build import build
+from app.cli.demo import demo
+from app.cli.doctor import doctor
+from app.cli.explain import explain
+from app.cli.fetch import fetch
+from app.cli.openapi import openapi
 from app.cli.options import with_globals
+from app.cli.serving import serve, worker
 from app.cli.state import Cli
 from app.cli.version import version
 
 __all__ = ["application", "main", "run"]
 
 
-def _grouped(name: str, about: str, commands: dict[str, Callable[..., int | None]]) -> typer.Typer:
+Commands = dict[str, Callable[..., int | None]]
+
+GROUPS: tuple[tuple[str, str, Commands], ...] = (
+    ("jobs", "Look at jobs and steer them.", jobs.COMMANDS),
+    ("images", "Look at images, kept or not.", images.COMMANDS),
+    ("datasets", "Look at datasets, write and verify them.", datasets.COMMANDS),
+    ("sources", "What can be searched.", sources.COMMANDS),
+    ("db", "The database's schema.", db.COMMANDS),
+    ("keys", "API keys.", keys.COMMANDS),
+    ("config", "The settings.", config.COMMANDS),
+)
+
+
+def _grouped(name: str, about: str, commands: Commands) -> typer.Typer:
     group = typer.Typer(name=name, help=about, no_args_is_help=True)
     for command, function in commands.items():
         group.command(command)(with_globals(function))
@@ -33,8 +53,12 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(with_globals(_root))
-    for function in (build, version):
-        app.command(function.__name__)(with_globals(function))
+    for function in (build, resume, retry, explain, fetch):
+        app.command()(with_globals(function))
+    for name, about, commands in GROUPS:
+        app.add_typer(_grouped(name, about, commands))
+    for function in (serve, worker, doctor, openapi, demo, version):
+        app.command()(with_globals(function))
     return app
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from logging_setup.configure import Stream
 
-__all__ = ["database_file", "log_to", "opened", "reading", "run"]
+__all__ = ["database_file", "log_to", "opened", "reading", "require_workspace", "run"]
 
 T = TypeVar("T")
 
@@ -52,18 +52,28 @@ def database_file(settings: "Settings") -> Path | None:
     return Path(rest) if scheme.startswith("sqlite") else None
 
 
-@asynccontextmanager
-async def reading(cli: Cli, settings: "Settings") -> AsyncIterator["Database"]:
-    """Open the database alone, for commands that look and change nothing but rows. A folder that does not exist stays that way."""
-    from app.db import Database, schema
+def require_workspace(settings: "Settings") -> None:
+    """Refuse to make a workspace for a command that only works on what is in one.
 
-    log_to(cli, settings, default="WARNING")
+    Raises:
+        Refused: there is none.
+    """
     path = database_file(settings)
     if path is not None and not path.exists():
         raise Refused(f"there is no workspace at {path.parent}", "pictrawl build makes one; name another with --workspace")
+
+
+@asynccontextmanager
+async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> AsyncIterator["Database"]:
+    """Open the database alone, for commands that change nothing but rows. A workspace that does not exist stays that way, unless ``make``."""
+    from app.db import Database, schema
+
+    log_to(cli, settings, default="WARNING")
+    if not make:
+        require_workspace(settings)
     db = Database(settings.database_url, pool_size=2)
     try:
-        await (schema.require_head(db) if path is None else schema.upgrade(db))
+        await (schema.upgrade(db) if db.is_sqlite else schema.require_head(db))
         yield db
     finally:
         await db.close()

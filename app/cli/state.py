@@ -115,6 +115,6 @@ def _value(name: str, text: str) -> Any:
             return json.loads(text)
         except ValueError as error:
             raise Refused(f"--set {name}={text}: not JSON: {error}", f"""quote it: --set '{name}=["a", "b"]'""") from None
-    from app.cli.reference import is_list
+    from app.cli.settings_tree import list_settings
 
-    return [part.strip() for part in text.split(",") if part.strip()] if is_list(name) else text
+    return [part.strip() for part in text.split(",") if part.strip()] if name in list_settings() else text

@@ -28,11 +28,11 @@ async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> 
     await connection.execute(
         update(tables.attempts).where(*ours, columns.state == "reserved", columns.epoch != unit.epoch).values(state="lost")
     )
-    lost = func.sum(case((columns.state == "lost", 1), else_=0))
-    done = func.sum(case((columns.state == "lost", 0), else_=1))
-    query = select(columns.image_id, done, lost, func.max(columns.number)).where(*ours).group_by(columns.image_id)
+    lost = func.sum(case((columns.state == "lost", 1), else_=0)).label("lost")
+    told = func.sum(case((columns.state == "lost", 0), else_=1)).label("told")
+    query = select(columns.image_id, told, lost, func.max(columns.number).label("last")).where(*ours).group_by(columns.image_id)
     rows = (await connection.execute(query)).all()
-    return {row[0]: (int(row[1]) + max(0, int(row[2]) - 1), int(row[3])) for row in rows}
+    return {row.image_id: (int(row.told) + max(0, int(row.lost) - 1), int(row.last)) for row in rows}
 
 
 async def reserve(connection: Connection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:
@@ -99,12 +99,12 @@ def _as_attempt(row: Any) -> Attempt:
 
 
 async def totals(db: Database) -> dict[tuple[int, str], int]:
-    """All attempts there are by (number in its job, outcome): ``ok``, a reason, or ``unknown`` where a process died before it was written."""
+    """Attempts by (number in their job, outcome): ``ok``, a reason, or ``unknown`` where none was written, or not yet."""
     columns = tables.attempts.c
-    outcome = case((columns.state != "done", "unknown"), else_=func.coalesce(columns.reason, "ok"))
+    outcome = case((columns.state != "done", "unknown"), else_=func.coalesce(columns.reason, "ok")).label("outcome")
+    query = select(columns.number, outcome, func.count().label("made")).group_by(columns.number, outcome)
     async with db.read() as connection:
-        rows = (await connection.execute(select(columns.number, outcome, func.count()).group_by(columns.number, outcome))).all()
-    return {(int(row[0]), str(row[1])): row[2] for row in rows}
+        return {(int(row.number), str(row.outcome)): row.made for row in (await connection.execute(query)).all()}
 
 
 async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
@@ -121,13 +121,13 @@ async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
     )
     retried = case((per_image.c.made > 1, 1), else_=0)
     query = select(
-        func.coalesce(func.sum(per_image.c.made), 0),
-        func.coalesce(func.sum(retried), 0),
-        func.coalesce(func.sum(retried * per_image.c.is_ok), 0),
+        func.coalesce(func.sum(per_image.c.made), 0).label("made"),
+        func.coalesce(func.sum(retried), 0).label("retried"),
+        func.coalesce(func.sum(retried * per_image.c.is_ok), 0).label("recovered"),
     )
     async with db.read() as connection:
         row = (await connection.execute(query)).one()
-    return int(row[0]), int(row[1]), int(row[2])
+    return int(row.made), int(row.retried), int(row.recovered)
 
 
 async def images_tried(db: Database, job_id: str) -> int:

@@ -21,7 +21,8 @@ async def add(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
         return
     async with db.write() as connection:
         wanted = {row["job_id"] for row in rows}
-        known = {row.id for row in (await connection.execute(select(tables.jobs.c.id).where(tables.jobs.c.id.in_(list(wanted))))).all()}
+        stays = select(tables.jobs.c.id).where(tables.jobs.c.id.in_(list(wanted))).with_for_update(read=True, key_share=True)
+        known = {row.id for row in (await connection.execute(stays)).all()}
         kept = [dict(row) for row in rows if row["job_id"] in known]
         if kept:
             await connection.execute(insert(tables.events), kept)

@@ -91,7 +91,8 @@ def _summary() -> list[Any]:
 
 
 def _as_export(values: Mapping[Any, Any]) -> Export:
-    return Export(**({"report": None, "problems": None} | dict(values)))
+    left_out: dict[str, Any] = {"report": None, "problems": None}
+    return Export(**(left_out | dict(values)))
 
 
 async def latest_of_job(db: Database, job_id: str, *, with_report: bool = True) -> list[Export]:

@@ -137,12 +137,14 @@ async def revoke_key(db: Database, key_id: str) -> None:
 
 
 async def remember(connection: Connection, *, user_id: str, key: str, body_digest: str) -> str | None:
-    """The resource an Idempotency-Key already made.
+    """The resource an Idempotency-Key already made. Whoever asks with the same key meanwhile waits for this transaction's end.
 
     Raises:
         KeyReused: the key was used with another body.
     """
     columns = tables.idempotency_keys.c
+    if connection.dialect_name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{user_id}\n{key}", 0))))
     row = (await connection.execute(select(tables.idempotency_keys).where(columns.user_id == user_id, columns.key == key))).first()
     if row is None:
         return None

@@ -64,6 +64,7 @@ async def add_candidates(
     Returns:
         How many rows each chunk got.
     """
+    await _one_at_a_time(connection, dataset_id)
     rows: dict[str, dict[str, Any]] = {}
     for chunk_id, candidates in chunks:
         for normalised, candidate in candidates:
@@ -77,6 +78,11 @@ async def add_candidates(
         for row in (await connection.execute(statement, values[start : start + BATCH])).all():
             sizes[row.chunk_id] = sizes.get(row.chunk_id, 0) + 1
     return sizes
+
+
+async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
+    """Two searches that find the same URLs in another order would wait for each other: the dataset's row lets one in at a time."""
+    await connection.execute(select(tables.datasets.c.id).where(tables.datasets.c.id == dataset_id).with_for_update(key_share=True))
 
 
 def _insert_new(connection: Connection) -> Any:
@@ -115,16 +121,20 @@ async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any
 
 
 async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:
-    """Images by source, state and reason, of a dataset or of what one job works on."""
+    """Images by source, state and reason, of a dataset or of what one job works on.
+
+    A dataset's images are counted through its jobs: their index holds all that is asked, so no row is read.
+    """
     columns = tables.images.c
-    query = select(columns.source, columns.state, columns.reason, func.count()).group_by(columns.source, columns.state, columns.reason)
+    keys = (columns.state, columns.reason, columns.source)
+    query = select(*keys, func.count().label("number")).group_by(*keys)
     if dataset_id is not None:
-        query = query.where(columns.dataset_id == dataset_id)
+        query = query.where(columns.job_id.in_(select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)))
     if job_id is not None:
         query = query.where(columns.job_id == job_id)
     async with db.read() as connection:
         rows = (await connection.execute(query)).all()
-    return tuple(SourceCount(row[0], ImageState(row[1]), Reason(row[2]) if row[2] else None, row[3]) for row in rows)
+    return tuple(SourceCount(row.source, ImageState(row.state), Reason(row.reason) if row.reason else None, row.number) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +246,8 @@ async def fingerprints(connection: Connection, dataset_id: str, states: Iterable
 async def labels_of(connection: Connection, dataset_id: str) -> dict[str | None, int]:
     """Kept images by label."""
     columns = tables.images.c
-    query = select(columns.label, func.count()).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT)
-    return {row[0]: row[1] for row in (await connection.execute(query.group_by(columns.label))).all()}
+    query = select(columns.label, func.count().label("number")).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT)
+    return {row.label: row.number for row in (await connection.execute(query.group_by(columns.label))).all()}
 
 
 async def reassign(

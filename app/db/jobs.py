@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import paging, tables
@@ -75,9 +76,10 @@ async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
         return await find(connection, job_id, user_id=user_id)
 
 
-async def find(connection: Connection, job_id: str, *, user_id: str | None = None) -> Job:
-    """One job inside a transaction."""
-    row = (await connection.execute(_owned(select(tables.jobs).where(tables.jobs.c.id == job_id), tables.jobs, user_id))).first()
+async def find(connection: Connection, job_id: str, *, user_id: str | None = None, lock: bool = False) -> Job:
+    """One job inside a transaction; with ``lock`` nobody changes its row before the transaction ends."""
+    query = _owned(select(tables.jobs).where(tables.jobs.c.id == job_id), tables.jobs, user_id)
+    row = (await connection.execute(query.with_for_update() if lock else query)).first()
     if row is None:
         raise errors.NotFoundError(f"no job {job_id}")
     return as_job(row)
@@ -92,9 +94,9 @@ async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:
 
 async def counts_by_state(db: Database) -> dict[JobState, int]:
     """How many jobs there are in each state."""
-    query = select(tables.jobs.c.state, func.count()).group_by(tables.jobs.c.state)
+    query = select(tables.jobs.c.state, func.count().label("number")).group_by(tables.jobs.c.state)
     async with db.read() as connection:
-        return {JobState(row[0]): row[1] for row in (await connection.execute(query)).all()}
+        return {JobState(row.state): row.number for row in (await connection.execute(query)).all()}
 
 
 async def latest(db: Database, *, user_id: str | None = None, resumable: bool = False) -> Job | None:
@@ -182,28 +184,15 @@ async def end(
 
 
 async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tuple[str, str, str | None]]) -> list[str]:
-    """Insert (source, keyword, label) that are not there yet; return the ids of the new ones."""
-    known = {(row.source, row.keyword) for row in (await _searches(connection, job_id))}
-    fresh = [(new_id("srch"), *item) for item in dict.fromkeys(wanted) if (item[0], item[1]) not in known]
-    if fresh:
-        await connection.execute(
-            insert(tables.searches),
-            [
-                {
-                    "id": i,
-                    "job_id": job_id,
-                    "source": s,
-                    "keyword": k,
-                    "label": label,
-                    "is_exhausted": False,
-                    "found": 0,
-                    "new": 0,
-                    "bad": 0,
-                }
-                for i, s, k, label in fresh
-            ],
-        )
-    return [item[0] for item in fresh]
+    """Insert (source, keyword, label) whose source and keyword are not there yet; return the ids of the new ones, in order."""
+    if not wanted:
+        return []
+    common = {"job_id": job_id, "is_exhausted": False, "found": 0, "new": 0, "bad": 0}
+    rows = [{"id": new_id("srch"), "source": source, "keyword": keyword, "label": label} | common for source, keyword, label in wanted]
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
+    statement = dialect.insert(tables.searches).on_conflict_do_nothing(index_elements=["job_id", "source", "keyword"])
+    added = {row.id for row in (await connection.execute(statement.returning(tables.searches.c.id), rows)).all()}
+    return [str(row["id"]) for row in rows if row["id"] in added]
 
 
 async def _searches(connection: Connection, job_id: str) -> Sequence[Row[Any]]:

@@ -57,14 +57,16 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
 
     Raises:
         errors.NotFoundError: no such job of this user.
-        StateConflict: the job has ended already.
+        StateConflict: the job has ended already, or is about to, since it was cancelled.
     """
     async with db.write() as connection:
-        job = await find(connection, job_id, user_id=user_id)
+        job = await find(connection, job_id, user_id=user_id, lock=True)
+        if desired is JobState.CANCELLED and JobState.CANCELLED in (job.state, job.desired_state):
+            return job
         if job.is_final:
-            if job.state is JobState.CANCELLED and desired is JobState.CANCELLED:
-                return job
             raise StateConflict(f"job {job_id} has ended as {job.state}; it cannot be {_PARTICIPLE[desired]}")
+        if job.desired_state is JobState.CANCELLED:
+            raise StateConflict(f"job {job_id} is being cancelled; it cannot be {_PARTICIPLE[desired]}")
         await connection.execute(
             update(tables.jobs)
             .where(tables.jobs.c.id == job_id)
@@ -73,7 +75,7 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
         if desired is JobState.PAUSED:
             await _call_back(connection, job_id)
         if desired is JobState.CANCELLED:
-            await _cancel_waiting_units(connection, job_id)
+            await units.count_down(connection, job_id, 0)
         return await find(connection, job_id)
 
 
@@ -94,20 +96,10 @@ async def _call_back(connection: Connection, job_id: str) -> None:
     await connection.execute(update(tables.units).where(*sent).values(state=UnitState.PENDING, queued_at=None))
 
 
-async def _cancel_waiting_units(connection: Connection, job_id: str) -> None:
-    waiting = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
-    result = await connection.execute(
-        update(tables.units)
-        .where(tables.units.c.job_id == job_id, tables.units.c.state.in_(waiting))
-        .values(state=UnitState.CANCELLED, finished_at=db_now())
-    )
-    await units.count_down(connection, job_id, result.rowcount)
-
-
 async def revive(db: Database, job_id: str) -> int:
     """Put a failed job's dead units back to work; return how many there were."""
     async with db.write() as connection:
-        job = await find(connection, job_id)
+        job = await find(connection, job_id, lock=True)
         dead = await units.revive_dead(connection, job_id)
         if job.state is JobState.FAILED:
             await connection.execute(

@@ -7,12 +7,15 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 import errors
 from app.db.engine import Database
 
 __all__ = ["current", "head", "require_head", "upgrade"]
+
+UPGRADE_LOCK = 0x70696374
+"""Number of PostgreSQL's advisory lock that an upgrade holds: "pict" in ASCII."""
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -43,6 +46,8 @@ async def upgrade(db: Database) -> str:
     """
     await _refuse_newer(db)
     async with db.write() as connection:
+        if not db.is_sqlite:  # SQLite has one writer anyway; here two upgrades would make the same tables
+            await connection.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
         await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
     return head()
 

@@ -42,7 +42,8 @@ __all__ = [
     "set_payload",
 ]
 
-OPEN_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING, UnitState.QUARANTINED)
+WAITING_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
+OPEN_STATES = (*WAITING_STATES, UnitState.RUNNING)
 
 
 class LeaseLost(Exception):
@@ -168,7 +169,10 @@ async def finish(
 
 
 async def count_down(connection: Connection, job_id: str, ended: int) -> list[str]:
-    """Count ended units of a job; at 0 the job moves on. Returns the ids of units that this made."""
+    """Count ended units of a job; at 0 the job moves on. Returns the ids of units that this made.
+
+    Of a job that is to be cancelled, the units that wait are cancelled first: a unit that ended meanwhile may have left children.
+    """
     columns = tables.jobs.c
     row = (
         await connection.execute(
@@ -178,12 +182,37 @@ async def count_down(connection: Connection, job_id: str, ended: int) -> list[st
             .returning(columns.open_units, columns.state, columns.desired_state)
         )
     ).first()
-    if row is None or row.open_units > 0 or row.state in FINAL_JOB_STATES:
+    if row is None or row.state in FINAL_JOB_STATES:
         return []
     if row.desired_state == JobState.CANCELLED:
-        await end(connection, job_id, JobState.CANCELLED)
+        if row.open_units <= await _cancel_waiting(connection, job_id):
+            await end(connection, job_id, JobState.CANCELLED)
         return []
-    return await ensure_finalize(connection, job_id)
+    return [] if row.open_units > 0 else await ensure_finalize(connection, job_id)
+
+
+async def _cancel_waiting(connection: Connection, job_id: str) -> int:
+    columns = tables.units.c
+    result = await connection.execute(
+        update(tables.units)
+        .where(columns.job_id == job_id, columns.state.in_(WAITING_STATES))
+        .values(state=UnitState.CANCELLED, finished_at=db_now())
+    )
+    if result.rowcount:
+        await connection.execute(
+            update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units - result.rowcount)
+        )
+    return result.rowcount
+
+
+async def _cancel_strays(connection: Connection, job_id: str | None = None) -> None:
+    """Units that were given back after their job was cancelled: nobody would ever claim them, and the job would never end."""
+    unit, job = tables.units.c, tables.jobs.c
+    query = select(unit.job_id).join(tables.jobs).where(unit.state.in_(WAITING_STATES), job.desired_state == JobState.CANCELLED).distinct()
+    if job_id is not None:
+        query = query.where(unit.job_id == job_id)
+    for row in (await connection.execute(query.where(job.state.not_in(FINAL_JOB_STATES)))).all():
+        await count_down(connection, row.job_id, 0)
 
 
 async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:
@@ -203,7 +232,7 @@ async def release(db: Database, unit: Unit, *, delay_s: float = 0.0, error: str 
 async def release_in(
     connection: Connection, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None
 ) -> bool:
-    """:func:`release` inside a transaction."""
+    """:func:`release` inside a transaction. A unit of a job that was cancelled meanwhile is cancelled, too."""
     result = await connection.execute(
         update(tables.units)
         .where(*_ours(unit))
@@ -216,7 +245,10 @@ async def release_in(
             crashes=0,
         )
     )
-    return result.rowcount == 1
+    if result.rowcount != 1:
+        return False
+    await _cancel_strays(connection, unit.job_id)
+    return True
 
 
 async def set_payload(connection: Connection, unit: Unit, payload: Mapping[str, Any]) -> None:
@@ -274,7 +306,7 @@ async def return_expired(connection: Connection, *, max_crashes: int) -> tuple[i
     rows = (
         await connection.execute(
             update(tables.units)
-            .where(expired)
+            .where(expired, columns.crashes + 1 >= max_crashes)
             .values(state=UnitState.DEAD, owner=None, lease_until=None, error=words, finished_at=db_now(), epoch=columns.epoch + 1)
             .returning(*columns)
         )
@@ -282,6 +314,7 @@ async def return_expired(connection: Connection, *, max_crashes: int) -> tuple[i
     dead = [_as_unit(row) for row in rows]
     for unit in dead:
         await count_down(connection, unit.job_id, 1)
+    await _cancel_strays(connection)
     return back.rowcount, dead
 
 
@@ -332,10 +365,16 @@ async def due(db: Database, queue: str, *, window: int) -> list[Delivery]:
         rows = (await connection.execute(_fair(queue, room))).all()
         if not rows:
             return []
-        await connection.execute(
-            update(tables.units).where(columns.id.in_([row.id for row in rows])).values(state=UnitState.QUEUED, queued_at=db_now())
-        )
-    return [_as_delivery(row) for row in rows]
+        marked = {row.id for row in (await connection.execute(_mark_sent([row.id for row in rows]))).all()}
+    return [_as_delivery(row) for row in rows if row.id in marked]
+
+
+def _mark_sent(unit_ids: Sequence[str]) -> Any:
+    """Only what is pending still: another dispatcher may have sent it meanwhile, and its worker run it."""
+    columns = tables.units.c
+    still = (columns.id.in_(unit_ids), columns.state == UnitState.PENDING)
+    free = select(columns.id).where(*still).with_for_update(skip_locked=True)
+    return update(tables.units).where(columns.id.in_(free)).values(state=UnitState.QUEUED, queued_at=db_now()).returning(columns.id)
 
 
 def _fair(queue: str, room: int) -> Any:
@@ -395,11 +434,11 @@ async def dead_of(db: Database, job_id: str) -> list[Unit]:
 async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str], int]:
     """Units by (kind, state)."""
     columns = tables.units.c
-    query = select(columns.kind, columns.state, func.count()).group_by(columns.kind, columns.state)
+    query = select(columns.kind, columns.state, func.count().label("number")).group_by(columns.kind, columns.state)
     if job_id is not None:
         query = query.where(columns.job_id == job_id)
     async with db.read() as connection:
-        return {(row[0], row[1]): row[2] for row in (await connection.execute(query)).all()}
+        return {(row.kind, row.state): row.number for row in (await connection.execute(query)).all()}
 
 
 async def next_due(db: Database, job_id: str) -> float | None:

@@ -32,7 +32,9 @@ class DuplicateOptions(Strict):
     """How alike is alike."""
 
     mode: Literal["exact", "near"] = "near"
-    near_distance: int | None = Field(None, ge=0, le=16, description="Bits of 64 in which near duplicates may differ; default: the server's.")
+    near_distance: int | None = Field(
+        None, ge=0, le=16, description="Bits of 64 in which near duplicates may differ; default: the server's."
+    )
     apply: bool = Field(False, description="Take duplicates out of the dataset; else they are only reported.")
 
 

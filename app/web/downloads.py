@@ -49,9 +49,7 @@ async def respond(request: Request, store: Store, item: Download) -> Response:
     return _response(request, store, item, headers, part, size)
 
 
-def _response(
-    request: Request, store: Store, item: Download, headers: Mapping[str, str], part: Slice | None, size: int
-) -> Response:
+def _response(request: Request, store: Store, item: Download, headers: Mapping[str, str], part: Slice | None, size: int) -> Response:
     chosen = part or Slice(0, size)
     sent = dict(headers) | {"Content-Length": str(chosen.size)}
     if part is not None:
@@ -89,5 +87,6 @@ def binary(*media_types: str, ranged: bool = True) -> dict[int | str, dict[str, 
         304: {"description": "The client has them (If-None-Match)."},
     }
     if ranged:
-        documented |= {206: {"description": "The part that Range asked for.", "content": body}} | may_fail(416)
+        documented[206] = {"description": "The part that Range asked for.", "content": body}
+        documented |= may_fail(416)
     return documented

@@ -82,20 +82,21 @@ class Bye(View):
 
 
 LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,18}$", description="The last line a broken stream brought; goes before `after`.")
+    str | None,
+    Header(alias="Last-Event-ID", pattern=r"^\d{1,18}$", description="The last line a broken stream brought; goes before `after`."),
 ]
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A stream, or with `Accept: application/json` one page.",
+        "model": EventPage,
         "content": {
             "text/event-stream": {
                 "schema": {
                     "type": "string",
-                    "description": "`snapshot` (the job), `event` (one line, its id is the event's), `progress` (figures), `bye` (the job has ended).",
+                    "description": "`snapshot` (the job), `event` (a line; its id resumes), `progress` (figures), `bye` (the job ended).",
                 }
             },
-            "application/json": {"schema": {"$ref": "#/components/schemas/EventPage"}},
         },
     }
 }
@@ -196,8 +197,8 @@ class Stream:
             was_settled = self._is_settled()  # looked at before the journal: what is written later than that does not matter
             async for message in self._lines():
                 yield message
-            if message := await self._progress(at_once=was_settled):
-                yield message
+            if (figures := await self._progress(at_once=was_settled)) is not None:
+                yield figures
             if was_settled:
                 yield self._message("bye", Bye(status=self.job.state.value))
                 return

@@ -1,7 +1,6 @@
 """``/v1/exports``: one export, its files, and a second look at it."""
 
 import hashlib
-import mimetypes
 from typing import Annotated
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ import errors
 from app import submit
 from app.db import exports, jobs, paging
 from app.db.conflicts import StateConflict
-from app.records import CheckKind
+from app.records import EXTENSIONS, CheckKind
 from app.storage import paths
 from app.web import downloads
 from app.web.answers import ACCEPTED, accepted, may_fail
@@ -28,6 +27,17 @@ FilePath = Annotated[str, Path(max_length=1000, description="A path out of the e
 
 PUBLISHED = "ready"
 
+MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.items()} | {
+    "csv": "text/csv",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "md": "text/markdown",
+    "parquet": "application/vnd.apache.parquet",
+    "tar": "application/x-tar",
+    "txt": "text/plain",
+}
+"""Media type by file name extension, of what exports hold."""
+
 
 @router.get("/v1/exports/{export_id}", operation_id="exports_get", summary="One export")
 async def get_export(call: Here, export_id: ExportId, _: Annotated[NoQuery, Query()]) -> Export:
@@ -35,9 +45,7 @@ async def get_export(call: Here, export_id: ExportId, _: Annotated[NoQuery, Quer
     return export_view(await exports.get_export(call.resources.db, export_id, user_id=call.user_id))
 
 
-@router.get(
-    "/v1/exports/{export_id}/files", operation_id="exports_files", summary="List an export's files", responses=may_fail(409)
-)
+@router.get("/v1/exports/{export_id}/files", operation_id="exports_files", summary="List an export's files", responses=may_fail(409))
 async def list_files(call: Here, export_id: ExportId, query: Annotated[PageQuery, Query()]) -> Page[ExportFile]:
     """By path. Only once the export is ready."""
     export = await exports.get_export(call.resources.db, export_id, user_id=call.user_id)
@@ -69,7 +77,7 @@ async def get_file(call: Here, request: Request, export_id: ExportId, path: File
     if size is None:
         raise missing
     etag = hashlib.sha256(f"{export_id}/{path}:{export.verified_at}:{size}".encode()).hexdigest()[:32]
-    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    media_type = MEDIA_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
     item = Download(f"{export.prefix}/{path}", f'"{etag}"', media_type, path.rpartition("/")[2])
     return await downloads.respond(request, call.resources.store, item)
 

@@ -60,6 +60,6 @@ def _as_refusal(error: RequestValidationError) -> problems.Refusal:
         return problems.Refusal("malformed-json", f"The body is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}.")
     fields = problems.fields_of(found, error.body)
     first = fields[0]
-    place = first.parameter or first.pointer
+    place = first.parameter or (first.pointer or "#").removeprefix("#/").strip("#") or "body"
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
     return problems.Refusal("validation-failed", f"{place}: {first.detail}{more}", fields=fields)

@@ -110,9 +110,7 @@ async def get_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> 
     return await job_views.load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
 
 
-@router.patch(
-    "/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume or cancel a job", responses=may_fail(409)
-)
+@router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume or cancel a job", responses=may_fail(409))
 async def change_job(call: Here, job_id: JobId, body: JobChange, _: Annotated[NoQuery, Query()]) -> Job:
     """Running work learns of it within two seconds. A job that has ended cannot be changed."""
     await submit.steer(call.resources, job_id, JobState(body.desired_state), user_id=call.user_id)

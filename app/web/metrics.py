@@ -84,7 +84,9 @@ async def collect(resources: Resources) -> list[Metric]:
         is_db_up = False
     try:
         depths = await resources.queue.depths()
-        families.append(_table("pictrawl_queue_depth", "Messages waiting in the queue.", ["queue"], [((name,), n) for name, n in depths.items()]))
+        families.append(
+            _table("pictrawl_queue_depth", "Messages waiting in the queue.", ["queue"], [((name,), n) for name, n in depths.items()])
+        )
     except errors.QueueUnavailableError:
         is_queue_up = False
     up = [(("database",), int(is_db_up)), (("queue",), int(is_queue_up))]
@@ -101,7 +103,7 @@ async def _from_database(resources: Resources) -> list[Metric]:
         _table("pictrawl_jobs", "Jobs by state.", ["state"], [((state.value,), n) for state, n in by_state.items()]),
         _table("pictrawl_units", "Units of work by kind and state.", ["kind", "state"], (await units.counts(db)).items()),
         _table("pictrawl_workers_alive", "Workers with a fresh sign of life.", ["kind"], [((kind,), n) for kind, n in alive.items()]),
-        _table("pictrawl_attempts", "Requests to origins, by number in their job and outcome.", ["attempt", "outcome"], await _attempts(resources)),
+        _table("pictrawl_attempts", "Requests to origins by number and outcome.", ["attempt", "outcome"], await _attempts(resources)),
     ]
 
 

@@ -55,7 +55,7 @@ class Frame:
             scope["method"] = "GET"
         try:
             await self.app(scope, receive, exchange.send)
-        except Exception as error:  # the border: a bug costs one request, and its words stay in the log
+        except Exception as error:  # noqa: BLE001 - the border: a bug costs one request, and its words stay in the log
             log.opt(exception=error).error("http.failed", error_type=type(error).__name__)
             if exchange.status is None:
                 refusal = problems.Refusal("internal", "The log has the cause under this request_id.")

@@ -9,7 +9,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from app.db import paging
 from app.records import ImageState, JobKind, JobState, Reason
 
-__all__ = ["CheckId", "DatasetId", "ExportId", "ImageId", "ImageQuery", "JobId", "JobQuery", "NoQuery", "OfDataset", "Page", "PageQuery", "View", "at"]
+__all__ = [
+    "CheckId",
+    "DatasetId",
+    "ExportId",
+    "ImageId",
+    "ImageQuery",
+    "JobId",
+    "JobQuery",
+    "NoQuery",
+    "OfDataset",
+    "Page",
+    "PageQuery",
+    "Text",
+    "View",
+    "at",
+]
 
 T = TypeVar("T")
 

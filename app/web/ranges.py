@@ -22,7 +22,7 @@ class Slice:
         return self.stop - self.start
 
 
-class Unsatisfiable(Exception):  # noqa: N818 - an answer, not an error
+class Unsatisfiable(Exception):
     """The range lies outside the file: 416."""
 
 

@@ -1,0 +1,124 @@
+"""An HTTP server on raw sockets that does what it is told for each path: answer, throttle, reset, cut off, drip, redirect in a loop."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Origin", "Step", "cut_off", "drip", "reply", "reset"]
+
+Step = Callable[[asyncio.StreamWriter], Awaitable[bool]]
+"""Answers one request; returns whether the connection may be used again."""
+
+WORDS = {200: "OK", 302: "Found", 403: "Forbidden", 404: "Not Found", 410: "Gone", 429: "Too Many Requests", 503: "Service Unavailable"}
+
+
+def reply(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None, *, kind: str = "image/jpeg") -> Step:
+    """An ordinary answer."""
+    data = _head(status, len(body), headers, kind) + body
+
+    async def step(writer: asyncio.StreamWriter) -> bool:
+        writer.write(data)
+        await writer.drain()
+        return True
+
+    return step
+
+
+def reset() -> Step:
+    """Break the connection without an answer."""
+
+    async def step(writer: asyncio.StreamWriter) -> bool:
+        linger = struct.pack("ii", 1, 0)  # on, 0 s: close sends RST instead of FIN
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+        return False
+
+    return step
+
+
+def cut_off(body: bytes) -> Step:
+    """Announce all of a body, send half of it, hang up."""
+    data = _head(200, len(body), None, "image/jpeg") + body[: len(body) // 2]
+
+    async def step(writer: asyncio.StreamWriter) -> bool:
+        writer.write(data)
+        await writer.drain()
+        return False
+
+    return step
+
+
+def drip(body: bytes, *, seconds: float, pieces: int = 10) -> Step:
+    """Send a body in pieces, slowly."""
+    size = -(-len(body) // pieces)
+
+    async def step(writer: asyncio.StreamWriter) -> bool:
+        writer.write(_head(200, len(body), None, "image/jpeg"))
+        for start in range(0, len(body), size):
+            writer.write(body[start : start + size])
+            await writer.drain()
+            await asyncio.sleep(seconds / pieces)
+        return True
+
+    return step
+
+
+def _head(status: int, length: int, headers: Mapping[str, str] | None, kind: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} {WORDS.get(status, 'X')}", f"Content-Type: {kind}", f"Content-Length: {length}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class Origin:
+    """Serves on a free port of 127.0.0.1 for the body's time. Paths that nobody scripted answer 404."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, Sequence[Step]] = {}
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+        self.hits: Counter[str] = Counter()
+        self.base = ""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.base = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    def script(self, path: str, *steps: Step) -> str:
+        """Answer requests for a path with these in turn, the last for ever; return its URL."""
+        self._steps[path] = steps
+        return f"{self.base}{path}"
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            self._open.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        goes_on = True
+        while goes_on:
+            head = await reader.readuntil(b"\r\n\r\n")
+            parts = head.split(b" ", 2)
+            path = parts[1].decode("latin-1") if len(parts) == 3 else "/"
+            steps = self._steps.get(path) or (reply(404, kind="text/plain"),)
+            step = steps[min(self.hits[path], len(steps) - 1)]
+            self.hits[path] += 1
+            goes_on = await step(writer)

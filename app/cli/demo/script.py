@@ -1,0 +1,135 @@
+"""What the demo's three hosts serve: one that behaves, one that throttles, one that breaks."""
+
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from app.cli.demo import pictures
+from app.cli.demo.origin import Origin, Step, cut_off, drip, reply, reset
+
+__all__ = ["Row", "write_script"]
+
+GOOD = 216
+LABELS = ("dunes", "harbour", "meadow", "skyline")
+FORMS = (("JPEG", "jpg"), ("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"))
+KINDS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+PAGE = b"<!doctype html><title>Please log in</title><p>This picture is for members."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the demo's list."""
+
+    url: str
+    label: str
+
+
+class Script:
+    """Puts steps on hosts and keeps the list of URLs."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._seed = 1000
+
+    def add(self, host: Origin, path: str, *steps: Step) -> None:
+        """One more URL."""
+        self.rows.append(Row(host.script(path, *steps), LABELS[len(self.rows) % len(LABELS)]))
+
+    def fresh(self) -> bytes:
+        """A picture that no other URL serves."""
+        self._seed += 1
+        return pictures.encoded(pictures.photograph(self._seed))
+
+
+def write_script(calm: Origin, busy: Origin, broken: Origin) -> list[Row]:
+    """Script the three hosts; return the list in an order that mixes them. Takes a few seconds of CPU."""
+    script = Script()
+    _good(script, calm)
+    _doubles(script, calm)
+    _throttled(script, busy)
+    _broken(script, broken)
+    _refused(script, broken)
+    _unfit(script, calm)
+    return sorted(script.rows, key=lambda row: hash_of(row.url.rpartition("/")[2]))
+
+
+def hash_of(text: str) -> int:
+    """A stable order that looks like none (FNV-1a)."""
+    value = 0x811C9DC5
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def _good(script: Script, host: Origin) -> None:
+    for at in range(GOOD):
+        form, suffix = FORMS[at % len(FORMS)]
+        body = pictures.encoded(pictures.photograph(at), form)
+        script.add(host, f"/photo/{at:03d}.{suffix}", reply(body=body, kind=KINDS[form]))
+
+
+def _doubles(script: Script, host: Origin) -> None:
+    """The same bytes under another URL, and the same picture saved again, smaller."""
+    for at in range(0, 32, 4):
+        script.add(host, f"/mirror/{at:03d}.jpg", reply(body=pictures.encoded(pictures.photograph(at))))
+        smaller = pictures.photograph(at + 1).resize((320, 240))
+        script.add(host, f"/smaller/{at:03d}.jpg", reply(body=pictures.encoded(smaller, quality=60)))
+
+
+def _throttled(script: Script, host: Origin) -> None:
+    """429 in its three forms, 503 and 504; most of it passes, some of it stays."""
+    for at in range(6):
+        script.add(host, f"/busy/plain{at}.jpg", reply(429), reply(body=script.fresh()))
+        script.add(host, f"/busy/down{at}.jpg", reply(503), reply(body=script.fresh()))
+        script.add(host, f"/busy/gateway{at}.jpg", reply(504), reply(503), reply(body=script.fresh()))
+    for at in range(3):
+        script.add(host, f"/busy/seconds{at}.jpg", reply(429, headers={"Retry-After": "1"}), reply(body=script.fresh()))
+        script.add(host, f"/busy/date{at}.jpg", _until_date(2.0), reply(body=script.fresh()))
+        script.add(host, f"/busy/never{at}.jpg", reply(503))
+    script.add(host, "/busy/tomorrow.jpg", reply(429, headers={"Retry-After": "86400"}))
+
+
+def _until_date(seconds: float) -> Step:
+    async def step(writer: object) -> bool:
+        now = time.time()
+        headers = {"Date": formatdate(now, usegmt=True), "Retry-After": formatdate(now + seconds, usegmt=True)}
+        return await reply(429, headers=headers)(writer)  # type: ignore[arg-type]
+
+    return step
+
+
+def _broken(script: Script, host: Origin) -> None:
+    """Connections that break and bodies that end early or come slowly."""
+    for at in range(5):
+        script.add(host, f"/broken/reset{at}.jpg", reset(), reply(body=script.fresh()))
+        body = script.fresh()
+        script.add(host, f"/broken/half{at}.jpg", cut_off(body), reply(body=body))
+        script.add(host, f"/broken/slow{at}.jpg", drip(script.fresh(), seconds=2.0))
+    script.add(host, "/broken/always-half.jpg", cut_off(script.fresh()))
+    script.add(host, "/broken/always-reset.jpg", reset())
+
+
+def _refused(script: Script, host: Origin) -> None:
+    """What is gone, forbidden, disallowed or opted out; redirects that lead somewhere, and one that does not."""
+    for at in range(8):
+        script.add(host, f"/gone/{at}.jpg", reply(404, kind="text/plain"))
+    for at in range(3):
+        script.add(host, f"/forbidden/{at}.jpg", reply(403, kind="text/plain"))
+        script.add(host, f"/private/{at}.jpg", reply(body=script.fresh()))
+        script.add(host, f"/optout/{at}.jpg", reply(body=script.fresh(), headers={"X-Robots-Tag": "noai"}))
+        host.script(f"/moved/{at}.jpg", reply(body=script.fresh()))
+        script.add(host, f"/old/{at}.jpg", reply(302, headers={"Location": f"/moved/{at}.jpg"}))
+    script.add(host, "/loop/a.jpg", reply(302, headers={"Location": "/loop/b.jpg"}))
+    host.script("/loop/b.jpg", reply(302, headers={"Location": "/loop/a.jpg"}))
+    host.script("/robots.txt", reply(body=b"User-agent: *\nDisallow: /private/\n", kind="text/plain"))
+
+
+def _unfit(script: Script, host: Origin) -> None:
+    """What arrives and is no use: pages, damage, thumbnails, blanks, nothing."""
+    for at in range(4):
+        script.add(host, f"/member/{at}.jpg", reply(body=PAGE, kind="text/html"))
+        script.add(host, f"/damaged/{at}.jpg", reply(body=pictures.corrupt(500 + at)))
+        script.add(host, f"/thumb/{at}.jpg", reply(body=pictures.tiny(600 + at)))
+    for at in range(3):
+        script.add(host, f"/placeholder/{at}.jpg", reply(body=pictures.blank()))
+    script.add(host, "/empty.jpg", reply(body=b""))

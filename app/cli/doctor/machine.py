@@ -1,0 +1,148 @@
+"""Checks of this machine: packages, disk, limits, codecs, DNS, clock. Nothing here needs a service."""
+
+import asyncio
+import os
+import platform
+import re
+import resource
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.cli.doctor.finding import Finding, fail, ok, warn
+from app.cli.words import number, size
+from app.settings import Settings
+
+__all__ = ["check_clock", "check_images", "check_limits", "check_network", "check_packages", "check_workspace"]
+
+PACKAGES = ("arq", "redis", "httpx", "tenacity", "loguru", "sqlalchemy", "pydantic-settings", "pillow", "numpy", "obstore")
+EXTRAS = {"pyarrow": "Parquet lists", "zstandard": ".zst lists"}
+FREE_LOW = 1_000_000_000
+"""Bytes below which a crawl will soon stop."""
+FILES_SPARE = 200
+"""Open files besides the connections: database, store, libraries."""
+BUILT_AT = 1_700_000_000
+"""Unix time of late 2023; a clock before it is wrong."""
+LOOKUP_SLOW_S = 0.5
+LOOKUPS = 3
+
+
+def check_packages(_: Settings) -> Iterable[Finding]:
+    """Python, and the packages whose versions matter; arq and redis belong together."""
+    python = platform.python_version()
+    if sys.version_info < (3, 11):
+        yield fail("packages", "python", python, "install Python 3.11 or newer")
+    else:
+        yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
+    found = {name: _version(name) for name in PACKAGES}
+    missing = [name for name, number_ in found.items() if number_ is None]
+    if missing:
+        yield fail("packages", "packages", f"missing: {', '.join(missing)}", "install pictrawl again, in an environment of its own")
+    yield _pair(found["arq"] or "0", found["redis"] or "0")
+    yield ok("packages", "versions", ", ".join(f"{name} {number_}" for name, number_ in found.items() if number_))
+    for name, use in EXTRAS.items():
+        if _version(name) is None:
+            yield warn("packages", name, "not installed", f"needed for {use}: install pictrawl[all]")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _pair(arq: str, redis: str) -> Finding:
+    """An unpinned resolver may pick arq 0.25 with redis 8, which do not work together."""
+    value = f"arq {arq} with redis {redis}"
+    if _numbers(arq) >= (0, 28) and (5, 3) <= _numbers(redis) < (6, 0):
+        return ok("packages", "arq and redis", value)
+    return fail("packages", "arq and redis", value, "install arq>=0.28,<0.29 and redis>=5.3,<6")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def check_workspace(settings: Settings) -> Iterable[Finding]:
+    """Whether the folder can be written, and has room."""
+    path = settings.workspace.path.absolute()
+    standing = path
+    while not standing.exists():
+        standing = standing.parent
+    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        yield fail("workspace", "workspace", f"{path} cannot be written", "change its owner, or name another with --workspace")
+        return
+    yield ok("workspace", "workspace", f"{path} {'exists' if standing == path else 'can be made'}")
+    free = shutil.disk_usage(standing).free
+    if free < FREE_LOW:
+        yield warn("workspace", "free space", size(free), "make room: images are kept in the store until their dataset is deleted")
+    else:
+        yield ok("workspace", "free space", size(free))
+
+
+def check_limits(settings: Settings) -> Iterable[Finding]:
+    """Whether the process may open as many files as it would have connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.fetch.concurrency * 2 + FILES_SPARE
+    value = f"{number(soft)} (hard limit {number(hard)}), {number(wanted)} wanted for fetch.concurrency {settings.fetch.concurrency}"
+    if 0 <= soft < wanted:
+        yield warn("limits", "open files", value, f"ulimit -n {wanted}, or lower fetch.concurrency")
+    else:
+        yield ok("limits", "open files", value)
+
+
+def check_images(_: Settings) -> Iterable[Finding]:
+    """Which codecs Pillow was built with."""
+    from PIL import features
+
+    codecs = {name: bool(features.check(name)) for name in ("jpg", "zlib", "webp", "avif", "libtiff")}
+    value = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in codecs.items())
+    if not (codecs["jpg"] and codecs["zlib"] and codecs["webp"]):
+        yield fail("images", "codecs", value, "install a Pillow wheel that has JPEG, PNG and WebP")
+    elif not all(codecs.values()):
+        yield warn("images", "codecs", value, "images in the missing formats are rejected as corrupt")
+    else:
+        yield ok("images", "codecs", value)
+
+
+async def check_network(settings: Settings) -> list[Finding]:
+    """Whether names resolve, and how fast; and that nobody counts on a proxy."""
+    host = urlsplit(settings.sources.wikimedia_url).hostname or "commons.wikimedia.org"
+    findings = [await _lookup(host)]
+    proxies = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
+    if proxies:
+        findings.append(warn("network", "proxy", f"{', '.join(proxies)} is set", "proxies are not used: every address is checked and dialled directly"))
+    return findings
+
+
+async def _lookup(host: str) -> Finding:
+    loop = asyncio.get_running_loop()
+    times = []
+    for _ in range(LOOKUPS):
+        began = time.perf_counter()
+        try:
+            await loop.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+        except OSError as error:
+            return fail("network", "dns", f"{host}: {error.strerror or error}", "check /etc/resolv.conf, or run where the internet is")
+        times.append(time.perf_counter() - began)
+    value = f"{host} in {1000 * sorted(times)[LOOKUPS // 2]:.0f} ms"
+    if max(times) > LOOKUP_SLOW_S:
+        return warn("network", "dns", f"{value}, slowest {1000 * max(times):.0f} ms", "a caching resolver on this machine helps")
+    return ok("network", "dns", value)
+
+
+def check_clock(_: Settings) -> Iterable[Finding]:
+    """Whether the clock can be right, and agrees with the filesystem's."""
+    now = time.time()
+    value = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    newest = max(Path(__file__).stat().st_mtime, BUILT_AT)
+    if now < newest - 86_400:
+        yield fail("clock", "clock", value, "set the clock: Retry-After dates and certificates depend on it")
+    else:
+        yield ok("clock", "clock", value)

@@ -1,0 +1,85 @@
+"""``pictrawl keys``: API keys. The token is shown once; the database holds its digest."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.state import Cli
+
+__all__ = ["COMMANDS"]
+
+
+def create(
+    cli: Cli,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose jobs it may see.")] = "local",
+) -> int:
+    """Make an API key and print its token, which cannot be shown again."""
+    from app.cli.session import run
+
+    return run(_create(cli, name, user))
+
+
+async def _create(cli: Cli, name: str, user: str) -> int:
+    from app.cli.failures import Refused
+    from app.cli.session import reading
+    from app.db import fleet
+    from app.keys import make_key
+
+    for what, text in (("the name", name), ("--user", user)):
+        if not text.strip() or len(text) > 100 or not text.isprintable():
+            raise Refused(f"{what} {text[:40]!r} will not do", "1 to 100 visible characters")
+    settings = cli.settings()
+    async with reading(cli, settings, make=True) as db:
+        key_id, token, digest = make_key()
+        await fleet.add_key(db, key_id=key_id, user_id=user, name=name, digest=digest)
+    cli.result(token, {"id": key_id, "user_id": user, "name": name, "token": token}, brief=token)
+    cli.note(f"key {key_id} of {user}: keep the token, it is not stored")
+    return 0
+
+
+def ls(cli: Cli) -> int:
+    """List API keys, without their tokens."""
+    from app.cli.session import run
+
+    return run(_ls(cli))
+
+
+async def _ls(cli: Cli) -> int:
+    from dataclasses import asdict
+
+    from app.cli.paging import show_page
+    from app.cli.session import reading
+    from app.cli.words import clipped, table, when
+    from app.db import fleet
+
+    settings = cli.settings()
+    async with reading(cli, settings) as db:
+        found = await fleet.keys(db)
+    rows = [
+        (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at)) for key in found
+    ]
+    text = table(("id", "user", "name", "status", "last used"), rows)
+    show_page(cli, found, text, documents=[asdict(key) for key in found], cursor=None, what="keys")
+    return 0
+
+
+def revoke(cli: Cli, key: Annotated[str, typer.Argument(metavar="KEY", help="A key's id.")]) -> int:
+    """Put an API key out of force at once."""
+    from app.cli.session import run
+
+    return run(_revoke(cli, key))
+
+
+async def _revoke(cli: Cli, key_id: str) -> int:
+    from app.cli.session import reading
+    from app.db import fleet
+
+    settings = cli.settings()
+    async with reading(cli, settings) as db:
+        await fleet.revoke_key(db, key_id)
+    cli.result(f"key {key_id} is revoked", {"id": key_id, "revoked": True}, brief=key_id)
+    return 0
+
+
+COMMANDS = {"create": create, "ls": ls, "revoke": revoke}

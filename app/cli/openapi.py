@@ -1,0 +1,28 @@
+"""``pictrawl openapi``: the API's own description."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.state import Cli
+
+__all__ = ["openapi"]
+
+
+def openapi(
+    cli: Cli, output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of stdout.")] = None
+) -> int:
+    """Print the OpenAPI document of the API."""
+    import json
+
+    from app.web import openapi_document
+
+    text = json.dumps(openapi_document(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    if output is None:
+        cli.result(text, openapi_document())
+    else:
+        output.write_text(text, encoding="utf-8")
+        cli.result("", {"path": str(output)})
+        cli.note(f"written to {output}")
+    return 0

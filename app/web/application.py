@@ -1,0 +1,85 @@
+"""The application: its routes, the layers around them, and what they share. Built anew for each set of resources; there is no global."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from starlette.responses import JSONResponse
+
+from app.journal import recording
+from app.resources import Resources, product_version
+from app.web import checks, datasets, documents, events, exports, fleet, handlers, health, images, jobs
+from app.web.calls import json_only
+from app.web.identity import Gate
+from app.web.metrics import Metrics
+from app.web.middleware import BodyLimit, Frame
+
+__all__ = ["create_app", "openapi_document"]
+
+TAGS = [
+    {"name": "jobs", "description": "What was asked for."},
+    {"name": "images", "description": "What was found."},
+    {"name": "datasets", "description": "What was kept."},
+    {"name": "exports", "description": "How it leaves."},
+    {"name": "checks", "description": "Whether it is still whole."},
+    {"name": "fleet", "description": "Where images come from, and who works."},
+    {"name": "operations", "description": "For machines that watch machines."},
+]
+
+
+def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
+    """The API over these resources.
+
+    Args:
+        keys_required: ask for a key even while none is in force, so that revoking the last one closes the door instead of opening it.
+            A server that others can reach needs this.
+    """
+    app = _routes()
+    metrics = Metrics()
+    app.state.resources = resources
+    app.state.metrics = metrics
+    app.state.readiness = health.Readiness()
+    app.state.stopping = asyncio.Event()
+    app.add_middleware(BodyLimit, max_bytes=resources.settings.serve.max_body_bytes)  # innermost first
+    app.add_middleware(Gate, db=resources.db, keys_required=keys_required)
+    app.add_middleware(Frame, metrics=metrics)
+    handlers.install(app)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document. Needs no database."""
+    return documents.build(_routes())
+
+
+def _routes() -> FastAPI:
+    app = FastAPI(
+        title="pictrawl",
+        version=product_version(),
+        openapi_url=None,  # ours is below
+        docs_url=None,  # both would load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        openapi_tags=TAGS,
+        lifespan=_lifespan,
+    )
+    for module in (jobs, events, images, datasets, exports, checks, fleet, health):
+        app.include_router(module.router, dependencies=[Depends(json_only)])
+    app.add_api_route(documents.DOCUMENT_PATH, _document, include_in_schema=False)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """What is logged in a job's context while a request is answered belongs to the job's life too."""
+    async with recording(app.state.resources.db):
+        yield
+
+
+async def _document(request: Request) -> JSONResponse:
+    state = request.app.state
+    if not hasattr(state, "document"):
+        state.document = documents.build(request.app)
+    return JSONResponse(state.document)

@@ -1,0 +1,116 @@
+"""uvicorn as we run it: bound by us, stopped by an event of the caller's, and never open to others without a key."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+import errors
+from app.db import fleet
+from app.resources import Resources
+from app.web.application import create_app
+from app.web.identity import is_loopback_name
+from logging_setup import get_logger
+
+__all__ = ["serve"]
+
+log = get_logger(__name__)
+
+GRACE_S = 10
+"""Seconds that answers under way have to end once the server stops."""
+
+BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals to the caller, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+
+async def serve(
+    resources: Resources,
+    host: str,
+    port: int,
+    *,
+    stop: asyncio.Event | None = None,
+    started: Callable[[int], None] | None = None,
+) -> int:
+    """Serve the API until ``stop`` is set or the caller is cancelled; return the exit code.
+
+    Args:
+        port: 0 picks a free one.
+        started: called with the port once requests are taken.
+
+    Raises:
+        errors.ConfigurationError: the address cannot be had, or is not loopback while no API key is in force.
+    """
+    is_local = is_loopback_name(host)
+    if not is_local and not await fleet.has_keys(resources.db):
+        raise errors.ConfigurationError(
+            f"serve.host {host} can be reached from elsewhere and no API key is in force: make one with `pictrawl keys create`, "
+            "or serve on 127.0.0.1"
+        )
+    listener = _bind(host, port)
+    bound = int(listener.getsockname()[1])
+    app = create_app(resources, keys_required=not is_local)
+
+    def on_start() -> None:
+        log.info("serve.started", host=host, port=bound)
+        if started is not None:
+            started(bound)
+
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # nothing here believes X-Forwarded-*
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    await _run(_Server(config, on_start), listener, app.state.stopping, stop or asyncio.Event())
+    log.info("serve.stopped", host=host, port=bound)
+    return 0
+
+
+async def _run(server: _Server, listener: socket.socket, stopping: asyncio.Event, stop: asyncio.Event) -> None:
+    running = asyncio.create_task(server.serve([listener]))
+    asked = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+        stopping.set()  # streams end by themselves, so that the server need not wait for them
+        server.should_exit = True
+        await asyncio.shield(running)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Listen before uvicorn does: it would end the process where the address is taken."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise errors.ConfigurationError(f"serve.host {host!r} is no address of this machine: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise errors.ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return listener

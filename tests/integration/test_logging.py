@@ -1,0 +1,93 @@
+"""One job with failures, on a real worker: every line, ours and the libraries', says whose it is."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import logging_setup
+from app.db import events
+from tests.images.samples import encode, photo
+from tests.integration.test_retry_layers import fleet
+from tests.origin import Origin, image, reply
+from tests.workers.test_runtime import ended, submit
+
+SECRET = "s3cr3t-canary"  # noqa: S105 - planted to be looked for
+
+
+@pytest.fixture
+async def lines(tmp_path: Path) -> list[dict[str, object]]:
+    """The log of a whole job: good, flaky and broken URLs, one with a secret in it, compressed and exported."""
+    stream = StringIO()
+    logging_setup.configure("DEBUG", "json", None, stream=stream)
+    try:
+        async with Origin() as origin, fleet(tmp_path) as (resources, _):
+            origin.script("/ok.jpg", image(encode(photo(seed=1))))
+            origin.script("/flaky.jpg", reply(503), image(encode(photo(seed=2))))
+            origin.script("/busy.jpg", reply(429))
+            origin.script("/brace{x}.jpg", reply(404))
+            urls = [origin.url(path) for path in ("/ok.jpg", "/flaky.jpg", "/busy.jpg", "/brace{x}.jpg", f"/404.jpg?token={SECRET}")]
+            job_id = await submit(resources, urls, compression={"format": "webp", "level": 80})
+            await ended(resources, job_id)
+        async with fleet(tmp_path) as (resources, _):
+            stored = await events.after(resources.db, job_id)
+    finally:
+        logging_setup.configure("WARNING", "json", None)
+    parsed: list[dict[str, object]] = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [*parsed, {"event": "test.stored", "stored": stored, "wanted": job_id}]
+
+
+def named(lines: list[dict[str, object]], event: str) -> list[dict[str, object]]:
+    """Lines of one event."""
+    return [line for line in lines if line["event"] == event]
+
+
+async def test_the_five_critical_operations_carry_their_fields(lines: list[dict[str, object]]) -> None:
+    """Job creation, download, validation, compression and export."""
+    wanted = {
+        "job.planning": {"user_id", "job_id", "keywords", "max_images"},
+        "download.retry": {"job_id", "chunk_id", "url", "attempt_number"},
+        "image.judged": {"job_id", "image_id", "validation_level"},
+        "chunk.compressed": {"job_id", "format", "compression_level", "file_count"},
+        "export.written": {"user_id", "job_id", "export_format", "storage_tier"},
+    }
+    for event, fields in wanted.items():
+        found = named(lines, event)
+        assert found, event
+        for line in found:
+            assert fields <= set(line), (event, fields - set(line))
+
+
+async def test_every_retry_is_logged_once_with_its_cause_and_wait(lines: list[dict[str, object]]) -> None:
+    """Each wait is one WARNING: which attempt, what went wrong, how long."""
+    retries = named(lines, "download.retry")
+    assert len(retries) == 1 + 2
+    assert {line["level"] for line in retries} == {"WARNING"}
+    assert sorted((line["attempt_number"], line["wait_s"]) for line in retries) == [(1, 2.0), (1, 2.0), (2, 4.0)]
+    assert {line["error_type"] for line in retries} == {"RateLimitError", "ServiceUnavailableError"}
+
+
+async def test_lines_inside_a_job_name_it(lines: list[dict[str, object]]) -> None:
+    """Every line of the job modules and of the downloader carries job, job_id, run, worker and unit."""
+    for line in lines:
+        logger = str(line.get("logger", ""))
+        inside = logger.startswith(("downloader", "workers.builder", "workers.validat", "workers.compress", "workers.export", "workers.label"))
+        if inside:
+            assert {"job", "job_id", "run", "worker", "unit_id"} <= set(line), line
+
+
+async def test_no_secret_and_no_broken_line_comes_out(lines: list[dict[str, object]]) -> None:
+    """Query strings stay inside; braces in data neither raise nor vanish."""
+    assert SECRET not in json.dumps([line for line in lines if line["event"] != "test.stored"])
+
+
+async def test_the_journal_holds_the_jobs_life(lines: list[dict[str, object]]) -> None:
+    """What was logged at INFO or above with a job_id is in the database, in order, with the same fields."""
+    last = lines[-1]
+    stored = last["stored"]
+    written = [line for line in lines if line.get("job_id") == last["wanted"] and line["level"] in ("INFO", "WARNING", "ERROR")]
+    assert isinstance(stored, list)
+    assert [event.event for event in stored] == [line["event"] for line in written]
+    assert {event.level for event in stored} == {"INFO", "WARNING"}
+    assert SECRET not in json.dumps([event.data for event in stored])

@@ -131,7 +131,7 @@ class ValidateSettings(Section):
     max_brightness: float = Field(247.0, ge=0, le=255, description="Mean grey above which an image is too light.")
     near_distance: int = Field(6, ge=0, le=16, description="Bits of 64 in which near duplicates may differ.")
     children: int = Field(0, ge=0, le=256, description="Decoder processes; 0 is one per core.")
-    child_memory_bytes: int = Field(1_000_000_000, ge=100_000_000, description="Address space of one decoder process.")
+    child_memory_bytes: int = Field(1_000_000_000, ge=300_000_000, description="Address space of one decoder process.")
     deadline_s: float = Field(20.0, gt=0, description="Seconds for one image.")
 
 
@@ -348,7 +348,8 @@ def _explain(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return _unknown(f"setting {name}", name)
     words = item["msg"].removeprefix("Value error, ")
-    value = "**********" if name in SECRETS else repr(item["input"])
+    is_secret = any(f"{secret}.".startswith(f"{name}.") for secret in SECRETS)
+    value = "**********" if is_secret else repr(item["input"])
     return f"{name} = {value}: {words}" if name else words
 
 

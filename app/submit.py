@@ -3,6 +3,7 @@
 The committed row is the outbox. That Redis is away is logged, not an error: the sweeper sends what is pending.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,9 @@ log = get_logger(__name__)
 
 DEFAULT_MAX_IMAGES = 100
 """Images that keywords ask for when nobody says how many. A list has no default: all of it."""
+
+WAKE_S = 2.0
+"""Seconds that a submission waits for the queue; a Redis that does not answer would hold it for minutes."""
 
 RETRYABLE = frozenset(
     {
@@ -270,10 +274,11 @@ async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Aw
 
 
 async def wake(resources: Resources) -> None:
-    """Send what is due. Redis being away delays, and loses nothing."""
+    """Send what is due. Redis being away, or silent, delays the job and not the answer; the sweeper sends what this did not."""
     try:
-        await dispatch(resources)
-    except errors.QueueUnavailableError as error:
+        async with asyncio.timeout(WAKE_S):
+            await dispatch(resources)
+    except (errors.QueueUnavailableError, TimeoutError) as error:
         log.warning("queue.unavailable", error=str(error))
 
 

@@ -1,9 +1,11 @@
 """What can go wrong, by name: the taxonomy every layer raises, and the tables that put foreign errors into it.
 
-Knows nothing of jobs, rows or requests; everything else may import it.
+Knows nothing of jobs, rows or requests; everything else may import it. The tables of foreign errors need httpx and are loaded when
+first asked for (PEP 562): neither a decoder child nor ``--help`` pays for it.
 """
 
-from errors.classify import classify_http_error, classify_network_error, from_network_error, from_status, without_secrets
+from typing import TYPE_CHECKING, Any
+
 from errors.decisions import DECISION_TABLE, Decision, Layer, decision_for
 from errors.reasons import Reason
 from errors.taxonomy import (
@@ -40,6 +42,9 @@ from errors.taxonomy import (
     TruncatedBodyError,
     ValidationError,
 )
+
+if TYPE_CHECKING:
+    from errors.classify import classify_http_error, classify_network_error, from_network_error, from_status, without_secrets
 
 __all__ = [
     "DECISION_TABLE",
@@ -85,3 +90,11 @@ __all__ = [
     "from_status",
     "without_secrets",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from errors import classify
+
+    return getattr(classify, name)

@@ -204,6 +204,14 @@ class PostgresServer(Server):
         command = [_required("psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", *address, "--command", statement]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
+    def _end(self, how: signal.Signals) -> None:
+        """Also wait for the backends: they outlive a killed server for a moment, and until then no other may take its folder."""
+        backends = _children(self.pid) if self._process else []
+        super()._end(how)
+        deadline = time.monotonic() + STOP_S
+        while any(_is_alive(pid) for pid in backends) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+
     def _make_cluster(self) -> None:
         options = ["--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
         with (self.folder / "initdb.log").open("wb") as log:
@@ -232,6 +240,18 @@ class PostgresServer(Server):
     def _answers(self) -> bool:
         command = [_required("pg_isready"), "--quiet", "--host", "127.0.0.1", "--port", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def _required(program: str) -> str:

@@ -117,7 +117,9 @@ async def state_of(bench: Bench, unit_id: str) -> Unit:
         from app.db import tables
 
         row = (await connection.execute(select(tables.units).where(tables.units.c.id == unit_id))).one()
-    return Unit(row.id, row.job_id, UnitKind(row.kind), UnitState(row.state), row.payload, row.epoch, row.crashes, row.not_before, row.error)
+    return Unit(
+        row.id, row.job_id, UnitKind(row.kind), UnitState(row.state), row.payload, row.epoch, row.crashes, row.not_before, row.error
+    )
 
 
 @pytest.mark.parametrize("kind", list(UnitKind), ids=lambda kind: JOB_NAMES[kind])

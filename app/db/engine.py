@@ -268,8 +268,9 @@ def _create(url: str, pool_size: int, pool_timeout_s: float, is_sqlite: bool) ->
             connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"application_name": "pictrawl"}},
         )
     path = make_url(url).database
-    if path and path != ":memory:":
-        _make_folder(Path(path).parent)
+    if not path or path == ":memory:":  # each connection would have a database of its own
+        raise errors.ConfigurationError("db.url names no file; use sqlite+aiosqlite:///folder/pictrawl.db")
+    _make_folder(Path(path).parent)
     engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, pool_size=5, max_overflow=10, pool_timeout=pool_timeout_s)
     event.listen(engine.sync_engine, "connect", _tune_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

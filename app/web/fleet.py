@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-import errors
 from app.db import fleet, units
 from app.discovery import SOURCES
 from app.dispatch import BEAT_FRESH_S
 from app.queue import QUEUES
 from app.records import UnitKind
 from app.web.calls import Here
+from app.web.metrics import queue_depths
 from app.web.queries import NoQuery, View, at
 
 __all__ = ["router"]
@@ -111,10 +111,7 @@ async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
 @router.get("/v1/queues", operation_id="queues_list", summary="List the queues")
 async def list_queues(call: Here, _: Annotated[NoQuery, Query()]) -> Queues:
     """A queue that is away loses nothing: what waits in it is in the database too."""
-    try:
-        depths: dict[str, int] = await call.resources.queue.depths()
-    except errors.QueueUnavailableError:
-        depths = {}
+    depths = await queue_depths(call.resources) or {}
     table: dict[str, dict[str, int]] = {name: {} for name in QUEUES}
     for (kind, state), count in (await units.counts(call.resources.db)).items():
         states = table[UnitKind(kind).queue]

@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 router = APIRouter(tags=["operations"])
 
-CHECK_S = 5.0
+CHECK_S = 3.0
 """Seconds that one part has to answer."""
 
 KEPT_S = 2.0

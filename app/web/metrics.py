@@ -19,13 +19,16 @@ from app.records import JobState
 from app.resources import Resources, product_version
 from logging_setup import dropped_lines
 
-__all__ = ["CONTENT_TYPE", "Metrics", "collect"]
+__all__ = ["CONTENT_TYPE", "Metrics", "collect", "queue_depths"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 MIN_AGE_S = 2.0
 COST_FACTOR = 20.0
 """Figures are kept for 2 s, or for 20 times what it took to count them: asking often costs at most 5 % of a connection."""
+
+QUEUE_S = 2.0
+"""Seconds that the queue has to answer."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -77,20 +80,25 @@ class Metrics(Collector):
 async def collect(resources: Resources) -> list[Metric]:
     """Every family that needs the database or the queue. What is away is said by its ``up``, and its families are left out."""
     families: list[Metric] = [_info(), _plain("pictrawl_log_lines_dropped", "Log lines no sink would take.", dropped_lines())]
-    is_db_up = is_queue_up = True
+    is_db_up = True
     try:
         families += await _from_database(resources)
     except (errors.DatabaseConnectionError, errors.StorageError):
         is_db_up = False
-    try:
-        depths = await resources.queue.depths()
-        families.append(
-            _table("pictrawl_queue_depth", "Messages waiting in the queue.", ["queue"], [((name,), n) for name, n in depths.items()])
-        )
-    except errors.QueueUnavailableError:
-        is_queue_up = False
-    up = [(("database",), int(is_db_up)), (("queue",), int(is_queue_up))]
+    depths = await queue_depths(resources)
+    rows = [((name,), number) for name, number in (depths or {}).items()]
+    families.append(_table("pictrawl_queue_depth", "Messages waiting in the queue.", ["queue"], rows))
+    up = [(("database",), int(is_db_up)), (("queue",), int(depths is not None))]
     return [*families, _table("pictrawl_up", "Whether a part answers.", ["part"], up)]
+
+
+async def queue_depths(resources: Resources) -> dict[str, int] | None:
+    """Messages on each queue; ``None`` while the queue is away, or does not answer in time."""
+    try:
+        async with asyncio.timeout(QUEUE_S):
+            return await resources.queue.depths()
+    except (errors.QueueUnavailableError, TimeoutError):
+        return None
 
 
 async def _from_database(resources: Resources) -> list[Metric]:

@@ -13,7 +13,7 @@ from tests.integration.test_retry_layers import fleet
 from tests.origin import Origin, image, reply
 from tests.workers.test_runtime import ended, submit
 
-SECRET = "s3cr3t-canary"  # noqa: S105 - planted to be looked for
+SECRET = "s3cr3t-canary"
 
 
 @pytest.fixture
@@ -72,7 +72,9 @@ async def test_lines_inside_a_job_name_it(lines: list[dict[str, object]]) -> Non
     """Every line of the job modules and of the downloader carries job, job_id, run, worker and unit."""
     for line in lines:
         logger = str(line.get("logger", ""))
-        inside = logger.startswith(("downloader", "workers.builder", "workers.validat", "workers.compress", "workers.export", "workers.label"))
+        inside = logger.startswith(
+            ("downloader", "workers.builder", "workers.validat", "workers.compress", "workers.export", "workers.label")
+        )
         if inside:
             assert {"job", "job_id", "run", "worker", "unit_id"} <= set(line), line
 

@@ -26,7 +26,6 @@ from tests.workers.bench import InlineDecoders, bench_settings
 from tests.workers.test_runtime import FAST, ended, submit
 from workers.runtime import run_workers
 
-
 QUICK = {
     "fetch.read_timeout_s": 0.2,
     "fetch.attempt_timeout_s": 0.4,
@@ -99,7 +98,14 @@ async def test_network_failures_are_retried_by_the_request_layer_alone(name: str
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(400, Reason.HTTP_400), (401, Reason.HTTP_401), (403, Reason.HTTP_403), (404, Reason.HTTP_404), (410, Reason.HTTP_410), (500, Reason.HTTP_5XX)],
+    [
+        (400, Reason.HTTP_400),
+        (401, Reason.HTTP_401),
+        (403, Reason.HTTP_403),
+        (404, Reason.HTTP_404),
+        (410, Reason.HTTP_410),
+        (500, Reason.HTTP_5XX),
+    ],
 )
 async def test_permanent_failures_are_not_retried(status: int, reason: Reason, tmp_path: Path) -> None:
     """One request, no wait, one run."""

@@ -116,7 +116,9 @@ async def test_a_short_job_says_why(bench: Bench, origin: Origin) -> None:
 async def test_compression_changes_what_leaves_and_not_what_came(bench: Bench, origin: Origin) -> None:
     """Resized, re-encoded bytes are exported; the original's digest stays on the row."""
     urls = serve_photos(origin, 3, width=640, height=480)
-    job_id = await bench.submit(urls, compression={"format": "webp", "level": 80, "resize": "keep_ratio", "size": 100}, export_format="files")
+    job_id = await bench.submit(
+        urls, compression={"format": "webp", "level": 80, "resize": "keep_ratio", "size": 100}, export_format="files"
+    )
 
     await bench.drive()
 

@@ -56,7 +56,9 @@ def test_compression_is_a_stage_only_where_something_changes() -> None:
     ("valid", "exhausted", "rounds", "expected"),
     [(3, False, 0, "more"), (5, False, 0, "labels"), (3, True, 0, "labels"), (3, False, 20, "labels")],
 )
-def test_more_is_asked_for_while_the_target_is_missed_and_sources_have_more(valid: int, exhausted: bool, rounds: int, expected: str) -> None:
+def test_more_is_asked_for_while_the_target_is_missed_and_sources_have_more(
+    valid: int, exhausted: bool, rounds: int, expected: str
+) -> None:
     """Target met, sources exhausted, or too many rounds: the job goes on with what it has."""
     step = next_step(
         JobKind.BUILD,
@@ -93,7 +95,12 @@ def test_the_end_is_told_by_what_was_kept(spec: JobSpec, kept: int, dead: list[s
 def test_a_shortfall_names_its_causes() -> None:
     """What is missing, which source had a problem, and what the images failed for."""
     ending = end_of_build(
-        JobSpec(max_images=9), funnel(kept=2, failed=3), [search(is_exhausted=True, note="RateLimitError")], rounds=20, max_rounds=20, dead=[]
+        JobSpec(max_images=9),
+        funnel(kept=2, failed=3),
+        [search(is_exhausted=True, note="RateLimitError")],
+        rounds=20,
+        max_rounds=20,
+        dead=[],
     )
     assert ending.shortfall is not None
     assert ending.shortfall["missing"] == 7

@@ -259,5 +259,3 @@ async def test_settling_twice_is_refused(bench: Bench, origin: Origin) -> None:
         await settle_chunk(work, str(delivery.chunk_id), ledger)
         with pytest.raises(units.LeaseLost):
             await settle_chunk(work, str(delivery.chunk_id), ledger)
-
-

@@ -129,7 +129,9 @@ async def test_a_drained_search_goes_on_from_its_cursor(bench: Bench, source: Fa
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
 
 
-async def test_expansion_adds_searches_under_the_keywords_own_label(bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expansion_adds_searches_under_the_keywords_own_label(
+    bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An alias is searched too, and what it brings is labelled as what was asked for."""
     from app.discovery import Expansion
 
@@ -155,5 +157,3 @@ async def test_a_dictionary_that_is_away_costs_synonyms_only(bench: Bench, sourc
     await bench.drive()
     assert [search.keyword for search in await jobs.searches_of(bench.db, job_id)] == ["cat"]
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
-
-

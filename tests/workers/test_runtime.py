@@ -140,7 +140,7 @@ async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resourc
 
 
 async def test_a_worker_outlives_its_redis(tmp_path: Path, postgres_url: str) -> None:
-    """Redis is killed without persistence in mid-job; the worker polls on, the sweeper sends again, the job succeeds, nothing is doubled."""
+    """Redis is killed in mid-job, without persistence: the worker polls on, the sweeper sends again, nothing is doubled."""
     settings = bench_settings(tmp_path / "workspace", FAST)
     db, store = Database(postgres_url), open_store(settings.storage_url)
     await schema.upgrade(db)
@@ -186,7 +186,7 @@ def worker_process(kind: str, environment: dict[str, str], log: Path) -> subproc
 
 
 async def test_a_fleet_of_processes_survives_a_killed_worker(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
-    """Two worker processes on a real Redis and PostgreSQL; one is killed with -9 in mid-job: every image is there once, none asked for again."""
+    """Of two worker processes one is killed with -9 in mid-job: every image is there once, and none is asked for again."""
     environment = {
         "PICTRAWL_QUEUE__BACKEND": "redis",
         "PICTRAWL_QUEUE__URL": redis_url,

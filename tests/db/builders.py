@@ -1,0 +1,149 @@
+"""Rows that tests begin with: a dataset, a job with units, candidates; and a look at what is in a table."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Select, Table, event, func, select, update
+
+from app.db import Database, images, jobs, lifecycle, tables, units
+from app.db.rows import NewUnit, Unit
+from app.records import Candidate, JobKind, JobState, UnitKind
+
+__all__ = [
+    "add_images",
+    "add_job",
+    "all_rows",
+    "candidates",
+    "change",
+    "claimed",
+    "claimed_all",
+    "count",
+    "job_row",
+    "statements",
+    "unit_ids",
+    "unit_row",
+]
+
+LEASE_S = 30.0
+
+
+async def add_job(
+    db: Database,
+    first: Sequence[NewUnit] | int = 1,
+    *,
+    user_id: str = "local",
+    dataset_id: str | None = None,
+    kind: JobKind = JobKind.BUILD,
+    priority: int = 0,
+    unit_kind: UnitKind = UnitKind.FETCH,
+    spec: dict[str, Any] | None = None,
+) -> str:
+    """A job that runs, with units (so many of ``unit_kind``, or these), in a dataset of its own unless one is named."""
+    new = [NewUnit(unit_kind) for _ in range(first)] if isinstance(first, int) else list(first)
+    async with db.write() as connection:
+        if dataset_id is None:
+            dataset_id = await jobs.create_dataset(connection, user_id=user_id, name="a dataset")
+        job_id = await lifecycle.create(
+            connection, user_id=user_id, dataset_id=dataset_id, kind=kind, spec=spec or {}, first=new, priority=priority
+        )
+        await jobs.set_stage(connection, job_id, state=JobState.RUNNING, stage=None)
+    return job_id
+
+
+async def unit_ids(db: Database, job_id: str) -> list[str]:
+    """The ids of a job's units, oldest first."""
+    columns = tables.units.c
+    return [row.id for row in await all_rows(db, select(columns.id).where(columns.job_id == job_id).order_by(columns.id))]
+
+
+async def claimed(db: Database, unit_id: str, *, owner: str = "worker") -> Unit:
+    """A unit in this owner's hands."""
+    unit = await units.claim(db, unit_id, owner=owner, lease_s=LEASE_S)
+    assert unit is not None
+    return unit
+
+
+async def claimed_all(db: Database, job_id: str) -> list[Unit]:
+    """All units of a job, each claimed."""
+    return [await claimed(db, unit_id) for unit_id in await unit_ids(db, job_id)]
+
+
+async def change(db: Database, table: Table, row_id: str | int, **values: Any) -> None:
+    """Set columns of one row, as time or a fault would."""
+    async with db.write() as connection:
+        result = await connection.execute(update(table).where(table.c.id == row_id).values(**values))
+    assert result.rowcount == 1
+
+
+async def all_rows(db: Database, query: Select[Any]) -> Sequence[Any]:
+    """What a query finds."""
+    async with db.read() as connection:
+        return (await connection.execute(query)).all()
+
+
+async def unit_row(db: Database, unit_id: str) -> Any:
+    """A unit's row."""
+    (row,) = await all_rows(db, select(tables.units).where(tables.units.c.id == unit_id))
+    return row
+
+
+async def job_row(db: Database, job_id: str) -> Any:
+    """A job's row."""
+    (row,) = await all_rows(db, select(tables.jobs).where(tables.jobs.c.id == job_id))
+    return row
+
+
+async def count(db: Database, table: Table, *conditions: Any) -> int:
+    """How many rows there are."""
+    (row,) = await all_rows(db, select(func.count().label("number")).select_from(table).where(*conditions))
+    return int(row.number)
+
+
+def candidates(number: int, *, first: int = 0, source: str = "list", **values: Any) -> list[tuple[str, Candidate]]:
+    """Candidates with their normalised URLs."""
+    urls = [f"https://example.org/{index}.jpg" for index in range(first, first + number)]
+    return [(url, Candidate(url=url, source=source, rank=rank, **values)) for rank, url in enumerate(urls)]
+
+
+async def add_images(
+    db: Database, job_id: str, number: int = 1, *, first: int = 0, chunk_id: str = "chunk_a", changes: dict[str, Any] | None = None
+) -> list[int]:
+    """Images of a job, by id; with ``changes`` to all of them."""
+    dataset_id = (await job_row(db, job_id)).dataset_id
+    chunks = [(chunk_id, candidates(number, first=first))]
+    async with db.write() as connection:
+        await images.add_candidates(connection, dataset_id=dataset_id, job_id=job_id, search_id="srch_a", chunks=chunks)
+    columns = tables.images.c
+    query = select(columns.id).where(columns.job_id == job_id, columns.chunk_id == chunk_id).order_by(columns.id.desc()).limit(number)
+    ids = sorted(row.id for row in await all_rows(db, query))
+    if changes:
+        async with db.write() as connection:
+            await images.update_many(connection, [{"id": image_id} | changes for image_id in ids])
+    return ids
+
+
+@contextmanager
+def statements(db: Database) -> Iterator[list[str]]:
+    """The statements that the body sends, in order."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        seen.append(statement)
+
+    event.listen(db.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(db.engine.sync_engine, "before_cursor_execute", note)
+
+
+async def pages_of(fetch: Any, **arguments: Any) -> AsyncIterator[Any]:
+    """Every page of a list, in order."""
+    cursor = None
+    while True:
+        page = await fetch(cursor=cursor, **arguments)
+        yield page
+        cursor = page.next_cursor
+        if cursor is None:
+            return

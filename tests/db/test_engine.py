@@ -1,0 +1,570 @@
+"""Tests of app.db.engine: two kinds of transaction, one border for errors, and callers who are cancelled at any moment."""
+
+import asyncio
+import errno
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, select, text, update
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+import errors
+from app.db import Database, db_now, new_id, schema, tables
+from app.db.engine import translate, uninterrupted
+from tests.db.builders import count
+from tests.services import PostgresServer
+
+
+async def add_lock(db: Database, name: str, until: float = 0.0) -> None:
+    """One row, written in a transaction of its own."""
+    async with db.write() as connection:
+        await connection.execute(insert(tables.locks).values(name=name, until=until))
+
+
+def lock_row(name: str) -> Any:
+    return insert(tables.locks).values(name=name, until=0.0)
+
+
+async def names(db: Database) -> set[str]:
+    async with db.read() as connection:
+        return {row.name for row in (await connection.execute(select(tables.locks.c.name))).all()}
+
+
+def wait_less_for_locks(db: Database) -> None:
+    """A SQLite writer that waits 50 ms for another instead of 30 s."""
+    event.listen(db.engine.sync_engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=50"))
+
+
+# ids and the clock
+
+
+def test_ids_sort_by_the_time_they_were_made() -> None:
+    """An id begins with its prefix and its millisecond, so ids of later milliseconds sort later; none comes twice."""
+    made = [new_id("job") for _ in range(20_000)]
+    assert len(set(made)) == len(made)
+    stamps = [item[:16] for item in made]
+    assert stamps == sorted(stamps)
+    assert stamps[0] < stamps[-1]
+    assert all(item.startswith("job_") and len(item) == 36 for item in made)
+
+
+async def test_time_is_the_databases(any_database: Database) -> None:
+    """now() and db_now() are one clock, Unix seconds with fractions, and it moves within a transaction."""
+    before = await any_database.now()
+    async with any_database.write() as connection:
+        first = float((await connection.execute(select(db_now()))).scalar_one())
+        await connection.execute(lock_row("a"))
+        while float((await connection.execute(select(db_now()))).scalar_one()) <= first:
+            pass
+    assert 1_700_000_000 < before <= first <= await any_database.now()
+
+
+# transactions
+
+
+async def test_a_write_is_committed_whole_or_not_at_all(any_database: Database) -> None:
+    """The end of the body commits; an error takes everything back and passes as it is."""
+    await add_lock(any_database, "kept")
+    with pytest.raises(KeyError, match="a bug"):
+        async with any_database.write() as connection:
+            await connection.execute(lock_row("lost"))
+            raise KeyError("a bug")
+    assert await names(any_database) == {"kept"}
+
+
+async def test_readers_do_not_hold_up_the_writer_and_keep_their_snapshot(any_database: Database) -> None:
+    """A write commits while a read transaction is open, and the reader goes on seeing what it saw first."""
+    async with any_database.read() as reader:
+        assert (await reader.execute(select(tables.locks.c.name))).all() == []
+        await asyncio.wait_for(add_lock(any_database, "new"), timeout=5)
+        assert (await reader.execute(select(tables.locks.c.name))).all() == []
+    assert await names(any_database) == {"new"}
+
+
+async def test_a_reader_gets_by_while_a_writer_is_at_work(any_database: Database) -> None:
+    """An open write transaction blocks no reader, who sees nothing of it."""
+    async with any_database.write() as connection:
+        await connection.execute(lock_row("a"))
+        assert await asyncio.wait_for(names(any_database), timeout=5) == set()
+    assert await names(any_database) == {"a"}
+
+
+async def test_a_read_transaction_takes_no_write_on_postgresql(postgres_url: str) -> None:
+    """A query that writes by mistake fails in the tests, not on the fleet; the connection is as good as new for a writer."""
+    db = Database(postgres_url, pool_size=1)
+    try:
+        await schema.upgrade(db)
+        with pytest.raises(DBAPIError, match="read-only transaction"):
+            async with db.read() as connection:
+                await connection.execute(lock_row("a"))
+        await add_lock(db, "b")
+        assert await names(db) == {"b"}
+    finally:
+        await db.close()
+
+
+async def test_many_writers_lose_no_update(any_database: Database) -> None:
+    """Forty writers at once are queued, not refused."""
+    await asyncio.gather(*(add_lock(any_database, f"lock {number}") for number in range(40)))
+    assert await count(any_database, tables.locks) == 40
+
+
+async def test_two_processes_write_the_same_sqlite_file(sqlite_url: str) -> None:
+    """Two Database objects, as in two processes, wait for each other's transactions on the file itself."""
+    one, other = Database(sqlite_url), Database(sqlite_url)
+    try:
+        await schema.upgrade(one)
+        await asyncio.gather(*(add_lock((one, other)[n % 2], f"lock {n}") for n in range(30)))
+        assert await count(one, tables.locks) == 30
+    finally:
+        await one.close()
+        await other.close()
+
+
+async def test_ping_and_the_dialects_name(any_database: Database) -> None:
+    """A database that answers pings without a word; a connection tells which it is."""
+    await any_database.ping()
+    async with any_database.read() as connection:
+        assert connection.dialect_name == ("sqlite" if any_database.is_sqlite else "postgresql")
+
+
+# opening
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql+nodriver://h/d", "postgresql+asyncpg://h:port/d"])
+def test_a_url_that_is_none_is_a_configuration_error(url: str) -> None:
+    """The message names the setting and shows what is meant, and never the URL, which may hold a password."""
+    with pytest.raises(errors.ConfigurationError, match=r"db\.url is not a database URL; use sqlite"):
+        Database(url)
+
+
+def test_a_workspace_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    """A file where the folder should be: said at once, with the path."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.ConfigurationError, match=r"workspace folder .*file/folder cannot be made: Not a directory"):
+        Database(f"sqlite+aiosqlite:///{tmp_path}/file/folder/pictrawl.db")
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite://", "sqlite+aiosqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    """Each of the pool's connections would see a database of its own."""
+    with pytest.raises(errors.ConfigurationError, match=r"db\.url names no file; use sqlite"):
+        Database(url)
+
+
+# what drivers raise
+
+
+class Said(Exception):
+    """A driver's error with a SQLSTATE."""
+
+    def __init__(self, words: str, sqlstate: str | None = None) -> None:
+        super().__init__(words)
+        self.sqlstate = sqlstate
+
+
+def of_postgresql(code: str) -> DBAPIError:
+    return DBAPIError("SELECT 1", {}, Said("words", code))
+
+
+def of_sqlite(code: int, words: str) -> DBAPIError:
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode = code
+    return OperationalError("SELECT 1", {}, error)
+
+
+@pytest.mark.parametrize(
+    "code", ["40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "53200", "08000", "08003", "08006", "08P01"]
+)
+def test_what_passes_is_a_connection_error(code: str) -> None:
+    """Conflicts, time-outs, restarts, too many clients and broken connections are worth another try."""
+    error = translate(of_postgresql(code))
+    assert isinstance(error, errors.DatabaseConnectionError)
+    assert code in str(error)
+
+
+@pytest.mark.parametrize("code", ["53100", "58030"])
+def test_a_full_or_failing_disk_of_postgresql_is_a_storage_error(code: str) -> None:
+    """Our own fault, which no retry of the job layer may eat."""
+    assert isinstance(translate(of_postgresql(code)), errors.StorageError)
+
+
+@pytest.mark.parametrize("code", ["42P01", "42601", "23505", "22001", "22021", "42703", "28P01"])
+def test_a_programming_error_of_postgresql_stays_what_it_is(code: str) -> None:
+    """A wrong statement or a broken constraint fails the same way again."""
+    error = of_postgresql(code)
+    assert translate(error) is error
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (sqlite3.SQLITE_BUSY, "database is locked"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "database is locked"),
+        (sqlite3.SQLITE_LOCKED, "database table is locked"),
+        (sqlite3.SQLITE_CANTOPEN, "unable to open database file"),
+        (sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
+        (sqlite3.SQLITE_PROTOCOL, "locking protocol"),
+    ],
+)
+def test_a_busy_or_closed_file_is_a_connection_error(code: int, words: str) -> None:
+    """SQLite's codes decide, extended ones by their low byte."""
+    error = translate(of_sqlite(code, words))
+    assert isinstance(error, errors.DatabaseConnectionError)
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (sqlite3.SQLITE_FULL, "database or disk is full"),
+        (sqlite3.SQLITE_IOERR, "disk I/O error"),
+        (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error"),
+    ],
+)
+def test_a_full_or_failing_disk_under_sqlite_is_a_storage_error(code: int, words: str) -> None:
+    """Full and failing disks are one case: ours."""
+    assert isinstance(translate(of_sqlite(code, words)), errors.StorageError)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (sqlite3.SQLITE_ERROR, "no such column: connection_timeout"),
+        (sqlite3.SQLITE_ERROR, "no such table: locked_busy_closed"),
+        (sqlite3.SQLITE_CORRUPT, "database disk image is malformed"),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, "UNIQUE constraint failed: units.id"),
+    ],
+)
+def test_words_in_a_programming_error_mislead_nobody(code: int, words: str) -> None:
+    """A name that sounds like a lost connection is still a bug."""
+    error = of_sqlite(code, words)
+    assert translate(error) is error
+
+
+@pytest.mark.parametrize(
+    "cause", [Said("connection is closed"), Said("cannot perform operation: …"), sqlite3.ProgrammingError("Cannot operate on a closed database.")]
+)
+def test_a_driver_without_a_code_is_taken_at_its_word(cause: Exception) -> None:
+    """asyncpg's interface errors and aiosqlite's own have no code."""
+    assert isinstance(translate(DBAPIError("SELECT 1", {}, cause)), errors.DatabaseConnectionError)
+
+
+def test_a_connection_that_sqlalchemy_gave_up_is_a_connection_error() -> None:
+    """Whatever the words, an invalidated connection is lost."""
+    error = DBAPIError("SELECT 1", {}, Said("gone"), connection_invalidated=True)
+    assert isinstance(translate(error), errors.DatabaseConnectionError)
+    error = DBAPIError("SELECT 1", {}, Said("something else"))
+    assert translate(error) is error
+
+
+def test_errors_of_sqlalchemy_itself() -> None:
+    """A pool without a free connection passes; anything else of SQLAlchemy's own is a bug."""
+    assert isinstance(translate(PoolTimeout("QueuePool limit")), errors.DatabaseConnectionError)
+    error = ProgrammingError("SELECT", {}, Said("bad"))
+    assert translate(error) is error
+    other = ArgumentError("wrong use")
+    assert translate(other) is other
+
+
+async def test_real_programming_errors_stay_what_they_are(any_database: Database) -> None:
+    """A missing table and a double key reach the caller as SQLAlchemy's errors, and the database works on."""
+    with pytest.raises(DBAPIError, match="no_such_table"):
+        async with any_database.read() as connection:
+            await connection.execute(text("SELECT 1 FROM no_such_table"))
+    await add_lock(any_database, "a")
+    with pytest.raises(IntegrityError):
+        await add_lock(any_database, "a")
+    await add_lock(any_database, "b")
+
+
+async def test_an_oserror_of_the_body_passes_through(any_database: Database) -> None:
+    """Only the driver's own OSErrors are the database's; a disk or network error of the body keeps its name and takes its write back."""
+    for error in (OSError(errno.ENOSPC, "No space left on device"), ConnectionResetError("by peer"), TimeoutError("too slow")):
+        with pytest.raises(OSError) as caught:
+            async with any_database.write() as connection:
+                await connection.execute(lock_row("a"))
+                raise error
+        assert caught.value is error
+    assert await names(any_database) == set()
+
+
+async def test_a_driver_that_times_out_is_a_connection_error(postgres_url: str) -> None:
+    """asyncpg's command timeout is a bare TimeoutError; it is told from the body's own by where it came from."""
+    db = Database(postgres_url)
+    try:
+        with pytest.raises(errors.DatabaseConnectionError, match="the database connection broke: TimeoutError"):
+            async with db.write() as connection:
+                raw = await connection.run_sync(lambda sync: sync.connection.driver_connection)
+                raw._config = raw._config._replace(command_timeout=0.05)
+                await connection.execute(text("SELECT pg_sleep(10)"))
+        await db.ping()
+    finally:
+        await db.close()
+
+
+async def test_a_locked_file_is_a_connection_error(sqlite_url: str, tmp_path: Path) -> None:
+    """Another process that holds the file beyond the wait: try again later."""
+    db = Database(sqlite_url)
+    wait_less_for_locks(db)
+    other = sqlite3.connect(tmp_path / "pictrawl.db", isolation_level=None)
+    try:
+        await schema.upgrade(db)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.DatabaseConnectionError, match="database is locked"):
+            await add_lock(db, "a")
+        other.execute("ROLLBACK")
+        await add_lock(db, "a")
+    finally:
+        other.close()
+        await db.close()
+
+
+async def test_a_full_disk_is_a_storage_error(database: Database) -> None:
+    """SQLite's page limit stands in for the disk: nothing is half written, and after there is room again all works."""
+    async with database.read() as connection:
+        pages = int((await connection.execute(text("PRAGMA page_count"))).scalar_one())
+    with pytest.raises(errors.StorageError, match="full"):
+        async with database.write() as connection:
+            await connection.execute(text(f"PRAGMA max_page_count={pages + 2}"))
+            for number in range(5000):
+                await connection.execute(lock_row(f"lock {number:>30}"))
+    async with database.write() as connection:
+        await connection.execute(text("PRAGMA max_page_count=1000000"))
+    assert await names(database) == set()
+    await add_lock(database, "a")
+
+
+async def test_a_file_that_is_no_database_is_reported_as_it_is(sqlite_url: str, tmp_path: Path) -> None:
+    """A file of something else fails to open; no retry mends that, but neither is it a bug of the caller's."""
+    (tmp_path / "pictrawl.db").write_bytes(b"x" * 4096)
+    db = Database(sqlite_url)
+    try:
+        with pytest.raises((DBAPIError, errors.DatabaseConnectionError), match="not a database"):
+            await db.ping()
+    finally:
+        await db.close()
+
+
+async def test_no_free_connection_is_a_connection_error(any_database_url: str) -> None:
+    """A pool that is used up is waited for, and then said to be."""
+    db = Database(any_database_url, pool_size=1, pool_timeout_s=0.05)
+    held: list[Any] = []
+    try:
+        with pytest.raises(errors.DatabaseConnectionError, match="no database connection was free in time"):
+            for _ in range(20):
+                transaction = db.read()
+                await transaction.__aenter__()
+                held.append(transaction)
+        assert len(held) >= 6
+    finally:
+        for transaction in held:
+            await transaction.__aexit__(None, None, None)
+        await db.ping()
+        await db.close()
+
+
+async def test_a_conflict_between_transactions_is_a_connection_error(postgres_url: str) -> None:
+    """Serialisation failures and deadlocks pass: the database chose this one to try again."""
+    db = Database(postgres_url)
+    try:
+        await schema.upgrade(db)
+        await add_lock(db, "a")
+        await add_lock(db, "b")
+        met = asyncio.Barrier(2)
+
+        async def crosswise(one: str, other: str) -> None:
+            async with db.write() as connection:
+                await connection.execute(update(tables.locks).where(tables.locks.c.name == one).values(until=1.0))
+                await met.wait()
+                await connection.execute(update(tables.locks).where(tables.locks.c.name == other).values(until=2.0))
+
+        results = await asyncio.gather(crosswise("a", "b"), crosswise("b", "a"), return_exceptions=True)
+        failed = [result for result in results if result is not None]
+        assert [type(result) for result in failed] == [errors.DatabaseConnectionError]
+        assert "40P01" in str(failed[0])
+    finally:
+        await db.close()
+
+
+@pytest.fixture
+def doomed_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test's own, to be killed."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.mark.services("postgresql")
+async def test_a_server_that_dies_and_comes_back(doomed_server: PostgresServer) -> None:
+    """Killed inside a transaction, away, and back: a connection error each time, then service without a new Database."""
+    db = Database(doomed_server.url())
+    try:
+        await schema.upgrade(db)
+        with pytest.raises(errors.DatabaseConnectionError):
+            async with db.write() as connection:
+                await connection.execute(lock_row("lost"))
+                doomed_server.kill()
+                await connection.execute(lock_row("lost, too"))
+        with pytest.raises(errors.DatabaseConnectionError, match="cannot connect to the database: "):
+            await db.ping()
+        doomed_server.start()
+        assert await names(db) == set()
+        await add_lock(db, "a")
+        with pytest.raises(errors.DatabaseConnectionError):
+            async with db.write() as connection:
+                await connection.execute(lock_row("lost"))
+                doomed_server.kill()
+        doomed_server.start()
+        assert await names(db) == {"a"}
+    finally:
+        await db.close()
+
+
+@pytest.mark.services("postgresql")
+async def test_a_dead_server_hides_neither_cancellation_nor_the_bodys_error(doomed_server: PostgresServer) -> None:
+    """Nothing can be rolled back there; what ended the body is still what the caller hears of."""
+    db = Database(doomed_server.url())
+    try:
+        await schema.upgrade(db)
+        with pytest.raises(KeyError, match="a bug"):
+            async with db.write() as connection:
+                await connection.execute(lock_row("a"))
+                doomed_server.kill()
+                raise KeyError("a bug")
+        doomed_server.start()
+
+        async def stuck() -> None:
+            async with db.write() as connection:
+                await connection.execute(lock_row("a"))
+                doomed_server.kill()
+                inside.set()
+                await asyncio.sleep(30)
+
+        inside = asyncio.Event()
+        task = asyncio.create_task(stuck())
+        await inside.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        await db.close()
+
+
+# cancellation
+
+
+async def ended(step: asyncio.Task[Any]) -> None:
+    with suppress(asyncio.CancelledError):
+        await step
+
+
+async def test_cancelled_callers_leave_no_lock_and_no_connection(any_database: Database) -> None:
+    """200 transactions, each cancelled at a random moment: a writer works at once, and every connection is back in the pool."""
+    chance = random.Random(4711)
+
+    async def write(number: int) -> None:
+        async with any_database.write() as connection:
+            for step in range(3):
+                await connection.execute(lock_row(f"{number}-{step}"))
+
+    async def read() -> None:
+        async with any_database.read() as connection:
+            await connection.execute(select(tables.locks))
+            await connection.execute(select(tables.locks))
+
+    tasks = [asyncio.create_task(write(number) if number % 3 else read()) for number in range(200)]
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in chance.sample(waiting, k=min(7, len(waiting))):
+            task.cancel()
+        for _ in range(chance.randrange(40)):
+            await asyncio.sleep(0)
+    await asyncio.gather(*(ended(task) for task in tasks))
+    await asyncio.wait_for(add_lock(any_database, "after"), timeout=5)
+    whole = {name.split("-")[0] for name in await names(any_database) if name != "after"}
+    assert await count(any_database, tables.locks) == 3 * len(whole) + 1
+    assert any_database.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_caller_cancelled_twice_still_waits_for_its_statement(any_database: Database) -> None:
+    """A second cancellation, as of a shutdown after a time-out, tears no statement apart either."""
+
+    async def write(name: str) -> None:
+        async with any_database.write() as connection:
+            await connection.execute(lock_row(name))
+            await connection.execute(lock_row(name + "!"))
+
+    for round_number in range(30):
+        task = asyncio.create_task(write(f"lock {round_number}"))
+        for _ in range(round_number):
+            await asyncio.sleep(0)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        await ended(task)
+    await asyncio.wait_for(add_lock(any_database, "after"), timeout=5)
+    assert any_database.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_step_is_finished_before_its_cancellation_is_heard() -> None:
+    """uninterrupted() ends the step, undoes what it made, and then raises, however often the caller is cancelled."""
+    gate, said = asyncio.Event(), []
+
+    async def step() -> str:
+        await gate.wait()
+        said.append("done")
+        return "made"
+
+    async def undo(made: str) -> None:
+        await asyncio.sleep(0)
+        said.append(f"un{made}")
+
+    task = asyncio.create_task(uninterrupted(step(), undo=undo))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    assert not task.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert said == ["done", "unmade"]
+
+
+@pytest.fixture
+async def unheard() -> AsyncIterator[list[dict[str, Any]]]:
+    """What the event loop complains of."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    yield complaints
+
+
+async def test_a_step_that_fails_while_its_caller_is_cancelled_stays_quiet(unheard: list[dict[str, Any]]) -> None:
+    """The caller hears of its cancellation; nobody else has to hear of the error, and nothing is undone."""
+    gate, said = asyncio.Event(), []
+
+    async def step() -> None:
+        await gate.wait()
+        raise KeyError("too late")
+
+    async def undo(_: None) -> None:
+        said.append("undone")
+
+    task = asyncio.create_task(uninterrupted(step(), undo=undo))
+    other = asyncio.create_task(uninterrupted(step()))
+    await asyncio.sleep(0)
+    task.cancel()
+    other.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    for cancelled in (task, other):
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+    del task, other, cancelled
+    await asyncio.sleep(0)
+    assert unheard == []
+    assert said == []

@@ -10,7 +10,7 @@ __all__ = ["install"]
 _LEVELS: Final[dict[str, int]] = {
     "aiohttp": logging.WARNING,
     "alembic": logging.INFO,
-    "arq": logging.INFO,
+    "arq": logging.WARNING,
     "asyncio": logging.WARNING,
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,  # INFO is every URL with its query

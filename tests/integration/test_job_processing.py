@@ -132,14 +132,16 @@ async def test_the_api_and_two_worker_processes_make_a_dataset(tmp_path: Path, r
             paths = [str(tmp_path / Path(shard).name) for shard in shards]
             samples = list(wds.WebDataset(paths, shardshuffle=False, empty_check=False).decode("pil"))
             assert len({sample["__key__"] for sample in samples}) == count
-            names = [
-                event["event"]
-                for event in (await client.get(f"/v1/jobs/{job['id']}/events", headers={"Accept": "application/json"})).json()["items"]
-            ]
-            assert {"job.accepted", "job.planning", "chunk.fetched", "chunk.validated", "export.written", "job.ended"} <= set(names)
+            await eventually(lambda: _logged(client, job["id"]))
             workers = (await client.get("/v1/workers")).json()["items"]
             assert len(workers) == 4
         assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(count))
+
+
+async def _logged(client: httpx.AsyncClient, job_id: str) -> bool:
+    listed = (await client.get(f"/v1/jobs/{job_id}/events", headers={"Accept": "application/json"})).json()["items"]
+    wanted = {"job.accepted", "job.planning", "chunk.fetched", "chunk.validated", "export.written", "export.verified", "job.ended"}
+    return wanted <= {event["event"] for event in listed}
 
 
 async def _degraded(client: httpx.AsyncClient) -> bool:

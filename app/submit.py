@@ -279,7 +279,7 @@ async def wake(resources: Resources) -> None:
         async with asyncio.timeout(WAKE_S):
             await dispatch(resources)
     except (errors.QueueUnavailableError, TimeoutError) as error:
-        log.warning("queue.unavailable", error=str(error))
+        log.warning("queue.unavailable", error=str(error) or f"no answer in {WAKE_S:g} s")
 
 
 def body_digest(body: bytes) -> str:

@@ -447,4 +447,4 @@ async def next_due(db: Database, job_id: str) -> float | None:
     query = select(func.min(columns.not_before)).where(columns.job_id == job_id, columns.state == UnitState.PENDING)
     async with db.read() as connection:
         value = (await connection.execute(query)).scalar_one_or_none()
-    return float(value) if value else None
+    return None if value is None else float(value)

@@ -45,7 +45,8 @@ class Ready(View):
 class Readiness:
     """The last look at each part; one look at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_s: float = CHECK_S) -> None:
+        self._check_s = check_s
         self._lock = asyncio.Lock()
         self._fresh_until = 0.0
         self._checks: dict[str, Literal["ok", "away"]] = {}
@@ -55,18 +56,18 @@ class Readiness:
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 parts = {"database": resources.db.ping, "queue": resources.queue.ping, "storage": resources.store.check}
-                found = await asyncio.gather(*(_answers(name, check) for name, check in parts.items()))
+                found = await asyncio.gather(*(_answers(name, check, self._check_s) for name, check in parts.items()))
                 self._checks = dict(zip(parts, found, strict=True))
                 self._fresh_until = time.monotonic() + KEPT_S
             return self._checks
 
 
-async def _answers(name: str, check: Callable[[], Awaitable[None]]) -> Literal["ok", "away"]:
+async def _answers(name: str, check: Callable[[], Awaitable[None]], within_s: float) -> Literal["ok", "away"]:
     try:
-        async with asyncio.timeout(CHECK_S):
+        async with asyncio.timeout(within_s):
             await check()
     except (errors.DatabaseConnectionError, errors.QueueUnavailableError, errors.StorageError, TimeoutError) as error:
-        log.warning("ready.part_away", part=name, error_type=type(error).__name__, error=str(error))
+        log.warning("ready.part_away", part=name, error_type=type(error).__name__, error=str(error) or f"no answer in {within_s:g} s")
         return "away"
     return "ok"
 

@@ -92,10 +92,10 @@ async def collect(resources: Resources) -> list[Metric]:
     return [*families, _table("pictrawl_up", "Whether a part answers.", ["part"], up)]
 
 
-async def queue_depths(resources: Resources) -> dict[str, int] | None:
+async def queue_depths(resources: Resources, *, within_s: float = QUEUE_S) -> dict[str, int] | None:
     """Messages on each queue; ``None`` while the queue is away, or does not answer in time."""
     try:
-        async with asyncio.timeout(QUEUE_S):
+        async with asyncio.timeout(within_s):
             return await resources.queue.depths()
     except (errors.QueueUnavailableError, TimeoutError):
         return None

@@ -1,0 +1,620 @@
+"""Tests of app.db.units: who may work on what, fenced by epochs, and what the sweeper brings back."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, update
+
+from app.db import Database, jobs, lifecycle, tables, units
+from app.db.rows import NewUnit, Unit
+from app.records import ImageState, JobState, Reason, UnitKind, UnitState
+from tests.db.builders import (
+    LEASE_S,
+    add_images,
+    add_job,
+    all_rows,
+    change,
+    claimed,
+    claimed_all,
+    count,
+    job_row,
+    statements,
+    unit_ids,
+    unit_row,
+)
+
+
+async def finish(db: Database, unit: Unit, **options: Any) -> list[str]:
+    async with db.write() as connection:
+        return await units.finish(connection, unit, **options)
+
+
+async def expire(db: Database, unit_id: str) -> None:
+    """As if the unit's worker had been silent for a lease."""
+    await change(db, tables.units, unit_id, lease_until=1.0)
+
+
+async def sweep(db: Database, *, max_crashes: int = 3) -> tuple[int, list[Unit]]:
+    async with db.write() as connection:
+        return await units.return_expired(connection, max_crashes=max_crashes)
+
+
+async def finalizers(db: Database, job_id: str) -> int:
+    return await count(db, tables.units, tables.units.c.job_id == job_id, tables.units.c.kind == UnitKind.FINALIZE)
+
+
+# add
+
+
+async def test_units_are_counted_as_open_when_they_are_added(any_database: Database) -> None:
+    """Each kind goes to its queue, pending, and the job counts them all; none is added by an empty list."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": "c1"}), NewUnit(UnitKind.VALIDATE, not_before=7.0)])
+    async with any_database.write() as connection:
+        assert await units.add(connection, job_id, []) == []
+        (added,) = await units.add(connection, job_id, [NewUnit(UnitKind.SEARCH)])
+    assert (await job_row(any_database, job_id)).open_units == 3
+    rows = await all_rows(any_database, select(tables.units).order_by(tables.units.c.id))
+    assert [(row.kind, row.queue, row.state, row.payload, row.not_before) for row in rows] == [
+        ("fetch", "builder", "pending", {"chunk_id": "c1"}, 0.0),
+        ("validate", "validator", "pending", {}, 7.0),
+        ("search", "builder", "pending", {}, 0.0),
+    ]
+    assert added == rows[2].id
+
+
+# claim
+
+
+async def test_a_claim_gives_the_unit_its_epoch_and_its_job(any_database: Database) -> None:
+    """The claim's one statement raises the epoch and sets the lease by the database's clock; the job comes along."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": "c1"})])
+    (unit_id,) = await unit_ids(any_database, job_id)
+    unit = await units.claim(any_database, unit_id, owner="wrk_a", lease_s=LEASE_S)
+    assert unit is not None
+    assert unit.job is not None
+    assert (unit.id, unit.kind, unit.state, unit.payload, unit.epoch, unit.crashes) == (
+        unit_id, UnitKind.FETCH, UnitState.RUNNING, {"chunk_id": "c1"}, 1, 0,
+    )  # fmt: skip
+    assert (unit.job.id, unit.job.state) == (job_id, JobState.RUNNING)
+    row = await unit_row(any_database, unit_id)
+    assert row.owner == "wrk_a"
+    assert 0 < row.lease_until - await any_database.now() <= LEASE_S
+
+
+async def test_one_of_twenty_claims_wins(any_database: Database) -> None:
+    """Duplicate deliveries at the same moment: one owner, one epoch."""
+    job_id = await add_job(any_database)
+    (unit_id,) = await unit_ids(any_database, job_id)
+    claims = await asyncio.gather(
+        *(units.claim(any_database, unit_id, owner=f"wrk_{number}", lease_s=LEASE_S) for number in range(20))
+    )
+    won = [number for number, unit in enumerate(claims) if unit is not None]
+    row = await unit_row(any_database, unit_id)
+    assert [f"wrk_{number}" for number in won] == [row.owner]
+    assert row.epoch == 1
+
+
+async def test_a_claim_of_what_is_not_there_or_over_finds_nothing(any_database: Database) -> None:
+    """Unknown, finished, dead and cancelled units are nobody's."""
+    job_id = await add_job(any_database, 3)
+    for unit, state in zip(await claimed_all(any_database, job_id), (UnitState.DONE, UnitState.DEAD, UnitState.CANCELLED), strict=True):
+        await finish(any_database, unit, state=state)
+        assert await units.claim(any_database, unit.id, owner="other", lease_s=LEASE_S) is None
+    assert await units.claim(any_database, "unit_unknown", owner="other", lease_s=LEASE_S) is None
+
+
+async def test_a_unit_is_not_claimed_before_its_time(any_database: Database) -> None:
+    """Not before its moment, unless the delivery has waited for it in the queue already."""
+    job_id = await add_job(any_database, 2)
+    early, retried = await unit_ids(any_database, job_id)
+    soon = await any_database.now() + 3600
+    for unit_id in (early, retried):
+        await change(any_database, tables.units, unit_id, not_before=soon)
+    assert await units.claim(any_database, early, owner="a", lease_s=LEASE_S) is None
+    assert await units.claim(any_database, retried, owner="a", lease_s=LEASE_S, is_retry=True) is not None
+    await change(any_database, tables.units, early, not_before=soon - 3601)
+    assert await units.claim(any_database, early, owner="a", lease_s=LEASE_S) is not None
+
+
+@pytest.mark.parametrize("desired", [JobState.PAUSED, JobState.CANCELLED])
+async def test_a_unit_of_a_job_that_is_not_to_run_is_not_claimed(any_database: Database, desired: JobState) -> None:
+    """Pause and cancel act on deliveries that are in the queue already, on redelivered ones too."""
+    job_id = await add_job(any_database, 2)
+    waiting, running = await unit_ids(any_database, job_id)
+    await claimed(any_database, running)
+    await lifecycle.steer(any_database, job_id, desired)
+    await expire(any_database, running)
+    for unit_id in (waiting, running):
+        assert await units.claim(any_database, unit_id, owner="a", lease_s=LEASE_S, is_retry=True) is None
+
+
+async def test_a_lease_that_ran_out_is_taken_over_and_counts_a_crash(any_database: Database) -> None:
+    """A living lease is respected; a dead one gives way, the epoch grows, and the unit remembers."""
+    job_id = await add_job(any_database)
+    (unit_id,) = await unit_ids(any_database, job_id)
+    first = await claimed(any_database, unit_id, owner="first")
+    assert await units.claim(any_database, unit_id, owner="second", lease_s=LEASE_S) is None
+    await expire(any_database, unit_id)
+    second = await claimed(any_database, unit_id, owner="second")
+    assert (second.epoch, second.crashes) == (first.epoch + 1, 1)
+    assert (await unit_row(any_database, unit_id)).owner == "second"
+
+
+# the fence
+
+
+async def test_a_stale_epoch_changes_nothing(any_database: Database) -> None:
+    """Every write of a worker that lost its unit is refused or ignored, and its successor's row stays as it is."""
+    job_id = await add_job(any_database)
+    (unit_id,) = await unit_ids(any_database, job_id)
+    stale = await claimed(any_database, unit_id, owner="first")
+    await expire(any_database, unit_id)
+    current = await claimed(any_database, unit_id, owner="second")
+    before, job_before = await unit_row(any_database, unit_id), await job_row(any_database, job_id)
+    async with any_database.write() as connection:
+        with pytest.raises(units.LeaseLost):
+            await units.fence(connection, stale)
+        with pytest.raises(units.LeaseLost):
+            await units.finish(connection, stale, children=[NewUnit(UnitKind.VALIDATE)])
+        assert not await units.release_in(connection, stale, delay_s=60, error="late")
+        await units.set_payload(connection, stale, {"late": True})
+    assert not await units.release(any_database, stale)
+    assert await units.renew(any_database, "first", [(unit_id, stale.epoch)], 1000.0) == set()
+    assert await unit_row(any_database, unit_id) == before
+    assert await job_row(any_database, job_id) == job_before
+    async with any_database.write() as connection:
+        await units.fence(connection, current)
+        await units.set_payload(connection, current, {"mine": True})
+    assert (await unit_row(any_database, unit_id)).payload == {"mine": True}
+
+
+async def test_the_fence_holds_a_takeover_off_until_the_transaction_ends(postgres_url: str) -> None:
+    """What is written behind the fence is written before any successor claims."""
+    from tests.conftest import opened
+
+    async for db in opened(postgres_url):
+        job_id = await add_job(db)
+        (unit_id,) = await unit_ids(db, job_id)
+        unit = await claimed(db, unit_id)
+        await expire(db, unit_id)
+        order = []
+
+        async def take_over(db: Database = db, unit_id: str = unit_id) -> None:
+            assert await units.claim(db, unit_id, owner="second", lease_s=LEASE_S) is not None
+            order.append("taken over")
+
+        async with db.write() as connection:
+            await units.fence(connection, unit)
+            successor = asyncio.create_task(take_over())
+            for _ in range(3):
+                await db.ping()
+            order.append("written")
+        await successor
+        assert order == ["written", "taken over"]
+
+
+# finish
+
+
+async def test_a_units_end_brings_its_children_into_the_world(any_database: Database) -> None:
+    """Parent done and children pending in one transaction; the job's open units never touch 0 in between."""
+    job_id = await add_job(any_database)
+    (unit,) = await claimed_all(any_database, job_id)
+    children = await finish(any_database, unit, children=[NewUnit(UnitKind.VALIDATE, {"chunk_id": "c"}), NewUnit(UnitKind.COMPRESS)])
+    assert len(children) == 2
+    row = await unit_row(any_database, unit.id)
+    assert (row.state, row.owner, row.lease_until) == ("done", None, None)
+    assert row.finished_at >= row.created_at
+    assert (await job_row(any_database, job_id)).open_units == 2
+    assert await finalizers(any_database, job_id) == 0
+
+
+async def test_a_transaction_that_fails_takes_the_end_and_its_children_back(any_database: Database) -> None:
+    """Nothing of a finish survives an error after it: the unit is still its owner's."""
+    job_id = await add_job(any_database)
+    (unit,) = await claimed_all(any_database, job_id)
+    with pytest.raises(KeyError):
+        async with any_database.write() as connection:
+            await units.finish(connection, unit, children=[NewUnit(UnitKind.VALIDATE)])
+            raise KeyError
+    assert (await unit_row(any_database, unit.id)).state == "running"
+    assert (await job_row(any_database, job_id)).open_units == 1
+    await finish(any_database, unit)
+
+
+async def test_twenty_units_that_end_at_once_make_one_finalize(any_database: Database) -> None:
+    """Whoever is last moves the job on, exactly once."""
+    job_id = await add_job(any_database, 20)
+    held = await claimed_all(any_database, job_id)
+    made = await asyncio.gather(*(finish(any_database, unit) for unit in held))
+    job = await job_row(any_database, job_id)
+    assert (job.state, job.open_units) == ("finalizing", 1)
+    assert await finalizers(any_database, job_id) == 1
+    assert sorted(len(ids) for ids in made) == [0] * 19 + [1]
+
+
+async def test_a_unit_ends_once(any_database: Database) -> None:
+    """Twenty ends of one unit: one counts."""
+    job_id = await add_job(any_database, 3)
+    unit = (await claimed_all(any_database, job_id))[0]
+    results = await asyncio.gather(*(finish(any_database, unit) for _ in range(20)), return_exceptions=True)
+    assert Counter(type(result) for result in results) == {list: 1, units.LeaseLost: 19}
+    assert (await job_row(any_database, job_id)).open_units == 2
+
+
+async def test_any_order_of_claims_children_and_ends_comes_to_one_finalize(any_database: Database) -> None:
+    """Open units are always the number of units that are open, whatever the order; then comes one finalize."""
+    chance = random.Random(815)
+    job_id = await add_job(any_database, 6)
+    budget = 20
+
+    async def work(unit_id: str) -> None:
+        nonlocal budget
+        unit = await claimed(any_database, unit_id)
+        if chance.random() < 0.3:
+            assert await units.release(any_database, unit)
+            unit = await claimed(any_database, unit_id)
+        number = min(budget, chance.randrange(3))
+        budget -= number
+        children = await finish(any_database, unit, children=[NewUnit(UnitKind.FETCH) for _ in range(number)])
+        fetches = [child for child in children if (await unit_row(any_database, child)).kind == UnitKind.FETCH]
+        await asyncio.gather(*(work(child) for child in fetches))
+
+    await asyncio.gather(*(work(unit_id) for unit_id in await unit_ids(any_database, job_id)))
+    assert await finalizers(any_database, job_id) == 1
+    columns = tables.units.c
+    assert (await job_row(any_database, job_id)).open_units == 1 == await count(any_database, tables.units, columns.state == "pending")
+
+
+async def test_a_dead_unit_counts_as_ended(any_database: Database) -> None:
+    """A unit that failed for good holds its job up no longer, and keeps its error."""
+    job_id = await add_job(any_database)
+    (unit,) = await claimed_all(any_database, job_id)
+    await finish(any_database, unit, state=UnitState.DEAD, error="ValueError: a bug")
+    assert (await job_row(any_database, job_id)).state == "finalizing"
+    (dead,) = await units.dead_of(any_database, job_id)
+    assert (dead.id, dead.error) == (unit.id, "ValueError: a bug")
+
+
+async def test_the_last_unit_of_a_paused_job_leaves_its_finalize_for_later(any_database: Database) -> None:
+    """A pause holds: the finalize unit waits, the job stays paused, and goes on when it is told to."""
+    job_id = await add_job(any_database)
+    (unit,) = await claimed_all(any_database, job_id)
+    await lifecycle.steer(any_database, job_id, JobState.PAUSED)
+    (finalize,) = await finish(any_database, unit)
+    assert (await job_row(any_database, job_id)).state == "paused"
+    assert await units.claim(any_database, finalize, owner="a", lease_s=LEASE_S) is None
+    await lifecycle.steer(any_database, job_id, JobState.RUNNING)
+    assert await units.claim(any_database, finalize, owner="a", lease_s=LEASE_S) is not None
+
+
+async def test_a_unit_of_a_job_that_has_ended_moves_it_no_more(any_database: Database) -> None:
+    """What ends late counts down, and the last state stays."""
+    job_id = await add_job(any_database)
+    (unit,) = await claimed_all(any_database, job_id)
+    async with any_database.write() as connection:
+        await jobs.end(connection, job_id, JobState.FAILED, error="gave up")
+        assert await units.count_down(connection, "job_unknown", 1) == []
+    assert await finish(any_database, unit) == []
+    job = await job_row(any_database, job_id)
+    assert (job.state, job.open_units, job.error) == ("failed", 0, "gave up")
+
+
+# cancelled jobs
+
+
+async def cancelled_with_one_at_work(db: Database) -> tuple[str, Unit]:
+    """A job that was cancelled while one of its three units runs."""
+    job_id = await add_job(db, 3)
+    unit = await claimed(db, (await unit_ids(db, job_id))[0])
+    await add_images(db, job_id, 2)
+    await lifecycle.steer(db, job_id, JobState.CANCELLED)
+    assert not (await jobs.get(db, job_id)).is_final
+    return job_id, unit
+
+
+async def assert_cancelled(db: Database, job_id: str) -> None:
+    job = await job_row(db, job_id)
+    assert (job.state, job.open_units) == ("cancelled", 0)
+    assert job.finished_at is not None
+    assert await finalizers(db, job_id) == 0
+    assert await count(db, tables.units, tables.units.c.state.in_(units.OPEN_STATES)) == 0
+    reasons = await all_rows(db, select(tables.images.c.state, tables.images.c.reason).where(tables.images.c.job_id == job_id))
+    assert set(reasons) == {(ImageState.FAILED, Reason.CANCELLED)}
+
+
+async def test_a_cancelled_job_ends_with_its_last_running_unit(any_database: Database) -> None:
+    """The units that wait are cancelled at once; the one at work ends in order, and the job with it."""
+    job_id, unit = await cancelled_with_one_at_work(any_database)
+    states = await all_rows(any_database, select(tables.units.c.state).order_by(tables.units.c.id))
+    assert [row.state for row in states] == ["running", "cancelled", "cancelled"]
+    assert (await job_row(any_database, job_id)).open_units == 1
+    await finish(any_database, unit, state=UnitState.CANCELLED)
+    await assert_cancelled(any_database, job_id)
+
+
+async def test_children_born_into_a_cancelled_job_are_cancelled(any_database: Database) -> None:
+    """A unit that ends, or adds units, before it hears of the cancellation leaves nothing that would keep the job open."""
+    job_id, unit = await cancelled_with_one_at_work(any_database)
+    async with any_database.write() as connection:
+        await units.add(connection, job_id, [NewUnit(UnitKind.FETCH)])
+        await units.finish(connection, unit, children=[NewUnit(UnitKind.VALIDATE)])
+    await assert_cancelled(any_database, job_id)
+
+
+async def test_a_unit_given_back_to_a_cancelled_job_is_cancelled(any_database: Database) -> None:
+    """Released by a shutdown or a fault of ours after the cancellation: nobody would ever claim it."""
+    job_id, unit = await cancelled_with_one_at_work(any_database)
+    assert await units.release(any_database, unit, delay_s=60)
+    await assert_cancelled(any_database, job_id)
+
+
+async def test_a_cancelled_job_ends_though_its_last_worker_died(any_database: Database) -> None:
+    """The lease runs out, and the sweep ends the job."""
+    job_id, unit = await cancelled_with_one_at_work(any_database)
+    await expire(any_database, unit.id)
+    await sweep(any_database)
+    await assert_cancelled(any_database, job_id)
+
+
+async def test_a_unit_given_back_to_a_running_job_waits_there(any_database: Database) -> None:
+    """Only cancelled jobs lose their units: released ones wait, with the error and without crashes, until their time."""
+    job_id = await add_job(any_database, 2)
+    later, at_once = await unit_ids(any_database, job_id)
+    unit = await claimed(any_database, later)
+    await change(any_database, tables.units, later, crashes=2)
+    now = await any_database.now()
+    assert await units.release(any_database, unit, delay_s=60.0, error="StorageError: full")
+    row = await unit_row(any_database, later)
+    assert (row.state, row.owner, row.lease_until, row.error, row.crashes) == ("pending", None, None, "StorageError: full", 0)
+    assert 60.0 <= row.not_before - now < 90.0
+    assert await units.release(any_database, await claimed(any_database, at_once), until=5.0)
+    assert (await unit_row(any_database, at_once)).not_before == 5.0
+    assert (await job_row(any_database, job_id)).open_units == 2
+
+
+# leases
+
+
+async def test_renew_prolongs_what_is_still_ours_and_tells(any_database: Database) -> None:
+    """One statement for all units of a worker; finished, taken over and foreign ones are missing from the answer."""
+    job_id = await add_job(any_database, 5)
+    mine = [await claimed(any_database, unit_id, owner="me") for unit_id in (await unit_ids(any_database, job_id))[:4]]
+    kept, finished, lost, reclaimed = mine
+    foreign = await claimed(any_database, (await unit_ids(any_database, job_id))[4], owner="other")
+    await finish(any_database, finished)
+    for unit, owner in ((lost, "other"), (reclaimed, "me")):
+        await expire(any_database, unit.id)
+        await claimed(any_database, unit.id, owner=owner)
+    held = [(unit.id, unit.epoch) for unit in [*mine, foreign]]
+    until = (await unit_row(any_database, foreign.id)).lease_until
+    with statements(any_database) as seen:
+        assert await units.renew(any_database, "me", held, 600.0) == {kept.id}
+    assert len([statement for statement in seen if statement.startswith("UPDATE")]) == 1
+    assert (await unit_row(any_database, kept.id)).lease_until > await any_database.now() + 500
+    assert (await unit_row(any_database, foreign.id)).lease_until == until
+    assert await units.renew(any_database, "me", [], 600.0) == set()
+
+
+async def test_held_tells_what_is_wanted_of_each_job(any_database: Database) -> None:
+    """Running, paused and cancelled; a job that is gone is not in the answer."""
+    running, paused, ended = [await add_job(any_database) for _ in range(3)]
+    await lifecycle.steer(any_database, paused, JobState.PAUSED)
+    await lifecycle.steer(any_database, ended, JobState.CANCELLED)
+    assert await units.held(any_database, [running, running, paused, ended, "job_gone"]) == {
+        running: JobState.RUNNING, paused: JobState.PAUSED, ended: JobState.CANCELLED,
+    }  # fmt: skip
+
+
+async def test_end_leases_gives_everything_to_the_next_sweep(any_database: Database) -> None:
+    """For a caller who knows that no worker is left: no waiting for leases to run out."""
+    job_id = await add_job(any_database, 3)
+    first, second, _ = await unit_ids(any_database, job_id)
+    for unit_id in (first, second):
+        await claimed(any_database, unit_id)
+    assert await units.end_leases(any_database) == 2
+    assert (await sweep(any_database))[0] == 2
+    assert await units.end_leases(any_database) == 0
+
+
+# the sweeper's moves
+
+
+async def test_units_of_silent_workers_come_back_until_they_have_crashed_too_often(any_database: Database) -> None:
+    """Twice back to pending, each time one crash more; the third time dead, counted down, and its epoch out of its worker's reach."""
+    job_id = await add_job(any_database, 2)
+    victim, other = await unit_ids(any_database, job_id)
+    await claimed(any_database, other)
+    for crashes in (1, 2):
+        await claimed(any_database, victim)
+        await expire(any_database, victim)
+        assert await sweep(any_database) == (1, [])
+        row = await unit_row(any_database, victim)
+        assert (row.state, row.owner, row.lease_until, row.crashes) == ("pending", None, None, crashes)
+    unit = await claimed(any_database, victim)
+    await expire(any_database, victim)
+    back, dead = await sweep(any_database)
+    assert (back, [item.id for item in dead]) == (0, [victim])
+    row = await unit_row(any_database, victim)
+    assert (row.state, row.error) == ("dead", "its worker died 3 times while it ran")
+    assert row.finished_at is not None
+    assert (await job_row(any_database, job_id)).open_units == 1
+    with pytest.raises(units.LeaseLost):
+        await finish(any_database, unit)
+    assert (await unit_row(any_database, other)).state == "running"
+
+
+async def test_the_death_of_the_last_unit_moves_the_job_on(any_database: Database) -> None:
+    """A job does not wait for what died."""
+    job_id = await add_job(any_database)
+    (unit,) = await claimed_all(any_database, job_id)
+    await expire(any_database, unit.id)
+    assert [item.id for item in (await sweep(any_database, max_crashes=1))[1]] == [unit.id]
+    assert (await job_row(any_database, job_id)).state == "finalizing"
+    assert await finalizers(any_database, job_id) == 1
+
+
+async def test_a_lease_that_runs_out_during_a_sweep_is_no_death(any_database: Database) -> None:
+    """A sweep looks at the clock twice; what expires in between has crashed once, not three times."""
+    job_id = await add_job(any_database, 2)
+    early, late = await claimed_all(any_database, job_id)
+    await expire(any_database, early.id)
+
+    def expire_late(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE units"):
+            event.remove(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
+            connection.execute(update(tables.units).where(tables.units.c.id == late.id).values(lease_until=1.0))
+
+    event.listen(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
+    assert await sweep(any_database) == (1, [])
+    assert (await unit_row(any_database, late.id)).state == "running"
+    assert await sweep(any_database) == (1, [])
+
+
+async def test_what_the_queue_lost_is_found_and_sent_again(any_database: Database) -> None:
+    """Units sent some time ago and claimed by nobody are listed, oldest first; those that come back are pending."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": f"c{number}"}) for number in range(4)])
+    ids = await unit_ids(any_database, job_id)
+    assert [delivery.unit_id for delivery in await units.due(any_database, "builder", window=10)] == ids
+    await claimed(any_database, ids[3])
+    now = await any_database.now()
+    for age, unit_id in ((30, ids[1]), (60, ids[0]), (1, ids[2])):
+        await change(any_database, tables.units, unit_id, queued_at=now - age)
+    waiting = await units.queued(any_database, older_than_s=10)
+    assert [(item.unit_id, item.kind, item.job_id, item.epoch, item.chunk_id) for item in waiting] == [
+        (ids[0], UnitKind.FETCH, job_id, 0, "c0"),
+        (ids[1], UnitKind.FETCH, job_id, 0, "c1"),
+    ]
+    assert len(await units.queued(any_database, older_than_s=10, limit=1)) == 1
+    assert await units.return_unsent(any_database, [ids[0], ids[3], "unit_unknown"]) == 1
+    assert [(await unit_row(any_database, unit_id)).state for unit_id in ids] == ["pending", "queued", "queued", "running"]
+    assert await units.return_unsent(any_database, []) == 0
+
+
+async def test_a_job_without_an_open_unit_gets_its_finalize_back(any_database: Database) -> None:
+    """The repair finds jobs that would never end, once, and leaves alone what is paused, ended, or at work."""
+    lost, paused, ended, working = [await add_job(any_database) for _ in range(4)]
+    await lifecycle.steer(any_database, paused, JobState.PAUSED)
+    for job_id in (lost, paused, ended):
+        (unit_id,) = await unit_ids(any_database, job_id)
+        await change(any_database, tables.units, unit_id, state=UnitState.DONE)
+        await change(any_database, tables.jobs, job_id, open_units=-1)
+    async with any_database.write() as connection:
+        await jobs.end(connection, ended, JobState.SUCCEEDED)
+    assert await units.lost_finalizes(any_database) == 1
+    assert await units.lost_finalizes(any_database) == 0
+    job = await job_row(any_database, lost)
+    assert (job.state, job.open_units, await finalizers(any_database, lost)) == ("finalizing", 1, 1)
+    assert [await finalizers(any_database, job_id) for job_id in (paused, ended, working)] == [0, 0, 0]
+
+
+# due
+
+
+async def test_due_marks_what_it_returns_and_keeps_to_the_window(any_database: Database) -> None:
+    """Queued and running units fill the window; what is beyond it waits, oldest first."""
+    job_id = await add_job(any_database, 6)
+    ids = await unit_ids(any_database, job_id)
+    first = await units.due(any_database, "builder", window=3)
+    assert [delivery.unit_id for delivery in first] == ids[:3]
+    assert await units.due(any_database, "builder", window=3) == []
+    unit = await claimed(any_database, ids[0])
+    assert await units.due(any_database, "builder", window=3) == []
+    await finish(any_database, unit)
+    assert [delivery.unit_id for delivery in await units.due(any_database, "builder", window=3)] == [ids[3]]
+    row = await unit_row(any_database, ids[3])
+    assert row.state == "queued"
+    assert row.queued_at is not None
+
+
+async def test_due_leaves_what_is_not_due(any_database: Database) -> None:
+    """Another queue, a later moment, and jobs that are paused or cancelled."""
+    later = await any_database.now() + 3600
+    job_id = await add_job(any_database, [NewUnit(UnitKind.VALIDATE), NewUnit(UnitKind.FETCH, not_before=later), NewUnit(UnitKind.FETCH)])
+    for desired in (JobState.PAUSED, JobState.CANCELLED):
+        await lifecycle.steer(any_database, await add_job(any_database, 3), desired)
+    sent = await units.due(any_database, "builder", window=100)
+    assert [delivery.unit_id for delivery in sent] == [(await unit_ids(any_database, job_id))[2]]
+    assert [delivery.kind for delivery in await units.due(any_database, "validator", window=100)] == [UnitKind.VALIDATE]
+
+
+async def test_a_thousand_units_do_not_starve_ten(any_database: Database) -> None:
+    """Jobs take turns: of twenty sent, the small job that came later has ten."""
+    big = await add_job(any_database, 1000)
+    small = await add_job(any_database, 10)
+    sent = await units.due(any_database, "builder", window=20)
+    assert Counter(delivery.job_id for delivery in sent) == {big: 10, small: 10}
+    assert [delivery.job_id for delivery in sent[:4]] == [big, small, big, small]
+
+
+async def test_priority_goes_before_turns(any_database: Database) -> None:
+    """A job of higher priority is served first, and only then the others in turn."""
+    plain, low = await add_job(any_database, 5), await add_job(any_database, 5, priority=-5)
+    urgent = await add_job(any_database, 5, priority=10)
+    sent = await units.due(any_database, "builder", window=11)
+    assert [delivery.job_id for delivery in sent] == [urgent] * 5 + [plain] * 5 + [low]
+
+
+async def test_no_unit_is_sent_by_two_dispatchers(any_database: Database) -> None:
+    """Ten dispatchers at once: together they send every unit once, and touch none that a worker runs by now."""
+    job_id = await add_job(any_database, 40)
+
+    async def dispatch_and_run() -> list[str]:
+        sent = [delivery.unit_id for delivery in await units.due(any_database, "builder", window=1000)]
+        for unit_id in sent[:5]:
+            await claimed(any_database, unit_id)
+        return sent
+
+    sent = await asyncio.gather(*(dispatch_and_run() for _ in range(10)))
+    assert sorted(unit_id for ids in sent for unit_id in ids) == await unit_ids(any_database, job_id)
+    running = await all_rows(any_database, select(tables.units.c.id).where(tables.units.c.state == "running"))
+    assert {row.id for row in running} == {unit_id for ids in sent for unit_id in ids[:5]}
+
+
+async def test_a_unit_that_was_sent_and_claimed_meanwhile_stays_running(postgres_url: str) -> None:
+    """Between a dispatcher's look and its mark another sends the unit and a worker claims it: the mark passes it by."""
+    from tests.conftest import opened
+
+    async for db in opened(postgres_url):
+        job_id = await add_job(db, 2)
+        taken, free = await unit_ids(db, job_id)
+        loop = asyncio.get_running_loop()
+        claims: list[asyncio.Future[Any]] = []
+
+        def claim_one(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "row_number()" in statement and not claims:
+                claims.append(loop.create_future())
+                from sqlalchemy.util import await_only
+
+                await_only(claimed(db, taken))
+
+        event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
+        sent = await units.due(db, "builder", window=10)
+        assert claims
+        assert [delivery.unit_id for delivery in sent] == [free]
+        assert (await unit_row(db, taken)).state == "running"
+
+
+# what is told
+
+
+async def test_counts_of_units_by_kind_and_state(any_database: Database) -> None:
+    """Of one job, or of all."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH), NewUnit(UnitKind.FETCH), NewUnit(UnitKind.VALIDATE)])
+    await add_job(any_database)
+    await claimed(any_database, (await unit_ids(any_database, job_id))[0])
+    assert await units.counts(any_database, job_id) == {("fetch", "pending"): 1, ("fetch", "running"): 1, ("validate", "pending"): 1}
+    assert (await units.counts(any_database))["fetch", "pending"] == 2
+
+
+async def test_when_the_next_unit_falls_due(any_database: Database) -> None:
+    """The earliest of those that wait; 0 is at once, and None is never."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, not_before=500.5), NewUnit(UnitKind.FETCH, not_before=700.0)])
+    assert await units.next_due(any_database, job_id) == 500.5
+    async with any_database.write() as connection:
+        await units.add(connection, job_id, [NewUnit(UnitKind.FETCH)])
+    assert await units.next_due(any_database, job_id) == 0.0
+    assert await units.next_due(any_database, "job_unknown") is None

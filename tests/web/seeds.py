@@ -1,0 +1,113 @@
+"""Rows and bytes as workers would have left them, and keys for tenants."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import errors
+from app import keys, submit
+from app.db import Database, exports, fleet, images, jobs
+from app.db.rows import Job
+from app.records import Candidate, CheckKind, ImageState, JobState
+from app.resources import Resources
+from app.spec import JobSpec, ListSpec
+from app.storage import paths
+
+LIST = ListSpec(key="lists/list_1.txt", suffix=".txt", name="birds.txt")
+
+
+async def key_of(resources: Resources, user_id: str) -> str:
+    """A key of this user, as the header that carries it."""
+    made = keys.make_key()
+    await fleet.add_key(resources.db, key_id=made.key_id, user_id=user_id, name="test", digest=made.digest)
+    return f"Bearer {made.token}"
+
+
+async def build(resources: Resources, user_id: str = "local", *, ended: JobState | None = None, **spec: Any) -> Job:
+    """A build job, pending or ended."""
+    wanted = JobSpec(url_list=LIST, **spec)
+    made = await submit.submit_build(resources, wanted, name="birds", caller=submit.Caller(user_id, "req_seed"))
+    if ended is not None:
+        await end(resources, made.job_id, ended)
+    return await jobs.get(resources.db, made.job_id)
+
+
+async def end(resources: Resources, job_id: str, state: JobState, **values: Any) -> None:
+    """Give a job its last state."""
+    async with resources.db.write() as connection:
+        await jobs.end(connection, job_id, state, **values)
+
+
+async def image(resources: Resources, job: Job, name: str = "a.jpg", body: bytes | None = None, **values: Any) -> int:
+    """An image of a job; with a body it is kept and its bytes are in the store. Returns its id."""
+    url = f"http://origin.example/{name}"
+    candidate = Candidate(url, "list", label=values.pop("label", None))
+    async with resources.db.write() as connection:
+        await images.add_candidates(
+            connection, dataset_id=job.dataset_id, job_id=job.id, search_id="srch_1", chunks=[("chunk_1", [(url, candidate)])]
+        )
+    image_id = (await images.by_url(resources.db, url=url))[0].id
+    if body is not None:
+        sha256 = keys.digest(body.decode("latin-1"))
+        await resources.store.put_blob(body, sha256)
+        values = {"state": ImageState.KEPT, "sha256": sha256, "size_bytes": len(body), "media_type": "image/jpeg", **values}
+    if values:
+        async with resources.db.write() as connection:
+            await images.update_many(connection, [{"id": image_id, **values}])
+    return image_id
+
+
+async def export(resources: Resources, job: Job, files: dict[str, bytes], *, state: str = "ready") -> str:
+    """An export of a job's dataset with these files in the store. Returns its id."""
+    report = {"splits": {"train": 2}, "labels": {"bird": 2}, "files": {path: len(body) for path, body in files.items()}}
+    async with resources.db.write() as connection:
+        export_id = await exports.add_export(
+            connection, user_id=job.user_id, dataset_id=job.dataset_id, job_id=job.id, export_format="files", storage_tier="standard"
+        )
+        values: dict[str, Any] = {"prefix": paths.export(export_id), "report": report, "samples": 2, "size_bytes": 9}
+        await exports.set_export(connection, export_id, state=state, **(values if state in ("ready", "failed") else {}))
+    for path, body in files.items():
+        await resources.store.put(f"{paths.export(export_id)}/{path}", body)
+    return export_id
+
+
+async def check(resources: Resources, job: Job) -> str:
+    """An integrity check of a job's dataset. Returns its id."""
+    made = await submit.submit_check(
+        resources, CheckKind.INTEGRITY, dataset_id=job.dataset_id, caller=submit.Caller(job.user_id)
+    )
+    return made.resource
+
+
+class AwayQueue:
+    """A queue that nobody answers for."""
+
+    async def send(self, messages: Any) -> None:
+        raise errors.QueueUnavailableError("Redis cannot be used: nobody there")
+
+    async def depths(self) -> dict[str, int]:
+        raise errors.QueueUnavailableError("Redis cannot be used: nobody there")
+
+    async def ping(self) -> None:
+        raise errors.QueueUnavailableError("Redis cannot be used: nobody there")
+
+
+class SilentQueue(AwayQueue):
+    """A queue that takes the call and never answers."""
+
+    async def depths(self) -> dict[str, int]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def ping(self) -> None:
+        await asyncio.Event().wait()
+
+
+def without_queue(resources: Resources, queue: AwayQueue | None = None) -> Resources:
+    """The same resources with a queue that is away."""
+    return replace(resources, queue=queue or AwayQueue())  # type: ignore[arg-type]
+
+
+def without_database(resources: Resources) -> Resources:
+    """The same resources with a database that is away: port 1 answers nobody."""
+    return replace(resources, db=Database("postgresql+asyncpg://pictrawl:secret-word@127.0.0.1:1/pictrawl"))

@@ -1,0 +1,247 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db import jobs, units
+from app.db.fleet import expire_idempotency
+from app.records import ImageState, JobState, Reason
+from app.resources import Resources
+from app.web import create_app
+from tests.web import seeds
+from tests.web.conftest import Connect
+
+URLS = {"urls": ["http://origin.example/a.jpg"], "export_format": "imagefolder"}
+
+
+async def test_create_answers_202_with_a_place_and_the_whole_job(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Accepted work has a Location, and the body is the job as GET shows it."""
+    answer = await client.post("/v1/jobs", json=URLS | {"name": "birds", "max_images": 7})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert answer.headers["retry-after"] == "1"
+    assert (await client.get(answer.headers["location"])).json() == job
+    assert (job["kind"], job["status"], job["desired_state"], job["target"]) == ("build", "pending", "running", 7)
+    assert job["progress"] == {"candidates": 0, "fetched": 0, "valid": 0, "unique": 0, "kept": 0, "open": 0}
+    assert job["retries"] == {"attempts": 0, "retried": 0, "recovered": 0, "success_rate": None}
+    assert job["spec"]["export_format"] == "imagefolder"
+    assert job["request_id"] == answer.headers["x-request-id"]
+    assert job["created_at"].endswith("Z")
+
+
+async def test_create_stores_urls_and_shows_no_key_of_the_store(client: httpx.AsyncClient, resources: Resources) -> None:
+    """URLs rest in the store as a list; where is the server's business."""
+    job = (await client.post("/v1/jobs", json=URLS)).json()
+    assert job["spec"]["url_list"] == "request"
+    assert "output" not in job["spec"]
+    stored = (await jobs.get(resources.db, job["id"])).spec["url_list"]["key"]
+    assert await resources.store.get(stored) == b"http://origin.example/a.jpg"
+
+
+async def test_create_takes_keywords_where_a_contact_is_set(client: httpx.AsyncClient) -> None:
+    """A dataset without a name is called by its keywords."""
+    job = (await client.post("/v1/jobs", json={"keywords": ["red panda", "lynx"]})).json()
+    assert job["target"] == 100
+    assert (await client.get(job["links"]["dataset"])).json()["name"] == "red panda, lynx"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"urls": ["x"], "max_imags": 3}, "#/max_imags"),
+        ({"urls": ["x"], "max_images": 0}, "#/max_images"),
+        ({"urls": ["x"], "compression": {"format": "gif"}}, "#/compression/format"),
+        ({"keywords": ["a", ""]}, "#/keywords/1"),
+        ({"urls": ["x"], "splits": {"train": 0.5}}, "#/splits"),
+        ({"urls": []}, "#"),
+        ({"urls": ["x\0y"]}, "#"),
+        ([], "#"),
+    ],
+)
+async def test_create_refuses_a_body_and_points_at_the_place(client: httpx.AsyncClient, body: Any, pointer: str) -> None:
+    """422 names each place by a JSON pointer."""
+    answer = await client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "validation-failed"
+    assert [item["pointer"] for item in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("share", ["NaN", "Infinity"])
+async def test_create_refuses_numbers_that_json_does_not_have(client: httpx.AsyncClient, share: str) -> None:
+    """Python's JSON reader takes NaN; no database does."""
+    body = f'{{"urls": ["x"], "splits": {{"train": {share}}}}}'
+    answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
+async def test_create_survives_json_nested_as_deep_as_the_reader_takes(client: httpx.AsyncClient) -> None:
+    """No recursion of ours goes deeper than the reader's."""
+    body = '{"urls": ["x"], "name": ' + "[" * 900 + "]" * 900 + "}"
+    answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
+async def test_create_refuses_a_source_that_is_not_there(client: httpx.AsyncClient) -> None:
+    """A configuration error is the request's, in words that help."""
+    answer = await client.post("/v1/jobs", json={"keywords": ["a"], "sources": ["wikimedai"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "not-configured")
+    assert "wikimedia" in answer.json()["detail"]
+
+
+async def test_create_replays_with_the_same_idempotency_key(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Same key, same body: the same job, and no second list in the store."""
+    first = await client.post("/v1/jobs", json=URLS, headers={"Idempotency-Key": "k1"})
+    lists = [item.key async for item in resources.store.list("lists")]
+    again = await client.post("/v1/jobs", json=dict(reversed(URLS.items())), headers={"Idempotency-Key": "k1"})
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert [item.key async for item in resources.store.list("lists")] == lists
+    other = await client.post("/v1/jobs", json=URLS, headers={"Idempotency-Key": "k2"})
+    assert other.json()["id"] != first.json()["id"]
+
+
+async def test_create_refuses_a_used_idempotency_key_with_another_body(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Same key, other body: 422, until the key is forgotten."""
+    await client.post("/v1/jobs", json=URLS, headers={"Idempotency-Key": "k1"})
+    answer = await client.post("/v1/jobs", json=URLS | {"seed": 1}, headers={"Idempotency-Key": "k1"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused")
+    await expire_idempotency(resources.db, older_than_s=-1)
+    assert (await client.post("/v1/jobs", json=URLS | {"seed": 1}, headers={"Idempotency-Key": "k1"})).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "a b"])
+async def test_create_refuses_an_idempotency_key_of_another_form(client: httpx.AsyncClient, key: str) -> None:
+    """One visible word of at most 200 characters."""
+    answer = await client.post("/v1/jobs", json=URLS, headers={"Idempotency-Key": key})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == "Idempotency-Key"
+
+
+async def test_list_pages_newest_first_and_filters(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Keyset pages hold every job once; filters use the words of the job."""
+    made = [(await seeds.build(resources)).id for _ in range(5)]
+    await seeds.end(resources, made[0], JobState.FAILED)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = (await client.get("/v1/jobs", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    failed = (await client.get("/v1/jobs?state=failed&kind=build")).json()["items"]
+    assert [job["id"] for job in failed] == [made[0]]
+    assert (await client.get("/v1/jobs?kind=export")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "state=done", "cursor=!!", "cursor=WzEsMl0", "bogus=1", "cursor=a%00b", "cursor=" + "a" * 501]
+)
+async def test_list_refuses_a_query_it_does_not_know(client: httpx.AsyncClient, query: str) -> None:
+    """A typing error is no empty answer."""
+    answer = await client.get(f"/v1/jobs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+
+
+async def test_get_shows_the_figures(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Progress, reasons and sources are the database's counts."""
+    job = await seeds.build(resources, max_images=3)
+    await seeds.image(resources, job, "a.jpg", b"aa")
+    await seeds.image(resources, job, "b.jpg", state=ImageState.FAILED, reason=Reason.HTTP_404)
+    await seeds.image(resources, job, "c.jpg")
+    await seeds.end(resources, job.id, JobState.PARTIAL, shortfall={"missing": 2})
+    body = (await client.get(f"/v1/jobs/{job.id}")).json()
+    assert body["progress"] == {"candidates": 3, "fetched": 1, "valid": 1, "unique": 1, "kept": 1, "open": 1}
+    assert body["reasons"] == {"http_404": 1}
+    assert body["sources"] == {"list": {"kept": 1, "failed": 1, "pending": 1}}
+    assert (body["status"], body["shortfall"]) == ("partial", {"missing": 2})
+    assert body["finished_at"] is not None
+
+
+async def test_get_lists_exports_without_their_reports(client: httpx.AsyncClient, resources: Resources) -> None:
+    """A report lists every file; a job names its exports."""
+    job = await seeds.build(resources)
+    export_id = await seeds.export(resources, job, {"manifest.json": b"{}"})
+    (shown,) = (await client.get(f"/v1/jobs/{job.id}")).json()["exports"]
+    assert (shown["id"], shown["status"], shown["export_format"]) == (export_id, "ready", "files")
+    assert "problems" not in shown
+
+
+@pytest.mark.parametrize("job_id", ["job_1", "job_" + "0" * 32, "JOB_" + "0" * 32, "%00"])
+async def test_get_finds_nothing_for_an_id_that_is_none(client: httpx.AsyncClient, job_id: str) -> None:
+    """An id that cannot exist is an id that does not."""
+    answer = await client.get(f"/v1/jobs/{job_id}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+async def test_change_pauses_resumes_and_cancels(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The desired state is what the client sets; the status follows."""
+    job = await seeds.build(resources)
+    for wanted, status in (("paused", "paused"), ("running", "running"), ("cancelled", "cancelled")):
+        answer = await client.patch(f"/v1/jobs/{job.id}", json={"desired_state": wanted})
+        assert answer.status_code == 200
+        assert (answer.json()["desired_state"], answer.json()["status"]) == (wanted, status)
+
+
+async def test_change_conflicts_with_a_job_that_has_ended(client: httpx.AsyncClient, resources: Resources) -> None:
+    """What has ended stays so: 409."""
+    job = await seeds.build(resources, ended=JobState.SUCCEEDED)
+    answer = await client.patch(f"/v1/jobs/{job.id}", json={"desired_state": "paused"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "state-conflict")
+
+
+async def test_change_refuses_a_state_that_is_no_wish(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Nobody can wish a job to have failed."""
+    job = await seeds.build(resources)
+    answer = await client.patch(f"/v1/jobs/{job.id}", json={"desired_state": "failed"})
+    assert answer.json()["errors"][0]["pointer"] == "#/desired_state"
+
+
+async def test_retry_makes_a_job_that_follows_an_ended_one(client: httpx.AsyncClient, resources: Resources) -> None:
+    """202, a new job on the same dataset, with the reasons it takes up; without a body all that may have passed."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, state=ImageState.FAILED, reason=Reason.TIMEOUT)
+    await seeds.end(resources, job.id, JobState.PARTIAL)
+    answer = await client.post(f"/v1/jobs/{job.id}/retries", json={"reasons": ["timeout", "network", "timeout"]})
+    assert answer.status_code == 202
+    assert answer.json()["dataset_id"] == job.dataset_id
+    assert answer.json()["spec"]["parent_job_id"] == job.id
+    assert answer.json()["spec"]["retry_reasons"] == ["network", "timeout"]
+    bare = await client.post(f"/v1/jobs/{job.id}/retries")
+    assert bare.status_code == 202
+    assert "dns_not_found" in bare.json()["spec"]["retry_reasons"]
+
+
+async def test_retry_conflicts_with_a_running_job_and_with_nothing_to_do(client: httpx.AsyncClient, resources: Resources) -> None:
+    """409 for what another moment would allow, 422 for reasons that are none."""
+    job = await seeds.build(resources)
+    assert (await client.post(f"/v1/jobs/{job.id}/retries")).status_code == 409
+    await seeds.end(resources, job.id, JobState.FAILED)
+    nothing = await client.post(f"/v1/jobs/{job.id}/retries", json={"reasons": ["timeout"]})
+    assert (nothing.status_code, nothing.json()["code"]) == (409, "state-conflict")
+    unknown = await client.post(f"/v1/jobs/{job.id}/retries", json={"reasons": ["tired"]})
+    assert unknown.json()["errors"][0]["pointer"] == "#/reasons/0"
+
+
+async def test_one_idempotency_key_does_not_serve_two_resources(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The key belongs to the path too: a retry of another job is another request."""
+    ids = []
+    for name in ("a.jpg", "b.jpg"):
+        job = await seeds.build(resources)
+        await seeds.image(resources, job, name, state=ImageState.FAILED, reason=Reason.TIMEOUT)
+        await seeds.end(resources, job.id, JobState.FAILED)
+        ids.append(job.id)
+    first, second = [await client.post(f"/v1/jobs/{job_id}/retries", headers={"Idempotency-Key": "k"}) for job_id in ids]
+    assert (first.status_code, second.status_code) == (202, 422)
+    again = await client.post(f"/v1/jobs/{ids[0]}/retries", headers={"Idempotency-Key": "k"})
+    assert again.json()["id"] == first.json()["id"]
+
+
+async def test_create_answers_202_while_the_queue_is_away(connect: Connect, resources: Resources) -> None:
+    """The row is the outbox: it waits for the sweeper."""
+    client = connect(create_app(seeds.without_queue(resources)))
+    answer = await client.post("/v1/jobs", json=URLS)
+    assert answer.status_code == 202
+    assert (await jobs.get(resources.db, answer.json()["id"])).state is JobState.PENDING
+    assert await units.counts(resources.db, answer.json()["id"]) == {("plan", "pending"): 1}

@@ -8,9 +8,8 @@ import errors
 from app.db import images
 from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, Reason, StoredImage
 from logging_setup import get_logger
-from workers.context import Context
 from workers.decoding import each, source_of
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["compress"]
 

@@ -7,8 +7,8 @@ from app.db import fleet, images, units
 from app.dispatch import dispatch, resend_lost
 from app.storage import paths
 from logging_setup import get_logger
-from workers.context import Context
 from workers.job import INFRASTRUCTURE, job
+from workers.work import Context
 
 __all__ = ["clean_up", "sweep", "sweep_once"]
 

@@ -25,9 +25,9 @@ def resume(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build named.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")] = False,
 ) -> int:
-    """Go on with an interrupted, killed, paused or failed job, and deliver its dataset.
+    """Go on with a job that was interrupted or failed.
 
-    No URL that has an outcome is requested again. Settings given as options to the build must be given again.
+    Its dataset is delivered where the build was told to put it. No URL that has an outcome is requested again. Settings given as options to the build must be given again.
     """
     from app.cli.session import run
 
@@ -115,7 +115,10 @@ def retry(
     job: Annotated[str, typer.Argument(metavar="JOB", help="A build that has ended.")],
     reason: Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only what failed for this; may be repeated. Default: what may have passed.")] = None,
 ) -> int:  # fmt: skip
-    """Fetch again what failed in a build, then write its dataset anew in the same place."""
+    """Fetch again what failed in a build.
+
+    The dataset is then written anew in the same place.
+    """
     from app.cli.session import run
 
     return run(_retry(cli, job, reason or []))

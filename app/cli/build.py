@@ -190,7 +190,7 @@ def _request(settings: "Settings", wishes: Wishes, keywords: list[str], *, has_l
         export_format=wishes.export_format,
         splits=meaning.shares(wishes.split),
         seed=wishes.seed,
-        **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
+        **{name: value for name, value in given.items() if value},
     )
 
 

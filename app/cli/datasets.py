@@ -45,7 +45,7 @@ async def _ls(cli: Cli, limit: int, cursor: str | None) -> int:
 
 
 def show(cli: Cli, dataset: DatasetId) -> int:
-    """Show a dataset: its images by label, why others are out, its exports."""
+    """Show a dataset: labels, reasons, exports."""
     from app.cli.session import run
 
     return run(_show(cli, dataset))
@@ -135,10 +135,12 @@ def _exported(made: "Export", delivered: Path | None) -> str:
     return f"{delivered}\n  {made.format}, {count(made.samples or 0, 'sample')}, {size(made.size_bytes or 0)}, verified"
 
 
-def verify(cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A dataset's id, or a folder that holds one.")]) -> int:
-    """Read everything back: stored objects against their digests, the latest export with its format's own reader.
+def verify(
+    cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A dataset's id, or a folder that holds one.")]
+) -> int:
+    """Read a dataset back and compare.
 
-    Of a folder: every file against the digests in it. Exit code 7 where anything differs.
+    Of a dataset: stored objects against their digests, the latest export with its format's own reader. Of a folder: every file against the digests in it. Exit code 7 where anything differs.
     """
     from app.cli.session import run
     from app.cli.verifying import verify_dataset, verify_folder

@@ -6,7 +6,7 @@ __all__ = ["COMMANDS"]
 
 
 def upgrade(cli: Cli) -> int:
-    """Bring the database to the newest schema; where there is none, make it."""
+    """Bring the database to the newest schema."""
     from app.cli.session import run
 
     return run(_upgrade(cli))
@@ -30,7 +30,7 @@ async def _upgrade(cli: Cli) -> int:
 
 
 def current(cli: Cli) -> int:
-    """Show the database's schema and the newest one this version knows."""
+    """Show the schema, and the newest this version knows."""
     from app.cli.session import run
 
     return run(_current(cli))

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -14,6 +14,7 @@ from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.explain import explain
 from app.cli.fetch import fetch
+from app.cli.helping import SectionedCommand, SectionedGroup
 from app.cli.openapi import openapi
 from app.cli.options import with_globals
 from app.cli.serving import serve, worker
@@ -23,7 +24,10 @@ from app.cli.version import version
 __all__ = ["application", "main", "run"]
 
 
-Commands = dict[str, Callable[..., int | None]]
+Commands = Mapping[str, Callable[..., int]]
+
+FIRST: tuple[Callable[..., int], ...] = (build, resume, retry, explain, fetch)
+LAST: tuple[Callable[..., int], ...] = (serve, worker, doctor, openapi, demo, version)
 
 GROUPS: tuple[tuple[str, str, Commands], ...] = (
     ("jobs", "Look at jobs and steer them.", jobs.COMMANDS),
@@ -37,9 +41,9 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
 
 
 def _grouped(name: str, about: str, commands: Commands) -> typer.Typer:
-    group = typer.Typer(name=name, help=about, no_args_is_help=True)
+    group = typer.Typer(name=name, help=about, no_args_is_help=True, cls=SectionedGroup, rich_markup_mode=None)
     for command, function in commands.items():
-        group.command(command)(with_globals(function))
+        group.command(command, cls=SectionedCommand)(with_globals(function))
     return group
 
 
@@ -49,16 +53,18 @@ def application() -> typer.Typer:
         name="pictrawl",
         help="Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost.",
         no_args_is_help=True,
+        cls=SectionedGroup,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(with_globals(_root))
-    for function in (build, resume, retry, explain, fetch):
-        app.command()(with_globals(function))
+    for function in FIRST:
+        app.command(cls=SectionedCommand)(with_globals(function))
     for name, about, commands in GROUPS:
         app.add_typer(_grouped(name, about, commands))
-    for function in (serve, worker, doctor, openapi, demo, version):
-        app.command()(with_globals(function))
+    for function in LAST:
+        app.command(cls=SectionedCommand)(with_globals(function))
     return app
 
 

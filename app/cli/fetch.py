@@ -20,9 +20,9 @@ def fetch(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the bytes here.")] = None,
     no_robots: Annotated[bool, typer.Option("--no-robots", help="Do not ask robots.txt; only for hosts of your own.")] = False,
 ) -> int:
-    """Fetch one URL as a build would, and show each request, its wait and its cause.
+    """Fetch one URL as a build would.
 
-    Exit code 0 only where the image came, 4 where it failed or was deferred.
+    Shows each request, its wait and its cause. Exit code 0 only where the image came, 4 where it failed or was deferred.
     """
     from app.cli.session import log_to, run
 

@@ -57,14 +57,16 @@ async def _ls(cli: Cli, wanted: "ImageFilter", form: str, limit: int, cursor: st
     if form == "urls":
         text = "\n".join(image.url for image in page.items)
     else:
-        rows = [(image.id, image.state, image.reason or "-", clipped(image.label or "-", 16), clipped(image.url, 200)) for image in page.items]
+        rows = [
+            (image.id, image.state, image.reason or "-", clipped(image.label or "-", 16), clipped(image.url, 200)) for image in page.items
+        ]
         text = table(("id", "status", "reason", "label", "url"), rows, right=(0,))
     show_page(cli, page.items, text, documents=[image_document(image) for image in page.items], cursor=page.next_cursor, what="images")
     return 0
 
 
 def show(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", help="An image's id.", min=1)]) -> int:
-    """Show an image: its requests, its checks, what decided. The same as explain."""
+    """Show an image: its requests, its checks, what decided."""
     from app.cli.session import run
 
     return run(_show(cli, image))

@@ -49,7 +49,7 @@ async def _ls(cli: Cli, state: str | None, limit: int, cursor: str | None) -> in
 
 
 def show(cli: Cli, job: JobId) -> int:
-    """Show a job: what it was asked, how far it is, what it waits for. The same as explain."""
+    """Show a job: how far it is, what it waits for."""
     from app.cli.session import run
 
     return run(_show(cli, job))
@@ -67,7 +67,10 @@ async def _show(cli: Cli, job_id: str) -> int:
 
 
 def watch(cli: Cli, job: JobId) -> int:
-    """Watch a job that other processes work at. Ctrl-C ends the watching, not the job."""
+    """Watch a job that others work at.
+
+    Ctrl-C ends the watching, not the job.
+    """
     from app.cli.session import run
 
     return run(_watch(cli, job))
@@ -94,7 +97,10 @@ async def _watch(cli: Cli, job_id: str) -> int:
 
 
 def cancel(cli: Cli, job: JobId) -> int:
-    """End a job for good; what it has not fetched yet counts as cancelled."""
+    """End a job for good.
+
+    What it has not fetched yet counts as cancelled.
+    """
     from app.records import JobState
 
     return _steer(cli, job, JobState.CANCELLED)
@@ -108,7 +114,10 @@ def pause(cli: Cli, job: JobId) -> int:
 
 
 def resume(cli: Cli, job: JobId) -> int:
-    """Let a paused job run again on the workers there are. Without any, use `pictrawl resume`."""
+    """Let a paused job run again on the workers there are.
+
+    Where there are none, use `pictrawl resume`.
+    """
     from app.records import JobState
 
     return _steer(cli, job, JobState.RUNNING)
@@ -143,7 +152,10 @@ def logs(
     level: Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Only lines of at least this level.")] = None,
     event: Annotated[str | None, typer.Option("--event", metavar="PREFIX", help="Only events that begin so, as in chunk.")] = None,
 ) -> int:
-    """Print a job's log, API to export. With --json and --follow: one document a line."""
+    """Print a job's log, from submission to export.
+
+    With --json and --follow: one document a line.
+    """
     from app.cli.logs import print_logs
     from app.cli.session import run
 

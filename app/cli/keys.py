@@ -14,7 +14,10 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
     user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose jobs it may see.")] = "local",
 ) -> int:
-    """Make an API key and print its token, which cannot be shown again."""
+    """Make an API key and print its token.
+
+    The token cannot be shown again.
+    """
     from app.cli.session import run
 
     return run(_create(cli, name, user))
@@ -57,7 +60,8 @@ async def _ls(cli: Cli) -> int:
     async with reading(cli, settings) as db:
         found = await fleet.keys(db)
     rows = [
-        (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at)) for key in found
+        (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at))
+        for key in found
     ]
     text = table(("id", "user", "name", "status", "last used"), rows)
     show_page(cli, found, text, documents=[asdict(key) for key in found], cursor=None, what="keys")

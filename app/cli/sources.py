@@ -8,7 +8,7 @@ __all__ = ["COMMANDS"]
 
 
 def ls(cli: Cli) -> int:
-    """List the sources with their terms, and whether they can be used with the settings as they are."""
+    """List the sources and what they ask of you."""
     from app.cli.words import count, table
     from app.discovery import SOURCES
 

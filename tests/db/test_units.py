@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, select, update
+from sqlalchemy.util import await_only
 
 from app.db import Database, jobs, lifecycle, tables, units
 from app.db.rows import NewUnit, Unit
@@ -171,29 +172,26 @@ async def test_a_stale_epoch_changes_nothing(any_database: Database) -> None:
     assert (await unit_row(any_database, unit_id)).payload == {"mine": True}
 
 
-async def test_the_fence_holds_a_takeover_off_until_the_transaction_ends(postgres_url: str) -> None:
+async def test_the_fence_holds_a_takeover_off_until_the_transaction_ends(any_database: Database) -> None:
     """What is written behind the fence is written before any successor claims."""
-    from tests.conftest import opened
+    job_id = await add_job(any_database)
+    (unit_id,) = await unit_ids(any_database, job_id)
+    unit = await claimed(any_database, unit_id)
+    await expire(any_database, unit_id)
+    order = []
 
-    async for db in opened(postgres_url):
-        job_id = await add_job(db)
-        (unit_id,) = await unit_ids(db, job_id)
-        unit = await claimed(db, unit_id)
-        await expire(db, unit_id)
-        order = []
+    async def take_over() -> None:
+        assert await units.claim(any_database, unit_id, owner="second", lease_s=LEASE_S) is not None
+        order.append("taken over")
 
-        async def take_over(db: Database = db, unit_id: str = unit_id) -> None:
-            assert await units.claim(db, unit_id, owner="second", lease_s=LEASE_S) is not None
-            order.append("taken over")
-
-        async with db.write() as connection:
-            await units.fence(connection, unit)
-            successor = asyncio.create_task(take_over())
-            for _ in range(3):
-                await db.ping()
-            order.append("written")
-        await successor
-        assert order == ["written", "taken over"]
+    async with any_database.write() as connection:
+        await units.fence(connection, unit)
+        successor = asyncio.create_task(take_over())
+        for _ in range(20):
+            await any_database.ping()
+        order.append("written")
+    await successor
+    assert order == ["written", "taken over"]
 
 
 # finish
@@ -463,13 +461,16 @@ async def test_a_lease_that_runs_out_during_a_sweep_is_no_death(any_database: Da
     early, late = await claimed_all(any_database, job_id)
     await expire(any_database, early.id)
 
+    done: list[str] = []
+
     def expire_late(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("UPDATE units"):
-            event.remove(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
+        if statement.startswith("UPDATE units") and not done:
+            done.append(statement)
             connection.execute(update(tables.units).where(tables.units.c.id == late.id).values(lease_until=1.0))
 
     event.listen(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
     assert await sweep(any_database) == (1, [])
+    assert len(done) == 1
     assert (await unit_row(any_database, late.id)).state == "running"
     assert await sweep(any_database) == (1, [])
 
@@ -574,28 +575,23 @@ async def test_no_unit_is_sent_by_two_dispatchers(any_database: Database) -> Non
     assert {row.id for row in running} == {unit_id for ids in sent for unit_id in ids[:5]}
 
 
-async def test_a_unit_that_was_sent_and_claimed_meanwhile_stays_running(postgres_url: str) -> None:
-    """Between a dispatcher's look and its mark another sends the unit and a worker claims it: the mark passes it by."""
-    from tests.conftest import opened
+async def test_a_unit_that_was_claimed_between_look_and_mark_stays_running(postgres_database: Database) -> None:
+    """Another dispatcher sent the unit and a worker runs it before this one has marked what it saw: the mark passes it by."""
+    db = postgres_database
+    job_id = await add_job(db, 2)
+    taken, free = await unit_ids(db, job_id)
+    seen: list[str] = []
 
-    async for db in opened(postgres_url):
-        job_id = await add_job(db, 2)
-        taken, free = await unit_ids(db, job_id)
-        loop = asyncio.get_running_loop()
-        claims: list[asyncio.Future[Any]] = []
+    def claim_one(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "row_number()" in statement and not seen:
+            seen.append(statement)
+            await_only(claimed(db, taken))
 
-        def claim_one(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if "row_number()" in statement and not claims:
-                claims.append(loop.create_future())
-                from sqlalchemy.util import await_only
-
-                await_only(claimed(db, taken))
-
-        event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
-        sent = await units.due(db, "builder", window=10)
-        assert claims
-        assert [delivery.unit_id for delivery in sent] == [free]
-        assert (await unit_row(db, taken)).state == "running"
+    event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
+    sent = await units.due(db, "builder", window=10)
+    assert len(seen) == 1
+    assert [delivery.unit_id for delivery in sent] == [free]
+    assert (await unit_row(db, taken)).state == "running"
 
 
 # what is told

@@ -21,9 +21,9 @@ from app.storage import open_store
 from app.submit import settle, store_urls, submit_build
 from downloader import Downloader, FetchLimits, RetryRules
 from workers import builder, sweeper, validator
-from workers.context import Context
 from workers.job import JOBS
 from workers.leases import Leases
+from workers.work import Context
 
 assert builder
 assert validator
@@ -47,8 +47,9 @@ async def no_sleep(_seconds: float) -> None:
 class Bench:
     """What a test holds in its hand."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, leases: Leases) -> None:
         self.context = context
+        self.leases = leases
 
     @property
     def resources(self) -> Resources:
@@ -133,7 +134,7 @@ async def open_bench(
             resources = Resources(settings, db, store, queue)
             workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
             leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)
-            yield Bench(Context(resources, workshop, leases, "wrk_test"))
+            yield Bench(Context(resources, workshop, leases, "wrk_test"), leases)
     finally:
         await queue.close()
         await store.close()

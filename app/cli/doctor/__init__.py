@@ -19,9 +19,9 @@ def doctor(
     cli: Cli,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=f"Only this group; may be repeated: {', '.join(GROUPS)}.")] = None,
 ) -> int:  # fmt: skip
-    """Check the environment: packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock.
+    """Check whether this machine is fit for a crawl.
 
-    Exit code 5 where something would keep a build from working.
+    Packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock. Exit code 5 where something would keep a build from working.
     """
     from app.cli.doctor.checkup import examine
     from app.cli.failures import Refused

@@ -117,7 +117,9 @@ async def check_network(settings: Settings) -> list[Finding]:
     findings = [await _lookup(host)]
     proxies = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
     if proxies:
-        findings.append(warn("network", "proxy", f"{', '.join(proxies)} is set", "proxies are not used: every address is checked and dialled directly"))
+        findings.append(
+            warn("network", "proxy", f"{', '.join(proxies)} is set", "proxies are not used: every address is checked and dialled directly")
+        )
     return findings
 
 

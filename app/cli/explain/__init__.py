@@ -17,7 +17,10 @@ __all__ = ["explain"]
 def explain(
     cli: Cli, what: Annotated[str, typer.Argument(metavar="JOB|URL|IMAGE", help="A job's id, a URL, an image's id or its sha256.")]
 ) -> int:
-    """Say what became of a job, a URL or an image: each request with its wait, each check with its limit."""
+    """Say what became of a job, a URL or an image.
+
+    Each request with its wait and its cause, each check with its value and its limit.
+    """
     from app.cli.session import run
 
     return run(_explain(cli, what.strip()))

@@ -1,5 +1,6 @@
 """``pictrawl datasets``: list them, show one, write one in another format, read everything back and compare."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,7 +72,7 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         f"dataset {dataset.id}: {clipped(dataset.name, 60)}",
         f"  images     {number(funnel.kept)} kept of {number(funnel.candidates)} candidates",
         f"  labels     {listing(known, most=20)}" if known else "",
-        f"  not kept   {listing(funnel.reasons, most=8)}" if funnel.reasons else "",
+        f"  not kept   {listing(funnel.reasons, most=4)}" if funnel.reasons else "",
         "\n" + table(("export", "format", "status", "samples", "made"), rows, right=(3,)) if rows else "",
     ]
     document = dataset_document(dataset) | {
@@ -140,7 +141,8 @@ def verify(
 ) -> int:
     """Read a dataset back and compare.
 
-    Of a dataset: stored objects against their digests, the latest export with its format's own reader. Of a folder: every file against the digests in it. Exit code 7 where anything differs.
+    Of a dataset: stored objects against their digests, the latest export with its format's own reader.
+    Of a folder: every file against the digests in it. Exit code 7 where anything differs.
     """
     from app.cli.session import run
     from app.cli.verifying import verify_dataset, verify_folder
@@ -148,4 +150,4 @@ def verify(
     return run(verify_dataset(cli, dataset) if dataset.startswith("ds_") else verify_folder(cli, Path(dataset)))
 
 
-COMMANDS = {"ls": ls, "show": show, "export": export, "verify": verify}
+COMMANDS: dict[str, Callable[..., int]] = {"ls": ls, "show": show, "export": export, "verify": verify}

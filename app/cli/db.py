@@ -1,5 +1,7 @@
 """``pictrawl db``: the database's schema."""
 
+from collections.abc import Callable
+
 from app.cli.state import Cli
 
 __all__ = ["COMMANDS"]
@@ -54,4 +56,4 @@ async def _current(cli: Cli) -> int:
     return 0
 
 
-COMMANDS = {"upgrade": upgrade, "current": current}
+COMMANDS: dict[str, Callable[..., int]] = {"upgrade": upgrade, "current": current}

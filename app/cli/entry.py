@@ -24,7 +24,8 @@ from app.cli.version import version
 __all__ = ["application", "main", "run"]
 
 
-Commands = Mapping[str, Callable[..., int]]
+Command = Callable[..., int]
+Commands = Mapping[str, Command]
 
 FIRST: tuple[Callable[..., int], ...] = (build, resume, retry, explain, fetch)
 LAST: tuple[Callable[..., int], ...] = (serve, worker, doctor, openapi, demo, version)

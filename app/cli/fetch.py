@@ -1,5 +1,6 @@
 """``pictrawl fetch``: one URL through the whole downloader, every attempt shown. Writes nothing unless told where."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,7 @@ async def _fetch(cli: Cli, settings: Any, url: str, output: Path | None) -> int:
     async with make_downloader(settings) as downloader:
         outcome = await downloader.fetch(url)
     if output is not None and isinstance(outcome, Fetched):
-        output.write_bytes(outcome.body)
+        await asyncio.to_thread(output.write_bytes, outcome.body)
     document = outcome_document(outcome)
     cli.result(outcome_text(outcome, document), document, brief=document["outcome"])
     return codes.OK if isinstance(outcome, Fetched) else codes.NOTHING_KEPT

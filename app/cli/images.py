@@ -1,5 +1,6 @@
 """``pictrawl images``: list images by what became of them, and show one."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -84,4 +85,4 @@ async def _show(cli: Cli, image_id: int) -> int:
     return 0
 
 
-COMMANDS = {"ls": ls, "show": show}
+COMMANDS: dict[str, Callable[..., int]] = {"ls": ls, "show": show}

@@ -1,5 +1,6 @@
 """``pictrawl jobs``: look at jobs and steer them. Pause, resume and cancel are wishes in the database; workers obey within two seconds."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +63,7 @@ async def _show(cli: Cli, job_id: str) -> int:
     settings = cli.settings()
     async with reading(cli, settings) as db:
         story = await job_story(db, job_id)
-    cli.result(story.text(), story.document(), brief=story.report.job.state.value)
+    cli.result(story.text(cli.again), story.document(), brief=story.report.job.state.value)
     return 0
 
 
@@ -92,7 +93,7 @@ async def _watch(cli: Cli, job_id: str) -> int:
         report = await gather(db, job_id, interrupted=interrupts.code)
     if interrupts.code is not None and not report.job.is_final:
         cli.note(f"the job goes on; pictrawl jobs watch {job_id}")
-    cli.result(report.summary() if report.job.is_final else "", report.document(), brief=report.job.state.value)
+    cli.result(report.summary(again=cli.again) if report.job.is_final else "", report.document(), brief=report.job.state.value)
     return report.code
 
 
@@ -162,7 +163,7 @@ def logs(
     return run(print_logs(cli, job, follow=follow, level=level, event=event))
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., int]] = {
     "ls": ls,
     "show": show,
     "watch": watch,

@@ -1,5 +1,6 @@
 """``pictrawl keys``: API keys. The token is shown once; the database holds its digest."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -86,4 +87,4 @@ async def _revoke(cli: Cli, key_id: str) -> int:
     return 0
 
 
-COMMANDS = {"create": create, "ls": ls, "revoke": revoke}
+COMMANDS: dict[str, Callable[..., int]] = {"create": create, "ls": ls, "revoke": revoke}

@@ -1,5 +1,6 @@
 """The global options, declared once and given to every command, so that they may stand on either side of its name."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import typer
 
 from app.cli.state import Cli
 
-__all__ = ["GLOBALS", "Progress", "with_globals"]
+__all__ = ["GLOBALS", "Progress", "taking", "with_globals"]
 
 Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -42,6 +43,21 @@ GLOBALS = [
 """As parameters of a function."""
 
 
+def taking(wishes: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a function that takes a :class:`Cli` and keywords the fields of a dataclass as its options."""
+    cli = inspect.Parameter("cli", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    options = [
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
+        for item in dataclasses.fields(wishes)
+    ]
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        function.__signature__ = inspect.Signature([cli, *options])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
 def with_globals(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """Make a command of a function whose first argument is the :class:`Cli`: the rest of its signature, and the global options."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -56,5 +72,5 @@ def with_globals(function: Callable[..., int | None]) -> Callable[..., int | Non
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
-    del command.__wrapped__  # type: ignore[attr-defined]
+    del command.__wrapped__
     return command

@@ -1,5 +1,6 @@
 """What came of a build: the document for scripts, the summary for people, the exit code. Pure but for one gathering function."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -142,13 +143,17 @@ COMMANDS = frozenset({"bad lines", "resume", "details", "dataset"})
 """Rows to copy from: they stay on their line."""
 
 
+NO_BREAK = "\u00a0"
+
+
 def _row(name: str, text: str) -> str:
     head = f"  {name:<10} "
     if name in COMMANDS:
         return head + text
-    return textwrap.fill(
-        text, width(), initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False
-    )
+    together = re.sub(r"(?<=\w) (?=\d)", NO_BREAK, text)  # a name and its count stay on one line
+    indent = " " * len(head)
+    filled = textwrap.fill(together, width(), initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return filled.replace(NO_BREAK, " ")
 
 
 def _funnel(funnel: Funnel) -> str:

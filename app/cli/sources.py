@@ -1,5 +1,6 @@
 """``pictrawl sources``: what can be searched, and what each asks of whoever searches."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from app.cli.state import Cli
@@ -24,4 +25,4 @@ def ls(cli: Cli) -> int:
     return 0
 
 
-COMMANDS = {"ls": ls}
+COMMANDS: dict[str, Callable[..., int]] = {"ls": ls}

@@ -106,6 +106,12 @@ async def latest_of_job(db: Database, job_id: str, *, with_report: bool = True) 
         return [_as_export(row._mapping) for row in (await connection.execute(query)).all()]
 
 
+async def prefixes(db: Database) -> set[str]:
+    """Where in the store exports lie."""
+    async with db.read() as connection:
+        return {row.prefix for row in (await connection.execute(select(tables.exports.c.prefix))).all() if row.prefix}
+
+
 async def id_of_job(connection: Connection, job_id: str) -> str:
     """The export that a job was made for."""
     return str((await connection.execute(select(tables.exports.c.id).where(tables.exports.c.job_id == job_id))).scalar_one())

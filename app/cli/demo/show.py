@@ -5,10 +5,11 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.cli.build import Wishes, perform
+from app.cli.build import perform
 from app.cli.demo.origin import Origin
 from app.cli.demo.script import Row, write_script
 from app.cli.state import Cli
+from app.cli.wanting import Wishes
 
 __all__ = ["run_demo"]
 

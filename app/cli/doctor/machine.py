@@ -7,7 +7,6 @@ import re
 import resource
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -35,10 +34,7 @@ LOOKUPS = 3
 def check_packages(_: Settings) -> Iterable[Finding]:
     """Python, and the packages whose versions matter; arq and redis belong together."""
     python = platform.python_version()
-    if sys.version_info < (3, 11):
-        yield fail("packages", "python", python, "install Python 3.11 or newer")
-    else:
-        yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
+    yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
     found = {name: _version(name) for name in PACKAGES}
     missing = [name for name, number_ in found.items() if number_ is None]
     if missing:

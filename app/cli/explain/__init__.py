@@ -35,7 +35,7 @@ async def _explain(cli: Cli, what: str) -> int:
             from app.cli.explain.jobs import job_story
 
             story = await job_story(db, what)
-            cli.result(story.text(), story.document(), brief=what)
+            cli.result(story.text(cli.again), story.document(), brief=what)
             return 0
         stories = await _image_stories(db, await _images(db, what))
     cli.result("\n\n".join(story.text() for story in stories), {"items": [story.document() for story in stories]})

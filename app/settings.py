@@ -219,7 +219,7 @@ def _json_list(variable: str, text: str) -> list[Any]:
     except ValueError:
         value = None
     if not isinstance(value, list):
-        raise errors.ConfigurationError(f"environment variable {variable} = {text!r}: write a JSON list, such as [80, 443] or [\"a\"]")
+        raise errors.ConfigurationError(f'environment variable {variable} = {text!r}: write a JSON list, such as [80, 443] or ["a"]')
     return value
 
 

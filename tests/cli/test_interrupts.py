@@ -128,7 +128,7 @@ def test_resume_and_retry_refuse_what_cannot_go_on(gallery: Site, invoke: Invoke
     made = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "-n", 2, "--detach", "--json", *LOOPBACK).json["job_id"]
     assert invoke("resume", "job_none").code == 2
     assert invoke("retry", made).code == 2
-    assert "did you mean http_404" in invoke("retry", made, "--reason", "http_405").err
+    assert "did you mean robots" in invoke("retry", made, "--reason", "robot").err
     assert invoke("jobs", "cancel", made).code == 0
     cancelled = invoke("resume", made)
     assert cancelled.code == 2

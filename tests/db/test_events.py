@@ -22,7 +22,8 @@ async def test_lines_are_read_back_in_order(any_database: Database) -> None:
     await events.add(any_database, [line(job_id, "c")])
     found = await events.after(any_database, job_id)
     assert [event.event for event in found] == ["a", "b", "c"]
-    assert (found[0].job_id, found[0].at, found[0].level, found[0].data) == (job_id, 1_700_000_000.25, "INFO", {"ok": 97, "text": "50 % \u0000 🐈"})
+    assert (found[0].job_id, found[0].at, found[0].level) == (job_id, 1_700_000_000.25, "INFO")
+    assert found[0].data == {"ok": 97, "text": "50 % \u0000 🐈"}
     assert [event.id for event in found] == sorted(event.id for event in found)
 
 
@@ -37,9 +38,7 @@ async def test_reading_goes_on_behind_the_last_line(any_database: Database) -> N
     assert seen == [f"event {number:03}" for number in range(25)]
 
 
-@pytest.mark.parametrize(
-    ("level", "expected"), [(None, 5), ("DEBUG", 5), ("info", 4), ("WARNING", 3), ("ERROR", 2), ("CRITICAL", 1)]
-)
+@pytest.mark.parametrize(("level", "expected"), [(None, 5), ("DEBUG", 5), ("info", 4), ("WARNING", 3), ("ERROR", 2), ("CRITICAL", 1)])
 async def test_lines_of_at_least_a_level(any_database: Database, level: str | None, expected: int) -> None:
     """In any spelling; without a level all."""
     job_id = await add_job(any_database)

@@ -13,8 +13,9 @@ from app.db.rows import WorkerRow
 from tests.db.builders import change, count
 
 WORKER = WorkerRow(
-    id="wrk_1-builder", kind="builder", host="host", pid=42, version="0.1.0", slots=8, running=0, loop_lag_s=0.0, started_at=0.0, beat_at=0.0
-)
+    id="wrk_1-builder", kind="builder", host="host", pid=42, version="0.1.0", slots=8, running=0, loop_lag_s=0.0,
+    started_at=0.0, beat_at=0.0,
+)  # fmt: skip
 
 
 async def silent_for(db: Database, worker_id: str, seconds: float) -> None:
@@ -154,7 +155,7 @@ async def test_an_idempotency_key_remembers_what_it_made(any_database: Database)
 async def test_a_key_with_another_body_is_refused(any_database: Database) -> None:
     """The message says what to do."""
     await make_once(any_database, "k")
-    with pytest.raises(KeyReused, match="another request body; send a new key"):
+    with pytest.raises(KeyReused, match="another request; send a new key"):
         await make_once(any_database, "k", body="other")
 
 

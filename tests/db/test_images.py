@@ -52,8 +52,9 @@ async def test_a_candidate_becomes_a_pending_image_with_all_that_its_source_says
 async def test_a_url_enters_a_dataset_once(any_database: Database) -> None:
     """Within a batch, across chunks, across batches and across jobs, told apart by the normal form; the first one stays."""
     job_id = await add_job(any_database)
-    first = [("https://example.org/a", Candidate("https://EXAMPLE.org/a", "list", 0)), ("https://example.org/b", Candidate("b", "list", 1))]
-    again = [("https://example.org/a", Candidate("https://example.org:443/a", "list", 2)), ("https://example.org/c", Candidate("c", "list", 3))]
+    a, b, c = (f"https://example.org/{name}" for name in "abc")
+    first = [(a, Candidate("https://EXAMPLE.org/a", "list", 0)), (b, Candidate("b", "list", 1))]
+    again = [(a, Candidate("https://example.org:443/a", "list", 2)), (c, Candidate("c", "list", 3))]
     assert await insert(any_database, job_id, [("chunk_1", [*first, first[0]]), ("chunk_2", again)]) == {"chunk_1": 2, "chunk_2": 1}
     assert await insert(any_database, job_id, [("chunk_3", [*first, *again])]) == {}
     other = await add_job(any_database, dataset_id=await dataset_of(any_database, job_id))
@@ -116,7 +117,8 @@ async def test_chunk_rows_are_written_with_their_sizes(any_database: Database) -
     async with any_database.write() as connection:
         await images.add_chunk(connection, job_id, {})
         await images.add_chunk(connection, job_id, {"chunk_1": 3, "chunk_2": 5})
-    rows = await all_rows(any_database, select(tables.chunks.c.id, tables.chunks.c.job_id, tables.chunks.c.size).order_by(tables.chunks.c.id))
+    columns = tables.chunks.c
+    rows = await all_rows(any_database, select(columns.id, columns.job_id, columns.size).order_by(columns.id))
     assert rows == [("chunk_1", job_id, 3), ("chunk_2", job_id, 5)]
 
 

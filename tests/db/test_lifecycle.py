@@ -36,7 +36,8 @@ async def test_a_pause_calls_back_what_was_sent(any_database: Database) -> None:
     await claimed(any_database, running)
     job = await lifecycle.steer(any_database, job_id, JobState.PAUSED)
     assert (job.state, job.desired_state, job.open_units) == (JobState.PAUSED, JobState.PAUSED, 3)
-    assert [(await unit_row(any_database, unit_id)).state for unit_id in await unit_ids(any_database, job_id)] == ["running", "pending", "pending"]
+    states = [(await unit_row(any_database, unit_id)).state for unit_id in await unit_ids(any_database, job_id)]
+    assert states == ["running", "pending", "pending"]
     assert await units.due(any_database, "builder", window=10) == []
     assert (await lifecycle.steer(any_database, job_id, JobState.PAUSED)).state is JobState.PAUSED
     job = await lifecycle.steer(any_database, job_id, JobState.RUNNING)
@@ -80,7 +81,7 @@ async def test_a_cancellation_is_not_taken_back(any_database: Database, desired:
     await claimed(any_database, (await unit_ids(any_database, job_id))[0])
     assert (await lifecycle.steer(any_database, job_id, JobState.CANCELLED)).state is JobState.RUNNING
     assert (await lifecycle.steer(any_database, job_id, JobState.CANCELLED)).state is JobState.RUNNING
-    with pytest.raises(StateConflict, match="is being cancelled; it cannot be (resumed|paused)"):
+    with pytest.raises(StateConflict, match=r"is being cancelled; it cannot be (resumed|paused)"):
         await lifecycle.steer(any_database, job_id, desired)
     assert (await job_row(any_database, job_id)).desired_state == "cancelled"
 

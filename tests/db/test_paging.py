@@ -12,14 +12,15 @@ from sqlalchemy import Column, MetaData, String, Table
 import errors
 from app.db import paging
 
-KEYS = st.tuples(st.floats(allow_nan=False, allow_infinity=False, min_value=0, max_value=1e11), st.from_regex("[a-z]{2,6}_[0-9a-f]{32}", fullmatch=True))
+TIMES = st.floats(min_value=0, max_value=1e11)
+IDS = st.from_regex("[a-z]{2,6}_[0-9a-f]{32}", fullmatch=True)
 
 
 def cursor_of(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-@given(KEYS)
+@given(st.tuples(TIMES, IDS))
 def test_a_cursor_gives_its_values_back(values: tuple[float, str]) -> None:
     """Exactly, to the last bit of a time, and in characters that need no escaping in a URL."""
     cursor = paging.encode(*values)
@@ -32,25 +33,21 @@ def test_anything_else_is_refused(cursor: str) -> None:
     """No text of anybody's makes anything but a ValidationError, or a cursor that we could have written."""
     try:
         values = paging.decode(cursor, float, str)
-    except errors.ValidationError as error:
-        assert "leave it away to start at the beginning" in str(error)
-    else:
-        assert paging.encode(*values) == cursor
+    except errors.ValidationError:
+        return
+    assert paging.encode(*values) == cursor
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        [], [1], [1, 2], {"0": 1}, "text", None, 5, [True], ["1"], [1.0], [None], [[1]],
+        [], [1, 2], {"0": 1}, "text", None, 5, [True], ["1"], [1.0], [None], [[1]],
         [2**63], [-(2**63) - 1], [float("inf")], [float("nan")], [10**400],
     ],
 )  # fmt: skip
 def test_values_that_no_list_orders_by_are_refused(value: Any) -> None:
     """Wrong shapes and types, and numbers that no database holds."""
-    if value == [1]:
-        assert paging.decode(cursor_of(value), int) == (1,)
-        return
-    with pytest.raises(errors.ValidationError):
+    with pytest.raises(errors.ValidationError, match="leave it away to start at the beginning"):
         paging.decode(cursor_of(value), int)
 
 

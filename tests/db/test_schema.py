@@ -1,6 +1,7 @@
 """Tests of app.db.schema: from nothing to the newest revision and back, and no step into the unknown."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from alembic import command
@@ -25,7 +26,7 @@ async def set_revision(db: Database, revision: str) -> None:
 
 
 @pytest.fixture
-async def empty_database(any_database_url: str):  # type: ignore[no-untyped-def]
+async def empty_database(any_database_url: str) -> AsyncIterator[Database]:
     """A database without a schema, of each kind in turn."""
     db = Database(any_database_url)
     yield db
@@ -93,7 +94,8 @@ async def test_a_database_from_a_newer_version_is_refused(any_database: Database
 
 async def test_a_fleet_needs_the_newest_schema(empty_database: Database) -> None:
     """The message names both revisions and the command that helps."""
-    with pytest.raises(errors.ConfigurationError, match=rf"at revision none, this version needs {schema.head()}: run `pictrawl db upgrade`"):
+    words = f"at revision none, this version needs {schema.head()}: run `pictrawl db upgrade`"
+    with pytest.raises(errors.ConfigurationError, match=words):
         await schema.require_head(empty_database)
 
 

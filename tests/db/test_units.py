@@ -89,9 +89,7 @@ async def test_one_of_twenty_claims_wins(any_database: Database) -> None:
     """Duplicate deliveries at the same moment: one owner, one epoch."""
     job_id = await add_job(any_database)
     (unit_id,) = await unit_ids(any_database, job_id)
-    claims = await asyncio.gather(
-        *(units.claim(any_database, unit_id, owner=f"wrk_{number}", lease_s=LEASE_S) for number in range(20))
-    )
+    claims = await asyncio.gather(*(units.claim(any_database, unit_id, owner=f"wrk_{number}", lease_s=LEASE_S) for number in range(20)))
     won = [number for number, unit in enumerate(claims) if unit is not None]
     row = await unit_row(any_database, unit_id)
     assert [f"wrk_{number}" for number in won] == [row.owner]
@@ -214,10 +212,14 @@ async def test_a_transaction_that_fails_takes_the_end_and_its_children_back(any_
     """Nothing of a finish survives an error after it: the unit is still its owner's."""
     job_id = await add_job(any_database)
     (unit,) = await claimed_all(any_database, job_id)
-    with pytest.raises(KeyError):
+
+    async def finish_and_fail() -> None:
         async with any_database.write() as connection:
             await units.finish(connection, unit, children=[NewUnit(UnitKind.VALIDATE)])
-            raise KeyError
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError, match="a bug"):
+        await finish_and_fail()
     assert (await unit_row(any_database, unit.id)).state == "running"
     assert (await job_row(any_database, job_id)).open_units == 1
     await finish(any_database, unit)

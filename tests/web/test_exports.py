@@ -76,7 +76,9 @@ async def test_head_of_a_download_tells_its_size_and_sends_nothing(client: httpx
         "a" * 1001,
     ],
 )
-async def test_download_takes_only_a_path_that_the_report_lists(client: httpx.AsyncClient, resources: Resources, export_id: str, path: str) -> None:
+async def test_download_takes_only_a_path_that_the_report_lists(
+    client: httpx.AsyncClient, resources: Resources, export_id: str, path: str
+) -> None:
     """No path of the server's can be spelled."""
     answer = await client.get(f"/v1/exports/{export_id}/files/{path}")
     assert answer.status_code == 404

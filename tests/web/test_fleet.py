@@ -27,7 +27,9 @@ async def test_workers_tell_whether_they_live(client: httpx.AsyncClient, resourc
     assert worker["beat_at"].endswith("Z")
 
 
-async def test_queues_tell_what_waits_and_what_the_database_knows(client: httpx.AsyncClient, connect: Connect, resources: Resources) -> None:
+async def test_queues_tell_what_waits_and_what_the_database_knows(
+    client: httpx.AsyncClient, connect: Connect, resources: Resources
+) -> None:
     """A queue that is away has no depth, and loses nothing."""
     await seeds.build(resources)
     builder, validator = (await client.get("/v1/queues")).json()["items"]

@@ -27,7 +27,10 @@ async def test_a_method_that_does_not_fit_is_405_with_allow(client: httpx.AsyncC
     assert answer.headers["allow"]
 
 
-@pytest.mark.parametrize(("content", "code"), [(b"{", "malformed-json"), (b'{"a": }', "malformed-json"), (b'"\xff"', "bad-request"), (b"[" * 100_00, "bad-request")])
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"{", "malformed-json"), (b'{"a": }', "malformed-json"), (b'"\xff"', "bad-request"), (b"[" * 100_00, "bad-request")],
+)
 async def test_a_body_that_is_no_json_is_400(client: httpx.AsyncClient, content: bytes, code: str) -> None:
     """What cannot be read at all breaks no rule of ours."""
     answer = await client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})

@@ -75,11 +75,12 @@ async def test_create_refuses_numbers_that_json_does_not_have(client: httpx.Asyn
     assert answer.status_code == 422
 
 
-async def test_create_survives_json_nested_as_deep_as_the_reader_takes(client: httpx.AsyncClient) -> None:
-    """No recursion of ours goes deeper than the reader's."""
-    body = '{"urls": ["x"], "name": ' + "[" * 900 + "]" * 900 + "}"
+@pytest.mark.parametrize("depth", range(500, 1001, 50))
+async def test_create_survives_json_nested_as_deep_as_the_reader_takes(client: httpx.AsyncClient, depth: int) -> None:
+    """No recursion of ours goes deeper than the reader's: either it refuses the body, or we do."""
+    body = '{"urls": ["x"], "name": ' + "[" * depth + "]" * depth + "}"
     answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 422
+    assert answer.status_code in (400, 422)
 
 
 async def test_create_refuses_a_source_that_is_not_there(client: httpx.AsyncClient) -> None:
@@ -136,7 +137,8 @@ async def test_list_pages_newest_first_and_filters(client: httpx.AsyncClient, re
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "state=done", "cursor=!!", "cursor=WzEsMl0", "bogus=1", "cursor=a%00b", "cursor=" + "a" * 501]
+    "query",
+    ["limit=0", "limit=201", "limit=x", "state=done", "cursor=!!", "cursor=WzEsMl0", "bogus=1", "cursor=a%00b", "cursor=" + "a" * 501],
 )
 async def test_list_refuses_a_query_it_does_not_know(client: httpx.AsyncClient, query: str) -> None:
     """A typing error is no empty answer."""

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.resources import Resources
 from app.web.metrics import Metrics
 from app.web.middleware import Frame
-from logging_setup import add_sink, get_logger, remove_sink
+from logging_setup import add_sink, remove_sink
 from tests.web import seeds
 from tests.web.conftest import Connect
 
@@ -30,7 +30,9 @@ def of(lines: Lines, event: str) -> Lines:
     return [line for line in lines if line["event"] == event]
 
 
-async def test_a_request_has_one_line_with_its_template_and_its_ids(app: FastAPI, connect: Connect, resources: Resources, lines: Lines) -> None:
+async def test_a_request_has_one_line_with_its_template_and_its_ids(
+    app: FastAPI, connect: Connect, resources: Resources, lines: Lines
+) -> None:
     """INFO, once, and the route's template instead of the path."""
     client = connect(app, await seeds.key_of(resources, "ann"))
     job = await seeds.build(resources, "ann")
@@ -55,7 +57,7 @@ async def test_what_is_logged_on_the_way_carries_both_ids(app: FastAPI, connect:
 @pytest.mark.parametrize("given", ["", "-x", "a b", "x" * 65, "a\u00e9", "a/b"])
 async def test_a_request_id_unfit_for_a_log_line_is_replaced(client: httpx.AsyncClient, given: str) -> None:
     """What goes into headers and lines is letters, digits, dots and dashes."""
-    answer = await client.get("/healthz", headers={"X-Request-ID": given.encode()})
+    answer = await client.get("/healthz", headers=[(b"X-Request-ID", given.encode())])
     assert answer.headers["x-request-id"].startswith("req_")
 
 

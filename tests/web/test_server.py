@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -85,11 +86,18 @@ async def test_serve_closes_the_connection_after_an_answer_that_broke(resources:
     path = resources.store.local_path(f"exports/{export_id}/big.tar")
     assert path is not None
     async with served(resources) as client:
-        with pytest.raises(httpx.RemoteProtocolError):
-            async with client.stream("GET", f"/v1/exports/{export_id}/files/big.tar") as response:
-                assert response.headers["content-length"] == "9000000"
-                async for _ in response.aiter_bytes():
-                    path.unlink(missing_ok=True)
+        async with client.stream("GET", f"/v1/exports/{export_id}/files/big.tar") as response:
+            assert response.headers["content-length"] == "9000000"
+            parts = response.aiter_bytes()
+            await anext(parts)
+            path.unlink()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await drain(parts)
+
+
+async def drain(parts: AsyncIterator[bytes]) -> None:
+    async for _ in parts:
+        pass
 
 
 async def test_submissions_of_this_process_and_of_the_api_share_one_journal(resources: Resources) -> None:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app import keys
 from app.db import jobs
 from app.records import JobState
 from app.resources import Resources
@@ -23,10 +24,7 @@ BODIES: dict[str, Any] = {
 """A good body for each operation that takes one."""
 
 OPERATIONS = [
-    (method, path, operation)
-    for path, item in openapi_document()["paths"].items()
-    for method, operation in item.items()
-    if "{" in path
+    (method, path, operation) for path, item in openapi_document()["paths"].items() for method, operation in item.items() if "{" in path
 ]
 
 
@@ -35,7 +33,7 @@ async def ids(resources: Resources) -> dict[str, Any]:
     """One of everything, owned by Ann."""
     job = await seeds.build(resources, "ann")
     image_id = await seeds.image(resources, job, "a.jpg", b"aa")
-    await resources.store.put(paths.thumb(seeds.keys.digest("aa")), b"webp")
+    await resources.store.put(paths.thumb(keys.digest("aa")), b"webp")
     return {
         "job_id": job.id,
         "dataset_id": job.dataset_id,

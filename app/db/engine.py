@@ -306,7 +306,7 @@ def _make_folder(folder: Path) -> None:
 def _tune_sqlite(connection: Any, _record: Any) -> None:
     """WAL lets readers read while one writes; NORMAL keeps every commit over a crash of the process."""
     connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -105,7 +105,7 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     """An origin that serves nothing yet."""
-    started: "list[Site]" = []
+    started: list[Site] = []
     ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:

@@ -34,7 +34,9 @@ def wait_for_hits(site: Site, count: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_build_is_saved_and_resumed(slow_gallery: Site, spawn: Spawn, invoke: Invoke, number: signal.Signals, code: int) -> None:
+def test_interrupted_build_is_saved_and_resumed(
+    slow_gallery: Site, spawn: Spawn, invoke: Invoke, number: signal.Signals, code: int
+) -> None:
     """The first signal drains, says how to go on and exits 128 + n; resume asks for no URL twice and delivers everything."""
     process = spawn("build", "--urls", slow_gallery.write_list(Path("list.txt")), *SLOWLY)
     wait_for_hits(slow_gallery, 30)

@@ -156,3 +156,17 @@ def age(bench: Bench, key: str) -> None:
     assert path is not None
     old = path.stat().st_mtime - 2 * 24 * 3600
     os.utime(path, (old, old))
+
+
+async def test_a_busy_worker_is_not_a_dead_one(bench: Bench) -> None:
+    """A lease that ran out while its worker still shows signs of life takes the unit away and charges nobody."""
+    from app.db import fleet
+    from app.db.rows import WorkerRow
+
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await fleet.beat(bench.db, WorkerRow("wrk_busy-builder", "builder", "host", 1, "0", 4, 1, 0.0, 0.0, 0.0))
+    for _ in range(5):
+        assert await units.claim(bench.db, delivery.unit_id, owner="wrk_busy", lease_s=30) is not None
+        await set_unit(bench, delivery.unit_id, lease_until=0.0)
+        assert (await again(bench)).expired == 1
+    assert (await state_of(bench, delivery.unit_id)).crashes == 0

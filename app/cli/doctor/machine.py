@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -71,8 +72,10 @@ def check_workspace(settings: Settings) -> Iterable[Finding]:
     standing = path
     while not standing.exists():
         standing = standing.parent
-    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
-        yield fail("workspace", "workspace", f"{path} cannot be written", "change its owner, or name another with --workspace")
+    try:
+        Path(tempfile.mkdtemp(prefix=".pictrawl-", dir=standing)).rmdir()
+    except OSError as error:
+        yield fail("workspace", "workspace", f"{path}: {error.strerror}", "change its owner, or name another with --workspace")
         return
     yield ok("workspace", "workspace", f"{path} {'exists' if standing == path else 'can be made'}")
     free = shutil.disk_usage(standing).free

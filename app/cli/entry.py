@@ -1,6 +1,5 @@
 """The command tree, and the one place where what went wrong becomes words and an exit code."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -81,8 +80,6 @@ def run(arguments: Sequence[str]) -> int:
     command: Any = typer.main.get_command(application())
     try:
         code = command.main(list(arguments), prog_name="pictrawl", standalone_mode=False, obj=cli)
-    except BrokenPipeError:
-        return _quietly()
     except KeyboardInterrupt:
         return codes.SIGNALLED + 2
     except failures.known_errors() as error:
@@ -98,12 +95,6 @@ def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
     failure = failures.describe(error)
     failures.show(failure, as_json=as_json or cli.as_json)
     return failure.code
-
-
-def _quietly() -> int:
-    """Whoever read stdout has gone, as ``| head`` does; the interpreter must not try to write to it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return codes.SIGNALLED + 13
 
 
 def main() -> None:

@@ -3,12 +3,16 @@
 import dataclasses
 import functools
 import inspect
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from app.cli import codes
 from app.cli.state import Cli
 
 __all__ = ["GLOBALS", "Progress", "taking", "with_globals"]
@@ -68,9 +72,18 @@ def with_globals(function: Callable[..., int | None]) -> Callable[..., int | Non
     def command(*, ctx: typer.Context, **values: Any) -> int | None:
         cli: Cli = ctx.find_root().obj
         cli.take({name: values.pop(name) for name in _ANNOTATIONS})
-        return function(cli, **values)
+        try:
+            return function(cli, **values)
+        except BrokenPipeError:
+            return _leave_quietly()
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
     del command.__wrapped__
     return command
+
+
+def _leave_quietly() -> int:
+    """Whoever read stdout has gone, as ``| head`` does; the interpreter must not try to write to it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return codes.SIGNALLED + signal.SIGPIPE

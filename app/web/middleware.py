@@ -120,7 +120,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if False:
+            if taken > self.max_bytes:
                 raise self._refusal()
             return message
 

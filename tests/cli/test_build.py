@@ -180,12 +180,8 @@ def test_build_refuses_what_is_wrong_before_it_writes(lists: None, invoke: Invok
 
 def test_build_refuses_as_one_json_document(invoke: Invoke) -> None:
     """With --json an error is a problem document on stdout, wherever the option stands."""
-    for arguments in (
-        ("--json", "build", "--urls", "none.txt"),
-        ("build", "--urls", "none.txt", "--json"),
-        ("build", "--nonsense", "--json"),
-    ):
-        result = invoke(*arguments)
+    for words in ("--json build --urls none.txt", "build --urls none.txt --json", "build --nonsense --json"):
+        result = invoke(*words.split())
         assert result.code == 2
         assert result.json["exit_code"] == 2
         assert result.json["title"] == "Wrong usage or configuration"

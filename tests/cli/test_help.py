@@ -8,40 +8,15 @@ import pytest
 from tests.cli.conftest import ROOT, Invoke
 
 HEAVY = ("fastapi", "sqlalchemy", "arq", "PIL", "numpy", "httpx", "pydantic", "rich", "loguru", "asyncpg", "uvloop")
-COMMANDS = [
-    "build",
-    "resume",
-    "retry",
-    "explain",
-    "fetch",
-    "serve",
-    "worker",
-    "doctor",
-    "openapi",
-    "demo",
-    "version",
-    "jobs-ls",
-    "jobs-show",
-    "jobs-watch",
-    "jobs-logs",
-    "jobs-cancel",
-    "jobs-pause",
-    "jobs-resume",
-    "images-ls",
-    "images-show",
-    "datasets-ls",
-    "datasets-show",
-    "datasets-export",
-    "datasets-verify",
-    "sources-ls",
-    "db-upgrade",
-    "db-current",
-    "keys-create",
-    "keys-ls",
-    "keys-revoke",
-    "config-show",
-    "config-validate",
-]
+# fmt: off
+COMMANDS = (
+    "build", "resume", "retry", "explain", "fetch", "serve", "worker",
+    "doctor", "openapi", "demo", "version", "jobs-ls", "jobs-show", "jobs-watch",
+    "jobs-logs", "jobs-cancel", "jobs-pause", "jobs-resume", "images-ls", "images-show", "datasets-ls",
+    "datasets-show", "datasets-export", "datasets-verify", "sources-ls", "db-upgrade", "db-current", "keys-create",
+    "keys-ls", "keys-revoke", "config-show", "config-validate",
+)
+# fmt: on
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -24,9 +24,8 @@ def a_report(state: JobState, kept: int = 437, **more: object) -> BuildReport:
 
 def an_export(state: str = "ready") -> Export:
     """An export of a build."""
-    return Export(
-        "exp_x", "local", "ds_x", "job_x", "files", "standard", state, "exports/exp_x", 437, 212_000_000, None, None, None, NOW, NOW
-    )
+    where = ("exp_x", "local", "ds_x", "job_x", "files", "standard", state, "exports/exp_x")
+    return Export(*where, 437, 212_000_000, None, None, None, NOW, NOW)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,8 @@ def test_build_on_redis_is_done_by_workers_elsewhere(gallery: Site, spawn: Spawn
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=30)
     assert waiting.returncode == 130
-    workers = [
-        spawn("worker", kind, *redis, *OPEN, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for kind in ("builder", "validator")
-    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    workers = [spawn("worker", kind, *redis, *OPEN, **quiet) for kind in ("builder", "validator")]
     try:
         done = invoke("build", "--urls", path, "--json", *redis, *LOOPBACK)
         assert done.code == 0, done.err

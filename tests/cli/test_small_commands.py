@@ -181,6 +181,7 @@ def test_doctor_finds_what_is_wrong(invoke: Invoke, monkeypatch: pytest.MonkeyPa
     connection.close()
     newer = invoke("doctor", "--only", "database")
     assert newer.code == 5
+    assert "upgrade pictrawl" in newer.out
 
 
 def test_doctor_tries_a_real_redis(invoke: Invoke, redis_url: str) -> None:

@@ -4,10 +4,10 @@ import pytest
 
 from app.cli import words
 
+SIZES = [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (212_400_000, "212 MB"), (3.5e9, "3.5 GB"), (2e12, "2.0 TB")]
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (212_400_000, "212 MB"), (3.5e9, "3.5 GB"), (2e12, "2.0 TB")]
-)
+
+@pytest.mark.parametrize(("value", "text"), SIZES)
 def test_size_is_decimal(value: float, text: str) -> None:
     """MB is a million bytes."""
     assert words.size(value) == text

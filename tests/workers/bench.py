@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from app.db import Database, images, jobs, schema, units
+from app.db import Database, images, jobs, units
 from app.db.rows import Funnel, Job
 from app.dispatch import envelope
 from app.images import compress, validate
@@ -20,6 +20,7 @@ from app.spec import JobRequest, ListSpec
 from app.storage import open_store
 from app.submit import settle, store_urls, submit_build
 from downloader import Downloader, FetchLimits, RetryRules
+from tests.templates import sqlite_like_new
 from workers import builder, sweeper, validator
 from workers.job import JOBS
 from workers.leases import Leases
@@ -124,12 +125,11 @@ async def open_bench(
 ) -> AsyncIterator[Bench]:
     """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``."""
     settings = bench_settings(folder, flags)
-    db = Database(url or settings.database_url)
+    db = Database(url or sqlite_like_new(folder / "pictrawl.db"))
     queue = embedded_queue()
     store = open_store(settings.storage_url)
     limits = FetchLimits(**settings.fetch.model_dump())
     try:
-        await schema.upgrade(db)
         async with Downloader(limits, RetryRules(**settings.retry.model_dump()), transport=transport, sleep=no_sleep) as downloader:
             resources = Resources(settings, db, store, queue)
             workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]

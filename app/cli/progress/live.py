@@ -98,7 +98,7 @@ class Screen:
             left = eta_s(good=snapshot.settled, goal=funnel.candidates, rate=settled)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=9)
-        grid.add_column(width=max(10, self.columns - 54))
+        grid.add_column(width=max(10, self.columns - 57))
         grid.add_column(width=15, justify="right", no_wrap=True)
         grid.add_column(width=8, justify="right", no_wrap=True)
         grid.add_column(no_wrap=True)

@@ -42,7 +42,7 @@ references: $(STAMP)
 locks: $(STAMP)
 	$(BIN)/pytest -k lock tests/test_packaging.py
 
-serve: $(STAMP) ## run the API, its pages and a worker on loopback
+serve: $(STAMP) ## run the API and a worker on loopback
 	$(BIN)/pictrawl serve $(ARGS)
 
 bench: $(STAMP) ## list the benchmarks and run the one for large lists

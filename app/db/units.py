@@ -292,11 +292,15 @@ async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
 async def end_leases(db: Database) -> int:
     """Let every lease run out now and forget every worker, for a caller who knows that none is left; return how many leases there were.
 
+    What was sent waits in the database again: a queue that lived in a dead process holds nothing.
+
     The next sweep takes the units over, and counts the crash, as it would have done after ``jobs.lease_s``.
     """
     columns = tables.units.c
     async with db.write() as connection:
         await connection.execute(delete(tables.workers))
+        sent = update(tables.units).where(columns.state == UnitState.QUEUED)
+        await connection.execute(sent.values(state=UnitState.PENDING, queued_at=None))
         result = await connection.execute(update(tables.units).where(columns.state == UnitState.RUNNING).values(lease_until=0.0))
     return result.rowcount
 

@@ -93,6 +93,9 @@ class AwayQueue:
 class SilentQueue(AwayQueue):
     """A queue that takes the call and never answers."""
 
+    async def send(self, messages: Any) -> None:
+        await asyncio.Event().wait()
+
     async def depths(self) -> dict[str, int]:
         await asyncio.Event().wait()
         raise AssertionError

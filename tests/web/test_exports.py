@@ -84,6 +84,14 @@ async def test_download_takes_only_a_path_that_the_report_lists(
     assert answer.status_code == 404
 
 
+async def test_download_gives_nothing_that_lies_beside_the_listed_files(
+    client: httpx.AsyncClient, resources: Resources, export_id: str
+) -> None:
+    """The report decides, not the store."""
+    await resources.store.put(f"exports/{export_id}/unlisted.txt", b"beside")
+    assert (await client.get(f"/v1/exports/{export_id}/files/unlisted.txt")).status_code == 404
+
+
 @pytest.mark.parametrize("state", ["pending", "writing", "written", "failed"])
 async def test_files_are_not_given_before_they_are_verified(client: httpx.AsyncClient, resources: Resources, state: str) -> None:
     """409 until the export is ready: what was not read back is not published."""

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import httpx
@@ -247,3 +248,11 @@ async def test_create_answers_202_while_the_queue_is_away(connect: Connect, reso
     assert answer.status_code == 202
     assert (await jobs.get(resources.db, answer.json()["id"])).state is JobState.PENDING
     assert await units.counts(resources.db, answer.json()["id"]) == {("plan", "pending"): 1}
+
+
+async def test_create_does_not_wait_for_a_queue_that_does_not_answer(connect: Connect, resources: Resources) -> None:
+    """A Redis that hangs would hold the answer for minutes; it costs two seconds, and the sweeper sends later."""
+    client = connect(create_app(seeds.without_queue(resources, seeds.SilentQueue())))
+    async with asyncio.timeout(10):
+        answer = await client.post("/v1/jobs", json=URLS)
+    assert answer.status_code == 202

@@ -20,7 +20,6 @@ from app.resources import (
     validation_rules,
 )
 from app.settings import Settings, load_settings
-from tests.services import free_port
 
 
 async def test_the_embedded_default_makes_its_workspace(settings: Settings) -> None:
@@ -86,15 +85,6 @@ async def test_what_was_opened_is_closed_where_the_rest_fails(settings: Settings
             pass
 
 
-async def test_no_redis_is_an_unavailable_queue(settings: Settings) -> None:
-    """At the start as later on."""
-    url = f"redis://127.0.0.1:{free_port()}/0"
-    away = load_settings({"workspace.path": settings.workspace.path, "queue.backend": "redis", "queue.url": url})
-    with pytest.raises(errors.QueueUnavailableError):
-        async with open_resources(away):
-            pass
-
-
 async def test_a_workshop_fetches_and_decodes(settings: Settings) -> None:
     """A downloader, decoders, and sources over the downloader."""
     chosen = load_settings({"workspace.path": settings.workspace.path, "validate.children": 1, "fetch.contact": "ops@example.org"})
@@ -126,10 +116,11 @@ def test_the_settings_reach_the_parts() -> None:
     assert compression_rules(load_settings()) == CompressionRules()
 
 
-def test_decoders_are_made_by_the_settings() -> None:
-    """One per core where nobody says otherwise."""
-    assert make_decoders(load_settings({"validate.children": 3})).size == 3
-    assert make_decoders(load_settings()).size >= 1
+async def test_decoders_are_made_by_the_settings() -> None:
+    """As many as are named; one per core where nobody says otherwise."""
+    async with make_decoders(load_settings({"validate.children": 3})) as named, make_decoders(load_settings()) as plain:
+        assert named.stats().size == 3
+        assert plain.stats().size >= 1
 
 
 def test_the_version_is_the_installed_one(monkeypatch: pytest.MonkeyPatch) -> None:

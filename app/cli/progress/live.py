@@ -142,5 +142,5 @@ def _hosts(snapshot: Snapshot) -> list[str]:
         wait_s = host.not_before - snapshot.now
         parts = [f"throttled {wait_s:.0f} s"] if wait_s > 0 else []
         parts += [f"{host.failures} failed connections"] if host.failures else []
-        lines.append(f"{host.host}  {', '.join(parts)}, {host.waiting} waiting")
+        lines.append(f"{', '.join(parts)}, {host.waiting} waiting: {host.host}")
     return lines

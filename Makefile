@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 # The newest Python that runs; `make PYTHON=/path/to/python3 ...` overrides.
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done
+JOBS ?= 2
 PYTHON ?= $(shell $(FIND_PYTHON))
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
@@ -21,7 +22,7 @@ demo: $(STAMP) ## build a small dataset from a server on this machine, and show 
 
 test: $(STAMP) ## run the tests and measure their coverage; ARGS="tests/app -k name" runs some of them
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS); tests=$$?; \
+	@PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS); tests=$$?; \
 	$(BIN)/coverage combine --quiet; $(BIN)/coverage report $(if $(ARGS),--fail-under=0); coverage=$$?; \
 	[ $$tests -eq 0 ] && [ $$coverage -eq 0 ]
 

@@ -145,7 +145,9 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_re
 def _crash() -> ColumnElement[int]:
     """1 where a unit's owner shows no sign of life either, else 0: a lease that ran out on a busy worker is nobody's crash."""
     owner, worker = tables.units.c.owner, tables.workers.c
-    lives = select(worker.id).where(worker.id.in_([owner + "-builder", owner + "-validator"]), worker.beat_at > db_now() - SILENT_S).exists()
+    lives = (
+        select(worker.id).where(worker.id.in_([owner + "-builder", owner + "-validator"]), worker.beat_at > db_now() - SILENT_S).exists()
+    )
     return case((lives, 0), else_=1)
 
 

@@ -12,7 +12,7 @@ from app.records import JobKind, JobState
 from app.web.export_views import ExportSummary, export_summary
 from app.web.queries import View, at
 
-__all__ = ["Job", "JobProgress", "JobSummary", "figures_of", "job_summary", "load_job", "progress_of"]
+__all__ = ["Job", "JobProgress", "JobSummary", "figures_of", "job_summary", "load_figures", "load_job", "progress_of"]
 
 
 class Progress(View):

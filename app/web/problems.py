@@ -13,7 +13,19 @@ import errors
 from app.db.conflicts import KeyReused, StateConflict
 from app.storage import MissingObject
 
-__all__ = ["KINDS", "MEDIA_TYPE", "FieldProblem", "Kind", "Problem", "Refusal", "of_error", "of_status", "respond"]
+__all__ = [
+    "KINDS",
+    "MEDIA_TYPE",
+    "RETRY_DATABASE_S",
+    "FieldProblem",
+    "Kind",
+    "Problem",
+    "Refusal",
+    "fields_of",
+    "of_error",
+    "of_status",
+    "respond",
+]
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     """Run the command in this process."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PICTRAWL_CONFIG", "")  # --config sets it; after the test it is as it was
 
     def run(*arguments: object) -> Result:
         capsys.readouterr()
@@ -102,9 +104,9 @@ class Site:
         return path
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """An origin that serves nothing yet."""
+@contextmanager
+def serving() -> Iterator[Site]:
+    """An origin that serves nothing yet, for the body's time."""
     started: list[Site] = []
     ready, stop = threading.Event(), asyncio.Event()
 
@@ -117,9 +119,18 @@ def site() -> Iterator[Site]:
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     assert ready.wait(10)
-    yield started[0]
-    started[0].loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    try:
+        yield started[0]
+    finally:
+        started[0].loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """An origin that serves nothing yet."""
+    with serving() as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,20 +1,32 @@
 """The commands that look and steer: jobs, images, datasets, explain, logs."""
 
+import contextlib
+import io
 import json
+import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.cli import entry
 from app.cli.demo import pictures
 from app.cli.demo.origin import reply
-from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Result, Site
+from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Result, Site, serving
 
 
-@pytest.fixture
-def built(site: Site, bodies: list[bytes], invoke: Invoke) -> Result:
-    """A small dataset with one of everything: kept, throttled, gone, moved, tiny, double."""
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """One origin for all tests here."""
+    with serving() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def original(site: Site, bodies: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A small dataset with one of everything: kept, throttled, gone, moved, tiny, double, blocked."""
     site.add("/kept.jpg", reply(body=bodies[0]))
     site.add("/busy.jpg", reply(429, headers={"Retry-After": "1"}), reply(body=bodies[1]))
     site.add("/gone.jpg")
@@ -23,10 +35,21 @@ def built(site: Site, bodies: list[bytes], invoke: Invoke) -> Result:
     site.add("/tiny.jpg", reply(body=pictures.tiny(1)))
     site.add("/double.jpg", reply(body=bodies[0]))
     site.add("/blocked.jpg", reply(302, headers={"Location": "http://10.0.0.1/x.jpg"}))
-    path = site.write_list(Path("list.txt"))
+    folder = tmp_path_factory.mktemp("built")
+    path = site.write_list(folder / "list.txt")
     path.write_text("not a url\n" + path.read_text())
-    result = invoke("build", "--urls", path, "--json", *LOOPBACK)
-    assert result.code == 0, result.err
+    out = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        code = entry.run(["build", "--urls", str(path), "--json", *LOOPBACK])
+    assert code == 0
+    return folder, Result(code, out.getvalue(), "")
+
+
+@pytest.fixture
+def built(original: tuple[Path, Result]) -> Result:
+    """A copy of it for this test, in the current folder."""
+    folder, result = original
+    shutil.copytree(folder, Path.cwd(), dirs_exist_ok=True)
     return result
 
 

@@ -79,7 +79,7 @@ def test_screen_fits_80_columns_and_says_what_matters() -> None:
     assert "10.0/s" in text
     assert "eta 0:00:30" in text
     assert "too_small 41 · http_404 17" in text
-    assert "throttled 12 s, 2 failed connections, 3 waiting: https://upload.example.org" in text
+    assert "throttled 12 s, 2 failed connections, 3 waiting: https://upload" in text
     assert "calm.example" not in text
     assert "storage" in text
 

@@ -87,7 +87,6 @@ def test_keys_are_made_listed_and_revoked(invoke: Invoke) -> None:
 def test_config_shows_values_and_where_they_come_from(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     """File, environment, flag and default, in their order; secrets masked; as TOML that can be read back."""
     Path("mine.toml").write_text("[fetch]\nper_host = 3\nconcurrency = 5\n[queue]\nurl = 'redis://:hunter2@localhost/0'\n")
-    monkeypatch.setenv("PICTRAWL_CONFIG", "")
     monkeypatch.setenv("PICTRAWL_FETCH__PER_HOST", "4")
     result = invoke("--config", "mine.toml", "config", "show", "--origins", "--json", "--set", "fetch.robots=false", "-v")
     assert result.json["fetch.per_host"] == {"value": 4, "origin": "environment"}

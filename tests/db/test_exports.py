@@ -135,3 +135,10 @@ async def test_exports_and_checks_are_listed_newest_first(any_database: Database
     assert await listed(exports.page_exports, user_id="ann") == [elsewhere.id, *expected]
     assert await listed(exports.page_checks, dataset_id=first.dataset_id, user_id="ann") == checks[::-1]
     assert len((await exports.page_exports(any_database, limit=0)).items) == 1
+
+
+async def test_where_exports_lie(any_database: Database) -> None:
+    """Those that were written; clean-up spares them."""
+    await add_export(any_database)
+    await set_export(any_database, await add_export(any_database), prefix="exports/x")
+    assert await exports.prefixes(any_database) == {"exports/x"}

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 import errors
 from app.db import Database, fleet, tables
-from app.db.conflicts import KeyReused
+from app.db.conflicts import KeyReused, StateConflict
 from app.db.rows import WorkerRow
 from tests.db.builders import change, count
 
@@ -164,6 +164,15 @@ async def test_requests_with_the_same_key_at_the_same_moment(any_database: Datab
     made = await asyncio.gather(*(make_once(any_database, "k", resource=f"job_{number}") for number in range(10)))
     assert len(set(made)) == 1
     assert await count(any_database, tables.idempotency_keys) == 1
+
+
+async def test_a_key_is_bound_once(any_database: Database) -> None:
+    """Who notes without having looked takes nothing of the first one's away."""
+    await make_once(any_database, "k", resource="job_1")
+    async with any_database.write() as connection:
+        with pytest.raises(StateConflict, match="is being answered; send it again"):
+            await fleet.note(connection, user_id="ann", key="k", body_digest="digest", resource="job_2")
+    assert await make_once(any_database, "k", resource="job_3") == "job_1"
 
 
 async def test_old_idempotency_keys_are_forgotten(any_database: Database) -> None:

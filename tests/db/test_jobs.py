@@ -263,3 +263,11 @@ async def test_a_locked_job_waits_for_its_holder(postgres_database: Database) ->
         await jobs.end(connection, job_id, JobState.FAILED)
     assert await reader is JobState.FAILED
     assert await units.dead_of(postgres_database, job_id) == []
+
+
+async def test_where_the_lists_of_jobs_lie(any_database: Database) -> None:
+    """Of builds that have one; clean-up spares them."""
+    await add_job(any_database, spec={"url_list": {"key": "lists/a.txt"}})
+    await add_job(any_database, spec={"keywords": ["cat"], "url_list": None})
+    await add_job(any_database, kind=JobKind.EXPORT, spec={"url_list": {"key": "lists/b.txt"}})
+    assert await jobs.list_keys(any_database) == {"lists/a.txt"}

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.util import await_only
 
-from app.db import Database, jobs, lifecycle, tables, units
-from app.db.rows import NewUnit, Unit
+from app.db import Database, fleet, jobs, lifecycle, tables, units
+from app.db.rows import NewUnit, Unit, WorkerRow
 from app.records import ImageState, JobState, Reason, UnitKind, UnitState
 from tests.db.builders import (
     LEASE_S,
@@ -140,6 +140,28 @@ async def test_a_lease_that_ran_out_is_taken_over_and_counts_a_crash(any_databas
     second = await claimed(any_database, unit_id, owner="second")
     assert (second.epoch, second.crashes) == (first.epoch + 1, 1)
     assert (await unit_row(any_database, unit_id)).owner == "second"
+
+
+async def beat(db: Database, worker_id: str, *, age_s: float) -> None:
+    """A worker whose last sign of life is so old."""
+    await fleet.beat(db, WorkerRow(worker_id, "builder", "host", 1, "0.1.0", 8, 0, 0.0, 0.0, 0.0))
+    await change(db, tables.workers, worker_id, beat_at=await db.now() - age_s)
+
+
+@pytest.mark.parametrize(("age_s", "crashes"), [(units.SILENT_S - 5, 0), (units.SILENT_S + 5, 1)])
+async def test_a_lease_that_runs_out_on_a_living_worker_is_nobodys_crash(any_database: Database, age_s: float, crashes: int) -> None:
+    """An outage or a busy loop takes the unit away, by the sweep or by a claim, but charges it only where the worker is silent, too."""
+    job_id = await add_job(any_database, 2)
+    swept, taken = await unit_ids(any_database, job_id)
+    await beat(any_database, "wrk_a-builder", age_s=age_s)
+    for unit_id in (swept, taken):
+        await claimed(any_database, unit_id, owner="wrk_a")
+    await expire(any_database, taken)
+    assert (await claimed(any_database, taken, owner="wrk_b")).crashes == crashes
+    await expire(any_database, swept)
+    assert await sweep(any_database) == (1, [])
+    row = await unit_row(any_database, swept)
+    assert (row.state, row.crashes) == ("pending", crashes)
 
 
 # the fence
@@ -415,8 +437,11 @@ async def test_end_leases_gives_everything_to_the_next_sweep(any_database: Datab
     first, second, _ = await unit_ids(any_database, job_id)
     for unit_id in (first, second):
         await claimed(any_database, unit_id)
+    await beat(any_database, "worker-builder", age_s=0)
     assert await units.end_leases(any_database) == 2
     assert (await sweep(any_database))[0] == 2
+    assert (await unit_row(any_database, first)).crashes == 1
+    assert await count(any_database, tables.workers) == 0
     assert await units.end_leases(any_database) == 0
 
 

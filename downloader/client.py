@@ -21,9 +21,10 @@ from downloader import formats
 from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
 from downloader.guard import Guard, Target
 from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.opt_out import refuse_opt_out
 from downloader.policy import RetryPolicy
 from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
-from downloader.robots import Robots, refuse_opt_out
+from downloader.robots import Robots
 from downloader.trail import Trail
 from downloader.transport import GuardedTransport, Lookup
 from downloader.window import finish_in_window
@@ -90,7 +91,7 @@ class Downloader:
             clock=clock,
             sleep=sleep,
         )
-        self._requester = Requester(self._client, guard, self._gate, limits, retry, clock)
+        self._requester = Requester(self._client, guard, self._gate, limits, retry, clock=clock, sleep=sleep)
         self._robots = Robots(self._requester, clock)
         self._policy = RetryPolicy(retry, sleep=sleep, random=random)
 
@@ -237,7 +238,7 @@ class Downloader:
     def _settle(self, trail: Trail, error: errors.PictrawlError) -> Outcome:
         """End the run of a URL whose last error is known: over the cap it failed, with attempts left it is deferred."""
         trail.close()
-        wait_s = error.retry_after_s or 0.0
+        wait_s = error.retry_after_s or 0.0 if isinstance(error, errors.TransientError) else 0.0
         if wait_s > self._rules.retry_after_max_s:
             over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
             return _failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))

@@ -142,9 +142,19 @@ def normalise(url: str) -> str:
 
 
 def resolve_location(base: str, location: str) -> str:
-    """Return the absolute URL that a Location header names: spaces escaped, credentials and fragment dropped."""
-    absolute = urljoin(base, location.strip(" \t").replace(" ", "%20"))
-    return re.sub(r"(?<=://)[^/?#@]*@", "", absolute.partition("#")[0], count=1)
+    """Return the absolute URL that a Location header names: spaces escaped, credentials and fragment dropped.
+
+    Raises:
+        errors.InvalidURLError: it names none.
+    """
+    reference = location.strip(" \t").replace(" ", "%20").partition("#")[0]
+    try:
+        absolute = urljoin(base, reference)
+    except ValueError as exc:
+        raise errors.InvalidURLError("a host that cannot be read") from exc
+    if reference.endswith("?") and not absolute.endswith("?"):  # urljoin drops an empty query
+        absolute += "?"
+    return re.sub(r"(?<=://)[^/?#@]*@", "", absolute, count=1)
 
 
 def _split(url: str) -> tuple[str, str, str]:

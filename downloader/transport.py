@@ -155,7 +155,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         session = self._session or self._open()
         _dials.set([])
         with _translated():
-            url = yarl.URL(_wire_url(request), encoded=True)
+            url = _wire_url(request)
             response = await session.request(
                 request.method,
                 url,
@@ -226,10 +226,12 @@ class _Body(httpx.AsyncByteStream):
         self._response.close()
 
 
-def _wire_url(request: httpx.Request) -> str:
-    """The URL with the path's bytes as the caller gave them: httpx and yarl requote, which breaks signed URLs."""
+def _wire_url(request: httpx.Request) -> yarl.URL:
+    """The URL with path and query, as one, in the caller's bytes: httpx and yarl requote them and drop an empty query."""
     target = request.extensions.get("target") or request.url.raw_path
-    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{target.decode('ascii')}"
+    return yarl.URL.build(
+        scheme=request.url.scheme, authority=request.url.netloc.decode("ascii"), path=target.decode("ascii"), encoded=True
+    )
 
 
 def _timeout(asked: dict[str, float | None]) -> aiohttp.ClientTimeout:

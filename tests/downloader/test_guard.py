@@ -264,11 +264,21 @@ def test_normalise_keeps_apart(one, other):
         ("?q=1", "http://h.test/a/i?q=1"),
         ("http://o.test/@me?x=a@b", "http://o.test/@me?x=a@b"),
         (" /b\t", "http://h.test/b"),
+        ("/b?", "http://h.test/b?"),
+        ("?", "http://h.test/a/i?"),
+        ("https://o.test/b?#f", "https://o.test/b?"),
     ],
 )
 def test_resolve_location(location, url):
-    """Relative references, spaces, fragments and credentials in a Location."""
+    """Relative references, spaces, fragments, empty queries and credentials in a Location."""
     assert resolve_location("http://h.test/a/i", location) == url
+
+
+@pytest.mark.parametrize("location", ["http://[::1/", "//[zz]/", "http://[::1]x]/"])
+def test_resolve_location_that_cannot_be_read(location):
+    """urljoin's ValueError is not let out."""
+    with pytest.raises(errors.InvalidURLError):
+        check_url(resolve_location("http://h.test/a/i", location))
 
 
 @given(st.text(max_size=80) | st.from_regex(r"https?://[^/]{0,20}/.{0,20}", fullmatch=True))

@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 import errors
+import errors.classify  # now: once descriptors run out, the error path could not load it
 from downloader import retry_after
 from downloader.coding import Body, coding_of
 from downloader.guard import Guard, Target, resolve_location
@@ -226,11 +227,11 @@ class Requester:
         return retry_after.parse(response.headers.get_list("retry-after"), date=response.headers.get("date"), now=self._clock())
 
     def _tell_gate(self, target: Target, exc: BaseException, error: errors.PictrawlError) -> None:
-        """Count what never became a connection, and only where another time may go better."""
-        if isinstance(error, errors.TransientError) and isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
-            self._gate.connect_failed(target)
-        elif not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+        """Count what never became a connection, and only where another time may go better; our own faults count for nothing."""
+        if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             self._gate.connected(target)
+        elif isinstance(error, errors.TransientError):
+            self._gate.connect_failed(target)
 
     def _close_host(self, target: Target, errand: Errand, error: errors.TransientError) -> None:
         """A valid Retry-After holds for every URL of the host; the one that got it waits by its own policy."""

@@ -21,12 +21,13 @@ from downloader import formats
 from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
 from downloader.guard import Guard, Target
 from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.names import Lookup
 from downloader.opt_out import refuse_opt_out
 from downloader.policy import RetryPolicy
 from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
 from downloader.robots import Robots
 from downloader.trail import Trail
-from downloader.transport import GuardedTransport, Lookup
+from downloader.transport import GuardedTransport
 from downloader.window import finish_in_window
 from errors import Reason
 from logging_setup import get_logger, redact

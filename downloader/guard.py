@@ -115,15 +115,20 @@ class Guard:
             self.check_address(target.host)
         return target
 
-    def check_address(self, address: str) -> None:
+    def check_address(self, address: str, *, own: bool = False) -> None:
         """Refuse an address that is neither public nor exempt.
+
+        Args:
+            own: it is this machine's, behind which may lie what the public does not reach.
 
         Raises:
             errors.BlockedAddressError: with the address as evidence.
         """
         ip = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
-        if not is_public(ip) and not any(ip in network for network in self._allowed):
-            raise errors.BlockedAddressError(f"{address} is not a public address", evidence=address)
+        if (is_public(ip) and not own) or any(ip in network for network in self._allowed):
+            return
+        what = "is this machine's own" if is_public(ip) else "is not a public address"
+        raise errors.BlockedAddressError(f"{address} {what}", evidence=address)
 
 
 def normalise(url: str) -> str:

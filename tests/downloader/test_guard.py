@@ -100,6 +100,13 @@ def test_allowed_network_exempts_from_the_address_rule_only():
         guard.check_url("http://10.0.0.1/")
 
 
+def test_own_address_is_refused_however_public():
+    """What is this machine's may be dialled where a network allows it, and nowhere else."""
+    with pytest.raises(errors.BlockedAddressError, match="own"):
+        Guard().check_address("93.184.216.34", own=True)
+    Guard(allow_networks=("93.184.216.0/24",)).check_address("93.184.216.34", own=True)
+
+
 def test_bad_network_is_a_configuration_error():
     """The message names the setting and shows the way out."""
     with pytest.raises(errors.ConfigurationError, match=r"fetch\.allow_networks.*10\.0\.0\.0/8"):

@@ -14,7 +14,7 @@ import trustme
 
 import errors
 from downloader import Attempt, Deferred, Downloader, Fetched, FetchFailed, FetchRequest, RetryRules
-from downloader.transport import Lookup
+from downloader.names import Lookup
 from tests.clocks import FakeTime
 from tests.downloader.conformance.dials import Dials
 from tests.downloader.conftest import LIMITS, loopback

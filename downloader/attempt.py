@@ -18,7 +18,7 @@ from downloader.guard import Guard, Target, resolve_location
 from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
 
-__all__ = ["Errand", "Reply", "Requester", "Terms", "take_locations"]
+__all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers", "take_locations"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
@@ -54,8 +54,8 @@ async def _no_reservation() -> None:
     return
 
 
-def _any_headers(_: httpx.Headers) -> None:
-    return
+def any_headers(_: httpx.Headers) -> None:
+    """Refuse nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Terms:
     headers: Mapping[str, str] = field(default_factory=dict)
     admit: Callable[[Target], Awaitable[None]] = _go
     before_dial: Callable[[], Awaitable[None]] = _no_reservation
-    inspect: Callable[[httpx.Headers], None] = _any_headers
+    inspect: Callable[[httpx.Headers], None] = any_headers
     method: str = "GET"
     content: bytes | None = None
 

@@ -18,7 +18,7 @@ import orjson
 
 import errors
 from downloader import formats
-from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
+from downloader.attempt import Errand, Reply, Requester, Terms, any_headers, take_locations
 from downloader.guard import Guard, Target
 from downloader.hosts import Deferral, HostGate, HostSnapshot
 from downloader.names import Lookup
@@ -223,7 +223,7 @@ class Downloader:
             self._limits.max_bytes,
             admit=self._admit,
             before_dial=lambda: trail.reserve(number),
-            inspect=refuse_opt_out if self._limits.opt_out else _take_any,
+            inspect=refuse_opt_out if self._limits.opt_out else any_headers,
         )
         reply = await self._requester.send(trail.request.url, trail.errand, terms)
         if not reply.body:
@@ -263,10 +263,6 @@ def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.A
         trust_env=False,
         event_hooks={"response": [take_locations]},
     )
-
-
-def _take_any(_: httpx.Headers) -> None:
-    return
 
 
 def _host_of(url: str) -> str:

@@ -38,6 +38,7 @@ async def ending(fetching: Awaitable[object]) -> str:
 
 async def main() -> dict[str, object]:
     said: dict[str, object] = {}
+    "a".encode("idna")  # what Python loads for a name is there: glibc is left to fail by itself, and cold
     async with Origin() as origin, Downloader(LIMITS, RetryRules(attempts=1)) as downloader:
         url = origin.script("/x", image())
         by_name = url.replace("127.0.0.1", "localhost")

@@ -5,8 +5,10 @@ import itertools
 import socket
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+import errors
 from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, Guard, RetryRules
 from downloader.transport import GuardedTransport
 from tests.clocks import FakeTime
@@ -93,6 +95,15 @@ async def test_private_url_is_never_looked_up_nor_dialled(dials: Dials, url: str
     assert outcome.reason == ("invalid_url" if "@" in url else "blocked_address")
     assert dials.made == []
     assert outcome.attempts == ()
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "[::1]", "[::ffff:10.0.0.1]"])
+async def test_transport_refuses_what_no_one_checked_before(dials: Dials, host: str) -> None:
+    """The last wall stands by itself: an address that met neither the URL's check nor the resolver's is refused at the dial."""
+    async with httpx.AsyncClient(transport=GuardedTransport(Guard(()))) as client:
+        with pytest.raises(errors.BlockedAddressError):
+            await client.get(f"http://{host}/x")
+    assert dials.made == []
 
 
 async def test_robots_txt_of_a_private_name_is_not_asked_for(dials: Dials) -> None:

@@ -14,7 +14,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: demo test check serve bench lock clean help
+.PHONY: demo test check style types layers references locks serve bench lock clean help
 
 demo: $(STAMP) ## build a small dataset from a server on this machine, and show what happened
 	$(BIN)/pictrawl demo $(ARGS)
@@ -25,14 +25,24 @@ test: $(STAMP) ## run the tests and measure their coverage; ARGS="tests/app -k n
 	$(BIN)/coverage combine --quiet; $(BIN)/coverage report $(if $(ARGS),--fail-under=0); coverage=$$?; \
 	[ $$tests -eq 0 ] && [ $$coverage -eq 0 ]
 
-check: $(STAMP) ## what must hold before a commit: style, types, layers, generated references, locks
+check: style types layers references locks ## what must hold before a commit
+
+style: $(STAMP)
 	$(BIN)/ruff check .
+
+types: $(STAMP)
 	$(BIN)/mypy
+
+layers: $(STAMP)
 	$(BIN)/lint-imports
+
+references: $(STAMP)
 	$(BIN)/python -m app.cli.reference --check
+
+locks: $(STAMP)
 	$(BIN)/pytest -k lock tests/test_packaging.py
 
-serve: $(STAMP) ## run the API, its pages and a worker on loopback
+serve: $(STAMP) ## run the API and a worker on loopback
 	$(BIN)/pictrawl serve $(ARGS)
 
 bench: $(STAMP) ## list the benchmarks and run the one for large lists

@@ -43,6 +43,7 @@ class _Recording:
         remove_sink(self.sink)
         self.closing.set()
         await asyncio.shield(self.writer)
+        await asyncio.shield(_write(self.db, self.waiting))
 
     async def _write_regularly(self) -> None:
         while not self.closing.is_set():

@@ -3,8 +3,10 @@
 What goes through it are ids. Losing all of it costs one slow sweep.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +47,9 @@ JOB_NAMES: dict[UnitKind, str] = {
 
 EXPIRES_MS = 7 * 24 * 3600 * 1000
 """Milliseconds a payload outlives its time in Redis; the sweeper resends what expired."""
+
+ANSWER_S = 5.0
+"""Seconds a call may take with the client's own retries, which add up to 20 when a connection breaks; a submission waits for it."""
 
 FAILURES_TTL_S = 3600
 """Seconds after which a unit's failures are forgotten."""
@@ -105,15 +110,16 @@ def from_json(data: bytes) -> dict[str, Any]:
 class ArqQueue:
     """A :class:`Queue` on an arq pool."""
 
-    def __init__(self, pool: ArqRedis) -> None:
+    def __init__(self, pool: ArqRedis, *, answer_s: float = ANSWER_S) -> None:
         self.pool = pool
+        self._answer_s = answer_s
 
     async def send(self, messages: Sequence[Envelope]) -> None:
         """Pipelined: one round trip for any number, in place of arq's three for each."""
         if not messages:
             return
         now_ms = int(time.time() * 1000)
-        async with translated(), self.pool.pipeline(transaction=False) as pipe:
+        async with translated(self._answer_s), self.pool.pipeline(transaction=False) as pipe:
             for message in messages:
                 body = serialize_job(JOB_NAMES[message.kind], (), dict(message.ids), None, now_ms, serializer=to_json)
                 pipe.psetex(job_key_prefix + message.token, EXPIRES_MS, body)
@@ -121,28 +127,28 @@ class ArqQueue:
             await pipe.execute()
 
     async def missing(self, tokens: Sequence[str]) -> list[str]:
-        async with translated(), self.pool.pipeline(transaction=False) as pipe:
+        async with translated(self._answer_s), self.pool.pipeline(transaction=False) as pipe:
             for token in tokens:
                 pipe.exists(job_key_prefix + token)
             found = await pipe.execute()
         return [token for token, exists in zip(tokens, found, strict=True) if not exists]
 
     async def count_failure(self, unit_id: str) -> int:
-        async with translated(), self.pool.pipeline(transaction=True) as pipe:
+        async with translated(self._answer_s), self.pool.pipeline(transaction=True) as pipe:
             pipe.incr(_failures(unit_id))
             pipe.expire(_failures(unit_id), FAILURES_TTL_S)
             return int((await pipe.execute())[0])
 
     async def clear_failures(self, unit_id: str) -> None:
-        async with translated():
+        async with translated(self._answer_s):
             await self.pool.delete(_failures(unit_id))
 
     async def depths(self) -> dict[str, int]:
-        async with translated():
+        async with translated(self._answer_s):
             return {kind: int(await self.pool.zcard(name)) for kind, name in QUEUES.items()}
 
     async def ping(self) -> None:
-        async with translated():
+        async with translated(self._answer_s):
             await self.pool.ping()
 
     async def close(self) -> None:
@@ -153,15 +159,14 @@ def _failures(unit_id: str) -> str:
     return f"pictrawl:failures:{unit_id}"
 
 
-class translated:
-    """Redis's border: its errors become QueueUnavailableError."""
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, RedisError | OSError):
-            raise errors.QueueUnavailableError(f"Redis cannot be used: {type(error).__name__}: {error}") from error
+@asynccontextmanager
+async def translated(within_s: float | None = None) -> AsyncIterator[None]:
+    """Redis's border: its errors, and an answer that takes longer than ``within_s``, become QueueUnavailableError."""
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        raise errors.QueueUnavailableError(f"Redis cannot be used: {type(error).__name__}: {error}") from error
 
 
 def embedded_queue(server: FakeServer | None = None) -> ArqQueue:

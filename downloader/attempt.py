@@ -234,9 +234,12 @@ class Requester:
             self._gate.connect_failed(target)
 
     def _close_host(self, target: Target, errand: Errand, error: errors.TransientError) -> None:
-        """A valid Retry-After holds for every URL of the host; the one that got it waits by its own policy."""
-        if error.retry_after_s is not None:
-            until = self._clock() + min(error.retry_after_s, self._rules.retry_after_max_s)
+        """A Retry-After that is honoured holds for every URL of the host; the one that got it waits by its own policy.
+
+        One beyond the cap fails its own URL and no other: a host is not given up on the word of one reply.
+        """
+        if error.retry_after_s is not None and error.retry_after_s <= self._rules.retry_after_max_s:
+            until = self._clock() + error.retry_after_s
             self._gate.close(target, until, error.slug)
             errand.waited_until = max(errand.waited_until, until)
 

@@ -9,7 +9,8 @@ __all__ = ["install"]
 
 _LEVELS: Final[dict[str, int]] = {
     "aiohttp": logging.WARNING,
-    "alembic": logging.INFO,
+    "aiosqlite": logging.WARNING,  # DEBUG is every statement with its parameters
+    "alembic": logging.WARNING,
     "arq": logging.WARNING,
     "asyncio": logging.WARNING,
     "httpcore": logging.WARNING,

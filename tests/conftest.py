@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from app.db import Database, schema
+from app.db import Database
 from app.settings import ENV_PREFIX, Settings, load_settings
 from tests.services import PIDS, PostgresServer, RedisServer, missing_packages
+from tests.templates import postgres_like_new, sqlite_like_new
 
 REQUIRE_SERVICES = os.environ.get("PICTRAWL_TEST_REQUIRE_SERVICES") == "1"
 """Read before the environment is emptied."""
@@ -146,9 +147,9 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def database(sqlite_url: str) -> AsyncIterator[Database]:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """SQLite with the newest schema."""
-    async for db in opened(sqlite_url):
+    async for db in opened(sqlite_like_new(tmp_path / "pictrawl.db")):
         yield db
 
 
@@ -158,18 +159,24 @@ def any_database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
 
 
-@pytest.fixture
-async def any_database(any_database_url: str) -> AsyncIterator[Database]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))])
+async def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     """A database with the newest schema, of each kind in turn."""
-    async for db in opened(any_database_url):
+    if request.param == "sqlite":
+        async for db in opened(sqlite_like_new(tmp_path / "pictrawl.db")):
+            yield db
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"like_new_{time.time_ns():x}"
+    async for db in opened(postgres_like_new(server, name)):
         yield db
+    server.drop_database(name)
 
 
 async def opened(url: str) -> AsyncIterator[Database]:
-    """A database with the newest schema; closed at the end, since its thread would keep the process alive."""
+    """A database, closed at the end, since its thread would keep the process alive."""
     db = Database(url)
     try:
-        await schema.upgrade(db)
         yield db
     finally:
         await db.close()

@@ -189,9 +189,9 @@ class PostgresServer(Server):
         """The address of a database, for SQLAlchemy."""
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Make an empty database and return its address."""
-        self.run_sql(f'CREATE DATABASE "{name}"')
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Make a database, empty or like ``template``, and return its address."""
+        self.run_sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def drop_database(self, name: str) -> None:

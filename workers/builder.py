@@ -9,10 +9,9 @@ from app.discovery import expand
 from app.records import JobState, UnitKind
 from logging_setup import get_logger
 from workers import compressing, discovering, exporting, fetching, labelling, planning
-from workers.context import Context
 from workers.finalizing import end_of_build, next_step
 from workers.job import INFRASTRUCTURE, job
-from workers.work import Work, claim
+from workers.work import Context, Work, claim
 
 __all__ = [
     "compress_chunk",

@@ -10,10 +10,9 @@ from app.images import Fingerprint as Item
 from app.images import find_exact, find_near
 from app.records import ImageState, JobKind, Reason
 from logging_setup import get_logger
-from workers.context import Context
 from workers.decoding import source_of
 from workers.validating import digest_of
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["find_duplicates", "reread"]
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import errors
 from app.db import images
-from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, Reason, StoredImage
+from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
 from logging_setup import get_logger
-from workers.context import Context
 from workers.decoding import each, source_of
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["compress"]
 
@@ -43,7 +42,7 @@ async def _compress_one(ctx: Context, image: StoredImage, rules: CompressionRule
             raise errors.ValidationError("its bytes are no longer in the store")
         result = await ctx.workshop.decoders.compress(source, rules)
     except errors.ValidationError as error:
-        return {"state": ImageState.REJECTED, "reason": Reason.CORRUPT, "detail": f"cannot be compressed: {error}"}
+        return {"state": ImageState.REJECTED, "reason": error.slug, "detail": f"cannot be compressed: {error}"}
     return await _store(ctx, result)
 
 

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from app.records import StoredImage
 from app.storage import MissingObject, paths
-from workers.context import Context
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["each", "source_of"]
 

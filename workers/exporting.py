@@ -10,8 +10,7 @@ from app.exports import ExportOptions, folder_of, get_exporter
 from app.records import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.storage import paths
 from logging_setup import get_logger
-from workers.context import Context
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["export", "verify"]
 

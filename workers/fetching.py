@@ -9,9 +9,8 @@ from app.db import attempts, images, units
 from app.db.rows import NewUnit
 from app.records import ImageState, UnitKind
 from downloader import Deferred, Fetched, FetchFailed, Outcome
-from workers.context import Context
 from workers.ledger import Ledger
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["fetch_chunk", "settle_chunk"]
 

@@ -25,8 +25,7 @@ from app.db import units
 from app.records import UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger
-from workers.context import Context
-from workers.work import Stopped, StopReason, Unclaimed
+from workers.work import Context, Stopped, StopReason, Unclaimed
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "job"]
 

@@ -27,9 +27,9 @@ from app.queue import EXPIRES_MS, QUEUES, from_json, to_json
 from app.resources import Resources, Workshop, open_workshop, product_version
 from logging_setup import get_logger
 from workers import builder, sweeper, validator
-from workers.context import Context
 from workers.job import JOBS
 from workers.leases import Leases
+from workers.work import Context
 
 __all__ = ["HEARTBEAT_FILE", "WorkerKind", "is_alive", "run_workers"]
 
@@ -162,8 +162,8 @@ class Crew:
         self.resources = resources
         self.kinds = tuple(kinds)
         self.worker_id = new_id("wrk")
-        leases = Leases(resources.db, owner=self.worker_id, lease_s=resources.settings.jobs.lease_s)
-        self.context = Context(resources, workshop, leases, self.worker_id)
+        self.leases = Leases(resources.db, owner=self.worker_id, lease_s=resources.settings.jobs.lease_s)
+        self.context = Context(resources, workshop, self.leases, self.worker_id)
         self.workers = {kind: make_worker(kind, self.context, slots=self._slots(kind)) for kind in kinds}
         self.loop_lag_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,7 +177,7 @@ class Crew:
         await self._beat()
         await self._sweep_first()
         self._tasks = [asyncio.create_task(worker.main(), name=f"poll-{kind}") for kind, worker in self.workers.items()]
-        self._tasks += [asyncio.create_task(self.context.leases.keep(), name="leases"), asyncio.create_task(self._live(), name="heartbeat")]
+        self._tasks += [asyncio.create_task(self.leases.keep(), name="leases"), asyncio.create_task(self._live(), name="heartbeat")]
         log.info("worker.started", kinds=list(self.kinds), worker=self.worker_id, pid=os.getpid())
 
     async def _sweep_first(self) -> None:
@@ -190,8 +190,7 @@ class Crew:
         """Pick nothing more, let the units in hand end in order for ``jobs.drain_s``, then interrupt and release them."""
         for worker in self.workers.values():
             worker.allow_pick_jobs = False
-        self.context.draining.set()
-        self.context.leases.drain()
+        self.leases.drain()
         await _until_done(self._running(), self.resources.settings.jobs.drain_s)
         for task in self._running():
             task.cancel()

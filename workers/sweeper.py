@@ -3,12 +3,12 @@
 Whatever was lost, on whichever side, is the same case here: the database says what is open, and the queue is topped up from it.
 """
 
-from app.db import fleet, images, units
+from app.db import exports, fleet, images, jobs, units
 from app.dispatch import dispatch, resend_lost
 from app.storage import paths
 from logging_setup import get_logger
-from workers.context import Context
 from workers.job import INFRASTRUCTURE, job
+from workers.work import Context
 
 __all__ = ["clean_up", "sweep", "sweep_once"]
 
@@ -53,17 +53,18 @@ async def sweep_once(ctx: Context) -> units.Swept:
 
 @job(retry_on=INFRASTRUCTURE)
 async def clean_up(ctx: Context) -> None:
-    """Remove blobs that no row points to, half-written files, old idempotency keys and the rows of workers long gone.
+    """Remove blobs, exports and lists that no row points to, half-written files, old idempotency keys and the rows of workers long gone.
 
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     if not await fleet.take_lock(ctx.db, "clean_up", owner=ctx.worker_id, for_s=600.0):
         return
     blobs = await _remove_blobs(ctx)
+    trees = await _remove_trees(ctx)
     files = await ctx.store.clear_leftovers(BLOB_GRACE_S)
     keys = await fleet.expire_idempotency(ctx.db, older_than_s=IDEMPOTENCY_S)
     workers = await fleet.forget_workers(ctx.db, older_than_s=WORKER_FORGOTTEN_S)
-    log.info("cleaned_up", blobs=blobs, files=files, idempotency_keys=keys, workers=workers)
+    log.info("cleaned_up", blobs=blobs, trees=trees, files=files, idempotency_keys=keys, workers=workers)
 
 
 async def _remove_blobs(ctx: Context) -> int:
@@ -79,6 +80,25 @@ async def _remove_blobs(ctx: Context) -> int:
             removed += await _remove_unreferenced(ctx, batch)
             batch = {}
     return removed + await _remove_unreferenced(ctx, batch)
+
+
+async def _remove_trees(ctx: Context) -> int:
+    """Exports and URL lists whose rows are gone."""
+    now = await ctx.db.now()
+    old: dict[str, float] = {}
+    for root in ("exports/", "lists/"):
+        async for item in ctx.store.list(root):
+            prefix = "/".join(item.key.split("/")[:2])
+            old[prefix] = max(old.get(prefix, 0.0), item.modified)
+    ripe = [prefix for prefix, modified in old.items() if now - modified >= BLOB_GRACE_S]
+    used = await exports.prefixes(ctx.db) | await jobs.list_keys(ctx.db) if ripe else set()
+    unused = [prefix for prefix in ripe if prefix not in used]
+    for prefix in unused:
+        if prefix.startswith("exports/"):
+            await ctx.store.delete_tree(prefix)
+        else:
+            await ctx.store.delete([prefix])
+    return len(unused)
 
 
 async def _remove_unreferenced(ctx: Context, batch: dict[str, str]) -> int:

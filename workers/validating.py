@@ -10,9 +10,8 @@ from app.db import images
 from app.records import ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.storage import paths
 from logging_setup import get_logger
-from workers.context import Context
 from workers.decoding import each, source_of
-from workers.work import Work
+from workers.work import Context, Work
 
 __all__ = ["validate"]
 

@@ -5,9 +5,8 @@ Each claims a unit of its kind. None retries and none catches: :mod:`workers.job
 
 from logging_setup import get_logger
 from workers import checking, exporting, validating
-from workers.context import Context
 from workers.job import INFRASTRUCTURE, job
-from workers.work import claim
+from workers.work import Context, claim
 
 __all__ = ["check_duplicates", "check_integrity", "validate_chunk", "verify_export"]
 

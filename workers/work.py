@@ -1,23 +1,82 @@
-"""A claimed unit at work: its claim, its fenced transactions, and its end."""
+"""What a job function is given, and the unit it claims: the claim, its fenced transactions, and its end."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 import errors
-from app.db import Connection, jobs, units
+from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
 from app.dispatch import dispatch
+from app.queue import ArqQueue
 from app.records import UnitState
+from app.resources import Resources, Workshop
+from app.settings import Settings
 from app.spec import JobSpec
+from app.storage import Store
 from logging_setup import get_logger
-from workers.context import Context
 
-__all__ = ["StopReason", "Stopped", "Unclaimed", "Work", "claim"]
+__all__ = ["Context", "Keeper", "StopReason", "Stopped", "Unclaimed", "Work", "claim"]
 
 log = get_logger(__name__)
+
+
+class Keeper(Protocol):
+    """Who renews the leases of the units at work, and tells them to stop."""
+
+    def add(self, work: "Work") -> None:
+        """Renew this unit's lease from now on."""
+        ...
+
+    def remove(self, work: "Work") -> None:
+        """Let go of a unit."""
+        ...
+
+
+@dataclass(slots=True)
+class Context:
+    """One worker's means; each run of a job gets its own copy.
+
+    Attributes:
+        run: 1 on the first delivery of a message, more on arq's repeats of it.
+        work: the claimed unit, from the claim on.
+    """
+
+    resources: Resources
+    workshop: Workshop
+    leases: "Keeper"
+    worker_id: str
+    run: int = 1
+    unit_id: str = ""
+    work: "Work | None" = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings tree."""
+        return self.resources.settings
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+        return self.resources.db
+
+    @property
+    def store(self) -> Store:
+        """The object store."""
+        return self.resources.store
+
+    @property
+    def queue(self) -> ArqQueue:
+        """The queue."""
+        return self.resources.queue
+
+    def for_run(self, run: int, unit_id: str = "") -> "Context":
+        """A copy for one run of one unit; crons have none."""
+        return replace(self, run=run, unit_id=unit_id, work=None)
 
 
 class StopReason(StrEnum):

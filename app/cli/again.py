@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["resume", "retry"]
 
+REASON = "Only what failed for this; may be repeated. Default: what may have passed since."
+
 LOOKED_AT = 50
 """Jobs among which the one to resume is looked for, newest first."""
 
@@ -25,9 +27,10 @@ def resume(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build named.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")] = False,
 ) -> int:
-    """Go on with an interrupted, killed, paused or failed job, and deliver its dataset.
+    """Go on with a job that was interrupted or failed.
 
-    No URL that has an outcome is requested again. Settings given as options to the build must be given again.
+    Its dataset is delivered where the build was told to put it. No URL that has an outcome
+    is requested again. Settings that were options of the build must be given again.
     """
     from app.cli.session import run
 
@@ -113,9 +116,12 @@ async def _set_going(desk: "Desk", job: "Job") -> str:
 def retry(
     cli: Cli,
     job: Annotated[str, typer.Argument(metavar="JOB", help="A build that has ended.")],
-    reason: Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only what failed for this; may be repeated. Default: what may have passed.")] = None,
-) -> int:  # fmt: skip
-    """Fetch again what failed in a build, then write its dataset anew in the same place."""
+    reason: Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help=REASON)] = None,
+) -> int:
+    """Fetch again what failed in a build.
+
+    The dataset is then written anew in the same place.
+    """
     from app.cli.session import run
 
     return run(_retry(cli, job, reason or []))

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from app.cli.options import taking
 from app.cli.state import Cli
+from app.cli.wanting import Wishes
 
 if TYPE_CHECKING:
     from app.cli.lists import UrlList
@@ -15,101 +15,18 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.spec import JobRequest
 
-__all__ = ["Wishes", "build", "perform"]
-
-Dedupe = Literal["none", "exact", "near"]
-Format = Literal["files", "imagefolder", "webdataset"]
-LevelName = Literal["basic", "standard", "strict"]
-Resize = Literal["none", "keep_ratio", "center_crop", "border"]
-
-WHAT, HOW_MANY, QUALITY, OUTPUT, MANNERS = "What", "How many", "Quality", "Output", "Politeness"
+__all__ = ["build", "perform"]
 
 
-def _option(panel: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, show_default=False, **more)
-
-
-def build(
-    cli: Cli,
-    keywords: Annotated[list[str] | None, typer.Argument(metavar="KEYWORDS", help="What to search for.", show_default=False)] = None,
-    urls: Annotated[list[str] | None, _option(WHAT, "--urls", metavar="FILE|-", help="A list of image URLs instead: txt, csv, tsv, json, jsonl, parquet; also .gz, .zst.")] = None,
-    url_col: Annotated[str | None, _option(WHAT, "--url-col", metavar="NAME", help="Column of URLs; default: the one that looks like it.")] = None,
-    caption_col: Annotated[str | None, _option(WHAT, "--caption-col", metavar="NAME", help="Column of captions.")] = None,
-    label_col: Annotated[str | None, _option(WHAT, "--label-col", metavar="NAME", help="Column of labels.")] = None,
-    license_col: Annotated[str | None, _option(WHAT, "--license-col", metavar="NAME", help="Column of licences.")] = None,
-    list_format: Annotated[str | None, _option(WHAT, "--list-format", metavar="KIND", help="Kind of the list where its name does not tell: txt, csv.gz, …")] = None,
-    label: Annotated[str | None, _option(WHAT, "--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None,
-    name: Annotated[str | None, _option(WHAT, "--name", metavar="NAME", help="Name of the dataset; default: the keywords, or the list.")] = None,
-    source: Annotated[list[str] | None, _option(WHAT, "--source", "-s", metavar="NAME", help="Where to search; may be repeated (wikimedia).")] = None,
-    expand: Annotated[int, _option(WHAT, "--expand", min=0, max=20, metavar="N", help="Also search up to N other names of each keyword.")] = 0,
-    lang: Annotated[list[str] | None, _option(WHAT, "--lang", metavar="CODE", help="Language for --expand; may be repeated (en).")] = None,
-    max_images: Annotated[int | None, _option(HOW_MANY, "--max-images", "-n", min=1, metavar="N", help="Stop at N; default: 100 for keywords, all of a list.")] = None,
-    min_images: Annotated[int, _option(HOW_MANY, "--min-images", min=0, metavar="N", help="Fewer than N is exit code 3.")] = 0,
-    level: Annotated[LevelName | None, _option(QUALITY, "--level", help="How strictly images are checked (standard).")] = None,
-    min_size: Annotated[str | None, _option(QUALITY, "--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None,
-    dedupe: Annotated[Dedupe, _option(QUALITY, "--dedupe", help="Which duplicates are dropped (near).")] = "near",
-    encode: Annotated[str | None, _option(OUTPUT, "--encode", metavar="FORMAT[:QUALITY]", help="keep, jpeg, webp or png, as in webp:80 (keep).")] = None,
-    resize: Annotated[Resize | None, _option(OUTPUT, "--resize", help="How --size is reached (none).")] = None,
-    size: Annotated[int | None, _option(OUTPUT, "--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None,
-    export_format: Annotated[Format | None, _option(OUTPUT, "--format", "-f", help="Form of the dataset (files).")] = None,
-    output: Annotated[Path | None, _option(OUTPUT, "--output", "-o", metavar="DIR", help="Where it goes (./datasets/NAME).")] = None,
-    overwrite: Annotated[bool, _option(OUTPUT, "--overwrite", help="Replace what stands there.")] = False,
-    split: Annotated[str | None, _option(OUTPUT, "--split", metavar="NAME=SHARE,…", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None,
-    seed: Annotated[int, _option(OUTPUT, "--seed", metavar="N", help="For the splits (0).")] = 0,
-    per_host: Annotated[int | None, _option(MANNERS, "--per-host", min=1, metavar="N", help="Requests at once to one host (2).")] = None,
-    concurrency: Annotated[int | None, _option(MANNERS, "--concurrency", min=1, metavar="N", help="Requests at once in all (64).")] = None,
-    contact: Annotated[str | None, _option(MANNERS, "--contact", metavar="MAIL|URL", help="How origins can reach you; sent in the User-Agent.")] = None,
-    no_robots: Annotated[bool, _option(MANNERS, "--no-robots", help="Do not ask robots.txt; only for hosts of your own.")] = False,
-    detach: Annotated[bool, _option("Run", "--detach", help="Only make the job; a running worker or server does the work.")] = False,
-) -> int:  # fmt: skip
+@taking(Wishes)
+def build(cli: Cli, **options: Any) -> int:
     """Build a dataset from keywords or a list of URLs.
 
     Interrupt it at any time: `pictrawl resume` goes on where it stopped, and no URL that has an outcome is requested again.
     """
     from app.cli.session import run
 
-    return run(perform(cli, Wishes(**{name: value for name, value in locals().items() if name not in ("cli", "run")})))
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """The options of one build, as they were given."""
-
-    keywords: list[str] | None = None
-    urls: list[str] | None = None
-    url_col: str | None = None
-    caption_col: str | None = None
-    label_col: str | None = None
-    license_col: str | None = None
-    list_format: str | None = None
-    label: str | None = None
-    name: str | None = None
-    source: list[str] | None = None
-    expand: int = 0
-    lang: list[str] | None = None
-    max_images: int | None = None
-    min_images: int = 0
-    level: LevelName | None = None
-    min_size: str | None = None
-    dedupe: Dedupe = "near"
-    encode: str | None = None
-    resize: Resize | None = None
-    size: int | None = None
-    export_format: Format | None = None
-    output: Path | None = None
-    overwrite: bool = False
-    split: str | None = None
-    seed: int = 0
-    per_host: int | None = None
-    concurrency: int | None = None
-    contact: str | None = None
-    no_robots: bool = False
-    detach: bool = False
-
-    @property
-    def manners(self) -> dict[str, Any]:
-        """The options that stand for settings."""
-        return {name: getattr(self, name) for name in ("per_host", "concurrency", "contact", "no_robots")}
+    return run(perform(cli, Wishes(**options)))
 
 
 async def perform(cli: Cli, wishes: Wishes, more: Mapping[str, Any] | None = None) -> int:
@@ -190,7 +107,7 @@ def _request(settings: "Settings", wishes: Wishes, keywords: list[str], *, has_l
         export_format=wishes.export_format,
         splits=meaning.shares(wishes.split),
         seed=wishes.seed,
-        **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
+        **{name: value for name, value in given.items() if value},
     )
 
 

@@ -1,5 +1,6 @@
 """``pictrawl config``: the settings in force, where each comes from, and whether they hold together."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -57,4 +58,4 @@ def validate(cli: Cli) -> int:
     return 0
 
 
-COMMANDS = {"show": show, "validate": validate}
+COMMANDS: dict[str, Callable[..., int]] = {"show": show, "validate": validate}

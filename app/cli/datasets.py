@@ -1,5 +1,6 @@
 """``pictrawl datasets``: list them, show one, write one in another format, read everything back and compare."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,7 +46,7 @@ async def _ls(cli: Cli, limit: int, cursor: str | None) -> int:
 
 
 def show(cli: Cli, dataset: DatasetId) -> int:
-    """Show a dataset: its images by label, why others are out, its exports."""
+    """Show a dataset: labels, reasons, exports."""
     from app.cli.session import run
 
     return run(_show(cli, dataset))
@@ -71,7 +72,7 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         f"dataset {dataset.id}: {clipped(dataset.name, 60)}",
         f"  images     {number(funnel.kept)} kept of {number(funnel.candidates)} candidates",
         f"  labels     {listing(known, most=20)}" if known else "",
-        f"  not kept   {listing(funnel.reasons, most=8)}" if funnel.reasons else "",
+        f"  not kept   {listing(funnel.reasons, most=4)}" if funnel.reasons else "",
         "\n" + table(("export", "format", "status", "samples", "made"), rows, right=(3,)) if rows else "",
     ]
     document = dataset_document(dataset) | {
@@ -135,9 +136,12 @@ def _exported(made: "Export", delivered: Path | None) -> str:
     return f"{delivered}\n  {made.format}, {count(made.samples or 0, 'sample')}, {size(made.size_bytes or 0)}, verified"
 
 
-def verify(cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A dataset's id, or a folder that holds one.")]) -> int:
-    """Read everything back: stored objects against their digests, the latest export with its format's own reader.
+def verify(
+    cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A dataset's id, or a folder that holds one.")]
+) -> int:
+    """Read a dataset back and compare.
 
+    Of a dataset: stored objects against their digests, the latest export with its format's own reader.
     Of a folder: every file against the digests in it. Exit code 7 where anything differs.
     """
     from app.cli.session import run
@@ -146,4 +150,4 @@ def verify(cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR
     return run(verify_dataset(cli, dataset) if dataset.startswith("ds_") else verify_folder(cli, Path(dataset)))
 
 
-COMMANDS = {"ls": ls, "show": show, "export": export, "verify": verify}
+COMMANDS: dict[str, Callable[..., int]] = {"ls": ls, "show": show, "export": export, "verify": verify}

@@ -1,12 +1,14 @@
 """``pictrawl db``: the database's schema."""
 
+from collections.abc import Callable
+
 from app.cli.state import Cli
 
 __all__ = ["COMMANDS"]
 
 
 def upgrade(cli: Cli) -> int:
-    """Bring the database to the newest schema; where there is none, make it."""
+    """Bring the database to the newest schema."""
     from app.cli.session import run
 
     return run(_upgrade(cli))
@@ -30,7 +32,7 @@ async def _upgrade(cli: Cli) -> int:
 
 
 def current(cli: Cli) -> int:
-    """Show the database's schema and the newest one this version knows."""
+    """Show the schema, and the newest this version knows."""
     from app.cli.session import run
 
     return run(_current(cli))
@@ -54,4 +56,4 @@ async def _current(cli: Cli) -> int:
     return 0
 
 
-COMMANDS = {"upgrade": upgrade, "current": current}
+COMMANDS: dict[str, Callable[..., int]] = {"upgrade": upgrade, "current": current}

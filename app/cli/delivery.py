@@ -12,7 +12,7 @@ from app.exports import check_destination, materialise
 from app.resources import Resources
 from app.storage import MANIFEST
 
-__all__ = ["Destination", "deliver", "is_delivered", "stands_at"]
+__all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered", "stands_at"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ __all__ = [
 def job_document(job: Job) -> dict[str, Any]:
     """A job; ``status`` is its state, the word that every interface uses."""
     values = asdict(job)
-    return {"id": values.pop("id"), "status": values.pop("state").value} | values | {"desired_state": job.desired_state.value, "kind": job.kind.value}
+    return (
+        {"id": values.pop("id"), "status": values.pop("state").value}
+        | values
+        | {"desired_state": job.desired_state.value, "kind": job.kind.value}
+    )
 
 
 def dataset_document(dataset: Dataset) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from app.cli.report import gather
 from app.cli.working import Desk
 from app.db import jobs
 
-__all__ = ["again", "close_build"]
+__all__ = ["close_build"]
 
 
 async def close_build(desk: Desk, job_id: str, where: Destination | None) -> int:
@@ -14,12 +14,5 @@ async def close_build(desk: Desk, job_id: str, where: Destination | None) -> int
     job = await jobs.get(db, job_id)
     delivered = await deliver(desk.resources, job, where) if job.is_final else None
     report = await gather(db, job_id, delivered=delivered, interrupted=desk.interrupts.code)
-    desk.cli.result(report.summary(again=again(desk)), report.document(), brief=str(delivered) if delivered else job_id)
+    desk.cli.result(report.summary(again=desk.cli.again), report.document(), brief=str(delivered) if delivered else job_id)
     return report.code
-
-
-def again(desk: Desk) -> str:
-    """The options by which another command finds this workspace."""
-    cli = desk.cli
-    workspace = f" --workspace {cli.workspace}" if cli.workspace else ""
-    return workspace + (f" --config {cli.config}" if cli.config else "")

@@ -1,8 +1,7 @@
 """The command tree, and the one place where what went wrong becomes words and an exit code."""
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -14,6 +13,7 @@ from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.explain import explain
 from app.cli.fetch import fetch
+from app.cli.helping import SectionedCommand, SectionedGroup
 from app.cli.openapi import openapi
 from app.cli.options import with_globals
 from app.cli.serving import serve, worker
@@ -23,7 +23,11 @@ from app.cli.version import version
 __all__ = ["application", "main", "run"]
 
 
-Commands = dict[str, Callable[..., int | None]]
+Command = Callable[..., int]
+Commands = Mapping[str, Command]
+
+FIRST: tuple[Callable[..., int], ...] = (build, resume, retry, explain, fetch)
+LAST: tuple[Callable[..., int], ...] = (serve, worker, doctor, openapi, demo, version)
 
 GROUPS: tuple[tuple[str, str, Commands], ...] = (
     ("jobs", "Look at jobs and steer them.", jobs.COMMANDS),
@@ -37,9 +41,9 @@ GROUPS: tuple[tuple[str, str, Commands], ...] = (
 
 
 def _grouped(name: str, about: str, commands: Commands) -> typer.Typer:
-    group = typer.Typer(name=name, help=about, no_args_is_help=True)
+    group = typer.Typer(name=name, help=about, no_args_is_help=True, cls=SectionedGroup, rich_markup_mode=None)
     for command, function in commands.items():
-        group.command(command)(with_globals(function))
+        group.command(command, cls=SectionedCommand)(with_globals(function))
     return group
 
 
@@ -49,16 +53,18 @@ def application() -> typer.Typer:
         name="pictrawl",
         help="Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost.",
         no_args_is_help=True,
+        cls=SectionedGroup,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(with_globals(_root))
-    for function in (build, resume, retry, explain, fetch):
-        app.command()(with_globals(function))
+    for function in FIRST:
+        app.command(cls=SectionedCommand)(with_globals(function))
     for name, about, commands in GROUPS:
         app.add_typer(_grouped(name, about, commands))
-    for function in (serve, worker, doctor, openapi, demo, version):
-        app.command()(with_globals(function))
+    for function in LAST:
+        app.command(cls=SectionedCommand)(with_globals(function))
     return app
 
 
@@ -74,8 +80,6 @@ def run(arguments: Sequence[str]) -> int:
     command: Any = typer.main.get_command(application())
     try:
         code = command.main(list(arguments), prog_name="pictrawl", standalone_mode=False, obj=cli)
-    except BrokenPipeError:
-        return _quietly()
     except KeyboardInterrupt:
         return codes.SIGNALLED + 2
     except failures.known_errors() as error:
@@ -91,12 +95,6 @@ def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
     failure = failures.describe(error)
     failures.show(failure, as_json=as_json or cli.as_json)
     return failure.code
-
-
-def _quietly() -> int:
-    """Whoever read stdout has gone, as ``| head`` does; the interpreter must not try to write to it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return codes.SIGNALLED + 13
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """``pictrawl fetch``: one URL through the whole downloader, every attempt shown. Writes nothing unless told where."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +21,9 @@ def fetch(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the bytes here.")] = None,
     no_robots: Annotated[bool, typer.Option("--no-robots", help="Do not ask robots.txt; only for hosts of your own.")] = False,
 ) -> int:
-    """Fetch one URL as a build would, and show each request, its wait and its cause.
+    """Fetch one URL as a build would.
 
-    Exit code 0 only where the image came, 4 where it failed or was deferred.
+    Shows each request, its wait and its cause. Exit code 0 only where the image came, 4 where it failed or was deferred.
     """
     from app.cli.session import log_to, run
 
@@ -38,7 +39,7 @@ async def _fetch(cli: Cli, settings: Any, url: str, output: Path | None) -> int:
     async with make_downloader(settings) as downloader:
         outcome = await downloader.fetch(url)
     if output is not None and isinstance(outcome, Fetched):
-        output.write_bytes(outcome.body)
+        await asyncio.to_thread(output.write_bytes, outcome.body)
     document = outcome_document(outcome)
     cli.result(outcome_text(outcome, document), document, brief=document["outcome"])
     return codes.OK if isinstance(outcome, Fetched) else codes.NOTHING_KEPT

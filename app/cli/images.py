@@ -1,5 +1,6 @@
 """``pictrawl images``: list images by what became of them, and show one."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -57,14 +58,16 @@ async def _ls(cli: Cli, wanted: "ImageFilter", form: str, limit: int, cursor: st
     if form == "urls":
         text = "\n".join(image.url for image in page.items)
     else:
-        rows = [(image.id, image.state, image.reason or "-", clipped(image.label or "-", 16), clipped(image.url, 200)) for image in page.items]
+        rows = [
+            (image.id, image.state, image.reason or "-", clipped(image.label or "-", 16), clipped(image.url, 200)) for image in page.items
+        ]
         text = table(("id", "status", "reason", "label", "url"), rows, right=(0,))
     show_page(cli, page.items, text, documents=[image_document(image) for image in page.items], cursor=page.next_cursor, what="images")
     return 0
 
 
 def show(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", help="An image's id.", min=1)]) -> int:
-    """Show an image: its requests, its checks, what decided. The same as explain."""
+    """Show an image: its requests, its checks, what decided."""
     from app.cli.session import run
 
     return run(_show(cli, image))
@@ -82,4 +85,4 @@ async def _show(cli: Cli, image_id: int) -> int:
     return 0
 
 
-COMMANDS = {"ls": ls, "show": show}
+COMMANDS: dict[str, Callable[..., int]] = {"ls": ls, "show": show}

@@ -1,5 +1,6 @@
 """``pictrawl jobs``: look at jobs and steer them. Pause, resume and cancel are wishes in the database; workers obey within two seconds."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +50,7 @@ async def _ls(cli: Cli, state: str | None, limit: int, cursor: str | None) -> in
 
 
 def show(cli: Cli, job: JobId) -> int:
-    """Show a job: what it was asked, how far it is, what it waits for. The same as explain."""
+    """Show a job: how far it is, what it waits for."""
     from app.cli.session import run
 
     return run(_show(cli, job))
@@ -62,12 +63,15 @@ async def _show(cli: Cli, job_id: str) -> int:
     settings = cli.settings()
     async with reading(cli, settings) as db:
         story = await job_story(db, job_id)
-    cli.result(story.text(), story.document(), brief=story.report.job.state.value)
+    cli.result(story.text(cli.again), story.document(), brief=story.report.job.state.value)
     return 0
 
 
 def watch(cli: Cli, job: JobId) -> int:
-    """Watch a job that other processes work at. Ctrl-C ends the watching, not the job."""
+    """Watch a job that others work at.
+
+    Ctrl-C ends the watching, not the job.
+    """
     from app.cli.session import run
 
     return run(_watch(cli, job))
@@ -89,12 +93,15 @@ async def _watch(cli: Cli, job_id: str) -> int:
         report = await gather(db, job_id, interrupted=interrupts.code)
     if interrupts.code is not None and not report.job.is_final:
         cli.note(f"the job goes on; pictrawl jobs watch {job_id}")
-    cli.result(report.summary() if report.job.is_final else "", report.document(), brief=report.job.state.value)
+    cli.result(report.summary(again=cli.again) if report.job.is_final else "", report.document(), brief=report.job.state.value)
     return report.code
 
 
 def cancel(cli: Cli, job: JobId) -> int:
-    """End a job for good; what it has not fetched yet counts as cancelled."""
+    """End a job for good.
+
+    What it has not fetched yet counts as cancelled.
+    """
     from app.records import JobState
 
     return _steer(cli, job, JobState.CANCELLED)
@@ -108,7 +115,10 @@ def pause(cli: Cli, job: JobId) -> int:
 
 
 def resume(cli: Cli, job: JobId) -> int:
-    """Let a paused job run again on the workers there are. Without any, use `pictrawl resume`."""
+    """Let a paused job run again on the workers there are.
+
+    Where there are none, use `pictrawl resume`.
+    """
     from app.records import JobState
 
     return _steer(cli, job, JobState.RUNNING)
@@ -143,14 +153,17 @@ def logs(
     level: Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Only lines of at least this level.")] = None,
     event: Annotated[str | None, typer.Option("--event", metavar="PREFIX", help="Only events that begin so, as in chunk.")] = None,
 ) -> int:
-    """Print a job's log, API to export. With --json and --follow: one document a line."""
+    """Print a job's log, from submission to export.
+
+    With --json and --follow: one document a line.
+    """
     from app.cli.logs import print_logs
     from app.cli.session import run
 
     return run(print_logs(cli, job, follow=follow, level=level, event=event))
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., int]] = {
     "ls": ls,
     "show": show,
     "watch": watch,

@@ -1,5 +1,6 @@
 """``pictrawl keys``: API keys. The token is shown once; the database holds its digest."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -14,7 +15,10 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
     user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose jobs it may see.")] = "local",
 ) -> int:
-    """Make an API key and print its token, which cannot be shown again."""
+    """Make an API key and print its token.
+
+    The token cannot be shown again.
+    """
     from app.cli.session import run
 
     return run(_create(cli, name, user))
@@ -57,7 +61,8 @@ async def _ls(cli: Cli) -> int:
     async with reading(cli, settings) as db:
         found = await fleet.keys(db)
     rows = [
-        (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at)) for key in found
+        (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at))
+        for key in found
     ]
     text = table(("id", "user", "name", "status", "last used"), rows)
     show_page(cli, found, text, documents=[asdict(key) for key in found], cursor=None, what="keys")
@@ -82,4 +87,4 @@ async def _revoke(cli: Cli, key_id: str) -> int:
     return 0
 
 
-COMMANDS = {"create": create, "ls": ls, "revoke": revoke}
+COMMANDS: dict[str, Callable[..., int]] = {"create": create, "ls": ls, "revoke": revoke}

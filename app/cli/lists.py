@@ -71,7 +71,11 @@ def _spool(path: Path) -> None:
 def _inspected(path: Path, name: str, columns: Columns, list_format: str | None) -> UrlList:
     if not path.exists():
         raise Refused(f"there is no list {path}", "check the path; - reads from stdin")
+    if path.is_dir():
+        raise Refused(f"the list {path} is a directory", "name a file in it")
     suffix = url_list.sniff(f"list.{list_format.lstrip('.')}" if list_format else name)
+    if suffix.startswith(".txt") and columns != Columns():
+        raise Refused(f"the list {name} is plain text, it has no columns", "leave the --…-col options out, or save it as .csv")
     spec = ListSpec(
         key="to-be-stored",
         suffix=suffix,

@@ -67,7 +67,7 @@ def _words(line: Event) -> str:
     return f"{at} {line.level:<7} {line.event:<22} {pairs}".rstrip()
 
 
-_KNOWN = frozenset({"logger", "job_id", "user_id", "request_id", "unit_id", "traceback"})
+_KNOWN = frozenset({"logger", "job_id", "user_id", "request_id", "unit_id", "chunk_id", "job", "run", "worker", "traceback"})
 """Said elsewhere, or too long for a line; --json shows them."""
 
 

@@ -1,16 +1,21 @@
 """The global options, declared once and given to every command, so that they may stand on either side of its name."""
 
+import dataclasses
 import functools
 import inspect
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from app.cli import codes
 from app.cli.state import Cli
 
-__all__ = ["GLOBALS", "Progress", "with_globals"]
+__all__ = ["GLOBALS", "Progress", "taking", "with_globals"]
 
 Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -42,6 +47,21 @@ GLOBALS = [
 """As parameters of a function."""
 
 
+def taking(wishes: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a function that takes a :class:`Cli` and keywords the fields of a dataclass as its options."""
+    cli = inspect.Parameter("cli", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    options = [
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
+        for item in dataclasses.fields(wishes)
+    ]
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        function.__signature__ = inspect.Signature([cli, *options])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
 def with_globals(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """Make a command of a function whose first argument is the :class:`Cli`: the rest of its signature, and the global options."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -52,9 +72,18 @@ def with_globals(function: Callable[..., int | None]) -> Callable[..., int | Non
     def command(*, ctx: typer.Context, **values: Any) -> int | None:
         cli: Cli = ctx.find_root().obj
         cli.take({name: values.pop(name) for name in _ANNOTATIONS})
-        return function(cli, **values)
+        try:
+            return function(cli, **values)
+        except BrokenPipeError:
+            return _leave_quietly()
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
-    del command.__wrapped__  # type: ignore[attr-defined]
+    del command.__wrapped__
     return command
+
+
+def _leave_quietly() -> int:
+    """Whoever read stdout has gone, as ``| head`` does; the interpreter must not try to write to it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return codes.SIGNALLED + signal.SIGPIPE

@@ -1,12 +1,14 @@
 """What came of a build: the document for scripts, the summary for people, the exit code. Pure but for one gathering function."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app.cli import codes
-from app.cli.words import count, duration, listing, number, size
+from app.cli.words import count, duration, listing, number, size, width
 from app.db import Database, attempts, exports, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.records import JobState
@@ -96,7 +98,7 @@ class BuildReport:
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{again}" if self.bad_lines else ""),
             ("resume" if not self.job.is_final else "details", self._next(again)),
         ]
-        return "\n".join([self._headline(), *(f"  {name:<10} {text}" for name, text in rows if text)])
+        return "\n".join([self._headline(), *(_row(name, text) for name, text in rows if text)])
 
     def _headline(self) -> str:
         job, funnel = self.job, self.funnel
@@ -135,6 +137,23 @@ class BuildReport:
 
     def _next(self, again: str) -> str:
         return f"pictrawl {'explain' if self.job.is_final else 'resume'} {self.job.id}{again}"
+
+
+COMMANDS = frozenset({"bad lines", "resume", "details", "dataset"})
+"""Rows to copy from: they stay on their line."""
+
+
+NO_BREAK = "\u00a0"
+
+
+def _row(name: str, text: str) -> str:
+    head = f"  {name:<10} "
+    if name in COMMANDS:
+        return head + text
+    together = re.sub(r"(?<=\w) (?=\d)", NO_BREAK, text)  # a name and its count stay on one line
+    indent = " " * len(head)
+    filled = textwrap.fill(together, width(), initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return filled.replace(NO_BREAK, " ")
 
 
 def _funnel(funnel: Funnel) -> str:

@@ -24,7 +24,10 @@ def serve(
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, metavar="PORT", help="Port; 0 picks a free one (8080).")] = None,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Only the API; workers run elsewhere.")] = False,
 ) -> int:
-    """Serve the API and the dashboard, with workers in the same process on the embedded default."""
+    """Serve the API and the dashboard.
+
+    On the embedded default the workers run in the same process.
+    """
     from app.cli.session import log_to, run
 
     given = {"serve.host": host, "serve.port": port}
@@ -76,7 +79,10 @@ def worker(
     kind: Annotated[Kind, typer.Argument(metavar="builder|validator|all", help="Which queue to serve.")] = "all",
     check: Annotated[bool, typer.Option("--check", help="Only tell whether a worker of this machine is alive.")] = False,
 ) -> int:
-    """Run a worker until SIGTERM, which lets it finish what it has in hand."""
+    """Run a worker until SIGTERM.
+
+    What it has in hand by then is finished first.
+    """
     if check:
         return _check(cli)
     from app.cli.session import log_to, run

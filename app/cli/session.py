@@ -65,7 +65,7 @@ def require_workspace(settings: "Settings") -> None:
 
 @asynccontextmanager
 async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> AsyncIterator["Database"]:
-    """Open the database alone, for commands that change nothing but rows. A workspace that does not exist stays that way, unless ``make``."""
+    """Open the database alone, for commands that change nothing but rows. No workspace is made, unless ``make``."""
     from app.db import Database, schema
 
     log_to(cli, settings, default="WARNING")

@@ -1,5 +1,6 @@
 """``pictrawl sources``: what can be searched, and what each asks of whoever searches."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from app.cli.state import Cli
@@ -8,7 +9,7 @@ __all__ = ["COMMANDS"]
 
 
 def ls(cli: Cli) -> int:
-    """List the sources with their terms, and whether they can be used with the settings as they are."""
+    """List the sources and what they ask of you."""
     from app.cli.words import count, table
     from app.discovery import SOURCES
 
@@ -24,4 +25,4 @@ def ls(cli: Cli) -> int:
     return 0
 
 
-COMMANDS = {"ls": ls}
+COMMANDS: dict[str, Callable[..., int]] = {"ls": ls}

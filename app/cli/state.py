@@ -64,6 +64,12 @@ class Cli:
         return load_settings(self.flags(more))
 
     @property
+    def again(self) -> str:
+        """The options by which another command finds this workspace."""
+        workspace = f" --workspace {self.workspace}" if self.workspace else ""
+        return workspace + (f" --config {self.config}" if self.config else "")
+
+    @property
     def is_terminal(self) -> bool:
         """Whether a person looks at stderr."""
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import BigInteger, cast, insert, select, update
 
 import errors
 from app.db import paging, tables
@@ -73,7 +73,7 @@ async def _one(db: Database, table: Any, row_id: str, user_id: str | None, what:
 
 async def get_file(db: Database, export_id: str, path: str, *, user_id: str | None = None) -> tuple[Export, int | None]:
     """One export without its report, which may list a million files, and the size in bytes that the report gives for one of them."""
-    size = tables.exports.c.report["files"][path].as_integer().label("file_size")
+    size = cast(tables.exports.c.report["files"][path].as_string(), BigInteger).label("file_size")
     query = select(*_summary(), size).where(tables.exports.c.id == export_id)
     if user_id is not None:
         query = query.where(tables.exports.c.user_id == user_id)
@@ -104,6 +104,12 @@ async def latest_of_job(db: Database, job_id: str, *, with_report: bool = True) 
     )
     async with db.read() as connection:
         return [_as_export(row._mapping) for row in (await connection.execute(query)).all()]
+
+
+async def prefixes(db: Database) -> set[str]:
+    """Where in the store exports lie."""
+    async with db.read() as connection:
+        return {row.prefix for row in (await connection.execute(select(tables.exports.c.prefix))).all() if row.prefix}
 
 
 async def id_of_job(connection: Connection, job_id: str) -> str:

@@ -207,6 +207,13 @@ async def searches_of(db: Database, job_id: str) -> list[Search]:
         return [Search(**row._mapping) for row in await _searches(connection, job_id)]
 
 
+async def list_keys(db: Database) -> set[str]:
+    """Where in the store the URL lists of jobs lie."""
+    async with db.read() as connection:
+        rows = (await connection.execute(select(tables.jobs.c.spec).where(tables.jobs.c.kind == JobKind.BUILD))).all()
+    return {row.spec["url_list"]["key"] for row in rows if row.spec.get("url_list")}
+
+
 async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
     """The label of every search that ever brought images to a dataset, by the search's id."""
     query = select(tables.searches.c.id, tables.searches.c.label).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id)

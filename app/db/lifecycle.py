@@ -97,9 +97,11 @@ async def _call_back(connection: Connection, job_id: str) -> None:
 
 
 async def revive(db: Database, job_id: str) -> int:
-    """Put a failed job's dead units back to work; return how many there were."""
+    """Put the dead units of a job that failed, or still runs, back to work; return how many there were."""
     async with db.write() as connection:
         job = await find(connection, job_id, lock=True)
+        if job.is_final and job.state is not JobState.FAILED:
+            return 0
         dead = await units.revive_dead(connection, job_id)
         if job.state is JobState.FAILED:
             await connection.execute(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, or_, select, update
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now, new_id
@@ -44,6 +44,10 @@ __all__ = [
 
 WAITING_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
 OPEN_STATES = (*WAITING_STATES, UnitState.RUNNING)
+
+
+SILENT_S = 15.0
+"""Seconds without a heartbeat after which a worker counts as dead: three beats."""
 
 
 class LeaseLost(Exception):
@@ -129,13 +133,20 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_re
             epoch=columns.epoch + 1,
             owner=owner,
             lease_until=db_now() + lease_s,
-            crashes=columns.crashes + case((columns.state == UnitState.RUNNING, 1), else_=0),
+            crashes=columns.crashes + case((columns.state == UnitState.RUNNING, _crash()), else_=0),
         )
         .returning(*columns)
     )
     async with db.write() as connection:
         row = (await connection.execute(statement)).first()
         return replace(_as_unit(row), job=await find(connection, row.job_id)) if row else None
+
+
+def _crash() -> ColumnElement[int]:
+    """1 where a unit's owner shows no sign of life either, else 0: a lease that ran out on a busy worker is nobody's crash."""
+    owner, worker = tables.units.c.owner, tables.workers.c
+    lives = select(worker.id).where(worker.id.in_([owner + "-builder", owner + "-validator"]), worker.beat_at > db_now() - SILENT_S).exists()
+    return case((lives, 0), else_=1)
 
 
 async def fence(connection: Connection, unit: Unit) -> None:
@@ -279,12 +290,17 @@ async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
 
 
 async def end_leases(db: Database) -> int:
-    """Let every lease run out now, for a caller who knows that no worker is left; return how many there were.
+    """Let every lease run out now and forget every worker, for a caller who knows that none is left; return how many leases there were.
+
+    What was sent waits in the database again: a queue that lived in a dead process holds nothing.
 
     The next sweep takes the units over, and counts the crash, as it would have done after ``jobs.lease_s``.
     """
     columns = tables.units.c
     async with db.write() as connection:
+        await connection.execute(delete(tables.workers))
+        sent = update(tables.units).where(columns.state == UnitState.QUEUED)
+        await connection.execute(sent.values(state=UnitState.PENDING, queued_at=None))
         result = await connection.execute(update(tables.units).where(columns.state == UnitState.RUNNING).values(lease_until=0.0))
     return result.rowcount
 
@@ -299,14 +315,14 @@ async def return_expired(connection: Connection, *, max_crashes: int) -> tuple[i
     expired = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now())
     back = await connection.execute(
         update(tables.units)
-        .where(expired, columns.crashes + 1 < max_crashes)
-        .values(state=UnitState.PENDING, owner=None, lease_until=None, crashes=columns.crashes + 1)
+        .where(expired, columns.crashes + _crash() < max_crashes)
+        .values(state=UnitState.PENDING, owner=None, lease_until=None, crashes=columns.crashes + _crash())
     )
     words = f"its worker died {max_crashes} times while it ran"
     rows = (
         await connection.execute(
             update(tables.units)
-            .where(expired, columns.crashes + 1 >= max_crashes)
+            .where(expired, columns.crashes + _crash() >= max_crashes)
             .values(state=UnitState.DEAD, owner=None, lease_until=None, error=words, finished_at=db_now(), epoch=columns.epoch + 1)
             .returning(*columns)
         )

@@ -154,7 +154,7 @@ def _preference(accept: str, kind: str, subtype: str) -> tuple[float, int]:
         ranges = {f"{kind}/{subtype}": 3, f"{kind}/*": 2, "*/*": 1}
         if name in ranges:
             best = max(best, (_quality(parameters), ranges[name]), key=lambda found: (found[1], found[0]))
-    return best
+    return best if best[0] else (0.0, 0)
 
 
 def _quality(parameters: list[str]) -> float:

@@ -55,7 +55,8 @@ async def serve(
         started: called with the port once requests are taken.
 
     Raises:
-        errors.ConfigurationError: the address cannot be had, or is not loopback while no API key is in force.
+        errors.ConfigurationError: the host is none, or not loopback while no API key is in force.
+        OSError: the port is taken, or may not be had.
     """
     is_local = is_loopback_name(host)
     if not is_local and not await fleet.has_keys(resources.db):
@@ -104,13 +105,13 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise errors.ConfigurationError(f"serve.host {host!r} is no address of this machine: {error.strerror}") from error
+    except socket.gaierror as error:
+        raise errors.ConfigurationError(f"serve.host {host!r} is no address: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise errors.ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        raise
     return listener

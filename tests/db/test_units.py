@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, select, update
+from sqlalchemy.util import await_only
 
 from app.db import Database, jobs, lifecycle, tables, units
 from app.db.rows import NewUnit, Unit
@@ -88,9 +89,7 @@ async def test_one_of_twenty_claims_wins(any_database: Database) -> None:
     """Duplicate deliveries at the same moment: one owner, one epoch."""
     job_id = await add_job(any_database)
     (unit_id,) = await unit_ids(any_database, job_id)
-    claims = await asyncio.gather(
-        *(units.claim(any_database, unit_id, owner=f"wrk_{number}", lease_s=LEASE_S) for number in range(20))
-    )
+    claims = await asyncio.gather(*(units.claim(any_database, unit_id, owner=f"wrk_{number}", lease_s=LEASE_S) for number in range(20)))
     won = [number for number, unit in enumerate(claims) if unit is not None]
     row = await unit_row(any_database, unit_id)
     assert [f"wrk_{number}" for number in won] == [row.owner]
@@ -171,29 +170,26 @@ async def test_a_stale_epoch_changes_nothing(any_database: Database) -> None:
     assert (await unit_row(any_database, unit_id)).payload == {"mine": True}
 
 
-async def test_the_fence_holds_a_takeover_off_until_the_transaction_ends(postgres_url: str) -> None:
+async def test_the_fence_holds_a_takeover_off_until_the_transaction_ends(any_database: Database) -> None:
     """What is written behind the fence is written before any successor claims."""
-    from tests.conftest import opened
+    job_id = await add_job(any_database)
+    (unit_id,) = await unit_ids(any_database, job_id)
+    unit = await claimed(any_database, unit_id)
+    await expire(any_database, unit_id)
+    order = []
 
-    async for db in opened(postgres_url):
-        job_id = await add_job(db)
-        (unit_id,) = await unit_ids(db, job_id)
-        unit = await claimed(db, unit_id)
-        await expire(db, unit_id)
-        order = []
+    async def take_over() -> None:
+        assert await units.claim(any_database, unit_id, owner="second", lease_s=LEASE_S) is not None
+        order.append("taken over")
 
-        async def take_over(db: Database = db, unit_id: str = unit_id) -> None:
-            assert await units.claim(db, unit_id, owner="second", lease_s=LEASE_S) is not None
-            order.append("taken over")
-
-        async with db.write() as connection:
-            await units.fence(connection, unit)
-            successor = asyncio.create_task(take_over())
-            for _ in range(3):
-                await db.ping()
-            order.append("written")
-        await successor
-        assert order == ["written", "taken over"]
+    async with any_database.write() as connection:
+        await units.fence(connection, unit)
+        successor = asyncio.create_task(take_over())
+        for _ in range(20):
+            await any_database.ping()
+        order.append("written")
+    await successor
+    assert order == ["written", "taken over"]
 
 
 # finish
@@ -216,10 +212,14 @@ async def test_a_transaction_that_fails_takes_the_end_and_its_children_back(any_
     """Nothing of a finish survives an error after it: the unit is still its owner's."""
     job_id = await add_job(any_database)
     (unit,) = await claimed_all(any_database, job_id)
-    with pytest.raises(KeyError):
+
+    async def finish_and_fail() -> None:
         async with any_database.write() as connection:
             await units.finish(connection, unit, children=[NewUnit(UnitKind.VALIDATE)])
-            raise KeyError
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError, match="a bug"):
+        await finish_and_fail()
     assert (await unit_row(any_database, unit.id)).state == "running"
     assert (await job_row(any_database, job_id)).open_units == 1
     await finish(any_database, unit)
@@ -463,13 +463,16 @@ async def test_a_lease_that_runs_out_during_a_sweep_is_no_death(any_database: Da
     early, late = await claimed_all(any_database, job_id)
     await expire(any_database, early.id)
 
+    done: list[str] = []
+
     def expire_late(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("UPDATE units"):
-            event.remove(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
+        if statement.startswith("UPDATE units") and not done:
+            done.append(statement)
             connection.execute(update(tables.units).where(tables.units.c.id == late.id).values(lease_until=1.0))
 
     event.listen(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
     assert await sweep(any_database) == (1, [])
+    assert len(done) == 1
     assert (await unit_row(any_database, late.id)).state == "running"
     assert await sweep(any_database) == (1, [])
 
@@ -574,28 +577,23 @@ async def test_no_unit_is_sent_by_two_dispatchers(any_database: Database) -> Non
     assert {row.id for row in running} == {unit_id for ids in sent for unit_id in ids[:5]}
 
 
-async def test_a_unit_that_was_sent_and_claimed_meanwhile_stays_running(postgres_url: str) -> None:
-    """Between a dispatcher's look and its mark another sends the unit and a worker claims it: the mark passes it by."""
-    from tests.conftest import opened
+async def test_a_unit_that_was_claimed_between_look_and_mark_stays_running(postgres_database: Database) -> None:
+    """Another dispatcher sent the unit and a worker runs it before this one has marked what it saw: the mark passes it by."""
+    db = postgres_database
+    job_id = await add_job(db, 2)
+    taken, free = await unit_ids(db, job_id)
+    seen: list[str] = []
 
-    async for db in opened(postgres_url):
-        job_id = await add_job(db, 2)
-        taken, free = await unit_ids(db, job_id)
-        loop = asyncio.get_running_loop()
-        claims: list[asyncio.Future[Any]] = []
+    def claim_one(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "row_number()" in statement and not seen:
+            seen.append(statement)
+            await_only(claimed(db, taken))
 
-        def claim_one(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if "row_number()" in statement and not claims:
-                claims.append(loop.create_future())
-                from sqlalchemy.util import await_only
-
-                await_only(claimed(db, taken))
-
-        event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
-        sent = await units.due(db, "builder", window=10)
-        assert claims
-        assert [delivery.unit_id for delivery in sent] == [free]
-        assert (await unit_row(db, taken)).state == "running"
+    event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
+    sent = await units.due(db, "builder", window=10)
+    assert len(seen) == 1
+    assert [delivery.unit_id for delivery in sent] == [free]
+    assert (await unit_row(db, taken)).state == "running"
 
 
 # what is told

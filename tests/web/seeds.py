@@ -73,9 +73,7 @@ async def export(resources: Resources, job: Job, files: dict[str, bytes], *, sta
 
 async def check(resources: Resources, job: Job) -> str:
     """An integrity check of a job's dataset. Returns its id."""
-    made = await submit.submit_check(
-        resources, CheckKind.INTEGRITY, dataset_id=job.dataset_id, caller=submit.Caller(job.user_id)
-    )
+    made = await submit.submit_check(resources, CheckKind.INTEGRITY, dataset_id=job.dataset_id, caller=submit.Caller(job.user_id))
     return made.resource
 
 
@@ -94,6 +92,9 @@ class AwayQueue:
 
 class SilentQueue(AwayQueue):
     """A queue that takes the call and never answers."""
+
+    async def send(self, messages: Any) -> None:
+        await asyncio.Event().wait()
 
     async def depths(self) -> dict[str, int]:
         await asyncio.Event().wait()

@@ -68,7 +68,9 @@ async def test_a_server_that_others_reach_stays_closed_without_keys(connect: Con
     assert (await client.get("/v1/jobs")).status_code == 401
 
 
-@pytest.mark.parametrize("base_url", ["http://evil.example", "http://127.0.0.1.evil.example:8080", "http://192.0.2.1", "http://localhost.evil"])
+@pytest.mark.parametrize(
+    "base_url", ["http://evil.example", "http://127.0.0.1.evil.example:8080", "http://192.0.2.1", "http://localhost.evil"]
+)
 async def test_without_a_key_other_host_names_are_refused(app: FastAPI, connect: Connect, base_url: str) -> None:
     """A page may rebind its own name to loopback; the Host header still tells the name."""
     answer = await connect(app, base_url=base_url).get("/v1/jobs")
@@ -115,7 +117,9 @@ async def test_a_database_that_is_away_is_503_and_no_secret(connect: Connect, re
     assert "127.0.0.1" not in answer.text
 
 
-@pytest.mark.parametrize(("host", "is_local"), [("localhost", True), ("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("", False), ("host", False)])
+@pytest.mark.parametrize(
+    ("host", "is_local"), [("localhost", True), ("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("", False), ("host", False)]
+)
 def test_is_loopback_name_trusts_addresses_and_localhost_only(host: str, is_local: bool) -> None:
     """Whatever else a name resolves to now, it may resolve to something else later."""
     assert is_loopback_name(host) is is_local

@@ -18,7 +18,7 @@ from app.web import problems
         (errors.DatabaseConnectionError("postgresql://u:p@h"), 503, "database-unavailable"),
         (errors.StorageError("/srv/data: disk full"), 503, "storage-unavailable"),
         (errors.QueueUnavailableError("redis://h"), 503, "queue-unavailable"),
-        (errors.NetworkError("h"), 500, "internal"),
+        (errors.NetworkError("connection to h broke"), 500, "internal"),
     ],
 )
 def test_of_error_maps_each_family(error: errors.PictrawlError, status: int, code: str) -> None:

@@ -36,7 +36,9 @@ def test_parse_range_refuses_what_lies_outside(header: str, size: int) -> None:
         parse_range(header, None, size=size, etag='"e"')
 
 
-@pytest.mark.parametrize(("if_range", "is_part"), [(None, True), ('"e"', True), ('"other"', False), ('W/"e"', False), ("Mon, 01 Jan 2024 00:00:00 GMT", False)])
+@pytest.mark.parametrize(
+    ("if_range", "is_part"), [(None, True), ('"e"', True), ('"other"', False), ('W/"e"', False), ("Mon, 01 Jan 2024 00:00:00 GMT", False)]
+)
 def test_parse_range_gives_all_where_the_file_is_another_now(if_range: str | None, is_part: bool) -> None:
     """If-Range: the part only if the rest still fits (RFC 9110 13.1.5)."""
     assert (parse_range("bytes=1-2", if_range, size=10, etag='"e"') is not None) is is_part
@@ -53,7 +55,9 @@ def test_parse_range_never_leaves_the_file(text: str, size: int) -> None:
     assert part is None or part.size == part.stop - part.start
 
 
-@pytest.mark.parametrize(("header", "expected"), [(None, False), ('"e"', True), ('W/"e"', True), ('"a", "e"', True), ("*", True), ('"x"', False), ("e", False)])
+@pytest.mark.parametrize(
+    ("header", "expected"), [(None, False), ('"e"', True), ('W/"e"', True), ('"a", "e"', True), ("*", True), ('"x"', False), ("e", False)]
+)
 def test_has_current_compares_weakly(header: str | None, expected: bool) -> None:
     """If-None-Match (RFC 9110 13.1.2)."""
     assert has_current(header, '"e"') is expected

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from app.db import Database, images, jobs, schema, units
+from app.db import Database, images, jobs, units
 from app.db.rows import Funnel, Job
 from app.dispatch import envelope
 from app.images import compress, validate
@@ -20,10 +20,11 @@ from app.spec import JobRequest, ListSpec
 from app.storage import open_store
 from app.submit import settle, store_urls, submit_build
 from downloader import Downloader, FetchLimits, RetryRules
+from tests.templates import sqlite_like_new
 from workers import builder, sweeper, validator
-from workers.context import Context
 from workers.job import JOBS
 from workers.leases import Leases
+from workers.work import Context
 
 assert builder
 assert validator
@@ -47,8 +48,9 @@ async def no_sleep(_seconds: float) -> None:
 class Bench:
     """What a test holds in its hand."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, leases: Leases) -> None:
         self.context = context
+        self.leases = leases
 
     @property
     def resources(self) -> Resources:
@@ -123,17 +125,16 @@ async def open_bench(
 ) -> AsyncIterator[Bench]:
     """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``."""
     settings = bench_settings(folder, flags)
-    db = Database(url or settings.database_url)
+    db = Database(url or sqlite_like_new(folder / "pictrawl.db"))
     queue = embedded_queue()
     store = open_store(settings.storage_url)
     limits = FetchLimits(**settings.fetch.model_dump())
     try:
-        await schema.upgrade(db)
         async with Downloader(limits, RetryRules(**settings.retry.model_dump()), transport=transport, sleep=no_sleep) as downloader:
             resources = Resources(settings, db, store, queue)
             workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
             leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)
-            yield Bench(Context(resources, workshop, leases, "wrk_test"))
+            yield Bench(Context(resources, workshop, leases, "wrk_test"), leases)
     finally:
         await queue.close()
         await store.close()

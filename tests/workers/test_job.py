@@ -76,7 +76,7 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
         from app.db import lifecycle
 
         await lifecycle.steer(bench.db, delivery.job_id, JobState.CANCELLED)
-        await bench.context.leases.tend()
+        await bench.leases.tend()
         await run
     finally:
         workers.checking.reread = original
@@ -108,7 +108,7 @@ async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> N
             await connection.execute(update(tables.units).where(tables.units.c.id == delivery.unit_id).values(lease_until=0.0))
         successor = await units.claim(bench.db, delivery.unit_id, owner="wrk_other", lease_s=30)
         assert successor is not None
-        for work in list(bench.context.leases._held.values()):
+        for work in list(bench.leases._held.values()):
             work.ask_to_stop(StopReason.LOST)
         await run
     finally:

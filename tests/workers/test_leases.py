@@ -99,7 +99,7 @@ async def test_work_that_is_told_to_stop_at_once_says_so(bench: Bench) -> None:
     with pytest.raises(Stopped) as stopped:
         await asyncio.create_task(body())
     assert stopped.value.reason is StopReason.CANCELLED
-    assert len(bench.context.leases) == 0
+    assert len(bench.leases) == 0
 
 
 async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import hashlib
 from sqlalchemy import update
 
 import errors
-from app.db import jobs, lifecycle, tables, units
+from app.db import exports, jobs, lifecycle, tables, units
 from app.dispatch import dispatch, envelope
 from app.records import JobState, UnitKind, UnitState
 from app.storage import paths
@@ -128,14 +128,23 @@ async def test_clean_up_spares_what_is_used_or_young(bench: Bench, origin: Origi
     for body, digest in ((b"orphan", orphan), (b"young", young)):
         await bench.context.store.put_blob(body, digest)
     await bench.context.store.put(paths.thumb(orphan), b"webp")
-    for key in (kept, paths.blob(orphan)):
+    (export,) = await exports.latest_of_job(bench.db, job_id)
+    await bench.context.store.put("exports/exp_gone/manifest.json", b"{}")
+    await bench.context.store.put("lists/list_gone.txt", b"")
+    (listed,) = [item.key async for item in bench.context.store.list("lists/") if "gone" not in item.key]
+    for key in (kept, paths.blob(orphan), "exports/exp_gone/manifest.json", "lists/list_gone.txt", listed):
         age(bench, key)
+    for item in [item async for item in bench.context.store.list(f"{export.prefix}/")]:
+        age(bench, item.key)
 
     await JOBS["clean_up"]({"context": bench.context})
 
     left = {item.key async for item in bench.context.store.list("blobs/")}
     assert left == {kept, paths.blob(young)}
     assert not await bench.context.store.exists(paths.thumb(orphan))
+    assert [item.key async for item in bench.context.store.list("exports/exp_gone")] == []
+    assert [item.key async for item in bench.context.store.list("lists/")] == [listed]
+    assert await bench.context.store.exists(f"{export.prefix}/manifest.json")
     assert (await bench.funnel(job_id)).kept == 1
 
 
@@ -147,3 +156,17 @@ def age(bench: Bench, key: str) -> None:
     assert path is not None
     old = path.stat().st_mtime - 2 * 24 * 3600
     os.utime(path, (old, old))
+
+
+async def test_a_busy_worker_is_not_a_dead_one(bench: Bench) -> None:
+    """A lease that ran out while its worker still shows signs of life takes the unit away and charges nobody."""
+    from app.db import fleet
+    from app.db.rows import WorkerRow
+
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await fleet.beat(bench.db, WorkerRow("wrk_busy-builder", "builder", "host", 1, "0", 4, 1, 0.0, 0.0, 0.0))
+    for _ in range(5):
+        assert await units.claim(bench.db, delivery.unit_id, owner="wrk_busy", lease_s=30) is not None
+        await set_unit(bench, delivery.unit_id, lease_until=0.0)
+        assert (await again(bench)).expired == 1
+    assert (await state_of(bench, delivery.unit_id)).crashes == 0

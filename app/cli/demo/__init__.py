@@ -14,9 +14,9 @@ def demo(
     cli: Cli,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where everything goes.")] = Path("pictrawl-demo"),
 ) -> int:
-    """Build a small dataset from a local server that throttles, breaks and lies on purpose; takes half a minute.
+    """Build a dataset from local hosts that misbehave.
 
-    Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build.
+    Takes half a minute. Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build.
     """
     from app.cli.demo.show import run_demo
     from app.cli.session import run

@@ -1,4 +1,4 @@
-"""What the demo's three hosts serve: one that behaves, one that throttles, one that breaks."""
+"""What the demo's hosts serve: one behaves, one throttles, one breaks, one says to come back tomorrow."""
 
 import time
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class Script:
         return pictures.encoded(pictures.photograph(self._seed))
 
 
-def write_script(calm: Origin, busy: Origin, broken: Origin) -> list[Row]:
-    """Script the three hosts; return the list in an order that mixes them. Takes a few seconds of CPU."""
+def write_script(calm: Origin, busy: Origin, broken: Origin, closed: Origin) -> list[Row]:
+    """Script the four hosts; return the list in an order that mixes them. Takes a few seconds of CPU."""
     script = Script()
     _good(script, calm)
     _doubles(script, calm)
@@ -50,6 +50,7 @@ def write_script(calm: Origin, busy: Origin, broken: Origin) -> list[Row]:
     _broken(script, broken)
     _refused(script, broken)
     _unfit(script, calm)
+    script.add(closed, "/busy/tomorrow.jpg", reply(429, headers={"Retry-After": "86400"}))
     return sorted(script.rows, key=lambda row: hash_of(row.url.rpartition("/")[2]))
 
 
@@ -86,7 +87,6 @@ def _throttled(script: Script, host: Origin) -> None:
         script.add(host, f"/busy/seconds{at}.jpg", reply(429, headers={"Retry-After": "1"}), reply(body=script.fresh()))
         script.add(host, f"/busy/date{at}.jpg", _until_date(2.0), reply(body=script.fresh()))
         script.add(host, f"/busy/never{at}.jpg", reply(503))
-    script.add(host, "/busy/tomorrow.jpg", reply(429, headers={"Retry-After": "86400"}))
 
 
 def _until_date(seconds: float) -> Step:

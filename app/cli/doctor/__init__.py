@@ -12,15 +12,18 @@ __all__ = ["GROUPS", "doctor"]
 GROUPS = ("packages", "settings", "workspace", "database", "queue", "storage", "limits", "images", "network", "clock")
 """Groups of checks, in the order they are made."""
 
+ONLY = f"Only this group; may be repeated: {', '.join(GROUPS)}."
+
 MARKS = {"ok": "ok", "warn": "WARN", "fail": "FAIL"}
 
 
 def doctor(
     cli: Cli,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=f"Only this group; may be repeated: {', '.join(GROUPS)}.")] = None,
-) -> int:  # fmt: skip
-    """Check the environment: packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock.
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=ONLY)] = None,
+) -> int:
+    """Check whether this machine is fit for a crawl.
 
+    Packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock.
     Exit code 5 where something would keep a build from working.
     """
     from app.cli.doctor.checkup import examine

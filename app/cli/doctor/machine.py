@@ -7,7 +7,7 @@ import re
 import resource
 import shutil
 import socket
-import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -35,10 +35,7 @@ LOOKUPS = 3
 def check_packages(_: Settings) -> Iterable[Finding]:
     """Python, and the packages whose versions matter; arq and redis belong together."""
     python = platform.python_version()
-    if sys.version_info < (3, 11):
-        yield fail("packages", "python", python, "install Python 3.11 or newer")
-    else:
-        yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
+    yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
     found = {name: _version(name) for name in PACKAGES}
     missing = [name for name, number_ in found.items() if number_ is None]
     if missing:
@@ -75,8 +72,10 @@ def check_workspace(settings: Settings) -> Iterable[Finding]:
     standing = path
     while not standing.exists():
         standing = standing.parent
-    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
-        yield fail("workspace", "workspace", f"{path} cannot be written", "change its owner, or name another with --workspace")
+    try:
+        Path(tempfile.mkdtemp(prefix=".pictrawl-", dir=standing)).rmdir()
+    except OSError as error:
+        yield fail("workspace", "workspace", f"{path}: {error.strerror}", "change its owner, or name another with --workspace")
         return
     yield ok("workspace", "workspace", f"{path} {'exists' if standing == path else 'can be made'}")
     free = shutil.disk_usage(standing).free
@@ -117,7 +116,9 @@ async def check_network(settings: Settings) -> list[Finding]:
     findings = [await _lookup(host)]
     proxies = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
     if proxies:
-        findings.append(warn("network", "proxy", f"{', '.join(proxies)} is set", "proxies are not used: every address is checked and dialled directly"))
+        findings.append(
+            warn("network", "proxy", f"{', '.join(proxies)} is set", "proxies are not used: every address is checked and dialled directly")
+        )
     return findings
 
 

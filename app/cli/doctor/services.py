@@ -40,7 +40,10 @@ async def check_database(settings: Settings) -> list[Finding]:
         await db.ping()
         took_ms = 1000 * (time.perf_counter() - began)
         findings.append(ok("database", "database", f"{'SQLite' if db.is_sqlite else 'PostgreSQL'} answers in {took_ms:.0f} ms"))
-        findings += [await _schema(db), await _clock(db), await _workers(db, settings)]
+        schema_found = await _schema(db)
+        findings += [await _clock(db), schema_found]
+        if schema_found.status == "ok":
+            findings.append(await _workers(db, settings))
     except (errors.InfrastructureError, errors.StorageError) as error:
         findings.append(fail("database", "database", str(error), "is it running, and is db.url right?"))
     finally:

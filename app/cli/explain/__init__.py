@@ -17,7 +17,10 @@ __all__ = ["explain"]
 def explain(
     cli: Cli, what: Annotated[str, typer.Argument(metavar="JOB|URL|IMAGE", help="A job's id, a URL, an image's id or its sha256.")]
 ) -> int:
-    """Say what became of a job, a URL or an image: each request with its wait, each check with its limit."""
+    """Say what became of a job, a URL or an image.
+
+    Each request with its wait and its cause, each check with its value and its limit.
+    """
     from app.cli.session import run
 
     return run(_explain(cli, what.strip()))
@@ -32,7 +35,7 @@ async def _explain(cli: Cli, what: str) -> int:
             from app.cli.explain.jobs import job_story
 
             story = await job_story(db, what)
-            cli.result(story.text(), story.document(), brief=what)
+            cli.result(story.text(cli.again), story.document(), brief=what)
             return 0
         stories = await _image_stories(db, await _images(db, what))
     cli.result("\n\n".join(story.text() for story in stories), {"items": [story.document() for story in stories]})

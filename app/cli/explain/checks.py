@@ -36,7 +36,12 @@ _JUDGES: Final[tuple[_Judge, ...]] = (
     ("truncated", "standard", lambda _: "0", lambda v, _: v == 0),
     ("frames", "standard", lambda _: "1", lambda v, _: v <= 1),
     ("entropy", "standard", lambda r: f"at least {r.min_entropy:g} bits", lambda v, r: v >= r.min_entropy),
-    ("brightness", "strict", lambda r: f"{r.min_brightness:g} to {r.max_brightness:g}", lambda v, r: r.min_brightness <= v <= r.max_brightness),
+    (
+        "brightness",
+        "strict",
+        lambda r: f"{r.min_brightness:g} to {r.max_brightness:g}",
+        lambda v, r: r.min_brightness <= v <= r.max_brightness,
+    ),
     ("sharpness", "strict", lambda r: f"at least {r.min_sharpness:g}", lambda v, r: v >= r.min_sharpness),
 )
 

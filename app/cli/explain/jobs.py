@@ -1,9 +1,11 @@
 """A job's story: what was asked, how far its candidates came, why it is short, what it waits for."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from app.cli.delivery import destination_of, is_delivered
 from app.cli.documents import export_document, job_document, search_document
 from app.cli.report import BuildReport, gather
 from app.cli.words import clipped, count, duration, number, table, when
@@ -23,12 +25,13 @@ class JobStory:
     work: Mapping[tuple[str, str], int]
     dead: Sequence[Unit]
 
-    def text(self) -> str:
-        """The story in words."""
+    def text(self, again: str = "") -> str:
+        """The story in words. ``again`` is what to add to a command so that it finds this workspace."""
         job = self.report.job
         head = f"job {job.id}: {job.kind} of {clipped(self.dataset, 60)}"
         lines = [head, *(f"  {name:<10} {text}" for name, text in self._times() if text), ""]
-        lines += [self.report.summary() if job.is_final else self._so_far()]
+        told = self.report.summary(again=again).split("\n")[:-1]  # the last line says how to get here
+        lines += told if job.is_final else told[1:]
         if self.searches:
             lines += ["", self._searched()]
         if self.work and not job.is_final:
@@ -47,10 +50,6 @@ class JobStory:
             ("waits for", job.waiting_for or ""),
             ("rounds", f"its sources were asked {count(job.rounds + 1, 'time')}" if job.rounds else ""),
         ]
-
-    def _so_far(self) -> str:
-        lines = self.report.summary().split("\n")
-        return "\n".join(lines[1:-1])
 
     def _searched(self) -> str:
         rows = [
@@ -89,6 +88,9 @@ def _end_of(search: Search) -> str:
 async def job_story(db: Database, job_id: str) -> JobStory:
     """Read all that is known of a job."""
     report = await gather(db, job_id)
+    where = destination_of(report.job)
+    if where is not None and await asyncio.to_thread(is_delivered, where.folder, report.job.dataset_id):
+        report = replace(report, delivered=where.folder)
     return JobStory(
         report=report,
         dataset=(await jobs.get_dataset(db, report.job.dataset_id)).name,

@@ -1,6 +1,6 @@
 """Progress on a terminal: bars, counts of each source, reasons and throttled hosts, redrawn in place on stderr."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def live(cli: Cli, settings: "Settings", title: str) -> Iterator["Screen"]:
     console = Console(stderr=True, no_color=not cli.has_colour, highlight=False, force_terminal=True)
     screen = Screen(title, min(console.width, MAX_WIDTH))
     with Live(console=console, refresh_per_second=REDRAWS_PER_S, redirect_stdout=False, transient=True) as running:
-        screen.show = running.update
+        screen.show = lambda drawing: running.update(drawing)
         log_to(cli, settings, default="WARNING", stream=AboveTheBars(console))
         try:
             yield screen
@@ -67,7 +67,7 @@ class Screen:
         self.title = title
         self.columns = columns
         self._good, self._fetched, self._settled = Pace(), Pace(), Pace()
-        self.show = lambda renderable: None  # noqa: E731 - replaced once the display runs
+        self.show: Callable[[RenderableType], None] = _show_nowhere
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw a snapshot."""
@@ -98,13 +98,14 @@ class Screen:
             left = eta_s(good=snapshot.settled, goal=funnel.candidates, rate=settled)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=9)
-        grid.add_column(width=max(10, self.columns - 54))
+        grid.add_column(width=max(10, self.columns - 57))
         grid.add_column(width=15, justify="right", no_wrap=True)
         grid.add_column(width=8, justify="right", no_wrap=True)
         grid.add_column(no_wrap=True)
         times = clock(snapshot.elapsed_s) + (f" eta {clock(left)}" if left is not None else "")
         grid.add_row("valid", _bar(snapshot.good, target or funnel.candidates), _of(snapshot.good, target), f"{good:.1f}/s", times)
-        grid.add_row("fetched", _bar(funnel.fetched, funnel.candidates), _of(funnel.fetched, funnel.candidates), f"{fetched:.1f}/s", snapshot.stage)
+        came = _of(funnel.fetched, funnel.candidates)
+        grid.add_row("fetched", _bar(funnel.fetched, funnel.candidates), came, f"{fetched:.1f}/s", snapshot.stage)
         return grid
 
     def _sources(self, snapshot: Snapshot) -> Table:
@@ -118,6 +119,10 @@ class Screen:
             counts = (sum(states.values()), valid, *(states.get(state, 0) for state in ("duplicate", "rejected", "failed", "deferred")))
             grid.add_row(clipped(name, 24), *(number(value) for value in counts))
         return grid
+
+
+def _show_nowhere(_: RenderableType) -> None:
+    """Before the display runs."""
 
 
 def _bar(done: int, total: int) -> ProgressBar:
@@ -137,5 +142,5 @@ def _hosts(snapshot: Snapshot) -> list[str]:
         wait_s = host.not_before - snapshot.now
         parts = [f"throttled {wait_s:.0f} s"] if wait_s > 0 else []
         parts += [f"{host.failures} failed connections"] if host.failures else []
-        lines.append(f"{host.host}  {', '.join(parts)}, {host.waiting} waiting")
+        lines.append(f"{', '.join(parts)}, {host.waiting} waiting: {host.host}")
     return lines

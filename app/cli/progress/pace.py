@@ -11,6 +11,10 @@ SHOWN_FROM = 20
 """Images before which a forecast would be a guess."""
 
 
+LONGEST_S = 48 * 3600.0
+"""Seconds beyond which a forecast says no more than that nothing moves."""
+
+
 class Pace:
     """An exponentially weighted rate of a growing count, per second."""
 
@@ -38,4 +42,5 @@ def eta_s(*, good: int, goal: int | None, rate: float) -> float | None:
     """Seconds to go; ``None`` while nobody can tell."""
     if goal is None or good < SHOWN_FROM or rate <= 0 or good >= goal:
         return None
-    return (goal - good) / rate
+    left_s = (goal - good) / rate
+    return left_s if left_s < LONGEST_S else None

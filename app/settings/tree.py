@@ -1,0 +1,251 @@
+"""The tree: where its values come from, in which order, and what is said of a wrong one."""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, get_args, get_origin
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import ValidationError as PydanticError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+import errors
+from app.settings.sections import (
+    CompressSettings,
+    DbSettings,
+    ExportSettings,
+    FetchSettings,
+    JobsSettings,
+    LogSettings,
+    QueueSettings,
+    RetrySettings,
+    Section,
+    ServeSettings,
+    SourcesSettings,
+    StorageSettings,
+    ValidateSettings,
+    WorkspaceSettings,
+)
+
+__all__ = ["ENV_PREFIX", "RESERVED_VARIABLES", "Settings", "config_path", "load_settings", "origins", "setting_names"]
+
+ENV_PREFIX = "PICTRAWL_"
+CONFIG_FILE = "pictrawl.toml"
+RESERVED_VARIABLES = frozenset({"PICTRAWL_CONFIG", "PICTRAWL_TEST_REQUIRE_SERVICES", "PICTRAWL_IMAGE", "PICTRAWL_PORT"})
+"""Variables with our prefix that are no settings: the file's path, the test suite's switch, and what docker-compose.yml reads."""
+
+
+class Environment(PydanticBaseSettingsSource):
+    """The environment, in which a variable with our prefix that names no setting is an error.
+
+    Not pydantic-settings' own source: that one gives a section with an alias no prefix, and words a list that is no JSON without its name.
+    """
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self.read().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(self.read())
+
+    @staticmethod
+    def read() -> dict[str, dict[str, Any]]:
+        """What the environment sets, by section and name."""
+        known = set(setting_names(Settings))
+        tree: dict[str, dict[str, Any]] = {}
+        for variable, text in os.environ.items():
+            if not variable.upper().startswith(ENV_PREFIX) or variable.upper() in RESERVED_VARIABLES:
+                continue
+            name = variable.upper().removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            if name not in known:
+                raise errors.ConfigurationError(_unknown(f"environment variable {variable}", name))
+            section, _, field = name.partition(".")
+            tree.setdefault(section, {})[field] = _json_list(variable, text) if name in LISTS else text
+        return tree
+
+
+def _json_list(variable: str, text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, list):
+        raise errors.ConfigurationError(f'environment variable {variable} = {text!r}: write a JSON list, such as [80, 443] or ["a"]')
+    return value
+
+
+class TomlFile(PydanticBaseSettingsSource):
+    """``pictrawl.toml``, from PICTRAWL_CONFIG or the current folder."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self.read().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self.read()
+
+    @staticmethod
+    def read() -> dict[str, Any]:
+        path = config_path()
+        if path is None:
+            return {}
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise errors.ConfigurationError(f"cannot read the settings file {path}: {error}") from error
+
+
+class Settings(BaseSettings):
+    """The whole tree; each section is one table of ``pictrawl.toml``."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    fetch: FetchSettings = FetchSettings()
+    retry: RetrySettings = RetrySettings()
+    jobs: JobsSettings = JobsSettings()
+    queue: QueueSettings = QueueSettings()
+    db: DbSettings = DbSettings()
+    storage: StorageSettings = StorageSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
+    compress: CompressSettings = CompressSettings()
+    export: ExportSettings = ExportSettings()
+    log: LogSettings = LogSettings()
+    serve: ServeSettings = ServeSettings()
+    sources: SourcesSettings = SourcesSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, Environment(settings_cls), TomlFile(settings_cls)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.validate_.min_brightness >= self.validate_.max_brightness:
+            low, high = self.validate_.min_brightness, self.validate_.max_brightness
+            raise ValueError(f"validate.min_brightness = {low:g} must be below validate.max_brightness = {high:g}")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL with its password, if a file holds it."""
+        if self.db.url is None:
+            return f"sqlite+aiosqlite:///{self.workspace.path.absolute() / 'pictrawl.db'}"
+        url = self.db.url.get_secret_value()
+        if self.db.password_file is None:
+            return url
+        return _with_password(url, self.db.password_file)
+
+    @property
+    def storage_url(self) -> str:
+        """The store's URL."""
+        return self.storage.url or (self.workspace.path.absolute() / "store").as_uri()
+
+
+def _with_password(url: str, file: Path) -> str:
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    user, has_user, host = place.rpartition("@")
+    if not has_user or ":" in user:
+        raise errors.ConfigurationError("db.password_file needs a db.url with a user and no password: postgresql+asyncpg://user@host/name")
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise errors.ConfigurationError(f"db.password_file = {str(file)!r} cannot be read: {error}") from error
+    return f"{scheme}://{user}:{quote(password, safe='')}@{host}{slash}{path}"
+
+
+def config_path() -> Path | None:
+    """The settings file in force, if there is one."""
+    named = os.environ.get("PICTRAWL_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise errors.ConfigurationError(f"PICTRAWL_CONFIG names {named}, which is no file")
+        return Path(named)
+    return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the tree.
+
+    Args:
+        flags: what the command line says, by dotted name: ``{"fetch.per_host": 4}``.
+
+    Raises:
+        errors.ConfigurationError: naming the setting, its value and the way out.
+    """
+    try:
+        return Settings(**_merged(flags or {}))
+    except PydanticError as error:
+        raise errors.ConfigurationError("; ".join(_explain(item) for item in error.errors())) from error
+
+
+def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags as whole sections: pydantic-settings merges sources deeply, so only what a flag names is given."""
+    tree: dict[str, Any] = {}
+    for name, value in flags.items():
+        section, _, field = name.partition(".")
+        tree.setdefault(section, {})[field] = value
+    return tree
+
+
+def _explain(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return _unknown(f"setting {name}", name)
+    words = item["msg"].removeprefix("Value error, ")
+    is_secret = any(f"{secret}.".startswith(f"{name}.") for secret in SECRETS)
+    value = "**********" if is_secret else repr(item["input"])
+    return f"{name} = {value}: {words}" if name else words
+
+
+def _unknown(what: str, name: str) -> str:
+    leaves = list(setting_names(Settings))
+    near = difflib.get_close_matches(name, [*leaves, *dict.fromkeys(leaf.partition(".")[0] for leaf in leaves)], n=1, cutoff=0.5)
+    return f"{what} does not exist" + (f"; did you mean {near[0]}?" if near else "; see `pictrawl config show`")
+
+
+def setting_names(model: type[BaseModel]) -> Iterator[str]:
+    """Every leaf by its dotted name."""
+    return (name for name, _ in _leaves(model))
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        public = prefix + (field.alias or name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _leaves(kind, f"{public}.")
+        else:
+            yield public, kind
+
+
+LISTS = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is tuple)
+SECRETS = frozenset(name for name, kind in _leaves(Settings) if SecretStr in (kind, *get_args(kind)))
+"""Settings whose values are shown to nobody."""
+
+
+def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, str]]:
+    """Every setting's value and where it comes from: ``default``, the file's path, ``environment`` or ``flag``."""
+    file, path, environment = TomlFile.read(), config_path(), Environment.read()
+    dump = settings.model_dump(by_alias=True, mode="json")
+    table: dict[str, tuple[Any, str]] = {}
+    for name in setting_names(Settings):
+        section, _, field = name.partition(".")
+        origin = "default"
+        if field in file.get(section, {}):
+            origin = str(path)
+        if field in environment.get(section, {}):
+            origin = "environment"
+        if name in (flags or {}):
+            origin = "flag"
+        table[name] = (dump[section][field], origin)
+    return table

@@ -1,0 +1,225 @@
+"""``pictrawl build`` from start to end, and everything that it refuses before it writes anything."""
+
+import gzip
+import io
+import json
+import sqlite3
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from app.cli.demo.origin import reply
+from tests.cli.conftest import LOOPBACK, PICTURES, Invoke, Site
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of what webdataset itself imports
+    import webdataset
+
+CONTRACT = {"job_id", "status", "target", "funnel", "reasons", "retries", "exports"}
+"""Keys of the document, as DESIGN section 7 has them."""
+
+
+def everything_below(folder: Path) -> set[str]:
+    """Paths of what is there."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_build_of_a_list_delivers_every_image_once(gallery: Site, invoke: Invoke) -> None:
+    """Files: one document on stdout in the contract's shape, each picture there once, each URL asked for once."""
+    result = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "--json", *LOOPBACK)
+    document = result.json
+    assert result.code == 0, result.err
+    assert set(document) == CONTRACT
+    assert document["status"] == "succeeded"
+    assert document["target"] is None
+    assert document["funnel"] == dict.fromkeys(("candidates", "fetched", "valid", "unique", "kept"), PICTURES)
+    assert document["retries"]["mean_attempts"] == 1.0
+    folder = Path(document["exports"][0]["path"])
+    assert folder == Path("datasets/list")
+    assert len(list(folder.rglob("*.jpg"))) == PICTURES
+    assert all(gallery.hits(f"/{at:03d}.jpg") == 1 for at in range(PICTURES))
+
+
+def test_build_as_webdataset_is_read_back_by_its_own_reader(gallery: Site, invoke: Invoke) -> None:
+    """The webdataset package finds every sample with its image and its metadata."""
+    result = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "-f", "webdataset", "-o", "wds", "--json", *LOOPBACK)
+    assert result.code == 0, result.err
+    shards = sorted(str(path) for path in Path("wds").glob("*.tar"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves shards to the garbage collector
+        samples = list(webdataset.WebDataset(shards, shardshuffle=False, empty_check=False))
+    assert len(samples) == PICTURES
+    assert {json.loads(sample["json"])["url"] for sample in samples} == set(gallery.urls)
+
+
+def test_build_says_in_words_what_came_of_it(gallery: Site, invoke: Invoke) -> None:
+    """Without --json: dataset, funnel and what to do next, in 80 columns but for what is there to copy; progress is on stderr."""
+    gallery.add("/gone.jpg")
+    result = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "-n", 101, "--min-images", 5, *LOOPBACK)
+    assert result.code == 0
+    assert "partial: 100 of 101 images kept" in result.out
+    assert "http_404 1" in result.out
+    assert "why short" in result.out
+    assert "pictrawl explain job_" in result.out
+    assert "running" in result.err
+    assert all(len(line) <= 80 for line in result.out.splitlines() if "pictrawl" not in line)
+
+
+def test_build_counts_bad_lines_and_goes_on(gallery: Site, invoke: Invoke) -> None:
+    """A line that is no URL is named with its number; the rest is built."""
+    path = gallery.write_list(Path("list.txt"))
+    path.write_text("no url\n" + path.read_text())
+    result = invoke("build", "--urls", path, "-n", 10, *LOOPBACK)
+    assert result.code == 0
+    assert "line 1" in result.err
+    assert "1 line could not be used" in result.out
+
+
+def test_build_from_stdin_with_every_option(gallery: Site, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packed CSV on stdin; labels, splits, size and encoding are what was asked for; -q prints the path alone."""
+    rows = "\n".join(["link,about,what", *(f"{url},a picture,{'cat' if at % 2 else 'dog'}" for at, url in enumerate(gallery.urls[:40]))])
+    packed = io.BytesIO(gzip.compress(rows.encode()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(packed))
+    options = ["--url-col", "link", "--caption-col", "about", "--label-col", "what", "--list-format", "csv.gz", "--name", "Pets"]
+    options += ["--split", "train=0.5,test=0.5", "--seed", "7", "--encode", "webp:70", "--resize", "center_crop", "--size", "64"]
+    options += ["--level", "basic", "--dedupe", "exact", "--min-size", "100", "-f", "imagefolder", "-q", "--concurrency", "8"]
+    result = invoke("build", "--urls", "-", *options, *LOOPBACK)
+    assert result.code == 0, result.err
+    assert result.out == "datasets/pets\n"
+    assert result.err == ""
+    found = list(Path("datasets/pets").rglob("*.webp"))
+    assert len(found) == 40
+    assert {path.parent.name for path in found} == {"cat", "dog"}
+    assert {path.parts[2] for path in found} == {"train", "test"}
+
+
+def test_build_with_too_few_images_is_3_and_with_none_4(gallery: Site, invoke: Invoke) -> None:
+    """--min-images decides between 0 and 3; nothing kept is 4 and leaves no dataset."""
+    assert invoke("build", "--urls", gallery.write_list(Path("list.txt")), "--min-images", PICTURES + 1, *LOOPBACK).code == 3
+    Path("gone.txt").write_text(f"{gallery.origin.base}/gone.jpg\n")
+    result = invoke("build", "--urls", "gone.txt", "--json", *LOOPBACK)
+    assert result.code == 4
+    assert result.json["reasons"] == {"http_404": 1}
+    assert not Path("datasets/gone").exists()
+
+
+def test_build_again_wants_overwrite(gallery: Site, invoke: Invoke) -> None:
+    """A folder that holds something is refused, and replaced as a whole where asked."""
+    path = gallery.write_list(Path("list.txt"))
+    assert invoke("build", "--urls", path, "-n", 5, *LOOPBACK).code == 0
+    refused = invoke("build", "--urls", path, "-n", 3, *LOOPBACK)
+    assert refused.code == 2
+    assert "not empty" in refused.err
+    assert invoke("build", "--urls", path, "-n", 3, "--overwrite", *LOOPBACK).code == 0
+    assert len(list(Path("datasets/list").rglob("*.jpg"))) == 3
+
+
+@pytest.fixture
+def lists() -> None:
+    """Lists to be refused, and one that is fine."""
+    Path("empty.txt").write_text("\n\n")
+    Path("garbage.txt").write_bytes(bytes(range(256)) * 10)
+    Path("good.txt").write_text("http://127.0.0.1:1/a.jpg\n")
+    Path("full").mkdir()
+    Path("full/file").write_text("here")
+    Path("file").write_text("here")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to build"),
+        (["--urls", "none.txt"], "no list none.txt"),
+        (["--urls", "empty.txt"], "is empty"),
+        (["--urls", "garbage.txt"], "no usable URL"),
+        (["--urls", "full"], "directory"),
+        (["--urls", "file"], "does not end in one of"),
+        (["--urls", "good.txt", "--urls", "good.txt"], "2 lists"),
+        (["--urls", "good.txt", "cat"], "keywords and a list"),
+        (["--urls", "good.txt", "--url-col", "x"], "no columns"),
+        (["--urls", "good.txt", "-s", "wikimedia"], "--source means nothing with a list"),
+        (["cat", "--label-col", "x"], "--label-col means nothing without --urls"),
+        (["cat", "-s", "flickr", "--contact", "me@example.org"], "no source 'flickr'"),
+        (["cat"], "a way to reach you"),
+        (["  ", "--contact", "me@example.org"], "keyword 1"),
+        (["--urls", "good.txt", "--set", "fetch.per_hsot=2"], "fetch.per_hsot does not exist"),
+        (["--urls", "good.txt", "--set", "nonsense"], "no assignment"),
+        (["--urls", "good.txt", "--set", "fetch.ports=[80"], "not JSON"),
+        (["--urls", "good.txt", "--set", "fetch.per_host=many"], "fetch.per_host"),
+        (["--urls", "good.txt", "--config", "none.toml"], "none.toml"),
+        (["--urls", "good.txt", "--min-size", "big"], "--min-size"),
+        (["--urls", "good.txt", "--min-size", "0x10"], "--min-size"),
+        (["--urls", "good.txt", "--size", "64"], "without --resize"),
+        (["--urls", "good.txt", "--encode", "gif"], "--encode"),
+        (["--urls", "good.txt", "--encode", "webp:0"], "--encode"),
+        (["--urls", "good.txt", "--split", "train"], "--split"),
+        (["--urls", "good.txt", "--split", "train=0.5"], "sum to 0.5"),
+        (["--urls", "good.txt", "-n", "3", "--min-images", "5"], "more than max_images"),
+        (["--urls", "good.txt", "-n", "0"], "greater than or equal to 1"),
+        (["--urls", "good.txt", "--level", "hard"], "hard"),
+        (["--urls", "good.txt", "-o", "full"], "not empty"),
+        (["--urls", "good.txt", "-o", "file"], "is a file"),
+        (["--urls", "good.txt", "-o", "/proc/none/out"], "cannot be written"),
+        (["--urls", "good.txt", "-o", ".", "--overwrite"], "holds"),
+        (["--urls", "good.txt", "--workspace", "file/ws"], "workspace"),
+        (["--urls", "good.txt", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_build_refuses_what_is_wrong_before_it_writes(lists: None, invoke: Invoke, arguments: list[str], words: str) -> None:
+    """Exit code 2, a reason that names it, and nothing left behind: no workspace, no output."""
+    before = everything_below(Path.cwd())
+    result = invoke("build", *arguments)
+    assert result.code == 2, result.err
+    assert result.err.startswith("error: ")
+    assert words in result.err
+    assert result.out == ""
+    assert everything_below(Path.cwd()) == before
+
+
+def test_build_refuses_as_one_json_document(invoke: Invoke) -> None:
+    """With --json an error is a problem document on stdout, wherever the option stands."""
+    for words in ("--json build --urls none.txt", "build --urls none.txt --json", "build --nonsense --json"):
+        result = invoke(*words.split())
+        assert result.code == 2
+        assert result.json["exit_code"] == 2
+        assert result.json["title"] == "Wrong usage or configuration"
+        assert result.err == ""
+
+
+def test_build_refuses_a_database_that_is_newer(invoke: Invoke, lists: None) -> None:
+    """A revision that this version does not know is refused with nothing written."""
+    Path(".pictrawl").mkdir()
+    with sqlite3.connect(".pictrawl/pictrawl.db") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    result = invoke("build", "--urls", "good.txt")
+    assert result.code == 2
+    assert "newer" in result.err
+    assert not Path("datasets").exists()
+    assert not Path(".pictrawl/store").exists()
+
+
+def test_build_stdin_from_a_terminal_is_refused(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody types a list."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    result = invoke("build", "--urls", "-")
+    assert result.code == 2
+    assert "terminal" in result.err
+
+
+def test_build_detached_waits_for_a_worker_and_resume_does_it(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+    """--detach only makes the job and warns that nobody works; resume carries it out where the build wanted it."""
+    site.add("/a.jpg", reply(body=bodies[0]))
+    made = invoke("build", "--urls", site.write_list(Path("list.txt")), "--detach", "-q", *LOOPBACK)
+    assert made.code == 0
+    assert "no worker is alive" in made.err
+    assert site.hits("/a.jpg") == 0
+    shown = invoke("jobs", "show", made.out.strip())
+    assert "not begun" in shown.out
+    done = invoke("resume", made.out.strip(), *LOOPBACK[:4])
+    assert done.code == 0, done.err
+    assert len(list(Path("datasets/list").rglob("*.jpg"))) == 1

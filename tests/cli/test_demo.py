@@ -1,0 +1,38 @@
+"""``pictrawl demo``: everything a host can do wrong, in one build that ends well."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Invoke
+
+REASONS = {
+    "corrupt",
+    "duplicate_exact",
+    "duplicate_near",
+    "empty_body",
+    "http_403",
+    "http_404",
+    "low_information",
+    "network",
+    "not_an_image",
+    "opt_out",
+    "redirect",
+    "retry_after_over_cap",
+    "robots",
+    "service_unavailable",
+    "too_small",
+    "truncated_body",
+}
+
+
+def test_demo_meets_every_misbehaviour_and_ends_well(invoke: Invoke) -> None:
+    """Every reason it is made to show appears; what only needed patience was recovered; the dataset is there and whole."""
+    result = invoke("demo", "--json")
+    assert result.code == 0, result.err
+    document = result.json
+    assert set(document["reasons"]) == REASONS
+    assert document["retries"]["retried"] > 30
+    assert document["retries"]["recovered"] == document["retries"]["retried"] - 5
+    assert document["funnel"]["kept"] > 240
+    assert Path(document["exports"][0]["path"]) == Path("pictrawl-demo/dataset")
+    assert invoke("datasets", "verify", "pictrawl-demo/dataset").code == 0
+    assert invoke("jobs", "ls", "--workspace", "pictrawl-demo/workspace", "-q").out.strip() == document["job_id"]

@@ -1,0 +1,102 @@
+"""From what went wrong to words, a problem document and an exit code."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+import errors
+from app.cli import codes, entry, failures
+from app.cli.failures import Refused, describe
+from tests.cli.conftest import ROOT, Invoke
+
+
+class Model(BaseModel):
+    """Something to get wrong."""
+
+    count: int
+
+
+def a_pydantic_error() -> ValidationError:
+    """What a request raises."""
+    with pytest.raises(ValidationError) as caught:
+        Model(count="many")  # type: ignore[arg-type]
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (Refused("no", "do this"), codes.USAGE, "error: no\n  hint: do this"),
+        (Refused("busy", code=codes.ENVIRONMENT), codes.ENVIRONMENT, "error: busy"),
+        (errors.ConfigurationError("x is wrong; use y"), codes.USAGE, "error: x is wrong\n  hint: use y"),
+        (errors.NotFoundError("no job x"), codes.USAGE, "error: no job x"),
+        (errors.QueueUnavailableError("Redis cannot be used"), codes.ENVIRONMENT, "doctor --only queue"),
+        (errors.DatabaseConnectionError("away"), codes.ENVIRONMENT, "doctor --only database"),
+        (errors.StorageError("full"), codes.ENVIRONMENT, "doctor --only storage"),
+        (MemoryError(), codes.ENVIRONMENT, "out of memory"),
+        (OSError(28, "No space left on device", "/ws"), codes.ENVIRONMENT, "/ws: No space left on device"),
+        (OSError(), codes.ENVIRONMENT, "OSError"),
+        (a_pydantic_error(), codes.USAGE, "count: Input should be a valid integer"),
+    ],
+)
+def test_every_known_error_has_words_and_a_code(error: BaseException, code: int, words: str) -> None:
+    """Whatever the core raises."""
+    assert isinstance(error, failures.known_errors())
+    failure = describe(error)
+    assert failure.code == code
+    assert words in failure.lines()
+    assert failure.problem()["exit_code"] == code
+
+
+def test_words_of_a_stranger_do_not_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Escape sequences in a message are shown, not obeyed."""
+    failures.show(describe(Refused("bad \x1b[31m name")), as_json=False)
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_bug_is_1_with_its_traceback_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody catches it: the interpreter's own hook reports it."""
+    code = "import app.cli.version as v, app.cli.entry as e, sys\ndef bug(cli): raise KeyError('x')\nbug.__name__ = 'version'\n"
+    code += "e.LAST = (bug,)\nsys.argv[1:] = sys.argv[1:]\ne.main()"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", code, "version", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+
+    plain = run()
+    assert (plain.returncode, plain.out if hasattr(plain, "out") else plain.stdout) == (1, "")
+    assert "this is a bug" in plain.stderr
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in run("-vv").stderr
+    assert '"exit_code": 1' in run("--json").stdout
+
+
+def test_known_errors_show_a_traceback_with_vv(invoke: Invoke) -> None:
+    """For whoever wants to know where it came from."""
+    result = invoke("-vv", "jobs", "ls")
+    assert result.code == 2
+    assert "Traceback" in result.err
+
+
+def test_a_closed_pipe_and_ctrl_c_are_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """``| head`` and Ctrl-C are no errors of ours."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with io.TextIOWrapper(os.fdopen(writer, "wb", buffering=0), write_through=True) as broken:
+        monkeypatch.setattr(sys, "stdout", broken)
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+        assert entry.run(["version"]) == 141
+        assert entry.run(["version"]) == 0
+
+        def interrupted(cli: object) -> None:
+            raise KeyboardInterrupt
+
+        interrupted.__name__ = "version"
+        monkeypatch.setattr(entry, "LAST", (interrupted,))
+        assert entry.run(["version"]) == 130
+    assert capsys.readouterr().err == ""

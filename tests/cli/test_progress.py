@@ -1,0 +1,133 @@
+"""Snapshots of a job as bars and as lines, and the forecast behind them."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from app.cli.progress import Nothing
+from app.cli.progress.live import AboveTheBars, Screen
+from app.cli.progress.pace import LONGEST_S, SHOWN_FROM, Pace, eta_s
+from app.cli.progress.plain import Plain
+from app.cli.progress.snapshot import Snapshot
+from app.cli.state import Cli
+from app.db.rows import Funnel, Job, SourceCount
+from app.records import ImageState, JobKind, JobState, Reason
+from downloader import HostSnapshot
+
+NOW = 1_700_000_000.0
+
+
+def a_job(state: JobState = JobState.RUNNING, target: int | None = 500, **more: object) -> Job:
+    """A job that runs since a minute ago."""
+    values = dict.fromkeys(("stage", "shortfall", "error", "waiting_for", "request_id", "started_at", "finished_at")) | {
+        "id": "job_x", "user_id": "local", "dataset_id": "ds_x", "kind": JobKind.BUILD, "state": state, "desired_state": JobState.RUNNING,
+        "spec": {}, "target": target, "min_images": 0, "priority": 0, "open_units": 1, "rounds": 0, "created_at": NOW - 60,
+    }  # fmt: skip
+    return Job(**(values | more))  # type: ignore[arg-type]
+
+
+def a_snapshot(valid: int, job: Job | None = None, at: float = 0.0, hosts: tuple[HostSnapshot, ...] = ()) -> Snapshot:
+    """So many valid images, a few failed, a few to come."""
+    counts = (
+        SourceCount("wikimedia", ImageState.VALID, None, valid),
+        SourceCount("wikimedia", ImageState.FAILED, Reason.HTTP_404, 17),
+        SourceCount("list", ImageState.REJECTED, Reason.TOO_SMALL, 41),
+        SourceCount("list", ImageState.PENDING, None, 1204),
+    )
+    return Snapshot(job or a_job(), Funnel(counts), hosts, at=at, now=NOW)
+
+
+def drawn(screen: Screen, snapshot: Snapshot) -> list[str]:
+    """A display as lines of text."""
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(screen.render(snapshot))
+    return capture.get().splitlines()
+
+
+def test_pace_follows_a_steady_rate_and_forgets_a_burst() -> None:
+    """Ten a second is ten a second; after a pause of one half-life half of it is left."""
+    pace = Pace()
+    assert pace.note(0, 0) == 0
+    assert pace.note(1, 10) == pytest.approx(10)
+    assert pace.note(1, 10) == pytest.approx(10)
+    assert pace.note(16, 10) == pytest.approx(5)
+
+
+def test_eta_is_hidden_while_nobody_can_tell() -> None:
+    """Before 20 images, without a goal, at no rate, beyond two days."""
+    assert eta_s(good=100, goal=200, rate=10) == 10
+    for good, goal, rate in ((SHOWN_FROM - 1, 200, 10), (100, None, 10), (100, 200, 0), (200, 200, 10), (100, 200, 1 / LONGEST_S)):
+        assert eta_s(good=good, goal=goal, rate=rate) is None
+
+
+def test_screen_fits_80_columns_and_says_what_matters() -> None:
+    """Kept of target, rate, forecast, sources, reasons, and who makes us wait; however long the names."""
+    screen = Screen("red panda > datasets/red-panda  " + "x" * 100, 80)
+    drawn(screen, a_snapshot(100, at=0))
+    hosts = (
+        HostSnapshot("http://calm.example", 2, 0, 0, 0),
+        HostSnapshot("https://upload.example.org", 1, 3, NOW + 12, 2),
+    )
+    lines = drawn(screen, a_snapshot(200, a_job(waiting_for="storage"), at=10, hosts=hosts))
+    text = "\n".join(lines)
+    assert all(len(line) <= 80 for line in lines)
+    assert "200/500" in text
+    assert "10.0/s" in text
+    assert "eta 0:00:30" in text
+    assert "too_small 41 · http_404 17" in text
+    assert "throttled 12 s, 2 failed connections, 3 waiting: https://upload.example.org" in text
+    assert "calm.example" not in text
+    assert "storage" in text
+
+
+def test_screen_of_a_list_counts_what_is_settled() -> None:
+    """Without a target the forecast is about the candidates."""
+    screen = Screen("list", 80)
+    drawn(screen, a_snapshot(0, a_job(target=None), at=0))
+    text = "\n".join(drawn(screen, a_snapshot(100, a_job(target=None), at=10)))
+    assert "eta" in text
+    shown: list[object] = []
+    screen.update(a_snapshot(100))
+    screen.show = shown.append
+    screen.update(a_snapshot(100))
+    assert len(shown) == 1
+
+
+def test_log_lines_go_above_the_bars_with_their_colours() -> None:
+    """A line is printed as text: no markup of a stranger's is obeyed."""
+    console = Console(file=io.StringIO(), width=80)
+    stream = AboveTheBars(console)
+    with console.capture() as capture:
+        stream.write("\x1b[33mWARNING\x1b[0m [bold]not markup[/bold]\n")
+        stream.flush()
+    assert capture.get() == "WARNING [bold]not markup[/bold]\n"
+    assert stream.isatty()
+    assert isinstance(Text.from_ansi(""), Text)
+
+
+def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.CaptureFixture[str]) -> None:
+    """Quiet in between."""
+    plain = Plain(Cli())
+    host = HostSnapshot("http://busy.example", 0, 1, NOW + 5, 0)
+    plain.update(a_snapshot(0, at=0))
+    plain.update(a_snapshot(50, at=5))
+    plain.update(a_snapshot(100, a_job(waiting_for="storage"), at=10, hosts=(host,)))
+    plain.update(a_snapshot(100, a_job(JobState.FINALIZING, stage="export"), at=11))
+    plain.update(a_snapshot(100, a_job(JobState.SUCCEEDED, finished_at=NOW), at=12))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[0] == "[0:01:00] running: 0 of 500 valid, 41 of 1 262 fetched, 17 failed"
+    assert "1 host throttled, waits for storage" in lines[1]
+    assert "finalizing (export)" in lines[2]
+    assert "/s" not in lines[3]
+    Nothing().update(a_snapshot(0))
+
+
+def test_snapshot_of_an_ended_job_stops_its_clock() -> None:
+    """Elapsed is what it took."""
+    assert a_snapshot(0, a_job(JobState.SUCCEEDED, finished_at=NOW - 30)).elapsed_s == 30
+    assert Snapshot(a_job(), Funnel(())).at <= time.monotonic()

@@ -1,0 +1,71 @@
+"""The generated references: complete, and stale ones are named."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli import reference
+from app.cli.reasons import MEANINGS
+from app.cli.settings_tree import setting_lines
+from app.cli.wanting import Wishes
+from app.records import CompressionRules, ExportFormat, Level, Reason
+from app.settings import Settings, load_settings, setting_names
+from tests.cli.test_help import COMMANDS
+
+
+def test_cli_reference_has_every_command_and_option() -> None:
+    """Each command once, with its options."""
+    text = reference.cli_reference()
+    for command in COMMANDS:
+        assert f"\n## pictrawl {command.replace('-', ' ')}\n" in text
+    for option in ("--urls", "--min-images", "--set", "--reason", "--follow", "--origins"):
+        assert f"`{option}" in text or f", {option}" in text
+
+
+def test_settings_reference_has_every_setting() -> None:
+    """Name, variable, default; and the defaults read back as they are."""
+    text = reference.settings_reference()
+    for name in setting_names(Settings):
+        assert f"`{name}`" in text
+
+
+def test_env_example_is_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uncommented as a whole, it changes nothing."""
+    assert all(not line or line.startswith("#") for line in reference.env_example().splitlines())
+    for line in setting_lines():
+        if line.default:
+            monkeypatch.setenv(line.variable, line.default)
+    with_file = load_settings()
+    for line in setting_lines():
+        monkeypatch.delenv(line.variable, raising=False)
+    assert with_file == load_settings()
+
+
+def test_every_reason_has_a_meaning() -> None:
+    """The list is closed, and so is this one."""
+    assert set(MEANINGS) == set(Reason)
+    assert "`http_404`" in reference.reasons_reference()
+
+
+def test_option_words_are_those_of_the_core() -> None:
+    """They are spelled out in the command line so that help need not import the core."""
+    from typing import get_args, get_type_hints
+
+    from app.cli import wanting
+    from app.cli.wishes import ENCODINGS
+
+    assert get_args(wanting.LevelName) == get_args(Level)
+    assert get_args(wanting.Format) == get_args(ExportFormat)
+    assert get_args(wanting.Resize) == get_args(get_type_hints(CompressionRules)["resize"])
+    assert get_args(get_type_hints(CompressionRules)["format"]) == ENCODINGS
+    assert Wishes().dedupe == "near"
+
+
+def test_files_are_written_and_stale_ones_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Written once they are current; a changed or missing one is named and is exit code 1."""
+    assert reference.main([]) == 0
+    assert reference.main(["--check"]) == 0
+    Path(".env.example").write_text("old")
+    Path("docs/reference/cli.md").unlink()
+    assert reference.main(["--check"]) == 1
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["docs/reference/cli.md;", ".env.example;"]

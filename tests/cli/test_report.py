@@ -1,0 +1,76 @@
+"""What came of a build: exit codes, the document, the words."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.cli import codes
+from app.cli.report import BuildReport
+from app.db.rows import Export, Funnel, SourceCount
+from app.records import ImageState, JobState, Reason
+from tests.cli.test_progress import NOW, a_job
+
+SHORT = {"missing": 63, "causes": ["every source is exhausted (1204 found, 1131 distinct)", "too_small: 168"]}
+
+
+def a_report(state: JobState, kept: int = 437, **more: object) -> BuildReport:
+    """A build that has ended so."""
+    counts = (SourceCount("list", ImageState.KEPT, None, kept), SourceCount("list", ImageState.FAILED, Reason.HTTP_404, 73))
+    fields = {name: more.pop(name) for name in ("shortfall", "error", "min_images") if name in more}
+    job = a_job(state, finished_at=NOW if state.value not in ("running", "paused") else None, **fields)  # type: ignore[arg-type]
+    return BuildReport(job, Funnel(counts, attempts=560, retried=64, recovered=51), tried=500, **more)  # type: ignore[arg-type]
+
+
+def an_export(state: str = "ready") -> Export:
+    """An export of a build."""
+    where = ("exp_x", "local", "ds_x", "job_x", "files", "standard", state, "exports/exp_x")
+    return Export(*where, 437, 212_000_000, None, None, None, NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (a_report(JobState.SUCCEEDED), codes.OK),
+        (a_report(JobState.PARTIAL, shortfall=SHORT), codes.OK),
+        (a_report(JobState.PARTIAL, shortfall=SHORT, min_images=500), codes.TOO_FEW),
+        (a_report(JobState.FAILED, 0, shortfall=SHORT), codes.NOTHING_KEPT),
+        (a_report(JobState.CANCELLED, 0), codes.NOTHING_KEPT),
+        (a_report(JobState.FAILED, error="1 unit(s) of work failed"), codes.BUG),
+        (a_report(JobState.SUCCEEDED, exports=(an_export("failed"),)), codes.UNVERIFIED),
+        (a_report(JobState.RUNNING, interrupted=130), 130),
+        (a_report(JobState.RUNNING), codes.OK),
+    ],
+)
+def test_exit_code_says_how_it_ended(report: BuildReport, code: int) -> None:
+    """The numbers are contract."""
+    assert report.code == code
+
+
+def test_summary_tells_why_a_build_is_short_in_80_columns() -> None:
+    """State, funnel, reasons, retries, causes, and what to do next."""
+    report = a_report(JobState.PARTIAL, shortfall=SHORT, bad_lines=2, exports=(an_export(),), delivered=Path("datasets/red-panda"))
+    text = report.summary(again=" --workspace ws")
+    assert text.startswith("partial: 437 of 500 images kept in 1m00s\n")
+    assert "  dataset    datasets/red-panda\n             files, 437 samples, 212 MB" in text
+    assert "64 URLs retried, 51 recovered (80 %), 1.12 attempts per URL" in text
+    assert "why short  every source is exhausted (1204 found" in text
+    assert "pictrawl explain job_x --workspace ws" in text
+    assert all(len(line) <= 80 for line in text.splitlines() if "pictrawl" not in line)
+
+
+def test_summary_of_an_interrupted_and_of_an_undelivered_build() -> None:
+    """How to go on; where the export is instead; what failed."""
+    assert "pictrawl resume job_x" in a_report(JobState.RUNNING).summary()
+    assert "exp_x (files" in a_report(JobState.SUCCEEDED, exports=(an_export(),)).summary()
+    failed = replace(an_export("failed"), error="1 problem(s): a sample is missing")
+    assert "failed verification" in a_report(JobState.FAILED, exports=(failed,), error="the export failed").summary()
+    none = BuildReport(a_job(JobState.SUCCEEDED, None, finished_at=NOW), Funnel((), attempts=3), tried=3)
+    assert "none needed, 1.00 attempts per URL" in none.summary()
+
+
+def test_document_names_the_path_of_what_was_delivered_only() -> None:
+    """An export in the store has no path."""
+    report = a_report(JobState.SUCCEEDED, exports=(an_export(), replace(an_export(), id="exp_y")), delivered=Path("out"))
+    assert [export["path"] for export in report.document()["exports"]] == ["out", None]
+    assert report.document()["retries"] == {"attempts": 560, "urls": 500, "retried": 64, "recovered": 51, "mean_attempts": 1.12}

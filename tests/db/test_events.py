@@ -1,0 +1,79 @@
+"""Tests of app.db.events: a job's lines in the order they were written, read on from any of them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.db import Database, events, jobs, tables
+from app.records import JobState
+from tests.db.builders import add_job, count, job_row
+
+
+def line(job_id: str, name: str = "chunk.fetched", level: str = "INFO", **data: Any) -> dict[str, Any]:
+    return {"job_id": job_id, "at": 1_700_000_000.25, "level": level, "event": name, "data": data}
+
+
+async def test_lines_are_read_back_in_order(any_database: Database) -> None:
+    """With everything in them, and only those of the job."""
+    job_id, other = await add_job(any_database), await add_job(any_database)
+    await events.add(any_database, [line(job_id, "a", ok=97, text="50 % \u0000 🐈"), line(other, "x"), line(job_id, "b", level="ERROR")])
+    await events.add(any_database, [])
+    await events.add(any_database, [line(job_id, "c")])
+    found = await events.after(any_database, job_id)
+    assert [event.event for event in found] == ["a", "b", "c"]
+    assert (found[0].job_id, found[0].at, found[0].level) == (job_id, 1_700_000_000.25, "INFO")
+    assert found[0].data == {"ok": 97, "text": "50 % \u0000 🐈"}
+    assert [event.id for event in found] == sorted(event.id for event in found)
+
+
+async def test_reading_goes_on_behind_the_last_line(any_database: Database) -> None:
+    """Pages by id: all lines once, no gap."""
+    job_id = await add_job(any_database)
+    await events.add(any_database, [line(job_id, f"event {number:03}") for number in range(25)])
+    seen, last_id = [], 0
+    while page := await events.after(any_database, job_id, last_id=last_id, limit=7):
+        seen += [event.event for event in page]
+        last_id = page[-1].id
+    assert seen == [f"event {number:03}" for number in range(25)]
+
+
+@pytest.mark.parametrize(("level", "expected"), [(None, 5), ("DEBUG", 5), ("info", 4), ("WARNING", 3), ("ERROR", 2), ("CRITICAL", 1)])
+async def test_lines_of_at_least_a_level(any_database: Database, level: str | None, expected: int) -> None:
+    """In any spelling; without a level all."""
+    job_id = await add_job(any_database)
+    await events.add(any_database, [line(job_id, level=known) for known in events.LEVELS])
+    assert len(await events.after(any_database, job_id, level=level)) == expected
+
+
+async def test_lines_whose_event_begins_like_this(any_database: Database) -> None:
+    """The prefix is taken literally: no character of it is a pattern."""
+    job_id = await add_job(any_database)
+    await events.add(any_database, [line(job_id, name) for name in ("job.retry", "job_retry", "jobs.done", "url.failed")])
+    for prefix, expected in {"job.": ["job.retry"], "job_": ["job_retry"], "job": ["job.retry", "job_retry", "jobs.done"], "%": []}.items():
+        assert [event.event for event in await events.after(any_database, job_id, event=prefix)] == expected
+
+
+async def test_lines_of_a_job_that_is_gone_are_dropped(any_database: Database) -> None:
+    """The others of the batch are kept."""
+    job_id = await add_job(any_database)
+    await events.add(any_database, [line("job_gone", "a"), line(job_id, "b")])
+    await events.add(any_database, [line("job_gone", "c")])
+    assert [event.event for event in await events.after(any_database, job_id)] == ["b"]
+    assert await count(any_database, tables.events) == 1
+
+
+async def test_a_job_that_is_being_deleted_drops_its_lines(any_database: Database) -> None:
+    """A deletion under way is waited for: no line refers to a job that is not there, and no error reaches the journal."""
+    job_id, other = await add_job(any_database), await add_job(any_database)
+    dataset_id = (await job_row(any_database, job_id)).dataset_id
+    async with any_database.write() as connection:
+        await jobs.end(connection, job_id, JobState.SUCCEEDED)
+    async with any_database.write() as connection:
+        await connection.execute(tables.datasets.delete().where(tables.datasets.c.id == dataset_id))
+        writing = asyncio.create_task(events.add(any_database, [line(job_id, "a"), line(other, "b")]))
+        for _ in range(10):
+            await any_database.ping()
+    await writing
+    assert [event.event for event in await events.after(any_database, other)] == ["b"]
+    assert await count(any_database, tables.events) == 1

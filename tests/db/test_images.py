@@ -1,0 +1,340 @@
+"""Tests of app.db.images: candidates in once, chunks out and back in bulk, pages without gap or overlap."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+import errors
+from app.db import Database, images, jobs, tables
+from app.db.rows import SourceCount
+from app.records import Candidate, ImageState, Reason
+from tests.db.builders import add_images, add_job, all_rows, candidates, count, job_row, pages_of, statements
+
+
+async def insert(db: Database, job_id: str, chunks: Sequence[tuple[str, Sequence[tuple[str, Candidate]]]]) -> dict[str, int]:
+    dataset_id = (await job_row(db, job_id)).dataset_id
+    async with db.write() as connection:
+        return await images.add_candidates(connection, dataset_id=dataset_id, job_id=job_id, search_id="srch_1", chunks=chunks)
+
+
+async def set_all(db: Database, ids: Sequence[int], **values: Any) -> None:
+    async with db.write() as connection:
+        await images.update_many(connection, [{"id": image_id} | values for image_id in ids])
+
+
+async def dataset_of(db: Database, job_id: str) -> str:
+    return str((await job_row(db, job_id)).dataset_id)
+
+
+# candidates
+
+
+async def test_a_candidate_becomes_a_pending_image_with_all_that_its_source_says(any_database: Database) -> None:
+    """Every field of a candidate that a row has is in the row."""
+    job_id = await add_job(any_database)
+    told = {
+        "page_url": "https://example.org/page", "label": "cat", "caption": "A cat 🐈", "title": "Cat", "license": "CC-BY-4.0",
+        "license_url": "https://example.org/by", "creator": "Ann", "attribution": "Ann / Example", "group_id": "album 1",
+        "expected_sha256": "ab" * 32, "line": 7,
+    }  # fmt: skip
+    ((url, candidate),) = candidates(1, source="wikimedia", **told)
+    assert await insert(any_database, job_id, [("chunk_1", [(url, candidate)])]) == {"chunk_1": 1}
+    (image,) = (await images.page(any_database, images.ImageFilter(job_id=job_id))).items
+    assert {name: getattr(image, name) for name in told} == told
+    assert (image.url, image.source, image.rank, image.chunk_id, image.search_id) == (url, "wikimedia", 0, "chunk_1", "srch_1")
+    assert (image.state, image.reason, image.dataset_id) == (ImageState.PENDING, None, await dataset_of(any_database, job_id))
+
+
+async def test_a_url_enters_a_dataset_once(any_database: Database) -> None:
+    """Within a batch, across chunks, across batches and across jobs, told apart by the normal form; the first one stays."""
+    job_id = await add_job(any_database)
+    a, b, c = (f"https://example.org/{name}" for name in "abc")
+    first = [(a, Candidate("https://EXAMPLE.org/a", "list", 0)), (b, Candidate("b", "list", 1))]
+    again = [(a, Candidate("https://example.org:443/a", "list", 2)), (c, Candidate("c", "list", 3))]
+    assert await insert(any_database, job_id, [("chunk_1", [*first, first[0]]), ("chunk_2", again)]) == {"chunk_1": 2, "chunk_2": 1}
+    assert await insert(any_database, job_id, [("chunk_3", [*first, *again])]) == {}
+    other = await add_job(any_database, dataset_id=await dataset_of(any_database, job_id))
+    assert await insert(any_database, other, [("chunk_4", again)]) == {}
+    rows = await all_rows(any_database, select(tables.images.c.url, tables.images.c.chunk_id).order_by(tables.images.c.id))
+    assert rows == [("https://EXAMPLE.org/a", "chunk_1"), ("b", "chunk_1"), ("c", "chunk_2")]
+    elsewhere = await add_job(any_database)
+    assert await insert(any_database, elsewhere, [("chunk_5", first)]) == {"chunk_5": 2}
+
+
+async def test_five_thousand_candidates_cost_a_dozen_statements(any_database: Database) -> None:
+    """Rows go in by the batch, however many chunks they belong to."""
+    job_id = await add_job(any_database)
+    chunks = [(f"chunk_{number:02}", candidates(100, first=100 * number)) for number in range(50)]
+    with statements(any_database) as seen:
+        sizes = await insert(any_database, job_id, chunks)
+    assert sizes == {chunk_id: 100 for chunk_id, _ in chunks}
+    assert await count(any_database, tables.images) == 5000
+    assert len(seen) <= 14
+    ranks = await all_rows(any_database, select(tables.images.c.url).order_by(tables.images.c.id))
+    assert [row.url for row in ranks] == [candidate.url for _, group in chunks for _, candidate in group]
+
+
+async def test_no_candidates_are_no_rows(any_database: Database) -> None:
+    """An empty page of a source is nothing special."""
+    job_id = await add_job(any_database)
+    assert await insert(any_database, job_id, []) == {}
+    assert await insert(any_database, job_id, [("chunk_1", [])]) == {}
+
+
+async def test_searches_that_find_the_same_in_another_order_do_not_lock_each_other_out(any_database: Database) -> None:
+    """Two transactions that insert the same URLs forwards and backwards: both succeed, and every URL is there once."""
+    job_id = await add_job(any_database)
+    dataset_id = await dataset_of(any_database, job_id)
+    offered = candidates(60)
+
+    async def search(order: Sequence[tuple[str, Candidate]]) -> int:
+        new = 0
+        async with any_database.write() as connection:
+            for start in range(0, 60, 5):
+                sizes = await images.add_candidates(
+                    connection, dataset_id=dataset_id, job_id=job_id, search_id="s", chunks=[("c", order[start : start + 5])]
+                )
+                new += sizes.get("c", 0)
+        return new
+
+    assert sum(await asyncio.gather(search(offered), search(offered[::-1]), search(offered[::-1]), search(offered))) == 60
+    assert await count(any_database, tables.images) == 60
+
+
+def test_the_key_of_a_url_is_its_digest() -> None:
+    """SHA-256 in hex, of anything that may stand in a URL."""
+    assert images.url_digest("https://example.org/") == "8198d1bac40a1033653a78e48800cefc9e6b974ff075c66e5548b5c1e145a2b0"
+    assert len(images.url_digest("https://example.org/\ud800")) == 64
+
+
+async def test_chunk_rows_are_written_with_their_sizes(any_database: Database) -> None:
+    """One row for each chunk; none is no statement."""
+    job_id = await add_job(any_database)
+    async with any_database.write() as connection:
+        await images.add_chunk(connection, job_id, {})
+        await images.add_chunk(connection, job_id, {"chunk_1": 3, "chunk_2": 5})
+    columns = tables.chunks.c
+    rows = await all_rows(any_database, select(columns.id, columns.job_id, columns.size).order_by(columns.id))
+    assert rows == [("chunk_1", job_id, 3), ("chunk_2", job_id, 5)]
+
+
+# a chunk at work
+
+
+async def test_a_chunks_images_by_state_and_by_what_is_due(any_database: Database) -> None:
+    """Only the wanted states of this chunk, by id; ``due_only`` leaves out what is deferred into the future."""
+    job_id = await add_job(any_database)
+    a, b, c, d = await add_images(any_database, job_id, 4, chunk_id="chunk_1")
+    await add_images(any_database, job_id, 2, first=10, chunk_id="chunk_2")
+    now = await any_database.now()
+    await set_all(any_database, [b], state=ImageState.DEFERRED, reason=Reason.RATE_LIMITED, not_before=now + 600)
+    await set_all(any_database, [c], state=ImageState.DEFERRED, reason=Reason.RATE_LIMITED, not_before=now - 1)
+    await set_all(any_database, [d], state=ImageState.FAILED, reason=Reason.HTTP_404)
+    async with any_database.read() as connection:
+        wanted = [ImageState.PENDING, ImageState.DEFERRED]
+        assert [image.id for image in await images.chunk_images(connection, "chunk_1", wanted)] == [a, b, c]
+        assert [image.id for image in await images.chunk_images(connection, "chunk_1", wanted, due_only=True)] == [a, c]
+        assert [image.reason for image in await images.chunk_images(connection, "chunk_1", [ImageState.FAILED])] == [Reason.HTTP_404]
+        assert await images.chunk_images(connection, "chunk_unknown", wanted) == []
+
+
+async def test_a_thousand_images_change_in_one_statement(any_database: Database) -> None:
+    """Each row gets its own values, and the moment of the change."""
+    job_id = await add_job(any_database)
+    ids = await add_images(any_database, job_id, 1000)
+    now = await any_database.now()
+    changes = [
+        {"id": image_id, "state": ImageState.VALID, "width": image_id, "measures": {"entropy": 0.5}, "phash": f"{image_id:016x}"}
+        for image_id in ids[1:]
+    ]
+    with statements(any_database) as seen:
+        async with any_database.write() as connection:
+            await images.update_many(connection, changes)
+            await images.update_many(connection, [])
+    assert len([statement for statement in seen if statement.startswith("UPDATE")]) == 1
+    untouched = await images.get(any_database, ids[0])
+    assert (untouched.state, untouched.updated_at) == (ImageState.PENDING, None)
+    for image_id in random.Random(1).sample(ids[1:], 20):
+        image = await images.get(any_database, image_id)
+        assert (image.state, image.width, image.measures, image.phash) == (ImageState.VALID, image_id, {"entropy": 0.5}, f"{image_id:016x}")
+        assert image.updated_at is not None
+        assert image.updated_at >= now - 0.001
+    assert await count(any_database, tables.images, tables.images.c.state == "valid") == 999
+
+
+# what is told
+
+
+async def test_counts_by_source_state_and_reason(any_database: Database) -> None:
+    """Of a dataset, or of what one job works on."""
+    job_id = await add_job(any_database)
+    other = await add_job(any_database, dataset_id=await dataset_of(any_database, job_id))
+    a, b, _c = await add_images(any_database, job_id, 3)
+    await add_images(any_database, other, 1, first=50)
+    await set_all(any_database, [a, b], state=ImageState.FAILED, reason=Reason.HTTP_404)
+    failed = SourceCount("list", ImageState.FAILED, Reason.HTTP_404, 2)
+    assert set(await images.counts(any_database, job_id=job_id)) == {failed, SourceCount("list", ImageState.PENDING, None, 1)}
+    of_dataset = await images.counts(any_database, dataset_id=await dataset_of(any_database, job_id))
+    assert set(of_dataset) == {failed, SourceCount("list", ImageState.PENDING, None, 2)}
+    assert await images.counts(any_database, job_id="job_unknown") == ()
+
+
+async def test_pages_hold_every_image_once(any_database: Database) -> None:
+    """500 rows through pages of any size: none twice, none missing, though rows are added and removed while somebody turns pages."""
+    job_id = await add_job(any_database)
+    ids = await add_images(any_database, job_id, 500)
+    for limit in (1000, 200, 83):
+        sizes, seen = [], []
+        async for page in pages_of(lambda cursor, limit=limit: images.page(any_database, images.ImageFilter(), cursor=cursor, limit=limit)):
+            sizes.append(len(page.items))
+            seen += [image.id for image in page.items]
+            if limit == 83 and len(sizes) == 2:
+                ids += await add_images(any_database, job_id, 5, first=5000)
+        assert seen == ids
+        assert max(sizes) == min(limit, 200)
+    assert (await images.page(any_database, images.ImageFilter(), limit=0)).items[0].id == ids[0]
+
+
+async def test_a_page_shows_what_its_filter_wants(any_database: Database) -> None:
+    """Each field of the filter narrows the page; an unknown value is an empty page."""
+    job_id = await add_job(any_database)
+    a, b = await add_images(any_database, job_id, 2)
+    await set_all(any_database, [a], state=ImageState.KEPT, label="cat", split="train")
+    await set_all(any_database, [b], state=ImageState.FAILED, reason=Reason.TIMEOUT)
+    dataset_id = await dataset_of(any_database, job_id)
+    wanted = {
+        images.ImageFilter(): [a, b],
+        images.ImageFilter(job_id=job_id, dataset_id=dataset_id, source="list"): [a, b],
+        images.ImageFilter(state=ImageState.KEPT): [a],
+        images.ImageFilter(label="cat", split="train"): [a],
+        images.ImageFilter(reason=Reason.TIMEOUT): [b],
+        images.ImageFilter(source="flickr"): [],
+        images.ImageFilter(state=ImageState.KEPT, reason=Reason.TIMEOUT): [],
+    }
+    for chosen, ids in wanted.items():
+        assert [image.id for image in (await images.page(any_database, chosen)).items] == ids
+
+
+async def test_users_see_their_own_images_only(any_database: Database) -> None:
+    """A foreign image is not found, as one that does not exist."""
+    mine, yours = await add_job(any_database, user_id="ann"), await add_job(any_database, user_id="bob")
+    (own,), (foreign,) = await add_images(any_database, mine), await add_images(any_database, yours)
+    assert (await images.get(any_database, own, user_id="ann")).id == own
+    assert (await images.get(any_database, foreign)).id == foreign
+    for image_id in (foreign, 10**9):
+        with pytest.raises(errors.NotFoundError, match=f"no image {image_id}"):
+            await images.get(any_database, image_id, user_id="ann")
+    assert [image.id for image in (await images.page(any_database, images.ImageFilter(), user_id="ann")).items] == [own]
+    assert (await images.page(any_database, images.ImageFilter(job_id=yours), user_id="ann")).items == []
+
+
+async def test_images_are_found_by_url_key_and_digest(any_database: Database) -> None:
+    """By the URL as it was given, by its normal form's key, and by the digest of the original or of what leaves; newest first."""
+    first, second = await add_job(any_database), await add_job(any_database)
+    (a,), (b,) = await add_images(any_database, first), await add_images(any_database, second)
+    (c,) = await add_images(any_database, second, first=9)
+    await set_all(any_database, [a], sha256="aa" * 32)
+    await set_all(any_database, [c], out_sha256="aa" * 32)
+    url = "https://example.org/0.jpg"
+    found = {
+        (("url", url),): [b, a],
+        (("url_key", images.url_digest(url)),): [b, a],
+        (("sha256", "aa" * 32),): [c, a],
+        (("sha256", "bb" * 32),): [],
+        (("url", "https://example.org/9.jpg"), ("sha256", "aa" * 32)): [c, a],
+    }
+    for wanted, ids in found.items():
+        assert [image.id for image in await images.by_url(any_database, **dict(wanted))] == ids
+
+
+# a finished dataset
+
+
+async def test_the_way_through_the_kept_images(any_database: Database) -> None:
+    """By id, in steps, all chunks or one; what is not kept is passed over."""
+    job_id = await add_job(any_database)
+    first = await add_images(any_database, job_id, 7, chunk_id="chunk_1", changes={"state": ImageState.KEPT, "label": "cat"})
+    second = await add_images(any_database, job_id, 4, first=20, chunk_id="chunk_2", changes={"state": ImageState.KEPT, "label": None})
+    await add_images(any_database, job_id, 3, first=40, chunk_id="chunk_3")
+    dataset_id = await dataset_of(any_database, job_id)
+    async with any_database.read() as connection:
+        seen: list[int] = []
+        while page := await images.kept_after(connection, dataset_id, last_id=seen[-1] if seen else 0, limit=3):
+            seen += [image.id for image in page]
+        assert seen == first + second
+        assert [image.id for image in await images.kept_after(connection, dataset_id, chunk_id="chunk_2")] == second
+        assert await images.kept_chunks(connection, dataset_id) == ["chunk_1", "chunk_2"]
+        assert await images.labels_of(connection, dataset_id) == {"cat": 7, None: 4}
+
+
+async def test_fingerprints_are_of_images_with_bytes(any_database: Database) -> None:
+    """By id, in the wanted states, with pixels and size as numbers even where they are not known."""
+    job_id = await add_job(any_database)
+    a, b, _no_bytes = await add_images(any_database, job_id, 3, changes={"state": ImageState.VALID})
+    await set_all(any_database, [a], sha256="aa" * 32, phash="0f" * 8, width=30, height=20, size_bytes=99, group_id="g", label="cat")
+    await set_all(any_database, [b], sha256="bb" * 32, state=ImageState.KEPT)
+    async with any_database.read() as connection:
+        found = await images.fingerprints(connection, await dataset_of(any_database, job_id), [ImageState.VALID, ImageState.KEPT])
+        kept = await images.fingerprints(connection, await dataset_of(any_database, job_id), [ImageState.KEPT])
+    assert found == [
+        images.Fingerprint(a, ImageState.VALID, "aa" * 32, "0f" * 8, 600, 99, "cat", "g", "srch_a", 0),
+        images.Fingerprint(b, ImageState.KEPT, "bb" * 32, None, 0, 0, None, None, "srch_a", 1),
+    ]
+    assert kept == found[1:]
+
+
+async def test_failed_images_go_to_another_job_chunk_by_chunk(any_database: Database) -> None:
+    """Those with the wanted reasons, lowest ids first, pending again and without a trace of the failure."""
+    job_id = await add_job(any_database)
+    dataset_id = await dataset_of(any_database, job_id)
+    passing = {"state": ImageState.FAILED, "reason": Reason.TIMEOUT, "detail": "slow", "not_before": 9.0, "deferred_at": 8.0}
+    ids = await add_images(any_database, job_id, 5, changes=passing)
+    gone = await add_images(any_database, job_id, 2, first=30, changes=passing | {"reason": Reason.HTTP_404})
+    retry = await add_job(any_database, dataset_id=dataset_id)
+    reasons = [Reason.TIMEOUT, Reason.NETWORK]
+    async with any_database.write() as connection:
+        assert await images.count_failed(connection, dataset_id, reasons) == 5
+        assert await images.reassign(connection, dataset_id, job_id=retry, chunk_ids=["new_1", "new_2"], size=3, reasons=reasons) == 5
+        assert await images.count_failed(connection, dataset_id, reasons) == 0
+    moved = (await images.page(any_database, images.ImageFilter(job_id=retry))).items
+    assert [(image.id, image.chunk_id) for image in moved] == [*((i, "new_1") for i in ids[:3]), *((i, "new_2") for i in ids[3:])]
+    assert {(image.state, image.reason, image.detail, image.not_before, image.deferred_at) for image in moved} == {
+        (ImageState.PENDING, None, None, None, None)
+    }
+    assert [image.id for image in (await images.page(any_database, images.ImageFilter(job_id=job_id))).items] == gone
+
+
+async def test_images_with_bytes_are_validated_anew(any_database: Database) -> None:
+    """Wanted states, and rejections for wanted reasons, become fetched in their chunks; what has no bytes or failed otherwise stays."""
+    job_id = await add_job(any_database)
+    other = await add_job(any_database)
+    kept = await add_images(any_database, job_id, 2, chunk_id="chunk_b", changes={"state": ImageState.KEPT, "sha256": "aa" * 32})
+    blurry = {"state": ImageState.REJECTED, "reason": Reason.BLURRY, "detail": "soft", "sha256": "bb" * 32}
+    (soft,) = await add_images(any_database, job_id, first=10, chunk_id="chunk_a", changes=blurry)
+    (unlicensed,) = await add_images(any_database, job_id, first=20, chunk_id="chunk_c", changes=blurry | {"reason": Reason.LICENCE})
+    (bodiless,) = await add_images(any_database, job_id, first=30, chunk_id="chunk_d", changes={"state": ImageState.KEPT})
+    (foreign,) = await add_images(any_database, other, changes={"state": ImageState.KEPT, "sha256": "aa" * 32})
+    async with any_database.write() as connection:
+        job = await jobs.find(connection, job_id)
+        chunks = await images.reset_for_validation(connection, job.dataset_id, [ImageState.KEPT], [Reason.BLURRY])
+    assert chunks == ["chunk_a", "chunk_b"]
+    states = {row.id: (row.state, row.reason) for row in await all_rows(any_database, select(tables.images))}
+    assert states == {
+        kept[0]: ("fetched", None), kept[1]: ("fetched", None), soft: ("fetched", None),
+        unlicensed: ("rejected", "licence"), bodiless: ("kept", None), foreign: ("kept", None),
+    }  # fmt: skip
+
+
+async def test_blobs_that_a_row_points_to_are_in_use(any_database: Database) -> None:
+    """As an original or as what leaves, in any dataset."""
+    job_id = await add_job(any_database)
+    await add_images(any_database, job_id, changes={"sha256": "aa" * 32, "out_sha256": "bb" * 32})
+    await add_images(any_database, job_id, first=5, changes={"sha256": "cc" * 32})
+    asked = ["aa" * 32, "bb" * 32, "dd" * 32]
+    assert await images.referenced_blobs(any_database, asked) >= {"aa" * 32, "bb" * 32}
+    assert "dd" * 32 not in await images.referenced_blobs(any_database, asked)
+    assert await images.referenced_blobs(any_database, []) == set()

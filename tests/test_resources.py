@@ -1,0 +1,131 @@
+"""Tests of app.resources: settings in, everything that is needed out, and all of it closed again."""
+
+from typing import Any
+
+import pytest
+
+import errors
+from app.db import Database, schema
+from app.queue import embedded_queue, redis_queue
+from app.records import CompressionRules, ValidationRules
+from app.resources import (
+    compression_rules,
+    make_decoders,
+    make_downloader,
+    make_queue,
+    make_source,
+    open_resources,
+    open_workshop,
+    product_version,
+    validation_rules,
+)
+from app.settings import Settings, load_settings
+
+
+async def test_the_embedded_default_makes_its_workspace(settings: Settings) -> None:
+    """A folder with a database of the newest schema and a store, and a queue in this process."""
+    async with open_resources(settings) as resources:
+        assert (settings.workspace.path / "pictrawl.db").is_file()
+        assert await schema.current(resources.db) == schema.head()
+        await resources.store.put("a", b"b")
+        assert (settings.workspace.path / "store" / "a").read_bytes() == b"b"
+        await resources.queue.ping()
+        assert resources.settings is settings
+    async with open_resources(settings) as again:
+        assert await again.store.get("a") == b"b"
+
+
+async def test_any_sqlite_database_is_brought_up_to_date(sqlite_url: str, settings: Settings) -> None:
+    """Also where it is named by its URL."""
+    async with open_resources(load_settings({"db.url": sqlite_url, "workspace.path": settings.workspace.path})) as resources:
+        assert await schema.current(resources.db) == schema.head()
+
+
+async def test_a_fleets_database_must_be_up_to_date_already(postgres_url: str, settings: Settings) -> None:
+    """No process of many changes the schema by itself: the operator is told what to run."""
+    fleet = load_settings({"db.url": postgres_url, "workspace.path": settings.workspace.path})
+    with pytest.raises(errors.ConfigurationError, match="run `pictrawl db upgrade`"):
+        async with open_resources(fleet):
+            pass
+    db = Database(postgres_url)
+    await schema.upgrade(db)
+    await db.close()
+    async with open_resources(fleet) as resources:
+        await resources.db.ping()
+
+
+async def test_a_queue_that_is_handed_in_stays_open(settings: Settings) -> None:
+    """Whoever made it closes it; the API and the workers of one process share one."""
+    queue = embedded_queue()
+    async with open_resources(settings, queue=queue) as resources:
+        assert resources.queue is queue
+    await queue.ping()
+    await queue.close()
+
+
+async def test_the_queue_that_the_settings_name(redis_url: str) -> None:
+    """In this process, or in Redis."""
+    embedded = await make_queue(load_settings())
+    real = await make_queue(load_settings({"queue.backend": "redis", "queue.url": redis_url}))
+    direct = await redis_queue(redis_url)
+    try:
+        await embedded.count_failure("unit_1")
+        await real.count_failure("unit_2")
+        assert [await direct.count_failure(unit_id) for unit_id in ("unit_1", "unit_2")] == [1, 2]
+    finally:
+        for queue in (embedded, real, direct):
+            await queue.close()
+
+
+async def test_what_was_opened_is_closed_where_the_rest_fails(settings: Settings) -> None:
+    """An unknown store after an open database: the error says it, and no thread stays behind to keep the process alive."""
+    broken = load_settings({"workspace.path": settings.workspace.path, "storage.url": "ftp://host/x"})
+    with pytest.raises(errors.ConfigurationError, match="storage"):
+        async with open_resources(broken):
+            pass
+
+
+async def test_a_workshop_fetches_and_decodes(settings: Settings) -> None:
+    """A downloader, decoders, and sources over the downloader."""
+    chosen = load_settings({"workspace.path": settings.workspace.path, "validate.children": 1, "fetch.contact": "ops@example.org"})
+    async with open_workshop(chosen) as workshop:
+        verdict = await workshop.decoders.validate(b"no image", ValidationRules())
+        assert verdict.reason is not None
+        assert workshop.source(chosen, "wikimedia").name == "wikimedia"
+
+
+@pytest.mark.parametrize(("name", "error"), [("flickr", errors.PermanentError), ("", errors.PermanentError)])
+async def test_an_unknown_source_is_refused(settings: Settings, name: str, error: type[Exception]) -> None:
+    """By whoever asks."""
+    async with make_downloader(settings) as downloader:
+        with pytest.raises(error):
+            make_source(settings, name, downloader)
+
+
+def test_the_settings_reach_the_parts() -> None:
+    """Each rule that a section sets is the rule that its part goes by."""
+    values: dict[str, Any] = {
+        "level": "strict", "min_width": 11, "min_height": 12, "max_pixels": 13, "max_aspect": 1.4, "min_entropy": 1.5,
+        "min_sharpness": 16.0, "min_brightness": 17.0, "max_brightness": 180.0,
+    }  # fmt: skip
+    settings = load_settings({f"validate.{name}": value for name, value in values.items()})
+    assert validation_rules(settings) == ValidationRules(**values)
+    wanted = {"format": "jpeg", "level": 33, "resize": "border", "size": 99, "only_if_bigger": False}
+    assert compression_rules(load_settings({f"compress.{name}": value for name, value in wanted.items()})) == CompressionRules(**wanted)  # type: ignore[arg-type]
+    assert validation_rules(load_settings()) == ValidationRules()
+    assert compression_rules(load_settings()) == CompressionRules()
+
+
+async def test_decoders_are_made_by_the_settings() -> None:
+    """As many as are named; one per core where nobody says otherwise."""
+    async with make_decoders(load_settings({"validate.children": 3})) as named, make_decoders(load_settings()) as plain:
+        assert named.stats().size == 3
+        assert plain.stats().size >= 1
+
+
+def test_the_version_is_the_installed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or says that nothing is installed."""
+    assert product_version()[0].isdigit()
+    monkeypatch.setattr("sys.path", [])
+    monkeypatch.setattr("sys.meta_path", [])
+    assert product_version() == "0+source"

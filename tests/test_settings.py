@@ -1,0 +1,302 @@
+"""Tests of app.settings: where a value comes from, what is refused and in which words, and what is shown to nobody."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import errors
+from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, load_settings, origins, setting_names
+
+
+@pytest.fixture
+def set_env(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set settings in the environment by their dotted names."""
+
+    def setter(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(ENV_PREFIX + name.upper(), value)
+
+    return setter
+
+
+def write_file(text: str, path: str = "pictrawl.toml") -> Path:
+    Path(path).write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def refused(flags: dict[str, Any] | None = None) -> str:
+    """The words with which the settings are refused."""
+    with pytest.raises(errors.ConfigurationError) as caught:
+        load_settings(flags)
+    return str(caught.value)
+
+
+# order and origins
+
+
+def test_the_defaults_are_the_contract() -> None:
+    """The names and values that scripts rely on."""
+    settings = load_settings()
+    assert (settings.fetch.concurrency, settings.fetch.per_host, settings.fetch.max_bytes) == (64, 2, 30_000_000)
+    assert (settings.fetch.ports, settings.fetch.robots, settings.fetch.opt_out) == ((80, 443, 8080, 8443, 8000), True, True)
+    assert (settings.retry.attempts, settings.retry.backoff_base_s, settings.retry.jitter) == (3, 2.0, 0.25)
+    assert (settings.retry.inline_wait_max_s, settings.retry.retry_after_max_s, settings.retry.defer_max_s) == (10.0, 3600.0, 7200.0)
+    assert (settings.jobs.retries, settings.jobs.retry_delay_s, settings.jobs.lease_s, settings.jobs.max_crashes) == (3, 60.0, 30.0, 3)
+    assert (settings.queue.backend, settings.validate_.level, settings.compress.format, settings.export.format) == (
+        "embedded", "standard", "keep", "files",
+    )  # fmt: skip
+    assert {origin for _, origin in origins(settings).values()} == {"default"}
+
+
+def test_each_place_beats_the_one_before(set_env: Any) -> None:
+    """Default, file, environment, flag: the nearest one counts, and the table says which it was."""
+    flags = {"fetch.per_host": 8}
+    write_file("[fetch]\nper_host = 3\nconcurrency = 10\nmax_redirects = 1\n[validate]\nlevel = 'strict'\n")
+    set_env(fetch__per_host="5", fetch__concurrency="20", validate__min_width="100")
+    settings = load_settings(flags)
+    assert (settings.fetch.per_host, settings.fetch.concurrency, settings.fetch.max_redirects) == (8, 20, 1)
+    assert (settings.validate_.level, settings.validate_.min_width, settings.validate_.min_height) == ("strict", 100, 64)
+    found = {name: entry for name, entry in origins(settings, flags).items() if entry[1] != "default"}
+    assert found == {
+        "fetch.per_host": (8, "flag"),
+        "fetch.concurrency": (20, "environment"),
+        "fetch.max_redirects": (1, "pictrawl.toml"),
+        "validate.level": ("strict", "pictrawl.toml"),
+        "validate.min_width": (100, "environment"),
+    }
+
+
+@pytest.mark.parametrize("name", list(setting_names(Settings)))
+def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the one prefix, in every section; a variable without the prefix is none of ours."""
+    values = {
+        "fetch.allow_networks": '["10.0.0.0/8"]', "fetch.ports": "[81]", "retry.extra_statuses": "[520]", "queue.backend": "redis",
+        "validate.level": "strict", "validate.child_memory_bytes": "400000000", "compress.format": "png", "validate.max_brightness": "99",
+        "compress.resize": "border", "export.format": "webdataset", "export.storage_tier": "standard", "export.shard_bytes": "2000000",
+        "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
+        "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",
+    }  # fmt: skip
+    section, field = name.split(".")
+    before = origins(load_settings())
+    monkeypatch.setenv(f"{section}__{field}".upper(), "not ours")
+    monkeypatch.setenv(section.upper(), "not ours")
+    monkeypatch.setenv(f"{ENV_PREFIX}{section}__{field}".upper(), values.get(name, "9"))
+    after = origins(load_settings())
+    assert {entry: origin for entry, (_, origin) in after.items() if origin != "default"} == {name: "environment"}
+    assert after[name][0] != before[name][0] or name in ("export.storage_tier", "queue.url")  # one has one value, the other is a secret
+
+
+def test_variables_may_be_written_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The value and its origin agree."""
+    monkeypatch.setenv("pictrawl_fetch__Per_Host", "7")
+    assert origins(load_settings())["fetch.per_host"] == (7, "environment")
+
+
+@pytest.mark.parametrize("variable", sorted(RESERVED_VARIABLES - {"PICTRAWL_CONFIG"}))
+def test_some_variables_with_our_prefix_are_no_settings(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the compose file and the test suite read is passed over."""
+    monkeypatch.setenv(variable, "1")
+    load_settings()
+
+
+def test_lists_in_the_environment_are_json(set_env: Any) -> None:
+    """In files and flags they are lists."""
+    set_env(fetch__ports="[80, 8443]", fetch__allow_networks='["10.0.0.0/8", "::1/128"]', retry__extra_statuses="[]")
+    settings = load_settings()
+    assert (settings.fetch.ports, settings.fetch.allow_networks) == ((80, 8443), ("10.0.0.0/8", "::1/128"))
+    assert settings.retry.extra_statuses == ()
+    write_file("[retry]\nextra_statuses = [520, 522]\n")
+    assert load_settings({"fetch.ports": [1]}).fetch.ports == (1,)
+
+
+# the file
+
+
+def test_another_file_is_named_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes before the one in the current folder, and shows as the origin."""
+    write_file("[fetch]\nper_host = 3\n")
+    monkeypatch.setenv("PICTRAWL_CONFIG", str(write_file("[fetch]\nper_host = 4\n", "other.toml")))
+    assert origins(load_settings())["fetch.per_host"] == (4, "other.toml")
+    monkeypatch.setenv("PICTRAWL_CONFIG", "")
+    assert load_settings().fetch.per_host == 3
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing file is not passed over in silence."""
+    monkeypatch.setenv("PICTRAWL_CONFIG", "nowhere.toml")
+    assert refused() == "PICTRAWL_CONFIG names nowhere.toml, which is no file"
+
+
+@pytest.mark.parametrize("content", [b"[fetch\n", b"per_host == 3", b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named(content: bytes) -> None:
+    """Broken TOML and other encodings."""
+    Path("pictrawl.toml").write_bytes(content)
+    assert refused().startswith("cannot read the settings file pictrawl.toml: ")
+
+
+# what does not exist
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[fetch]\nper_hots = 3\n", "setting fetch.per_hots does not exist; did you mean fetch.per_host?"),
+        ("[validate]\nlevle = 'strict'\n", "setting validate.levle does not exist; did you mean validate.level?"),
+        ("[fetchh]\nper_host = 3\n", "setting fetchh does not exist; did you mean fetch?"),
+        ("per_host = 3\n", "setting per_host does not exist; did you mean fetch.per_host?"),
+        ("[fetch.per_host]\nx = 1\n", "fetch.per_host = {'x': 1}: Input should be a valid integer"),
+        ("zzz = 1\n", "setting zzz does not exist; see `pictrawl config show`"),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_an_error(text: str, words: str) -> None:
+    """On every level, with the nearest one that exists."""
+    write_file(text)
+    assert words in refused()
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("PICTRAWL_FETCH__PER_HOTS", "fetch.per_host"),
+        ("PICTRAWL_FETCH_PER_HOST", "fetch.per_host"),
+        ("PICTRAWL_VALIDATE__LEVLE", "validate.level"),
+        ("PICTRAWL_FETCH__PER_HOST__X", "fetch.per_host"),
+        ("PICTRAWL_FETCH", "fetch"),
+        ("PICTRAWL_LOG_LEVEL", "log.level"),
+    ],
+)
+def test_an_unknown_name_in_the_environment_is_an_error(variable: str, nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error in a compose file must not be a default in production."""
+    monkeypatch.setenv(variable, "3")
+    assert refused() == f"environment variable {variable} does not exist; did you mean {nearest}?"
+
+
+def test_an_unknown_flag_is_an_error() -> None:
+    """As anywhere else."""
+    assert refused({"fetch.per_hots": 3}) == "setting fetch.per_hots does not exist; did you mean fetch.per_host?"
+
+
+# bad values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("fetch__per_host", "x", "fetch.per_host = 'x': Input should be a valid integer"),
+        ("fetch__per_host", "0", "fetch.per_host = '0': Input should be greater than or equal to 1"),
+        ("fetch__robots", "maybe", "fetch.robots = 'maybe': Input should be a valid boolean"),
+        ("fetch__allow_networks", '["10.0.0.1/8"]', "fetch.allow_networks = ['10.0.0.1/8']: 10.0.0.1/8 has host bits set"),
+        ("validate__level", "hard", "validate.level = 'hard': Input should be 'basic', 'standard' or 'strict'"),
+        ("queue__backend", "rabbit", "queue.backend = 'rabbit': Input should be 'embedded' or 'redis'"),
+        ("log__level", "loud", "log.level = 'LOUD': Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("validate__min_brightness", "250", "validate.min_brightness = 250 must be below validate.max_brightness = 247"),
+        ("fetch__ports", "80,443", "environment variable PICTRAWL_FETCH__PORTS = '80,443': write a JSON list, such as [80, 443]"),
+        ("fetch__ports", "80", "environment variable PICTRAWL_FETCH__PORTS = '80': write a JSON list"),
+        ("fetch__ports", '["http"]', "fetch.ports.0 = 'http': Input should be a valid integer"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_setting_and_the_way_out(set_env: Any, name: str, value: str, words: str) -> None:
+    """Enough to mend it without the manual."""
+    set_env(**{name: value})
+    assert words in refused()
+
+
+def test_all_bad_values_are_told_at_once(set_env: Any) -> None:
+    """Not one by one."""
+    set_env(fetch__per_host="x", retry__attempts="9")
+    assert "fetch.per_host = 'x'" in refused()
+    assert "retry.attempts = '9'" in refused()
+
+
+def test_the_log_level_may_be_written_small(set_env: Any) -> None:
+    """In the file and in the environment; what is no text is refused as such."""
+    set_env(log__level="debug")
+    assert load_settings().log.level == "DEBUG"
+    assert "log.level = 5" in refused({"log.level": 5})
+
+
+def test_settings_do_not_change() -> None:
+    """Neither the tree nor a section: they are read once."""
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.fetch.per_host = 3  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        settings.fetch = settings.fetch  # type: ignore[misc]
+
+
+# secrets and addresses
+
+
+@pytest.mark.parametrize("name", ["db", "queue"])
+def test_secrets_are_shown_to_nobody(set_env: Any, name: str) -> None:
+    """Neither by the table of settings, nor by a printed tree, nor by an error."""
+    set_env(**{f"{name}__url": "redis://user:hunter2@host/0"})
+    settings = load_settings()
+    assert getattr(settings, name).url.get_secret_value() == "redis://user:hunter2@host/0"
+    assert origins(settings)[f"{name}.url"] == ("**********", "environment")
+    assert "hunter2" not in f"{settings!r} {settings} {origins(settings)}"
+
+
+@pytest.mark.parametrize("text", ["db = 'x://user:hunter2@host'", "[db]\nurl = ['x://user:hunter2@host']", "queue = ['hunter2']"])
+def test_an_error_does_not_tell_a_secret(text: str) -> None:
+    """A URL in the wrong place, or of the wrong kind, is masked as in the right one."""
+    write_file(text)
+    words = refused()
+    assert "= **********: Input should be" in words
+    assert "hunter2" not in words
+
+
+def test_without_addresses_everything_is_in_the_workspace() -> None:
+    """Absolute paths, so that a later change of folder moves nothing."""
+    settings = load_settings({"workspace.path": Path("work")})
+    assert settings.database_url == f"sqlite+aiosqlite:///{Path.cwd() / 'work' / 'pictrawl.db'}"
+    assert settings.storage_url == (Path.cwd() / "work" / "store").as_uri()
+
+
+def test_addresses_are_taken_as_they_are() -> None:
+    """A URL that is given goes before the workspace."""
+    settings = load_settings({"db.url": "postgresql+asyncpg://ann:pw@host/name", "storage.url": "s3://bucket/prefix"})
+    assert (settings.database_url, settings.storage_url) == ("postgresql+asyncpg://ann:pw@host/name", "s3://bucket/prefix")
+
+
+def with_password_file(url: str, password: str = "p@ss/w:rd#é\n") -> Settings:
+    Path("secret").write_text(password, encoding="utf-8")
+    return load_settings({"db.url": url, "db.password_file": Path("secret")})
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("ann@host/name", "ann:PASSWORD@host/name"),
+        ("ann@host:5433/name?ssl=require", "ann:PASSWORD@host:5433/name?ssl=require"),
+        ("ann@host/name?x=a@b", "ann:PASSWORD@host/name?x=a@b"),
+        ("ann@host", "ann:PASSWORD@host"),
+    ],
+)
+def test_a_password_comes_from_its_file(url: str, expected: str) -> None:
+    """As container secrets do; escaped, without the line's end."""
+    settings = with_password_file(f"postgresql+asyncpg://{url}")
+    assert settings.database_url == f"postgresql+asyncpg://{expected.replace('PASSWORD', 'p%40ss%2Fw%3Ard%23%C3%A9')}"
+
+
+@pytest.mark.parametrize("url", ["postgresql+asyncpg://host/name", "postgresql+asyncpg://ann:old@host/name", "nonsense"])
+def test_a_password_file_needs_a_user_to_belong_to(url: str) -> None:
+    """And only one password."""
+    with pytest.raises(errors.ConfigurationError, match=r"db\.password_file needs a db\.url with a user and no password"):
+        _ = with_password_file(url).database_url
+
+
+def test_a_password_file_that_cannot_be_read_is_named() -> None:
+    """Missing or not text: a mistake of the operator's, not of ours."""
+    settings = load_settings({"db.url": "postgresql+asyncpg://ann@host/name", "db.password_file": Path("nowhere")})
+    with pytest.raises(errors.ConfigurationError, match=r"db\.password_file = 'nowhere' cannot be read: .*No such file"):
+        _ = settings.database_url
+    Path("nowhere").write_bytes(b"\xff\xfe")
+    with pytest.raises(errors.ConfigurationError, match=r"db\.password_file = 'nowhere' cannot be read"):
+        _ = settings.database_url
+
+
+def test_a_password_file_without_an_address_is_not_read() -> None:
+    """SQLite in the workspace has no password."""
+    assert load_settings({"db.password_file": Path("nowhere")}).database_url.startswith("sqlite")

@@ -1,0 +1,51 @@
+"""The API on a real socket: what the in-process transport buffers, streams and shutdowns, only shows there."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from app.resources import Resources
+from app.web import serve
+
+
+@dataclass(frozen=True)
+class Message:
+    """One server-sent event."""
+
+    event: str
+    data: Any
+    id: str | None = None
+
+
+@asynccontextmanager
+async def served(resources: Resources, stop: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server on a free loopback port; the server must end in order."""
+    stop = stop or asyncio.Event()
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(resources, "127.0.0.1", 0, stop=stop, started=port.set_result))
+    await asyncio.wait({serving, port}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port.result()}", timeout=30) as client:
+            yield client
+    finally:
+        stop.set()
+        assert await serving == 0
+
+
+async def messages(response: httpx.Response) -> AsyncIterator[Message]:
+    """Parse a stream (WHATWG HTML 9.2.6)."""
+    fields: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = fields[name] + "\n" + value if name in fields else value
+        elif fields:
+            yield Message(fields.get("event", "message"), json.loads(fields["data"]), fields.get("id"))
+            fields = {}

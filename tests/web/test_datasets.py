@@ -1,0 +1,72 @@
+import httpx
+import pytest
+
+import errors
+from app.db import jobs
+from app.records import ImageState, JobState, Reason
+from app.resources import Resources
+from tests.web import seeds
+
+
+async def test_list_pages_newest_first(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Every dataset once, without figures."""
+    made = [(await seeds.build(resources)).dataset_id for _ in range(3)]
+    first = (await client.get("/v1/datasets?limit=2")).json()
+    rest = (await client.get("/v1/datasets", params={"cursor": first["next_cursor"]})).json()
+    assert [item["id"] for item in first["items"] + rest["items"]] == made[::-1]
+    assert "progress" not in first["items"][0]
+
+
+async def test_get_accounts_for_every_candidate(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Kept, on the way, or out for one reason; a retry's images count with the first job's."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, "a.jpg", b"aa")
+    await seeds.image(resources, job, "b.jpg", state=ImageState.REJECTED, reason=Reason.TOO_SMALL)
+    body = (await client.get(f"/v1/datasets/{job.dataset_id}")).json()
+    assert (body["name"], body["progress"]["kept"], body["progress"]["candidates"]) == ("birds", 1, 2)
+    assert body["reasons"] == {"too_small": 1}
+    assert (await client.get(body["links"]["images"])).json()["items"][0]["url"] == "http://origin.example/a.jpg"
+
+
+async def test_delete_waits_for_the_jobs(client: httpx.AsyncClient, resources: Resources) -> None:
+    """409 while one works on it, a paused one too; then 204, and all of it is gone."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job)
+    path = f"/v1/datasets/{job.dataset_id}"
+    await client.patch(f"/v1/jobs/{job.id}", json={"desired_state": "paused"})
+    refused = await client.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "state-conflict")
+    await seeds.end(resources, job.id, JobState.SUCCEEDED)
+    gone = await client.delete(path)
+    assert (gone.status_code, gone.content) == (204, b"")
+    for left in (path, f"/v1/jobs/{job.id}", f"/v1/images/{image_id}"):
+        assert (await client.get(left)).status_code == 404
+    with pytest.raises(errors.NotFoundError):
+        await jobs.get(resources.db, job.id)
+
+
+async def test_create_export_answers_202_with_its_place(client: httpx.AsyncClient, resources: Resources) -> None:
+    """An export has a job of its own; the same key gives the same export."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, "a.jpg", b"aa")
+    path = f"/v1/datasets/{job.dataset_id}/exports"
+    answer = await client.post(path, json={"export_format": "webdataset"}, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 202
+    export = answer.json()
+    assert answer.headers["location"] == f"/v1/exports/{export['id']}"
+    assert (export["status"], export["export_format"], export["storage_tier"]) == ("pending", "webdataset", "standard")
+    made = (await client.get(export["links"]["job"])).json()
+    assert (made["kind"], made["spec"]) == ("export", {"export_format": "webdataset", "storage_tier": "standard"})
+    again = await client.post(path, json={"export_format": "webdataset"}, headers={"Idempotency-Key": "k"})
+    assert again.json()["id"] == export["id"]
+    assert [item["id"] for item in (await client.get(path)).json()["items"]] == [export["id"]]
+
+
+async def test_create_export_refuses_what_it_cannot_write(client: httpx.AsyncClient, resources: Resources) -> None:
+    """An empty dataset is a state, an unknown format a mistake."""
+    job = await seeds.build(resources)
+    path = f"/v1/datasets/{job.dataset_id}/exports"
+    empty = await client.post(path, json={"export_format": "files"})
+    assert (empty.status_code, empty.json()["code"]) == (409, "state-conflict")
+    unknown = await client.post(path, json={"export_format": "zip"})
+    assert unknown.json()["errors"][0]["pointer"] == "#/export_format"

@@ -1,0 +1,39 @@
+import httpx
+
+from app.db import fleet
+from app.db.rows import WorkerRow
+from app.resources import Resources, open_resources
+from app.settings import Settings
+from app.web import create_app
+from tests.web import seeds
+from tests.web.conftest import Connect
+
+
+async def test_sources_tell_what_they_ask_for(client: httpx.AsyncClient, connect: Connect, settings: Settings) -> None:
+    """Ready where the server has what the source's terms want."""
+    (source,) = (await client.get("/v1/sources")).json()["items"]
+    assert (source["name"], source["needs_contact"], source["is_ready"]) == ("wikimedia", True, True)
+    bare = settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"contact": " "})})
+    async with open_resources(bare) as resources:
+        (source,) = (await connect(create_app(resources)).get("/v1/sources")).json()["items"]
+    assert source["is_ready"] is False
+
+
+async def test_workers_tell_whether_they_live(client: httpx.AsyncClient, resources: Resources) -> None:
+    """A row stays after a crash; a fresh sign of life tells."""
+    await fleet.beat(resources.db, WorkerRow("wrk_1-builder", "builder", "host", 7, "0.1.0", 8, 2, 0.00049, 0.0, 0.0))
+    (worker,) = (await client.get("/v1/workers")).json()["items"]
+    assert (worker["kind"], worker["slots"], worker["running"], worker["is_alive"]) == ("builder", 8, 2, True)
+    assert worker["beat_at"].endswith("Z")
+
+
+async def test_queues_tell_what_waits_and_what_the_database_knows(
+    client: httpx.AsyncClient, connect: Connect, resources: Resources
+) -> None:
+    """A queue that is away has no depth, and loses nothing."""
+    await seeds.build(resources)
+    builder, validator = (await client.get("/v1/queues")).json()["items"]
+    assert builder == {"name": "builder", "depth": 1, "units": {"queued": 1}}
+    assert validator == {"name": "validator", "depth": 0, "units": {}}
+    away = (await connect(create_app(seeds.without_queue(resources))).get("/v1/queues")).json()["items"]
+    assert away[0] == {"name": "builder", "depth": None, "units": {"queued": 1}}

@@ -1,0 +1,125 @@
+import httpx
+import pytest
+
+from app.db import attempts
+from app.db.rows import Unit
+from app.records import ImageState, Reason, UnitKind, UnitState
+from app.resources import Resources
+from app.storage import paths
+from downloader.records import Attempt
+from tests.web import seeds
+
+
+async def test_list_filters_and_pages_oldest_first(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Filters narrow each other down; pages hold every image once."""
+    job, other = await seeds.build(resources), await seeds.build(resources)
+    ids = [await seeds.image(resources, job, f"{n}.jpg", label="lynx" if n else "puma") for n in range(3)]
+    failed = await seeds.image(resources, job, "f.jpg", state=ImageState.FAILED, reason=Reason.HTTP_404)
+    await seeds.image(resources, other, "o.jpg")
+    first = (await client.get("/v1/images", params={"job_id": job.id, "limit": 3})).json()
+    rest = (await client.get("/v1/images", params={"job_id": job.id, "limit": 3, "cursor": first["next_cursor"]})).json()
+    assert [image["id"] for image in first["items"] + rest["items"]] == [*ids, failed]
+    assert rest["next_cursor"] is None
+    for query, expected in (
+        ({"dataset_id": job.dataset_id, "state": "failed", "reason": "http_404"}, [failed]),
+        ({"label": "puma"}, ids[:1]),
+        ({"source": "nowhere"}, []),
+        ({"split": "train"}, []),
+    ):
+        assert [image["id"] for image in (await client.get("/v1/images", params=query)).json()["items"]] == expected
+
+
+async def test_get_tells_all_and_links_bytes_only_where_there_are_some(client: httpx.AsyncClient, resources: Resources) -> None:
+    """An image that failed has no content to link to."""
+    job = await seeds.build(resources)
+    kept = (await client.get(f"/v1/images/{await seeds.image(resources, job, 'a.jpg', b'aa')}")).json()
+    assert (kept["status"], kept["size_bytes"], kept["url"]) == ("kept", 2, "http://origin.example/a.jpg")
+    assert kept["updated_at"].endswith("Z")
+    assert "content" in kept["links"]
+    failed = await seeds.image(resources, job, "b.jpg", state=ImageState.FAILED, reason=Reason.TIMEOUT, detail="35 s")
+    shown = (await client.get(f"/v1/images/{failed}")).json()
+    assert (shown["status"], shown["reason"], shown["detail"]) == ("failed", "timeout", "35 s")
+    assert "content" not in shown["links"]
+
+
+@pytest.mark.parametrize("image_id", ["0", "999", "-1", "x", str(2**63), "1.5"])
+async def test_get_finds_nothing_for_an_id_that_is_none(client: httpx.AsyncClient, image_id: str) -> None:
+    """Whatever its form: there is no such image."""
+    assert (await client.get(f"/v1/images/{image_id}")).status_code == 404
+
+
+async def test_attempts_are_told_in_order(client: httpx.AsyncClient, resources: Resources) -> None:
+    """What each request came to, and the wait that followed."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job)
+    unit = Unit("unit_1", job.id, UnitKind.FETCH, UnitState.RUNNING, {}, 1, 0)
+    failed = Attempt(1, 100.0, 0.5, 503, "ServiceUnavailableError", Reason.SERVICE_UNAVAILABLE, 2.0, "backoff")
+    async with resources.db.write() as connection:
+        await attempts.reserve(connection, unit, [(image_id, 1), (image_id, 2)])
+        await attempts.record(connection, unit, [(image_id, 1, failed)])
+    first, second = (await client.get(f"/v1/images/{image_id}/attempts")).json()["items"]
+    assert first == {
+        "job_id": job.id,
+        "number": 1,
+        "state": "done",
+        "started_at": "1970-01-01T00:01:40Z",
+        "elapsed_s": 0.5,
+        "status": 503,
+        "error": "ServiceUnavailableError",
+        "reason": "service_unavailable",
+        "wait_s": 2.0,
+        "wait_cause": "backoff",
+    }
+    assert (second["number"], second["state"], second["status"]) == (2, "reserved", None)
+
+
+async def test_content_is_an_attachment_that_never_changes(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Bytes of strangers are for saving, never for showing as a page."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job, "a.jpg", b"0123456789")
+    answer = await client.get(f"/v1/images/{image_id}/content")
+    assert answer.content == b"0123456789"
+    headers = answer.headers
+    assert headers["content-type"] == "image/jpeg"
+    assert headers["content-disposition"] == f"attachment; filename=\"{image_id}.jpg\"; filename*=UTF-8''{image_id}.jpg"
+    assert "immutable" in headers["cache-control"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in headers["content-security-policy"]
+    part = await client.get(f"/v1/images/{image_id}/content", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
+    assert (await client.get(f"/v1/images/{image_id}/content", headers={"If-None-Match": headers["etag"]})).status_code == 304
+
+
+async def test_content_is_what_leaves_where_it_was_compressed(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The compressed bytes, with their own type."""
+    job = await seeds.build(resources)
+    out = "ab" * 32
+    await resources.store.put_blob(b"small", out)
+    image_id = await seeds.image(resources, job, "a.jpg", b"large", out_sha256=out, out_media_type="image/webp", out_size_bytes=5)
+    answer = await client.get(f"/v1/images/{image_id}/content")
+    assert (answer.content, answer.headers["content-type"]) == (b"small", "image/webp")
+
+
+async def test_thumbnail_is_a_webp_shown_in_place(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Ours, so it may be shown; named by a digest, so it may be kept."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job, "a.jpg", b"aa")
+    sha256 = (await client.get(f"/v1/images/{image_id}")).json()["sha256"]
+    assert (await client.get(f"/v1/images/{image_id}/thumbnail")).status_code == 404
+    await resources.store.put(paths.thumb(sha256), b"webp")
+    answer = await client.get(f"/v1/images/{image_id}/thumbnail")
+    assert (answer.content, answer.headers["content-type"]) == (b"webp", "image/webp")
+    assert "immutable" in answer.headers["cache-control"]
+    assert "content-disposition" not in answer.headers
+    again = await client.get(f"/v1/images/{image_id}/thumbnail", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_bytes_that_are_not_there_are_not_found(client: httpx.AsyncClient, resources: Resources) -> None:
+    """An image without bytes, and bytes that the store has lost."""
+    job = await seeds.build(resources)
+    bare = await seeds.image(resources, job, "a.jpg")
+    lost = await seeds.image(resources, job, "b.jpg", sha256="cd" * 32, media_type="image/png", state=ImageState.KEPT)
+    for image_id in (bare, lost):
+        answer = await client.get(f"/v1/images/{image_id}/content")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")

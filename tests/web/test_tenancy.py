@@ -1,0 +1,82 @@
+"""Every route with an id, asked by somebody whose id it is not. The routes come from the OpenAPI document, so none is forgotten."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app import keys
+from app.db import jobs
+from app.records import JobState
+from app.resources import Resources
+from app.storage import paths
+from app.web import openapi_document
+from tests.web import seeds
+from tests.web.conftest import Connect
+
+BODIES: dict[str, Any] = {
+    "jobs_update": {"desired_state": "cancelled"},
+    "jobs_retry": {"reasons": ["timeout"]},
+    "exports_create": {"export_format": "files"},
+    "checks_create": {"kind": "integrity"},
+}
+"""A good body for each operation that takes one."""
+
+OPERATIONS = [
+    (method, path, operation) for path, item in openapi_document()["paths"].items() for method, operation in item.items() if "{" in path
+]
+
+
+@pytest.fixture
+async def ids(resources: Resources) -> dict[str, Any]:
+    """One of everything, owned by Ann."""
+    job = await seeds.build(resources, "ann")
+    image_id = await seeds.image(resources, job, "a.jpg", b"aa")
+    await resources.store.put(paths.thumb(keys.digest("aa")), b"webp")
+    return {
+        "job_id": job.id,
+        "dataset_id": job.dataset_id,
+        "image_id": image_id,
+        "export_id": await seeds.export(resources, job, {"manifest.json": b"{}"}),
+        "check_id": await seeds.check(resources, job),
+        "path": "manifest.json",
+    }
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str, operation: dict[str, Any], ids: dict[str, Any]) -> httpx.Response:
+    body = BODIES[operation["operationId"]] if "requestBody" in operation else None
+    return await client.request(method, path.format(**ids), json=body, headers={"Accept": "application/json"})
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=[operation["operationId"] for _, _, operation in OPERATIONS])
+async def test_a_foreign_id_is_not_found(
+    app: FastAPI, connect: Connect, resources: Resources, ids: dict[str, Any], method: str, path: str, operation: dict[str, Any]
+) -> None:
+    """404 for Bob, with no effect, as if it did not exist; Ann gets through."""
+    ann, bob = [connect(app, await seeds.key_of(resources, user)) for user in ("ann", "bob")]
+    foreign = await ask(bob, method, path, operation, ids)
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "not-found")
+    assert (await jobs.get(resources.db, ids["job_id"])).desired_state is JobState.RUNNING
+    missing = {name: (str(value)[:-4] + "0000" if name.endswith("_id") and name != "image_id" else value) for name, value in ids.items()}
+    nowhere = await ask(bob, method, path, operation, missing | {"image_id": 99})
+    assert nowhere.json()["title"] == foreign.json()["title"]
+    assert (await ask(ann, method, path, operation, ids)).status_code != 404
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/images", "/v1/datasets", "/v1/checks"])
+async def test_a_list_holds_nothing_of_others(app: FastAPI, connect: Connect, resources: Resources, ids: dict[str, Any], path: str) -> None:
+    """Nor with the other's id as a filter."""
+    ann, bob = [connect(app, await seeds.key_of(resources, user)) for user in ("ann", "bob")]
+    assert (await ann.get(path)).json()["items"]
+    assert (await bob.get(path)).json()["items"] == []
+    if path in ("/v1/images", "/v1/checks"):
+        assert (await bob.get(path, params={"dataset_id": ids["dataset_id"]})).json()["items"] == []
+
+
+async def test_an_idempotency_key_belongs_to_its_user(app: FastAPI, connect: Connect, resources: Resources) -> None:
+    """Two users may choose the same key; neither learns of the other."""
+    ann, bob = [connect(app, await seeds.key_of(resources, user)) for user in ("ann", "bob")]
+    one, other = [await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"Idempotency-Key": "k"}) for client in (ann, bob)]
+    assert one.json()["id"] != other.json()["id"]
+    assert (await bob.post("/v1/jobs", json={"urls": ["y"]}, headers={"Idempotency-Key": "k2"})).status_code == 202

@@ -11,13 +11,14 @@ from typing import Final
 import httpx
 
 import errors
+import errors.classify  # now: once descriptors run out, the error path could not load it
 from downloader import retry_after
 from downloader.coding import Body, coding_of
 from downloader.guard import Guard, Target, resolve_location
 from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
 
-__all__ = ["Errand", "Reply", "Requester", "Terms", "take_locations"]
+__all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers", "take_locations"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
@@ -53,8 +54,8 @@ async def _no_reservation() -> None:
     return
 
 
-def _any_headers(_: httpx.Headers) -> None:
-    return
+def any_headers(_: httpx.Headers) -> None:
+    """Refuse nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Terms:
     headers: Mapping[str, str] = field(default_factory=dict)
     admit: Callable[[Target], Awaitable[None]] = _go
     before_dial: Callable[[], Awaitable[None]] = _no_reservation
-    inspect: Callable[[httpx.Headers], None] = _any_headers
+    inspect: Callable[[httpx.Headers], None] = any_headers
     method: str = "GET"
     content: bytes | None = None
 
@@ -91,16 +92,33 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Redirect:
+    """Where a reply sends us, and how much later."""
+
+    location: str
+    retry_after_s: float | None
+
+
 class Requester:
     """Sends requests for one downloader.
 
     Args:
         client: with our User-Agent, without redirects, cookies or environment.
         clock: Unix time, for Retry-After dates and the gate.
+        sleep: passes the time between a redirect and its next hop, where Retry-After asks for it.
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, guard: Guard, gate: HostGate, limits: FetchLimits, rules: RetryRules, clock: Callable[[], float]
+        self,
+        client: httpx.AsyncClient,
+        guard: Guard,
+        gate: HostGate,
+        limits: FetchLimits,
+        rules: RetryRules,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._client = client
         self._guard = guard
@@ -108,6 +126,7 @@ class Requester:
         self._limits = limits
         self._rules = rules
         self._clock = clock
+        self._sleep = sleep
 
     async def send(self, url: str, errand: Errand, terms: Terms) -> Reply:
         """Request a URL, following redirects, within ``attempt_timeout_s`` of active time.
@@ -118,9 +137,9 @@ class Requester:
         """
         errand.status, errand.url = None, None
         time_left_s = min(self._limits.attempt_timeout_s, errand.active_left_s)
+        target = self._guard.check_url(url)
         seen: set[str] = set()
-        for hop in range(self._limits.max_redirects + 1):
-            target = self._check(url, hop)
+        while True:
             if target.url in seen:
                 raise errors.RedirectError("the redirects go round in a circle", status=errand.status)
             seen.add(target.url)
@@ -130,19 +149,28 @@ class Requester:
             reply = await self._hop(target, errand, _for_hop(terms, target, seen), time_left_s)
             if isinstance(reply, Reply):
                 return reply
+            if len(seen) > self._limits.max_redirects:
+                raise errors.RedirectError(f"more than {self._limits.max_redirects} redirects", status=errand.status)
             time_left_s -= left_before_s - errand.active_left_s
-            url = resolve_location(target.url, reply)
-        raise errors.RedirectError(f"more than {self._limits.max_redirects} redirects", status=errand.status)
+            await self._be_patient(reply, errand)
+            target = self._follow(target, reply, errand)
 
-    def _check(self, url: str, hop: int) -> Target:
+    def _follow(self, base: Target, redirect: _Redirect, errand: Errand) -> Target:
         try:
-            return self._guard.check_url(url)
+            return self._guard.check_url(resolve_location(base.url, redirect.location))
         except errors.InvalidURLError as exc:
-            if hop == 0:
-                raise
-            raise errors.RedirectError(f"the redirect leads to no usable URL: {exc.message}") from exc
+            raise errors.RedirectError(f"the redirect leads to no usable URL: {exc.message}", status=errand.status) from exc
 
-    async def _hop(self, target: Target, errand: Errand, terms: Terms, time_left_s: float) -> Reply | str:
+    async def _be_patient(self, redirect: _Redirect, errand: Errand) -> None:
+        """RFC 9110 10.2.3: with a redirect Retry-After is the least time before the next hop; the host itself stays open."""
+        wait_s = redirect.retry_after_s or 0.0
+        if wait_s > self._rules.inline_wait_max_s:
+            raise errors.ServiceUnavailableError("the redirect asks for patience", status=errand.status, retry_after_s=wait_s)
+        if wait_s:
+            errand.active_left_s -= wait_s
+            await self._sleep(wait_s)
+
+    async def _hop(self, target: Target, errand: Errand, terms: Terms, time_left_s: float) -> Reply | _Redirect:
         loop = asyncio.get_running_loop()
         async with self._gate.slot(target, waited_until=errand.waited_until):
             await terms.before_dial()
@@ -155,7 +183,7 @@ class Requester:
             finally:
                 errand.active_left_s -= loop.time() - started
 
-    async def _exchange(self, target: Target, errand: Errand, terms: Terms) -> Reply | str:
+    async def _exchange(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
         try:
             return await self._send_and_read(target, errand, terms)
         except _FOREIGN as exc:
@@ -166,7 +194,7 @@ class Requester:
             self._close_host(target, errand, error)
             raise
 
-    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms) -> Reply | str:
+    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
         request = self._client.build_request(
             terms.method, target.url, headers=terms.headers, content=terms.content, extensions={"target": target.path.encode("ascii")}
         )
@@ -176,7 +204,7 @@ class Requester:
             errand.status = response.status_code
             _check_header_size(response.headers)
             if response.status_code in _REDIRECTS:
-                return _location(response)
+                return _Redirect(_location(response), self._asked_wait_s(response))
             self._check_status(response, target)
             terms.inspect(response.headers)
             return Reply(response.status_code, target.url, response.headers, await _read(response, terms))
@@ -186,7 +214,7 @@ class Requester:
     def _check_status(self, response: httpx.Response, target: Target) -> None:
         status = response.status_code
         if 400 <= status <= 599:
-            wait_s = retry_after.parse(response.headers.get_list("retry-after"), date=response.headers.get("date"), now=self._clock())
+            wait_s = self._asked_wait_s(response)
             raise errors.from_status(status, target.url, retry_after_s=wait_s, extra_statuses=self._rules.extra_statuses)
         if status in _NO_BODY:
             raise errors.EmptyBodyError(f"the origin answered {status}", status=status)
@@ -195,12 +223,15 @@ class Requester:
         if status == 206 or not 200 <= status <= 299:
             raise errors.ProtocolError(f"the origin answered {status}, which was not asked for", status=status)
 
+    def _asked_wait_s(self, response: httpx.Response) -> float | None:
+        return retry_after.parse(response.headers.get_list("retry-after"), date=response.headers.get("date"), now=self._clock())
+
     def _tell_gate(self, target: Target, exc: BaseException, error: errors.PictrawlError) -> None:
-        """Count what never became a connection, and only where another time may go better."""
-        if isinstance(error, errors.TransientError) and isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
-            self._gate.connect_failed(target)
-        elif not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+        """Count what never became a connection, and only where another time may go better; our own faults count for nothing."""
+        if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             self._gate.connected(target)
+        elif isinstance(error, errors.TransientError):
+            self._gate.connect_failed(target)
 
     def _close_host(self, target: Target, errand: Errand, error: errors.TransientError) -> None:
         """A Retry-After that is honoured holds for every URL of the host; the one that got it waits by its own policy.

@@ -18,14 +18,16 @@ import orjson
 
 import errors
 from downloader import formats
-from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
+from downloader.attempt import Errand, Reply, Requester, Terms, any_headers, take_locations
 from downloader.guard import Guard, Target
 from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.names import Lookup
+from downloader.opt_out import refuse_opt_out
 from downloader.policy import RetryPolicy
 from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
-from downloader.robots import Robots, refuse_opt_out
+from downloader.robots import Robots
 from downloader.trail import Trail
-from downloader.transport import GuardedTransport, Lookup
+from downloader.transport import GuardedTransport
 from downloader.window import finish_in_window
 from errors import Reason
 from logging_setup import get_logger, redact
@@ -90,7 +92,7 @@ class Downloader:
             clock=clock,
             sleep=sleep,
         )
-        self._requester = Requester(self._client, guard, self._gate, limits, retry, clock)
+        self._requester = Requester(self._client, guard, self._gate, limits, retry, clock=clock, sleep=sleep)
         self._robots = Robots(self._requester, clock)
         self._policy = RetryPolicy(retry, sleep=sleep, random=random)
 
@@ -221,7 +223,7 @@ class Downloader:
             self._limits.max_bytes,
             admit=self._admit,
             before_dial=lambda: trail.reserve(number),
-            inspect=refuse_opt_out if self._limits.opt_out else _take_any,
+            inspect=refuse_opt_out if self._limits.opt_out else any_headers,
         )
         reply = await self._requester.send(trail.request.url, trail.errand, terms)
         if not reply.body:
@@ -237,7 +239,7 @@ class Downloader:
     def _settle(self, trail: Trail, error: errors.PictrawlError) -> Outcome:
         """End the run of a URL whose last error is known: over the cap it failed, with attempts left it is deferred."""
         trail.close()
-        wait_s = error.retry_after_s or 0.0
+        wait_s = error.retry_after_s or 0.0 if isinstance(error, errors.TransientError) else 0.0
         if wait_s > self._rules.retry_after_max_s:
             over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
             return _failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
@@ -261,10 +263,6 @@ def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.A
         trust_env=False,
         event_hooks={"response": [take_locations]},
     )
-
-
-def _take_any(_: httpx.Headers) -> None:
-    return
 
 
 def _host_of(url: str) -> str:

@@ -115,15 +115,20 @@ class Guard:
             self.check_address(target.host)
         return target
 
-    def check_address(self, address: str) -> None:
+    def check_address(self, address: str, *, own: bool = False) -> None:
         """Refuse an address that is neither public nor exempt.
+
+        Args:
+            own: it is this machine's, behind which may lie what the public does not reach.
 
         Raises:
             errors.BlockedAddressError: with the address as evidence.
         """
         ip = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
-        if not is_public(ip) and not any(ip in network for network in self._allowed):
-            raise errors.BlockedAddressError(f"{address} is not a public address", evidence=address)
+        if (is_public(ip) and not own) or any(ip in network for network in self._allowed):
+            return
+        what = "is this machine's own" if is_public(ip) else "is not a public address"
+        raise errors.BlockedAddressError(f"{address} {what}", evidence=address)
 
 
 def normalise(url: str) -> str:
@@ -142,9 +147,19 @@ def normalise(url: str) -> str:
 
 
 def resolve_location(base: str, location: str) -> str:
-    """Return the absolute URL that a Location header names: spaces escaped, credentials and fragment dropped."""
-    absolute = urljoin(base, location.strip(" \t").replace(" ", "%20"))
-    return re.sub(r"(?<=://)[^/?#@]*@", "", absolute.partition("#")[0], count=1)
+    """Return the absolute URL that a Location header names: spaces escaped, credentials and fragment dropped.
+
+    Raises:
+        errors.InvalidURLError: it names none.
+    """
+    reference = location.strip(" \t").replace(" ", "%20").partition("#")[0]
+    try:
+        absolute = urljoin(base, reference)
+    except ValueError as exc:
+        raise errors.InvalidURLError("a host that cannot be read") from exc
+    if reference.endswith("?") and not absolute.endswith("?"):  # urljoin drops an empty query
+        absolute += "?"
+    return re.sub(r"(?<=://)[^/?#@]*@", "", absolute, count=1)
 
 
 def _split(url: str) -> tuple[str, str, str]:

@@ -1,28 +1,24 @@
-"""What a site says about crawlers: robots.txt before a request (RFC 9309), opt-out headers after it.
+"""What a site's robots.txt says about a URL, asked before the request (RFC 9309).
 
-Knows both notations and nothing of images; requests robots.txt through the same guard and gate as everything else.
+Knows the file and nothing of images; requests it through the same guard and gate as everything else.
 """
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
 import protego
 
 import errors
 from downloader.attempt import Errand, Requester, Terms
 from downloader.guard import Target
 from downloader.hosts import Deferral
+from downloader.opt_out import AGENT
 from logging_setup import get_logger
 
-__all__ = ["AGENT", "Robots", "opt_out_in", "refuse_opt_out"]
-
-AGENT: Final = "pictrawl"
-"""Our product token, as sites write it in robots.txt."""
+__all__ = ["Robots"]
 
 _FRESH_S: Final = 86_400.0
 """RFC 9309 2.4: a cached robots.txt is not used for more than 24 hours."""
@@ -33,9 +29,6 @@ _MAX_BYTES: Final = 600_000
 
 _SITES_KEPT: Final = 10_000
 _FETCH_S: Final = 30.0
-_VALUED_DIRECTIVES: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-_OPT_OUTS: Final = frozenset({"noai", "noimageai"})
-_NO_TRAINING: Final = re.compile(r"(?:^|[,;\s])train-(?:gen)?ai\s*=\s*n(?=$|[,;\s])", re.IGNORECASE)
 
 _log = get_logger(__name__)
 
@@ -114,46 +107,3 @@ class Robots:
         if absent and not isinstance(exc, errors.TimeoutException):
             return _Rules(now + _FRESH_S)
         raise exc
-
-
-def refuse_opt_out(headers: httpx.Headers) -> None:
-    """Refuse a reply whose headers reserve it from use for training.
-
-    Raises:
-        errors.OptOutError: with the header as evidence.
-    """
-    evidence = opt_out_in(headers)
-    if evidence is not None:
-        raise errors.OptOutError("the reply's headers refuse use for training", evidence=evidence[:200])
-
-
-def opt_out_in(headers: httpx.Headers) -> str | None:
-    """Return the header line that refuses use for training, or None.
-
-    Read are X-Robots-Tag ``noai`` and ``noimageai`` (for everybody or for our token), the TDM reservation protocol's
-    ``tdm-reservation: 1`` and the IETF draft's ``Content-Usage: train-ai=n``.
-    """
-    for value in headers.get_list("x-robots-tag"):
-        if _forbids_training(value):
-            return f"x-robots-tag: {value}"
-    for value in headers.get_list("tdm-reservation"):
-        if value.strip() == "1":
-            return "tdm-reservation: 1"
-    for value in headers.get_list("content-usage"):
-        if _NO_TRAINING.search(value):
-            return f"content-usage: {value}"
-    return None
-
-
-def _forbids_training(value: str) -> bool:
-    """Read ``[agent:] directive, ...``: an agent's name holds until the next one; a directive with a value is no agent."""
-    ours = True
-    for part in value.lower().split(","):
-        name, colon, rest = part.partition(":")
-        directive = part.strip()
-        if colon and name.strip() not in _VALUED_DIRECTIVES:
-            ours = name.strip() in {"*", AGENT}
-            directive = rest.strip()
-        if ours and directive in _OPT_OUTS:
-            return True
-    return False

@@ -62,7 +62,8 @@ class Trail:
         try:
             result = await attempt()
         except (errors.PermanentError, errors.TransientError) as exc:
-            self._note(number, type(exc).__name__, exc.slug)
+            if self._dialled or isinstance(exc, errors.TransientError):  # what is refused unasked has cost nothing
+                self._note(number, type(exc).__name__, exc.slug)
             raise
         except Deferral as exc:
             if self._dialled:  # a host that it was redirected to is closed

@@ -4,13 +4,11 @@ httpx's own pool scans all its connections on every event; this one costs a tent
 retries, limits per host or images.
 """
 
-import asyncio
 import contextlib
 import contextvars
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 import aiohttp
@@ -19,17 +17,10 @@ import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 
-import errors
 from downloader.guard import Guard
+from downloader.names import Lookup, PooledLookup, is_own
 
-__all__ = ["GuardedTransport", "Lookup", "PooledLookup"]
-
-Lookup = Callable[[str], Awaitable[Sequence[str]]]
-"""Resolves a host name to addresses as text; raises OSError (socket.gaierror) where it cannot."""
-
-_LOOKUP_TIMEOUT_S: Final = 5.0
-_LOOKUP_THREADS: Final = 16
-"""getaddrinfo blocks a thread for as long as a name server is silent; on the shared executor 64 dead names would starve everything."""
+__all__ = ["GuardedTransport"]
 
 _DNS_TTL_S: Final = 60
 _KEEPALIVE_S: Final = 15.0
@@ -74,37 +65,6 @@ async def _repeat_on_reused_only(request: aiohttp.ClientRequest, send: aiohttp.C
         raise
 
 
-class PooledLookup:
-    """getaddrinfo on a bounded thread pool of its own, with a deadline.
-
-    Raises:
-        OSError: socket.gaierror, EAI_AGAIN where the name servers stay silent.
-        errors.StorageError: all threads hang; that is this machine's resolver, not the host's fault.
-    """
-
-    def __init__(self, *, timeout_s: float = _LOOKUP_TIMEOUT_S, threads: int = _LOOKUP_THREADS) -> None:
-        self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="lookup")
-
-    async def __call__(self, host: str) -> Sequence[str]:
-        work: Future[list[str]] = self._threads.submit(_getaddrinfo, host)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await asyncio.wrap_future(work)
-        except TimeoutError as exc:
-            if work.cancel():  # it never began
-                raise errors.StorageError("no thread is free to look up names") from exc
-            raise socket.gaierror(socket.EAI_AGAIN, "the name servers did not answer in time") from exc
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _getaddrinfo(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 class _Resolver(AbstractResolver):
     """Refuses a name if any of its answers may not be dialled: picking the good ones would let an attacker retry until one slips."""
 
@@ -136,10 +96,22 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         guard: asked about every address, at the moment it is dialled.
         ssl_context: instead of the default one, for private authorities.
         lookup: instead of getaddrinfo; its answers are checked all the same.
+        is_own: tells whether a socket address is this machine's.
+        dns_ttl_s: how long an answer is used; it is checked at every dial all the same.
     """
 
-    def __init__(self, guard: Guard, *, ssl_context: ssl.SSLContext | None = None, lookup: Lookup | None = None) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        lookup: Lookup | None = None,
+        is_own: Callable[[int, tuple[Any, ...]], bool] = is_own,
+        dns_ttl_s: int = _DNS_TTL_S,
+    ) -> None:
         self._guard = guard
+        self._is_own = is_own
+        self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
         self._pooled = PooledLookup() if lookup is None else None
         self._lookup = lookup or self._pooled
@@ -155,7 +127,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         session = self._session or self._open()
         _dials.set([])
         with _translated():
-            url = yarl.URL(_wire_url(request), encoded=True)
+            url = _wire_url(request)
             response = await session.request(
                 request.method,
                 url,
@@ -178,7 +150,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Build the session on the running loop. Limits are off: the gate keeps them, and would deadlock with a second set."""
         connector = aiohttp.TCPConnector(
             resolver=_Resolver(self._guard, self._lookup) if self._lookup else None,
-            ttl_dns_cache=_DNS_TTL_S,
+            ttl_dns_cache=self._dns_ttl_s,
             limit=0,
             limit_per_host=0,
             keepalive_timeout=_KEEPALIVE_S,
@@ -207,7 +179,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def _checked_socket(self, address: Any) -> socket.socket:
         """Called by aiohttp with the very address it dials next, for names and literals alike."""
         family, kind, protocol, _, where = address
-        self._guard.check_address(str(where[0]))
+        self._guard.check_address(str(where[0]), own=self._is_own(family, where))
         _dials.get().append(str(where[0]))
         return socket.socket(family, kind, protocol)
 
@@ -226,10 +198,12 @@ class _Body(httpx.AsyncByteStream):
         self._response.close()
 
 
-def _wire_url(request: httpx.Request) -> str:
-    """The URL with the path's bytes as the caller gave them: httpx and yarl requote, which breaks signed URLs."""
+def _wire_url(request: httpx.Request) -> yarl.URL:
+    """The URL with path and query, as one, in the caller's bytes: httpx and yarl requote them and drop an empty query."""
     target = request.extensions.get("target") or request.url.raw_path
-    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{target.decode('ascii')}"
+    return yarl.URL.build(
+        scheme=request.url.scheme, authority=request.url.netloc.decode("ascii"), path=target.decode("ascii"), encoded=True
+    )
 
 
 def _timeout(asked: dict[str, float | None]) -> aiohttp.ClientTimeout:

@@ -164,8 +164,12 @@ def _of_tls(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
         return None
     if isinstance(exc, ssl.SSLCertVerificationError):
         return taxonomy.TLSError
-    broken = isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError) or exc.reason in _BROKEN_HANDSHAKES
-    return taxonomy.NetworkError if broken else taxonomy.TLSError
+    if isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        return taxonomy.NetworkError
+    reason = getattr(exc, "reason", None)
+    if reason is None:  # aiohttp wraps one SSLError in another, which knows nothing
+        return None
+    return taxonomy.NetworkError if reason in _BROKEN_HANDSHAKES else taxonomy.TLSError
 
 
 def _of_names(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
@@ -219,9 +223,10 @@ _RULES: Final[tuple[_Rule, ...]] = (
 
 def _describe(chain: list[BaseException]) -> str:
     """Word the root cause without quoting text that may hold a URL."""
-    for found in chain:
-        if isinstance(found, ssl.SSLCertVerificationError):
-            return f"certificate refused ({getattr(found, 'verify_message', '') or 'not valid'})"
+    certificates = [found for found in chain if isinstance(found, ssl.SSLCertVerificationError)]
+    if certificates:
+        said = next((words for found in certificates if (words := getattr(found, "verify_message", ""))), "not valid")
+        return f"certificate refused ({said})"
     for found in reversed(chain):
         if isinstance(found, OSError) and found.strerror:
             return f"{type(found).__name__} ({found.strerror.splitlines()[0][:100]})"

@@ -157,10 +157,12 @@ class Origin:
 
     Args:
         ssl_context: serve https instead.
+        greeting: answers every connection before anything has been read from it, then hangs up.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, *, greeting: Step | None = None) -> None:
         self._ssl_context = ssl_context
+        self._greeting = greeting
         self._scripts: dict[str, list[Step]] = {}
         self._stopping = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
@@ -205,6 +207,9 @@ class Origin:
         self._connections.add(task)
         try:
             with contextlib.suppress(Hangup, OSError, asyncio.IncompleteReadError):
+                if self._greeting is not None:
+                    await self._greeting(Exchange(Hit("", "", {}), reader, writer, self._stopping))
+                    return
                 while True:
                     await self._answer(reader, writer)
         except asyncio.CancelledError:

@@ -100,6 +100,13 @@ def test_allowed_network_exempts_from_the_address_rule_only():
         guard.check_url("http://10.0.0.1/")
 
 
+def test_own_address_is_refused_however_public():
+    """What is this machine's may be dialled where a network allows it, and nowhere else."""
+    with pytest.raises(errors.BlockedAddressError, match="own"):
+        Guard().check_address("93.184.216.34", own=True)
+    Guard(allow_networks=("93.184.216.0/24",)).check_address("93.184.216.34", own=True)
+
+
 def test_bad_network_is_a_configuration_error():
     """The message names the setting and shows the way out."""
     with pytest.raises(errors.ConfigurationError, match=r"fetch\.allow_networks.*10\.0\.0\.0/8"):
@@ -264,11 +271,21 @@ def test_normalise_keeps_apart(one, other):
         ("?q=1", "http://h.test/a/i?q=1"),
         ("http://o.test/@me?x=a@b", "http://o.test/@me?x=a@b"),
         (" /b\t", "http://h.test/b"),
+        ("/b?", "http://h.test/b?"),
+        ("?", "http://h.test/a/i?"),
+        ("https://o.test/b?#f", "https://o.test/b?"),
     ],
 )
 def test_resolve_location(location, url):
-    """Relative references, spaces, fragments and credentials in a Location."""
+    """Relative references, spaces, fragments, empty queries and credentials in a Location."""
     assert resolve_location("http://h.test/a/i", location) == url
+
+
+@pytest.mark.parametrize("location", ["http://[::1/", "//[zz]/", "http://[::1]x]/"])
+def test_resolve_location_that_cannot_be_read(location):
+    """urljoin's ValueError is not let out."""
+    with pytest.raises(errors.InvalidURLError):
+        check_url(resolve_location("http://h.test/a/i", location))
 
 
 @given(st.text(max_size=80) | st.from_regex(r"https?://[^/]{0,20}/.{0,20}", fullmatch=True))

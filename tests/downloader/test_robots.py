@@ -1,14 +1,11 @@
-"""robots.txt (RFC 9309) and opt-out headers: what is asked before, what is honoured after."""
+"""robots.txt (RFC 9309): what is asked before a request, and what is made of the answer."""
 
 import asyncio
 from dataclasses import replace
 
-import httpx
 import pytest
 
-import errors
 from downloader import Deferred, Downloader, Fetched, FetchFailed, RetryRules
-from downloader.robots import opt_out_in, refuse_opt_out
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import image, redirect, reply, stall
 
@@ -95,54 +92,3 @@ async def test_huge_file_is_cut_not_refused(origin, polite):
     """The first 500 KiB count."""
     origin.script("/robots.txt", robots("User-agent: *\nDisallow: /private\n" + "# filler\n" * 200_000))
     assert (await polite.fetch(origin.url("/private"))).reason == "robots"
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("X-Robots-Tag", "noai")],
-        [("X-Robots-Tag", "noindex, NoImageAI")],
-        [("X-Robots-Tag", "pictrawl: noai")],
-        [("X-Robots-Tag", "*: noimageai")],
-        [("X-Robots-Tag", "unavailable_after: 25 Jun 2010 15:00:00 PST, noai")],
-        [("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "noai")],
-        [("X-Robots-Tag", "otherbot: noindex, pictrawl: noai")],
-        [("X-Robots-Tag", "max-snippet: 20, noai")],
-        [("TDM-Reservation", "1")],
-        [("Content-Usage", "train-ai=n")],
-        [("Content-Usage", "search=y, train-ai = n")],
-        [("Content-Usage", "train-genai=n;x")],
-    ],
-)
-def test_opt_out_is_honoured(headers):
-    """Every notation, with the header as evidence."""
-    with pytest.raises(errors.OptOutError) as caught:
-        refuse_opt_out(httpx.Headers(headers))
-    assert caught.value.evidence.partition(":")[0] in {"x-robots-tag", "tdm-reservation", "content-usage"}
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [],
-        [("X-Robots-Tag", "noindex, nofollow")],
-        [("X-Robots-Tag", "otherbot: noai")],
-        [("X-Robots-Tag", "otherbot: noindex, noai")],
-        [("X-Robots-Tag", "unavailable_after: noai")],
-        [("X-Robots-Tag", "noaim")],
-        [("TDM-Reservation", "0")],
-        [("Content-Usage", "train-ai=y")],
-        [("Content-Usage", "train-ai=none")],
-        [("Content-Usage", "x-train-ai=n")],
-    ],
-)
-def test_what_is_no_opt_out(headers):
-    """Other agents' rules, other directives, permissions."""
-    assert opt_out_in(httpx.Headers(headers)) is None
-    refuse_opt_out(httpx.Headers(headers))
-
-
-async def test_opt_out_can_be_switched_off(origin, time):
-    """The operator answers for it."""
-    async with Downloader(replace(LIMITS, opt_out=False), sleep=time.sleep, clock=time.clock) as downloader:
-        assert isinstance(await downloader.fetch(origin.script("/a", image(X_Robots_Tag="noai"))), Fetched)

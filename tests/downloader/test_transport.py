@@ -3,7 +3,6 @@
 import errno
 import socket
 import ssl
-import threading
 
 import httpx
 import pytest
@@ -12,7 +11,7 @@ import trustme
 import errors
 from downloader import Downloader, Fetched, FetchFailed, RetryRules
 from downloader.guard import Guard
-from downloader.transport import GuardedTransport, PooledLookup
+from downloader.transport import GuardedTransport
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import Origin, hang_up, image, raw, reset
 
@@ -115,8 +114,8 @@ async def test_name_with_one_bad_address_is_refused_without_a_dial(time, answer)
         return answer
 
     class Recording(Guard):
-        def check_address(self, address):
-            super().check_address(address)
+        def check_address(self, address, *, own=False):
+            super().check_address(address, own=own)
             dialled.append(address)
 
     transport = GuardedTransport(Recording(), lookup=lookup)
@@ -194,32 +193,6 @@ async def test_descriptors_exhausted_are_our_fault(downloader, origin, monkeypat
         await downloader.fetch(url)
 
 
-async def test_lookup_of_a_literal_name():
-    """The default lookup is getaddrinfo, on threads of its own."""
-    lookup = PooledLookup()
-    assert "127.0.0.1" in await lookup("localhost") or "::1" in await lookup("localhost")
-    lookup.close()
-
-
-async def test_lookup_has_a_deadline_and_its_threads_are_ours(monkeypatch, request):
-    """A silent name server is EAI_AGAIN; with all threads hanging it is this machine's trouble."""
-    release = threading.Event()
-    request.addfinalizer(release.set)
-
-    def hang(*args, **kwargs):
-        release.wait()
-        return []
-
-    monkeypatch.setattr("downloader.transport.socket.getaddrinfo", hang)
-    lookup = PooledLookup(timeout_s=0.05, threads=1)
-    with pytest.raises(socket.gaierror) as caught:
-        await lookup("slow.test")
-    assert caught.value.errno == socket.EAI_AGAIN
-    with pytest.raises(errors.StorageError):
-        await lookup("other.test")
-    lookup.close()
-
-
 async def test_no_proxy_from_the_environment(origin, downloader, monkeypatch):
     """A proxy would dial for us, unchecked."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -246,3 +219,42 @@ async def test_post_goes_out_with_its_body(origin):
     assert await response.aread()
     await transport.aclose()
     assert (origin.log[0].method, origin.log[0].body, origin.log[0].target) == ("POST", b"{}", "/hook?a=1")
+
+
+async def test_own_address_is_refused_however_public(origin):
+    """Behind this machine's public address lie its own services; `allow_networks` exempts it like any other."""
+    url = origin.script("/x", image())
+    for networks, refused in ((("127.0.0.0/8",), False), ((), True)):
+        transport = GuardedTransport(_Everywhere(allow_networks=networks), is_own=lambda family, where: True)
+        async with httpx.AsyncClient(transport=transport) as client:
+            if refused:
+                with pytest.raises(errors.BlockedAddressError, match="own"):
+                    await client.get(url)
+            else:
+                assert (await client.get(url)).status_code == 200
+    assert len(origin.log) == 1
+
+
+class _Everywhere(Guard):
+    """Takes loopback for a public address of this machine."""
+
+    def check_address(self, address, *, own=False):
+        super().check_address("93.184.216.34" if not self._allowed else address, own=own)
+
+
+async def test_answer_of_a_lookup_is_used_for_a_while(origin):
+    """One lookup for many connections, another one once it is stale."""
+    asked = []
+
+    async def lookup(host):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    for ttl_s, lookups in ((60, 1), (0, 2)):
+        asked.clear()
+        transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=lookup, dns_ttl_s=ttl_s)
+        for _ in range(2):
+            response = await transport.handle_async_request(httpx.Request("GET", _at(origin, "a.test", raw(b"HTTP/1.1 404 X\r\n\r\n"))))
+            await response.aclose()
+        await transport.aclose()
+        assert len(asked) == lookups

@@ -171,3 +171,17 @@ def test_without_secrets_takes_any_text(text):
     shown = without_secrets(text)
     assert not set(shown) & set("?#\n\r\x1b\x00")
     assert shown.isprintable() or all(ord(char) > 0x9F for char in shown if not char.isprintable())
+
+
+def test_ssl_error_that_knows_nothing_leaves_the_word_to_its_cause():
+    """aiohttp's wrapper is an SSLError without a reason; OpenSSL's own below it has one."""
+
+    class Wrapper(ssl.SSLError):
+        pass
+
+    assert (
+        errors.classify_network_error(chained(httpx.ConnectError("x"), Wrapper(1), ssl_error("WRONG_VERSION_NUMBER")))
+        is errors.NetworkError
+    )
+    assert errors.classify_network_error(chained(httpx.ConnectError("x"), Wrapper(1), ssl_error("NO_CIPHERS_AVAILABLE"))) is errors.TLSError
+    assert errors.classify_network_error(Wrapper(1)) is errors.NetworkError

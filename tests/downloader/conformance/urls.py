@@ -1,0 +1,149 @@
+"""U01 to U10: what is no URL, what is a strange one, and how its bytes go out."""
+
+from collections.abc import Callable
+
+import errors
+from downloader import FetchFailed, normalise
+from tests.downloader.conformance.rows import Ending, Row, Scene, ok, tls_origin, unable
+from tests.origin import image
+
+__all__ = ["ROWS"]
+
+
+def invalid(name: str, url: str, says: str = "") -> Row:
+    return unable(name, errors.InvalidURLError, url, says=says)
+
+
+def blocked(name: str, url: str) -> Row:
+    return unable(name, errors.BlockedAddressError, url, says="not a public address")
+
+
+def sends(target: str, given: str = "") -> Row:
+    """The target goes out byte for byte, or as given here where no byte sequence was."""
+
+    def check(scene: Scene, ending: Ending) -> None:
+        assert scene.targets() == [target]
+
+    def url(scene: Scene) -> str:
+        path = given or target
+        scene.origin.script(target.partition("?")[0], image())
+        return scene.origin.url("") + path
+
+    return ok(f"U08-{(given or target)[:24]}", url=url, check=check)
+
+
+def host_header(host: str) -> Callable[[Scene, Ending], None]:
+    """The name that the origin is asked for."""
+
+    def check(scene: Scene, ending: Ending) -> None:
+        assert scene.origin.log[0].headers["host"] == f"{host}:{scene.origin.port}"
+
+    return check
+
+
+def no_secret(scene: Scene, ending: Ending) -> None:
+    """Refused for its credentials, which appear nowhere."""
+    assert isinstance(ending.outcome, FetchFailed)
+    assert "credentials" in ending.outcome.message
+    assert "secret" not in repr((ending.outcome.message, ending.outcome.evidence, ending.outcome.final_url))
+
+
+def same_key(other: str) -> Callable[[Scene, Ending], None]:
+    """For deduplication it is the same URL as another."""
+
+    def check(scene: Scene, ending: Ending) -> None:
+        assert normalise(scene.row.url(scene)) == normalise(scene.origin.url(other, host="host.test"))
+
+    return check
+
+
+def at(host: str) -> Callable[[Scene], str]:
+    return lambda scene: scene.origin.url("/x", host=host)
+
+
+ROWS: list[Row] = [
+    invalid("U01-empty", "", "URL"),
+    invalid("U01-word", "foo", "absolute"),
+    invalid("U01-no-scheme", "//h.test/x", "absolute"),
+    invalid("U01-no-host", "http://", "host"),
+    invalid("U01-no-host-path", "http:///x", "host"),
+    invalid("U01-one-slash", "http:/h.test/x", "absolute"),
+    invalid("U01-dot", "http://./x", "host"),
+    invalid("U01-dots", "http://../x", "host"),
+    invalid("U02-bracket", "http://[::1", "host"),
+    invalid("U02-no-v6", "http://[::zz]/", "host"),
+    invalid("U02-v6-zone", "http://[fe80::1%25eth0]/", "host"),
+    invalid("U02-port-word", "http://h.test:abc/", "port"),
+    invalid("U02-port-99999", "http://h.test:99999/", "port 99999"),
+    invalid("U02-port-0", "http://h.test:0/", "port 0"),
+    invalid("U02-port-negative", "http://h.test:-1/", "port"),
+    invalid("U02-port-full-width", "http://h.test:８０/", "port"),
+    *(
+        invalid(f"U03-{name}", url, "control character")
+        for name, url in {
+            "space-before": " http://h.test/",
+            "space-in-host": "http://h h.test/",
+            "space-in-path": "http://h.test/a b",
+            "space-after": "http://h.test/ ",
+            "tab": "http://h.test/a\tb",
+            "line-feed": "http://h.test/a\nb",
+            "header": "http://h.test/\r\nX-Evil: 1",
+            "nul": "http://h.test/\0",
+            "nul-in-host": "http://127.0.0.1\0.evil.test/",
+            "backslash-in-host": "http://h.test\\@evil.test/",
+            "backslash-in-path": "http://h.test/a\\b",
+            "backslashes": "http:\\\\h.test\\x",
+            "line-separator": "http://h.test/\u2028",
+            "surrogate": "http://h.test/\ud800",
+            "delete": "http://h.test/\x7f",
+        }.items()
+    ),
+    invalid("U04-data", "data:image/png;base64,AA", "http"),
+    invalid("U04-file", "file:///etc/passwd", "http"),
+    invalid("U04-ftp", "ftp://h.test/a.jpg", "http"),
+    invalid("U04-javascript", "javascript:alert(1)", "http"),
+    invalid("U04-blob", "blob:https://h.test/1", "http"),
+    Row(
+        "U05",
+        (),
+        ("invalid_url",),
+        errors.InvalidURLError,
+        0,
+        url=lambda scene: scene.origin.url("/x", host="u:secret@127.0.0.1"),
+        check=no_secret,
+    ),
+    invalid("U05-name-only", "http://user@h.test/", "credentials"),
+    invalid("U05-empty", "http://@h.test/", "credentials"),
+    ok("U06-idn", url=at("bücher.test"), check=host_header("xn--bcher-kva.test")),
+    ok("U06-punycode", url=at("xn--bcher-kva.test"), check=host_header("xn--bcher-kva.test")),
+    ok("U06-cyrillic", url=at("пример.test"), check=host_header("xn--e1afmkfd.test")),
+    invalid("U06-bad-punycode", "http://xn--zz/", "URL"),
+    invalid("U06-escaped-host", "http://%6c%6f.test/", "host"),
+    blocked("U06-circled", "http://①②⑦.⓪.⓪.②/"),
+    blocked("U06-ideographic-dots", "http://127。0。0。2/"),
+    blocked("U06-full-width", "http://１２７.0.0.2/"),
+    invalid("U07-label", "http://" + "a" * 64 + ".test/", "host"),
+    invalid("U07-host", "http://" + "a." * 130 + "test/", "host"),
+    invalid("U07-url", "http://h.test/" + "a" * 8200, "8192"),
+    sends("/%zz"),
+    sends("/%2e%2e/a"),
+    sends("/%252F"),
+    sends("/a;b=c/!$&'()*+,=:@~-._"),
+    sends("/a?b=%2F&&c=d+e&f=%zz"),
+    sends("/a/../b"),
+    sends("/a//b"),
+    sends("//b"),
+    sends("/a?"),
+    sends("/?"),
+    sends("/a??b?"),
+    sends("/a?b#c".partition("#")[0], given="/a?b#c"),
+    sends("/a", given="/a#"),
+    sends("/?q", given="?q"),
+    sends("/", given="#top"),
+    sends('/|^`{}[]"<>?|^`{}[]"<>'),
+    sends("/%E2%9D%A4?%E2%9D%A4", given="/❤?❤"),
+    ok("U09", url=lambda scene: f"HTTP://Host.test:{scene.origin.port}/a/../x", check=same_key("/x"), paths={"/a/../x": [image()]}),
+    ok("U09-plain", url=at("host.test"), check=same_key("/a/../x")),
+    ok("U10", url=at("h.test."), check=host_header("h.test")),
+    ok("U10-tls", serve=lambda authority: tls_origin("h.test", authority=authority), url=at("h.test."), check=host_header("h.test")),
+]

@@ -172,6 +172,11 @@ class Crew:
         jobs = self.resources.settings.jobs
         return jobs.builder_slots if kind == "builder" else jobs.validator_slots
 
+    @property
+    def loops(self) -> tuple[asyncio.Task[None], ...]:
+        """The tasks without which work would stand still; one that is done has died."""
+        return tuple(self._tasks)
+
     async def start(self) -> None:
         """Show a sign of life, sweep once, then poll."""
         await self._beat()
@@ -252,11 +257,11 @@ async def serve_until_signalled(resources: Resources, kinds: Sequence[WorkerKind
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with run_workers(resources, kinds) as crew:
-        watched = [asyncio.create_task(stop.wait()), *crew._tasks]
+        watched = [asyncio.create_task(stop.wait()), *crew.loops]
         await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         watched[0].cancel()
         if not stop.is_set():
-            log.error("worker.loop_died", loops=[task.get_name() for task in crew._tasks if task.done()])
+            log.error("worker.loop_died", loops=[task.get_name() for task in crew.loops if task.done()])
             return 1
     return 0
 

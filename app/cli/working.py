@@ -52,7 +52,7 @@ class Desk:
         return job_id
 
     @asynccontextmanager
-    async def _workers(self) -> AsyncIterator[tuple[Hosts, tuple[asyncio.Task[object], ...]]]:
+    async def _workers(self) -> AsyncIterator[tuple[Hosts, tuple[asyncio.Task[None], ...]]]:
         """Workers for the embedded default. What a killed process left running is taken over at once: nobody else works here."""
         if not self.works:
             await warn_without_workers(self.cli, self.resources.db)
@@ -62,14 +62,8 @@ class Desk:
 
         await units.end_leases(self.resources.db)
         async with open_workshop(self.settings) as workshop:
-            before = asyncio.all_tasks()
-            async with run_workers(self.resources, workshop=workshop):
-                loops = tuple(task for task in asyncio.all_tasks() - before if task.get_name() in _LOOPS)
-                yield workshop.downloader.hosts, loops
-
-
-_LOOPS = frozenset({"poll-builder", "poll-validator", "leases"})
-"""The tasks of a crew without which a job would stand still."""
+            async with run_workers(self.resources, workshop=workshop) as crew:
+                yield workshop.downloader.hosts, crew.loops
 
 
 @asynccontextmanager
@@ -98,7 +92,7 @@ async def follow(
     interrupts: Interrupts,
     *,
     hosts: Hosts = lambda: (),
-    loops: tuple[asyncio.Task[object], ...] = (),
+    loops: tuple[asyncio.Task[None], ...] = (),
 ) -> Snapshot:
     """Look at a job until it has ended or somebody interrupts; return the last look.
 

@@ -131,6 +131,13 @@ class Guard:
         raise errors.BlockedAddressError(f"{address} {what}", evidence=address)
 
 
+_MAX_NORMAL_CHARS = 2_000
+_NORMAL = re.compile(  # beyond doubt a URL in its normal form: no port, no escape, no dot segment, a name that is no number
+    r"https?://(?!xn--)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.(?!xn--)){1,4}[a-z]{2,20}"
+    r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?(?:\?[A-Za-z0-9._~=&-]+)?"
+)
+
+
 def normalise(url: str) -> str:
     """Return the key under which two spellings of one URL are the same: for deduplication, never for a request.
 
@@ -139,6 +146,8 @@ def normalise(url: str) -> str:
     Raises:
         errors.InvalidURLError: where `check_url` would refuse it.
     """
+    if len(url) <= _MAX_NORMAL_CHARS and _NORMAL.fullmatch(url):
+        return url
     target = check_url(url, ())
     try:
         return str(yarl.URL(target.url))

@@ -1,10 +1,12 @@
 """The guard: what is no URL, what may not be dialled, and when two spellings are one URL."""
 
 import pytest
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 
 import errors
+from downloader import guard
 from downloader.guard import Guard, check_url, is_public, normalise, resolve_location
 
 BAD_ADDRESSES = [
@@ -298,3 +300,15 @@ def test_any_text_is_a_target_or_one_of_two_errors(text):
         normalise(text)
     except (errors.InvalidURLError, errors.BlockedAddressError):
         pass
+
+
+_LABEL = st.text("abcxyz019-", min_size=1, max_size=8)
+_SEGMENT = st.text("abcXYZ019._~-", max_size=8)
+
+
+@given(st.lists(_LABEL, min_size=1, max_size=4), st.lists(_SEGMENT, max_size=4), st.none() | st.text("ab9._~=&-", max_size=9))
+def test_the_short_way_to_the_normal_form_never_differs_from_the_long_one(labels, segments, query):
+    """What the pattern takes for normal is what the full rules would make of it, or they refuse it, too."""
+    url = f"https://{'.'.join(labels)}/{'/'.join(segments)}" + (f"?{query}" if query is not None else "")
+    if guard._NORMAL.fullmatch(url):
+        assert str(yarl.URL(check_url(url, ()).url)) == url == normalise(url)

@@ -1,7 +1,7 @@
 """From the database to the queue: due units are marked as sent, and sent. The sweeper's heart, and what follows every submission."""
 
 import errors
-from app.db import fleet, units
+from app.db import fleet, sweeping
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
@@ -17,7 +17,7 @@ UNSENT_AFTER_S = 10.0
 """Seconds after which a unit that was sent and not claimed is looked for in the queue."""
 
 
-def envelope(delivery: units.Delivery) -> Envelope:
+def envelope(delivery: sweeping.Delivery) -> Envelope:
     """The message for a unit. A message sent again for the same run is the same message."""
     ids = {"job_id": delivery.job_id, "unit_id": delivery.unit_id}
     if delivery.chunk_id:
@@ -34,25 +34,25 @@ async def dispatch(resources: Resources) -> int:
     sent = 0
     for queue in QUEUES:
         slots = await fleet.slots(resources.db, queue, fresh_s=BEAT_FRESH_S)
-        deliveries = await units.due(resources.db, queue, window=WINDOW_FACTOR * max(slots, 4))
+        deliveries = await sweeping.due(resources.db, queue, window=WINDOW_FACTOR * max(slots, 4))
         await _send(resources, deliveries)
         sent += len(deliveries)
     return sent
 
 
-async def _send(resources: Resources, deliveries: list[units.Delivery]) -> None:
+async def _send(resources: Resources, deliveries: list[sweeping.Delivery]) -> None:
     try:
         await resources.queue.send([envelope(delivery) for delivery in deliveries])
     except errors.QueueUnavailableError:
-        await units.return_unsent(resources.db, [delivery.unit_id for delivery in deliveries])
+        await sweeping.return_unsent(resources.db, [delivery.unit_id for delivery in deliveries])
         raise
 
 
 async def resend_lost(resources: Resources) -> int:
     """Units that were sent and that the queue no longer holds go back to pending; return how many."""
-    waiting = await units.queued(resources.db, older_than_s=UNSENT_AFTER_S)
+    waiting = await sweeping.queued(resources.db, older_than_s=UNSENT_AFTER_S)
     if not waiting:
         return 0
     by_token = {envelope(delivery).token: delivery.unit_id for delivery in waiting}
     lost = await resources.queue.missing(list(by_token))
-    return await units.return_unsent(resources.db, [by_token[token] for token in lost])
+    return await sweeping.return_unsent(resources.db, [by_token[token] for token in lost])

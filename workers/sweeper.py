@@ -3,7 +3,7 @@
 Whatever was lost, on whichever side, is the same case here: the database says what is open, and the queue is topped up from it.
 """
 
-from app.db import exports, fleet, images, jobs, units
+from app.db import exports, fleet, images, jobs, sweeping
 from app.dispatch import dispatch, resend_lost
 from app.storage import paths
 from logging_setup import get_logger
@@ -33,16 +33,16 @@ async def sweep(ctx: Context) -> None:
     await sweep_once(ctx)
 
 
-async def sweep_once(ctx: Context) -> units.Swept:
+async def sweep_once(ctx: Context) -> sweeping.Swept:
     """One pass; every step may be repeated, or done by two at once, without harm."""
     settings = ctx.settings.jobs
     if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8):
-        return units.Swept()
+        return sweeping.Swept()
     async with ctx.db.write() as connection:
-        expired, dead = await units.return_expired(connection, max_crashes=settings.max_crashes)
-    finalized = await units.lost_finalizes(ctx.db)
+        expired, dead = await sweeping.return_expired(connection, max_crashes=settings.max_crashes)
+    finalized = await sweeping.lost_finalizes(ctx.db)
     unsent = await resend_lost(ctx.resources)
-    swept = units.Swept(expired, len(dead), unsent, await dispatch(ctx.resources), finalized)
+    swept = sweeping.Swept(expired, len(dead), unsent, await dispatch(ctx.resources), finalized)
     for unit in dead:
         with log.contextualize(job_id=unit.job_id, unit_id=unit.id):
             log.error("unit.dead", error=unit.error, kind=unit.kind.value)

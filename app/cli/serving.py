@@ -65,12 +65,12 @@ async def _serve(cli: Cli, settings: "Settings", *, with_worker: bool) -> int:
 async def _employ(stack: AsyncExitStack, settings: "Settings", resources: "Resources") -> None:
     """Workers beside the API, where this process is all there is; with Redis they run elsewhere."""
     from app.cli.locking import is_embedded, working_alone
-    from app.db import units
+    from app.db import sweeping
     from workers.runtime import run_workers
 
     if is_embedded(settings):
         stack.enter_context(working_alone(settings, "serve"))
-        await units.end_leases(resources.db)
+        await sweeping.end_leases(resources.db)
         await stack.enter_async_context(run_workers(resources))
 
 
@@ -104,7 +104,7 @@ async def _work(settings: "Settings", kind: Kind) -> int:
     from app.cli.failures import Refused
     from app.cli.locking import is_embedded, working_alone
     from app.cli.session import opened
-    from app.db import units
+    from app.db import sweeping
     from workers.runtime import kinds_of, serve_until_signalled
 
     if is_embedded(settings) and kind != "all":
@@ -113,5 +113,5 @@ async def _work(settings: "Settings", kind: Kind) -> int:
         resources = await stack.enter_async_context(opened(settings))
         if is_embedded(settings):
             stack.enter_context(working_alone(settings, "worker all"))
-            await units.end_leases(resources.db)
+            await sweeping.end_leases(resources.db)
         return await serve_until_signalled(resources, kinds_of(kind))

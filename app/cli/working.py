@@ -15,7 +15,7 @@ from app.cli.progress import Display, display
 from app.cli.progress.snapshot import Hosts, Snapshot, look
 from app.cli.session import log_to, opened
 from app.cli.state import Cli
-from app.db import Database, fleet, units
+from app.db import Database, fleet, sweeping
 from app.resources import Resources, open_workshop
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Desk:
             return
         from workers.runtime import run_workers
 
-        await units.end_leases(self.resources.db)
+        await sweeping.end_leases(self.resources.db)
         async with open_workshop(self.settings) as workshop:
             async with run_workers(self.resources, workshop=workshop) as crew:
                 yield workshop.downloader.hosts, crew.loops

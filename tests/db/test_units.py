@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.util import await_only
 
-from app.db import Database, fleet, jobs, lifecycle, tables, units
+from app.db import Database, fleet, jobs, lifecycle, sweeping, tables, units
 from app.db.rows import NewUnit, Unit, WorkerRow
 from app.records import ImageState, JobState, Reason, UnitKind, UnitState
 from tests.db.builders import (
@@ -40,7 +40,7 @@ async def expire(db: Database, unit_id: str) -> None:
 
 async def sweep(db: Database, *, max_crashes: int = 3) -> tuple[int, list[Unit]]:
     async with db.write() as connection:
-        return await units.return_expired(connection, max_crashes=max_crashes)
+        return await sweeping.return_expired(connection, max_crashes=max_crashes)
 
 
 async def finalizers(db: Database, job_id: str) -> int:
@@ -438,11 +438,11 @@ async def test_end_leases_gives_everything_to_the_next_sweep(any_database: Datab
     for unit_id in (first, second):
         await claimed(any_database, unit_id)
     await beat(any_database, "worker-builder", age_s=0)
-    assert await units.end_leases(any_database) == 2
+    assert await sweeping.end_leases(any_database) == 2
     assert (await sweep(any_database))[0] == 2
     assert (await unit_row(any_database, first)).crashes == 1
     assert await count(any_database, tables.workers) == 0
-    assert await units.end_leases(any_database) == 0
+    assert await sweeping.end_leases(any_database) == 0
 
 
 # the sweeper's moves
@@ -506,20 +506,20 @@ async def test_what_the_queue_lost_is_found_and_sent_again(any_database: Databas
     """Units sent some time ago and claimed by nobody are listed, oldest first; those that come back are pending."""
     job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": f"c{number}"}) for number in range(4)])
     ids = await unit_ids(any_database, job_id)
-    assert [delivery.unit_id for delivery in await units.due(any_database, "builder", window=10)] == ids
+    assert [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=10)] == ids
     await claimed(any_database, ids[3])
     now = await any_database.now()
     for age, unit_id in ((30, ids[1]), (60, ids[0]), (1, ids[2])):
         await change(any_database, tables.units, unit_id, queued_at=now - age)
-    waiting = await units.queued(any_database, older_than_s=10)
+    waiting = await sweeping.queued(any_database, older_than_s=10)
     assert [(item.unit_id, item.kind, item.job_id, item.epoch, item.chunk_id) for item in waiting] == [
         (ids[0], UnitKind.FETCH, job_id, 0, "c0"),
         (ids[1], UnitKind.FETCH, job_id, 0, "c1"),
     ]
-    assert len(await units.queued(any_database, older_than_s=10, limit=1)) == 1
-    assert await units.return_unsent(any_database, [ids[0], ids[3], "unit_unknown"]) == 1
+    assert len(await sweeping.queued(any_database, older_than_s=10, limit=1)) == 1
+    assert await sweeping.return_unsent(any_database, [ids[0], ids[3], "unit_unknown"]) == 1
     assert [(await unit_row(any_database, unit_id)).state for unit_id in ids] == ["pending", "queued", "queued", "running"]
-    assert await units.return_unsent(any_database, []) == 0
+    assert await sweeping.return_unsent(any_database, []) == 0
 
 
 async def test_a_job_without_an_open_unit_gets_its_finalize_back(any_database: Database) -> None:
@@ -532,8 +532,8 @@ async def test_a_job_without_an_open_unit_gets_its_finalize_back(any_database: D
         await change(any_database, tables.jobs, job_id, open_units=-1)
     async with any_database.write() as connection:
         await jobs.end(connection, ended, JobState.SUCCEEDED)
-    assert await units.lost_finalizes(any_database) == 1
-    assert await units.lost_finalizes(any_database) == 0
+    assert await sweeping.lost_finalizes(any_database) == 1
+    assert await sweeping.lost_finalizes(any_database) == 0
     job = await job_row(any_database, lost)
     assert (job.state, job.open_units, await finalizers(any_database, lost)) == ("finalizing", 1, 1)
     assert [await finalizers(any_database, job_id) for job_id in (paused, ended, working)] == [0, 0, 0]
@@ -546,13 +546,13 @@ async def test_due_marks_what_it_returns_and_keeps_to_the_window(any_database: D
     """Queued and running units fill the window; what is beyond it waits, oldest first."""
     job_id = await add_job(any_database, 6)
     ids = await unit_ids(any_database, job_id)
-    first = await units.due(any_database, "builder", window=3)
+    first = await sweeping.due(any_database, "builder", window=3)
     assert [delivery.unit_id for delivery in first] == ids[:3]
-    assert await units.due(any_database, "builder", window=3) == []
+    assert await sweeping.due(any_database, "builder", window=3) == []
     unit = await claimed(any_database, ids[0])
-    assert await units.due(any_database, "builder", window=3) == []
+    assert await sweeping.due(any_database, "builder", window=3) == []
     await finish(any_database, unit)
-    assert [delivery.unit_id for delivery in await units.due(any_database, "builder", window=3)] == [ids[3]]
+    assert [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=3)] == [ids[3]]
     row = await unit_row(any_database, ids[3])
     assert row.state == "queued"
     assert row.queued_at is not None
@@ -564,16 +564,16 @@ async def test_due_leaves_what_is_not_due(any_database: Database) -> None:
     job_id = await add_job(any_database, [NewUnit(UnitKind.VALIDATE), NewUnit(UnitKind.FETCH, not_before=later), NewUnit(UnitKind.FETCH)])
     for desired in (JobState.PAUSED, JobState.CANCELLED):
         await lifecycle.steer(any_database, await add_job(any_database, 3), desired)
-    sent = await units.due(any_database, "builder", window=100)
+    sent = await sweeping.due(any_database, "builder", window=100)
     assert [delivery.unit_id for delivery in sent] == [(await unit_ids(any_database, job_id))[2]]
-    assert [delivery.kind for delivery in await units.due(any_database, "validator", window=100)] == [UnitKind.VALIDATE]
+    assert [delivery.kind for delivery in await sweeping.due(any_database, "validator", window=100)] == [UnitKind.VALIDATE]
 
 
 async def test_a_thousand_units_do_not_starve_ten(any_database: Database) -> None:
     """Jobs take turns: of twenty sent, the small job that came later has ten."""
     big = await add_job(any_database, 1000)
     small = await add_job(any_database, 10)
-    sent = await units.due(any_database, "builder", window=20)
+    sent = await sweeping.due(any_database, "builder", window=20)
     assert Counter(delivery.job_id for delivery in sent) == {big: 10, small: 10}
     assert [delivery.job_id for delivery in sent[:4]] == [big, small, big, small]
 
@@ -582,7 +582,7 @@ async def test_priority_goes_before_turns(any_database: Database) -> None:
     """A job of higher priority is served first, and only then the others in turn."""
     plain, low = await add_job(any_database, 5), await add_job(any_database, 5, priority=-5)
     urgent = await add_job(any_database, 5, priority=10)
-    sent = await units.due(any_database, "builder", window=11)
+    sent = await sweeping.due(any_database, "builder", window=11)
     assert [delivery.job_id for delivery in sent] == [urgent] * 5 + [plain] * 5 + [low]
 
 
@@ -591,7 +591,7 @@ async def test_no_unit_is_sent_by_two_dispatchers(any_database: Database) -> Non
     job_id = await add_job(any_database, 40)
 
     async def dispatch_and_run() -> list[str]:
-        sent = [delivery.unit_id for delivery in await units.due(any_database, "builder", window=1000)]
+        sent = [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=1000)]
         for unit_id in sent[:5]:
             await claimed(any_database, unit_id)
         return sent
@@ -615,7 +615,7 @@ async def test_a_unit_that_was_claimed_between_look_and_mark_stays_running(postg
             await_only(claimed(db, taken))
 
     event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
-    sent = await units.due(db, "builder", window=10)
+    sent = await sweeping.due(db, "builder", window=10)
     assert len(seen) == 1
     assert [delivery.unit_id for delivery in sent] == [free]
     assert (await unit_row(db, taken)).state == "running"

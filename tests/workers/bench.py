@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from app.db import Database, images, jobs, units
+from app.db import Database, images, jobs, sweeping
 from app.db.rows import Funnel, Job
 from app.dispatch import envelope
 from app.images import compress, validate
@@ -72,13 +72,13 @@ class Bench:
         asked = JobRequest(keywords=list(keywords), **request)
         return (await submit_build(self.resources, settle(self.resources, asked), name="test")).job_id
 
-    async def due(self) -> list[units.Delivery]:
+    async def due(self) -> list[sweeping.Delivery]:
         """Every unit that is sent or could be."""
         for queue in ("builder", "validator"):
-            await units.due(self.db, queue, window=10_000)
-        return await units.queued(self.db, older_than_s=-10.0)
+            await sweeping.due(self.db, queue, window=10_000)
+        return await sweeping.queued(self.db, older_than_s=-10.0)
 
-    async def run(self, delivery: units.Delivery, *, job_try: int = 1) -> None:
+    async def run(self, delivery: sweeping.Delivery, *, job_try: int = 1) -> None:
         """Run one unit as arq would."""
         ctx = {"context": self.context, "job_try": job_try}
         await asyncio.create_task(JOBS[JOB_NAMES[delivery.kind]](ctx, **dict(envelope(delivery).ids)))

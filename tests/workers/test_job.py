@@ -7,7 +7,7 @@ import pytest
 from arq import Retry
 
 import errors
-from app.db import jobs, units
+from app.db import jobs, sweeping, units
 from app.records import JobState, UnitKind, UnitState
 from tests.test_task_retry import failing_bench, one_unit, state_of
 from tests.workers.bench import Bench
@@ -15,7 +15,7 @@ from workers.job import JOBS
 from workers.work import StopReason
 
 
-async def call(bench: Bench, delivery: units.Delivery, *, job_try: int = 1) -> None:
+async def call(bench: Bench, delivery: sweeping.Delivery, *, job_try: int = 1) -> None:
     """Run a delivery's job function as arq would."""
     await bench.run(delivery, job_try=job_try)
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 import errors
-from app.db import attempts, images, tables, units
+from app.db import attempts, images, sweeping, tables, units
 from app.db.images import ImageFilter
 from app.records import ImageState, JobState, Reason, UnitKind
 from tests.images.samples import encode, photo
@@ -24,7 +24,7 @@ async def attempt_rows(bench: Bench) -> list[tuple[int, str]]:
         return [(row.number, row.state) for row in (await connection.execute(query)).all()]
 
 
-async def fetch_unit(bench: Bench) -> units.Delivery:
+async def fetch_unit(bench: Bench) -> sweeping.Delivery:
     """Plan what was submitted, return the first fetch unit."""
     await bench.drive(until=UnitKind.FETCH)
     return next(delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH)

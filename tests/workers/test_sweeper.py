@@ -5,7 +5,7 @@ import hashlib
 from sqlalchemy import update
 
 import errors
-from app.db import exports, jobs, lifecycle, tables, units
+from app.db import exports, jobs, lifecycle, sweeping, tables, units
 from app.dispatch import dispatch, envelope
 from app.records import JobState, UnitKind, UnitState
 from app.storage import paths
@@ -23,7 +23,7 @@ async def set_unit(bench: Bench, unit_id: str, **values: object) -> None:
         await connection.execute(update(tables.units).where(tables.units.c.id == unit_id).values(**values))
 
 
-async def again(bench: Bench) -> units.Swept:
+async def again(bench: Bench) -> sweeping.Swept:
     """Sweep although the last sweep's lock may still hold."""
     async with bench.db.write() as connection:
         await connection.execute(update(tables.locks).values(until=0.0))
@@ -114,7 +114,7 @@ async def test_one_sweeper_at_a_time(bench: Bench) -> None:
     from app.db import fleet
 
     assert await fleet.take_lock(bench.db, "sweep", owner="wrk_other", for_s=60)
-    assert await sweeper.sweep_once(bench.context) == units.Swept()
+    assert await sweeper.sweep_once(bench.context) == sweeping.Swept()
 
 
 async def test_clean_up_spares_what_is_used_or_young(bench: Bench, origin: Origin) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 import errors
 from app.db import tables
 from app.db.conflicts import KeyReused, StateConflict
-from app.db.engine import Connection, Database, db_now, new_id
+from app.db.engine import Connection, Database, db_now
 from app.db.rows import Key, WorkerRow
 
 __all__ = [
@@ -79,12 +79,6 @@ async def take_lock(db: Database, name: str, *, owner: str, for_s: float) -> boo
             .values(owner=owner, until=db_now() + for_s)
         )
     return result.rowcount == 1
-
-
-async def release_lock(db: Database, name: str, *, owner: str) -> None:
-    """Give a lock back early."""
-    async with db.write() as connection:
-        await connection.execute(update(tables.locks).where(tables.locks.c.name == name, tables.locks.c.owner == owner).values(until=0.0))
 
 
 async def add_key(db: Database, *, key_id: str, user_id: str, name: str, digest: str) -> None:
@@ -173,8 +167,3 @@ async def expire_idempotency(db: Database, *, older_than_s: float) -> int:
             delete(tables.idempotency_keys).where(tables.idempotency_keys.c.created_at < db_now() - older_than_s)
         )
     return result.rowcount
-
-
-def make_key_id() -> str:
-    """A new id for an API key."""
-    return new_id("key")

@@ -25,6 +25,8 @@ _NO_BODY: Final = frozenset({204, 205})
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 65_536
 
+_EMPTY: Final = httpx.ByteStream(b"")
+
 _FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, EOFError, ExceptionGroup)
 """All that a transport, ours or an injected one, is known to let through."""
 
@@ -195,10 +197,7 @@ class Requester:
             raise
 
     async def _send_and_read(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
-        request = self._client.build_request(
-            terms.method, target.url, headers=terms.headers, content=terms.content, extensions={"target": target.path.encode("ascii")}
-        )
-        response = await self._client.send(request, stream=True)
+        response = await self._client.send(self._request(target, terms), stream=True)
         try:
             self._gate.connected(target)
             errand.status = response.status_code
@@ -210,6 +209,17 @@ class Requester:
             return Reply(response.status_code, target.url, response.headers, await _read(response, terms))
         finally:
             await response.aclose()
+            response.stream = _EMPTY  # httpx's points back at the response, a knot that only the collector would undo
+
+    def _request(self, target: Target, terms: Terms) -> httpx.Request:
+        """Build a request as the client would; the plain GETs, nearly all there are, at a third of the cost."""
+        extensions = {"target": target.path.encode("ascii")}
+        if terms.headers or terms.content is not None or terms.method != "GET":
+            return self._client.build_request(
+                terms.method, target.parsed, headers=terms.headers, content=terms.content, extensions=extensions
+            )
+        headers = [(b"Host", target.parsed.netloc), *self._client.headers.raw]
+        return httpx.Request("GET", target.parsed, headers=headers, stream=_EMPTY, extensions=extensions)
 
     def _check_status(self, response: httpx.Response, target: Target) -> None:
         status = response.status_code

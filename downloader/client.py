@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import http.cookiejar
 import importlib.metadata
 import random as randomness
 import ssl
@@ -19,6 +18,7 @@ import orjson
 import errors
 from downloader import formats
 from downloader.attempt import Errand, Reply, Requester, Terms, any_headers, take_locations
+from downloader.cookies import CookielessClient
 from downloader.guard import Guard, Target
 from downloader.hosts import Deferral, HostGate, HostSnapshot
 from downloader.names import Lookup
@@ -254,11 +254,10 @@ class Downloader:
 
 
 def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
+    return CookielessClient(
         transport=transport,
         headers={"User-Agent": user_agent(limits.contact), "Accept": _ACCEPT, "Accept-Encoding": "identity"},
         timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s),
-        cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,
         event_hooks={"response": [take_locations]},

@@ -6,6 +6,7 @@ retries, limits per host or images.
 
 import contextlib
 import contextvars
+import functools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -126,6 +127,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         session = self._session or self._open()
         _dials.set([])
+        timeout = request.extensions.get("timeout", {})
         with _translated():
             url = _wire_url(request)
             response = await session.request(
@@ -134,7 +136,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
-                timeout=_timeout(request.extensions.get("timeout", {})),
+                timeout=_timeout(timeout.get("connect"), timeout.get("read")),
                 ssl=self._tls() if request.url.scheme == "https" else True,
             )
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
@@ -206,8 +208,9 @@ def _wire_url(request: httpx.Request) -> yarl.URL:
     )
 
 
-def _timeout(asked: dict[str, float | None]) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=asked.get("connect"), sock_read=asked.get("read"))
+@functools.lru_cache(maxsize=64)
+def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
 
 
 @contextlib.contextmanager

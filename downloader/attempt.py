@@ -191,7 +191,10 @@ class Requester:
         except _FOREIGN as exc:
             error = errors.from_network_error(exc, target.url)
             self._tell_gate(target, exc, error)
-            raise error from error.__cause__
+            try:
+                raise error from error.__cause__
+            finally:
+                del error  # the traceback holds this frame, the frame must not hold the error
         except errors.TransientError as error:
             self._close_host(target, errand, error)
             raise
@@ -263,13 +266,13 @@ def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
 
 async def take_locations(response: httpx.Response) -> None:
     """Response hook: put Location aside. httpx builds the next request itself, followed or not, and raises where it cannot."""
-    response.extensions.setdefault("locations", response.headers.get_list("location"))
     if "location" in response.headers:
+        response.extensions.setdefault("locations", response.headers.get_list("location"))
         del response.headers["location"]
 
 
 def _location(response: httpx.Response) -> str:
-    locations: list[str] = response.extensions["locations"]
+    locations: list[str] = response.extensions.get("locations", [])
     found = {value.strip() for value in locations}
     if len(found) != 1 or not (location := found.pop()):
         raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
@@ -277,16 +280,18 @@ def _location(response: httpx.Response) -> str:
 
 
 def _check_header_size(headers: httpx.Headers) -> None:
-    size_bytes = sum(len(name) + len(value) for name, value in headers.raw)
-    if len(headers.raw) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
+    lines = headers.raw
+    size_bytes = sum([len(name) + len(value) for name, value in lines])
+    if len(lines) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
         raise errors.ProtocolError("too many or too large reply headers")
 
 
 async def _read(response: httpx.Response, terms: Terms) -> bytes:
-    body = Body(coding_of(response.headers.get_list("content-encoding")), terms.max_bytes)
-    announced = response.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > terms.max_bytes and not terms.truncate:
+    coding = coding_of(response.headers.get_list("content-encoding"))
+    announced_bytes = _announced_bytes(response.headers)
+    if announced_bytes > terms.max_bytes and not terms.truncate:
         raise errors.TooLargeError(f"more than {terms.max_bytes} bytes announced", status=response.status_code)
+    body = Body(coding, terms.max_bytes, announced_bytes)
     # response.stream, not aiter_raw(): httpx counts a mocked reply as read before anyone reads it.
     async for chunk in response.stream:  # type: ignore[union-attr]
         try:
@@ -296,3 +301,9 @@ async def _read(response: httpx.Response, terms: Terms) -> bytes:
                 return body.taken()
             raise
     return body.finish()
+
+
+def _announced_bytes(headers: httpx.Headers) -> int:
+    """Read Content-Length, 0 for none; one that is no number is the parser's business."""
+    announced = headers.get("content-length", "")
+    return int(announced[:20]) if announced.isascii() and announced.isdigit() else 0

@@ -1,4 +1,4 @@
-"""An httpx client without cookies. httpx has no switch for them, and reads every reply for some: 20 us each, whatever the jar's policy."""
+"""An httpx client without cookies. httpx has no switch for them and searches every reply for some, whatever its jar may keep."""
 
 from typing import Any
 
@@ -8,17 +8,14 @@ __all__ = ["CookielessClient"]
 
 
 class _NoCookies(httpx.Cookies):
-    """A jar that stays empty."""
+    """Cookies that no reply adds to."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Keep nothing of a reply."""
-
-    def set_cookie_header(self, request: httpx.Request) -> None:
-        """Add nothing to a request."""
+        """Keep nothing."""
 
 
 class CookielessClient(httpx.AsyncClient):
-    """`httpx.AsyncClient` that neither keeps cookies nor sends any."""
+    """`httpx.AsyncClient` that keeps no cookie of a reply, and so has none to send."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

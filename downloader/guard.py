@@ -56,8 +56,8 @@ class Target:
     Attributes:
         url: what is sent: lower-case scheme and ASCII host, default port and fragment dropped, path and query as given.
         path: path and query, ASCII, as given.
-        parsed: ``url`` as httpx reads it.
         origin: ``scheme://host:port``, the key of everything that is kept per host.
+        parsed: ``url`` as httpx reads it.
     """
 
     url: str
@@ -65,11 +65,8 @@ class Target:
     host: str
     port: int
     path: str
+    origin: str
     parsed: httpx.URL = field(repr=False, compare=False)
-
-    @property
-    def origin(self) -> str:
-        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
 
 
 @functools.lru_cache(_HOSTS_KEPT)
@@ -96,10 +93,12 @@ def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
     host, port = _host_and_port(authority, _DEFAULT_PORTS[scheme])
     if ports and port not in ports:
         raise errors.BlockedAddressError(f"port {port} is not among the ports allowed", evidence=f"port {port}")
-    path = quote(rest if rest.startswith("/") else f"/{rest}", safe=_KEPT)
-    shown_port = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    sent = f"{scheme}://{_bracketed(host)}{shown_port}{path}"
-    return Target(sent, scheme, host, port, path, _parsed(sent, host))
+    path = rest if rest.startswith("/") else f"/{rest}"
+    if not path.isascii():
+        path = quote(path, safe=_KEPT)
+    site = f"{scheme}://{_bracketed(host)}"
+    sent = f"{site}{path}" if port == _DEFAULT_PORTS[scheme] else f"{site}:{port}{path}"
+    return Target(sent, scheme, host, port, path, f"{site}:{port}", _parsed(sent, host))
 
 
 class Guard:

@@ -125,6 +125,8 @@ def _before_sleep(state: tenacity.RetryCallState) -> None:
     cause = BACKOFF if _asked_wait_s(error) is None else RETRY_AFTER
     call.watch.waits(state.upcoming_sleep, cause)
     _log_retry(call.number, state.upcoming_sleep, cause, error, call.host)
+    if error is not None:
+        error.__traceback__ = None  # its frames hold what was read of the body, for as long as we wait
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException | None:

@@ -4,12 +4,11 @@ httpx's own pool scans all its connections on every event; this one costs a tent
 retries, limits per host or images.
 """
 
-import contextlib
 import contextvars
 import functools
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import aiohttp
@@ -128,17 +127,18 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         session = self._session or self._open()
         _dials.set([])
         timeout = request.extensions.get("timeout", {})
-        with _translated():
-            url = _wire_url(request)
+        try:
             response = await session.request(
                 request.method,
-                url,
+                _wire_url(request),
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
                 timeout=_timeout(timeout.get("connect"), timeout.get("read")),
                 ssl=self._tls() if request.url.scheme == "https" else True,
             )
+        except _FOREIGN as exc:
+            raise _translate(exc) from _cause_of(exc)
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def aclose(self) -> None:
@@ -191,9 +191,11 @@ class _Body(httpx.AsyncByteStream):
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _translated():
+        try:
             async for chunk in self._response.content.iter_any():
                 yield chunk
+        except _FOREIGN as exc:
+            raise _translate(exc) from _cause_of(exc)
 
     async def aclose(self) -> None:
         """Give a finished connection back to the pool, close any other: a body left unread must not be read on."""
@@ -213,18 +215,13 @@ def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTim
     return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except _FirstUseError as exc:
-        raise _translate(exc.__cause__) from exc.__cause__
-    except _FOREIGN as exc:
-        raise _translate(exc) from exc
+def _cause_of(exc: BaseException) -> BaseException | None:
+    return exc.__cause__ if isinstance(exc, _FirstUseError) else exc
 
 
-def _translate(exc: BaseException | None) -> httpx.HTTPError:
+def _translate(exc: BaseException) -> httpx.HTTPError:
+    cause = _cause_of(exc)
     for foreign, error_type, message in _TRANSLATION:
-        if isinstance(exc, foreign):
+        if isinstance(cause, foreign):
             return error_type(message)
     return httpx.ReadError("the connection broke")

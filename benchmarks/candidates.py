@@ -12,7 +12,7 @@ from typing import Any
 
 import httpcore
 import httpx
-import pycurl
+import pycurl  # type: ignore[import-not-found]
 
 __all__ = ["Curl", "FlatPoolTransport"]
 

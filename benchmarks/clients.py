@@ -32,6 +32,9 @@ TIMEOUT_S: Final = 60.0
 CLIENTS_AT_BEST: Final = 16
 """So many httpx clients side by side are httpx's best arrangement for 64 in flight."""
 
+_DEFAULT_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+"""What httpx takes when it is told nothing."""
+
 Fetch = Callable[[str], Awaitable[int]]
 
 
@@ -115,8 +118,7 @@ def _streaming(client: httpx.AsyncClient) -> Fetch:
 
 
 def _httpx(task: Task, limits: httpx.Limits | None) -> httpx.AsyncClient:
-    kept = {} if limits is None else {"limits": limits}
-    return httpx.AsyncClient(verify=task.tls or True, timeout=TIMEOUT_S, trust_env=False, **kept)
+    return httpx.AsyncClient(verify=task.tls or True, timeout=TIMEOUT_S, trust_env=False, limits=limits or _DEFAULT_LIMITS)
 
 
 def _keeping(connections: int) -> httpx.Limits:
@@ -152,7 +154,7 @@ async def our_transport(task: Task) -> None:
 
 
 async def httpx_aiohttp(task: Task) -> None:
-    from httpx_aiohttp import AiohttpTransport
+    from httpx_aiohttp import AiohttpTransport  # type: ignore[import-not-found]
 
     await _through(task, AiohttpTransport(client=lambda: _session(task)))
 

@@ -22,9 +22,7 @@ _WAVES: Final = 3
 
 async def measure(base: str, kind: str, in_flight: int) -> dict[str, Any]:
     """Fetch ordinary images first, for the memory that the process takes anyway, then the bodies."""
-    limits = FetchLimits(
-        concurrency=in_flight, per_host=in_flight, allow_networks=clients.LOOPBACK, ports=(), max_bytes=origin.LARGE_BYTES
-    )
+    limits = FetchLimits(concurrency=in_flight, per_host=in_flight, allow_networks=clients.LOOPBACK, ports=(), max_bytes=origin.LARGE_BYTES)
     async with Downloader(limits) as downloader:
         async for outcome in downloader.fetch_many(map(FetchRequest, origin.urls_of(base, _WARM_UP))):
             assert isinstance(outcome, Fetched), outcome

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpcore
 import httpx
-import pycurl  # type: ignore[import-not-found]
+import pycurl  # type: ignore[import-untyped]
 
 __all__ = ["Curl", "FlatPoolTransport"]
 

@@ -22,6 +22,7 @@ import httpx
 import origin
 import uvloop
 
+from app import collector
 from downloader import Attempt, Downloader, Fetched, FetchLimits, FetchRequest, Outcome, RetryRules
 from downloader.guard import Guard
 from downloader.transport import GuardedTransport
@@ -220,6 +221,7 @@ def measure(client: str, task: Task) -> dict[str, Any]:
 
 
 async def _run(client: Callable[[Task], Awaitable[None]], task: Task) -> None:
+    collector.calm()  # as in our workers; for all alike
     await client(task)
 
 

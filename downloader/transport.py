@@ -132,7 +132,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 request.method,
                 _wire_url(request),
                 headers=request.headers.multi_items(),
-                data=await request.aread() or None,
+                data=await _content(request),
                 allow_redirects=False,
                 timeout=_timeout(timeout.get("connect"), timeout.get("read")),
                 ssl=self._tls() if request.url.scheme == "https" else True,
@@ -200,6 +200,12 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Give a finished connection back to the pool, close any other: a body left unread must not be read on."""
         self._response.close()
+
+
+async def _content(request: httpx.Request) -> bytes | None:
+    if isinstance(request.stream, httpx.ByteStream):  # in memory already, and empty nearly always
+        return b"".join(request.stream) or None
+    return await request.aread() or None
 
 
 def _wire_url(request: httpx.Request) -> yarl.URL:

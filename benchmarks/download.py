@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -100,15 +100,15 @@ class Bench:
         return result
 
 
-def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> targets.Runs:
-    """Run every client once a round, each round beginning with another one."""
+def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> Iterator[targets.Runs]:
+    """Run every client once a round, each round beginning with another one; yield all results so far after each."""
     runs: targets.Runs = {entry.label: [] for entry in entries}
     for number in range(rounds):
         first = number * 3 % len(entries)
         for entry in (*entries[first:], *entries[:first]):
             print(f"round {number + 1}/{rounds}: {entry.label}    ", end="\r", file=sys.stderr, flush=True)
             runs[entry.label].append(bench.run(entry))
-    return runs
+        yield runs
 
 
 def machine() -> dict[str, Any]:
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "pictrawl-bench", help="scratch folder, kept")
     parser.add_argument("--clients", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--img2dataset", action="store_true", help="also img2dataset, over https; its first run installs 1 GB")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there, after every round")
     options = parser.parse_args()
     entries = [*HTTP, *HTTPS, *([WITH_IMG2DATASET] if options.img2dataset else [])]
     entries = [entry for entry in entries if options.clients is None or entry.client in options.clients]
@@ -171,16 +171,16 @@ def main() -> None:
     with origin.started(place, origin_core) as served:
         bench = Bench(place, served, client_core, options.count)
         worst = [] if options.clients else [bench.worst_case(kind) for kind in worst_case.KINDS]
-        runs = take_turns(bench, entries, options.rounds)
-    about["load_after"] = os.getloadavg()[0]
-    checks = targets.check(runs, worst)
+        for runs in take_turns(bench, entries, options.rounds):
+            about["load_after"] = os.getloadavg()[0]
+            checks = targets.check(runs, worst)
+            if options.json:  # after every round: one that is interrupted costs only itself
+                report = {"machine": about, "runs": runs, "worst_case": worst, "targets": [asdict(check) for check in checks]}
+                options.json.write_text(json.dumps(report, indent=1) + "\n")
     print(", ".join(f"{name} {value}" for name, value in about.items()), " " * 20)
     print_table(runs)
     print_worst(worst)
     print_targets(checks)
-    if options.json:
-        report = {"machine": about, "runs": runs, "worst_case": worst, "targets": [asdict(check) for check in checks]}
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import httpx
 import errors
 import errors.classify  # now: once descriptors run out, the error path could not load it
 from downloader import retry_after
-from downloader.coding import Body, coding_of
+from downloader.coding import Body, announced, coding_of
 from downloader.guard import Guard, Target, resolve_location
 from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
@@ -24,7 +24,6 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 65_536
-
 _EMPTY: Final = httpx.ByteStream(b"")
 
 _FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, EOFError, ExceptionGroup)
@@ -218,11 +217,10 @@ class Requester:
         """Build a request as the client would; the plain GETs, nearly all there are, at a third of the cost."""
         extensions = {"target": target.path.encode("ascii")}
         if terms.headers or terms.content is not None or terms.method != "GET":
-            return self._client.build_request(
-                terms.method, target.parsed, headers=terms.headers, content=terms.content, extensions=extensions
-            )
-        headers = [(b"Host", target.parsed.netloc), *self._client.headers.raw]
-        return httpx.Request("GET", target.parsed, headers=headers, stream=_EMPTY, extensions=extensions)
+            headers, content = terms.headers, terms.content
+            return self._client.build_request(terms.method, target.parsed, headers=headers, content=content, extensions=extensions)
+        lines = [(b"Host", target.parsed.netloc), *self._client.headers.raw]
+        return httpx.Request("GET", target.parsed, headers=lines, stream=_EMPTY, extensions=extensions)
 
     def _check_status(self, response: httpx.Response, target: Target) -> None:
         status = response.status_code
@@ -287,11 +285,10 @@ def _check_header_size(headers: httpx.Headers) -> None:
 
 
 async def _read(response: httpx.Response, terms: Terms) -> bytes:
-    coding = coding_of(response.headers.get_list("content-encoding"))
-    announced_bytes = _announced_bytes(response.headers)
+    announced_bytes = announced(response.headers.get("content-length", ""))
+    body = Body(coding_of(response.headers.get_list("content-encoding")), terms.max_bytes, announced_bytes)
     if announced_bytes > terms.max_bytes and not terms.truncate:
         raise errors.TooLargeError(f"more than {terms.max_bytes} bytes announced", status=response.status_code)
-    body = Body(coding, terms.max_bytes, announced_bytes)
     # response.stream, not aiter_raw(): httpx counts a mocked reply as read before anyone reads it.
     async for chunk in response.stream:  # type: ignore[union-attr]
         try:
@@ -301,9 +298,3 @@ async def _read(response: httpx.Response, terms: Terms) -> bytes:
                 return body.taken()
             raise
     return body.finish()
-
-
-def _announced_bytes(headers: httpx.Headers) -> int:
-    """Read Content-Length, 0 for none; one that is no number is the parser's business."""
-    announced = headers.get("content-length", "")
-    return int(announced[:20]) if announced.isascii() and announced.isdigit() else 0

@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import httpx
 import orjson
@@ -36,7 +36,6 @@ __all__ = ["Downloader", "user_agent"]
 
 _JSON_MAX_BYTES: Final = 20_000_000
 _ACCEPT: Final = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"
-_Error = TypeVar("_Error", bound=Exception)
 _log = get_logger(__name__)
 
 
@@ -136,11 +135,12 @@ class Downloader:
         try:
             reply = await self._attempts(trail)
         except Deferral as exc:
-            return self._deferred(trail, _let_go(exc))
+            return self._deferred(trail, exc.with_traceback(None))
         except (errors.PermanentError, errors.TransientError) as exc:
             if trail.refused:
                 raise
-            return self._settle(trail, _let_go(exc))
+            # Tenacity's frame in the traceback holds the error: a knot that would keep the body until the collector comes by.
+            return self._settle(trail, exc.with_traceback(None))
         trail.close()
         return _fetched(trail, reply)
 
@@ -263,11 +263,6 @@ def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.A
         trust_env=False,
         event_hooks={"response": [take_locations]},
     )
-
-
-def _let_go(error: _Error) -> _Error:
-    """Drop the traceback: Tenacity's frame in it holds the error, a knot that would keep the body until the collector comes by."""
-    return error.with_traceback(None)
 
 
 def _host_of(url: str) -> str:

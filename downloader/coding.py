@@ -6,7 +6,7 @@ from typing import Final
 
 import errors
 
-__all__ = ["Body", "coding_of"]
+__all__ = ["Body", "announced", "coding_of"]
 
 _CODINGS: Final[dict[str, str]] = {
     "": "identity",
@@ -31,6 +31,11 @@ def coding_of(values: list[str]) -> str:
     if coding is None:
         raise errors.ProtocolError("a content coding that was not asked for")
     return coding
+
+
+def announced(length: str) -> int:
+    """Read Content-Length, in bytes, 0 for none; one that is no number is the parser's business."""
+    return int(length[:20]) if length.isascii() and length.isdigit() else 0
 
 
 class Body:

@@ -15,13 +15,14 @@ import errors.classify  # now: once descriptors run out, the error path could no
 from downloader import retry_after
 from downloader.coding import Body, coding_of
 from downloader.guard import Guard, Target, resolve_location
-from downloader.hosts import HostGate
+from downloader.hosts import HostGate, Visit
 from downloader.records import FetchLimits, RetryRules
 
 __all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers", "take_locations"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
+_GATEWAY_TIMEOUT: Final = 504
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 65_536
 
@@ -35,7 +36,7 @@ class Errand:
 
     Attributes:
         active_left_s: what remains of ``url_deadline_s``; waiting for a slot does not count.
-        waited_until: Unix time up to which this URL has sat out its hosts' Retry-After.
+        waited_until: Unix time up to which this URL has waited, for its hosts' Retry-After or its own backoff.
         status: status of the last reply of the current attempt.
         url: the URL of the current hop.
     """
@@ -172,35 +173,41 @@ class Requester:
 
     async def _hop(self, target: Target, errand: Errand, terms: Terms, time_left_s: float) -> Reply | _Redirect:
         loop = asyncio.get_running_loop()
-        async with self._gate.slot(target, waited_until=errand.waited_until):
+        async with self._gate.slot(target, waited_until=errand.waited_until) as visit:
             await terms.before_dial()
             started = loop.time()
             try:
                 async with asyncio.timeout(max(time_left_s, 0)):
-                    return await self._exchange(target, errand, terms)
+                    return await self._exchange(target, errand, terms, visit)
             except TimeoutError as exc:
+                visit.stalled()
                 raise errors.TimeoutException(f"no complete reply within {time_left_s:.3g} s", status=errand.status) from exc
             finally:
                 errand.active_left_s -= loop.time() - started
 
-    async def _exchange(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
+    async def _exchange(self, target: Target, errand: Errand, terms: Terms, visit: Visit) -> Reply | _Redirect:
         try:
-            return await self._send_and_read(target, errand, terms)
+            answer = await self._send_and_read(target, errand, terms, visit)
         except _FOREIGN as exc:
             error = errors.from_network_error(exc, target.url)
-            self._tell_gate(target, exc, error)
+            _tell_of_failure(visit, exc, error)
             raise error from error.__cause__
-        except errors.TransientError as error:
-            self._close_host(target, errand, error)
+        except (errors.RateLimitError, errors.ServiceUnavailableError) as error:
+            self._tell_of_refusal(visit, errand, error)
             raise
+        except errors.PermanentError:
+            visit.accepted()
+            raise
+        visit.accepted()
+        return answer
 
-    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
+    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms, visit: Visit) -> Reply | _Redirect:
         request = self._client.build_request(
             terms.method, target.url, headers=terms.headers, content=terms.content, extensions={"target": target.path.encode("ascii")}
         )
         response = await self._client.send(request, stream=True)
         try:
-            self._gate.connected(target)
+            visit.connected()
             errand.status = response.status_code
             _check_header_size(response.headers)
             if response.status_code in _REDIRECTS:
@@ -226,22 +233,32 @@ class Requester:
     def _asked_wait_s(self, response: httpx.Response) -> float | None:
         return retry_after.parse(response.headers.get_list("retry-after"), date=response.headers.get("date"), now=self._clock())
 
-    def _tell_gate(self, target: Target, exc: BaseException, error: errors.PictrawlError) -> None:
-        """Count what never became a connection, and only where another time may go better; our own faults count for nothing."""
-        if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            self._gate.connected(target)
-        elif isinstance(error, errors.TransientError):
-            self._gate.connect_failed(target)
-
-    def _close_host(self, target: Target, errand: Errand, error: errors.TransientError) -> None:
+    def _tell_of_refusal(self, visit: Visit, errand: Errand, error: errors.TransientError) -> None:
         """A Retry-After that is honoured holds for every URL of the host; the one that got it waits by its own policy.
 
         One beyond the cap fails its own URL and no other: a host is not given up on the word of one reply.
         """
-        if error.retry_after_s is not None and error.retry_after_s <= self._rules.retry_after_max_s:
-            until = self._clock() + error.retry_after_s
-            self._gate.close(target, until, error.slug)
+        wait_s = error.retry_after_s
+        if wait_s is not None and wait_s <= self._rules.retry_after_max_s:
+            until = self._clock() + wait_s
+            visit.close(until, error.slug)
             errand.waited_until = max(errand.waited_until, until)
+        else:
+            wait_s = None
+        if error.status == _GATEWAY_TIMEOUT:
+            visit.stalled()
+        else:
+            visit.refused(error.slug, wait_s)
+
+
+def _tell_of_failure(visit: Visit, exc: BaseException, error: errors.PictrawlError) -> None:
+    """Count what never became a connection, and only where another time may go better; our own faults count for nothing."""
+    if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        visit.connected()
+        if isinstance(error, errors.TimeoutException):
+            visit.stalled()
+    elif isinstance(error, errors.TransientError):
+        visit.unreachable()
 
 
 def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:

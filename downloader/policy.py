@@ -32,8 +32,8 @@ class Watch(Protocol):
         """Say whether this error is the URL's at all."""
         ...
 
-    def has_time_for(self, wait_s: float) -> bool:
-        """Say whether a wait of that length still leaves time for an attempt."""
+    def can_afford(self, wait_s: float) -> bool:
+        """Say whether the URL's time and the worker's retry budget allow an attempt after a wait of that length; a yes is spent."""
         ...
 
     def waits(self, wait_s: float, cause: str) -> None:
@@ -92,7 +92,7 @@ class RetryPolicy:
             return backoff_s(number, rules, self._random()) if asked is None else asked
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            return number >= rules.attempts or not watch.has_time_for(state.upcoming_sleep)
+            return number >= rules.attempts or not watch.can_afford(state.upcoming_sleep)
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             cause = BACKOFF if _asked_wait_s(_error_of(state)) is None else RETRY_AFTER

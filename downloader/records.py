@@ -41,6 +41,8 @@ class RetryRules:
     retry_after_max_s: float = 3600.0
     defer_max_s: float = 7200.0
     extra_statuses: tuple[int, ...] = ()
+    budget: float = 0.1
+    budget_floor: int = 50
 
 
 @dataclass(frozen=True, slots=True)

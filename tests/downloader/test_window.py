@@ -16,7 +16,7 @@ class Work:
         self.in_hand = self.most = 0
         self.gates = {}
 
-    async def __call__(self, item):
+    async def __call__(self, item, under_way=None):
         self.started.append(item)
         self.in_hand += 1
         self.most = max(self.most, self.in_hand)
@@ -136,7 +136,7 @@ async def test_error_comes_after_the_results_that_are_ready():
     """What was paid for is handed over first; the rest is cancelled."""
     work = Work()
 
-    async def one(item):
+    async def one(item, under_way):
         if item == 1:
             raise KeyError(item)
         return await work(item)

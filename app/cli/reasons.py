@@ -26,7 +26,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.DNS_NOT_FOUND: "The host's name does not exist.",
         Reason.TLS: "The certificate or the handshake is not to be trusted.",
         Reason.HOST_UNAVAILABLE: "The host did not answer until the URL's time was over (`retry.defer_max_s`).",
-        Reason.RETRY_BUDGET: "No retry was left: the worker's retry budget held the URL until its time was over, or all attempts were made.",
+        Reason.RETRY_BUDGET: "No retry was left: the retry budget held the URL until its time was over, or all attempts were made.",
         Reason.BLOCKED_ADDRESS: "The host is, or resolves to, an address or port that may not be dialled.",
         Reason.INVALID_URL: "Not an absolute http or https URL.",
         Reason.REDIRECT: "A redirect loop, too many hops, or no usable Location.",

@@ -11,7 +11,8 @@ _FAILURES_TO_OPEN: Final = 5
 """Connections in a row that could not be made."""
 
 _REFUSALS_TO_OPEN: Final = 20
-"""Cuts of the pace in a row without one accepted request between: the host is not slow, it serves nobody."""
+_REFUSING_S: Final = 30.0
+"""Cuts of the pace in a row, and for how long, without one accepted request between: the host is not slow, it serves nobody."""
 
 _OPEN_FIRST_S: Final = 30.0
 _OPEN_MAX_S: Final = 600.0
@@ -25,7 +26,7 @@ class Breaker:
 
     Attributes:
         failures: connections in a row that could not be made.
-        refusals: refusals in a row, a cut of the pace each.
+        refusals: refusals in a row, a cut of the pace each; the first was at ``refusing_since``.
         open_until: when the next probe may go; 0 while the breaker is closed.
         open_s: length of the current pause.
         probe_until: while a probe is under way, when it counts as lost.
@@ -34,6 +35,7 @@ class Breaker:
 
     failures: int = 0
     refusals: int = 0
+    refusing_since: float = 0.0
     open_until: float = 0.0
     open_s: float = 0.0
     probe_until: float = 0.0
@@ -76,7 +78,9 @@ class Breaker:
     def refused(self, now: float, why: Reason) -> None:
         """The host refused what was sent after its last refusal."""
         self.refusals += 1
-        if self.refusals >= _REFUSALS_TO_OPEN:
+        if self.refusals == 1:
+            self.refusing_since = now
+        if self.refusals >= _REFUSALS_TO_OPEN and now - self.refusing_since >= _REFUSING_S:
             self._open(now, Reason.RATE_LIMITED if why is Reason.RATE_LIMITED else Reason.HOST_UNAVAILABLE)
 
     def _open(self, now: float, why: Reason) -> None:

@@ -22,8 +22,8 @@ _SHARE_S: Final = 5.0
 
 _TIMES: Final[dict[str, tuple[str, ...]]] = {
     "window": ("cut_at",),
-    "pace": ("cut_at", "next_start", "last_start", "since", "answered_at"),
-    "breaker": ("open_until", "probe_until"),
+    "pace": ("cut_at", "next_start", "last_start", "since", "answered_at", "troubled_since", "unspaced_until"),
+    "breaker": ("refusing_since", "open_until", "probe_until"),
 }
 
 
@@ -100,11 +100,11 @@ class HostState:
         if until > self.not_before:
             self.not_before, self.why = until, why.value
 
-    def accepted(self, count: int, limits: HostLimits, now: float) -> None:
-        """Take note of answers that were no refusals."""
+    def accepted(self, limits: HostLimits, now: float, *, started_at: float) -> None:
+        """Take note of an answer that was no refusal."""
         self.breaker.accepted()
-        self.window.answered(count, limits.places)
-        self.pace.accepted(count, now)
+        self.window.answered(limits.places)
+        self.pace.accepted(now, started_at=started_at)
 
     def refused(self, why: Reason, limits: HostLimits, now: float, *, started_at: float, retry_after_s: float | None) -> None:
         """The host asks to be asked less: 429 or 503."""

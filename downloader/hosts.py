@@ -97,8 +97,8 @@ class Visit:
 
     def accepted(self) -> None:
         """The answer was no refusal."""
-        limits = self._door.limits
-        self._note(lambda state, now: state.accepted(1, limits, now))
+        limits, started_at = self._door.limits, self._started_at
+        self._note(lambda state, now: state.accepted(limits, now, started_at=started_at))
 
     def refused(self, why: Reason, retry_after_s: float | None = None) -> None:
         """The host asked to be asked less."""

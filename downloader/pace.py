@@ -3,16 +3,29 @@
 Until the host refuses, nothing is spaced. The first refusal gives an estimate. Where that rests on few answers the rate doubles each second
 until it is refused again; from there it grows along a cubic that is flat just below the rate last refused, and steep far from it, as CUBIC
 does with its window (RFC 9438 4.2): the host is asked at nearly what it allows, and the limit is tried again about once a minute.
+
+Some hosts refuse at random, however slowly they are asked. Where half the rate got half as much accepted, the refusals are not about the
+rate: nothing is spaced then for a while.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["FLOOR_PER_S", "Pace"]
 
 FLOOR_PER_S: Final = 0.5
 """Requests per second below which no refusal pushes the pace; a host that refuses even those is the breaker's business."""
+
+_FIRST_FLOOR_PER_S: Final = 4.0
+_FIRST_FLOOR_S: Final = 20.0
+_FLOOR_HALVES_IN_S: Final = 10.0
+"""The floor of a host whose trouble is new: a handful of refusals in a row is no proof of a limit of one in two seconds. It holds for a
+while, then sinks by half every ten seconds."""
+
+_OVER_S: Final = 60.0
+"""Seconds without a cut after which trouble counts as new."""
 
 _CUT: Final = 0.93
 """Share of the refused rate that is left by a cut. A host's limit is sharp, so a small step below it is enough."""
@@ -25,9 +38,6 @@ _SOON_S: Final = 3.0
 
 _TRUSTED: Final = 15
 """Answers in the first second that make a rate; with fewer it is searched for."""
-
-_FIRST_PER_S: Final = 1.0
-"""Where the search begins, at least: no slower than the first backoff, so that one URL's own retry is not slowed down."""
 
 _FIRST_PAUSE_S: Final = 1.0
 """Rest after the first refusal: most limits are counted by the second."""
@@ -44,6 +54,19 @@ _COSTLY_S: Final = 6.0
 
 _BEYOND_S: Final = 6.0
 """Time scale of the growth beyond the refused rate: 8 % in so many seconds, with the cube of time."""
+
+_LEVELS: Final = 12
+"""Cuts remembered to judge whether cutting helps."""
+
+_JUDGED_ANSWERS: Final = 8
+_JUDGED_S: Final = 0.7
+"""Answers and seconds, above and below half the highest rate refused, that make a judgement."""
+
+_HELPED: Final = 0.75
+"""Share of the accepted rate that half the rate leaves where a limit is behind the refusals: a limit leaves all, chance leaves half."""
+
+_UNSPACED_S: Final = 60.0
+"""Seconds for which refusals are taken as chance once cuts were in vain."""
 
 _IDLE_S: Final = 5.0
 _MEMORY_S: Final = 10.0
@@ -63,6 +86,11 @@ class Pace:
         next_start: the earliest start of the next request.
         last_start: the start taken last.
         answers: accepted requests since ``since``, as of ``answered_at``.
+        troubled_since: when the first of the cuts was made that came one upon the other.
+        rest_s: seconds without a request after the last cut.
+        since_cut: accepted requests that were sent after the last cut.
+        levels: of each of the last cuts the rate refused, and what was accepted in how many seconds before it.
+        unspaced_until: nothing is spaced before then.
     """
 
     rate: float = 0.0
@@ -75,6 +103,11 @@ class Pace:
     answers: float = 0.0
     since: float = 0.0
     answered_at: float = 0.0
+    troubled_since: float = 0.0
+    rest_s: float = 0.0
+    since_cut: int = 0
+    levels: list[tuple[float, int, float]] = field(default_factory=list)
+    unspaced_until: float = 0.0
 
     def rate_now(self, most_per_s: float = 0.0) -> float:
         """Requests per second; 0 for no limit.
@@ -100,13 +133,14 @@ class Pace:
         self.next_start = last + interval_s
         return [first + number * interval_s for number in range(count)]
 
-    def accepted(self, count: int, now: float) -> None:
-        """Take note of answers that were no refusals."""
+    def accepted(self, now: float, *, started_at: float) -> None:
+        """Take note of an answer that was no refusal."""
         if now - self.answered_at > _IDLE_S:
             self.answers, self.since = 0.0, now if self.answered_at else self.since or now
         elif now - self.since > _MEMORY_S:
             self.answers, self.since = self.answers / 2, now - (now - self.since) / 2
-        self.answers += count
+        self.answers += 1
+        self.since_cut += started_at >= self.cut_at
         self.answered_at = now
 
     def refused(self, now: float, *, started_at: float, retry_after_s: float | None = None) -> bool:
@@ -117,16 +151,24 @@ class Pace:
         """
         if started_at < self.cut_at:
             return False
+        if now < self.unspaced_until:
+            self.cut_at = now
+            return True
+        if now - self.cut_at > _OVER_S:
+            self.troubled_since = now
         refused_per_s = self._grown()
+        if refused_per_s and self._is_in_vain(refused_per_s):
+            self._give_up(now)
+            return True
         if not refused_per_s:
             self._estimate(now)
         elif not self.ceiling or self.busy_s < _SOON_S:
-            self._cut(refused_per_s, _DEEP_CUT, _SHORT_S)
+            self._cut(now, refused_per_s, _DEEP_CUT, _SHORT_S)
         else:
-            self._cut(refused_per_s, _CUT, _LONG_S + _LONGER_S * min(retry_after_s or 0.0, _COSTLY_S))
-        rest_s = retry_after_s or (1 / self.rate if refused_per_s else _FIRST_PAUSE_S)
-        self.busy_s, self.cut_at = 0.0, now
-        self.next_start = self.last_start = now + rest_s
+            self._cut(now, refused_per_s, _CUT, _LONG_S + _LONGER_S * min(retry_after_s or 0.0, _COSTLY_S))
+        self.rest_s = retry_after_s or (1 / self.rate if refused_per_s else _FIRST_PAUSE_S)
+        self.busy_s, self.since_cut, self.cut_at = 0.0, 0, now
+        self.next_start = self.last_start = now + self.rest_s
         return True
 
     def _grown(self) -> float:
@@ -137,14 +179,42 @@ class Pace:
             return self.ceiling - (self.ceiling - self.rate) * left**3
         return self.ceiling * (1 + 0.08 * ((self.busy_s - self.climb_s) / _BEYOND_S) ** 3)
 
+    def _is_in_vain(self, refused_per_s: float) -> bool:
+        """Whether cutting the rate cut what was accepted as well."""
+        if self.busy_s > _SHORT_S:
+            self.levels = []
+        self.levels = [*self.levels, (refused_per_s, self.since_cut, self.rest_s + self.busy_s)][-_LEVELS:]
+        half_per_s = max(rate for rate, _, _ in self.levels) / 2
+        fast = _accepted([level for level in self.levels if level[0] > half_per_s])
+        slow = _accepted([level for level in self.levels if level[0] <= half_per_s])
+        return fast is not None and slow is not None and slow < _HELPED * fast
+
+    def _give_up(self, now: float) -> None:
+        self.rate = self.ceiling = self.busy_s = 0.0
+        self.levels = []
+        self.answers, self.since, self.since_cut = 0.0, now, 0
+        self.cut_at, self.unspaced_until = now, now + _UNSPACED_S
+
     def _estimate(self, now: float) -> None:
         seen_per_s = self.answers / max(1.0, now - self.since)
         if self.answers >= _TRUSTED:
-            self._cut(seen_per_s, _CUT, _SHORT_S)
+            self._cut(now, seen_per_s, _CUT, _SHORT_S)
         else:
-            self.rate = max(seen_per_s / 2, _FIRST_PER_S)
+            self.rate = max(seen_per_s / 2, self._floor(now))
 
-    def _cut(self, refused_per_s: float, share: float, climb_s: float) -> None:
-        self.ceiling = max(refused_per_s, FLOOR_PER_S)
-        self.rate = max(refused_per_s * share, FLOOR_PER_S)
+    def _cut(self, now: float, refused_per_s: float, share: float, climb_s: float) -> None:
+        """Step below the refused rate; at the floor the search begins anew."""
+        floor = self._floor(now)
+        self.rate = max(refused_per_s * share, floor)
+        self.ceiling = refused_per_s if self.rate > floor else 0.0
         self.climb_s = climb_s
+
+    def _floor(self, now: float) -> float:
+        halvings = max(0.0, now - self.troubled_since - _FIRST_FLOOR_S) / _FLOOR_HALVES_IN_S
+        return max(FLOOR_PER_S, _FIRST_FLOOR_PER_S * math.exp2(-halvings))
+
+
+def _accepted(levels: Sequence[tuple[float, int, float]]) -> float | None:
+    """Accepted requests per second, or None where they are too few to tell."""
+    answers, seconds = sum(answers for _, answers, _ in levels), sum(seconds for _, _, seconds in levels)
+    return answers / seconds if answers >= _JUDGED_ANSWERS and seconds >= _JUDGED_S else None

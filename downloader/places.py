@@ -28,13 +28,13 @@ class Window:
         """Requests at once, 1 to ``most``."""
         return max(1, min(int(self.size), most)) if self.size else most
 
-    def answered(self, count: int, most: int) -> None:
-        """Grow."""
+    def answered(self, most: int) -> None:
+        """Grow, where a whole window of requests was answered."""
         if not self.size:
             return
-        self.answers += count
-        while self.size and self.answers >= int(self.size):
-            self.answers -= int(self.size)
+        self.answers += 1
+        if self.answers >= int(self.size):
+            self.answers = 0
             self.size = self.size + 1 if self.size + 1 < most else 0.0
 
     def suffered(self, now: float, *, started_at: float, most: int) -> None:

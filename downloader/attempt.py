@@ -159,7 +159,8 @@ class Requester:
         try:
             return self._guard.check_url(resolve_location(base.url, redirect.location))
         except errors.InvalidURLError as exc:
-            raise errors.RedirectError(f"the redirect leads to no usable URL: {exc.message}", status=errand.status) from exc
+            words = f"the redirect leads to no usable URL: {exc.message}"
+            raise errors.RedirectError(words, status=errand.status, evidence=exc.evidence) from exc
 
     async def _be_patient(self, redirect: _Redirect, errand: Errand) -> None:
         """RFC 9110 10.2.3: with a redirect Retry-After is the least time before the next hop; the host itself stays open."""

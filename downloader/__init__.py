@@ -2,6 +2,7 @@
 
 from downloader.attempt import Reply, Terms
 from downloader.client import Downloader, user_agent
+from downloader.decisions import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from downloader.formats import sniff
 from downloader.guard import Guard, check_url, is_public, normalise
 from downloader.hosts import HostSnapshot
@@ -20,6 +21,7 @@ from downloader.records import (
 __all__ = [
     "Attempt",
     "AttemptLog",
+    "Decisions",
     "Deferred",
     "Downloader",
     "FetchFailed",
@@ -28,9 +30,12 @@ __all__ = [
     "Fetched",
     "Guard",
     "HostSnapshot",
+    "OptOutVerdict",
     "Outcome",
     "Reply",
     "RetryRules",
+    "RobotsDecision",
+    "RobotsVerdict",
     "Terms",
     "check_url",
     "is_public",

@@ -8,6 +8,7 @@ from typing import TypeVar
 import errors
 from downloader.attempt import Errand
 from downloader.hosts import Deferral
+from downloader.manners import Manners
 from downloader.records import Attempt, AttemptLog, FetchRequest
 
 __all__ = ["Trail"]
@@ -23,11 +24,20 @@ class Trail:
         errand: its time budget.
         log: where attempts are made durable, if anywhere.
         clock: Unix time, for ``Attempt.started_at``.
+        manners: what its sites are asked; nothing unless told otherwise.
     """
 
-    def __init__(self, request: FetchRequest, errand: Errand, log: AttemptLog | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        request: FetchRequest,
+        errand: Errand,
+        log: AttemptLog | None,
+        clock: Callable[[], float],
+        manners: Manners | None = None,
+    ) -> None:
         self.request = request
         self.errand = errand
+        self.manners = manners or Manners(None, opt_out=False)
         self._log = log
         self._clock = clock
         self._finished: list[Attempt] = []

@@ -27,7 +27,8 @@ async def test_disallowed_url_is_not_requested(origin, polite):
     origin.script("/a.jpg", image())
     outcome = await polite.fetch(origin.url("/private/a.jpg"))
     assert isinstance(outcome, FetchFailed)
-    assert (outcome.reason, outcome.evidence) == ("robots", f"http://127.0.0.1:{origin.port}/robots.txt")
+    evidence = f"http://127.0.0.1:{origin.port}/robots.txt line 2, user-agent *: Disallow: /private/"
+    assert (outcome.reason, outcome.evidence) == ("robots", evidence)
     assert isinstance(await polite.fetch(origin.url("/a.jpg")), Fetched)
     assert [hit.target for hit in origin.log] == ["/robots.txt", "/a.jpg"]
     assert "(+https://ops.test/)" in origin.log[0].headers["user-agent"]

@@ -147,6 +147,17 @@ async def test_nothing_of_ours_or_theirs_is_sent_on(origin, downloader):
         assert hit.headers["user-agent"].startswith("pictrawl/")
 
 
+async def test_no_cookie_ever_comes_back(origin, downloader):
+    """Set on a failure, on a redirect, on a success, for the path, the host or its domain: the next request has none."""
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2; Path=/; Max-Age=999"), ("Set-Cookie", "c=3; Domain=h.test; Path=/")]
+    origin.script("/a", reply(503, headers=cookies), redirect("/b", headers=cookies))
+    origin.script("/b", reply(200, JPEG, cookies))
+    for _ in range(2):
+        assert isinstance(await downloader.fetch(origin.url("/a", host="h.test")), Fetched)
+    assert [hit.target for hit in origin.log] == ["/a", "/a", "/b", "/a", "/b"]
+    assert not any("cookie" in hit.headers for hit in origin.log)
+
+
 async def test_redirect_counts_against_the_attempt_as_a_whole(origin, impatient):
     """Slow hops share one attempt's time."""
     for hop in range(5):

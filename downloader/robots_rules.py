@@ -4,9 +4,11 @@ protego decides and does not say by which line. This reads the lines as lenientl
 """
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import protego
 
@@ -19,6 +21,8 @@ _SITE_WIDE: Final = frozenset({"sitemap", "sitemaps", "site-map", "host"})
 
 _OTHER: Final = frozenset({"allow", "crawl-delay", "crawl delay", "request-rate", "request rate", "visit-time", "visit time"})
 _KNOWN: Final = _USER_AGENT | _DISALLOW | _SITE_WIDE | _OTHER
+_PLAIN: Final = re.compile(r"(?!https?://)[A-Za-z0-9_.~/-]*")
+"""The beginning of a rule that means itself, escaped or not: no wildcard, no escape, no URL instead of a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,13 @@ class Rule:
         line: 1 is the file's first.
         agent: whom its group names, ``*`` for everybody; in lower case.
         value: what it disallows, as the file spells it.
+        beginning: of every path that it can match, escapes undone.
     """
 
     line: int
     agent: str
     value: str
+    beginning: str
 
     def __str__(self) -> str:
         return f"line {self.line}, user-agent {self.agent}: Disallow: {self.value}"
@@ -51,7 +57,7 @@ def disallow_rules(text: str, agent: str) -> tuple[Rule, ...]:
                 groups.setdefault(name, [])
         elif field in _DISALLOW and value:
             for name in dict.fromkeys(named):
-                groups[name].append(Rule(number, name, value))
+                groups[name].append(Rule(number, name, value, _beginning(value)))
         opening = field in _USER_AGENT
     chosen = max(groups, key=lambda name: _closeness(name, agent), default="")
     return tuple(groups[chosen]) if _closeness(chosen, agent) else ()
@@ -64,7 +70,10 @@ def deciding_rule(rules: Sequence[Rule], url: str) -> Rule | None:
         url: one that is disallowed: Allow lines are not weighed here.
     """
     decided: Rule | None = None
+    path = unquote(urlsplit(url).path)
     for rule in rules:
+        if not path.startswith(rule.beginning):  # most rules of a long file, and a hundred times cheaper
+            continue
         if _disallows(rule.value, url) and (decided is None or _is_longer(rule.value, decided.value, url)):
             decided = rule
     return decided
@@ -89,6 +98,11 @@ def _directive(content: str) -> tuple[str, str] | None:
         if (said := " ".join(words[:count]).lower()) in _KNOWN:
             return said, " ".join(words[count:])
     return (field, value.strip()) if colon else None
+
+
+def _beginning(value: str) -> str:
+    plain = _PLAIN.match(value)
+    return plain[0] if plain else ""
 
 
 def _names(value: str) -> list[str]:

@@ -142,10 +142,9 @@ async def test_nothing_was_asked(polite: Downloader, request_: FetchRequest) -> 
 
 
 async def test_deferral_by_retry_after_keeps_what_was_decided(origin: Origin, polite: Downloader) -> None:
-    """Allowed by robots.txt, but not now; a deferral of the host's has no evidence of robots.txt's."""
-    origin.script("/robots.txt", _robots("User-agent: *", "Disallow: /b"))
+    """Nothing against it, but not now; that there is no robots.txt is no evidence for a deferral of the host's."""
     url = origin.script("/a", reply(503, headers={"Retry-After": "60"}))
     for _ in range(2):
         outcome = await polite.fetch(url)
         assert isinstance(outcome, Deferred)
-        assert (outcome.evidence, outcome.decisions.robots) == (None, Robots.ALLOWED)
+        assert (outcome.evidence, outcome.decisions.robots) == (None, Robots.NO_FILE)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
@@ -291,6 +291,7 @@ def test_user_agent_names_us_and_the_operator():
     st.sampled_from(["location", "content-encoding", "content-length", "retry-after", "x-robots-tag", "date"]),
     st.integers(100, 999),
 )
+@settings(deadline=None)
 def test_any_reply_stays_in_the_tree(value, name, status):
     """Whatever a header says, under whatever status, an outcome comes out."""
     time = FakeTime()
@@ -307,6 +308,7 @@ def test_any_reply_stays_in_the_tree(value, name, status):
 
 
 @given(st.text(max_size=60) | st.from_regex(r"https?://[^/]{0,12}(:[0-9]{0,6})?/.{0,12}", fullmatch=True))
+@settings(deadline=None)
 def test_any_url_stays_in_the_tree(url):
     """Whatever is asked for, an outcome comes out."""
 

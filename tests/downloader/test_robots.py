@@ -60,6 +60,29 @@ async def test_server_error_allows_nothing_for_now(origin, polite, time):
     assert isinstance(await polite.fetch(url), Fetched)
 
 
+async def test_server_error_with_retry_after_allows_nothing_until_then(origin, polite, time):
+    """The host says when to come back for its robots.txt: not a minute later, then."""
+    origin.script("/robots.txt", reply(503, headers={"Retry-After": "120"}), reply(404))
+    url = origin.script("/a", image())
+    assert (await polite.fetch(url)).until == time.now + 120
+    time.now += 119
+    assert isinstance(await polite.fetch(url), Deferred)
+    time.now += 1
+    assert isinstance(await polite.fetch(url), Fetched)
+    assert [hit.target for hit in origin.log] == ["/robots.txt", "/robots.txt", "/a"]
+
+
+async def test_robots_txt_that_redirects_and_then_stalls_is_not_absent(origin, time):
+    """A status was seen on the way, but no file and no word that there is none: nothing is allowed by that."""
+    origin.script("/robots.txt", redirect("/elsewhere.txt"))
+    origin.script("/elsewhere.txt", stall())
+    url = origin.script("/a", image())
+    async with Downloader(replace(IMPATIENT, robots=True), RetryRules(jitter=0), sleep=time.sleep, clock=time.clock) as hasty:
+        outcome = await hasty.fetch(url)
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, origin.hits("/a")) == ("timeout", [])
+
+
 async def test_host_that_cannot_be_reached_is_the_urls_own_failure(origin, time):
     """A timeout of robots.txt is retried like the URL's, and then has its name."""
     origin.script("/robots.txt", stall())

@@ -7,7 +7,7 @@ import pytest
 
 from downloader import Deferred, Downloader, Fetched, FetchFailed, RetryRules
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
-from tests.origin import image, redirect, reply, stall
+from tests.origin import drip, image, redirect, reply, stall
 
 
 @pytest.fixture
@@ -72,10 +72,9 @@ async def test_server_error_with_retry_after_allows_nothing_until_then(origin, p
     assert [hit.target for hit in origin.log] == ["/robots.txt", "/robots.txt", "/a"]
 
 
-async def test_robots_txt_that_redirects_and_then_stalls_is_not_absent(origin, time):
-    """A status was seen on the way, but no file and no word that there is none: nothing is allowed by that."""
-    origin.script("/robots.txt", redirect("/elsewhere.txt"))
-    origin.script("/elsewhere.txt", stall())
+async def test_robots_txt_that_drips_is_not_absent(origin, time):
+    """A status was seen, but no file and no word that there is none: nothing is allowed by that."""
+    origin.script("/robots.txt", drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"#" * 1000, every_s=0.05))
     url = origin.script("/a", image())
     async with Downloader(replace(IMPATIENT, robots=True), RetryRules(jitter=0), sleep=time.sleep, clock=time.clock) as hasty:
         outcome = await hasty.fetch(url)

@@ -172,6 +172,16 @@ async def test_retry_after_is_waited_once_by_whatever_clock(origin, time):
     assert time.waits == [3.0, 3.0]
 
 
+async def test_retry_after_beyond_the_cap_fails_its_url_and_no_other(origin, downloader, time):
+    """A host is not given up on the word of one reply: its other URLs are asked at once."""
+    origin.script("/a", reply(503, headers={"Retry-After": "3601"}))
+    first = await downloader.fetch(origin.url("/a"))
+    second = await downloader.fetch(origin.script("/b", image()))
+    assert (first.reason, first.retry_after_s) == ("retry_after_over_cap", 3601)
+    assert isinstance(second, Fetched)
+    assert time.waits == []
+
+
 async def test_patience_with_a_redirect_counts_against_the_url(origin, time):
     """10 s at each of two redirects, of 13 s in all: there is no time left for a third attempt."""
     origin.script("/a", redirect("/b", headers=[("Retry-After", "10")]))

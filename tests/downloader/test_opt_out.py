@@ -106,6 +106,8 @@ ALLOWED: list[tuple[str, list[tuple[str, str]]]] = [
     ("nothing", []),
     ("other directives", [(ROBOTS, "noindex, nofollow, noarchive, nosnippet, noimageindex")]),
     ("all", [(ROBOTS, "all")]),
+    ("none, which is noindex and nofollow", [(ROBOTS, "none")]),
+    ("none, to us", [(ROBOTS, "pictrawl: none, noindex")]),
     ("empty", [(ROBOTS, "")]),
     ("another agent", [(ROBOTS, "otherbot: noai")]),
     ("another agent, second directive", [(ROBOTS, "otherbot: noindex, noai")]),

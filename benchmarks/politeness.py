@@ -122,7 +122,7 @@ async def measure(args: argparse.Namespace, redis_port: int, retry_after: str) -
 
 async def main(args: argparse.Namespace) -> None:
     """Run all series and print the table."""
-    print(f"{args.workers} workers, {args.allowed}/s allowed, bursts of {args.burst}, {args.seconds:.0f} s each; targets: 90 % used, 5 % refused")
+    print(f"{args.workers} workers, {args.allowed}/s allowed, bursts of {args.burst}, {args.seconds:.0f} s; goal: 90 % used, 5 % refused")
     print("| Retry-After | used | refused | most at once | requests |\n|---|---|---|---|---|")
     for retry_after in args.retry_after:
         with RedisServer() as redis:

@@ -2,6 +2,7 @@
 
 from downloader.attempt import Reply, Terms
 from downloader.client import Downloader, user_agent
+from downloader.decisions import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from downloader.formats import sniff
 from downloader.guard import Guard, check_url, is_public, normalise
 from downloader.host_state import Ask, Change, Grant, HostLimits, HostState
@@ -24,6 +25,7 @@ __all__ = [
     "Attempt",
     "AttemptLog",
     "Change",
+    "Decisions",
     "Deferred",
     "Downloader",
     "FetchFailed",
@@ -36,9 +38,12 @@ __all__ = [
     "HostLimits",
     "HostSnapshot",
     "HostState",
+    "OptOutVerdict",
     "Outcome",
     "Reply",
     "RetryRules",
+    "RobotsDecision",
+    "RobotsVerdict",
     "Terms",
     "check_url",
     "is_public",

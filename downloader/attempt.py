@@ -160,7 +160,8 @@ class Requester:
         try:
             return self._guard.check_url(resolve_location(base.url, redirect.location))
         except errors.InvalidURLError as exc:
-            raise errors.RedirectError(f"the redirect leads to no usable URL: {exc.message}", status=errand.status) from exc
+            words = f"the redirect leads to no usable URL: {exc.message}"
+            raise errors.RedirectError(words, status=errand.status, evidence=exc.evidence) from exc
 
     async def _be_patient(self, redirect: _Redirect, errand: Errand) -> None:
         """RFC 9110 10.2.3: with a redirect Retry-After is the least time before the next hop; the host itself stays open."""
@@ -239,16 +240,14 @@ class Requester:
         One beyond the cap fails its own URL and no other: a host is not given up on the word of one reply.
         """
         wait_s = error.retry_after_s
-        if wait_s is not None and wait_s <= self._rules.retry_after_max_s:
+        if error.status == _GATEWAY_TIMEOUT or (wait_s is not None and wait_s > self._rules.retry_after_max_s):
+            visit.stalled()
+            return
+        if wait_s is not None:
             until = self._clock() + wait_s
             visit.close(until, error.slug)
             errand.waited_until = max(errand.waited_until, until)
-        else:
-            wait_s = None
-        if error.status == _GATEWAY_TIMEOUT:
-            visit.stalled()
-        else:
-            visit.refused(error.slug, wait_s)
+        visit.refused(error.slug, wait_s)
 
 
 def _tell_of_failure(visit: Visit, exc: BaseException, error: errors.PictrawlError) -> None:

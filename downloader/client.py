@@ -17,15 +17,15 @@ import orjson
 
 import errors
 from downloader import formats
-from downloader.attempt import Errand, Reply, Requester, Terms, any_headers, take_locations
+from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
 from downloader.budget import RetryBudget
-from downloader.guard import Guard, Target
+from downloader.decisions import RobotsVerdict
+from downloader.guard import Guard
 from downloader.hostbook import HostBook
 from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.manners import Manners
 from downloader.names import Lookup
-from downloader.opt_out import refuse_opt_out
 from downloader.policy import RetryPolicy
-from downloader.profiles import require_contact
 from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
 from downloader.robots import Robots
 from downloader.trail import Trail
@@ -142,8 +142,9 @@ class Downloader:
             Exception: whatever ``log.reserve`` raises.
         """
         request = FetchRequest(request) if isinstance(request, str) else request
+        manners = Manners(self._robots if self._limits.robots else None, opt_out=self._limits.opt_out, contact=self._limits.contact)
         errand = Errand(self._limits.url_deadline_s)
-        trail = Trail(request, errand, log, self._clock, budget=self._budget, dialled=dialled)
+        trail = Trail(request, errand, log, self._clock, manners, budget=self._budget, dialled=dialled)
         if request.attempts_made >= self._rules.attempts:
             spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
             return _failed(trail, spent)
@@ -239,11 +240,13 @@ class Downloader:
             return await self._policy.run(attempt, host=_host_of(request.url), watch=trail, attempts_made=request.attempts_made)
 
     async def _get_image(self, trail: Trail, number: int) -> Reply:
+        manners = trail.manners
+        manners.begin()
         terms = Terms(
             self._limits.max_bytes,
-            admit=self._admit,
+            admit=manners.admit,
             before_dial=lambda: trail.reserve(number),
-            inspect=refuse_opt_out if self._limits.opt_out else any_headers,
+            inspect=manners.inspect,
         )
         reply = await self._requester.send(trail.request.url, trail.errand, terms)
         if not reply.body:
@@ -251,11 +254,6 @@ class Downloader:
         if formats.sniff(reply.body[:64]) is None:
             raise errors.NotAnImageError("the body begins like no image format", status=reply.status)
         return reply
-
-    async def _admit(self, target: Target) -> None:
-        require_contact(target.host, self._limits.contact)
-        if self._limits.robots:
-            await self._robots.check(target)
 
     def _settle(self, trail: Trail, error: errors.PictrawlError) -> Outcome:
         """End the run of a URL whose last error is known: over the cap it failed, with attempts left it is deferred."""
@@ -265,18 +263,36 @@ class Downloader:
             over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
             return _failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
         made = trail.request.attempts_made + len(trail.attempts)
-        if made >= self._rules.attempts:
-            return _failed(trail, error)
-        if wait_s > self._rules.inline_wait_max_s:
-            return Deferred(trail.request, self._clock() + wait_s, error.slug, trail.attempts, error.status, wait_s)
-        if trail.over_budget:
-            until = self._clock() + _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random())
-            return Deferred(trail.request, until, Reason.RETRY_BUDGET, trail.attempts, error.status)
+        if made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
+            return self._put_off(trail, error, error.slug, wait_s)
+        if made < self._rules.attempts and trail.over_budget:
+            return self._put_off(trail, error, Reason.RETRY_BUDGET, _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random()))
         return _failed(trail, error)
+
+    def _put_off(self, trail: Trail, error: errors.PictrawlError, reason: Reason, wait_s: float) -> Deferred:
+        return Deferred(
+            request=trail.request,
+            until=self._clock() + wait_s,
+            reason=reason,
+            attempts=trail.attempts,
+            status=error.status,
+            retry_after_s=error.retry_after_s,
+            decisions=trail.manners.decisions(),
+        )
 
     def _deferred(self, trail: Trail, why: Deferral) -> Deferred:
         trail.close()
-        return Deferred(trail.request, why.until, why.reason, trail.attempts, trail.errand.status, why.retry_after_s)
+        decided = trail.manners.decisions()
+        return Deferred(
+            request=trail.request,
+            until=why.until,
+            reason=why.reason,
+            attempts=trail.attempts,
+            status=trail.errand.status,
+            retry_after_s=why.retry_after_s,
+            evidence=decided.hops[-1].evidence if decided.robots is RobotsVerdict.UNREACHABLE else None,
+            decisions=decided,
+        )
 
 
 def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
@@ -311,6 +327,7 @@ def _fetched(trail: Trail, reply: Reply) -> Fetched:
         final_url=reply.url,
         attempts=trail.attempts,
         headers=dict(reply.headers.items()),
+        decisions=trail.manners.decisions(),
     )
 
 
@@ -325,4 +342,5 @@ def _failed(trail: Trail, error: errors.PictrawlError) -> FetchFailed:
         final_url=trail.errand.url,
         retry_after_s=error.retry_after_s,
         evidence=error.evidence,
+        decisions=trail.manners.decisions(),
     )

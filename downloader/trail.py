@@ -9,6 +9,7 @@ import errors
 from downloader.attempt import Errand
 from downloader.budget import RetryBudget
 from downloader.hosts import Deferral
+from downloader.manners import Manners
 from downloader.records import Attempt, AttemptLog, FetchRequest
 
 __all__ = ["Trail"]
@@ -24,6 +25,7 @@ class Trail:
         errand: its time budget.
         log: where attempts are made durable, if anywhere.
         clock: Unix time, for ``Attempt.started_at``.
+        manners: what its sites are asked; nothing unless told otherwise.
         budget: what retries are taken from, if they are counted.
         dialled: called right before the first request.
     """
@@ -34,12 +36,14 @@ class Trail:
         errand: Errand,
         log: AttemptLog | None,
         clock: Callable[[], float],
+        manners: Manners | None = None,
         *,
         budget: RetryBudget | None = None,
         dialled: Callable[[], None] | None = None,
     ) -> None:
         self.request = request
         self.errand = errand
+        self.manners = manners or Manners(None, opt_out=False)
         self.over_budget = False
         self._log = log
         self._clock = clock

@@ -52,7 +52,7 @@ def test_shares_are_all_there_is_and_none_more_than_wanted(wants, places, now):
 def test_everybody_has_a_turn(workers, places):
     """Two places and five workers: within five turns each has had one."""
     wants = {f"w{number}": 9 for number in range(workers)}
-    had = {worker: 0 for worker in wants}
+    had = dict.fromkeys(wants, 0)
     for turn in range(workers):
         for worker, share in divide(wants, places, T + turn * TURN_S).items():
             had[worker] += share

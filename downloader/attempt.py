@@ -26,6 +26,8 @@ _GATEWAY_TIMEOUT: Final = 504
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 65_536
 
+_EMPTY: Final = httpx.ByteStream(b"")
+
 _FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, EOFError, ExceptionGroup)
 """All that a transport, ours or an injected one, is known to let through."""
 
@@ -192,7 +194,10 @@ class Requester:
         except _FOREIGN as exc:
             error = errors.from_network_error(exc, target.url)
             _tell_of_failure(visit, exc, error)
-            raise error from error.__cause__
+            try:
+                raise error from error.__cause__
+            finally:
+                del error  # the traceback holds this frame, the frame must not hold the error
         except (errors.RateLimitError, errors.ServiceUnavailableError) as error:
             self._tell_of_refusal(visit, errand, error)
             raise
@@ -203,10 +208,7 @@ class Requester:
         return answer
 
     async def _send_and_read(self, target: Target, errand: Errand, terms: Terms, visit: Visit) -> Reply | _Redirect:
-        request = self._client.build_request(
-            terms.method, target.url, headers=terms.headers, content=terms.content, extensions={"target": target.path.encode("ascii")}
-        )
-        response = await self._client.send(request, stream=True)
+        response = await self._client.send(self._request(target, terms), stream=True)
         try:
             visit.connected()
             errand.status = response.status_code
@@ -218,6 +220,17 @@ class Requester:
             return Reply(response.status_code, target.url, response.headers, await _read(response, terms))
         finally:
             await response.aclose()
+            response.stream = _EMPTY  # httpx's points back at the response, a knot that only the collector would undo
+
+    def _request(self, target: Target, terms: Terms) -> httpx.Request:
+        """Build a request as the client would; the plain GETs, nearly all there are, at a third of the cost."""
+        extensions = {"target": target.path.encode("ascii")}
+        if terms.headers or terms.content is not None or terms.method != "GET":
+            return self._client.build_request(
+                terms.method, target.parsed, headers=terms.headers, content=terms.content, extensions=extensions
+            )
+        headers = [(b"Host", target.parsed.netloc), *self._client.headers.raw]
+        return httpx.Request("GET", target.parsed, headers=headers, stream=_EMPTY, extensions=extensions)
 
     def _check_status(self, response: httpx.Response, target: Target) -> None:
         status = response.status_code
@@ -269,13 +282,13 @@ def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
 
 async def take_locations(response: httpx.Response) -> None:
     """Response hook: put Location aside. httpx builds the next request itself, followed or not, and raises where it cannot."""
-    response.extensions.setdefault("locations", response.headers.get_list("location"))
     if "location" in response.headers:
+        response.extensions.setdefault("locations", response.headers.get_list("location"))
         del response.headers["location"]
 
 
 def _location(response: httpx.Response) -> str:
-    locations: list[str] = response.extensions["locations"]
+    locations: list[str] = response.extensions.get("locations", [])
     found = {value.strip() for value in locations}
     if len(found) != 1 or not (location := found.pop()):
         raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
@@ -283,16 +296,18 @@ def _location(response: httpx.Response) -> str:
 
 
 def _check_header_size(headers: httpx.Headers) -> None:
-    size_bytes = sum(len(name) + len(value) for name, value in headers.raw)
-    if len(headers.raw) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
+    lines = headers.raw
+    size_bytes = sum([len(name) + len(value) for name, value in lines])
+    if len(lines) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
         raise errors.ProtocolError("too many or too large reply headers")
 
 
 async def _read(response: httpx.Response, terms: Terms) -> bytes:
-    body = Body(coding_of(response.headers.get_list("content-encoding")), terms.max_bytes)
-    announced = response.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > terms.max_bytes and not terms.truncate:
+    coding = coding_of(response.headers.get_list("content-encoding"))
+    announced_bytes = _announced_bytes(response.headers)
+    if announced_bytes > terms.max_bytes and not terms.truncate:
         raise errors.TooLargeError(f"more than {terms.max_bytes} bytes announced", status=response.status_code)
+    body = Body(coding, terms.max_bytes, announced_bytes)
     # response.stream, not aiter_raw(): httpx counts a mocked reply as read before anyone reads it.
     async for chunk in response.stream:  # type: ignore[union-attr]
         try:
@@ -302,3 +317,9 @@ async def _read(response: httpx.Response, terms: Terms) -> bytes:
                 return body.taken()
             raise
     return body.finish()
+
+
+def _announced_bytes(headers: httpx.Headers) -> int:
+    """Read Content-Length, 0 for none; one that is no number is the parser's business."""
+    announced = headers.get("content-length", "")
+    return int(announced[:20]) if announced.isascii() and announced.isdigit() else 0

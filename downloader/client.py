@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import hashlib
-import http.cookiejar
 import importlib.metadata
 import random as randomness
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import orjson
@@ -19,6 +18,7 @@ import errors
 from downloader import formats
 from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
 from downloader.budget import RetryBudget
+from downloader.cookies import CookielessClient
 from downloader.decisions import RobotsVerdict
 from downloader.guard import Guard
 from downloader.hostbook import HostBook
@@ -41,6 +41,7 @@ _BUDGET_WAIT_S: Final = 60.0
 """Seconds a URL waits whose retry is beyond the budget: the origin has been failing for everybody."""
 
 _ACCEPT: Final = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"
+_Error = TypeVar("_Error", bound=Exception)
 _log = get_logger(__name__)
 
 
@@ -151,11 +152,11 @@ class Downloader:
         try:
             reply = await self._attempts(trail)
         except Deferral as exc:
-            return self._deferred(trail, exc)
+            return self._deferred(trail, _let_go(exc))
         except (errors.PermanentError, errors.TransientError) as exc:
             if trail.refused:
                 raise
-            return self._settle(trail, exc)
+            return self._settle(trail, _let_go(exc))
         trail.close()
         return _fetched(trail, reply)
 
@@ -296,15 +297,19 @@ class Downloader:
 
 
 def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
+    return CookielessClient(
         transport=transport,
         headers={"User-Agent": user_agent(limits.contact), "Accept": _ACCEPT, "Accept-Encoding": "identity"},
         timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s),
-        cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,
         event_hooks={"response": [take_locations]},
     )
+
+
+def _let_go(error: _Error) -> _Error:
+    """Drop the traceback: Tenacity's frame in it holds the error, a knot that would keep the body until the collector comes by."""
+    return error.with_traceback(None)
 
 
 def _host_of(url: str) -> str:

@@ -1,5 +1,6 @@
 """Content codings, unpacked within a bound: identity, gzip and deflate, one at a time. Knows bytes, not requests."""
 
+import io
 import zlib
 from typing import Final
 
@@ -33,7 +34,15 @@ def coding_of(values: list[str]) -> str:
 
 
 class Body:
-    """Collects a body, counting bytes on the wire and unpacked; neither may pass ``max_bytes``.
+    """Collects a body in one buffer, counting bytes on the wire and unpacked; neither may pass ``max_bytes``.
+
+    One buffer, because a list of parts needs twice the memory: once for the whole, once for the holes the parts leave between those of
+    other bodies.
+
+    Args:
+        coding: what `coding_of` returned.
+        max_bytes: bound of both sizes.
+        announced_bytes: the length the reply's header states, 0 for none; the buffer is made as large, if it is not packed.
 
     Raises:
         errors.TooLargeError: by `feed`, one byte over the bound and never more in memory.
@@ -41,12 +50,14 @@ class Body:
         errors.TruncatedBodyError: by `finish`, packed data that stops short.
     """
 
-    def __init__(self, coding: str, max_bytes: int) -> None:
+    def __init__(self, coding: str, max_bytes: int, announced_bytes: int = 0) -> None:
         self._coding = coding
         self._max_bytes = max_bytes
         self._wire_bytes = 0
-        self._parts: list[bytes] = []
+        self._kept = io.BytesIO()
         self._size_bytes = 0
+        if coding == "identity" and 0 < announced_bytes <= max_bytes:
+            _make_room(self._kept, announced_bytes)
         self._unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if coding == "gzip" else None
 
     def feed(self, chunk: bytes) -> None:
@@ -65,7 +76,8 @@ class Body:
 
     def taken(self) -> bytes:
         """What has been kept so far."""
-        return b"".join(self._parts)
+        self._kept.truncate(self._size_bytes)
+        return self._kept.getvalue()  # no copy
 
     def _feed_packed(self, chunk: bytes) -> None:
         unpack = self._unpack = self._unpack or zlib.decompressobj(wbits=_deflate_bits(chunk))
@@ -84,10 +96,16 @@ class Body:
         self._size_bytes += len(part)
         if self._size_bytes > self._max_bytes:
             raise self._too_large()
-        self._parts.append(part)
+        self._kept.write(part)
 
     def _too_large(self) -> errors.TooLargeError:
         return errors.TooLargeError(f"more than {self._max_bytes} bytes")
+
+
+def _make_room(buffer: io.BytesIO, size_bytes: int) -> None:
+    buffer.seek(size_bytes - 1)
+    buffer.write(b"\0")
+    buffer.seek(0)
 
 
 def _deflate_bits(head: bytes) -> int:

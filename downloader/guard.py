@@ -1,10 +1,11 @@
 """Which URLs may be requested and which addresses may be dialled. Pure: resolves nothing, opens nothing, logs nothing."""
 
+import functools
 import ipaddress
 import re
 import socket
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urljoin
 
@@ -21,6 +22,9 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAX_URL_CHARS: Final = 8192
 """Servers refuse request lines beyond 8 KB (RFC 9110 4.1 asks for 8000 octets at least)."""
+
+_HOSTS_KEPT: Final = 4096
+"""Hosts whose reading is remembered: a list names each of its hosts many times."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SPLIT: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[^#]*)", re.DOTALL)
@@ -54,6 +58,7 @@ class Target:
         url: what is sent: lower-case scheme and ASCII host, default port and fragment dropped, path and query as given.
         path: path and query, ASCII, as given.
         origin: ``scheme://host:port``, the key of everything that is kept per host.
+        parsed: ``url`` as httpx reads it.
     """
 
     url: str
@@ -61,12 +66,11 @@ class Target:
     host: str
     port: int
     path: str
-
-    @property
-    def origin(self) -> str:
-        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+    origin: str
+    parsed: httpx.URL = field(repr=False, compare=False)
 
 
+@functools.lru_cache(_HOSTS_KEPT)
 def is_public(address: str | IPAddress) -> bool:
     """Tell whether an address is one of the public internet; embedded IPv4 (6to4, NAT64, mapped) never makes it so."""
     ip = _unwrap(ipaddress.ip_address(address))
@@ -88,14 +92,15 @@ def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
         errors.BlockedAddressError: a port outside ``ports``.
     """
     scheme, authority, rest = _split(url)
-    host, port = _host_and_port(url, authority, _DEFAULT_PORTS[scheme])
+    host, port = _known_host_and_port(url, authority, _DEFAULT_PORTS[scheme])
     if ports and port not in ports:
         raise errors.BlockedAddressError(f"port {port} is not among the ports allowed", evidence=f"port {port}")
-    path = quote(rest if rest.startswith("/") else f"/{rest}", safe=_KEPT)
-    shown_port = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    target = Target(f"{scheme}://{_bracketed(host)}{shown_port}{path}", scheme, host, port, path)
-    _check_with_httpx(url, target)
-    return target
+    path = rest if rest.startswith("/") else f"/{rest}"
+    if not path.isascii():
+        path = quote(path, safe=_KEPT)
+    site = f"{scheme}://{_bracketed(host)}"
+    sent = f"{site}{path}" if port == _DEFAULT_PORTS[scheme] else f"{site}:{port}{path}"
+    return Target(sent, scheme, host, port, path, f"{site}:{port}", _parsed(url, sent, host))
 
 
 class Guard:
@@ -126,7 +131,7 @@ class Guard:
         Raises:
             errors.BlockedAddressError: with the address as evidence.
         """
-        ip = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
+        ip = _read_address(address)
         if (is_public(ip) and not own) or any(ip in network for network in self._allowed):
             return
         what = "is this machine's own" if is_public(ip) else "is not a public address"
@@ -186,6 +191,19 @@ def _split(url: str) -> tuple[str, str, str]:
     return parts["scheme"].lower(), parts["authority"], parts["target"]
 
 
+def _known_host_and_port(url: str, authority: str, default_port: int) -> tuple[str, int]:
+    """Take an authority apart, once for all URLs of a host; what is refused is read again, to be worded for its URL."""
+    try:
+        return _usual_host_and_port(authority, default_port)
+    except errors.InvalidURLError:
+        return _host_and_port(url, authority, default_port)
+
+
+@functools.lru_cache(_HOSTS_KEPT)
+def _usual_host_and_port(authority: str, default_port: int) -> tuple[str, int]:
+    return _host_and_port("", authority, default_port)
+
+
 def _host_and_port(url: str, authority: str, default_port: int) -> tuple[str, int]:
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
@@ -240,15 +258,22 @@ def _ipv4_literal(url: str, host: str) -> str:
     raise refusals.bad_host(url, host, "is an IPv4 address that is not written as four decimal numbers")
 
 
-def _check_with_httpx(url: str, target: Target) -> None:
+def _parsed(given: str, url: str, host: str) -> httpx.URL:
     try:
-        parsed = httpx.URL(target.url)
-        if "xn--" in target.host:
+        parsed = httpx.URL(url)
+        if "xn--" in host:
             _ = parsed.host
     except (httpx.InvalidURL, ValueError) as exc:
-        raise refusals.bad_host(url, target.host, "is no name that can be requested") from exc
+        raise refusals.bad_host(given, host, "is no name that can be requested") from exc
+    return parsed
 
 
+@functools.lru_cache(_HOSTS_KEPT)
+def _read_address(text: str) -> IPAddress:
+    return _unwrap(ipaddress.ip_address(text.partition("%")[0]))
+
+
+@functools.lru_cache(_HOSTS_KEPT)
 def _as_address(host: str) -> IPAddress | None:
     try:
         return ipaddress.ip_address(host)

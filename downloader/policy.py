@@ -8,6 +8,7 @@ sleeps between attempts.
 
 import random as randomness
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import tenacity
@@ -51,8 +52,22 @@ def backoff_s(number: int, rules: RetryRules, chance: float) -> float:
     return nominal * (1 + rules.jitter * chance)
 
 
+@dataclass(slots=True)
+class _Call:
+    """One `RetryPolicy.run`: the argument by which Tenacity's hooks tell the URLs apart that share its one object."""
+
+    number: int
+    host: str
+    watch: Watch
+
+
+async def _once(call: _Call, attempt: Callable[[int], Awaitable[_T]]) -> _T:
+    call.number += 1
+    return await attempt(call.number)
+
+
 class RetryPolicy:
-    """Tenacity, set up once for a downloader.
+    """Tenacity, set up once for a downloader: none of its hooks suspends, so many calls may run through one object.
 
     Args:
         rules: how often, how long.
@@ -64,8 +79,10 @@ class RetryPolicy:
         self, rules: RetryRules, *, sleep: Callable[[float], Awaitable[None]], random: Callable[[], float] = randomness.random
     ) -> None:
         self._rules = rules
-        self._sleep = sleep
         self._random = random
+        self._retrying = tenacity.AsyncRetrying(
+            retry=self._may_retry, stop=self._is_over, wait=self._wait_s, before_sleep=_before_sleep, sleep=sleep, reraise=True
+        )
 
     async def run(self, attempt: Callable[[int], Awaitable[_T]], *, host: str, watch: Watch, attempts_made: int = 0) -> _T:
         """Call ``attempt`` with its number until it returns, fails for good or the attempts are used up.
@@ -79,39 +96,37 @@ class RetryPolicy:
         Raises:
             Exception: what the last attempt raised, itself.
         """
-        rules = self._rules
-        number = attempts_made
+        return await self._retrying(_once, _Call(attempts_made, host, watch), attempt)
 
-        async def once() -> _T:
-            nonlocal number
-            number += 1
-            return await attempt(number)
+    def _may_retry(self, state: tenacity.RetryCallState) -> bool:
+        error = _error_of(state)
+        return error is not None and self._is_retried(error) and _call_of(state).watch.may_retry(error)
 
-        def wait(state: tenacity.RetryCallState) -> float:
-            asked = _asked_wait_s(_error_of(state))
-            return backoff_s(number, rules, self._random()) if asked is None else asked
+    def _wait_s(self, state: tenacity.RetryCallState) -> float:
+        asked = _asked_wait_s(_error_of(state))
+        return backoff_s(_call_of(state).number, self._rules, self._random()) if asked is None else asked
 
-        def stop(state: tenacity.RetryCallState) -> bool:
-            return number >= rules.attempts or not watch.can_afford(state.upcoming_sleep)
-
-        def before_sleep(state: tenacity.RetryCallState) -> None:
-            cause = BACKOFF if _asked_wait_s(_error_of(state)) is None else RETRY_AFTER
-            watch.waits(state.upcoming_sleep, cause)
-            _log_retry(number, state.upcoming_sleep, cause, _error_of(state), host)
-
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: self._is_retried(error) and watch.may_retry(error)),
-            stop=stop,
-            wait=wait,
-            before_sleep=before_sleep,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return await retrying(once)
+    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+        call = _call_of(state)
+        return call.number >= self._rules.attempts or not call.watch.can_afford(state.upcoming_sleep)
 
     def _is_retried(self, error: BaseException) -> bool:
         """A Retry-After too long to sit out ends the attempts of this run; the caller defers or fails the URL."""
         return isinstance(error, errors.TRANSIENT) and (error.retry_after_s or 0) <= self._rules.inline_wait_max_s
+
+
+def _call_of(state: tenacity.RetryCallState) -> _Call:
+    call: _Call = state.args[0]
+    return call
+
+
+def _before_sleep(state: tenacity.RetryCallState) -> None:
+    call, error = _call_of(state), _error_of(state)
+    cause = BACKOFF if _asked_wait_s(error) is None else RETRY_AFTER
+    call.watch.waits(state.upcoming_sleep, cause)
+    _log_retry(call.number, state.upcoming_sleep, cause, error, call.host)
+    if error is not None:
+        error.__traceback__ = None  # its frames hold what was read of the body, for as long as we wait
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException | None:

@@ -4,11 +4,11 @@ httpx's own pool scans all its connections on every event; this one costs a tent
 retries, limits per host or images.
 """
 
-import contextlib
 import contextvars
+import functools
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import aiohttp
@@ -126,17 +126,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         session = self._session or self._open()
         _dials.set([])
-        with _translated():
-            url = _wire_url(request)
+        timeout = request.extensions.get("timeout", {})
+        try:
             response = await session.request(
                 request.method,
-                url,
+                _wire_url(request),
                 headers=request.headers.multi_items(),
-                data=await request.aread() or None,
+                data=await _content(request),
                 allow_redirects=False,
-                timeout=_timeout(request.extensions.get("timeout", {})),
+                timeout=_timeout(timeout.get("connect"), timeout.get("read")),
                 ssl=self._tls() if request.url.scheme == "https" else True,
             )
+        except _FOREIGN as exc:
+            raise _translate(exc) from _cause_of(exc)
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def aclose(self) -> None:
@@ -189,13 +191,21 @@ class _Body(httpx.AsyncByteStream):
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _translated():
+        try:
             async for chunk in self._response.content.iter_any():
                 yield chunk
+        except _FOREIGN as exc:
+            raise _translate(exc) from _cause_of(exc)
 
     async def aclose(self) -> None:
         """Give a finished connection back to the pool, close any other: a body left unread must not be read on."""
         self._response.close()
+
+
+async def _content(request: httpx.Request) -> bytes | None:
+    if isinstance(request.stream, httpx.ByteStream):  # in memory already, and empty nearly always
+        return b"".join(request.stream) or None
+    return await request.aread() or None
 
 
 def _wire_url(request: httpx.Request) -> yarl.URL:
@@ -206,22 +216,18 @@ def _wire_url(request: httpx.Request) -> yarl.URL:
     )
 
 
-def _timeout(asked: dict[str, float | None]) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=asked.get("connect"), sock_read=asked.get("read"))
+@functools.lru_cache(maxsize=64)
+def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except _FirstUseError as exc:
-        raise _translate(exc.__cause__) from exc.__cause__
-    except _FOREIGN as exc:
-        raise _translate(exc) from exc
+def _cause_of(exc: BaseException) -> BaseException | None:
+    return exc.__cause__ if isinstance(exc, _FirstUseError) else exc
 
 
-def _translate(exc: BaseException | None) -> httpx.HTTPError:
+def _translate(exc: BaseException) -> httpx.HTTPError:
+    cause = _cause_of(exc)
     for foreign, error_type, message in _TRANSLATION:
-        if isinstance(exc, foreign):
+        if isinstance(cause, foreign):
             return error_type(message)
     return httpx.ReadError("the connection broke")

@@ -20,7 +20,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 import errors
-from app import journal
+from app import collector, journal
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
 from app.queue import EXPIRES_MS, QUEUES, from_json, to_json
@@ -142,6 +142,7 @@ async def run_workers(
     """Run workers of these kinds in this process for the body's time, then drain them."""
     async with open_workshop(resources.settings, resources.queue) if workshop is None else _given(workshop) as shop:
         crew = Crew(resources, shop, kinds)
+        collector.calm()
         async with journal.recording(resources.db):
             await crew.start()
             try:

@@ -116,3 +116,33 @@ def test_any_bytes_stay_in_the_tree(coding, chunks):
         assert len(body.finish()) <= 1000
     except (errors.ProtocolError, errors.TooLargeError, errors.TruncatedBodyError):
         pass
+
+
+@pytest.mark.parametrize("announced", [0, 1, 2999, 3000, 3001, 5000, 10**9])
+@pytest.mark.parametrize("step", [1, 1000, 3000])
+def test_announced_length_only_makes_room(announced, step):
+    """Whatever the header said, the body is what was fed."""
+    data = bytes(range(250)) * 12
+    body = Body("identity", 3000, announced)
+    for at in range(0, len(data), step):
+        body.feed(data[at : at + step])
+    assert body.finish() == data
+
+
+def test_what_is_taken_of_a_longer_body_has_no_room_left_over():
+    """The zeros that were reserved are not part of it."""
+    body = Body("identity", 100, 100)
+    body.feed(b"abc")
+    assert body.taken() == b"abc"
+
+
+def test_body_of_announced_length_is_held_once():
+    """8 MB in pieces, whole at the end: one buffer, and no second one to join them in."""
+    piece = b"x" * 250_000
+    tracemalloc.start()
+    body = Body("identity", 8_000_000, 8_000_000)
+    for _ in range(32):
+        body.feed(piece)
+    assert len(body.finish()) == 8_000_000
+    assert tracemalloc.get_traced_memory()[1] < 8_600_000
+    tracemalloc.stop()

@@ -137,3 +137,25 @@ async def test_success_is_returned():
         return number
 
     assert await RetryPolicy(RULES, sleep=FakeTime().sleep).run(attempt, host="h", watch=Watcher()) == 1
+
+
+async def test_urls_that_are_retried_at_the_same_time_keep_their_own_count():
+    """One Tenacity object serves them all."""
+    time, numbers = FakeTime(), {"a": [], "b": [], "c": []}
+    policy = RetryPolicy(RULES, sleep=time.sleep)
+
+    async def run_one(name, fails):
+        async def attempt(number):
+            numbers[name].append(number)
+            await asyncio.sleep(0)
+            if number <= fails:
+                raise errors.TimeoutException(name)
+            return name
+
+        return await policy.run(attempt, host=name, watch=Watcher(), attempts_made=1 if name == "b" else 0)
+
+    results = await asyncio.gather(run_one("a", 2), run_one("b", 2), run_one("c", 9), return_exceptions=True)
+    assert numbers == {"a": [1, 2, 3], "b": [2, 3], "c": [1, 2, 3]}
+    assert results[:2] == ["a", "b"]
+    assert isinstance(results[2], errors.TimeoutException)
+    assert results[2].message == "c"

@@ -233,6 +233,19 @@ async def test_post_goes_out_with_its_body(origin):
     assert (origin.log[0].method, origin.log[0].body, origin.log[0].target) == ("POST", b"{}", "/hook?a=1")
 
 
+async def test_content_that_comes_in_pieces_goes_out_whole(origin):
+    """httpx lets a request's content be a stream."""
+
+    async def pieces():
+        yield b"{"
+        yield b"}"
+
+    origin.script("/hook", image())
+    async with httpx.AsyncClient(transport=GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=loopback)) as client:
+        await client.post(origin.url("/hook"), content=pieces(), headers={"Content-Length": "2"})
+    assert (origin.log[0].method, origin.log[0].body) == ("POST", b"{}")
+
+
 async def test_own_address_is_refused_however_public(origin):
     """Behind this machine's public address lie its own services; `allow_networks` exempts it like any other."""
     url = origin.script("/x", image())

@@ -1,0 +1,187 @@
+"""How fast the downloader is, and with how much memory, beside what else could fetch images.
+
+::
+
+    python benchmarks/download.py                                       # 5 rounds, a table, the targets
+    python benchmarks/download.py --rounds 3 --img2dataset --json FILE  # with img2dataset over https
+
+Every client runs in a fresh process on one core, nginx on the other; the clients take turns in every round, and ratios are of one
+round each, because a machine's speed drifts. Needs nginx and taskset. What is measured beside us is installed into a scratch folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import httpx
+import origin
+import peers
+import targets
+import worst_case
+
+HERE: Final = Path(__file__).parent
+SLOW: Final = frozenset({"httpx-kept", "httpx-default"})
+"""They get the plain count of images, the others twice as many: a run should take seconds, not a minute."""
+
+IN_FLIGHT: Final = 64
+SWEEP: Final = (16, 256)
+IMG2DATASET_IMAGES: Final = 600
+IMG2DATASET_THREADS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the table: a client, its requests in flight, its scheme."""
+
+    client: str
+    in_flight: int = IN_FLIGHT
+    scheme: str = "http"
+
+    @property
+    def label(self) -> str:
+        return targets.label(self.client, self.in_flight, self.scheme)
+
+
+HTTP: Final = (
+    Entry("pictrawl"),
+    *(Entry("pictrawl", in_flight) for in_flight in SWEEP),
+    Entry("httpx-kept"),
+    Entry("httpx-default"),
+    Entry("httpx-sharded"),
+    Entry("aiohttp"),
+    Entry("our-transport"),
+    Entry("httpx-aiohttp"),
+    Entry("flat-pool"),
+    Entry("libcurl"),
+)
+HTTPS: Final = (Entry("pictrawl", scheme="https"), Entry("aiohttp", scheme="https"))
+WITH_IMG2DATASET: Final = Entry("img2dataset", IMG2DATASET_THREADS, "https")
+
+
+class Bench:
+    """Runs clients against one origin."""
+
+    def __init__(self, place: origin.Place, served: origin.Origin, core: int, count: int) -> None:
+        self._place = place
+        self._base = {"http": served.http, "https": served.https}
+        self._core = core
+        self._count = count
+        path = os.pathsep.join([str(HERE.parent), str(peers.packages(place))])
+        self._env = {**os.environ, "PYTHONPATH": path}
+
+    def run(self, entry: Entry) -> dict[str, Any]:
+        """Measure one client once."""
+        base = self._base[entry.scheme]
+        if entry.client == "img2dataset":
+            return peers.img2dataset(self._place, base, IMG2DATASET_IMAGES, core=self._core, threads=entry.in_flight)
+        count = self._count * (1 if entry.client in SLOW else 2)
+        flags = {"client": entry.client, "base": base, "home": self._place.home, "count": count, "in-flight": entry.in_flight}
+        return self._python("clients.py", flags)
+
+    def worst_case(self, kind: str) -> dict[str, Any]:
+        """Measure what is held at most."""
+        return self._python("worst_case.py", {"base": self._base["http"], "kind": kind, "in-flight": IN_FLIGHT})
+
+    def _python(self, script: str, flags: dict[str, Any]) -> dict[str, Any]:
+        command = ["taskset", "-c", str(self._core), sys.executable, str(HERE / script)]
+        command += [f"--{name}={value}" for name, value in flags.items()]
+        done = subprocess.run(command, env=self._env, check=True, stdout=subprocess.PIPE, text=True)
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+
+def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> Iterator[targets.Runs]:
+    """Run every client once a round, each round beginning with another one; yield all results so far after each."""
+    runs: targets.Runs = {entry.label: [] for entry in entries}
+    for number in range(rounds):
+        first = number * 3 % len(entries)
+        for entry in (*entries[first:], *entries[:first]):
+            print(f"round {number + 1}/{rounds}: {entry.label}    ", end="\r", file=sys.stderr, flush=True)
+            runs[entry.label].append(bench.run(entry))
+        yield runs
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
+    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": models[0] if models else platform.machine(),
+        "python": platform.python_version(),
+        "aiohttp": aiohttp.__version__,
+        "httpx": httpx.__version__,
+        "origin": nginx.rpartition(": ")[2],
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def print_table(runs: targets.Runs) -> None:
+    """A line for each client: median and range of the rounds."""
+    print(f"\n{'client':<30}{'images/s':>10}{'range':>18}{'CPU ms/image':>14}{'range':>18}{'peak MB':>9}")
+    for label, results in runs.items():
+        speed = [result["images_per_s"] for result in results]
+        cpu = [result["cpu_ms"] for result in results if "cpu_ms" in result]
+        peak = max((result["peak_rss_mb"] for result in results if "peak_rss_mb" in result), default=None)
+        line = f"{label:<30}{statistics.median(speed):>10,.0f}{f'{min(speed):,.0f} to {max(speed):,.0f}':>18}"
+        if cpu:
+            line += f"{statistics.median(cpu):>14.3f}{f'{min(cpu):.3f} to {max(cpu):.3f}':>18}{peak:>9,.0f}"
+        print(line)
+
+
+def print_worst(worst: Sequence[dict[str, Any]]) -> None:
+    print()
+    for found in worst:
+        print(
+            "{kind} bodies, {in_flight} in flight, max_bytes {max_bytes_mb} MB: {before_mb} MB before, {peak_mb} MB at most; "
+            "in flight x max_bytes and what was before: {bound_mb} MB".format(**found)
+        )
+
+
+def print_targets(checks: Sequence[targets.Check]) -> None:
+    print(f"\n{'target':<58}{'bound':>10}{'measured':>10}{'range':>16}")
+    for check in checks:
+        print(f"{check.name:<58}{check.bound:>10}{check.measured:>10.2f}{check.spread:>16}  {'ok' if check.met else 'MISSED'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=3000, help="images of a run; twice as many for all but the slow ones")
+    parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "pictrawl-bench", help="scratch folder, kept")
+    parser.add_argument("--clients", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--img2dataset", action="store_true", help="also img2dataset, over https; its first run installs 1 GB")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there, after every round")
+    options = parser.parse_args()
+    entries = [*HTTP, *HTTPS, *([WITH_IMG2DATASET] if options.img2dataset else [])]
+    entries = [entry for entry in entries if options.clients is None or entry.client in options.clients]
+    about = machine()
+    client_core, origin_core = origin.cores()
+    place = origin.make_place(options.home)
+    with origin.started(place, origin_core) as served:
+        bench = Bench(place, served, client_core, options.count)
+        worst = [] if options.clients else [bench.worst_case(kind) for kind in worst_case.KINDS]
+        for runs in take_turns(bench, entries, options.rounds):
+            about["load_after"] = os.getloadavg()[0]
+            checks = targets.check(runs, worst)
+            if options.json:  # after every round: one that is interrupted costs only itself
+                report = {"machine": about, "runs": runs, "worst_case": worst, "targets": [asdict(check) for check in checks]}
+                options.json.write_text(json.dumps(report, indent=1) + "\n")
+    print(", ".join(f"{name} {value}" for name, value in about.items()), " " * 20)
+    print_table(runs)
+    print_worst(worst)
+    print_targets(checks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The origin of the benchmarks: a seeded corpus of JPEGs of about 100 KB, served by nginx over http and https on loopback.
+
+It knows no client. 300 distinct images are served under any number of names, ``/<number>/<image>.jpg``, so that no URL comes twice.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import trustme
+from PIL import Image
+
+__all__ = ["LARGE_BYTES", "Origin", "Place", "cores", "make_place", "sizes_of", "started", "urls_of"]
+
+IMAGES: Final = 300
+"""Distinct files: 30 MB, which the page cache holds and the processor's caches do not."""
+
+LARGE_BYTES: Final = 4_000_000
+"""Size of ``/large/<anything>``; ``/endless/<anything>`` goes on and does not say how long. For the worst case of memory."""
+
+TRICKLE_BYTES: Final = 200_000
+"""The last bytes of such a body come slowly, so that every request in flight holds nearly all of its own at the same time."""
+
+_SHAPES: Final = ((800, 600), (1024, 768), (1280, 720), (960, 1280))
+_SIGMA: Final = 10.0
+"""Grain that brings a million pixels at quality 75 to some 100 KB."""
+
+_ROBOTS: Final = "User-agent: *\nDisallow: /private/\nAllow: /\n"
+_READY_S: Final = 10.0
+
+_CONFIG: Final = """\
+daemon off;
+{user}
+worker_processes 1;
+pid {home}/nginx.pid;
+error_log {home}/nginx-error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 75;
+    keepalive_requests 1000000;
+    types {{ image/jpeg jpg; text/plain txt; }}
+    default_type application/octet-stream;
+    open_file_cache max=2000 inactive=600s;
+    open_file_cache_valid 600s;
+    client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3;
+    uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;
+    server {{
+        listen 127.0.0.1:{http} backlog=4096;
+        listen 127.0.0.1:{https} ssl backlog=4096;
+        ssl_certificate {home}/server.pem;
+        ssl_certificate_key {home}/server.key;
+        ssl_session_cache shared:tls:10m;
+        root {home}/corpus;
+        rewrite "^/[0-9]+/([0-9]+\\.jpg)$" /$1 break;
+        location /large/ {{
+            rewrite "" /large.jpg break;
+            limit_rate_after {held};
+            limit_rate 64k;
+        }}
+        location /endless/ {{
+            rewrite "" /endless.bin break;
+            sub_filter "a filter takes the length away" "";
+            sub_filter_types *;
+            limit_rate_after {held};
+            limit_rate 64k;
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The scratch folder: corpus, certificates, the server's own files."""
+
+    home: Path
+
+    @property
+    def corpus(self) -> Path:
+        return self.home / "corpus"
+
+    @property
+    def authority(self) -> Path:
+        return self.home / "authority.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A running origin."""
+
+    http: str
+    https: str
+    authority: Path
+
+
+def cores() -> tuple[int, int]:
+    """Return the core of the client and that of the origin; they are one where the machine has one."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[-1]
+
+
+def make_place(home: Path) -> Place:
+    """Fill the scratch folder with what is not there yet."""
+    place = Place(home)
+    place.corpus.mkdir(parents=True, exist_ok=True)
+    for number in range(IMAGES):
+        path = place.corpus / f"{number:03d}.jpg"
+        if not path.exists():
+            _write(path, _image(number))
+    _write(place.corpus / "large.jpg", _image(0).ljust(LARGE_BYTES, b"\0"))
+    with (place.corpus / "endless.bin").open("wb") as file:
+        file.truncate(100 * LARGE_BYTES)  # a hole: it takes no room
+    _write(place.corpus / "robots.txt", _ROBOTS.encode())
+    _certify(place)
+    return place
+
+
+def sizes_of(place: Place) -> dict[str, int]:
+    """Return the size of every image in bytes, by its name."""
+    return {path.name: path.stat().st_size for path in sorted(place.corpus.glob("[0-9]*.jpg"))}
+
+
+def urls_of(base: str, count: int) -> list[str]:
+    """Return distinct URLs that go round the corpus."""
+    return [f"{base}/{number}/{number % IMAGES:03d}.jpg" for number in range(count)]
+
+
+@contextlib.contextmanager
+def started(place: Place, core: int) -> Iterator[Origin]:
+    """Run nginx on one core, on free ports of loopback."""
+    http, https = _free_ports()
+    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "nginx"
+    user = "user root;" if os.geteuid() == 0 else ""
+    config = place.home / "nginx.conf"
+    config.write_text(_CONFIG.format(home=place.home, http=http, https=https, user=user, held=LARGE_BYTES - TRICKLE_BYTES))
+    command = ["taskset", "-c", str(core), nginx, "-c", str(config), "-e", str(place.home / "nginx-error.log")]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(f"http://127.0.0.1:{http}/robots.txt", server)
+        yield Origin(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", place.authority)
+    finally:
+        server.terminate()
+        server.wait(timeout=_READY_S)
+
+
+def _image(number: int) -> bytes:
+    """Something like a photograph: a smooth picture with grain; the same bytes for the same number and library."""
+    random = np.random.default_rng(number)
+    width, height = _SHAPES[number % len(_SHAPES)]
+    coarse = random.integers(40, 216, size=(6, 8, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    sigma = _SIGMA * float(random.uniform(0.4, 0.75)) * 780_000 / (width * height)
+    grain = random.normal(0, sigma, size=(height, width, 1)).astype(np.float32)
+    buffer = io.BytesIO()
+    Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=75)
+    return buffer.getvalue()
+
+
+def _certify(place: Place) -> None:
+    """An authority of our own and its certificate for loopback; made anew, because certificates run out."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", "localhost")
+    authority.cert_pem.write_to_path(str(place.authority))
+    certificate.private_key_pem.write_to_path(str(place.home / "server.key"))
+    for number, part in enumerate(certificate.cert_chain_pems):
+        part.write_to_path(str(place.home / "server.pem"), append=number > 0)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all: a run that was interrupted must not leave half an image."""
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _READY_S
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):
+            return
+        if server.poll() is not None or time.monotonic() > until:
+            raise SystemExit("nginx does not start; its error log is in the scratch folder")
+        time.sleep(0.05)

@@ -1,0 +1,30 @@
+"""The collector's settings: made once, and what was there before is left out."""
+
+import gc
+
+import pytest
+
+from app import collector
+
+
+@pytest.fixture
+def as_at_the_start():
+    threshold = gc.get_threshold()
+    collector.calm.cache_clear()
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+    collector.calm.cache_clear()
+
+
+def test_what_was_there_is_frozen_once(as_at_the_start):
+    """A second call changes nothing: it would freeze what is only passing through."""
+    collector.calm()
+    frozen = gc.get_freeze_count()
+    assert frozen > 1000
+    assert gc.get_threshold()[0] == 50_000
+    kept = [[] for _ in range(100)]
+    collector.calm()
+    assert gc.get_freeze_count() <= frozen
+    assert len(kept) == 100

@@ -13,18 +13,17 @@ import httpx
 import errors
 import errors.classify  # now: once descriptors run out, the error path could not load it
 from downloader import retry_after
-from downloader.coding import Body, coding_of
 from downloader.guard import Guard, Target, resolve_location
-from downloader.hosts import HostGate, Visit
+from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
+from downloader.replies import check_header_size, location_of, read_body
+from downloader.visits import Visit
 
-__all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers", "take_locations"]
+__all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
 _GATEWAY_TIMEOUT: Final = 504
-_MAX_HEADERS: Final = 200
-_MAX_HEADER_BYTES: Final = 65_536
 
 _EMPTY: Final = httpx.ByteStream(b"")
 
@@ -212,12 +211,13 @@ class Requester:
         try:
             visit.connected()
             errand.status = response.status_code
-            _check_header_size(response.headers)
+            check_header_size(response.headers)
             if response.status_code in _REDIRECTS:
-                return _Redirect(_location(response), self._asked_wait_s(response))
+                return _Redirect(location_of(response), self._asked_wait_s(response))
             self._check_status(response, target)
             terms.inspect(response.headers)
-            return Reply(response.status_code, target.url, response.headers, await _read(response, terms))
+            body = await read_body(response, terms.max_bytes, truncate=terms.truncate)
+            return Reply(response.status_code, target.url, response.headers, body)
         finally:
             await response.aclose()
             response.stream = _EMPTY  # httpx's points back at the response, a knot that only the collector would undo
@@ -278,48 +278,3 @@ def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
     if len(seen) == 1:
         return terms
     return Terms(terms.max_bytes, truncate=terms.truncate, inspect=terms.inspect)
-
-
-async def take_locations(response: httpx.Response) -> None:
-    """Response hook: put Location aside. httpx builds the next request itself, followed or not, and raises where it cannot."""
-    if "location" in response.headers:
-        response.extensions.setdefault("locations", response.headers.get_list("location"))
-        del response.headers["location"]
-
-
-def _location(response: httpx.Response) -> str:
-    locations: list[str] = response.extensions.get("locations", [])
-    found = {value.strip() for value in locations}
-    if len(found) != 1 or not (location := found.pop()):
-        raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
-    return location
-
-
-def _check_header_size(headers: httpx.Headers) -> None:
-    lines = headers.raw
-    size_bytes = sum([len(name) + len(value) for name, value in lines])
-    if len(lines) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
-        raise errors.ProtocolError("too many or too large reply headers")
-
-
-async def _read(response: httpx.Response, terms: Terms) -> bytes:
-    coding = coding_of(response.headers.get_list("content-encoding"))
-    announced_bytes = _announced_bytes(response.headers)
-    if announced_bytes > terms.max_bytes and not terms.truncate:
-        raise errors.TooLargeError(f"more than {terms.max_bytes} bytes announced", status=response.status_code)
-    body = Body(coding, terms.max_bytes, announced_bytes)
-    # response.stream, not aiter_raw(): httpx counts a mocked reply as read before anyone reads it.
-    async for chunk in response.stream:  # type: ignore[union-attr]
-        try:
-            body.feed(chunk)
-        except errors.TooLargeError:
-            if terms.truncate:
-                return body.taken()
-            raise
-    return body.finish()
-
-
-def _announced_bytes(headers: httpx.Headers) -> int:
-    """Read Content-Length, 0 for none; one that is no number is the parser's business."""
-    announced = headers.get("content-length", "")
-    return int(announced[:20]) if announced.isascii() and announced.isdigit() else 0

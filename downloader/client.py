@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import importlib.metadata
 import random as randomness
 import ssl
@@ -15,21 +14,22 @@ import httpx
 import orjson
 
 import errors
-from downloader import formats
-from downloader.attempt import Errand, Reply, Requester, Terms, take_locations
+from downloader import formats, outcomes
+from downloader.attempt import Errand, Reply, Requester, Terms
 from downloader.budget import RetryBudget
 from downloader.cookies import CookielessClient
-from downloader.decisions import RobotsVerdict
 from downloader.guard import Guard
 from downloader.hostbook import HostBook
-from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.hosts import HostGate, HostSnapshot
 from downloader.manners import Manners
 from downloader.names import Lookup
 from downloader.policy import RetryPolicy
-from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader.records import AttemptLog, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader.replies import take_locations
 from downloader.robots import Robots
 from downloader.trail import Trail
 from downloader.transport import GuardedTransport
+from downloader.visits import Deferral
 from downloader.window import finish_in_window
 from errors import Reason
 from logging_setup import get_logger, redact
@@ -148,17 +148,18 @@ class Downloader:
         trail = Trail(request, errand, log, self._clock, manners, budget=self._budget, dialled=dialled)
         if request.attempts_made >= self._rules.attempts:
             spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
-            return _failed(trail, spent)
+            return outcomes.failed(trail, spent)
         try:
             reply = await self._attempts(trail)
         except Deferral as exc:
-            return self._deferred(trail, _let_go(exc))
+            trail.close()
+            return outcomes.closed(trail, _let_go(exc))
         except (errors.PermanentError, errors.TransientError) as exc:
             if trail.refused:
                 raise
             return self._settle(trail, _let_go(exc))
         trail.close()
-        return _fetched(trail, reply)
+        return outcomes.fetched(trail, reply)
 
     async def fetch_many(
         self,
@@ -262,38 +263,14 @@ class Downloader:
         wait_s = error.retry_after_s or 0.0 if isinstance(error, errors.TransientError) else 0.0
         if wait_s > self._rules.retry_after_max_s:
             over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
-            return _failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
+            return outcomes.failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
         made = trail.request.attempts_made + len(trail.attempts)
         if made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
-            return self._put_off(trail, error, error.slug, wait_s)
+            return outcomes.put_off(trail, error, error.slug, self._clock() + wait_s)
         if made < self._rules.attempts and trail.over_budget:
-            return self._put_off(trail, error, Reason.RETRY_BUDGET, _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random()))
-        return _failed(trail, error)
-
-    def _put_off(self, trail: Trail, error: errors.PictrawlError, reason: Reason, wait_s: float) -> Deferred:
-        return Deferred(
-            request=trail.request,
-            until=self._clock() + wait_s,
-            reason=reason,
-            attempts=trail.attempts,
-            status=error.status,
-            retry_after_s=error.retry_after_s,
-            decisions=trail.manners.decisions(),
-        )
-
-    def _deferred(self, trail: Trail, why: Deferral) -> Deferred:
-        trail.close()
-        decided = trail.manners.decisions()
-        return Deferred(
-            request=trail.request,
-            until=why.until,
-            reason=why.reason,
-            attempts=trail.attempts,
-            status=trail.errand.status,
-            retry_after_s=why.retry_after_s,
-            evidence=decided.hops[-1].evidence if decided.robots is RobotsVerdict.UNREACHABLE else None,
-            decisions=decided,
-        )
+            until = self._clock() + _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random())
+            return outcomes.put_off(trail, error, Reason.RETRY_BUDGET, until)
+        return outcomes.failed(trail, error)
 
 
 def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
@@ -320,32 +297,3 @@ def _host_of(url: str) -> str:
 def _lane(request: FetchRequest) -> str:
     """URLs that queue for the same host."""
     return request.url.partition("://")[2].partition("/")[0].lower()
-
-
-def _fetched(trail: Trail, reply: Reply) -> Fetched:
-    return Fetched(
-        request=trail.request,
-        body=reply.body,
-        sha256=hashlib.sha256(reply.body).hexdigest(),
-        media_type=formats.sniff(reply.body[:64]) or "",
-        status=reply.status,
-        final_url=reply.url,
-        attempts=trail.attempts,
-        headers=dict(reply.headers.items()),
-        decisions=trail.manners.decisions(),
-    )
-
-
-def _failed(trail: Trail, error: errors.PictrawlError) -> FetchFailed:
-    return FetchFailed(
-        request=trail.request,
-        reason=error.slug,
-        error=type(error).__name__,
-        message=error.message,
-        attempts=trail.attempts,
-        status=error.status if error.status is not None else trail.errand.status,
-        final_url=trail.errand.url,
-        retry_after_s=error.retry_after_s,
-        evidence=error.evidence,
-        decisions=trail.manners.decisions(),
-    )

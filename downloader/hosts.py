@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from downloader.guard import Target
-from downloader.host_state import Ask, Change, Grant, HostLimits
+from downloader.host_state import Ask, Grant, HostLimits
 from downloader.hostbook import HOSTS_KEPT, HostBook, LocalBook
 from downloader.profiles import profile_of
-from errors import Reason
+from downloader.visits import Deferral, Visit
 
-__all__ = ["Deferral", "HostGate", "HostSnapshot", "Visit"]
+__all__ = ["HostGate", "HostSnapshot"]
 
 _RENEW_S: Final = 1.0
 _RENEW_SHARED_S: Final = 0.2
@@ -25,17 +25,6 @@ _RENEW_SHARED_S: Final = 0.2
 
 _LINGER_S: Final = 0.5
 """Seconds a host without work keeps its places, for the next URL of the same host."""
-
-
-class Deferral(Exception):
-    """Not now. ``until`` is Unix time in seconds."""
-
-    def __init__(self, until: float, reason: Reason, *, status: int | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.until = until
-        self.reason = reason
-        self.status = status
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,49 +66,6 @@ class _Door:
     @property
     def idle(self) -> bool:
         return self.in_flight == 0 and self.waiting == 0
-
-
-class Visit:
-    """One request in its place, and what the host is told about how it went."""
-
-    __slots__ = ("_book", "_door", "_started_at")
-
-    def __init__(self, book: HostBook, door: _Door, started_at: float) -> None:
-        self._book = book
-        self._door = door
-        self._started_at = started_at
-
-    def connected(self) -> None:
-        """The host answered, with whatever."""
-        state = self._book.peek(self._door.host)
-        if state is None or state.breaker.failures or state.breaker.open_until:
-            self._note(lambda state, now: state.breaker.connected(), soon=True)
-
-    def accepted(self) -> None:
-        """The answer was no refusal."""
-        limits, started_at = self._door.limits, self._started_at
-        self._note(lambda state, now: state.accepted(limits, now, started_at=started_at))
-
-    def refused(self, why: Reason, retry_after_s: float | None = None) -> None:
-        """The host asked to be asked less."""
-        limits, started_at = self._door.limits, self._started_at
-        self._note(lambda state, now: state.refused(why, limits, now, started_at=started_at, retry_after_s=retry_after_s), soon=True)
-
-    def stalled(self) -> None:
-        """The host took too long."""
-        limits, started_at = self._door.limits, self._started_at
-        self._note(lambda state, now: state.stalled(limits, now, started_at=started_at), soon=True)
-
-    def unreachable(self) -> None:
-        """No connection could be made; enough of them in a row, or a failed probe, keep everybody away for a while."""
-        self._note(lambda state, now: state.breaker.connect_failed(now), soon=True)
-
-    def close(self, until: float, why: Reason) -> None:
-        """Keep every URL of the host waiting until then (Unix time); an earlier time changes nothing."""
-        self._note(lambda state, now: state.close(until, why), soon=True)
-
-    def _note(self, change: Change, *, soon: bool = False) -> None:
-        self._book.note(self._door.host, change, soon=soon)
 
 
 class HostGate:
@@ -176,7 +122,7 @@ class HostGate:
             door.waiting -= 1
         try:
             async with self._all:
-                yield Visit(self._book, door, self._clock())
+                yield Visit(self._book, door.host, door.limits, self._clock())
         finally:
             door.in_flight -= 1
             door.used_at = self._clock()
@@ -264,7 +210,7 @@ class HostGate:
                     self._end_probe(door)
                 raise
         state = self._book.peek(door.host)
-        if state is None or state.pace.cut_at <= door.starts_at:
+        if state is None or state.pace.cut_at <= door.starts_at or door.probing:
             return True
         door.starts.clear()
         return False

@@ -15,9 +15,9 @@ import errors
 from downloader.attempt import Errand, Requester, Terms
 from downloader.decisions import RobotsDecision, RobotsVerdict
 from downloader.guard import Target
-from downloader.hosts import Deferral
 from downloader.opt_out import AGENT
 from downloader.robots_rules import Rule, deciding_rule, disallow_rules
+from downloader.visits import Deferral
 from logging_setup import get_logger
 
 __all__ = ["Robots"]

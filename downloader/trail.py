@@ -8,9 +8,9 @@ from typing import TypeVar
 import errors
 from downloader.attempt import Errand
 from downloader.budget import RetryBudget
-from downloader.hosts import Deferral
 from downloader.manners import Manners
 from downloader.records import Attempt, AttemptLog, FetchRequest
+from downloader.visits import Deferral
 
 __all__ = ["Trail"]
 

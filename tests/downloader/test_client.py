@@ -15,7 +15,7 @@ import errors
 import logging_setup
 from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules, Terms, user_agent
 from downloader.coding import Body
-from downloader.hosts import Deferral
+from downloader.visits import Deferral
 from tests.clocks import FakeTime
 from tests.downloader.conftest import LIMITS, loopback
 from tests.origin import JPEG, image, redirect, reply, stall

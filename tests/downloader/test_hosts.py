@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from downloader.guard import check_url
-from downloader.hosts import Deferral, HostGate
+from downloader.hosts import HostGate
+from downloader.visits import Deferral
 from errors import Reason
 from tests.clocks import FakeTime
 

@@ -4,9 +4,9 @@ import pytest
 
 import errors
 from downloader.attempt import Errand
-from downloader.hosts import Deferral
 from downloader.records import FetchRequest
 from downloader.trail import Trail
+from downloader.visits import Deferral
 from tests.clocks import FakeTime
 
 REQUEST = FetchRequest("http://h.test/a", key=1)

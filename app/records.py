@@ -259,7 +259,11 @@ class Compressed:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One row of ``images``: an image and all we know of it."""
+    """One row of ``images``: an image and all we know of it.
+
+    Attributes:
+        evidence: what the reason rests on, in the words of whoever gave it: a header line, a rule of robots.txt, an address.
+    """
 
     id: int
     dataset_id: str
@@ -302,6 +306,7 @@ class StoredImage:
     deferred_at: float | None = None
     fetched_at: float | None = None
     updated_at: float | None = None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from app.images import DecoderPool
 from app.queue import ArqQueue, embedded_queue, redis_queue
 from app.records import CompressionRules, ValidationRules
 from app.settings import Settings
+from app.shared_hosts import SharedBook
 from app.storage import Store, open_store
-from downloader import Downloader, FetchLimits, RetryRules
+from downloader import Downloader, FetchLimits, HostBook, RetryRules
 
 __all__ = [
     "Resources",
@@ -85,15 +86,25 @@ async def make_queue(settings: Settings) -> ArqQueue:
 
 
 @asynccontextmanager
-async def open_workshop(settings: Settings) -> AsyncIterator[Workshop]:
-    """Start a downloader and the decoder processes, and end them."""
-    async with make_downloader(settings) as downloader, make_decoders(settings) as decoders:
+async def open_workshop(settings: Settings, queue: ArqQueue | None = None) -> AsyncIterator[Workshop]:
+    """Start a downloader and the decoder processes, and end them.
+
+    Args:
+        queue: the fleet's, where there is one: its Redis then holds what is known of hosts, and limits per host hold for the fleet.
+    """
+    async with AsyncExitStack() as stack:
+        book = None
+        if queue is not None and settings.queue.backend == "redis":
+            book = SharedBook(queue.pool)
+            stack.push_async_callback(book.aclose)
+        downloader = await stack.enter_async_context(make_downloader(settings, book))
+        decoders = await stack.enter_async_context(make_decoders(settings))
         yield Workshop(downloader, decoders)
 
 
-def make_downloader(settings: Settings) -> Downloader:
-    """A downloader with the ``[fetch]`` and ``[retry]`` settings."""
-    return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()))
+def make_downloader(settings: Settings, book: HostBook | None = None) -> Downloader:
+    """A downloader with the ``[fetch]`` and ``[retry]`` settings; ``book`` holds what is known of hosts, its own where there is none."""
+    return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), book=book)
 
 
 def make_decoders(settings: Settings) -> DecoderPool:

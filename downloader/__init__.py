@@ -2,8 +2,11 @@
 
 from downloader.attempt import Reply, Terms
 from downloader.client import Downloader, user_agent
+from downloader.decisions import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from downloader.formats import sniff
 from downloader.guard import Guard, check_url, is_public, normalise
+from downloader.host_state import Ask, Change, Grant, HostLimits, HostState
+from downloader.hostbook import HostBook
 from downloader.hosts import HostSnapshot
 from downloader.records import (
     Attempt,
@@ -18,19 +21,29 @@ from downloader.records import (
 )
 
 __all__ = [
+    "Ask",
     "Attempt",
     "AttemptLog",
+    "Change",
+    "Decisions",
     "Deferred",
     "Downloader",
     "FetchFailed",
     "FetchLimits",
     "FetchRequest",
     "Fetched",
+    "Grant",
     "Guard",
+    "HostBook",
+    "HostLimits",
     "HostSnapshot",
+    "HostState",
+    "OptOutVerdict",
     "Outcome",
     "Reply",
     "RetryRules",
+    "RobotsDecision",
+    "RobotsVerdict",
     "Terms",
     "check_url",
     "is_public",

@@ -13,17 +13,18 @@ import httpx
 import errors
 import errors.classify  # now: once descriptors run out, the error path could not load it
 from downloader import retry_after
-from downloader.coding import Body, announced, coding_of
 from downloader.guard import Guard, Target, resolve_location
 from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
+from downloader.replies import check_header_size, location_of, read_body
+from downloader.visits import Visit
 
-__all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers", "take_locations"]
+__all__ = ["Errand", "Reply", "Requester", "Terms", "any_headers"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
-_MAX_HEADERS: Final = 200
-_MAX_HEADER_BYTES: Final = 65_536
+_GATEWAY_TIMEOUT: Final = 504
+
 _EMPTY: Final = httpx.ByteStream(b"")
 
 _FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, EOFError, ExceptionGroup)
@@ -36,7 +37,7 @@ class Errand:
 
     Attributes:
         active_left_s: what remains of ``url_deadline_s``; waiting for a slot does not count.
-        waited_until: Unix time up to which this URL has sat out its hosts' Retry-After.
+        waited_until: Unix time up to which this URL has waited, for its hosts' Retry-After or its own backoff.
         status: status of the last reply of the current attempt.
         url: the URL of the current hop.
     """
@@ -160,7 +161,8 @@ class Requester:
         try:
             return self._guard.check_url(resolve_location(base.url, redirect.location))
         except errors.InvalidURLError as exc:
-            raise errors.RedirectError(f"the redirect leads to no usable URL: {exc.message}", status=errand.status) from exc
+            words = f"the redirect leads to no usable URL: {exc.message}"
+            raise errors.RedirectError(words, status=errand.status, evidence=exc.evidence) from exc
 
     async def _be_patient(self, redirect: _Redirect, errand: Errand) -> None:
         """RFC 9110 10.2.3: with a redirect Retry-After is the least time before the next hop; the host itself stays open."""
@@ -173,42 +175,49 @@ class Requester:
 
     async def _hop(self, target: Target, errand: Errand, terms: Terms, time_left_s: float) -> Reply | _Redirect:
         loop = asyncio.get_running_loop()
-        async with self._gate.slot(target, waited_until=errand.waited_until):
+        async with self._gate.slot(target, waited_until=errand.waited_until) as visit:
             await terms.before_dial()
             started = loop.time()
             try:
                 async with asyncio.timeout(max(time_left_s, 0)):
-                    return await self._exchange(target, errand, terms)
+                    return await self._exchange(target, errand, terms, visit)
             except TimeoutError as exc:
+                visit.stalled()
                 raise errors.TimeoutException(f"no complete reply within {time_left_s:.3g} s", status=errand.status) from exc
             finally:
                 errand.active_left_s -= loop.time() - started
 
-    async def _exchange(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
+    async def _exchange(self, target: Target, errand: Errand, terms: Terms, visit: Visit) -> Reply | _Redirect:
         try:
-            return await self._send_and_read(target, errand, terms)
+            answer = await self._send_and_read(target, errand, terms, visit)
         except _FOREIGN as exc:
             error = errors.from_network_error(exc, target.url)
-            self._tell_gate(target, exc, error)
+            _tell_of_failure(visit, exc, error)
             try:
                 raise error from error.__cause__
             finally:
                 del error  # the traceback holds this frame, the frame must not hold the error
-        except errors.TransientError as error:
-            self._close_host(target, errand, error)
+        except (errors.RateLimitError, errors.ServiceUnavailableError) as error:
+            self._tell_of_refusal(visit, errand, error)
             raise
+        except errors.PermanentError:
+            visit.accepted()
+            raise
+        visit.accepted()
+        return answer
 
-    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms) -> Reply | _Redirect:
+    async def _send_and_read(self, target: Target, errand: Errand, terms: Terms, visit: Visit) -> Reply | _Redirect:
         response = await self._client.send(self._request(target, terms), stream=True)
         try:
-            self._gate.connected(target)
+            visit.connected()
             errand.status = response.status_code
-            _check_header_size(response.headers)
+            check_header_size(response.headers)
             if response.status_code in _REDIRECTS:
-                return _Redirect(_location(response), self._asked_wait_s(response))
+                return _Redirect(location_of(response), self._asked_wait_s(response))
             self._check_status(response, target)
             terms.inspect(response.headers)
-            return Reply(response.status_code, target.url, response.headers, await _read(response, terms))
+            body = await read_body(response, terms.max_bytes, truncate=terms.truncate)
+            return Reply(response.status_code, target.url, response.headers, body)
         finally:
             await response.aclose()
             response.stream = _EMPTY  # httpx's points back at the response, a knot that only the collector would undo
@@ -237,22 +246,30 @@ class Requester:
     def _asked_wait_s(self, response: httpx.Response) -> float | None:
         return retry_after.parse(response.headers.get_list("retry-after"), date=response.headers.get("date"), now=self._clock())
 
-    def _tell_gate(self, target: Target, exc: BaseException, error: errors.PictrawlError) -> None:
-        """Count what never became a connection, and only where another time may go better; our own faults count for nothing."""
-        if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            self._gate.connected(target)
-        elif isinstance(error, errors.TransientError):
-            self._gate.connect_failed(target)
-
-    def _close_host(self, target: Target, errand: Errand, error: errors.TransientError) -> None:
+    def _tell_of_refusal(self, visit: Visit, errand: Errand, error: errors.TransientError) -> None:
         """A Retry-After that is honoured holds for every URL of the host; the one that got it waits by its own policy.
 
         One beyond the cap fails its own URL and no other: a host is not given up on the word of one reply.
         """
-        if error.retry_after_s is not None and error.retry_after_s <= self._rules.retry_after_max_s:
-            until = self._clock() + error.retry_after_s
-            self._gate.close(target, until, error.slug)
+        wait_s = error.retry_after_s
+        if error.status == _GATEWAY_TIMEOUT or (wait_s is not None and wait_s > self._rules.retry_after_max_s):
+            visit.stalled()
+            return
+        if wait_s is not None:
+            until = self._clock() + wait_s
+            visit.close(until, error.slug)
             errand.waited_until = max(errand.waited_until, until)
+        visit.refused(error.slug, wait_s)
+
+
+def _tell_of_failure(visit: Visit, exc: BaseException, error: errors.PictrawlError) -> None:
+    """Count what never became a connection, and only where another time may go better; our own faults count for nothing."""
+    if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        visit.connected()
+        if isinstance(error, errors.TimeoutException):
+            visit.stalled()
+    elif isinstance(error, errors.TransientError):
+        visit.unreachable()
 
 
 def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
@@ -260,41 +277,3 @@ def _for_hop(terms: Terms, target: Target, seen: set[str]) -> Terms:
     if len(seen) == 1:
         return terms
     return Terms(terms.max_bytes, truncate=terms.truncate, inspect=terms.inspect)
-
-
-async def take_locations(response: httpx.Response) -> None:
-    """Response hook: put Location aside. httpx builds the next request itself, followed or not, and raises where it cannot."""
-    if "location" in response.headers:
-        response.extensions.setdefault("locations", response.headers.get_list("location"))
-        del response.headers["location"]
-
-
-def _location(response: httpx.Response) -> str:
-    locations: list[str] = response.extensions.get("locations", [])
-    found = {value.strip() for value in locations}
-    if len(found) != 1 or not (location := found.pop()):
-        raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
-    return location
-
-
-def _check_header_size(headers: httpx.Headers) -> None:
-    lines = headers.raw
-    size_bytes = sum([len(name) + len(value) for name, value in lines])
-    if len(lines) > _MAX_HEADERS or size_bytes > _MAX_HEADER_BYTES:
-        raise errors.ProtocolError("too many or too large reply headers")
-
-
-async def _read(response: httpx.Response, terms: Terms) -> bytes:
-    announced_bytes = announced(response.headers.get("content-length", ""))
-    body = Body(coding_of(response.headers.get_list("content-encoding")), terms.max_bytes, announced_bytes)
-    if announced_bytes > terms.max_bytes and not terms.truncate:
-        raise errors.TooLargeError(f"more than {terms.max_bytes} bytes announced", status=response.status_code)
-    # response.stream, not aiter_raw(): httpx counts a mocked reply as read before anyone reads it.
-    async for chunk in response.stream:  # type: ignore[union-attr]
-        try:
-            body.feed(chunk)
-        except errors.TooLargeError:
-            if terms.truncate:
-                return body.taken()
-            raise
-    return body.finish()

@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import functools
-import hashlib
 import importlib.metadata
 import random as randomness
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,18 +14,22 @@ import httpx
 import orjson
 
 import errors
-from downloader import formats
-from downloader.attempt import Errand, Reply, Requester, Terms, any_headers, take_locations
+from downloader import formats, outcomes
+from downloader.attempt import Errand, Reply, Requester, Terms
+from downloader.budget import RetryBudget
 from downloader.cookies import CookielessClient
-from downloader.guard import Guard, Target
-from downloader.hosts import Deferral, HostGate, HostSnapshot
+from downloader.guard import Guard
+from downloader.hostbook import HostBook
+from downloader.hosts import HostGate, HostSnapshot
+from downloader.manners import Manners
 from downloader.names import Lookup
-from downloader.opt_out import refuse_opt_out
 from downloader.policy import RetryPolicy
-from downloader.records import AttemptLog, Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader.records import AttemptLog, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader.replies import take_locations
 from downloader.robots import Robots
 from downloader.trail import Trail
 from downloader.transport import GuardedTransport
+from downloader.visits import Deferral
 from downloader.window import finish_in_window
 from errors import Reason
 from logging_setup import get_logger, redact
@@ -35,6 +37,9 @@ from logging_setup import get_logger, redact
 __all__ = ["Downloader", "user_agent"]
 
 _JSON_MAX_BYTES: Final = 20_000_000
+_BUDGET_WAIT_S: Final = 60.0
+"""Seconds a URL waits whose retry is beyond the budget: the origin has been failing for everybody."""
+
 _ACCEPT: Final = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"
 _log = get_logger(__name__)
 
@@ -64,6 +69,7 @@ class Downloader:
         random: 0 to 1, for the jitter.
         ssl_context: for private authorities.
         lookup: instead of getaddrinfo; answers are checked all the same.
+        book: where what is known of hosts is kept; this downloader's own where none is given.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Downloader:
         random: Callable[[], float] = randomness.random,
         ssl_context: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
+        book: HostBook | None = None,
     ) -> None:
         self._limits = limits
         self._rules = retry
@@ -91,10 +98,13 @@ class Downloader:
             inline_wait_max_s=retry.inline_wait_max_s,
             clock=clock,
             sleep=sleep,
+            book=book,
         )
         self._requester = Requester(self._client, guard, self._gate, limits, retry, clock=clock, sleep=sleep)
         self._robots = Robots(self._requester, clock)
         self._policy = RetryPolicy(retry, sleep=sleep, random=random)
+        self._budget = RetryBudget(retry.budget, retry.budget_floor)
+        self._random = random
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,14 +113,17 @@ class Downloader:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, and give the places at hosts back that other workers may want."""
+        await self._gate.aclose()
         await self._client.aclose()
 
     def hosts(self) -> tuple[HostSnapshot, ...]:
         """Return the hosts in use or in trouble, for a progress display."""
         return self._gate.snapshot()
 
-    async def fetch(self, request: FetchRequest | str, *, log: AttemptLog | None = None) -> Outcome:
+    async def fetch(
+        self, request: FetchRequest | str, *, log: AttemptLog | None = None, dialled: Callable[[], None] | None = None
+    ) -> Outcome:
         """Fetch one image.
 
         Retry strategy: up to ``RetryRules.attempts`` requests in all for `errors.TRANSIENT`, 2 s and 4 s apart or as Retry-After says;
@@ -119,6 +132,7 @@ class Downloader:
         Args:
             request: the URL, and what it has cost before.
             log: awaited before every request, told after each.
+            dialled: called right before the first request: from then on the URL waits for no other one's end.
 
         Returns:
             Fetched, FetchFailed or Deferred; a URL's faults never raise.
@@ -128,21 +142,24 @@ class Downloader:
             Exception: whatever ``log.reserve`` raises.
         """
         request = FetchRequest(request) if isinstance(request, str) else request
-        trail = Trail(request, Errand(self._limits.url_deadline_s), log, self._clock)
+        manners = Manners(self._robots if self._limits.robots else None, opt_out=self._limits.opt_out, contact=self._limits.contact)
+        errand = Errand(self._limits.url_deadline_s)
+        trail = Trail(request, errand, log, self._clock, manners, budget=self._budget, dialled=dialled)
         if request.attempts_made >= self._rules.attempts:
             spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
-            return _failed(trail, spent)
+            return outcomes.failed(trail, spent)
         try:
             reply = await self._attempts(trail)
         except Deferral as exc:
-            return self._deferred(trail, exc.with_traceback(None))
+            trail.close()
+            return outcomes.closed(trail, exc.with_traceback(None))
         except (errors.PermanentError, errors.TransientError) as exc:
             if trail.refused:
                 raise
             # Tenacity's frame in the traceback holds the error: a knot that would keep the body until the collector comes by.
             return self._settle(trail, exc.with_traceback(None))
         trail.close()
-        return _fetched(trail, reply)
+        return outcomes.fetched(trail, reply)
 
     async def fetch_many(
         self,
@@ -153,8 +170,9 @@ class Downloader:
     ) -> AsyncGenerator[Outcome, None]:
         """Fetch many images, yielding each outcome as it is there; retried as `fetch` says.
 
-        Requests are pulled as places become free, at most ``limits.concurrency`` ahead; over all calls of this downloader no more than
-        that are on the wire. Leave the loop early under ``contextlib.aclosing`` to have the rest cancelled there and then.
+        At most ``limits.concurrency`` are in hand; over all calls of this downloader no more than that are on the wire. A host that is
+        slow or closed takes few of the places: where its queue stands still, URLs of other hosts are pulled ahead. Leave the loop early
+        under ``contextlib.aclosing`` to have the rest cancelled there and then.
 
         Args:
             requests: what to fetch.
@@ -164,8 +182,12 @@ class Downloader:
         Raises:
             Exception: what `fetch` raises; the other requests are cancelled.
         """
-        fetch = functools.partial(self.fetch, log=log)
-        async with contextlib.aclosing(finish_in_window(requests, fetch, size=self._limits.concurrency, stop=stop)) as outcomes:
+
+        def work(request: FetchRequest, under_way: Callable[[], None]) -> Coroutine[Any, Any, Outcome]:
+            return self.fetch(request, log=log, dialled=under_way)
+
+        window = finish_in_window(requests, work, size=self._limits.concurrency, lane=_lane, stop=stop)
+        async with contextlib.aclosing(window) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
@@ -220,11 +242,13 @@ class Downloader:
             return await self._policy.run(attempt, host=_host_of(request.url), watch=trail, attempts_made=request.attempts_made)
 
     async def _get_image(self, trail: Trail, number: int) -> Reply:
+        manners = trail.manners
+        manners.begin()
         terms = Terms(
             self._limits.max_bytes,
-            admit=self._admit,
+            admit=manners.admit,
             before_dial=lambda: trail.reserve(number),
-            inspect=refuse_opt_out if self._limits.opt_out else any_headers,
+            inspect=manners.inspect,
         )
         reply = await self._requester.send(trail.request.url, trail.errand, terms)
         if not reply.body:
@@ -233,25 +257,20 @@ class Downloader:
             raise errors.NotAnImageError("the body begins like no image format", status=reply.status)
         return reply
 
-    async def _admit(self, target: Target) -> None:
-        if self._limits.robots:
-            await self._robots.check(target)
-
     def _settle(self, trail: Trail, error: errors.PictrawlError) -> Outcome:
         """End the run of a URL whose last error is known: over the cap it failed, with attempts left it is deferred."""
         trail.close()
         wait_s = error.retry_after_s or 0.0 if isinstance(error, errors.TransientError) else 0.0
         if wait_s > self._rules.retry_after_max_s:
             over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
-            return _failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
+            return outcomes.failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
         made = trail.request.attempts_made + len(trail.attempts)
-        if wait_s > self._rules.inline_wait_max_s and made < self._rules.attempts:
-            return Deferred(trail.request, self._clock() + wait_s, error.slug, trail.attempts, error.status, wait_s)
-        return _failed(trail, error)
-
-    def _deferred(self, trail: Trail, why: Deferral) -> Deferred:
-        trail.close()
-        return Deferred(trail.request, why.until, why.reason, trail.attempts, trail.errand.status, why.retry_after_s)
+        if made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
+            return outcomes.put_off(trail, error, error.slug, self._clock() + wait_s)
+        if made < self._rules.attempts and trail.over_budget:
+            until = self._clock() + _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random())
+            return outcomes.put_off(trail, error, Reason.RETRY_BUDGET, until)
+        return outcomes.failed(trail, error)
 
 
 def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
@@ -270,28 +289,6 @@ def _host_of(url: str) -> str:
     return errors.without_secrets(url).partition("://")[2].partition("/")[0]
 
 
-def _fetched(trail: Trail, reply: Reply) -> Fetched:
-    return Fetched(
-        request=trail.request,
-        body=reply.body,
-        sha256=hashlib.sha256(reply.body).hexdigest(),
-        media_type=formats.sniff(reply.body[:64]) or "",
-        status=reply.status,
-        final_url=reply.url,
-        attempts=trail.attempts,
-        headers=dict(reply.headers.items()),
-    )
-
-
-def _failed(trail: Trail, error: errors.PictrawlError) -> FetchFailed:
-    return FetchFailed(
-        request=trail.request,
-        reason=error.slug,
-        error=type(error).__name__,
-        message=error.message,
-        attempts=trail.attempts,
-        status=error.status if error.status is not None else trail.errand.status,
-        final_url=trail.errand.url,
-        retry_after_s=error.retry_after_s,
-        evidence=error.evidence,
-    )
+def _lane(request: FetchRequest) -> str:
+    """URLs that queue for the same host."""
+    return request.url.partition("://")[2].partition("/")[0].lower()

@@ -13,6 +13,7 @@ import httpx
 import yarl
 
 import errors
+from downloader import refusals
 
 __all__ = ["Guard", "Target", "check_url", "is_public", "normalise", "resolve_location"]
 
@@ -86,11 +87,12 @@ def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
         ports: the ports that may be dialled; empty means any.
 
     Raises:
-        errors.InvalidURLError: not http(s), userinfo, control characters, backslashes, spaces, no or a bad host or port.
+        errors.InvalidURLError: not http(s), userinfo, control characters, backslashes, spaces, no or a bad host or port; the message
+            names the part, and quotes it where it can hold no secret.
         errors.BlockedAddressError: a port outside ``ports``.
     """
     scheme, authority, rest = _split(url)
-    host, port = _host_and_port(authority, _DEFAULT_PORTS[scheme])
+    host, port = _known_host_and_port(url, authority, _DEFAULT_PORTS[scheme])
     if ports and port not in ports:
         raise errors.BlockedAddressError(f"port {port} is not among the ports allowed", evidence=f"port {port}")
     path = rest if rest.startswith("/") else f"/{rest}"
@@ -98,7 +100,7 @@ def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
         path = quote(path, safe=_KEPT)
     site = f"{scheme}://{_bracketed(host)}"
     sent = f"{site}{path}" if port == _DEFAULT_PORTS[scheme] else f"{site}:{port}{path}"
-    return Target(sent, scheme, host, port, path, f"{site}:{port}", _parsed(sent, host))
+    return Target(sent, scheme, host, port, path, f"{site}:{port}", _parsed(url, sent, host))
 
 
 class Guard:
@@ -157,7 +159,7 @@ def normalise(url: str) -> str:
     try:
         return str(yarl.URL(target.url))
     except ValueError as exc:
-        raise errors.InvalidURLError("not a URL that can be normalised") from exc
+        raise errors.InvalidURLError("a host or a path that cannot be normalised") from exc
 
 
 def resolve_location(base: str, location: str) -> str:
@@ -178,76 +180,91 @@ def resolve_location(base: str, location: str) -> str:
 
 def _split(url: str) -> tuple[str, str, str]:
     if len(url) > _MAX_URL_CHARS:
-        raise errors.InvalidURLError(f"longer than {_MAX_URL_CHARS} characters")
-    if _UNUSABLE.search(url):
-        raise errors.InvalidURLError("a space, a backslash or a control character in the URL")
+        raise refusals.too_long(url, _MAX_URL_CHARS)
+    if found := _UNUSABLE.search(url):
+        raise refusals.bad_character(url, found.start())
     parts = _SPLIT.match(url)
     if parts is None or parts["scheme"].lower() not in _DEFAULT_PORTS:
-        raise errors.InvalidURLError("not an absolute http or https URL")
+        raise refusals.bad_scheme(url)
     if "@" in parts["authority"]:
-        raise errors.InvalidURLError("credentials in the URL")
+        raise refusals.has_credentials()
     return parts["scheme"].lower(), parts["authority"], parts["target"]
 
 
+def _known_host_and_port(url: str, authority: str, default_port: int) -> tuple[str, int]:
+    """Take an authority apart, once for all URLs of a host; what is refused is read again, to be worded for its URL."""
+    try:
+        return _usual_host_and_port(authority, default_port)
+    except errors.InvalidURLError:
+        return _host_and_port(url, authority, default_port)
+
+
 @functools.lru_cache(_HOSTS_KEPT)
-def _host_and_port(authority: str, default_port: int) -> tuple[str, int]:
+def _usual_host_and_port(authority: str, default_port: int) -> tuple[str, int]:
+    return _host_and_port("", authority, default_port)
+
+
+def _host_and_port(url: str, authority: str, default_port: int) -> tuple[str, int]:
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise errors.InvalidURLError("no host, or a host or port that cannot be read")
+        raise refusals.bad_authority(url, authority)
     port = int(parts["port"]) if parts["port"] else default_port
     if not 0 < port < 65536:
-        raise errors.InvalidURLError(f"port {port} does not exist")
+        raise refusals.bad_port(port)
     if parts["host"].startswith("["):
-        return _ipv6_literal(parts["host"][1:-1]), port
-    return _host_name(parts["host"]), port
+        return _ipv6_literal(url, parts["host"]), port
+    return _host_name(url, parts["host"]), port
 
 
-def _ipv6_literal(text: str) -> str:
+def _ipv6_literal(url: str, text: str) -> str:
     try:
-        return str(ipaddress.IPv6Address(text))
+        return str(ipaddress.IPv6Address(text[1:-1]))
     except ValueError as exc:
-        raise errors.InvalidURLError("not an IPv6 address between the brackets") from exc
+        raise refusals.bad_host(url, text, "is not an IPv6 address") from exc
 
 
-def _host_name(text: str) -> str:
-    host = _to_ascii(text).removesuffix(".")
+def _host_name(url: str, text: str) -> str:
+    host = _to_ascii(url, text).removesuffix(".")
     labels = host.split(".")
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise errors.InvalidURLError("not a host name")
+    if len(host) > 253:
+        raise refusals.bad_host(url, text, "is longer than 253 characters")
+    for label in labels:
+        if not _LABEL.fullmatch(label):
+            raise refusals.bad_label(url, text, label)
     if _NUMBER.fullmatch(labels[-1]):
-        return _ipv4_literal(host)
+        return _ipv4_literal(url, host)
     return host
 
 
-def _to_ascii(text: str) -> str:
+def _to_ascii(url: str, text: str) -> str:
     if text.isascii():
         return text.lower()
     try:
         return (yarl.URL(f"http://{text}/").raw_host or "").lower()
     except ValueError as exc:
-        raise errors.InvalidURLError("not an international host name") from exc
+        raise refusals.bad_host(url, text, "is not an international host name") from exc
 
 
-def _ipv4_literal(host: str) -> str:
+def _ipv4_literal(url: str, host: str) -> str:
     """Take dotted decimal only. Octal, hex and short forms mean an address to some readers and a name to others."""
     if _as_address(host) is not None:
         return host
     try:
         meant = socket.inet_ntoa(socket.inet_aton(host))
     except OSError as exc:
-        raise errors.InvalidURLError("a host that ends in a number is no name") from exc
+        raise refusals.bad_host(url, host, "ends in a number and is no IPv4 address") from exc
     if not is_public(meant):
         raise errors.BlockedAddressError(f"{host} means {meant}, which is not a public address", evidence=meant)
-    raise errors.InvalidURLError("an IPv4 address that is not written as four decimal numbers")
+    raise refusals.bad_host(url, host, "is an IPv4 address that is not written as four decimal numbers")
 
 
-def _parsed(url: str, host: str) -> httpx.URL:
+def _parsed(given: str, url: str, host: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
         if "xn--" in host:
             _ = parsed.host
     except (httpx.InvalidURL, ValueError) as exc:
-        raise errors.InvalidURLError("not a URL that can be requested") from exc
+        raise refusals.bad_host(given, host, "is no name that can be requested") from exc
     return parsed
 
 

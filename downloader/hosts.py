@@ -1,65 +1,67 @@
 """The gate in front of every host: how many requests at once, how fast, not before when, and whether it answers at all.
 
-Knows time and counts, nothing of HTTP. All of it is one process's view; what holds for a fleet is decided above.
+Queues and waits for one process; what may go is decided by the host's state (`downloader.host_state`), which a book keeps for this process
+or for a whole fleet. Knows time and counts, nothing of HTTP.
 """
 
 import asyncio
 import contextlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from downloader.guard import Target
-from errors import Reason
+from downloader.host_state import Ask, Grant, HostLimits
+from downloader.hostbook import HOSTS_KEPT, HostBook, LocalBook
+from downloader.profiles import profile_of
+from downloader.visits import Deferral, Visit
 
-__all__ = ["Deferral", "HostGate", "HostSnapshot"]
+__all__ = ["HostGate", "HostSnapshot"]
 
-_FAILURES_TO_OPEN: Final = 5
-"""Connections in a row that could not be made before a host counts as away."""
+_RENEW_S: Final = 1.0
+_RENEW_SHARED_S: Final = 0.2
+"""Seconds a grant of a shared book is good for: alone at the host, and among others."""
 
-_OPEN_FIRST_S: Final = 30.0
-_OPEN_MAX_S: Final = 600.0
-_HOSTS_KEPT: Final = 10_000
-
-_PROFILES: Final[dict[str, int]] = {"wikimedia.org": 2, "wikipedia.org": 2}
-"""Most connections at once that a site's own rules allow, by registrable domain (Wikimedia's robot policy: 2)."""
-
-
-class Deferral(Exception):
-    """Not now. ``until`` is Unix time in seconds."""
-
-    def __init__(self, until: float, reason: Reason, *, status: int | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.until = until
-        self.reason = reason
-        self.status = status
-        self.retry_after_s = retry_after_s
+_LINGER_S: Final = 0.5
+"""Seconds a host without work keeps its places, for the next URL of the same host."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSnapshot:
-    """One host as a progress display sees it; ``not_before`` is Unix time in seconds, 0 for none."""
+    """One host as a progress display sees it.
+
+    Attributes:
+        not_before: Unix time in seconds, 0 for none.
+        failures: connections in a row that could not be made.
+        places: requests at once it is given now; 0 where it was not asked yet.
+        rate_per_s: requests per second it is given now, 0 for no limit.
+    """
 
     host: str
     in_flight: int
     waiting: int
     not_before: float
     failures: int
+    places: int = 0
+    rate_per_s: float = 0.0
 
 
 @dataclass(slots=True)
-class _Host:
-    slots: asyncio.Semaphore
+class _Door:
+    """One host as this process queues for it. Whoever holds ``turnstile`` is next; it is fair, so URLs go in the order they came."""
+
+    host: str
+    limits: HostLimits
+    turnstile: asyncio.Lock = field(default_factory=asyncio.Lock)
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
     in_flight: int = 0
     waiting: int = 0
-    not_before: float = 0.0
-    why: Reason = Reason.RATE_LIMITED
-    next_start: float = 0.0
-    failures: int = 0
-    open_until: float = 0.0
-    open_s: float = 0.0
-    probing: bool = field(default=False)
+    grant: Grant | None = None
+    starts: deque[float] = field(default_factory=deque)
+    starts_at: float = 0.0
+    probing: bool = False
+    used_at: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -67,13 +69,14 @@ class _Host:
 
 
 class HostGate:
-    """Slots per host, and per downloader.
+    """Places per host, and per downloader.
 
     Args:
         concurrency: requests in flight over all hosts.
-        per_host: requests in flight to one host; a site's profile may lower it.
-        rate_per_host: requests started per second and host, 0 for no limit.
+        per_host: requests in flight to one host, over all processes that share the book; a site's profile may lower it.
+        rate_per_host: requests started per second and host, 0 for no limit but what the host itself teaches.
         inline_wait_max_s: how long a closed host is waited for in place; beyond that the URL is deferred.
+        book: where the states of hosts are kept; this process's own by default.
     """
 
     def __init__(
@@ -85,18 +88,22 @@ class HostGate:
         inline_wait_max_s: float,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        book: HostBook | None = None,
     ) -> None:
         self._all = asyncio.Semaphore(concurrency)
         self._per_host = per_host
-        self._interval_s = 1 / rate_per_host if rate_per_host > 0 else 0.0
+        self._rate_per_host = rate_per_host
         self._inline_wait_max_s = inline_wait_max_s
         self._clock = clock
         self._sleep = sleep
-        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._book = book or LocalBook(clock)
+        self._doors: OrderedDict[str, _Door] = OrderedDict()
+        self._held: dict[str, _Door] = {}
+        self._keeper: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
-    async def slot(self, target: Target, *, waited_until: float = 0.0) -> AsyncIterator[None]:
-        """Hold one of the host's slots, once the host is open, and one of the downloader's.
+    async def slot(self, target: Target, *, waited_until: float = 0.0) -> AsyncIterator[Visit]:
+        """Hold one of the host's places, once the host is open, and one of the downloader's.
 
         Args:
             target: the URL about to be requested.
@@ -105,98 +112,179 @@ class HostGate:
         Raises:
             Deferral: the host is closed for longer than is waited in place, or does not answer.
         """
-        host = self._host(target)
-        host.waiting += 1
+        door = self._door(target)
+        door.waiting += 1
         try:
-            await self._wait_until_open(host, waited_until)
-            await host.slots.acquire()
+            async with door.turnstile:
+                is_probe = await self._pass(door, waited_until)
+                door.in_flight += 1
         finally:
-            host.waiting -= 1
-        probe = False
-        host.in_flight += 1
+            door.waiting -= 1
         try:
-            await self._wait_until_open(host, waited_until)
-            probe = self._begin_probe(host)
-            await self._wait_for_rate(host)
             async with self._all:
-                yield
+                yield Visit(self._book, door.host, door.limits, self._clock())
         finally:
-            host.in_flight -= 1
-            host.probing = host.probing and not probe
-            host.slots.release()
+            door.in_flight -= 1
+            door.used_at = self._clock()
+            if is_probe:
+                self._end_probe(door)
+            door.freed.set()
 
-    def close(self, target: Target, until: float, why: Reason) -> None:
-        """Keep every URL of the host waiting until then; an earlier time changes nothing."""
-        host = self._host(target)
-        if until > host.not_before:
-            host.not_before, host.why = until, why
-
-    def connected(self, target: Target) -> None:
-        """Take note that the host answered, with whatever."""
-        host = self._host(target)
-        host.failures, host.open_until, host.open_s = 0, 0.0, 0.0
-
-    def connect_failed(self, target: Target) -> None:
-        """Take note that no connection could be made; enough of them in a row, or a failed probe, close the host for a while."""
-        host = self._host(target)
-        host.failures += 1
-        if host.failures >= _FAILURES_TO_OPEN and host.open_until <= self._clock():
-            host.open_s = min(max(_OPEN_FIRST_S, host.open_s * 2), _OPEN_MAX_S)
-            host.open_until = self._clock() + host.open_s
+    async def aclose(self) -> None:
+        """Give all places of a shared book back."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+            await asyncio.gather(*(self._renew(door) for door in tuple(self._held.values())))
 
     def snapshot(self) -> tuple[HostSnapshot, ...]:
         """Return the hosts that are in use or in trouble, in the order they were last used."""
-        return tuple(
-            HostSnapshot(name, host.in_flight, host.waiting, max(host.not_before, host.open_until), host.failures)
-            for name, host in self._hosts.items()
-            if not host.idle or host.failures or host.not_before > self._clock()
-        )
+        return tuple(seen for door in self._doors.values() if (seen := self._seen(door)) is not None)
 
-    def _host(self, target: Target) -> _Host:
-        host = self._hosts.get(target.origin)
-        if host is None:
-            host = self._hosts[target.origin] = _Host(asyncio.Semaphore(self._slots_for(target.host)))
+    def _seen(self, door: _Door) -> HostSnapshot | None:
+        state, now = self._book.peek(door.host), self._clock()
+        if state is None:
+            return None if door.idle else HostSnapshot(door.host, door.in_flight, door.waiting, 0.0, 0)
+        not_before, failures = max(state.not_before, state.breaker.open_until), state.breaker.failures
+        if door.idle and not failures and state.not_before <= now:
+            return None
+        places, rate = state.window.places(door.limits.places), state.pace.rate_now(door.limits.rate_per_s)
+        return HostSnapshot(door.host, door.in_flight, door.waiting, not_before, failures, places, rate)
+
+    def _door(self, target: Target) -> _Door:
+        door = self._doors.get(target.origin)
+        if door is None:
+            profile = profile_of(target.host)
+            places = min(self._per_host, profile.places) if profile else self._per_host
             self._forget_oldest()
-        self._hosts.move_to_end(target.origin)
-        return host
-
-    def _slots_for(self, name: str) -> int:
-        domain = ".".join(name.split(".")[-2:])
-        return min(self._per_host, _PROFILES.get(domain, self._per_host))
+            door = self._doors[target.origin] = _Door(target.origin, HostLimits(places, self._rate_per_host, self._inline_wait_max_s))
+        self._doors.move_to_end(target.origin)
+        return door
 
     def _forget_oldest(self) -> None:
-        if len(self._hosts) <= _HOSTS_KEPT:
-            return
-        for name, host in self._hosts.items():
-            if host.idle and max(host.not_before, host.open_until) <= self._clock():
-                del self._hosts[name]
-                return
+        if len(self._doors) >= HOSTS_KEPT:
+            oldest = next((host for host, door in self._doors.items() if door.idle and host not in self._held), None)
+            if oldest is not None:
+                del self._doors[oldest]
 
-    async def _wait_until_open(self, host: _Host, waited_until: float) -> None:
+    async def _pass(self, door: _Door, waited_until: float) -> bool:
+        """Return once the head of the queue may go; True where it is the breaker's probe."""
         while True:
+            door.freed.clear()
+            grant = await self._granted(door)
             now = self._clock()
-            if host.open_until > now or (host.open_until and host.probing):
-                raise Deferral(max(host.open_until, now + _OPEN_FIRST_S / 2), Reason.HOST_UNAVAILABLE)
-            until = host.not_before
-            if until <= max(now, waited_until):
-                return
-            if until - now > self._inline_wait_max_s:
-                raise Deferral(until, host.why, retry_after_s=until - now)
-            await self._sleep(until - now)
-            waited_until = until
+            if grant.away_until > now:
+                raise Deferral(grant.away_until, grant.why)
+            if grant.closed_until > max(now, waited_until):
+                waited_until = await self._sit_out(grant, now)
+            elif door.in_flight >= grant.places:
+                await self._wait_for_place(door)
+            elif await self._wait_for_start(door, grant, waited_until):
+                return self._leave_queue(door)
 
-    def _begin_probe(self, host: _Host) -> bool:
-        """After the pause one request tries the host; the others stay away until it has been told how that went."""
-        if not host.open_until:
-            return False
-        host.probing = True
-        return True
+    async def _sit_out(self, grant: Grant, now: float) -> float:
+        wait_s = grant.closed_until - now
+        if wait_s > self._inline_wait_max_s:
+            raise Deferral(grant.closed_until, grant.why, retry_after_s=wait_s)
+        await self._sleep(wait_s)
+        return grant.closed_until
 
-    async def _wait_for_rate(self, host: _Host) -> None:
-        if not self._interval_s:
+    async def _wait_for_place(self, door: _Door) -> None:
+        if not self._book.worker:
+            await door.freed.wait()
             return
-        now = self._clock()
-        start = max(now, host.next_start)
-        host.next_start = start + self._interval_s
-        if start > now:
-            await self._sleep(start - now)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RENEW_SHARED_S):
+                await door.freed.wait()
+
+    async def _wait_for_start(self, door: _Door, grant: Grant, waited_until: float) -> bool:
+        """Wait for the next start where the host is paced; False where the pace was cut since it was taken, which makes it void."""
+        if not grant.rate_per_s or not door.starts:  # none is given where a closure was sat out
+            return True
+        wait_s = door.starts.popleft() - max(self._clock(), waited_until)
+        if wait_s > 0:
+            try:
+                await self._sleep(wait_s)
+            except asyncio.CancelledError:
+                if door.probing:
+                    self._end_probe(door)
+                raise
+        state = self._book.peek(door.host)
+        if state is None or state.pace.cut_at <= door.starts_at or door.probing:
+            return True
+        door.starts.clear()
+        return False
+
+    def _leave_queue(self, door: _Door) -> bool:
+        is_probe, door.probing = door.probing, False
+        if is_probe:
+            door.grant = None  # it was for the probe only
+        return is_probe
+
+    def _end_probe(self, door: _Door) -> None:
+        door.probing = False
+        self._book.note(door.host, lambda state, now: state.breaker.end_probe(), soon=True)
+
+    async def _granted(self, door: _Door) -> Grant:
+        """The grant in force, renewed where it may have changed."""
+        grant = door.grant
+        if grant is None or self._is_stale(door, grant):
+            return await self._ask(door)
+        return grant
+
+    def _is_stale(self, door: _Door, grant: Grant) -> bool:
+        if not self._book.worker or door.in_flight >= grant.places or (grant.rate_per_s and not door.starts):
+            return True
+        return self._is_over(grant) or self._is_overtaken(door, grant)
+
+    def _is_over(self, grant: Grant) -> bool:
+        return self._clock() - grant.at > (_RENEW_SHARED_S if grant.is_shared else _RENEW_S)
+
+    def _is_overtaken(self, door: _Door, grant: Grant) -> bool:
+        """Whether what this process has learned since says more than the grant."""
+        state = self._book.peek(door.host)
+        return state is None or state.pace.cut_at > grant.at or state.not_before > max(grant.closed_until, self._clock())
+
+    async def _ask(self, door: _Door) -> Grant:
+        """Ask the book; only ever from inside the turnstile, so that answers come in the order of the questions."""
+        starts = 0
+        if not door.starts and door.waiting:
+            rate_per_s = door.grant.rate_per_s if door.grant else 0.0
+            starts = 1 + min(door.waiting - 1, int(rate_per_s * _RENEW_SHARED_S))
+        grant = await self._book.ask(door.host, Ask(self._book.worker, door.in_flight, door.waiting, starts), door.limits)
+        door.grant = grant
+        if grant.rate_per_s and grant.starts:
+            door.starts.extend(grant.starts)
+            door.starts_at = grant.at
+        door.probing = door.probing or grant.probe
+        if self._book.worker:
+            self._hold(door)
+        return grant
+
+    def _hold(self, door: _Door) -> None:
+        """Remember who has places of a shared book, to renew them in time and to give them back."""
+        if door.grant is not None and door.grant.places:
+            self._held[door.host] = door
+        else:
+            self._held.pop(door.host, None)
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep(), name="host places")
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_SHARED_S / 2)
+            due = [door for door in self._held.values() if not door.turnstile.locked() and self._is_due(door)]
+            await asyncio.gather(*(self._renew(door) for door in due))
+
+    def _is_due(self, door: _Door) -> bool:
+        if door.idle:
+            return self._clock() - door.used_at > _LINGER_S
+        return door.grant is None or self._is_over(door.grant)
+
+    async def _renew(self, door: _Door) -> None:
+        """Tell the book what is used now; places of a host without work go back."""
+        async with door.turnstile:
+            if door.idle:
+                door.starts.clear()
+            await self._ask(door)
+            door.freed.set()

@@ -16,7 +16,6 @@ __all__ = ["AGENT", "opt_out_in", "refuse_opt_out"]
 AGENT: Final = "pictrawl"
 """Our product token, as sites write it in robots.txt and X-Robots-Tag."""
 
-_EVIDENCE_CHARS: Final = 200
 _READ_CHARS: Final = 4096
 """More of one header is noise, and takes quadratic time where quotes do not close."""
 
@@ -38,24 +37,33 @@ def refuse_opt_out(headers: httpx.Headers) -> None:
     """
     evidence = opt_out_in(headers)
     if evidence is not None:
-        raise errors.OptOutError("the reply's headers refuse use for training", evidence=evidence[:_EVIDENCE_CHARS])
+        raise errors.OptOutError("the reply's headers refuse use for training", evidence=evidence)
 
 
 def opt_out_in(headers: httpx.Headers) -> str | None:
-    """Return the header line that refuses use for training, or None.
+    """Return the header line that refuses use for training, fit to be shown, or None. Of a long one the part that refuses is left.
 
     Read are X-Robots-Tag ``noai`` and ``noimageai`` (for everybody or for our token), the TDM reservation protocol's
     ``tdm-reservation: 1`` and the IETF draft's ``Content-Usage: train-ai=n``.
     """
-    for name, refuses in (("x-robots-tag", _is_tagged), ("tdm-reservation", _is_reserved)):
-        for value in headers.get_list(name):
-            if refuses(value):
-                return f"{name}: {value}"
+    for value in headers.get_list("x-robots-tag"):
+        if directive := _opt_out_tag(value):
+            return _line("x-robots-tag", value, directive)
+    for value in headers.get_list("tdm-reservation"):
+        if _is_reserved(value):
+            return _line("tdm-reservation", value, "1")
     usage = headers.get_list("content-usage")
-    return f"content-usage: {', '.join(usage)}" if _is_barred_from_training(usage) else None
+    if key := _barred_training(usage):
+        return _line("content-usage", ", ".join(usage), f"{key}=n")
+    return None
 
 
-def _is_tagged(value: str) -> bool:
+def _line(name: str, value: str, deciding: str) -> str:
+    line = f"{name}: {value}"
+    return errors.as_evidence(line if len(line) <= errors.EVIDENCE_CHARS else f"{name}: … {deciding} … (of {len(value)} characters)")
+
+
+def _opt_out_tag(value: str) -> str | None:
     """Read ``[agent:] directive, ...``: an agent's name holds until the next one; a directive with a value is no agent."""
     ours = True
     for part in value.lower().split(","):
@@ -65,8 +73,8 @@ def _is_tagged(value: str) -> bool:
             ours = name.strip().partition("/")[0] in {"*", AGENT}
             directive = rest.strip()
         if ours and directive in _OPT_OUTS:
-            return True
-    return False
+            return directive
+    return None
 
 
 def _is_agent(name: str) -> bool:
@@ -77,11 +85,11 @@ def _is_reserved(value: str) -> bool:
     return value.partition(";")[0].strip() == "1"
 
 
-def _is_barred_from_training(values: Iterable[str]) -> bool:
+def _barred_training(values: Iterable[str]) -> str | None:
     """Read the headers as one dictionary, in which the last of two equal keys counts."""
     usage: dict[str, str] = {}
     for value in values:
         for member in _MEMBER.findall(value[:_READ_CHARS].lower()):
             key, _, said = member.partition(";")[0].partition("=")
             usage[key.strip()] = said.strip()
-    return any(usage.get(key) == "n" for key in _TRAINING)
+    return next((key for key in _TRAINING if usage.get(key) == "n"), None)

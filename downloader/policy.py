@@ -33,8 +33,8 @@ class Watch(Protocol):
         """Say whether this error is the URL's at all."""
         ...
 
-    def has_time_for(self, wait_s: float) -> bool:
-        """Say whether a wait of that length still leaves time for an attempt."""
+    def can_afford(self, wait_s: float) -> bool:
+        """Say whether the URL's time and the worker's retry budget allow an attempt after a wait of that length; a yes is spent."""
         ...
 
     def waits(self, wait_s: float, cause: str) -> None:
@@ -108,7 +108,7 @@ class RetryPolicy:
 
     def _is_over(self, state: tenacity.RetryCallState) -> bool:
         call = _call_of(state)
-        return call.number >= self._rules.attempts or not call.watch.has_time_for(state.upcoming_sleep)
+        return call.number >= self._rules.attempts or not call.watch.can_afford(state.upcoming_sleep)
 
     def _is_retried(self, error: BaseException) -> bool:
         """A Retry-After too long to sit out ends the attempts of this run; the caller defers or fails the URL."""

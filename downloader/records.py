@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from downloader.decisions import Decisions
 from errors import Reason
 
 __all__ = ["Attempt", "AttemptLog", "Deferred", "FetchFailed", "FetchLimits", "FetchRequest", "Fetched", "Outcome", "RetryRules"]
@@ -41,6 +42,8 @@ class RetryRules:
     retry_after_max_s: float = 3600.0
     defer_max_s: float = 7200.0
     extra_statuses: tuple[int, ...] = ()
+    budget: float = 0.1
+    budget_floor: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,16 @@ class Fetched:
     final_url: str
     attempts: tuple[Attempt, ...]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """No image, for one named reason, for good."""
+    """No image, for one named reason, for good.
+
+    Attributes:
+        evidence: what the reason rests on: a header line, a rule of robots.txt, an address, a part of the URL.
+    """
 
     request: FetchRequest
     reason: Reason
@@ -107,6 +115,7 @@ class FetchFailed:
     final_url: str | None = None
     retry_after_s: float | None = None
     evidence: str | None = None
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,8 @@ class Deferred:
     attempts: tuple[Attempt, ...]
     status: int | None = None
     retry_after_s: float | None = None
+    evidence: str | None = None
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 Outcome = Fetched | FetchFailed | Deferred

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import errors
 from downloader.attempt import Errand
-from downloader.hosts import Deferral
+from downloader.budget import RetryBudget
+from downloader.manners import Manners
 from downloader.records import Attempt, AttemptLog, FetchRequest
+from downloader.visits import Deferral
 
 __all__ = ["Trail"]
 
@@ -23,13 +25,30 @@ class Trail:
         errand: its time budget.
         log: where attempts are made durable, if anywhere.
         clock: Unix time, for ``Attempt.started_at``.
+        manners: what its sites are asked; nothing unless told otherwise.
+        budget: what retries are taken from, if they are counted.
+        dialled: called right before the first request.
     """
 
-    def __init__(self, request: FetchRequest, errand: Errand, log: AttemptLog | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        request: FetchRequest,
+        errand: Errand,
+        log: AttemptLog | None,
+        clock: Callable[[], float],
+        manners: Manners | None = None,
+        *,
+        budget: RetryBudget | None = None,
+        dialled: Callable[[], None] | None = None,
+    ) -> None:
         self.request = request
         self.errand = errand
+        self.manners = manners or Manners(None, opt_out=False)
+        self.over_budget = False
         self._log = log
         self._clock = clock
+        self._budget = budget
+        self._on_dial = dialled
         self._finished: list[Attempt] = []
         self._current: Attempt | None = None
         self._reserving = False
@@ -53,6 +72,8 @@ class Trail:
             await self._log.reserve(self.request, number)
             self._reserving = False
         self._dialled = True
+        if number == self.request.attempts_made + 1:
+            self._tell_of_first()
         self._start()
 
     async def follow(self, number: int, attempt: Callable[[], Awaitable[_T]]) -> _T:
@@ -75,12 +96,16 @@ class Trail:
     def may_retry(self, error: BaseException) -> bool:
         return not self.refused
 
-    def has_time_for(self, wait_s: float) -> bool:
-        return self.errand.active_left_s > wait_s
+    def can_afford(self, wait_s: float) -> bool:
+        if self.errand.active_left_s <= wait_s:
+            return False
+        self.over_budget = self._budget is not None and not self._budget.spend(self._clock())
+        return not self.over_budget
 
     def waits(self, wait_s: float, cause: str) -> None:
         """Close the current attempt with the wait that follows it."""
         self.errand.active_left_s -= wait_s
+        self.errand.waited_until = max(self.errand.waited_until, self._clock() + wait_s)
         if self._current is not None:
             self._current = replace(self._current, wait_s=wait_s, wait_cause=cause)
         self.close()
@@ -93,6 +118,12 @@ class Trail:
         self._finished.append(attempt)
         if self._log is not None and self._dialled:
             self._log.record(self.request, attempt)
+
+    def _tell_of_first(self) -> None:
+        if self._budget is not None:
+            self._budget.count_first(self._clock())
+        if self._on_dial is not None:
+            self._on_dial()
 
     def _start(self) -> None:
         self._started_at, self._started = self._clock(), time.perf_counter()

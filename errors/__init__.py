@@ -7,6 +7,7 @@ first asked for (PEP 562): neither a decoder child nor ``--help`` pays for it.
 from typing import TYPE_CHECKING, Any
 
 from errors.decisions import DECISION_TABLE, Decision, Layer, decision_for
+from errors.evidence import EVIDENCE_CHARS, as_evidence
 from errors.reasons import Reason
 from errors.taxonomy import (
     INFRASTRUCTURE,
@@ -15,6 +16,7 @@ from errors.taxonomy import (
     BadRequestError,
     BlockedAddressError,
     ConfigurationError,
+    ContactRequiredError,
     DatabaseConnectionError,
     EmptyBodyError,
     HostNotFoundError,
@@ -48,12 +50,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DECISION_TABLE",
+    "EVIDENCE_CHARS",
     "INFRASTRUCTURE",
     "TRANSIENT",
     "AuthenticationError",
     "BadRequestError",
     "BlockedAddressError",
     "ConfigurationError",
+    "ContactRequiredError",
     "DatabaseConnectionError",
     "Decision",
     "EmptyBodyError",
@@ -83,6 +87,7 @@ __all__ = [
     "TransientError",
     "TruncatedBodyError",
     "ValidationError",
+    "as_evidence",
     "classify_http_error",
     "classify_network_error",
     "decision_for",

@@ -65,6 +65,7 @@ DECISION_TABLE: dict[type[BaseException], Decision] = {
     taxonomy.NotAnImageError: _NEVER,
     taxonomy.RobotsError: _NEVER,
     taxonomy.OptOutError: _NEVER,
+    taxonomy.ContactRequiredError: _NEVER,
     taxonomy.RetryAfterOverCapError: _NEVER,
     taxonomy.HostUnavailableError: _NEVER,
     taxonomy.ConfigurationError: _NEVER,

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     ROBOTS = "robots"
     OPT_OUT = "opt_out"
+    CONTACT_REQUIRED = "contact_required"
     # what validation found
     POISON = "poison"
     CORRUPT = "corrupt"

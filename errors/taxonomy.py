@@ -7,7 +7,8 @@
     │   ├── BadRequestError (400), AuthenticationError (401, 403), NotFoundError (404), ValidationError
     │   ├── InvalidURLError, BlockedAddressError, HostNotFoundError, TLSError, RedirectError
     │   ├── ProtocolError, TooLargeError, EmptyBodyError, NotAnImageError
-    │   └── RobotsError, OptOutError, RetryAfterOverCapError, HostUnavailableError, ConfigurationError
+    │   ├── RobotsError, OptOutError, ContactRequiredError
+    │   └── RetryAfterOverCapError, HostUnavailableError, ConfigurationError
     ├── TransientError            the request layer: 3 attempts
     │   ├── TimeoutException, RateLimitError (429), ServiceUnavailableError (503, 504)
     │   └── NetworkError
@@ -28,6 +29,7 @@ __all__ = [
     "BadRequestError",
     "BlockedAddressError",
     "ConfigurationError",
+    "ContactRequiredError",
     "DatabaseConnectionError",
     "EmptyBodyError",
     "HostNotFoundError",
@@ -203,6 +205,12 @@ class OptOutError(PermanentError):
     """The reply carries a machine-readable refusal of use for training."""
 
     reason = Reason.OPT_OUT
+
+
+class ContactRequiredError(PermanentError):
+    """The site's own rules ask for a contact in the User-Agent, and ``fetch.contact`` is empty."""
+
+    reason = Reason.CONTACT_REQUIRED
 
 
 class RetryAfterOverCapError(PermanentError):

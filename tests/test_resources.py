@@ -20,6 +20,8 @@ from app.resources import (
     validation_rules,
 )
 from app.settings import Settings, load_settings
+from app.shared_hosts import SharedBook
+from downloader.hostbook import LocalBook
 
 
 async def test_the_embedded_default_makes_its_workspace(settings: Settings) -> None:
@@ -92,6 +94,17 @@ async def test_a_workshop_fetches_and_decodes(settings: Settings) -> None:
         verdict = await workshop.decoders.validate(b"no image", ValidationRules())
         assert verdict.reason is not None
         assert workshop.source(chosen, "wikimedia").name == "wikimedia"
+
+
+async def test_a_fleet_shares_what_it_knows_of_hosts(settings: Settings) -> None:
+    """In the Redis of its queue; the embedded default, and whoever has no queue, keeps it to itself."""
+    path = settings.workspace.path
+    for backend, book in (("redis", SharedBook), ("embedded", LocalBook)):
+        chosen = load_settings({"workspace.path": path, "validate.children": 1, "queue.backend": backend})
+        queue = embedded_queue()
+        async with open_workshop(chosen, queue) as workshop:
+            assert isinstance(workshop.downloader._gate._book, book)
+        await queue.close()
 
 
 @pytest.mark.parametrize(("name", "error"), [("flickr", errors.PermanentError), ("", errors.PermanentError)])

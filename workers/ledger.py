@@ -163,25 +163,28 @@ class Ledger:
 
     def failed_for_good(self, outcome: FetchFailed) -> None:
         """No image, one reason."""
-        self._fail(self._images[int(str(outcome.request.key))], outcome.reason, outcome.message, final_url=outcome.final_url)
+        image = self._images[int(str(outcome.request.key))]
+        self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, evidence=_kept(outcome.evidence))
 
     def deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
         """Not now; for good once the first deferral lies too far back."""
         image = self._images[int(str(outcome.request.key))]
         since = image.deferred_at or time.time()
         if outcome.until - since > give_up_after_s:
-            self._fail(image, outcome.reason, f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s")
+            words = f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s"
+            self._fail(image, outcome.reason, words, evidence=_kept(outcome.evidence))
             return
         self.deferred_until.append(outcome.until)
-        self._change(image, ImageState.DEFERRED, reason=outcome.reason, not_before=outcome.until, deferred_at=since)
+        why = {"reason": outcome.reason, "evidence": _kept(outcome.evidence)}
+        self._change(image, ImageState.DEFERRED, **why, not_before=outcome.until, deferred_at=since)
 
-    def _fail(self, image: StoredImage, reason: Reason, detail: str, final_url: str | None = None) -> None:
+    def _fail(self, image: StoredImage, reason: Reason, detail: str, **values: Any) -> None:
         self.failed += 1
-        self._change(image, ImageState.FAILED, reason=reason, detail=detail, final_url=final_url)
+        self._change(image, ImageState.FAILED, reason=reason, detail=detail, **values)
 
     def _change(self, image: StoredImage, state: ImageState, **values: Any) -> None:
         empty = dict.fromkeys(
-            ("reason", "detail", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "not_before", "deferred_at")
+            ("reason", "detail", "evidence", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "not_before", "deferred_at")
         )
         self._changes.append({"id": image.id, "state": state} | empty | values)
 
@@ -199,3 +202,8 @@ class Ledger:
             self._finished = finished + self._finished
             self._changes = changes + self._changes
             raise
+
+
+def _kept(evidence: str | None) -> str | None:
+    """As long and as clean as a row may hold it, whoever made the outcome; PostgreSQL takes no NUL."""
+    return None if evidence is None else errors.as_evidence(evidence)

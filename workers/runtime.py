@@ -140,7 +140,7 @@ async def run_workers(
     resources: Resources, kinds: Sequence[WorkerKind] = ("builder", "validator"), *, workshop: Workshop | None = None
 ) -> AsyncIterator["Crew"]:
     """Run workers of these kinds in this process for the body's time, then drain them."""
-    async with open_workshop(resources.settings) if workshop is None else _given(workshop) as shop:
+    async with open_workshop(resources.settings, resources.queue) if workshop is None else _given(workshop) as shop:
         crew = Crew(resources, shop, kinds)
         collector.calm()
         async with journal.recording(resources.db):

@@ -48,6 +48,7 @@ async def _fetch(cli: Cli, settings: Any, url: str, output: Path | None) -> int:
 def outcome_document(outcome: "Outcome") -> dict[str, Any]:
     """The contract of ``--json``."""
     from app.cli.documents import attempt_document
+    from app.cli.explain.evidence import decisions_document
     from downloader import Deferred, Fetched, FetchFailed
 
     document: dict[str, Any] = {
@@ -62,27 +63,42 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "sha256": getattr(outcome, "sha256", None),
         "retry_after_s": getattr(outcome, "retry_after_s", None),
         "attempts": [attempt_document(attempt) for attempt in outcome.attempts],
+        "evidence": getattr(outcome, "evidence", None),
+        "decisions": decisions_document(outcome.decisions),
     }
     return document
 
 
 def outcome_text(outcome: "Outcome", document: dict[str, Any]) -> str:
     """The outcome in words."""
+    from app.cli.explain.evidence import decision_lines
     from app.cli.explain.requests import attempt_lines
-    from app.cli.words import clipped, size
-    from downloader import Fetched, FetchFailed
+    from app.cli.words import clipped
 
     lines = [clipped(outcome.request.url, 300)]
     lines += [f"  {line}" for line in attempt_lines([("done", attempt) for attempt in outcome.attempts], ended="")]
     if not outcome.attempts:
         lines.append("  no request was sent")
-    if isinstance(outcome, Fetched):
-        lines.append(f"ok: {size(len(outcome.body))} {outcome.media_type}, sha256 {outcome.sha256}")
-    elif isinstance(outcome, FetchFailed):
-        lines.append(f"failed: {outcome.reason.value}, {clipped(outcome.message, 300)}")
-    else:
-        wait = document["retry_after_s"]
-        lines.append(f"deferred: {outcome.reason.value}" + (f", asked to come back in {wait:.0f} s" if wait else ""))
+    lines += [f"  {line}" for line in decision_lines(outcome.decisions)]
+    lines += _ending(outcome, document)
     if document["final_url"] and document["final_url"] != outcome.request.url:
         lines.append(f"  redirected to {clipped(document['final_url'], 300)}")
     return "\n".join(lines)
+
+
+def _ending(outcome: "Outcome", document: dict[str, Any]) -> list[str]:
+    from app.cli.explain.evidence import evidence_words
+    from app.cli.words import clipped, size
+    from downloader import Fetched, FetchFailed
+
+    if isinstance(outcome, Fetched):
+        return [f"ok: {size(len(outcome.body))} {outcome.media_type}, sha256 {outcome.sha256}"]
+    if isinstance(outcome, FetchFailed):
+        words = f"failed: {outcome.reason.value}, {clipped(outcome.message, 300)}"
+    else:
+        wait = document["retry_after_s"]
+        words = f"deferred: {outcome.reason.value}" + (f", asked to come back in {wait:.0f} s" if wait else "")
+    told = {outcome.decisions.opt_out_evidence, *(hop.evidence for hop in outcome.decisions.hops)}
+    if outcome.evidence is None or outcome.evidence in told:
+        return [words]
+    return [words, f"  evidence    {evidence_words(outcome.reason, outcome.evidence)}"]

@@ -35,6 +35,9 @@ STORED = [tables.images.c[field.name] for field in fields(StoredImage)]
 BATCH = 500
 """Rows in one statement; 500 times our columns stays below SQLite's 32,766 parameters."""
 
+_FORGOTTEN: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
+"""What an image that is tried or judged anew no longer has."""
+
 
 def _as_image(row: Row[Any]) -> StoredImage:
     values = dict(row._mapping)
@@ -267,7 +270,7 @@ async def reassign(
         result = await connection.execute(
             update(tables.images)
             .where(columns.id.in_(ids))
-            .values(job_id=job_id, chunk_id=chunk_id, state=ImageState.PENDING, reason=None, detail=None, not_before=None, deferred_at=None)
+            .values(job_id=job_id, chunk_id=chunk_id, state=ImageState.PENDING, **_FORGOTTEN, not_before=None, deferred_at=None)
         )
         moved += result.rowcount
     return moved
@@ -309,6 +312,6 @@ async def reset_for_validation(
     await connection.execute(
         update(tables.images)
         .where(wanted)
-        .values(state=ImageState.FETCHED, reason=None, detail=None, duplicate_of=None, updated_at=db_now())
+        .values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
     )
     return sorted(chunks)

@@ -179,7 +179,13 @@ async def end(
         await connection.execute(
             update(tables.images)
             .where(tables.images.c.job_id == job_id, tables.images.c.state.in_(OPEN_IMAGES))
-            .values(state=ImageState.FAILED, reason=Reason.CANCELLED, detail="the job was cancelled", updated_at=db_now())
+            .values(
+                state=ImageState.FAILED,
+                reason=Reason.CANCELLED,
+                detail="the job was cancelled",
+                evidence=None,
+                updated_at=db_now(),
+            )
         )
 
 

@@ -195,6 +195,7 @@ images = Table(
     Column("deferred_at", Double),
     Column("fetched_at", Double),
     Column("updated_at", Double),
+    Column("evidence", Text),
     UniqueConstraint("dataset_id", "url_key"),
     Index("ix_images_job_state", "job_id", "state", "reason", "source"),
     Index("ix_images_chunk", "chunk_id", "state"),

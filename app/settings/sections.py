@@ -35,8 +35,8 @@ class FetchSettings(Section):
     """How URLs are fetched."""
 
     concurrency: int = Field(64, ge=1, le=4096, description="Requests in flight in one worker.")
-    per_host: int = Field(2, ge=1, le=1024, description="Requests in flight to one host.")
-    rate_per_host: float = Field(0.0, ge=0, description="Requests per second to one host; 0 is no limit.")
+    per_host: int = Field(2, ge=1, le=1024, description="Requests in flight to one host, over all workers.")
+    rate_per_host: float = Field(0.0, ge=0, description="Requests per second to one host, over all workers; 0 is what the host bears.")
     connect_timeout_s: float = Field(10.0, gt=0, description="Seconds to connect, TLS included.")
     read_timeout_s: float = Field(30.0, gt=0, description="Seconds between two reads.")
     attempt_timeout_s: float = Field(35.0, gt=0, description="Seconds for one attempt as a whole.")
@@ -70,6 +70,8 @@ class RetrySettings(Section):
     retry_after_max_s: float = Field(3600.0, ge=0, description="Longest Retry-After that is honoured at all; longer fails the URL.")
     defer_max_s: float = Field(7200.0, ge=0, description="Seconds after its first deferral at which a URL fails.")
     extra_statuses: tuple[int, ...] = Field((), description="Statuses that count like 503.")
+    budget: float = Field(0.1, ge=0, description="Retries a worker makes for each first attempt, at most; beyond it URLs are deferred.")
+    budget_floor: int = Field(50, ge=0, description="Retries a worker may always make within ten minutes.")
 
 
 class JobsSettings(Section):

@@ -23,9 +23,10 @@ __all__ = ["router"]
 router = APIRouter(tags=["images"])
 
 COPIED = (
-    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "rank", "line", "page_url", "final_url", "title",
-    "caption", "label", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type", "width",
-    "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width", "out_height",
+    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "rank", "line", "page_url", "final_url",
+    "title", "caption", "label", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
+    "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
+    "out_height",
 )  # fmt: skip
 
 
@@ -39,6 +40,7 @@ class Image(View):
     status: ImageState
     reason: Reason | None = Field(description="Why it is not in the dataset.")
     detail: str | None = Field(description="The reason with its numbers, in words.")
+    evidence: str | None = Field(description="What it rests on: a header line, a rule of robots.txt, an address; at most 300 characters.")
     url: str
     final_url: str | None
     page_url: str | None

@@ -35,6 +35,9 @@ def original(site: Site, bodies: list[bytes], tmp_path_factory: pytest.TempPathF
     site.add("/tiny.jpg", reply(body=pictures.tiny(1)))
     site.add("/double.jpg", reply(body=bodies[0]))
     site.add("/blocked.jpg", reply(302, headers={"Location": "http://10.0.0.1/x.jpg"}))
+    site.origin.script("/robots.txt", reply(body=b"# be kind\nUser-agent: *\nDisallow: /private", kind="text/plain"))
+    site.add("/private.jpg", reply(body=bodies[0]))
+    site.add("/noai.jpg", reply(body=bodies[0], headers={"X-Robots-Tag": "noai"}))
     folder = tmp_path_factory.mktemp("built")
     path = site.write_list(folder / "list.txt")
     path.write_text("not a url\n" + path.read_text())
@@ -97,6 +100,22 @@ def test_explain_tells_checks_duplicates_and_redirects(built: Result, invoke: In
     assert "gave up" in invoke("explain", f"{site.origin.base}/gone.jpg").out
     sha256 = invoke("images", "show", original, "--json").json["sha256"]
     assert len(invoke("explain", sha256, "--json").json["items"]) == 2
+
+
+def test_explain_tells_what_a_refusal_rests_on(built: Result, invoke: Invoke, site: Site) -> None:
+    """Which rule of robots.txt, which header, which address; the same in images show and as data."""
+    base = site.origin.base
+    rule = f"{base}/robots.txt line 3, user-agent *: Disallow: /private"
+    for name, evidence, words in (
+        ("private", rule, f"evidence   the rule at {rule}"),
+        ("noai", "x-robots-tag: noai", "evidence   the reply's header x-robots-tag: noai"),
+        ("blocked", "10.0.0.1", "evidence   10.0.0.1, which may not be dialled"),
+    ):
+        assert words in invoke("explain", f"{base}/{name}.jpg").out
+        shown = image_id(invoke, f"/{name}.jpg")
+        assert words in invoke("images", "show", shown).out
+        assert invoke("images", "show", shown, "--json").json["evidence"] == evidence
+    assert "evidence" not in invoke("explain", f"{base}/gone.jpg").out
 
 
 def test_explain_refuses_what_nobody_asked_for(built: Result, invoke: Invoke) -> None:
@@ -196,7 +215,7 @@ def test_datasets_are_shown_exported_and_verified(built: Result, invoke: Invoke)
     dataset = invoke("datasets", "ls", "-q").out.strip()
     assert "list" in invoke("datasets", "ls").out
     shown = invoke("datasets", "show", dataset)
-    assert "3 kept of 7 candidates" in shown.out
+    assert "3 kept of 9 candidates" in shown.out
     exported = invoke("datasets", "export", dataset, "-f", "webdataset", "-o", "wds", "--json")
     assert exported.code == 0, exported.err
     assert exported.json["samples"] == 3

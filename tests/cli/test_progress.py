@@ -71,6 +71,7 @@ def test_screen_fits_80_columns_and_says_what_matters() -> None:
     hosts = (
         HostSnapshot("http://calm.example", 2, 0, 0, 0),
         HostSnapshot("https://upload.example.org", 1, 3, NOW + 12, 2),
+        HostSnapshot("http://paced.example", 1, 9, 0, 0, 1, 18.6),
     )
     lines = drawn(screen, a_snapshot(200, a_job(waiting_for="storage"), at=10, hosts=hosts))
     text = "\n".join(lines)
@@ -80,6 +81,7 @@ def test_screen_fits_80_columns_and_says_what_matters() -> None:
     assert "eta 0:00:30" in text
     assert "too_small 41 · http_404 17" in text
     assert "throttled 12 s, 2 failed connections, 3 waiting: https://upload" in text
+    assert "asked 19 times a second, 9 waiting: http://paced.example" in text
     assert "calm.example" not in text
     assert "storage" in text
 

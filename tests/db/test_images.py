@@ -291,7 +291,8 @@ async def test_failed_images_go_to_another_job_chunk_by_chunk(any_database: Data
     """Those with the wanted reasons, lowest ids first, pending again and without a trace of the failure."""
     job_id = await add_job(any_database)
     dataset_id = await dataset_of(any_database, job_id)
-    passing = {"state": ImageState.FAILED, "reason": Reason.TIMEOUT, "detail": "slow", "not_before": 9.0, "deferred_at": 8.0}
+    passing = {"state": ImageState.FAILED, "reason": Reason.TIMEOUT, "detail": "slow", "evidence": "x: y"}
+    passing |= {"not_before": 9.0, "deferred_at": 8.0}
     ids = await add_images(any_database, job_id, 5, changes=passing)
     gone = await add_images(any_database, job_id, 2, first=30, changes=passing | {"reason": Reason.HTTP_404})
     retry = await add_job(any_database, dataset_id=dataset_id)
@@ -302,8 +303,8 @@ async def test_failed_images_go_to_another_job_chunk_by_chunk(any_database: Data
         assert await images.count_failed(connection, dataset_id, reasons) == 0
     moved = (await images.page(any_database, images.ImageFilter(job_id=retry))).items
     assert [(image.id, image.chunk_id) for image in moved] == [*((i, "new_1") for i in ids[:3]), *((i, "new_2") for i in ids[3:])]
-    assert {(image.state, image.reason, image.detail, image.not_before, image.deferred_at) for image in moved} == {
-        (ImageState.PENDING, None, None, None, None)
+    assert {(image.state, image.reason, image.detail, image.evidence, image.not_before, image.deferred_at) for image in moved} == {
+        (ImageState.PENDING, None, None, None, None, None)
     }
     assert [image.id for image in (await images.page(any_database, images.ImageFilter(job_id=job_id))).items] == gone
 
@@ -313,7 +314,7 @@ async def test_images_with_bytes_are_validated_anew(any_database: Database) -> N
     job_id = await add_job(any_database)
     other = await add_job(any_database)
     kept = await add_images(any_database, job_id, 2, chunk_id="chunk_b", changes={"state": ImageState.KEPT, "sha256": "aa" * 32})
-    blurry = {"state": ImageState.REJECTED, "reason": Reason.BLURRY, "detail": "soft", "sha256": "bb" * 32}
+    blurry = {"state": ImageState.REJECTED, "reason": Reason.BLURRY, "detail": "soft", "evidence": "x: y", "sha256": "bb" * 32}
     (soft,) = await add_images(any_database, job_id, first=10, chunk_id="chunk_a", changes=blurry)
     (unlicensed,) = await add_images(any_database, job_id, first=20, chunk_id="chunk_c", changes=blurry | {"reason": Reason.LICENCE})
     (bodiless,) = await add_images(any_database, job_id, first=30, chunk_id="chunk_d", changes={"state": ImageState.KEPT})
@@ -322,8 +323,9 @@ async def test_images_with_bytes_are_validated_anew(any_database: Database) -> N
         job = await jobs.find(connection, job_id)
         chunks = await images.reset_for_validation(connection, job.dataset_id, [ImageState.KEPT], [Reason.BLURRY])
     assert chunks == ["chunk_a", "chunk_b"]
-    states = {row.id: (row.state, row.reason) for row in await all_rows(any_database, select(tables.images))}
-    assert states == {
+    rows = {row.id: row for row in await all_rows(any_database, select(tables.images))}
+    assert (rows[soft].detail, rows[soft].evidence, rows[unlicensed].evidence) == (None, None, "x: y")
+    assert {row.id: (row.state, row.reason) for row in rows.values()} == {
         kept[0]: ("fetched", None), kept[1]: ("fetched", None), soft: ("fetched", None),
         unlicensed: ("rejected", "licence"), bodiless: ("kept", None), foreign: ("kept", None),
     }  # fmt: skip

@@ -186,12 +186,14 @@ async def test_a_cancelled_job_closes_its_open_images(any_database: Database) ->
     job_id, other = await add_job(any_database), await add_job(any_database)
     states = [ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED]
     for number, state in enumerate(states):
-        await add_images(any_database, job_id, first=number, chunk_id=f"chunk_{number}", changes={"state": state})
+        changes = {"state": state, "evidence": "the origin answered 503"}
+        await add_images(any_database, job_id, first=number, chunk_id=f"chunk_{number}", changes=changes)
     await add_images(any_database, other)
     await end(any_database, job_id, JobState.CANCELLED)
     columns = tables.images.c
-    rows = await all_rows(any_database, select(columns.state, columns.reason).where(columns.job_id == job_id).order_by(columns.id))
-    assert rows == [("failed", Reason.CANCELLED)] * 4 + [("kept", None), ("rejected", None)]
+    query = select(columns.state, columns.reason, columns.evidence).where(columns.job_id == job_id).order_by(columns.id)
+    verdicts = [("kept", None, "the origin answered 503"), ("rejected", None, "the origin answered 503")]
+    assert await all_rows(any_database, query) == [("failed", Reason.CANCELLED, None)] * 4 + verdicts
     assert await count(any_database, tables.images, columns.job_id == other, columns.state == "pending") == 1
 
 

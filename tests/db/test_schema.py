@@ -10,9 +10,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 import errors
-from app.db import Database, schema, tables
+from app.db import Database, images, schema, tables
 from app.db.schema import _config
-from tests.db.builders import add_job, count
+from tests.db.builders import add_images, add_job, count
 
 
 async def table_names(db: Database) -> set[str]:
@@ -51,6 +51,19 @@ async def test_the_tables_are_what_the_migrations_make(any_database: Database) -
 
     async with any_database.read() as connection:
         assert await connection.run_sync(compare) == []
+
+
+async def test_an_older_workspace_keeps_its_rows(any_database: Database) -> None:
+    """A database as the first revision made it, with rows: the upgrade adds what is new and touches nothing else."""
+    job_id = await add_job(any_database)
+    (image_id,) = await add_images(any_database, job_id, 1, changes={"state": "failed", "reason": "robots", "detail": "kept"})
+    async with any_database.write() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(_config(sync), "0001"))
+    with pytest.raises(errors.ConfigurationError, match="at revision 0001"):
+        await schema.require_head(any_database)
+    assert await schema.upgrade(any_database) == schema.head()
+    found = await images.get(any_database, image_id)
+    assert (found.job_id, found.reason, found.detail, found.evidence) == (job_id, "robots", "kept", None)
 
 
 async def test_a_second_upgrade_is_harmless(any_database: Database) -> None:

@@ -1,6 +1,7 @@
 """One attempt against a scripted origin: each way a reply can be wrong has its name, its number of requests, and no body."""
 
 import gzip
+from dataclasses import replace
 
 import pytest
 
@@ -145,6 +146,50 @@ async def test_nothing_of_ours_or_theirs_is_sent_on(origin, downloader):
         assert not set(hit.headers) & {"cookie", "authorization", "referer", "origin"}
         assert hit.headers["accept-encoding"] == "identity"
         assert hit.headers["user-agent"].startswith("pictrawl/")
+
+
+async def test_no_cookie_ever_comes_back(origin, downloader):
+    """Set on a failure, on a redirect, on a success, for the path, the host or its domain: the next request has none."""
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2; Path=/; Max-Age=999"), ("Set-Cookie", "c=3; Domain=h.test; Path=/")]
+    origin.script("/a", reply(503, headers=cookies), redirect("/b", headers=cookies))
+    origin.script("/b", reply(200, JPEG, cookies))
+    for _ in range(2):
+        assert isinstance(await downloader.fetch(origin.url("/a", host="h.test")), Fetched)
+    assert [hit.target for hit in origin.log] == ["/a", "/a", "/b", "/a", "/b"]
+    assert not any("cookie" in hit.headers for hit in origin.log)
+
+
+async def test_retry_after_is_waited_once_by_whatever_clock(origin, time):
+    """A sleep that ends a little early by the wall clock is not followed by another one at the host's gate."""
+
+    async def slightly_short(seconds):
+        await time.sleep(seconds)
+        time.now -= 0.01
+
+    url = origin.script("/a", reply(503, headers={"Retry-After": "3"}))
+    async with Downloader(LIMITS, RetryRules(jitter=0), sleep=slightly_short, clock=time.clock) as downloader:
+        await downloader.fetch(url)
+    assert time.waits == [3.0, 3.0]
+
+
+async def test_retry_after_beyond_the_cap_fails_its_url_and_no_other(origin, downloader, time):
+    """A host is not given up on the word of one reply: its other URLs are asked at once."""
+    origin.script("/a", reply(503, headers={"Retry-After": "3601"}))
+    first = await downloader.fetch(origin.url("/a"))
+    second = await downloader.fetch(origin.script("/b", image()))
+    assert (first.reason, first.retry_after_s) == ("retry_after_over_cap", 3601)
+    assert isinstance(second, Fetched)
+    assert time.waits == []
+
+
+async def test_patience_with_a_redirect_counts_against_the_url(origin, time):
+    """10 s at each of two redirects, of 13 s in all: there is no time left for a third attempt."""
+    origin.script("/a", redirect("/b", headers=[("Retry-After", "10")]))
+    origin.script("/b", reply(503))
+    limits = replace(LIMITS, url_deadline_s=13.0)
+    async with Downloader(limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock) as downloader:
+        outcome = await downloader.fetch(origin.url("/a"))
+    assert (outcome.reason, len(outcome.attempts), time.waits) == ("service_unavailable", 2, [10.0, 2.0, 10.0])
 
 
 async def test_redirect_counts_against_the_attempt_as_a_whole(origin, impatient):

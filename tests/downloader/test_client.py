@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
 import logging_setup
 from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules, Terms, user_agent
 from downloader.coding import Body
-from downloader.hosts import Deferral
+from downloader.visits import Deferral
 from tests.clocks import FakeTime
-from tests.downloader.conftest import LIMITS
+from tests.downloader.conftest import LIMITS, loopback
 from tests.origin import JPEG, image, redirect, reply, stall
 
 
@@ -181,6 +181,30 @@ async def test_hosts_shows_what_is_going_on(origin, downloader):
     assert downloader.hosts() == ()
 
 
+async def test_deferral_frees_the_place_at_once(origin, time):
+    """One place in all, and a host that asks for a minute: the next URL is through before any time has passed."""
+    origin.script("/busy", reply(429, headers={"Retry-After": "60"}))
+    origin.script("/a", image())
+    urls = [origin.url("/busy", host="busy.test"), origin.url("/a", host="quick.test")]
+    limits, rules = replace(LIMITS, concurrency=1, per_host=1), RetryRules(jitter=0)
+    async with Downloader(limits, rules, sleep=time.sleep, clock=time.clock, lookup=loopback) as narrow:
+        first, second = [outcome async for outcome in narrow.fetch_many([FetchRequest(url) for url in urls])]
+    assert isinstance(first, Deferred)
+    assert isinstance(second, Fetched)
+    assert (first.until, first.retry_after_s, time.waits) == (time.now + 60, 60, [])
+
+
+@pytest.mark.parametrize("where", ["other.test", "h.test"])
+async def test_fetch_json_sends_credentials_to_nobody_else(origin, downloader, where):
+    """Neither Authorization nor a cookie of the caller's goes along with a redirect, wherever it leads, nor a body."""
+    origin.script("/b", reply(200, b"1"))
+    origin.script("/api", redirect(origin.url("/b", host=where), 307))
+    await downloader.fetch_json(origin.url("/api", host="h.test"), headers={"Authorization": "Bearer k", "Cookie": "a=b"})
+    first, second = origin.log
+    assert (first.headers["authorization"], first.headers["cookie"]) == ("Bearer k", "a=b")
+    assert not set(second.headers) & {"authorization", "cookie"}
+
+
 async def test_dead_host_is_deferred(downloader, time):
     """After five failed connections the host's URLs wait instead of knocking."""
     from tests.origin import Origin
@@ -269,6 +293,7 @@ def test_user_agent_names_us_and_the_operator():
     st.sampled_from(["location", "content-encoding", "content-length", "retry-after", "x-robots-tag", "date"]),
     st.integers(100, 999),
 )
+@settings(deadline=None)
 def test_any_reply_stays_in_the_tree(value, name, status):
     """Whatever a header says, under whatever status, an outcome comes out."""
     time = FakeTime()
@@ -285,6 +310,7 @@ def test_any_reply_stays_in_the_tree(value, name, status):
 
 
 @given(st.text(max_size=60) | st.from_regex(r"https?://[^/]{0,12}(:[0-9]{0,6})?/.{0,12}", fullmatch=True))
+@settings(deadline=None)
 def test_any_url_stays_in_the_tree(url):
     """Whatever is asked for, an outcome comes out."""
 

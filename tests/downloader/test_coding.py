@@ -70,6 +70,14 @@ def test_bound_holds_on_the_wire():
         body.feed(b"x")
 
 
+def test_bound_holds_on_the_wire_where_nothing_comes_out():
+    """A gzip header may have a name of any length: a body that is all header is cut like any other."""
+    body = Body("gzip", 100)
+    body.feed(b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 90)
+    with pytest.raises(errors.TooLargeError):
+        body.feed(b"x")
+
+
 def test_bomb_is_stopped_at_the_bound():
     """50 MB in 50 KB: refused with little more than the bound ever in memory."""
     bomb = gzip.compress(b"\0" * 50_000_000)

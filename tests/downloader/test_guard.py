@@ -1,5 +1,7 @@
 """The guard: what is no URL, what may not be dialled, and when two spellings are one URL."""
 
+import re
+
 import pytest
 import yarl
 from hypothesis import given
@@ -172,6 +174,43 @@ def test_invalid_url(url):
 
 
 @pytest.mark.parametrize(
+    ("url", "message", "evidence"),
+    [
+        ("http://h/" + "a" * 9000, "the URL is 9009 characters long, more than 8192", "length 9009"),
+        ("http://h/a\\b", "a backslash at character 11 of the URL", "character 11"),
+        ("http://h/\x1b[2J", "a control character (U+001B) at character 10 of the URL", "character 10"),
+        ("h.test/a", "no scheme: not an absolute http or https URL", None),
+        ("HTTP:h.test", "no host: not an absolute URL, as http: needs two slashes behind it", None),
+        ("ftp://h/", "scheme 'ftp' is not http or https", "scheme 'ftp'"),
+        ("x" * 70 + "://h/", f"scheme '{'x' * 59}…' is not http or https", f"scheme '{'x' * 59}…'"),
+        ("mailto:joe@h.test", "the scheme is not http or https", None),
+        ("http://joe:secret@h.test/", "credentials in the URL", None),
+        ("http://joe:sec/ret@h.test/", "the port is not a number from 1 to 65535", None),
+        ("http://:80/", "no host", None),
+        ("http://h:99999/", "port 99999 does not exist: there are 1 to 65535", "port 99999"),
+        ("http://h:123456/", "port '123456' is not a number from 1 to 65535", "port '123456'"),
+        ("http://a:b:80/", "host 'a:b' cannot be read: a colon or a bracket out of place", "host 'a:b'"),
+        ("http://[1.2.3.4]/", "host '[1.2.3.4]' is not an IPv6 address", "host '[1.2.3.4]'"),
+        ("http://a..b/", "host 'a..b' has an empty label: two dots in a row, or one in front", "host 'a..b'"),
+        ("http://-a.test/", "host label '-a' begins or ends with a hyphen", "host label '-a'"),
+        ("http://a-.test/", "host label 'a-' begins or ends with a hyphen", "host label 'a-'"),
+        ("http://h,x/", "host label 'h,x' has a character that no host name has", "host label 'h,x'"),
+        ("http://" + "b" * 64 + "/", f"host label '{'b' * 59}…' is longer than 63 characters", f"host label '{'b' * 59}…'"),
+        ("http://1.2.3.4.5/", "host '1.2.3.4.5' ends in a number and is no IPv4 address", "host '1.2.3.4.5'"),
+        ("http://8.8.8/", "host '8.8.8' is an IPv4 address that is not written as four decimal numbers", "host '8.8.8'"),
+        ("http://[::1/", "host '[::1' cannot be read: a colon or a bracket out of place", "host '[::1'"),
+        ("http://ü\u202e.test/", r"host 'ü\u202e.test' is not an international host name", r"host 'ü\u202e.test'"),
+        ("http://xn--zz/", "host 'xn--zz' is no name that can be requested", "host 'xn--zz'"),
+    ],
+)
+def test_refusal_names_the_part_and_quotes_it(url, message, evidence):
+    """The part at fault and what it says, cut to size; nothing of a URL in which a password may hide."""
+    with pytest.raises(errors.InvalidURLError) as caught:
+        Guard().check_url(url)
+    assert (caught.value.message, caught.value.evidence) == (message, evidence)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "http://127.0.0.1/",
@@ -300,6 +339,41 @@ def test_any_text_is_a_target_or_one_of_two_errors(text):
         normalise(text)
     except (errors.InvalidURLError, errors.BlockedAddressError):
         pass
+
+
+def refusal_of(url):
+    """Why a URL is refused, None where it is not."""
+    try:
+        Guard().check_url(url)
+    except (errors.InvalidURLError, errors.BlockedAddressError) as error:
+        return error
+    return None
+
+
+PART = re.compile(r"\b(scheme|credentials|host|port|character|characters long|path)\b")
+_PIECES = st.sampled_from(
+    ["http", "https", "ftp", "://", ":", "/", "?", "#", "@", "[", "]", "::1", "h.test", ".", "..", "xn--zz", "1.2.3", "99999", "-1", "%",
+     "ü", "\u0301", "\u202e", " ", "\\", "\0", "\ud800", "a" * 64, "b." * 130, "c" * 8200]
+)  # fmt: skip
+
+
+@given(st.lists(_PIECES | st.text(max_size=4), max_size=8).map("".join), st.sampled_from(["", "http://", "https://h.test"]))
+def test_whatever_is_refused_has_its_part_named_in_a_line(rest, start):
+    """No refusal without a part, none that a terminal would obey, none longer than a line or two."""
+    error = refusal_of(start + rest)
+    if isinstance(error, errors.InvalidURLError):
+        assert PART.search(error.message), error.message
+        for words in (error.message, error.evidence or ""):
+            assert words.isprintable()
+            assert len(words) <= 300
+
+
+@given(st.sampled_from(["http://", "https://", "http:", "ftp://", "", "//"]), _PIECES, _PIECES, _PIECES, _PIECES)
+def test_no_refusal_quotes_userinfo_or_a_query(start, before, between, behind, after):
+    """Whatever else is wrong with the URL, and wherever its author forgot to escape."""
+    for url in (f"{start}{before}hunter2{between}@h.test{behind}{after}", f"{start}h.test{before}{between}?k=hunter2{behind}{after}"):
+        error = refusal_of(url)
+        assert error is None or "hunter2" not in f"{error.message} {error.evidence}"
 
 
 _LABEL = st.text("abcxyz019-", min_size=1, max_size=8)

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from downloader.guard import check_url
-from downloader.hosts import Deferral, HostGate
+from downloader.hosts import HostGate
+from downloader.visits import Deferral
 from errors import Reason
 from tests.clocks import FakeTime
 
@@ -59,8 +60,9 @@ async def test_wikimedia_profile_lowers_the_share(time):
 async def test_closed_host_is_waited_for_in_place(time):
     """Every URL of the host obeys a short closure; another host does not care."""
     gate = gate_of(time)
-    gate.close(ONE, time.now + 5, Reason.RATE_LIMITED)
-    gate.close(ONE, time.now + 1, Reason.RATE_LIMITED)
+    async with gate.slot(ONE) as visit:
+        visit.close(time.now + 5, Reason.RATE_LIMITED)
+        visit.close(time.now + 1, Reason.RATE_LIMITED)
     async with gate.slot(TWO):
         assert time.waits == []
     async with gate.slot(ONE):
@@ -70,7 +72,8 @@ async def test_closed_host_is_waited_for_in_place(time):
 async def test_closed_host_is_not_waited_for_twice(time):
     """The URL that got the Retry-After has slept it out already."""
     gate = gate_of(time)
-    gate.close(ONE, time.now + 5, Reason.RATE_LIMITED)
+    async with gate.slot(ONE) as visit:
+        visit.close(time.now + 5, Reason.RATE_LIMITED)
     async with gate.slot(ONE, waited_until=time.now + 5):
         assert time.waits == []
 
@@ -78,7 +81,8 @@ async def test_closed_host_is_not_waited_for_twice(time):
 async def test_long_closure_defers(time):
     """Beyond what is waited in place the URL goes back, with the time and the reason of the closure."""
     gate = gate_of(time)
-    gate.close(ONE, time.now + 60, Reason.SERVICE_UNAVAILABLE)
+    async with gate.slot(ONE) as visit:
+        visit.close(time.now + 60, Reason.SERVICE_UNAVAILABLE)
     with pytest.raises(Deferral) as caught:
         async with gate.slot(ONE):
             pass
@@ -99,8 +103,8 @@ async def test_rate_spaces_the_starts(time):
 
 async def open_breaker(gate, target=ONE):
     for _ in range(5):
-        async with gate.slot(target):
-            gate.connect_failed(target)
+        async with gate.slot(target) as visit:
+            visit.unreachable()
 
 
 async def test_breaker_opens_on_five_failures_in_a_row(time):
@@ -120,8 +124,8 @@ async def test_an_answer_in_between_starts_the_count_again(time):
     """Five in a row, not five in all."""
     gate = gate_of(time)
     for failing in [True] * 4 + [False] + [True] * 4:
-        async with gate.slot(ONE):
-            (gate.connect_failed if failing else gate.connected)(ONE)
+        async with gate.slot(ONE) as visit:
+            (visit.unreachable if failing else visit.connected)()
     async with gate.slot(ONE):
         pass
 
@@ -131,11 +135,11 @@ async def test_one_probe_after_the_pause(time):
     gate = gate_of(time)
     await open_breaker(gate)
     time.now += 30
-    async with gate.slot(ONE):
+    async with gate.slot(ONE) as visit:
         with pytest.raises(Deferral):
             async with gate.slot(ONE):
                 pass
-        gate.connected(ONE)
+        visit.connected()
     async with gate.slot(ONE), gate.slot(ONE):
         pass
     assert [host.failures for host in gate.snapshot()] == []
@@ -152,8 +156,8 @@ async def test_failed_probe_doubles_the_pause_up_to_ten_minutes(time):
                 pass
         pauses.append(caught.value.until - time.now)
         time.now = caught.value.until
-        async with gate.slot(ONE):
-            gate.connect_failed(ONE)
+        async with gate.slot(ONE) as visit:
+            visit.unreachable()
     assert pauses == [30, 60, 120, 240, 480, 600, 600]
 
 
@@ -165,8 +169,8 @@ async def test_cancelled_probe_leaves_the_place_to_the_next(time):
     with pytest.raises(asyncio.CancelledError):
         async with gate.slot(ONE):
             raise asyncio.CancelledError
-    async with gate.slot(ONE):
-        gate.connected(ONE)
+    async with gate.slot(ONE) as visit:
+        visit.connected()
 
 
 async def test_snapshot_shows_who_waits(time):
@@ -183,8 +187,12 @@ async def test_snapshot_shows_who_waits(time):
 async def test_memory_of_hosts_is_bounded(time):
     """Ten thousand idle hosts are kept, and a closed one is not forgotten for them."""
     gate = gate_of(time)
-    gate.close(ONE, time.now + 60, Reason.RATE_LIMITED)
+    async with gate.slot(ONE) as visit:
+        visit.close(time.now + 60, Reason.RATE_LIMITED)
     for number in range(10_100):
-        gate.connected(check_url(f"http://h{number}.test/", ()))
-    assert len(gate._hosts) == 10_000
-    assert ONE.origin in gate._hosts
+        async with gate.slot(check_url(f"http://h{number}.test/", ())):
+            pass
+    assert len(gate._doors) == 10_000
+    with pytest.raises(Deferral):
+        async with gate.slot(ONE):
+            pass

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import errors
 from downloader import Downloader, Fetched, FetchFailed
@@ -24,7 +26,7 @@ REFUSED: list[tuple[str, list[tuple[str, str]], str]] = [
     ("after others", [(ROBOTS, "noindex, nofollow, noai")], "x-robots-tag: noindex, nofollow, noai"),
     ("before others", [(ROBOTS, "noai, noindex")], "x-robots-tag: noai, noindex"),
     ("no spaces", [(ROBOTS, "noindex,noai")], "x-robots-tag: noindex,noai"),
-    ("many spaces", [(ROBOTS, "  noindex ,\t noai  ")], "x-robots-tag: noindex ,\t noai"),
+    ("many spaces", [(ROBOTS, "  noindex ,\t noai  ")], r"x-robots-tag: noindex ,\t noai"),
     ("empty members", [(ROBOTS, ",,noai,")], "x-robots-tag: ,,noai,"),
     ("our token", [(ROBOTS, "pictrawl: noai")], "x-robots-tag: pictrawl: noai"),
     ("our token in upper case", [(ROBOTS, "PicTrawl: NoAI")], "x-robots-tag: PicTrawl: NoAI"),
@@ -104,6 +106,8 @@ ALLOWED: list[tuple[str, list[tuple[str, str]]]] = [
     ("nothing", []),
     ("other directives", [(ROBOTS, "noindex, nofollow, noarchive, nosnippet, noimageindex")]),
     ("all", [(ROBOTS, "all")]),
+    ("none, which is noindex and nofollow", [(ROBOTS, "none")]),
+    ("none, to us", [(ROBOTS, "pictrawl: none, noindex")]),
     ("empty", [(ROBOTS, "")]),
     ("another agent", [(ROBOTS, "otherbot: noai")]),
     ("another agent, second directive", [(ROBOTS, "otherbot: noindex, noai")]),
@@ -164,12 +168,27 @@ def test_order_of_headers_does_not_matter_to_the_verdict(headers: list[tuple[str
     assert opt_out_in(httpx.Headers(around)) is not None
 
 
-def test_long_evidence_is_cut() -> None:
-    """A row keeps no more than 200 characters of a stranger's header."""
+@pytest.mark.parametrize(
+    ("header", "value", "deciding"),
+    [
+        (ROBOTS, "noindex, " * 100 + "noimageai", "x-robots-tag: … noimageai … (of 909 characters)"),
+        (USAGE, "search=y, " * 100 + "train-genai=n", "content-usage: … train-genai=n … (of 1013 characters)"),
+        (TDM, "1;" + "x" * 400, "tdm-reservation: … 1 … (of 402 characters)"),
+    ],
+)
+def test_evidence_of_a_long_header_is_the_part_that_refuses(header: str, value: str, deciding: str) -> None:
+    """A row keeps no essay of a stranger's, and what it keeps is what counted."""
     with pytest.raises(errors.OptOutError) as caught:
-        refuse_opt_out(httpx.Headers([(ROBOTS, "noai, " + "noindex, " * 100)]))
-    assert caught.value.evidence is not None
-    assert len(caught.value.evidence) == 200
+        refuse_opt_out(httpx.Headers([(header, value)]))
+    assert caught.value.evidence == deciding
+
+
+@given(st.text(max_size=40), st.text(max_size=400))
+def test_evidence_is_fit_to_be_shown(before: str, after: str) -> None:
+    """Whatever else the header holds: one line, printable, bounded."""
+    value = f"{before},noai,{after}".encode("utf-8", "replace")
+    evidence = opt_out_in(httpx.Headers([(b"X-Robots-Tag", value)]))
+    assert evidence is None or (evidence.isprintable() and len(evidence) <= errors.EVIDENCE_CHARS)
 
 
 def test_the_table_is_long_enough() -> None:

@@ -26,7 +26,7 @@ class Watcher:
     def may_retry(self, error):
         return self.retry
 
-    def has_time_for(self, wait_s):
+    def can_afford(self, wait_s):
         return self.time_left_s > wait_s
 
     def waits(self, wait_s, cause):

@@ -7,7 +7,7 @@ import pytest
 
 from downloader import Deferred, Downloader, Fetched, FetchFailed, RetryRules
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
-from tests.origin import image, redirect, reply, stall
+from tests.origin import drip, image, redirect, reply, stall
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ async def test_disallowed_url_is_not_requested(origin, polite):
     origin.script("/a.jpg", image())
     outcome = await polite.fetch(origin.url("/private/a.jpg"))
     assert isinstance(outcome, FetchFailed)
-    assert (outcome.reason, outcome.evidence) == ("robots", f"http://127.0.0.1:{origin.port}/robots.txt")
+    evidence = f"http://127.0.0.1:{origin.port}/robots.txt line 2, user-agent *: Disallow: /private/"
+    assert (outcome.reason, outcome.evidence) == ("robots", evidence)
     assert isinstance(await polite.fetch(origin.url("/a.jpg")), Fetched)
     assert [hit.target for hit in origin.log] == ["/robots.txt", "/a.jpg"]
     assert "(+https://ops.test/)" in origin.log[0].headers["user-agent"]
@@ -57,6 +58,28 @@ async def test_server_error_allows_nothing_for_now(origin, polite, time):
     assert [hit.target for hit in origin.log] == ["/robots.txt"]
     time.now += 60
     assert isinstance(await polite.fetch(url), Fetched)
+
+
+async def test_server_error_with_retry_after_allows_nothing_until_then(origin, polite, time):
+    """The host says when to come back for its robots.txt: not a minute later, then."""
+    origin.script("/robots.txt", reply(503, headers={"Retry-After": "120"}), reply(404))
+    url = origin.script("/a", image())
+    assert (await polite.fetch(url)).until == time.now + 120
+    time.now += 119
+    assert isinstance(await polite.fetch(url), Deferred)
+    time.now += 1
+    assert isinstance(await polite.fetch(url), Fetched)
+    assert [hit.target for hit in origin.log] == ["/robots.txt", "/robots.txt", "/a"]
+
+
+async def test_robots_txt_that_drips_is_not_absent(origin, time):
+    """A status was seen, but no file and no word that there is none: nothing is allowed by that."""
+    origin.script("/robots.txt", drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"#" * 1000, every_s=0.05))
+    url = origin.script("/a", image())
+    async with Downloader(replace(IMPATIENT, robots=True), RetryRules(jitter=0), sleep=time.sleep, clock=time.clock) as hasty:
+        outcome = await hasty.fetch(url)
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, origin.hits("/a")) == ("timeout", [])
 
 
 async def test_host_that_cannot_be_reached_is_the_urls_own_failure(origin, time):

@@ -4,9 +4,9 @@ import pytest
 
 import errors
 from downloader.attempt import Errand
-from downloader.hosts import Deferral
 from downloader.records import FetchRequest
 from downloader.trail import Trail
+from downloader.visits import Deferral
 from tests.clocks import FakeTime
 
 REQUEST = FetchRequest("http://h.test/a", key=1)
@@ -72,9 +72,9 @@ async def test_wait_belongs_to_the_attempt_before_it_and_costs_time():
 
     with pytest.raises(errors.NetworkError):
         await trail.follow(1, attempt)
-    assert trail.has_time_for(99)
+    assert trail.can_afford(99)
     trail.waits(98, "backoff")
-    assert not trail.has_time_for(2)
+    assert not trail.can_afford(2)
     trail.close()
     assert [(attempt.wait_s, attempt.wait_cause) for attempt in trail.attempts] == [(98, "backoff")]
     trail.waits(1, "backoff")

@@ -13,7 +13,7 @@ from downloader import Downloader, Fetched, FetchFailed, RetryRules
 from downloader.guard import Guard
 from downloader.transport import GuardedTransport
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
-from tests.origin import Origin, hang_up, image, raw, reset
+from tests.origin import Origin, hang_up, image, raw, redirect, reset
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +197,18 @@ async def test_no_proxy_from_the_environment(origin, downloader, monkeypatch):
     """A proxy would dial for us, unchecked."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     assert isinstance(await downloader.fetch(origin.script("/a", image())), Fetched)
+
+
+async def test_no_credentials_from_the_environment(origin, downloader, monkeypatch, tmp_path):
+    """What a .netrc says of a host is not for it to be told by a crawler."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login joe password secret\ndefault login joe password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_bytes(netrc.read_bytes())
+    await downloader.fetch(origin.script("/a", redirect("/b")))
+    assert [set(hit.headers) & {"authorization", "proxy-authorization"} for hit in origin.log] == [set(), set()]
 
 
 async def test_default_authorities_do_not_know_ours(authority, time):

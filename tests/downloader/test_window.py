@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import weakref
 
 import pytest
 
@@ -16,7 +17,7 @@ class Work:
         self.in_hand = self.most = 0
         self.gates = {}
 
-    async def __call__(self, item):
+    async def __call__(self, item, under_way=None):
         self.started.append(item)
         self.in_hand += 1
         self.most = max(self.most, self.in_hand)
@@ -136,7 +137,7 @@ async def test_error_comes_after_the_results_that_are_ready():
     """What was paid for is handed over first; the rest is cancelled."""
     work = Work()
 
-    async def one(item):
+    async def one(item, under_way):
         if item == 1:
             raise KeyError(item)
         return await work(item)
@@ -172,3 +173,87 @@ async def test_nothing_in_nothing_out():
     """Empty feeds of both kinds."""
     assert [result async for result in finish_in_window([], Work(), size=2)] == []
     assert [result async for result in finish_in_window(slowly([]), Work(), size=2, stop=asyncio.Event())] == []
+
+
+class Queueing(Work):
+    """Work that waits in its lane until told that it is under way."""
+
+    async def __call__(self, item, under_way=None):
+        self.begin = {**getattr(self, "begin", {}), item: under_way}
+        return await super().__call__(item)
+
+
+async def test_a_lane_that_does_not_move_takes_two_places():
+    """Items of others are taken first; the lane's own come as its first ones get under way, in their order."""
+    work = Queueing()
+    items = ["a1", "a2", "a3", "a4", "a5", "b1", "c1", "b2"]
+    results = finish_in_window(items, work, size=5, lane=lambda item: item[0])
+    first = asyncio.ensure_future(anext(results))
+    await settle()
+    assert work.started == ["a1", "a2", "b1", "c1", "b2"]
+    work.let_go("b1")
+    assert await first == "b1"
+    second = asyncio.ensure_future(anext(results))
+    await settle()
+    assert len(work.started) == 5, "a place is free, but only for other lanes"
+    work.begin["a1"]()
+    work.begin["a1"]()
+    await settle()
+    assert work.started[5:] == ["a3"]
+    work.let_go(*items)
+    assert {await second, *[result async for result in results]} == set(items) - {"b1"}
+    assert work.started[6:] == ["a4", "a5"]
+
+
+@pytest.mark.parametrize("source", [iter, slowly], ids=["plain", "async"])
+async def test_lanes_lose_nothing(source):
+    """Every item comes once, whatever stands still on the way; stopped, the held-back ones are not begun."""
+    work = Queueing()
+    work.let_go(*range(100))
+    results = finish_in_window(source(range(100)), work, size=7, lane=lambda item: item % 3)
+    assert sorted([result async for result in results]) == list(range(100))
+
+    stop, idle = asyncio.Event(), Queueing()
+    results = finish_in_window(source(range(100)), idle, size=7, lane=lambda item: 0, stop=stop)
+    first = asyncio.ensure_future(anext(results))
+    await settle()
+    stop.set()
+    idle.let_go(*range(100))
+    assert {await first, *[result async for result in results]} == {0, 1}
+
+
+async def test_look_ahead_is_bounded():
+    """A lane of a million is not read to its end for the sake of another one."""
+    pulled, work = [], Queueing()
+
+    def items():
+        for item in range(1_000_000):
+            pulled.append(item)
+            yield item
+
+    async with contextlib.aclosing(finish_in_window(items(), work, size=10, lane=lambda item: 0)) as results:
+        first = asyncio.ensure_future(anext(results))
+        await settle()
+        assert len(work.started) == 2
+        assert len(pulled) <= 1_010
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_result_is_let_go_once_it_is_yielded():
+    """Results are bodies: those of the last batch must not stay in memory while the next ones grow."""
+    held = []
+
+    class Result:
+        pass
+
+    async def work(item, under_way):
+        result = Result()
+        held.append(weakref.ref(result))
+        return result
+
+    async for result in finish_in_window(range(8), work, size=4):
+        del result
+        await settle()
+        assert any(ref() is None for ref in held)
+    assert [ref() for ref in held] == [None] * 8

@@ -40,6 +40,16 @@ async def test_get_tells_all_and_links_bytes_only_where_there_are_some(client: h
     shown = (await client.get(f"/v1/images/{failed}")).json()
     assert (shown["status"], shown["reason"], shown["detail"]) == ("failed", "timeout", "35 s")
     assert "content" not in shown["links"]
+    assert (kept["evidence"], shown["evidence"]) == (None, None)
+
+
+async def test_get_tells_what_a_refusal_rests_on(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The header, as the origin sent it."""
+    job = await seeds.build(resources)
+    refused = {"state": ImageState.FAILED, "reason": Reason.OPT_OUT, "evidence": "x-robots-tag: noai"}
+    image_id = await seeds.image(resources, job, "c.jpg", **refused)
+    assert (await client.get(f"/v1/images/{image_id}")).json()["evidence"] == "x-robots-tag: noai"
+    assert (await client.get("/v1/images", params={"reason": "opt_out"})).json()["items"][0]["evidence"] == "x-robots-tag: noai"
 
 
 @pytest.mark.parametrize("image_id", ["0", "999", "-1", "x", str(2**63), "1.5"])

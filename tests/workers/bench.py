@@ -1,7 +1,8 @@
 """A worker's bench without a worker: real database, store, queue and downloader, decoders in this process, and units run one by one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,22 @@ def bench_settings(folder: Path, flags: Mapping[str, Any] | None = None) -> Sett
 
 @asynccontextmanager
 async def open_bench(
-    folder: Path, flags: Mapping[str, Any] | None = None, *, transport: httpx.AsyncBaseTransport | None = None, url: str | None = None
+    folder: Path,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    url: str | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Bench]:
-    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``."""
+    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``; ``clock`` is the downloader's."""
     settings = bench_settings(folder, flags)
     db = Database(url or sqlite_like_new(folder / "pictrawl.db"))
     queue = embedded_queue()
     store = open_store(settings.storage_url)
     limits = FetchLimits(**settings.fetch.model_dump())
     try:
-        async with Downloader(limits, RetryRules(**settings.retry.model_dump()), transport=transport, sleep=no_sleep) as downloader:
+        rules = RetryRules(**settings.retry.model_dump())
+        async with Downloader(limits, rules, transport=transport, sleep=no_sleep, clock=clock) as downloader:
             resources = Resources(settings, db, store, queue)
             workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
             leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)

@@ -1,19 +1,22 @@
 """Attempts before their requests, outcomes after, and what a crash in between costs."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 
 import errors
-from app.db import attempts, images, sweeping, tables, units
+from app.db import Database, attempts, images, schema, sweeping, tables, units
 from app.db.images import ImageFilter
 from app.records import ImageState, JobState, Reason, UnitKind
+from downloader import FetchFailed, FetchRequest
 from tests.images.samples import encode, photo
-from tests.origin import Origin, hang_up, image, reply
+from tests.origin import Origin, hang_up, image, redirect, reply
 from tests.workers.bench import Bench, open_bench
 from workers.fetching import fetch_chunk, settle_chunk
+from workers.ledger import Ledger
 from workers.work import Work, claim
 
 
@@ -153,10 +156,107 @@ async def test_deferred_urls_bring_the_unit_back_when_due(bench: Bench, origin: 
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
         await connection.execute(update(tables.images).values(not_before=0.0))
-    bench.context.workshop.downloader._gate._hosts.clear()
+    bench.context.workshop.downloader._gate._book._states.clear()
     await bench.drive()
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
     assert len(origin.hits("/slow.jpg")) == 2
+
+
+class LaterTime:
+    """The downloader's clock, and how far it is ahead of this machine's."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+    async def pass_by(self, bench: Bench, seconds: float) -> None:
+        """Let time go by for the downloader, and for what it has just put off: the database's clock stays where it is."""
+        already_ahead_s, self.ahead_s = self.ahead_s, self.ahead_s + seconds
+        async with bench.db.write() as connection:
+            for table in (tables.units, tables.images):
+                moved = table.c.not_before - already_ahead_s - seconds
+                await connection.execute(update(table).where(table.c.not_before > 0).values(not_before=moved))
+
+
+async def test_a_deferred_url_is_taken_up_when_due_with_its_attempts_counted(tmp_path: Path, origin: Origin) -> None:
+    """503 with Retry-After 60, for ever: one request at once, one a minute later, one another minute later, and none after the third."""
+    clock = LaterTime()
+    url = origin.script("/away.jpg", reply(503, headers={"Retry-After": "60"}))
+    async with open_bench(tmp_path, clock=clock) as bench:
+        job_id = await bench.submit([url])
+        for requests in (1, 2):
+            await bench.drive()
+            (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+            assert (row.state, row.reason) == (ImageState.DEFERRED, Reason.SERVICE_UNAVAILABLE)
+            assert row.not_before == pytest.approx(clock() + 60, abs=10)
+            assert len(origin.hits("/away.jpg")) == requests
+            await clock.pass_by(bench, 61)
+        await bench.drive()
+        (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+        assert (row.state, row.reason) == (ImageState.FAILED, Reason.SERVICE_UNAVAILABLE)
+        assert await attempt_rows(bench) == [(1, "done"), (2, "done"), (3, "done")]
+        assert (await bench.job(job_id)).is_final
+        await clock.pass_by(bench, 3600)
+        await bench.drive()
+    assert len(origin.hits("/away.jpg")) == 3
+
+
+async def test_evidence_is_on_the_row(bench: Bench, origin: Origin) -> None:
+    """The rule, the header, the address that a URL failed for; nothing on a row that has come or failed without."""
+    origin.script("/robots.txt", reply(200, b"User-agent: *\nDisallow: /private"))
+    origin.script("/kept.jpg", image(encode(photo(seed=5))))
+    origin.script("/noai.jpg", image(X_Robots_Tag="noai, noindex"))
+    origin.script("/inside.jpg", redirect("http://10.0.0.1/x"))
+    names = ["kept.jpg", "noai.jpg", "inside.jpg", "private.jpg", "gone.jpg"]
+    job_id = await bench.submit([origin.url(f"/{name}") for name in names])
+    await bench.drive()
+    rows = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+    assert {row.url.rsplit("/", 1)[1]: (row.reason, row.evidence) for row in rows} == {
+        "kept.jpg": (None, None),
+        "noai.jpg": (Reason.OPT_OUT, "x-robots-tag: noai, noindex"),
+        "inside.jpg": (Reason.BLOCKED_ADDRESS, "10.0.0.1"),
+        "private.jpg": (Reason.ROBOTS, f"{origin.url('/robots.txt')} line 2, user-agent *: Disallow: /private"),
+        "gone.jpg": (Reason.HTTP_404, None),
+    }
+
+
+async def test_evidence_of_a_deferral_goes_when_the_url_is_taken_up(tmp_path: Path, origin: Origin) -> None:
+    """robots.txt with a server error is why a URL waits; once there is a file, the image comes and nothing of that is left."""
+    clock = LaterTime()
+    origin.script("/robots.txt", reply(503), reply(404))
+    url = origin.script("/a.jpg", image(encode(photo(seed=5))))
+    async with open_bench(tmp_path, clock=clock) as bench:
+        job_id = await bench.submit([url])
+        await bench.drive()
+        (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+        why = f"the origin answered 503 for {origin.url('/robots.txt')}"
+        assert (row.state, row.reason, row.evidence) == (ImageState.DEFERRED, Reason.HOST_UNAVAILABLE, why)
+        await clock.pass_by(bench, 61)
+        await bench.drive()
+        (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+        assert (row.state, row.evidence) == (ImageState.KEPT, None)
+
+
+async def test_evidence_is_bounded_and_clean_whoever_made_it(any_database_url: str, tmp_path: Path, origin: Origin) -> None:
+    """What no database takes, and what no terminal should see, never gets to a row."""
+    db = Database(any_database_url)
+    await schema.upgrade(db)
+    await db.close()
+    async with open_bench(tmp_path, url=any_database_url) as bench:
+        await bench.submit([origin.url("/a.jpg")])
+        delivery = await fetch_unit(bench)
+        (row,) = (await images.page(bench.db, ImageFilter())).items
+        async with claim(bench.context, delivery.unit_id) as work:
+            async with Ledger(work, [row], {}) as ledger:
+                evidence = "\0\x1b[2J" + "x" * 900
+                ledger.failed_for_good(FetchFailed(FetchRequest(row.url, row.id), Reason.ROBOTS, "E", "m", (), evidence=evidence))
+            await work.release()
+        (row,) = (await images.page(bench.db, ImageFilter())).items
+    assert row.evidence is not None
+    assert row.evidence.startswith(r"\x00\x1b[2Jxxx")
+    assert len(row.evidence) == 300
 
 
 async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
@@ -168,7 +268,7 @@ async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
         await connection.execute(update(tables.images).values(not_before=0.0, deferred_at=1.0))
-    bench.context.workshop.downloader._gate._hosts.clear()
+    bench.context.workshop.downloader._gate._book._states.clear()
     await bench.drive()
     (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
     assert (row.state, row.reason) == (ImageState.FAILED, Reason.RATE_LIMITED)

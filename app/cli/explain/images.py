@@ -7,6 +7,7 @@ from typing import Any
 import errors
 from app.cli.documents import attempt_document, image_document
 from app.cli.explain.checks import CheckLine, check_lines
+from app.cli.explain.evidence import evidence_words
 from app.cli.explain.requests import attempt_lines
 from app.cli.words import clipped, size, when
 from app.db import Database, attempts, images, jobs
@@ -47,6 +48,8 @@ class ImageStory:
         image = self.image
         at = f"line {image.line}" if image.line else f"rank {image.rank}"
         lines = [f"found      by {image.source}, {at}; image {image.id} of {clipped(self.dataset, 60)}, job {image.job_id}"]
+        if image.evidence:
+            lines.append(f"evidence   {evidence_words(image.reason, image.evidence)}")
         if image.final_url and image.final_url != image.url:
             lines.append(f"redirect   {clipped(image.final_url, 200)}")
         if image.license or image.creator:

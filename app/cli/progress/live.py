@@ -135,12 +135,13 @@ def _of(done: int, total: int | None) -> str:
 
 def _hosts(snapshot: Snapshot) -> list[str]:
     """Hosts that keep requests waiting, the longest first."""
-    troubled = [host for host in snapshot.hosts if host.not_before > snapshot.now or host.failures]
+    troubled = [host for host in snapshot.hosts if host.not_before > snapshot.now or host.failures or host.rate_per_s]
     troubled.sort(key=lambda host: -host.not_before)
     lines = []
     for host in troubled[:MOST_HOSTS]:
         wait_s = host.not_before - snapshot.now
         parts = [f"throttled {wait_s:.0f} s"] if wait_s > 0 else []
         parts += [f"{host.failures} failed connections"] if host.failures else []
+        parts += [f"asked {host.rate_per_s:.2g} times a second"] if host.rate_per_s else []
         lines.append(f"{', '.join(parts)}, {host.waiting} waiting: {host.host}")
     return lines

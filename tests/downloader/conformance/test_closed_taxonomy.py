@@ -6,7 +6,6 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 import aiohttp
 import httpx
@@ -107,15 +106,13 @@ TREES = st.recursive(
 )
 
 
-def fetched_from(handler: Callable[[httpx.Request], httpx.Response], url: str = "http://h.test/a", **rules: Any) -> object:
+def fetched_from(handler: Callable[[httpx.Request], httpx.Response], url: str = "http://h.test/a", *, robots: bool = False) -> object:
     """The outcome of a URL whose origin is a function."""
 
     async def run() -> object:
         time = FakeTime()
         transport = httpx.MockTransport(handler)
-        async with Downloader(
-            FetchLimits(robots=False), RetryRules(**rules), transport=transport, sleep=time.sleep, clock=time.clock
-        ) as downloader:
+        async with Downloader(FetchLimits(robots=robots), transport=transport, sleep=time.sleep, clock=time.clock) as downloader:
             return await downloader.fetch(url)
 
     return asyncio.run(run())
@@ -136,6 +133,39 @@ def test_any_reply(headers: list[tuple[str, str]], status: int, body: bytes) -> 
     outcome = fetched_from(lambda request: httpx.Response(status, headers=pairs, content=body))
     assert isinstance(outcome, OUTCOMES)
     assert isinstance(outcome, Fetched) or isinstance(outcome.reason, errors.Reason)
+
+
+ROBOTS = st.lists(
+    st.sampled_from(
+        ["User-agent: *", "User-agent: pictrawl", "Disallow: /", "Allow: /a", "Disallow:", "Sitemap: x", "\ufeff", "\0", "%zz", "*" * 99]
+    )
+    | st.text(max_size=12),
+    max_size=8,
+).map("\n".join)
+
+
+@given(
+    text=ROBOTS.map(lambda text: text.encode("utf-8", "replace")) | st.binary(max_size=60),
+    status=st.sampled_from([200, 204, 206, 301, 304, 404, 429, 451, 500, 503]) | st.integers(100, 999),
+    headers=st.lists(st.tuples(st.sampled_from(HEADERS), VALUES), max_size=3),
+)
+@settings(deadline=None)
+def test_any_robots_txt(text: bytes, status: int, headers: list[tuple[str, str]]) -> None:
+    """Whatever a site has for a robots.txt: an outcome, with a decision on record that agrees with it."""
+    pairs = [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(status, headers=pairs, content=text)
+        return httpx.Response(200, content=JPEG)
+
+    outcome = fetched_from(answer, robots=True)
+    assert isinstance(outcome, OUTCOMES)
+    verdict = outcome.decisions.robots
+    assert (verdict == "disallowed") == (isinstance(outcome, FetchFailed) and outcome.reason == "robots")
+    assert (verdict in ("allowed", "no_file")) == isinstance(outcome, Fetched)
+    for hop in outcome.decisions.hops:
+        assert hop.evidence is None or (hop.evidence.isprintable() and len(hop.evidence) <= errors.EVIDENCE_CHARS)
 
 
 PIECES = [
@@ -194,10 +224,10 @@ async def test_any_status(extra: tuple[int, ...]) -> None:
     """Every status that a reply line can hold, and then some."""
     time = FakeTime()
     transport = httpx.MockTransport(lambda request: httpx.Response(int(request.url.path[1:]), content=JPEG))
-    rules = RetryRules(extra_statuses=extra)
+    rules = RetryRules(extra_statuses=extra, budget=10)
     async with Downloader(FetchLimits(robots=False), rules, transport=transport, sleep=time.sleep, clock=time.clock) as downloader:
         for status in [*range(100, 601), 99, 999, 1000]:
-            outcome = await downloader.fetch(f"http://h.test/{status}")
+            outcome = await downloader.fetch(f"http://h{status}.test/{status}")
             assert isinstance(outcome, OUTCOMES)
             assert len(outcome.attempts) == (3 if status in {429, 503, 504, *extra} else 1), status
 

@@ -30,7 +30,10 @@ KEY_PREFIX: Final = "pictrawl:host:v1:"
 """One key for each host; the version changes with the shape of the value."""
 
 KEPT_S: Final = 3600
-"""Seconds a host without requests is remembered in Redis beyond its closure."""
+"""Seconds a host that has taught something is remembered in Redis, beyond its closure."""
+
+KEPT_BRIEFLY_S: Final = 60
+"""The same for any other host; a list may name a million of them."""
 
 ANSWER_S: Final = 1.0
 """Seconds Redis has to answer, the client's own retries included; every request to a host may wait for it."""
@@ -228,7 +231,7 @@ class SharedBook:
                 change(state, now)
         page.is_urgent = False
         answers = tuple(state.grant(ask, limits, now) for ask, limits, _ in page.asked)
-        ttl_s = KEPT_S + max(0.0, state.not_before - now, state.breaker.open_until - now)
+        ttl_s = (KEPT_S if state.has_lessons(now) else KEPT_BRIEFLY_S) + max(0.0, state.not_before - now, state.breaker.open_until - now)
         raw = state.shifted(offset_s).dump()
         return Draft(page, state.shifted(-offset_s), raw, int(ttl_s * 1000), len(page.noted), answers)
 

@@ -3,11 +3,11 @@
 from downloader.attempt import Reply, Terms
 from downloader.client import Downloader, user_agent
 from downloader.decisions import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
+from downloader.doors import HostSnapshot
 from downloader.formats import sniff
 from downloader.guard import Guard, check_url, is_public, normalise
 from downloader.host_state import Ask, Change, Grant, HostLimits, HostState
 from downloader.hostbook import HostBook
-from downloader.hosts import HostSnapshot
 from downloader.records import (
     Attempt,
     AttemptLog,

@@ -18,9 +18,10 @@ from downloader import formats, outcomes
 from downloader.attempt import Errand, Reply, Requester, Terms
 from downloader.budget import RetryBudget
 from downloader.cookies import CookielessClient
+from downloader.doors import HostSnapshot
 from downloader.guard import Guard
 from downloader.hostbook import HostBook
-from downloader.hosts import HostGate, HostSnapshot
+from downloader.hosts import HostGate
 from downloader.manners import Manners
 from downloader.names import Lookup
 from downloader.policy import RetryPolicy
@@ -238,8 +239,9 @@ class Downloader:
                 return reply
 
         request = trail.request
-        with _log.contextualize(url=redact(request.url)):
-            return await self._policy.run(attempt, host=_host_of(request.url), watch=trail, attempts_made=request.attempts_made)
+        shown = redact(request.url)
+        with _log.contextualize(url=shown):
+            return await self._policy.run(attempt, host=_host_in(shown), watch=trail, attempts_made=request.attempts_made)
 
     async def _get_image(self, trail: Trail, number: int) -> Reply:
         manners = trail.manners
@@ -286,7 +288,11 @@ def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.A
 
 def _host_of(url: str) -> str:
     """The host for a log line; whether the URL is one at all is the guard's business."""
-    return errors.without_secrets(url).partition("://")[2].partition("/")[0]
+    return _host_in(errors.without_secrets(url))
+
+
+def _host_in(shown_url: str) -> str:
+    return shown_url.partition("://")[2].partition("/")[0]
 
 
 def _lane(request: FetchRequest) -> str:

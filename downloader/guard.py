@@ -14,6 +14,7 @@ import yarl
 
 import errors
 from downloader import refusals
+from downloader.parsing import parse
 
 __all__ = ["Guard", "Target", "check_url", "is_public", "normalise", "resolve_location"]
 
@@ -25,6 +26,7 @@ _MAX_URL_CHARS: Final = 8192
 
 _HOSTS_KEPT: Final = 4096
 """Hosts whose reading is remembered: a list names each of its hosts many times."""
+
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SPLIT: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[^#]*)", re.DOTALL)
@@ -100,7 +102,7 @@ def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
         path = quote(path, safe=_KEPT)
     site = f"{scheme}://{_bracketed(host)}"
     sent = f"{site}{path}" if port == _DEFAULT_PORTS[scheme] else f"{site}:{port}{path}"
-    return Target(sent, scheme, host, port, path, f"{site}:{port}", _parsed(url, sent, host))
+    return Target(sent, scheme, host, port, path, f"{site}:{port}", parse(url, sent, host, path))
 
 
 class Guard:
@@ -256,16 +258,6 @@ def _ipv4_literal(url: str, host: str) -> str:
     if not is_public(meant):
         raise errors.BlockedAddressError(f"{host} means {meant}, which is not a public address", evidence=meant)
     raise refusals.bad_host(url, host, "is an IPv4 address that is not written as four decimal numbers")
-
-
-def _parsed(given: str, url: str, host: str) -> httpx.URL:
-    try:
-        parsed = httpx.URL(url)
-        if "xn--" in host:
-            _ = parsed.host
-    except (httpx.InvalidURL, ValueError) as exc:
-        raise refusals.bad_host(given, host, "is no name that can be requested") from exc
-    return parsed
 
 
 @functools.lru_cache(_HOSTS_KEPT)

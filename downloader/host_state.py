@@ -118,8 +118,13 @@ class HostState:
         self.window.suffered(now, started_at=started_at, most=limits.places)
 
     def is_idle(self, now: float) -> bool:
-        """Whether nothing is lost by forgetting the host."""
-        return max(self.not_before, self.breaker.open_until, self.pace.next_start) <= now and not self.shares
+        """Whether nobody has places, and nothing is lost by forgetting the host."""
+        return not self.shares and not self.has_lessons(now)
+
+    def has_lessons(self, now: float) -> bool:
+        """Whether the host has taught anything that still holds: a time, a pace, a narrower window, a breaker that counts."""
+        waits = max(self.not_before, self.breaker.open_until, self.pace.next_start) > now
+        return waits or bool(self.pace.rate or self.window.size or self.breaker.failures or self.breaker.refusals)
 
     def grant(self, ask: Ask, limits: HostLimits, now: float) -> Grant:
         """Answer a worker: its places, and starts where it may go."""

@@ -6,18 +6,18 @@ or for a whole fleet. Knows time and counts, nothing of HTTP.
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Final
 
+from downloader.doors import Door, HostSnapshot
 from downloader.guard import Target
 from downloader.host_state import Ask, Grant, HostLimits
 from downloader.hostbook import HOSTS_KEPT, HostBook, LocalBook
 from downloader.profiles import profile_of
 from downloader.visits import Deferral, Visit
 
-__all__ = ["HostGate", "HostSnapshot"]
+__all__ = ["HostGate"]
 
 _RENEW_S: Final = 1.0
 _RENEW_SHARED_S: Final = 0.2
@@ -26,46 +26,23 @@ _RENEW_SHARED_S: Final = 0.2
 _LINGER_S: Final = 0.5
 """Seconds a host without work keeps its places, for the next URL of the same host."""
 
+class _Slot:
+    """The context of `HostGate.slot`: entered once. A class, since a generator would cost each request three times as much."""
 
-@dataclass(frozen=True, slots=True)
-class HostSnapshot:
-    """One host as a progress display sees it.
+    __slots__ = ("_door", "_gate", "_is_probe", "_waited_until")
 
-    Attributes:
-        not_before: Unix time in seconds, 0 for none.
-        failures: connections in a row that could not be made.
-        places: requests at once it is given now; 0 where it was not asked yet.
-        rate_per_s: requests per second it is given now, 0 for no limit.
-    """
+    def __init__(self, gate: "HostGate", door: Door, waited_until: float) -> None:
+        self._gate = gate
+        self._door = door
+        self._waited_until = waited_until
+        self._is_probe = False
 
-    host: str
-    in_flight: int
-    waiting: int
-    not_before: float
-    failures: int
-    places: int = 0
-    rate_per_s: float = 0.0
+    async def __aenter__(self) -> Visit:
+        visit, self._is_probe = await self._gate.enter(self._door, self._waited_until)
+        return visit
 
-
-@dataclass(slots=True)
-class _Door:
-    """One host as this process queues for it. Whoever holds ``turnstile`` is next; it is fair, so URLs go in the order they came."""
-
-    host: str
-    limits: HostLimits
-    turnstile: asyncio.Lock = field(default_factory=asyncio.Lock)
-    freed: asyncio.Event = field(default_factory=asyncio.Event)
-    in_flight: int = 0
-    waiting: int = 0
-    grant: Grant | None = None
-    starts: deque[float] = field(default_factory=deque)
-    starts_at: float = 0.0
-    probing: bool = False
-    used_at: float = 0.0
-
-    @property
-    def idle(self) -> bool:
-        return self.in_flight == 0 and self.waiting == 0
+    async def __aexit__(self, *_: object) -> None:
+        self._gate.leave(self._door, self._is_probe)
 
 
 class HostGate:
@@ -97,22 +74,24 @@ class HostGate:
         self._clock = clock
         self._sleep = sleep
         self._book = book or LocalBook(clock)
-        self._doors: OrderedDict[str, _Door] = OrderedDict()
-        self._held: dict[str, _Door] = {}
+        self._doors: OrderedDict[str, Door] = OrderedDict()
+        self._held: dict[str, Door] = {}
         self._keeper: asyncio.Task[None] | None = None
 
-    @contextlib.asynccontextmanager
-    async def slot(self, target: Target, *, waited_until: float = 0.0) -> AsyncIterator[Visit]:
-        """Hold one of the host's places, once the host is open, and one of the downloader's.
+    def slot(self, target: Target, *, waited_until: float = 0.0) -> "_Slot":
+        """Hold one of the host's places, once the host is open, and one of the downloader's, for the time of the context.
 
         Args:
             target: the URL about to be requested.
             waited_until: the caller has already slept until then, so the host's own demand up to that time is met.
 
         Raises:
-            Deferral: the host is closed for longer than is waited in place, or does not answer.
+            Deferral: on entering, the host is closed for longer than is waited in place, or does not answer.
         """
-        door = self._door(target)
+        return _Slot(self, self._door(target), waited_until)
+
+    async def enter(self, door: Door, waited_until: float) -> tuple[Visit, bool]:
+        """Queue, and take both places; returns the visit, and whether it is the breaker's probe."""
         door.waiting += 1
         try:
             async with door.turnstile:
@@ -121,14 +100,23 @@ class HostGate:
         finally:
             door.waiting -= 1
         try:
-            async with self._all:
-                yield Visit(self._book, door.host, door.limits, self._clock())
-        finally:
-            door.in_flight -= 1
-            door.used_at = self._clock()
-            if is_probe:
-                self._end_probe(door)
-            door.freed.set()
+            await self._all.acquire()
+        except asyncio.CancelledError:
+            self._leave_place(door, is_probe)
+            raise
+        return Visit(self._book, door.host, door.limits, self._clock()), is_probe
+
+    def leave(self, door: Door, is_probe: bool) -> None:
+        """Give both places back."""
+        self._all.release()
+        self._leave_place(door, is_probe)
+
+    def _leave_place(self, door: Door, is_probe: bool) -> None:
+        door.in_flight -= 1
+        door.used_at = self._clock()
+        if is_probe:
+            self._end_probe(door)
+        door.freed.set()
 
     async def aclose(self) -> None:
         """Give all places of a shared book back."""
@@ -139,25 +127,16 @@ class HostGate:
 
     def snapshot(self) -> tuple[HostSnapshot, ...]:
         """Return the hosts that are in use or in trouble, in the order they were last used."""
-        return tuple(seen for door in self._doors.values() if (seen := self._seen(door)) is not None)
+        now = self._clock()
+        return tuple(seen for door in self._doors.values() if (seen := door.seen(self._book.peek(door.host), now)) is not None)
 
-    def _seen(self, door: _Door) -> HostSnapshot | None:
-        state, now = self._book.peek(door.host), self._clock()
-        if state is None:
-            return None if door.idle else HostSnapshot(door.host, door.in_flight, door.waiting, 0.0, 0)
-        not_before, failures = max(state.not_before, state.breaker.open_until), state.breaker.failures
-        if door.idle and not failures and state.not_before <= now:
-            return None
-        places, rate = state.window.places(door.limits.places), state.pace.rate_now(door.limits.rate_per_s)
-        return HostSnapshot(door.host, door.in_flight, door.waiting, not_before, failures, places, rate)
-
-    def _door(self, target: Target) -> _Door:
+    def _door(self, target: Target) -> Door:
         door = self._doors.get(target.origin)
         if door is None:
             profile = profile_of(target.host)
             places = min(self._per_host, profile.places) if profile else self._per_host
             self._forget_oldest()
-            door = self._doors[target.origin] = _Door(target.origin, HostLimits(places, self._rate_per_host, self._inline_wait_max_s))
+            door = self._doors[target.origin] = Door(target.origin, HostLimits(places, self._rate_per_host, self._inline_wait_max_s))
         self._doors.move_to_end(target.origin)
         return door
 
@@ -167,7 +146,7 @@ class HostGate:
             if oldest is not None:
                 del self._doors[oldest]
 
-    async def _pass(self, door: _Door, waited_until: float) -> bool:
+    async def _pass(self, door: Door, waited_until: float) -> bool:
         """Return once the head of the queue may go; True where it is the breaker's probe."""
         while True:
             door.freed.clear()
@@ -189,7 +168,7 @@ class HostGate:
         await self._sleep(wait_s)
         return grant.closed_until
 
-    async def _wait_for_place(self, door: _Door) -> None:
+    async def _wait_for_place(self, door: Door) -> None:
         if not self._book.worker:
             await door.freed.wait()
             return
@@ -197,7 +176,7 @@ class HostGate:
             async with asyncio.timeout(_RENEW_SHARED_S):
                 await door.freed.wait()
 
-    async def _wait_for_start(self, door: _Door, grant: Grant, waited_until: float) -> bool:
+    async def _wait_for_start(self, door: Door, grant: Grant, waited_until: float) -> bool:
         """Wait for the next start where the host is paced; False where the pace was cut since it was taken, which makes it void."""
         if not grant.rate_per_s or not door.starts:  # none is given where a closure was sat out
             return True
@@ -215,24 +194,24 @@ class HostGate:
         door.starts.clear()
         return False
 
-    def _leave_queue(self, door: _Door) -> bool:
+    def _leave_queue(self, door: Door) -> bool:
         is_probe, door.probing = door.probing, False
         if is_probe:
             door.grant = None  # it was for the probe only
         return is_probe
 
-    def _end_probe(self, door: _Door) -> None:
+    def _end_probe(self, door: Door) -> None:
         door.probing = False
         self._book.note(door.host, lambda state, now: state.breaker.end_probe(), soon=True)
 
-    async def _granted(self, door: _Door) -> Grant:
+    async def _granted(self, door: Door) -> Grant:
         """The grant in force, renewed where it may have changed."""
         grant = door.grant
         if grant is None or self._is_stale(door, grant):
             return await self._ask(door)
         return grant
 
-    def _is_stale(self, door: _Door, grant: Grant) -> bool:
+    def _is_stale(self, door: Door, grant: Grant) -> bool:
         if not self._book.worker or door.in_flight >= grant.places or (grant.rate_per_s and not door.starts):
             return True
         return self._is_over(grant) or self._is_overtaken(door, grant)
@@ -240,18 +219,19 @@ class HostGate:
     def _is_over(self, grant: Grant) -> bool:
         return self._clock() - grant.at > (_RENEW_SHARED_S if grant.is_shared else _RENEW_S)
 
-    def _is_overtaken(self, door: _Door, grant: Grant) -> bool:
+    def _is_overtaken(self, door: Door, grant: Grant) -> bool:
         """Whether what this process has learned since says more than the grant."""
         state = self._book.peek(door.host)
         return state is None or state.pace.cut_at > grant.at or state.not_before > max(grant.closed_until, self._clock())
 
-    async def _ask(self, door: _Door) -> Grant:
+    async def _ask(self, door: Door) -> Grant:
         """Ask the book; only ever from inside the turnstile, so that answers come in the order of the questions."""
         starts = 0
         if not door.starts and door.waiting:
             rate_per_s = door.grant.rate_per_s if door.grant else 0.0
             starts = 1 + min(door.waiting - 1, int(rate_per_s * _RENEW_SHARED_S))
         grant = await self._book.ask(door.host, Ask(self._book.worker, door.in_flight, door.waiting, starts), door.limits)
+        door.tell_of(grant)
         door.grant = grant
         if grant.rate_per_s and grant.starts:
             door.starts.extend(grant.starts)
@@ -261,7 +241,7 @@ class HostGate:
             self._hold(door)
         return grant
 
-    def _hold(self, door: _Door) -> None:
+    def _hold(self, door: Door) -> None:
         """Remember who has places of a shared book, to renew them in time and to give them back."""
         if door.grant is not None and door.grant.places:
             self._held[door.host] = door
@@ -276,12 +256,12 @@ class HostGate:
             due = [door for door in self._held.values() if not door.turnstile.locked() and self._is_due(door)]
             await asyncio.gather(*(self._renew(door) for door in due))
 
-    def _is_due(self, door: _Door) -> bool:
+    def _is_due(self, door: Door) -> bool:
         if door.idle:
             return self._clock() - door.used_at > _LINGER_S
         return door.grant is None or self._is_over(door.grant)
 
-    async def _renew(self, door: _Door) -> None:
+    async def _renew(self, door: Door) -> None:
         """Tell the book what is used now; places of a host without work go back."""
         async with door.turnstile:
             if door.idle:

@@ -19,6 +19,9 @@ AGENT: Final = "pictrawl"
 _READ_CHARS: Final = 4096
 """More of one header is noise, and takes quadratic time where quotes do not close."""
 
+_READ: Final = frozenset({b"x-robots-tag", b"tdm-reservation", b"content-usage"})
+"""The headers that are read; nearly no reply has one."""
+
 _OPT_OUTS: Final = frozenset({"noai", "noimageai"})
 _VALUED_DIRECTIVES: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _AGENT_NAME: Final = re.compile(r"\*|[a-z_][a-z0-9._-]*(?:/[a-z0-9.]*)?")
@@ -46,6 +49,8 @@ def opt_out_in(headers: httpx.Headers) -> str | None:
     Read are X-Robots-Tag ``noai`` and ``noimageai`` (for everybody or for our token), the TDM reservation protocol's
     ``tdm-reservation: 1`` and the IETF draft's ``Content-Usage: train-ai=n``.
     """
+    if _READ.isdisjoint([name.lower() for name, _ in headers.raw]):
+        return None
     for value in headers.get_list("x-robots-tag"):
         if directive := _opt_out_tag(value):
             return _line("x-robots-tag", value, directive)

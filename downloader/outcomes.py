@@ -24,7 +24,7 @@ def fetched(trail: Trail, reply: Reply) -> Fetched:
         status=reply.status,
         final_url=reply.url,
         attempts=trail.attempts,
-        headers=dict(reply.headers.items()),
+        headers=reply.headers,
         decisions=trail.manners.decisions(),
     )
 

@@ -84,6 +84,16 @@ async def test_value_outlives_its_closure_by_an_hour(redis: Redis) -> None:
     assert 4190 < await redis.ttl(KEY_PREFIX + HOST) <= 4200
 
 
+async def test_host_that_taught_nothing_is_kept_for_a_minute(redis: Redis) -> None:
+    """A list may name a million hosts, each once."""
+    book = SharedBook(redis)
+    await asked(book)
+    assert 50 < await redis.ttl(KEY_PREFIX + HOST) <= 60
+    book.note(HOST, lambda state, now: state.refused(Reason.RATE_LIMITED, TWO, now, started_at=now, retry_after_s=None), soon=True)
+    await book.aclose()
+    assert await redis.ttl(KEY_PREFIX + HOST) > 3500
+
+
 async def test_what_redis_forgot_is_put_back(redis: Redis) -> None:
     """FLUSHALL: the closure still holds here, and for a newcomer as soon as one who knows has written."""
     one, two = SharedBook(redis), SharedBook(redis)

@@ -2,6 +2,7 @@
 
 import re
 
+import httpx
 import pytest
 import yarl
 from hypothesis import given
@@ -386,3 +387,23 @@ def test_the_short_way_to_the_normal_form_never_differs_from_the_long_one(labels
     url = f"https://{'.'.join(labels)}/{'/'.join(segments)}" + (f"?{query}" if query is not None else "")
     if guard._NORMAL.fullmatch(url):
         assert str(yarl.URL(check_url(url, ()).url)) == url == normalise(url)
+
+
+PLAIN = st.text("aZ09._~/-?=&", max_size=20)
+
+
+SITES = st.sampled_from(["http://h.test", "https://h.test:8443", "http://[2001:db8::1]", "http://xn--bcher-kva.test"])
+
+
+@given(SITES, PLAIN, st.text(max_size=3))
+def test_httpx_would_read_the_url_the_same(site, path, odd):
+    """A site is parsed once for all its URLs; scheme, host, port, path and query are as httpx reads the whole."""
+    for url in (f"{site}/{path}", f"{site}/{path}{odd}", site):
+        try:
+            target = check_url(url, ())
+        except errors.InvalidURLError:
+            continue
+        whole = httpx.URL(target.url)
+        assert target.parsed == whole
+        assert (target.parsed.raw_path, target.parsed.netloc, target.parsed.raw_host) == (whole.raw_path, whole.netloc, whole.raw_host)
+        assert str(target.parsed) == str(whole)

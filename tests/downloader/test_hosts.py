@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+import logging_setup
 from downloader.guard import check_url
 from downloader.hosts import HostGate
 from downloader.visits import Deferral
 from errors import Reason
-from tests.clocks import FakeTime
+from tests.clocks import FakeTime, VirtualTime
 
 ONE = check_url("http://one.test/a", ())
 TWO = check_url("http://two.test/a", ())
@@ -171,6 +172,47 @@ async def test_cancelled_probe_leaves_the_place_to_the_next(time):
             raise asyncio.CancelledError
     async with gate.slot(ONE) as visit:
         visit.connected()
+
+
+def test_cancelled_while_it_waits_for_its_start_the_probe_is_given_back():
+    """A host with a rate, away, and the one that would try it cancelled: the next one tries."""
+    time = VirtualTime()
+
+    async def main():
+        gate = HostGate(concurrency=8, per_host=2, rate_per_host=0.5, inline_wait_max_s=10, clock=time.clock, sleep=asyncio.sleep)
+        async with gate.slot(ONE) as visit:
+            for _ in range(5):
+                visit.unreachable()
+        await asyncio.sleep(30)
+        gate._book.peek(ONE.origin).pace.next_start = time.clock() + 2
+        first = asyncio.create_task(gate.slot(ONE).__aenter__())
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        async with gate.slot(ONE) as visit:
+            visit.connected()
+        return time.passed
+
+    assert 30 < time.run(main()) < 40
+
+
+async def test_host_that_goes_away_and_host_that_is_paced_are_told_once(time):
+    """A warning and a line, not one for each URL."""
+    lines = []
+    sink = logging_setup.add_sink(lines.append, "DEBUG")
+    gate = gate_of(time)
+    await open_breaker(gate)
+    for _ in range(3):
+        with pytest.raises(Deferral):
+            async with gate.slot(ONE):
+                pass
+    for _ in range(5):
+        async with gate.slot(TWO) as visit:
+            visit.refused(Reason.RATE_LIMITED)
+    logging_setup.remove_sink(sink)
+    told = [(line["event"], line["host"]) for line in lines]
+    assert told == [("host.away", ONE.origin), ("host.paced", TWO.origin)]
+    assert (lines[0]["reason"], lines[0]["wait_s"]) == ("host_unavailable", 30.0)
 
 
 async def test_snapshot_shows_who_waits(time):

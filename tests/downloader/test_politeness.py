@@ -84,6 +84,23 @@ def test_four_workers_find_a_hosts_limit_and_keep_it(retry_after, burst):
     assert all(isinstance(outcome, Fetched) for outcome in outcomes)
 
 
+def test_places_of_a_host_without_work_go_back():
+    """Half a second after its last URL, while the downloader goes on to live."""
+    time, states = VirtualTime(), OrderedDict()
+
+    async def fetch():
+        book = Team(time.clock, "w1", states)
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=JPEG))
+        async with Downloader(LIMITS, transport=transport, clock=time.clock, book=book) as downloader:
+            await downloader.fetch("http://h.test/a")
+            assert list(states["http://h.test:80"].shares) == ["w1"]
+            await asyncio.sleep(1)
+            assert states["http://h.test:80"].shares == {}
+            assert isinstance(await downloader.fetch("http://h.test/b"), Fetched)
+
+    time.run(fetch())
+
+
 async def fetch_all(time, urls, answer, limits=LIMITS, rules=RetryRules()):
     async with Downloader(limits, rules, transport=httpx.MockTransport(answer), clock=time.clock) as downloader:
         return [outcome async for outcome in downloader.fetch_many([FetchRequest(url) for url in urls])]

@@ -57,7 +57,7 @@ class Door:
         if state is None:
             return None if self.idle else HostSnapshot(self.host, self.in_flight, self.waiting, 0.0, 0)
         not_before, failures = max(state.not_before, state.breaker.open_until), state.breaker.failures
-        if self.idle and not failures and state.not_before <= now:
+        if self.idle and not failures and not_before <= now:
             return None
         places, rate = state.window.places(self.limits.places), state.pace.rate_now(self.limits.rate_per_s)
         return HostSnapshot(self.host, self.in_flight, self.waiting, not_before, failures, places, rate)

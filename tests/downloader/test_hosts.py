@@ -215,6 +215,21 @@ async def test_host_that_goes_away_and_host_that_is_paced_are_told_once(time):
     assert (lines[0]["reason"], lines[0]["wait_s"]) == ("host_unavailable", 30.0)
 
 
+async def test_snapshot_shows_a_host_that_refuses_everybody(time):
+    """Nobody is there, no connection failed, and yet nobody may go: that is what a person wants to see."""
+    gate = gate_of(time)
+    for _ in range(20):
+        async with gate.slot(ONE) as visit:
+            visit.refused(Reason.SERVICE_UNAVAILABLE)
+        time.now += 2
+    with pytest.raises(Deferral):
+        async with gate.slot(ONE):
+            pass
+    (seen,) = gate.snapshot()
+    assert (seen.host, seen.in_flight, seen.failures) == (ONE.origin, 0, 0)
+    assert seen.not_before > time.now
+
+
 async def test_snapshot_shows_who_waits(time):
     """In flight and waiting are told apart."""
     gate = gate_of(time, per_host=1)

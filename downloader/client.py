@@ -188,8 +188,8 @@ class Downloader:
             return self.fetch(request, log=log, dialled=under_way)
 
         window = finish_in_window(requests, work, size=self._limits.concurrency, lane=_lane, stop=stop)
-        async with contextlib.aclosing(window) as outcomes:
-            async for outcome in outcomes:
+        async with contextlib.aclosing(window) as finished:
+            async for outcome in finished:
                 yield outcome
 
     async def fetch_json(

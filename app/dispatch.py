@@ -1,11 +1,16 @@
 """From the database to the queue: due units are marked as sent, and sent. The sweeper's heart, and what follows every submission."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import errors
-from app.db import fleet, sweeping
+from app.db import Connection, Database, fleet, sending
+from app.fairness import Turn, turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
-__all__ = ["BEAT_FRESH_S", "dispatch", "envelope", "resend_lost"]
+__all__ = ["BEAT_FRESH_S", "dispatch", "envelope", "mark_due", "resend_lost"]
 
 BEAT_FRESH_S = 30.0
 """Seconds without a sign of life after which a worker's slots no longer count."""
@@ -13,46 +18,100 @@ BEAT_FRESH_S = 30.0
 WINDOW_FACTOR = 2
 """Units sent for each slot: one runs, one waits behind it. Small, so that priority, pause and fairness act at once."""
 
+NEWCOMERS = 8
+"""Users with nothing under way whose first unit goes out at once, however full the window is."""
+
 UNSENT_AFTER_S = 10.0
 """Seconds after which a unit that was sent and not claimed is looked for in the queue."""
 
 
-def envelope(delivery: sweeping.Delivery) -> Envelope:
+def envelope(delivery: sending.Delivery) -> Envelope:
     """The message for a unit. A message sent again for the same run is the same message."""
     ids = {"job_id": delivery.job_id, "unit_id": delivery.unit_id}
     if delivery.chunk_id:
         ids["chunk_id"] = delivery.chunk_id
-    return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, tuple(ids.items()))
+    return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, tuple(ids.items()), rank=delivery.rank)
 
 
-async def dispatch(resources: Resources) -> int:
+async def dispatch(resources: Resources, *, in_passing: bool = False) -> int:
     """Top the queues up from the database; return how many units went out.
+
+    Args:
+        in_passing: leave a window alone of which less than a quarter is free; one look then serves many units that end.
 
     Raises:
         errors.QueueUnavailableError: the units are pending again.
     """
-    sent = 0
-    for queue in QUEUES:
-        slots = await fleet.slots(resources.db, queue, fresh_s=BEAT_FRESH_S)
-        deliveries = await sweeping.due(resources.db, queue, window=WINDOW_FACTOR * max(slots, 4))
-        await _send(resources, deliveries)
-        sent += len(deliveries)
-    return sent
-
-
-async def _send(resources: Resources, deliveries: list[sweeping.Delivery]) -> None:
+    max_crashes = resources.settings.jobs.max_crashes
+    chosen = await mark_due(resources.db, await _windows(resources), max_crashes=max_crashes, in_passing=in_passing)
     try:
-        await resources.queue.send([envelope(delivery) for delivery in deliveries])
+        await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
-        await sweeping.return_unsent(resources.db, [delivery.unit_id for delivery in deliveries])
+        await sending.return_unsent(resources.db, [delivery.unit_id for delivery in chosen], max_crashes=max_crashes)
         raise
+    return len(chosen)
+
+
+async def _windows(resources: Resources) -> dict[str, int]:
+    """Units of each queue that may be sent or running at once."""
+    async with resources.db.read() as connection:
+        slots = await fleet.slots(connection, fresh_s=BEAT_FRESH_S)
+    return {queue: WINDOW_FACTOR * max(slots.get(queue, 0), 4) for queue in QUEUES}
+
+
+async def mark_due(db: Database, windows: Mapping[str, int], *, max_crashes: int, in_passing: bool = False) -> list[sending.Delivery]:
+    """Mark what fits into the windows as sent, fairly among users and their jobs. Reads first: mostly there is nothing to send."""
+    async with db.read() as connection:
+        under_way = await sending.under_way(connection, max_crashes=max_crashes)
+        rooms = {queue: window - under_way[queue].units for queue, window in windows.items()}
+        looked_at = [queue for queue, room in rooms.items() if not in_passing or room >= windows[queue] // 4]
+        wanted = [await sending.demand(connection, queue, under_way[queue]) for queue in looked_at]
+    if not any(demand.claimants or demand.has_quarantined for demand in wanted):
+        return []
+    async with db.write() as connection:
+        return [delivery for demand in wanted for delivery in await _take(connection, demand, room=rooms[demand.queue])]
+
+
+async def _take(connection: Connection, demand: sending.Demand, *, room: int) -> list[sending.Delivery]:
+    alone = await sending.take_quarantined(connection, demand.queue) if demand.has_quarantined else []
+    return alone + await _take_turns(connection, demand, room=room - len(alone))
+
+
+async def _take_turns(connection: Connection, demand: sending.Demand, *, room: int) -> list[sending.Delivery]:
+    """Take what each job's turns allow; what a job does not have falls to the others."""
+    taken: list[sending.Delivery] = []
+    busy = dict(demand.busy)
+    claimants = {claimant.job_id: claimant for claimant in demand.claimants}
+    newcomers = NEWCOMERS
+    while claimants:
+        shares = _by_job(turns(claimants.values(), busy, room - len(taken), newcomers=newcomers))
+        if not shares:
+            break
+        newcomers = 0
+        for job_id, share in shares.items():
+            claimant = claimants[job_id]
+            got = await sending.take(connection, demand.queue, job_id, len(share))
+            taken += [replace(delivery, rank=turn.rank) for delivery, turn in zip(got, share, strict=False)]
+            busy[claimant.user_id] = busy.get(claimant.user_id, 0) + len(got)
+            claimants[job_id] = replace(claimant, under_way=claimant.under_way + len(got))
+            if len(got) < len(share):
+                del claimants[job_id]
+    return sorted(taken, key=lambda delivery: delivery.rank)
+
+
+def _by_job(shares: Sequence[Turn]) -> dict[str, list[Turn]]:
+    table: dict[str, list[Turn]] = defaultdict(list)
+    for turn in shares:
+        table[turn.job_id].append(turn)
+    return table
 
 
 async def resend_lost(resources: Resources) -> int:
-    """Units that were sent and that the queue no longer holds go back to pending; return how many."""
-    waiting = await sweeping.queued(resources.db, older_than_s=UNSENT_AFTER_S)
+    """Units that were sent and that the queue no longer holds wait again; return how many."""
+    waiting = await sending.queued(resources.db, older_than_s=UNSENT_AFTER_S)
     if not waiting:
         return 0
     by_token = {envelope(delivery).token: delivery.unit_id for delivery in waiting}
     lost = await resources.queue.missing(list(by_token))
-    return await sweeping.return_unsent(resources.db, [by_token[token] for token in lost])
+    max_crashes = resources.settings.jobs.max_crashes
+    return await sending.return_unsent(resources.db, [by_token[token] for token in lost], max_crashes=max_crashes)

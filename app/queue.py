@@ -51,17 +51,25 @@ EXPIRES_MS = 7 * 24 * 3600 * 1000
 ANSWER_S = 5.0
 """Seconds a call may take with the client's own retries, which add up to 20 when a connection breaks; a submission waits for it."""
 
+RANKS, RANK_MS = 1_000, 1_000
+"""arq takes the lowest score first, a time in the past. A rank is worth a second: whoever waited that long gives way no more."""
+
 FAILURES_TTL_S = 3600
 """Seconds after which a unit's failures are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message: which job function to call, with which ids. ``token`` makes a resent message the same message."""
+    """One message: which job function to call, with which ids. ``token`` makes a resent message the same message.
+
+    Attributes:
+        rank: how many units its user had under way before it; of the messages that wait, those of a lower rank are taken first.
+    """
 
     token: str
     kind: UnitKind
     ids: tuple[tuple[str, str], ...]
+    rank: int = 0
 
 
 class Queue(Protocol):
@@ -123,7 +131,7 @@ class ArqQueue:
             for message in messages:
                 body = serialize_job(JOB_NAMES[message.kind], (), dict(message.ids), None, now_ms, serializer=to_json)
                 pipe.psetex(job_key_prefix + message.token, EXPIRES_MS, body)
-                pipe.zadd(QUEUES[message.kind.queue], {message.token: now_ms})
+                pipe.zadd(QUEUES[message.kind.queue], {message.token: now_ms - RANK_MS * max(RANKS - message.rank, 0)})
             await pipe.execute()
 
     async def missing(self, tokens: Sequence[str]) -> list[str]:

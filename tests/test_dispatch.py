@@ -7,7 +7,7 @@ import pytest
 from fakeredis import FakeServer
 
 import errors
-from app.db import Database, fleet, lifecycle, sweeping, tables, units
+from app.db import Database, fleet, lifecycle, sending, tables, units
 from app.db.rows import NewUnit, WorkerRow
 from app.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, dispatch, envelope, resend_lost
 from app.queue import Envelope, embedded_queue
@@ -40,7 +40,7 @@ async def queued(resources: Resources) -> int:
 
 def test_a_units_message_names_its_run() -> None:
     """The token holds unit and epoch; the ids are what the job function takes, the chunk only where there is one."""
-    delivery = sweeping.Delivery("unit_1", UnitKind.FETCH, "job_1", 2, chunk_id="chunk_1")
+    delivery = sending.Delivery("unit_1", UnitKind.FETCH, "job_1", 2, chunk_id="chunk_1")
     ids = (("job_id", "job_1"), ("unit_id", "unit_1"))
     assert envelope(delivery) == Envelope("unit_1:2", UnitKind.FETCH, (*ids, ("chunk_id", "chunk_1")))
     assert envelope(replace(delivery, chunk_id=None)).ids == ids

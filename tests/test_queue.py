@@ -1,6 +1,7 @@
 """Tests of app.queue: one contract, kept by the Redis in this process and by a real one."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from app.queue import (
     FAILURES_TTL_S,
     JOB_NAMES,
     QUEUES,
+    RANK_MS,
+    RANKS,
     ArqQueue,
     Envelope,
     embedded_queue,
@@ -48,9 +51,18 @@ async def test_a_message_is_a_job_as_arq_reads_it(queue: ArqQueue) -> None:
     function, args, ids, job_try, enqueued_ms = deserialize_job_raw(body, deserializer=from_json)
     assert (function, list(args), ids, job_try) == ("process_chunk", [], dict(MESSAGE.ids), None)
     for name, message in ((QUEUES["builder"], MESSAGE), (QUEUES["validator"], CHECK)):
-        assert await queue.pool.zrange(name, 0, -1, withscores=True) == [(message.token.encode(), float(enqueued_ms))]
+        assert await queue.pool.zrange(name, 0, -1, withscores=True) == [(message.token.encode(), float(enqueued_ms - RANKS * RANK_MS))]
     assert EXPIRES_MS - 60_000 < await queue.pool.pttl(job_key_prefix + MESSAGE.token) <= EXPIRES_MS
     assert await queue.depths() == {"builder": 1, "validator": 1}
+
+
+async def test_a_lower_rank_overtakes_for_as_many_seconds(queue: ArqQueue) -> None:
+    """The score says whose turn it is: the newcomer's first unit goes before what another sent earlier, and every score is due."""
+    await queue.send([Envelope("sixth:0", UnitKind.FETCH, (), rank=5), Envelope("far:0", UnitKind.FETCH, (), rank=10**9)])
+    await queue.send([Envelope("first:0", UnitKind.FETCH, ())])
+    found = await queue.pool.zrange(QUEUES["builder"], 0, -1, withscores=True)
+    assert [token for token, _ in found] == [b"first:0", b"sixth:0", b"far:0"]
+    assert max(score for _, score in found) <= time.time() * 1000
 
 
 async def test_a_message_that_is_sent_again_is_the_same_message(queue: ArqQueue) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.db import lifecycle, sweeping
+from app.db import lifecycle, sending
 from app.db.rows import NewUnit, Unit
 from app.dispatch import dispatch, envelope
 from app.queue import JOB_NAMES, QUEUES
@@ -21,7 +21,7 @@ from tests.workers.bench import Bench, open_bench
 from workers import builder, validator
 from workers.job import INFRASTRUCTURE, JOBS
 from workers.leases import Leases
-from workers.runtime import make_worker
+from workers.polling import make_worker
 from workers.work import Work
 
 TWELVE = [*builder.__all__, *validator.__all__]
@@ -50,7 +50,7 @@ async def failing_bench(folder: Path, error: BaseException) -> AsyncIterator[tup
         yield bench, leases
 
 
-async def one_unit(bench: Bench, kind: UnitKind) -> sweeping.Delivery:
+async def one_unit(bench: Bench, kind: UnitKind) -> sending.Delivery:
     """A job with one unit of the wanted kind, sent to the queue."""
     async with bench.db.write() as connection:
         from app.db import jobs
@@ -65,7 +65,7 @@ async def one_unit(bench: Bench, kind: UnitKind) -> sweeping.Delivery:
             first=[NewUnit(kind, {"chunk_id": "chunk_1"} if kind in (UnitKind.FETCH, UnitKind.VALIDATE, UnitKind.COMPRESS) else {})],
         )
     await dispatch(bench.resources)
-    (delivery,) = await sweeping.queued(bench.db, older_than_s=-10.0)
+    (delivery,) = await sending.queued(bench.db, older_than_s=-10.0)
     return delivery
 
 
@@ -95,7 +95,7 @@ async def eventually(question: Any, timeout_s: float = 20.0) -> Any:
     raise AssertionError(f"never true: {inspect.getsource(question)}")
 
 
-async def waited(bench: Bench, delivery: sweeping.Delivery) -> float:
+async def waited(bench: Bench, delivery: sending.Delivery) -> float:
     """Seconds until the message is due; it is then made due at once."""
     queue, token = QUEUES[delivery.kind.queue], envelope(delivery).token
     score = await eventually(lambda: _deferred(bench, queue, token))

@@ -64,9 +64,9 @@ async def process_chunk(ctx: Context, *, job_id: str, chunk_id: str, unit_id: st
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. URLs are retried by the downloader alone.
     """
     async with claim(ctx, unit_id) as work:
-        ledger = await fetching.fetch_chunk(ctx, work, chunk_id)
-        await fetching.settle_chunk(work, chunk_id, ledger)
-        log.info("chunk.fetched", ok=ledger.ok, failed=ledger.failed, deferred=len(ledger.deferred_until))
+        tally = await fetching.fetch_chunk(ctx, work, chunk_id)
+        await fetching.settle_chunk(work, chunk_id)
+        log.info("chunk.fetched", ok=tally["ok"], failed=tally["failed"], deferred=tally["deferred"])
 
 
 @job(retry_on=INFRASTRUCTURE)

@@ -1,6 +1,8 @@
 """Kept images to the form in which they leave: resized, re-encoded, stripped of metadata."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -22,17 +24,25 @@ async def compress(ctx: Context, work: Work, chunk_id: str) -> None:
     async with ctx.db.read() as connection:
         kept = await images.kept_after(connection, work.job.dataset_id, chunk_id=chunk_id, limit=10_000)
     todo = [image for image in kept if image.out_sha256 is None]
+    tally: Counter[str] = Counter(ok=0, failed=0, saved_bytes=0)
     with log.contextualize(format=rules.format, compression_level=rules.level, file_count=len(todo)):
-        done = failed = saved_bytes = 0
-        async with aclosing(each(work, todo, lambda image: _compress_one(ctx, image, rules))) as results:
-            async for image, result in results:
-                done, failed = done + ("out_sha256" in result), failed + ("state" in result)
-                saved_bytes += (image.size_bytes or 0) - int(result.get("out_size_bytes", 0))
-                async with work.transaction() as connection:
-                    await images.update_many(connection, [{"id": image.id} | result])
-        log.info("chunk.compressed", ok=done, failed=failed, saved_bytes=saved_bytes)
+        async for portion in work.portions(todo):
+            tally.update(await _compress(ctx, work, portion, rules))
+        log.info("chunk.compressed", ok=tally["ok"], failed=tally["failed"], saved_bytes=tally["saved_bytes"])
     if work.stop.is_set():
         await work.release()
+
+
+async def _compress(ctx: Context, work: Work, todo: Sequence[StoredImage], rules: CompressionRules) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    async with aclosing(each(work, todo, lambda image: _compress_one(ctx, image, rules))) as results:
+        async for image, result in results:
+            saved_bytes = (image.size_bytes or 0) - int(result.get("out_size_bytes", 0))
+            tally.update(ok="out_sha256" in result, failed="state" in result, saved_bytes=saved_bytes)
+            async with work.transaction() as connection:
+                await images.update_many(connection, [{"id": image.id} | result])
+                await work.progress(connection)
+    return tally
 
 
 async def _compress_one(ctx: Context, image: StoredImage, rules: CompressionRules) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One chunk's URLs to bytes in the store, with every outcome on its row."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -18,16 +19,27 @@ PUTS_IN_HAND = 16
 """Bodies of one chunk that may be on their way to the store at once; bounds memory."""
 
 
-async def fetch_chunk(ctx: Context, work: Work, chunk_id: str) -> Ledger:
-    """Fetch what is still missing of a chunk. What has an outcome is not requested again, whatever happened in between."""
+async def fetch_chunk(ctx: Context, work: Work, chunk_id: str) -> Counter[str]:
+    """Fetch what is still missing of a chunk. What has an outcome is not requested again, whatever happened in between.
+
+    Returns:
+        How many images are ``ok``, ``failed`` and ``deferred``.
+    """
     async with work.transaction() as connection:
         waiting = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         made = await attempts.made(connection, work.unit, [image.id for image in waiting])
-    async with Ledger(work, waiting, made) as ledger, Puts() as puts:
-        async with aclosing(ctx.workshop.downloader.fetch_many(ledger.requests(), log=ledger, stop=work.stop)) as outcomes:
+    tally: Counter[str] = Counter(ok=0, failed=0, deferred=0)
+    async for portion in work.portions(waiting):
+        tally.update(await _fetch(ctx, Ledger(work, portion, made), work.stop))
+    return tally
+
+
+async def _fetch(ctx: Context, book: Ledger, stop: asyncio.Event) -> Counter[str]:
+    async with book as ledger, Puts() as puts:
+        async with aclosing(ctx.workshop.downloader.fetch_many(ledger.requests(), log=ledger, stop=stop)) as outcomes:
             async for outcome in outcomes:
                 await _take(ctx, ledger, puts, outcome)
-    return ledger
+    return Counter(ok=ledger.ok, failed=ledger.failed, deferred=len(ledger.deferred_until))
 
 
 async def _take(ctx: Context, ledger: Ledger, puts: "Puts", outcome: Outcome) -> None:
@@ -74,7 +86,7 @@ class Puts:
             await self._some(asyncio.ALL_COMPLETED)
 
 
-async def settle_chunk(work: Work, chunk_id: str, ledger: Ledger) -> None:
+async def settle_chunk(work: Work, chunk_id: str) -> None:
     """End the unit, or give it back for what is deferred or was stopped; what has come goes on to validation either way."""
     async with work.transaction() as connection:
         rest = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED])

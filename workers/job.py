@@ -25,7 +25,7 @@ from app.db import units
 from app.records import UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger
-from workers.work import Context, Stopped, StopReason, Unclaimed
+from workers.work import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "job"]
 
@@ -64,6 +64,8 @@ async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: 
         await call()
     except Unclaimed:
         log.debug("unit.not_claimed")
+    except Isolated:
+        await pass_on(ctx)
     except Stopped as stopped:
         await _after_stop(ctx, stopped.reason)
     except units.LeaseLost:

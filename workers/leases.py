@@ -1,17 +1,22 @@
-"""The leases of one worker: renewed by a task of their own, which also brings the news of pause and cancel to the units."""
+"""The leases of one worker: renewed by a task of their own, which also brings the units the news of pause, cancel, and another's turn."""
 
 import asyncio
 import time
 
 import errors
-from app.db import Database, units
-from app.records import JobState
+from app.db import Database, sending, units
+from app.fairness import Holding, gives_way
+from app.records import JobState, UnitKind
 from logging_setup import get_logger
-from workers.work import StopReason, Work
+from workers.stops import StopReason
+from workers.work import Work
 
 __all__ = ["Leases"]
 
 log = get_logger(__name__)
+
+GIVES_WAY = frozenset({UnitKind.FETCH, UnitKind.VALIDATE, UnitKind.COMPRESS})
+"""Units that end in order between two images and go on there."""
 
 LOOK_S = 2.0
 """Seconds between two looks at what is wanted of the jobs at work."""
@@ -26,7 +31,7 @@ class Leases:
         self._lease_s = lease_s
         self._look_s = min(look_s, lease_s / 3)
         self._held: dict[str, Work] = {}
-        self._renewed_at = time.monotonic()
+        self._renewed_at = self.turned_at = time.monotonic()
 
     def add(self, work: Work) -> None:
         """Renew this unit's lease from now on."""
@@ -48,6 +53,7 @@ class Leases:
     async def keep(self) -> None:
         """Renew and look, until cancelled. A database that does not answer is waited for; leases that run out meanwhile are lost."""
         while True:
+            self.turned_at = time.monotonic()
             await asyncio.sleep(self._look_s)
             try:
                 await self.tend()
@@ -62,6 +68,7 @@ class Leases:
         if time.monotonic() - self._renewed_at >= self._lease_s / 3 - self._look_s / 2:
             await self._renew()
         await self._look()
+        await self._give_way()
 
     async def _renew(self) -> None:
         held = dict(self._held)
@@ -83,7 +90,23 @@ class Leases:
             elif state is JobState.PAUSED:
                 work.ask_to_stop(StopReason.PAUSED)
 
+    async def _give_way(self) -> None:
+        """Where a user waits for a slot and has none, one unit at most that another user has too many of ends its turn in order."""
+        able = [work for work in self._held.values() if work.unit.kind in GIVES_WAY and not work.stop.is_set()]
+        if not able:
+            return
+        shares = await sending.shares(self._db)
+        for queue in {work.unit.kind.queue for work in able}:
+            holdings = [_holding(work) for work in able if work.unit.kind.queue == queue]
+            chosen = self._held.get(gives_way(shares.get(queue, ()), holdings) or "")
+            if chosen is not None:
+                chosen.ask_to_stop(StopReason.TURN)
+
     def _drop_overdue(self) -> None:
         for work in list(self._held.values()):
             if time.monotonic() >= work.lease_deadline:
                 work.ask_to_stop(StopReason.LOST)
+
+
+def _holding(work: Work) -> Holding:
+    return Holding(work.unit.id, work.job.user_id, time.monotonic() - work.began_at)

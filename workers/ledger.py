@@ -198,6 +198,8 @@ class Ledger:
             async with self._work.transaction() as connection:
                 await attempts.record(connection, self._work.unit, finished)
                 await images.update_many(connection, changes)
+                if changes:
+                    await self._work.progress(connection)
         except BaseException:
             self._finished = finished + self._finished
             self._changes = changes + self._changes

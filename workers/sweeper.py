@@ -3,8 +3,11 @@
 Whatever was lost, on whichever side, is the same case here: the database says what is open, and the queue is topped up from it.
 """
 
+from dataclasses import asdict
+
 from app.db import exports, fleet, images, jobs, sweeping
 from app.dispatch import dispatch, resend_lost
+from app.records import UnitState
 from app.storage import paths
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, job
@@ -36,19 +39,28 @@ async def sweep(ctx: Context) -> None:
 async def sweep_once(ctx: Context) -> sweeping.Swept:
     """One pass; every step may be repeated, or done by two at once, without harm."""
     settings = ctx.settings.jobs
-    if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8):
+    was_away = ctx.db.take_failure()
+    if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8, anew=was_away):
         return sweeping.Swept()
     async with ctx.db.write() as connection:
-        expired, dead = await sweeping.return_expired(connection, max_crashes=settings.max_crashes)
+        returned = await sweeping.return_expired(connection, lease_s=settings.lease_s, max_crashes=settings.max_crashes)
+    _tell(returned)
     finalized = await sweeping.lost_finalizes(ctx.db)
     unsent = await resend_lost(ctx.resources)
-    swept = sweeping.Swept(expired, len(dead), unsent, await dispatch(ctx.resources), finalized)
-    for unit in dead:
-        with log.contextualize(job_id=unit.job_id, unit_id=unit.id):
-            log.error("unit.dead", error=unit.error, kind=unit.kind.value)
-    if swept.expired or swept.unsent or swept.finalized:
-        log.warning("sweep.moved", expired=swept.expired, unsent=swept.unsent, finalized=swept.finalized, sent=swept.sent)
+    sent = await dispatch(ctx.resources)
+    swept = sweeping.Swept(len(returned.pending), len(returned.quarantined), unsent, sent, finalized)
+    if swept.expired or swept.quarantined or swept.unsent or swept.finalized:
+        log.warning("sweep.moved", **asdict(swept))
     return swept
+
+
+def _tell(returned: sweeping.Returned) -> None:
+    for unit in (*returned.pending, *returned.quarantined):
+        with log.contextualize(job_id=unit.job_id, unit_id=unit.id):
+            if unit.state is UnitState.QUARANTINED:
+                log.error("unit.quarantined", kind=unit.kind.value, crashes=unit.crashes)
+            else:
+                log.warning("unit.taken_back", kind=unit.kind.value, crashes=unit.crashes)
 
 
 @job(retry_on=INFRASTRUCTURE)

@@ -29,13 +29,14 @@ async def validate(ctx: Context, work: Work, chunk_id: str) -> None:
     tally = {ImageState.VALID: 0, ImageState.REJECTED: 0}
     rows: list[dict[str, Any]] = []
     with log.contextualize(validation_level=rules.level):
-        async with aclosing(each(work, fetched, lambda image: _judge(ctx, image, rules))) as verdicts:
-            async for image, verdict in verdicts:
-                rows.append(_as_row(image, verdict))
-                tally[rows[-1]["state"]] += 1
-                if len(rows) >= WRITE_EVERY:
-                    await _write(work, rows)
-        await _write(work, rows)
+        async for portion in work.portions(fetched):
+            async with aclosing(each(work, portion, lambda image: _judge(ctx, image, rules))) as verdicts:
+                async for image, verdict in verdicts:
+                    rows.append(_as_row(image, verdict))
+                    tally[rows[-1]["state"]] += 1
+                    if len(rows) >= WRITE_EVERY:
+                        await _write(work, rows)
+            await _write(work, rows)
         log.info("chunk.validated", ok=tally[ImageState.VALID], rejected=tally[ImageState.REJECTED])
     if work.stop.is_set():
         await work.release()
@@ -45,6 +46,7 @@ async def _write(work: Work, rows: list[dict[str, Any]]) -> None:
     if rows:
         async with work.transaction() as connection:
             await images.update_many(connection, rows)
+            await work.progress(connection)
         rows.clear()
 
 

@@ -1,11 +1,11 @@
 """What a job function is given, and the unit it claims: the claim, its fenced transactions, and its end."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Protocol
 
 import errors
@@ -13,16 +13,20 @@ from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
 from app.dispatch import dispatch
 from app.queue import ArqQueue
-from app.records import UnitState
+from app.records import StoredImage, UnitState
 from app.resources import Resources, Workshop
 from app.settings import Settings
 from app.spec import JobSpec
 from app.storage import Store
 from logging_setup import get_logger
+from workers import quarantine
+from workers.stops import Isolated, Stopped, StopReason, Unclaimed
 
-__all__ = ["Context", "Keeper", "StopReason", "Stopped", "Unclaimed", "Work", "claim"]
+__all__ = ["ALONE_COMMAND", "Context", "Isolated", "Keeper", "StopReason", "Stopped", "Unclaimed", "Work", "claim", "pass_on"]
 
 log = get_logger(__name__)
+
+ALONE_COMMAND = (sys.executable, "-m", "workers.alone")
 
 
 class Keeper(Protocol):
@@ -44,6 +48,8 @@ class Context:
     Attributes:
         run: 1 on the first delivery of a message, more on arq's repeats of it.
         work: the claimed unit, from the claim on.
+        epoch: of a unit that another process of this worker claimed, in whose place this one works alone at it.
+        alone_command: what runs a unit in quarantine in a process of its own.
     """
 
     resources: Resources
@@ -53,6 +59,8 @@ class Context:
     run: int = 1
     unit_id: str = ""
     work: "Work | None" = None
+    epoch: int | None = None
+    alone_command: Sequence[str] = ALONE_COMMAND
 
     @property
     def settings(self) -> Settings:
@@ -79,27 +87,6 @@ class Context:
         return replace(self, run=run, unit_id=unit_id, work=None)
 
 
-class StopReason(StrEnum):
-    """Why a running unit is to stop."""
-
-    DRAIN = "drain"
-    PAUSED = "paused"
-    CANCELLED = "cancelled"
-    LOST = "lost"
-
-
-class Unclaimed(Exception):
-    """Somebody else has the unit, or it is not to run now: the delivery is done with."""
-
-
-class Stopped(Exception):
-    """The unit was told to stop at once."""
-
-    def __init__(self, reason: StopReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
 class Work:
     """One claimed unit. Every write for it goes through :meth:`transaction` or :meth:`finish` and is fenced by its epoch."""
 
@@ -112,6 +99,7 @@ class Work:
         self.stop_reason: StopReason | None = None
         self.is_settled = False
         self.lease_deadline = time.monotonic() + ctx.settings.jobs.lease_s
+        self.began_at = time.monotonic()
         self._task = asyncio.current_task()
         self._cancelled_by_us = False
 
@@ -120,13 +108,18 @@ class Work:
         """What the job was asked to do: a build, an export, or a validation anew."""
         return JobSpec(**self.job.spec)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process has nothing but this unit, one image at a time: quarantine."""
+        return self.ctx.epoch is not None
+
     def require_lease(self) -> None:
         """Raise LeaseLost where our own clock says that the lease has run out: no request and no write beside a successor."""
         if self.stop_reason is StopReason.LOST or time.monotonic() >= self.lease_deadline:
             raise units.LeaseLost(self.unit.id)
 
     def ask_to_stop(self, reason: StopReason) -> None:
-        """Drain and pause let the unit end in order; cancelled and lost end it at once."""
+        """Drain, turn and pause let the unit end in order; cancelled and lost end it at once."""
         if self.stop_reason in (StopReason.CANCELLED, StopReason.LOST):
             return
         self.stop_reason = reason
@@ -148,6 +141,28 @@ class Work:
         async with self.ctx.db.write() as connection:
             await units.fence(connection, self.unit)
             yield connection
+
+    async def progress(self, connection: Connection) -> None:
+        """Say, inside a transaction of :meth:`transaction`, that the unit has come further: its crashes are forgotten."""
+        if self.unit.crashes and not self.is_alone:
+            await units.progress(connection, self.unit)
+            self.unit = replace(self.unit, crashes=0)
+
+    async def portions(self, images: Sequence[StoredImage]) -> AsyncIterator[Sequence[StoredImage]]:
+        """What may be in hand at once: everything, or in quarantine one image, whose id is on record before anybody touches it."""
+        if not self.is_alone:
+            yield images
+            return
+        for image in images:
+            if self.stop.is_set():
+                return
+            await self.suspect(image.id)
+            yield [image]
+
+    async def suspect(self, image_id: int | None) -> None:
+        """Put on record which image this process works at: should it die, that one is to blame."""
+        async with self.transaction() as connection:
+            await units.set_payload(connection, self.unit, {**self.unit.payload, quarantine.SUSPECT: image_id})
 
     async def finish_in(self, connection: Connection, children: Sequence[NewUnit] = ()) -> None:
         """End the unit, with children, inside a transaction of :meth:`transaction`."""
@@ -180,16 +195,16 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
 
     Raises:
         Unclaimed: a duplicate delivery.
+        Isolated: the unit was in quarantine, and is settled; the body did not run.
         Stopped: the job was cancelled, or the lease lost, while the body ran.
     """
-    lease_s = ctx.settings.jobs.lease_s
-    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=lease_s, is_retry=ctx.run > 1)
-    if unit is None:
-        raise Unclaimed(unit_id)
-    work = Work(ctx, unit)
+    work = Work(ctx, await _claimed(ctx, unit_id))
     ctx.work = work
     try:
         ctx.leases.add(work)
+        if work.unit.crashes >= ctx.settings.jobs.max_crashes and not work.is_alone:
+            await quarantine.run_alone(work)
+            raise Isolated(unit_id)
         if work.job.waiting_for:
             await jobs.wait_for(ctx.db, work.job.id, None)
         yield work
@@ -201,12 +216,23 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
         raise
     finally:
         ctx.leases.remove(work)
-    await _pass_on(ctx)
+    await pass_on(ctx)
 
 
-async def _pass_on(ctx: Context) -> None:
+async def _claimed(ctx: Context, unit_id: str) -> Unit:
+    if ctx.epoch is not None:
+        return await units.adopt(ctx.db, unit_id, ctx.epoch)
+    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=ctx.settings.jobs.lease_s, is_retry=ctx.run > 1)
+    if unit is None:
+        raise Unclaimed(unit_id)
+    return unit
+
+
+async def pass_on(ctx: Context) -> None:
     """Send what the end of this unit made due, without waiting for the sweeper."""
+    if ctx.epoch is not None:
+        return
     try:
-        await dispatch(ctx.resources)
+        await dispatch(ctx.resources, in_passing=True)
     except errors.QueueUnavailableError as error:
         log.warning("queue.unavailable", error=str(error))

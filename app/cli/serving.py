@@ -70,7 +70,7 @@ async def _employ(stack: AsyncExitStack, settings: "Settings", resources: "Resou
 
     if is_embedded(settings):
         stack.enter_context(working_alone(settings, "serve"))
-        await sweeping.end_leases(resources.db)
+        await sweeping.end_leases(resources.db, max_crashes=settings.jobs.max_crashes)
         await stack.enter_async_context(run_workers(resources))
 
 
@@ -113,5 +113,5 @@ async def _work(settings: "Settings", kind: Kind) -> int:
         resources = await stack.enter_async_context(opened(settings))
         if is_embedded(settings):
             stack.enter_context(working_alone(settings, "worker all"))
-            await sweeping.end_leases(resources.db)
+            await sweeping.end_leases(resources.db, max_crashes=settings.jobs.max_crashes)
         return await serve_until_signalled(resources, kinds_of(kind))

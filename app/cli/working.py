@@ -60,7 +60,7 @@ class Desk:
             return
         from workers.runtime import run_workers
 
-        await sweeping.end_leases(self.resources.db)
+        await sweeping.end_leases(self.resources.db, max_crashes=self.settings.jobs.max_crashes)
         async with open_workshop(self.settings) as workshop:
             async with run_workers(self.resources, workshop=workshop) as crew:
                 yield workshop.downloader.hosts, crew.loops

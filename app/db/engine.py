@@ -56,7 +56,7 @@ class db_now(FunctionElement[float]):
 
 @compiles(db_now, "postgresql")
 def _now_postgresql(*_: Any, **__: Any) -> str:
-    return "extract(epoch from clock_timestamp())::double precision"
+    return "extract(epoch from statement_timestamp())::double precision"  # stable in its statement, so an index can be searched by it
 
 
 @compiles(db_now)
@@ -98,6 +98,7 @@ class Database:
         except (ArgumentError, SQLAlchemyError, ImportError, ValueError) as error:
             raise errors.ConfigurationError("db.url is not a database URL; use sqlite+aiosqlite:///… or postgresql+asyncpg://…") from error
         self._write_lock = asyncio.Lock()
+        self._has_failed = False
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator["Connection"]:
@@ -118,6 +119,20 @@ class Database:
 
     @asynccontextmanager
     async def _begin(self, mode: str) -> AsyncIterator["Connection"]:
+        try:
+            async with self._translated(mode) as connection:
+                yield connection
+        except errors.DatabaseConnectionError:
+            self._has_failed = True
+            raise
+
+    def take_failure(self) -> bool:
+        """Whether the database could not be reached, or not used, since this was last asked: silence then proves nothing of a worker."""
+        has_failed, self._has_failed = self._has_failed, False
+        return has_failed
+
+    @asynccontextmanager
+    async def _translated(self, mode: str) -> AsyncIterator["Connection"]:
         raw = await uninterrupted(self._connect(mode), undo=_close)
         try:
             async with _transaction(raw):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import case, delete, func, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
@@ -25,6 +25,9 @@ __all__ = [
     "take_lock",
     "workers",
 ]
+
+LATE_S = 2.0
+"""Seconds by which the next holder of a lock may be late before that counts as a gap."""
 
 
 async def beat(db: Database, worker: WorkerRow) -> None:
@@ -52,12 +55,11 @@ async def workers(db: Database, *, fresh_s: float | None = None) -> Sequence[Wor
         return [WorkerRow(**row._mapping) for row in (await connection.execute(query)).all()]
 
 
-async def slots(db: Database, kind: str, *, fresh_s: float) -> int:
-    """Units that the living workers of a kind run at once."""
+async def slots(connection: Connection, *, fresh_s: float) -> dict[str, int]:
+    """Units that the living workers of each kind run at once."""
     columns = tables.workers.c
-    query = select(func.coalesce(func.sum(columns.slots), 0)).where(columns.kind == kind, columns.beat_at > db_now() - fresh_s)
-    async with db.read() as connection:
-        return int((await connection.execute(query)).scalar_one())
+    query = select(columns.kind, func.sum(columns.slots).label("number")).where(columns.beat_at > db_now() - fresh_s)
+    return {row.kind: int(row.number) for row in (await connection.execute(query.group_by(columns.kind))).all()}
 
 
 async def forget_workers(db: Database, *, older_than_s: float) -> int:
@@ -67,16 +69,21 @@ async def forget_workers(db: Database, *, older_than_s: float) -> int:
     return result.rowcount
 
 
-async def take_lock(db: Database, name: str, *, owner: str, for_s: float) -> bool:
-    """Hold a named lock for a time; False while another holds it. It runs out by itself."""
+async def take_lock(db: Database, name: str, *, owner: str, for_s: float, anew: bool = False) -> bool:
+    """Hold a named lock for a time; False while another holds it. It runs out by itself.
+
+    Args:
+        anew: begin its ``since`` anew, as it begins by itself where nobody took the lock for ``2 * for_s`` and 2 s.
+    """
     dialect = sqlite if db.is_sqlite else postgresql
     columns = tables.locks.c
+    has_gap = true() if anew else columns.until < db_now() - for_s - LATE_S
     async with db.write() as connection:
-        await connection.execute(dialect.insert(tables.locks).values(name=name, until=0.0).on_conflict_do_nothing())
+        await connection.execute(dialect.insert(tables.locks).values(name=name, until=0.0, since=0.0).on_conflict_do_nothing())
         result = await connection.execute(
             update(tables.locks)
             .where(columns.name == name, or_(columns.until <= db_now(), columns.owner == owner))
-            .values(owner=owner, until=db_now() + for_s)
+            .values(owner=owner, until=db_now() + for_s, since=case((has_gap, db_now()), else_=columns.since))
         )
     return result.rowcount == 1
 

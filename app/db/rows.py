@@ -63,11 +63,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class NewUnit:
-    """A piece of work to insert. ``payload`` holds ids."""
+    """A piece of work to insert. ``payload`` holds ids; ``not_before`` is Unix seconds, ``None`` for now."""
 
     kind: UnitKind
     payload: Mapping[str, Any] = field(default_factory=dict)
-    not_before: float = 0.0
+    not_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

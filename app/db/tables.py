@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import JSON
 
@@ -48,6 +49,9 @@ metadata = MetaData(
 
 Id = String(40)
 Slug = String(24)
+PENDING = text("state = 'pending'")
+"""Written out, not bound: an index over a part of a table is used only where the statement says the same words."""
+
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 api_keys = Table(
@@ -121,6 +125,7 @@ units = Table(
     Index("ix_units_due", "queue", "state", "not_before"),
     Index("ix_units_job", "job_id", "state", "created_at", "id"),
     Index("ix_units_lease", "state", "lease_until"),
+    Index("ix_units_waiting", "job_id", "queue", "not_before", "id", sqlite_where=PENDING, postgresql_where=PENDING),
 )
 
 searches = Table(
@@ -302,4 +307,5 @@ locks = Table(
     Column("name", String(40), primary_key=True),
     Column("owner", Id),
     Column("until", Double, nullable=False, default=0.0),
+    Column("since", Double, nullable=False, default=0.0, server_default="0"),
 )

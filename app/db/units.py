@@ -7,30 +7,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, func, insert, or_, select, update
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.jobs import end, find
 from app.db.rows import NewUnit, Unit
-from app.records import FINAL_JOB_STATES, JobState, UnitKind, UnitState
+from app.records import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobState, UnitKind, UnitState
 
 __all__ = [
     "OPEN_STATES",
     "LeaseLost",
     "add",
+    "adopt",
     "as_unit",
     "cancel_strays",
     "claim",
     "count_down",
     "counts",
-    "crash_of_owner",
     "dead_of",
     "ensure_finalize",
     "fence",
     "finish",
     "held",
     "next_due",
+    "owner_is_silent",
+    "owner_lives",
+    "progress",
     "release",
     "release_in",
     "renew",
@@ -41,9 +44,6 @@ __all__ = [
 WAITING_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
 OPEN_STATES = (*WAITING_STATES, UnitState.RUNNING)
 
-
-SILENT_S = 15.0
-"""Seconds without a heartbeat after which a worker counts as dead: three beats."""
 
 
 class LeaseLost(Exception):
@@ -65,7 +65,7 @@ def as_unit(row: Row[Any]) -> Unit:
 
 
 async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> list[str]:
-    """Insert units of a job and count them as open; return their ids."""
+    """Insert units of a job and count them as open; return their ids. They wait in the order in which they fall due, at once by default."""
     if not new:
         return []
     rows = [
@@ -77,12 +77,13 @@ async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> li
             "state": UnitState.PENDING,
             "payload": dict(unit.payload),
             "epoch": 0,
-            "not_before": unit.not_before,
+            "due": unit.not_before,
             "crashes": 0,
         }
         for unit in new
     ]
-    await connection.execute(insert(tables.units).values(created_at=db_now()), rows)
+    due: Any = func.coalesce(bindparam("due"), db_now())
+    await connection.execute(insert(tables.units).values(created_at=db_now(), not_before=due), rows)
     await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + len(rows)))
     return [str(row["id"]) for row in rows]
 
@@ -90,13 +91,16 @@ async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> li
 async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_retry: bool = False) -> Unit | None:
     """Take a unit: one statement. ``None`` means a duplicate delivery, a job that is paused or cancelled, or one not due yet.
 
+    A unit that runs is taken over where its lease has run out and its owner is known to be dead, which counts a crash, or to live.
+
     Args:
         is_retry: the delivery already waited in the queue for its not-before time.
     """
     columns = tables.units.c
     is_due = columns.not_before <= db_now()
     waiting = columns.state.in_([UnitState.PENDING, UnitState.QUEUED])
-    takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now())
+    is_free = or_(owner_lives(), owner_is_silent(lease_s))
+    takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now(), is_free)
     runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state == JobState.RUNNING).exists()
     statement = (
         update(tables.units)
@@ -106,7 +110,7 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_re
             epoch=columns.epoch + 1,
             owner=owner,
             lease_until=db_now() + lease_s,
-            crashes=columns.crashes + case((columns.state == UnitState.RUNNING, crash_of_owner()), else_=0),
+            crashes=columns.crashes + case((and_(columns.state == UnitState.RUNNING, ~owner_lives()), 1), else_=0),
         )
         .returning(*columns)
     )
@@ -115,13 +119,37 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_re
         return replace(as_unit(row), job=await find(connection, row.job_id)) if row else None
 
 
-def crash_of_owner() -> ColumnElement[int]:
-    """1 where a unit's owner shows no sign of life either, else 0: a lease that ran out on a busy worker is nobody's crash."""
+async def adopt(db: Database, unit_id: str, epoch: int) -> Unit:
+    """A unit that another process of the same owner has claimed.
+
+    Raises:
+        LeaseLost: it is that owner's no more.
+    """
+    columns = tables.units.c
+    query = select(tables.units).where(columns.id == unit_id, columns.epoch == epoch, columns.state == UnitState.RUNNING)
+    async with db.read() as connection:
+        row = (await connection.execute(query)).first()
+        if row is None:
+            raise LeaseLost(unit_id)
+        return replace(as_unit(row), job=await find(connection, row.job_id))
+
+
+def owner_lives() -> ColumnElement[bool]:
+    """Whether a unit's owner gave a sign of life after its lease ran out: it is slow, or was cut off, and did not die."""
+    return and_(_last_beat() >= tables.units.c.lease_until)
+
+
+def owner_is_silent(lease_s: float) -> ColumnElement[bool]:
+    """Whether a unit's owner gave no sign of life for a lease, while the database answered: before, nobody could give one."""
+    answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
+    ago = db_now() - lease_s
+    return and_(_last_beat() < ago, func.coalesce(answers_since, db_now()) < ago)
+
+
+def _last_beat() -> Any:
     owner, worker = tables.units.c.owner, tables.workers.c
-    lives = (
-        select(worker.id).where(worker.id.in_([owner + "-builder", owner + "-validator"]), worker.beat_at > db_now() - SILENT_S).exists()
-    )
-    return case((lives, 0), else_=1)
+    beats = select(func.max(worker.beat_at)).where(worker.id.in_([owner + "-builder", owner + "-validator"]))
+    return func.coalesce(beats.correlate(tables.units).scalar_subquery(), 0.0)
 
 
 async def fence(connection: Connection, unit: Unit) -> None:
@@ -193,12 +221,12 @@ async def _cancel_waiting(connection: Connection, job_id: str) -> int:
 
 async def cancel_strays(connection: Connection, job_id: str | None = None) -> None:
     """Units that were given back after their job was cancelled: nobody would ever claim them, and the job would never end."""
-    unit, job = tables.units.c, tables.jobs.c
-    query = select(unit.job_id).join(tables.jobs).where(unit.state.in_(WAITING_STATES), job.desired_state == JobState.CANCELLED).distinct()
+    job = tables.jobs.c
+    query = select(job.id).where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state == JobState.CANCELLED)
     if job_id is not None:
-        query = query.where(unit.job_id == job_id)
-    for row in (await connection.execute(query.where(job.state.not_in(FINAL_JOB_STATES)))).all():
-        await count_down(connection, row.job_id, 0)
+        query = query.where(job.id == job_id)
+    for row in (await connection.execute(query)).all():
+        await count_down(connection, row.id, 0)
 
 
 async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:
@@ -235,6 +263,11 @@ async def release_in(
         return False
     await cancel_strays(connection, unit.job_id)
     return True
+
+
+async def progress(connection: Connection, unit: Unit) -> None:
+    """A claimed unit has come further: what killed its workers before has not stopped it."""
+    await connection.execute(update(tables.units).where(*_ours(unit), tables.units.c.crashes > 0).values(crashes=0))
 
 
 async def set_payload(connection: Connection, unit: Unit, payload: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 Imports Pillow, numpy and this package, nothing that opens a connection. Here, and only here, any Exception becomes an answer.
 """
 
-import ctypes
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ from app.images import wire
 from app.images.compress import compress
 from app.images.verdict import validate
 from app.images.wire import Failure, Reply, Request
+from app.lifeline import die_with
 from app.records import CompressionRules, Reason
 from errors import ValidationError
 
@@ -24,7 +24,6 @@ __all__ = ["answer", "main", "serve"]
 _OUT_OF_MEMORY: Final = Failure("crash", Reason.DECODER_CRASH, "out of memory")
 _OPEN_FILES: Final = 64
 """The pipes, a path to read, and what an import may open."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def answer(request: Request) -> Reply:
@@ -77,14 +76,6 @@ def _next(requests: wire.Stream, replies: BinaryIO) -> Reply:
     return answer(request)
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent is gone (prctl(2)); it may be gone already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
 def _limit(memory_bytes: int) -> None:
     """Bound the address space; no core dumps, no files written, few opened."""
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NOFILE: _OPEN_FILES}
@@ -114,7 +105,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     parent, memory_bytes = map(int, arguments)
-    _die_with(parent)
+    die_with(parent)
     requests, replies = _take_pipes()
     _limit(memory_bytes)
     replies.write(wire.READY)

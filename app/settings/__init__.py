@@ -3,6 +3,6 @@
 Order: defaults < ``pictrawl.toml`` < environment (``PICTRAWL_FETCH__PER_HOST=4``) < flags. An unknown name is an error.
 """
 
-from app.settings.tree import ENV_PREFIX, RESERVED_VARIABLES, Settings, config_path, load_settings, origins, setting_names
+from app.settings.tree import ENV_PREFIX, RESERVED_VARIABLES, Settings, as_flags, config_path, load_settings, origins, setting_names
 
-__all__ = ["ENV_PREFIX", "RESERVED_VARIABLES", "Settings", "config_path", "load_settings", "origins", "setting_names"]
+__all__ = ["ENV_PREFIX", "RESERVED_VARIABLES", "Settings", "as_flags", "config_path", "load_settings", "origins", "setting_names"]

@@ -188,6 +188,22 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         raise errors.ConfigurationError("; ".join(_explain(item) for item in error.errors())) from error
 
 
+def as_flags(settings: Settings) -> dict[str, Any]:
+    """The whole tree as :func:`load_settings` takes it, in JSON's types and with its secrets: for a process of our own, and no log."""
+    tree = settings.model_dump(by_alias=True)
+    return {f"{section}.{field}": _plain(value) for section, fields in tree.items() for field, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
 def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Flags as whole sections: pydantic-settings merges sources deeply, so only what a flag names is given."""
     tree: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """fetch, sources, db, keys, config, openapi, worker --check, doctor: one command, one result."""
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -203,9 +204,9 @@ def test_openapi_is_printed_or_written(invoke: Invoke) -> None:
 
 def test_worker_check_asks_for_a_sign_of_life(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """0 where the heartbeat is fresh, 5 where it is not."""
-    monkeypatch.setattr("workers.runtime.HEARTBEAT_FILE", tmp_path / "beat")
+    monkeypatch.setattr("workers.health.FOLDER", tmp_path)
     assert invoke("worker", "--check").code == 5
-    (tmp_path / "beat").touch()
+    (tmp_path / str(os.getpid())).touch()
     assert invoke("worker", "all", "--check").code == 0
 
 

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Select, Table, event, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db import Database, images, jobs, lifecycle, tables, units
+from app.db import Database, images, jobs, lifecycle, sending, tables, units
 from app.db.rows import NewUnit, Unit
+from app.dispatch import mark_due
 from app.records import Candidate, JobKind, JobState, UnitKind
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "claimed",
     "claimed_all",
     "count",
+    "due",
+    "expire",
     "job_row",
     "statements",
     "unit_ids",
@@ -67,6 +71,20 @@ async def claimed(db: Database, unit_id: str, *, owner: str = "worker") -> Unit:
 async def claimed_all(db: Database, job_id: str) -> list[Unit]:
     """All units of a job, each claimed."""
     return [await claimed(db, unit_id) for unit_id in await unit_ids(db, job_id)]
+
+
+async def due(db: Database, queue: str, *, window: int) -> list[sending.Delivery]:
+    """Send what fits into a queue's window."""
+    return await mark_due(db, {queue: window}, max_crashes=3)
+
+
+async def expire(db: Database, unit_id: str) -> None:
+    """As if the unit's worker had been silent for a lease, of which the database answered all the time."""
+    await change(db, tables.units, unit_id, lease_until=1.0)
+    dialect = sqlite if db.is_sqlite else postgresql
+    swept = dialect.insert(tables.locks).values(name="sweep", until=await db.now(), since=1.0)
+    async with db.write() as connection:
+        await connection.execute(swept.on_conflict_do_update(index_elements=["name"], set_={"since": 1.0}))
 
 
 async def change(db: Database, table: Table, row_id: str | int, **values: Any) -> None:

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 import errors
-from app.db import Database, jobs, lifecycle, sweeping, tables, units
+from app.db import Database, jobs, lifecycle, tables, units
 from app.db.conflicts import StateConflict
 from app.db.rows import NewUnit
 from app.records import JobKind, JobState, UnitKind, UnitState
-from tests.db.builders import add_job, change, claimed, claimed_all, count, job_row, unit_ids, unit_row
+from tests.db.builders import add_job, change, claimed, claimed_all, count, due, job_row, unit_ids, unit_row
 
 
 async def test_a_job_is_made_with_its_first_units(any_database: Database) -> None:
@@ -32,17 +32,17 @@ async def test_a_job_is_made_with_its_first_units(any_database: Database) -> Non
 async def test_a_pause_calls_back_what_was_sent(any_database: Database) -> None:
     """Sent units wait in the database again, the running one goes on, and going on is where it was."""
     job_id = await add_job(any_database, 3)
-    running, *_ = [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=2)]
+    running, *_ = [delivery.unit_id for delivery in await due(any_database, "builder", window=2)]
     await claimed(any_database, running)
     job = await lifecycle.steer(any_database, job_id, JobState.PAUSED)
     assert (job.state, job.desired_state, job.open_units) == (JobState.PAUSED, JobState.PAUSED, 3)
     states = [(await unit_row(any_database, unit_id)).state for unit_id in await unit_ids(any_database, job_id)]
     assert states == ["running", "pending", "pending"]
-    assert await sweeping.due(any_database, "builder", window=10) == []
+    assert await due(any_database, "builder", window=10) == []
     assert (await lifecycle.steer(any_database, job_id, JobState.PAUSED)).state is JobState.PAUSED
     job = await lifecycle.steer(any_database, job_id, JobState.RUNNING)
     assert (job.state, job.desired_state) == (JobState.RUNNING, JobState.RUNNING)
-    assert len(await sweeping.due(any_database, "builder", window=10)) == 2
+    assert len(await due(any_database, "builder", window=10)) == 2
 
 
 async def test_a_job_that_was_paused_while_finalizing_goes_on_finalizing(any_database: Database) -> None:
@@ -66,7 +66,7 @@ async def test_a_job_that_runs_may_be_told_to_run(any_database: Database) -> Non
 async def test_a_cancelled_job_without_work_in_hand_ends_at_once(any_database: Database, first: JobState) -> None:
     """All its units are cancelled, and a second cancellation is no error."""
     job_id = await add_job(any_database, 3)
-    await sweeping.due(any_database, "builder", window=1)
+    await due(any_database, "builder", window=1)
     await lifecycle.steer(any_database, job_id, first)
     for _ in range(2):
         job = await lifecycle.steer(any_database, job_id, JobState.CANCELLED)
@@ -148,7 +148,7 @@ async def test_a_failed_job_comes_back_with_its_dead_units(any_database: Databas
     for unit_id in dead:
         row = await unit_row(any_database, unit_id)
         assert (row.state, row.crashes, row.error, row.finished_at) == ("pending", 0, None, None)
-    assert {delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=10)} == dead
+    assert {delivery.unit_id for delivery in await due(any_database, "builder", window=10)} == dead
 
 
 async def test_a_failed_job_without_dead_units_is_finalized_again(any_database: Database) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.util import await_only
 
-from app.db import Database, fleet, jobs, lifecycle, sweeping, tables, units
+from app.db import Database, fleet, jobs, lifecycle, sending, sweeping, tables, units
 from app.db.rows import NewUnit, Unit, WorkerRow
+from app.dispatch import mark_due
 from app.records import ImageState, JobState, Reason, UnitKind, UnitState
 from tests.db.builders import (
     LEASE_S,
@@ -21,6 +23,8 @@ from tests.db.builders import (
     claimed,
     claimed_all,
     count,
+    due,
+    expire,
     job_row,
     statements,
     unit_ids,
@@ -33,14 +37,11 @@ async def finish(db: Database, unit: Unit, **options: Any) -> list[str]:
         return await units.finish(connection, unit, **options)
 
 
-async def expire(db: Database, unit_id: str) -> None:
-    """As if the unit's worker had been silent for a lease."""
-    await change(db, tables.units, unit_id, lease_until=1.0)
-
-
-async def sweep(db: Database, *, max_crashes: int = 3) -> tuple[int, list[Unit]]:
+async def sweep(db: Database, *, max_crashes: int = 3) -> tuple[int, list[str]]:
+    """Take back what expired; how many units wait again, and which are in quarantine."""
     async with db.write() as connection:
-        return await sweeping.return_expired(connection, max_crashes=max_crashes)
+        returned = await sweeping.return_expired(connection, lease_s=LEASE_S, max_crashes=max_crashes)
+    return len(returned.pending), [unit.id for unit in returned.quarantined]
 
 
 async def finalizers(db: Database, job_id: str) -> int:
@@ -52,17 +53,19 @@ async def finalizers(db: Database, job_id: str) -> int:
 
 async def test_units_are_counted_as_open_when_they_are_added(any_database: Database) -> None:
     """Each kind goes to its queue, pending, and the job counts them all; none is added by an empty list."""
+    now = await any_database.now()
     job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": "c1"}), NewUnit(UnitKind.VALIDATE, not_before=7.0)])
     async with any_database.write() as connection:
         assert await units.add(connection, job_id, []) == []
         (added,) = await units.add(connection, job_id, [NewUnit(UnitKind.SEARCH)])
     assert (await job_row(any_database, job_id)).open_units == 3
     rows = await all_rows(any_database, select(tables.units).order_by(tables.units.c.id))
-    assert [(row.kind, row.queue, row.state, row.payload, row.not_before) for row in rows] == [
-        ("fetch", "builder", "pending", {"chunk_id": "c1"}, 0.0),
-        ("validate", "validator", "pending", {}, 7.0),
-        ("search", "builder", "pending", {}, 0.0),
+    assert [(row.kind, row.queue, row.state, row.payload) for row in rows] == [
+        ("fetch", "builder", "pending", {"chunk_id": "c1"}),
+        ("validate", "validator", "pending", {}),
+        ("search", "builder", "pending", {}),
     ]
+    assert [row.not_before - now for row in rows] == [pytest.approx(0, abs=60), 7.0 - now, pytest.approx(0, abs=60)]
     assert added == rows[2].id
 
 
@@ -148,20 +151,43 @@ async def beat(db: Database, worker_id: str, *, age_s: float) -> None:
     await change(db, tables.workers, worker_id, beat_at=await db.now() - age_s)
 
 
-@pytest.mark.parametrize(("age_s", "crashes"), [(units.SILENT_S - 5, 0), (units.SILENT_S + 5, 1)])
-async def test_a_lease_that_runs_out_on_a_living_worker_is_nobodys_crash(any_database: Database, age_s: float, crashes: int) -> None:
-    """An outage or a busy loop takes the unit away, by the sweep or by a claim, but charges it only where the worker is silent, too."""
+@pytest.mark.parametrize(
+    ("silent_s", "expired_s", "answers_s", "verdict"),
+    [
+        pytest.param(LEASE_S + 1, 5, 1000, "crash", id="silent for a lease"),
+        pytest.param(5, 10, 1000, "no crash", id="a sign of life after the lease ran out"),
+        pytest.param(LEASE_S - 5, 5, 1000, "wait", id="not silent for long enough"),
+        pytest.param(1000, 900, LEASE_S - 5, "wait", id="the database answers again only since a moment ago"),
+        pytest.param(1000, 900, LEASE_S + 1, "crash", id="and for a lease by now"),
+        pytest.param(5, 900, 2, "no crash", id="a worker that lives after an outage"),
+    ],
+)
+async def test_only_a_worker_that_is_silent_while_the_database_answers_has_crashed(
+    any_database: Database, silent_s: float, expired_s: float, answers_s: float, verdict: str
+) -> None:
+    """By the sweep or by a claim: an outage charges nobody, a slow worker only loses its unit, and where nothing is known, it waits."""
     job_id = await add_job(any_database, 2)
     swept, taken = await unit_ids(any_database, job_id)
-    await beat(any_database, "wrk_a-builder", age_s=age_s)
+    now = await any_database.now()
+    await beat(any_database, "wrk_a-builder", age_s=silent_s)
     for unit_id in (swept, taken):
         await claimed(any_database, unit_id, owner="wrk_a")
-    await expire(any_database, taken)
-    assert (await claimed(any_database, taken, owner="wrk_b")).crashes == crashes
-    await expire(any_database, swept)
-    assert await sweep(any_database) == (1, [])
+        await expire(any_database, unit_id)
+        await change(any_database, tables.units, unit_id, lease_until=now - expired_s)
+    async with any_database.write() as connection:
+        await connection.execute(update(tables.locks).values(since=now - answers_s))
+    second = await units.claim(any_database, taken, owner="wrk_b", lease_s=LEASE_S)
+    back, _ = await sweep(any_database)
     row = await unit_row(any_database, swept)
-    assert (row.state, row.crashes) == ("pending", crashes)
+    assert (row.state, row.crashes, back) == {"crash": ("pending", 1, 1), "no crash": ("pending", 0, 1), "wait": ("running", 0, 0)}[verdict]
+    assert (None if second is None else second.crashes) == {"crash": 1, "no crash": 0, "wait": None}[verdict]
+
+
+async def test_before_the_first_sweep_nobody_is_known_to_be_dead(any_database: Database) -> None:
+    """Without a sweep there is no knowing since when the database has answered."""
+    (unit,) = await claimed_all(any_database, await add_job(any_database))
+    await change(any_database, tables.units, unit.id, lease_until=1.0)
+    assert await sweep(any_database) == (0, [])
 
 
 # the fence
@@ -431,25 +457,27 @@ async def test_held_tells_what_is_wanted_of_each_job(any_database: Database) -> 
     }  # fmt: skip
 
 
-async def test_end_leases_gives_everything_to_the_next_sweep(any_database: Database) -> None:
-    """For a caller who knows that no worker is left: no waiting for leases to run out."""
-    job_id = await add_job(any_database, 3)
-    first, second, _ = await unit_ids(any_database, job_id)
+async def test_end_leases_takes_everything_back_at_once(any_database: Database) -> None:
+    """For a caller who knows that no worker is left: no waiting for leases to run out, one crash each, and quarantine where it is due."""
+    job_id = await add_job(any_database, 4)
+    first, second, sent, _ = await unit_ids(any_database, job_id)
+    await due(any_database, "builder", window=3)
     for unit_id in (first, second):
         await claimed(any_database, unit_id)
+    await change(any_database, tables.units, second, crashes=2)
     await beat(any_database, "worker-builder", age_s=0)
-    assert await sweeping.end_leases(any_database) == 2
-    assert (await sweep(any_database))[0] == 2
-    assert (await unit_row(any_database, first)).crashes == 1
+    assert await sweeping.end_leases(any_database, max_crashes=3) == 2
+    rows = [await unit_row(any_database, unit_id) for unit_id in (first, second, sent)]
+    assert [(row.state, row.crashes) for row in rows] == [("pending", 1), ("quarantined", 3), ("pending", 0)]
     assert await count(any_database, tables.workers) == 0
-    assert await sweeping.end_leases(any_database) == 0
+    assert await sweeping.end_leases(any_database, max_crashes=3) == 0
 
 
 # the sweeper's moves
 
 
 async def test_units_of_silent_workers_come_back_until_they_have_crashed_too_often(any_database: Database) -> None:
-    """Twice back to pending, each time one crash more; the third time dead, counted down, and its epoch out of its worker's reach."""
+    """Twice back to pending, each time one crash more; the third time in quarantine, still open, out of its worker's reach."""
     job_id = await add_job(any_database, 2)
     victim, other = await unit_ids(any_database, job_id)
     await claimed(any_database, other)
@@ -461,29 +489,37 @@ async def test_units_of_silent_workers_come_back_until_they_have_crashed_too_oft
         assert (row.state, row.owner, row.lease_until, row.crashes) == ("pending", None, None, crashes)
     unit = await claimed(any_database, victim)
     await expire(any_database, victim)
-    back, dead = await sweep(any_database)
-    assert (back, [item.id for item in dead]) == (0, [victim])
-    row = await unit_row(any_database, victim)
-    assert (row.state, row.error) == ("dead", "its worker died 3 times while it ran")
-    assert row.finished_at is not None
-    assert (await job_row(any_database, job_id)).open_units == 1
+    assert await sweep(any_database) == (0, [victim])
+    assert (await unit_row(any_database, victim)).state == "quarantined"
+    assert (await job_row(any_database, job_id)).open_units == 2
     with pytest.raises(units.LeaseLost):
         await finish(any_database, unit)
     assert (await unit_row(any_database, other)).state == "running"
 
 
-async def test_the_death_of_the_last_unit_moves_the_job_on(any_database: Database) -> None:
-    """A job does not wait for what died."""
-    job_id = await add_job(any_database)
-    (unit,) = await claimed_all(any_database, job_id)
-    await expire(any_database, unit.id)
-    assert [item.id for item in (await sweep(any_database, max_crashes=1))[1]] == [unit.id]
-    assert (await job_row(any_database, job_id)).state == "finalizing"
-    assert await finalizers(any_database, job_id) == 1
+async def test_progress_forgets_the_crashes(any_database: Database) -> None:
+    """What came further since is not what kills its workers; a stale worker's word counts for nothing."""
+    (unit,) = await claimed_all(any_database, await add_job(any_database))
+    await change(any_database, tables.units, unit.id, crashes=2)
+    async with any_database.write() as connection:
+        await units.progress(connection, replace(unit, epoch=unit.epoch - 1))
+    assert (await unit_row(any_database, unit.id)).crashes == 2
+    async with any_database.write() as connection:
+        await units.progress(connection, unit)
+    assert (await unit_row(any_database, unit.id)).crashes == 0
+
+
+async def test_a_claimed_unit_is_adopted_with_its_epoch(any_database: Database) -> None:
+    """Another process of its owner may work at it, with its job; with an older epoch it may not."""
+    (unit,) = await claimed_all(any_database, await add_job(any_database))
+    adopted = await units.adopt(any_database, unit.id, unit.epoch)
+    assert (adopted.id, adopted.epoch, adopted.job) == (unit.id, unit.epoch, unit.job)
+    with pytest.raises(units.LeaseLost):
+        await units.adopt(any_database, unit.id, unit.epoch - 1)
 
 
 async def test_a_lease_that_runs_out_during_a_sweep_is_no_death(any_database: Database) -> None:
-    """A sweep looks at the clock twice; what expires in between has crashed once, not three times."""
+    """A sweep looks at the clock twice; what expires in between has crashed once."""
     job_id = await add_job(any_database, 2)
     early, late = await claimed_all(any_database, job_id)
     await expire(any_database, early.id)
@@ -496,30 +532,29 @@ async def test_a_lease_that_runs_out_during_a_sweep_is_no_death(any_database: Da
             connection.execute(update(tables.units).where(tables.units.c.id == late.id).values(lease_until=1.0))
 
     event.listen(any_database.engine.sync_engine, "after_cursor_execute", expire_late)
-    assert await sweep(any_database) == (1, [])
+    assert await sweep(any_database) == (2, [])
     assert len(done) == 1
-    assert (await unit_row(any_database, late.id)).state == "running"
-    assert await sweep(any_database) == (1, [])
+    assert [(await unit_row(any_database, unit.id)).crashes for unit in (early, late)] == [1, 1]
 
 
 async def test_what_the_queue_lost_is_found_and_sent_again(any_database: Database) -> None:
     """Units sent some time ago and claimed by nobody are listed, oldest first; those that come back are pending."""
     job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": f"c{number}"}) for number in range(4)])
     ids = await unit_ids(any_database, job_id)
-    assert [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=10)] == ids
+    assert [delivery.unit_id for delivery in await due(any_database, "builder", window=10)] == ids
     await claimed(any_database, ids[3])
     now = await any_database.now()
     for age, unit_id in ((30, ids[1]), (60, ids[0]), (1, ids[2])):
         await change(any_database, tables.units, unit_id, queued_at=now - age)
-    waiting = await sweeping.queued(any_database, older_than_s=10)
+    waiting = await sending.queued(any_database, older_than_s=10)
     assert [(item.unit_id, item.kind, item.job_id, item.epoch, item.chunk_id) for item in waiting] == [
         (ids[0], UnitKind.FETCH, job_id, 0, "c0"),
         (ids[1], UnitKind.FETCH, job_id, 0, "c1"),
     ]
-    assert len(await sweeping.queued(any_database, older_than_s=10, limit=1)) == 1
-    assert await sweeping.return_unsent(any_database, [ids[0], ids[3], "unit_unknown"]) == 1
+    assert len(await sending.queued(any_database, older_than_s=10, limit=1)) == 1
+    assert await sending.return_unsent(any_database, [ids[0], ids[3], "unit_unknown"], max_crashes=3) == 1
     assert [(await unit_row(any_database, unit_id)).state for unit_id in ids] == ["pending", "queued", "queued", "running"]
-    assert await sweeping.return_unsent(any_database, []) == 0
+    assert await sending.return_unsent(any_database, [], max_crashes=3) == 0
 
 
 async def test_a_job_without_an_open_unit_gets_its_finalize_back(any_database: Database) -> None:
@@ -546,13 +581,13 @@ async def test_due_marks_what_it_returns_and_keeps_to_the_window(any_database: D
     """Queued and running units fill the window; what is beyond it waits, oldest first."""
     job_id = await add_job(any_database, 6)
     ids = await unit_ids(any_database, job_id)
-    first = await sweeping.due(any_database, "builder", window=3)
+    first = await due(any_database, "builder", window=3)
     assert [delivery.unit_id for delivery in first] == ids[:3]
-    assert await sweeping.due(any_database, "builder", window=3) == []
+    assert await due(any_database, "builder", window=3) == []
     unit = await claimed(any_database, ids[0])
-    assert await sweeping.due(any_database, "builder", window=3) == []
+    assert await due(any_database, "builder", window=3) == []
     await finish(any_database, unit)
-    assert [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=3)] == [ids[3]]
+    assert [delivery.unit_id for delivery in await due(any_database, "builder", window=3)] == [ids[3]]
     row = await unit_row(any_database, ids[3])
     assert row.state == "queued"
     assert row.queued_at is not None
@@ -564,25 +599,82 @@ async def test_due_leaves_what_is_not_due(any_database: Database) -> None:
     job_id = await add_job(any_database, [NewUnit(UnitKind.VALIDATE), NewUnit(UnitKind.FETCH, not_before=later), NewUnit(UnitKind.FETCH)])
     for desired in (JobState.PAUSED, JobState.CANCELLED):
         await lifecycle.steer(any_database, await add_job(any_database, 3), desired)
-    sent = await sweeping.due(any_database, "builder", window=100)
+    sent = await due(any_database, "builder", window=100)
     assert [delivery.unit_id for delivery in sent] == [(await unit_ids(any_database, job_id))[2]]
-    assert [delivery.kind for delivery in await sweeping.due(any_database, "validator", window=100)] == [UnitKind.VALIDATE]
+    assert [delivery.kind for delivery in await due(any_database, "validator", window=100)] == [UnitKind.VALIDATE]
 
 
 async def test_a_thousand_units_do_not_starve_ten(any_database: Database) -> None:
-    """Jobs take turns: of twenty sent, the small job that came later has ten."""
+    """A user's jobs take turns: of twenty sent, the small job that came later has ten."""
     big = await add_job(any_database, 1000)
     small = await add_job(any_database, 10)
-    sent = await sweeping.due(any_database, "builder", window=20)
+    sent = await due(any_database, "builder", window=20)
     assert Counter(delivery.job_id for delivery in sent) == {big: 10, small: 10}
     assert [delivery.job_id for delivery in sent[:4]] == [big, small, big, small]
+    assert [delivery.rank for delivery in sent] == list(range(20))
 
 
-async def test_priority_goes_before_turns(any_database: Database) -> None:
+async def test_users_share_equally_whatever_they_ask_for(any_database: Database) -> None:
+    """Ten jobs of high priority get one user no more than one plain job gets another; what the other does not need falls to the first."""
+    for _ in range(10):
+        await add_job(any_database, 50, user_id="eager", priority=100)
+    plain = await add_job(any_database, 4, user_id="plain")
+    sent = await due(any_database, "builder", window=6)
+    assert sum(delivery.job_id == plain for delivery in sent) == 3
+    assert sorted(delivery.rank for delivery in sent) == [0, 0, 1, 1, 2, 2]
+    sent = await due(any_database, "builder", window=26)
+    assert sum(delivery.job_id == plain for delivery in sent) == 1
+    assert len(sent) == 20
+
+
+async def test_a_user_with_nothing_under_way_is_let_in_where_the_window_is_full(any_database: Database) -> None:
+    """One unit goes out beyond the window, and a second only once there is room."""
+    await add_job(any_database, 50, user_id="first")
+    assert len(await due(any_database, "builder", window=8)) == 8
+    late = await add_job(any_database, 50, user_id="late")
+    sent = await due(any_database, "builder", window=8)
+    assert [(delivery.job_id, delivery.rank) for delivery in sent] == [(late, 0)]
+    assert await due(any_database, "builder", window=8) == []
+
+
+async def test_one_unit_in_quarantine_goes_out_at_a_time(any_database: Database) -> None:
+    """And returns to quarantine where the queue loses it."""
+    job_id = await add_job(any_database, 3)
+    ids = await unit_ids(any_database, job_id)
+    for unit_id in ids[:2]:
+        await change(any_database, tables.units, unit_id, state=UnitState.QUARANTINED, crashes=3)
+    assert [delivery.unit_id for delivery in await due(any_database, "builder", window=8)] == [ids[0], ids[2]]
+    assert await due(any_database, "builder", window=8) == []
+    assert await sending.return_unsent(any_database, ids, max_crashes=3) == 2
+    assert [(await unit_row(any_database, unit_id)).state for unit_id in ids] == ["quarantined", "quarantined", "pending"]
+
+
+async def test_in_passing_a_window_that_is_nearly_full_is_left_alone(any_database: Database) -> None:
+    """A quarter has to be free."""
+    job_id = await add_job(any_database, 20)
+    await due(any_database, "builder", window=7)
+    assert await mark_due(any_database, {"builder": 8}, max_crashes=3, in_passing=True) == []
+    await finish(any_database, await claimed(any_database, (await unit_ids(any_database, job_id))[0]))
+    assert len(await mark_due(any_database, {"builder": 8}, max_crashes=3, in_passing=True)) == 2
+
+
+async def test_who_has_how_much_of_a_queue(any_database: Database) -> None:
+    """Running units of each user, and how long the oldest waits that was sent."""
+    first, second = await add_job(any_database, 3, user_id="first"), await add_job(any_database, 1, user_id="second")
+    await due(any_database, "builder", window=10)
+    await claimed(any_database, (await unit_ids(any_database, first))[0])
+    (waiting,) = await unit_ids(any_database, second)
+    await change(any_database, tables.units, waiting, queued_at=await any_database.now() - 7)
+    shares = {share.user_id: share for share in (await sending.shares(any_database))["builder"]}
+    assert (shares["first"].running, shares["second"].running) == (1, 0)
+    assert shares["first"].waited_s < 5 < shares["second"].waited_s < 60
+
+
+async def test_priority_goes_before_turns_among_a_users_jobs(any_database: Database) -> None:
     """A job of higher priority is served first, and only then the others in turn."""
     plain, low = await add_job(any_database, 5), await add_job(any_database, 5, priority=-5)
     urgent = await add_job(any_database, 5, priority=10)
-    sent = await sweeping.due(any_database, "builder", window=11)
+    sent = await due(any_database, "builder", window=11)
     assert [delivery.job_id for delivery in sent] == [urgent] * 5 + [plain] * 5 + [low]
 
 
@@ -591,7 +683,7 @@ async def test_no_unit_is_sent_by_two_dispatchers(any_database: Database) -> Non
     job_id = await add_job(any_database, 40)
 
     async def dispatch_and_run() -> list[str]:
-        sent = [delivery.unit_id for delivery in await sweeping.due(any_database, "builder", window=1000)]
+        sent = [delivery.unit_id for delivery in await due(any_database, "builder", window=1000)]
         for unit_id in sent[:5]:
             await claimed(any_database, unit_id)
         return sent
@@ -610,12 +702,12 @@ async def test_a_unit_that_was_claimed_between_look_and_mark_stays_running(postg
     seen: list[str] = []
 
     def claim_one(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "row_number()" in statement and not seen:
+        if "FROM jobs" in statement and not seen:
             seen.append(statement)
             await_only(claimed(db, taken))
 
     event.listen(db.engine.sync_engine, "after_cursor_execute", claim_one)
-    sent = await sweeping.due(db, "builder", window=10)
+    sent = await due(db, "builder", window=10)
     assert len(seen) == 1
     assert [delivery.unit_id for delivery in sent] == [free]
     assert (await unit_row(db, taken)).state == "running"
@@ -634,10 +726,11 @@ async def test_counts_of_units_by_kind_and_state(any_database: Database) -> None
 
 
 async def test_when_the_next_unit_falls_due(any_database: Database) -> None:
-    """The earliest of those that wait; 0 is at once, and None is never."""
-    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, not_before=500.5), NewUnit(UnitKind.FETCH, not_before=700.0)])
-    assert await units.next_due(any_database, job_id) == 500.5
+    """The earliest of those that wait; one without a time of its own is due now, and None is never."""
+    later = await any_database.now() + 500.5
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, not_before=later), NewUnit(UnitKind.FETCH, not_before=later + 200)])
+    assert await units.next_due(any_database, job_id) == later
     async with any_database.write() as connection:
         await units.add(connection, job_id, [NewUnit(UnitKind.FETCH)])
-    assert await units.next_due(any_database, job_id) == 0.0
+    assert await units.next_due(any_database, job_id) == pytest.approx(later - 500.5, abs=60)
     assert await units.next_due(any_database, "job_unknown") is None

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from app.db import Database, images, jobs, sweeping
+from app.db import Database, images, jobs, sending
 from app.db.rows import Funnel, Job
-from app.dispatch import envelope
+from app.dispatch import envelope, mark_due
 from app.images import compress, validate
 from app.queue import JOB_NAMES, embedded_queue
 from app.records import CompressionRules, UnitKind
@@ -73,13 +73,12 @@ class Bench:
         asked = JobRequest(keywords=list(keywords), **request)
         return (await submit_build(self.resources, settle(self.resources, asked), name="test")).job_id
 
-    async def due(self) -> list[sweeping.Delivery]:
+    async def due(self) -> list[sending.Delivery]:
         """Every unit that is sent or could be."""
-        for queue in ("builder", "validator"):
-            await sweeping.due(self.db, queue, window=10_000)
-        return await sweeping.queued(self.db, older_than_s=-10.0)
+        await mark_due(self.db, {"builder": 10_000, "validator": 10_000}, max_crashes=3)
+        return await sending.queued(self.db, older_than_s=-10.0)
 
-    async def run(self, delivery: sweeping.Delivery, *, job_try: int = 1) -> None:
+    async def run(self, delivery: sending.Delivery, *, job_try: int = 1) -> None:
         """Run one unit as arq would."""
         ctx = {"context": self.context, "job_try": job_try}
         await asyncio.create_task(JOBS[JOB_NAMES[delivery.kind]](ctx, **dict(envelope(delivery).ids)))

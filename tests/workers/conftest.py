@@ -1,10 +1,12 @@
 """Fixtures of the worker tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from logging_setup import add_sink, remove_sink
 from tests.origin import Origin
 from tests.workers.bench import Bench, open_bench
 
@@ -21,3 +23,12 @@ async def origin() -> AsyncIterator[Origin]:
     """A scripted origin on a real socket."""
     async with Origin() as origin:
         yield origin
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """What is logged meanwhile."""
+    taken: list[dict[str, Any]] = []
+    sink = add_sink(taken.append, level="DEBUG")
+    yield taken
+    remove_sink(sink)

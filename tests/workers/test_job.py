@@ -7,15 +7,16 @@ import pytest
 from arq import Retry
 
 import errors
-from app.db import jobs, sweeping, units
+from app.db import jobs, sending, units
 from app.records import JobState, UnitKind, UnitState
+from tests.db.builders import expire
 from tests.test_task_retry import failing_bench, one_unit, state_of
 from tests.workers.bench import Bench
 from workers.job import JOBS
-from workers.work import StopReason
+from workers.stops import StopReason
 
 
-async def call(bench: Bench, delivery: sweeping.Delivery, *, job_try: int = 1) -> None:
+async def call(bench: Bench, delivery: sending.Delivery, *, job_try: int = 1) -> None:
     """Run a delivery's job function as arq would."""
     await bench.run(delivery, job_try=job_try)
 
@@ -86,9 +87,7 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
 
 async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> None:
     """A worker that was overtaken ends its work; the successor's row is untouched."""
-    from sqlalchemy import update
 
-    from app.db import tables
 
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     claimed = asyncio.Event()
@@ -104,8 +103,7 @@ async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> N
     try:
         run = asyncio.create_task(call(bench, delivery))
         await claimed.wait()
-        async with bench.db.write() as connection:
-            await connection.execute(update(tables.units).where(tables.units.c.id == delivery.unit_id).values(lease_until=0.0))
+        await expire(bench.db, delivery.unit_id)
         successor = await units.claim(bench.db, delivery.unit_id, owner="wrk_other", lease_s=30)
         assert successor is not None
         for work in list(bench.leases._held.values()):

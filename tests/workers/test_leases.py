@@ -12,7 +12,8 @@ from app.records import JobState, UnitKind
 from tests.test_task_retry import one_unit
 from tests.workers.bench import Bench
 from workers.leases import Leases
-from workers.work import Stopped, StopReason, Work, claim
+from workers.stops import Stopped, StopReason
+from workers.work import Work, claim
 
 
 async def held_work(bench: Bench, lease_s: float = 30.0) -> tuple[Work, Leases]:

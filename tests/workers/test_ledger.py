@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import func, select, update
 
 import errors
-from app.db import Database, attempts, images, schema, sweeping, tables, units
+from app.db import Database, attempts, images, schema, sending, tables, units
 from app.db.images import ImageFilter
 from app.records import ImageState, JobState, Reason, UnitKind
 from downloader import FetchFailed, FetchRequest
+from tests.db.builders import expire
 from tests.images.samples import encode, photo
 from tests.origin import Origin, hang_up, image, redirect, reply
 from tests.workers.bench import Bench, open_bench
@@ -27,16 +28,10 @@ async def attempt_rows(bench: Bench) -> list[tuple[int, str]]:
         return [(row.number, row.state) for row in (await connection.execute(query)).all()]
 
 
-async def fetch_unit(bench: Bench) -> sweeping.Delivery:
+async def fetch_unit(bench: Bench) -> sending.Delivery:
     """Plan what was submitted, return the first fetch unit."""
     await bench.drive(until=UnitKind.FETCH)
     return next(delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH)
-
-
-async def expire(bench: Bench, unit_id: str) -> None:
-    """The unit's lease has run out."""
-    async with bench.db.write() as connection:
-        await connection.execute(update(tables.units).where(tables.units.c.id == unit_id).values(lease_until=0.0))
 
 
 async def test_an_attempt_is_on_record_before_its_request(bench: Bench, origin: Origin) -> None:
@@ -64,7 +59,7 @@ async def test_a_crash_costs_no_url_its_budget_and_the_origin_at_most_one_more(b
     (row,) = (await images.page(bench.db, ImageFilter())).items
     async with bench.db.write() as connection:
         await attempts.reserve(connection, unit, [(row.id, 1)])
-    await expire(bench, delivery.unit_id)
+    await expire(bench.db, delivery.unit_id)
 
     await bench.run(delivery)
 
@@ -111,7 +106,7 @@ async def test_an_overtaken_worker_sends_no_further_request_and_writes_nothing(b
     delivery = await fetch_unit(bench)
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_slow", lease_s=30)
     assert unit is not None
-    await expire(bench, delivery.unit_id)
+    await expire(bench.db, delivery.unit_id)
     assert await units.claim(bench.db, delivery.unit_id, owner="wrk_next", lease_s=30) is not None
     with pytest.raises(units.LeaseLost):
         await fetch_chunk(bench.context, Work(bench.context, unit), str(delivery.chunk_id))
@@ -355,7 +350,7 @@ async def test_settling_twice_is_refused(bench: Bench, origin: Origin) -> None:
     await bench.submit([origin.url("/gone.jpg")])
     delivery = await fetch_unit(bench)
     async with claim(bench.context, delivery.unit_id) as work:
-        ledger = await fetch_chunk(bench.context, work, str(delivery.chunk_id))
-        await settle_chunk(work, str(delivery.chunk_id), ledger)
+        await fetch_chunk(bench.context, work, str(delivery.chunk_id))
+        await settle_chunk(work, str(delivery.chunk_id))
         with pytest.raises(units.LeaseLost):
-            await settle_chunk(work, str(delivery.chunk_id), ledger)
+            await settle_chunk(work, str(delivery.chunk_id))

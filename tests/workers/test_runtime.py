@@ -24,8 +24,7 @@ from tests.origin import Origin, image, reply
 from tests.services import RedisServer
 from tests.test_task_retry import eventually
 from tests.workers.bench import bench_settings
-from workers import runtime
-from workers.runtime import is_alive, kinds_of, run_workers
+from workers.runtime import kinds_of, run_workers
 
 FAST = {"jobs.sweep_interval_s": 1.0, "jobs.lease_s": 3.0, "fetch.per_host": 16, "validate.children": 1, "jobs.drain_s": 5.0}
 
@@ -253,16 +252,6 @@ async def _urls_with_bytes(db: Database, job_id: str) -> set[str]:
     """URLs whose outcome is durable: never to be asked for again, whatever dies."""
     page = await images.page(db, images.ImageFilter(job_id=job_id), limit=500)
     return {image.url for image in page.items if image.sha256}
-
-
-def test_health_is_a_fresh_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file and an old file are unhealthy."""
-    monkeypatch.setattr(runtime, "HEARTBEAT_FILE", tmp_path / "beat")
-    assert not is_alive()
-    (tmp_path / "beat").write_text("now")
-    assert is_alive()
-    os.utime(tmp_path / "beat", (1, 1))
-    assert not is_alive()
 
 
 def test_kinds_of_workers() -> None:

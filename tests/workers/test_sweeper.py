@@ -1,14 +1,17 @@
 """The sweeper brings back whatever was lost, and clean-up takes away only what nothing needs."""
 
 import hashlib
+from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 import errors
-from app.db import exports, jobs, lifecycle, sweeping, tables, units
+from app.db import exports, jobs, sweeping, tables, units
 from app.dispatch import dispatch, envelope
 from app.records import JobState, UnitKind, UnitState
 from app.storage import paths
+from tests.db.builders import expire
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.test_task_retry import one_unit, state_of
@@ -25,8 +28,9 @@ async def set_unit(bench: Bench, unit_id: str, **values: object) -> None:
 
 async def again(bench: Bench) -> sweeping.Swept:
     """Sweep although the last sweep's lock may still hold."""
+    now = await bench.db.now()
     async with bench.db.write() as connection:
-        await connection.execute(update(tables.locks).values(until=0.0))
+        await connection.execute(update(tables.locks).values(until=now))
     return await sweeper.sweep_once(bench.context)
 
 
@@ -34,27 +38,45 @@ async def test_a_unit_of_a_dead_worker_is_sent_again(bench: Bench) -> None:
     """An expired lease goes back to pending, counts one crash, and is sent in the same pass."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
-    await set_unit(bench, delivery.unit_id, lease_until=0.0)
+    await expire(bench.db, delivery.unit_id)
     swept = await again(bench)
     unit = await state_of(bench, delivery.unit_id)
     assert (swept.expired, swept.sent) == (1, 1)
     assert (unit.state, unit.crashes) == (UnitState.QUEUED, 1)
 
 
-async def test_a_unit_that_kills_its_workers_is_dead_in_the_end(bench: Bench) -> None:
-    """The third crash ends the unit, and the job fails with that as its error; revived, it may try again."""
+async def test_a_unit_that_kills_its_workers_goes_to_quarantine(bench: Bench, lines: list[dict[str, Any]]) -> None:
+    """The third crash puts it there; it is sent again at once, to run alone."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     for _ in range(3):
         await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
-        await set_unit(bench, delivery.unit_id, lease_until=0.0)
-        await again(bench)
-    unit = await state_of(bench, delivery.unit_id)
-    assert (unit.state, unit.error) == (UnitState.DEAD, "its worker died 3 times while it ran")
-    await bench.drive()
-    job = await jobs.get(bench.db, delivery.job_id)
-    assert job.state is JobState.FAILED
-    assert "died 3 times" in str(job.error)
-    assert await lifecycle.revive(bench.db, delivery.job_id) == 1
+        await expire(bench.db, delivery.unit_id)
+        swept = await again(bench)
+    assert (swept.quarantined, swept.sent) == (1, 1)
+    told = [line for line in lines if line["event"] in ("unit.taken_back", "unit.quarantined")]
+    assert [(line["event"], line["crashes"], line["job_id"]) for line in told] == [
+        ("unit.taken_back", 1, delivery.job_id),
+        ("unit.taken_back", 2, delivery.job_id),
+        ("unit.quarantined", 3, delivery.job_id),
+    ]
+
+
+async def test_an_outage_charges_nobody(bench: Bench) -> None:
+    """A sweep that saw the database fail, or the first for a long time, begins to count silence anew."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    await units.claim(bench.db, delivery.unit_id, owner="wrk_cut_off", lease_s=30)
+    await expire(bench.db, delivery.unit_id)
+    with pytest.raises(errors.DatabaseConnectionError):
+        async with bench.db.read():
+            raise errors.DatabaseConnectionError("away")
+    assert (await again(bench)).expired == 0
+    await expire(bench.db, delivery.unit_id)
+    now = await bench.db.now()
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.locks).values(until=now - 1000))
+    assert (await sweeper.sweep_once(bench.context)).expired == 0
+    await expire(bench.db, delivery.unit_id)
+    assert (await again(bench)).expired == 1
 
 
 async def test_a_flushed_redis_is_just_a_slow_sweep(bench: Bench) -> None:
@@ -70,6 +92,7 @@ async def test_a_flushed_redis_is_just_a_slow_sweep(bench: Bench) -> None:
 
 async def test_a_commit_without_an_enqueue_is_found(bench: Bench) -> None:
     """A job whose sender died between commit and enqueue is sent by the next sweep."""
+    from app.db import lifecycle
     from app.db.rows import NewUnit
     from app.records import JobKind
 
@@ -156,17 +179,3 @@ def age(bench: Bench, key: str) -> None:
     assert path is not None
     old = path.stat().st_mtime - 2 * 24 * 3600
     os.utime(path, (old, old))
-
-
-async def test_a_busy_worker_is_not_a_dead_one(bench: Bench) -> None:
-    """A lease that ran out while its worker still shows signs of life takes the unit away and charges nobody."""
-    from app.db import fleet
-    from app.db.rows import WorkerRow
-
-    delivery = await one_unit(bench, UnitKind.INTEGRITY)
-    await fleet.beat(bench.db, WorkerRow("wrk_busy-builder", "builder", "host", 1, "0", 4, 1, 0.0, 0.0, 0.0))
-    for _ in range(5):
-        assert await units.claim(bench.db, delivery.unit_id, owner="wrk_busy", lease_s=30) is not None
-        await set_unit(bench, delivery.unit_id, lease_until=0.0)
-        assert (await again(bench)).expired == 1
-    assert (await state_of(bench, delivery.unit_id)).crashes == 0

@@ -98,5 +98,6 @@ async def settle_chunk(work: Work, chunk_id: str) -> None:
         await units.add(connection, work.job.id, children)
         pending = any(image.state is ImageState.PENDING for image in rest)
         due = [image.not_before or 0.0 for image in rest if image.state is ImageState.DEFERRED]
-        await units.release_in(connection, work.unit, until=0.0 if pending else min(due))
+        stays = work.is_quarantined and work.stop.is_set()
+        await units.release_in(connection, work.unit, until=0.0 if pending else min(due), quarantined=stays)
         work.is_settled = True

@@ -27,6 +27,9 @@ log = get_logger(__name__)
 SUSPECT = "suspect"
 """Key of a unit's payload: the image that its process works at, alone."""
 
+TERMINATED_DELAY_S = 60.0
+"""Seconds a unit rests whose process somebody else ended."""
+
 
 class DiedAlone(Exception):
     """The process of a unit in quarantine died while it worked at no image: the unit itself is to blame."""
@@ -46,7 +49,7 @@ async def run_alone(work: "Work") -> None:
         if code == 0:
             break
         if code == -signal.SIGTERM or work.stop.is_set():  # told to end before it could listen
-            await work.release()
+            await work.release(delay_s=0.0 if work.stop.is_set() else TERMINATED_DELAY_S)
             return
         await _condemn(work, _how(code))
     if answer["error"] is not None:

@@ -109,6 +109,11 @@ class Work:
         return JobSpec(**self.job.spec)
 
     @property
+    def is_quarantined(self) -> bool:
+        """Whether the unit's workers died too often."""
+        return self.unit.crashes >= self.ctx.settings.jobs.max_crashes
+
+    @property
     def is_alone(self) -> bool:
         """Whether this process has nothing but this unit, one image at a time: quarantine."""
         return self.ctx.epoch is not None
@@ -183,7 +188,7 @@ class Work:
 
     async def release(self, *, delay_s: float = 0.0, error: str | None = None, waiting_for: str | None = None) -> None:
         """Give the unit back for later; the job may say what it waits for."""
-        await units.release(self.ctx.db, self.unit, delay_s=delay_s, error=error)
+        await units.release(self.ctx.db, self.unit, delay_s=delay_s, error=error, quarantined=self.is_quarantined)
         self.is_settled = True
         if waiting_for:
             await jobs.wait_for(self.ctx.db, self.job.id, waiting_for)
@@ -202,7 +207,7 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
     ctx.work = work
     try:
         ctx.leases.add(work)
-        if work.unit.crashes >= ctx.settings.jobs.max_crashes and not work.is_alone:
+        if work.is_quarantined and not work.is_alone:
             await quarantine.run_alone(work)
             raise Isolated(unit_id)
         if work.job.waiting_for:

@@ -237,26 +237,38 @@ async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:
     return await add(connection, job_id, [NewUnit(UnitKind.FINALIZE)])
 
 
-async def release(db: Database, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None) -> bool:
-    """Give a unit back, due after ``delay_s`` or at ``until`` (Unix seconds). False if it was ours no more."""
+async def release(
+    db: Database, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None, quarantined: bool = False
+) -> bool:
+    """Give a unit back, due after ``delay_s`` or at ``until`` (Unix seconds). False if it was ours no more.
+
+    Args:
+        quarantined: it stays in quarantine; else its crashes are forgotten.
+    """
     async with db.write() as connection:
-        return await release_in(connection, unit, delay_s=delay_s, error=error, until=until)
+        return await release_in(connection, unit, delay_s=delay_s, error=error, until=until, quarantined=quarantined)
 
 
 async def release_in(
-    connection: Connection, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None
+    connection: Connection,
+    unit: Unit,
+    *,
+    delay_s: float = 0.0,
+    error: str | None = None,
+    until: float | None = None,
+    quarantined: bool = False,
 ) -> bool:
     """:func:`release` inside a transaction. A unit of a job that was cancelled meanwhile is cancelled, too."""
+    waits = {"state": UnitState.QUARANTINED} if quarantined else {"state": UnitState.PENDING, "crashes": 0}
     result = await connection.execute(
         update(tables.units)
         .where(*_ours(unit))
         .values(
-            state=UnitState.PENDING,
+            **waits,
             owner=None,
             lease_until=None,
             not_before=until if until is not None else db_now() + delay_s,
             error=error,
-            crashes=0,
         )
     )
     if result.rowcount != 1:

@@ -1,0 +1,42 @@
+"""``python -m tests.workers.lethal``: :mod:`workers.alone` in a process that a certain image, or its unit, kills.
+
+The environment says which: ``LETHAL_BYTES`` (hex) kills whoever fetches or judges an image of exactly those bytes.
+"""
+
+import os
+import signal
+from typing import Any
+
+from app.images import DecoderPool
+from app.storage import Store
+from workers import alone
+
+
+def die_over(body: bytes) -> None:
+    """End this process as a crash would where these are the bytes."""
+    if body == bytes.fromhex(os.environ["LETHAL_BYTES"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm() -> None:
+    """Make the bytes lethal in this process: in the store's way in, and on the way to the decoders."""
+    put, validate, compress = Store.put_blob, DecoderPool.validate, DecoderPool.compress
+
+    async def put_blob(self: Any, body: bytes, digest: str) -> str:
+        die_over(body)
+        return await put(self, body, digest)
+
+    async def judge(self: Any, source: Any, rules: Any) -> Any:
+        die_over(source if isinstance(source, bytes) else source.read_bytes())
+        return await validate(self, source, rules)
+
+    async def squeeze(self: Any, source: Any, rules: Any) -> Any:
+        die_over(source if isinstance(source, bytes) else source.read_bytes())
+        return await compress(self, source, rules)
+
+    Store.put_blob, DecoderPool.validate, DecoderPool.compress = put_blob, judge, squeeze  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    arm()
+    alone.main()

@@ -1,0 +1,243 @@
+"""A unit whose workers died again and again runs alone: what kills its process there is condemned, and nothing else is."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq import Retry
+from sqlalchemy import update
+
+import errors
+from app.db import images, jobs, tables, units
+from app.records import ImageState, JobState, Reason, StoredImage, UnitKind, UnitState
+from app.settings import as_flags, load_settings
+from tests.images.samples import encode, photo
+from tests.origin import Exchange, Origin, image
+from tests.test_task_retry import eventually, one_unit, state_of
+from tests.workers.bench import Bench, bench_settings
+from workers import quarantine
+from workers.stops import Stopped, StopReason
+from workers.work import ALONE_COMMAND
+
+LETHAL = (sys.executable, "-m", "tests.workers.lethal")
+POISON = encode(photo(64, 64, seed=99))
+
+
+def speaking(program: str) -> tuple[str, ...]:
+    """A process that hears the order and does this."""
+    return (sys.executable, "-c", f"import sys, os, signal, json, time; sys.stdin.read(); {program}")
+
+
+def answering(error: str, message: str) -> tuple[str, ...]:
+    """A process whose job raised."""
+    return speaking(f"print(json.dumps({{'error': {error!r}, 'message': {message!r}}}))")
+
+
+async def quarantined(bench: Bench, kind: UnitKind) -> Any:
+    """The one due unit of a kind, as the sweeper would put it into quarantine."""
+    (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is kind]
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).where(tables.units.c.id == delivery.unit_id).values(crashes=3))
+    return delivery
+
+
+async def states(bench: Bench, job_id: str) -> dict[str, tuple[ImageState, Reason | None]]:
+    """State and reason of each image by the last part of its URL."""
+    page = await images.page(bench.db, images.ImageFilter(job_id=job_id))
+    return {found.url.rpartition("/")[2]: (found.state, found.reason) for found in page.items}
+
+
+@pytest.fixture
+async def built(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A job of four images, one of which kills whoever touches it."""
+    monkeypatch.setenv("LETHAL_BYTES", POISON.hex())
+    bench.context.alone_command = LETHAL
+    for name, body in (("a", encode(photo(seed=1))), ("b", POISON), ("c", encode(photo(seed=2))), ("d", encode(photo(seed=3)))):
+        origin.script(f"/{name}.jpg", image(body))
+    return await bench.submit([origin.url(f"/{name}.jpg") for name in "abcd"])
+
+
+async def test_an_image_that_kills_whoever_fetches_it_is_condemned_alone(
+    bench: Bench, built: str, origin: Origin, lines: list[dict[str, Any]]
+) -> None:
+    """The process dies over one image, the next goes on without it: the rest is fetched once, and the job ends with what it has."""
+    await bench.drive(until=UnitKind.FETCH)
+    delivery = await quarantined(bench, UnitKind.FETCH)
+    await bench.run(delivery)
+    assert await states(bench, built) == {
+        "a.jpg": (ImageState.FETCHED, None),
+        "b.jpg": (ImageState.FAILED, Reason.POISON),
+        "c.jpg": (ImageState.FETCHED, None),
+        "d.jpg": (ImageState.FETCHED, None),
+    }
+    assert [len(origin.hits(f"/{name}.jpg")) for name in "abcd"] == [1, 1, 1, 1]
+    assert (await state_of(bench, delivery.unit_id)).state is UnitState.DONE
+    told = [line["event"] for line in lines if line["event"].startswith(("quarantine.", "image.poison"))]
+    assert told == ["quarantine.began", "image.poison", "quarantine.ended"]
+    assert {line.get("job_id") for line in lines if line["event"] == "image.poison"} == {built}
+    await bench.drive()
+    assert (await bench.job(built)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize(("kind", "state"), [(UnitKind.VALIDATE, ImageState.REJECTED), (UnitKind.COMPRESS, ImageState.REJECTED)])
+async def test_an_image_that_kills_whoever_opens_it_is_condemned_alone(
+    bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch, kind: UnitKind, state: ImageState
+) -> None:
+    """In validation and in compression, one image is rejected and its chunk goes on."""
+    monkeypatch.setenv("LETHAL_BYTES", POISON.hex())
+    bench.context.alone_command = LETHAL
+    for name, body in (("a", encode(photo(seed=1))), ("b", POISON)):
+        origin.script(f"/{name}.jpg", image(body))
+    job_id = await bench.submit([origin.url("/a.jpg"), origin.url("/b.jpg")], compression={"format": "webp", "level": 80})
+    await bench.drive(until=kind)
+    await bench.run(await quarantined(bench, kind))
+    assert (await states(bench, job_id))["b.jpg"] == (state, Reason.POISON)
+    await bench.drive()
+    funnel = await bench.funnel(job_id)
+    assert (funnel.kept, funnel.reasons) == (1, {"poison": 1})
+
+
+async def test_a_harmless_unit_is_exonerated(bench: Bench, built: str, origin: Origin) -> None:
+    """A unit that got into quarantine by its neighbours' crashes is done there like anywhere else."""
+    bench.context.alone_command = ALONE_COMMAND
+    await bench.drive(until=UnitKind.FETCH)
+    await bench.run(await quarantined(bench, UnitKind.FETCH))
+    assert {state for state, _ in (await states(bench, built)).values()} == {ImageState.FETCHED}
+    assert [len(origin.hits(f"/{name}.jpg")) for name in "abcd"] == [1, 1, 1, 1]
+
+
+async def test_a_unit_that_kills_its_process_itself_is_dead(bench: Bench) -> None:
+    """Where no image is at work, the unit is to blame; its job fails, and says by what it died."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = speaking("os.kill(os.getpid(), signal.SIGSEGV)")
+    await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert unit.state is UnitState.DEAD
+    assert unit.error == "DiedAlone: its workers died 3 times; alone in a process, it ended by signal SIGSEGV"
+    await bench.drive()
+    job = await jobs.get(bench.db, delivery.job_id)
+    assert job.state is JobState.FAILED
+    assert "SIGSEGV" in str(job.error)
+
+
+@pytest.mark.parametrize("error", ["MemoryError", "DatabaseConnectionError"])
+async def test_an_error_for_arq_is_retried_by_the_worker(bench: Bench, error: str) -> None:
+    """What the job raised in its process comes back, and the decorator's rule applies; it stays in quarantine meanwhile."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = answering(error, "no room")
+    with pytest.raises(Retry):
+        await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.crashes, unit.error) == (UnitState.QUARANTINED, 3, f"{error}: no room")
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "state", "said"),
+    [
+        ("NotFoundError", "no export", UnitState.DEAD, "NotFoundError: no export"),
+        ("KeyError", "'x'", UnitState.DEAD, "RuntimeError: KeyError: 'x'"),
+        ("DECISION_TABLE", "no class", UnitState.DEAD, "RuntimeError: DECISION_TABLE: no class"),
+        ("Stopped", "cancelled", UnitState.CANCELLED, None),
+        ("StorageError", "disk full", UnitState.QUARANTINED, "disk full"),
+        ("LeaseLost", "unit", UnitState.RUNNING, None),
+    ],
+)
+async def test_other_errors_of_its_process_end_the_unit_as_they_would_here(
+    bench: Bench, error: str, message: str, state: UnitState, said: str | None
+) -> None:
+    """Permanent errors and bugs bury it, faults of ours let it rest, what was lost is left alone."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = answering(error, message)
+    await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.error) == (state, said)
+
+
+async def test_a_process_that_cannot_be_started_is_a_fault_of_ours(bench: Bench, tmp_path: Path) -> None:
+    """The unit rests, and nobody is condemned."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = (str(tmp_path / "missing"),)
+    await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.crashes) == (UnitState.QUARANTINED, 3)
+    assert "cannot start a process" in str(unit.error)
+
+
+async def test_a_drain_ends_the_process_in_order_and_condemns_nobody(bench: Bench, built: str, origin: Origin) -> None:
+    """SIGTERM goes on to the process; what it has is kept, and the unit waits in quarantine for the next worker."""
+    arrived = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        arrived.set()
+        await asyncio.sleep(0.5)
+        await image(encode(photo(seed=1)))(exchange)
+
+    origin.script("/a.jpg", slow)
+    await bench.drive(until=UnitKind.FETCH)
+    delivery = await quarantined(bench, UnitKind.FETCH)
+    run = asyncio.create_task(bench.run(delivery))
+    await arrived.wait()
+    bench.leases.drain()
+    await run
+    assert [state for state, _ in (await states(bench, built)).values()] == [ImageState.FETCHED] + [ImageState.PENDING] * 3
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.crashes) == (UnitState.QUEUED, 3)
+
+
+async def test_a_process_that_ends_by_sigterm_before_it_listens_condemns_nobody(bench: Bench) -> None:
+    """Whoever sent it, it is no crash."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = speaking("os.kill(os.getpid(), signal.SIGTERM)")
+    await bench.run(delivery)
+    assert (await state_of(bench, delivery.unit_id)).state is UnitState.QUARANTINED
+
+
+async def test_a_cancelled_job_ends_its_process_at_once(bench: Bench, tmp_path: Path) -> None:
+    """The process is killed, reaped, and its death condemns nobody."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = speaking(f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    run = asyncio.create_task(bench.run(delivery))
+    await eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 20)
+    for work in list(bench.leases._held.values()):
+        work.ask_to_stop(StopReason.CANCELLED)
+    await run
+    assert (await state_of(bench, delivery.unit_id)).state is UnitState.CANCELLED
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+def test_an_error_comes_back_as_what_it_was() -> None:
+    """A class of ours by its name, with its message."""
+    error = quarantine.revived("DatabaseConnectionError", "away")
+    assert isinstance(error, errors.DatabaseConnectionError)
+    assert str(error) == "away"
+    assert isinstance(quarantine.revived("Stopped", "lost"), Stopped)
+    assert isinstance(quarantine.revived("LeaseLost", "unit"), units.LeaseLost)
+
+
+def test_settings_reach_the_process_whole(tmp_path: Path) -> None:
+    """Whatever flags, files and environment said here, it works by the same, secrets included."""
+    flags = {"db.url": "postgresql+asyncpg://me:s3cret@db/x", "queue.url": "redis://:hush@redis:6379/0", "log.file": tmp_path / "log"}
+    settings = bench_settings(tmp_path, flags)
+    assert load_settings(as_flags(settings)) == settings
+
+
+async def test_portions_are_everything_at_once_in_an_ordinary_run(bench: Bench, built: str) -> None:
+    """Only quarantine is slow."""
+    await bench.drive(until=UnitKind.FETCH)
+    (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH]
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=30)
+    assert unit is not None
+    from workers.work import Work
+
+    async with bench.db.read() as connection:
+        found: list[StoredImage] = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])
+    portions = [portion async for portion in Work(bench.context, unit).portions(found)]
+    assert portions == [found]

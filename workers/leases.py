@@ -97,7 +97,7 @@ class Leases:
     async def _give_way(self) -> None:
         """Where a user waits for a slot and has none, one unit at most that another user has too many of ends its turn in order."""
         able = [work for work in self._held.values() if work.unit.kind in GIVES_WAY and not work.stop.is_set()]
-        if not able:
+        if not able or any(work.stop_reason is StopReason.TURN for work in self._held.values()):
             return
         shares = await sending.shares(self._db)
         for queue in {work.unit.kind.queue for work in able}:

@@ -75,6 +75,14 @@ class LeasedWorker(Worker):
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start what this worker does not run already: a Redis that forgot keys offers it again, and arq would lose sight of the first."""
+        await super().start_jobs([job_id for job_id in job_ids if not self._runs(job_id.decode())])
+
+    def _runs(self, job_id: str) -> bool:
+        task = self.tasks.get(job_id)
+        return task is not None and not task.done()
+
     async def heart_beat(self) -> None:
         """Renew what is in progress and enqueue due crons."""
         if time.monotonic() - self._renewed_at > self.in_progress_timeout_s / 3:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, update
 import errors
 from app.db import lifecycle, tables, units
 from app.records import JobState, UnitKind
+from tests.db.builders import add_job, change, claimed_all, due
 from tests.test_task_retry import one_unit
 from tests.workers.bench import Bench
 from workers.leases import Leases
@@ -113,3 +114,29 @@ async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setattr(units, "held", never)
     monkeypatch.setattr(units, "renew", never)
     await leases.tend()
+
+
+async def test_a_unit_gives_way_to_a_user_who_has_none(bench: Bench) -> None:
+    """Of two running fetches of one user, the older ends its turn in order when another user's unit has waited for a slot."""
+    leases = Leases(bench.db, owner="wrk_test", lease_s=30, look_s=0.01)
+    works = [Work(bench.context, unit) for unit in await claimed_all(bench.db, await add_job(bench.db, 2))]
+    works[0].began_at -= 5
+    for work in works:
+        leases.add(work)
+    await leases.tend()
+    assert [work.stop_reason for work in works] == [None, None]
+    await add_job(bench.db, user_id="late")
+    (waiting,) = await due(bench.db, "builder", window=10)
+    await change(bench.db, tables.units, waiting.unit_id, queued_at=1.0)
+    for _ in range(2):
+        await leases.tend()
+        assert [work.stop_reason for work in works] == [StopReason.TURN, None]
+
+
+async def test_work_that_comes_during_a_drain_ends_at_once(bench: Bench) -> None:
+    """A unit that was just being claimed when the worker began to stop is told, too."""
+    work, leases = await held_work(bench)
+    leases.remove(work)
+    leases.drain()
+    leases.add(work)
+    assert work.stop_reason is StopReason.DRAIN

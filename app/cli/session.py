@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from logging_setup.configure import Stream
 
-__all__ = ["database_file", "log_to", "opened", "reading", "require_workspace", "run"]
+__all__ = ["changing", "database_file", "log_to", "opened", "reading", "require_workspace", "run", "send_due"]
 
 T = TypeVar("T")
 
@@ -80,6 +80,15 @@ async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> Asyn
 
 
 @asynccontextmanager
+async def changing(cli: Cli, settings: "Settings") -> AsyncIterator["Database"]:
+    """Open the database as :func:`reading` does, and write into jobs' logs what is done to them."""
+    from app.journal import recording
+
+    async with reading(cli, settings) as db, recording(db):
+        yield db
+
+
+@asynccontextmanager
 async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
     """Open database, store and queue. Redis is asked first: where it does not answer, no folder is made."""
     from app.resources import make_queue, open_resources
@@ -90,3 +99,15 @@ async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
             yield resources
     finally:
         await queue.close()
+
+
+async def send_due(cli: Cli, settings: "Settings") -> None:
+    """Send what is due to a fleet's workers at once. Where the queue does not answer, their next sweep sends it."""
+    import errors
+    from app import submit
+
+    try:
+        async with opened(settings) as resources:
+            await submit.wake(resources)
+    except (errors.QueueUnavailableError, errors.StorageError) as error:
+        cli.note(f"not sent yet, a worker does that: {error}")

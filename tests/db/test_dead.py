@@ -285,7 +285,8 @@ async def test_a_failed_job_goes_on_once_its_dead_units_are_discarded(any_databa
     assert await lifecycle.revive(any_database, job_id) == 0
     job = await job_row(any_database, job_id)
     assert (job.state, job.error, await open_kinds(any_database, job_id)) == ("running", None, ["validate"])
-    (validate,) = [unit_id for unit_id in await unit_ids(any_database, job_id) if (await unit_row(any_database, unit_id)).state == "pending"]
+    pending = tables.units.select().where(tables.units.c.job_id == job_id, tables.units.c.state == "pending")
+    (validate,) = [row.id for row in await all_rows(any_database, pending)]
     unit = await claimed(any_database, validate)
     async with any_database.write() as connection:
         await units.finish(connection, unit)
@@ -396,7 +397,7 @@ async def test_the_unit_of_a_cancelled_job_may_be_discarded(any_database: Databa
 
 
 @pytest.mark.parametrize(
-    ("kind", "unit_kind"), [(kind, unit_kind) for kind, indispensable in lifecycle.INDISPENSABLE.items() for unit_kind in sorted(indispensable)]
+    ("kind", "unit_kind"), [(kind, unit_kind) for kind, made_of in lifecycle.INDISPENSABLE.items() for unit_kind in sorted(made_of)]
 )
 async def test_what_a_job_was_made_for_is_not_done_without(any_database: Database, kind: JobKind, unit_kind: UnitKind) -> None:
     """It can be discarded, but the job never ends as if it had succeeded."""

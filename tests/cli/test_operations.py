@@ -204,6 +204,8 @@ def test_steering_leaves_a_line_in_the_jobs_log(invoke: Invoke) -> None:
     job_id = invoke("build", "--urls", "list.txt", "--detach", "-q").out.strip()
     for verb in ("pause", "resume", "cancel"):
         assert invoke("jobs", verb, job_id).code == 0
+    (accepted,) = invoke("jobs", "logs", job_id, "--event", "job.accepted", "--json").json["items"]
+    assert accepted["data"]["user_id"] == "local"
     lines: list[Any] = invoke("jobs", "logs", job_id, "--event", "job.steered", "--json").json["items"]
     assert [line["data"]["desired_state"] for line in lines] == ["paused", "running", "cancelled"]
     assert {line["data"]["user_id"] for line in lines} == {"local"}

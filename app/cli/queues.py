@@ -46,16 +46,13 @@ async def _depths(cli: Cli, settings: "Settings") -> Mapping[str, int]:
     """Messages on each queue, as far as Redis tells."""
     import errors
     from app.cli.locking import is_embedded
-    from app.queue import redis_queue
+    from app.cli.session import asked_once
 
     if is_embedded(settings):
         return {}
     try:
-        queue = await redis_queue(settings.queue.url.get_secret_value(), retries=0)
-        try:
+        async with asked_once(settings) as queue:
             return await queue.depths()
-        finally:
-            await queue.close()
     except errors.QueueUnavailableError as error:
         cli.warn(str(error), "nothing is lost: work goes on when it is back")
         return {}

@@ -12,11 +12,12 @@ from app.cli.state import Cli
 
 if TYPE_CHECKING:
     from app.db import Database
+    from app.queue import ArqQueue
     from app.resources import Resources
     from app.settings import Settings
     from logging_setup.configure import Stream
 
-__all__ = ["changing", "database_file", "log_to", "opened", "reading", "require_workspace", "run", "send_due"]
+__all__ = ["asked_once", "changing", "database_file", "log_to", "opened", "reading", "require_workspace", "run", "send_due"]
 
 T = TypeVar("T")
 
@@ -101,13 +102,30 @@ async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
         await queue.close()
 
 
+@asynccontextmanager
+async def asked_once(settings: "Settings") -> AsyncIterator["ArqQueue"]:
+    """A fleet's queue for a command that can do without it: one try, in place of the several that a worker makes.
+
+    Raises:
+        errors.QueueUnavailableError: nobody answers.
+    """
+    from app.queue import redis_queue
+
+    queue = await redis_queue(settings.queue.url.get_secret_value(), retries=0)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
 async def send_due(cli: Cli, settings: "Settings") -> None:
     """Send what is due to a fleet's workers at once. Where the queue does not answer, their next sweep sends it."""
     import errors
     from app import submit
+    from app.resources import open_resources
 
     try:
-        async with opened(settings) as resources:
+        async with asked_once(settings) as queue, open_resources(settings, queue=queue) as resources:
             await submit.wake(resources)
     except (errors.QueueUnavailableError, errors.StorageError) as error:
         cli.note(f"not sent yet, a worker does that: {error}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import errors
-from app import discovery
+from app import discovery, steering
 from app.db import exports, fleet, images, jobs, lifecycle, new_id
 from app.db.conflicts import StateConflict
 from app.db.rows import Export, NewUnit
@@ -288,9 +288,7 @@ def body_digest(body: bytes) -> str:
 
 
 async def steer(resources: Resources, job_id: str, desired: JobState, *, user_id: str | None = None) -> None:
-    """Run, pause or cancel a job, and say so in its log."""
-    job = await lifecycle.steer(resources.db, job_id, desired, user_id=user_id)
-    with log.contextualize(job_id=job.id):
-        log.info("job.steered", desired_state=desired.value)
+    """Run, pause or cancel a job, and wake the workers for one that is to run."""
+    await steering.steer(resources.db, job_id, desired, user_id=user_id)
     if desired is JobState.RUNNING:
         await wake(resources)

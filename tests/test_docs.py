@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.exceptions import TyperException
 
 import errors
 from app.cli.entry import application
@@ -289,3 +290,47 @@ def test_the_readme_has_the_exit_codes() -> None:
     numbers = {value for name, value in vars(codes).items() if name.isupper() and name != "SIGNALLED"}
     rows = {cells[0] for cells in _rows_of(text_of(ROOT / "README.md"), "Code", "Meaning")}
     assert {str(number) for number in numbers} | {"130, 143"} == rows
+
+
+# --- the runbook
+
+RUNBOOK = ROOT / "docs/operations/runbook.md"
+PLACES = {"JOB": "job_1", "UNIT": "unit_1", "DATASET": "ds_1"}
+"""What stands for an id."""
+
+
+def usage_fault(words: list[str]) -> str:
+    """Why the command line would refuse these words, empty where it would not. Nothing is run."""
+    command, words = tree(), [PLACES.get(word, word) for word in words]
+    while hasattr(command, "commands") and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    if hasattr(command, "commands"):
+        return f"{command.name} has no command {' '.join(words)}"
+    try:
+        command.make_context("pictrawl", list(words))
+    except TyperException as error:
+        return error.format_message()
+    return ""
+
+
+def test_every_command_of_the_runbook_can_be_typed() -> None:
+    """Wherever it stands: in a block, a table, a sentence. Arguments and values are those that the command takes."""
+    text = text_of(RUNBOOK)
+    commands = list(commands_in(text))
+    assert len(commands) >= 40
+    shown = {" ".join(words[:2]) for words in commands}
+    assert {"workers ls", "queues", "dead ls", "dead retry", "dead discard", "jobs show", "db upgrade", "resume"} <= shown
+    assert [f"{' '.join(words)}: {fault}" for words in commands if (fault := usage_fault(words))] == []
+    assert usage_fault(["dead", "ls", "--limit", "none"])
+    assert usage_fault(["jobs", "show"])
+    assert usage_fault(["workers", "fly"])
+
+
+def test_the_runbook_has_a_way_out_of_each_symptom() -> None:
+    """Every section says what to look at and what to do; the first minute and the alerts are no symptoms."""
+    sections = re.findall(r"^## (.+?)$(.*?)(?=^## |\Z)", text_of(RUNBOOK), re.MULTILINE | re.DOTALL)
+    assert len(sections) >= 15
+    for name, body in sections:
+        if name not in ("The first minute", "Alerts worth having"):
+            assert re.search(r"\bCheck\b|It says", body), name
+            assert re.search(r"\bFix\b|What ran is taken over", body), name

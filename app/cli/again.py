@@ -98,13 +98,12 @@ def _destination(job: "Job", output: Path | None, overwrite: bool) -> "Destinati
 
 
 async def _set_going(desk: "Desk", job: "Job") -> str:
-    from app import submit
-    from app.db import lifecycle
+    from app import steering, submit
     from app.records import JobState
 
     db = desk.resources.db
     if job.is_final:
-        await lifecycle.revive(db, job.id)
+        await steering.revive(db, job.id)
         await submit.wake(desk.resources)
     elif job.desired_state is not JobState.RUNNING:
         await submit.steer(desk.resources, job.id, JobState.RUNNING)

@@ -3,13 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from app.db.rows import Dataset, Event, Export, Job, Search, WorkerRow
+from app.db.rows import Dataset, DeadUnit, Event, Export, Job, Search, WorkerRow
 from app.records import StoredImage
 from downloader import Attempt
 
 __all__ = [
     "attempt_document",
     "dataset_document",
+    "dead_document",
     "event_document",
     "export_document",
     "image_document",
@@ -58,9 +59,16 @@ def event_document(event: Event) -> dict[str, Any]:
     return asdict(event)
 
 
-def worker_document(worker: WorkerRow) -> dict[str, Any]:
-    """A worker."""
-    return asdict(worker)
+def worker_document(worker: WorkerRow, *, now: float, fresh_s: float) -> dict[str, Any]:
+    """A worker, with the age of its last sign of life by the database's clock."""
+    age_s = max(0.0, now - worker.beat_at)
+    return asdict(worker) | {"beat_age_s": round(age_s, 3), "is_alive": age_s < fresh_s}
+
+
+def dead_document(unit: DeadUnit) -> dict[str, Any]:
+    """A dead unit, or one that was."""
+    values = asdict(unit)
+    return {"id": values.pop("id"), "status": values.pop("state").value} | values | {"kind": unit.kind.value}
 
 
 def attempt_document(attempt: Attempt) -> dict[str, Any]:

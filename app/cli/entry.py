@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from app.cli import codes, config, datasets, db, failures, images, jobs, keys, sources
+from app.cli import codes, config, datasets, db, dead, failures, images, jobs, keys, sources, workers
 from app.cli.again import resume, retry
 from app.cli.build import build
 from app.cli.demo import demo
@@ -16,6 +16,7 @@ from app.cli.fetch import fetch
 from app.cli.helping import SectionedCommand, SectionedGroup
 from app.cli.openapi import openapi
 from app.cli.options import with_globals
+from app.cli.queues import queues
 from app.cli.serving import serve, worker
 from app.cli.state import Cli
 from app.cli.version import version
@@ -27,12 +28,14 @@ Command = Callable[..., int]
 Commands = Mapping[str, Command]
 
 FIRST: tuple[Callable[..., int], ...] = (build, resume, retry, explain, fetch)
-LAST: tuple[Callable[..., int], ...] = (serve, worker, doctor, openapi, demo, version)
+LAST: tuple[Callable[..., int], ...] = (serve, worker, queues, doctor, openapi, demo, version)
 
 GROUPS: tuple[tuple[str, str, Commands], ...] = (
     ("jobs", "Look at jobs and steer them.", jobs.COMMANDS),
     ("images", "Look at images, kept or not.", images.COMMANDS),
     ("datasets", "Look at datasets, write and verify them.", datasets.COMMANDS),
+    ("workers", "Look at the workers.", workers.COMMANDS),
+    ("dead", "Units of work that died: put them back to work, or do without.", dead.COMMANDS),
     ("sources", "What can be searched.", sources.COMMANDS),
     ("db", "The database's schema.", db.COMMANDS),
     ("keys", "API keys.", keys.COMMANDS),

@@ -131,15 +131,15 @@ def _steer(cli: Cli, job_id: str, desired: "JobState") -> int:
 
 
 async def _steered(cli: Cli, job_id: str, desired: "JobState") -> int:
+    from app import steering
     from app.cli.documents import job_document
-    from app.cli.session import reading
+    from app.cli.session import changing
     from app.cli.working import warn_without_workers
-    from app.db import lifecycle
     from app.records import JobState
 
     settings = cli.settings()
-    async with reading(cli, settings) as db:
-        job = await lifecycle.steer(db, job_id, desired)
+    async with changing(cli, settings) as db:
+        job = await steering.steer(db, job_id, desired)
         if desired is not JobState.PAUSED and not job.is_final:
             await warn_without_workers(cli, db)
     cli.result(f"job {job.id}: wanted {job.desired_state}, is {job.state}", job_document(job), brief=job.id)

@@ -52,7 +52,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.DUPLICATE_NEAR: "Looks like another image of the dataset (`validate.near_distance`).",
         Reason.LICENCE: "Its licence is not one that was asked for.",
         Reason.OVER_TARGET: "Valid, but `--max-images` was reached without it.",
-        Reason.CANCELLED: "The job was cancelled before its turn.",
+        Reason.CANCELLED: "The job was cancelled before its turn, or the unit of work that it was left in was discarded.",
         Reason.TOMBSTONED: "It was removed from the dataset and is not fetched again.",
     }
 )

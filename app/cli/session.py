@@ -12,11 +12,12 @@ from app.cli.state import Cli
 
 if TYPE_CHECKING:
     from app.db import Database
+    from app.queue import ArqQueue
     from app.resources import Resources
     from app.settings import Settings
     from logging_setup.configure import Stream
 
-__all__ = ["database_file", "log_to", "opened", "reading", "require_workspace", "run"]
+__all__ = ["asked_once", "changing", "database_file", "log_to", "opened", "reading", "require_workspace", "run", "send_due"]
 
 T = TypeVar("T")
 
@@ -80,6 +81,15 @@ async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> Asyn
 
 
 @asynccontextmanager
+async def changing(cli: Cli, settings: "Settings") -> AsyncIterator["Database"]:
+    """Open the database as :func:`reading` does, and write into jobs' logs what is done to them."""
+    from app.journal import recording
+
+    async with reading(cli, settings) as db, recording(db):
+        yield db
+
+
+@asynccontextmanager
 async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
     """Open database, store and queue. Redis is asked first: where it does not answer, no folder is made."""
     from app.resources import make_queue, open_resources
@@ -90,3 +100,32 @@ async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
             yield resources
     finally:
         await queue.close()
+
+
+@asynccontextmanager
+async def asked_once(settings: "Settings") -> AsyncIterator["ArqQueue"]:
+    """A fleet's queue for a command that can do without it: one try, in place of the several that a worker makes.
+
+    Raises:
+        errors.QueueUnavailableError: nobody answers.
+    """
+    from app.queue import redis_queue
+
+    queue = await redis_queue(settings.queue.url.get_secret_value(), retries=0)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def send_due(cli: Cli, settings: "Settings") -> None:
+    """Send what is due to a fleet's workers at once. Where the queue does not answer, their next sweep sends it."""
+    import errors
+    from app import submit
+    from app.resources import open_resources
+
+    try:
+        async with asked_once(settings) as queue, open_resources(settings, queue=queue) as resources:
+            await submit.wake(resources)
+    except (errors.QueueUnavailableError, errors.StorageError) as error:
+        cli.note(f"not sent yet, a worker does that: {error}")

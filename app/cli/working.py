@@ -16,6 +16,7 @@ from app.cli.progress.snapshot import Hosts, Snapshot, look
 from app.cli.session import log_to, opened
 from app.cli.state import Cli
 from app.db import Database, fleet, sweeping
+from app.journal import recording
 from app.resources import Resources, open_workshop
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ async def workplace(cli: Cli, settings: "Settings", command: str, *, detached: b
         resources = await stack.enter_async_context(opened(settings))
         if works:
             stack.enter_context(working_alone(settings, command))
+        await stack.enter_async_context(recording(resources.db))
         yield Desk(cli, settings, resources, interrupts, works)
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from app.db import tables, units
 from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.jobs import find
 from app.db.rows import Job, NewUnit
-from app.records import JobKind, JobState, UnitState
+from app.records import JobKind, JobState, UnitKind, UnitState
 
-__all__ = ["create", "revive", "steer"]
+__all__ = ["create", "reopen", "revive", "steer"]
 
 
 async def create(
@@ -97,18 +97,48 @@ async def _call_back(connection: Connection, job_id: str) -> None:
 
 
 async def revive(db: Database, job_id: str) -> int:
-    """Put the dead units of a job that failed, or still runs, back to work; return how many there were."""
+    """Put the dead units of a job that failed, or still runs, back to work; return how many there were.
+
+    Raises:
+        StateConflict: the job cannot go on, see :func:`reopen`.
+    """
     async with db.write() as connection:
         job = await find(connection, job_id, lock=True)
         if job.is_final and job.state is not JobState.FAILED:
             return 0
         dead = await units.revive_dead(connection, job_id)
         if job.state is JobState.FAILED:
-            await connection.execute(
-                update(tables.jobs)
-                .where(tables.jobs.c.id == job_id)
-                .values(state=JobState.RUNNING, desired_state=JobState.RUNNING, stage=None, error=None, shortfall=None, finished_at=None)
-            )
-            if not dead:
-                await units.ensure_finalize(connection, job_id)
+            await reopen(connection, job)
         return dead
+
+
+INDISPENSABLE: Mapping[JobKind, frozenset[UnitKind]] = {
+    JobKind.EXPORT: frozenset({UnitKind.PLAN, UnitKind.EXPORT, UnitKind.VERIFY}),
+    JobKind.VERIFY: frozenset({UnitKind.PLAN, UnitKind.VERIFY}),
+    JobKind.INTEGRITY: frozenset({UnitKind.PLAN, UnitKind.INTEGRITY}),
+    JobKind.DUPLICATES: frozenset({UnitKind.PLAN, UnitKind.DUPLICATES}),
+    JobKind.VALIDATION: frozenset({UnitKind.PLAN}),
+}
+"""What a job was made for: without it, its end would claim what was never done. A build does its stages anew when it goes on."""
+
+
+async def reopen(connection: Connection, job: Job) -> None:
+    """Let a job that failed run again. Where none of its units is open, its end is looked for next.
+
+    Raises:
+        StateConflict: what the job was made for was discarded, so that it could only end with a lie.
+    """
+    columns = tables.units.c
+    given_up = select(columns.kind).where(
+        columns.job_id == job.id, columns.state == UnitState.CANCELLED, columns.kind.in_(INDISPENSABLE.get(job.kind, ()))
+    )
+    kind = (await connection.execute(given_up.limit(1))).scalar_one_or_none()
+    if kind is not None:
+        raise StateConflict(f"job {job.id} cannot go on: its {kind} unit was discarded; ask for the {job.kind} again")
+    await connection.execute(
+        update(tables.jobs)
+        .where(tables.jobs.c.id == job.id)
+        .values(state=JobState.RUNNING, desired_state=JobState.RUNNING, stage=None, error=None, shortfall=None, finished_at=None)
+    )
+    if (await find(connection, job.id)).open_units <= 0:
+        await units.ensure_finalize(connection, job.id)

@@ -6,7 +6,22 @@ from typing import Any, Generic, TypeVar
 
 from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
 
-__all__ = ["Check", "Dataset", "Event", "Export", "Funnel", "Job", "Key", "NewUnit", "PageOf", "Search", "SourceCount", "Unit", "WorkerRow"]
+__all__ = [
+    "Check",
+    "Dataset",
+    "DeadUnit",
+    "Event",
+    "Export",
+    "Funnel",
+    "Job",
+    "Key",
+    "NewUnit",
+    "PageOf",
+    "Search",
+    "SourceCount",
+    "Unit",
+    "WorkerRow",
+]
 
 
 T = TypeVar("T")
@@ -84,6 +99,23 @@ class Unit:
     not_before: float = 0.0
     error: str | None = None
     job: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadUnit:
+    """A unit that died. ``user_id`` is the owner of its job; times are Unix seconds."""
+
+    id: str
+    job_id: str
+    user_id: str
+    kind: UnitKind
+    state: UnitState
+    error: str | None
+    crashes: int
+    chunk_id: str | None
+    search_id: str | None
+    created_at: float
+    died_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from sqlalchemy import ColumnElement, and_, delete, select, true, update
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
+from app.db.owners import owner_is_silent, owner_lives
 from app.db.rows import Unit
 from app.db.sending import call_back, waiting_state
-from app.db.units import OPEN_STATES, as_unit, cancel_strays, ensure_finalize, owner_is_silent, owner_lives
+from app.db.units import OPEN_STATES, as_unit, cancel_strays, ensure_finalize
 from app.records import ACTIVE_JOB_STATES, JobState, UnitState
 
 __all__ = ["Returned", "Swept", "end_leases", "lost_finalizes", "return_expired"]

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from app.db import tables
-from app.db.engine import Connection, Database, db_now, new_id
-from app.db.jobs import end, find
+from app.db.counting import OPEN_STATES, add, cancel_strays, count_down, ensure_finalize
+from app.db.engine import Connection, Database, db_now
+from app.db.jobs import find
+from app.db.owners import owner_is_silent, owner_lives
 from app.db.rows import NewUnit, Unit
-from app.records import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobState, UnitKind, UnitState
+from app.records import JobState, UnitKind, UnitState
 
 __all__ = [
     "OPEN_STATES",
@@ -31,8 +33,6 @@ __all__ = [
     "finish",
     "held",
     "next_due",
-    "owner_is_silent",
-    "owner_lives",
     "progress",
     "release",
     "release_in",
@@ -40,11 +40,6 @@ __all__ = [
     "revive_dead",
     "set_payload",
 ]
-
-WAITING_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
-OPEN_STATES = (*WAITING_STATES, UnitState.RUNNING)
-
-
 
 class LeaseLost(Exception):
     """The unit is another worker's now: stop, and write nothing."""
@@ -62,30 +57,6 @@ def as_unit(row: Row[Any]) -> Unit:
         not_before=row.not_before,
         error=row.error,
     )
-
-
-async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> list[str]:
-    """Insert units of a job and count them as open; return their ids. They wait in the order in which they fall due, at once by default."""
-    if not new:
-        return []
-    rows = [
-        {
-            "id": new_id("unit"),
-            "job_id": job_id,
-            "kind": unit.kind,
-            "queue": unit.kind.queue,
-            "state": UnitState.PENDING,
-            "payload": dict(unit.payload),
-            "epoch": 0,
-            "due": unit.not_before,
-            "crashes": 0,
-        }
-        for unit in new
-    ]
-    due: Any = func.coalesce(bindparam("due"), db_now())
-    await connection.execute(insert(tables.units).values(created_at=db_now(), not_before=due), rows)
-    await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + len(rows)))
-    return [str(row["id"]) for row in rows]
 
 
 async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_retry: bool = False) -> Unit | None:
@@ -134,24 +105,6 @@ async def adopt(db: Database, unit_id: str, epoch: int) -> Unit:
         return replace(as_unit(row), job=await find(connection, row.job_id))
 
 
-def owner_lives() -> ColumnElement[bool]:
-    """Whether a unit's owner gave a sign of life after its lease ran out: it is slow, or was cut off, and did not die."""
-    return and_(_last_beat() >= tables.units.c.lease_until)
-
-
-def owner_is_silent(lease_s: float) -> ColumnElement[bool]:
-    """Whether a unit's owner gave no sign of life for a lease, while the database answered: before, nobody could give one."""
-    answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
-    ago = db_now() - lease_s
-    return and_(_last_beat() < ago, func.coalesce(answers_since, db_now()) < ago)
-
-
-def _last_beat() -> Any:
-    owner, worker = tables.units.c.owner, tables.workers.c
-    beats = select(func.max(worker.beat_at)).where(worker.id.in_([owner + "-builder", owner + "-validator"]))
-    return func.coalesce(beats.correlate(tables.units).scalar_subquery(), 0.0)
-
-
 async def fence(connection: Connection, unit: Unit) -> None:
     """Lock the unit's row for this transaction; raise LeaseLost if it is ours no more."""
     query = select(tables.units.c.id).where(*_ours(unit)).with_for_update()
@@ -179,62 +132,8 @@ async def finish(
     if result.rowcount != 1:
         raise LeaseLost(unit.id)
     added = await add(connection, unit.job_id, children)
-    return added + await count_down(connection, unit.job_id, 1)
-
-
-async def count_down(connection: Connection, job_id: str, ended: int) -> list[str]:
-    """Count ended units of a job; at 0 the job moves on. Returns the ids of units that this made.
-
-    Of a job that is to be cancelled, the units that wait are cancelled first: a unit that ended meanwhile may have left children.
-    """
-    columns = tables.jobs.c
-    row = (
-        await connection.execute(
-            update(tables.jobs)
-            .where(columns.id == job_id)
-            .values(open_units=columns.open_units - ended)
-            .returning(columns.open_units, columns.state, columns.desired_state)
-        )
-    ).first()
-    if row is None or row.state in FINAL_JOB_STATES:
-        return []
-    if row.desired_state == JobState.CANCELLED:
-        if row.open_units <= await _cancel_waiting(connection, job_id):
-            await end(connection, job_id, JobState.CANCELLED)
-        return []
-    return [] if row.open_units > 0 else await ensure_finalize(connection, job_id)
-
-
-async def _cancel_waiting(connection: Connection, job_id: str) -> int:
-    columns = tables.units.c
-    result = await connection.execute(
-        update(tables.units)
-        .where(columns.job_id == job_id, columns.state.in_(WAITING_STATES))
-        .values(state=UnitState.CANCELLED, finished_at=db_now())
-    )
-    if result.rowcount:
-        await connection.execute(
-            update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units - result.rowcount)
-        )
-    return result.rowcount
-
-
-async def cancel_strays(connection: Connection, job_id: str | None = None) -> None:
-    """Units that were given back after their job was cancelled: nobody would ever claim them, and the job would never end."""
-    job = tables.jobs.c
-    query = select(job.id).where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state == JobState.CANCELLED)
-    if job_id is not None:
-        query = query.where(job.id == job_id)
-    for row in (await connection.execute(query)).all():
-        await count_down(connection, row.id, 0)
-
-
-async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:
-    """Insert the finalize unit of a job that has no open unit."""
-    job = await find(connection, job_id)
-    if job.state is not JobState.PAUSED:
-        await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(state=JobState.FINALIZING))
-    return await add(connection, job_id, [NewUnit(UnitKind.FINALIZE)])
+    failure = error if unit.kind is UnitKind.FINALIZE and state is UnitState.DEAD else None
+    return added + await count_down(connection, unit.job_id, 1, failure=failure)
 
 
 async def release(

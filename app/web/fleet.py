@@ -6,11 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.db import fleet, units
+from app.db import backlog, fleet
 from app.discovery import SOURCES
 from app.dispatch import BEAT_FRESH_S
 from app.queue import QUEUES
-from app.records import UnitKind
 from app.web.calls import Here
 from app.web.metrics import queue_depths
 from app.web.queries import NoQuery, View, at
@@ -66,7 +65,12 @@ class Queue(View):
 
     name: str
     depth: int | None = Field(description="Messages waiting; null while the queue is away.")
-    units: dict[str, int] = Field(description="Units by state, as the database has them.")
+    units: dict[str, int] = Field(
+        description="Units that are not finished, as the database has them: pending, deferred (pending, but not due yet), queued, running, "
+        "quarantined, dead."
+    )
+    oldest_due_s: float | None = Field(description="Seconds that the oldest unit that may run has waited; null where none waits.")
+    slots: int = Field(description="Units that the living workers of this queue run at once.")
 
 
 class Queues(View):
@@ -112,8 +116,10 @@ async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
 async def list_queues(call: Here, _: Annotated[NoQuery, Query()]) -> Queues:
     """A queue that is away loses nothing: what waits in it is in the database too."""
     depths = await queue_depths(call.resources) or {}
-    table: dict[str, dict[str, int]] = {name: {} for name in QUEUES}
-    for (kind, state), count in (await units.counts(call.resources.db)).items():
-        states = table[UnitKind(kind).queue]
-        states[state] = states.get(state, 0) + count
-    return Queues(items=[Queue(name=name, depth=depths.get(name), units=states) for name, states in table.items()])
+    found = await backlog.backlogs(call.resources.db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)
+    return Queues(items=[_queue(item, depths.get(item.name)) for item in found])
+
+
+def _queue(item: backlog.Backlog, depth: int | None) -> Queue:
+    oldest_due_s = None if item.oldest_due_s is None else round(item.oldest_due_s, 3)
+    return Queue(name=item.name, depth=depth, units=dict(item.units), oldest_due_s=oldest_due_s, slots=item.slots)

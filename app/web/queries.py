@@ -7,11 +7,12 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.db import paging
-from app.records import ImageState, JobKind, JobState, Reason
+from app.records import ImageState, JobKind, JobState, Reason, UnitKind
 
 __all__ = [
     "CheckId",
     "DatasetId",
+    "DeadQuery",
     "ExportId",
     "ImageId",
     "ImageQuery",
@@ -80,6 +81,14 @@ class JobQuery(PageQuery):
 
     state: JobState | None = None
     kind: JobKind | None = None
+
+
+class DeadQuery(PageQuery):
+    """Which dead units."""
+
+    job_id: Text | None = Field(None, max_length=40)
+    kind: UnitKind | None = None
+    error: Text | None = Field(None, max_length=200, description="What the error begins with: its class, as in `MemoryError`.")
 
 
 class OfDataset(PageQuery):

@@ -497,6 +497,18 @@ async def test_units_of_silent_workers_come_back_until_they_have_crashed_too_oft
     assert (await unit_row(any_database, other)).state == "running"
 
 
+async def test_a_decision_that_dies_fails_the_job_once(any_database: Database) -> None:
+    """A finalize unit that cannot run is not made again and again; revived, it may try once more."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FINALIZE)])
+    (unit,) = await claimed_all(any_database, job_id)
+    await finish(any_database, unit, state=UnitState.DEAD, error="KeyError: 'x'")
+    job = await job_row(any_database, job_id)
+    assert (job.state, job.open_units, job.error) == ("failed", 0, "the job's end could not be decided: KeyError: 'x'")
+    assert await finalizers(any_database, job_id) == 1
+    assert await lifecycle.revive(any_database, job_id) == 1
+    assert await finalizers(any_database, job_id) == 1
+
+
 async def test_progress_forgets_the_crashes(any_database: Database) -> None:
     """What came further since is not what kills its workers; a stale worker's word counts for nothing."""
     (unit,) = await claimed_all(any_database, await add_job(any_database))

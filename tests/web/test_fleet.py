@@ -27,13 +27,18 @@ async def test_workers_tell_whether_they_live(client: httpx.AsyncClient, resourc
     assert worker["beat_at"].endswith("Z")
 
 
+NOTHING = {"pending": 0, "deferred": 0, "queued": 0, "running": 0, "quarantined": 0, "dead": 0}
+
+
 async def test_queues_tell_what_waits_and_what_the_database_knows(
     client: httpx.AsyncClient, connect: Connect, resources: Resources
 ) -> None:
     """A queue that is away has no depth, and loses nothing."""
     await seeds.build(resources)
+    await fleet.beat(resources.db, WorkerRow("wrk_1-builder", "builder", "host", 7, "0.1.0", 8, 2, 0.0, 0.0, 0.0))
     builder, validator = (await client.get("/v1/queues")).json()["items"]
-    assert builder == {"name": "builder", "depth": 1, "units": {"queued": 1}}
-    assert validator == {"name": "validator", "depth": 0, "units": {}}
+    assert 0 <= builder.pop("oldest_due_s") < 60
+    assert builder == {"name": "builder", "depth": 1, "units": NOTHING | {"queued": 1}, "slots": 8}
+    assert validator == {"name": "validator", "depth": 0, "units": NOTHING, "oldest_due_s": None, "slots": 0}
     away = (await connect(create_app(seeds.without_queue(resources))).get("/v1/queues")).json()["items"]
-    assert away[0] == {"name": "builder", "depth": None, "units": {"queued": 1}}
+    assert (away[0]["depth"], away[0]["units"]) == (None, NOTHING | {"queued": 1})

@@ -1,0 +1,109 @@
+"""``/v1/dead``: units of work that will not run again by themselves. Put them back to work, or do without them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from app import steering, submit
+from app.db import dead, paging, rows
+from app.records import UnitKind, UnitState
+from app.web.answers import may_fail
+from app.web.calls import Here
+from app.web.queries import DeadQuery, NoQuery, Page, View, at
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["fleet"])
+
+UnitId = Annotated[str, StringConstraints(pattern=r"^unit_[0-9a-f]{32}$")]
+JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-f]{32}$")]
+
+
+class DeadUnit(View):
+    """A unit of work that died, or that had."""
+
+    id: str
+    job_id: str
+    kind: UnitKind
+    status: UnitState = Field(description="dead; pending once it was retried, cancelled once it was discarded.")
+    error: str | None = Field(description="What it died of: as a rule an error's class, a colon, and its words.")
+    crashes: int = Field(description="Workers that died while they ran it, since it last got on.")
+    chunk_id: str | None
+    search_id: str | None
+    created_at: datetime
+    died_at: datetime
+
+
+class Discarded(DeadUnit):
+    """A unit that was given up."""
+
+    images: int = Field(description="Images that it left open and that have failed now, with the reason `cancelled`.")
+
+
+class Retried(View):
+    """Units that were put back to work."""
+
+    items: list[DeadUnit]
+
+
+class AllDiscarded(View):
+    """Units that were given up."""
+
+    items: list[Discarded]
+
+
+class WhichUnits(BaseModel):
+    """These units, or all dead units of a job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unit_ids: list[UnitId] | None = Field(None, min_length=1, max_length=paging.MAX_LIMIT, description="Each must be dead.")
+    job_id: JobId | None = Field(None, description="All dead units of this job; at least one must be.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "WhichUnits":
+        if (self.unit_ids is None) is (self.job_id is None):
+            raise ValueError("give unit_ids or job_id, one of both")
+        return self
+
+    def which(self) -> dead.Which:
+        """As the queries take it."""
+        return dead.Which(tuple(dict.fromkeys(self.unit_ids or ())), self.job_id)
+
+
+class NewDiscard(WhichUnits):
+    """These units, or all dead units of a job, and whether it goes on without them."""
+
+    resume: bool = Field(False, description="Let a job that failed go on, once none of its units is dead.")
+
+
+@router.get("/v1/dead", operation_id="dead_list", summary="List dead units, the last that died first")
+async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[DeadUnit]:
+    """A job with dead units ends as failed, with all its other work done."""
+    wanted = dead.DeadFilter(query.job_id, query.kind, query.error)
+    page = await dead.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    return Page(items=[DeadUnit(**_row(unit)) for unit in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("/v1/dead/retry", operation_id="dead_retry", summary="Put dead units back to work", responses=may_fail(404, 409))
+async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()]) -> Retried:
+    """All of them, or none. A job that failed because of them goes on."""
+    revived = await steering.retry_dead(call.resources.db, body.which(), user_id=call.user_id)
+    await submit.wake(call.resources)
+    return Retried(items=[DeadUnit(**_row(unit)) for unit in revived])
+
+
+@router.post("/v1/dead/discard", operation_id="dead_discard", summary="Give dead units up", responses=may_fail(404, 409))
+async def discard_dead(call: Here, body: NewDiscard, _: Annotated[NoQuery, Query()]) -> AllDiscarded:
+    """All of them, or none. Images they left open fail with the reason `cancelled`; a retry of the job fetches those again."""
+    given_up = await steering.discard_dead(call.resources.db, body.which(), user_id=call.user_id, resume=body.resume)
+    await submit.wake(call.resources)
+    return AllDiscarded(items=[Discarded(**_row(item.unit), images=item.images) for item in given_up])
+
+
+def _row(unit: rows.DeadUnit) -> dict[str, Any]:
+    names = ("id", "job_id", "kind", "error", "crashes", "chunk_id", "search_id")
+    times = {"created_at": at(unit.created_at), "died_at": at(unit.died_at)}
+    return {name: getattr(unit, name) for name in names} | times | {"status": unit.state}

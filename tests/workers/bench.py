@@ -13,7 +13,7 @@ from app.db import Database, images, jobs, sweeping
 from app.db.rows import Funnel, Job
 from app.dispatch import envelope
 from app.images import compress, validate
-from app.queue import JOB_NAMES, embedded_queue
+from app.queue import JOB_NAMES, ArqQueue, embedded_queue
 from app.records import CompressionRules, UnitKind
 from app.resources import Resources, Workshop
 from app.settings import Settings, load_settings
@@ -127,12 +127,16 @@ async def open_bench(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     url: str | None = None,
+    queue: ArqQueue | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Bench]:
-    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``; ``clock`` is the downloader's."""
+    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``; ``clock`` is the downloader's.
+
+    The queue is embedded unless one is given; either is closed at the end.
+    """
     settings = bench_settings(folder, flags)
     db = Database(url or sqlite_like_new(folder / "pictrawl.db"))
-    queue = embedded_queue()
+    queue = queue or embedded_queue()
     store = open_store(settings.storage_url)
     limits = FetchLimits(**settings.fetch.model_dump())
     try:

@@ -183,7 +183,7 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
         Stopped: the job was cancelled, or the lease lost, while the body ran.
     """
     lease_s = ctx.settings.jobs.lease_s
-    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=lease_s, is_retry=ctx.run > 1)
+    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=lease_s)
     if unit is None:
         raise Unclaimed(unit_id)
     work = Work(ctx, unit)

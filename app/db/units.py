@@ -87,20 +87,18 @@ async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> li
     return [str(row["id"]) for row in rows]
 
 
-async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_retry: bool = False) -> Unit | None:
+async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float) -> Unit | None:
     """Take a unit: one statement. ``None`` means a duplicate delivery, a job that is paused or cancelled, or one not due yet.
 
-    Args:
-        is_retry: the delivery already waited in the queue for its not-before time.
+    When a unit is due, its row alone says: a second message of the same unit, left by a crash or a deploy, has not waited for it.
     """
     columns = tables.units.c
-    is_due = columns.not_before <= db_now()
-    waiting = columns.state.in_([UnitState.PENDING, UnitState.QUEUED])
+    waiting = and_(columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
     takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now())
     runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state == JobState.RUNNING).exists()
     statement = (
         update(tables.units)
-        .where(columns.id == unit_id, or_(waiting if is_retry else and_(waiting, is_due), takeover), runnable)
+        .where(columns.id == unit_id, or_(waiting, takeover), runnable)
         .values(
             state=UnitState.RUNNING,
             epoch=columns.epoch + 1,

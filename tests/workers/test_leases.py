@@ -9,8 +9,8 @@ from sqlalchemy import delete, update
 import errors
 from app.db import lifecycle, tables, units
 from app.records import JobState, UnitKind
-from tests.test_task_retry import one_unit
 from tests.workers.bench import Bench
+from tests.workers.proof import one_unit
 from workers.leases import Leases
 from workers.work import Stopped, StopReason, Work, claim
 

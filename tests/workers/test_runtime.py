@@ -22,8 +22,8 @@ from app.submit import settle, store_urls, submit_build
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.services import RedisServer
-from tests.test_task_retry import eventually
 from tests.workers.bench import bench_settings
+from tests.workers.proof import eventually
 from workers import runtime
 from workers.runtime import is_alive, kinds_of, run_workers
 

@@ -31,6 +31,7 @@ from tests.workers.proof import (
     in_state,
     one_unit,
     open_house,
+    rests,
     state_of,
     sweep,
 )
@@ -76,8 +77,9 @@ async def test_five_deploys_and_two_crashes_leave_a_unit_its_three_retries(house
         delivery = await one_unit(bench, UnitKind.FETCH)
         unit_id, token = delivery.unit_id, envelope(delivery).token
         for deploy in range(1, 6):
-            async with run_workers(bench.resources, ("builder",), workshop=shop):
+            async with run_workers(bench.resources, ("builder",), workshop=shop) as crew:
                 await eventually(lambda deploy=deploy: puppet.runs == deploy)
+                await eventually(lambda crew=crew: rests(crew.loops[0]))
             unit = await state_of(bench, unit_id)
             assert (unit.state, unit.error, unit.crashes) == (UnitState.PENDING, None, 0)
             assert unit.not_before <= await bench.db.now()
@@ -89,9 +91,10 @@ async def test_five_deploys_and_two_crashes_leave_a_unit_its_three_retries(house
         assert await failures_of(bench, unit_id) == 0
         puppet.error = MemoryError("no room")
         waits = Waits(bench, delivery)
-        async with run_workers(bench.resources, ("builder",), workshop=shop):
+        async with run_workers(bench.resources, ("builder",), workshop=shop) as crew:
             found = [await waits.next() for _ in range(3)]
             unit = await eventually(lambda: in_state(bench, unit_id, UnitState.DEAD))
+            await eventually(lambda: rests(crew.loops[0]))
     assert all(wait.is_about(DELAY_S) for wait in found), found
     assert (puppet.runs, unit.error) == (5 + 4, "MemoryError: no room")
 

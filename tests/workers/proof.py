@@ -57,7 +57,7 @@ async def failing_bench(
     folder: Path, error: BaseException | None = None, *, url: str | None = None, queue: ArqQueue | None = None
 ) -> AsyncIterator[tuple[Bench, Failing]]:
     """A bench whose units fail with ``error`` for as long as it is set, and whose workers stop without a drain."""
-    async with open_bench(folder, {"jobs.drain_s": 0.0}, url=url, queue=queue) as bench:
+    async with open_bench(folder, {"jobs.drain_s": 0.0, "jobs.poll_s": 0.3}, url=url, queue=queue) as bench:
         leases = Failing(bench.db, owner="wrk_test", lease_s=30.0)
         leases.error = error
         bench.context.leases = leases
@@ -128,8 +128,15 @@ async def arq_worker(bench: Bench, kind: UnitKind) -> AsyncIterator[LeasedWorker
     try:
         yield worker
     finally:
+        if not polling.done():
+            await eventually(lambda: rests(polling))
         polling.cancel()
         await asyncio.gather(polling, *worker.tasks.values(), return_exceptions=True)
+
+
+def rests(polling: asyncio.Task[None]) -> bool:
+    """Whether a poll loop sleeps: cancelled in the middle of a WATCH, redis-py leaves the connection to the garbage collector."""
+    return getattr(getattr(polling.get_coro(), "cr_await", None), "__name__", "") == "sleep"
 
 
 async def eventually(question: Any, timeout_s: float = 20.0) -> Any:

@@ -112,3 +112,14 @@ async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setattr(units, "held", never)
     monkeypatch.setattr(units, "renew", never)
     await leases.tend()
+
+
+async def test_work_that_begins_during_a_look_is_not_taken_for_a_deleted_jobs(bench: Bench) -> None:
+    """The look asked for the jobs held when it began; of a job that it did not ask for it knows nothing."""
+    _, leases = await held_work(bench)
+    later, _ = await held_work(bench)
+    look = asyncio.create_task(leases.tend())
+    await asyncio.sleep(0)
+    leases.add(later)
+    await look
+    assert later.stop_reason is None

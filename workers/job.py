@@ -82,7 +82,8 @@ async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: 
         log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
         await _bury(ctx, error)
     else:
-        await _clear_failures(ctx)
+        if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
+            await _clear_failures(ctx)
 
 
 async def _after_stop(ctx: Context, reason: StopReason) -> None:
@@ -146,7 +147,7 @@ async def _count_failure(ctx: Context) -> int:
 
 
 async def _clear_failures(ctx: Context) -> None:
-    if ctx.unit_id and (ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error)):
+    if ctx.unit_id:
         try:
             await ctx.queue.clear_failures(ctx.unit_id)
         except errors.QueueUnavailableError:

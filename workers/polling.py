@@ -49,6 +49,7 @@ class LeasedWorker(Worker):
         self._renewed_at = 0.0
         self.turned_at = time.monotonic()
         self._picks_nothing = asyncio.Event()
+        self._leaves = False
 
     async def quiet(self) -> None:
         """Pick nothing more, and return once what was being picked has become a task; a Redis that hangs is not waited for."""
@@ -56,12 +57,16 @@ class LeasedWorker(Worker):
         with suppress(TimeoutError):
             await asyncio.wait_for(self._picks_nothing.wait(), QUIET_S)
 
+    def leave(self) -> None:
+        """Have the poll loop end after its present turn: cut off inside one, it would leave a connection in the middle of a transaction."""
+        self._leaves = True
+
     async def main(self) -> None:
-        """Poll until cancelled. An iteration that fails costs a pause, not the worker."""
+        """Poll until told to leave. An iteration that fails costs a pause, not the worker."""
         self.ctx["redis"] = self.pool
         failures = 0
         await self._give_back_slots()
-        while True:
+        while not self._leaves:
             self.turned_at = time.monotonic()
             if not self.allow_pick_jobs:
                 self._picks_nothing.set()

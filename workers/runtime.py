@@ -19,7 +19,7 @@ from app.resources import Resources, Workshop, open_workshop, product_version
 from logging_setup import get_logger
 from workers import health, sweeper
 from workers.leases import Leases
-from workers.polling import WorkerKind, make_worker
+from workers.polling import QUIET_S, WorkerKind, make_worker
 from workers.work import Context
 
 __all__ = ["Crew", "WorkerKind", "is_alive", "kinds_of", "run_workers", "serve_until_signalled"]
@@ -108,9 +108,10 @@ class Crew:
         await asyncio.gather(*(worker.quiet() for worker in self.workers.values()))
         self.leases.drain()
         await self._drained()
-        for task in (*self._running(), *self._tasks):
+        for task in self._running():
             task.cancel()
-        await asyncio.gather(*self._running(), *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._running(), return_exceptions=True)
+        await self._end_loops()
         await self._retire()
         log.info("worker.stopped", worker=self.worker_id)
 
@@ -119,6 +120,16 @@ class Crew:
         await asyncio.wait(waits, timeout=self.resources.settings.jobs.drain_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+    async def _end_loops(self) -> None:
+        polls = self._tasks[: len(self.workers)]
+        for worker in self.workers.values():
+            worker.leave()
+        if polls:
+            await asyncio.wait(polls, timeout=QUIET_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _running(self) -> list[asyncio.Task[Any]]:
         return [task for worker in self.workers.values() for task in worker.tasks.values() if not task.done()]
@@ -174,7 +185,7 @@ async def _until_set(event: asyncio.Event) -> None:
 
 
 async def supervised(name: str, loop: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop that must not end, again and again if it does.
+    """Run a loop that is to end only when told to, and begin it again where it dies.
 
     Raises:
         Exception: what it died of the last time, where it dies too often.
@@ -183,12 +194,13 @@ async def supervised(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await loop()
+            return
         except Exception as error:
             log.opt(exception=error).error("worker.loop_died", loop=name, error_type=type(error).__name__, error=str(error))
             deaths.append(time.monotonic())
             if len(deaths) == DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_S:
                 raise
-        await asyncio.sleep(RESTART_S)
+            await asyncio.sleep(RESTART_S)
 
 
 async def serve_until_signalled(resources: Resources, kinds: Sequence[WorkerKind]) -> int:

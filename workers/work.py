@@ -227,7 +227,7 @@ async def claim(ctx: Context, unit_id: str) -> AsyncIterator[Work]:
 async def _claimed(ctx: Context, unit_id: str) -> Unit:
     if ctx.epoch is not None:
         return await units.adopt(ctx.db, unit_id, ctx.epoch)
-    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=ctx.settings.jobs.lease_s, is_retry=ctx.run > 1)
+    unit = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=ctx.settings.jobs.lease_s)
     if unit is None:
         raise Unclaimed(unit_id)
     return unit

@@ -59,23 +59,20 @@ def as_unit(row: Row[Any]) -> Unit:
     )
 
 
-async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float, is_retry: bool = False) -> Unit | None:
+async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float) -> Unit | None:
     """Take a unit: one statement. ``None`` means a duplicate delivery, a job that is paused or cancelled, or one not due yet.
 
-    A unit that runs is taken over where its lease has run out and its owner is known to be dead, which counts a crash, or to live.
-
-    Args:
-        is_retry: the delivery already waited in the queue for its not-before time.
+    When a unit is due, its row alone says: a second message of the same unit, left by a crash or a deploy, has not waited for it. A unit
+    that runs is taken over where its lease has run out and its owner is known to be dead, which counts a crash, or to live.
     """
     columns = tables.units.c
-    is_due = columns.not_before <= db_now()
-    waiting = columns.state.in_([UnitState.PENDING, UnitState.QUEUED])
+    waiting = and_(columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
     is_free = or_(owner_lives(), owner_is_silent(lease_s))
     takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now(), is_free)
     runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state == JobState.RUNNING).exists()
     statement = (
         update(tables.units)
-        .where(columns.id == unit_id, or_(waiting if is_retry else and_(waiting, is_due), takeover), runnable)
+        .where(columns.id == unit_id, or_(waiting, takeover), runnable)
         .values(
             state=UnitState.RUNNING,
             epoch=columns.epoch + 1,

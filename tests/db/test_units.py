@@ -109,14 +109,12 @@ async def test_a_claim_of_what_is_not_there_or_over_finds_nothing(any_database: 
 
 
 async def test_a_unit_is_not_claimed_before_its_time(any_database: Database) -> None:
-    """Not before its moment, unless the delivery has waited for it in the queue already."""
-    job_id = await add_job(any_database, 2)
-    early, retried = await unit_ids(any_database, job_id)
+    """Not before its moment, whichever delivery asks for it."""
+    job_id = await add_job(any_database)
+    (early,) = await unit_ids(any_database, job_id)
     soon = await any_database.now() + 3600
-    for unit_id in (early, retried):
-        await change(any_database, tables.units, unit_id, not_before=soon)
+    await change(any_database, tables.units, early, not_before=soon)
     assert await units.claim(any_database, early, owner="a", lease_s=LEASE_S) is None
-    assert await units.claim(any_database, retried, owner="a", lease_s=LEASE_S, is_retry=True) is not None
     await change(any_database, tables.units, early, not_before=soon - 3601)
     assert await units.claim(any_database, early, owner="a", lease_s=LEASE_S) is not None
 
@@ -130,7 +128,7 @@ async def test_a_unit_of_a_job_that_is_not_to_run_is_not_claimed(any_database: D
     await lifecycle.steer(any_database, job_id, desired)
     await expire(any_database, running)
     for unit_id in (waiting, running):
-        assert await units.claim(any_database, unit_id, owner="a", lease_s=LEASE_S, is_retry=True) is None
+        assert await units.claim(any_database, unit_id, owner="a", lease_s=LEASE_S) is None
 
 
 async def test_a_lease_that_ran_out_is_taken_over_and_counts_a_crash(any_database: Database) -> None:

@@ -21,7 +21,7 @@ from tests.images.samples import encode, photo
 from tests.integration.test_retry_layers import fleet
 from tests.origin import Origin, hang_up, image, reply
 from tests.services import free_port
-from tests.test_task_retry import eventually
+from tests.workers.proof import eventually
 from tests.workers.test_runtime import ended, submit
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from app.db import Database, images, jobs, sending
 from app.db.rows import Funnel, Job
 from app.dispatch import envelope, mark_due
 from app.images import compress, validate
-from app.queue import JOB_NAMES, embedded_queue
+from app.queue import JOB_NAMES, ArqQueue, embedded_queue
 from app.records import CompressionRules, UnitKind
 from app.resources import Resources, Workshop
 from app.settings import Settings, load_settings
@@ -25,6 +25,7 @@ from tests.templates import sqlite_like_new
 from workers import builder, sweeper, validator
 from workers.job import JOBS
 from workers.leases import Leases
+from workers.stops import StopReason
 from workers.work import Context
 
 assert builder
@@ -83,6 +84,11 @@ class Bench:
         ctx = {"context": self.context, "job_try": job_try}
         await asyncio.create_task(JOBS[JOB_NAMES[delivery.kind]](ctx, **dict(envelope(delivery).ids)))
 
+    def stop_what_runs(self) -> None:
+        """Ask the units in hand to end in order, as a drain does."""
+        for work in list(self.leases._held.values()):
+            work.ask_to_stop(StopReason.DRAIN)
+
     async def run_kind(self, kind: UnitKind) -> int:
         """Run the units of one kind that are due now; return how many."""
         chosen = [delivery for delivery in await self.due() if delivery.kind is kind]
@@ -126,12 +132,16 @@ async def open_bench(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     url: str | None = None,
+    queue: ArqQueue | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Bench]:
-    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``; ``clock`` is the downloader's."""
+    """A bench on a database of its own: SQLite in ``folder``, or the one at ``url``; ``clock`` is the downloader's.
+
+    The queue is embedded unless one is given; either is closed at the end.
+    """
     settings = bench_settings(folder, flags)
     db = Database(url or sqlite_like_new(folder / "pictrawl.db"))
-    queue = embedded_queue()
+    queue = queue or embedded_queue()
     store = open_store(settings.storage_url)
     limits = FetchLimits(**settings.fetch.model_dump())
     try:

@@ -10,8 +10,8 @@ import errors
 from app.db import jobs, sending, units
 from app.records import JobState, UnitKind, UnitState
 from tests.db.builders import expire
-from tests.test_task_retry import failing_bench, one_unit, state_of
-from tests.workers.bench import Bench
+from tests.workers.bench import Bench, open_bench
+from tests.workers.proof import change_unit, failing_bench, one_unit, state_of
 from workers.job import JOBS
 from workers.stops import StopReason
 
@@ -38,6 +38,7 @@ async def test_the_failure_count_starts_anew_after_a_success(tmp_path: Path) -> 
         with pytest.raises(Retry):
             await call(bench, delivery)
         leases.error = None
+        await change_unit(bench, delivery.unit_id, not_before=0.0)
         await call(bench, delivery, job_try=2)
         assert (await state_of(bench, delivery.unit_id)).state is UnitState.DONE
         assert await bench.context.queue.count_failure(delivery.unit_id) == 1
@@ -55,6 +56,18 @@ async def test_retries_go_on_while_redis_is_away(tmp_path: Path) -> None:
         for _ in range(5):
             with pytest.raises(Retry):
                 await call(bench, delivery, job_try=2)
+            await change_unit(bench, delivery.unit_id, not_before=0.0)
+
+
+async def test_the_failure_count_starts_anew_after_the_last_retry_whoever_delivered_it(tmp_path: Path) -> None:
+    """A fourth failure on a message's first run, before any claim, leaves no count: the next delivery has its retries."""
+    async with open_bench(tmp_path, url="postgresql+asyncpg://pictrawl@127.0.0.1:1/pictrawl") as bench:
+        delivery = sending.Delivery("unit_1", UnitKind.INTEGRITY, "job_1", 4)
+        for _ in range(3):
+            await bench.context.queue.count_failure(delivery.unit_id)
+        with pytest.raises(errors.DatabaseConnectionError):
+            await call(bench, delivery)
+        assert await bench.context.queue.count_failure(delivery.unit_id) == 1
 
 
 async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:

@@ -10,8 +10,8 @@ import errors
 from app.db import lifecycle, tables, units
 from app.records import JobState, UnitKind
 from tests.db.builders import add_job, change, claimed_all, due
-from tests.test_task_retry import one_unit
 from tests.workers.bench import Bench
+from tests.workers.proof import one_unit
 from workers.leases import Leases
 from workers.stops import Stopped, StopReason
 from workers.work import Work, claim
@@ -140,3 +140,14 @@ async def test_work_that_comes_during_a_drain_ends_at_once(bench: Bench) -> None
     leases.drain()
     leases.add(work)
     assert work.stop_reason is StopReason.DRAIN
+
+
+async def test_work_that_begins_during_a_look_is_not_taken_for_a_deleted_jobs(bench: Bench) -> None:
+    """The look asked for the jobs held when it began; of a job that it did not ask for it knows nothing."""
+    _, leases = await held_work(bench)
+    later, _ = await held_work(bench)
+    look = asyncio.create_task(leases.tend())
+    await asyncio.sleep(0)
+    leases.add(later)
+    await look
+    assert later.stop_reason is None

@@ -333,7 +333,7 @@ async def test_a_stopped_chunk_takes_unused_reservations_back(tmp_path: Path, or
         delivery = await fetch_unit(bench)
         run = asyncio.create_task(bench.run(delivery))
         await begun.wait()
-        bench.leases.drain()
+        bench.stop_what_runs()
         await run
         rows = await attempt_rows(bench)
         hits = sum(len(origin.hits(f"/{number}.jpg")) for number in range(30))

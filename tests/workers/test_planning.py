@@ -117,7 +117,7 @@ async def test_a_drained_search_goes_on_from_its_cursor(bench: Bench, source: Fa
 
     def add_and_drain(work: Any) -> None:
         add(work)
-        bench.leases.drain()
+        bench.stop_what_runs()
 
     bench.context.leases.add = add_and_drain  # type: ignore[method-assign]
     await bench.run(delivery)

@@ -15,8 +15,8 @@ from app.records import ImageState, JobState, Reason, StoredImage, UnitKind, Uni
 from app.settings import as_flags, load_settings
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Origin, image
-from tests.test_task_retry import eventually, one_unit, state_of
 from tests.workers.bench import Bench, bench_settings
+from tests.workers.proof import eventually, one_unit, state_of
 from workers import quarantine
 from workers.stops import Stopped, StopReason
 from workers.work import ALONE_COMMAND

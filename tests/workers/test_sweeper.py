@@ -14,8 +14,8 @@ from app.storage import paths
 from tests.db.builders import expire
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
-from tests.test_task_retry import one_unit, state_of
 from tests.workers.bench import Bench
+from tests.workers.proof import one_unit, state_of
 from workers import sweeper
 from workers.job import JOBS
 

@@ -1,5 +1,6 @@
 """From the database to the queue: due units are marked as sent, and sent. The sweeper's heart, and what follows every submission."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from app.fairness import Turn, turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
-__all__ = ["BEAT_FRESH_S", "dispatch", "envelope", "mark_due", "resend_lost"]
+__all__ = ["BEAT_FRESH_S", "Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
 
 BEAT_FRESH_S = 30.0
 """Seconds without a sign of life after which a worker's slots no longer count."""
@@ -43,7 +44,7 @@ async def dispatch(resources: Resources, *, in_passing: bool = False) -> int:
         errors.QueueUnavailableError: the units are pending again.
     """
     max_crashes = resources.settings.jobs.max_crashes
-    chosen = await mark_due(resources.db, await _windows(resources), max_crashes=max_crashes, in_passing=in_passing)
+    chosen = await mark_due(resources.db, max_crashes=max_crashes, in_passing=in_passing)
     try:
         await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
@@ -52,24 +53,29 @@ async def dispatch(resources: Resources, *, in_passing: bool = False) -> int:
     return len(chosen)
 
 
-async def _windows(resources: Resources) -> dict[str, int]:
-    """Units of each queue that may be sent or running at once."""
-    async with resources.db.read() as connection:
-        slots = await fleet.slots(connection, fresh_s=BEAT_FRESH_S)
-    return {queue: WINDOW_FACTOR * max(slots.get(queue, 0), 4) for queue in QUEUES}
+async def mark_due(
+    db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, in_passing: bool = False
+) -> list[sending.Delivery]:
+    """Mark what fits into the windows as sent, fairly among users and their jobs. Reads first: mostly there is nothing to send.
 
-
-async def mark_due(db: Database, windows: Mapping[str, int], *, max_crashes: int, in_passing: bool = False) -> list[sending.Delivery]:
-    """Mark what fits into the windows as sent, fairly among users and their jobs. Reads first: mostly there is nothing to send."""
+    Args:
+        windows: units of each queue that may be sent or running at once; by default as the slots of the living workers say.
+    """
     async with db.read() as connection:
+        sizes = await _windows(connection) if windows is None else windows
         under_way = await sending.under_way(connection, max_crashes=max_crashes)
-        rooms = {queue: window - under_way[queue].units for queue, window in windows.items()}
-        looked_at = [queue for queue, room in rooms.items() if not in_passing or room >= windows[queue] // 4]
+        rooms = {queue: size - under_way[queue].units for queue, size in sizes.items()}
+        looked_at = [queue for queue, room in rooms.items() if not in_passing or room >= sizes[queue] // 4]
         wanted = [await sending.demand(connection, queue, under_way[queue]) for queue in looked_at]
     if not any(demand.claimants or demand.has_quarantined for demand in wanted):
         return []
     async with db.write() as connection:
         return [delivery for demand in wanted for delivery in await _take(connection, demand, room=rooms[demand.queue])]
+
+
+async def _windows(connection: Connection) -> dict[str, int]:
+    slots = await fleet.slots(connection, fresh_s=BEAT_FRESH_S)
+    return {queue: WINDOW_FACTOR * max(slots.get(queue, 0), 4) for queue in QUEUES}
 
 
 async def _take(connection: Connection, demand: sending.Demand, *, room: int) -> list[sending.Delivery]:
@@ -115,3 +121,27 @@ async def resend_lost(resources: Resources) -> int:
     lost = await resources.queue.missing(list(by_token))
     max_crashes = resources.settings.jobs.max_crashes
     return await sending.return_unsent(resources.db, [by_token[token] for token in lost], max_crashes=max_crashes)
+
+
+class Dispatcher:
+    """Dispatches in passing, for many units that end at about the same time: whoever comes while a pass runs shares the next."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+
+    async def top_up(self) -> None:
+        """Send what is due by now.
+
+        Raises:
+            errors.QueueUnavailableError: see :func:`dispatch`.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._pass())
+        await asyncio.shield(self._next)
+
+    async def _pass(self) -> None:
+        async with self._turn:
+            self._next = None
+            await dispatch(self._resources, in_passing=True)

@@ -164,13 +164,17 @@ class Bench:
                 first = [*each, NewUnit(UnitKind.FINALIZE, not_before=NEVER)]
                 known = {"user_id": f"user_{number}", "dataset_id": dataset_id}
                 await lifecycle.create(connection, **known, kind=JobKind.BUILD, spec={}, first=first)
-        while not await fleet.slots(db, kind.queue, fresh_s=10):
+        while not await self._slots(kind):
             await asyncio.sleep(LOOK_S)
         began = await db.now()
         await dispatch(self.resources)
         while await self._open(kind):
             await asyncio.sleep(LOOK_S)
         return await self._last(kind) - began
+
+    async def _slots(self, kind: UnitKind) -> int:
+        async with self.resources.db.read() as connection:
+            return (await fleet.slots(connection, fresh_s=10)).get(kind.queue, 0)
 
     async def _open(self, kind: UnitKind) -> bool:
         unit = tables.units.c

@@ -5,13 +5,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import errors
 from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
-from app.dispatch import dispatch
+from app.dispatch import Dispatcher
 from app.queue import ArqQueue
 from app.records import StoredImage, UnitState
 from app.resources import Resources, Workshop
@@ -56,11 +57,15 @@ class Context:
     workshop: Workshop
     leases: "Keeper"
     worker_id: str
+    dispatcher: Dispatcher = field(init=False)
     run: int = 1
     unit_id: str = ""
     work: "Work | None" = None
     epoch: int | None = None
     alone_command: Sequence[str] = ALONE_COMMAND
+
+    def __post_init__(self) -> None:
+        self.dispatcher = Dispatcher(self.resources)
 
     @property
     def settings(self) -> Settings:
@@ -84,7 +89,9 @@ class Context:
 
     def for_run(self, run: int, unit_id: str = "") -> "Context":
         """A copy for one run of one unit; crons have none."""
-        return replace(self, run=run, unit_id=unit_id, work=None)
+        copied = copy(self)
+        copied.run, copied.unit_id, copied.work = run, unit_id, None
+        return copied
 
 
 class Work:
@@ -238,6 +245,6 @@ async def pass_on(ctx: Context) -> None:
     if ctx.epoch is not None:
         return
     try:
-        await dispatch(ctx.resources, in_passing=True)
+        await ctx.dispatcher.top_up()
     except errors.QueueUnavailableError as error:
         log.warning("queue.unavailable", error=str(error))

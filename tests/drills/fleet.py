@@ -80,7 +80,7 @@ class Process:
 
     def descriptors(self) -> int:
         """Open files and sockets."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def resident_bytes(self) -> int:
         """Memory that is its own or shared and in use."""

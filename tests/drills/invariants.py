@@ -193,7 +193,9 @@ class Footprint:
     resident_bytes: int
 
 
-def bounded(before: Mapping[str, Footprint], after: Mapping[str, Footprint], *, descriptors: int = 40, resident_bytes: int = 150_000_000) -> None:
+def bounded(
+    before: Mapping[str, Footprint], after: Mapping[str, Footprint], *, descriptors: int = 40, resident_bytes: int = 150_000_000
+) -> None:
     """Who survived holds no more than it did, but for what pools and caches may keep."""
     for name, was in before.items():
         now = after.get(name, was)

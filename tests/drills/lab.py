@@ -170,7 +170,9 @@ class Scene:
         self.footprints = self._footprints()
 
     def _footprints(self) -> dict[str, Footprint]:
-        return {f"{p.name} {p.pid}": Footprint(p.descriptors(), p.resident_bytes()) for p in self.fleet.living if p.name.startswith("worker")}
+        return {
+            f"{p.name} {p.pid}": Footprint(p.descriptors(), p.resident_bytes()) for p in self.fleet.living if p.name.startswith("worker")
+        }
 
     async def ready(self, workers: int, within_s: float = 30.0) -> None:
         """Until so many worker processes have shown a sign of life."""

@@ -1,5 +1,6 @@
 """What is asked for and what must come of it: N URLs from a seed, each with its bytes, its manners and its one right end."""
 
+import asyncio
 import contextlib
 import os
 import random
@@ -11,8 +12,6 @@ from functools import cache
 from hashlib import sha256
 from types import TracebackType
 from typing import Self
-
-import asyncio
 
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Origin, Step, image, reply

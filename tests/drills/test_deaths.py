@@ -1,17 +1,8 @@
 """Workers die: one after the other without a word, all at once, and in order while they are replaced."""
 
-import asyncio
-import time
-
-import httpx
-
-from tests.drills import invariants
 from tests.drills.conftest import Broken
-from tests.drills.fleet import Process
-from tests.drills.invariants import InvariantBroken
-from tests.drills.lab import FINISH_S, Lab, Scene, until
+from tests.drills.lab import Lab, until
 from tests.drills.recovery import Recovery
-from tests.services import free_port
 
 SLOW = {"fetch.per_host": 2}
 """Four calm hosts with two places each: a job that lasts longer than the faults."""

@@ -20,6 +20,9 @@ __all__ = ["Exit", "Fleet", "Process"]
 LOOK_S = 0.03
 """Seconds between two looks at who has ended; also how fast a supervisor restarts."""
 
+QUIET = ('"INFO"', '"DEBUG"', "download.retry")
+"""Lines of a log that tell nothing of a failure."""
+
 END_S = 15.0
 """Seconds a killed process has to be gone."""
 
@@ -175,12 +178,12 @@ class Fleet:
         """A worker at random that runs."""
         return dice.choice([process for process in self.living if process.order.program == "workers"])
 
-    def tail(self, lines: int = 12) -> str:
+    def tail(self, lines: int = 8) -> str:
         """The last warnings of every process, for whoever reads a failure."""
         told = []
         for log in self.logs:
             text = log.read_text(errors="replace").splitlines() if log.exists() else []
-            loud = [line[:600] for line in text if '"INFO"' not in line and '"DEBUG"' not in line]
+            loud = [line[:500] for line in text if not any(word in line for word in QUIET)]
             told.append(f"--- {log} ({len(text)} lines)\n" + "\n".join(loud[-lines:]))
         return "\n".join(told)
 

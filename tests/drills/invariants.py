@@ -13,6 +13,7 @@ __all__ = [
     "InvariantBroken",
     "acknowledged",
     "archive",
+    "asked_as_planned",
     "asked_once_settled",
     "blobs",
     "bounded",
@@ -25,6 +26,8 @@ __all__ = [
     "hits",
     "leftovers",
     "no_crash",
+    "no_storm",
+    "only",
     "silent_after",
     "stays_up",
 ]
@@ -118,6 +121,12 @@ def hits(found: Mapping[str, int], most: int = MOST_HITS) -> None:
     _refuse("hits", f"URLs asked more than {most} times", [f"{url}: {count}" for url, count in found.items() if count > most])
 
 
+def asked_as_planned(pages: Mapping[str, Page], found: Mapping[str, int]) -> None:
+    """Each URL was asked for exactly as often as its origin made necessary: our faults cost no request."""
+    wrong = [f"{url}: {found.get(url, 0)}, not {page.costs}" for url, page in pages.items() if found.get(url, 0) != page.costs]
+    _refuse("asked_as_planned", "URLs asked too often or too seldom", wrong)
+
+
 def asked_once_settled(at_settling: Mapping[str, int], found: Mapping[str, int]) -> None:
     """A URL whose outcome is on record is never requested again."""
     again = [f"{url}: {count} requests, {found[url]} now" for url, count in at_settling.items() if found.get(url, 0) > count]
@@ -168,9 +177,20 @@ def no_crash(rows: Rows) -> None:
     _refuse("no_crash", "units with crashes", [f"{unit.kind} {unit.id}: {unit.crashes}" for unit in rows.units if unit.crashes])
 
 
+def no_storm(rows: Rows, most: int) -> None:
+    """No unit went from hand to hand: each was claimed at most so often."""
+    _refuse("no_storm", f"units claimed more than {most} times", [f"{u.kind} {u.id}: {u.epoch}" for u in rows.units if u.epoch > most])
+
+
+def only(job_ids: Iterable[str], rows: Rows) -> None:
+    """There are these jobs and no others: nothing that was asked for once was made twice."""
+    wanted = set(job_ids)
+    _refuse("only", "jobs too many or too few", sorted(wanted ^ {job.id for job in rows.jobs}))
+
+
 def drained(rows: Rows) -> None:
     """Every attempt that was put on record has its outcome: nothing was cut off."""
-    cut = [f"image {a.image_id}, number {a.number}" for a in rows.attempts if a.state != "done"]
+    cut = [f"image {a.image_id}, number {a.number}, epoch {a.epoch}, {a.state}" for a in rows.attempts if a.state != "done"]
     _refuse("drained", "attempts without an outcome", cut)
 
 

@@ -21,7 +21,7 @@ from tests.drills import invariants
 from tests.drills.fleet import Fleet
 from tests.drills.invariants import Footprint
 from tests.drills.orders import Forge
-from tests.drills.plan import SEED_VARIABLE, Plan, PlanOrigin, choose_seed, make_plan
+from tests.drills.plan import SEED_VARIABLE, Page, Plan, PlanOrigin, choose_seed, make_plan
 from tests.drills.world import Job, Rows, connect, read_disk, read_rows
 from tests.services import PostgresServer, RedisServer
 from tests.templates import postgres_like_new
@@ -125,6 +125,7 @@ class Scene:
     dsn: str
     store: Path
     dice: random.Random
+    submitted: dict[str, list[str]] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
     footprints: dict[str, Footprint] = field(default_factory=dict)
 
@@ -133,7 +134,13 @@ class Scene:
         wanted = urls or self.plan.urls
         request = JobRequest(urls=wanted, validation_level="basic", dedupe="exact", export_format="files")
         spec = settle(self.resources, request, url_list=await store_urls(self.resources, wanted))
-        return (await submit_build(self.resources, spec, name="drill")).job_id
+        job_id = (await submit_build(self.resources, spec, name="drill")).job_id
+        self.submitted[job_id] = wanted
+        return job_id
+
+    def pages_of(self, job_id: str) -> dict[str, Page]:
+        """What a job was asked for."""
+        return {url: self.plan.pages[url] for url in self.submitted[job_id]}
 
     async def rows(self) -> Rows:
         """A snapshot of the tables."""
@@ -204,11 +211,11 @@ class Scene:
         await asyncio.sleep(0.3)  # what should not be written any more would be written now
         rows = await self.rows()
         for job_id in job_ids:
-            mine = rows.of(job_id)
-            invariants.conservation(self.plan.pages, mine)
+            mine, pages = rows.of(job_id), self.pages_of(job_id)
+            invariants.conservation(pages, mine)
             invariants.counted(mine)
-            invariants.classes(self.plan.pages, mine)
-            invariants.doubled(self.plan.pages, mine)
+            invariants.classes(pages, mine)
+            invariants.doubled(pages, mine)
         invariants.hits(self.plan.hits())
         invariants.asked_once_settled(self.settled, self.plan.hits())
         disk = await asyncio.to_thread(read_disk, self.store)

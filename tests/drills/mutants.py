@@ -125,3 +125,20 @@ def no_resend() -> None:
         return 0
 
     _put("workers.sweeper.resend_lost", resend_lost)
+
+
+@mutant
+def leaves_at_once() -> None:
+    """SIGTERM ends the worker on the spot, with 0."""
+
+    async def stop(_crew: Any) -> None:
+        os._exit(0)
+
+    _put("workers.runtime.Crew.stop", stop)
+
+
+@mutant
+def forgets_keys() -> None:
+    """An Idempotency-Key means nothing."""
+    _put("app.db.fleet.remember", _nothing)
+    _put("app.db.fleet.note", _nothing)

@@ -53,6 +53,11 @@ class Page:
     body: bytes = field(default=b"", repr=False)
     sha256: str = ""
 
+    @property
+    def costs(self) -> int:
+        """Requests where nothing but the origin goes wrong."""
+        return 2 if self.kind in _TROUBLE else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -59,6 +59,9 @@ def test_a_good_world_breaks_nothing() -> None:
     invariants.acknowledged(["job"], ROWS)
     invariants.hits(dict.fromkeys(PAGES, invariants.MOST_HITS))
     invariants.asked_once_settled({"http://h/a": 2}, {"http://h/a": 2})
+    invariants.asked_as_planned(PAGES, dict.fromkeys(PAGES, 1))
+    invariants.no_storm(ROWS, 1)
+    invariants.only(["job"], ROWS)
     invariants.stays_up([])
     invariants.silent_after([1.0], 2.0, "requests")
     invariants.bounded({"w": Footprint(10, 10)}, {"w": Footprint(20, 20)})
@@ -96,6 +99,11 @@ VIOLATIONS: list[tuple[str, str, Callable[[], None]]] = [
     ("acknowledged", "not carried out", lambda: invariants.acknowledged(["job"], replace(ROWS, jobs=(replace(JOB, state="failed"),)))),
     ("no_crash", "a crash", lambda: invariants.no_crash(replace(ROWS, units=(replace(UNIT, crashes=1),)))),
     ("drained", "cut off", lambda: invariants.drained(replace(ROWS, attempts=(replace(ATTEMPT, state="reserved"),)))),
+    ("no_storm", "three claims", lambda: invariants.no_storm(replace(ROWS, units=(replace(UNIT, epoch=3),)), 2)),
+    ("asked_as_planned", "never", lambda: invariants.asked_as_planned(PAGES, {})),
+    ("asked_as_planned", "twice", lambda: invariants.asked_as_planned(PAGES, dict.fromkeys(PAGES, 2))),
+    ("only", "one too many", lambda: invariants.only([], ROWS)),
+    ("only", "one too few", lambda: invariants.only(["job", "other"], ROWS)),
     ("stays_up", "exit", lambda: invariants.stays_up([Exit("w", 1, 1)])),
     ("silent_after", "late request", lambda: invariants.silent_after([3.0], 2.0, "requests")),
     ("bounded", "descriptors", lambda: invariants.bounded({"w": Footprint(10, 1)}, {"w": Footprint(100, 1)})),

@@ -100,7 +100,7 @@ class Lab:
             try:
                 yield scene
             except BaseException as error:
-                error.add_note(f"repeat it with {SEED_VARIABLE}={self.seed}\n{fleet.tail()}")
+                error.add_note(f"repeat it with {SEED_VARIABLE}={self.seed}\n{await scene.story()}\n{fleet.tail()}")
                 raise
             finally:
                 watcher.cancel()
@@ -155,6 +155,15 @@ class Scene:
             yield connection
         finally:
             await connection.close(timeout=5)
+
+    async def story(self) -> str:
+        """Jobs, and units that are not simply done, for whoever reads a failure."""
+        try:
+            rows = await self.rows()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return f"the database cannot be read: {error}"
+        odd = [unit for unit in rows.units if unit.state != "done" or unit.epoch != 1 or unit.crashes]
+        return "\n".join(str(row) for row in (*rows.jobs, *odd[:20]))
 
     async def watch(self) -> None:
         """Note how often each URL had been asked for when its outcome was first seen on record."""

@@ -142,3 +142,25 @@ def forgets_keys() -> None:
     """An Idempotency-Key means nothing."""
     _put("app.db.fleet.remember", _nothing)
     _put("app.db.fleet.note", _nothing)
+
+
+@mutant
+def stock_poll() -> None:
+    """arq's own poll loop in place of the one that survives Redis."""
+    from arq.worker import Worker
+
+    _put("workers.runtime.LeasedWorker.main", Worker.main)
+
+
+@mutant
+def patient() -> None:
+    """Redis may take as long as it likes to answer."""
+    from app import queue
+
+    translated = queue.translated
+
+    def for_ever(_within_s: float | None = None) -> Any:
+        return translated(None)
+
+    _put("app.queue.translated", for_ever)
+    _put("app.shared_hosts.translated", for_ever)

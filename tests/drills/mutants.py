@@ -164,3 +164,99 @@ def patient() -> None:
 
     _put("app.queue.translated", for_ever)
     _put("app.shared_hosts.translated", for_ever)
+
+
+@mutant
+def every_end_is_a_crash() -> None:
+    """A lease that ran out is its unit's crash, whoever was to blame."""
+    from sqlalchemy import literal
+
+    for module in ("units", "sweeping"):
+        _put(f"app.db.{module}.crash_of_owner", lambda: literal(1))
+
+
+@mutant
+def claims_anything() -> None:
+    """A claim takes a unit whatever its state."""
+    from dataclasses import replace
+
+    from sqlalchemy import update
+
+    from app.db import tables, units
+    from app.db.engine import db_now
+    from app.db.jobs import find
+
+    async def claim(db: Any, unit_id: str, *, owner: str, lease_s: float, **_: Any) -> Any:
+        columns = tables.units.c
+        taken = {"state": "running", "epoch": columns.epoch + 1, "owner": owner, "lease_until": db_now() + lease_s}
+        async with db.write() as connection:
+            statement = update(tables.units).where(columns.id == unit_id).values(**taken).returning(*columns)
+            row = (await connection.execute(statement)).first()
+            return replace(units.as_unit(row), job=await find(connection, row.job_id)) if row else None
+
+    _put("app.db.units.claim", claim)
+
+
+@mutant
+def storm_of_sweeps() -> None:
+    """No safety less, but one more sweeper in each worker that tries all the time, and a line for each sweep that begins."""
+    import asyncio
+    import time
+
+    from app.db import sweeping
+    from logging_setup import get_logger
+    from workers import runtime, sweeper
+
+    log = get_logger("drill")
+    return_expired = sweeping.return_expired
+    start = runtime.Crew.start
+
+    async def told(*args: Any, **named: Any) -> Any:
+        log.info("drill.sweep", at=time.time(), pid=os.getpid())
+        return await return_expired(*args, **named)
+
+    async def sweep_on(context: Any) -> None:
+        while True:
+            await sweeper.sweep_once(context)
+            await asyncio.sleep(0.05)
+
+    async def start_all(crew: Any) -> None:
+        await start(crew)
+        crew._tasks.append(asyncio.create_task(sweep_on(crew.context), name="storm"))
+
+    _put("app.db.sweeping.return_expired", told)
+    _put("workers.runtime.Crew.start", start_all)
+
+
+@mutant
+def no_lock() -> None:
+    """Everybody may sweep at once."""
+
+    async def take_lock(*_: Any, **__: Any) -> bool:
+        return True
+
+    _put("app.db.fleet.take_lock", take_lock)
+
+
+@mutant
+def sends_anything() -> None:
+    """What was pending a moment ago, and that is long enough for others to act, is marked as sent whatever became of it since."""
+    import time
+
+    from sqlalchemy import update
+
+    from app.db import tables
+    from app.db.engine import db_now
+
+    def mark(unit_ids: Any) -> Any:
+        time.sleep(0.1)
+        columns = tables.units.c
+        return update(tables.units).where(columns.id.in_(unit_ids)).values(state="queued", queued_at=db_now()).returning(columns.id)
+
+    _put("app.db.sweeping._mark_sent", mark)
+
+
+@mutant
+def deaf() -> None:
+    """The worker does not look at what is wanted of its jobs."""
+    _put("workers.leases.Leases._look", _nothing)

@@ -214,9 +214,9 @@ class Footprint:
 
 
 def bounded(
-    before: Mapping[str, Footprint], after: Mapping[str, Footprint], *, descriptors: int = 40, resident_bytes: int = 150_000_000
+    before: Mapping[str, Footprint], after: Mapping[str, Footprint], *, descriptors: int = 80, resident_bytes: int = 150_000_000
 ) -> None:
-    """Who survived holds no more than it did, but for what pools and caches may keep."""
+    """Who survived holds no more than it did, but for what pools, kept connections and caches may hold."""
     for name, was in before.items():
         now = after.get(name, was)
         if now.descriptors > was.descriptors + descriptors:

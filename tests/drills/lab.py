@@ -22,7 +22,7 @@ from tests.drills.fleet import Fleet
 from tests.drills.invariants import Footprint
 from tests.drills.orders import Forge
 from tests.drills.plan import SEED_VARIABLE, Page, Plan, PlanOrigin, choose_seed, make_plan
-from tests.drills.world import Job, Rows, connect, read_disk, read_rows
+from tests.drills.world import Rows, connect, read_disk, read_rows
 from tests.services import PostgresServer, RedisServer
 from tests.templates import postgres_like_new
 
@@ -190,30 +190,35 @@ class Scene:
             f"{p.name} {p.pid}": Footprint(p.descriptors(), p.resident_bytes()) for p in self.fleet.living if p.name.startswith("worker")
         }
 
-    async def ready(self, workers: int, within_s: float = 30.0) -> None:
+    async def ready(self, workers: int, within_s: float = 60.0) -> None:
         """Until so many worker processes have shown a sign of life."""
+        async with self.connection() as connection:
 
-        async def all_there() -> bool:
-            async with self.connection() as connection:
-                alive = {p.pid for p in self.fleet.living}
-                rows = await connection.fetch("SELECT DISTINCT pid FROM workers")
-                return len(alive & {row["pid"] for row in rows}) >= workers
+            async def all_there() -> bool:
+                alive = [process.pid for process in self.fleet.living]
+                return bool(await connection.fetchval("SELECT count(DISTINCT pid) >= $1 FROM workers WHERE pid = ANY($2)", workers, alive))
 
-        await until(all_there, within_s)
+            await until(all_there, within_s)
 
     async def finished(self, job_id: str, within_s: float = FINISH_S) -> Rows:
         """Wait for a job's end; the invariant ``finishes`` is broken where it does not come, or is none to be glad of."""
         deadline = time.monotonic() + within_s
-        job: Job | None = None
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                rows = await self.rows()
-                job = next((row for row in rows.jobs if row.id == job_id), None)
-                if job is not None and job.finished_at is not None:
+                if await self._ended(job_id, deadline):
                     break
             await asyncio.sleep(0.1)
-        invariants.finishes(job, within_s)
-        return await self.rows()
+        rows = await self.rows()
+        invariants.finishes(next((job for job in rows.jobs if job.id == job_id), None), within_s)
+        return rows
+
+    async def _ended(self, job_id: str, deadline: float) -> bool:
+        async with self.connection() as connection:
+            while time.monotonic() < deadline:
+                if await connection.fetchval("SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1", job_id):
+                    return True
+                await asyncio.sleep(0.1)
+        return False
 
     async def check(self, *job_ids: str) -> Rows:
         """Every invariant that holds for any drill whose jobs ran to their ends."""

@@ -106,7 +106,7 @@ VIOLATIONS: list[tuple[str, str, Callable[[], None]]] = [
     ("only", "one too few", lambda: invariants.only(["job", "other"], ROWS)),
     ("stays_up", "exit", lambda: invariants.stays_up([Exit("w", 1, 1)])),
     ("silent_after", "late request", lambda: invariants.silent_after([3.0], 2.0, "requests")),
-    ("bounded", "descriptors", lambda: invariants.bounded({"w": Footprint(10, 1)}, {"w": Footprint(100, 1)})),
+    ("bounded", "descriptors", lambda: invariants.bounded({"w": Footprint(10, 1)}, {"w": Footprint(200, 1)})),
     ("bounded", "memory", lambda: invariants.bounded({"w": Footprint(1, 1)}, {"w": Footprint(1, 1 << 30)})),
 ]
 

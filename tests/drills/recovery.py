@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from tests.drills.invariants import InvariantBroken
 from tests.drills.lab import LEASE_S, SWEEP_S

@@ -10,13 +10,13 @@ from app.records import UnitKind
 from tests.drills import invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
-from tests.drills.lab import SWEEP_S, Lab, Scene
+from tests.drills.lab import FINISH_S, SWEEP_S, Lab, Scene
 
 COPIES = 5
 """Messages for each unit beside its own."""
 
 
-async def drill_duplicates(lab: Lab, *, mutant: str | None = None) -> None:
+async def drill_duplicates(lab: Lab, *, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
     """Every unit's message is there five times more, under other names, so that two workers race for each."""
     async with lab.open(60, latency_s=0.1) as scene:
         scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
@@ -24,7 +24,7 @@ async def drill_duplicates(lab: Lab, *, mutant: str | None = None) -> None:
         sending = asyncio.create_task(_send_copies(scene))
         try:
             job_id = await scene.submit()
-            await scene.finished(job_id)
+            await scene.finished(job_id, finish_s)
             rows = await scene.check(job_id)
         finally:
             sending.cancel()
@@ -57,17 +57,17 @@ async def test_a_message_that_comes_six_times_counts_once(lab: Lab) -> None:
 async def test_duplicates_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
     """A claim without its condition runs units again that are at work or done."""
     with breaks("finishes", "conservation", "counted", "hits", "asked_once_settled", "no_storm"):
-        await drill_duplicates(lab, mutant="claims_anything")
+        await drill_duplicates(lab, mutant="claims_anything", finish_s=12)
 
 
-async def drill_sweepers(lab: Lab, *, mutants: tuple[str, ...] = ()) -> None:
+async def drill_sweepers(lab: Lab, *, mutants: tuple[str, ...] = (), finish_s: float = FINISH_S) -> None:
     """Two fleets of two workers, each of which tries to sweep all the time beside its ordinary work."""
     async with lab.open(80, latency_s=0.05) as scene:
         scene.fleet.start_workers(2, mutants=["storm_of_sweeps", *mutants], prefix="worker-one")
         scene.fleet.start_workers(2, mutants=["storm_of_sweeps", *mutants], prefix="worker-two")
         await scene.ready(4)
         job_id = await scene.submit()
-        await scene.finished(job_id)
+        await scene.finished(job_id, finish_s)
         rows = await scene.check(job_id)
         invariants.no_crash(rows)
         invariants.no_storm(rows, 1)
@@ -109,4 +109,4 @@ async def test_sweepers_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -
 async def test_sweepers_side_by_side_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
     """Without the lock, marking what is pending no longer sends units a second time that run already."""
     with breaks("no_storm", "finishes", "conservation", "counted", "hits", "asked_once_settled"):
-        await drill_sweepers(lab, mutants=("no_lock", "sends_anything"))
+        await drill_sweepers(lab, mutants=("no_lock", "sends_anything"), finish_s=12)

@@ -7,6 +7,7 @@ applied in the fork, before the entry point runs.
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import select
@@ -32,15 +33,8 @@ def main() -> None:
 
 
 def _import_everything() -> None:
-    import app.cli.entry
-    import app.cli.serving
-    import app.web.server
-    import workers.__main__
-    from tests.drills import mutants
-
-    assert app.cli.entry
-    assert mutants
-    assert workers.__main__
+    for name in ("app.cli.entry", "app.cli.serving", "app.web.server", "tests.drills.mutants", "workers.__main__"):
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 

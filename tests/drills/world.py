@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 __all__ = ["Attempt", "Disk", "Export", "Image", "Job", "Rows", "Unit", "connect", "read_disk", "read_rows"]
 
@@ -92,8 +92,13 @@ class Rows:
 
     def of(self, job_id: str) -> Self:
         """What belongs to one job."""
-        mine = (tuple(row for row in rows if row.job_id == job_id) for rows in (self.units, self.images, self.attempts, self.exports))
-        return type(self)(tuple(job for job in self.jobs if job.id == job_id), *mine)
+        return type(self)(
+            tuple(job for job in self.jobs if job.id == job_id),
+            tuple(unit for unit in self.units if unit.job_id == job_id),
+            tuple(image for image in self.images if image.job_id == job_id),
+            tuple(attempt for attempt in self.attempts if attempt.job_id == job_id),
+            tuple(export for export in self.exports if export.job_id == job_id),
+        )
 
 
 Row = TypeVar("Row", Job, Unit, Image, Attempt, Export)

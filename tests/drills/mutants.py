@@ -260,3 +260,38 @@ def sends_anything() -> None:
 def deaf() -> None:
     """The worker does not look at what is wanted of its jobs."""
     _put("workers.leases.Leases._look", _nothing)
+
+
+@mutant
+def forgets_outcomes() -> None:
+    """Outcomes are written on the first try or never, and a database that is away often is at the wrong moment."""
+    import random
+
+    import errors
+    from workers.ledger import Ledger
+
+    flush = Ledger.flush
+
+    async def flush_once(ledger: Any) -> None:
+        try:
+            if random.random() < 0.5:
+                raise errors.DatabaseConnectionError("a drill")
+            await flush(ledger)
+        except errors.DatabaseConnectionError:
+            ledger._finished, ledger._changes = [], []
+
+    _put("workers.ledger.Ledger.flush", flush_once)
+
+
+@mutant
+def deletes_anything() -> None:
+    """A dataset is deleted while jobs work on it."""
+    from sqlalchemy import delete
+
+    from app.db import tables
+
+    async def delete_dataset(db: Any, dataset_id: str) -> None:
+        async with db.write() as connection:
+            await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))
+
+    _put("app.db.jobs.delete_dataset", delete_dataset)

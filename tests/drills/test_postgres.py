@@ -1,7 +1,7 @@
 """PostgreSQL dies in the middle of commits, and stays away for longer than anybody retries."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from tests.drills import invariants
@@ -13,13 +13,19 @@ AWAY_S = 6.0
 """Seconds without a database: longer than a lease, and than all retries of a job, which are 3, half a second apart."""
 
 
+LONG_LEASE = {"jobs.lease_s": 8}
+"""Of a lease that outlives every outage, whatever the machine is busy with."""
+
+
 @asynccontextmanager
-async def under_way(lab: Lab, mutant: str | None) -> AsyncIterator[tuple[Scene, PostgresServer, str]]:
+async def under_way(
+    lab: Lab, mutant: str | None, settings: Mapping[str, object] | None = None
+) -> AsyncIterator[tuple[Scene, PostgresServer, str]]:
     """A job under way on a PostgreSQL of the drill's own; whoever exits is restarted."""
     server = await asyncio.to_thread(PostgresServer)
     try:
         await asyncio.to_thread(server.start)
-        async with lab.open(80, latency_s=0.15, settings={"fetch.per_host": 2}, postgres=server) as scene:
+        async with lab.open(80, latency_s=0.15, settings={"fetch.per_host": 2} | dict(settings or {}), postgres=server) as scene:
             scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
             await scene.ready(2)
             scene.measure()
@@ -38,19 +44,26 @@ async def _settled(scene: Scene, job_id: str) -> None:
     invariants.no_crash(rows)
 
 
-async def drill_killed_thrice(lab: Lab) -> None:
+async def drill_killed_thrice(lab: Lab, *, mutant: str | None = None) -> None:
     """SIGKILL at a random moment, thrice, and a start at once: whether the commit under way came through is for the workers to find out."""
-    async with under_way(lab, None) as (scene, server, job_id):
+    async with under_way(lab, mutant, LONG_LEASE) as (scene, server, job_id):
         for _ in range(3):
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
             await asyncio.sleep(scene.dice.uniform(0.2, 0.8))
         await _settled(scene, job_id)
+        invariants.asked_as_planned(scene.plan.pages, scene.plan.hits(), extra=1)
 
 
 async def test_a_killed_database_costs_no_url_its_end(lab: Lab) -> None:
     """The same processes go on; nothing is lost, doubled, or recorded as a URL's failure, and no unit is charged with a crash."""
     await drill_killed_thrice(lab)
+
+
+async def test_a_killed_database_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """A worker that does not keep what it could not write asks again and again."""
+    with breaks("asked_as_planned", "hits", "classes"):
+        await drill_killed_thrice(lab, mutant="forgets_outcomes")
 
 
 async def drill_away(lab: Lab, *, mutant: str | None = None) -> None:

@@ -17,9 +17,10 @@ STOP_S = 5.0
 
 
 @asynccontextmanager
-async def under_way(lab: Lab, mutant: str | None) -> AsyncIterator[tuple[Scene, Api, str]]:
+async def under_way(lab: Lab, mutant: str | None, api_mutant: str | None = None) -> AsyncIterator[tuple[Scene, Api, str]]:
     """A job that would take much longer than the drill looks at it."""
-    async with lab.open(150, latency_s=0.5, settings={"fetch.per_host": 2}) as scene, Api.serving(scene) as api:
+    strange = [api_mutant] if api_mutant else []
+    async with lab.open(150, latency_s=0.5, settings={"fetch.per_host": 2}) as scene, Api.serving(scene, mutants=strange) as api:
         scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
         await scene.ready(2)
         job_id = await api.submit(scene.plan.urls, key="job")
@@ -94,11 +95,12 @@ async def test_pausing_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> 
         await drill_pause(lab, mutant="deaf")
 
 
-async def drill_delete(lab: Lab) -> None:
+async def drill_delete(lab: Lab, *, api_mutant: str | None = None) -> None:
     """Delete is refused while the job works; after a cancel it takes everything, and nothing comes back."""
-    async with under_way(lab, None) as (scene, api, job_id):
+    async with under_way(lab, None, api_mutant) as (scene, api, job_id):
         [job] = (await scene.rows()).jobs
-        assert (await api.delete(job.dataset_id)).status_code == 409
+        if (status := (await api.delete(job.dataset_id)).status_code) != 409:
+            raise InvariantBroken("refused_at_work", f"a dataset under work is deleted with {status}")
         assert (await api.steer(job_id, "cancelled")).status_code == 200
         asked_at = time.monotonic()
         while (await api.delete(job.dataset_id)).status_code == 409:
@@ -115,3 +117,9 @@ async def drill_delete(lab: Lab) -> None:
 async def test_a_deleted_dataset_stays_deleted(lab: Lab) -> None:
     """Workers that held units of it write nothing, and live on."""
     await drill_delete(lab)
+
+
+async def test_deleting_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """An API that does not look whether somebody works on it deletes at once."""
+    with breaks("refused_at_work"):
+        await drill_delete(lab, api_mutant="deletes_anything")

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.drills.invariants import InvariantBroken
 from tests.drills.orders import ROOT, Forge, Order, bare_environment
 
 __all__ = ["Exit", "Fleet", "Process"]
@@ -80,6 +81,18 @@ class Process:
             while (code := self.exit_code) is None:
                 await asyncio.sleep(LOOK_S)
         return code
+
+    async def leaves(self, within_s: float) -> None:
+        """Ask it to go; it must, in time and with 0."""
+        asked_at = time.monotonic()
+        self.term()
+        try:
+            code: int | None = await self.ended(within_s)
+        except TimeoutError:
+            code = None
+        if code != 0:
+            words = "has not gone" if code is None else f"went with {code}"
+            raise InvariantBroken("goes_in_order", f"{self.name} {words} {time.monotonic() - asked_at:.1f} s after SIGTERM")
 
     def descriptors(self) -> int:
         """Open files and sockets."""

@@ -137,3 +137,37 @@ async def test_refused_writes_are_proved_by_a_mutant(lab: Lab, breaks: type[Brok
     """arq's own poll loop does not survive a refused write."""
     with breaks("stays_up"):
         await drill_refuses_writes(lab, fault=fault, mutant="stock_poll")
+
+
+DRAIN_S = 10.0
+"""``jobs.drain_s`` of the drill below: enough for what is in hand."""
+
+
+async def drill_forgotten_at_work(lab: Lab) -> None:
+    """Redis forgets who works at what, as after an outage longer than a lease; then the worker is asked to go."""
+    async with lab.open(40, latency_s=1.0, settings={"jobs.drain_s": DRAIN_S}) as scene:
+        [worker] = scene.fleet.start_workers(1)
+        await scene.ready(1)
+        job_id = await scene.submit()
+        await until(lambda: scene.plan.hits().total() > 8)
+        for _ in range(5):
+            await asyncio.to_thread(_forget, lab.redis)
+            await asyncio.sleep(0.1)
+        await worker.leaves(DRAIN_S + 5.0)
+        scene.fleet.again(worker)
+        await scene.finished(job_id)
+        rows = await scene.check(job_id)
+        invariants.drained(rows)
+        invariants.no_storm(rows, 2)
+        invariants.asked_as_planned(scene.plan.pages, scene.plan.hits())
+
+
+def _forget(server: RedisServer) -> None:
+    """Take arq's marks of what is in progress away."""
+    script = "for _, key in ipairs(redis.call('KEYS', 'arq:in-progress:*')) do redis.call('DEL', key) end return redis.status_reply('OK')"
+    tell(server, f'EVAL "{script}" 0')
+
+
+async def test_a_message_that_comes_again_to_its_own_worker_hides_nothing(lab: Lab) -> None:
+    """The worker still knows what it has in hand, and ends it in order before it goes."""
+    await drill_forgotten_at_work(lab)

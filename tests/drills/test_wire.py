@@ -70,10 +70,10 @@ async def test_connections_that_died_in_silence_are_replaced(lab: Lab) -> None:
 
 
 async def drill_slow(lab: Lab) -> None:
-    """A fifth of a second for each answer from the middle of the job on: of a lease here what two seconds are of one in production."""
+    """An eighth of a second for each answer from the middle of the job on: of a lease here what 1.5 s are of one in production."""
     async with wired(lab, count=20) as (scene, wire, job_id):
-        wire.latency_s = 0.1
-        await _settled(scene, job_id)
+        wire.latency_s = 0.06
+        await _settled(scene, job_id, 2 * FINISH_S)
 
 
 async def test_a_slow_redis_slows_and_no_more(lab: Lab) -> None:

@@ -153,6 +153,14 @@ def stock_poll() -> None:
 
 
 @mutant
+def runs_beside_itself() -> None:
+    """A worker starts whatever message Redis takes for nobody's, its own included."""
+    from arq.worker import Worker
+
+    _put("workers.runtime.LeasedWorker.start_jobs", Worker.start_jobs)
+
+
+@mutant
 def patient() -> None:
     """Redis may take as long as it likes to answer."""
     from app import queue

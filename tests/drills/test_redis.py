@@ -143,10 +143,10 @@ DRAIN_S = 10.0
 """``jobs.drain_s`` of the drill below: enough for what is in hand."""
 
 
-async def drill_forgotten_at_work(lab: Lab) -> None:
+async def drill_forgotten_at_work(lab: Lab, *, mutant: str | None = None) -> None:
     """Redis forgets who works at what, as after an outage longer than a lease; then the worker is asked to go."""
     async with lab.open(40, latency_s=1.0, settings={"jobs.drain_s": DRAIN_S}) as scene:
-        [worker] = scene.fleet.start_workers(1)
+        [worker] = scene.fleet.start_workers(1, mutants=[mutant] if mutant else [])
         await scene.ready(1)
         job_id = await scene.submit()
         await until(lambda: scene.plan.hits().total() > 8)
@@ -171,3 +171,9 @@ def _forget(server: RedisServer) -> None:
 async def test_a_message_that_comes_again_to_its_own_worker_hides_nothing(lab: Lab) -> None:
     """The worker still knows what it has in hand, and ends it in order before it goes."""
     await drill_forgotten_at_work(lab)
+
+
+async def test_a_message_that_comes_again_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """arq's own worker runs it beside itself, loses sight of the first run, and does not go in order."""
+    with breaks("goes_in_order", "drained"):
+        await drill_forgotten_at_work(lab, mutant="runs_beside_itself")

@@ -175,5 +175,5 @@ async def test_a_message_that_comes_again_to_its_own_worker_hides_nothing(lab: L
 
 async def test_a_message_that_comes_again_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
     """arq's own worker runs it beside itself, loses sight of the first run, and does not go in order."""
-    with breaks("goes_in_order", "drained"):
+    with breaks("goes_in_order", "drained", "asked_as_planned"):
         await drill_forgotten_at_work(lab, mutant="runs_beside_itself")

@@ -200,4 +200,7 @@ async def redis_queue(url: str, *, retries: int = 3) -> ArqQueue:
     settings.retry = Retry(ExponentialBackoff(cap=1, base=0.1), 5)
     settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]  # OSError: a refused connection is nothing else
     async with translated():
-        return ArqQueue(await create_pool(settings, job_serializer=to_json, job_deserializer=from_json, expires_extra_ms=EXPIRES_MS))
+        pool = await create_pool(settings, job_serializer=to_json, job_deserializer=from_json, expires_extra_ms=EXPIRES_MS)
+    pool.connection_pool.connection_kwargs["socket_timeout"] = ANSWER_S  # which arq has no setting for: a dead peer would never be noticed
+    await pool.connection_pool.disconnect()
+    return ArqQueue(pool)

@@ -178,7 +178,7 @@ class Downloader:
         Args:
             requests: what to fetch.
             log: see `fetch`.
-            stop: once set nothing further is started, what is in hand is finished.
+            stop: once set nothing further is started, what is on the wire is finished, and what was never dialled has no outcome.
 
         Raises:
             Exception: what `fetch` raises; the other requests are cancelled.

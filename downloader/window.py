@@ -28,7 +28,8 @@ async def finish_in_window(
 ) -> AsyncGenerator[_Result, None]:
     """Yield the results of ``work`` over ``items`` in the order they finish, at most ``size`` in hand, unyielded ones included.
 
-    Once ``stop`` is set no item is started, the ones in hand are finished and yielded. However the iteration ends, no task outlives it.
+    Once ``stop`` is set no item is started, and those that still wait behind others of their lane are let go without a result; the ones
+    under way are finished and yielded. However the iteration ends, no task outlives it.
 
     Args:
         work: gets an item, and a function to call once it no longer waits behind others of its lane; its end counts as well.
@@ -48,6 +49,8 @@ async def finish_in_window(
             feed.pull(may_pull=window.in_hand < size)
             await window.wake.wait()
             window.wake.clear()
+            if stop is not None and stop.is_set():
+                window.let_go()
             ready = window.take_finished()
             while ready:  # a result that is yielded must not be held here while the next ones grow
                 yield ready.pop().result()
@@ -114,6 +117,7 @@ class _Window(Generic[_Item, _Result]):
         self.wake = asyncio.Event()
         self._work = work
         self._running: set[asyncio.Task[_Result]] = set()
+        self._waiting: set[asyncio.Task[_Result]] = set()
         self._finished: list[asyncio.Task[_Result]] = []
 
     @property
@@ -125,23 +129,30 @@ class _Window(Generic[_Item, _Result]):
         return {*self._running, *self._finished}
 
     def start(self, item: _Item) -> None:
-        lane, is_waiting = self.lanes.of(item), True
+        lane = self.lanes.of(item)
 
         def under_way() -> None:
-            nonlocal is_waiting
-            if is_waiting and self.lanes.begun(lane):
+            if task in self._waiting and self.lanes.begun(lane):
                 self.wake.set()
-            is_waiting = False
+            self._waiting.discard(task)
 
         def finish(task: asyncio.Task[_Result]) -> None:
+            is_let_go = task in self._waiting and task.cancelled()
             under_way()
             self._running.discard(task)
-            self._finished.append(task)
+            if not is_let_go:
+                self._finished.append(task)
             self.wake.set()
 
         task = asyncio.create_task(self._work(item, under_way))
         self._running.add(task)
+        self._waiting.add(task)
         task.add_done_callback(finish)
+
+    def let_go(self) -> None:
+        """Cancel what is not under way yet."""
+        for task in self._waiting:
+            task.cancel()
 
     def take_finished(self) -> list[asyncio.Task[_Result]]:
         """Return what has finished, failures first: to be popped from the end."""

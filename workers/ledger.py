@@ -1,8 +1,9 @@
 """Attempts and outcomes of one chunk, made durable in groups: attempts before their requests, outcomes within a second after."""
 
 import asyncio
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import errors
@@ -37,7 +38,7 @@ class Ledger:
         self._row = {image.id: made.get(image.id, (0, 0))[1] for image in waiting}
         self._reserved: dict[tuple[int, int], int] = {}  # (image, downloader's number) -> row number
         self._sent: set[tuple[int, int]] = set()
-        self._next = 0
+        self._next = len(waiting) if _has_lost(made) else 0
         self._wanted: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
         self._serving: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -62,23 +63,21 @@ class Ledger:
         await asyncio.shield(self._close())
 
     async def _close(self) -> None:
-        await self._flush_while_leased()
+        await self._while_leased(self.flush)
         unused = [(image_id, row) for (image_id, number), row in self._reserved.items() if (image_id, number) not in self._sent]
         if unused:
             async with self._work.transaction() as connection:
                 await attempts.drop_reserved(connection, self._work.unit, unused)
 
-    async def _flush_while_leased(self) -> None:
-        """What is known is worth waiting for: a database that is away for less than the lease costs no request a second time."""
+    async def _while_leased(self, step: Callable[[], Awaitable[None]]) -> None:
+        """A database that is away for less than the lease is waited for: that costs no request in hand, and none a second time."""
         while True:
             try:
-                await self.flush()
+                return await step()
             except errors.DatabaseConnectionError as error:
                 log.warning("outcomes.not_written", error=str(error))
                 await asyncio.sleep(FLUSH_S)
                 self._work.require_lease()
-            else:
-                return
 
     async def _flush_regularly(self) -> None:
         while True:
@@ -109,12 +108,15 @@ class Ledger:
             fresh = {key: self._take_row(key[0]) for key, _ in self._serving if key not in self._reserved}
             if fresh:
                 fresh |= self._window(fresh)
-                async with self._work.transaction() as connection:
-                    await attempts.reserve(connection, self._work.unit, [(key[0], row) for key, row in fresh.items()])
+                await self._while_leased(functools.partial(self._put_on_record, fresh))
                 self._reserved |= fresh
             for _, future in self._serving:
                 if not future.done():
                     future.set_result(None)
+
+    async def _put_on_record(self, fresh: Mapping[tuple[int, int], int]) -> None:
+        async with self._work.transaction() as connection:
+            await attempts.reserve(connection, self._work.unit, [(key[0], row) for key, row in fresh.items()])
 
     def _fail_waiting(self, writer: asyncio.Task[None]) -> None:
         """A reservation that failed fails everyone who waits for one: no request goes out unrecorded, and nobody waits for ever."""
@@ -204,6 +206,11 @@ class Ledger:
             self._finished = finished + self._finished
             self._changes = changes + self._changes
             raise
+
+
+def _has_lost(made: Mapping[int, tuple[int, int]]) -> bool:
+    """Whether a run of this chunk died with reservations open. From then on none is made ahead: a URL never asked loses no attempt."""
+    return any(last > counted for counted, last in made.values())
 
 
 def _kept(evidence: str | None) -> str | None:

@@ -101,7 +101,7 @@ class LeasedWorker(Worker):
             return
         async with self.pool.pipeline(transaction=False) as pipe:
             for job_id in running:
-                pipe.pexpire(in_progress_key_prefix + job_id, int(self.in_progress_timeout_s * 1000))
+                pipe.psetex(in_progress_key_prefix + job_id, int(self.in_progress_timeout_s * 1000), b"1")
             await pipe.execute()
 
     async def _give_back_slots(self) -> None:

@@ -17,8 +17,9 @@ class Work:
         self.in_hand = self.most = 0
         self.gates = {}
 
-    async def __call__(self, item, under_way=None):
+    async def __call__(self, item, under_way=lambda: None):
         self.started.append(item)
+        under_way()
         self.in_hand += 1
         self.most = max(self.most, self.in_hand)
         try:
@@ -80,7 +81,7 @@ async def test_window_is_bounded_and_lazy(source):
 
 @pytest.mark.parametrize("source", [list, slowly], ids=["plain", "async"])
 async def test_stop_finishes_what_is_in_hand(source):
-    """Nothing new is started; what is in hand is yielded; then it ends."""
+    """Nothing new is started; what is under way is yielded; then it ends."""
     work, stop = Work(), asyncio.Event()
     results = finish_in_window(source(range(10)), work, size=2, stop=stop)
     first = asyncio.ensure_future(anext(results))
@@ -207,7 +208,7 @@ async def test_a_lane_that_does_not_move_takes_two_places():
 
 @pytest.mark.parametrize("source", [iter, slowly], ids=["plain", "async"])
 async def test_lanes_lose_nothing(source):
-    """Every item comes once, whatever stands still on the way; stopped, the held-back ones are not begun."""
+    """Every item comes once, whatever stands still on the way; stopped, the held-back ones are not begun, those that wait are let go."""
     work = Queueing()
     work.let_go(*range(100))
     results = finish_in_window(source(range(100)), work, size=7, lane=lambda item: item % 3)
@@ -217,9 +218,13 @@ async def test_lanes_lose_nothing(source):
     results = finish_in_window(source(range(100)), idle, size=7, lane=lambda item: 0, stop=stop)
     first = asyncio.ensure_future(anext(results))
     await settle()
+    idle.begin[0]()
+    await settle()
     stop.set()
+    await settle()
+    assert sorted(idle.cancelled) == [1, 2], "nobody waits for what waits itself"
     idle.let_go(*range(100))
-    assert {await first, *[result async for result in results]} == {0, 1}
+    assert {await first, *[result async for result in results]} == {0}
 
 
 async def test_look_ahead_is_bounded():

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -278,17 +279,61 @@ async def test_a_reservation_that_fails_fails_all_who_wait_for_it(bench: Bench, 
     delivery = await fetch_unit(bench)
 
     async def refuse(*_: object) -> None:
-        raise errors.DatabaseConnectionError("away")
+        raise errors.StorageError("the disk of the database is full")
 
     real = attempts.reserve
     attempts.reserve = refuse  # type: ignore[assignment]
     try:
-        with pytest.raises(errors.DatabaseConnectionError):
+        with pytest.raises(errors.StorageError):
             async with asyncio.timeout(10), claim(bench.context, delivery.unit_id) as work:
                 await fetch_chunk(bench.context, work, str(delivery.chunk_id))
     finally:
         attempts.reserve = real
     assert all(not origin.hits(f"/{number}.jpg") for number in range(5))
+
+
+async def test_a_reservation_waits_for_a_database_that_is_away_for_a_moment(bench: Bench, origin: Origin) -> None:
+    """Within the lease it costs time only: no request in hand is cut off, none goes out unrecorded, none goes out twice."""
+    for number in range(5):
+        origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1))))
+    await bench.submit([origin.url(f"/{number}.jpg") for number in range(5)])
+    delivery = await fetch_unit(bench)
+    real, refused = attempts.reserve, 0
+
+    async def refuse_once(*arguments: Any) -> None:
+        nonlocal refused
+        refused += 1
+        if refused == 1:
+            raise errors.DatabaseConnectionError("away")
+        await real(*arguments)
+
+    attempts.reserve = refuse_once
+    try:
+        async with claim(bench.context, delivery.unit_id) as work:
+            tally = await fetch_chunk(bench.context, work, str(delivery.chunk_id))
+    finally:
+        attempts.reserve = real
+    assert tally["ok"] == 5
+    assert [len(origin.hits(f"/{number}.jpg")) for number in range(5)] == [1] * 5
+
+
+async def test_after_a_crash_nothing_is_reserved_ahead(bench: Bench) -> None:
+    """However often a chunk's workers die, a URL that was never asked loses the one attempt that is forgiven, and no other."""
+    await bench.submit([f"http://127.0.0.1:9/{number}.jpg" for number in range(10)])
+    delivery = await fetch_unit(bench)
+    found = (await images.page(bench.db, ImageFilter())).items
+    for reserved in (10, 1, 1):
+        unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
+        assert unit is not None
+        async with bench.db.read() as connection:
+            waiting = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])
+        async with bench.db.write() as connection:
+            made = await attempts.made(connection, unit, [image.id for image in waiting])
+        ledger = Ledger(Work(bench.context, unit), waiting, made)
+        await ledger.reserve(ledger.requests()[0], made.get(found[0].id, (0, 0))[0] + 1)
+        rows = [row for row in await attempt_rows(bench) if row[1] == "reserved"]
+        assert len(rows) == reserved
+        await expire(bench.db, delivery.unit_id)
 
 
 async def test_a_window_is_reserved_in_one_statement(tmp_path: Path, origin: Origin) -> None:

@@ -1,8 +1,10 @@
 """What must hold after every drill, whatever was killed. Pure: each function gets what is there and raises on the first thing wrong."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.drills.plan import Kind, Page
 from tests.drills.world import Disk, Export, Image, Job, Rows
@@ -174,9 +176,11 @@ def acknowledged(job_ids: Iterable[str], rows: Rows) -> None:
     _refuse("acknowledged", "jobs that were promised", [f"{i}: {states.get(i)}" for i in job_ids if states.get(i) != "succeeded"])
 
 
-def no_crash(rows: Rows) -> None:
-    """No unit was charged with a crash."""
+def no_crash(rows: Rows, logs: Iterable[Path] = ()) -> None:
+    """No unit was charged with a crash, and in these logs of processes none ever was: progress takes a charge back."""
     _refuse("no_crash", "units with crashes", [f"{unit.kind} {unit.id}: {unit.crashes}" for unit in rows.units if unit.crashes])
+    told = [json.loads(line) for log in logs for line in log.read_text().splitlines() if '"unit.taken_back"' in line]
+    _refuse("no_crash", "charges in the logs", [f"{line['unit_id']}: {line['crashes']}" for line in told if line["crashes"]])
 
 
 def no_storm(rows: Rows, most: int) -> None:

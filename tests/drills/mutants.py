@@ -145,10 +145,14 @@ def forgets_keys() -> None:
 
 @mutant
 def stock_poll() -> None:
-    """arq's own poll loop in place of the one that survives Redis."""
+    """arq's own poll loop in place of the one that survives Redis, and nobody who begins it again."""
     from arq.worker import Worker
 
+    async def once(_name: str, loop: Any) -> None:
+        await loop()
+
     _put("workers.polling.LeasedWorker.main", Worker.main)
+    _put("workers.runtime.supervised", once)
 
 
 @mutant
@@ -253,15 +257,18 @@ def sends_anything() -> None:
 
     from sqlalchemy import update
 
-    from app.db import tables
+    from app.db import sending, tables
     from app.db.engine import db_now
 
-    def mark(unit_ids: Any) -> Any:
+    async def mark(connection: Any, chosen: Any) -> Any:
+        unit = tables.units.c
+        ids = [row.id for row in (await connection.execute(chosen)).all()]
         time.sleep(0.1)
-        columns = tables.units.c
-        return update(tables.units).where(columns.id.in_(unit_ids)).values(state="queued", queued_at=db_now()).returning(columns.id)
+        sent = update(tables.units).where(unit.id.in_(ids)).values(state="queued", queued_at=db_now())
+        rows = await connection.execute(sent.returning(unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload))
+        return [sending._as_delivery(row) for row in rows.all()]
 
-    _put("app.db.sweeping._mark_sent", mark)
+    _put("app.db.sending._mark_sent", mark)
 
 
 @mutant

@@ -41,7 +41,7 @@ async def _settled(scene: Scene, job_id: str) -> None:
     await scene.finished(job_id)
     invariants.stays_up(scene.fleet.exits)
     rows = await scene.check(job_id)
-    invariants.no_crash(rows)
+    invariants.no_crash(rows, scene.fleet.logs)
 
 
 async def drill_killed_thrice(lab: Lab, *, mutant: str | None = None) -> None:

@@ -72,12 +72,6 @@ async def test_a_killed_redis_is_proved_by_a_mutant(lab: Lab, breaks: type[Broke
         await drill_redis_dies(lab, keep=False, mutant="no_resend", finish_s=10)
 
 
-async def test_a_killed_redis_is_proved_by_a_second_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """arq's own poll loop ends with the first refused connection, and its process with it."""
-    with breaks("stays_up"):
-        await drill_redis_dies(lab, keep=True, mutant="stock_poll")
-
-
 async def drill_flushed(lab: Lab, *, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
     """FLUSHALL, again and again, in the middle of everything."""
     with RedisServer() as server:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import errors
 from app.db import Connection, Database, fleet, sending
@@ -12,6 +13,8 @@ from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
 __all__ = ["BEAT_FRESH_S", "Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
+
+OfJob = TypeVar("OfJob", Turn, sending.Delivery)
 
 BEAT_FRESH_S = 30.0
 """Seconds without a sign of life after which a worker's slots no longer count."""
@@ -94,21 +97,21 @@ async def _take_turns(connection: Connection, demand: sending.Demand, *, room: i
         if not shares:
             break
         newcomers = 0
+        got = _by_job(await sending.take(connection, demand.queue, {job_id: len(share) for job_id, share in shares.items()}))
         for job_id, share in shares.items():
-            claimant = claimants[job_id]
-            got = await sending.take(connection, demand.queue, job_id, len(share))
-            taken += [replace(delivery, rank=turn.rank) for delivery, turn in zip(got, share, strict=False)]
-            busy[claimant.user_id] = busy.get(claimant.user_id, 0) + len(got)
-            claimants[job_id] = replace(claimant, under_way=claimant.under_way + len(got))
-            if len(got) < len(share):
+            claimant, deliveries = claimants[job_id], got.get(job_id, [])
+            taken += [replace(delivery, rank=turn.rank) for delivery, turn in zip(deliveries, share, strict=False)]
+            busy[claimant.user_id] = busy.get(claimant.user_id, 0) + len(deliveries)
+            claimants[job_id] = replace(claimant, under_way=claimant.under_way + len(deliveries))
+            if len(deliveries) < len(share):
                 del claimants[job_id]
     return sorted(taken, key=lambda delivery: delivery.rank)
 
 
-def _by_job(shares: Sequence[Turn]) -> dict[str, list[Turn]]:
-    table: dict[str, list[Turn]] = defaultdict(list)
-    for turn in shares:
-        table[turn.job_id].append(turn)
+def _by_job(items: Iterable[OfJob]) -> dict[str, list[OfJob]]:
+    table: dict[str, list[OfJob]] = defaultdict(list)
+    for item in items:
+        table[item.job_id].append(item)
     return table
 
 

@@ -1,5 +1,6 @@
 """Units as their job counts them: added, ended, and what becomes of the job once none is open."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,15 +49,7 @@ async def count_down(connection: Connection, job_id: str, ended: int, *, failure
 
     Of a job that is to be cancelled, the units that wait are cancelled first: a unit that ended meanwhile may have left children.
     """
-    columns = tables.jobs.c
-    row = (
-        await connection.execute(
-            update(tables.jobs)
-            .where(columns.id == job_id)
-            .values(open_units=columns.open_units - ended)
-            .returning(columns.open_units, columns.state, columns.desired_state)
-        )
-    ).first()
+    row = (await connection.execute(_count_down(), {"wanted": job_id, "ended": ended})).first()
     if row is None or row.state in FINAL_JOB_STATES:
         return []
     if row.desired_state == JobState.CANCELLED:
@@ -69,6 +62,14 @@ async def count_down(connection: Connection, job_id: str, ended: int, *, failure
         await end(connection, job_id, JobState.FAILED, error=f"the job's end could not be decided: {failure}")
         return []
     return await ensure_finalize(connection, job_id)
+
+
+@functools.cache
+def _count_down() -> Any:
+    """Built once, since every unit's end needs it."""
+    columns = tables.jobs.c
+    statement = update(tables.jobs).where(columns.id == bindparam("wanted")).values(open_units=columns.open_units - bindparam("ended"))
+    return statement.returning(columns.open_units, columns.state, columns.desired_state)
 
 
 async def _cancel_waiting(connection: Connection, job_id: str) -> int:

@@ -1,8 +1,10 @@
 """Queries on workers, the sweeper's lock, API keys and idempotency keys: what keeps the fleet and its door in order."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import case, delete, func, insert, or_, select, true, update
+from sqlalchemy import Double, bindparam, case, delete, func, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
@@ -57,9 +59,15 @@ async def workers(db: Database, *, fresh_s: float | None = None) -> Sequence[Wor
 
 async def slots(connection: Connection, *, fresh_s: float) -> dict[str, int]:
     """Units that the living workers of each kind run at once."""
+    return {row.kind: int(row.number) for row in (await connection.execute(_slots(), {"fresh_s": fresh_s})).all()}
+
+
+@functools.cache
+def _slots() -> Any:
+    """Built once, since it is asked whenever a unit ends."""
     columns = tables.workers.c
-    query = select(columns.kind, func.sum(columns.slots).label("number")).where(columns.beat_at > db_now() - fresh_s)
-    return {row.kind: int(row.number) for row in (await connection.execute(query.group_by(columns.kind))).all()}
+    is_fresh = columns.beat_at > db_now() - bindparam("fresh_s", type_=Double())
+    return select(columns.kind, func.sum(columns.slots).label("number")).where(is_fresh).group_by(columns.kind)
 
 
 async def forget_workers(db: Database, *, older_than_s: float) -> int:

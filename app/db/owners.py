@@ -15,8 +15,8 @@ def owner_lives() -> ColumnElement[bool]:
     return and_(_last_beat() >= tables.units.c.lease_until)
 
 
-def owner_is_silent(lease_s: float) -> ColumnElement[bool]:
-    """Whether a unit's owner gave no sign of life for a lease, while the database answered: before, nobody could give one."""
+def owner_is_silent(lease_s: Any) -> ColumnElement[bool]:
+    """Whether a unit's owner gave no sign of life for a lease (seconds, or a parameter for them), while the database answered: before, nobody could give one."""
     answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
     ago = db_now() - lease_s
     return and_(_last_beat() < ago, func.coalesce(answers_since, db_now()) < ago)

@@ -1,11 +1,12 @@
 """Queries of the dispatcher: who waits and what is under way, and the units that go to the queue next."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, case, func, select, update
+from sqlalchemy import Integer, Row, String, bindparam, case, column, func, select, true, update, values
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
@@ -66,21 +67,23 @@ class Demand:
 
 async def under_way(connection: Connection, *, max_crashes: int) -> Mapping[str, UnderWay]:
     """What is under way in each queue. There are never more such units than fit into the windows."""
-    unit, job = tables.units.c, tables.jobs.c
-    alone = func.sum(case((unit.crashes >= max_crashes, 1), else_=0)).label("alone")
-    query = (
-        select(unit.queue, unit.job_id, job.user_id, func.count().label("number"), alone)
-        .join(tables.jobs, job.id == unit.job_id)
-        .where(unit.state.in_([UnitState.QUEUED, UnitState.RUNNING]))
-        .group_by(unit.queue, unit.job_id, job.user_id)
-    )
     table: dict[str, UnderWay] = defaultdict(UnderWay)
-    for row in (await connection.execute(query)).all():
+    for row in (await connection.execute(_under_way(), {"max_crashes": max_crashes})).all():
         known = table[row.queue]
         users = {**known.users, row.user_id: known.users.get(row.user_id, 0) + row.number}
         jobs = {**known.jobs, row.job_id: row.number}
         table[row.queue] = UnderWay(known.units + row.number, known.alone + row.alone, users, jobs)
     return table
+
+
+@functools.cache
+def _under_way() -> Any:
+    """Built once, since it is asked whenever a unit ends."""
+    unit, job = tables.units.c, tables.jobs.c
+    alone = func.sum(case((unit.crashes >= bindparam("max_crashes", type_=Integer()), 1), else_=0)).label("alone")
+    query = select(unit.queue, unit.job_id, job.user_id, func.count().label("number"), alone).join(tables.jobs, job.id == unit.job_id)
+    query = query.where(unit.state.in_([UnitState.QUEUED, UnitState.RUNNING]))
+    return query.group_by(unit.queue, unit.job_id, job.user_id)
 
 
 async def demand(connection: Connection, queue: str, busy: UnderWay) -> Demand:
@@ -118,16 +121,34 @@ def _due_of(job_id: Any, queue: str) -> tuple[Any, ...]:
     return unit.job_id == job_id, unit.queue == queue, tables.PENDING, unit.not_before <= db_now()
 
 
-async def take(connection: Connection, queue: str, job_id: str, number: int) -> list[Delivery]:
-    """Mark up to ``number`` due units of a job as sent, those that have been due the longest, and return them."""
+async def take(connection: Connection, queue: str, shares: Mapping[str, int]) -> list[Delivery]:
+    """Mark due units as sent, up to so many of each job, those first that have been due the longest, and return them."""
+    if connection.dialect_name == "postgresql":
+        return await _mark_sent(connection, await _ids(connection, _first_of_each(queue, shares)))
+    ids = [found for job_id, number in shares.items() for found in await _ids(connection, _first_of(job_id, queue, number))]
+    return await _mark_sent(connection, ids)
+
+
+def _first_of(job_id: Any, queue: str, number: Any) -> Any:
     unit = tables.units.c
-    oldest = select(unit.id).where(*_due_of(job_id, queue)).order_by(unit.not_before, unit.id).limit(number)
-    return await _mark_sent(connection, oldest)
+    query = select(unit.id).where(*_due_of(job_id, queue)).order_by(unit.not_before, unit.id).limit(number)
+    return query.with_for_update(skip_locked=True)
+
+
+def _first_of_each(queue: str, shares: Mapping[str, int]) -> Any:
+    """All jobs in one statement."""
+    wanted = values(column("job_id", String), column("number", Integer), name="wanted").data(list(shares.items()))
+    first = _first_of(wanted.c.job_id, queue, wanted.c.number).correlate(wanted).lateral("first")
+    return select(first.c.id).select_from(wanted.join(first, true()))
+
+
+async def _ids(connection: Connection, query: Any) -> list[str]:
+    return [row.id for row in (await connection.execute(query)).all()]
 
 
 async def take_quarantined(connection: Connection, queue: str) -> list[Delivery]:
     """Mark the one unit in quarantine that has been due the longest as sent."""
-    return await _mark_sent(connection, _quarantined(queue))
+    return await _mark_sent(connection, await _ids(connection, _quarantined(queue).with_for_update(of=tables.units, skip_locked=True)))
 
 
 def _quarantined(queue: str) -> Any:
@@ -137,12 +158,11 @@ def _quarantined(queue: str) -> Any:
     return query.where(job.desired_state == JobState.RUNNING).order_by(unit.not_before, unit.id).limit(1)
 
 
-async def _mark_sent(connection: Connection, chosen: Any) -> list[Delivery]:
+async def _mark_sent(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
     """Only what waits still: another dispatcher may have sent it meanwhile, and its worker run it."""
-    unit = tables.units.c
-    ids = [row.id for row in (await connection.execute(chosen.with_for_update(of=tables.units, skip_locked=True))).all()]
     if not ids:
         return []
+    unit = tables.units.c
     statement = (
         update(tables.units)
         .where(unit.id.in_(ids), unit.state.in_([UnitState.PENDING, UnitState.QUARANTINED]))

@@ -3,11 +3,12 @@
 Every write for a claimed unit is fenced: it names the epoch the claim gave, and touches nothing once a successor has claimed it.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, or_, select, update
+from sqlalchemy import Double, Row, and_, bindparam, case, func, or_, select, update
 
 from app.db import tables
 from app.db.counting import OPEN_STATES, add, cancel_strays, count_down, ensure_finalize
@@ -65,26 +66,32 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float) -> Un
     When a unit is due, its row alone says: a second message of the same unit, left by a crash or a deploy, has not waited for it. A unit
     that runs is taken over where its lease has run out and its owner is known to be dead, which counts a crash, or to live.
     """
+    async with db.write() as connection:
+        row = (await connection.execute(_claim(), {"wanted": unit_id, "claimant": owner, "lease_s": lease_s})).first()
+        return replace(as_unit(row), job=await find(connection, row.job_id)) if row else None
+
+
+@functools.cache
+def _claim() -> Any:
+    """Built once: putting the statement together costs more than sending it."""
     columns = tables.units.c
+    lease_s: Any = bindparam("lease_s", type_=Double())
     waiting = and_(columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
     is_free = or_(owner_lives(), owner_is_silent(lease_s))
     takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now(), is_free)
     runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state == JobState.RUNNING).exists()
-    statement = (
+    return (
         update(tables.units)
-        .where(columns.id == unit_id, or_(waiting, takeover), runnable)
+        .where(columns.id == bindparam("wanted"), or_(waiting, takeover), runnable)
         .values(
             state=UnitState.RUNNING,
             epoch=columns.epoch + 1,
-            owner=owner,
+            owner=bindparam("claimant"),
             lease_until=db_now() + lease_s,
             crashes=columns.crashes + case((and_(columns.state == UnitState.RUNNING, ~owner_lives()), 1), else_=0),
         )
         .returning(*columns)
     )
-    async with db.write() as connection:
-        row = (await connection.execute(statement)).first()
-        return replace(as_unit(row), job=await find(connection, row.job_id)) if row else None
 
 
 async def adopt(db: Database, unit_id: str, epoch: int) -> Unit:
@@ -104,9 +111,15 @@ async def adopt(db: Database, unit_id: str, epoch: int) -> Unit:
 
 async def fence(connection: Connection, unit: Unit) -> None:
     """Lock the unit's row for this transaction; raise LeaseLost if it is ours no more."""
-    query = select(tables.units.c.id).where(*_ours(unit)).with_for_update()
-    if (await connection.execute(query)).first() is None:
+    if (await connection.execute(_fence(), {"wanted": unit.id, "held": unit.epoch})).first() is None:
         raise LeaseLost(unit.id)
+
+
+@functools.cache
+def _fence() -> Any:
+    columns = tables.units.c
+    query = select(columns.id).where(columns.id == bindparam("wanted"), columns.epoch == bindparam("held"))
+    return query.where(columns.state == UnitState.RUNNING).with_for_update()
 
 
 def _ours(unit: Unit) -> tuple[Any, ...]:
@@ -123,14 +136,20 @@ async def finish(
     Raises:
         LeaseLost: nothing was written.
     """
-    result = await connection.execute(
-        update(tables.units).where(*_ours(unit)).values(state=state, error=error, finished_at=db_now(), lease_until=None, owner=None)
-    )
-    if result.rowcount != 1:
+    end_state = {"wanted": unit.id, "held": unit.epoch, "new_state": state, "new_error": error}
+    if (await connection.execute(_finish(), end_state)).rowcount != 1:
         raise LeaseLost(unit.id)
     added = await add(connection, unit.job_id, children)
     failure = error if unit.kind is UnitKind.FINALIZE and state is UnitState.DEAD else None
     return added + await count_down(connection, unit.job_id, 1, failure=failure)
+
+
+@functools.cache
+def _finish() -> Any:
+    columns = tables.units.c
+    ours = columns.id == bindparam("wanted"), columns.epoch == bindparam("held"), columns.state == UnitState.RUNNING
+    ended = {"state": bindparam("new_state"), "error": bindparam("new_error"), "finished_at": db_now()}
+    return update(tables.units).where(*ours).values(**ended, lease_until=None, owner=None)
 
 
 async def release(

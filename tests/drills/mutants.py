@@ -99,10 +99,18 @@ def blind() -> None:
 @mutant
 def no_fence() -> None:
     """Blind, and the database believes whoever writes."""
+    from sqlalchemy import bindparam, update
+
     from app.db import tables
+    from app.db.engine import db_now
+
+    def finish() -> Any:
+        given = {"state": bindparam("new_state"), "error": bindparam("new_error"), "finished_at": db_now()}
+        return update(tables.units).where(tables.units.c.id == bindparam("wanted")).values(**given, lease_until=None, owner=None)
 
     blind()
     _put("app.db.units.fence", _nothing)
+    _put("app.db.units._finish", finish)
     _put("app.db.units._ours", lambda unit: (tables.units.c.id == unit.id,))
 
 
@@ -260,9 +268,8 @@ def sends_anything() -> None:
     from app.db import sending, tables
     from app.db.engine import db_now
 
-    async def mark(connection: Any, chosen: Any) -> Any:
+    async def mark(connection: Any, ids: Any) -> Any:
         unit = tables.units.c
-        ids = [row.id for row in (await connection.execute(chosen)).all()]
         time.sleep(0.1)
         sent = update(tables.units).where(unit.id.in_(ids)).values(state="queued", queued_at=db_now())
         rows = await connection.execute(sent.returning(unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload))

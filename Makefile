@@ -10,21 +10,25 @@ STAMP := $(VENV)/.installed
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done
 JOBS ?= 2
+DRILL_JOBS ?= 4
 PYTHON ?= $(shell $(FIND_PYTHON))
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: demo test check style types layers references locks serve bench lock clean help
+.PHONY: demo test drills check style types layers references locks serve bench lock clean help
 
 demo: $(STAMP) ## build a small dataset from a server on this machine, and show what happened
 	$(BIN)/pictrawl demo $(ARGS)
 
 test: $(STAMP) ## run the tests and measure their coverage; ARGS="tests/app -k name" runs some of them
 	@$(BIN)/coverage erase
-	@PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS); tests=$$?; \
+	@PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal --ignore=tests/drills $(ARGS); tests=$$?; \
 	$(BIN)/coverage combine --quiet; $(BIN)/coverage report $(if $(ARGS),--fail-under=0); coverage=$$?; \
 	[ $$tests -eq 0 ] && [ $$coverage -eq 0 ]
+
+drills: $(STAMP) ## break processes, Redis and PostgreSQL on purpose, and see that nothing is lost; ARGS="-k redis" runs some
+	$(BIN)/python -m pytest tests/drills --numprocesses=$(DRILL_JOBS) --dist=worksteal $(ARGS)
 
 check: style types layers references locks ## what must hold before a commit
 

@@ -1,0 +1,251 @@
+"""Where a drill happens: servers, a store, an origin with its plan, a fleet, and the watcher who notes what is settled when."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from app.resources import Resources, open_resources
+from app.settings import load_settings
+from app.spec import JobRequest
+from app.storage import open_store
+from app.submit import settle, store_urls, submit_build
+from tests.drills import invariants
+from tests.drills.fleet import Fleet
+from tests.drills.invariants import Footprint
+from tests.drills.orders import Forge
+from tests.drills.plan import SEED_VARIABLE, Page, Plan, PlanOrigin, choose_seed, make_plan
+from tests.drills.world import Job, Rows, connect, read_disk, read_rows
+from tests.services import PostgresServer, RedisServer
+from tests.templates import postgres_like_new
+
+__all__ = ["FINISH_S", "LEASE_S", "SWEEP_S", "Lab", "Scene", "until"]
+
+LEASE_S = 2.5
+SWEEP_S = 1.0
+
+FINISH_S = 40.0
+"""Seconds a job may take after its faults are over; far above the few it needs, since the machine may be busy."""
+
+SETTINGS: dict[str, object] = {
+    "queue.backend": "redis",
+    "fetch.allow_networks": '["127.0.0.0/8"]',
+    "fetch.ports": "[]",
+    "fetch.per_host": 8,
+    "fetch.robots": "false",
+    "retry.backoff_base_s": 0.1,
+    "retry.jitter": 0,
+    "jobs.chunk_size": 10,
+    "jobs.drain_s": 5,
+    "jobs.lease_s": LEASE_S,
+    "jobs.retry_delay_s": 0.5,
+    "jobs.sweep_interval_s": SWEEP_S,
+    "validate.children": 1,
+    "log.format": "json",
+}
+"""Settings by dotted name: production's shape, with its waits shortened."""
+
+
+class Lab:
+    """What drills share in one test process: the servers and the forge. :meth:`open` makes the rest anew for each drill."""
+
+    def __init__(self, folder: Path, forge: Forge, redis: RedisServer, postgres: PostgresServer) -> None:
+        self.folder = folder
+        self.forge = forge
+        self.redis = redis
+        self.postgres = postgres
+        self.seed = choose_seed()
+
+    @asynccontextmanager
+    async def open(
+        self,
+        count: int = 80,
+        *,
+        latency_s: float = 0.05,
+        settings: Mapping[str, object] | None = None,
+        redis: RedisServer | None = None,
+        postgres: PostgresServer | None = None,
+        redis_url: str | None = None,
+    ) -> AsyncIterator["Scene"]:
+        """A drill's scene. What goes wrong in it is told with the seed and the processes' last words.
+
+        Args:
+            redis, postgres: servers of the drill's own, to be broken; the caller closes them.
+            redis_url: what workers are told, where it is not the server itself.
+        """
+        async with AsyncExitStack() as stack:
+            server = postgres or self.postgres
+            name = f"drill_{time.time_ns():x}"
+            dsn = await asyncio.to_thread(postgres_like_new, server, name)
+            if postgres is None:
+                stack.push_async_callback(asyncio.to_thread, server.drop_database, name)
+            chosen = redis or self.redis
+            await asyncio.to_thread(chosen.flush)
+            flags = SETTINGS | dict(settings or {}) | self._places(dsn, redis_url or chosen.url)
+            origin = await stack.enter_async_context(PlanOrigin())
+            plan = make_plan(origin, self.seed, count, latency_s=latency_s)
+            fleet = Fleet(self.forge, self.folder, _as_variables(flags))
+            stack.push_async_callback(fleet.close)
+            own = flags | {"queue.url": chosen.url, "fetch.allow_networks": ["127.0.0.0/8"], "fetch.ports": []}
+            resources = await stack.enter_async_context(open_resources(load_settings(own)))
+            scene = Scene(plan, fleet, resources, dsn, self.folder / "store", random.Random(self.seed))
+            watcher = asyncio.create_task(scene.watch())
+            try:
+                yield scene
+            except BaseException as error:
+                error.add_note(f"repeat it with {SEED_VARIABLE}={self.seed}\n{await scene.story()}\n{fleet.tail()}")
+                raise
+            finally:
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+
+    def _places(self, dsn: str, redis_url: str) -> dict[str, object]:
+        store = (self.folder / "store").as_uri()
+        return {"db.url": dsn, "queue.url": redis_url, "storage.url": store, "workspace.path": self.folder / "workspace"}
+
+
+def _as_variables(flags: Mapping[str, object]) -> dict[str, str]:
+    return {f"PICTRAWL_{name.upper().replace('.', '__')}": str(value) for name, value in flags.items()}
+
+
+@dataclass(slots=True)
+class Scene:
+    """One drill under way."""
+
+    plan: Plan
+    fleet: Fleet
+    resources: Resources
+    dsn: str
+    store: Path
+    dice: random.Random
+    submitted: dict[str, list[str]] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    footprints: dict[str, Footprint] = field(default_factory=dict)
+
+    async def submit(self, urls: list[str] | None = None) -> str:
+        """Hand the plan in, as the API does; return the job's id."""
+        wanted = urls or self.plan.urls
+        request = JobRequest(urls=wanted, validation_level="basic", dedupe="exact", export_format="files")
+        spec = settle(self.resources, request, url_list=await store_urls(self.resources, wanted))
+        job_id = (await submit_build(self.resources, spec, name="drill")).job_id
+        self.submitted[job_id] = wanted
+        return job_id
+
+    def pages_of(self, job_id: str) -> dict[str, Page]:
+        """What a job was asked for."""
+        return {url: self.plan.pages[url] for url in self.submitted[job_id]}
+
+    async def rows(self) -> Rows:
+        """A snapshot of the tables."""
+        async with self.connection() as connection:
+            return await read_rows(connection)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A connection to the database that the product does not know of."""
+        connection = await connect(self.dsn)
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=5)
+
+    async def story(self) -> str:
+        """Jobs, and units that are not simply done, for whoever reads a failure."""
+        try:
+            rows = await self.rows()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return f"the database cannot be read: {error}"
+        odd = [unit for unit in rows.units if unit.state != "done" or unit.epoch != 1 or unit.crashes]
+        return "\n".join(str(row) for row in (*rows.jobs, *odd[:20]))
+
+    async def watch(self) -> None:
+        """Note how often each URL had been asked for when its outcome was first seen on record."""
+        while True:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                async with self.connection() as connection:
+                    while True:
+                        await self._note(connection)
+                        await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
+
+    async def _note(self, connection: "asyncpg.Connection[Any]") -> None:
+        rows = await connection.fetch("SELECT url FROM images WHERE state NOT IN ('pending', 'deferred')")
+        hits = self.plan.hits()
+        for row in rows:
+            self.settled.setdefault(row["url"], hits[row["url"]])
+
+    def measure(self) -> None:
+        """Note what each process holds now, before the faults."""
+        self.footprints = self._footprints()
+
+    def _footprints(self) -> dict[str, Footprint]:
+        return {
+            f"{p.name} {p.pid}": Footprint(p.descriptors(), p.resident_bytes()) for p in self.fleet.living if p.name.startswith("worker")
+        }
+
+    async def ready(self, workers: int, within_s: float = 30.0) -> None:
+        """Until so many worker processes have shown a sign of life."""
+
+        async def all_there() -> bool:
+            async with self.connection() as connection:
+                alive = {p.pid for p in self.fleet.living}
+                rows = await connection.fetch("SELECT DISTINCT pid FROM workers")
+                return len(alive & {row["pid"] for row in rows}) >= workers
+
+        await until(all_there, within_s)
+
+    async def finished(self, job_id: str, within_s: float = FINISH_S) -> Rows:
+        """Wait for a job's end; the invariant ``finishes`` is broken where it does not come, or is none to be glad of."""
+        deadline = time.monotonic() + within_s
+        job: Job | None = None
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                rows = await self.rows()
+                job = next((row for row in rows.jobs if row.id == job_id), None)
+                if job is not None and job.finished_at is not None:
+                    break
+            await asyncio.sleep(0.1)
+        invariants.finishes(job, within_s)
+        return await self.rows()
+
+    async def check(self, *job_ids: str) -> Rows:
+        """Every invariant that holds for any drill whose jobs ran to their ends."""
+        await asyncio.sleep(0.3)  # what should not be written any more would be written now
+        rows = await self.rows()
+        for job_id in job_ids:
+            mine, pages = rows.of(job_id), self.pages_of(job_id)
+            invariants.conservation(pages, mine)
+            invariants.counted(mine)
+            invariants.classes(pages, mine)
+            invariants.doubled(pages, mine)
+        invariants.hits(self.plan.hits())
+        invariants.asked_once_settled(self.settled, self.plan.hits())
+        disk = await asyncio.to_thread(read_disk, self.store)
+        invariants.blobs(rows, disk)
+        invariants.archive(rows, disk)
+        invariants.acknowledged(job_ids, rows)
+        invariants.bounded(self.footprints, self._footprints())
+        await open_store(self.store.as_uri()).clear_leftovers(0.0)
+        invariants.leftovers(await asyncio.to_thread(read_disk, self.store))
+        return rows
+
+
+async def until(condition: Callable[[], Any], within_s: float = 20.0, *, every_s: float = 0.05) -> Any:
+    """Wait until a condition, awaited where it wants to be, gives something true; return that."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing true came of {condition} within {within_s:g} s")
+        await asyncio.sleep(every_s)

@@ -1,0 +1,42 @@
+"""No fault at all: what the plan foretells is what comes, through forked workers and through the real command."""
+
+import signal
+
+from tests.drills import invariants
+from tests.drills.lab import FINISH_S, Lab
+
+
+async def test_nothing_goes_wrong_where_nothing_is_done(lab: Lab) -> None:
+    """The baseline: every invariant holds after a quiet run of two workers."""
+    async with lab.open(60) as scene:
+        scene.fleet.start_workers(2)
+        await scene.ready(2)
+        scene.measure()
+        job_id = await scene.submit()
+        await scene.finished(job_id)
+        await scene.check(job_id)
+
+
+async def test_the_real_command_behaves_as_the_fork_does(lab: Lab) -> None:
+    """``python -m workers all``, no fork and no haste: the same plan, the same end, and 0 on SIGTERM."""
+    async with lab.open(40) as scene:
+        worker = scene.fleet.start_command("worker-real", "-m", "workers", "all")
+        await scene.ready(1)
+        job_id = await scene.submit()
+        await scene.finished(job_id, 2 * FINISH_S)
+        await scene.check(job_id)
+        worker.send(signal.SIGTERM)
+        assert await worker.ended() == 0
+
+
+async def test_many_jobs_share_a_worker(lab: Lab) -> None:
+    """Twelve small jobs that begin one after the other: each ends as if it had been alone."""
+    async with lab.open(96, latency_s=0.1, settings={"fetch.per_host": 4}) as scene:
+        scene.fleet.start_workers(1)
+        await scene.ready(1)
+        urls = scene.plan.urls
+        job_ids = [await scene.submit(urls[start : start + 8]) for start in range(0, 96, 8)]
+        for job_id in job_ids:
+            await scene.finished(job_id)
+        invariants.only(job_ids, await scene.check(*job_ids))
+        invariants.asked_as_planned(scene.plan.pages, scene.plan.hits())

@@ -1,0 +1,81 @@
+"""The wire between workers and Redis is slow, goes dark, or dies without a word."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.drills import invariants
+from tests.drills.conftest import Broken
+from tests.drills.invariants import InvariantBroken
+from tests.drills.lab import FINISH_S, Lab, Scene, until
+from tests.drills.proxy import Wire
+from tests.services import RedisServer
+
+DARK_S = 7.0
+"""Seconds without light; longer than a lease, than any answer is waited for, and than what a unit in hand still needs."""
+
+
+@asynccontextmanager
+async def wired(lab: Lab, mutant: str | None = None, count: int = 80) -> AsyncIterator[tuple[Scene, Wire, str]]:
+    """Two workers that reach Redis over a wire of ours, and a job under way."""
+    with RedisServer() as server:
+        async with Wire(server.port) as wire:
+            url = f"redis://127.0.0.1:{wire.port}/0"
+            settings = {"fetch.per_host": 2, "jobs.builder_slots": 2}
+            async with lab.open(count, latency_s=0.1, settings=settings, redis=server, redis_url=url) as scene:
+                scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
+                await scene.ready(2)
+                job_id = await scene.submit()
+                await until(lambda: scene.plan.hits().total() > 8)
+                async with scene.fleet.supervised():
+                    yield scene, wire, job_id
+
+
+async def _settled(scene: Scene, job_id: str, finish_s: float = FINISH_S) -> None:
+    await scene.finished(job_id, finish_s)
+    invariants.stays_up(scene.fleet.exits)
+    rows = await scene.check(job_id)
+    invariants.no_crash(rows)
+    invariants.no_storm(rows, 2)
+    invariants.asked_as_planned(scene.plan.pages, scene.plan.hits())
+
+
+async def drill_dark(lab: Lab, *, mutant: str | None = None) -> None:
+    """For some seconds nothing gets through, and no connection breaks; then all of it arrives."""
+    async with wired(lab, mutant) as (scene, wire, job_id):
+        with wire.dark():
+            await asyncio.sleep(DARK_S)
+            running = [unit for unit in (await scene.rows()).units if unit.state == "running"]
+            if running:
+                raise InvariantBroken("hang", f"after {DARK_S:g} s without Redis still at work: {running[:3]}")
+        await _settled(scene, job_id)
+
+
+async def test_what_is_in_hand_ends_without_redis(lab: Lab) -> None:
+    """Units at work need the database and their hosts only; leases hold, nothing is claimed twice, and the rest follows with the light."""
+    await drill_dark(lab)
+
+
+async def test_darkness_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """A queue whose answers are waited for without end holds the units up."""
+    with breaks("hang"):
+        await drill_dark(lab, mutant="patient")
+
+
+async def test_connections_that_died_in_silence_are_replaced(lab: Lab) -> None:
+    """Half-open connections, as a firewall or a failover leaves them: workers notice by themselves and go on over new ones."""
+    async with wired(lab) as (scene, wire, job_id):
+        wire.bury()
+        await _settled(scene, job_id)
+
+
+async def drill_slow(lab: Lab) -> None:
+    """A fifth of a second for each answer from the middle of the job on: of a lease here what two seconds are of one in production."""
+    async with wired(lab, count=40) as (scene, wire, job_id):
+        wire.latency_s = 0.1
+        await _settled(scene, job_id)
+
+
+async def test_a_slow_redis_slows_and_no_more(lab: Lab) -> None:
+    """No unit changes hands because of it."""
+    await drill_slow(lab)

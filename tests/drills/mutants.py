@@ -15,7 +15,6 @@ __all__ = ["HASTE", "MUTANTS", "hasten", "mutant"]
 HASTE: dict[str, float] = {
     "app.dispatch.UNSENT_AFTER_S": 2.0,
     "app.queue.ANSWER_S": 2.0,
-    "app.db.units.SILENT_S": 3.0,
     "workers.job.OWN_FAULT_DELAY_S": 2.0,
     "workers.runtime.BEAT_S": 1.0,
 }
@@ -73,12 +72,12 @@ def no_takeover() -> None:
     """What a dead worker held stays the dead worker's: neither the sweeper nor a redelivered claim takes it."""
     from sqlalchemy import select
 
-    from app.db import tables, units
+    from app.db import sweeping, tables, units
 
     claim = units.claim
 
-    async def return_expired(*_: Any, **__: Any) -> tuple[int, list[Any]]:
-        return 0, []
+    async def return_expired(*_: Any, **__: Any) -> Any:
+        return sweeping.Returned()
 
     async def claim_waiting(db: Any, unit_id: str, **how: Any) -> Any:
         async with db.read() as connection:
@@ -149,7 +148,7 @@ def stock_poll() -> None:
     """arq's own poll loop in place of the one that survives Redis."""
     from arq.worker import Worker
 
-    _put("workers.runtime.LeasedWorker.main", Worker.main)
+    _put("workers.polling.LeasedWorker.main", Worker.main)
 
 
 @mutant

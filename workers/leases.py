@@ -31,11 +31,14 @@ class Leases:
         self._lease_s = lease_s
         self._look_s = min(look_s, lease_s / 3)
         self._held: dict[str, Work] = {}
+        self._draining = False
         self._renewed_at = self.turned_at = time.monotonic()
 
     def add(self, work: Work) -> None:
         """Renew this unit's lease from now on."""
         self._held[work.unit.id] = work
+        if self._draining:
+            work.ask_to_stop(StopReason.DRAIN)
 
     def remove(self, work: Work) -> None:
         """Let go of a unit."""
@@ -46,7 +49,8 @@ class Leases:
         return len(self._held)
 
     def drain(self) -> None:
-        """Ask every unit to end in order."""
+        """Ask every unit to end in order, those that come yet as well."""
+        self._draining = True
         for work in list(self._held.values()):
             work.ask_to_stop(StopReason.DRAIN)
 

@@ -5,6 +5,7 @@ arq's own in-progress key lasts as long as the longest timeout of any function; 
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from arq import cron, func
@@ -32,6 +33,9 @@ NO_TIMEOUT_S = 30 * 24 * 3600
 MANY_TRIES = 10_000
 """arq's tries, set out of the way: deploys and crashes eat them, so they are never the budget."""
 
+QUIET_S = 2.0
+"""Seconds that the last look at the queue may take when a worker stops."""
+
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the poll loop looks at a failing Redis again; the last repeats."""
 
@@ -44,6 +48,13 @@ class LeasedWorker(Worker):
         self.in_progress_timeout_s = lease_s
         self._renewed_at = 0.0
         self.turned_at = time.monotonic()
+        self._picks_nothing = asyncio.Event()
+
+    async def quiet(self) -> None:
+        """Pick nothing more, and return once what was being picked has become a task; a Redis that hangs is not waited for."""
+        self.allow_pick_jobs = False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._picks_nothing.wait(), QUIET_S)
 
     async def main(self) -> None:
         """Poll until cancelled. An iteration that fails costs a pause, not the worker."""
@@ -52,6 +63,8 @@ class LeasedWorker(Worker):
         await self._give_back_slots()
         while True:
             self.turned_at = time.monotonic()
+            if not self.allow_pick_jobs:
+                self._picks_nothing.set()
             try:
                 await self._poll_iteration()
                 failures = 0

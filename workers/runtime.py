@@ -105,8 +105,7 @@ class Crew:
 
     async def stop(self) -> None:
         """Pick nothing more, let the units in hand end in order for ``jobs.drain_s`` or until hurried, then interrupt and release them."""
-        for worker in self.workers.values():
-            worker.allow_pick_jobs = False
+        await asyncio.gather(*(worker.quiet() for worker in self.workers.values()))
         self.leases.drain()
         await self._drained()
         for task in (*self._running(), *self._tasks):

@@ -36,10 +36,12 @@ def _import_everything() -> None:
     import app.cli.serving
     import app.web.server
     import workers.__main__
-    from tests.drills import mutants
+    from tests.drills import faults, mutants, mutants_matter
 
     assert app.cli.entry
+    assert faults
     assert mutants
+    assert mutants_matter
     assert workers.__main__
     gc.collect()
     gc.freeze()

@@ -118,7 +118,7 @@ def forgetful() -> None:
 @mutant
 def impatient() -> None:
     """What is put off because an origin fails for everybody comes back after some seconds."""
-    _put("downloader.client._BUDGET_WAIT_S", 6.0)
+    _put("downloader.client._BUDGET_WAIT_S", 12.0)
 
 
 def _at(step: str) -> None:

@@ -134,3 +134,40 @@ def no_budget() -> None:
 def blames_the_host() -> None:
     """A machine without descriptors is the network's fault."""
     _put("errors.classify._OUR_ERRNOS", frozenset())
+
+
+@mutant
+def ready_unverified() -> None:
+    """An export counts as ready once it is written."""
+    from app.db import exports
+
+    set_export = exports.set_export
+
+    async def at_once(connection: Any, export_id: str, **values: Any) -> None:
+        state = values.pop("state", None)
+        await set_export(connection, export_id, state="ready" if state == "written" else state, **values)
+
+    _put("app.db.exports.set_export", at_once)
+
+
+@mutant
+def chokes() -> None:
+    """A message that cannot be read ends the process."""
+    import os
+
+    from workers import polling
+
+    def from_json(data: bytes) -> Any:
+        try:
+            return polling.from_json(data)
+        except ValueError:
+            os._exit(3)
+
+    make = polling.make_worker
+
+    def choking(*args: Any, **named: Any) -> Any:
+        worker = make(*args, **named)
+        worker.job_deserializer = from_json
+        return worker
+
+    _put("workers.runtime.make_worker", choking)

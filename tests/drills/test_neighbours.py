@@ -21,7 +21,7 @@ GREEDY = 600
 FLOOR_S = 4.0
 """Seconds below which a time is mostly noise, on a busy machine."""
 
-TIMES = 20.0
+TIMES = 2.0
 """How much longer the small job may take beside the big one."""
 
 

@@ -25,7 +25,7 @@ async def drill_exhausted(lab: Lab, *, mutant: str | None = None) -> None:
         [worker] = scene.fleet.start_workers(1, mutants=[mutant] if mutant else [])
         await scene.ready(1)
         job_id = await scene.submit()
-        await until(lambda: scene.plan.hits().total() > 4)
+        await until(lambda: any((scene.store / "blobs").rglob("?" * 64)))
         before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
         async with scene.fleet.supervised():
             resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (FEW, before[1]))

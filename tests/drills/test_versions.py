@@ -1,5 +1,6 @@
 """Workers of two versions on one queue, and messages that nobody can read: nothing is eaten, nobody is harmed."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from arq.constants import job_key_prefix
 from app.queue import QUEUES
 from tests.drills import faults, invariants
 from tests.drills.conftest import Broken
+from tests.drills.invariants import InvariantBroken
 from tests.drills.lab import FINISH_S, Lab, Scene, until
 from tests.drills.matter import LONG_S, said, told
 
@@ -69,13 +71,13 @@ async def drill_garbage(lab: Lab, *, mutant: str | None = None) -> None:
         await _litter(scene, "before")
         scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
         async with scene.fleet.supervised():
+            await _taken_away(scene)
             await scene.ready(2)
             job_id = await scene.submit()
             await until(lambda: scene.plan.hits().total() > 8)
             await _litter(scene, "among")
-            await scene.finished(job_id, FINISH_S)
-            pool = scene.resources.queue.pool
-            await until(lambda: _is_empty(pool), 30)
+            await scene.finished(job_id)
+            await _taken_away(scene)
         invariants.stays_up(scene.fleet.exits)
         invariants.no_crash(await scene.check(job_id))
         invariants.asked_as_planned(scene.plan.pages, scene.plan.hits())
@@ -92,8 +94,19 @@ async def _litter(scene: Scene, when: str) -> None:
             await pool.zadd(queue, {token: 1})
 
 
-async def _is_empty(pool: Any) -> bool:
-    return not sum([await pool.zcard(queue) for queue in QUEUES.values()])
+async def _taken_away(scene: Scene) -> None:
+    """Until no such message is left, or somebody died of one."""
+    deadline = time.monotonic() + FINISH_S
+    while left := await _left(scene.resources.queue.pool):
+        invariants.stays_up(scene.fleet.exits)
+        if time.monotonic() > deadline:
+            raise InvariantBroken("taken_away", f"still in the queue: {left}")
+        await asyncio.sleep(0.1)
+
+
+async def _left(pool: Any) -> list[str]:
+    members = [str(member) for queue in QUEUES.values() for member in await pool.zrange(queue, 0, -1)]
+    return [member for member in members if any(name in member for name in GARBAGE)]
 
 
 async def test_garbage_in_the_queue_harms_nobody(lab: Lab) -> None:

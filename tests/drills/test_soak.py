@@ -20,7 +20,7 @@ SETTINGS = {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drain_s": 3}
 async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None, finish_s: float | None = None) -> None:
     """One job under a storm, and time to end after it."""
     with RedisServer(keep=lab.seed % 2 == 0) as redis, PostgresServer() as postgres:
-        latency_s = strength.seconds * 12 / strength.urls
+        latency_s = strength.seconds * 20 / strength.urls  # sixteen at once: the job outlasts the storm
         async with lab.open(strength.urls, latency_s=latency_s, settings=SETTINGS, redis=redis, postgres=postgres) as scene:
             storm = Storm(scene, redis, postgres)
             scene.fleet.start_workers(strength.workers, mutants=[mutant] if mutant else [])
@@ -48,7 +48,8 @@ def _spare_the_crashed(scene: Scene, rows: Rows, most: int) -> list[Page]:
 
 def _tell(lab: Lab, scene: Scene, storm: Storm, stormy_s: float, after_s: float, crashed: list[Page]) -> None:
     hits = Counter(scene.plan.hits().values())
-    print(f"soak: seed {lab.seed}, faults {dict(storm.done)} in {stormy_s:.0f} s, exits {len(scene.fleet.exits)}")
+    codes = Counter(one.code for one in scene.fleet.exits)
+    print(f"soak: seed {lab.seed}, faults {dict(storm.done)} in {stormy_s:.0f} s, processes that ended by exit code {dict(codes)}")
     print(f"soak: ended {after_s:.1f} s after the last fault; URLs by requests {dict(sorted(hits.items()))}")
     lines = {event: len(said(scene, event)) for event in ("unit.taken_back", "unit.quarantined", "quarantine.ended", "image.poison")}
     print(f"soak: {lines}, verdicts lost with their decoders {len(crashed)}")

@@ -10,7 +10,7 @@ from tests.drills import invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
 from tests.drills.lab import Lab, Scene, until
-from tests.drills.matter import LONG_S, said, told
+from tests.drills.matter import LONG_S, told
 from tests.drills.plan import Kind, Page
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Step, image
@@ -79,7 +79,7 @@ async def drill_greedy(lab: Lab, *, mutant: str | None = None) -> None:
         beside_s = await _time(scene, beside, limit_s)
         hits = sum("/greedy-" in url for url in scene.plan.hits())
         slowness.seconds = 0.0
-        told(scene, began, alone_s=round(alone_s, 1), beside_s=round(beside_s, 1), greedy_hits=hits, turns=len(said(scene, "unit.stopped")))
+        told(scene, began, alone_s=round(alone_s, 1), beside_s=round(beside_s, 1), greedy_hits=hits)
         await scene.finished(greedy, LONG_S)
         rows = await scene.rows()
         invariants.conservation(scene.pages_of(greedy), rows.of(greedy))

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -126,8 +127,17 @@ class SmallDisk:
         """More room."""
         self._remount(f"size={size_bytes}")
 
-    def make_read_only(self) -> None:
-        """No write any more, as after an error of the medium; waits while files are being written."""
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[None]:
+        """No write for the body's time, as after an error of the medium."""
+        self._refuse_writes()
+        try:
+            yield
+        finally:
+            self._remount("rw")
+
+    def _refuse_writes(self) -> None:
+        """Once no file is being written."""
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -136,10 +146,6 @@ class SmallDisk:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
-
-    def make_writable(self) -> None:
-        """All well again."""
-        self._remount("rw")
 
     def _remount(self, options: str) -> None:
         _as_root("mount", "-o", f"remount,{options}", str(self.folder))

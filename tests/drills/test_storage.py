@@ -122,12 +122,9 @@ async def drill_read_only(lab: Lab, *, mutant: str | None = None) -> None:
     """The store's disk takes no writes for some seconds."""
     async with small_disk(lab, [mutant] if mutant else []) as (scene, disk, _):
         await until(lambda: scene.plan.hits().total() > 8)
-        await asyncio.to_thread(disk.make_read_only)
-        try:
+        with disk.read_only():
             await _stays_whole(scene, 5.0)
             await until(lambda: rests(scene))
-        finally:
-            await asyncio.to_thread(disk.make_writable)
 
 
 async def test_a_read_only_store_is_waited_for(lab: Lab) -> None:

@@ -71,13 +71,16 @@ async def test_a_deleted_job_is_not_wanted(bench: Bench) -> None:
     assert work.stop_reason in (StopReason.CANCELLED, StopReason.LOST)
 
 
-async def test_an_overdue_lease_stops_its_work_without_a_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is cut off from the database stops by its own clock."""
+@pytest.mark.parametrize("error", [errors.DatabaseConnectionError("away"), errors.StorageError("its disk is full")])
+async def test_an_overdue_lease_stops_its_work_without_a_database(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: errors.PictrawlError
+) -> None:
+    """A worker whose database is away, or takes no writes, goes on keeping its leases, and stops by its own clock."""
     work, leases = await held_work(bench)
     work.lease_deadline = time.monotonic() - 1
 
     async def away(*_: object) -> None:
-        raise errors.DatabaseConnectionError("away")
+        raise error
 
     monkeypatch.setattr(leases, "tend", away)
     keeping = asyncio.create_task(leases.keep())

@@ -10,7 +10,9 @@ from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
 from tests.drills.lab import Lab, Scene, until
 from tests.drills.matter import LONG_S, calm_urls, ends_as, lonely_page, said, told
+from tests.drills.plan import Page
 from tests.drills.world import Job, Rows
+from tests.origin import Exchange, image
 
 CRASHES = 3
 """``jobs.max_crashes``."""
@@ -29,6 +31,7 @@ async def drill_poison(lab: Lab, *, poison: str, mutant: str | None = None) -> N
         page = lonely_page(scene)
         state = "failed" if poison == lethal.FETCH else "rejected"
         ends_as(scene, page, (state, "poison"))
+        _come_late(scene, page)
         scene.fleet.environment[poison] = page.sha256
         scene.fleet.start_workers(2, mutants=["lethal", *([mutant] if mutant else [])])
         await scene.ready(2)
@@ -40,6 +43,16 @@ async def drill_poison(lab: Lab, *, poison: str, mutant: str | None = None) -> N
         assert len(scene.fleet.exits) >= CRASHES
         assert [line["image_id"] for line in said(scene, "image.poison")]
         told(scene, began, hits=scene.plan.hits()[page.url])
+
+
+def _come_late(scene: Scene, page: Page) -> None:
+    """After its neighbours, so that each death is one without progress: a URL has no more attempts than a unit has crashes, and one."""
+
+    async def late(exchange: Exchange) -> None:
+        await exchange.rest(1.5)
+        await image(page.body)(exchange)
+
+    scene.plan.origin.script(page.path, late)
 
 
 async def finished_after_few_deaths(scene: Scene, job_id: str, most: int) -> Rows:

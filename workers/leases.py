@@ -86,8 +86,11 @@ class Leases:
                 work.ask_to_stop(StopReason.LOST)
 
     async def _look(self) -> None:
-        wanted = await units.held(self._db, [work.unit.job_id for work in self._held.values()])
-        for work in list(self._held.values()):
+        held = list(self._held.values())  # what is claimed meanwhile is not asked about
+        wanted = await units.held(self._db, [work.unit.job_id for work in held])
+        for work in held:
+            if self._held.get(work.unit.id) is not work:
+                continue
             state = wanted.get(work.unit.job_id, JobState.CANCELLED)  # a job that was deleted is not wanted
             if state is JobState.CANCELLED:
                 work.ask_to_stop(StopReason.CANCELLED)

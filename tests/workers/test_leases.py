@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
@@ -69,6 +70,22 @@ async def test_a_deleted_job_is_not_wanted(bench: Bench) -> None:
         await connection.execute(delete(tables.datasets))
     await leases.tend()
     assert work.stop_reason in (StopReason.CANCELLED, StopReason.LOST)
+
+
+async def test_a_unit_that_is_claimed_during_a_look_is_not_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job was not asked about; that is no sign that the job is gone."""
+    _, leases = await held_work(bench)
+    late, _ = await held_work(bench)
+    held = units.held
+
+    async def claim_meanwhile(*args: Any) -> dict[str, JobState]:
+        wanted = await held(*args)
+        leases.add(late)
+        return wanted
+
+    monkeypatch.setattr(units, "held", claim_meanwhile)
+    await leases._look()
+    assert late.stop_reason is None
 
 
 @pytest.mark.parametrize("error", [errors.DatabaseConnectionError("away"), errors.StorageError("its disk is full")])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -37,17 +37,18 @@ def envelope(delivery: sending.Delivery) -> Envelope:
     return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, tuple(ids.items()), rank=delivery.rank)
 
 
-async def dispatch(resources: Resources, *, in_passing: bool = False) -> int:
+async def dispatch(resources: Resources, *, in_passing_for: Collection[str] | None = None) -> int:
     """Top the queues up from the database; return how many units went out.
 
     Args:
-        in_passing: leave a window alone of which less than a quarter is free; one look then serves many units that end.
+        in_passing_for: users of whom a unit has just ended. A window of which less than a quarter is free is left alone, so that one look
+            serves many units that end, unless one of these users has nothing in it.
 
     Raises:
         errors.QueueUnavailableError: the units are pending again.
     """
     max_crashes = resources.settings.jobs.max_crashes
-    chosen = await mark_due(resources.db, max_crashes=max_crashes, in_passing=in_passing)
+    chosen = await mark_due(resources.db, max_crashes=max_crashes, in_passing_for=in_passing_for)
     try:
         await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
@@ -57,7 +58,7 @@ async def dispatch(resources: Resources, *, in_passing: bool = False) -> int:
 
 
 async def mark_due(
-    db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, in_passing: bool = False
+    db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, in_passing_for: Collection[str] | None = None
 ) -> list[sending.Delivery]:
     """Mark what fits into the windows as sent, fairly among users and their jobs. Reads first: mostly there is nothing to send.
 
@@ -68,8 +69,11 @@ async def mark_due(
         sizes = await _windows(connection) if windows is None else windows
         under_way = await sending.under_way(connection, max_crashes=max_crashes)
         rooms = {queue: size - under_way[queue].units for queue, size in sizes.items()}
-        looked_at = [queue for queue, room in rooms.items() if not in_passing or room >= sizes[queue] // 4]
-        wanted = [await sending.demand(connection, queue, under_way[queue]) for queue in looked_at]
+        wanted = [
+            await sending.demand(connection, queue, under_way[queue])
+            for queue, room in rooms.items()
+            if in_passing_for is None or room >= sizes[queue] // 4 or any(user not in under_way[queue].users for user in in_passing_for)
+        ]
     if not any(demand.claimants or demand.has_quarantined for demand in wanted):
         return []
     async with db.write() as connection:
@@ -133,13 +137,15 @@ class Dispatcher:
         self._resources = resources
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._users: set[str] = set()
 
-    async def top_up(self) -> None:
-        """Send what is due by now.
+    async def top_up(self, user_id: str) -> None:
+        """Send what is due by now; a unit of this user has just ended.
 
         Raises:
             errors.QueueUnavailableError: see :func:`dispatch`.
         """
+        self._users.add(user_id)
         if self._next is None:
             self._next = asyncio.create_task(self._pass())
         await asyncio.shield(self._next)
@@ -147,4 +153,5 @@ class Dispatcher:
     async def _pass(self) -> None:
         async with self._turn:
             self._next = None
-            await dispatch(self._resources, in_passing=True)
+            users, self._users = self._users, set()
+            await dispatch(self._resources, in_passing_for=users)

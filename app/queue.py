@@ -51,8 +51,8 @@ EXPIRES_MS = 7 * 24 * 3600 * 1000
 ANSWER_S = 5.0
 """Seconds a call may take with the client's own retries, which add up to 20 when a connection breaks; a submission waits for it."""
 
-RANKS, RANK_MS = 1_000, 1_000
-"""arq takes the lowest score first, a time in the past. A rank is worth a second: whoever waited that long gives way no more."""
+RANKS, RANK_MS = 1_000, 600_000
+"""arq takes the lowest score first, a time in the past. A rank is worth ten minutes: whoever waited that long gives way no more."""
 
 FAILURES_TTL_S = 3600
 """Seconds after which a unit's failures are forgotten."""

@@ -1,5 +1,6 @@
 """The composition root: settings in; engine, store, queue, downloader and decoders out. Nothing else builds them."""
 
+import functools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ __all__ = [
 ]
 
 
+@functools.cache
 def product_version() -> str:
-    """The installed version."""
+    """The installed version; read once, since a worker without a free descriptor says it with every sign of life."""
     try:
         return version("pictrawl")
     except PackageNotFoundError:

@@ -14,7 +14,7 @@ from workers.job import INFRASTRUCTURE, JOBS
 from workers.polling import LeasedWorker, make_worker
 
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(str(workers.__file__)).parent.glob("*.py"))}
-OUTCOMES = {"ledger._flush_while_leased", "ledger._flush_regularly"}
+OUTCOMES = {"ledger._while_leased", "ledger._flush_regularly"}
 """Loops that keep what is known until the database takes it, within the lease: they run nothing again."""
 
 TWELVE = [*builder.__all__, *validator.__all__]

@@ -18,6 +18,9 @@ __all__ = ["fetch_chunk", "settle_chunk"]
 PUTS_IN_HAND = 16
 """Bodies of one chunk that may be on their way to the store at once; bounds memory."""
 
+ROOM_BYTES = 1 << 20
+"""What the store must take before a chunk that had to rest goes on."""
+
 
 async def fetch_chunk(ctx: Context, work: Work, chunk_id: str) -> Counter[str]:
     """Fetch what is still missing of a chunk. What has an outcome is not requested again, whatever happened in between.
@@ -25,6 +28,8 @@ async def fetch_chunk(ctx: Context, work: Work, chunk_id: str) -> Counter[str]:
     Returns:
         How many images are ``ok``, ``failed`` and ``deferred``.
     """
+    if work.unit.error:  # it rested: bytes that cannot be kept are not asked for again, since each request counts
+        await ctx.store.check(ROOM_BYTES)
     async with work.transaction() as connection:
         waiting = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         made = await attempts.made(connection, work.unit, [image.id for image in waiting])

@@ -55,13 +55,13 @@ class Leases:
             work.ask_to_stop(StopReason.DRAIN)
 
     async def keep(self) -> None:
-        """Renew and look, until cancelled. A database that does not answer is waited for; leases that run out meanwhile are lost."""
+        """Renew and look, until cancelled. A database that cannot answer is waited for; leases that run out meanwhile are lost."""
         while True:
             self.turned_at = time.monotonic()
             await asyncio.sleep(self._look_s)
             try:
                 await self.tend()
-            except errors.DatabaseConnectionError as error:
+            except (errors.DatabaseConnectionError, errors.StorageError) as error:
                 log.warning("leases.not_renewed", error=str(error))
             self._drop_overdue()
 

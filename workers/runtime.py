@@ -90,6 +90,8 @@ class Crew:
 
     async def start(self) -> None:
         """Show a sign of life, sweep once, then poll."""
+        with suppress(errors.StorageError):  # its library sets itself up at the first call, and never again if no descriptor is left then
+            await self.resources.store.exists("check/none")
         await self._beat()
         await self._sweep_first()
         loops = {f"poll-{kind}": worker.main for kind, worker in self.workers.items()}

@@ -242,9 +242,9 @@ async def _claimed(ctx: Context, unit_id: str) -> Unit:
 
 async def pass_on(ctx: Context) -> None:
     """Send what the end of this unit made due, without waiting for the sweeper."""
-    if ctx.epoch is not None:
+    if ctx.epoch is not None or ctx.work is None:
         return
     try:
-        await ctx.dispatcher.top_up()
+        await ctx.dispatcher.top_up(ctx.work.job.user_id)
     except errors.QueueUnavailableError as error:
         log.warning("queue.unavailable", error=str(error))

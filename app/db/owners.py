@@ -16,7 +16,11 @@ def owner_lives() -> ColumnElement[bool]:
 
 
 def owner_is_silent(lease_s: Any) -> ColumnElement[bool]:
-    """Whether a unit's owner gave no sign of life for a lease (seconds, or a parameter for them), while the database answered: before, nobody could give one."""
+    """Whether a unit's owner gave no sign of life for a lease, while the database answered: before, nobody could give one.
+
+    Args:
+        lease_s: seconds, or a parameter for them.
+    """
     answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
     ago = db_now() - lease_s
     return and_(_last_beat() < ago, func.coalesce(answers_since, db_now()) < ago)

@@ -199,9 +199,9 @@ class Store:
         paths.check_key(key)
         return None if self._root is None else self._root / key
 
-    async def check(self) -> None:
-        """Write, read and delete one small object. Raises :class:`errors.StorageError` if the store cannot be used."""
-        key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    async def check(self, size_bytes: int = 64) -> None:
+        """Write, read and delete one object of this size. Raises :class:`errors.StorageError` if the store cannot be used."""
+        key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(size_bytes)
         await self.put(key, body)
         try:
             if await self.get(key) != body:

@@ -90,11 +90,13 @@ def classes(pages: Mapping[str, Page], rows: Rows) -> None:
         page = pages[image.url]
         _refuse("classes", "ends that the origin did not make", [] if _is_right(page, image) else [_shown(page, image)])
         groups[page.sha256] += image.state == "kept"
-    bytes_of = {page.sha256 for page in pages.values() if page.kind not in (Kind.MISSING, Kind.BROKEN)}
+    bytes_of = {page.sha256 for page in pages.values() if page.kind not in (Kind.MISSING, Kind.BROKEN) and not page.ends}
     _refuse("classes", "contents not kept exactly once", sorted(digest for digest in bytes_of if groups[digest] != 1))
 
 
 def _is_right(page: Page, image: Image) -> bool:
+    if page.ends:
+        return (image.state, image.reason) in page.ends
     match page.kind:
         case Kind.MISSING:
             return (image.state, image.reason) == ("failed", "http_404")

@@ -45,13 +45,19 @@ _TROUBLE = frozenset({Kind.FLAKY, Kind.LIMITED})
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One URL. ``sha256`` is empty where it never gives bytes."""
+    """One URL.
+
+    Attributes:
+        sha256: empty where it never gives bytes.
+        ends: the states and reasons that are right for it, where its kind does not say so.
+    """
 
     url: str
     path: str
     kind: Kind
     body: bytes = field(default=b"", repr=False)
     sha256: str = ""
+    ends: frozenset[tuple[str, str | None]] = frozenset()
 
     @property
     def costs(self) -> int:

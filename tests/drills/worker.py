@@ -24,6 +24,16 @@ LOOK_MS = 20
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
 
+PRELOADED = (
+    "app.cli.entry",
+    "app.cli.serving",
+    "app.web.server",
+    "tests.drills.faults",
+    "tests.drills.mutants",
+    "tests.drills.mutants_matter",
+    "workers.__main__",
+)
+
 
 def main() -> None:
     """Fork until the other side hangs up. Returns in a child only, and then at the end of its program."""
@@ -33,7 +43,7 @@ def main() -> None:
 
 
 def _import_everything() -> None:
-    for name in ("app.cli.entry", "app.cli.serving", "app.web.server", "tests.drills.mutants", "workers.__main__"):
+    for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()

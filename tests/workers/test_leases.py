@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
@@ -72,13 +73,32 @@ async def test_a_deleted_job_is_not_wanted(bench: Bench) -> None:
     assert work.stop_reason in (StopReason.CANCELLED, StopReason.LOST)
 
 
-async def test_an_overdue_lease_stops_its_work_without_a_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is cut off from the database stops by its own clock."""
+async def test_a_unit_that_is_claimed_during_a_look_is_not_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job was not asked about; that is no sign that the job is gone."""
+    _, leases = await held_work(bench)
+    late, _ = await held_work(bench)
+    held = units.held
+
+    async def claim_meanwhile(*args: Any) -> dict[str, JobState]:
+        wanted = await held(*args)
+        leases.add(late)
+        return wanted
+
+    monkeypatch.setattr(units, "held", claim_meanwhile)
+    await leases._look()
+    assert late.stop_reason is None
+
+
+@pytest.mark.parametrize("error", [errors.DatabaseConnectionError("away"), errors.StorageError("its disk is full")])
+async def test_an_overdue_lease_stops_its_work_without_a_database(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: errors.PictrawlError
+) -> None:
+    """A worker whose database is away, or takes no writes, goes on keeping its leases, and stops by its own clock."""
     work, leases = await held_work(bench)
     work.lease_deadline = time.monotonic() - 1
 
     async def away(*_: object) -> None:
-        raise errors.DatabaseConnectionError("away")
+        raise error
 
     monkeypatch.setattr(leases, "tend", away)
     keeping = asyncio.create_task(leases.keep())

@@ -138,6 +138,28 @@ async def test_a_storage_fault_loses_no_outcome(bench: Bench, origin: Origin) ->
     assert (await bench.job(job_id)).waiting_for is None
 
 
+async def test_a_store_without_room_costs_no_url_its_attempts(bench: Bench, origin: Origin) -> None:
+    """A chunk that rested asks the store first: however often it comes back to a full one, its URLs are not asked for in vain."""
+    origin.script("/a.jpg", image(encode(photo())))
+    job_id = await bench.submit([origin.url("/a.jpg")])
+    delivery = await fetch_unit(bench)
+    real = bench.context.store.put
+
+    async def full(*_: object) -> None:
+        raise errors.StorageError("no space left on device")
+
+    for _ in range(5):
+        bench.context.store.put = full  # type: ignore[method-assign,assignment]
+        await bench.run(delivery)
+        bench.context.store.put = real  # type: ignore[method-assign]
+        async with bench.db.write() as connection:
+            await connection.execute(update(tables.units).values(not_before=0.0))
+    assert len(origin.hits("/a.jpg")) == 1
+    await bench.drive()
+    assert (await bench.funnel(job_id)).kept == 1
+    assert len(origin.hits("/a.jpg")) == 2
+
+
 async def test_deferred_urls_bring_the_unit_back_when_due(bench: Bench, origin: Origin) -> None:
     """A long Retry-After frees the unit; what has come goes on, the deferred URL is requested when due, its attempts still counted."""
     origin.script("/slow.jpg", reply(429, headers={"Retry-After": "60"}), image(encode(photo(seed=5))))

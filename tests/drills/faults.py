@@ -1,0 +1,228 @@
+"""Faults that a drill puts into a worker's process: bytes that kill, a store that fails, death at a certain step, an older version.
+
+Registered like mutants and started like them; no safety of the product is taken away.
+"""
+
+import asyncio
+import errno
+import itertools
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+from tests.drills import lethal as poison
+from tests.drills.mutants import _put, mutant
+
+__all__ = ["BALLAST", "DIES_AT", "FORGOTTEN", "STEPS", "STORE_FAULTS"]
+
+DIES_AT, FORGOTTEN, STORE_FAULTS = "DIES_AT", "FORGOTTEN_FUNCTION", "STORE_FAULTS"
+"""Variables: a step of an export, the name of a job function, and the share of calls to the store that fail."""
+
+BALLAST = "ballast"
+"""File that fills the store's disk."""
+
+
+@mutant
+def lethal() -> None:
+    """What :mod:`tests.drills.lethal` says kills this process, and the one of a unit in quarantine."""
+    from workers.runtime import Crew
+
+    begin = Crew.__init__
+
+    def armed(crew: Any, *args: Any, **named: Any) -> None:
+        begin(crew, *args, **named)
+        crew.context.alone_command = poison.COMMAND
+
+    poison.arm()
+    _put("workers.runtime.Crew.__init__", armed)
+
+
+@mutant
+def failing_store() -> None:
+    """A share of all writes and reads of the store fails as a broken disk does, below the product's own border."""
+    import obstore
+
+    share = float(os.environ[STORE_FAULTS])
+    dice = random.Random(os.getpid())
+
+    def failing(call: Any) -> Any:
+        async def called(*args: Any, **named: Any) -> Any:
+            if dice.random() < share:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return await call(*args, **named)
+
+        return called
+
+    for name in ("put_async", "get_async"):
+        _put(f"obstore.{name}", failing(getattr(obstore, name)))
+
+
+@mutant
+def slow_store() -> None:
+    """Every write takes most of a second."""
+    import obstore
+
+    put = obstore.put_async
+
+    async def late(*args: Any, **named: Any) -> Any:
+        await asyncio.sleep(0.7)
+        return await put(*args, **named)
+
+    _put("obstore.put_async", late)
+
+
+@mutant
+def full_before_export() -> None:
+    """The disk is full when the first export begins."""
+    from workers import exporting
+
+    export = exporting.export
+
+    async def write(ctx: Any, work: Any) -> None:
+        if not Path("was-full").exists():
+            Path("was-full").touch()
+            fill(Path("store"))
+        await export(ctx, work)
+
+    _put("workers.exporting.export", write)
+
+
+def fill(folder: Path) -> None:
+    """Take what room there is on the folder's disk."""
+    with (folder / BALLAST).open("ab", buffering=0) as ballast:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while ballast.write(bytes(size)) == size:
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+
+@mutant
+def forgetful() -> None:
+    """A worker of an older version, which does not know one of the functions."""
+    from workers import polling
+
+    make = polling.make_worker
+
+    def older(*args: Any, **named: Any) -> Any:
+        worker = make(*args, **named)
+        worker.functions.pop(os.environ[FORGOTTEN], None)
+        return worker
+
+    _put("workers.runtime.make_worker", older)
+
+
+@mutant
+def impatient() -> None:
+    """What is put off because an origin fails for everybody comes back after some seconds."""
+    _put("downloader.client._BUDGET_WAIT_S", 12.0)
+
+
+def _at(step: str) -> None:
+    """Die here where this is the step, once in a drill."""
+    marker = Path(f"died-{step}")
+    if os.environ[DIES_AT] == step and not marker.exists():
+        marker.touch()
+        poison.die()
+
+
+def _dies_around(name: str, before: str | None, after: str | None) -> None:
+    import importlib
+
+    owner, _, attribute = name.rpartition(".")
+    module, _, kind = owner.rpartition(".")
+    place: Any = getattr(importlib.import_module(module), kind) if kind[:1].isupper() else importlib.import_module(owner)
+    call = getattr(place, attribute)
+
+    async def called(*args: Any, **named: Any) -> Any:
+        if before:
+            _at(before)
+        answer = await call(*args, **named)
+        if after:
+            _at(after)
+        return answer
+
+    _put(name, called)
+
+
+STEPS = (
+    "before writing",
+    "between two samples",
+    "before publishing",
+    "before the rename",
+    "after the rename",
+    "before the row",
+    "before verifying",
+    "while verifying",
+    "before the row is ready",
+    "before the commit",
+)
+"""Where an export's worker can be made to die."""
+
+
+@mutant
+def dies_at_a_step() -> None:
+    """The process dies at the step that the environment names."""
+    from app.storage import trees
+    from workers import exporting
+
+    _dies_around("workers.exporting.export", "before writing", None)
+    _dies_around("app.storage.Store.publish_tree", "before publishing", "before the row")
+    _dies_around("workers.exporting.verify", "before verifying", None)
+    _dies_around("workers.exporting._publish", "before the row is ready", None)
+    _dies_around("app.db.exports.set_report", None, "before the commit")
+    _put("workers.exporting._reader", _dying_reader(exporting._reader))
+    _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
+    _put("workers.exporting.get_exporter", _dying_verifier(exporting.get_exporter))
+
+
+def _dying_reader(make: Any) -> Any:
+    def reader(ctx: Any) -> Any:
+        read, counter = make(ctx), itertools.count()
+
+        async def read_one(sample: Any) -> bytes:
+            if next(counter) == 3:
+                _at("between two samples")
+            body: bytes = await read(sample)
+            return body
+
+        return read_one
+
+    return reader
+
+
+def _dying_rename(put: Any) -> Any:
+    def renamed(source: Path, target: Path) -> None:
+        _at("before the rename")
+        put(source, target)
+        _at("after the rename")
+
+    return renamed
+
+
+def _dying_verifier(get: Any) -> Any:
+    """The exporter's verification runs for a moment, and is cut off."""
+
+    def exporter(name: str) -> Any:
+        found = get(name)
+        verify = found.verify
+
+        async def cut_off(*args: Any) -> Any:
+            if os.environ[DIES_AT] == "while verifying":
+                task = asyncio.create_task(verify(*args))
+                await asyncio.wait([task], timeout=0.005)
+                _at("while verifying")
+                return await task
+            return await verify(*args)
+
+        return _Exporter(found.write, cut_off)
+
+    return exporter
+
+
+class _Exporter:
+    def __init__(self, write: Any, verify: Any) -> None:
+        self.write, self.verify = write, verify

@@ -1,0 +1,54 @@
+"""``python -m tests.drills.lethal``: :mod:`workers.alone` in a process that certain bytes, or a certain unit, kill.
+
+The environment says which: the digest of an image that kills whoever stores it, that of one that kills whoever has it judged, and whether
+an export kills whoever begins it. Workers are armed in the same way by the fault ``lethal``.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.images import DecoderPool
+from app.storage import Store
+from workers import alone, exporting
+
+__all__ = ["COMMAND", "EXPORT", "FETCH", "JUDGE", "arm", "die"]
+
+FETCH, JUDGE, EXPORT = "LETHAL_FETCH", "LETHAL_JUDGE", "LETHAL_EXPORT"
+"""Variables: two digests, and anything at all."""
+
+COMMAND = (sys.executable, "-m", "tests.drills.lethal")
+
+
+def die() -> None:
+    """End this process as a crash would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm() -> None:
+    """Make what the environment names lethal in this process."""
+    put, validate, export = Store.put_blob, DecoderPool.validate, exporting.export
+
+    async def put_blob(self: Any, body: bytes, digest: str) -> str:
+        if digest == os.environ.get(FETCH):
+            die()
+        return await put(self, body, digest)
+
+    async def judge(self: Any, source: Any, rules: Any) -> Any:
+        if isinstance(source, Path) and source.name == os.environ.get(JUDGE):
+            die()
+        return await validate(self, source, rules)
+
+    async def write(ctx: Any, work: Any) -> None:
+        if EXPORT in os.environ:
+            die()
+        await export(ctx, work)
+
+    Store.put_blob, DecoderPool.validate, exporting.export = put_blob, judge, write  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    arm()
+    alone.main()

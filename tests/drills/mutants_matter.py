@@ -1,0 +1,173 @@
+"""Safeties against bad matter that can be taken away: hostile bytes, full and failing disks, greedy neighbours, half-known messages."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.drills.faults import _at
+from tests.drills.mutants import _put, mutant
+
+
+@mutant
+def no_quarantine() -> None:
+    """A unit whose workers died again and again runs among the others, again and again."""
+    _put("workers.work.Work.is_quarantined", property(lambda _: False))
+
+
+@mutant
+def condemns_unheard() -> None:
+    """A unit that got into quarantine is to blame, without being run there."""
+    from workers import quarantine
+
+    async def run_alone(_: Any) -> None:
+        raise quarantine.DiedAlone("its workers died")
+
+    _put("workers.quarantine.run_alone", run_alone)
+
+
+@mutant
+def no_alibi() -> None:
+    """A lease that ran out is its unit's crash, whether its worker lives or not."""
+    from sqlalchemy import false, true
+
+    for module in ("units", "sweeping"):
+        _put(f"app.db.{module}.owner_is_silent", lambda _: true())
+        _put(f"app.db.{module}.owner_lives", lambda: false())
+
+
+@mutant
+def decoder_takes_the_unit_along() -> None:
+    """A decoder that dies is an error of whoever asked it."""
+    _crash_raises(RuntimeError)
+
+
+@mutant
+def bomb_takes_the_worker_along() -> None:
+    """A decoder that is out of memory is the worker's being out of memory."""
+    _crash_raises(MemoryError)
+
+
+def _crash_raises(kind: type[Exception]) -> None:
+    from app.images import pool
+
+    ask = pool.DecoderPool._ask
+
+    async def raising(self: Any, child: Any, request: Any) -> Any:
+        reply = await ask(self, child, request)
+        if reply is not None and pool._is_crash(reply):
+            raise kind("the decoder crashed")
+        return reply
+
+    _put("app.images.pool.DecoderPool._ask", raising)
+
+
+@mutant
+def first_come() -> None:
+    """Whoever asked first gets everything that is free."""
+    from app.fairness import Turn
+
+    def turns(claimants: Any, _busy: Any, room: int, *, newcomers: int = 0) -> list[Any]:
+        oldest = min(claimants, key=lambda claimant: claimant.since, default=None)
+        return [Turn(oldest.job_id, 0)] * max(room, 0) if oldest else []
+
+    _put("app.dispatch.turns", turns)
+
+
+@mutant
+def never_gives_way() -> None:
+    """A unit keeps its slot to its end, whoever waits."""
+
+    def gives_way(*_: Any) -> None:
+        return None
+
+    _put("workers.leases.gives_way", gives_way)
+
+
+@mutant
+def puts_in_place() -> None:
+    """Bytes are written under their final name."""
+    from app.storage import border
+
+    async def put(self: Any, key: str, body: bytes) -> None:
+        path = Path(self.root, key)
+        with border.writing("put", key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb", buffering=0) as file:
+                written = 0
+                while written < len(body):
+                    written += file.write(body[written:])
+
+    _put("app.storage.Store.put", put)
+
+
+@mutant
+def storage_is_a_bug() -> None:
+    """A fault of the store ends the unit for good."""
+    from workers import job
+
+    _put("workers.job._rest", job._bury)
+
+
+@mutant
+def publishes_file_by_file() -> None:
+    """An export becomes visible piece by piece."""
+
+    def publish(root: Path, folder: Path, prefix: str) -> None:
+        files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.name == "manifest.json")
+        for number, path in enumerate(files):
+            if number == 2:
+                _at("before the rename")
+            target = root / prefix / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+    _put("app.storage.trees.publish", publish)
+
+
+@mutant
+def no_budget() -> None:
+    """Every URL is retried, whatever the others' fate."""
+    _put("downloader.budget.RetryBudget.spend", lambda *_: True)
+
+
+@mutant
+def blames_the_host() -> None:
+    """A machine without descriptors is the network's fault."""
+    _put("errors.classify._OUR_ERRNOS", frozenset())
+
+
+@mutant
+def ready_unverified() -> None:
+    """An export counts as ready once it is written."""
+    from app.db import exports
+
+    set_export = exports.set_export
+
+    async def at_once(connection: Any, export_id: str, **values: Any) -> None:
+        state = values.pop("state", None)
+        await set_export(connection, export_id, state="ready" if state == "written" else state, **values)
+
+    _put("app.db.exports.set_export", at_once)
+
+
+@mutant
+def chokes() -> None:
+    """A message that cannot be read ends the process."""
+    import os
+
+    from workers import polling
+
+    def from_json(data: bytes) -> Any:
+        try:
+            return polling.from_json(data)
+        except ValueError:
+            os._exit(3)
+
+    make = polling.make_worker
+
+    def choking(*args: Any, **named: Any) -> Any:
+        worker = make(*args, **named)
+        worker.job_deserializer = from_json
+        return worker
+
+    _put("workers.runtime.make_worker", choking)

@@ -1,0 +1,73 @@
+"""An origin that fails for everybody is not hammered, and what was put off is fetched once it is well."""
+
+import contextlib
+import time
+
+from tests.drills import invariants
+from tests.drills.conftest import Broken
+from tests.drills.invariants import InvariantBroken
+from tests.drills.lab import Lab, Scene, until
+from tests.drills.matter import LONG_S, calm_urls, told
+from tests.drills.plan import Kind, Page
+from tests.origin import Exchange, Step, image, reply
+
+MOST_REQUESTS = 1.1
+"""Requests for each URL during the brown-out: one retry for ten first attempts."""
+
+SETTINGS = {"retry.budget": 0.1, "retry.budget_floor": 1}
+
+MOST_HITS = 3
+
+
+class Weather:
+    """Whether every answer is 503."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.is_bad = True
+        for url in calm_urls(scene):
+            page = scene.plan.pages[url]
+            scene.plan.origin.script(page.path, self._step(page))
+
+    def _step(self, page: Page) -> Step:
+        well = reply(404) if page.kind is Kind.MISSING else image(page.body)
+
+        async def step(exchange: Exchange) -> None:
+            await exchange.rest(0.02)
+            with contextlib.suppress(ConnectionError):
+                await (reply(503) if self.is_bad else well)(exchange)
+
+        return step
+
+
+async def drill_brown_out(lab: Lab, *, mutant: str | None = None) -> None:
+    """503 for every request until each URL was asked for once, then all is well."""
+    began = time.monotonic()
+    async with lab.open(70, settings=SETTINGS) as scene:
+        weather = Weather(scene)
+        scene.fleet.start_workers(1, mutants=["impatient", *([mutant] if mutant else [])])
+        await scene.ready(1)
+        urls = calm_urls(scene)
+        job_id = await scene.submit(urls)
+        async with scene.fleet.supervised():
+            await until(lambda: len(scene.plan.hits()) == len(urls), LONG_S)
+            requests = scene.plan.hits().total()
+            weather.is_bad = False
+            if requests > MOST_REQUESTS * len(urls) + 1:
+                raise InvariantBroken("amplification", f"{requests} requests for {len(urls)} URLs of which none could be had")
+            deferred = [image for image in (await scene.rows()).images if image.state == "deferred"]
+            await scene.finished(job_id, LONG_S)
+        invariants.no_crash(await scene.check(job_id))
+        invariants.hits(scene.plan.hits(), MOST_HITS)
+        told(scene, began, urls=len(urls), requests=requests, deferred=len(deferred), in_all=scene.plan.hits().total())
+        assert deferred
+
+
+async def test_a_brown_out_is_not_fed(lab: Lab) -> None:
+    """Few retries while it lasts, every URL's true end afterwards, and never more than three requests."""
+    await drill_brown_out(lab)
+
+
+async def test_a_brown_out_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """Without a budget every URL is retried at once."""
+    with breaks("amplification"):
+        await drill_brown_out(lab, mutant="no_budget")

@@ -1,0 +1,101 @@
+"""Crashes and outages that no unit and no image is to blame for: none is."""
+
+import asyncio
+import time
+
+from tests.drills import invariants
+from tests.drills.conftest import Broken
+from tests.drills.invariants import InvariantBroken
+from tests.drills.lab import LEASE_S, Lab, Scene, until
+from tests.drills.matter import LONG_S, calm_urls, said, told
+from tests.services import PostgresServer
+
+SLOW = {"fetch.per_host": 2, "jobs.builder_slots": 4}
+
+OUTAGE_S = 2 * LEASE_S + 1.0
+"""Seconds without a database: every lease runs out."""
+
+
+async def drill_random_kills(lab: Lab, *, mutant: str | None = None, kills: int = 8, crashes: int = 3) -> None:
+    """SIGKILL workers at random, fast enough that units die again and again, and none of them is poison.
+
+    Args:
+        crashes: ``jobs.max_crashes``; with 1 every unit that a worker had in hand is a suspect.
+    """
+    began = time.monotonic()
+    async with lab.open(90, latency_s=0.4, settings=SLOW | {"jobs.max_crashes": crashes}) as scene:
+        scene.fleet.start_workers(3, mutants=[mutant] if mutant else [])
+        await scene.ready(3)
+        job_id = await scene.submit(calm_urls(scene))
+        await until(lambda: scene.plan.hits().total() > 4)
+        async with scene.fleet.supervised():
+            for _ in range(kills):
+                scene.fleet.pick(scene.dice).kill()
+                await asyncio.sleep(scene.dice.uniform(0.3, 1.2))
+            await scene.finished(job_id, LONG_S)
+        rows = await scene.check(job_id)
+        condemned = [image.url for image in rows.images if image.reason == "poison"]
+        assert not condemned
+        told(scene, began, quarantined=len(said(scene, "quarantine.began")), exonerated=len(said(scene, "quarantine.ended")))
+
+
+async def test_random_kills_condemn_nobody(lab: Lab) -> None:
+    """No image is poison and no unit is dead, however often their workers died."""
+    await drill_random_kills(lab)
+
+
+async def test_suspects_are_heard(lab: Lab) -> None:
+    """Where one crash makes a suspect, each is tried alone, and exonerated."""
+    await drill_random_kills(lab, kills=1, crashes=1)
+
+
+async def test_innocence_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """Whoever condemns without a trial loses good work."""
+    with breaks("finishes", "conservation"):
+        await drill_random_kills(lab, kills=1, crashes=1, mutant="condemns_unheard")
+
+
+async def drill_outage(lab: Lab, *, mutant: str | None = None) -> None:
+    """PostgreSQL is away for longer than a lease, and every worker lives."""
+    began = time.monotonic()
+    with PostgresServer() as server:
+        async with lab.open(80, latency_s=0.3, settings=SLOW, postgres=server) as scene:
+            scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
+            await scene.ready(2)
+            job_id = await scene.submit(calm_urls(scene))
+            await until(lambda: scene.plan.hits().total() > 8)
+            async with scene.fleet.supervised():
+                await asyncio.to_thread(server.kill)
+                await asyncio.sleep(OUTAGE_S)
+                await asyncio.to_thread(server.start)
+                await _nobody_is_charged(scene, job_id)
+            invariants.stays_up(scene.fleet.exits)
+            await scene.check(job_id)
+            told(scene, began, taken_back=len(said(scene, "unit.taken_back")))
+
+
+async def _nobody_is_charged(scene: Scene, job_id: str) -> None:
+    """Until the job's end: no crash on any unit, not for a moment, and none in any log."""
+    waiting = asyncio.create_task(scene.finished(job_id, LONG_S))
+    async with scene.connection() as connection:
+        while not waiting.done():
+            charged = await connection.fetch("SELECT kind, crashes FROM units WHERE crashes > 0")
+            if charged:
+                waiting.cancel()
+                raise InvariantBroken("no_crash", f"{[dict(row) for row in charged]}")
+            await asyncio.wait([waiting], timeout=0.05)
+    await waiting
+    charged = [line for line in said(scene, "unit.taken_back", "unit.quarantined") if line.get("crashes")]
+    if charged:
+        raise InvariantBroken("no_crash", f"{charged[:3]}")
+
+
+async def test_an_outage_charges_nobody(lab: Lab) -> None:
+    """Leases that ran out while the database was away are nobody's crash."""
+    await drill_outage(lab)
+
+
+async def test_an_outage_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """Where a lease that ran out is a crash, units of living workers are charged."""
+    with breaks("no_crash"):
+        await drill_outage(lab, mutant="no_alibi")

@@ -1,0 +1,125 @@
+"""Matter that kills whoever touches it: it is found out and condemned, alone, and nobody else suffers for long."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.drills import invariants, lethal
+from tests.drills.conftest import Broken
+from tests.drills.invariants import InvariantBroken
+from tests.drills.lab import Lab, Scene, until
+from tests.drills.matter import LONG_S, calm_urls, ends_as, lonely_page, said, told
+from tests.drills.plan import Page
+from tests.drills.world import Job, Rows
+from tests.origin import Exchange, image
+
+CRASHES = 3
+"""``jobs.max_crashes``."""
+
+MOST_DEATHS = CRASHES + 2
+"""Workers that one poison may kill: a run that was about to bring its unit further counts from 0 again."""
+
+MOST_HITS = CRASHES + 1
+"""Requests for a poisonous URL: one for each worker it killed, and the last one, in quarantine."""
+
+
+async def drill_poison(lab: Lab, *, poison: str, mutant: str | None = None) -> None:
+    """One image kills whoever stores it, or whoever judges it, in a chunk of ten, beside three other chunks."""
+    began = time.monotonic()
+    async with lab.open(48) as scene:
+        page = lonely_page(scene)
+        state = "failed" if poison == lethal.FETCH else "rejected"
+        ends_as(scene, page, (state, "poison"))
+        _come_late(scene, page)
+        scene.fleet.environment[poison] = page.sha256
+        scene.fleet.start_workers(2, mutants=["lethal", *([mutant] if mutant else [])])
+        await scene.ready(2)
+        job_id = await scene.submit(calm_urls(scene))
+        async with scene.fleet.supervised():
+            await finished_after_few_deaths(scene, job_id, MOST_DEATHS)
+        await scene.check(job_id)
+        invariants.hits(scene.plan.hits(), MOST_HITS)
+        assert len(scene.fleet.exits) >= CRASHES
+        assert [line["image_id"] for line in said(scene, "image.poison")]
+        told(scene, began, hits=scene.plan.hits()[page.url])
+
+
+def _come_late(scene: Scene, page: Page) -> None:
+    """After its neighbours, so that each death is one without progress: a URL has no more attempts than a unit has crashes, and one."""
+
+    async def late(exchange: Exchange) -> None:
+        await exchange.rest(1.5)
+        await image(page.body)(exchange)
+
+    scene.plan.origin.script(page.path, late)
+
+
+async def finished_after_few_deaths(scene: Scene, job_id: str, most: int) -> Rows:
+    """Wait for a job's end, and for no more than so many deaths."""
+    waiting = asyncio.create_task(scene.finished(job_id, LONG_S))
+    try:
+        while not waiting.done():
+            if len(scene.fleet.exits) > most:
+                raise InvariantBroken("deaths", f"{len(scene.fleet.exits)} workers died")
+            await asyncio.wait([waiting], timeout=0.1)
+        return await waiting
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("poison", [lethal.FETCH, lethal.JUDGE])
+async def test_poison_is_condemned_alone(lab: Lab, poison: str) -> None:
+    """Exactly the image that kills ends as ``poison``, after few deaths and few requests; every other one has its true end."""
+    await drill_poison(lab, poison=poison)
+
+
+async def test_poison_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """Without quarantine it kills worker after worker."""
+    with breaks("deaths"):
+        await drill_poison(lab, poison=lethal.JUDGE, mutant="no_quarantine")
+
+
+async def drill_poisonous_unit(lab: Lab, *, mutant: str | None = None) -> None:
+    """An export kills whoever begins it: no image is at work, so the unit itself is to blame."""
+    began = time.monotonic()
+    async with lab.open(20) as scene:
+        scene.fleet.environment[lethal.EXPORT] = "yes"
+        scene.fleet.start_workers(2, mutants=["lethal", *([mutant] if mutant else [])])
+        await scene.ready(2)
+        job_id = await scene.submit()
+        async with scene.fleet.supervised():
+            job = await _ended_after_few_deaths(scene, job_id)
+            rows = await scene.rows()
+        honest = job.state in ("failed", "partial") and "SIGKILL" in str(job.error)
+        if not honest:
+            raise InvariantBroken("honest", f"{job.state}: {job.error}")
+        dead = [(unit.kind, unit.state) for unit in rows.units if unit.state != "done"]
+        assert dead == [("export", "dead")]
+        assert [export.state for export in rows.exports] != ["ready"]
+        invariants.classes(scene.pages_of(job_id), rows)
+        invariants.counted(rows)
+        told(scene, began, job=job.state)
+
+
+async def _ended_after_few_deaths(scene: Scene, job_id: str) -> Job:
+    async def ended() -> Job | None:
+        if len(scene.fleet.exits) > MOST_DEATHS:
+            raise InvariantBroken("deaths", f"{len(scene.fleet.exits)} workers died")
+        [job] = (await scene.rows()).of(job_id).jobs
+        return job if job.finished_at is not None else None
+
+    job: Job = await until(ended, LONG_S, every_s=0.2)
+    return job
+
+
+async def test_a_unit_that_kills_dies_alone(lab: Lab) -> None:
+    """The job fails, says by what, and keeps what it has."""
+    await drill_poisonous_unit(lab)
+
+
+async def test_a_unit_that_kills_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """Without quarantine it kills worker after worker."""
+    with breaks("deaths"):
+        await drill_poisonous_unit(lab, mutant="no_quarantine")

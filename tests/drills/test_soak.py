@@ -1,0 +1,78 @@
+"""Everything at once: workers, decoders, Redis and PostgreSQL die, freeze and forget, in an order that a seed draws."""
+
+import asyncio
+import time
+from collections import Counter
+
+import pytest
+
+from tests.drills.conftest import Broken
+from tests.drills.lab import Lab, Scene
+from tests.drills.matter import calm_urls, ends_as, said
+from tests.drills.plan import Page
+from tests.drills.soak import SMALL, Storm, Strength, choose_strength
+from tests.drills.world import Rows
+from tests.services import PostgresServer, RedisServer
+
+SETTINGS = {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drain_s": 3}
+
+
+async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None, finish_s: float | None = None) -> None:
+    """One job under a storm, and time to end after it."""
+    with RedisServer(keep=lab.seed % 2 == 0) as redis, PostgresServer() as postgres:
+        latency_s = strength.seconds * 20 / strength.urls  # sixteen at once: the job outlasts the storm
+        async with lab.open(strength.urls, latency_s=latency_s, settings=SETTINGS, redis=redis, postgres=postgres) as scene:
+            storm = Storm(scene, redis, postgres)
+            scene.fleet.start_workers(strength.workers, mutants=[mutant] if mutant else [])
+            await scene.ready(strength.workers, 60)
+            job_id = await scene.submit(calm_urls(scene))
+            began = time.monotonic()
+            async with scene.fleet.supervised():
+                await storm.rage(strength)
+                over = time.monotonic()
+                await scene.finished(job_id, finish_s or strength.finish_s)
+            crashed = _spare_the_crashed(scene, (await scene.rows()).of(job_id), storm.done["decoder"])
+            _tell(lab, scene, storm, over - began, time.monotonic() - over, crashed)
+            rows = await scene.check(job_id)
+            assert not [image.url for image in rows.images if image.reason == "poison"]
+
+
+def _spare_the_crashed(scene: Scene, rows: Rows, most: int) -> list[Page]:
+    """A decoder that was killed may have cost the image in its hand the verdict, as often as decoders were killed."""
+    crashed = [scene.plan.pages[image.url] for image in rows.images if image.reason == "decoder_crash"]
+    assert len(crashed) <= most
+    for page in crashed:
+        ends_as(scene, page, ("rejected", "decoder_crash"))
+    return crashed
+
+
+def _tell(lab: Lab, scene: Scene, storm: Storm, stormy_s: float, after_s: float, crashed: list[Page]) -> None:
+    hits = Counter(scene.plan.hits().values())
+    codes = Counter(one.code for one in scene.fleet.exits)
+    print(f"soak: seed {lab.seed}, faults {dict(storm.done)} in {stormy_s:.0f} s, processes that ended by exit code {dict(codes)}")
+    print(f"soak: ended {after_s:.1f} s after the last fault; URLs by requests {dict(sorted(hits.items()))}")
+    lines = {event: len(said(scene, event)) for event in ("unit.taken_back", "unit.quarantined", "quarantine.ended", "image.poison")}
+    print(f"soak: {lines}, verdicts lost with their decoders {len(crashed)}")
+
+
+async def test_soak(lab: Lab) -> None:
+    """Every URL has its one right end; nothing is doubled, blamed or left over."""
+    await drill_soak(lab, choose_strength())
+
+
+@pytest.mark.parametrize("mutant", ["no_takeover"])
+async def test_the_soak_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken], mutant: str) -> None:
+    """What the dead held is never taken over."""
+    with breaks("finishes"):
+        await drill_soak(lab, SMALL, mutant=mutant, finish_s=25.0)
+
+
+async def test_the_storm_is_the_same_for_the_same_seed(lab: Lab) -> None:
+    """A failure can be repeated: the plan and the dice are drawn from the seed alone."""
+    async with lab.open(20) as one:
+        first = (one.plan.urls, one.dice.random())
+    await asyncio.sleep(0)
+    async with lab.open(20) as other:
+        second = (other.plan.urls, other.dice.random())
+    assert [url.rpartition("/")[2] for url in first[0]] == [url.rpartition("/")[2] for url in second[0]]
+    assert first[1] == second[1]

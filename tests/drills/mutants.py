@@ -181,6 +181,7 @@ def patient() -> None:
     def for_ever(_within_s: float | None = None) -> Any:
         return translated(None)
 
+    _put("app.queue.ANSWER_S", 3600.0)
     _put("app.queue.translated", for_ever)
     _put("app.shared_hosts.translated", for_ever)
 
@@ -256,26 +257,6 @@ def no_lock() -> None:
         return True
 
     _put("app.db.fleet.take_lock", take_lock)
-
-
-@mutant
-def sends_anything() -> None:
-    """What was pending a moment ago, and that is long enough for others to act, is marked as sent whatever became of it since."""
-    import time
-
-    from sqlalchemy import update
-
-    from app.db import sending, tables
-    from app.db.engine import db_now
-
-    async def mark(connection: Any, ids: Any) -> Any:
-        unit = tables.units.c
-        time.sleep(0.1)
-        sent = update(tables.units).where(unit.id.in_(ids)).values(state="queued", queued_at=db_now())
-        rows = await connection.execute(sent.returning(unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload))
-        return [sending._as_delivery(row) for row in rows.all()]
-
-    _put("app.db.sending._mark_sent", mark)
 
 
 @mutant

@@ -104,9 +104,3 @@ async def test_sweepers_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -
     """Without the lock they all do."""
     with breaks("single_flight"):
         await drill_sweepers(lab, mutants=("no_lock",))
-
-
-async def test_sweepers_side_by_side_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Without the lock, marking what is pending no longer sends units a second time that run already."""
-    with breaks("no_storm", "finishes", "conservation", "counted", "hits", "asked_once_settled"):
-        await drill_sweepers(lab, mutants=("no_lock", "sends_anything"), finish_s=12)

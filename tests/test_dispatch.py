@@ -1,5 +1,6 @@
 """Tests of app.dispatch: from the database to the queue, and back where the queue lost it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from fakeredis import FakeServer
 import errors
 from app.db import Database, fleet, lifecycle, sending, tables, units
 from app.db.rows import NewUnit, WorkerRow
-from app.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, dispatch, envelope, resend_lost
+from app.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
 from app.queue import Envelope, embedded_queue
 from app.records import JobState, UnitKind
 from app.resources import Resources
@@ -127,3 +128,36 @@ async def test_paused_jobs_are_not_sent(resources: Resources) -> None:
     assert await dispatch(resources) == 0
     await lifecycle.steer(resources.db, job_id, JobState.RUNNING)
     assert await dispatch(resources) == 2
+
+
+async def test_units_that_end_together_share_a_pass(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks while a pass runs is served by the next, and all who wait by the same one, each with its user."""
+    passes: list[set[str]] = []
+    gate = asyncio.Event()
+
+    async def slowly(_: Resources, *, in_passing_for: set[str]) -> int:
+        passes.append(in_passing_for)
+        await gate.wait()
+        return 0
+
+    monkeypatch.setattr("app.dispatch.dispatch", slowly)
+    dispatcher = Dispatcher(resources)
+    first = asyncio.create_task(dispatcher.top_up("ann"))
+    await asyncio.sleep(0.01)
+    others = [asyncio.create_task(dispatcher.top_up(user)) for user in ("bob", "cid", "bob")]
+    await asyncio.sleep(0.01)
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert passes == [{"ann"}, {"bob", "cid"}]
+
+
+async def test_a_pass_that_fails_is_told_to_all_who_share_it(resources: Resources, server: FakeServer) -> None:
+    """And the next one is tried anew."""
+    await add_job(resources.db, 3)
+    server.connected = False
+    dispatcher = Dispatcher(resources)
+    told = await asyncio.gather(*(dispatcher.top_up("local") for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [errors.QueueUnavailableError] * 3
+    server.connected = True
+    await dispatcher.top_up("local")
+    assert await queued(resources) == 3

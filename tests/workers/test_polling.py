@@ -1,0 +1,53 @@
+"""The arq worker as we run it: what it does not start, and how it leaves."""
+
+import asyncio
+
+import pytest
+
+from app.queue import QUEUES
+from tests.workers.bench import Bench
+from workers.polling import LeasedWorker, make_worker
+
+TOKEN = "unit_1:0"
+
+
+@pytest.fixture
+def worker(bench: Bench) -> LeasedWorker:
+    """A builder that has no crons of its own."""
+    made = make_worker("builder", bench.context, slots=2)
+    made.cron_jobs = []
+    return made
+
+
+async def test_a_message_that_comes_twice_is_run_once(worker: LeasedWorker) -> None:
+    """A Redis that forgot who works at what offers a worker its own message again; one that has ended may be started anew."""
+    running = asyncio.create_task(asyncio.Event().wait())
+    worker.tasks[TOKEN] = running
+    await worker.pool.zadd(QUEUES["builder"], {TOKEN: 1})
+    await worker.start_jobs([TOKEN.encode()])
+    assert worker.tasks == {TOKEN: running}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await worker.start_jobs([TOKEN.encode()])
+    assert worker.tasks[TOKEN] is not running
+    await asyncio.gather(*worker.tasks.values())
+
+
+async def test_a_renewal_puts_back_what_redis_forgot(worker: LeasedWorker) -> None:
+    """The mark of what is in progress is written, not only prolonged."""
+    running = asyncio.create_task(asyncio.Event().wait())
+    worker.tasks[TOKEN] = running
+    await worker._renew()
+    assert 0 < await worker.pool.pttl(f"arq:in-progress:{TOKEN}") <= worker.in_progress_timeout_s * 1000
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_worker_leaves_between_two_turns(worker: LeasedWorker) -> None:
+    """Asked to be quiet it picks nothing and goes on; asked to leave, its loop returns by itself."""
+    polling = asyncio.create_task(worker.main())
+    await worker.quiet()
+    assert not worker.allow_pick_jobs
+    assert not polling.done()
+    worker.leave()
+    await asyncio.wait_for(polling, 5)

@@ -20,7 +20,7 @@ SETTINGS = {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drain_s": 3}
 async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None, finish_s: float | None = None) -> None:
     """One job under a storm, and time to end after it."""
     with RedisServer(keep=lab.seed % 2 == 0) as redis, PostgresServer() as postgres:
-        latency_s = strength.seconds * 20 / strength.urls  # sixteen at once: the job outlasts the storm
+        latency_s = strength.seconds * 32 / strength.urls  # some twenty at once: the job outlasts the storm
         async with lab.open(strength.urls, latency_s=latency_s, settings=SETTINGS, redis=redis, postgres=postgres) as scene:
             storm = Storm(scene, redis, postgres)
             scene.fleet.start_workers(strength.workers, mutants=[mutant] if mutant else [])
@@ -29,10 +29,11 @@ async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None,
             began = time.monotonic()
             async with scene.fleet.supervised():
                 await storm.rage(strength)
-                over = time.monotonic()
+                stormy_s, over_at = time.monotonic() - began, time.time()
                 await scene.finished(job_id, finish_s or strength.finish_s)
-            crashed = _spare_the_crashed(scene, (await scene.rows()).of(job_id), storm.done["decoder"])
-            _tell(lab, scene, storm, over - began, time.monotonic() - over, crashed)
+            ended = (await scene.rows()).of(job_id)
+            crashed = _spare_the_crashed(scene, ended, storm.done["decoder"])
+            _tell(lab, scene, storm, stormy_s, (ended.jobs[0].finished_at or 0.0) - over_at, crashed)
             rows = await scene.check(job_id)
             assert not [image.url for image in rows.images if image.reason == "poison"]
 
@@ -50,7 +51,7 @@ def _tell(lab: Lab, scene: Scene, storm: Storm, stormy_s: float, after_s: float,
     hits = Counter(scene.plan.hits().values())
     codes = Counter(one.code for one in scene.fleet.exits)
     print(f"soak: seed {lab.seed}, faults {dict(storm.done)} in {stormy_s:.0f} s, processes that ended by exit code {dict(codes)}")
-    print(f"soak: ended {after_s:.1f} s after the last fault; URLs by requests {dict(sorted(hits.items()))}")
+    print(f"soak: the job ended {after_s:.1f} s after the last fault; URLs by requests {dict(sorted(hits.items()))}")
     lines = {event: len(said(scene, event)) for event in ("unit.taken_back", "unit.quarantined", "quarantine.ended", "image.poison")}
     print(f"soak: {lines}, verdicts lost with their decoders {len(crashed)}")
 

@@ -138,6 +138,7 @@ class Dispatcher:
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         self._users: set[str] = set()
+        self._passes: set[asyncio.Task[None]] = set()
 
     async def top_up(self, user_id: str) -> None:
         """Send what is due by now; a unit of this user has just ended.
@@ -148,6 +149,8 @@ class Dispatcher:
         self._users.add(user_id)
         if self._next is None:
             self._next = asyncio.create_task(self._pass())
+            self._passes.add(self._next)
+            self._next.add_done_callback(self._passes.discard)
         await asyncio.shield(self._next)
 
     async def _pass(self) -> None:
@@ -155,3 +158,7 @@ class Dispatcher:
             self._next = None
             users, self._users = self._users, set()
             await dispatch(self._resources, in_passing_for=users)
+
+    async def finish(self) -> None:
+        """Wait for the passes under way, whose callers may have been cancelled."""
+        await asyncio.gather(*self._passes, return_exceptions=True)

@@ -161,3 +161,15 @@ async def test_a_pass_that_fails_is_told_to_all_who_share_it(resources: Resource
     server.connected = True
     await dispatcher.top_up("local")
     assert await queued(resources) == 3
+
+
+async def test_a_pass_goes_on_without_the_one_who_asked(resources: Resources) -> None:
+    """A unit that is cut off while it waits for the dispatcher leaves the pass to its end, and a worker that stops waits for that."""
+    await add_job(resources.db, 3)
+    dispatcher = Dispatcher(resources)
+    asker = asyncio.create_task(dispatcher.top_up("local"))
+    await asyncio.sleep(0)
+    asker.cancel()
+    await asyncio.gather(asker, return_exceptions=True)
+    await dispatcher.finish()
+    assert await queued(resources) == 3

@@ -113,6 +113,7 @@ class Crew:
         for task in self._running():
             task.cancel()
         await asyncio.gather(*self._running(), return_exceptions=True)
+        await self.context.dispatcher.finish()
         await self._end_loops()
         await self._retire()
         log.info("worker.stopped", worker=self.worker_id)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 __all__ = ["FOLDER", "STUCK_S", "forget", "is_alive", "resident_bytes", "touch"]
 
-FOLDER = Path("/tmp/pictrawl-health")  # noqa: S108 - a container's own tmpfs; one file for each worker process, named by its id
+FOLDER = Path(f"/tmp/pictrawl-health-{os.getuid()}")  # noqa: S108 - a container's own tmpfs
+"""One file for each worker process of a user, named by the process's id."""
+
 STUCK_S = 60.0
 """Seconds after which a loop that has not turned stands still."""
 

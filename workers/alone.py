@@ -19,6 +19,7 @@ from app.settings import load_settings
 from logging_setup import configure, get_logger
 from workers import builder, validator
 from workers.leases import Leases
+from workers.quarantine import BEGAN
 from workers.work import Context
 
 __all__ = ["main"]
@@ -41,6 +42,8 @@ async def _run(order: Mapping[str, Any]) -> None:
 
 
 async def _work(ctx: Context, leases: Leases, name: str, ids: Mapping[str, str]) -> None:
+    sys.stdout.buffer.write(BEGAN)
+    sys.stdout.flush()
     keeping = asyncio.create_task(leases.keep())
     fields = {"job": name, "run": ctx.run, "worker": ctx.worker_id, "alone": True}
     with log.contextualize(**fields, **ids):

@@ -8,7 +8,8 @@ import json
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import errors
 from app.db import images, units
@@ -20,12 +21,21 @@ from workers.stops import Stopped, StopReason
 if TYPE_CHECKING:
     from workers.work import Work
 
-__all__ = ["SUSPECT", "DiedAlone", "run_alone"]
+__all__ = ["BEGAN", "SUSPECT", "DiedAlone", "run_alone"]
 
 log = get_logger(__name__)
 
 SUSPECT = "suspect"
 """Key of a unit's payload: the image that its process works at, alone."""
+
+BEGAN = b"began\n"
+"""What the process says before it touches the unit: one that ends earlier is no fault of the unit's."""
+
+ENDED_BY_OTHERS = (-signal.SIGTERM, -signal.SIGINT)
+"""Exit codes that say that somebody asked the process to end."""
+
+ROOT = str(Path(__file__).resolve().parents[1])
+"""Where this package was found for us, the process finds it."""
 
 TERMINATED_DELAY_S = 60.0
 """Seconds a unit rests whose process somebody else ended."""
@@ -45,23 +55,30 @@ async def run_alone(work: "Work") -> None:
     log.warning("quarantine.began", kind=work.unit.kind.value, crashes=work.unit.crashes)
     while True:
         await work.suspect(None)
-        code, answer = await _process(work)
+        code, told = await _process(work)
         if code == 0:
             break
-        if code == -signal.SIGTERM or work.stop.is_set():  # told to end before it could listen
+        if code in ENDED_BY_OTHERS or work.stop.is_set():  # told to end before it could listen
             await work.release(delay_s=0.0 if work.stop.is_set() else TERMINATED_DELAY_S)
             return
+        if not told.startswith(BEGAN):
+            raise errors.StorageError(f"a process for quarantine ended by {_how(code)} before it began")
         await _condemn(work, _how(code))
+    answer = json.loads(told.removeprefix(BEGAN))
     if answer["error"] is not None:
         raise revived(answer["error"], answer["message"])
     work.is_settled = True
     log.info("quarantine.ended")
 
 
-async def _process(work: "Work") -> tuple[int, Any]:
-    """Run the unit in a process of its own; return its exit code and what it answered."""
+async def _process(work: "Work") -> tuple[int, bytes]:
+    """Run the unit in a process of its own; return its exit code and what it said."""
+    path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path}
     try:
-        process = await asyncio.create_subprocess_exec(*work.ctx.alone_command, stdin=PIPE, stdout=PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *work.ctx.alone_command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+        )
     except OSError as error:
         raise errors.StorageError(f"cannot start a process for quarantine: {error.strerror}") from error
     drain = asyncio.create_task(_drain(work, process))
@@ -72,7 +89,7 @@ async def _process(work: "Work") -> tuple[int, Any]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await asyncio.shield(process.wait())
-    return process.returncode or 0, json.loads(told) if process.returncode == 0 else None
+    return process.returncode or 0, told
 
 
 async def _drain(work: "Work", process: Process) -> None:

@@ -27,7 +27,7 @@ POISON = encode(photo(64, 64, seed=99))
 
 def speaking(program: str) -> tuple[str, ...]:
     """A process that hears the order and does this."""
-    return (sys.executable, "-c", f"import sys, os, signal, json, time; sys.stdin.read(); {program}")
+    return (sys.executable, "-c", f"import sys, os, signal, json, time; sys.stdin.read(); print('began', flush=True); {program}")
 
 
 def answering(error: str, message: str) -> tuple[str, ...]:
@@ -167,6 +167,16 @@ async def test_a_process_that_cannot_be_started_is_a_fault_of_ours(bench: Bench,
     unit = await state_of(bench, delivery.unit_id)
     assert (unit.state, unit.crashes) == (UnitState.QUARANTINED, 3)
     assert "cannot start a process" in str(unit.error)
+
+
+async def test_a_process_that_never_began_is_a_fault_of_ours(bench: Bench) -> None:
+    """No room for its imports, say: the unit rests, and nobody is condemned."""
+    delivery = await one_unit(bench, UnitKind.INTEGRITY)
+    delivery = await quarantined(bench, UnitKind.INTEGRITY)
+    bench.context.alone_command = (sys.executable, "-c", "raise SystemExit(1)")
+    await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.error) == (UnitState.QUARANTINED, "a process for quarantine ended by exit code 1 before it began")
 
 
 async def test_a_drain_ends_the_process_in_order_and_condemns_nobody(bench: Bench, built: str, origin: Origin) -> None:

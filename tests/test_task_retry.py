@@ -104,7 +104,7 @@ async def test_database_errors_are_retried_three_times_and_then_healed_by_the_sw
         async with arq_worker(bench, kind) as worker:
             found = [await waits.next() for _ in range(3)]
             await eventually(lambda: worker.jobs_failed == 1)
-            assert await bench.context.queue.missing([envelope(delivery).token])
+            await eventually(lambda: bench.context.queue.missing([envelope(delivery).token]))
             unit = await state_of(bench, delivery.unit_id)
             assert (unit.state, unit.error, unit.crashes) == (UnitState.PENDING, "DatabaseConnectionError: away", 0)
             assert (await sweep(bench)).sent == 0  # it rests as long as a retry would

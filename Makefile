@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done
 JOBS ?= 2
-DRILL_JOBS ?= 4
+DRILL_JOBS ?= 6
 PYTHON ?= $(shell $(FIND_PYTHON))
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \

@@ -29,6 +29,7 @@ class Strength:
         workers: processes.
         seconds: over which the faults are spread.
         faults: how many of each kind.
+        latency_s: of the origin; long enough for the job to outlast the storm, short since units that are heard alone wait for each.
         finish_s: seconds for the end of the job, after the last fault.
     """
 
@@ -36,6 +37,7 @@ class Strength:
     workers: int
     seconds: float
     faults: dict[str, int]
+    latency_s: float
     finish_s: float
 
 
@@ -44,6 +46,7 @@ SMALL = Strength(
     workers=3,
     seconds=25.0,
     faults={"kill": 4, "decoder": 3, "flush": 2, "redis": 1, "postgres": 1, "freeze": 2, "term": 1},
+    latency_s=1.5,
     finish_s=180.0,
 )
 
@@ -52,6 +55,7 @@ FULL = Strength(
     workers=4,
     seconds=180.0,
     faults={"kill": 12, "decoder": 8, "flush": 5, "redis": 3, "postgres": 2, "freeze": 4, "term": 3},
+    latency_s=2.2,
     finish_s=600.0,
 )
 

@@ -20,8 +20,7 @@ SETTINGS = {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drain_s": 3}
 async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None, finish_s: float | None = None) -> None:
     """One job under a storm, and time to end after it."""
     with RedisServer(keep=lab.seed % 2 == 0) as redis, PostgresServer() as postgres:
-        latency_s = strength.seconds * 32 / strength.urls  # some twenty at once: the job outlasts the storm
-        async with lab.open(strength.urls, latency_s=latency_s, settings=SETTINGS, redis=redis, postgres=postgres) as scene:
+        async with lab.open(strength.urls, latency_s=strength.latency_s, settings=SETTINGS, redis=redis, postgres=postgres) as scene:
             storm = Storm(scene, redis, postgres)
             scene.fleet.start_workers(strength.workers, mutants=[mutant] if mutant else [])
             await scene.ready(strength.workers, 60)

@@ -51,10 +51,12 @@ class Recovery:
             await self.look(LOOK_S)
 
     async def _look_once(self) -> None:
-        rows = await self._connection.fetch("SELECT id, epoch FROM units WHERE id = ANY($1)", list(self._waiting))
+        rows = await self._connection.fetch("SELECT id, epoch, state FROM units WHERE id = ANY($1)", list(self._waiting))
         for row in rows:
             epoch, killed_at = self._waiting[row["id"]]
-            if row["epoch"] > epoch:
+            if row["state"] == "quarantined":  # killed too often without progress: heard one after the other, it waits its turn
+                del self._waiting[row["id"]]
+            elif row["epoch"] > epoch:
                 self.took_s.append(time.monotonic() - killed_at)
                 del self._waiting[row["id"]]
         late = [unit_id for unit_id, (_, killed_at) in self._waiting.items() if time.monotonic() - killed_at > TAKEOVER_S]

@@ -117,9 +117,13 @@ async def fence(connection: Connection, unit: Unit) -> None:
 
 @functools.cache
 def _fence() -> Any:
+    return select(tables.units.c.id).where(*_held()).with_for_update()
+
+
+def _held() -> tuple[Any, ...]:
+    """:func:`_ours` for a statement that is built once."""
     columns = tables.units.c
-    query = select(columns.id).where(columns.id == bindparam("wanted"), columns.epoch == bindparam("held"))
-    return query.where(columns.state == UnitState.RUNNING).with_for_update()
+    return columns.id == bindparam("wanted"), columns.epoch == bindparam("held"), columns.state == UnitState.RUNNING
 
 
 def _ours(unit: Unit) -> tuple[Any, ...]:
@@ -146,10 +150,8 @@ async def finish(
 
 @functools.cache
 def _finish() -> Any:
-    columns = tables.units.c
-    ours = columns.id == bindparam("wanted"), columns.epoch == bindparam("held"), columns.state == UnitState.RUNNING
     ended = {"state": bindparam("new_state"), "error": bindparam("new_error"), "finished_at": db_now()}
-    return update(tables.units).where(*ours).values(**ended, lease_until=None, owner=None)
+    return update(tables.units).where(*_held()).values(**ended, lease_until=None, owner=None)
 
 
 async def release(

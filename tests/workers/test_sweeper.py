@@ -15,23 +15,9 @@ from tests.db.builders import expire
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
-from tests.workers.proof import one_unit, state_of
+from tests.workers.proof import change_unit, one_unit, state_of, sweep
 from workers import sweeper
 from workers.job import JOBS
-
-
-async def set_unit(bench: Bench, unit_id: str, **values: object) -> None:
-    """Change a unit behind everyone's back."""
-    async with bench.db.write() as connection:
-        await connection.execute(update(tables.units).where(tables.units.c.id == unit_id).values(**values))
-
-
-async def again(bench: Bench) -> sweeping.Swept:
-    """Sweep although the last sweep's lock may still hold."""
-    now = await bench.db.now()
-    async with bench.db.write() as connection:
-        await connection.execute(update(tables.locks).values(until=now))
-    return await sweeper.sweep_once(bench.context)
 
 
 async def test_a_unit_of_a_dead_worker_is_sent_again(bench: Bench) -> None:
@@ -39,7 +25,7 @@ async def test_a_unit_of_a_dead_worker_is_sent_again(bench: Bench) -> None:
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
     await expire(bench.db, delivery.unit_id)
-    swept = await again(bench)
+    swept = await sweep(bench)
     unit = await state_of(bench, delivery.unit_id)
     assert (swept.expired, swept.sent) == (1, 1)
     assert (unit.state, unit.crashes) == (UnitState.QUEUED, 1)
@@ -51,7 +37,7 @@ async def test_a_unit_that_kills_its_workers_goes_to_quarantine(bench: Bench, li
     for _ in range(3):
         await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
         await expire(bench.db, delivery.unit_id)
-        swept = await again(bench)
+        swept = await sweep(bench)
     assert (swept.quarantined, swept.sent) == (1, 1)
     told = [line for line in lines if line["event"] in ("unit.taken_back", "unit.quarantined")]
     assert [(line["event"], line["crashes"], line["job_id"]) for line in told] == [
@@ -69,23 +55,23 @@ async def test_an_outage_charges_nobody(bench: Bench) -> None:
     with pytest.raises(errors.DatabaseConnectionError):
         async with bench.db.read():
             raise errors.DatabaseConnectionError("away")
-    assert (await again(bench)).expired == 0
+    assert (await sweep(bench)).expired == 0
     await expire(bench.db, delivery.unit_id)
     now = await bench.db.now()
     async with bench.db.write() as connection:
         await connection.execute(update(tables.locks).values(until=now - 1000))
     assert (await sweeper.sweep_once(bench.context)).expired == 0
     await expire(bench.db, delivery.unit_id)
-    assert (await again(bench)).expired == 1
+    assert (await sweep(bench)).expired == 1
 
 
 async def test_a_flushed_redis_is_just_a_slow_sweep(bench: Bench) -> None:
     """What was sent and is gone from the queue is sent again; what is still there is not."""
     gone = await one_unit(bench, UnitKind.INTEGRITY)
-    await set_unit(bench, gone.unit_id, queued_at=1.0)
-    assert (await again(bench)).unsent == 0
+    await change_unit(bench, gone.unit_id, queued_at=1.0)
+    assert (await sweep(bench)).unsent == 0
     await bench.context.queue.pool.flushall()
-    swept = await again(bench)
+    swept = await sweep(bench)
     assert (swept.unsent, swept.sent) == (1, 1)
     assert await bench.context.queue.missing([envelope(gone).token]) == []
 
@@ -101,13 +87,13 @@ async def test_a_commit_without_an_enqueue_is_found(bench: Bench) -> None:
         await lifecycle.create(
             connection, user_id="local", dataset_id=dataset_id, kind=JobKind.INTEGRITY, spec={}, first=[NewUnit(UnitKind.PLAN)]
         )
-    assert (await again(bench)).sent == 1
+    assert (await sweep(bench)).sent == 1
 
 
 async def test_redis_away_leaves_everything_pending(bench: Bench) -> None:
     """A sweep that cannot send puts the units back and says so; nothing is lost, nothing is marked as sent."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
-    await set_unit(bench, delivery.unit_id, state=UnitState.PENDING)
+    await change_unit(bench, delivery.unit_id, state=UnitState.PENDING)
 
     async def away(_: object) -> None:
         raise errors.QueueUnavailableError("away")
@@ -123,11 +109,11 @@ async def test_redis_away_leaves_everything_pending(bench: Bench) -> None:
 async def test_a_lost_finalize_is_made_again(bench: Bench) -> None:
     """A job without open units that has not ended gets its finalize unit, whatever its counter says."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
-    await set_unit(bench, delivery.unit_id, state=UnitState.DONE)
+    await change_unit(bench, delivery.unit_id, state=UnitState.DONE)
     async with bench.db.write() as connection:
         await connection.execute(update(tables.jobs).values(open_units=-1))
-    assert (await again(bench)).finalized == 1
-    assert (await again(bench)).finalized == 0
+    assert (await sweep(bench)).finalized == 1
+    assert (await sweep(bench)).finalized == 0
     job = await jobs.get(bench.db, delivery.job_id)
     assert (job.state, job.open_units) == (JobState.FINALIZING, 1)
 

@@ -32,7 +32,7 @@ from sqlalchemy import ColumnElement, Row, func, select, update
 import errors
 from app.db import leftovers, lifecycle, paging, tables, units
 from app.db.conflicts import StateConflict
-from app.db.engine import Connection, Database, db_now
+from app.db.engine import Connection, Database
 from app.db.jobs import find
 from app.db.rows import DeadUnit, Job, PageOf
 from app.records import JobState, UnitKind, UnitState
@@ -206,12 +206,7 @@ async def _require_not_ending(connection: Connection, job: Job) -> None:
 
 
 async def _revive(connection: Connection, job: Job, dead: Sequence[DeadUnit]) -> None:
-    await connection.execute(
-        update(tables.units)
-        .where(tables.units.c.id.in_([unit.id for unit in dead]))
-        .values(state=UnitState.PENDING, crashes=0, not_before=db_now(), finished_at=None, error=None)
-    )
-    await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job.id).values(open_units=tables.jobs.c.open_units + len(dead)))
+    await units.revive_dead(connection, job.id, [unit.id for unit in dead])
     if job.state is JobState.FAILED:
         await lifecycle.reopen(connection, job)
 

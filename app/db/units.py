@@ -226,13 +226,14 @@ async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
         return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
 
 
-async def revive_dead(connection: Connection, job_id: str) -> int:
-    """Dead units of a job become pending again."""
-    result = await connection.execute(
-        update(tables.units)
-        .where(tables.units.c.job_id == job_id, tables.units.c.state == UnitState.DEAD)
-        .values(state=UnitState.PENDING, crashes=0, not_before=0.0, finished_at=None, error=None)
-    )
+async def revive_dead(connection: Connection, job_id: str, unit_ids: Sequence[str] | None = None) -> int:
+    """Dead units of a job, all or these, become pending again, due at once, their crashes forgotten."""
+    columns = tables.units.c
+    which = [columns.job_id == job_id, columns.state == UnitState.DEAD]
+    if unit_ids is not None:
+        which.append(columns.id.in_(unit_ids))
+    alive = {"state": UnitState.PENDING, "crashes": 0, "not_before": db_now(), "finished_at": None, "error": None}
+    result = await connection.execute(update(tables.units).where(*which).values(**alive))
     if result.rowcount:
         await connection.execute(
             update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + result.rowcount)

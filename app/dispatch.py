@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import errors
 from app.db import Connection, Database, fleet, sending
 from app.fairness import Turn, turns
 from app.queue import QUEUES, Envelope
+from app.records import TRACED
 from app.resources import Resources
 
 __all__ = ["BEAT_FRESH_S", "Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
@@ -31,10 +33,9 @@ UNSENT_AFTER_S = 10.0
 
 def envelope(delivery: sending.Delivery) -> Envelope:
     """The message for a unit. A message sent again for the same run is the same message."""
-    ids = {"job_id": delivery.job_id, "unit_id": delivery.unit_id}
-    if delivery.chunk_id:
-        ids["chunk_id"] = delivery.chunk_id
-    return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, tuple(ids.items()), rank=delivery.rank)
+    ids = {name: getattr(delivery, name) for name in ("job_id", "unit_id", "chunk_id", *TRACED)}
+    told = tuple((name, value) for name, value in ids.items() if value)
+    return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, told, rank=delivery.rank)
 
 
 async def dispatch(resources: Resources, *, in_passing_for: Collection[str] | None = None) -> int:
@@ -148,7 +149,7 @@ class Dispatcher:
         """
         self._users.add(user_id)
         if self._next is None:
-            self._next = asyncio.create_task(self._pass())
+            self._next = asyncio.create_task(self._pass(), context=Context())  # of many units: its lines are no one job's
             self._passes.add(self._next)
             self._next.add_done_callback(self._passes.discard)
         await asyncio.shield(self._next)

@@ -12,6 +12,7 @@ __all__ = [
     "EXTENSIONS",
     "FINAL_JOB_STATES",
     "MEDIA_TYPES",
+    "TRACED",
     "Candidate",
     "CheckKind",
     "Compressed",
@@ -38,6 +39,10 @@ MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", 
 
 EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type in MEDIA_TYPES.items()}
 """File name extension, without the dot, of each media type."""
+
+TRACED = ("request_id", "traceparent")
+"""What says whence a job comes: the request that made it, and the trace it belongs to (W3C Trace Context). Goes with the ids through the
+queue, so that log lines have it even before the database was asked."""
 
 Level = Literal["basic", "standard", "strict"]
 ExportFormat = Literal["files", "imagefolder", "webdataset"]
@@ -263,6 +268,8 @@ class StoredImage:
 
     Attributes:
         evidence: what the reason rests on, in the words of whoever gave it: a header line, a rule of robots.txt, an address.
+        robots: what robots.txt said of it when it was last fetched, a `downloader.decisions.RobotsVerdict`; None before.
+        opt_out: what the reply's headers said of use for training, an `OptOutVerdict`; None before.
     """
 
     id: int
@@ -307,6 +314,8 @@ class StoredImage:
     fetched_at: float | None = None
     updated_at: float | None = None
     evidence: str | None = None
+    robots: str | None = None
+    opt_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
@@ -166,7 +167,7 @@ class SharedBook:
     def _put_down(self, page: Page) -> None:
         self._due[page.host] = page
         if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write(), name="host states")
+            self._writer = asyncio.create_task(self._write(), name="host states", context=Context())  # of all URLs: none's log lines
             self._writer.add_done_callback(self._fail_waiting)
 
     def _fail_waiting(self, writer: "asyncio.Task[None]") -> None:

@@ -6,7 +6,7 @@ The committed row is the outbox. That Redis is away is logged, not an error: the
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,12 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, under which request id, and with which Idempotency-Key (key, digest of the body)."""
+    """Who asks, under which request id and trace, and with which Idempotency-Key (key, digest of the body)."""
 
     user_id: str = "local"
-    request_id: str | None = None
+    request_id: str = field(default_factory=lambda: new_id("req"))
     idempotency: tuple[str, str] | None = None
-
-
-LOCAL = Caller()
+    traceparent: str | None = None
 
 
 def settle(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
@@ -132,8 +130,9 @@ async def store_urls(resources: Resources, urls: list[str]) -> ListSpec:
     return ListSpec(key=key, suffix=".txt", name="request")
 
 
-async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priority: int = 0, caller: Caller = LOCAL) -> Submitted:
+async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priority: int = 0, caller: Caller | None = None) -> Submitted:
     """Make a dataset and the job that fills it."""
+    caller = caller or Caller()
 
     async def make(connection: Any) -> Submitted:
         dataset_id = await jobs.create_dataset(connection, user_id=caller.user_id, name=name)
@@ -142,13 +141,16 @@ async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priori
     return await _submit(resources, caller, make)
 
 
-async def submit_retry(resources: Resources, job_id: str, reasons: frozenset[Reason] = RETRYABLE, *, caller: Caller = LOCAL) -> Submitted:
+async def submit_retry(
+    resources: Resources, job_id: str, reasons: frozenset[Reason] = RETRYABLE, *, caller: Caller | None = None
+) -> Submitted:
     """A new job that fetches again what failed in a dataset for one of these reasons.
 
     Raises:
         errors.ValidationError: the job builds nothing.
         StateConflict: the job still runs, or nothing failed for these reasons.
     """
+    caller = caller or Caller()
     job = await jobs.get(resources.db, job_id, user_id=caller.user_id)
     if not job.is_final:
         raise StateConflict(f"job {job_id} is {job.state}; wait for its end, or cancel it, before you retry")
@@ -165,9 +167,10 @@ async def submit_retry(resources: Resources, job_id: str, reasons: frozenset[Rea
 
 
 async def submit_export(
-    resources: Resources, dataset_id: str, *, export_format: str, storage_tier: str = "standard", caller: Caller = LOCAL
+    resources: Resources, dataset_id: str, *, export_format: str, storage_tier: str = "standard", caller: Caller | None = None
 ) -> Submitted:
     """Write a dataset in another format."""
+    caller = caller or Caller()
     await _require_dataset(resources, dataset_id, caller)
 
     async def make(connection: Any) -> Submitted:
@@ -192,9 +195,10 @@ async def submit_check(
     dataset_id: str | None = None,
     export: Export | None = None,
     options: Mapping[str, Any] | None = None,
-    caller: Caller = LOCAL,
+    caller: Caller | None = None,
 ) -> Submitted:
     """Check a dataset (integrity, duplicates, validation anew), or verify an export."""
+    caller = caller or Caller()
     if export is None:
         await _require_dataset(resources, str(dataset_id), caller)
     target = export.dataset_id if export else str(dataset_id)
@@ -252,6 +256,7 @@ async def _job(
         min_images=build.min_images if build else 0,
         priority=priority,
         request_id=caller.request_id,
+        traceparent=caller.traceparent,
     )
     return Submitted(job_id, job_id)
 
@@ -267,7 +272,8 @@ async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Aw
         made = await make(connection)
         if caller.idempotency:
             await fleet.note(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
-    with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id):
+    trace = {"traceparent": caller.traceparent} if caller.traceparent else {}
+    with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **trace):
         log.info("job.accepted", resource=made.resource)
         await wake(resources)
     return made

@@ -37,6 +37,7 @@ class Errand:
 
     Attributes:
         active_left_s: what remains of ``url_deadline_s``; waiting for a slot does not count.
+        queued_s: seconds the current attempt has waited for places at its hosts.
         waited_until: Unix time up to which this URL has waited, for its hosts' Retry-After or its own backoff.
         status: status of the last reply of the current attempt.
         url: the URL of the current hop.
@@ -44,6 +45,7 @@ class Errand:
 
     active_left_s: float
     waited_until: float = 0.0
+    queued_s: float = 0.0
     status: int | None = None
     url: str | None = None
 
@@ -137,7 +139,7 @@ class Requester:
             errors.PictrawlError: anything that keeps the reply from being a success; transient where another attempt may help.
             Deferral: the host is closed.
         """
-        errand.status, errand.url = None, None
+        errand.status, errand.url, errand.queued_s = None, None, 0.0
         time_left_s = min(self._limits.attempt_timeout_s, errand.active_left_s)
         target = self._guard.check_url(url)
         seen: set[str] = set()
@@ -175,7 +177,9 @@ class Requester:
 
     async def _hop(self, target: Target, errand: Errand, terms: Terms, time_left_s: float) -> Reply | _Redirect:
         loop = asyncio.get_running_loop()
+        asked = loop.time()
         async with self._gate.slot(target, waited_until=errand.waited_until) as visit:
+            errand.queued_s += loop.time() - asked
             await terms.before_dial()
             started = loop.time()
             try:

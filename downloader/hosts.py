@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Final
 
 from downloader.doors import Door, HostSnapshot
@@ -248,7 +249,7 @@ class HostGate:
         else:
             self._held.pop(door.host, None)
         if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep(), name="host places")
+            self._keeper = asyncio.create_task(self._keep(), name="host places", context=Context())  # of all URLs: none's log lines
 
     async def _keep(self) -> None:
         while True:

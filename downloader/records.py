@@ -69,6 +69,7 @@ class Attempt:
         number: 1 is the URL's first attempt in its job.
         started_at: Unix time, seconds.
         elapsed_s: seconds from dial to verdict.
+        queued_s: seconds waited *before* it, for its hosts to be open and for a free place.
         wait_s: seconds waited *after* this attempt, 0 after the last.
         wait_cause: ``backoff``, ``retry_after`` or empty.
     """
@@ -81,6 +82,7 @@ class Attempt:
     reason: Reason | None = None
     wait_s: float = 0.0
     wait_cause: str = ""
+    queued_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

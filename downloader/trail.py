@@ -130,4 +130,7 @@ class Trail:
 
     def _note(self, number: int, error: str | None, reason: errors.Reason | None) -> None:
         elapsed_s = time.perf_counter() - self._started
-        self._current = Attempt(number, self._started_at, elapsed_s, status=self.errand.status, error=error, reason=reason)
+        errand = self.errand
+        self._current = Attempt(
+            number, self._started_at, elapsed_s, status=errand.status, error=error, reason=reason, queued_s=errand.queued_s
+        )

@@ -38,19 +38,20 @@ async def _run(order: Mapping[str, Any]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leases.drain)
         ctx = Context(resources, workshop, leases, order["worker"], epoch=order["epoch"])
         async with journal.recording(resources.db):
-            await _work(ctx, leases, JOB_NAMES[UnitKind(order["kind"])], order["ids"])
+            name, ids = JOB_NAMES[UnitKind(order["kind"])], order["ids"]
+            fields = {"job": name, "run": order["run"], "worker": ctx.worker_id, "alone": True} | order["traced"] | ids
+            with log.contextualize(**fields):
+                await _work(ctx, leases, name, ids)
 
 
 async def _work(ctx: Context, leases: Leases, name: str, ids: Mapping[str, str]) -> None:
     sys.stdout.buffer.write(BEGAN)
     sys.stdout.flush()
     keeping = asyncio.create_task(leases.keep())
-    fields = {"job": name, "run": ctx.run, "worker": ctx.worker_id, "alone": True}
-    with log.contextualize(**fields, **ids):
-        try:
-            await JOBS[name](ctx, **ids)
-        finally:
-            keeping.cancel()
+    try:
+        await JOBS[name](ctx, **ids)
+    finally:
+        keeping.cancel()
 
 
 def main() -> None:

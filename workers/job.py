@@ -22,7 +22,7 @@ from arq import Retry
 
 import errors
 from app.db import units
-from app.records import UnitState
+from app.records import TRACED, UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger
 from workers.work import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
@@ -49,6 +49,8 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
         async def run(ctx: dict[str, Any], *args: Ids.args, **ids: Ids.kwargs) -> None:
             context: Context = ctx["context"].for_run(ctx.get("job_try", 1), str(ids.get("unit_id", "")))
             fields = {"job": function.__name__, "run": context.run, "worker": context.worker_id} | ids
+            for name in TRACED:
+                ids.pop(name, None)
             with log.contextualize(**fields):
                 await _settled(context, functools.partial(function, context, *args, **ids), retry_on)
 

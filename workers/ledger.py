@@ -1,6 +1,7 @@
 """Attempts and outcomes of one chunk, made durable in groups: attempts before their requests, outcomes within a second after."""
 
 import asyncio
+import contextvars
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import errors
 from app.db import attempts, images
 from app.records import ImageState, Reason, StoredImage
-from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
 from workers.work import Work
 
@@ -45,6 +46,7 @@ class Ledger:
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
         self.deferred_until: list[float] = []
         self.ok = self.failed = 0
 
@@ -95,7 +97,7 @@ class Ledger:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._wanted.append((key, done))
             if self._writer is None or self._writer.done():
-                self._writer = asyncio.create_task(self._reserve_all())
+                self._writer = asyncio.create_task(self._reserve_all(), context=self._context)  # for many URLs, not for the one that asks
                 self._writer.add_done_callback(self._fail_waiting)
             await done
         self._work.require_lease()
@@ -161,12 +163,13 @@ class Ledger:
             media_type=outcome.media_type,
             final_url=outcome.final_url,
             fetched_at=time.time(),
+            **_decided(outcome),
         )
 
     def failed_for_good(self, outcome: FetchFailed) -> None:
         """No image, one reason."""
         image = self._images[int(str(outcome.request.key))]
-        self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, evidence=_kept(outcome.evidence))
+        self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, **_grounds(outcome))
 
     def deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
         """Not now; for good once the first deferral lies too far back."""
@@ -174,11 +177,10 @@ class Ledger:
         since = image.deferred_at or time.time()
         if outcome.until - since > give_up_after_s:
             words = f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s"
-            self._fail(image, outcome.reason, words, evidence=_kept(outcome.evidence))
+            self._fail(image, outcome.reason, words, **_grounds(outcome))
             return
         self.deferred_until.append(outcome.until)
-        why = {"reason": outcome.reason, "evidence": _kept(outcome.evidence)}
-        self._change(image, ImageState.DEFERRED, **why, not_before=outcome.until, deferred_at=since)
+        self._change(image, ImageState.DEFERRED, reason=outcome.reason, **_grounds(outcome), not_before=outcome.until, deferred_at=since)
 
     def _fail(self, image: StoredImage, reason: Reason, detail: str, **values: Any) -> None:
         self.failed += 1
@@ -211,6 +213,15 @@ class Ledger:
 def _has_lost(made: Mapping[int, tuple[int, int]]) -> bool:
     """Whether a run of this chunk died with reservations open. From then on none is made ahead: a URL never asked loses no attempt."""
     return any(last > counted for counted, last in made.values())
+
+
+def _decided(outcome: Outcome) -> dict[str, str]:
+    """What the site's own words made of the URL."""
+    return {"robots": outcome.decisions.robots.value, "opt_out": outcome.decisions.opt_out.value}
+
+
+def _grounds(outcome: FetchFailed | Deferred) -> dict[str, str | None]:
+    return {"evidence": _kept(outcome.evidence), **_decided(outcome)}
 
 
 def _kept(evidence: str | None) -> str | None:

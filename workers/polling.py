@@ -6,6 +6,7 @@ arq's own in-progress key lasts as long as the longest timeout of any function; 
 import asyncio
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 from arq import cron, func
@@ -38,6 +39,23 @@ QUIET_S = 2.0
 
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the poll loop looks at a failing Redis again; the last repeats."""
+
+
+_message: ContextVar[dict[str, Any]] = ContextVar("message")
+
+
+def read_message(data: bytes) -> dict[str, Any]:
+    """arq's deserializer, which remembers what it read for the task that runs the message: arq's hooks are not told."""
+    message = from_json(data)
+    _message.set(message)
+    return message
+
+
+async def begin(ctx: dict[str, Any]) -> None:
+    """arq's hook before a job: what arq itself logs of it in this task names the job too, as the decorator has its own lines do."""
+    message = _message.get({})
+    fields = {"job": message.get("f"), "run": ctx["job_try"], "worker": ctx["context"].worker_id} | message.get("k", {})
+    log.contextualize(**fields).__enter__()  # to the end of the task
 
 
 class LeasedWorker(Worker):
@@ -140,7 +158,8 @@ def make_worker(kind: WorkerKind, context: Context, *, slots: int) -> LeasedWork
         health_check_key=f"pictrawl:health:{context.worker_id}:{kind}",
         handle_signals=False,
         job_serializer=to_json,
-        job_deserializer=from_json,
+        job_deserializer=read_message,
+        on_job_start=begin,
         expires_extra_ms=EXPIRES_MS,
         log_results=False,
     )

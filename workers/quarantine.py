@@ -103,8 +103,8 @@ def _order(work: "Work") -> bytes:
     ctx = work.ctx
     chunk = {"chunk_id": work.unit.payload["chunk_id"]} if "chunk_id" in work.unit.payload else {}
     ids = {"job_id": work.job.id, "unit_id": work.unit.id} | chunk
-    order = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": work.unit.kind, "ids": ids}
-    return json.dumps(order | {"epoch": work.unit.epoch, "worker": ctx.worker_id}).encode()
+    order = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": work.unit.kind, "ids": ids, "traced": work.job.traced}
+    return json.dumps(order | {"epoch": work.unit.epoch, "worker": ctx.worker_id, "run": ctx.run}).encode()
 
 
 async def _condemn(work: "Work", how: str) -> None:

@@ -44,7 +44,7 @@ async def sweep_once(ctx: Context) -> sweeping.Swept:
         return sweeping.Swept()
     async with ctx.db.write() as connection:
         returned = await sweeping.return_expired(connection, lease_s=settings.lease_s, max_crashes=settings.max_crashes)
-    _tell(returned)
+    await _tell(ctx, returned)
     finalized = await sweeping.lost_finalizes(ctx.db)
     unsent = await resend_lost(ctx.resources)
     sent = await dispatch(ctx.resources)
@@ -54,9 +54,14 @@ async def sweep_once(ctx: Context) -> sweeping.Swept:
     return swept
 
 
-def _tell(returned: sweeping.Returned) -> None:
-    for unit in (*returned.pending, *returned.quarantined):
-        with log.contextualize(job_id=unit.job_id, unit_id=unit.id):
+async def _tell(ctx: Context, returned: sweeping.Returned) -> None:
+    units = (*returned.pending, *returned.quarantined)
+    if not units:
+        return
+    owners = await jobs.get_many(ctx.db, [unit.job_id for unit in units])
+    for unit in units:
+        traced = owners[unit.job_id].traced if unit.job_id in owners else {}
+        with log.contextualize(job_id=unit.job_id, unit_id=unit.id, **traced):
             if unit.state is UnitState.QUARANTINED:
                 log.error("unit.quarantined", kind=unit.kind.value, crashes=unit.crashes)
             else:

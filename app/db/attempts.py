@@ -48,7 +48,7 @@ async def record(connection: Connection, unit: Unit, finished: Sequence[tuple[in
     """Write outcomes of attempts (image id, row number, attempt) in one prepared statement."""
     if not finished:
         return
-    names = ("started_at", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+    names = ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
     statement = (
         update(tables.attempts)
         .where(
@@ -90,6 +90,7 @@ def _as_attempt(row: Any) -> Attempt:
         number=row.number,
         started_at=row.started_at or 0.0,
         elapsed_s=row.elapsed_s or 0.0,
+        queued_s=row.queued_s or 0.0,
         status=row.status,
         error=row.error,
         reason=Reason(row.reason) if row.reason else None,

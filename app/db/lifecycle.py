@@ -27,6 +27,7 @@ async def create(
     min_images: int = 0,
     priority: int = 0,
     request_id: str | None = None,
+    traceparent: str | None = None,
 ) -> str:
     """Insert a job with its first units, return its id. The rows are the outbox: nothing else need reach Redis."""
     job_id = new_id("job")
@@ -45,6 +46,7 @@ async def create(
             open_units=0,
             rounds=0,
             request_id=request_id,
+            traceparent=traceparent,
             created_at=db_now(),
         )
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
+from app.records import FINAL_JOB_STATES, TRACED, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
 
 __all__ = [
     "Check",
@@ -69,11 +69,17 @@ class Job:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    traceparent: str | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more will happen to it by itself."""
         return self.state in FINAL_JOB_STATES
+
+    @property
+    def traced(self) -> dict[str, str]:
+        """Whence it comes, as fields of its log lines."""
+        return {name: value for name in TRACED if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True, slots=True)

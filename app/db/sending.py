@@ -11,7 +11,7 @@ from sqlalchemy import Integer, Row, String, bindparam, case, column, func, sele
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
 from app.fairness import Claimant, Share
-from app.records import ACTIVE_JOB_STATES, JobState, UnitKind, UnitState
+from app.records import ACTIVE_JOB_STATES, TRACED, JobState, UnitKind, UnitState
 
 __all__ = [
     "Delivery",
@@ -35,6 +35,8 @@ class Delivery:
 
     Attributes:
         rank: see :class:`app.fairness.Turn`.
+        request_id: the request that made the job.
+        traceparent: the trace it belongs to (W3C Trace Context).
     """
 
     unit_id: str
@@ -43,6 +45,8 @@ class Delivery:
     epoch: int
     chunk_id: str | None = None
     rank: int = 0
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ async def _mark_sent(connection: Connection, ids: Sequence[str]) -> list[Deliver
         update(tables.units)
         .where(unit.id.in_(ids), unit.state.in_([UnitState.PENDING, UnitState.QUARANTINED]))
         .values(state=UnitState.QUEUED, queued_at=db_now())
-        .returning(unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload)
+        .returning(*_delivered())
     )
     marked = {row.id: row for row in (await connection.execute(statement)).all()}
     return [_as_delivery(marked[unit_id]) for unit_id in ids if unit_id in marked]
@@ -177,7 +181,7 @@ async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> lis
     """Units sent some time ago and claimed by nobody: the sweeper asks the queue whether it still has them."""
     columns = tables.units.c
     query = (
-        select(columns.id, columns.kind, columns.job_id, columns.epoch, columns.payload)
+        select(*_delivered())
         .where(columns.state == UnitState.QUEUED, columns.queued_at < db_now() - older_than_s)
         .order_by(columns.queued_at)
     ).limit(limit)
@@ -185,8 +189,22 @@ async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> lis
         return [_as_delivery(row) for row in (await connection.execute(query)).all()]
 
 
+def _delivered() -> tuple[Any, ...]:
+    unit, job = tables.units.c, tables.jobs.c
+    of_job = [select(job[name]).where(job.id == unit.job_id).scalar_subquery().label(name) for name in TRACED]
+    return unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload, *of_job
+
+
 def _as_delivery(row: Row[Any]) -> Delivery:
-    return Delivery(row.id, UnitKind(row.kind), row.job_id, row.epoch, chunk_id=row.payload.get("chunk_id"))
+    return Delivery(
+        row.id,
+        UnitKind(row.kind),
+        row.job_id,
+        row.epoch,
+        chunk_id=row.payload.get("chunk_id"),
+        request_id=row.request_id,
+        traceparent=row.traceparent,
+    )
 
 
 def waiting_state(max_crashes: int) -> Any:

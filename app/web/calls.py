@@ -35,13 +35,15 @@ class Call:
     request_id: str
     path: str
     is_head: bool = False
+    traceparent: str | None = None
 
     def caller(self, key: str | None = None, body: BaseModel | None = None) -> submit.Caller:
         """Who submits. The key belongs to path and body together: one key for two resources is a mistake of the client's."""
         if key is None:
-            return submit.Caller(self.user_id, self.request_id)
+            return submit.Caller(self.user_id, self.request_id, traceparent=self.traceparent)
         sent = body.model_dump_json(exclude_unset=True) if body is not None else ""
-        return submit.Caller(self.user_id, self.request_id, (key, submit.body_digest(f"{self.path}\n{sent}".encode())))
+        idempotency = (key, submit.body_digest(f"{self.path}\n{sent}".encode()))
+        return submit.Caller(self.user_id, self.request_id, idempotency, self.traceparent)
 
     async def made_before(self, caller: submit.Caller) -> submit.Submitted | None:
         """What the caller's Idempotency-Key already made, for routes that would do more than write rows."""
@@ -56,7 +58,12 @@ class Call:
 def _call(request: Request) -> Call:
     state = request.scope["state"]
     return Call(
-        request.app.state.resources, state["user_id"], state["request_id"], request.scope["path"], is_head=bool(state.get("is_head"))
+        request.app.state.resources,
+        state["user_id"],
+        state["request_id"],
+        request.scope["path"],
+        is_head=bool(state.get("is_head")),
+        traceparent=state.get("traceparent"),
     )
 
 

@@ -18,6 +18,8 @@ __all__ = ["BodyLimit", "Frame"]
 log = get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context 3.2.2, version 00's four fields; later versions may append more, which is left out."""
 
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: their lines are DEBUG."""
@@ -39,10 +41,13 @@ class Frame:
             return
         scope = dict(scope)  # the server keeps its own: it must still see a HEAD
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
-        state["request_id"] = request_id_of(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        state["request_id"] = request_id_of(headers)
+        trace = traceparent_of(headers)
+        state.update(trace)
         exchange = Exchange(scope, send)
         began = time.perf_counter()
-        with log.contextualize(request_id=state["request_id"]):
+        with log.contextualize(request_id=state["request_id"], **trace):
             try:
                 await self._answer(exchange, receive)
             finally:
@@ -97,6 +102,15 @@ def request_id_of(headers: Headers) -> str:
     """The client's X-Request-ID where it is fit for a log line and a header, else a new one."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else new_id("req")
+
+
+def traceparent_of(headers: Headers) -> dict[str, str]:
+    """The caller's trace, as a field; nothing where it sent none, several, or one that is not well-formed."""
+    given = headers.getlist("traceparent")
+    found = _TRACEPARENT.match(given[0]) if len(given) == 1 else None
+    if found is None or given[0][found.end() :][:1] not in ("", "-") or (given[0].startswith("00") and found.end() != len(given[0])):
+        return {}
+    return {"traceparent": found.group()}
 
 
 class BodyLimit:

@@ -151,7 +151,7 @@ class Dispatcher:
         if self._next is None:
             self._next = asyncio.create_task(self._pass(), context=Context())  # of many units: its lines are no one job's
             self._passes.add(self._next)
-            self._next.add_done_callback(self._passes.discard)
+            self._next.add_done_callback(self._ended)
         await asyncio.shield(self._next)
 
     async def _pass(self) -> None:
@@ -159,6 +159,12 @@ class Dispatcher:
             self._next = None
             users, self._users = self._users, set()
             await dispatch(self._resources, in_passing_for=users)
+
+    def _ended(self, passed: asyncio.Task[None]) -> None:
+        """Where all who waited were cancelled meanwhile, nobody hears that it failed; the sweeper sends what it did not."""
+        self._passes.discard(passed)
+        if not passed.cancelled():
+            passed.exception()
 
     async def finish(self) -> None:
         """Wait for the passes under way, whose callers may have been cancelled."""

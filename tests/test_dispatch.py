@@ -1,8 +1,10 @@
 """Tests of app.dispatch: from the database to the queue, and back where the queue lost it."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fakeredis import FakeServer
@@ -173,3 +175,20 @@ async def test_a_pass_goes_on_without_the_one_who_asked(resources: Resources) ->
     await asyncio.gather(asker, return_exceptions=True)
     await dispatcher.finish()
     assert await queued(resources) == 3
+
+
+async def test_a_pass_that_fails_after_all_who_asked_were_cut_off_is_no_error_unheard(resources: Resources, server: FakeServer) -> None:
+    """The sweeper sends what it did not; the loop has nothing to complain about."""
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    await add_job(resources.db, 3)
+    server.connected = False
+    dispatcher = Dispatcher(resources)
+    asker = asyncio.create_task(dispatcher.top_up("local"))
+    await asyncio.sleep(0)
+    asker.cancel()
+    await asyncio.gather(asker, return_exceptions=True)
+    while dispatcher._passes:
+        await asyncio.sleep(0)
+    gc.collect()
+    assert unheard == []

@@ -62,7 +62,9 @@ class Ledger:
         assert self._flusher is not None
         self._flusher.cancel()
         await asyncio.gather(self._flusher, *([self._writer] if self._writer else []), return_exceptions=True)
-        await asyncio.shield(self._close())
+        closing = asyncio.create_task(self._close())
+        closing.add_done_callback(_heard)
+        await asyncio.shield(closing)
 
     async def _close(self) -> None:
         await self._while_leased(self.flush)
@@ -208,6 +210,12 @@ class Ledger:
             self._finished = finished + self._finished
             self._changes = changes + self._changes
             raise
+
+
+def _heard(closing: asyncio.Task[None]) -> None:
+    """Of a ledger whose unit was cut off meanwhile nobody asks how it closed; the unit's own end is the news."""
+    if not closing.cancelled():
+        closing.exception()
 
 
 def _has_lost(made: Mapping[int, tuple[int, int]]) -> bool:

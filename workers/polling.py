@@ -5,7 +5,7 @@ arq's own in-progress key lasts as long as the longest timeout of any function; 
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -42,6 +42,7 @@ BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 _message: ContextVar[dict[str, Any]] = ContextVar("message")
+_scope: ContextVar[ExitStack] = ContextVar("scope")
 
 
 def read_message(data: bytes) -> dict[str, Any]:
@@ -55,7 +56,7 @@ async def begin(ctx: dict[str, Any]) -> None:
     """arq's hook before a job: what arq itself logs of it in this task names the job too, as the decorator has its own lines do."""
     message = _message.get({})
     fields = {"job": message.get("f"), "run": ctx["job_try"], "worker": ctx["context"].worker_id} | message.get("k", {})
-    log.contextualize(**fields).__enter__()  # to the end of the task
+    _scope.get().enter_context(log.contextualize(**fields))
 
 
 class LeasedWorker(Worker):
@@ -101,6 +102,12 @@ class LeasedWorker(Worker):
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start what this worker does not run already: a Redis that forgot keys offers it again, and arq would lose sight of the first."""
         await super().start_jobs([job_id for job_id in job_ids if not self._runs(job_id.decode())])
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Run a message, with a place for what `begin` puts into the log's context."""
+        with ExitStack() as scope:
+            _scope.set(scope)
+            await super().run_job(job_id, score)
 
     def _runs(self, job_id: str) -> bool:
         task = self.tasks.get(job_id)

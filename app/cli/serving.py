@@ -41,9 +41,11 @@ async def _serve(cli: Cli, settings: "Settings", *, with_worker: bool) -> int:
     from app.cli.failures import Refused
     from app.cli.interrupts import Interrupts
     from app.cli.session import opened
+    from logging_setup import get_logger
 
+    log = get_logger(__name__)
     async with AsyncExitStack() as stack:
-        interrupts = stack.enter_context(Interrupts(cli.note))
+        interrupts = stack.enter_context(Interrupts(lambda words: log.info("serve.stopping", hint=words)))
         resources = await stack.enter_async_context(opened(settings))
         if with_worker:
             await _employ(stack, settings, resources)

@@ -1,6 +1,7 @@
 """Attempts before their requests, outcomes after, and what a crash in between costs."""
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,38 @@ async def test_an_overtaken_worker_sends_no_further_request_and_writes_nothing(b
         await fetch_chunk(bench.context, Work(bench.context, unit), str(delivery.chunk_id))
     assert origin.hits("/a.jpg") == []
     assert await attempt_rows(bench) == []
+
+
+async def test_a_ledger_cut_off_while_it_closes_leaves_no_error_unheard(bench: Bench, origin: Origin) -> None:
+    """What a fence refuses then, nobody waits for any more; it is no `Task exception was never retrieved` either."""
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    await bench.submit([origin.url("/a.jpg")])
+    delivery = await fetch_unit(bench)
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_slow", lease_s=30)
+    assert unit is not None
+    rows = (await images.page(bench.db, ImageFilter())).items
+    failure = FetchFailed(FetchRequest(rows[0].url, key=rows[0].id), Reason.HTTP_404, "NotFoundError", "404", ())
+
+    async def leave() -> None:
+        async with Ledger(Work(bench.context, unit), rows, {}) as ledger:
+            ledger.failed_for_good(failure)
+
+    async with bench.db.write() as connection:
+        leaving = asyncio.create_task(leave())
+        while not _is_closing():
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await connection.execute(update(tables.units).where(tables.units.c.id == unit.id).values(epoch=unit.epoch + 1))
+    while _is_closing():
+        await asyncio.sleep(0)
+    gc.collect()
+    assert unheard == []
+
+
+def _is_closing() -> bool:
+    return any("Ledger._close" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 async def test_a_storage_fault_loses_no_outcome(bench: Bench, origin: Origin) -> None:

@@ -42,11 +42,13 @@ async def queued(resources: Resources) -> int:
 
 
 def test_a_units_message_names_its_run() -> None:
-    """The token holds unit and epoch; the ids are what the job function takes, the chunk only where there is one."""
+    """The token holds unit and epoch; the ids are what the job function takes, the chunk only where there is one, and whence the job comes."""
     delivery = sending.Delivery("unit_1", UnitKind.FETCH, "job_1", 2, chunk_id="chunk_1")
     ids = (("job_id", "job_1"), ("unit_id", "unit_1"))
     assert envelope(delivery) == Envelope("unit_1:2", UnitKind.FETCH, (*ids, ("chunk_id", "chunk_1")))
     assert envelope(replace(delivery, chunk_id=None)).ids == ids
+    asked = replace(delivery, request_id="req_1", traceparent="00-1-2-01")
+    assert envelope(asked).ids == (*ids, ("chunk_id", "chunk_1"), ("request_id", "req_1"), ("traceparent", "00-1-2-01"))
 
 
 async def test_due_units_are_marked_and_sent(resources: Resources) -> None:

@@ -37,6 +37,13 @@ from tests.db.builders import add_images, count, job_row, unit_ids, unit_row
 ANN, BOB = Caller("ann", request_id="req_1"), Caller("bob")
 
 
+def test_who_comes_without_a_request_id_gets_one() -> None:
+    """A build from the command line can be followed like one from the API; no two share an id."""
+    first, second = Caller("ann"), Caller("ann")
+    assert first.request_id.startswith("req_")
+    assert first.request_id != second.request_id
+
+
 @pytest.fixture
 def server() -> FakeServer:
     """The Redis behind the queue; ``connected`` takes it away."""

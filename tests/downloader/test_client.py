@@ -194,6 +194,20 @@ async def test_deferral_frees_the_place_at_once(origin, time):
     assert (first.until, first.retry_after_s, time.waits) == (time.now + 60, 60, [])
 
 
+async def test_an_attempt_says_how_long_it_queued_for_its_host(origin):
+    """With one place at the host the second URL waits for the first; what it waited is no part of its request's time."""
+
+    async def slow(exchange):
+        await exchange.rest(0.2)
+        await image()(exchange)
+
+    url = origin.script("/slow", slow, image())
+    async with Downloader(replace(LIMITS, per_host=1), RetryRules(), lookup=loopback) as downloader:
+        first, second = [outcome async for outcome in downloader.fetch_many([FetchRequest(url, key=n) for n in range(2)])]
+    assert second.attempts[0].queued_s > first.attempts[0].queued_s
+    assert second.attempts[0].queued_s > second.attempts[0].elapsed_s
+
+
 @pytest.mark.parametrize("where", ["other.test", "h.test"])
 async def test_fetch_json_sends_credentials_to_nobody_else(origin, downloader, where):
     """Neither Authorization nor a cookie of the caller's goes along with a redirect, wherever it leads, nor a body."""

@@ -5,11 +5,14 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from app.db import jobs, sending
+from app.dispatch import envelope
 from app.resources import Resources
 from app.web.metrics import Metrics
-from app.web.middleware import Frame
+from app.web.middleware import Frame, traceparent_of
 from logging_setup import add_sink, remove_sink
 from tests.web import seeds
 from tests.web.conftest import Connect
@@ -52,6 +55,44 @@ async def test_what_is_logged_on_the_way_carries_both_ids(app: FastAPI, connect:
     await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"X-Request-ID": "trace-2"})
     (line,) = of(lines, "job.accepted")
     assert (line["request_id"], line["user_id"]) == ("trace-2", "ann")
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_the_callers_trace_goes_with_the_job(app: FastAPI, connect: Connect, resources: Resources, lines: Lines) -> None:
+    """The line of its acceptance has it, and the row, from which every unit's message gets it."""
+    client = connect(app, await seeds.key_of(resources, "ann"))
+    answer = await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"traceparent": TRACE})
+    (line,) = of(lines, "job.accepted")
+    assert line["traceparent"] == TRACE
+    job = await jobs.get(resources.db, answer.json()["id"])
+    assert job.traced == {"request_id": line["request_id"], "traceparent": TRACE}
+    (message,) = [envelope(delivery) for delivery in await sending.queued(resources.db, older_than_s=-1)]
+    assert dict(message.ids).items() >= job.traced.items()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ([TRACE], TRACE),
+        ([TRACE.replace("00-", "cc-", 1) + "-what-comes-later"], TRACE.replace("00-", "cc-", 1)),
+        ([], None),
+        ([TRACE, TRACE], None),
+        ([TRACE.upper()], None),
+        ([TRACE + "-more"], None),
+        ([TRACE + "0"], None),
+        ([TRACE.replace("00-", "ff-", 1)], None),
+        (["00-" + "0" * 32 + "-b7ad6b7169203331-01"], None),
+        (["00-0af7651916cd43dd8448eb211c80319c-" + "0" * 16 + "-01"], None),
+        (["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"], None),
+        ([TRACE + "\u00e9"], None),
+    ],
+)
+def test_a_trace_is_taken_where_it_is_well_formed(given: list[str], taken: str | None) -> None:
+    """W3C Trace Context 3.2: lower case, no zero ids, nothing behind version 00, one header; of a later version its first four fields."""
+    headers = Headers(raw=[(b"traceparent", value.encode("latin-1")) for value in given])
+    assert traceparent_of(headers) == ({"traceparent": taken} if taken else {})
 
 
 @pytest.mark.parametrize("given", ["", "-x", "a b", "x" * 65, "a\u00e9", "a/b"])

@@ -273,6 +273,24 @@ async def test_evidence_is_on_the_row(bench: Bench, origin: Origin) -> None:
     }
 
 
+async def test_what_a_site_said_is_on_the_row(bench: Bench, origin: Origin) -> None:
+    """Of every URL that came to it: what robots.txt allowed, and what the reply's headers asked for."""
+    origin.script("/robots.txt", reply(200, b"User-agent: *\nDisallow: /private"))
+    origin.script("/kept.jpg", image(encode(photo(seed=5))))
+    origin.script("/noai.jpg", image(X_Robots_Tag="noai, noindex"))
+    names = ["kept.jpg", "noai.jpg", "private.jpg", "gone.jpg"]
+    job_id = await bench.submit([*(origin.url(f"/{name}") for name in names), "http://10.0.0.1/inside.jpg"])
+    await bench.drive()
+    rows = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+    assert {row.url.rsplit("/", 1)[1]: (row.robots, row.opt_out) for row in rows} == {
+        "kept.jpg": ("allowed", "none"),
+        "noai.jpg": ("allowed", "refused"),
+        "private.jpg": ("disallowed", "not_read"),
+        "gone.jpg": ("allowed", "not_read"),
+        "inside.jpg": ("not_asked", "not_read"),
+    }
+
+
 async def test_evidence_of_a_deferral_goes_when_the_url_is_taken_up(tmp_path: Path, origin: Origin) -> None:
     """robots.txt with a server error is why a URL waits; once there is a file, the image comes and nothing of that is left."""
     clock = LaterTime()

@@ -42,7 +42,7 @@ async def queued(resources: Resources) -> int:
 
 
 def test_a_units_message_names_its_run() -> None:
-    """The token holds unit and epoch; the ids are what the job function takes, the chunk only where there is one, and whence the job comes."""
+    """The token holds unit and epoch; the ids are what the job function takes, and whence the job comes, where there are such."""
     delivery = sending.Delivery("unit_1", UnitKind.FETCH, "job_1", 2, chunk_id="chunk_1")
     ids = (("job_id", "job_1"), ("unit_id", "unit_1"))
     assert envelope(delivery) == Envelope("unit_1:2", UnitKind.FETCH, (*ids, ("chunk_id", "chunk_1")))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ pytestmark = pytest.mark.services("postgresql")
 
 
 @pytest.fixture
-async def lines(tmp_path: Path, redis_url: str, postgres: PostgresServer) -> AsyncIterator[list[Line]]:
+async def lines(tmp_path: Path, redis_url: str, postgres: PostgresServer) -> list[Line]:
     """What three processes wrote of a job whose URLs fail in many ways, and whose database went away for some seconds."""
     async with Origin() as origin:
         urls = [origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1)))) for number in range(12)]
@@ -95,7 +94,7 @@ async def lines(tmp_path: Path, redis_url: str, postgres: PostgresServer) -> Asy
     assert ended["status"] == "succeeded"
     assert ended["progress"]["kept"] == 12 + 3
     files = [tmp_path / name for name in ("api.log", "worker.log")]
-    yield [json.loads(row) for file in files for row in file.read_text().splitlines() if not row.startswith("serving on ")]
+    return [json.loads(row) for file in files for row in file.read_text().splitlines() if not row.startswith("serving on ")]
 
 
 async def _asked(origin: Origin, path: str) -> bool:
@@ -110,7 +109,7 @@ async def test_every_line_says_whose_it_is(lines: list[Line]) -> None:
     """Inside a job: job, job_id, run, worker, unit, the API call that began it and the caller's trace. Elsewhere: an event of a process."""
     inside = [line for line in lines if line.get("job") in JOB_NAMES.values()]
     for line in inside:
-        assert INSIDE <= set(line), (INSIDE - set(line), line)
+        assert set(line) >= INSIDE, (INSIDE - set(line), line)
         assert (line["request_id"], line["traceparent"]) == (REQUEST_ID, TRACEPARENT)
     assert len({line["worker"] for line in inside}) == 2
     assert len({line["job_id"] for line in lines if "job_id" in line}) == 1

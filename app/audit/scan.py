@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.audit.sources import Module, Node, Sources
 from app.audit.syntax import called, dotted, function_around, last, root
@@ -32,7 +33,13 @@ class LogCall:
 
 def log_calls(sources: Sources) -> list[LogCall]:
     """Every call that writes a line."""
-    return [found for module in sources.values() for here in module.nodes if (found := _log_call(module, loggers(module), here))]
+    return [found for module in sources.values() for found in _of_module(module)]
+
+
+@lru_cache(maxsize=1024)
+def _of_module(module: Module) -> tuple[LogCall, ...]:
+    names = loggers(module)
+    return tuple(found for here in module.nodes if (found := _log_call(module, names, here)))
 
 
 def loggers(module: Module) -> frozenset[str]:

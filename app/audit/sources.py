@@ -12,7 +12,7 @@ __all__ = ["PACKAGES", "Module", "Node", "Sources", "below", "installed", "parse
 PACKAGES = ("app", "workers", "downloader", "errors", "logging_setup")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """A node of a syntax tree, with the way up from it."""
 
@@ -27,7 +27,7 @@ class Node:
             current = current.parent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Module:
     """One file: its dotted name, its path below the packages' folder, and all of its nodes."""
 

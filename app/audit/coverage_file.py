@@ -17,7 +17,7 @@ __all__ = ["NAMES", "Covered", "find", "read"]
 NAMES: Final = ("coverage.json", ".coverage")
 """What coverage calls its files, looked for in the current folder."""
 
-HOW: Final = "make test ARGS=..., or `coverage run -m pytest`, leave a .coverage; `coverage json` leaves a coverage.json"
+HOW: Final = "`make test` leaves .coverage, `coverage json` a coverage.json"
 
 
 @dataclass(frozen=True, slots=True)

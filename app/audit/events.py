@@ -23,6 +23,8 @@ JOBS: Final[Mapping[str, str]] = {
     "export.written": "an export is in the store and waits for its verification",
     "host.away": "a host takes no connections, or refuses everything: its URLs are deferred for `wait_s`",
     "host.paced": "a host refused: its URLs are spaced from now on",
+    "hosts.shared": "Redis answers again: what is known of hosts is the fleet's once more",
+    "hosts.unshared": "Redis is away: this worker keeps to the limits per host by itself",
     "image.judged": "one image was validated; `reason` is empty for a valid one",
     "image.poison": "an image killed the process that worked at it alone",
     "job.accepted": "a job is on record",
@@ -61,8 +63,6 @@ JOBS: Final[Mapping[str, str]] = {
 
 PROCESSES: Final[Mapping[str, str]] = {
     "cleaned_up": "what nothing points to was removed",
-    "hosts.shared": "Redis answers again: what is known of hosts is the fleet's once more",
-    "hosts.unshared": "Redis is away: this worker keeps to the limits per host by itself",
     "http.failed": "a bug answered with 500; the traceback is here",
     "http.refused": "a request was refused for a fault of ours, such as a database that is away",
     "http.request": "an API request was answered; DEBUG for health and metrics",

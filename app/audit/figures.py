@@ -61,13 +61,11 @@ def of_sources(sources: Sources, verdicts: Sequence[Verdict]) -> list[Figure]:
         Figure(
             "network calls through Tenacity",
             "every one",
-            f"{sum(guarded)} of {len(guarded)} places that send, robots.txt among them",
+            f"{sum(guarded)} of {len(guarded)} places that send, robots.txt's too",
             _mark(network and all(guarded)),
-            "rules through-tenacity, http-in-downloader, no-dialling, store-retries",
+            "rules through-tenacity to store-retries",
         ),
-        Figure(
-            "modules that log through logging_setup alone", "every one", _modules(sources, verdicts), _mark(logging), "rules one-logging, constant-events"
-        ),
+        Figure("modules that log by the rules", "every one", _modules(sources, verdicts), _mark(logging), "rules one-logging, constant-events"),
     ]
 
 
@@ -83,7 +81,7 @@ def of_run(run: Evidence) -> list[Figure]:
 
 def _explosion(run: Evidence) -> Figure:
     most, wanted = max(run.hits.values(), default=0), sum(run.hits.values())
-    measured = f"at most {most} for a URL: {wanted} requests for {len(run.hits)} URLs"
+    measured = f"at most {most}; {wanted} requests for {len(run.hits)} URLs"
     return Figure("no retry explosion", f"<= {MOST_REQUESTS} a URL", measured, _mark(0 < most <= MOST_REQUESTS), RUN + "counted by the origin")
 
 
@@ -118,12 +116,12 @@ def _operations(run: Evidence) -> Figure:
 def _retries_logged(run: Evidence) -> Figure:
     said = len(run.retry_lines)
     measured = f"{said} lines for {run.repeats} repeated requests"
-    return Figure("retries that are logged", "every one", measured, _mark(said == run.repeats > 0), RUN + "origin's count against download.retry")
+    return Figure("retries that are logged", "every one", measured, _mark(said == run.repeats > 0), RUN + "its log against the origin's count")
 
 
 def _traceable(run: Evidence) -> Figure:
     lines, journal, rows = len(run.of_job), run.journal_lines, run.journal
-    measured = f"{run.traceable} of {lines} lines of jobs have the job_id; {rows} of {journal} in `pictrawl jobs logs`"
+    measured = f"{run.traceable} of {lines} lines of its jobs; {rows} of {journal} in `jobs logs`"
     is_whole = run.traceable == lines > 0 and rows == journal > 0
     return Figure("any job traceable by job_id", "every line", measured, _mark(is_whole), RUN + "its log against its journal")
 
@@ -131,8 +129,8 @@ def _traceable(run: Evidence) -> Figure:
 def _success(run: Evidence) -> Figure:
     retries = run.built.document["retries"]
     retried, recovered = retries["retried"], retries["recovered"]
-    measured = f"{recovered} of {retried} retried URLs came ({_percent(recovered / retried) if retried else 'none'}); {_causes(run)}"
-    source = RUN + "`build --json` against the origin's count; also /metrics, /v1/jobs"
+    measured = f"{recovered} of {retried} came ({_percent(recovered / retried) if retried else 'none'}); retried {_causes(run)}"
+    source = RUN + "`build --json` against the origin's count"
     return Figure("retry success rate visible", "as the origin counts", measured, _mark(retried == run.retried > 0), source)
 
 
@@ -152,7 +150,7 @@ def of_overhead(found: Overhead) -> list[Figure]:
 def _share(metric: str, of: str, found: Overhead) -> Figure:
     share, most = share_of(of, found.parts, found.cpu_us_per_image), BOUNDS[of]
     measured = f"{_percent(share, 2)} of {found.cpu_us_per_image / 1000:.1f} ms CPU an image"
-    source = "calls per image x measured cost per call / CPU per image, decoders included"
+    source = "this run: calls per image x cost per call / CPU per image"
     return Figure(metric, f"< {most:.0%}", measured, Mark.OK if share < most else Mark.OVER, source)
 
 
@@ -160,7 +158,7 @@ def of_coverage(covered: Covered | None) -> Figure:
     """Lines and branches that the tests run."""
     metric, bound = "test coverage", f">= {COVERAGE_PERCENT:.0f}%"
     if covered is None:
-        return Figure(metric, bound, "not measured", Mark.UNMEASURED, f"{HOW}; then --coverage FILE")
+        return Figure(metric, bound, "not measured", Mark.UNMEASURED, f"{HOW}; --coverage FILE")
     name, least = min(covered.by_package.items(), key=lambda entry: entry[1])
     measured = f"{covered.percent:.1f}% of {covered.files} files, least in {name} ({least:.1f}%)"
     is_met = covered.percent >= COVERAGE_PERCENT

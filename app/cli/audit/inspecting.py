@@ -15,7 +15,7 @@ from app.cli.state import Cli
 
 __all__ = ["Audit", "inspect"]
 
-CALLS = 3000
+CALLS = 1000
 """How often a call is timed in a batch."""
 
 

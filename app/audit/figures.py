@@ -62,7 +62,7 @@ def of_sources(sources: Sources, verdicts: Sequence[Verdict]) -> list[Figure]:
             "network calls through Tenacity",
             "every one",
             f"{sum(guarded)} of {len(guarded)} places that send, robots.txt's too",
-            _mark(network and all(guarded)),
+            _mark(network and bool(guarded) and all(guarded)),
             "rules through-tenacity to store-retries",
         ),
         Figure("modules that log by the rules", "every one", _modules(sources, verdicts), _mark(logging), "rules one-logging, constant-events"),

@@ -64,7 +64,8 @@ def build(folder: Path, urls: Sequence[str], *more: str, level: str = "INFO", pr
     done = subprocess.run(_command(folder, more, level, profile), cwd=folder, env=_environment(), check=False, capture_output=True)
     cpu_s = _children_cpu_s() - before
     if done.returncode not in ACCEPTED:
-        raise RuntimeError(f"pictrawl build ended with {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}")
+        said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+        raise RuntimeError(f"pictrawl build ended with {done.returncode}: {said}")
     lines = tuple(json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
     return Built(json.loads(done.stdout), lines, cpu_s, folder / "workspace")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from app.audit.sources import Module, Node
 
-__all__ = ["called", "calls", "dotted", "function_around", "imports", "last", "root", "spans_function"]
+__all__ = ["called", "calls", "dotted", "function_around", "imports", "last", "root"]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -58,9 +58,3 @@ def imports(module: Module) -> Iterator[tuple[str, int]]:
 def function_around(here: Node) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """The innermost function that a node stands in."""
     return next((above.node for above in here.above() if isinstance(above.node, FUNCTIONS)), None)
-
-
-def spans_function(here: Node) -> str:
-    """``Class.function`` around a node, or ``module level``."""
-    names = [above.node.name for above in here.above() if isinstance(above.node, (*FUNCTIONS, ast.ClassDef))]
-    return ".".join(reversed(names)) or "module level"

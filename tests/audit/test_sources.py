@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.audit.rule import Breach, Rule, judge
 from app.audit.sources import PACKAGES, below, installed, parsed
-from app.audit.syntax import dotted, root, spans_function
+from app.audit.syntax import dotted, root
 
 
 def test_all_five_packages_are_read_from_where_they_are_installed() -> None:
@@ -37,9 +37,9 @@ def test_a_rule_is_judged_by_its_breaches() -> None:
 
 
 def test_names_are_read_from_nodes() -> None:
-    """Dotted names, where a chain begins, and what a node stands in."""
+    """Dotted names, where a chain begins, and what a node stands in, the nearest first."""
     module = parsed({"app/x.py": "class A:\n    def f(self):\n        return a.b.c(1)\nd().e(2)\n[0].append(1)"})["app.x"]
     calls = [here for here in module.nodes if type(here.node).__name__ == "Call"]
     assert [dotted(here.node.func) for here in calls] == ["a.b.c", ".e", "d", ".append"]  # type: ignore[attr-defined]
-    assert [spans_function(here) for here in calls][:2] == ["A.f", "module level"]
+    assert [type(above.node).__name__ for above in calls[0].above()] == ["Return", "FunctionDef", "ClassDef", "Module"]
     assert dotted(root(calls[0].node)) == "a"

@@ -6,8 +6,8 @@
     python benchmarks/overhead.py --images 300 --json FILE
 
 Three measurements: how much CPU `pictrawl build` takes for an image, child processes included; how often an image has each thing done
-to it, counted by the profiler in a run of its own; and what each costs, called alone as the pipeline calls it. `pictrawl audit` measures the
-same over fewer and smaller images, with the same code. Needs nginx and taskset.
+to it, counted by the profiler in a run of its own; and what each costs, called alone as the pipeline calls it. `pictrawl audit` measures
+the same over fewer and smaller images, with the same code. Needs nginx and taskset.
 """
 
 import argparse

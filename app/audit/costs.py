@@ -23,6 +23,7 @@ GROUP: Final = 32
 """Rows that the pipeline reserves in one statement."""
 
 BATCHES: Final = 7
+DATABASE: Final = "pictrawl.db"
 CONTEXT: Final = {"job_id": "job_1", "unit_id": "unit_1", "chunk_id": "chunk_1", "worker": "wrk_1", "run": 1}
 URL: Final = "https://images.example.com/photos/2024/05/a-name-of-some-length-1234567.jpg"
 
@@ -101,8 +102,7 @@ class _Memory:
 
 async def _rows_us(workspace: Path) -> float:
     """Reserve and record a second attempt for every image of the run, in groups as the pipeline does."""
-    [file] = [path for path in workspace.glob("*.db") if path.is_file()]
-    db = Database(f"sqlite+aiosqlite:///{file}")
+    db = Database(f"sqlite+aiosqlite:///{workspace / DATABASE}")
     try:
         async with db.write() as connection:
             rows = (await connection.execute(tables.attempts.select())).all()

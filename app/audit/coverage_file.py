@@ -75,7 +75,9 @@ def _from_data(path: Path) -> bytes:
     try:
         coverage: Any = import_module("coverage")
     except ImportError as error:
-        raise errors.ConfigurationError(f"{path} needs coverage to be read, which is not installed here: pass `coverage json`'s file") from error
+        raise errors.ConfigurationError(
+            f"{path} needs coverage to be read, which is not installed here: pass `coverage json`'s file"
+        ) from error
     settings = path.parent / "pyproject.toml"
     with tempfile.TemporaryDirectory(prefix="pictrawl-audit-") as folder:
         out = Path(folder) / "report.json"

@@ -65,7 +65,9 @@ def of_sources(sources: Sources, verdicts: Sequence[Verdict]) -> list[Figure]:
             _mark(network and bool(guarded) and all(guarded)),
             "rules through-tenacity to store-retries",
         ),
-        Figure("modules that log by the rules", "every one", _modules(sources, verdicts), _mark(logging), "rules one-logging, constant-events"),
+        Figure(
+            "modules that log by the rules", "every one", _modules(sources, verdicts), _mark(logging), "rules one-logging, constant-events"
+        ),
     ]
 
 
@@ -82,7 +84,9 @@ def of_run(run: Evidence) -> list[Figure]:
 def _explosion(run: Evidence) -> Figure:
     most, wanted = max(run.hits.values(), default=0), sum(run.hits.values())
     measured = f"at most {most}; {wanted} requests for {len(run.hits)} URLs"
-    return Figure("no retry explosion", f"<= {MOST_REQUESTS} a URL", measured, _mark(0 < most <= MOST_REQUESTS), RUN + "counted by the origin")
+    return Figure(
+        "no retry explosion", f"<= {MOST_REQUESTS} a URL", measured, _mark(0 < most <= MOST_REQUESTS), RUN + "counted by the origin"
+    )
 
 
 OF_RUNS = (
@@ -116,7 +120,9 @@ def _operations(run: Evidence) -> Figure:
 def _retries_logged(run: Evidence) -> Figure:
     said = len(run.retry_lines)
     measured = f"{said} lines for {run.repeats} repeated requests"
-    return Figure("retries that are logged", "every one", measured, _mark(said == run.repeats > 0), RUN + "its log against the origin's count")
+    return Figure(
+        "retries that are logged", "every one", measured, _mark(said == run.repeats > 0), RUN + "its log against the origin's count"
+    )
 
 
 def _traceable(run: Evidence) -> Figure:

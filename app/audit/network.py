@@ -24,7 +24,9 @@ INSIDE = ("downloader.attempt", "downloader.transport", "downloader.robots", "do
 
 MAY_REACH: Mapping[str, str] = {"app.audit.costs": "measures what the policy costs, without a request"}
 
-DIALS = frozenset({"socket.socket", "open_connection", "open_unix_connection", "create_connection", "sock_connect", "getaddrinfo", "gethostbyname"})
+DIALS = frozenset(
+    {"socket.socket", "open_connection", "open_unix_connection", "create_connection", "sock_connect", "getaddrinfo", "gethostbyname"}
+)
 MAY_DIAL: Mapping[tuple[str, str], str] = {
     ("downloader.names", "getaddrinfo"): "looks a host up inside an attempt, which the policy retries",
     ("downloader.names", "socket.socket"): "asks the machine which address families it has; sends nothing",

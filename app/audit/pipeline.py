@@ -61,7 +61,8 @@ def build(folder: Path, urls: Sequence[str], *more: str, level: str = "INFO", pr
     folder.mkdir(parents=True)
     (folder / "list.txt").write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
     before = _children_cpu_s()
-    done = subprocess.run(_command(folder, more, level, profile), cwd=folder, env=_environment(), check=False, capture_output=True)
+    command = _command(folder, more, level, profile)
+    done = subprocess.run(command, cwd=folder, env=_environment(), check=False, capture_output=True)  # noqa: S603 - our own command
     cpu_s = _children_cpu_s() - before
     if done.returncode not in ACCEPTED:
         said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]

@@ -49,7 +49,9 @@ def _other_requests(module: Module) -> Iterator[Breach]:
         if isinstance(call.func, ast.Attribute) and call.func.attr in VERBS:
             place = ONE_ATTEMPT.get(last(call.func.value).strip("_"))
             if place is not None and place != module.name:
-                yield Breach(module.path, call.lineno, f"speaks to the HTTP client: {dotted(call.func)}", f"only {place} may: use Requester.send")
+                yield Breach(
+                    module.path, call.lineno, f"speaks to the HTTP client: {dotted(call.func)}", f"only {place} may: use Requester.send"
+                )
 
 
 def _is_send(call: ast.Call) -> bool:

@@ -76,7 +76,10 @@ def test_a_run_without_a_flaw_meets_everything() -> None:
         (replace(evidence(), hits={"http://h/1": 4, "http://h/2": 1}), {"no retry explosion", "retries that are logged"}),
         (replace(evidence(), hits={}), {"no retry explosion", "retries that are logged", "retry success rate visible"}),
         (replace(evidence(), journal=0), {"any job traceable by job_id"}),
-        (changed(lines=(*evidence().built.lines, {"event": "x", "level": "DEBUG", "job": "process_chunk"})), {"any job traceable by job_id"}),
+        (
+            changed(lines=(*evidence().built.lines, {"event": "x", "level": "DEBUG", "job": "process_chunk"})),
+            {"any job traceable by job_id"},
+        ),
         (changed({"job_id": "job_1", "retries": {"retried": 0, "recovered": 0}}), {"retry success rate visible"}),
         (replace(changed(lines=without("chunk.compressed")), journal=7), {"critical operations with their context"}),
         (

@@ -32,7 +32,7 @@ async def process_chunk(ctx, *, unit_id):
 '''
 
 TRY = "try:\n            pass\n        except OSError:\n            pass"
-LOOP = '''
+LOOP = """
 import asyncio
 
 async def fetch(work):
@@ -41,7 +41,7 @@ async def fetch(work):
             return await work.get()
         except OSError:
             await asyncio.sleep(1)
-'''
+"""
 
 
 async def registered(folder: Path) -> set[str]:

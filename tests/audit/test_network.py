@@ -68,7 +68,9 @@ def test_what_is_allowed_is_left_alone(path: str, text: str) -> None:
 
 def test_every_exception_is_needed() -> None:
     """One that nothing uses any more goes; each says why it is there."""
-    used = {(module.name, name) for module in installed().values() for call, _ in calls(module) for name in (last(call.func), dotted(call.func))}
+    used = {
+        (module.name, name) for module in installed().values() for call, _ in calls(module) for name in (last(call.func), dotted(call.func))
+    }
     assert set(MAY_DIAL) <= used
     assert all([*MAY_DIAL.values(), *MAY_REACH.values()])
     without = {name: module for name, module in installed().items() if name in MAY_REACH}

@@ -1,5 +1,6 @@
 """``pictrawl audit``: rules, metrics, exit codes; one real run of the pipeline, whose figures are held against what the hosts did."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +87,6 @@ def test_a_broken_rule_is_exit_code_7(invoke: Invoke, tmp_path: Path) -> None:
     assert result.out.rstrip().splitlines()[-1] == "fails: jobs-explicit, jobs with an explicit retry rule"
     [broken] = [rule for rule in invoke("audit", "--source", tmp_path, "--json").json["rules"] if not rule["ok"]]
     assert [breach["path"] for breach in broken["breaches"]] == ["workers/builder.py"]
-    assert invoke("audit", "--source", tmp_path, "-q").out.splitlines() == ["jobs-explicit", "jobs with an explicit retry rule"]
 
 
 def test_a_folder_without_our_sources_is_a_wrong_argument(invoke: Invoke, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_folder_without_our_sources_is_a_wrong_argument(invoke: Invoke, tmp_pa
 @pytest.mark.parametrize(("ran", "code", "verdict"), [(95, 0, "ok"), (80, 7, "missed")])
 def test_coverage_is_read_where_it_is_named_or_lies(invoke: Invoke, ran: int, code: int, verdict: str) -> None:
     """Below its bound it is a failure; a file of another project that merely lies there is not taken for ours."""
-    report = '{"files": {"app/queue.py": {"summary": {"covered_lines": %d, "num_statements": 100}}}}' % ran
+    report = json.dumps({"files": {"app/queue.py": {"summary": {"covered_lines": ran, "num_statements": 100}}}})
     Path("coverage.json").write_text(report.replace("app/", "theirs/"))
     assert by_metric(invoke("audit", "--static", "--json").json)["test coverage"]["verdict"] == "not measured"
     assert invoke("audit", "--static", "--coverage", "coverage.json").code == 2
@@ -138,7 +138,7 @@ def test_pictures_under_a_number_differ_and_show_the_same() -> None:
 
 def test_a_build_that_does_not_run_is_an_error(tmp_path: Path) -> None:
     """With its own words; figures of a run that was none would be made up."""
-    with pytest.raises(RuntimeError, match="ended with 2: .*no-such-option"):
+    with pytest.raises(RuntimeError, match=r"ended with 2: .*no-such-option"):
         pipeline.build(tmp_path / "run", ["http://127.0.0.1:9/x.jpg"], "--no-such-option")
 
 

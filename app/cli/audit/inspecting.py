@@ -57,7 +57,9 @@ def inspect(cli: Cli, *, static: bool, images: int, coverage: Path | None, sourc
 def _sources(folder: Path | None) -> Sources:
     sources = installed() if folder is None else below(folder)
     if not sources:
-        raise Refused(f"there are no sources of pictrawl in {folder}", "name the folder that holds app, workers, downloader, errors and logging_setup")
+        raise Refused(
+            f"there are no sources of pictrawl in {folder}", "name the folder that holds app, workers, downloader, errors and logging_setup"
+        )
     return sources
 
 

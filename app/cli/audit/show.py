@@ -39,7 +39,8 @@ def _shown(mark: Mark) -> str:
 
 def _overhead(found: Overhead) -> str:
     rows = [
-        (part.of, part.what, f"{part.calls:.2f}", f"{part.cost_us:.2f}", f"{part.us_per_image / found.cpu_us_per_image:.3%}") for part in found.parts
+        (part.of, part.what, f"{part.calls:.2f}", f"{part.cost_us:.2f}", f"{part.us_per_image / found.cpu_us_per_image:.3%}")
+        for part in found.parts
     ]
     return table(("part", "what", "calls an image", "us a call", "share"), rows, right=(2, 3, 4))
 
@@ -59,7 +60,13 @@ def document(found: Audit) -> dict[str, Any]:
         "failures": found.failures,
         "rules": [_rule(verdict) for verdict in found.verdicts],
         "metrics": [
-            {"metric": figure.metric, "bound": figure.bound, "measured": figure.measured, "verdict": figure.mark.value, "from": figure.source}
+            {
+                "metric": figure.metric,
+                "bound": figure.bound,
+                "measured": figure.measured,
+                "verdict": figure.mark.value,
+                "from": figure.source,
+            }
             for figure in found.figures
         ],
         "overhead": _overhead_document(found.overhead) if found.overhead else None,
@@ -73,5 +80,8 @@ def _rule(verdict: Verdict) -> Mapping[str, Any]:
 
 
 def _overhead_document(found: Overhead) -> Mapping[str, Any]:
-    parts = [{"of": p.of, "what": p.what, "calls_per_image": p.calls, "us_per_call": p.cost_us, "us_per_image": p.us_per_image} for p in found.parts]
+    parts = [
+        {"of": p.of, "what": p.what, "calls_per_image": p.calls, "us_per_call": p.cost_us, "us_per_image": p.us_per_image}
+        for p in found.parts
+    ]
     return {"cpu_us_per_image": found.cpu_us_per_image, "parts": parts}

@@ -10,7 +10,7 @@ from app.audit.overhead import BOUNDS, LOGGING, RETRYING, Part, share_of
 from app.audit.policy import sends
 from app.audit.rule import Verdict
 from app.audit.sources import Sources
-from app.audit.traced import Evidence
+from app.audit.traced import Evidence, Injected
 
 __all__ = ["Figure", "Mark", "Overhead", "of_coverage", "of_overhead", "of_run", "of_sources", "unmeasured"]
 
@@ -26,7 +26,6 @@ class Mark(StrEnum):
     MISSED = "missed"
     OVER = "over"
     """A time over its bound: reported, and no failure, since a busy machine measures badly."""
-    BY_TEST = "by test"
     UNMEASURED = "not measured"
 
 
@@ -76,9 +75,9 @@ def _modules(sources: Sources, verdicts: Sequence[Verdict]) -> str:
     return f"{len(sources) - len(broken)} of {len(sources)}"
 
 
-def of_run(run: Evidence) -> list[Figure]:
-    """What a run against a failing origin tells."""
-    return [_explosion(run), JOB_LAYER, _operations(run), _retries_logged(run), _traceable(run), _success(run)]
+def of_run(run: Evidence, injected: Injected) -> list[Figure]:
+    """What a run against a failing origin tells, and one into which faults were put."""
+    return [_explosion(run), _job_layer(injected), _operations(run), _retries_logged(run), _traceable(run), _success(run)]
 
 
 def _explosion(run: Evidence) -> Figure:
@@ -89,8 +88,10 @@ def _explosion(run: Evidence) -> Figure:
     )
 
 
+JOB_LAYER = "no explosion under errors of the job layer"
 OF_RUNS = (
     ("no retry explosion", f"<= {MOST_REQUESTS} a URL"),
+    (JOB_LAYER, f"<= {MOST_REQUESTS} a URL, 4 runs"),
     ("critical operations with their context", "5 of 5"),
     ("retries that are logged", "every one"),
     ("any job traceable by job_id", "every line"),
@@ -100,13 +101,14 @@ OF_RUNS = (
 )
 """What needs a run, with its bound; a test holds it against the figures of one."""
 
-JOB_LAYER = Figure(
-    "the same under errors of the job layer",
-    f"<= {MOST_REQUESTS} a URL, 4 runs",
-    "asserted, not measured here",
-    Mark.BY_TEST,
-    "tests/integration/test_retry_layers.py, tests/test_task_retry.py",
-)
+
+def _job_layer(run: Injected) -> Figure:
+    most, runs = max(run.hits.values(), default=0), len(run.retries) + 1
+    measured = f"at most {most}; {runs} runs after {', '.join(run.faults)}; {run.state}"
+    holds = 0 < most <= MOST_REQUESTS and run.retries == run.faults and run.state == "succeeded"
+    return Figure(
+        JOB_LAYER, f"<= {MOST_REQUESTS} a URL, 4 runs", measured, _mark(holds), "a second run: faults in mid-chunk, the origin's count"
+    )
 
 
 def _operations(run: Evidence) -> Figure:

@@ -7,9 +7,26 @@ from typing import Any
 from app.audit.operations import OPERATIONS, gaps
 from app.audit.pipeline import Built
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "Injected"]
 
 JOURNAL = frozenset({"INFO", "WARNING", "ERROR", "CRITICAL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A run into which errors of the job layer were put.
+
+    Attributes:
+        hits: requests by URL, as the origin counted them.
+        retries: the errors after which the job layer announced another run.
+        state: how the job ended.
+        faults: the errors that were put in.
+    """
+
+    hits: Mapping[str, int]
+    retries: tuple[str, ...]
+    state: str
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

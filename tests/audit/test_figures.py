@@ -15,7 +15,10 @@ from app.audit.pipeline import Built
 from app.audit.rule import judge
 from app.audit.rules import RULES
 from app.audit.sources import installed, parsed
-from app.audit.traced import Evidence
+from app.audit.traced import Evidence, Injected
+
+FAULTS = ("MemoryError", "DatabaseConnectionError")
+INJECTED = Injected({"http://h/1": 3}, FAULTS, "succeeded", FAULTS)
 
 
 def line(event: str, level: str = "INFO", **fields: Any) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def evidence() -> Evidence:
 
 def marks(run: Evidence) -> Mapping[str, Mark]:
     """Verdicts by metric."""
-    return {figure.metric: figure.mark for figure in of_run(run)}
+    return {figure.metric: figure.mark for figure in of_run(run, INJECTED)}
 
 
 def changed(document: dict[str, Any] | None = None, lines: tuple[Mapping[str, Any], ...] | None = None) -> Evidence:
@@ -64,9 +67,9 @@ def test_sources_that_break_a_rule_miss_their_metric() -> None:
 
 
 def test_a_run_without_a_flaw_meets_everything() -> None:
-    """All but the job layer's share, which a test asserts."""
-    assert set(marks(evidence()).values()) == {Mark.OK, Mark.BY_TEST}
-    success = of_run(evidence())[-1]
+    """With faults of the job layer and without."""
+    assert set(marks(evidence()).values()) == {Mark.OK}
+    success = of_run(evidence(), INJECTED)[-1]
     assert success.measured == "1 of 1 came (100%); retried 1 after 503"
 
 
@@ -93,9 +96,25 @@ def test_a_flaw_misses_its_metric(run: Evidence, missed: set[str]) -> None:
     assert {metric for metric, mark in marks(run).items() if mark is Mark.MISSED} == missed
 
 
+@pytest.mark.parametrize(
+    "injected",
+    [
+        replace(INJECTED, hits={"http://h/1": 4}),
+        replace(INJECTED, hits={}),
+        replace(INJECTED, retries=FAULTS[:1]),
+        replace(INJECTED, state="failed"),
+    ],
+)
+def test_faults_that_multiply_requests_or_end_the_job_miss_it(injected: Injected) -> None:
+    """Also faults that nobody retried: then the run has shown nothing."""
+    good, bad = of_run(evidence(), INJECTED)[1], of_run(evidence(), injected)[1]
+    assert (good.mark, bad.mark) == (Mark.OK, Mark.MISSED)
+    assert good.measured == "at most 3; 3 runs after MemoryError, DatabaseConnectionError; succeeded"
+
+
 def test_what_an_operation_lacks_is_told() -> None:
     """By its name and its event."""
-    figure = next(f for f in of_run(changed(lines=without("chunk.compressed"))) if f.metric.startswith("critical"))
+    figure = next(f for f in of_run(changed(lines=without("chunk.compressed")), INJECTED) if f.metric.startswith("critical"))
     assert figure.measured.startswith("4 of 5, ")
     assert "compression: no chunk.compressed" in figure.measured
 
@@ -122,6 +141,5 @@ def test_coverage_is_met_missed_or_not_measured() -> None:
 
 def test_without_a_run_its_metrics_are_named_all_the_same() -> None:
     """With the same bounds, and how to measure them."""
-    run = {f.metric: f.bound for f in [*of_run(evidence()), *of_overhead(Overhead(1, ()))] if f.mark is not Mark.BY_TEST}
-    assert dict(OF_RUNS) == run
+    assert dict(OF_RUNS) == {figure.metric: figure.bound for figure in [*of_run(evidence(), INJECTED), *of_overhead(Overhead(1, ()))]}
     assert {figure.mark for figure in unmeasured()} == {Mark.UNMEASURED}

@@ -83,5 +83,5 @@ def _measured(cli: Cli, images: int) -> tuple[list[Figure], Overhead]:
 
     cli.note("running small builds against a failing host on 127.0.0.1; this takes half a minute")
     with tempfile.TemporaryDirectory(prefix="pictrawl-audit-") as folder:
-        measured = run(measure(Path(folder), images, CALLS))
-    return figures.of_run(measured.evidence) + figures.of_overhead(measured.overhead), measured.overhead
+        measured = run(measure(cli, Path(folder), images, CALLS))
+    return figures.of_run(measured.evidence, measured.injected) + figures.of_overhead(measured.overhead), measured.overhead

@@ -8,9 +8,11 @@ from app.audit import pipeline
 from app.audit.costs import logging_costs, retry_costs
 from app.audit.figures import Overhead
 from app.audit.overhead import parts
-from app.audit.traced import Evidence
+from app.audit.traced import Evidence, Injected
+from app.cli.audit.injecting import inject
 from app.cli.audit.site import good_urls, troubled_urls
 from app.cli.demo.origin import Origin
+from app.cli.state import Cli
 from app.db import Database, events
 
 __all__ = ["Measured", "measure"]
@@ -31,10 +33,11 @@ class Measured:
     """What the runs gave."""
 
     evidence: Evidence
+    injected: Injected
     overhead: Overhead
 
 
-async def measure(folder: Path, images: int, calls: int) -> Measured:
+async def measure(cli: Cli, folder: Path, images: int, calls: int) -> Measured:
     """Run everything in a folder, which may be thrown away afterwards.
 
     Args:
@@ -44,11 +47,12 @@ async def measure(folder: Path, images: int, calls: int) -> Measured:
     async with Origin() as calm, Origin() as troubled:
         urls = await asyncio.to_thread(good_urls, calm, "photo", images)
         evidence, often = await asyncio.gather(_traced(folder, calm, troubled), _counted(folder, urls[: images // 2]))
+        injected = await inject(cli, folder / "injected")
         few = await asyncio.to_thread(pipeline.build, folder / "few", urls[:FEW], *PLAIN)
         many = await asyncio.to_thread(pipeline.build, folder / "many", urls, *PLAIN)
     cpu_us = (many.cpu_s - few.cpu_s) / (images - FEW) * 1e6
     retrying, logging = await retry_costs(many.workspace, calls), logging_costs(folder, calls)
-    return Measured(evidence, Overhead(cpu_us, parts(often, len(many.lines) / images, retrying, logging)))
+    return Measured(evidence, injected, Overhead(cpu_us, parts(often, len(many.lines) / images, retrying, logging)))
 
 
 async def _traced(folder: Path, calm: Origin, troubled: Origin) -> Evidence:

@@ -113,6 +113,6 @@ async def _submitted(resources: Resources, urls: list[str]) -> str:
 
 async def _ended(resources: Resources, job_id: str) -> str:
     async with asyncio.timeout(PATIENCE_S):
-        while not (job := await jobs.get(resources.db, job_id)).is_final:
+        while not (job := await jobs.get(resources.db, job_id)).is_final:  # noqa: ASYNC110 - a row wakes nobody
             await asyncio.sleep(LOOK_S)
     return job.state.value

@@ -61,11 +61,12 @@ def installed() -> Sources:
 
 def _module(path: str, text: str) -> Module:
     tree = ast.parse(text, path)
-    return Module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."), path, tree, tuple(_nodes(tree, None)))
+    return Module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."), path, tree, _nodes(tree))
 
 
-def _nodes(node: ast.AST, parent: Node | None) -> Iterator[Node]:
-    here = Node(node, parent)
-    yield here
-    for child in ast.iter_child_nodes(node):
-        yield from _nodes(child, here)
+def _nodes(tree: ast.Module) -> tuple[Node, ...]:
+    """All nodes, those that stand higher first: the list grows while it is read."""
+    found = [Node(tree, None)]
+    for here in found:
+        found.extend([Node(child, here) for child in ast.iter_child_nodes(here.node)])
+    return tuple(found)

@@ -1,5 +1,6 @@
 """Sources as installed, or below a folder, parsed once."""
 
+import ast
 from pathlib import Path
 
 from app.audit.rule import Breach, Rule, judge
@@ -39,7 +40,7 @@ def test_a_rule_is_judged_by_its_breaches() -> None:
 def test_names_are_read_from_nodes() -> None:
     """Dotted names, where a chain begins, and what a node stands in, the nearest first."""
     module = parsed({"app/x.py": "class A:\n    def f(self):\n        return a.b.c(1)\nd().e(2)\n[0].append(1)"})["app.x"]
-    calls = [here for here in module.nodes if type(here.node).__name__ == "Call"]
-    assert [dotted(here.node.func) for here in calls] == ["a.b.c", ".e", "d", ".append"]  # type: ignore[attr-defined]
-    assert [type(above.node).__name__ for above in calls[0].above()] == ["Return", "FunctionDef", "ClassDef", "Module"]
-    assert dotted(root(calls[0].node)) == "a"
+    calls = sorted((here for here in module.nodes if isinstance(here.node, ast.Call)), key=lambda here: ast.unparse(here.node))
+    assert [dotted(here.node.func) for here in calls] == [".append", "a.b.c", "d", ".e"]  # type: ignore[attr-defined]
+    assert [type(above.node).__name__ for above in calls[1].above()] == ["Return", "FunctionDef", "ClassDef", "Module"]
+    assert dotted(root(calls[1].node)) == "a"

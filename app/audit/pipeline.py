@@ -60,15 +60,21 @@ def build(folder: Path, urls: Sequence[str], *more: str, level: str = "INFO", pr
     """
     folder.mkdir(parents=True)
     (folder / "list.txt").write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
-    before = _children_cpu_s()
-    command = _command(folder, more, level, profile)
-    done = subprocess.run(command, cwd=folder, env=_environment(), check=False, capture_output=True)  # noqa: S603 - our own command
-    cpu_s = _children_cpu_s() - before
-    if done.returncode not in ACCEPTED:
-        said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-        raise RuntimeError(f"pictrawl build ended with {done.returncode}: {said}")
+    code, cpu_s = _run(_command(folder, more, level, profile), folder)
+    out, err = (folder / "stdout").read_text(encoding="utf-8"), (folder / "stderr").read_text(encoding="utf-8")
+    if code not in ACCEPTED:
+        raise RuntimeError(f"pictrawl build ended with {code}: {(out + err)[-2000:]}")
     lines = tuple(json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return Built(json.loads(done.stdout), lines, cpu_s, folder / "workspace")
+    return Built(json.loads(out), lines, cpu_s, folder / "workspace")
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, float]:
+    """Run a command; return its exit code and the CPU that it and the processes it waited for took, whoever else runs meanwhile."""
+    with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+        process = subprocess.Popen(command, cwd=folder, env=_environment(), stdout=out, stderr=err)  # noqa: S603 - our own command
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used.ru_utime + used.ru_stime
 
 
 def _command(folder: Path, more: Sequence[str], level: str, profile: Path | None) -> list[str]:
@@ -90,12 +96,6 @@ def _environment() -> dict[str, str]:
     ours = str(Path(__file__).parents[2])
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return kept | {"PYTHONPATH": os.pathsep.join([ours, *filter(None, [kept.get("PYTHONPATH")])])}
-
-
-def _children_cpu_s() -> float:
-    """CPU of all children that have ended, and of theirs."""
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def counts(profile: Path, images: int) -> Counts:

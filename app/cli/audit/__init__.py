@@ -10,7 +10,7 @@ from app.cli.state import Cli
 
 __all__ = ["audit"]
 
-IMAGES = 160
+IMAGES = 400
 SOURCE = "Read the sources below DIR instead of the installed ones; implies --static."
 COVERAGE = "What coverage left: a data file or a report in JSON (./coverage.json or ./.coverage)."
 

@@ -310,6 +310,8 @@ async def reset_for_validation(
     wanted = and_(columns.dataset_id == dataset_id, columns.sha256.is_not(None), or_(columns.state.in_(list(states)), rejected))
     chunks = [row.chunk_id for row in (await connection.execute(select(columns.chunk_id).where(wanted).distinct())).all()]
     await connection.execute(
-        update(tables.images).where(wanted).values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
+        update(tables.images)
+        .where(wanted)
+        .values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
     )
     return sorted(chunks)

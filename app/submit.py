@@ -285,7 +285,8 @@ async def wake(resources: Resources) -> None:
         async with asyncio.timeout(WAKE_S):
             await dispatch(resources)
     except (errors.QueueUnavailableError, TimeoutError) as error:
-        log.warning("queue.unavailable", error=str(error) or f"no answer in {WAKE_S:g} s")
+        why = str(error) or f"no answer in {WAKE_S:g} s"
+        log.warning("queue.unavailable", error=why)
 
 
 def body_digest(body: bytes) -> str:

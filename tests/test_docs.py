@@ -1,9 +1,7 @@
-"""The documentation says what the code does: links, quoted code, tables of errors and events, settings and commands are held against it."""
+"""The documentation says what the code does: links, quoted code, tables of errors, settings and commands are held against it."""
 
-import ast
 import re
 import textwrap
-from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,6 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 import errors
+from app.audit.scan import files_by_event
+from app.audit.sources import installed
 from app.cli.entry import application
 from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, setting_names
 from errors.decisions import DECISION_TABLE, decision_for
@@ -23,11 +23,8 @@ DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob
 WRITTEN = [path for path in DOCS if "reference" not in path.parts]
 """Without what is generated."""
 
-PACKAGES = ("app", "workers", "downloader", "errors", "logging_setup")
 COMMAND = re.compile(r"(?:^|[|$;(] ?|bin/|exec (?:-T )?api |details    |bad lines  )pictrawl ((?:[a-z]|-)[^|;)&]*)")
 """A command at the beginning of a line, behind a pipe or a prompt, in a container, or in a summary."""
-
-LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 each_page = pytest.mark.parametrize("page", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -175,38 +172,9 @@ def test_every_reason_is_documented() -> None:
 # --- events
 
 
-def events_in_code() -> dict[str, dict[str, set[str]]]:
-    """Event -> its files and the fields that are passed with it."""
-    table: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"files": set(), "fields": set()})
-    for path in sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(text_of(path))):
-            event = _event_of(node)
-            if event is not None:
-                table[event]["files"].add(str(path.relative_to(ROOT)))
-                table[event]["fields"] |= {keyword.arg for keyword in node.keywords if keyword.arg}  # type: ignore[attr-defined]
-    return table
-
-
-def _event_of(node: ast.AST) -> str | None:
-    """The event of a call on a logger: its first argument, or the second where the first is the level."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return None
-    at = 0 if node.func.attr in LOG_LEVELS else 1 if node.func.attr == "log" else None
-    if at is None or len(node.args) <= at or ast.unparse(node.func.value).split(".")[0] not in ("log", "_log"):
-        return None
-    event = node.args[at]
-    assert isinstance(event, ast.Constant), f"an event is a constant: {ast.unparse(node)}"
-    return str(event.value)
-
-
-def test_every_event_is_in_the_logging_guide() -> None:
-    """And every row of the guide is an event, with its files and its fields."""
-    rows = {cells[0]: cells for cells in section("docs/LOGGING_GUIDE.md", "events")}
-    in_code = events_in_code()
-    assert set(rows) == set(in_code)
-    for event, found in in_code.items():
-        assert set(rows[event][2].split(", ")) == found["files"], event
-        assert found["fields"] <= set(rows[event][3].split(", ")), event
+def events_in_code() -> frozenset[str]:
+    """Every event that some module says."""
+    return frozenset(files_by_event(installed()))
 
 
 def test_the_critical_operations_name_events_that_exist() -> None:
@@ -214,7 +182,7 @@ def test_the_critical_operations_name_events_that_exist() -> None:
     rows = list(_rows_of(text_of(ROOT / "docs/LOGGING_GUIDE.md"), "Operation", "Context"))
     assert [cells[0] for cells in rows] == ["Job creation", "Image download", "Validation", "Compression", "Export"]
     for cells in rows:
-        assert set(re.findall(r"`([\w.]+)`", cells[2])) <= set(events_in_code())
+        assert set(re.findall(r"`([\w.]+)`", cells[2])) <= events_in_code()
 
 
 # --- settings and commands
@@ -230,7 +198,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     named |= set(re.findall(r"--set ([a-z]+\.[a-z_]+)=", text))
     variables = set(re.findall(rf"\b{ENV_PREFIX}[A-Z_]*[A-Z]\b", text)) - RESERVED_VARIABLES
     named |= {variable.removeprefix(ENV_PREFIX).lower().replace("__", ".") for variable in variables}
-    assert named - known - set(events_in_code()) == set()
+    assert named - known - events_in_code() == set()
 
 
 def commands_in(text: str) -> Iterator[list[str]]:

@@ -67,7 +67,8 @@ async def _answers(name: str, check: Callable[[], Awaitable[None]], within_s: fl
         async with asyncio.timeout(within_s):
             await check()
     except (errors.DatabaseConnectionError, errors.QueueUnavailableError, errors.StorageError, TimeoutError) as error:
-        log.warning("ready.part_away", part=name, error_type=type(error).__name__, error=str(error) or f"no answer in {within_s:g} s")
+        why = str(error) or f"no answer in {within_s:g} s"
+        log.warning("ready.part_away", part=name, error_type=type(error).__name__, error=why)
         return "away"
     return "ok"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.audit.events import PROCESSES
 from app.queue import JOB_NAMES
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow
@@ -20,27 +21,6 @@ Line = dict[str, Any]
 REQUEST_ID = "req-of-the-test"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 INSIDE = {"job", "job_id", "run", "worker", "unit_id", "request_id", "traceparent"}
-
-OF_A_PROCESS = {
-    "dispatch.failed",
-    "hosts.shared",
-    "hosts.unshared",
-    "http.refused",
-    "http.request",
-    "leases.not_renewed",
-    "queue.poll_failed",
-    "ready.part_away",
-    "serve.started",
-    "serve.stopped",
-    "serve.stopping",
-    "sse.database_away",
-    "sweep.failed",
-    "sweep.moved",
-    "worker.loop_died",
-    "worker.started",
-    "worker.stopped",
-}
-"""Events that are about a process, not about a job."""
 
 CRONS = {"sweep", "clean_up"}
 
@@ -118,7 +98,7 @@ async def test_every_line_says_whose_it_is(lines: list[Line]) -> None:
         if line.get("job") in CRONS:
             assert {"job", "run", "worker"} <= set(line), line
         elif line not in inside:
-            assert line["event"] in OF_A_PROCESS | {"job.accepted"} or line["logger"].startswith("uvicorn"), line
+            assert line["event"] in PROCESSES.keys() | {"job.accepted"} or line["logger"].startswith("uvicorn"), line
         if "job_id" in line:
             assert {"request_id", "traceparent"} <= set(line), line
 

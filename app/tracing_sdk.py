@@ -87,12 +87,14 @@ class SdkTracer:
         self._share = share
 
     def span(self, name: str, kind: spans.Kind, parent: str | None, share_by: str | None, attributes: Mapping[str, Any]) -> spans.Span:
-        """A span below ``parent``, or else below the current one."""
+        """A span below ``parent``, or else below the current one; below one that the sampler left out there is none."""
         here = contexts.get_current()
         if _LEFT_OUT in here:
             return spans.NOTHING
         if share_by is not None and not _is_in_share(share_by, self._share):
             return _LeftOut()
+        if not parent and _is_dropped(here):
+            return spans.NOTHING
         if parent:
             here = _PROPAGATOR.extract({"traceparent": parent}, here)
         return _Entered(self._tracer, name, kind, here, _clean(attributes))
@@ -172,6 +174,11 @@ class _LeftOut(spans.Span):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         contexts.detach(self._token)
+
+
+def _is_dropped(here: contexts.Context) -> bool:
+    span = trace.get_current_span(here)
+    return not span.is_recording() and span.get_span_context().is_valid
 
 
 def _is_in_share(text: str, share: float) -> bool:

@@ -87,7 +87,7 @@ def _span(scope: Scope, parent: str | None) -> spans.Span:
     """The request's span; names of its attributes are OpenTelemetry's. The query is left out, and so is what only machines ask."""
     if scope["path"] in QUIET_PATHS:
         return spans.NOTHING
-    told = {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope["scheme"]}
+    told = {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope.get("scheme", "http")}
     return spans.span(scope["method"], kind="server", parent=parent, request_id=scope["state"]["request_id"], **told)
 
 

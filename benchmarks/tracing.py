@@ -1,7 +1,7 @@
 """What spans cost: one that nobody makes, one that is made, and an image with the two or three that it can have.
 
-``python benchmarks/tracing.py [--spans N]`` prints a table of CPU time, all threads together, best of five. Nothing leaves this process: spans end in the SDK's queue, whose
-thread hands them to an exporter that encodes them as OTLP and throws them away.
+``python benchmarks/tracing.py [--spans N]`` prints a table of CPU time, all threads together, best of five. Nothing leaves this process:
+spans end in the SDK's queue, whose thread hands them to an exporter that encodes them as OTLP and throws them away.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from downloader.records import Fetched, FetchRequest
 from logging_setup import configure, spans
 
 ROUNDS = 5
+CASES = (("on, sampled out", 0.0, 1.0), ("on, url_ratio 0", 1.0, 0.0), ("on, url_ratio 0.1", 1.0, 0.1), ("on, all", 1.0, 1.0))
 URL = "https://origin.example/pictures/{}.jpg"
 
 
@@ -120,7 +121,7 @@ def main() -> None:
     off = asyncio.run(measure(count, TraceSettings()))
     print(f"off                    {off[0]:8.3f} {off[1]:10.3f} {off[2]:9.3f}")
     print(f"  SDK imported: {any(name.startswith('app.tracing_sdk') for name in sys.modules)}")
-    for name, ratio, share in (("on, sampled out", 0.0, 1.0), ("on, url_ratio 0", 1.0, 0.0), ("on, url_ratio 0.1", 1.0, 0.1), ("on, all", 1.0, 1.0)):
+    for name, ratio, share in CASES:
         on = asyncio.run(measure(count, TraceSettings(enabled=True, sample_ratio=ratio, url_ratio=share)))
         print(f"{name:<22} {on[0]:8.3f} {on[1]:10.3f} {on[2]:9.3f}")
 

@@ -1,15 +1,20 @@
-"""A collector that takes OTLP over HTTP on loopback and keeps the spans; or hangs, or refuses."""
+"""Where spans go in tests: a collector that takes OTLP over HTTP on loopback, hangs or refuses; or this process's memory."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-__all__ = ["Receiver", "Told", "receiving"]
+from app.settings import TraceSettings
+from app.tracing import started
+
+__all__ = ["Receiver", "Told", "receiving", "recording"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +114,11 @@ def receiving(*, status: int = 200, hangs: bool = False) -> Iterator[Receiver]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@asynccontextmanager
+async def recording(**settings: Any) -> AsyncIterator[Callable[[], list[ReadableSpan]]]:
+    """Tracing on in this process for the body's time; afterwards, what was recorded, in the order in which it began."""
+    exporter = InMemorySpanExporter()
+    async with started(TraceSettings(enabled=True, **settings), exporter=exporter):
+        yield lambda: sorted(exporter.get_finished_spans(), key=lambda span: span.start_time or 0)

@@ -46,14 +46,14 @@ def notes() -> Iterator[Notes]:
 def test_every_span_is_the_same_nothing_while_tracing_is_off() -> None:
     """None is made, whatever is said to it, and errors pass through."""
     assert not spans.is_on()
-    with pytest.raises(ZeroDivisionError):
-        with spans.span("anything", kind="client", parent="00-x", share_by="y", some=1) as span:
-            assert span is spans.NOTHING is spans.current()
-            span.set(a=1)
-            span.rename("b")
-            span.event("c", d=2)
-            span.fail(ValueError("e"))
-            raise ZeroDivisionError
+    with spans.span("anything", kind="client", parent="00-x", share_by="y", some=1) as span:
+        assert span is spans.NOTHING is spans.current()
+        span.set(a=1)
+        span.rename("b")
+        span.event("c", d=2)
+        span.fail(ValueError("e"))
+    with pytest.raises(ZeroDivisionError), spans.span("another"):
+        raise ZeroDivisionError
     assert not hasattr(spans.NOTHING, "__dict__")
 
 

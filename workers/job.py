@@ -75,16 +75,13 @@ async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: 
         _told("isolated")
         await pass_on(ctx)
     except Stopped as stopped:
-        _told(stopped.reason.value)
         await _after_stop(ctx, stopped.reason)
     except units.LeaseLost:
         log.warning("unit.lease_lost")
         _told("lease_lost")
     except retry_on as error:
-        _told("retried", error)
         await _retry_or_give_up(ctx, error)
     except (errors.StorageError, errors.QueueUnavailableError) as error:
-        _told("rests", error)
         await _rest(ctx, error)
     except asyncio.CancelledError:
         log.info("unit.interrupted")
@@ -111,6 +108,7 @@ def _told(outcome: str, error: BaseException | None = None) -> None:
 
 async def _after_stop(ctx: Context, reason: StopReason) -> None:
     log.info("unit.stopped", reason=reason.value)
+    _told(reason.value)
     if reason is StopReason.CANCELLED and ctx.work is not None:
         await _quietly(ctx.work.end_as(UnitState.CANCELLED))
 
@@ -120,6 +118,7 @@ async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
     settings = ctx.settings.jobs
     if isinstance(error, MemoryError):
         gc.collect()
+    _told("retried", error)
     failures = await _count_failure(ctx)
     name = type(error).__name__
     if failures <= settings.retries:
@@ -137,6 +136,7 @@ async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
 
 
 async def _rest(ctx: Context, error: errors.PictrawlError) -> None:
+    _told("rests", error)
     log.error("unit.rests", error_type=type(error).__name__, error=str(error), wait_s=OWN_FAULT_DELAY_S)
     if ctx.work is not None and not ctx.work.is_settled:
         await _quietly(ctx.work.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=str(error)))

@@ -14,6 +14,7 @@ from app.records import CompressionRules, ValidationRules
 from app.settings import Settings
 from app.shared_hosts import SharedBook
 from app.storage import Store, open_store
+from app.tracing import started
 from downloader import Downloader, FetchLimits, HostBook, RetryRules
 
 __all__ = [
@@ -61,11 +62,12 @@ class Workshop:
 
 @asynccontextmanager
 async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -> AsyncIterator[Resources]:
-    """Open database, store and queue, and close them in turn.
+    """Open database, store and queue, and close them in turn; spans are made meanwhile, where tracing is enabled.
 
     An embedded database is brought to the newest schema; a fleet's must be there already.
     """
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(started(settings.trace, version=product_version()))
         db = Database(settings.database_url, pool_size=settings.db.pool_size)
         stack.push_async_callback(db.close)
         if settings.db.url is None or db.is_sqlite:

@@ -20,7 +20,7 @@ from app.records import CheckKind, JobKind, JobState, Reason, UnitKind
 from app.resources import Resources, compression_rules, validation_rules
 from app.spec import JobRequest, JobSpec, ListSpec
 from app.storage import paths
-from logging_setup import get_logger
+from logging_setup import get_logger, spans
 
 __all__ = [
     "RETRYABLE",
@@ -231,8 +231,7 @@ async def _respecified(resources: Resources, dataset_id: str, options: Mapping[s
 
 async def _require_dataset(resources: Resources, dataset_id: str, caller: Caller) -> None:
     await jobs.get_dataset(resources.db, dataset_id, user_id=caller.user_id)
-    counts = await images.counts(resources.db, dataset_id=dataset_id)
-    if not counts:
+    if not await images.counts(resources.db, dataset_id=dataset_id):
         raise StateConflict(f"dataset {dataset_id} is empty: nothing to work on")
 
 
@@ -256,26 +255,27 @@ async def _job(
         min_images=build.min_images if build else 0,
         priority=priority,
         request_id=caller.request_id,
-        traceparent=caller.traceparent,
+        traceparent=spans.carried(caller.traceparent).get("traceparent"),
     )
     return Submitted(job_id, job_id)
 
 
 async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Awaitable[Submitted]]) -> Submitted:
-    """Write once for each Idempotency-Key, commit, then wake."""
-    async with resources.db.write() as connection:
-        if caller.idempotency:
-            key, digest = caller.idempotency
-            known = await fleet.remember(connection, user_id=caller.user_id, key=key, body_digest=digest)
-            if known is not None:
-                return Submitted(known, known, is_new=False)
-        made = await make(connection)
-        if caller.idempotency:
-            await fleet.note(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
-    trace = {"traceparent": caller.traceparent} if caller.traceparent else {}
-    with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **trace):
-        log.info("job.accepted", resource=made.resource)
-        await wake(resources)
+    """Write once for each Idempotency-Key, commit, then wake. All spans of the job hang below the one of its submission."""
+    with spans.span("submit", kind="producer", parent=caller.traceparent, user_id=caller.user_id) as span:
+        async with resources.db.write() as connection:
+            if caller.idempotency:
+                key, digest = caller.idempotency
+                if known := await fleet.remember(connection, user_id=caller.user_id, key=key, body_digest=digest):
+                    return Submitted(known, known, is_new=False)
+            made = await make(connection)
+            if caller.idempotency:
+                await fleet.note(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
+        span.set(job_id=made.job_id)
+        trace = spans.carried(caller.traceparent)
+        with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **trace):
+            log.info("job.accepted", resource=made.resource)
+            await wake(resources)
     return made
 
 

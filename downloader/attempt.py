@@ -12,7 +12,7 @@ import httpx
 
 import errors
 import errors.classify  # now: once descriptors run out, the error path could not load it
-from downloader import retry_after
+from downloader import retry_after, telling
 from downloader.guard import Guard, Target, resolve_location
 from downloader.hosts import HostGate
 from downloader.records import FetchLimits, RetryRules
@@ -41,6 +41,7 @@ class Errand:
         waited_until: Unix time up to which this URL has waited, for its hosts' Retry-After or its own backoff.
         status: status of the last reply of the current attempt.
         url: the URL of the current hop.
+        sent: requests that went out for it, in earlier runs too.
     """
 
     active_left_s: float
@@ -48,6 +49,7 @@ class Errand:
     queued_s: float = 0.0
     status: int | None = None
     url: str | None = None
+    sent: int = 0
 
 
 async def _go(_: Target) -> None:
@@ -183,13 +185,19 @@ class Requester:
             await terms.before_dial()
             started = loop.time()
             try:
-                async with asyncio.timeout(max(time_left_s, 0)):
-                    return await self._exchange(target, errand, terms, visit)
-            except TimeoutError as exc:
-                visit.stalled()
-                raise errors.TimeoutException(f"no complete reply within {time_left_s:.3g} s", status=errand.status) from exc
+                with telling.request_span(terms.method, target, sent=errand.sent, queued_s=errand.queued_s):
+                    return await self._in_time(target, errand, terms, visit, time_left_s)
             finally:
+                errand.sent += 1
                 errand.active_left_s -= loop.time() - started
+
+    async def _in_time(self, target: Target, errand: Errand, terms: Terms, visit: Visit, time_left_s: float) -> Reply | _Redirect:
+        try:
+            async with asyncio.timeout(max(time_left_s, 0)):
+                return await self._exchange(target, errand, terms, visit)
+        except TimeoutError as exc:
+            visit.stalled()
+            raise errors.TimeoutException(f"no complete reply within {time_left_s:.3g} s", status=errand.status) from exc
 
     async def _exchange(self, target: Target, errand: Errand, terms: Terms, visit: Visit) -> Reply | _Redirect:
         try:
@@ -215,6 +223,7 @@ class Requester:
         try:
             visit.connected()
             errand.status = response.status_code
+            telling.answered(response.status_code)
             check_header_size(response.headers)
             if response.status_code in _REDIRECTS:
                 return _Redirect(location_of(response), self._asked_wait_s(response))

@@ -14,7 +14,7 @@ import httpx
 import orjson
 
 import errors
-from downloader import formats, outcomes
+from downloader import formats, outcomes, telling
 from downloader.attempt import Errand, Reply, Requester, Terms
 from downloader.budget import RetryBudget
 from downloader.cookies import CookielessClient
@@ -144,7 +144,7 @@ class Downloader:
         """
         request = FetchRequest(request) if isinstance(request, str) else request
         manners = Manners(self._robots if self._limits.robots else None, opt_out=self._limits.opt_out, contact=self._limits.contact)
-        errand = Errand(self._limits.url_deadline_s)
+        errand = Errand(self._limits.url_deadline_s, sent=request.attempts_made)
         trail = Trail(request, errand, log, self._clock, manners, budget=self._budget, dialled=dialled)
         if request.attempts_made >= self._rules.attempts:
             spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
@@ -185,7 +185,7 @@ class Downloader:
         """
 
         def work(request: FetchRequest, under_way: Callable[[], None]) -> Coroutine[Any, Any, Outcome]:
-            return self.fetch(request, log=log, dialled=under_way)
+            return telling.told(request, lambda: self.fetch(request, log=log, dialled=under_way))
 
         window = finish_in_window(requests, work, size=self._limits.concurrency, lane=_lane, stop=stop)
         async with contextlib.aclosing(window) as finished:

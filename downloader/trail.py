@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import errors
+from downloader import telling
 from downloader.attempt import Errand
 from downloader.budget import RetryBudget
 from downloader.manners import Manners
@@ -106,6 +107,7 @@ class Trail:
         """Close the current attempt with the wait that follows it."""
         self.errand.active_left_s -= wait_s
         self.errand.waited_until = max(self.errand.waited_until, self._clock() + wait_s)
+        telling.waits(wait_s, cause)
         if self._current is not None:
             self._current = replace(self._current, wait_s=wait_s, wait_cause=cause)
         self.close()

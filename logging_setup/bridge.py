@@ -15,8 +15,11 @@ _LEVELS: Final[dict[str, int]] = {
     "asyncio": logging.WARNING,
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,  # INFO is every URL with its query
+    "opentelemetry": logging.WARNING,
+    "opentelemetry.exporter": logging.CRITICAL,  # several lines for each batch; ours is one, until it works again
     "protego": logging.WARNING,
     "sqlalchemy": logging.WARNING,
+    "urllib3": logging.WARNING,
     "uvicorn": logging.INFO,
     "uvicorn.access": logging.WARNING,  # the API logs its requests itself, with their ids
     "uvicorn.error": logging.INFO,

@@ -76,6 +76,7 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "compress.resize": "border", "export.format": "webdataset", "export.storage_tier": "standard", "export.shard_bytes": "2000000",
         "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",
+        "trace.enabled": "true", "trace.endpoint": "http://127.0.0.1:4318", "trace.sample_ratio": "0.5", "trace.url_ratio": "0.5",
     }  # fmt: skip
     section, field = name.split(".")
     before = origins(load_settings())

@@ -16,7 +16,7 @@ from app.queue import JOB_NAMES
 from app.records import UnitKind
 from app.resources import open_resources, open_workshop
 from app.settings import load_settings
-from logging_setup import configure, get_logger
+from logging_setup import configure, get_logger, spans
 from workers import builder, validator
 from workers.leases import Leases
 from workers.quarantine import BEGAN
@@ -39,8 +39,11 @@ async def _run(order: Mapping[str, Any]) -> None:
         ctx = Context(resources, workshop, leases, order["worker"], epoch=order["epoch"])
         async with journal.recording(resources.db):
             name, ids = JOB_NAMES[UnitKind(order["kind"])], order["ids"]
-            fields = {"job": name, "run": order["run"], "worker": ctx.worker_id, "alone": True} | order["traced"] | ids
-            with log.contextualize(**fields):
+            traced, fields = order["traced"], {"job": name, "run": order["run"], "worker": ctx.worker_id, "alone": True} | ids
+            with (
+                spans.span(f"{name} alone", parent=traced.get("traceparent"), **fields) as span,
+                log.contextualize(**fields | traced | dict(span.carried())),
+            ):
                 await _work(ctx, leases, name, ids)
 
 

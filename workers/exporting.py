@@ -9,7 +9,7 @@ from app.db.rows import NewUnit
 from app.exports import ExportOptions, folder_of, get_exporter
 from app.records import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.storage import paths
-from logging_setup import get_logger
+from logging_setup import get_logger, spans
 from workers.work import Context, Work
 
 __all__ = ["export", "verify"]
@@ -35,9 +35,11 @@ async def export(ctx: Context, work: Work) -> None:
         prefix = paths.export(row.id)
         async with ctx.store.scratch() as folder:
             target = folder / row.id
-            report = await get_exporter(row.format).write(_samples(ctx, row.dataset_id), _reader(ctx), target, options)
+            with spans.span("export.write", export_format=row.format):
+                report = await get_exporter(row.format).write(_samples(ctx, row.dataset_id), _reader(ctx), target, options)
             work.require_lease()
-            await ctx.store.publish_tree(target, prefix)
+            with spans.span("export.publish", files=len(report.files), size_bytes=report.size_bytes):
+                await ctx.store.publish_tree(target, prefix)
         async with work.transaction() as connection:
             await exports.set_export(connection, row.id, state="written", prefix=prefix, **_figures(report))
             await work.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])

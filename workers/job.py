@@ -15,7 +15,7 @@ anything else                                  the unit is dead, with the error 
 import asyncio
 import functools
 import gc
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Concatenate, ParamSpec
 
 from arq import Retry
@@ -24,7 +24,7 @@ import errors
 from app.db import units
 from app.records import TRACED, UnitState
 from errors import INFRASTRUCTURE
-from logging_setup import get_logger
+from logging_setup import get_logger, spans
 from workers.work import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "job"]
@@ -48,10 +48,9 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
         @functools.wraps(function)
         async def run(ctx: dict[str, Any], *args: Ids.args, **ids: Ids.kwargs) -> None:
             context: Context = ctx["context"].for_run(ctx.get("job_try", 1), str(ids.get("unit_id", "")))
+            traced = {name: str(ids.pop(name)) for name in TRACED if name in ids}
             fields = {"job": function.__name__, "run": context.run, "worker": context.worker_id} | ids
-            for name in TRACED:
-                ids.pop(name, None)
-            with log.contextualize(**fields):
+            with _span(fields, traced.get("traceparent")) as span, log.contextualize(**fields | traced | dict(span.carried())):
                 await _settled(context, functools.partial(function, context, *args, **ids), retry_on)
 
         run.retry_on = retry_on  # type: ignore[attr-defined]
@@ -61,35 +60,55 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
     return decorate
 
 
+def _span(fields: Mapping[str, Any], parent: str | None) -> spans.Span:
+    """The span of one run; a cron, which has no unit and comes every few seconds, has none."""
+    return spans.span(fields["job"], kind="consumer", parent=parent, **fields) if "unit_id" in fields else spans.NOTHING
+
+
 async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
     try:
         await call()
     except Unclaimed:
         log.debug("unit.not_claimed")
+        _told("not_claimed")
     except Isolated:
+        _told("isolated")
         await pass_on(ctx)
     except Stopped as stopped:
         await _after_stop(ctx, stopped.reason)
     except units.LeaseLost:
         log.warning("unit.lease_lost")
+        _told("lease_lost")
     except retry_on as error:
         await _retry_or_give_up(ctx, error)
     except (errors.StorageError, errors.QueueUnavailableError) as error:
         await _rest(ctx, error)
     except asyncio.CancelledError:
         log.info("unit.interrupted")
+        _told("interrupted")
         await asyncio.shield(_release(ctx))
         raise
     except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
         log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
+        _told("dead", error)
         await _bury(ctx, error)
     else:
+        _told("done")
         if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
             await _clear_failures(ctx)
 
 
+def _told(outcome: str, error: BaseException | None = None) -> None:
+    """Put on the run's span how it ended. What is retried keeps its error there: the next run is another span."""
+    span = spans.current()
+    span.set(outcome=outcome)
+    if error is not None:
+        span.fail(error)
+
+
 async def _after_stop(ctx: Context, reason: StopReason) -> None:
     log.info("unit.stopped", reason=reason.value)
+    _told(reason.value)
     if reason is StopReason.CANCELLED and ctx.work is not None:
         await _quietly(ctx.work.end_as(UnitState.CANCELLED))
 
@@ -99,12 +118,14 @@ async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
     settings = ctx.settings.jobs
     if isinstance(error, MemoryError):
         gc.collect()
+    _told("retried", error)
     failures = await _count_failure(ctx)
     name = type(error).__name__
     if failures <= settings.retries:
         log.warning("job.retry", error_type=name, error=str(error), retry=failures, of=settings.retries, wait_s=settings.retry_delay_s)
         await _release(ctx, delay_s=settings.retry_delay_s, error=f"{name}: {error}")
         raise Retry(defer=settings.retry_delay_s) from error
+    _told("retries_exhausted")
     log.opt(exception=error).error("job.retries_exhausted", error_type=name, error=str(error), retries=settings.retries)
     if isinstance(error, MemoryError):
         await _bury(ctx, error)
@@ -115,6 +136,7 @@ async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
 
 
 async def _rest(ctx: Context, error: errors.PictrawlError) -> None:
+    _told("rests", error)
     log.error("unit.rests", error_type=type(error).__name__, error=str(error), wait_s=OWN_FAULT_DELAY_S)
     if ctx.work is not None and not ctx.work.is_settled:
         await _quietly(ctx.work.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=str(error)))

@@ -15,7 +15,7 @@ import errors
 from app.db import images, units
 from app.records import ImageState, Reason, UnitKind
 from app.settings import as_flags
-from logging_setup import get_logger
+from logging_setup import get_logger, spans
 from workers.stops import Stopped, StopReason
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def _order(work: "Work") -> bytes:
     ctx = work.ctx
     chunk = {"chunk_id": work.unit.payload["chunk_id"]} if "chunk_id" in work.unit.payload else {}
     ids = {"job_id": work.job.id, "unit_id": work.unit.id} | chunk
-    order = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": work.unit.kind, "ids": ids, "traced": work.job.traced}
+    traced = {**work.job.traced, **spans.carried()}
+    order = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": work.unit.kind, "ids": ids, "traced": traced}
     return json.dumps(order | {"epoch": work.unit.epoch, "worker": ctx.worker_id, "run": ctx.run}).encode()
 
 

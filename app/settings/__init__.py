@@ -3,6 +3,17 @@
 Order: defaults < ``pictrawl.toml`` < environment (``PICTRAWL_FETCH__PER_HOST=4``) < flags. An unknown name is an error.
 """
 
+from app.settings.sections import TraceSettings
 from app.settings.tree import ENV_PREFIX, RESERVED_VARIABLES, Settings, as_flags, config_path, load_settings, origins, setting_names
 
-__all__ = ["ENV_PREFIX", "RESERVED_VARIABLES", "Settings", "as_flags", "config_path", "load_settings", "origins", "setting_names"]
+__all__ = [
+    "ENV_PREFIX",
+    "RESERVED_VARIABLES",
+    "Settings",
+    "TraceSettings",
+    "as_flags",
+    "config_path",
+    "load_settings",
+    "origins",
+    "setting_names",
+]

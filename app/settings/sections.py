@@ -20,6 +20,7 @@ __all__ = [
     "ServeSettings",
     "SourcesSettings",
     "StorageSettings",
+    "TraceSettings",
     "ValidateSettings",
     "WorkspaceSettings",
 ]
@@ -167,6 +168,28 @@ class LogSettings(Section):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+
+class TraceSettings(Section):
+    """Spans for OpenTelemetry; needs the extra ``otel``."""
+
+    enabled: bool = Field(False, description="Make spans, and send them. What OTEL_* variables say holds where nothing is set here.")
+    endpoint: str = Field("", description="Collector, OTLP over HTTP; without a path /v1/traces is added. Empty: http://localhost:4318.")
+    sample_ratio: float | None = Field(None, ge=0, le=1, description="Share of the traces begun here; a caller's own decides for itself.")
+    url_ratio: float = Field(0.1, ge=0, le=1, description="Share of a sampled job's URLs whose requests are spans; 1 for all.")
+    service_name: str = Field("", description="Name of this service. Empty: pictrawl.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0):
+            raise ValueError("write the URL of a collector, such as http://127.0.0.1:4318")
+        if parts.username or parts.query or parts.fragment:
+            raise ValueError("leave user, query and fragment out; a key goes into OTEL_EXPORTER_OTLP_HEADERS")
+        return value
 
 
 class ServeSettings(Section):

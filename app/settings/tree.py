@@ -27,6 +27,7 @@ from app.settings.sections import (
     ServeSettings,
     SourcesSettings,
     StorageSettings,
+    TraceSettings,
     ValidateSettings,
     WorkspaceSettings,
 )
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     compress: CompressSettings = CompressSettings()
     export: ExportSettings = ExportSettings()
     log: LogSettings = LogSettings()
+    trace: TraceSettings = TraceSettings()
     serve: ServeSettings = ServeSettings()
     sources: SourcesSettings = SourcesSettings()
 

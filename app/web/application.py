@@ -64,6 +64,7 @@ def _routes() -> FastAPI:
         redirect_slashes=False,
         openapi_tags=TAGS,
         lifespan=_lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
     for module in (jobs, events, images, datasets, exports, checks, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])

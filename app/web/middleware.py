@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.db import new_id
 from app.web import problems
 from app.web.metrics import Metrics
-from logging_setup import get_logger
+from logging_setup import get_logger, spans
 
 __all__ = ["BodyLimit", "Frame"]
 
@@ -43,15 +43,18 @@ class Frame:
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         headers = Headers(scope=scope)
         state["request_id"] = request_id_of(headers)
-        trace = traceparent_of(headers)
-        state.update(trace)
+        caller = traceparent_of(headers)
         exchange = Exchange(scope, send)
         began = time.perf_counter()
-        with log.contextualize(request_id=state["request_id"], **trace):
-            try:
-                await self._answer(exchange, receive)
-            finally:
-                self._note(exchange, time.perf_counter() - began)
+        with _span(scope, caller.get("traceparent")) as span:
+            trace = {**caller, **span.carried()}
+            state.update(trace)
+            with log.contextualize(request_id=state["request_id"], **trace):
+                try:
+                    await self._answer(exchange, receive)
+                finally:
+                    self._note(exchange, time.perf_counter() - began)
+                    _finish(span, exchange)
 
     async def _answer(self, exchange: "Exchange", receive: Receive) -> None:
         scope = exchange.scope
@@ -68,12 +71,31 @@ class Frame:
 
     def _note(self, exchange: "Exchange", seconds: float) -> None:
         scope, status = exchange.scope, exchange.status or CLIENT_LEFT
-        route = getattr(scope.get("route"), "path", None) or "unmatched"
+        route = _route_of(scope)
         self.metrics.note_request(exchange.method, route, status, seconds, is_stream=exchange.is_stream)
         if not exchange.is_stream:
             level = "DEBUG" if scope["path"] in QUIET_PATHS else "INFO"
             fields = {"user_id": scope["state"].get("user_id"), "method": exchange.method, "route": route, "status": status}
             log.bind(**fields).log(level, "http.request", duration_ms=round(seconds * 1000, 1))
+
+
+def _route_of(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", None) or "unmatched"
+
+
+def _span(scope: Scope, parent: str | None) -> spans.Span:
+    """The request's span; names of its attributes are OpenTelemetry's. The query is left out, and so is what only machines ask."""
+    if scope["path"] in QUIET_PATHS:
+        return spans.NOTHING
+    told = {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope.get("scheme", "http")}
+    return spans.span(scope["method"], kind="server", parent=parent, request_id=scope["state"]["request_id"], **told)
+
+
+def _finish(span: spans.Span, exchange: "Exchange") -> None:
+    route, status = _route_of(exchange.scope), exchange.status or CLIENT_LEFT
+    span.rename(f"{exchange.method} {route}")
+    told = {"http.route": route, "http.response.status_code": status, "error.type": str(status) if status >= 500 else None}
+    span.set(user_id=exchange.scope["state"].get("user_id"), **told)
 
 
 class Exchange:

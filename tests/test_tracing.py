@@ -1,0 +1,247 @@
+"""Tracing turned on: what is refused at the start, where spans go, and that a collector that is away or hangs costs lines, not time."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import errors
+import logging_setup
+from app.settings import TraceSettings, load_settings
+from app.tracing import FLUSH_S, started, traces_url
+from logging_setup import spans
+from tests.receiver import receiving
+from tests.services import free_port
+
+ROOT = Path(__file__).parents[1]
+ON = TraceSettings(enabled=True)
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter")):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def to(url: str) -> TraceSettings:
+    """Settings that send everything there."""
+    return TraceSettings(enabled=True, endpoint=url, url_ratio=1.0)
+
+
+def without_the_extra(code: str) -> subprocess.CompletedProcess[str]:
+    """Python where the SDK cannot be imported."""
+    return subprocess.run([sys.executable, "-c", BLOCKED + code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("", None),
+        ("http://collector:4318", "http://collector:4318/v1/traces"),
+        ("http://collector:4318/", "http://collector:4318/v1/traces"),
+        ("https://collector/otlp/v1/traces", "https://collector/otlp/v1/traces"),
+    ],
+)
+def test_an_endpoint_without_a_path_is_a_collectors_root(endpoint: str, url: str | None) -> None:
+    """As OTEL_EXPORTER_OTLP_ENDPOINT is; one with a path is taken as it stands, and none leaves it to the environment."""
+    assert traces_url(endpoint) == url
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["collector:4318", "ftp://collector", "http://", "http://c:99999", "http://[::1", "http://u:p@c", "http://c/?key=1", "http://c/#x"],
+)
+def test_a_malformed_endpoint_is_refused_by_name(endpoint: str) -> None:
+    """With the settings, before anything is opened."""
+    with pytest.raises(errors.ConfigurationError, match=r"trace\.endpoint"):
+        load_settings({"trace.enabled": True, "trace.endpoint": endpoint})
+
+
+def test_without_the_extra_everything_else_works() -> None:
+    """A workspace is opened, and closed, where OpenTelemetry's SDK is not there."""
+    code = (
+        "import asyncio\nfrom app.resources import open_resources\nfrom app.settings import load_settings\n"
+        "import tempfile\nfolder = tempfile.TemporaryDirectory()\n"
+        "async def main():\n    async with open_resources(load_settings({'workspace.path': folder.name})): print('open')\n"
+        "asyncio.run(main())"
+    )
+    done = without_the_extra(code)
+    assert (done.stdout.strip(), done.returncode) == ("open", 0), done.stderr
+
+
+def test_without_the_extra_enabling_it_names_the_extra() -> None:
+    """One line, exit code 2."""
+    code = "import sys; sys.argv[1:] = ['serve', '--port', '0']\nfrom app.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + code], cwd=Path.cwd(), capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(ROOT), "PICTRAWL_TRACE__ENABLED": "true", "PATH": "/usr/bin"},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "pictrawl[otel]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_an_otel_variable_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK raises ValueError for it; that is a setting's fault, and says so."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with pytest.raises(errors.ConfigurationError, match=r"max_queue_size"):
+        async with started(ON, exporter=InMemorySpanExporter()):
+            pass
+    assert not spans.is_on()
+
+
+async def test_off_makes_nothing() -> None:
+    """The default."""
+    async with started(TraceSettings()):
+        assert not spans.is_on()
+
+
+async def test_the_outermost_call_of_a_process_decides() -> None:
+    """A server with a worker beside it opens resources twice; spans go to one place, once."""
+    outer, inner = InMemorySpanExporter(), InMemorySpanExporter()
+    async with started(ON, exporter=outer):
+        async with started(ON, exporter=inner):
+            with spans.span("one"):
+                pass
+        assert spans.is_on()
+    assert not spans.is_on()
+    assert [span.name for span in outer.get_finished_spans()] == ["one"]
+    assert inner.get_finished_spans() == ()
+
+
+async def test_spans_reach_a_collector_with_who_sent_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over OTLP/HTTP; the last ones are sent before the body's end is over."""
+    with receiving() as receiver:
+        async with started(to(receiver.url), version="1.2.3"):
+            with spans.span("one", job_id="job_1", count=3, ratio=0.5, nothing=None, many=[1, 2]):
+                pass
+    (told,) = receiver.spans
+    assert (told.name, told.service, told.parent_id) == ("one", "pictrawl", "")
+    assert told.attributes == {"job_id": "job_1", "count": 3, "ratio": 0.5, "many": "[1, 2]"}
+
+
+async def test_standard_variables_hold_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoint, service name and sampler of OpenTelemetry's own names; a setting of ours beats them."""
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "ours")
+        async with started(ON):
+            with spans.span("one"):
+                pass
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+        async with started(ON):
+            with spans.span("two"):
+                pass
+        async with started(TraceSettings(enabled=True, sample_ratio=1.0, service_name="mine")):
+            with spans.span("three"):
+                pass
+    assert [(span.name, span.service) for span in receiver.spans] == [("one", "ours"), ("three", "mine")]
+
+
+async def test_a_disabled_sdk_makes_no_spans_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SDK_DISABLED: what came in is carried on."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    exporter, parent = InMemorySpanExporter(), f"00-{'a' * 32}-{'b' * 16}-01"
+    async with started(ON, exporter=exporter):
+        with spans.span("one", parent=parent) as span:
+            assert span.carried() == {"traceparent": parent}
+    assert exporter.get_finished_spans() == ()
+
+
+async def test_a_collector_that_is_away_costs_one_line_and_its_return_another() -> None:
+    """Not one for each batch, none of the SDK's own, and no traceback."""
+    stream, exporter = StringIO(), Flaky()
+    logging_setup.configure("INFO", "json", None, stream=stream)
+    try:
+        async with started(ON, exporter=exporter):
+            for _ in range(3 * 512):  # three batches
+                with spans.span("lost"):
+                    pass
+            await asyncio.to_thread(exporter.lost.wait, 10)
+            exporter.works = True
+            for _ in range(512):
+                with spans.span("sent"):
+                    pass
+    finally:
+        logging_setup.configure("WARNING", "json", None)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["level"], line["event"]) for line in lines] == [("WARNING", "trace.not_exported"), ("INFO", "trace.exported_again")]
+    assert lines[1]["lost"] >= 512
+
+
+class Flaky(SpanExporter):
+    """Fails until it works."""
+
+    def __init__(self) -> None:
+        self.works = False
+        self.lost = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.lost.set()
+        return SpanExportResult.SUCCESS if self.works else SpanExportResult.FAILURE
+
+
+async def test_nobody_at_the_endpoint_costs_no_time_and_no_traceback() -> None:
+    """A refused connection: the work goes on, the end comes within its limit, and the log says it once."""
+    stream = StringIO()
+    logging_setup.configure("INFO", "json", None, stream=stream)
+    try:
+        began = time.monotonic()
+        async with started(to(f"http://127.0.0.1:{free_port()}")):
+            for _ in range(5_000):  # more than the queue takes
+                with spans.span("one"):
+                    pass
+        assert time.monotonic() - began < FLUSH_S + 10
+    finally:
+        logging_setup.configure("WARNING", "json", None)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert {line["event"] for line in lines} <= {
+        "trace.not_exported", "trace.lost", "trace.not_flushed", "Queue full, dropping Span."
+    }  # fmt: skip
+    assert len(lines) <= 6
+    assert "traceback" not in stream.getvalue().lower()
+
+
+async def test_a_collector_that_hangs_does_not_hold_the_end() -> None:
+    """Its last spans get FLUSH_S seconds, the event loop runs meanwhile, and the log says that they are lost."""
+    stream, turned = StringIO(), asyncio.Event()
+    logging_setup.configure("INFO", "json", None, stream=stream)
+    try:
+        with receiving(hangs=True) as receiver:
+            began = time.monotonic()
+            async with started(to(receiver.url)):
+                with spans.span("one"):
+                    pass
+                asyncio.get_running_loop().call_later(0.1, turned.set)
+            took_s = time.monotonic() - began
+    finally:
+        logging_setup.configure("WARNING", "json", None)
+    assert FLUSH_S - 0.5 < took_s < FLUSH_S + 5
+    assert turned.is_set()
+    assert "trace.not_flushed" in stream.getvalue()
+
+
+def test_a_process_ends_although_its_collector_hangs() -> None:
+    """The thread that sends is nobody's to wait for."""
+    code = (
+        "import asyncio, sys\nfrom app.settings import TraceSettings\nfrom app.tracing import started\nfrom logging_setup import spans\n"
+        "async def main():\n    async with started(TraceSettings(enabled=True, endpoint=sys.argv[1])):\n"
+        "        with spans.span('one'): pass\n"
+        "asyncio.run(main())"
+    )
+    with receiving(hangs=True) as receiver:
+        done = subprocess.run([sys.executable, "-c", code, receiver.url], cwd=ROOT, timeout=FLUSH_S + 30, check=False)
+    assert done.returncode == 0

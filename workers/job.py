@@ -25,6 +25,7 @@ from app.db import units
 from app.records import TRACED, UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger
+from workers.counting import Run
 from workers.work import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "job"]
@@ -61,31 +62,40 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
     return decorate
 
 
-async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
-    try:
-        await call()
-    except Unclaimed:
-        log.debug("unit.not_claimed")
-    except Isolated:
-        await pass_on(ctx)
-    except Stopped as stopped:
-        await _after_stop(ctx, stopped.reason)
-    except units.LeaseLost:
-        log.warning("unit.lease_lost")
-    except retry_on as error:
-        await _retry_or_give_up(ctx, error)
-    except (errors.StorageError, errors.QueueUnavailableError) as error:
-        await _rest(ctx, error)
-    except asyncio.CancelledError:
-        log.info("unit.interrupted")
-        await asyncio.shield(_release(ctx))
-        raise
-    except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
-        log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
-        await _bury(ctx, error)
-    else:
-        if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
-            await _clear_failures(ctx)
+async def _settled(ctx: Context, call: functools.partial[Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
+    with Run(call.func.__name__) as run:
+        try:
+            await call()
+        except Unclaimed:
+            run.outcome = "not_claimed"
+            log.debug("unit.not_claimed")
+        except Isolated:
+            run.outcome = "alone"
+            await pass_on(ctx)
+        except Stopped as stopped:
+            run.outcome = "stopped"
+            await _after_stop(ctx, stopped.reason)
+        except units.LeaseLost:
+            run.outcome = "lease_lost"
+            log.warning("unit.lease_lost")
+        except retry_on as error:
+            run.outcome = "dead" if isinstance(error, MemoryError) else "exhausted"
+            await _retry_or_give_up(ctx, error)
+        except (errors.StorageError, errors.QueueUnavailableError) as error:
+            run.outcome = "rested"
+            await _rest(ctx, error)
+        except asyncio.CancelledError:
+            run.outcome = "interrupted"
+            log.info("unit.interrupted")
+            await asyncio.shield(_release(ctx))
+            raise
+        except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
+            run.outcome = "dead"
+            log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
+            await _bury(ctx, error)
+        else:
+            if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
+                await _clear_failures(ctx)
 
 
 async def _after_stop(ctx: Context, reason: StopReason) -> None:

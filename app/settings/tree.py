@@ -21,6 +21,7 @@ from app.settings.sections import (
     FetchSettings,
     JobsSettings,
     LogSettings,
+    MetricsSettings,
     QueueSettings,
     RetrySettings,
     Section,
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     compress: CompressSettings = CompressSettings()
     export: ExportSettings = ExportSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     serve: ServeSettings = ServeSettings()
     sources: SourcesSettings = SourcesSettings()
 

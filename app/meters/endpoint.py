@@ -56,17 +56,18 @@ async def _bound(host: str, port: int, door: "_Door", tries: int) -> tuple[async
     for number in range(port, min(port + tries, 65536)):
         try:
             return await asyncio.start_server(door.answer, host, number, limit=HEAD_BYTES), number
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name that cannot be one
             why = _words(error)
-            if error.errno != errno.EADDRINUSE:
+            if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
                 break
     log.warning("metrics.not_listening", host=host, port=port, tries=tries, error=why, way_out=WAY_OUT)
     return None, None
 
 
-def _words(error: OSError) -> str:
+def _words(error: OSError | UnicodeError) -> str:
     """Without the address, which asyncio adds; the numbers of a name that is none are not the system's."""
-    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number is not None and number > 0 else str(error)
 
 
 class _Door:

@@ -30,7 +30,7 @@ ATTEMPTS = Family(
     (Label("attempt", labels.ATTEMPTS), Label("outcome", ("ok", *labels.REASONS), words=f"`ok`, or one of {REASONS}")),
 )
 RESPONSES = Family(
-    "pictrawl_download_responses", "counter", "Requests for images, by class of the status they got.", (Label("status", labels.STATUSES),)
+    "pictrawl_download_responses", "counter", "Requests for images, by class of the status they got.", (Label("status_class", labels.STATUSES),)
 )
 RETRIED = Family(
     "pictrawl_download_retried_urls",

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 
 from app.meters import families
@@ -21,8 +21,9 @@ KEPT_S = 60.0
 class Sampler:
     """Notes each look in the histogram, and keeps the last minute for its maximum."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._recent: deque[tuple[float, float]] = deque()  # (when, lag), lags falling: the first is the worst
 
     def note(self, lag_s: float) -> None:
@@ -46,9 +47,9 @@ class Sampler:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            asked = time.monotonic()
-            await asyncio.sleep(LOOK_S)
-            self.note(max(0.0, time.monotonic() - asked - LOOK_S))
+            asked = self._clock()
+            await self._sleep(LOOK_S)
+            self.note(max(0.0, self._clock() - asked - LOOK_S))
 
 
 _holders: dict[asyncio.AbstractEventLoop, int] = {}

@@ -9,7 +9,7 @@ from app.meters import exposition
 __all__ = ["Growth", "Samples", "parsed", "total"]
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
-"""Sample values by name and label values."""
+"""Sample values by name and label values, those in the alphabetical order of their labels: so the text has them."""
 
 
 def parsed(text: str) -> Samples:

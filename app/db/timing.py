@@ -36,7 +36,7 @@ class Clocked:
         else:
             self._note_wait()
         if (fault := _fault(error)) is not None:
-            families.db_errors.add(self.mode, fault)
+            families.db_errors.add(fault, self.mode)
 
     def _note_wait(self) -> None:
         now = time.perf_counter()

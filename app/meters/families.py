@@ -30,7 +30,10 @@ ATTEMPTS = Family(
     (Label("attempt", labels.ATTEMPTS), Label("outcome", ("ok", *labels.REASONS), words=f"`ok`, or one of {REASONS}")),
 )
 RESPONSES = Family(
-    "pictrawl_download_responses", "counter", "Requests for images, by class of the status they got.", (Label("status_class", labels.STATUSES),)
+    "pictrawl_download_responses",
+    "counter",
+    "Requests for images, by class of the status they got.",
+    (Label("status_class", labels.STATUSES),),
 )
 RETRIED = Family(
     "pictrawl_download_retried_urls",
@@ -107,7 +110,7 @@ DB_ERRORS = Family(
     "pictrawl_database_errors",
     "counter",
     "Transactions that a fault of the database ended: it cannot be reached or used now, its disk is full, or anything else that it said.",
-    (_mode, Label("fault", labels.DB_FAULTS)),
+    (Label("fault", labels.DB_FAULTS), _mode),
 )
 STORAGE_SECONDS = Family(
     "pictrawl_storage_operation_duration_seconds",

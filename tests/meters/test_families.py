@@ -31,6 +31,7 @@ def test_all_that_a_process_counts_itself_is_a_few_thousand_series() -> None:
 @each_family
 def test_labels_are_closed_lists(family: Family) -> None:
     """Of short words, so that no URL, host, id or text of a user's fits in."""
+    assert list(family.label_names) == sorted(family.label_names), "as the text has them"
     for label in family.labels:
         assert bool(label.limit) == (label.name in OPEN)
         assert label.values or label.words

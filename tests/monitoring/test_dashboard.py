@@ -1,4 +1,4 @@
-"""The Grafana dashboard and its provisioning. Grafana itself is not here: what it reads is held against what it documents, field by field."""
+"""The Grafana dashboard and its provisioning. Grafana is not here: what it reads is held against what it documents, field by field."""
 
 import itertools
 import json

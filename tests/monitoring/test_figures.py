@@ -1,5 +1,6 @@
 """Figures of real jobs on a real fleet: the same numbers as the origin saw and as the rows say; and Prometheus gets them."""
 
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +19,11 @@ from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow
 from tests.monitoring.promql import FOLDER
 from tests.origin import Origin, hang_up, image, reply
-from tests.services import PrometheusServer, free_port
+from tests.services import PrometheusServer
 from tests.workers.proof import eventually
+
+PORTS = 20
+"""Ports that the processes choose from."""
 
 SLOW = reply(503, headers={"Retry-After": "1"})
 
@@ -47,8 +51,8 @@ def script(origin: Origin) -> list[str]:
 @asynccontextmanager
 async def fleet(tmp_path: Path, redis_url: str, postgres_url: str) -> AsyncIterator[tuple[httpx.AsyncClient, int, Database]]:
     """An API and two workers as processes of their own; a client of the API, the first port for scrapes, and the database."""
-    port = free_port()
-    more = {"PICTRAWL_METRICS__PORT": str(port), "PICTRAWL_METRICS__PORTS": "20", "PICTRAWL_RETRY__BACKOFF_BASE_S": "0.2"}
+    port = _range()
+    more = {"PICTRAWL_METRICS__PORT": str(port), "PICTRAWL_METRICS__PORTS": str(PORTS), "PICTRAWL_RETRY__BACKOFF_BASE_S": "0.2"}
     db = Database(postgres_url)
     try:
         async with deployment(tmp_path, environment(tmp_path, redis_url, postgres_url, **more), workers=2) as client:
@@ -57,10 +61,15 @@ async def fleet(tmp_path: Path, redis_url: str, postgres_url: str) -> AsyncItera
         await db.close()
 
 
+def _range() -> int:
+    """The first of some ports below those that the system gives away, so that no server of the test has one of them."""
+    return random.randrange(10_000, 30_000, PORTS)
+
+
 async def scrape(client: httpx.AsyncClient, port: int) -> list[Samples]:
     """What each process tells that answers in the range: the API, and two workers."""
     found = []
-    for number in range(port, port + 20):
+    for number in range(port, port + PORTS):
         try:
             answer = await client.get(f"http://127.0.0.1:{number}/metrics")
         except httpx.TransportError:
@@ -142,7 +151,7 @@ async def test_prometheus_scrapes_a_fleet_and_evaluates_the_rules(tmp_path: Path
     async with Origin() as origin, fleet(tmp_path, redis_url, postgres_url) as (client, port, _):
         await eventually(lambda: _all_answer(client, port, 3), 60)
         api = client.base_url.netloc.decode()
-        workers = [f"127.0.0.1:{number}" for number in range(port, port + 20) if await _is_worker(client, number)]
+        workers = [f"127.0.0.1:{number}" for number in range(port, port + PORTS) if await _is_worker(client, number)]
         assert len(workers) == 2
         answer = await client.post("/v1/jobs", json={"urls": script(origin)[:4], "dedupe": "exact"})
         await follow(client, answer.headers["location"])

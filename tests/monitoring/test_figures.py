@@ -1,5 +1,7 @@
 """Figures of real jobs on a real fleet: the same numbers as the origin saw and as the rows say; and Prometheus gets them."""
 
+import asyncio
+import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,14 +18,17 @@ from app.db import Database, images, tables
 from app.db.rows import Funnel
 from tests.figures import Samples, parsed, total
 from tests.images.samples import encode, photo
-from tests.integration.test_job_processing import deployment, environment, follow
+from tests.integration.test_job_processing import _ready, deployment, environment, follow, start
 from tests.monitoring.promql import FOLDER
 from tests.origin import Origin, hang_up, image, reply
-from tests.services import PrometheusServer
+from tests.services import PrometheusServer, free_port
 from tests.workers.proof import eventually
 
 PORTS = 20
 """Ports that the processes choose from."""
+
+START_S = 60.0
+"""Seconds that a process has to start on a busy machine."""
 
 SLOW = reply(503, headers={"Retry-After": "1"})
 
@@ -145,24 +150,36 @@ async def _all_answer(client: httpx.AsyncClient, port: int, number: int) -> bool
     return len(await scrape(client, port)) == number
 
 
+@asynccontextmanager
+async def embedded(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """``pictrawl serve`` with workers in its process: all there is on one machine."""
+    port = free_port()
+    env = {"PICTRAWL_FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]', "PICTRAWL_FETCH__PORTS": "[]", "PICTRAWL_VALIDATE__CHILDREN": "1"}
+    process = start(["serve", "--port", str(port)], os.environ | env, tmp_path / "serve.log")
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            await eventually(lambda: _ready(client), START_S)
+            yield client
+    finally:
+        process.terminate()
+        code = await asyncio.to_thread(process.wait, 40)
+    assert code == 0, (tmp_path / "serve.log").read_text()[-2000:]
+
+
 @pytest.mark.services("prometheus")
-async def test_prometheus_scrapes_a_fleet_and_evaluates_the_rules(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
-    """Our rules in a real Prometheus, on real processes: targets are up, nothing fires while all is well, and figures can be asked for."""
-    async with Origin() as origin, fleet(tmp_path, redis_url, postgres_url) as (client, port, _):
-        await eventually(lambda: _all_answer(client, port, 3), 60)
-        api = client.base_url.netloc.decode()
-        workers = [f"127.0.0.1:{number}" for number in range(port, port + PORTS) if await _is_worker(client, number)]
-        assert len(workers) == 2
+async def test_prometheus_scrapes_and_evaluates_the_rules(tmp_path: Path) -> None:
+    """Our rules in a real Prometheus, on a real process: it is up, nothing fires while all is well, and figures can be asked for."""
+    async with Origin() as origin, embedded(tmp_path) as client:
         answer = await client.post("/v1/jobs", json={"urls": script(origin)[:4], "dedupe": "exact"})
         await follow(client, answer.headers["location"])
-        with PrometheusServer(configuration(api, workers), {"alerts.yml": (FOLDER / "alerts.yml").read_text()}) as prometheus:
+        api = client.base_url.netloc.decode()
+        with PrometheusServer(configuration(api), {"alerts.yml": (FOLDER / "alerts.yml").read_text()}) as prometheus:
 
             async def collected() -> bool:
-                up = {one["metric"]["job"]: one["value"][1] for one in _asked(prometheus, "sum by (job) (up)")}
                 fetched = [one["value"][1] for one in _asked(prometheus, 'sum(pictrawl_downloads_total{outcome="ok"})')]
-                return up == {"pictrawl-api": "1", "pictrawl-workers": "2"} and fetched == ["4"]
+                return [one["value"][1] for one in _asked(prometheus, "up")] == ["1"] and fetched == ["4"]
 
-            await eventually(collected, 60)
+            await eventually(collected, START_S)
             rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
             assert len(rules) >= 15
             assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] == "err"} == {}
@@ -173,18 +190,11 @@ def _asked(prometheus: PrometheusServer, query: str) -> list[dict[str, Any]]:
     return list(prometheus.get("query", query=query)["result"])
 
 
-async def _is_worker(client: httpx.AsyncClient, port: int) -> bool:
-    try:
-        return "pictrawl_worker_slots" in (await client.get(f"http://127.0.0.1:{port}/metrics")).text
-    except httpx.TransportError:
-        return False
-
-
-def configuration(api: str, workers: list[str]) -> str:
+def configuration(api: str) -> str:
     """Ours, with addresses in place of Compose's names, and no patience."""
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    for job, targets in zip(config["scrape_configs"], ([api], workers), strict=True):
+    for job, targets in zip(config["scrape_configs"], ([api], []), strict=True):
         del job["dns_sd_configs"]
         job["static_configs"] = [{"targets": targets}]
     return str(yaml.safe_dump(config))

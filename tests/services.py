@@ -1,10 +1,11 @@
-"""A real redis-server and a real PostgreSQL, each on a free loopback port in a folder of its own, for as long as a test wants them.
+"""A real redis-server, PostgreSQL and Prometheus, each on a free loopback port in a folder of its own, for as long as a test wants them.
 
 Both can be killed and started again on the same port with what they kept: that is what fault drills need. As root, PostgreSQL runs as
 the user ``postgres``, since it refuses to be root. ``PIDS`` holds the processes that run now.
 """
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -13,10 +14,13 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-__all__ = ["PIDS", "PostgresServer", "RedisServer", "Server", "free_port", "missing_packages"]
+__all__ = ["PIDS", "PostgresServer", "PrometheusServer", "RedisServer", "Server", "free_port", "missing_packages"]
 
 PIDS: set[int] = set()
 """Servers that run now, by process id; the guard against leaked children leaves them alone."""
@@ -30,14 +34,19 @@ STOP_S = 15.0
 LOOK_S = 0.02
 """Seconds between two looks at a server that starts."""
 
-PACKAGES = {"redis": "redis-server", "postgresql": "postgresql"}
+PACKAGES = {"redis": "redis-server", "postgresql": "postgresql", "prometheus": "prometheus"}
 """The Debian package of each service, by the name that the ``services`` mark takes."""
 
 
 def missing_packages(*services: str) -> list[str]:
     """The packages of these services (all, where none is named) whose programs are not installed."""
-    programs = {"redis": shutil.which("redis-server"), "postgresql": postgres_program("initdb")}
+    programs = {"redis": shutil.which("redis-server"), "postgresql": postgres_program("initdb"), "prometheus": _prometheus()}
     return [PACKAGES[service] for service in services or PACKAGES if programs[service] is None]
+
+
+def _prometheus() -> str | None:
+    """The server comes with the tool that checks its rules."""
+    return shutil.which("prometheus") and shutil.which("promtool")
 
 
 def postgres_program(name: str) -> str | None:
@@ -240,6 +249,32 @@ class PostgresServer(Server):
     def _answers(self) -> bool:
         command = [_required("pg_isready"), "--quiet", "--host", "127.0.0.1", "--port", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
+
+
+class PrometheusServer(Server):
+    """Prometheus with a configuration of the caller's, and whatever that names, in ``folder``."""
+
+    name = "prometheus"
+
+    def __init__(self, config: str, files: Mapping[str, str]) -> None:
+        super().__init__()
+        for name, text in {"prometheus.yml": config, **files}.items():
+            (self.folder / name).write_text(text)
+
+    def get(self, path: str, **query: str) -> Any:
+        """What its HTTP API answers, without the envelope."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def _command(self) -> list[str]:
+        where = ["--config.file=prometheus.yml", f"--storage.tsdb.path={self.folder / 'data'}"]
+        return ["prometheus", *where, f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5).status == 200  # type: ignore[no-any-return]
+        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""docker-compose.yml keeps its promises: nothing runs as root or unbounded, nothing is published but the API, all waits are conditions."""
+"""docker-compose.yml keeps its promises: nothing runs as root or unbounded, what is published is on loopback, all waits are conditions."""
 
 import re
 from pathlib import Path
@@ -12,10 +12,16 @@ from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, load_settings
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = sorted(name for name, service in SERVICES.items() if "pictrawl" in service["image"])
+OURS = sorted(name for name, service in SERVICES.items() if service["image"].endswith("pictrawl:local}"))
 ONCE = {"secrets", "migrate", "keys"}
 WORKERS = {"workers", "worker-builder", "worker-validator"}
 STORES = {"redis", "postgres"}
+WATCHERS = {"prometheus", "grafana"}
+PUBLISHED = {
+    "api": "127.0.0.1:${PICTRAWL_PORT:-8080}:8080",
+    "prometheus": "127.0.0.1:${PICTRAWL_PROMETHEUS_PORT:-9090}:9090",
+    "grafana": "127.0.0.1:${PICTRAWL_GRAFANA_PORT:-3000}:3000",
+}
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
 each_of_ours = pytest.mark.parametrize("name", OURS)
@@ -28,9 +34,9 @@ def bytes_of(size: str) -> int:
 
 
 def test_the_services_are_these() -> None:
-    """Stores, three that run once, the API and the workers; whoever adds one adds it to the tests."""
-    assert set(SERVICES) == STORES | ONCE | WORKERS | {"api"}
-    assert set(OURS) == set(SERVICES) - STORES
+    """Stores, three that run once, the API, the workers and who watches them; whoever adds one adds it to the tests."""
+    assert set(SERVICES) == STORES | ONCE | WORKERS | WATCHERS | {"api"}
+    assert set(OURS) == set(SERVICES) - STORES - WATCHERS
 
 
 def test_the_file_is_of_the_current_form() -> None:
@@ -81,10 +87,10 @@ def test_stores_get_only_what_their_images_need_to_become_their_user(name: str) 
 
 
 @every_service
-def test_only_the_api_is_published_and_on_loopback(name: str) -> None:
+def test_only_what_people_look_at_is_published_and_on_loopback(name: str) -> None:
     """Whoever wants it on the network puts a proxy with TLS before it."""
     ports = SERVICES[name].get("ports", [])
-    assert ports == (["127.0.0.1:${PICTRAWL_PORT:-8080}:8080"] if name == "api" else [])
+    assert ports == ([PUBLISHED[name]] if name in PUBLISHED else [])
     assert "network_mode" not in SERVICES[name] or SERVICES[name]["network_mode"] == "none"
 
 
@@ -201,7 +207,8 @@ def test_no_secret_stands_in_the_file() -> None:
     assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"] == "/secrets/db_password"
     for name, service in SERVICES.items():
         mounts = [mount for mount in service["volumes"] if mount.startswith("secrets:")]
-        assert mounts == {"secrets": ["secrets:/secrets"], "redis": []}.get(name, ["secrets:/secrets:ro"])
+        unknowing = {other: [] for other in ("redis", *WATCHERS)}
+        assert mounts == ({"secrets": ["secrets:/secrets"]} | unknowing).get(name, ["secrets:/secrets:ro"])
 
 
 def test_the_first_key_is_shown_to_the_api_alone() -> None:
@@ -211,7 +218,8 @@ def test_the_first_key_is_shown_to_the_api_alone() -> None:
 
 def test_volumes_are_declared_and_used() -> None:
     """A misspelt one would be a new, empty one."""
-    used = {mount.split(":")[0] for service in SERVICES.values() for mount in service["volumes"]}
+    mounts = {mount.split(":")[0] for service in SERVICES.values() for mount in service["volumes"]}
+    used = {mount for mount in mounts if not mount.startswith("./")}
     assert used == set(COMPOSE["volumes"])
 
 
@@ -236,3 +244,63 @@ def test_the_image_copies_only_what_the_builder_is_given() -> None:
     ignored, *allowed = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith(("#", "**"))]
     assert ignored == "*"
     assert {line.removeprefix("!") for line in allowed} == {name for names in copied for name in names.split()}
+
+
+# --- the profile "monitoring"
+
+
+def test_watchers_come_with_their_profile_only() -> None:
+    """Whoever does not ask for them does not get them."""
+    for name in WATCHERS:
+        assert SERVICES[name]["profiles"] == ["monitoring"]
+        assert "cap_add" not in SERVICES[name]
+        assert "env_file" not in SERVICES[name], "our settings are none of its business"
+    assert all(needs(name).isdisjoint(WATCHERS) for name in set(SERVICES) - WATCHERS)
+
+
+@pytest.mark.parametrize("name", sorted(WATCHERS))
+def test_images_of_watchers_are_pinned_and_can_be_replaced(name: str) -> None:
+    """A version that was looked at; a mirror is a line in .env."""
+    assert re.fullmatch(rf"\$\{{PICTRAWL_{name.upper()}_IMAGE:-[a-z]+/{name}:v?\d+\.\d+\.\d+\}}", SERVICES[name]["image"])
+
+
+def test_networks_of_watchers_let_them_see_what_they_need() -> None:
+    """Prometheus the processes, Grafana Prometheus alone; neither is where strangers' files are fetched."""
+    assert SERVICES["prometheus"]["networks"] == ["internal", "monitoring"]
+    assert SERVICES["grafana"]["networks"] == ["monitoring"]
+    assert COMPOSE["networks"]["monitoring"] == {}
+    assert [name for name in SERVICES if "monitoring" in SERVICES[name].get("networks", [])] == ["prometheus", "grafana"]
+
+
+@pytest.mark.parametrize("name", sorted(WATCHERS))
+def test_files_of_watchers_are_there_and_read_only(name: str) -> None:
+    """A path that is not there would be made a folder by the engine."""
+    for mount in SERVICES[name]["volumes"]:
+        source, _, mode = mount.split(":") if mount.startswith("./") else ("", "", "")
+        if source:
+            assert (ROOT / source).exists()
+            assert mode == "ro"
+
+
+def test_grafana_has_no_account() -> None:
+    """Nobody logs in, so no password is in the file, and none is the default."""
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert not any("PASSWORD" in variable for variable in environment)
+
+
+def test_prometheus_scrapes_every_process_that_stays() -> None:
+    """All containers of each service, on the port that they are told to listen on."""
+    config = yaml.safe_load((ROOT / "docs/operations/monitoring/prometheus.yml").read_text())
+    jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
+    assert jobs["pictrawl-api"]["names"] == ["api"]
+    assert set(jobs["pictrawl-workers"]["names"]) == WORKERS
+    for name in ("api", *WORKERS):
+        environment = SERVICES[name]["environment"]
+        assert int(environment["PICTRAWL_METRICS__PORT"]) == jobs["pictrawl-api"]["port"] == jobs["pictrawl-workers"]["port"]
+        assert environment["PICTRAWL_METRICS__HOST"] == "0.0.0.0"
+        assert "internal" in SERVICES[name]["networks"]
+        assert not any("9464" in port for port in SERVICES[name].get("ports", []))

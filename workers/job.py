@@ -25,6 +25,7 @@ from app.db import units
 from app.records import TRACED, UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger, spans
+from workers.counting import Run
 from workers.work import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "job"]
@@ -65,67 +66,61 @@ def _span(fields: Mapping[str, Any], parent: str | None) -> spans.Span:
     return spans.span(fields["job"], kind="consumer", parent=parent, **fields) if "unit_id" in fields else spans.NOTHING
 
 
-async def _settled(ctx: Context, call: Callable[[], Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
-    try:
-        await call()
-    except Unclaimed:
-        log.debug("unit.not_claimed")
-        _told("not_claimed")
-    except Isolated:
-        _told("isolated")
-        await pass_on(ctx)
-    except Stopped as stopped:
-        await _after_stop(ctx, stopped.reason)
-    except units.LeaseLost:
-        log.warning("unit.lease_lost")
-        _told("lease_lost")
-    except retry_on as error:
-        await _retry_or_give_up(ctx, error)
-    except (errors.StorageError, errors.QueueUnavailableError) as error:
-        await _rest(ctx, error)
-    except asyncio.CancelledError:
-        log.info("unit.interrupted")
-        _told("interrupted")
-        await asyncio.shield(_release(ctx))
-        raise
-    except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
-        log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
-        _told("dead", error)
-        await _bury(ctx, error)
-    else:
-        _told("done")
-        if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
-            await _clear_failures(ctx)
-
-
-def _told(outcome: str, error: BaseException | None = None) -> None:
-    """Put on the run's span how it ended. What is retried keeps its error there: the next run is another span."""
-    span = spans.current()
-    span.set(outcome=outcome)
-    if error is not None:
-        span.fail(error)
+async def _settled(ctx: Context, call: functools.partial[Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
+    with Run(call.func.__name__) as run:
+        try:
+            await call()
+        except Unclaimed:
+            run.ends("not_claimed")
+            log.debug("unit.not_claimed")
+        except Isolated:
+            run.ends("alone")
+            await pass_on(ctx)
+        except Stopped as stopped:
+            run.ends("stopped")
+            await _after_stop(ctx, stopped.reason)
+        except units.LeaseLost:
+            run.ends("lease_lost")
+            log.warning("unit.lease_lost")
+        except retry_on as error:
+            await _retry_or_give_up(ctx, run, error)
+        except (errors.StorageError, errors.QueueUnavailableError) as error:
+            run.ends("rested", error)
+            await _rest(ctx, error)
+        except asyncio.CancelledError:
+            run.ends("interrupted")
+            log.info("unit.interrupted")
+            await asyncio.shield(_release(ctx))
+            raise
+        except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
+            run.ends("dead", error)
+            log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
+            await _bury(ctx, error)
+        else:
+            if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
+                await _clear_failures(ctx)
 
 
 async def _after_stop(ctx: Context, reason: StopReason) -> None:
     log.info("unit.stopped", reason=reason.value)
-    _told(reason.value)
+    spans.current().set(reason=reason.value)
     if reason is StopReason.CANCELLED and ctx.work is not None:
         await _quietly(ctx.work.end_as(UnitState.CANCELLED))
 
 
-async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
+async def _retry_or_give_up(ctx: Context, run: Run, error: BaseException) -> None:
     """The job layer's only retry."""
     settings = ctx.settings.jobs
     if isinstance(error, MemoryError):
         gc.collect()
-    _told("retried", error)
     failures = await _count_failure(ctx)
     name = type(error).__name__
     if failures <= settings.retries:
+        run.ends("retried", error)
         log.warning("job.retry", error_type=name, error=str(error), retry=failures, of=settings.retries, wait_s=settings.retry_delay_s)
         await _release(ctx, delay_s=settings.retry_delay_s, error=f"{name}: {error}")
         raise Retry(defer=settings.retry_delay_s) from error
-    _told("retries_exhausted")
+    run.ends("dead" if isinstance(error, MemoryError) else "exhausted", error)
     log.opt(exception=error).error("job.retries_exhausted", error_type=name, error=str(error), retries=settings.retries)
     if isinstance(error, MemoryError):
         await _bury(ctx, error)
@@ -136,7 +131,6 @@ async def _retry_or_give_up(ctx: Context, error: BaseException) -> None:
 
 
 async def _rest(ctx: Context, error: errors.PictrawlError) -> None:
-    _told("rests", error)
     log.error("unit.rests", error_type=type(error).__name__, error=str(error), wait_s=OWN_FAULT_DELAY_S)
     if ctx.work is not None and not ctx.work.is_settled:
         await _quietly(ctx.work.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=str(error)))

@@ -12,6 +12,7 @@ from app.db import attempts, images
 from app.records import ImageState, Reason, StoredImage
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
+from workers.counting import Ended, count_attempt, ended
 from workers.work import Work
 
 __all__ = ["Ledger"]
@@ -45,6 +46,7 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
+        self._ended: list[Ended] = []  # counted when the changes are written
         self._flusher: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
         self.deferred_until: list[float] = []
@@ -152,10 +154,12 @@ class Ledger:
         row = self._reserved.get((image_id, attempt.number))
         if row is not None:
             self._finished.append((image_id, row, attempt))
+            count_attempt(attempt)
 
     def fetched(self, outcome: Fetched) -> None:
         """The bytes are in the store."""
         self.ok += 1
+        self._ended.append(ended(outcome))
         image = self._images[int(str(outcome.request.key))]
         self._change(
             image,
@@ -171,13 +175,16 @@ class Ledger:
     def failed_for_good(self, outcome: FetchFailed) -> None:
         """No image, one reason."""
         image = self._images[int(str(outcome.request.key))]
+        self._ended.append(ended(outcome))
         self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, **_grounds(outcome))
 
     def deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
         """Not now; for good once the first deferral lies too far back."""
         image = self._images[int(str(outcome.request.key))]
         since = image.deferred_at or time.time()
-        if outcome.until - since > give_up_after_s:
+        for_good = outcome.until - since > give_up_after_s
+        self._ended.append(ended(outcome, for_good=for_good))
+        if for_good:
             words = f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s"
             self._fail(image, outcome.reason, words, **_grounds(outcome))
             return
@@ -198,6 +205,7 @@ class Ledger:
         """Write what has gathered, in one transaction."""
         finished, self._finished = self._finished, []
         changes, self._changes = self._changes, []
+        told, self._ended = self._ended, []
         if not finished and not changes:
             return
         try:
@@ -209,7 +217,10 @@ class Ledger:
         except BaseException:
             self._finished = finished + self._finished
             self._changes = changes + self._changes
+            self._ended = told + self._ended
             raise
+        for end in told:
+            end.count()
 
 
 def _heard(closing: asyncio.Task[None]) -> None:

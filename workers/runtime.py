@@ -14,10 +14,11 @@ import errors
 from app import collector, journal
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
+from app.meters import being_read, listening, sampled
 from app.queue import QUEUES
 from app.resources import Resources, Workshop, open_workshop, product_version
 from logging_setup import get_logger
-from workers import health, sweeper
+from workers import gauging, health, sweeper
 from workers.leases import Leases
 from workers.polling import QUIET_S, WorkerKind, make_worker
 from workers.work import Context
@@ -44,10 +45,11 @@ async def run_workers(
     async with open_workshop(resources.settings, resources.queue) if workshop is None else _given(workshop) as shop:
         crew = Crew(resources, shop, kinds)
         collector.calm()
-        async with journal.recording(resources.db):
+        async with journal.recording(resources.db), sampled():
             await crew.start()
             try:
-                yield crew
+                with being_read(lambda: gauging.read(crew)):
+                    yield crew
             finally:
                 await asyncio.shield(crew.stop())
 
@@ -72,16 +74,21 @@ class Crew:
         self.worker_id = new_id("wrk")
         self.leases = Leases(resources.db, owner=self.worker_id, lease_s=jobs.lease_s)
         self.context = Context(resources, workshop, self.leases, self.worker_id)
-        self.workers = {kind: make_worker(kind, self.context, slots=self._slots(kind)) for kind in kinds}
+        self.workers = {kind: make_worker(kind, self.context, slots=self.slots(kind)) for kind in kinds}
         self.loop_lag_s = 0.0
         self.worn_out = asyncio.Event()
         self.hurry = asyncio.Event()
         self._beat_s = min(BEAT_S, jobs.lease_s / 3)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _slots(self, kind: WorkerKind) -> int:
+    def slots(self, kind: WorkerKind) -> int:
+        """Units of this kind that may run at once."""
         jobs = self.resources.settings.jobs
         return jobs.builder_slots if kind == "builder" else jobs.validator_slots
+
+    def running(self, kind: WorkerKind) -> int:
+        """Units of this kind that run."""
+        return sum(not task.done() for task in self.workers[kind].tasks.values())
 
     @property
     def loops(self) -> tuple[asyncio.Task[None], ...]:
@@ -155,15 +162,15 @@ class Crew:
 
     async def _beat(self) -> None:
         health.touch([self.leases.turned_at, *(worker.turned_at for worker in self.workers.values())])
-        for kind, worker in self.workers.items():
+        for kind in self.workers:
             row = WorkerRow(
                 id=f"{self.worker_id}-{kind}",
                 kind=kind,
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 version=product_version(),
-                slots=self._slots(kind),
-                running=sum(not task.done() for task in worker.tasks.values()),
+                slots=self.slots(kind),
+                running=self.running(kind),
                 loop_lag_s=self.loop_lag_s,
                 started_at=0.0,
                 beat_at=0.0,
@@ -210,7 +217,8 @@ async def serve_until_signalled(resources: Resources, kinds: Sequence[WorkerKind
     """Run workers until SIGTERM or SIGINT, or until they are worn out; return the exit code. A second signal ends the drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with run_workers(resources, kinds) as crew:
+    wanted = resources.settings.metrics
+    async with run_workers(resources, kinds) as crew, listening(wanted.host, wanted.port, tries=wanted.ports):
 
         def on_signal() -> None:
             (crew.hurry if stop.is_set() else stop).set()

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from app.db import exports, fleet, images, jobs, sweeping
 from app.dispatch import dispatch, resend_lost
+from app.meters import families
 from app.records import UnitState
 from app.storage import paths
 from logging_setup import get_logger
@@ -49,9 +50,17 @@ async def sweep_once(ctx: Context) -> sweeping.Swept:
     unsent = await resend_lost(ctx.resources)
     sent = await dispatch(ctx.resources)
     swept = sweeping.Swept(len(returned.pending), len(returned.quarantined), unsent, sent, finalized)
+    _count(swept)
     if swept.expired or swept.quarantined or swept.unsent or swept.finalized:
         log.warning("sweep.moved", **asdict(swept))
     return swept
+
+
+def _count(swept: sweeping.Swept) -> None:
+    for what, number in asdict(swept).items():
+        families.moved.add(what, by=number)
+    families.expired.add(by=swept.expired + swept.quarantined)
+    families.quarantines.add(by=swept.quarantined)
 
 
 async def _tell(ctx: Context, returned: sweeping.Returned) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.db import images
+from app.meters import families
 from app.records import ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.storage import paths
 from logging_setup import get_logger
@@ -47,6 +48,8 @@ async def _write(work: Work, rows: list[dict[str, Any]]) -> None:
         async with work.transaction() as connection:
             await images.update_many(connection, rows)
             await work.progress(connection)
+        for row in rows:
+            families.validated.add(row["reason"] or "valid")
         rows.clear()
 
 

@@ -67,6 +67,8 @@ PROCESSES: Final[Mapping[str, str]] = {
     "http.refused": "a request was refused for a fault of ours, such as a database that is away",
     "http.request": "an API request was answered; DEBUG for health and metrics",
     "leases.not_renewed": "the database did not answer a renewal",
+    "metrics.listening": "a process answers scrapes there",
+    "metrics.not_listening": "its port for scrapes cannot be had; it works without",
     "queue.poll_failed": "Redis did not answer a poll; the worker goes on polling",
     "ready.part_away": "a part that readiness asks for is away",
     "serve.started": "the API listens",

@@ -1,4 +1,4 @@
-"""The generated part of the documentation: commands, settings, reasons, events, the API, and ``.env.example``.
+"""The generated part of the documentation: commands, settings, reasons, events, metrics, the API, and ``.env.example``.
 
 ``python -m app.cli.reference`` writes the files below the current folder; ``--check`` names those that are stale and exits 1.
 """
@@ -17,6 +17,7 @@ __all__ = [
     "env_example",
     "events_reference",
     "main",
+    "metrics_reference",
     "openapi_reference",
     "reasons_reference",
     "settings_reference",
@@ -157,6 +158,34 @@ top, see the [logging guide](../LOGGING_GUIDE.md#fields). `pictrawl jobs logs` s
 the events marked in the last column. Sentences are those of `app/audit/events.py`, the rest is read from the code."""
 
 
+def metrics_reference() -> str:
+    """Every metric with its type, its labels and what it says, as Markdown."""
+    from app.meters.families import FAMILIES as OWN
+    from app.web.metrics import FAMILIES as OF_THE_API
+
+    lines = ["# Metrics", "", NOTE, "", _METRICS_PREFACE, ""]
+    for title, families in (("Of the fleet, told by the API", OF_THE_API), ("Of a process, told by each", OWN)):
+        rows = [(f"`{family.sample}`", family.kind, _labels_of(family), str(family.bound), family.words) for family in families]
+        lines += [f"## {title}", "", *_table(("Metric", "Type", "Labels", "Series at most", "Says"), rows)]
+    return "\n".join([*lines, _METRICS_END]).rstrip() + "\n"
+
+
+def _labels_of(family: Any) -> str:
+    return "; ".join(f"`{label.name}`: {label.words or ', '.join(f'`{value}`' for value in label.values)}" for label in family.labels)
+
+
+_METRICS_PREFACE = """\
+What `GET /metrics` tells, at the API and at each worker process with `metrics.port`. How to collect, watch and alert on it:
+[monitoring](../operations/monitoring.md). Labels take their values from closed lists; what is in none of them is counted as `other`, so the
+number of series has a bound. No URL, host, id or text of a user's is ever a label."""
+
+_METRICS_END = """\
+## Of the operating system
+
+`process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_cpu_seconds_total`, `process_open_fds`, `process_max_fds` and
+`process_start_time_seconds`, of each process, where the system tells them (Linux)."""
+
+
 def openapi_reference() -> str:
     """The API's description as JSON."""
     from app.web import openapi_document
@@ -185,6 +214,7 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings_reference,
     "docs/reference/reasons.md": reasons_reference,
     "docs/reference/events.md": events_reference,
+    "docs/reference/metrics.md": metrics_reference,
     "docs/reference/openapi.json": openapi_reference,
     ".env.example": env_example,
 }

@@ -11,9 +11,9 @@ from sqlalchemy import and_, case, func, literal, select
 
 from app.db import tables
 from app.db.engine import Database, db_now
-from app.records import JobState, UnitState
+from app.records import JobState, UnitKind, UnitState
 
-__all__ = ["STATES", "Backlog", "backlogs", "count_unfinished", "find_oldest"]
+__all__ = ["STATES", "Backlog", "backlogs", "count_by_kind", "count_unfinished", "find_oldest"]
 
 DEFERRED = "deferred"
 """Pending, with a not-before time that lies ahead."""
@@ -52,16 +52,24 @@ async def backlogs(db: Database, names: Sequence[str], *, fresh_s: float) -> lis
     return [Backlog(name, units[name], oldest.get(name), int(slots.get(name, 0))) for name in names]
 
 
-def count_unfinished(names: Sequence[str]) -> Any:
-    """The query for units by queue and state."""
+async def count_by_kind(db: Database) -> dict[tuple[str, str], int]:
+    """Units that are not finished, by (kind, one of :data:`STATES`)."""
+    names = sorted({kind.queue for kind in UnitKind})
+    async with db.read() as connection:
+        rows = (await connection.execute(count_unfinished(names, by=tables.units.c.kind))).all()
+    return {(row.kind, row.state): row.number for row in rows}
+
+
+def count_unfinished(names: Sequence[str], *, by: Any = tables.units.c.queue) -> Any:
+    """The query for units by queue, or another column, and state."""
     columns = tables.units.c
     ahead = and_(columns.state == UnitState.PENDING, columns.not_before > db_now())
     unfinished = (
-        select(columns.queue, case((ahead, literal(DEFERRED)), else_=columns.state).label("state"))
+        select(by, case((ahead, literal(DEFERRED)), else_=columns.state).label("state"))
         .where(columns.queue.in_(names), columns.state.in_(UNFINISHED))
         .subquery()
     )
-    keys = (unfinished.c.queue, unfinished.c.state)
+    keys = (unfinished.c[by.name], unfinished.c.state)
     return select(*keys, func.count().label("number")).group_by(*keys)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
 import errors
+from app.db.timing import Clocked
 
 __all__ = ["Connection", "Database", "db_now", "new_id"]
 
@@ -103,25 +104,27 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator["Connection"]:
         """One transaction that writes; commits at the end. Its body holds database calls only."""
+        clocked = Clocked("write")
         if not self.is_sqlite:
-            async with self._begin("write") as connection:
+            async with self._begin(clocked) as connection:
                 yield connection
             return
         async with self._write_lock:  # one writer per file anyway: queue here instead of polling a busy file
-            async with self._begin("write") as connection:
+            async with self._begin(clocked) as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator["Connection"]:
         """One transaction that only reads, on one snapshot where the database has them."""
-        async with self._begin("read") as connection:
+        async with self._begin(Clocked("read")) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _begin(self, mode: str) -> AsyncIterator["Connection"]:
+    async def _begin(self, clocked: Clocked) -> AsyncIterator["Connection"]:
         try:
-            async with self._translated(mode) as connection:
-                yield connection
+            with clocked:
+                async with self._translated(clocked) as connection:
+                    yield connection
         except errors.DatabaseConnectionError:
             self._has_failed = True
             raise
@@ -132,8 +135,9 @@ class Database:
         return has_failed
 
     @asynccontextmanager
-    async def _translated(self, mode: str) -> AsyncIterator["Connection"]:
-        raw = await uninterrupted(self._connect(mode), undo=_close)
+    async def _translated(self, clocked: Clocked) -> AsyncIterator["Connection"]:
+        raw = await uninterrupted(self._connect(clocked.mode), undo=_close)
+        clocked.has_connection()
         try:
             async with _transaction(raw):
                 yield Connection(raw)

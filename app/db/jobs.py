@@ -11,6 +11,7 @@ from app.db import paging, tables
 from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Dataset, Job, PageOf, Search
+from app.meters import families
 from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
 
 __all__ = [
@@ -170,11 +171,13 @@ async def end(
     connection: Connection, job_id: str, state: JobState, *, shortfall: Mapping[str, Any] | None = None, error: str | None = None
 ) -> None:
     """Give a job its last state. A cancelled one closes its open images with that reason."""
-    await connection.execute(
+    result = await connection.execute(
         update(tables.jobs)
         .where(tables.jobs.c.id == job_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES))
         .values(state=state, shortfall=shortfall, error=error, waiting_for=None, finished_at=db_now())
     )
+    if result.rowcount == 1:
+        families.jobs_ended.add(state.value)
     if state is JobState.CANCELLED:
         await connection.execute(
             update(tables.images)

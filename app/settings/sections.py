@@ -14,6 +14,7 @@ __all__ = [
     "FetchSettings",
     "JobsSettings",
     "LogSettings",
+    "MetricsSettings",
     "QueueSettings",
     "RetrySettings",
     "Section",
@@ -190,6 +191,14 @@ class TraceSettings(Section):
         if parts.username or parts.query or parts.fragment:
             raise ValueError("leave user, query and fragment out; a key goes into OTEL_EXPORTER_OTLP_HEADERS")
         return value
+
+
+class MetricsSettings(Section):
+    """A door for Prometheus in each worker process, and beside the API; the API's own /metrics is always there."""
+
+    host: str = Field("127.0.0.1", description="Address for scrapes. No key is asked for: keep it on loopback or an internal network.")
+    port: int = Field(0, ge=0, le=65535, description="Port on which a worker and `serve` answer GET /metrics; 0 is off.")
+    ports: int = Field(1, ge=1, le=100, description="Ports tried from there on, for several processes on one machine.")
 
 
 class ServeSettings(Section):

@@ -21,6 +21,7 @@ from app.settings.sections import (
     FetchSettings,
     JobsSettings,
     LogSettings,
+    MetricsSettings,
     QueueSettings,
     RetrySettings,
     Section,
@@ -36,7 +37,12 @@ __all__ = ["ENV_PREFIX", "RESERVED_VARIABLES", "Settings", "config_path", "load_
 
 ENV_PREFIX = "PICTRAWL_"
 CONFIG_FILE = "pictrawl.toml"
-RESERVED_VARIABLES = frozenset({"PICTRAWL_CONFIG", "PICTRAWL_TEST_REQUIRE_SERVICES", "PICTRAWL_IMAGE", "PICTRAWL_PORT"})
+RESERVED_VARIABLES = frozenset(
+    {
+        *("PICTRAWL_CONFIG", "PICTRAWL_TEST_REQUIRE_SERVICES", "PICTRAWL_IMAGE", "PICTRAWL_PORT"),
+        *("PICTRAWL_PROMETHEUS_IMAGE", "PICTRAWL_PROMETHEUS_PORT", "PICTRAWL_GRAFANA_IMAGE", "PICTRAWL_GRAFANA_PORT"),
+    }
+)
 """Variables with our prefix that are no settings: the file's path, the test suite's switch, and what docker-compose.yml reads."""
 
 
@@ -115,6 +121,7 @@ class Settings(BaseSettings):
     export: ExportSettings = ExportSettings()
     log: LogSettings = LogSettings()
     trace: TraceSettings = TraceSettings()
+    metrics: MetricsSettings = MetricsSettings()
     serve: ServeSettings = ServeSettings()
     sources: SourcesSettings = SourcesSettings()
 

@@ -2,18 +2,21 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import obstore.exceptions
 
 import errors
+from app.meters import families
 
 __all__ = ["MissingObject", "reading", "writing"]
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _QUERY = re.compile(r"\?\S+")
 _MAX_CAUSE_CHARS = 300
+_UNTIMED = "list"  # lasts as long as its reader takes
 _FOREIGN = (obstore.exceptions.BaseError, OSError)
 
 
@@ -32,10 +35,12 @@ def reading(operation: str, key: str) -> Iterator[None]:
         errors.StorageError: anything else that the store or the system reports.
     """
     try:
-        yield
+        with _clocked(operation):
+            yield
     except FileNotFoundError as error:
         raise MissingObject(f"{operation} {key}: no such object") from error
     except _FOREIGN as error:
+        families.storage_errors.add(operation)
         raise errors.StorageError(f"{operation} {key}: {_cause(error)}") from error
 
 
@@ -43,9 +48,21 @@ def reading(operation: str, key: str) -> Iterator[None]:
 def writing(operation: str, key: str) -> Iterator[None]:
     """Translate what fails while ``key`` is written. Here a missing file is a fault like any other."""
     try:
-        yield
+        with _clocked(operation):
+            yield
     except _FOREIGN as error:
+        families.storage_errors.add(operation)
         raise errors.StorageError(f"{operation} {key}: {_cause(error)}") from error
+
+
+@contextmanager
+def _clocked(operation: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        if operation != _UNTIMED:
+            families.storage_seconds.observe(time.perf_counter() - began, operation)
 
 
 def _cause(error: Exception) -> str:

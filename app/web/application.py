@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
 from app.journal import recording
+from app.meters import sampled
 from app.resources import Resources, product_version
 from app.web import checks, datasets, dead, documents, events, exports, fleet, handlers, health, images, jobs
 from app.web.calls import json_only
@@ -75,7 +76,7 @@ def _routes() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What is logged in a job's context while a request is answered belongs to the job's life too."""
-    async with recording(app.state.resources.db):
+    async with recording(app.state.resources.db), sampled():
         yield
 
 

@@ -9,6 +9,7 @@ import uvicorn
 
 import errors
 from app.db import fleet
+from app.meters import listening
 from app.resources import Resources
 from app.web.application import create_app
 from app.web.identity import is_loopback_name
@@ -83,7 +84,9 @@ async def serve(
         proxy_headers=False,  # nothing here believes X-Forwarded-*
         timeout_graceful_shutdown=GRACE_S,
     )
-    await _run(_Server(config, on_start), listener, app.state.stopping, stop or asyncio.Event())
+    wanted = resources.settings.metrics
+    async with listening(wanted.host, wanted.port, lambda: app.state.metrics.render(resources), tries=wanted.ports):
+        await _run(_Server(config, on_start), listener, app.state.stopping, stop or asyncio.Event())
     log.info("serve.stopped", host=host, port=bound)
     return 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.cli.demo.origin import reply
 from tests.cli.conftest import LOOPBACK, OPEN, PICTURES, Invoke, Site
+from tests.figures import parsed
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
@@ -37,6 +38,10 @@ def test_serve_answers_works_and_goes_on_sigterm(site: Site, bodies: list[bytes]
     assert "--detach" in refused.err
     watched = invoke("jobs", "watch", made.out.strip(), "--json")
     assert watched.json["funnel"]["kept"] == 1
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        samples = parsed(answer.read().decode())
+    assert samples["pictrawl_downloads_total", ("ok", "none")] == samples["pictrawl_images_validated_total", ("valid",)] == 1
+    assert samples["pictrawl_worker_slots", ("validator",)] == samples["pictrawl_queue_slots", ("validator",)] == 4
     assert end(process) == 0
 
 
@@ -57,6 +62,16 @@ def test_worker_runs_until_sigterm(spawn: Spawn, invoke: Invoke) -> None:
         time.sleep(0.05)
     time.sleep(0.5)
     assert end(process) == 0
+
+
+def test_a_worker_whose_port_for_scrapes_is_taken_works_all_the_same(spawn: Spawn) -> None:
+    """It says so, and what to do; then it waits for work as ever."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = spawn("worker", "all", "--set", f"metrics.port={taken.getsockname()[1]}", "--set", "log.format=json")
+        assert process.stderr is not None
+        lines = [json.loads(next(process.stderr)) for _ in range(2)]
+        assert {line["event"] for line in lines} == {"worker.started", "metrics.not_listening"}
+        assert end(process) == 0
 
 
 def test_build_on_redis_is_done_by_workers_elsewhere(gallery: Site, spawn: Spawn, invoke: Invoke, redis_url: str) -> None:

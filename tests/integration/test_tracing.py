@@ -166,7 +166,7 @@ async def test_quarantines_own_process_goes_on_in_the_trace(tmp_path: Path) -> N
     (run,) = receiver.named("process_chunk")
     (alone,) = receiver.named("process_chunk alone")
     (url,) = receiver.named("fetch")
-    assert run.attributes["outcome"] == "isolated"
+    assert run.attributes["outcome"] == "alone"
     assert (run.parent_id, alone.parent_id, url.parent_id) == (submit.span_id, run.span_id, alone.span_id)
     assert {span.trace_id for span in receiver.spans} == {submit.trace_id}
 

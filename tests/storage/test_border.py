@@ -8,6 +8,7 @@ import pytest
 
 import errors
 from app.storage import MissingObject, border
+from tests.figures import Growth
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,20 @@ def test_missing_object_is_permanent_and_pickles() -> None:
     assert isinstance(lost, errors.PermanentError)
     assert not isinstance(lost, errors.StorageError)
     assert str(pickle.loads(pickle.dumps(lost))) == str(lost)
+
+
+def test_operations_are_clocked_and_their_faults_counted() -> None:
+    """By operation; an object that is not there is no fault, and a listing lasts as long as its reader takes."""
+    grown = Growth()
+    with border.writing("put", "k"):
+        pass
+    with border.writing("list", ""):
+        pass
+    with pytest.raises(errors.StorageError), border.writing("put", "k"):
+        raise OSError(errno.ENOSPC, "full")
+    with pytest.raises(errors.StorageError), border.reading("anything", "k"):
+        raise OSError(errno.EIO, "broken")
+    with pytest.raises(MissingObject), border.reading("get", "k"):
+        raise FileNotFoundError
+    assert grown.of("pictrawl_storage_operation_duration_seconds_count") == {("put",): 2, ("other",): 1, ("get",): 1}
+    assert grown.of("pictrawl_storage_errors_total") == {("put",): 1, ("other",): 1}

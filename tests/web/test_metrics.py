@@ -1,23 +1,19 @@
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
+import re
 
-from app.db import fleet
-from app.db.rows import WorkerRow
-from app.records import JobState
+import httpx
+from sqlalchemy import update
+
+from app.db import attempts, fleet, tables
+from app.db.rows import Unit, WorkerRow
+from app.records import JobState, Reason, UnitKind, UnitState
 from app.resources import Resources
-from app.web import create_app
-from app.web.metrics import Metrics, collect, queue_depths
+from app.web import create_app, openapi_document
+from app.web.metrics import ATTEMPTS_FACTOR, FAMILIES, REQUESTS, Metrics, collect, queue_depths
+from downloader.records import Attempt
+from tests.clocks import FakeTime
+from tests.figures import parsed as values
 from tests.web import seeds
 from tests.web.conftest import Connect
-
-
-def values(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Sample values by name and label values."""
-    return {
-        (sample.name, tuple(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 async def test_figures_are_those_of_the_database_and_the_queue(client: httpx.AsyncClient, resources: Resources) -> None:
@@ -31,6 +27,10 @@ async def test_figures_are_those_of_the_database_and_the_queue(client: httpx.Asy
     assert found["pictrawl_jobs", ("running",)] == 0
     assert found["pictrawl_units", ("plan", "queued")] == 2
     assert found["pictrawl_queue_depth", ("builder",)] == 2
+    assert found["pictrawl_queue_units", ("builder", "queued")] == 2
+    assert found["pictrawl_queue_units", ("validator", "dead")] == 0
+    assert found["pictrawl_queue_oldest_due_seconds", ("builder",)] >= 0
+    assert found["pictrawl_queue_slots", ("builder",)] == 8
     assert found["pictrawl_workers_alive", ("builder",)] == 1
     assert found["pictrawl_workers_alive", ("validator",)] == 0
     assert found["pictrawl_up", ("database",)] == found["pictrawl_up", ("queue",)] == 1
@@ -79,11 +79,6 @@ async def test_counting_is_kept_for_a_while(resources: Resources) -> None:
 
 async def test_attempts_beyond_the_last_label_are_counted_together(resources: Resources) -> None:
     """The label stays bounded whatever the settings allow."""
-    from app.db import attempts
-    from app.db.rows import Unit
-    from app.records import Reason, UnitKind, UnitState
-    from downloader.records import Attempt
-
     job = await seeds.build(resources)
     image_id = await seeds.image(resources, job)
     unit = Unit("unit_1", job.id, UnitKind.FETCH, UnitState.RUNNING, {}, 1, 0)
@@ -104,3 +99,63 @@ async def test_two_applications_do_not_share_figures(resources: Resources, conne
     one, other = connect(create_app(resources)), connect(create_app(resources))
     await one.get("/healthz")
     assert ("pictrawl_http_requests_total", ("GET", "/healthz", "200")) not in values((await other.get("/metrics")).text)
+
+
+async def test_finished_units_are_not_counted(resources: Resources) -> None:
+    """There may be millions; those that matter are few."""
+    job = await seeds.build(resources)
+    async with resources.db.write() as connection:
+        await connection.execute(update(tables.units).where(tables.units.c.job_id == job.id).values(state=UnitState.DONE))
+    found = values((await Metrics().render(resources)).decode())
+    assert [key for key in found if key[0] == "pictrawl_units"] == []
+
+
+async def test_a_worker_of_a_kind_that_nobody_knows_is_other(resources: Resources) -> None:
+    """Its row was written by another version; its words become no label."""
+    await fleet.beat(resources.db, WorkerRow("wrk_1-x", "stranger", "h", 1, "9", 8, 0, 0.0, 0.0, 0.0))
+    found = values((await Metrics().render(resources)).decode())
+    assert found["pictrawl_workers_alive", ("other",)] == 1
+
+
+async def test_attempts_are_counted_more_seldom_than_the_rest(resources: Resources) -> None:
+    """Their count grows with the database, and nobody is woken by them."""
+    time = FakeTime()
+
+    def slow_clock() -> float:
+        time.now += 0.1  # each look at the clock takes as long as a large count
+        return time.now
+
+    metrics = Metrics(slow_clock)
+    seen = []
+    for pause_s in (0.0, 0.1 * ATTEMPTS_FACTOR / 2, 0.1 * ATTEMPTS_FACTOR):
+        time.now += pause_s
+        await seeds.build(resources)
+        await _attempt(resources)
+        found = values((await metrics.render(resources)).decode())
+        seen.append((found["pictrawl_jobs", ("pending",)], found["pictrawl_attempts", ("1", "ok")]))
+    assert seen == [(2, 1), (4, 1), (6, 3)]
+
+
+async def _attempt(resources: Resources) -> None:
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job)
+    unit = Unit("unit_1", job.id, UnitKind.FETCH, UnitState.RUNNING, {}, 1, 0)
+    async with resources.db.write() as connection:
+        await attempts.reserve(connection, unit, [(image_id, 1)])
+        await attempts.record(connection, unit, [(image_id, 1, Attempt(1, 1.0, 0.1, status=200))])
+
+
+async def test_the_api_tells_its_process_as_well(client: httpx.AsyncClient) -> None:
+    """In one text: its own requests, the fleet, and what this process counts; every family with its type, once."""
+    await client.get("/healthz")
+    text = (await client.get("/metrics")).text
+    names = re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
+    assert len(names) == len(set(names))
+    assert {family.sample for family in FAMILIES} <= set(names)
+    assert {"pictrawl_database_errors_total", "pictrawl_log_lines_dropped", "process_resident_memory_bytes"} <= set(names)
+
+
+def test_route_templates_are_as_many_as_was_said() -> None:
+    """The bound in the reference holds for the routes that there are, and for a few to come."""
+    paths = openapi_document()["paths"]
+    assert len(paths) + 3 <= REQUESTS.labels[1].limit

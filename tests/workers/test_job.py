@@ -1,6 +1,7 @@
 """The job decorator's corners that need no arq."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import errors
 from app.db import jobs, sending, units
 from app.records import JobState, UnitKind, UnitState
 from tests.db.builders import expire
+from tests.figures import Growth
 from tests.workers.bench import Bench, open_bench
 from tests.workers.proof import change_unit, failing_bench, one_unit, state_of
 from workers.job import JOBS
-from workers.stops import StopReason
+from workers.stops import Isolated, Stopped, StopReason
 
 
 async def call(bench: Bench, delivery: sending.Delivery, *, job_try: int = 1) -> None:
@@ -132,3 +134,36 @@ def test_a_job_keeps_its_name_and_docstring() -> None:
     """What arq registers and what the documentation shows is the function itself."""
     assert JOBS["process_chunk"].__name__ == "process_chunk"
     assert "Safe to run twice" in (JOBS["process_chunk"].__doc__ or "")
+
+
+ENDS: list[tuple[BaseException | None, int, str]] = [
+    (None, 0, "done"),
+    (MemoryError("no room"), 0, "retried"),
+    (MemoryError("no room"), 3, "dead"),
+    (errors.DatabaseConnectionError("away"), 0, "retried"),
+    (errors.DatabaseConnectionError("away"), 3, "exhausted"),
+    (errors.StorageError("full"), 0, "rested"),
+    (errors.QueueUnavailableError("away"), 0, "rested"),
+    (units.LeaseLost("unit"), 0, "lease_lost"),
+    (Stopped(StopReason.CANCELLED), 0, "stopped"),
+    (Isolated("unit"), 0, "alone"),
+    (asyncio.CancelledError(), 0, "interrupted"),
+    (ValueError("a bug"), 0, "dead"),
+]
+
+
+@pytest.mark.parametrize(("error", "failures", "outcome"), ENDS, ids=lambda value: type(value).__name__)
+async def test_each_end_of_a_run_is_counted_once(tmp_path: Path, error: BaseException | None, failures: int, outcome: str) -> None:
+    """By its own name; a message that comes again finds nothing to claim."""
+    async with failing_bench(tmp_path, error) as (bench, _):
+        delivery = await one_unit(bench, UnitKind.INTEGRITY)
+        for _ in range(failures):
+            await bench.context.queue.count_failure(delivery.unit_id)
+        grown = Growth()
+        with suppress(Retry, MemoryError, errors.DatabaseConnectionError, asyncio.CancelledError):
+            await call(bench, delivery)
+        assert grown.of("pictrawl_job_runs_total") == {("check_integrity", outcome): 1}
+        grown = Growth()
+        await change_unit(bench, delivery.unit_id, state=UnitState.DONE)
+        await call(bench, delivery)
+        assert grown.of("pictrawl_job_runs_total") == {("check_integrity", "not_claimed"): 1}

@@ -12,6 +12,7 @@ from app.dispatch import dispatch, envelope
 from app.records import JobState, UnitKind, UnitState
 from app.storage import paths
 from tests.db.builders import expire
+from tests.figures import Growth
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
@@ -32,7 +33,8 @@ async def test_a_unit_of_a_dead_worker_is_sent_again(bench: Bench) -> None:
 
 
 async def test_a_unit_that_kills_its_workers_goes_to_quarantine(bench: Bench, lines: list[dict[str, Any]]) -> None:
-    """The third crash puts it there; it is sent again at once, to run alone."""
+    """The third crash puts it there; it is sent again at once, to run alone. Each step is counted."""
+    grown = Growth()
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     for _ in range(3):
         await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
@@ -45,6 +47,9 @@ async def test_a_unit_that_kills_its_workers_goes_to_quarantine(bench: Bench, li
         ("unit.taken_back", 2, delivery.job_id),
         ("unit.quarantined", 3, delivery.job_id),
     ]
+    assert grown.of("pictrawl_leases_expired_total") == {(): 3}
+    assert grown.of("pictrawl_units_quarantined_total") == {(): 1}
+    assert grown.of("pictrawl_sweep_moved_total") == {("expired",): 2, ("quarantined",): 1, ("sent",): 3}
 
 
 async def test_an_outage_charges_nobody(bench: Bench) -> None:

@@ -1,11 +1,11 @@
 """What workers count: each way a run, a request and a URL can end."""
 
 import pytest
-from arq import Retry
 
 import errors
 from app.records import Reason
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
+from logging_setup import spans
 from tests.figures import Growth
 from workers.counting import Run, count_attempt, ended
 
@@ -30,7 +30,7 @@ def test_a_run_is_counted_by_how_it_ended() -> None:
     """Once, with its time."""
     grown = Growth()
     with Run("process_chunk") as run:
-        run.outcome = "stopped"
+        run.ends("stopped")
     with Run("process_chunk"):
         pass
     assert grown.of("pictrawl_job_runs_total") == {("process_chunk", "stopped"): 1, ("process_chunk", "done"): 1}
@@ -39,24 +39,47 @@ def test_a_run_is_counted_by_how_it_ended() -> None:
 
 def _end_by(error: Exception, outcome: str) -> None:
     with Run("sweep") as run:
-        run.outcome = outcome
+        run.ends(outcome, error)
         raise error
 
 
-def test_a_run_that_arq_is_to_repeat_is_retried() -> None:
-    """Whatever was said of it before; what it raised goes on its way."""
-    grown = Growth()
-    for error, outcome in ((Retry(defer=1), "exhausted"), (MemoryError(), "dead")):
-        with pytest.raises(type(error)):
-            _end_by(error, outcome)
-    assert grown.of("pictrawl_job_runs_total") == {("sweep", "retried"): 1, ("sweep", "dead"): 1}
+def test_a_run_that_ends_by_an_error_is_counted_and_lets_it_pass() -> None:
+    """What it raised goes on its way; the span around it has the outcome and the error."""
+    grown, seen = Growth(), Noted()
+    spans.install(seen)
+    try:
+        with pytest.raises(MemoryError):
+            _end_by(MemoryError("no room"), "retried")
+    finally:
+        spans.install(None)
+    assert grown.of("pictrawl_job_runs_total") == {("sweep", "retried"): 1}
+    assert seen.told == {"outcome": "retried", "error": "no room"}
+
+
+class Noted(spans.Span):
+    """A tracer whose one span remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, object] = {}
+
+    def span(self, *_: object) -> spans.Span:
+        return self
+
+    def current(self) -> spans.Span:
+        return self
+
+    def set(self, **attributes: object) -> None:
+        self.told |= attributes
+
+    def fail(self, error: BaseException) -> None:
+        self.told["error"] = str(error)
 
 
 def test_a_message_that_found_nothing_has_no_duration() -> None:
     """Thousands of quick nothings would hide how long work takes."""
     grown = Growth()
     with Run("verify_export") as run:
-        run.outcome = "not_claimed"
+        run.ends("not_claimed")
     assert grown.of("pictrawl_job_runs_total") == {("verify_export", "not_claimed"): 1}
     assert grown.of("pictrawl_job_run_duration_seconds_count") == {}
 

@@ -4,48 +4,78 @@ House rule: a constant dotted event and data as keywords, ``log.info("chunk.fetc
 ``log.contextualize(job_id=...)``, so that one grep on an id shows its whole life.
 """
 
+import atexit
 import contextlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import loguru
 
-from logging_setup import bridge
+from logging_setup import bridge, hooks
 from logging_setup.records import flatten, format_json, format_pretty
+from logging_setup.repeats import Repeats
+from logging_setup.sinks import FileSink, Sink, Stream, is_terminal, sink_for
 
 if TYPE_CHECKING:
-    from loguru import Logger, Message, Record
+    from loguru import Logger, Record
 
 __all__ = ["LogFormat", "Stream", "add_sink", "configure", "dropped_lines", "get_logger", "remove_sink"]
 
 LogFormat = Literal["auto", "pretty", "json"]
+Fields = Mapping[str, Any]
+Render = Callable[[Fields], str]
 _DEFAULT_SINK_ID: Final = 0
 """The handler that loguru installs on import."""
 
 
-class Stream(Protocol):
-    """What a line is written to."""
+class _Lines:
+    """One flattening and one count of repeats for all places that lines go to."""
 
-    def write(self, text: str, /) -> Any: ...
+    def __init__(self) -> None:
+        self._outputs: list[tuple[Sink, Render]] = []
+        self._repeats = Repeats()
+        self._lock = threading.RLock()
 
-    def flush(self) -> Any: ...
+    def add(self, sink: Sink, render: Render) -> None:
+        self._outputs.append((sink, render))
+
+    def take(self, record: "Record") -> None:
+        fields = flatten(record)
+        with self._lock:
+            self._write(self._repeats.admit(fields))
+
+    def _write(self, lines: list[Fields]) -> None:
+        for fields in lines:
+            for sink, render in self._outputs:
+                _never_raise(_put, sink, render, fields)
+
+    def finish(self) -> None:
+        """Write what was only counted yet."""
+        with self._lock:
+            self._write(self._repeats.flush())
+
+    def close(self) -> None:
+        self.finish()
+        for sink, _ in self._outputs:
+            sink.close()
+        self._outputs.clear()
 
 
 class _Installed:
     """What configure() put up, so that calling it again replaces it instead of adding to it."""
 
     def __init__(self) -> None:
-        self.sink_ids: list[int] = [_DEFAULT_SINK_ID]
-        self.file: TextIO | None = None
+        self.sink_id = _DEFAULT_SINK_ID
+        self.lines = _Lines()
         self.lock = threading.Lock()
         self.dropped = 0
 
 
 _installed = _Installed()
+atexit.register(lambda: _installed.lines.finish())
 
 
 def get_logger(name: str) -> "Logger":
@@ -68,15 +98,19 @@ def configure(level: str = "INFO", format: LogFormat = "auto", file: str | None 
     """
     level = level.upper()
     _check(level, format)
-    opened = _open(file)
+    opened = FileSink(file) if file is not None else None
     target = stream if stream is not None else sys.stderr
+    lines = _Lines()
+    lines.add(sink_for(target), _renderer(format, target))
+    if opened is not None:
+        lines.add(opened, format_json)
     with _installed.lock:
-        _take_down()
-        _installed.file = opened
-        _installed.sink_ids.append(_install(_line_sink(target, _wants_pretty(format, target), _wants_colour(target)), level))
-        if opened is not None:
-            _installed.sink_ids.append(_install(_line_sink(opened, False, False), level))
+        remove_sink(_installed.sink_id)
+        _installed.lines.close()
+        _installed.lines = lines
+        _installed.sink_id = _install(lines.take, level)
     bridge.install(level)
+    hooks.install()
 
 
 def add_sink(sink: Callable[[Mapping[str, Any]], None], level: str = "INFO") -> int:
@@ -85,11 +119,7 @@ def add_sink(sink: Callable[[Mapping[str, Any]], None], level: str = "INFO") -> 
     Returns:
         The id that `remove_sink` takes.
     """
-
-    def receive(message: "Message") -> None:
-        _never_raise(lambda: sink(flatten(message)))
-
-    return _install(receive, level)
+    return _install(lambda record: sink(flatten(record)), level)
 
 
 def remove_sink(sink_id: int) -> None:
@@ -109,60 +139,40 @@ def _check(level: str, format: str) -> None:
         raise ValueError(f"log.format is {format!r}; it can be auto, pretty or json")
 
 
-def _open(file: str | None) -> TextIO | None:
-    if file is None:
-        return None
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+def _install(take: "Callable[[Record], None]", level: str) -> int:
+    """Take records where loguru only asks whether they are wanted, and want none.
+
+    What comes behind that question would cost: a lock that raises where a record is made while one is written (a warning in a
+    finaliser), and a report of whatever went wrong, with the record as it is, secrets and all.
+    """
+
+    def receive(record: "Record") -> bool:
+        _never_raise(take, record)
+        return False
+
+    return loguru.logger.add(_nowhere, level=level, filter=receive, format="", colorize=False, backtrace=False, diagnose=False, catch=True)
 
 
-def _take_down() -> None:
-    for sink_id in _installed.sink_ids:
-        remove_sink(sink_id)
-    _installed.sink_ids.clear()
-    if _installed.file is not None:
-        with contextlib.suppress(OSError):
-            _installed.file.close()
+def _nowhere(_: str) -> None:
+    """No record comes this far."""
 
 
-def _install(sink: "Callable[[Message], None]", level: str) -> int:
-    """No diagnose: it prints the values of variables, secrets among them. No enqueue: it costs ten times a line."""
-    return loguru.logger.add(sink, level=level, format=_only_traceback, colorize=False, backtrace=False, diagnose=False, catch=True)
+def _put(sink: Sink, render: Render, fields: Fields) -> None:
+    sink.write(render(fields))
 
 
-def _only_traceback(record: "Record") -> str:
-    return "{exception}" if record["exception"] else ""
-
-
-def _line_sink(stream: Stream, pretty: bool, colour: bool) -> "Callable[[Message], None]":
-    def write(message: "Message") -> None:
-        fields = flatten(message)
-        stream.write(format_pretty(fields, colour=colour) if pretty else format_json(fields))
-        stream.flush()
-
-    return lambda message: _never_raise(lambda: write(message))
-
-
-def _never_raise(act: Callable[[], None]) -> None:
+def _never_raise(act: Callable[..., None], *what: Any) -> None:
     """Logging must not break the work: whatever a sink raises costs its line, and is counted."""
     written = False
     with contextlib.suppress(Exception):
-        act()
+        act(*what)
         written = True
     if not written:
         _installed.dropped += 1
 
 
-def _wants_pretty(format: str, stream: Stream) -> bool:
-    return format == "pretty" or (format == "auto" and _is_terminal(stream))
-
-
-def _wants_colour(stream: Stream) -> bool:
-    return _is_terminal(stream) and not os.environ.get("NO_COLOR")
-
-
-def _is_terminal(stream: Stream) -> bool:
-    with contextlib.suppress(AttributeError, ValueError):  # no file at all, or one that is closed
-        return bool(stream.isatty())  # type: ignore[attr-defined]
-    return False
+def _renderer(format: str, stream: Stream | None) -> Render:
+    if format == "json" or (format == "auto" and not is_terminal(stream)):
+        return format_json
+    colour = is_terminal(stream) and not os.environ.get("NO_COLOR")
+    return lambda fields: format_pretty(fields, colour=colour)

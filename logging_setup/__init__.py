@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from logging_setup.redact import redact
 
 if TYPE_CHECKING:
-    from logging_setup.configure import LogFormat, add_sink, configure, dropped_lines, get_logger, remove_sink
+    from logging_setup.lines import LogFormat, add_sink, configure, dropped_lines, get_logger, remove_sink
 
 __all__ = ["LogFormat", "add_sink", "configure", "dropped_lines", "get_logger", "redact", "remove_sink"]
 
@@ -17,5 +17,5 @@ __all__ = ["LogFormat", "add_sink", "configure", "dropped_lines", "get_logger", 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module("logging_setup.configure"), name)
+    found = globals()[name] = getattr(import_module("logging_setup.lines"), name)
     return found

@@ -22,7 +22,7 @@ from logging_setup.sinks import FileSink, Sink, Stream, is_terminal, sink_for
 if TYPE_CHECKING:
     from loguru import Logger, Record
 
-__all__ = ["LogFormat", "Stream", "add_sink", "configure", "dropped_lines", "get_logger", "remove_sink"]
+__all__ = ["LogFormat", "add_sink", "configure", "dropped_lines", "get_logger", "remove_sink"]
 
 LogFormat = Literal["auto", "pretty", "json"]
 Fields = Mapping[str, Any]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import logging_setup
 from logging_setup import add_sink, configure, get_logger, redact, remove_sink
-from logging_setup.configure import dropped_lines
+from logging_setup.lines import dropped_lines
 from logging_setup.redact import escape_controls, redact_value
 
 log = get_logger("app.test")

@@ -31,7 +31,7 @@ _SUSPECT: Final = re.compile(
 """One cheap search decides whether the exact ones are worth their time."""
 
 _NAMES: Final = (
-    r"passw(?:or)?d|passphrase|pwd|secret(?:[-_]?access)?(?:[-_]?key)?|client[-_]?secret|api[-_]?key"
+    r"(?:pg)?passw(?:or)?d|passphrase|pwd|secret(?:[-_]?access)?(?:[-_]?key)?|client[-_]?secret|api[-_]?key"
     r"|(?:access|refresh|auth|id|session)?[-_]?token|signature"
 )
 _VALUE: Final = r"""(?:"[^"\r\n]*"?|'[^'\r\n]*'?|[^\s"',;&)}\]]+)"""

@@ -128,9 +128,10 @@ class FileSink:
                 os.close(old)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Safe to call twice."""
+        descriptor, self._descriptor = self._descriptor, -1
         with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def sink_for(stream: Stream | None) -> Sink:

@@ -85,7 +85,7 @@ def test_a_library_never_hears_of_our_trouble(lines):
     assert [line["event"] for line in lines()] == ["<Unshowable>", "%s", "odd"]
 
 
-@pytest.mark.parametrize("name", ["arq.worker", "uvicorn.error", "sqlalchemy.pool.impl.QueuePool", "asyncio", "aiohttp.client", "of.nobody"])
+@pytest.mark.parametrize("name", ["arq.worker", "uvicorn.error", "sqlalchemy.pool.impl.QueuePool", "asyncio", "aiohttp.client", "nobody"])
 def test_warnings_of_libraries_come_with_the_context(lines, name):
     """Whichever library, at every level of ours that asks for warnings."""
     with loguru.logger.contextualize(job_id="job_1"):

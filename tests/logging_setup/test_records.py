@@ -7,7 +7,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logging_setup import configure, dropped_lines, get_logger
@@ -17,7 +17,7 @@ log = get_logger("app.test")
 
 HOSTILE = [
     *("{", "}", "{0}", "{x.y}", "{obj!r:>{w}}", "%s %d %(x)s", "<red>", "\\", '"', "'", "\x00", "a\nb", "a\r\nb", "a\x0bb\x0cb\x1cb\x85b"),
-    *("\u2028", "\u2029", "\x1b[2J\x1b]0;title\x07", "\x9b31m", "\u202egpj.exe", "\u2066x\u2069", "\ud800", "\udfff", "\ufeff", "\U000e0041"),
+    *("\u2028", "\u2029", "\x1b[2J\x1b]0;title\x07", "\x9b31m", "\u202egpj.exe", "\u2066x\u2069", "\ud800", "\udfff", "\ufeff"),
     *("x\n2026-01-01T00:00:00Z ERROR forged", '","level":"ERROR","event":"forged', "x  level=ERROR", "=", " ", "", "\x7f"),
 ]
 ANY = st.one_of(
@@ -56,6 +56,7 @@ def is_unshown(char: str) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(ANY, st.booleans())
 @example("\ud800\u2028\x9b", False)
 @example(10**5000, False)
@@ -70,6 +71,7 @@ def test_a_record_is_one_json_object_on_one_line(value: object, raised: bool) ->
     assert dropped_lines() == before
 
 
+@settings(deadline=None)
 @given(ANY, st.booleans())
 @example("\ud800\u2028\x9b", True)
 @example(10**5000, False)
@@ -89,7 +91,7 @@ def test_text_arrives_as_it_was(value: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["json", "pretty"])
-@pytest.mark.parametrize("value", ["x" * 1_000_000, "://" * 300_000, "?" * 1_000_000, "{" * 1_000_000, b"\xff" * 1_000_000, ["x" * 99] * 99_999])
+@pytest.mark.parametrize("value", [*(text * 300_000 for text in ("xxx", "://", "?", "{", b"\xff")), ["x" * 99] * 99_999])
 def test_megabytes_are_cut(format: str, value: object) -> None:
     """A line stays a line."""
     assert len(written(format, value)) < 150_000
@@ -152,10 +154,11 @@ def written_with(*, traceback: str, raised: bool) -> dict[str, Any]:
     return parsed
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec=None, exclude_categories=())))
 def test_escaping_keeps_what_can_be_shown(text: str) -> None:
     """Total; text without marks is left alone, and JSON means the same behind it."""
     assert not [char for char in escape_controls(text) if is_unshown(char)]
-    if not [char for char in text if is_unshown(char)] and not re.search("[\u200b-\u200f\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\u061c]", text):
+    if text.isprintable():
         assert escape_controls(text) == text
     assert json.loads(escape_json(json.dumps(text, ensure_ascii=False))) == text

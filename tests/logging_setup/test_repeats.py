@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logging_setup import add_sink, configure, get_logger, remove_sink
@@ -110,6 +110,7 @@ def test_memory_is_bounded(clock: Clock) -> None:
     assert len(repeats._windows) == KEPT
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["WARNING", "ERROR", "INFO"]), st.floats(0, 40)), max_size=200))
 def test_no_line_is_lost_count(days: list[tuple[str, str, float]]) -> None:
     """Whatever comes when: what is written, each line as many times as it says, is what was logged."""

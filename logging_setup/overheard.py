@@ -8,7 +8,7 @@ import logging
 import traceback
 import warnings
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TextIO
 
 __all__ = ["MOST_REMARKS", "Listener", "Remark", "is_listening", "listen"]
 
@@ -43,7 +43,15 @@ class Listener(logging.Handler):
             text = record.getMessage()
         self._add(Remark(record.name, text[:MOST_CHARS], record.levelname))
 
-    def warned(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    def warned(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         """Take a warning."""
         self._add(Remark("warnings", str(message)[:MOST_CHARS], category.__name__))
 

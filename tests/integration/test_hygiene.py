@@ -120,6 +120,7 @@ async def left(tmp_path: Path, services: tuple[GuardedRedis, PostgresServer]) ->
     more = {
         "PICTRAWL_LOG__LEVEL": "DEBUG",
         "PICTRAWL_LOG__FILE": str(tmp_path / "file.log"),
+        "PICTRAWL_FETCH__CONNECT_TIMEOUT_S": "1",
         "PICTRAWL_RETRY__ATTEMPTS": "2",
         "PICTRAWL_RETRY__BACKOFF_BASE_S": "0.1",
         "PICTRAWL_RETRY__DEFER_MAX_S": "1",

@@ -19,8 +19,11 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.cli import entry
+from app.db import Database
 from logging_setup import configure
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import ROOT, deployment, environment, follow
@@ -180,10 +183,10 @@ async def with_a_key(client: httpx.AsyncClient, env: dict[str, str], folder: Pat
     made = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.cli", "keys", "create", "canary", "--json"), env=env, cwd=folder, stdout=-1, stderr=-2
     )
-    text = (await made.communicate())[0].decode()
-    token, key_id = re.search(r'"token": ?"([^"]+)"', text), re.search(r'"id": ?"([^"]+)"', text)
-    assert token, text
-    assert key_id, text
+    printed = (await made.communicate())[0].decode()
+    token, key_id = re.search(r'"token": ?"([^"]+)"', printed), re.search(r'"id": ?"([^"]+)"', printed)
+    assert token, printed
+    assert key_id, printed
     TOKENS.append(token[1].rpartition("_")[2])
     assert (await client.get("/v1/jobs", headers={"Authorization": f"Bearer {token[1]}"})).status_code == 200
     for wrong in (f"Bearer {token[1]}x", "Bearer ptk_CANARYwrongkey", "Basic CANARYbasic", "CANARYscheme"):
@@ -255,9 +258,9 @@ def rows_of(database: PostgresServer, name: str) -> dict[str, list[dict[str, Any
     }
 
 
-def found_in(text: str) -> set[str]:
-    """Canaries in a text, of every kind."""
-    return set(CANARY.findall(text)) | {token for token in TOKENS if token in text}
+def found_in(shown: str) -> set[str]:
+    """Canaries of every kind."""
+    return set(CANARY.findall(shown)) | {token for token in TOKENS if token in shown}
 
 
 def without(value: Any, keys: set[str]) -> Any:
@@ -411,3 +414,12 @@ def test_a_command_with_a_broken_standard_error_ends_as_it_would(tmp_path: Path,
         os.close(descriptor)
     assert done.returncode == expected.returncode, (expected.stderr, done.stdout)
     assert bool(done.stdout) == bool(expected.stdout)
+
+
+async def test_an_error_of_the_database_hides_its_parameters(any_database: Database) -> None:
+    """They are keywords and URLs, and its text goes to logs and rows."""
+    with pytest.raises(DBAPIError) as caught:
+        async with any_database.write() as connection:
+            await connection.execute(text("INSERT INTO nowhere VALUES (:value)"), {"value": "CANARYparameter"})
+    assert found_in(str(caught.value)) == set()
+    assert "nowhere" in str(caught.value)

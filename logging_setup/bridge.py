@@ -1,5 +1,6 @@
-"""Standard logging into loguru, for the libraries that use it. The only module of the project that imports `logging`."""
+"""Standard logging into loguru, for the libraries that use it. With `overheard` the only module that imports `logging`."""
 
+import contextlib
 import logging
 from typing import Final
 
@@ -30,11 +31,7 @@ _LEVELS: Final[dict[str, int]] = {
 class _ToLoguru(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a record on: its text as the event, its logger's name as ours."""
-        try:
-            text = record.getMessage()
-        except (TypeError, ValueError, KeyError, IndexError):  # arguments that do not fit their format
-            text = str(record.msg)
-        loguru.logger.bind(logger=record.name).opt(exception=record.exc_info).log(_level(record), "{}", text)
+        loguru.logger.bind(logger=record.name).opt(exception=record.exc_info or None).log(_level(record), "{}", _text(record))
 
 
 def install(level: str) -> None:
@@ -52,8 +49,15 @@ def install(level: str) -> None:
         library.setLevel(max(least, own))
 
 
+def _text(record: logging.LogRecord) -> str:
+    """Its text; of arguments that do not fit their format, or cannot be shown, only the format. What raised here would reach the caller."""
+    with contextlib.suppress(Exception):
+        return str(record.getMessage())
+    return record.msg if isinstance(record.msg, str) else f"<{type(record.msg).__name__}>"
+
+
 def _level(record: logging.LogRecord) -> str | int:
     try:
         return loguru.logger.level(record.levelname).name
-    except ValueError:
-        return record.levelno
+    except ValueError:  # a level of the library's own, or of nobody's
+        return max(record.levelno, 0)

@@ -19,7 +19,7 @@ from app.resources import Resources, Workshop
 from app.settings import Settings
 from app.spec import JobSpec
 from app.storage import Store
-from logging_setup import get_logger
+from logging_setup import get_logger, redact
 from workers import quarantine
 from workers.stops import Isolated, Stopped, StopReason, Unclaimed
 
@@ -190,15 +190,15 @@ class Work:
     async def end_as(self, state: UnitState, error: str | None = None) -> None:
         """End the unit otherwise than done."""
         async with self.ctx.db.write() as connection:
-            await units.finish(connection, self.unit, state=state, error=error)
+            await units.finish(connection, self.unit, state=state, error=error and redact(error))
         self.is_settled = True
 
     async def release(self, *, delay_s: float = 0.0, error: str | None = None, waiting_for: str | None = None) -> None:
         """Give the unit back for later; the job may say what it waits for."""
-        await units.release(self.ctx.db, self.unit, delay_s=delay_s, error=error, quarantined=self.is_quarantined)
+        await units.release(self.ctx.db, self.unit, delay_s=delay_s, error=error and redact(error), quarantined=self.is_quarantined)
         self.is_settled = True
         if waiting_for:
-            await jobs.wait_for(self.ctx.db, self.job.id, waiting_for)
+            await jobs.wait_for(self.ctx.db, self.job.id, redact(waiting_for))
 
 
 @asynccontextmanager

@@ -16,6 +16,8 @@ JOBS: Final[Mapping[str, str]] = {
     "dataset.compared": "duplicates were looked for over the whole dataset",
     "dataset.labelled": "what is kept got its label and its split",
     "dataset.reread": "stored objects were compared with their digests; ERROR where one differs",
+    "decoder.bug": "a bug in a decoder process; its image failed as `decoder_crash`",
+    "decoder.remark": "a decoder's library has something to say of an image",
     "download.fetched": "one request brought an image",
     "download.retry": "one request failed and will be made again after `wait_s`",
     "export.classes_absent": "some splits lack images of some classes",
@@ -61,6 +63,7 @@ JOBS: Final[Mapping[str, str]] = {
 
 PROCESSES: Final[Mapping[str, str]] = {
     "cleaned_up": "what nothing points to was removed",
+    "finaliser.failed": "an exception where nobody can catch it",
     "hosts.shared": "Redis answers again: what is known of hosts is the fleet's once more",
     "hosts.unshared": "Redis is away: this worker keeps to the limits per host by itself",
     "http.failed": "a bug answered with 500; the traceback is here",
@@ -69,6 +72,8 @@ PROCESSES: Final[Mapping[str, str]] = {
     "leases.not_renewed": "the database did not answer a renewal",
     "metrics.listening": "a process answers scrapes there",
     "metrics.not_listening": "its port for scrapes cannot be had; it works without",
+    "process.crashed": "an exception ended the process",
+    "python.warning": "Python or a library warns",
     "queue.poll_failed": "Redis did not answer a poll; the worker goes on polling",
     "ready.part_away": "a part that readiness asks for is away",
     "serve.started": "the API listens",
@@ -77,6 +82,7 @@ PROCESSES: Final[Mapping[str, str]] = {
     "sse.database_away": "an event stream waits for the database",
     "sweep.failed": "the sweep at a worker's start did not work; the next one comes",
     "sweep.moved": "the sweeper brought back what was lost",
+    "thread.crashed": "an exception ended a thread",
     "trace.exported_again": "the collector takes spans again; so many were lost meanwhile",
     "trace.lost": "a process ends, and so many spans were not taken",
     "trace.not_exported": "the collector does not take spans; said once, until it does again",

@@ -46,9 +46,14 @@ def _of_module(module: Module) -> tuple[LogCall, ...]:
 
 
 def loggers(module: Module) -> frozenset[str]:
-    """Names of a module's loggers: whatever ``get_logger`` was assigned to."""
-    assigned = [here.node for here in module.nodes if isinstance(here.node, ast.Assign) and last(called(here.node.value)) == "get_logger"]
+    """Names of a module's loggers: what ``get_logger`` made, or in ``logging_setup`` itself a bound logger of loguru's."""
+    assigned = [here.node for here in module.nodes if isinstance(here.node, ast.Assign) and _makes_logger(here.node.value)]
     return frozenset(dotted(target) for node in assigned for target in node.targets)
+
+
+def _makes_logger(value: ast.expr) -> bool:
+    maker = called(value)
+    return last(maker) == "get_logger" or dotted(maker) == "loguru.logger.bind"
 
 
 def files_by_event(sources: Sources) -> Mapping[str, frozenset[str]]:

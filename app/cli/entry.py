@@ -8,6 +8,7 @@ import typer
 
 from app.cli import codes, config, datasets, db, dead, failures, images, jobs, keys, sources, workers
 from app.cli.again import resume, retry
+from app.cli.aside import say
 from app.cli.audit import audit
 from app.cli.build import build
 from app.cli.demo import demo
@@ -21,6 +22,7 @@ from app.cli.queues import queues
 from app.cli.serving import serve, worker
 from app.cli.state import Cli
 from app.cli.version import version
+from logging_setup import redact
 
 __all__ = ["application", "main", "run"]
 
@@ -95,7 +97,7 @@ def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
     if cli.verbose > 1:
         import traceback
 
-        traceback.print_exception(error)
+        say(redact("".join(traceback.format_exception(error))))
     failure = failures.describe(error)
     failures.show(failure, as_json=as_json or cli.as_json)
     return failure.code

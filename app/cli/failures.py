@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Any
 
 from app.cli import codes
+from app.cli.aside import say
+from logging_setup import redact
 
 __all__ = ["Failure", "Refused", "describe", "install_bug_report", "known_errors"]
 
@@ -148,8 +150,8 @@ def install_bug_report(*, as_json: bool, verbose: bool) -> None:
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if verbose:
-            traceback.print_exception(kind, error, trace)
-        failure = Failure("bug", f"{kind.__name__}: {error}", "this is a bug; -vv shows the traceback", codes.BUG)
+            say(redact("".join(traceback.format_exception(kind, error, trace))))
+        failure = Failure("bug", f"{kind.__name__}: {redact(str(error))}", "this is a bug; -vv shows the traceback", codes.BUG)
         show(failure, as_json=as_json)
 
     sys.excepthook = report
@@ -163,7 +165,7 @@ def show(failure: Failure, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(failure.problem(), ensure_ascii=False) + "\n")
         sys.stdout.flush()
     else:
-        sys.stderr.write(_escaped(failure.lines()) + "\n")
+        say(_escaped(failure.lines()) + "\n")
 
 
 def _escaped(text: str) -> str:

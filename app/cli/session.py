@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.queue import ArqQueue
     from app.resources import Resources
     from app.settings import Settings
-    from logging_setup.configure import Stream
+    from logging_setup.sinks import Stream
 
 __all__ = ["asked_once", "changing", "database_file", "log_to", "opened", "reading", "require_workspace", "run", "send_due"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.cli.aside import say
 from app.cli.failures import Refused
 
 if TYPE_CHECKING:
@@ -97,13 +98,11 @@ class Cli:
     def note(self, text: str) -> None:
         """Say something beside the result; ``--quiet`` hides it."""
         if not self.quiet:
-            sys.stderr.write(text.rstrip("\n") + "\n")
-            sys.stderr.flush()
+            say(text.rstrip("\n") + "\n")
 
     def warn(self, text: str, hint: str = "") -> None:
         """Say something that should not be missed."""
-        sys.stderr.write(f"warning: {text}\n" + (f"  hint: {hint}\n" if hint else ""))
-        sys.stderr.flush()
+        say(f"warning: {text}\n" + (f"  hint: {hint}\n" if hint else ""))
 
 
 def _assignment(text: str) -> tuple[str, Any]:

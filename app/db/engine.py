@@ -303,13 +303,21 @@ def _create(url: str, pool_size: int, pool_timeout_s: float, is_sqlite: bool) ->
             max_overflow=5,
             pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
+            hide_parameters=True,  # they are URLs and keywords: an error's text goes to logs and to rows
             connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"application_name": "pictrawl"}},
         )
     path = make_url(url).database
     if not path or path == ":memory:":  # each connection would have a database of its own
         raise errors.ConfigurationError("db.url names no file; use sqlite+aiosqlite:///folder/pictrawl.db")
     _make_folder(Path(path).parent)
-    engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, pool_size=5, max_overflow=10, pool_timeout=pool_timeout_s)
+    engine = create_async_engine(
+        url,
+        connect_args={"timeout": SQLITE_BUSY_S},
+        pool_size=5,
+        max_overflow=10,
+        pool_timeout=pool_timeout_s,
+        hide_parameters=True,
+    )
     event.listen(engine.sync_engine, "connect", _tune_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

@@ -23,6 +23,7 @@ from PIL import (
 
 from app.images import pixels, structure
 from errors import Reason, ValidationError
+from logging_setup.overheard import is_listening
 
 __all__ = ["Decoded", "Header", "decode", "pillow_errors", "read_header"]
 
@@ -74,7 +75,7 @@ def pillow_errors(doing: str) -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("always" if is_listening() else "ignore")
             yield
     except (ValidationError, MemoryError):
         raise

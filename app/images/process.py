@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.images import wire
+from app.images.chatter import StandardError, log_remarks
 from app.images.wire import Reply, Request
 from errors import StorageError
 
@@ -48,8 +49,9 @@ class ChildDied(Exception):
 class Child:
     """A decoder process. One request at a time; after a failed or cancelled one it must be killed."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, stderr: StandardError) -> None:
         self._process = process
+        self._stderr = stderr
         self.answered = 0
 
     @classmethod
@@ -63,16 +65,12 @@ class Child:
             errors.StorageError: no process or descriptor is to be had.
             MemoryError: the machine has no memory for it.
         """
-        command = [sys.executable, "-P", "-m", "app.images.child", str(os.getpid()), str(memory_bytes)]
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=None, env=_environment(), start_new_session=True, limit=_READ_LIMIT_BYTES
-            )
+            return cls(*await _spawn(memory_bytes))
         except OSError as error:
             if error.errno == errno.ENOMEM:
                 raise MemoryError("no memory for a decoder process") from error
             raise StorageError(f"cannot start a decoder process: {error.strerror}") from error
-        return cls(process)
 
     async def ready(self, limit_s: float = _START_LIMIT_S) -> None:
         """Wait until the process takes requests, at most ``limit_s`` seconds.
@@ -86,7 +84,8 @@ class Child:
         except TimeoutError as error:
             raise StorageError(f"a decoder process was not ready within {limit_s:.0f} s") from error
         if greeting != wire.READY:
-            raise StorageError(f"a decoder process ended while it started: {await self._how_it_died()}")
+            how, last_words = await self._how_it_died(), self._stderr.take().rpartition("\n")[2]
+            raise StorageError(f"a decoder process ended while it started: {how}{last_words and f', {last_words[:200]}'}")
 
     @property
     def pid(self) -> int:
@@ -116,9 +115,13 @@ class Child:
             rest = await self._stdout.readexactly(header_size + payload_size)
         except asyncio.IncompleteReadError as error:
             started = bool(error.partial) or error.expected != len(wire.STARTED) + wire.LENGTHS.size
-            raise ChildDied(await self._how_it_died(), started=started) from error
+            how = await self._how_it_died()
+            log_remarks((), self._stderr.take())
+            raise ChildDied(how, started=started) from error
         self.answered += 1
-        return wire.decode_reply(rest[:header_size], rest[header_size:])
+        reply, remarks = wire.decode_reply(rest[:header_size], rest[header_size:])
+        log_remarks(remarks, self._stderr.take())
+        return reply
 
     async def _send(self, request: Request) -> None:
         """Write a request. A pipe that is closed at the other end is no news here: reading tells how far it got."""
@@ -145,6 +148,22 @@ class Child:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await self._process.stdin.wait_closed()
         await self._process.wait()
+        self._stderr.close()
+
+
+async def _spawn(memory_bytes: int) -> tuple[Process, StandardError]:
+    command = [sys.executable, "-P", "-m", "app.images.child", str(os.getpid()), str(memory_bytes)]
+    stderr = StandardError()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=stderr.theirs, env=_environment(), start_new_session=True, limit=_READ_LIMIT_BYTES
+        )
+    except BaseException:
+        stderr.close()
+        raise
+    finally:
+        stderr.release()
+    return process, stderr
 
 
 def _environment() -> dict[str, str]:

@@ -5,12 +5,13 @@ A frame is two 32-bit lengths, big-endian, then a JSON object, then the payload 
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
 from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from logging_setup.overheard import MOST_REMARKS, Remark
 
 __all__ = [
     "LENGTHS",
@@ -103,9 +104,11 @@ def decode_request(header: bytes, body: bytes) -> Request:
     return Request(ValidationRules(**{**rules, "formats": tuple(rules["formats"])}), data["path"], body)
 
 
-def encode_reply(reply: Reply) -> tuple[bytes, bytes]:
-    """Return a frame in two parts."""
+def encode_reply(reply: Reply, remarks: Sequence[Remark] = ()) -> tuple[bytes, bytes]:
+    """Return a frame in two parts. What was said over the image comes along, where anything was."""
     data = asdict(reply)
+    if remarks:
+        data["remarks"] = [asdict(remark) for remark in remarks]
     if isinstance(reply, Verdict):
         return _frame({"type": "verdict", **data, "thumbnail": reply.thumbnail is not None}, reply.thumbnail or b"")
     if isinstance(reply, Compressed):
@@ -113,9 +116,14 @@ def encode_reply(reply: Reply) -> tuple[bytes, bytes]:
     return _frame({"type": "failure", **data}, b"")
 
 
-def decode_reply(header: bytes, payload: bytes) -> Reply:
+def decode_reply(header: bytes, payload: bytes) -> tuple[Reply, tuple[Remark, ...]]:
     """The inverse of `encode_reply`, for a frame without its lengths."""
     data = json.loads(header)
+    remarks = tuple(Remark(**remark) for remark in data.pop("remarks", ())[:MOST_REMARKS])
+    return _reply_of(data, payload), remarks
+
+
+def _reply_of(data: dict[str, Any], payload: bytes) -> Reply:
     kind = data.pop("type")
     if kind == "compressed":
         return Compressed(**{**data, "body": payload})

@@ -7,6 +7,7 @@ import pytest
 from app.images import wire
 from app.images.wire import Failure, Reply, Request
 from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from logging_setup.overheard import MOST_REMARKS, Remark
 
 
 def _parts(frame: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
@@ -42,7 +43,13 @@ def test_requests_arrive_as_sent(request_: Request) -> None:
 )
 def test_replies_arrive_as_sent(reply: Reply) -> None:
     """Reasons are reasons again, and no thumbnail is not an empty one."""
-    assert wire.decode_reply(*_parts(wire.encode_reply(reply))) == reply
+    assert wire.decode_reply(*_parts(wire.encode_reply(reply))) == (reply, ())
+
+
+def test_remarks_come_along_and_are_few() -> None:
+    """What was said over an image arrives with its reply, whatever it holds; of a child that talks too much only the first are taken."""
+    said = [Remark("warnings", 'x"}\n{"type": "verdict" \ud800', "UserWarning")] * (MOST_REMARKS + 1)
+    assert wire.decode_reply(*_parts(wire.encode_reply(Verdict(), said))) == (Verdict(), tuple(said[:MOST_REMARKS]))
 
 
 def test_a_short_stream_is_an_end() -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 
 import httpx
+import loguru
 import pytest
 
 from logging_setup import configure
@@ -67,3 +68,28 @@ def test_arguments_that_do_not_fit_and_odd_levels(lines):
     handler.emit(logging.makeLogRecord({"name": "arq", "levelname": "INFO", "msg": "%d jobs", "args": ("many",)}))
     logging.getLogger("arq").log(35, "between")
     assert [line["event"] for line in lines()] == ["%d jobs", "between"]
+
+
+class Unshowable:
+    """Breaks whoever shows it."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_a_library_never_hears_of_our_trouble(lines):
+    """A text that cannot be shown, a level that is none: one line, and no exception for the library."""
+    (handler,) = (handler for handler in logging.getLogger().handlers if type(handler).__module__ == "logging_setup.bridge")
+    for record in ({"msg": Unshowable()}, {"msg": "%s", "args": (Unshowable(),)}, {"msg": "odd", "levelname": "ODD", "levelno": 45}):
+        handler.emit(logging.makeLogRecord({"name": "odd", "levelname": "ERROR", "levelno": 40} | record))
+    assert [line["event"] for line in lines()] == ["<Unshowable>", "%s", "odd"]
+
+
+@pytest.mark.parametrize("name", ["arq.worker", "uvicorn.error", "sqlalchemy.pool.impl.QueuePool", "asyncio", "aiohttp.client", "nobody"])
+def test_warnings_of_libraries_come_with_the_context(lines, name):
+    """Whichever library, at every level of ours that asks for warnings."""
+    with loguru.logger.contextualize(job_id="job_1"):
+        logging.getLogger(name).warning("trouble at %s", "http://u:CANARY@h.test/?a=CANARY")
+    (line,) = lines()
+    assert (line["logger"], line["level"], line["job_id"]) == (name, "WARNING", "job_1")
+    assert line["event"] == "trouble at http://***@h.test/?***"

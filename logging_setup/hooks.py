@@ -30,7 +30,7 @@ def install() -> None:
 def _on_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
 ) -> None:
-    log.warning("python.warning", error_type=category.__name__, error=str(message), where=f"{filename}:{lineno}")
+    log.warning("python.warning", error_type=category.__name__, error=str(message), file=filename, line=lineno)
 
 
 def _on_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -131,7 +131,7 @@ async def job_events(
 
 
 async def _page(db: Database, job_id: str, query: EventQuery) -> Response:
-    found = await events.after(db, job_id, last_id=query.after, level=query.level, event=query.event, limit=query.limit)
+    found = await events.after(db, job_id, query.wanted(), last_id=query.after, limit=query.limit)
     page = EventPage(items=[_view(event) for event in found], next_after=found[-1].id if len(found) == query.limit else None)
     return JSONResponse(page.model_dump(mode="json"))
 
@@ -209,7 +209,7 @@ class Stream:
 
     async def _lines(self) -> AsyncIterator[bytes]:
         while True:
-            page = await events.after(self.db, self.job.id, last_id=self.last_id, level=self.query.level, event=self.query.event)
+            page = await events.after(self.db, self.job.id, self.wanted, last_id=self.last_id)
             for event in page:
                 self.last_id = event.id
                 yield self._message("event", _view(event), str(event.id))

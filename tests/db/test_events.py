@@ -43,7 +43,7 @@ async def test_lines_of_at_least_a_level(any_database: Database, level: str | No
     """In any spelling; without a level all."""
     job_id = await add_job(any_database)
     await events.add(any_database, [line(job_id, level=known) for known in events.LEVELS])
-    assert len(await events.after(any_database, job_id, level=level)) == expected
+    assert len(await events.after(any_database, job_id, events.EventFilter(level=level))) == expected
 
 
 async def test_lines_whose_event_begins_like_this(any_database: Database) -> None:
@@ -51,7 +51,7 @@ async def test_lines_whose_event_begins_like_this(any_database: Database) -> Non
     job_id = await add_job(any_database)
     await events.add(any_database, [line(job_id, name) for name in ("job.retry", "job_retry", "jobs.done", "url.failed")])
     for prefix, expected in {"job.": ["job.retry"], "job_": ["job_retry"], "job": ["job.retry", "job_retry", "jobs.done"], "%": []}.items():
-        assert [event.event for event in await events.after(any_database, job_id, event=prefix)] == expected
+        assert [event.event for event in await events.after(any_database, job_id, events.EventFilter(event=prefix))] == expected
 
 
 async def test_lines_of_a_job_that_is_gone_are_dropped(any_database: Database) -> None:

@@ -37,10 +37,10 @@ class EventFilter:
     host: str | None = None
     chunk_id: str | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self) -> list[Any]:
         """The filter as SQL. Warnings are asked for in the words of their index."""
         columns = tables.events.c
-        found = [column == value for column, value in self._subjects() if value is not None]
+        found: list[Any] = [column == value for column, value in self._subjects() if value is not None]
         if self.event is not None:
             found.append(columns.event.startswith(self.event, autoescape=True))
         if self.level is not None:

@@ -50,7 +50,7 @@ def _fill() -> None:
             connection.execute(change, told)
 
 
-def _subject(data: dict) -> dict:
+def _subject(data: dict[str, object]) -> dict[str, str | None]:
     url = data.get('url')
     key = hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest() if isinstance(url, str) else None
     host = data.get('host') or (_host_of(url) if isinstance(url, str) else None)

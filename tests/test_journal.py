@@ -51,7 +51,7 @@ async def test_recording_keeps_its_lines_while_the_database_is_away() -> None:
     log.bind(job_id="job_1").info("test.waits")
     await journal.close()
     await db.close()
-    assert [row["event"] for row in journal.waiting] == ["test.waits"]
+    assert [row["event"] for _, row in journal.waiting.take()] == ["test.waits"]
 
 
 async def test_recording_drops_the_lines_of_a_job_that_is_gone(settings: Settings) -> None:

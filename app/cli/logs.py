@@ -62,8 +62,8 @@ def wanted_lines(level: str | None, event: str | None, url: str | None, host: st
         raise Refused(f"--event {event[:80]!r} begins no event", "events are words with a dot, as in download.retry or chunk.")
     if url is not None and not re.match(r"https?://[^/?#]", url):
         raise Refused(f"--url {url[:200]!r} is no URL", "write it as in the list, with its scheme: --url https://img.example/a.jpg")
-    if host is not None and not re.fullmatch(r"[^\s/:@?#]{1,255}", host):
-        raise Refused(f"--host {host[:200]!r} is no host name", "write it without scheme, port and path: --host img.example")
+    if host is not None and not re.fullmatch(r"[^\s/@?#]{1,255}", host):
+        raise Refused(f"--host {host[:200]!r} is no host name", "write it without scheme and path: --host img.example")
     return EventFilter(level, event, redact(url) if url is not None else None, host, chunk)
 
 

@@ -28,7 +28,7 @@ class EventFilter:
         level: at least this severe, in any spelling.
         event: what the event begins with.
         url: as log lines show URLs, so without userinfo and query.
-        host: in any spelling; lines that name a URL count for its host.
+        host: in any spelling; lines that name a URL count for its host, and all ports are one host.
     """
 
     level: str | None = None
@@ -51,7 +51,7 @@ class EventFilter:
 
     def _subjects(self) -> tuple[tuple[ColumnElement[Any], str | None], ...]:
         columns = tables.events.c
-        host = self.host.lower() if self.host is not None else None
+        host = _host_of(f"//{self.host}") if self.host is not None else None
         key = _url_key(self.url) if self.url is not None else None
         return (columns.host, host), (columns.chunk_id, self.chunk_id), (columns.url_key, key)
 
@@ -74,10 +74,10 @@ async def add(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _subject(data: Mapping[str, Any]) -> dict[str, str | None]:
     """What a line is about, in columns of their own. A value that no column takes costs its line nothing but being found by it."""
-    url = data.get("url")
-    host = data.get("host") or (_host_of(url) if isinstance(url, str) else None)
+    url, host = data.get("url"), data.get("host")
+    place = f"//{host}" if isinstance(host, str) and host else url
     return {
-        "host": _fit(host.lower() if isinstance(host, str) else None, 255),
+        "host": _fit(_host_of(place) if isinstance(place, str) else None, 255),
         "chunk_id": _fit(data.get("chunk_id"), 40),
         "url_key": _url_key(url) if isinstance(url, str) else None,
     }
@@ -88,6 +88,7 @@ def _fit(value: Any, length: int) -> str | None:
 
 
 def _host_of(url: str) -> str | None:
+    """In lower case, without its port."""
     try:
         return urlsplit(url).hostname
     except ValueError:

@@ -1,4 +1,4 @@
-"""Images by what people have of them: a URL, part of one, a digest. Newest first, over all datasets. Each question but one has its index."""
+"""Images by what people have of them: a URL, part of one, a digest. Newest first, over all datasets; all but one are found by index."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -21,7 +21,7 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
 
     Raises:
         errors.NotFoundError: nobody asked for it, or not this user.
-        errors.BadRequestError: it could be any of several images, which the message names, or it is nothing of the kind.
+        errors.ValidationError: it could be any of several images, which the message names, or it is nothing of the kind.
     """
     if re.fullmatch(r"\d+", what, re.ASCII):
         return [await _by_id(db, what, user_id)]
@@ -30,20 +30,20 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
     else:
         found = await _by_url(db, what, user_id)
     if not found:
-        raise errors.NotFoundError(f"no job asked for {what[:200]}; pictrawl images ls shows what is known, pictrawl fetch URL tries one")
+        raise errors.NotFoundError(f"no job asked for {what[:200]}; is it written as in the list?")
     return found
 
 
 async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
     if len(digits) > len(str(LAST_ID)) or int(digits) > LAST_ID:
-        raise errors.NotFoundError(f"no image {digits[:40]}; pictrawl images ls shows what is known")
+        raise errors.NotFoundError(f"no image {digits[:40]}")
     return await images.get(db, int(digits), user_id=user_id)
 
 
 async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredImage]:
     """Most are in normal form already, and found without the parser, whose import takes longer than the rest."""
     if not re.match(r"(?i)https?://[^/?#]", url):
-        raise errors.BadRequestError(
+        raise errors.ValidationError(
             f"{url[:80]!r} is no job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
         )
     shown = url.removesuffix(HIDDEN_QUERY)
@@ -67,4 +67,4 @@ def _one_of(url: str, found: list[StoredImage]) -> list[StoredImage]:
     if len({image.url for image in found}) < 2:
         return found
     ids = ", ".join(str(image.id) for image in found[:5]) + (" …" if len(found) > 5 else "")
-    raise errors.BadRequestError(f"{len(found)} images have or led to {url[:200]}; take one of them by its id: {ids}")
+    raise errors.ValidationError(f"{len(found)} images have or led to {url[:200]}; take one of them by its id: {ids}")

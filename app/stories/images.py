@@ -11,6 +11,7 @@ from app.records import ImageState, JobKind, StoredImage, ValidationRules
 from app.stories import happenings
 from app.stories.checks import CheckLine, check_lines
 from app.stories.duplicates import Duplicate
+from app.stories.evidence import robots_txt_of
 from downloader.records import Attempt
 
 __all__ = ["ImageStory", "Try", "image_story"]
@@ -54,6 +55,11 @@ class ImageStory:
     duplicate: Duplicate | None
     exports: Sequence[Export]
     others: Sequence[StoredImage] = ()
+
+    @property
+    def robots_txt(self) -> str | None:
+        """Where the rules for it lie, where they were asked."""
+        return robots_txt_of(self.image.final_url or self.image.url) if self.image.robots else None
 
 
 async def image_story(db: Database, found: Sequence[StoredImage]) -> ImageStory:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from app.db import Database, attempts, delays, jobs, units
 from app.db.delays import HostTime, SetAside, Stage
 from app.db.rows import Job, Unit
 from app.records import JobState
+from app.stories.lines import Line
 from app.words import clipped, count, duration, listing, number
 
 __all__ = ["JobStory", "job_story"]
@@ -46,20 +46,24 @@ class JobStory:
         """Seconds between the job's making and its first work."""
         return max(0.0, (self.job.started_at or self.job.finished_at or self.now) - self.job.created_at)
 
-    def slow(self) -> list[tuple[str, str]]:
-        """Why it takes its time, as (topic, words)."""
-        rows = [("waited", f"{duration(self.waited_s)} for a worker")] if self.waited_s >= 1 else []
-        rows += [("stage", self._stage(stage)) for stage in self.stages]
-        rows += [("host", _host_words(host)) for host in self.hosts[:HOSTS_SHOWN]]
+    @property
+    def costly_hosts(self) -> Sequence[HostTime]:
+        """The hosts that are told of."""
+        return self.hosts[:HOSTS_SHOWN]
+
+    def slow(self) -> list[Line]:
+        """Why it takes its time."""
+        lines = [Line("waited", f"{duration(self.waited_s)} for a worker", self.job.created_at)] if self.waited_s >= 1 else []
+        lines += [Line("stage", self._stage(stage), stage.began_at) for stage in self.stages]
+        lines += [Line("host", _host_words(host)) for host in self.costly_hosts]
         if len(self.hosts) > HOSTS_SHOWN:
-            rows.append(("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} that cost less each"))
+            lines.append(Line("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} that cost less each"))
         if self.failures:
-            rows.append(("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
+            lines.append(Line("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
         if self.retried:
-            rows.append(
-                ("retries", f"{count(self.retried, 'URL')} retried: {number(self.recovered)} came, {number(self.exhausted)} failed")
-            )
-        return rows
+            words = f"{count(self.retried, 'URL')} retried: {number(self.recovered)} came, {number(self.exhausted)} failed"
+            lines.append(Line("retries", words))
+        return lines + [Line("unit", _unit_words(unit)) for unit in self.troubled]
 
     def _stage(self, stage: Stage) -> str:
         ended = stage.ended_at if stage.ended_at is not None else self.job.finished_at or self.now
@@ -90,46 +94,18 @@ class JobStory:
         due = f"for {duration(first)}" if duration(first) == duration(last) else f"for {duration(first)} to {duration(last)}"
         return f"{count(item.images, 'image')} deferred {due}: {clipped(item.reason, 24)}"
 
-    def trouble(self) -> list[str]:
-        """Units that died, are in quarantine, or failed and come again."""
-        return [_unit_words(unit) for unit in self.troubled]
-
     def next_commands(self) -> list[str]:
         """Where to look next, for whoever sits at a terminal."""
         job_id = self.job.id
         found = [f"pictrawl jobs logs {job_id} --level warning"] if self.retried or self.troubled else []
         worst = next((host for host in self.hosts if host.failed), None)
         if worst is not None:
-            found.append(f"pictrawl jobs logs {job_id} --host {_name_of(worst.host)}")
+            found.append(f"pictrawl jobs logs {job_id} --host {clipped(worst.host, 255)}")
         if any(unit.state.value == "dead" for unit in self.troubled):
             found.append(f"pictrawl dead ls --job {job_id}")
         if self.failures:
             found.append(f"pictrawl images ls --job {job_id} --reason {next(iter(self.failures))}")
         return found
-
-    def data(self) -> dict[str, Any]:
-        """The same, as data."""
-        return {
-            "waited_for_worker_s": round(self.waited_s, 3),
-            "stages": [
-                {"kind": item.kind, "units": item.units, "open": item.open, "began_at": item.began_at, "ended_at": item.ended_at}
-                for item in self.stages
-            ],
-            "hosts": [_host_data(host) for host in self.hosts[:HOSTS_SHOWN]],
-            "hosts_in_all": len(self.hosts),
-            "failures": dict(self.failures),
-            "retried": {"requests": self.made, "urls": self.retried, "recovered": self.recovered, "exhausted": self.exhausted},
-            "deferred": [
-                {"reason": item.reason, "images": item.images, "first_at": item.first_at, "last_at": item.last_at}
-                for item in self.set_aside
-            ],
-            "waits_for": self.waits(),
-            "troubled": [
-                {"id": unit.id, "kind": unit.kind.value, "status": unit.state.value, "crashes": unit.crashes, "error": unit.error}
-                for unit in self.troubled
-            ],
-            "lines": [{"topic": topic, "words": words} for topic, words in self.slow()],
-        }
 
 
 def _host_words(host: HostTime) -> str:
@@ -139,24 +115,6 @@ def _host_words(host: HostTime) -> str:
     return f"{clipped(host.host, 80)}: {count(host.requests, 'request')}{failed}, {duration(host.took_s)} in requests" + (
         f"; waits: {waited}" if waited else ""
     )
-
-
-def _name_of(place: str) -> str:
-    """A host without its port, as log lines have it."""
-    name, colon, port = place.rpartition(":")
-    return name.strip("[]") if colon and port.isdigit() else place.strip("[]")
-
-
-def _host_data(host: HostTime) -> dict[str, Any]:
-    return {
-        "host": host.host,
-        "requests": host.requests,
-        "failed": host.failed,
-        "took_s": round(host.took_s, 3),
-        "queued_s": round(host.queued_s, 3),
-        "backoff_s": round(host.backoff_s, 3),
-        "retry_after_s": round(host.retry_after_s, 3),
-    }
 
 
 def _unit_words(unit: Unit) -> str:

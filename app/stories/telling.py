@@ -1,10 +1,9 @@
-"""An image's story in words, line by line, and as data. Pure; whatever a site or a list wrote comes out printable and clipped."""
+"""An image's story in words, line by line. Pure; whatever a site or a list wrote comes out printable and clipped."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from app.records import ImageState, Reason, StoredImage
-from app.stories.evidence import evidence_words, opt_out_words, robots_txt_of, robots_words
+from app.stories.evidence import evidence_words, opt_out_words, robots_words
 from app.stories.happenings import happening_line
 from app.stories.images import ImageStory, Try
 from app.stories.lines import Line
@@ -12,7 +11,7 @@ from app.stories.requests import attempt_lines
 from app.words import clipped, duration, size
 from downloader.decisions import OptOutVerdict
 
-__all__ = ["image_data", "image_lines", "verdict_words"]
+__all__ = ["image_lines", "verdict_words"]
 
 _STANDS = {
     ImageState.PENDING: "not fetched yet",
@@ -84,7 +83,7 @@ def _robots(story: ImageStory) -> Iterator[Line]:
 
 def _requests(story: ImageStory) -> Iterator[Line]:
     if not story.tries and story.image.state is not ImageState.PENDING:
-        yield Line("requests", "none: it was refused before any was sent")
+        yield Line("requests", "none yet" if story.image.state is ImageState.DEFERRED else "none: it ended before any was sent")
     for job_id in dict.fromkeys(made.job_id for made in story.tries):
         tries = [made for made in story.tries if made.job_id == job_id]
         yield from _of_one_job(story.image, tries, is_another=job_id != story.image.job_id)
@@ -156,53 +155,3 @@ def _others(story: ImageStory) -> Iterator[Line]:
     for other in story.others:
         same = "" if other.url == story.image.url else f", {clipped(other.url, 200)}"
         yield Line("also", f"image {other.id} of dataset {other.dataset_id}, job {other.job_id}: {verdict_words(other)}{same}")
-
-
-def image_data(story: ImageStory) -> dict[str, Any]:
-    """What the row of the image does not say, as data."""
-    image, duplicate = story.image, story.duplicate
-    return {
-        "verdict": verdict_words(image),
-        "dataset_name": story.dataset.name,
-        "keyword": story.search.keyword if story.search else None,
-        "robots_txt": robots_txt_of(image.final_url or image.url) if image.robots else None,
-        "level": story.rules.level,
-        "attempts": [_attempt_data(made) for made in story.tries],
-        "checks": [
-            {"name": line.name, "value": line.value, "limit": line.limit, "passed": line.passed, "outcome": line.outcome}
-            for line in story.checks
-        ],
-        "duplicate": None
-        if duplicate is None
-        else {
-            "of": duplicate.original.id,
-            "url": duplicate.original.url,
-            "exact": duplicate.is_exact,
-            "distance": duplicate.distance,
-            "limit": duplicate.limit,
-        },
-        "exports": [export.id for export in story.exports],
-        "also": [_other_data(other) for other in story.others],
-        "lines": [{"topic": line.topic, "words": line.words, "at": line.at} for line in image_lines(story)],
-    }
-
-
-def _attempt_data(made: Try) -> dict[str, Any]:
-    attempt = made.attempt
-    return {
-        "job_id": made.job_id,
-        "number": attempt.number,
-        "state": made.state,
-        "started_at": attempt.started_at or None,
-        "queued_s": round(attempt.queued_s, 3),
-        "status": attempt.status,
-        "error": attempt.error,
-        "reason": attempt.reason.value if attempt.reason else None,
-        "wait_s": round(attempt.wait_s, 3),
-        "wait_cause": attempt.wait_cause,
-        "elapsed_s": round(attempt.elapsed_s, 3),
-    }
-
-
-def _other_data(image: StoredImage) -> dict[str, Any]:
-    return {"id": image.id, "dataset_id": image.dataset_id, "job_id": image.job_id, "url": image.url, "status": image.state.value}

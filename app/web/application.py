@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from app.journal import recording
 from app.resources import Resources, product_version
-from app.web import checks, datasets, dead, documents, events, exports, fleet, handlers, health, images, jobs
+from app.web import checks, datasets, dead, documents, events, explain, exports, fleet, handlers, health, images, jobs
 from app.web.calls import json_only
 from app.web.identity import Gate
 from app.web.metrics import Metrics
@@ -65,7 +65,7 @@ def _routes() -> FastAPI:
         openapi_tags=TAGS,
         lifespan=_lifespan,
     )
-    for module in (jobs, events, images, datasets, exports, checks, fleet, dead, health):
+    for module in (jobs, events, images, explain, datasets, exports, checks, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.add_api_route(documents.DOCUMENT_PATH, _document, include_in_schema=False)
     return app

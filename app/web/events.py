@@ -62,9 +62,7 @@ class EventQuery(NoQuery):
         pattern=r"^https?://",
         description="Only lines about this URL. Lines hold no query strings: those of all queries.",
     )
-    host: Text | None = Field(
-        None, max_length=255, pattern=r"^[^\s/:@?#]+$", description="Only lines about this host, as in `img.example`."
-    )
+    host: Text | None = Field(None, max_length=255, pattern=r"^[^\s/@?#]+$", description="Only lines about this host, as in `img.example`.")
     chunk_id: Text | None = Field(None, max_length=40, pattern=r"^chunk_", description="Only lines about this chunk of the job's images.")
     limit: int = Field(100, ge=1, le=200, description="Lines on one page; a stream sends all.")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.cli.delivery import destination_of, is_delivered
@@ -10,7 +10,7 @@ from app.cli.documents import export_document, job_document, search_document
 from app.cli.report import BuildReport, gather
 from app.cli.words import clipped, count, duration, number, table, when
 from app.db import Database, jobs
-from app.db.rows import Search
+from app.db.rows import Search, Unit
 from app.records import UnitState
 from app.stories import JobStory, job_story
 
@@ -37,8 +37,7 @@ class Explained:
             lines += ["", self._searched()]
         if self.story.work and not job.is_final:
             lines += ["", self._work()]
-        lines += ["", "where its time went", *_rows(self.story.slow())]
-        lines += _rows([("unit", words) for words in self.story.trouble()])
+        lines += ["", "where its time went", *_rows([(line.topic, line.words) for line in self.story.slow()])]
         lines += _rows([("look at", command + again) for command in self.story.next_commands()])
         return "\n".join(lines)
 
@@ -83,7 +82,7 @@ class Explained:
                 if unit.state is UnitState.DEAD
             ],
             "exports": [export_document(export) for export in report.exports],
-            "time": self.story.data(),
+            "time": _time_document(self.story),
         }
 
 
@@ -97,6 +96,25 @@ def _end_of(search: Search) -> str:
     if search.note:
         return clipped(search.note, 80)
     return "exhausted" if search.is_exhausted else "has more"
+
+
+def _time_document(story: JobStory) -> dict[str, Any]:
+    return {
+        "waited_for_worker_s": round(story.waited_s, 3),
+        "stages": [asdict(stage) for stage in story.stages],
+        "hosts": [asdict(host) for host in story.costly_hosts],
+        "hosts_in_all": len(story.hosts),
+        "failures": dict(story.failures),
+        "exhausted": story.exhausted,
+        "deferred": [asdict(item) for item in story.set_aside],
+        "waits_for": story.waits(),
+        "troubled": [_unit(unit) for unit in story.troubled],
+        "lines": [asdict(line) for line in story.slow()],
+    }
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {"id": unit.id, "kind": unit.kind.value, "status": unit.state.value, "crashes": unit.crashes, "error": unit.error}
 
 
 async def explained(db: Database, job_id: str) -> Explained:

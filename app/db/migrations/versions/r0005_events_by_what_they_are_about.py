@@ -51,10 +51,14 @@ def _fill() -> None:
 
 
 def _subject(data: dict[str, object]) -> dict[str, str | None]:
-    url = data.get('url')
+    url, host = data.get('url'), data.get('host')
+    place = f'//{host}' if isinstance(host, str) and host else url
     key = hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest() if isinstance(url, str) else None
-    host = data.get('host') or (_host_of(url) if isinstance(url, str) else None)
-    return {'host': _fit(host, 255), 'chunk_id': _fit(data.get('chunk_id'), 40), 'url_key': key}
+    return {
+        'host': _fit(_host_of(place) if isinstance(place, str) else None, 255),
+        'chunk_id': _fit(data.get('chunk_id'), 40),
+        'url_key': key,
+    }
 
 
 def _host_of(url: str) -> str | None:
@@ -65,4 +69,4 @@ def _host_of(url: str) -> str | None:
 
 
 def _fit(value: object, length: int) -> str | None:
-    return value.lower() if isinstance(value, str) and 0 < len(value) <= length and value.isprintable() else None
+    return value if isinstance(value, str) and 0 < len(value) <= length and value.isprintable() else None

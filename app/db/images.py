@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import PageOf, SourceCount
-from app.db.upserts import insert_into
 from app.records import Candidate, ImageState, Reason, StoredImage
 
 __all__ = [
@@ -89,7 +89,8 @@ async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
 
 
 def _insert_new(connection: Connection) -> Any:
-    statement = insert_into(tables.images, connection.dialect_name).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
+    statement = dialect.insert(tables.images).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
     return statement.returning(tables.images.c.chunk_id)
 
 

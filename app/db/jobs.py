@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import paging, tables
 from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Dataset, Job, PageOf, Search
-from app.db.upserts import insert_into
 from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
 
 __all__ = [
@@ -214,7 +214,8 @@ async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tup
         return []
     common = {"job_id": job_id, "is_exhausted": False, "found": 0, "new": 0, "bad": 0}
     rows = [{"id": new_id("srch"), "source": source, "keyword": keyword, "label": label} | common for source, keyword, label in wanted]
-    statement = insert_into(tables.searches, connection.dialect_name).on_conflict_do_nothing(index_elements=["job_id", "source", "keyword"])
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
+    statement = dialect.insert(tables.searches).on_conflict_do_nothing(index_elements=["job_id", "source", "keyword"])
     added = {row.id for row in (await connection.execute(statement.returning(tables.searches.c.id), rows)).all()}
     return [str(row["id"]) for row in rows if row["id"] in added]
 

@@ -85,9 +85,7 @@ class ImageExplanation(View):
     verdict: str
     dataset_name: str
     keyword: str | None = Field(description="What was searched, or the list's name.")
-    robots: str | None = Field(description="What robots.txt said: off, not_asked, allowed, disallowed, no_file or unreachable.")
     robots_txt: str | None
-    opt_out: str | None = Field(description="What the reply's headers said of training: off, not_read, none or refused.")
     level: str = Field(description="Of the checks.")
     requests: list[Request]
     checks: list[Check] = Field(description="In the order in which they are made.")
@@ -193,9 +191,7 @@ def _image(story: ImageStory) -> ImageExplanation:
         verdict=stories.verdict_words(image),
         dataset_name=story.dataset.name,
         keyword=story.search.keyword if story.search else None,
-        robots=image.robots,
         robots_txt=story.robots_txt,
-        opt_out=image.opt_out,
         level=story.rules.level,
         requests=[_request(made) for made in story.tries],
         checks=[Check.model_validate(line) for line in story.checks],

@@ -39,7 +39,7 @@ async def test_an_image_is_explained(client: httpx.AsyncClient, resources: Resou
     (request,) = body["requests"]
     assert (request["started_at"], request["queued_s"], request["wait_s"]) == ("1970-01-01T00:01:40Z", 1.5, 2.0)
     assert [check["name"] for check in body["checks"] if check["outcome"] == "failed"] == ["entropy"]
-    assert (body["robots"], body["robots_txt"]) == ("allowed", "http://origin.example/robots.txt")
+    assert (body["image"]["robots"], body["robots_txt"]) == ("allowed", "http://origin.example/robots.txt")
     assert {"topic": "robots.txt", "words": "allows it, http://origin.example/robots.txt", "at": None} in body["lines"]
 
 

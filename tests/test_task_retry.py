@@ -66,7 +66,7 @@ class Story:
 async def story_of(bench: Bench, lines: list[dict[str, Any]], job_id: str, name: str) -> Story:
     """The one line and the one event of that name."""
     (line,) = [line for line in lines if line["event"] == name and line.get("job_id") == job_id]
-    (event,) = await events.after(bench.db, job_id, event=name)
+    (event,) = await events.after(bench.db, job_id, events.EventFilter(event=name))
     return Story(line, dict(event.data))
 
 

@@ -1,16 +1,19 @@
-"""A finished build's export, from the store to the folder that the user named; and what stands there already."""
+"""A finished build's export, from the store to the folder that the user named; and what stands there already.
+
+Stores and exporters are imported by who delivers: to look whether a dataset stands somewhere takes neither.
+"""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cli.failures import Refused
 from app.db import Database, exports
 from app.db.rows import Job
-from app.exports import check_destination, materialise
-from app.resources import Resources
-from app.storage import MANIFEST
+
+if TYPE_CHECKING:
+    from app.resources import Resources
 
 __all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered", "stands_at"]
 
@@ -29,6 +32,8 @@ class Destination:
             Refused: the folder holds the workspace.
             errors.ConfigurationError: it is not empty, a file, or cannot be written.
         """
+        from app.exports import check_destination
+
         folder = self.folder.resolve()
         if workspace.resolve().is_relative_to(folder):
             raise Refused(f"output {self.folder} holds the workspace {workspace}", "name another folder with -o")
@@ -43,6 +48,8 @@ def destination_of(job: Job) -> Destination | None:
 
 def stands_at(folder: Path) -> dict[str, Any]:
     """The manifest of the dataset of ours that stands in a folder; empty where none does."""
+    from app.storage import MANIFEST
+
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -56,8 +63,10 @@ def is_delivered(folder: Path, dataset_id: str) -> bool:
     return isinstance(dataset, dict) and dataset.get("id") == dataset_id
 
 
-async def deliver(resources: Resources, job: Job, where: Destination | None) -> Path | None:
+async def deliver(resources: "Resources", job: Job, where: Destination | None) -> Path | None:
     """Put a job's newest verified export where it belongs; ``None`` where there is no export or no such place."""
+    from app.exports import materialise
+
     ready = [export for export in await exports.latest_of_job(resources.db, job.id) if export.state == "ready" and export.prefix]
     if where is None or not ready:
         return None

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.db.rows import Dataset, DeadUnit, Event, Export, Job, Search, WorkerRow
 from app.records import StoredImage
-from downloader import Attempt
+from downloader.records import Attempt
 
 __all__ = [
     "attempt_document",

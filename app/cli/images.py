@@ -74,14 +74,15 @@ def show(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", help="A
 
 
 async def _show(cli: Cli, image_id: int) -> int:
-    from app.cli.explain.images import image_story
+    from app.cli.explain.images import story_document, story_text
     from app.cli.session import reading
     from app.db import images
+    from app.stories import image_story
 
     settings = cli.settings()
     async with reading(cli, settings) as db:
-        story = await image_story(db, await images.get(db, image_id))
-    cli.result(story.text(), story.document(), brief=story.image.state.value)
+        story = await image_story(db, [await images.get(db, image_id)])
+    cli.result(story_text(story), story_document(story), brief=story.image.state.value)
     return 0
 
 

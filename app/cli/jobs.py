@@ -57,12 +57,12 @@ def show(cli: Cli, job: JobId) -> int:
 
 
 async def _show(cli: Cli, job_id: str) -> int:
-    from app.cli.explain.jobs import job_story
+    from app.cli.explain.jobs import explained
     from app.cli.session import reading
 
     settings = cli.settings()
     async with reading(cli, settings) as db:
-        story = await job_story(db, job_id)
+        story = await explained(db, job_id)
     cli.result(story.text(cli.again), story.document(), brief=story.report.job.state.value)
     return 0
 
@@ -152,15 +152,21 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     level: Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Only lines of at least this level.")] = None,
     event: Annotated[str | None, typer.Option("--event", metavar="PREFIX", help="Only events that begin so, as in chunk.")] = None,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Only about this URL, whatever its query.")] = None,
+    host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="Only about this host.")] = None,
+    chunk: Annotated[str | None, typer.Option("--chunk", metavar="CHUNK", help="Only about this chunk of images.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="At most so many lines; default: all.")] = None,
+    cursor: Cursor = None,
 ) -> int:
     """Print a job's log, from submission to export.
 
-    With --json and --follow: one document a line.
+    Options narrow each other down. With --json and --follow: one document a line.
     """
-    from app.cli.logs import print_logs
+    from app.cli.logs import Reading, print_logs, wanted_lines
     from app.cli.session import run
 
-    return run(print_logs(cli, job, follow=follow, level=level, event=event))
+    wanted = wanted_lines(level, event, url, host, chunk)
+    return run(print_logs(cli, job, wanted, Reading(follow, limit, cursor)))
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

@@ -67,17 +67,25 @@ def require_workspace(settings: "Settings") -> None:
 @asynccontextmanager
 async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> AsyncIterator["Database"]:
     """Open the database alone, for commands that change nothing but rows. No workspace is made, unless ``make``."""
-    from app.db import Database, schema
+    from app.db import Database, revision
 
     log_to(cli, settings, default="WARNING")
     if not make:
         require_workspace(settings)
     db = Database(settings.database_url, pool_size=2)
     try:
-        await (schema.upgrade(db) if db.is_sqlite else schema.require_head(db))
+        if not await revision.is_newest(db):
+            await _migrate(db)
         yield db
     finally:
         await db.close()
+
+
+async def _migrate(db: "Database") -> None:
+    """A workspace is brought up to date on the way; a fleet's database only by whoever looks after it."""
+    from app.db import schema
+
+    await (schema.upgrade(db) if db.is_sqlite else schema.require_head(db))
 
 
 @asynccontextmanager

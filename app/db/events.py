@@ -1,18 +1,62 @@
-"""Queries on events: the lines of a job's life, in the order they were written."""
+"""Queries on events: the lines of a job's life, in the order they were written, and those among them that are about one thing."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, insert, or_, select
 
 from app.db import tables
 from app.db.engine import Database
 from app.db.rows import Event
 
-__all__ = ["LEVELS", "add", "after"]
+__all__ = ["LEVELS", "EventFilter", "add", "after", "named"]
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """Least severe first."""
+
+WARNED = LEVELS[2:]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which lines; what is given narrows each other down.
+
+    Attributes:
+        level: at least this severe, in any spelling.
+        event: what the event begins with.
+        url: as log lines show URLs, so without userinfo and query.
+        host: in any spelling; lines that name a URL count for its host, and all ports are one host.
+    """
+
+    level: str | None = None
+    event: str | None = None
+    url: str | None = None
+    host: str | None = None
+    chunk_id: str | None = None
+
+    def conditions(self) -> list[Any]:
+        """The filter as SQL. Warnings are asked for in the words of their index."""
+        columns = tables.events.c
+        found: list[Any] = [column == value for column, value in self._subjects() if value is not None]
+        if self.event is not None:
+            found.append(columns.event.startswith(self.event, autoescape=True))
+        if self.level is not None:
+            wanted = LEVELS[LEVELS.index(self.level.upper()) :]
+            found += [tables.WARNED] if wanted[0] in WARNED else []
+            found += [columns.level.in_(wanted)] if wanted != WARNED else []
+        return found
+
+    def _subjects(self) -> tuple[tuple[ColumnElement[Any], str | None], ...]:
+        columns = tables.events.c
+        host = _host_of(f"//{self.host}") if self.host is not None else None
+        key = _url_key(self.url) if self.url is not None else None
+        return (columns.host, host), (columns.chunk_id, self.chunk_id), (columns.url_key, key)
+
+
+EVERY = EventFilter()
 
 
 async def add(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -23,26 +67,61 @@ async def add(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
         wanted = {row["job_id"] for row in rows}
         stays = select(tables.jobs.c.id).where(tables.jobs.c.id.in_(list(wanted))).with_for_update(read=True, key_share=True)
         known = {row.id for row in (await connection.execute(stays)).all()}
-        kept = [dict(row) for row in rows if row["job_id"] in known]
+        kept = [{**row, **_subject(row["data"])} for row in rows if row["job_id"] in known]
         if kept:
             await connection.execute(insert(tables.events), kept)
 
 
-async def after(
-    db: Database,
-    job_id: str,
-    *,
-    last_id: int = 0,
-    level: str | None = None,
-    event: str | None = None,
-    limit: int = 500,
-) -> list[Event]:
-    """A job's events beyond ``last_id``, oldest first, of at least ``level`` and whose name begins with ``event``."""
+def _subject(data: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a line is about, in columns of their own. A value that no column takes costs its line nothing but being found by it."""
+    url, host = data.get("url"), data.get("host")
+    place = f"//{host}" if isinstance(host, str) and host else url
+    return {
+        "host": _fit(_host_of(place) if isinstance(place, str) else None, 255),
+        "chunk_id": _fit(data.get("chunk_id"), 40),
+        "url_key": _url_key(url) if isinstance(url, str) else None,
+    }
+
+
+def _fit(value: Any, length: int) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= length and value.isprintable() else None
+
+
+def _host_of(url: str) -> str | None:
+    """In lower case, without its port."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _url_key(shown: str) -> str:
+    """URLs are longer than an index takes, so they are looked up by their digest."""
+    return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_id: int = 0, limit: int = 500) -> list[Event]:
+    """A job's events beyond ``last_id``, oldest first."""
     columns = tables.events.c
-    query = select(tables.events).where(columns.job_id == job_id, columns.id > last_id).order_by(columns.id).limit(limit)
-    if level is not None:
-        query = query.where(columns.level.in_(LEVELS[LEVELS.index(level.upper()) :]))
-    if event is not None:
-        query = query.where(columns.event.startswith(event, autoescape=True))
+    query = select(*_TOLD).where(columns.job_id == job_id, columns.id > last_id, *wanted.conditions())
     async with db.read() as connection:
-        return [Event(**row._mapping) for row in (await connection.execute(query)).all()]
+        return [Event(**row._mapping) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+
+
+async def named(
+    db: Database, job_id: str, names: Sequence[str], *, chunk_id: str | None = None, unit_ids: Sequence[str] = (), limit: int = 500
+) -> list[Event]:
+    """A job's events of these names, oldest first; of one chunk where it is given, with those that name one of its units instead."""
+    columns = tables.events.c
+    query = select(*_TOLD).where(columns.job_id == job_id, columns.event.in_(list(names)))
+    if chunk_id is not None:
+        of_chunk: ColumnElement[bool] = columns.chunk_id == chunk_id
+        if unit_ids:
+            of_unit = columns.data["unit_id"].as_string().in_(list(unit_ids))
+            of_chunk = or_(of_chunk, columns.chunk_id.is_(None) & of_unit)
+        query = query.where(of_chunk)
+    async with db.read() as connection:
+        return [Event(**row._mapping) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+
+
+_TOLD = [tables.events.c[name] for name in ("id", "job_id", "at", "level", "event", "data")]

@@ -39,7 +39,7 @@ _FORGOTTEN: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
 """What an image that is tried or judged anew no longer has."""
 
 
-def _as_image(row: Row[Any]) -> StoredImage:
+def as_image(row: Row[Any]) -> StoredImage:
     values = dict(row._mapping)
     values["state"] = ImageState(values["state"])
     values["reason"] = Reason(values["reason"]) if values["reason"] else None
@@ -106,7 +106,7 @@ async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[I
     query = select(*STORED).where(columns.chunk_id == chunk_id, columns.state.in_(list(states))).order_by(columns.id)
     if due_only:
         query = query.where(or_(columns.not_before.is_(None), columns.not_before <= db_now()))
-    return [_as_image(row) for row in (await connection.execute(query)).all()]
+    return [as_image(row) for row in (await connection.execute(query)).all()]
 
 
 async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:
@@ -162,15 +162,15 @@ async def page(
 ) -> PageOf[StoredImage]:
     """Images by id, oldest first."""
     limit = max(1, min(limit, paging.MAX_LIMIT))
-    query = select(*STORED).where(*wanted.conditions(), *_of_user(user_id)).order_by(tables.images.c.id).limit(limit + 1)
+    query = select(*STORED).where(*wanted.conditions(), *of_user(user_id)).order_by(tables.images.c.id).limit(limit + 1)
     if cursor is not None:
         query = query.where(tables.images.c.id > paging.decode(cursor, int)[0])
     async with db.read() as connection:
-        rows = [_as_image(row) for row in (await connection.execute(query)).all()]
+        rows = [as_image(row) for row in (await connection.execute(query)).all()]
     return PageOf(rows[:limit], paging.encode(rows[limit - 1].id) if len(rows) > limit else None)
 
 
-def _of_user(user_id: str | None) -> list[ColumnElement[bool]]:
+def of_user(user_id: str | None) -> list[ColumnElement[bool]]:
     if user_id is None:
         return []
     return [tables.images.c.dataset_id.in_(select(tables.datasets.c.id).where(tables.datasets.c.user_id == user_id))]
@@ -178,12 +178,12 @@ def _of_user(user_id: str | None) -> list[ColumnElement[bool]]:
 
 async def get(db: Database, image_id: int, *, user_id: str | None = None) -> StoredImage:
     """One image; a foreign one is not found."""
-    query = select(*STORED).where(tables.images.c.id == image_id, *_of_user(user_id))
+    query = select(*STORED).where(tables.images.c.id == image_id, *of_user(user_id))
     async with db.read() as connection:
         row = (await connection.execute(query)).first()
     if row is None:
         raise errors.NotFoundError(f"no image {image_id}")
-    return _as_image(row)
+    return as_image(row)
 
 
 async def by_url(db: Database, *, url: str | None = None, url_key: str | None = None, sha256: str | None = None) -> list[StoredImage]:
@@ -193,7 +193,7 @@ async def by_url(db: Database, *, url: str | None = None, url_key: str | None = 
     given = [match for match, value in zip(matches, (url, url_key, sha256, sha256), strict=True) if value is not None]
     query = select(*STORED).where(or_(*given)).order_by(columns.id.desc()).limit(20)
     async with db.read() as connection:
-        return [_as_image(row) for row in (await connection.execute(query)).all()]
+        return [as_image(row) for row in (await connection.execute(query)).all()]
 
 
 async def kept_after(
@@ -204,7 +204,7 @@ async def kept_after(
     query = select(*STORED).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT, columns.id > last_id)
     if chunk_id is not None:
         query = query.where(columns.chunk_id == chunk_id)
-    return [_as_image(row) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+    return [as_image(row) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
 
 
 async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
@@ -310,8 +310,6 @@ async def reset_for_validation(
     wanted = and_(columns.dataset_id == dataset_id, columns.sha256.is_not(None), or_(columns.state.in_(list(states)), rejected))
     chunks = [row.chunk_id for row in (await connection.execute(select(columns.chunk_id).where(wanted).distinct())).all()]
     await connection.execute(
-        update(tables.images)
-        .where(wanted)
-        .values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
+        update(tables.images).where(wanted).values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
     )
     return sorted(chunks)

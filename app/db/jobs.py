@@ -22,13 +22,16 @@ __all__ = [
     "delete_dataset",
     "end",
     "find",
+    "find_search",
     "get",
     "get_dataset",
     "get_many",
     "get_search",
+    "has_chunk",
     "latest",
     "latest_build",
     "list_datasets",
+    "newest_of_dataset",
     "page",
     "search_labels",
     "searches_of",
@@ -91,6 +94,22 @@ async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:
     async with db.read() as connection:
         rows = (await connection.execute(select(tables.jobs).where(tables.jobs.c.id.in_(list(job_ids))))).all()
     return {row.id: as_job(row) for row in rows}
+
+
+async def has_chunk(db: Database, job_id: str, chunk_id: str) -> bool:
+    """Whether a chunk is a job's."""
+    columns = tables.chunks.c
+    async with db.read() as connection:
+        return (await connection.execute(select(columns.id).where(columns.id == chunk_id, columns.job_id == job_id))).first() is not None
+
+
+async def newest_of_dataset(db: Database, dataset_id: str, kind: JobKind) -> Job | None:
+    """The newest job of one kind on a dataset."""
+    columns = tables.jobs.c
+    query = select(tables.jobs).where(columns.dataset_id == dataset_id, columns.kind == kind)
+    async with db.read() as connection:
+        row = (await connection.execute(query.order_by(columns.created_at.desc(), columns.id.desc()).limit(1))).first()
+    return as_job(row) if row else None
 
 
 async def counts_by_state(db: Database) -> dict[JobState, int]:
@@ -232,12 +251,17 @@ async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
 
 async def latest_build(db: Database, dataset_id: str) -> Job:
     """The last build of a dataset."""
-    query = select(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id, tables.jobs.c.kind == JobKind.BUILD)
-    async with db.read() as connection:
-        row = (await connection.execute(query.order_by(tables.jobs.c.created_at.desc()).limit(1))).first()
-    if row is None:
+    found = await newest_of_dataset(db, dataset_id, JobKind.BUILD)
+    if found is None:
         raise errors.NotFoundError(f"dataset {dataset_id} was not built by a job")
-    return as_job(row)
+    return found
+
+
+async def find_search(db: Database, search_id: str) -> Search | None:
+    """One search, if it is still there."""
+    async with db.read() as connection:
+        row = (await connection.execute(select(tables.searches).where(tables.searches.c.id == search_id))).first()
+    return Search(**row._mapping) if row else None
 
 
 async def get_search(db: Database, search_id: str) -> Search:

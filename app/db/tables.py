@@ -52,6 +52,16 @@ Slug = String(24)
 PENDING = text("state = 'pending'")
 """Written out, not bound: an index over a part of a table is used only where the statement says the same words."""
 
+WARNED = text("level IN ('WARNING', 'ERROR', 'CRITICAL')")
+"""Of a log line, and written out for the same reason."""
+
+
+def _told(table: str, name: str) -> Index:
+    """An index over the lines of a job that say so much of themselves; most do not."""
+    told = text(f"{name} IS NOT NULL")
+    return Index(f"ix_{table}_{name}", "job_id", name, "id", sqlite_where=told, postgresql_where=told)
+
+
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 api_keys = Table(
@@ -208,6 +218,7 @@ images = Table(
     Index("ix_images_job_state", "job_id", "state", "reason", "source"),
     Index("ix_images_chunk", "chunk_id", "state"),
     Index("ix_images_dataset", "dataset_id", "state", "id"),
+    Index("ix_images_url_key", "url_key"),
     Index("ix_images_sha", "sha256"),
     Index("ix_images_out_sha", "out_sha256"),
 )
@@ -276,7 +287,12 @@ events = Table(
     Column("level", String(10), nullable=False),
     Column("event", String(80), nullable=False),
     Column("data", JSON, nullable=False),
+    Column("host", String(255)),
+    Column("chunk_id", Id),
+    Column("url_key", String(64)),
     Index("ix_events_job", "job_id", "id"),
+    Index("ix_events_warned", "job_id", "id", sqlite_where=WARNED, postgresql_where=WARNED),
+    *(_told("events", name) for name in ("host", "chunk_id", "url_key")),
 )
 
 workers = Table(

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from app.journal import recording
 from app.meters import sampled
 from app.resources import Resources, product_version
-from app.web import checks, datasets, dead, documents, events, exports, fleet, handlers, health, images, jobs
+from app.web import checks, datasets, dead, documents, events, explain, exports, fleet, handlers, health, images, jobs
 from app.web.calls import json_only
 from app.web.identity import Gate
 from app.web.metrics import Metrics
@@ -67,7 +67,7 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    for module in (jobs, events, images, datasets, exports, checks, fleet, dead, health):
+    for module in (jobs, events, images, explain, datasets, exports, checks, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.add_api_route(documents.DOCUMENT_PATH, _document, include_in_schema=False)
     return app

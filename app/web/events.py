@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse
 
 import errors
 from app.db import Database, events, jobs, rows
+from app.db.events import EventFilter
 from app.web import job_views
 from app.web.calls import Here
 from app.web.queries import JobId, NoQuery, Text, View, at
-from logging_setup import get_logger
+from logging_setup import get_logger, redact
 
 __all__ = ["router", "wants_stream"]
 
@@ -55,7 +56,20 @@ class EventQuery(NoQuery):
         None, description="Only lines at least this severe."
     )
     event: Text | None = Field(None, max_length=80, description="Only lines whose event begins like this.")
+    url: Text | None = Field(
+        None,
+        max_length=8192,
+        pattern=r"^https?://",
+        description="Only lines about this URL. Lines hold no query strings: those of all queries.",
+    )
+    host: Text | None = Field(None, max_length=255, pattern=r"^[^\s/@?#]+$", description="Only lines about this host, as in `img.example`.")
+    chunk_id: Text | None = Field(None, max_length=40, pattern=r"^chunk_", description="Only lines about this chunk of the job's images.")
     limit: int = Field(100, ge=1, le=200, description="Lines on one page; a stream sends all.")
+
+    def wanted(self) -> EventFilter:
+        """The filter, with the URL as lines show it."""
+        url = redact(self.url) if self.url is not None else None
+        return EventFilter(level=self.level, event=self.event, url=url, host=self.host, chunk_id=self.chunk_id)
 
 
 class Event(View):
@@ -131,7 +145,7 @@ async def job_events(
 
 
 async def _page(db: Database, job_id: str, query: EventQuery) -> Response:
-    found = await events.after(db, job_id, last_id=query.after, level=query.level, event=query.event, limit=query.limit)
+    found = await events.after(db, job_id, query.wanted(), last_id=query.after, limit=query.limit)
     page = EventPage(items=[_view(event) for event in found], next_after=found[-1].id if len(found) == query.limit else None)
     return JSONResponse(page.model_dump(mode="json"))
 
@@ -173,7 +187,7 @@ class Stream:
     def __init__(self, db: Database, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:
         self.db = db
         self.job = job
-        self.query = query
+        self.wanted = query.wanted()
         self.last_id = query.after
         self.stopping = stopping
         self.sent_at = 0.0
@@ -209,7 +223,7 @@ class Stream:
 
     async def _lines(self) -> AsyncIterator[bytes]:
         while True:
-            page = await events.after(self.db, self.job.id, last_id=self.last_id, level=self.query.level, event=self.query.event)
+            page = await events.after(self.db, self.job.id, self.wanted, last_id=self.last_id)
             for event in page:
                 self.last_id = event.id
                 yield self._message("event", _view(event), str(event.id))

@@ -23,7 +23,8 @@ __all__ = ["router"]
 router = APIRouter(tags=["images"])
 
 COPIED = (
-    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "rank", "line", "page_url", "final_url",
+    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out", "rank", "line",
+    "page_url", "final_url",
     "title", "caption", "label", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
     "out_height",
@@ -41,6 +42,8 @@ class Image(View):
     reason: Reason | None = Field(description="Why it is not in the dataset.")
     detail: str | None = Field(description="The reason with its numbers, in words.")
     evidence: str | None = Field(description="What it rests on: a header line, a rule of robots.txt, an address; at most 300 characters.")
+    robots: str | None = Field(description="What robots.txt said: off, not_asked, allowed, disallowed, no_file or unreachable.")
+    opt_out: str | None = Field(description="What the reply's headers said of training: off, not_read, none or refused.")
     url: str
     final_url: str | None
     page_url: str | None
@@ -82,6 +85,7 @@ class Attempt(View):
     number: int
     state: str = Field(description="reserved, done, or lost where the process died before the outcome was written.")
     started_at: datetime | None
+    queued_s: float = Field(description="Waited before it, for its host to be open and for a free place.")
     elapsed_s: float
     status: int | None = Field(description="HTTP status of the reply.")
     error: str | None
@@ -99,7 +103,13 @@ class Attempts(View):
 def image_view(image: StoredImage) -> Image:
     """An image's row as it is sent."""
     own = f"/v1/images/{image.id}"
-    links = {"self": own, "attempts": f"{own}/attempts", "job": f"/v1/jobs/{image.job_id}", "dataset": f"/v1/datasets/{image.dataset_id}"}
+    links = {
+        "self": own,
+        "attempts": f"{own}/attempts",
+        "explain": f"{own}/explain",
+        "job": f"/v1/jobs/{image.job_id}",
+        "dataset": f"/v1/datasets/{image.dataset_id}",
+    }
     if image.sha256:
         links |= {"content": f"{own}/content", "thumbnail": f"{own}/thumbnail"}
     return Image(
@@ -135,7 +145,7 @@ async def list_attempts(call: Here, image_id: ImageId, _: Annotated[NoQuery, Que
 
 
 def _attempt(job_id: str, state: str, attempt: Made) -> Attempt:
-    names = ("number", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+    names = ("number", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
     values = {name: getattr(attempt, name) for name in names}
     return Attempt(job_id=job_id, state=state, started_at=at(attempt.started_at or None), **values)
 

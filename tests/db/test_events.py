@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from alembic import command
 
-from app.db import Database, events, jobs, tables
+from app.db import Database, events, jobs, schema, tables
+from app.db.schema import _config
 from app.records import JobState
-from tests.db.builders import add_job, count, job_row
+from tests.db.builders import add_job, count, job_row, statements
 
 
 def line(job_id: str, name: str = "chunk.fetched", level: str = "INFO", **data: Any) -> dict[str, Any]:
@@ -43,7 +45,7 @@ async def test_lines_of_at_least_a_level(any_database: Database, level: str | No
     """In any spelling; without a level all."""
     job_id = await add_job(any_database)
     await events.add(any_database, [line(job_id, level=known) for known in events.LEVELS])
-    assert len(await events.after(any_database, job_id, level=level)) == expected
+    assert len(await events.after(any_database, job_id, events.EventFilter(level=level))) == expected
 
 
 async def test_lines_whose_event_begins_like_this(any_database: Database) -> None:
@@ -51,7 +53,7 @@ async def test_lines_whose_event_begins_like_this(any_database: Database) -> Non
     job_id = await add_job(any_database)
     await events.add(any_database, [line(job_id, name) for name in ("job.retry", "job_retry", "jobs.done", "url.failed")])
     for prefix, expected in {"job.": ["job.retry"], "job_": ["job_retry"], "job": ["job.retry", "job_retry", "jobs.done"], "%": []}.items():
-        assert [event.event for event in await events.after(any_database, job_id, event=prefix)] == expected
+        assert [event.event for event in await events.after(any_database, job_id, events.EventFilter(event=prefix))] == expected
 
 
 async def test_lines_of_a_job_that_is_gone_are_dropped(any_database: Database) -> None:
@@ -77,3 +79,86 @@ async def test_a_job_that_is_being_deleted_drops_its_lines(any_database: Databas
     await writing
     assert [event.event for event in await events.after(any_database, other)] == ["b"]
     assert await count(any_database, tables.events) == 1
+
+
+async def found(db: Database, job_id: str, **wanted: str) -> list[str]:
+    return [event.event for event in await events.after(db, job_id, events.EventFilter(**wanted))]
+
+
+async def add_subjects(db: Database, job_id: str) -> None:
+    """Lines about one host, one URL, one chunk, and about nothing that a column takes."""
+    await events.add(
+        db,
+        [
+            line(job_id, "by.url", url="http://H.test:81/a.jpg?***", chunk_id="chunk_a", level="WARNING"),
+            line(job_id, "by.host", host="h.test:80", level="ERROR"),
+            line(job_id, "by.chunk", chunk_id="chunk_b"),
+            line(job_id, "by.six", host="[::1]:80"),
+            line(job_id, "by.none", host="h\u0000", chunk_id=7, url="http://[x"),
+            line(job_id, "by.long", host="h" * 300, chunk_id="c" * 41, url=None),
+        ],
+    )
+
+
+async def test_lines_about_one_thing(any_database: Database) -> None:
+    """By host whatever its port, by URL as lines show it, by chunk; filters narrow each other down, and no odd value costs a line."""
+    job_id = await add_job(any_database)
+    await add_subjects(any_database, job_id)
+    assert await found(any_database, job_id, host="H.TEST") == ["by.url", "by.host"]
+    assert await found(any_database, job_id, host="h.test:9") == ["by.url", "by.host"]
+    assert await found(any_database, job_id, host="[::1]") == ["by.six"]
+    assert await found(any_database, job_id, url="http://H.test:81/a.jpg?***") == ["by.url"]
+    assert await found(any_database, job_id, url="http://H.test:81/a.jpg") == []
+    assert await found(any_database, job_id, chunk_id="chunk_b") == ["by.chunk"]
+    assert await found(any_database, job_id, host="h.test", level="error") == ["by.host"]
+    assert await found(any_database, job_id, chunk_id="chunk_a", level="warning", event="by.", host="h.test") == ["by.url"]
+    assert len(await found(any_database, job_id)) == 6
+
+
+async def test_lines_by_name_of_a_chunk_and_its_units(any_database: Database) -> None:
+    """A sweeper knows the unit, not the chunk."""
+    job_id = await add_job(any_database)
+    rows = [
+        line(job_id, "a", chunk_id="chunk_a"),
+        line(job_id, "a", unit_id="unit_1"),
+        line(job_id, "a", unit_id="unit_2"),
+        line(job_id, "b"),
+    ]
+    await events.add(any_database, rows)
+    assert len(await events.named(any_database, job_id, ["a"])) == 3
+    assert len(await events.named(any_database, job_id, ["a"], chunk_id="chunk_a")) == 1
+    both = await events.named(any_database, job_id, ["a"], chunk_id="chunk_a", unit_ids=["unit_1"])
+    assert [event.data for event in both] == [{"chunk_id": "chunk_a"}, {"unit_id": "unit_1"}]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"level": "warning"}, "ix_events_warned"),
+        ({"level": "error"}, "ix_events_warned"),
+        ({"host": "h.test"}, "ix_events_host"),
+        ({"url": "http://h.test/"}, "ix_events_url_key"),
+        ({"chunk_id": "chunk_a"}, "ix_events_chunk_id"),
+    ],
+)
+async def test_each_filter_has_its_index(database: Database, wanted: dict[str, str], index: str) -> None:
+    """Among a hundred thousand lines a few are found without reading the rest."""
+    with statements(database) as seen:
+        await events.after(database, "job_1", events.EventFilter(**wanted))
+    asked = next(statement for statement in seen if "FROM events" in statement)
+    async with database.read() as connection:
+        parameters = (None,) * asked.count("?")
+        plan = (await connection.run_sync(lambda sync: sync.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", parameters))).all()
+    assert f"USING INDEX {index} " in plan[0].detail, plan
+
+
+async def test_lines_of_older_versions_are_found_too(any_database: Database) -> None:
+    """The migration looks into them."""
+    job_id = await add_job(any_database)
+    await add_subjects(any_database, job_id)
+    async with any_database.write() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(_config(sync), "0004"))
+    await schema.upgrade(any_database)
+    assert await found(any_database, job_id, host="h.test") == ["by.url", "by.host"]
+    assert await found(any_database, job_id, url="http://H.test:81/a.jpg?***") == ["by.url"]
+    assert await found(any_database, job_id, chunk_id="chunk_b") == ["by.chunk"]

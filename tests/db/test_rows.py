@@ -78,8 +78,9 @@ def test_a_job_is_final_in_its_last_states(state: JobState) -> None:
     ],
 )  # fmt: skip
 def test_a_row_has_the_columns_of_its_table(value: type, table: object) -> None:
-    """A column without a field, or a field without a column, is a mistake."""
-    assert {field.name for field in fields(value)} == set(table.c.keys())  # type: ignore[attr-defined]
+    """A column without a field, or a field without a column, is a mistake. What an event is found by stays in the database."""
+    found_by = {"host", "chunk_id", "url_key"} if table is tables.events else set()
+    assert {field.name for field in fields(value)} == set(table.c.keys()) - found_by  # type: ignore[attr-defined]
 
 
 def test_an_image_has_every_column_but_its_key() -> None:

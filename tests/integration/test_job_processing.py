@@ -42,7 +42,8 @@ async def test_a_job_with_transient_failures_completes_after_retries(tmp_path: P
 
 
 async def _retries(db: Database, job_id: str, count: int) -> bool:
-    return len([event for event in await events.after(db, job_id, level="WARNING") if event.event == "download.retry"]) == count
+    warned = await events.after(db, job_id, events.EventFilter(level="WARNING"))
+    return len([event for event in warned if event.event == "download.retry"]) == count
 
 
 def environment(tmp_path: Path, redis_url: str, postgres_url: str, **more: str) -> dict[str, str]:

@@ -172,7 +172,7 @@ async def test_what_was_done_is_in_the_jobs_log(client: httpx.AsyncClient, resou
         await client.post("/v1/dead/discard", json={"unit_ids": [earlier]})
         await client.post("/v1/dead/retry", json={"unit_ids": [later]})
         await asyncio.sleep(0)
-    discarded, retried = await events.after(resources.db, job.id, event="unit.")
+    discarded, retried = await events.after(resources.db, job.id, events.EventFilter(event="unit."))
     assert (discarded.event, discarded.level, discarded.data["unit_id"]) == ("unit.discarded", "WARNING", earlier)
     expected = {"user_id": "local", "kind": "fetch", "error": "MemoryError: too much", "images": 1, "chunk_id": "chunk_0"}
     assert expected.items() <= discarded.data.items()

@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -47,7 +48,34 @@ async def test_lines_tell_of_the_job_and_not_of_the_server(client: httpx.AsyncCl
     assert answer.json()["items"][0]["data"] == {"error": "broken"}
 
 
-@pytest.mark.parametrize("query", ["after=-1", "after=x", "level=LOUD", "limit=201", f"after={2**63}", "bogus=1"])
+async def test_lines_are_filtered_by_what_they_are_about(client: httpx.AsyncClient, resources: Resources) -> None:
+    """URL, host, chunk, and a level beside them; a stream is filtered alike."""
+    job = await seeds.build(resources)
+    await write(resources, job, "download.retry", level="WARNING", url="http://h.test/a.jpg?***", host="h.test:80", chunk_id="chunk_a")
+    await write(resources, job, "chunk.fetched", chunk_id="chunk_a")
+    path = f"/v1/jobs/{job.id}/events"
+    for query, expected in (
+        ({"url": "http://h.test/a.jpg?token=x"}, ["download.retry"]),
+        ({"url": "http://h.test/a.jpg"}, []),
+        ({"host": "H.test"}, ["download.retry"]),
+        ({"chunk_id": "chunk_a"}, ["download.retry", "chunk.fetched"]),
+        ({"chunk_id": "chunk_a", "level": "error"}, []),
+    ):
+        assert [line["event"] for line in (await client.get(path, params=query, headers=JSON)).json()["items"]] == expected
+    await seeds.end(resources, job.id, JobState.CANCELLED)
+    stream = Stream(resources.db, await jobs.get(resources.db, job.id), EventQuery(host="h.test"), asyncio.Event())
+    assert [line.event async for line in _events_of(stream)] == ["download.retry"]
+
+
+async def _events_of(stream: Stream) -> AsyncIterator[Any]:
+    for event in await events.after(stream.db, stream.job.id, stream.wanted):
+        yield event
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["after=-1", "after=x", "level=LOUD", "limit=201", f"after={2**63}", "bogus=1", "url=ftp://h", "host=http://h", "host=", "chunk_id=x"],
+)
 async def test_a_query_it_does_not_know_is_refused(client: httpx.AsyncClient, resources: Resources, query: str) -> None:
     """In words, before a stream begins."""
     job = await seeds.build(resources)

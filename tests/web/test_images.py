@@ -73,6 +73,7 @@ async def test_attempts_are_told_in_order(client: httpx.AsyncClient, resources: 
         "number": 1,
         "state": "done",
         "started_at": "1970-01-01T00:01:40Z",
+        "queued_s": 0.0,
         "elapsed_s": 0.5,
         "status": 503,
         "error": "ServiceUnavailableError",

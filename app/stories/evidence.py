@@ -1,12 +1,13 @@
 """What a refusal rests on, in words: which rule of robots.txt, which header, which address. Pure."""
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from app.cli.words import clipped
-from downloader import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
+from app.words import clipped
+from downloader.decisions import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from errors import EVIDENCE_CHARS, Reason
 
-__all__ = ["decision_lines", "decisions_document", "evidence_words"]
+__all__ = ["decision_lines", "decisions_document", "evidence_words", "opt_out_words", "robots_txt_of", "robots_words"]
 
 _WHAT: Final[dict[Reason, str]] = {
     Reason.ROBOTS: "the rule at {}",
@@ -63,3 +64,41 @@ def decisions_document(decisions: Decisions) -> dict[str, Any]:
         },
         "opt_out": {"verdict": decisions.opt_out.value, "evidence": decisions.opt_out_evidence},
     }
+
+
+_ROBOTS_KEPT: Final[dict[str, str]] = {
+    RobotsVerdict.OFF: "not asked: fetch.robots was off",
+    RobotsVerdict.NOT_ASKED: "not asked: it ended before it came to that",
+    RobotsVerdict.ALLOWED: "allows it",
+    RobotsVerdict.DISALLOWED: "disallows it",
+    RobotsVerdict.NO_FILE: "there is none, so all is allowed",
+    RobotsVerdict.UNREACHABLE: "not to be had",
+}
+
+_OPT_OUT_KEPT: Final[dict[str, str]] = {
+    OptOutVerdict.OFF: "not read: fetch.opt_out was off",
+    OptOutVerdict.NOT_READ: "not read: there was no successful reply",
+    OptOutVerdict.NONE: "none in the reply's headers",
+    OptOutVerdict.REFUSED: "refused by the reply's headers",
+}
+
+
+def robots_words(verdict: str, url: str) -> str:
+    """What an image's row keeps of robots.txt's word: ``allows it, https://h.test/robots.txt``."""
+    words = _ROBOTS_KEPT.get(verdict, clipped(verdict, 24))
+    where = robots_txt_of(url) if verdict not in (RobotsVerdict.OFF, RobotsVerdict.NOT_ASKED) else None
+    return f"{words}, {clipped(where, EVIDENCE_CHARS)}" if where else words
+
+
+def opt_out_words(verdict: str) -> str:
+    """What an image's row keeps of the reply's headers."""
+    return _OPT_OUT_KEPT.get(verdict, clipped(verdict, 24))
+
+
+def robots_txt_of(url: str) -> str | None:
+    """Where the rules for a URL lie, without its userinfo."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/robots.txt" if parts.netloc else None

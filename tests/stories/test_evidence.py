@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.cli.explain.evidence import decision_lines, decisions_document, evidence_words
+from app.stories.evidence import decision_lines, decisions_document, evidence_words
 from downloader import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from errors import Reason
 

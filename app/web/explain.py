@@ -1,0 +1,235 @@
+"""``/v1/.../explain``: why an image is or is not in its dataset, why a job is slow; in words, and as data."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
+
+from app import stories
+from app.db import images
+from app.records import ImageState, Reason, StoredImage, UnitKind, UnitState
+from app.stories import ImageStory, JobStory, Try
+from app.web.calls import Here
+from app.web.images import Image, image_view
+from app.web.queries import ImageId, JobId, NoQuery, Text, View, at
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+class Read(View):
+    """A view of a value that has the same names."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Line(Read):
+    """One thing that is known, in words."""
+
+    topic: str
+    words: str
+    at: datetime | None
+
+
+class Request(View):
+    """One request to the image's origin."""
+
+    job_id: str
+    number: int
+    state: str = Field(description="reserved, done, or lost where the process died before the outcome was written.")
+    started_at: datetime | None
+    queued_s: float = Field(description="Waited before it, for its host to be open and for a free place.")
+    elapsed_s: float
+    status: int | None
+    error: str | None
+    reason: Reason | None
+    wait_s: float = Field(description="The wait that followed.")
+    wait_cause: str = Field(description="backoff, retry_after, or empty.")
+
+
+class Check(Read):
+    """One check of the image."""
+
+    name: str
+    value: float | str | None
+    limit: str
+    outcome: str = Field(description="passed, failed, not_reached once another failed, or not_asked at this level.")
+
+
+class Repeats(View):
+    """What a duplicate repeats, and by how much."""
+
+    of: int
+    is_exact: bool
+    distance: int | None = Field(description="Bits of 64 in which the hashes differ.")
+    limit: int = Field(description="Bits up to which two images count as one.")
+    words: str = Field(description="With what makes the other the better one.")
+
+
+class Also(View):
+    """Another row of the same image."""
+
+    id: int
+    dataset_id: str
+    job_id: str
+    url: str
+    status: ImageState
+
+
+class ImageExplanation(View):
+    """What became of an image."""
+
+    image: Image
+    verdict: str
+    dataset_name: str
+    keyword: str | None = Field(description="What was searched, or the list's name.")
+    robots_txt: str | None
+    level: str = Field(description="Of the checks.")
+    requests: list[Request]
+    checks: list[Check] = Field(description="In the order in which they are made.")
+    duplicate: Repeats | None
+    exports: list[str] = Field(description="Finished exports that it is part of.")
+    also: list[Also]
+    lines: list[Line] = Field(description="All of it in words, in order.")
+
+
+class Stage(Read):
+    """One kind of work."""
+
+    kind: str
+    units: int
+    open: int
+    began_at: datetime
+    ended_at: datetime | None
+
+
+class Host(Read):
+    """What the requests to one host took; seconds are summed over requests, many of which run at once."""
+
+    host: str
+    requests: int
+    failed: int
+    took_s: float
+    queued_s: float
+    backoff_s: float
+    retry_after_s: float
+
+
+class Deferred(Read):
+    """Images that are set aside for one reason."""
+
+    reason: str
+    images: int
+    first_at: datetime = Field(description="When the first of them is due.")
+    last_at: datetime
+
+
+class Troubled(Read):
+    """A unit of work that died, is in quarantine, or failed and comes again."""
+
+    id: str
+    kind: UnitKind
+    state: UnitState
+    crashes: int
+    error: str | None
+
+
+class JobExplanation(View):
+    """Where a job's time went."""
+
+    job_id: str
+    waited_for_worker_s: float
+    stages: list[Stage] = Field(description="In the order in which they began; they overlap.")
+    hosts: list[Host] = Field(description="The most expensive, most first.")
+    hosts_in_all: int
+    failures: dict[str, int] = Field(description="Requests that failed, by reason, most frequent first.")
+    requests: int
+    retried: int = Field(description="URLs that needed more than one request.")
+    recovered: int
+    exhausted: int = Field(description="URLs that were retried and failed all the same.")
+    deferred: list[Deferred]
+    waits_for: list[str] = Field(description="What it waits for now, in words.")
+    troubled: list[Troubled]
+    lines: list[Line] = Field(description="All of it in words.")
+
+
+class WhatQuery(NoQuery):
+    """Which image."""
+
+    what: Text = Field(
+        min_length=1, max_length=8192, description="A URL as the list has it, in another spelling, or without its query; an id; a SHA-256."
+    )
+
+
+@router.get("/v1/explain", operation_id="explain", summary="What became of a URL", tags=["images"])
+async def explain(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation:
+    """Of several rows of one image the newest is told; the others are listed."""
+    db = call.resources.db
+    found = await stories.find_images(db, query.what.strip(), user_id=call.user_id)
+    return _image(await stories.image_story(db, found))
+
+
+@router.get("/v1/images/{image_id}/explain", operation_id="images_explain", summary="What became of an image", tags=["images"])
+async def explain_image(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> ImageExplanation:
+    """Each request with its wait, each check with value and limit, each decision."""
+    db = call.resources.db
+    return _image(await stories.image_story(db, [await images.get(db, image_id, user_id=call.user_id)]))
+
+
+@router.get("/v1/jobs/{job_id}/explain", operation_id="jobs_explain", summary="Where a job's time went", tags=["jobs"])
+async def explain_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
+    """Per kind of work and per host, with waits by their cause, and what it waits for now."""
+    return _job(await stories.job_story(call.resources.db, job_id, user_id=call.user_id))
+
+
+def _image(story: ImageStory) -> ImageExplanation:
+    image, duplicate = story.image, story.duplicate
+    return ImageExplanation(
+        image=image_view(image),
+        verdict=stories.verdict_words(image),
+        dataset_name=story.dataset.name,
+        keyword=story.search.keyword if story.search else None,
+        robots_txt=story.robots_txt,
+        level=story.rules.level,
+        requests=[_request(made) for made in story.tries],
+        checks=[Check.model_validate(line) for line in story.checks],
+        duplicate=None
+        if duplicate is None
+        else Repeats(of=duplicate.original.id, words=duplicate.words(), **_named(duplicate, "is_exact", "distance", "limit")),
+        exports=[export.id for export in story.exports],
+        also=[_also(other) for other in story.others],
+        lines=[Line.model_validate(line) for line in stories.image_lines(story)],
+    )
+
+
+def _named(value: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
+def _request(made: Try) -> Request:
+    names = ("number", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+    started_at = at(made.attempt.started_at or None)
+    return Request(job_id=made.job_id, state=made.state, started_at=started_at, **_named(made.attempt, *names))
+
+
+def _also(image: StoredImage) -> Also:
+    return Also(status=image.state, **_named(image, "id", "dataset_id", "job_id", "url"))
+
+
+def _job(story: JobStory) -> JobExplanation:
+    return JobExplanation(
+        job_id=story.job.id,
+        waited_for_worker_s=story.waited_s,
+        stages=[Stage.model_validate(item) for item in story.stages],
+        hosts=[Host.model_validate(item) for item in story.costly_hosts],
+        hosts_in_all=len(story.hosts),
+        failures=dict(story.failures),
+        requests=story.made,
+        deferred=[Deferred.model_validate(item) for item in story.set_aside],
+        waits_for=story.waits(),
+        troubled=[Troubled.model_validate(item) for item in story.troubled],
+        lines=[Line.model_validate(line) for line in story.slow()],
+        **_named(story, "retried", "recovered", "exhausted"),
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Built", "Counts", "build", "counts"]
+__all__ = ["Built", "Counts", "build", "counts", "records"]
 
 PREFIX: Final = "PICTRAWL_"
 BUILD: Final = ("build", "--urls", "list.txt", "--json")
@@ -24,7 +24,7 @@ class Built:
 
     Attributes:
         document: what ``--json`` printed.
-        lines: what was logged, as records.
+        lines: what was logged, see `records`.
         cpu_s: of the process and all its children.
         workspace: where its database is.
     """
@@ -64,7 +64,7 @@ def build(folder: Path, urls: Sequence[str], *more: str, level: str = "INFO", pr
     out, err = (folder / "stdout").read_text(encoding="utf-8"), (folder / "stderr").read_text(encoding="utf-8")
     if code not in ACCEPTED:
         raise RuntimeError(f"pictrawl build ended with {code}: {(out + err)[-2000:]}")
-    lines = tuple(json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    lines = records((folder / "log.jsonl").read_text(encoding="utf-8"))
     return Built(json.loads(out), lines, cpu_s, folder / "workspace")
 
 
@@ -89,6 +89,12 @@ def _command(folder: Path, more: Sequence[str], level: str, profile: Path | None
     }
     profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
     return [sys.executable, *profiler, "-m", "app.cli", *(f"--set={name}={value}" for name, value in settings.items()), *BUILD, *more]
+
+
+def records(log: str) -> tuple[Mapping[str, Any], ...]:
+    """The records of a log file. A line that stands for several which say the same, by its field ``repeated``, counts as so many."""
+    lines = [json.loads(line) for line in log.splitlines()]
+    return tuple(line for line in lines for _ in range(line.get("repeated", 1)))
 
 
 def _environment() -> dict[str, str]:

@@ -67,15 +67,22 @@ def _root(kept: int, near: Mapping[int, Any]) -> int:
 
 def _changes(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
+    digests = {item.id: item.sha256 for item in found}
     for item in found:
         if item.id in groups:
             kept, how = groups[item.id]
-            words = f"the same bytes as image {kept}" if how is None else f"differs from image {kept} in {how} of 64 bits"
+            words = _words(kept, how, has_its_bytes=item.sha256 == digests[kept])
             reason = Reason.DUPLICATE_EXACT if how is None else Reason.DUPLICATE_NEAR
             rows.append({"id": item.id, "state": ImageState.DUPLICATE, "reason": reason, "detail": words, "duplicate_of": kept})
         elif item.state is ImageState.DUPLICATE:
             rows.append({"id": item.id, "state": ImageState.VALID, "reason": None, "detail": None, "duplicate_of": None})
     return rows
+
+
+def _words(kept: int, distance: int | None, *, has_its_bytes: bool) -> str:
+    if distance is not None:
+        return f"differs from image {kept} in {distance} of 64 bits"
+    return f"the same bytes as {'' if has_its_bytes else 'a near duplicate of '}image {kept}"
 
 
 def _report(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]], *, applied: bool) -> dict[str, Any]:

@@ -64,6 +64,20 @@ async def test_a_duplicate_check_reports_and_changes_nothing_unless_asked(bench:
     assert "of 64 bits" in str(duplicate.detail)
 
 
+async def test_an_exact_copy_of_a_near_duplicate_says_so(bench: Bench, origin: Origin) -> None:
+    """It stands behind the one that is kept, whose bytes are others."""
+    best, alike = encode(photo(640, 480, seed=7), quality=95), encode(photo(640, 480, seed=7), quality=60)
+    for name, body in (("best", best), ("alike", alike), ("copy", alike)):
+        origin.script(f"/{name}.jpg", image(body))
+    job_id = await bench.submit([origin.url(f"/{name}.jpg") for name in ("best", "alike", "copy")], dedupe="near")
+    await bench.drive()
+    rows = {row.url.rsplit("/", 1)[1]: row for row in (await images.page(bench.db, ImageFilter(job_id=job_id))).items}
+    best_id = rows["best.jpg"].id
+    assert (rows["copy.jpg"].reason, rows["copy.jpg"].duplicate_of) == (Reason.DUPLICATE_EXACT, best_id)
+    assert rows["copy.jpg"].detail == f"the same bytes as a near duplicate of image {best_id}"
+    assert str(rows["alike.jpg"].detail).startswith(f"differs from image {best_id} in ")
+
+
 async def test_validation_anew_at_another_level_changes_what_is_kept(bench: Bench, origin: Origin) -> None:
     """Larger minimum sizes reject, smaller ones bring back; nothing is fetched again."""
     dataset_id = await built(bench, origin)

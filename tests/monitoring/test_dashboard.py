@@ -71,7 +71,7 @@ def test_nothing_in_the_dashboard_is_unknown_to_grafanas_own_schema() -> None:
     register_default_plugins()
     taken = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD)))
     unknown = set(_missing(DASHBOARD, taken))
-    assert unknown == {".templating.list[0].definition"}, "that one is the editor's text of the query beside it, which the schema leaves out"
+    assert unknown == {".templating.list[0].definition"}, "the editor's text of the query beside it; the schema leaves it out"
     misspelt = {**DASHBOARD, "panels": [{**charts()[0], "gridpos": {}}]}
     assert ".panels[0].gridpos" in set(_missing(misspelt, json.loads(JSONEncoder().encode(Dashboard.from_json(misspelt)))))
 

@@ -215,16 +215,17 @@ async def supervised(name: str, loop: Callable[[], Awaitable[None]]) -> None:
 
 async def serve_until_signalled(resources: Resources, kinds: Sequence[WorkerKind]) -> int:
     """Run workers until SIGTERM or SIGINT, or until they are worn out; return the exit code. A second signal ends the drain."""
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     wanted = resources.settings.metrics
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # before there is anything to lose
+        loop.add_signal_handler(number, on_signal)
     async with run_workers(resources, kinds) as crew, listening(wanted.host, wanted.port, tries=wanted.ports):
-
-        def on_signal() -> None:
-            (crew.hurry if stop.is_set() else stop).set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
+        crew.hurry = hurry
         waits = [asyncio.create_task(_until_set(event)) for event in (stop, crew.worn_out)]
         await asyncio.wait([*waits, *crew.loops], return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

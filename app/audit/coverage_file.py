@@ -1,11 +1,14 @@
 """How much of the five packages the tests run, read from what coverage left. Where nothing is left, it says so and how to measure it."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,22 +74,17 @@ def _report(path: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _from_data(path: Path) -> bytes:
-    """Have coverage turn its data into a report, under the settings that lie beside it."""
-    try:
-        coverage: Any = import_module("coverage")
-    except ImportError as error:
-        raise errors.ConfigurationError(
-            f"{path} needs coverage to be read, which is not installed here: pass `coverage json`'s file"
-        ) from error
+    """Have coverage turn its data into a report, under the settings beside it. In a process of its own: it may be measuring this one."""
+    if find_spec("coverage") is None:
+        raise errors.ConfigurationError(f"{path} needs coverage to be read, which is not installed here: pass `coverage json`'s file")
     settings = path.parent / "pyproject.toml"
+    options = ["--ignore-errors", "--fail-under=0", f"--data-file={path}", f"--rcfile={settings if settings.is_file() else os.devnull}"]
     with tempfile.TemporaryDirectory(prefix="pictrawl-audit-") as folder:
         out = Path(folder) / "report.json"
-        try:
-            measured = coverage.Coverage(data_file=str(path), config_file=str(settings) if settings.is_file() else False)
-            measured.load()
-            measured.json_report(outfile=str(out), ignore_errors=True)
-        except coverage.CoverageException as error:
-            raise errors.ConfigurationError(f"coverage cannot read {path}: {error}") from error
+        command = [sys.executable, "-m", "coverage", "json", *options, "-o", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own Python, and paths
+        if done.returncode:
+            raise errors.ConfigurationError(f"coverage cannot read {path}: {done.stdout.strip() or done.stderr.strip()}")
         return out.read_bytes()
 
 

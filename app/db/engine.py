@@ -30,6 +30,9 @@ T = TypeVar("T")
 SQLITE_BUSY_S = 30.0
 """Seconds a SQLite writer waits for another; far above any transaction of ours."""
 
+SQLITE_FIRST_S, SQLITE_FIRST_PAUSE_S = 2.0, 0.02
+"""Seconds, and between two tries, in which a file that another process has just begun is to be had."""
+
 SQLITE_TRANSIENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
 )
@@ -152,7 +155,7 @@ class Database:
 
     async def _connect(self, mode: str) -> AsyncConnection:
         try:
-            raw = await self.engine.connect()
+            raw = await self._open()
             snapshot = SNAPSHOT if mode == "read" and not self.is_sqlite else {}
             return await raw.execution_options(pictrawl_mode=mode, **snapshot)
         except (DBAPIError, PoolTimeout) as error:
@@ -161,6 +164,17 @@ class Database:
             if isinstance(error, sqlite3.Error | OSError) or type(error).__module__.startswith(("asyncpg", "sqlalchemy")):
                 raise errors.DatabaseConnectionError(f"cannot connect to the database: {type(error).__name__}: {error}") from error
             raise
+
+    async def _open(self) -> AsyncConnection:
+        """Connect. Of two that turn a new SQLite file to WAL at once, one is refused on the spot, whatever its timeout; it tries again."""
+        ends = time.monotonic() + SQLITE_FIRST_S
+        while True:
+            try:
+                return await self.engine.connect()
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or time.monotonic() >= ends:
+                    raise
+                await asyncio.sleep(SQLITE_FIRST_PAUSE_S)
 
     async def ping(self) -> None:
         """Raise DatabaseConnectionError unless the database answers."""

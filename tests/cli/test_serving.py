@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -54,13 +53,11 @@ def test_serve_on_a_port_in_use_is_6(invoke: Invoke) -> None:
     assert str(port) in result.err
 
 
-def test_worker_runs_until_sigterm(spawn: Spawn, invoke: Invoke) -> None:
+def test_worker_runs_until_sigterm(spawn: Spawn) -> None:
     """On the embedded default ``worker all`` is a process that works at what is handed in."""
-    process = spawn("worker", "all")
-    deadline = time.monotonic() + 30
-    while not Path(".pictrawl/lock").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    process = spawn("worker", "all", "--set", "log.format=json")
+    assert process.stderr is not None
+    assert json.loads(next(process.stderr))["event"] == "worker.started"
     assert end(process) == 0
 
 

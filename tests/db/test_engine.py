@@ -348,6 +348,24 @@ async def test_a_locked_file_is_a_connection_error(sqlite_url: str, tmp_path: Pa
         await db.close()
 
 
+async def test_a_new_file_that_another_process_has_just_begun_is_waited_for(sqlite_url: str, tmp_path: Path) -> None:
+    """SQLite refuses the turn to WAL on the spot while another writes, whatever the timeout; whoever starts second comes again."""
+    db, other = Database(sqlite_url), sqlite3.connect(tmp_path / "pictrawl.db", isolation_level=None)
+    try:
+        other.execute("CREATE TABLE begun (x)")
+        other.execute("BEGIN IMMEDIATE")
+        reading = asyncio.create_task(db.ping())
+        refused: list[BaseException] = []
+        event.listen(db.engine.sync_engine, "handle_error", lambda context: refused.append(context.original_exception))
+        while not refused:
+            await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        await reading
+    finally:
+        other.close()
+        await db.close()
+
+
 async def test_a_full_disk_is_a_storage_error(database: Database) -> None:
     """SQLite's page limit stands in for the disk: nothing is half written, and after there is room again all works."""
     async with database.read() as connection:

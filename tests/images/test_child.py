@@ -92,6 +92,7 @@ def _run(parent: int, body: bytes, memory_bytes: int = 1 << 30) -> subprocess.Co
         capture_output=True,
         check=False,
         timeout=120,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},  # it may write no file
     )
 
 

@@ -43,6 +43,7 @@ class Door:
     in_flight: int = 0
     waiting: int = 0
     grant: Grant | None = None
+    told: Grant | None = None
     starts: deque[float] = field(default_factory=deque)
     starts_at: float = 0.0
     probing: bool = False
@@ -63,8 +64,10 @@ class Door:
         return HostSnapshot(self.host, self.in_flight, self.waiting, not_before, failures, places, rate)
 
     def tell_of(self, grant: Grant) -> None:
-        """One line where a host goes away, and one where its URLs begin to be spaced; the context has the URL that found it so."""
-        before = self.grant
+        """One line where a host goes away, and one where its URLs begin to be spaced; for a URL that asks, which the context has."""
+        if grant is self.told:
+            return
+        before, self.told = self.told, grant
         if grant.away_until and not (before and before.away_until):
             _log.warning("host.away", host=self.host, reason=grant.why.value, wait_s=round(grant.away_until - grant.at, 1))
         if grant.rate_per_s and before is not None and not before.rate_per_s:

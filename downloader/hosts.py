@@ -209,7 +209,8 @@ class HostGate:
         """The grant in force, renewed where it may have changed."""
         grant = door.grant
         if grant is None or self._is_stale(door, grant):
-            return await self._ask(door)
+            grant = await self._ask(door)
+        door.tell_of(grant)
         return grant
 
     def _is_stale(self, door: Door, grant: Grant) -> bool:
@@ -232,7 +233,6 @@ class HostGate:
             rate_per_s = door.grant.rate_per_s if door.grant else 0.0
             starts = 1 + min(door.waiting - 1, int(rate_per_s * _RENEW_SHARED_S))
         grant = await self._book.ask(door.host, Ask(self._book.worker, door.in_flight, door.waiting, starts), door.limits)
-        door.tell_of(grant)
         door.grant = grant
         if grant.rate_per_s and grant.starts:
             door.starts.extend(grant.starts)

@@ -1,6 +1,7 @@
 """Databases with the newest schema, copied instead of migrated: the migrations themselves have tests of their own."""
 
 import asyncio
+import atexit
 import functools
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from tests.services import PostgresServer
 __all__ = ["postgres_like_new", "sqlite_like_new"]
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="pictrawl-template-")
+atexit.register(_FOLDER.cleanup)  # left to itself, it warns
 
 
 def sqlite_like_new(path: Path) -> str:

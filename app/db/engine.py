@@ -1,4 +1,4 @@
-"""The database's door: one engine, two kinds of transaction, and the only place where a driver's error gets one of our names."""
+"""The database's door: one engine, two kinds of transaction, and the border where a driver's error gets one of our names."""
 
 import asyncio
 import secrets
@@ -22,6 +22,7 @@ from sqlalchemy.types import Double
 
 import errors
 from app.db.timing import Clocked
+from app.db.translation import came_from_driver, translate
 
 __all__ = ["Connection", "Database", "db_now", "new_id"]
 
@@ -33,22 +34,8 @@ SQLITE_BUSY_S = 30.0
 SQLITE_FIRST_S, SQLITE_FIRST_PAUSE_S = 2.0, 0.02
 """Seconds, and between two tries, in which a file that another process has just begun is to be had."""
 
-SQLITE_TRANSIENT = frozenset(
-    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
-)
-"""Result codes that pass: another writer, a file that cannot be opened or written now, and WAL's own race (sqlite.org/rescode.html)."""
-
-SQLITE_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-"""Result codes of a full or failing disk."""
-
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """How PostgreSQL reads; said in BEGIN itself, so it costs no statement, and a reader never fails on a conflict."""
-
-POSTGRES_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "53200"})
-"""SQLSTATEs that pass: serialisation, deadlock, lock and statement timeouts, shutdown, start-up, too many clients, out of memory."""
-
-POSTGRES_DISK = frozenset({"53100", "58030"})
-"""SQLSTATEs of a full or failing disk."""
 
 
 class db_now(FunctionElement[float]):
@@ -147,7 +134,7 @@ class Database:
         except (DBAPIError, PoolTimeout) as error:
             raise translate(error) from error
         except (OSError, sqlite3.Error) as error:
-            if _came_from_driver(error):
+            if came_from_driver(error):
                 raise errors.DatabaseConnectionError(f"the database connection broke: {type(error).__name__}") from error
             raise
         finally:
@@ -259,54 +246,6 @@ async def _close(connection: AsyncConnection) -> None:
         await connection.close()
     except (SQLAlchemyError, OSError):  # the connection is gone, which is what closing is for
         await connection.invalidate()
-
-
-def _came_from_driver(error: BaseException) -> bool:
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in {"asyncpg", "aiosqlite", "sqlalchemy"}:
-            return True
-        trace = trace.tb_next
-    return False
-
-
-def translate(error: SQLAlchemyError) -> Exception:
-    """The one table from what a driver raises to our names. A programming error stays what it is."""
-    if isinstance(error, PoolTimeout):
-        return errors.DatabaseConnectionError("no database connection was free in time")
-    if not isinstance(error, DBAPIError):
-        return error
-    if isinstance(error.orig, sqlite3.Error):
-        return _translate_sqlite(error)
-    return _translate_postgresql(error) if getattr(error.orig, "sqlstate", None) else _translate_other(error)
-
-
-def _translate_sqlite(error: DBAPIError) -> Exception:
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is None:  # not from SQLite itself but from the driver around it
-        return _translate_other(error)
-    if code & 0xFF in SQLITE_DISK:  # the low byte is the primary code
-        return errors.StorageError(f"the database's disk is full or failing: {error.orig}")
-    if code & 0xFF in SQLITE_TRANSIENT:
-        return errors.DatabaseConnectionError(f"the database cannot take the statement now: {error.orig}")
-    return error
-
-
-def _translate_postgresql(error: DBAPIError) -> Exception:
-    code = str(getattr(error.orig, "sqlstate", ""))
-    if code in POSTGRES_DISK:
-        return errors.StorageError(f"the database's disk is full or failing (SQLSTATE {code})")
-    if code in POSTGRES_TRANSIENT or code.startswith("08"):
-        return errors.DatabaseConnectionError(f"the database cannot take the statement now (SQLSTATE {code})")
-    return error
-
-
-def _translate_other(error: DBAPIError) -> Exception:
-    """What a driver says of its own accord, without a code: only words tell a lost connection."""
-    words = str(error.orig).lower()
-    if error.connection_invalidated or any(word in words for word in ("connection", "closed", "cannot perform operation")):
-        return errors.DatabaseConnectionError(f"the database cannot be reached: {words[:200]}")
-    return error
 
 
 def _create(url: str, pool_size: int, pool_timeout_s: float, is_sqlite: bool) -> AsyncEngine:

@@ -18,7 +18,6 @@ __all__ = [
     "Fingerprint",
     "ImageFilter",
     "add_candidates",
-    "by_url",
     "chunk_images",
     "counts",
     "fingerprints",
@@ -184,16 +183,6 @@ async def get(db: Database, image_id: int, *, user_id: str | None = None) -> Sto
     if row is None:
         raise errors.NotFoundError(f"no image {image_id}")
     return as_image(row)
-
-
-async def by_url(db: Database, *, url: str | None = None, url_key: str | None = None, sha256: str | None = None) -> list[StoredImage]:
-    """Images with this URL, URL key or digest, newest first."""
-    columns = tables.images.c
-    matches = [columns.url == url, columns.url_key == url_key, columns.sha256 == sha256, columns.out_sha256 == sha256]
-    given = [match for match, value in zip(matches, (url, url_key, sha256, sha256), strict=True) if value is not None]
-    query = select(*STORED).where(or_(*given)).order_by(columns.id.desc()).limit(20)
-    async with db.read() as connection:
-        return [as_image(row) for row in (await connection.execute(query)).all()]
 
 
 async def kept_after(

@@ -189,7 +189,9 @@ async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> lis
         return [_as_delivery(row) for row in (await connection.execute(query)).all()]
 
 
+@functools.cache
 def _delivered() -> tuple[Any, ...]:
+    """Built once, since it is asked for with every dispatch."""
     unit, job = tables.units.c, tables.jobs.c
     of_job = [select(job[name]).where(job.id == unit.job_id).scalar_subquery().label(name) for name in TRACED]
     return unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload, *of_job

@@ -85,46 +85,47 @@ class Family:
             yield from product(*(label.values for label in self.labels))
 
 
-class Tally:
+class _Instrument:
+    """A metric of prometheus_client's whose series are looked up once."""
+
+    def __init__(self, family: Family, metric: Any) -> None:
+        self.family = family
+        self._metric = metric
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def _of(self, values: tuple[str, ...]) -> Any:
+        child = self._children.get(values)
+        return self._child(values) if child is None else child
+
+    def _child(self, values: tuple[str, ...]) -> Any:
+        known = self.family.bounded(values)
+        if known not in self._children:
+            self._children[known] = self._metric.labels(*known) if known else self._metric
+        return self._children[known]
+
+
+class Tally(_Instrument):
     """A counter; it only grows."""
 
     def __init__(self, family: Family, registry: CollectorRegistry = REGISTRY) -> None:
-        self.family = family
-        self._counter = Counter(family.name, family.words, family.label_names, registry=registry)
-        self._children: dict[tuple[str, ...], Any] = {}
+        super().__init__(family, Counter(family.name, family.words, family.label_names, registry=registry))
         for values in family.born():
             self._child(values)
 
     def add(self, *values: str, by: float = 1.0) -> None:
         """Count ``by`` more."""
-        child = self._children.get(values)
-        (self._child(values) if child is None else child).inc(by)
-
-    def _child(self, values: tuple[str, ...]) -> Any:
-        known = self.family.bounded(values)
-        if known not in self._children:
-            self._children[known] = self._counter.labels(*known) if known else self._counter
-        return self._children[known]
+        self._of(values).inc(by)
 
 
-class Timer:
+class Timer(_Instrument):
     """A histogram of seconds."""
 
     def __init__(self, family: Family, registry: CollectorRegistry = REGISTRY) -> None:
-        self.family = family
-        self._histogram = Histogram(family.name, family.words, family.label_names, buckets=family.buckets, registry=registry)
-        self._children: dict[tuple[str, ...], Any] = {}
+        super().__init__(family, Histogram(family.name, family.words, family.label_names, buckets=family.buckets, registry=registry))
 
     def observe(self, seconds: float, *values: str) -> None:
         """Take note of one duration."""
-        child = self._children.get(values)
-        (self._child(values) if child is None else child).observe(seconds)
-
-    def _child(self, values: tuple[str, ...]) -> Any:
-        known = self.family.bounded(values)
-        if known not in self._children:
-            self._children[known] = self._histogram.labels(*known) if known else self._histogram
-        return self._children[known]
+        self._of(values).observe(seconds)
 
 
 Reading = tuple[Family, tuple[str, ...], float]

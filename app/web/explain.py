@@ -8,11 +8,11 @@ from pydantic import ConfigDict, Field
 
 from app import stories
 from app.db import images
-from app.records import ImageState, Reason, StoredImage, UnitKind, UnitState
-from app.stories import ImageStory, JobStory, Try
+from app.records import ImageState, StoredImage, UnitKind, UnitState
+from app.stories import ImageStory, JobStory
 from app.web.calls import Here
-from app.web.images import Image, image_view
-from app.web.queries import ImageId, JobId, NoQuery, Text, View, at
+from app.web.images import Attempt, Image, attempt_view, image_view
+from app.web.queries import ImageId, JobId, NoQuery, Text, View
 
 __all__ = ["router"]
 
@@ -31,22 +31,6 @@ class Line(Read):
     topic: str
     words: str
     at: datetime | None
-
-
-class Request(View):
-    """One request to the image's origin."""
-
-    job_id: str
-    number: int
-    state: str = Field(description="reserved, done, or lost where the process died before the outcome was written.")
-    started_at: datetime | None
-    queued_s: float = Field(description="Waited before it, for its host to be open and for a free place.")
-    elapsed_s: float
-    status: int | None
-    error: str | None
-    reason: Reason | None
-    wait_s: float = Field(description="The wait that followed.")
-    wait_cause: str = Field(description="backoff, retry_after, or empty.")
 
 
 class Check(Read):
@@ -87,7 +71,7 @@ class ImageExplanation(View):
     keyword: str | None = Field(description="What was searched, or the list's name.")
     robots_txt: str | None
     level: str = Field(description="Of the checks.")
-    requests: list[Request]
+    requests: list[Attempt]
     checks: list[Check] = Field(description="In the order in which they are made.")
     duplicate: Repeats | None
     exports: list[str] = Field(description="Finished exports that it is part of.")
@@ -193,7 +177,7 @@ def _image(story: ImageStory) -> ImageExplanation:
         keyword=story.search.keyword if story.search else None,
         robots_txt=story.robots_txt,
         level=story.rules.level,
-        requests=[_request(made) for made in story.tries],
+        requests=[attempt_view(made.job_id, made.state, made.attempt) for made in story.tries],
         checks=[Check.model_validate(line) for line in story.checks],
         duplicate=None
         if duplicate is None
@@ -206,12 +190,6 @@ def _image(story: ImageStory) -> ImageExplanation:
 
 def _named(value: object, *names: str) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
-
-
-def _request(made: Try) -> Request:
-    names = ("number", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
-    started_at = at(made.attempt.started_at or None)
-    return Request(job_id=made.job_id, state=made.state, started_at=started_at, **_named(made.attempt, *names))
 
 
 def _also(image: StoredImage) -> Also:

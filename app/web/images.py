@@ -141,10 +141,11 @@ async def list_attempts(call: Here, image_id: ImageId, _: Annotated[NoQuery, Que
     """Every request that went to its origin, with its outcome and the wait after it."""
     image = await images.get(call.resources.db, image_id, user_id=call.user_id)
     made = await attempts.of_image(call.resources.db, image.id)
-    return Attempts(items=[_attempt(job_id, state, attempt) for job_id, state, attempt in made])
+    return Attempts(items=[attempt_view(job_id, state, attempt) for job_id, state, attempt in made])
 
 
-def _attempt(job_id: str, state: str, attempt: Made) -> Attempt:
+def attempt_view(job_id: str, state: str, attempt: Made) -> Attempt:
+    """A request as answers show it."""
     names = ("number", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
     values = {name: getattr(attempt, name) for name in names}
     return Attempt(job_id=job_id, state=state, started_at=at(attempt.started_at or None), **values)

@@ -232,25 +232,6 @@ async def test_users_see_their_own_images_only(any_database: Database) -> None:
     assert (await images.page(any_database, images.ImageFilter(job_id=yours), user_id="ann")).items == []
 
 
-async def test_images_are_found_by_url_key_and_digest(any_database: Database) -> None:
-    """By the URL as it was given, by its normal form's key, and by the digest of the original or of what leaves; newest first."""
-    first, second = await add_job(any_database), await add_job(any_database)
-    (a,), (b,) = await add_images(any_database, first), await add_images(any_database, second)
-    (c,) = await add_images(any_database, second, first=9)
-    await set_all(any_database, [a], sha256="aa" * 32)
-    await set_all(any_database, [c], out_sha256="aa" * 32)
-    url = "https://example.org/0.jpg"
-    found = {
-        (("url", url),): [b, a],
-        (("url_key", images.url_digest(url)),): [b, a],
-        (("sha256", "aa" * 32),): [c, a],
-        (("sha256", "bb" * 32),): [],
-        (("url", "https://example.org/9.jpg"), ("sha256", "aa" * 32)): [c, a],
-    }
-    for wanted, ids in found.items():
-        assert [image.id for image in await images.by_url(any_database, **dict(wanted))] == ids
-
-
 # a finished dataset
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import errors
 from app import keys, submit
-from app.db import Database, exports, fleet, images, jobs
+from app.db import Database, exports, fleet, images, jobs, lookups
 from app.db.rows import Job
 from app.records import Candidate, CheckKind, ImageState, JobState
 from app.resources import Resources
@@ -46,7 +46,7 @@ async def image(resources: Resources, job: Job, name: str = "a.jpg", body: bytes
         await images.add_candidates(
             connection, dataset_id=job.dataset_id, job_id=job.id, search_id="srch_1", chunks=[("chunk_1", [(url, candidate)])]
         )
-    image_id = (await images.by_url(resources.db, url=url))[0].id
+    image_id = (await lookups.by_keys(resources.db, [images.url_digest(url)]))[0].id
     if body is not None:
         sha256 = keys.digest(body.decode("latin-1"))
         await resources.store.put_blob(body, sha256)

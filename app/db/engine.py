@@ -1,6 +1,7 @@
 """The database's door: one engine, two kinds of transaction, and the border where a driver's error gets one of our names."""
 
 import asyncio
+import functools
 import secrets
 import sqlite3
 import threading
@@ -21,6 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
 import errors
+from app.db import sqlite_driver
 from app.db.timing import Clocked
 from app.db.translation import came_from_driver, translate
 
@@ -265,7 +267,7 @@ def _create(url: str, pool_size: int, pool_timeout_s: float, is_sqlite: bool) ->
     _make_folder(Path(path).parent)
     engine = create_async_engine(
         url,
-        connect_args={"timeout": SQLITE_BUSY_S},
+        async_creator=functools.partial(sqlite_driver.connect, path, timeout=SQLITE_BUSY_S),
         pool_size=5,
         max_overflow=10,
         pool_timeout=pool_timeout_s,

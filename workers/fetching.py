@@ -94,15 +94,13 @@ class Puts:
 async def settle_chunk(work: Work, chunk_id: str) -> None:
     """End the unit, or give it back for what is deferred or was stopped; what has come goes on to validation either way."""
     async with work.transaction() as connection:
-        rest = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED])
-        fetched = await images.chunk_images(connection, chunk_id, [ImageState.FETCHED])
-        children = [NewUnit(UnitKind.VALIDATE, {"chunk_id": chunk_id})] if fetched else []
-        if not rest:
+        found = await images.chunk_states(connection, chunk_id)
+        children = [NewUnit(UnitKind.VALIDATE, {"chunk_id": chunk_id})] if ImageState.FETCHED in found else []
+        if not found.keys() & {ImageState.PENDING, ImageState.DEFERRED}:
             await work.finish_in(connection, children)
             return
         await units.add(connection, work.job.id, children)
-        pending = any(image.state is ImageState.PENDING for image in rest)
-        due = [image.not_before or 0.0 for image in rest if image.state is ImageState.DEFERRED]
+        until = 0.0 if ImageState.PENDING in found else found[ImageState.DEFERRED]
         stays = work.is_quarantined and work.stop.is_set()
-        await units.release_in(connection, work.unit, until=0.0 if pending else min(due), quarantined=stays)
+        await units.release_in(connection, work.unit, until=until, quarantined=stays)
         work.is_settled = True

@@ -19,6 +19,7 @@ __all__ = [
     "ImageFilter",
     "add_candidates",
     "chunk_images",
+    "chunk_states",
     "counts",
     "fingerprints",
     "get",
@@ -106,6 +107,14 @@ async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[I
     if due_only:
         query = query.where(or_(columns.not_before.is_(None), columns.not_before <= db_now()))
     return [as_image(row) for row in (await connection.execute(query)).all()]
+
+
+async def chunk_states(connection: Connection, chunk_id: str) -> dict[ImageState, float]:
+    """The states that a chunk's images are in, each with the earliest time at which one of them is due, Unix seconds."""
+    columns = tables.images.c
+    due = func.min(func.coalesce(columns.not_before, 0.0)).label("due")
+    query = select(columns.state, due).where(columns.chunk_id == chunk_id).group_by(columns.state)
+    return {ImageState(row.state): float(row.due) for row in (await connection.execute(query)).all()}
 
 
 async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:

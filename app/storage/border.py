@@ -3,8 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 import obstore.exceptions
 
@@ -26,43 +26,52 @@ class MissingObject(errors.PermanentError):
     reason = errors.Reason.CORRUPT
 
 
-@contextmanager
-def reading(operation: str, key: str) -> Iterator[None]:
+class _Border:
+    """Translates what fails inside, and clocks it. A class, as there is one for every object that comes and goes: a generator costs thrice."""
+
+    __slots__ = ("_began", "_key", "_operation")
+
+    def __init__(self, operation: str, key: str) -> None:
+        self._operation = operation
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._operation != _UNTIMED:
+            families.storage_seconds.observe(time.perf_counter() - self._began, self._operation)
+        if error is not None:
+            self._translate(error)
+
+    def _translate(self, error: BaseException) -> None:
+        if isinstance(error, _FOREIGN):
+            families.storage_errors.add(self._operation)
+            raise errors.StorageError(f"{self._operation} {self._key}: {_cause(error)}") from error
+
+
+class _Reading(_Border):
+    __slots__ = ()
+
+    def _translate(self, error: BaseException) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise MissingObject(f"{self._operation} {self._key}: no such object") from error
+        super()._translate(error)
+
+
+def reading(operation: str, key: str) -> AbstractContextManager[None]:
     """Translate what fails while ``key`` is read.
 
     Raises:
         MissingObject: there is no such object.
         errors.StorageError: anything else that the store or the system reports.
     """
-    try:
-        with _clocked(operation):
-            yield
-    except FileNotFoundError as error:
-        raise MissingObject(f"{operation} {key}: no such object") from error
-    except _FOREIGN as error:
-        families.storage_errors.add(operation)
-        raise errors.StorageError(f"{operation} {key}: {_cause(error)}") from error
+    return _Reading(operation, key)
 
 
-@contextmanager
-def writing(operation: str, key: str) -> Iterator[None]:
+def writing(operation: str, key: str) -> AbstractContextManager[None]:
     """Translate what fails while ``key`` is written. Here a missing file is a fault like any other."""
-    try:
-        with _clocked(operation):
-            yield
-    except _FOREIGN as error:
-        families.storage_errors.add(operation)
-        raise errors.StorageError(f"{operation} {key}: {_cause(error)}") from error
-
-
-@contextmanager
-def _clocked(operation: str) -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        if operation != _UNTIMED:
-            families.storage_seconds.observe(time.perf_counter() - began, operation)
+    return _Border(operation, key)
 
 
 def _cause(error: Exception) -> str:

@@ -142,6 +142,19 @@ async def test_a_chunks_images_by_state_and_by_what_is_due(any_database: Databas
         assert await images.chunk_images(connection, "chunk_unknown", wanted) == []
 
 
+async def test_a_chunks_states_with_when_they_are_due(any_database: Database) -> None:
+    """What is waited for at its earliest; a state in which no image of this chunk is, is not there."""
+    job_id = await add_job(any_database)
+    a, b, c, _ = await add_images(any_database, job_id, 4, chunk_id="chunk_1")
+    await set_all(any_database, [a], state=ImageState.DEFERRED, reason=Reason.RATE_LIMITED, not_before=900.0)
+    await set_all(any_database, [b], state=ImageState.DEFERRED, reason=Reason.RATE_LIMITED, not_before=700.0)
+    await set_all(any_database, [c], state=ImageState.FETCHED)
+    async with any_database.read() as connection:
+        found = await images.chunk_states(connection, "chunk_1")
+        assert found == {ImageState.DEFERRED: 700.0, ImageState.FETCHED: 0.0, ImageState.PENDING: 0.0}
+        assert await images.chunk_states(connection, "chunk_unknown") == {}
+
+
 async def test_a_thousand_images_change_in_one_statement(any_database: Database) -> None:
     """Each row gets its own values, and the moment of the change."""
     job_id = await add_job(any_database)

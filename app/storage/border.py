@@ -27,7 +27,7 @@ class MissingObject(errors.PermanentError):
 
 
 class _Border:
-    """Translates what fails inside, and clocks it. A class, as there is one for every object that comes and goes: a generator costs thrice."""
+    """Translates what fails inside, and clocks it. A class, as one is made for every object: a generator costs thrice."""
 
     __slots__ = ("_began", "_key", "_operation")
 

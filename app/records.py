@@ -214,7 +214,7 @@ class Verdict:
         width, height: pixels after the EXIF orientation is applied.
         phash: 64-bit perceptual hash as 16 hex digits.
         measures: each check's name with its measured value.
-        thumbnail: WebP bytes, at most 256 pixels on the longer side.
+        thumbnail: JPEG bytes, at most 256 pixels on the longer side.
     """
 
     reason: Reason | None = None

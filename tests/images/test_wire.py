@@ -36,7 +36,7 @@ def test_requests_arrive_as_sent(request_: Request) -> None:
     "reply",
     [
         Verdict(),
-        Verdict(Reason.BLURRY, "sharp \u2260", "jpeg", 10, 20, 3, "00ff", {"entropy": 0.1}, b"\0webp"),
+        Verdict(Reason.BLURRY, "sharp \u2260", "jpeg", 10, 20, 3, "00ff", {"entropy": 0.1}, b"\0jpeg"),
         Compressed(b"\0body", "png", 3, 4),
         Failure("crash", Reason.DECODER_CRASH, "out of memory"),
     ],

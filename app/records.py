@@ -204,31 +204,6 @@ class ValidationRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What validation found out about one image.
-
-    Attributes:
-        reason: ``None`` if the image is valid.
-        detail: the failed check in words, with its value and its limit.
-        format: real format, lower case (``jpeg``).
-        width, height: pixels after the EXIF orientation is applied.
-        phash: 64-bit perceptual hash as 16 hex digits.
-        measures: each check's name with its measured value.
-        thumbnail: WebP bytes, at most 256 pixels on the longer side.
-    """
-
-    reason: Reason | None = None
-    detail: str = ""
-    format: str | None = None
-    width: int | None = None
-    height: int | None = None
-    frames: int = 1
-    phash: str | None = None
-    measures: Mapping[str, float] = field(default_factory=dict)
-    thumbnail: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class CompressionRules:
     """How an image leaves: its encoding and its size.
 
@@ -260,6 +235,33 @@ class Compressed:
     format: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What validation found out about one image.
+
+    Attributes:
+        reason: ``None`` if the image is valid.
+        detail: the failed check in words, with its value and its limit.
+        format: real format, lower case (``jpeg``).
+        width, height: pixels after the EXIF orientation is applied.
+        phash: 64-bit perceptual hash as 16 hex digits.
+        measures: each check's name with its measured value.
+        thumbnail: JPEG bytes, at most 256 pixels on the longer side.
+        output: how the image leaves, where that was asked for along with the verdict; None if it was not, or the image is rejected.
+    """
+
+    reason: Reason | None = None
+    detail: str = ""
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int = 1
+    phash: str | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+    thumbnail: bytes | None = field(default=None, repr=False)
+    output: Compressed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,27 @@
-"""Kept images to the form in which they leave: resized, re-encoded, stripped of metadata."""
+"""Kept images to the form in which they leave: resized, re-encoded, stripped of metadata.
+
+A build does this along with its verdicts; here is what both share, and what is done later: images of earlier runs, and what a crash left.
+"""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import errors
 from app.db import images
+from app.images import CANNOT, Answer
 from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
 from logging_setup import get_logger
-from workers.decoding import each, source_of
+from workers.decoding import all_of, answers, each
 from workers.work import Context, Work
 
-__all__ = ["compress"]
+__all__ = ["as_columns", "compress", "saved_bytes", "told", "write"]
 
 log = get_logger(__name__)
+
+Row = dict[str, Any]
 
 
 async def compress(ctx: Context, work: Work, chunk_id: str) -> None:
@@ -24,45 +30,68 @@ async def compress(ctx: Context, work: Work, chunk_id: str) -> None:
     async with ctx.db.read() as connection:
         kept = await images.kept_after(connection, work.job.dataset_id, chunk_id=chunk_id, limit=10_000)
     todo = [image for image in kept if image.out_sha256 is None]
-    tally: Counter[str] = Counter(ok=0, failed=0, saved_bytes=0)
-    with log.contextualize(format=rules.format, compression_level=rules.level, file_count=len(todo)):
+    with told(rules, todo) as tally:
         async for portion in work.portions(todo):
-            tally.update(await _compress(ctx, work, portion, rules))
-        log.info("chunk.compressed", ok=tally["ok"], failed=tally["failed"], saved_bytes=tally["saved_bytes"])
+            async with aclosing(each(ctx, work, portion, lambda batch: _compress(ctx, batch, rules))) as groups:
+                async for rows in groups:
+                    await write(work, rows)
+                    tally.update(ok=sum("out_sha256" in row for row in rows), failed=sum("state" in row for row in rows))
+                    tally.update(saved_bytes=saved_bytes(portion, rows))
     if work.stop.is_set():
         await work.release()
 
 
-async def _compress(ctx: Context, work: Work, todo: Sequence[StoredImage], rules: CompressionRules) -> Counter[str]:
-    tally: Counter[str] = Counter()
-    async with aclosing(each(work, todo, lambda image: _compress_one(ctx, image, rules))) as results:
-        async for image, result in results:
-            saved_bytes = (image.size_bytes or 0) - int(result.get("out_size_bytes", 0))
-            tally.update(ok="out_sha256" in result, failed="state" in result, saved_bytes=saved_bytes)
-            async with work.transaction() as connection:
-                await images.update_many(connection, [{"id": image.id} | result])
-                await work.progress(connection)
-    return tally
+@contextmanager
+def told(rules: CompressionRules, todo: Sequence[StoredImage]) -> Iterator[Counter[str]]:
+    """The context of a chunk's compression, and its line at the end with what was counted: ``ok``, ``failed``, ``saved_bytes``."""
+    tally = Counter(ok=0, failed=0, saved_bytes=0)
+    with log.contextualize(format=rules.format, compression_level=rules.level, file_count=len(todo)):
+        yield tally
+        log.info("chunk.compressed", ok=tally["ok"], failed=tally["failed"], saved_bytes=tally["saved_bytes"])
 
 
-async def _compress_one(ctx: Context, image: StoredImage, rules: CompressionRules) -> dict[str, Any]:
-    source = await source_of(ctx, str(image.sha256))
-    try:
-        if source is None:
-            raise errors.ValidationError("its bytes are no longer in the store")
-        result = await ctx.workshop.decoders.compress(source, rules)
-    except errors.ValidationError as error:
-        return {"state": ImageState.REJECTED, "reason": error.slug, "detail": f"cannot be compressed: {error}"}
-    return await _store(ctx, result)
+def saved_bytes(before: Sequence[StoredImage], rows: Sequence[Row]) -> int:
+    """Bytes less than before, over the rows that have an output."""
+    sizes = {image.id: image.size_bytes or 0 for image in before}
+    return sum(sizes[row["id"]] - int(row["out_size_bytes"]) for row in rows if "out_sha256" in row)
 
 
-async def _store(ctx: Context, result: Compressed) -> dict[str, Any]:
-    digest = hashlib.sha256(result.body).hexdigest()
-    await ctx.store.put_blob(result.body, digest)
+async def write(work: Work, rows: Sequence[Row]) -> None:
+    """Write rows, with an output or without, in one transaction."""
+    async with work.transaction() as connection:
+        for has_output in (False, True):
+            await images.update_many(connection, [row for row in rows if ("out_sha256" in row) is has_output])
+        await work.progress(connection)
+
+
+def as_columns(output: Compressed) -> Row:
+    """What a row says of its output."""
     return {
-        "out_sha256": digest,
-        "out_media_type": MEDIA_TYPES[result.format],
-        "out_size_bytes": len(result.body),
-        "out_width": result.width,
-        "out_height": result.height,
+        "out_sha256": hashlib.sha256(output.body).hexdigest(),
+        "out_media_type": MEDIA_TYPES[output.format],
+        "out_size_bytes": len(output.body),
+        "out_width": output.width,
+        "out_height": output.height,
     }
+
+
+async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: CompressionRules) -> list[Row]:
+    rows: list[Row] = []
+    writes: list[Coroutine[Any, Any, Any]] = []
+    for image_id, answer in await answers(ctx, batch, rules):
+        try:
+            output = _output_of(answer)
+        except errors.ValidationError as error:
+            words = f"{CANNOT}: {error}"
+            rows.append({"id": image_id, "state": ImageState.REJECTED, "reason": error.slug, "detail": words})
+        else:
+            rows.append({"id": image_id} | as_columns(output))
+            writes.append(ctx.store.put_blob(output.body, rows[-1]["out_sha256"]))
+    await all_of(writes)
+    return rows
+
+
+def _output_of(answer: Answer | None) -> Compressed:
+    if answer is None:
+        raise errors.ValidationError("its bytes are no longer in the store")
+    return answer.as_output()

@@ -1,20 +1,31 @@
-"""A chunk's images through the decoder children, a bounded number at a time, with results written in groups."""
+"""A chunk's images through the decoder children, in batches and a bounded number of them at a time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from app.records import StoredImage
+from app.images import Answer, log_remarks
+from app.records import CompressionRules, StoredImage, ValidationRules
 from app.storage import MissingObject, paths
+from logging_setup import get_logger
 from workers.work import Context, Work
 
-__all__ = ["each", "source_of"]
+__all__ = ["all_of", "answers", "each", "source_of"]
+
+log = get_logger(__name__)
 
 Result = TypeVar("Result")
 
-IN_HAND = 8
-"""Images of one chunk that wait for a decoder or are in one."""
+BATCH = 8
+"""Images that a child gets at once: it never waits for us between them, and what was done of them is redone if we die."""
+
+BATCH_BYTES = 8 << 20
+"""What the images of a batch may be together: of a store that is no local folder, their bytes are in memory."""
+
+MOST_IN_HAND = 8
+"""Batches of one chunk at most that wait for a decoder, are in one, or are on their way to the store."""
 
 
 async def source_of(ctx: Context, sha256: str) -> bytes | Path | None:
@@ -30,25 +41,72 @@ async def source_of(ctx: Context, sha256: str) -> bytes | Path | None:
 
 
 async def each(
-    work: Work, images: Sequence[StoredImage], step: Callable[[StoredImage], Awaitable[Result]]
-) -> AsyncGenerator[tuple[StoredImage, Result], None]:
-    """Run ``step`` on every image, yield results as they come (under ``aclosing``); a unit that is told to stop begins no further one."""
-    waiting = iter(images)
-    running: dict[asyncio.Task[Result], StoredImage] = {}
+    ctx: Context, work: Work, images: Sequence[StoredImage], step: Callable[[Sequence[StoredImage]], Awaitable[Result]]
+) -> AsyncGenerator[Result, None]:
+    """Run ``step`` on batches of the images, yield results as they come (under ``aclosing``); one told to stop begins no further batch.
+
+    There is one batch more in hand than there are decoders, so that they have work while results are stored.
+    """
+    waiting, in_hand = _batches(images), min(MOST_IN_HAND, ctx.workshop.decoders.size + 1)
+    running: set[asyncio.Task[Result]] = set()
     try:
         while True:
-            while len(running) < IN_HAND and not work.stop.is_set() and (image := next(waiting, None)) is not None:
-                running[asyncio.create_task(_call(step, image))] = image
+            while len(running) < in_hand and not work.stop.is_set() and (batch := next(waiting, None)) is not None:
+                running.add(asyncio.create_task(_call(step, batch)))
             if not running:
                 return
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                yield running.pop(task), task.result()
+                yield task.result()
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _call(step: Callable[[StoredImage], Awaitable[Result]], image: StoredImage) -> Result:
-    return await step(image)
+def _batches(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
+    """Cut into batches, in order."""
+    batch: list[StoredImage] = []
+    size_bytes = 0
+    for image in images:
+        if batch and (len(batch) == BATCH or size_bytes + (image.size_bytes or 0) > BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(image)
+        size_bytes += image.size_bytes or 0
+    if batch:
+        yield batch
+
+
+async def _call(step: Callable[[Sequence[StoredImage]], Awaitable[Result]], batch: Sequence[StoredImage]) -> Result:
+    return await step(batch)
+
+
+async def answers(
+    ctx: Context,
+    batch: Sequence[StoredImage],
+    rules: ValidationRules | CompressionRules,
+    compression: CompressionRules | None = None,
+    **context: Any,
+) -> list[tuple[int, Answer | None]]:
+    """By image id what the decoders say to a batch, ``None`` where the bytes are gone. What libraries said is logged in its context."""
+    found = [(image, await source_of(ctx, str(image.sha256))) for image in batch]
+    given: dict[int, Answer] = {}
+    ids = [image.id for image, source in found if source is not None]
+    sources = [source for _, source in found if source is not None]
+    async with aclosing(ctx.workshop.decoders.answers(sources, rules, compression)) as groups:
+        async for group in groups:
+            for answer in group:
+                image_id = ids[len(given)]
+                given[image_id] = answer
+                if answer.remarks:
+                    with log.contextualize(image_id=image_id, **context):
+                        log_remarks(answer.remarks)
+    return [(image.id, given.get(image.id)) for image in batch]
+
+
+async def all_of(writes: Sequence[Coroutine[Any, Any, Any]]) -> None:
+    """Wait until all of these are through, then raise the first error."""
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

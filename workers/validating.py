@@ -1,74 +1,130 @@
-"""A chunk's fetched images to verdicts, perceptual hashes and thumbnails."""
+"""A chunk's fetched images to verdicts, perceptual hashes and thumbnails; where the job compresses, also to the bytes that leave."""
 
 import asyncio
 import hashlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from app.db import images
+from app.images import CANNOT, Answer
 from app.meters import families
-from app.records import ImageState, Reason, StoredImage, ValidationRules, Verdict
+from app.records import CompressionRules, ImageState, JobKind, Reason, StoredImage, ValidationRules, Verdict
 from app.storage import paths
 from logging_setup import get_logger
-from workers.decoding import each, source_of
+from workers.compressing import as_columns, saved_bytes, told, write
+from workers.decoding import all_of, answers, each
 from workers.work import Context, Work
 
 __all__ = ["validate"]
 
 log = get_logger(__name__)
 
+Row = dict[str, Any]
+
 WRITE_EVERY = 50
 """Verdicts written in one transaction."""
 
 
 async def validate(ctx: Context, work: Work, chunk_id: str) -> None:
-    """Judge what is fetched and not judged yet of a chunk."""
-    rules = work.spec.validation
+    """Judge what is fetched and not judged yet of a chunk. A build that compresses does it here, from the same decoded pixels."""
+    rules, compression = work.spec.validation, _compression(work)
     async with ctx.db.read() as connection:
         fetched = await images.chunk_images(connection, chunk_id, [ImageState.FETCHED])
-    tally = {ImageState.VALID: 0, ImageState.REJECTED: 0}
-    rows: list[dict[str, Any]] = []
+    todo = [image for image in fetched if compression and image.out_sha256 is None]
     with log.contextualize(validation_level=rules.level):
-        async for portion in work.portions(fetched):
-            async with aclosing(each(work, portion, lambda image: _judge(ctx, image, rules))) as verdicts:
-                async for image, verdict in verdicts:
-                    rows.append(_as_row(image, verdict))
-                    tally[rows[-1]["state"]] += 1
-                    if len(rows) >= WRITE_EVERY:
-                        await _write(work, rows)
-            await _write(work, rows)
-        log.info("chunk.validated", ok=tally[ImageState.VALID], rejected=tally[ImageState.REJECTED])
+        rows: list[Row] = []
+        if compression and todo:
+            with told(compression, todo) as tally:
+                rows += await _through(ctx, work, todo, rules, compression)
+                tally.update(_compressed(todo, rows))
+        rows += await _through(ctx, work, [image for image in fetched if not compression or image.out_sha256], rules, None)
+        states = Counter(row["state"] for row in rows)
+        log.info("chunk.validated", ok=states[ImageState.VALID], rejected=states[ImageState.REJECTED])
     if work.stop.is_set():
         await work.release()
 
 
-async def _write(work: Work, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        async with work.transaction() as connection:
-            await images.update_many(connection, rows)
-            await work.progress(connection)
-        for row in rows:
-            families.validated.add(row["reason"] or "valid")
-        rows.clear()
+def _compression(work: Work) -> CompressionRules | None:
+    """How valid images leave, where this job is one that says so."""
+    is_wanted = work.job.kind is JobKind.BUILD and not work.spec.compression.is_identity
+    return work.spec.compression if is_wanted else None
 
 
-async def _judge(ctx: Context, image: StoredImage, rules: ValidationRules) -> Verdict:
-    with log.contextualize(image_id=image.id, validation_level=rules.level):
-        source = await source_of(ctx, str(image.sha256))
-        if source is None:
-            return Verdict(Reason.CORRUPT, "its bytes are no longer in the store")
-        if image.expected_sha256 and image.expected_sha256 != image.sha256:
-            return Verdict(Reason.CORRUPT, f"sha256 is {image.sha256}, the list says {image.expected_sha256}")
-        verdict = await ctx.workshop.decoders.validate(source, rules)
-        if verdict.thumbnail is not None and image.sha256 is not None:
-            await ctx.store.put(paths.thumb(image.sha256), verdict.thumbnail)
-        log.debug("image.judged", reason=verdict.reason, detail=verdict.detail)
-        return verdict
+def _compressed(todo: Sequence[StoredImage], rows: Sequence[Row]) -> dict[str, int]:
+    failed = sum(str(row["detail"]).startswith(CANNOT) for row in rows)
+    return {"ok": sum("out_sha256" in row for row in rows), "failed": failed, "saved_bytes": saved_bytes(todo, rows)}
 
 
-def _as_row(image: StoredImage, verdict: Verdict) -> dict[str, Any]:
-    return {
+async def _through(
+    ctx: Context, work: Work, chosen: Sequence[StoredImage], rules: ValidationRules, compression: CompressionRules | None
+) -> list[Row]:
+    """Judge images and write what was found, some at a time; return all that was written."""
+    written: list[Row] = []
+    rows: list[Row] = []
+    async for portion in work.portions(chosen):
+        async with aclosing(judged(ctx, work, portion, rules, compression)) as groups:
+            async for group in groups:
+                rows += group
+                if len(rows) >= WRITE_EVERY:
+                    written += await _write(work, rows)
+        written += await _write(work, rows)
+    return written
+
+
+async def _write(work: Work, rows: list[Row]) -> list[Row]:
+    """Write what has gathered, and begin to gather anew."""
+    written, rows[:] = list(rows), []
+    if written:
+        await write(work, written)
+    for row in written:
+        families.validated.add(row["reason"] or "valid")
+    return written
+
+
+async def judged(
+    ctx: Context, work: Work, chosen: Sequence[StoredImage], rules: ValidationRules, compression: CompressionRules | None
+) -> AsyncGenerator[list[Row], None]:
+    """Judge images, yield their rows by the batch, once thumbnails and outputs are in the store (under ``aclosing``)."""
+    async with aclosing(each(ctx, work, chosen, lambda batch: _judge(ctx, batch, rules, compression))) as groups:
+        async for rows in groups:
+            yield rows
+
+
+async def _judge(ctx: Context, batch: Sequence[StoredImage], rules: ValidationRules, compression: CompressionRules | None) -> list[Row]:
+    as_listed = [image for image in batch if not image.expected_sha256 or image.expected_sha256 == image.sha256]
+    given = dict(await answers(ctx, as_listed, rules, compression, validation_level=rules.level))
+    rows: list[Row] = []
+    writes: list[Coroutine[Any, Any, Any]] = []
+    for image in batch:
+        verdict = _verdict(image, given)
+        with log.contextualize(image_id=image.id, validation_level=rules.level):
+            log.debug("image.judged", reason=verdict.reason, detail=verdict.detail)
+        rows.append(_as_row(image, verdict))
+        writes += _writes(ctx, str(image.sha256), verdict, rows[-1])
+    await all_of(writes)
+    return rows
+
+
+def _verdict(image: StoredImage, given: Mapping[int, Answer | None]) -> Verdict:
+    if image.id not in given:
+        return Verdict(Reason.CORRUPT, f"sha256 is {image.sha256}, the list says {image.expected_sha256}")
+    answer = given[image.id]
+    return Verdict(Reason.CORRUPT, "its bytes are no longer in the store") if answer is None else answer.as_verdict()
+
+
+def _writes(ctx: Context, sha256: str, verdict: Verdict, row: Row) -> Iterator[Coroutine[Any, Any, Any]]:
+    """What is to be stored of an image."""
+    if verdict.thumbnail is not None:
+        yield ctx.store.put(paths.thumb(sha256), verdict.thumbnail)
+    if verdict.output is not None:
+        yield ctx.store.put_blob(verdict.output.body, row["out_sha256"])
+
+
+def _as_row(image: StoredImage, verdict: Verdict) -> Row:
+    row = {
         "id": image.id,
         "state": ImageState.REJECTED if verdict.reason else ImageState.VALID,
         "reason": verdict.reason,
@@ -79,6 +135,7 @@ def _as_row(image: StoredImage, verdict: Verdict) -> dict[str, Any]:
         "phash": verdict.phash,
         "measures": dict(verdict.measures),
     }
+    return row if verdict.output is None else row | as_columns(verdict.output)
 
 
 async def digest_of(source: bytes | Path) -> str:

@@ -206,9 +206,10 @@ async def kept_after(
 
 
 async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
-    """Chunks that hold kept images."""
+    """Chunks that hold kept images which are not compressed yet."""
     columns = tables.images.c
-    query = select(columns.chunk_id).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT).distinct()
+    is_left = and_(columns.state == ImageState.KEPT, columns.out_sha256.is_(None))
+    query = select(columns.chunk_id).where(columns.dataset_id == dataset_id, is_left).distinct()
     return [row.chunk_id for row in (await connection.execute(query.order_by(columns.chunk_id))).all()]
 
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from app.images.compress import compress
 from app.images.dedupe import Fingerprint, Match, find_exact, find_near
 from app.images.splits import assign, assign_all
-from app.images.verdict import validate
+from app.images.verdict import CANNOT, validate
+from app.images.wire import Answer
 
 if TYPE_CHECKING:
+    from app.images.chatter import log_remarks
     from app.images.pool import DecoderPool, PoolStats
 
 __all__ = [
+    "CANNOT",
+    "Answer",
     "DecoderPool",
     "Fingerprint",
     "Match",
@@ -24,13 +28,14 @@ __all__ = [
     "compress",
     "find_exact",
     "find_near",
+    "log_remarks",
     "validate",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("DecoderPool", "PoolStats"):
+    if name not in ("DecoderPool", "PoolStats", "log_remarks"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from app.images import pool
+    from app.images import chatter, pool
 
-    return getattr(pool, name)
+    return getattr(chatter if name == "log_remarks" else pool, name)

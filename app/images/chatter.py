@@ -6,8 +6,8 @@ Must not know processes or replies.
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Final
 
+from app.images import printed
 from logging_setup import get_logger
 from logging_setup.overheard import Remark
 
@@ -15,18 +15,17 @@ __all__ = ["StandardError", "log_remarks"]
 
 log = get_logger(__name__)
 
-_AT_ONCE_BYTES: Final = 65_536
-"""All that a pipe holds: what is printed over one image is not taken for the next one's."""
-
-_MOST_CHARS: Final = 2000
-
 
 class StandardError:
-    """A pipe for a child's standard error, where libraries of C and a dying interpreter print. Neither end ever waits."""
+    """A pipe for a child's standard error, where libraries of C and a dying interpreter print. Neither end ever waits.
+
+    While it lives, the child itself takes out what was printed over an image and tells it with that image's answer, so that nothing
+    is taken for another image's; what it leaves there are its last words.
+    """
 
     def __init__(self) -> None:
-        self._ours, self.theirs = os.pipe()
-        for end in (self._ours, self.theirs):
+        self.ours, self.theirs = os.pipe()
+        for end in (self.ours, self.theirs):
             os.set_blocking(end, False)
 
     def release(self) -> None:
@@ -34,26 +33,23 @@ class StandardError:
         os.close(self.theirs)
 
     def take(self) -> str:
-        """Return what was printed since the last time."""
-        try:
-            return os.read(self._ours, _AT_ONCE_BYTES)[-_MOST_CHARS:].decode("utf-8", "replace").strip()
-        except OSError:  # nothing, which is the rule
-            return ""
+        """Return what was printed and not taken yet."""
+        return printed.take(self.ours)
 
     def close(self) -> None:
         """Hear no more. Safe to call twice."""
-        if self._ours >= 0:
+        if self.ours >= 0:
             with contextlib.suppress(OSError):
-                os.close(self._ours)
-        self._ours = -1
+                os.close(self.ours)
+        self.ours = -1
 
 
-def log_remarks(remarks: Sequence[Remark], printed: str) -> None:
+def log_remarks(remarks: Sequence[Remark], last_words: str = "") -> None:
     """Log what was said over the image whose context is active."""
     for remark in remarks:
         if remark.traceback:
             log.warning("decoder.bug", error_type=remark.category, error=remark.text, traceback=remark.traceback)
         else:
             log.debug("decoder.remark", library=remark.library, category=remark.category, text=remark.text)
-    if printed:
-        log.debug("decoder.remark", library="stderr", category="", text=printed)
+    if last_words:
+        log.debug("decoder.remark", library="stderr", category="", text=last_words)

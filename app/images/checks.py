@@ -1,6 +1,7 @@
 """Each check on its own: what was measured against what the rules allow. Pure; must not know which level runs which check."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ __all__ = [
     "Check",
     "Facts",
     "Finding",
+    "brightness_of",
     "entropy_of",
     "find_animated",
     "find_aspect",
@@ -158,11 +160,16 @@ def find_exposure(facts: Facts, rules: ValidationRules) -> Finding | None:
     return Finding(Reason.EXPOSURE, f"brightness {facts.brightness:.1f}, limits {limits}")
 
 
-def entropy_of(grey: Image.Image) -> float:
+def entropy_of(counts: Sequence[int]) -> float:
     """Shannon entropy of the histogram of an L image, in bits, 0 to 8."""
-    counts = np.asarray(grey.histogram(), dtype=np.float64)
-    shares = counts[counts > 0] / counts.sum()
-    return max(0.0, float(-(shares * np.log2(shares)).sum()))
+    pixels = sum(counts)
+    weighted = math.fsum(count * math.log2(count) for count in counts if count)
+    return max(0.0, math.log2(pixels) - weighted / pixels)
+
+
+def brightness_of(counts: Sequence[int]) -> float:
+    """Mean of the L image with this histogram, 0 to 255."""
+    return sum(value * count for value, count in enumerate(counts)) / sum(counts)
 
 
 def sharpness_of(grey: Image.Image) -> float:

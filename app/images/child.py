@@ -7,17 +7,17 @@ import os
 import resource
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from app.images import wire
+from app.images import printed, wire
 from app.images.compress import compress
 from app.images.verdict import validate
 from app.images.wire import Failure, Reply, Request
 from app.lifeline import die_with
 from app.records import CompressionRules, Reason
 from errors import ValidationError
-from logging_setup.overheard import Listener, listen
+from logging_setup.overheard import Listener, Remark, listen
 
 __all__ = ["answer", "main", "serve"]
 
@@ -25,13 +25,16 @@ _OUT_OF_MEMORY: Final = Failure("crash", Reason.DECODER_CRASH, "out of memory")
 _OPEN_FILES: Final = 64
 """The pipes, a path to read, and what an import may open."""
 
+_REPLY_BYTES: Final = 1 << 18
+"""Bytes that go into the pipe in one call: a reply with its thumbnail and output, and the mark of the next image."""
 
-def answer(request: Request, listener: Listener) -> Reply:
-    """Do what a request asks for. Never raises; of a bug the listener is told more than the answer says."""
+
+def answer(request: Request, source: bytes | str, listener: Listener) -> Reply:
+    """Do with one image what a request asks for. Never raises; of a bug the listener is told more than the answer says."""
     try:
-        body = request.body if request.path is None else Path(request.path).read_bytes()
+        body = source if isinstance(source, bytes) else _read(source)
     except OSError as error:
-        return Failure("storage", Reason.CORRUPT, f"cannot read {request.path}: {error.strerror}")
+        return Failure("storage", Reason.CORRUPT, f"cannot read {source!s}: {error.strerror}")
     except MemoryError:
         return _OUT_OF_MEMORY
     try:
@@ -45,36 +48,58 @@ def answer(request: Request, listener: Listener) -> Reply:
         return Failure("crash", Reason.DECODER_CRASH, f"{type(error).__name__}: {error}"[:200])
 
 
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path would cost as much as the reading
+        return file.read()
+
+
 def _work(body: bytes, request: Request) -> Reply:
     if isinstance(request.rules, CompressionRules):
         return compress(body, request.rules)
-    return validate(body, request.rules)
+    return validate(body, request.rules, request.compression)
 
 
-def serve(requests: wire.Stream, replies: BinaryIO, listener: Listener) -> None:
-    """Answer requests until their stream ends, or until memory ran out once: such a process is not to be trusted with more."""
-    while True:
-        try:
-            reply = _next(requests, replies, listener)
-        except EOFError:
-            return
-        for part in wire.encode_reply(reply, listener.take()):
-            replies.write(part)
-        replies.flush()
-        if reply is _OUT_OF_MEMORY:
-            return
+def serve(requests: wire.Stream, replies: BinaryIO, listener: Listener, ear: int | None = None) -> None:
+    """Answer requests until their stream ends, or until memory ran out or a bug showed: such a process is not trusted with more.
 
-
-def _next(requests: wire.Stream, replies: BinaryIO, listener: Listener) -> Reply:
-    header_size, body_size = wire.LENGTHS.unpack(wire.read_exactly(requests, wire.LENGTHS.size))
-    header = wire.read_exactly(requests, header_size)
-    replies.write(wire.STARTED)
-    replies.flush()
+    Args:
+        requests: where they come from.
+        replies: where the answers go.
+        listener: hears what is said by warnings and log lines.
+        ear: descriptor from which what libraries of C print can be read, if it can.
+    """
     try:
-        request = wire.decode_request(header, wire.read_exactly(requests, body_size))
-    except MemoryError:
-        return _OUT_OF_MEMORY
-    return answer(request, listener)
+        while True:
+            for reply in _answers(requests, replies, listener):
+                for part in wire.encode_reply(reply, _overheard(listener, ear)):
+                    replies.write(part)
+                if isinstance(reply, Failure) and reply.kind == "crash":
+                    return
+    except EOFError:
+        return
+    finally:
+        replies.flush()
+
+
+def _answers(requests: wire.Stream, replies: BinaryIO, listener: Listener) -> Iterator[Reply]:
+    """The images of one request. A reply leaves together with the mark of the next image, in one call that wakes the parent once."""
+    header_size, _ = wire.LENGTHS.unpack(wire.read_exactly(requests, wire.LENGTHS.size))
+    request, sizes = wire.decode_request(wire.read_exactly(requests, header_size))
+    for source, size in zip(request.sources, sizes, strict=True):
+        replies.write(wire.STARTED)
+        replies.flush()
+        try:
+            body = wire.read_exactly(requests, size) if size else source
+        except MemoryError:
+            yield _OUT_OF_MEMORY
+            return
+        yield answer(request, body, listener)
+    replies.flush()
+
+
+def _overheard(listener: Listener, ear: int | None) -> tuple[Remark, ...]:
+    text = "" if ear is None else printed.take(ear)
+    return (Remark("stderr", text), *listener.take()) if text else listener.take()
 
 
 def _limit(memory_bytes: int) -> None:
@@ -91,12 +116,13 @@ def _limit(memory_bytes: int) -> None:
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     """Move the pipes away from 0 and 1, and point 0 and 1 nowhere: libraries print what they think of hostile files.
 
-    What they print to 2 goes to the parent, which logs it; that pipe takes what it can and never blocks.
+    What they print to 2 is told to the parent, which logs it; that pipe takes what it can and never blocks.
     """
-    requests, replies = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
+    requests, replies = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=_REPLY_BYTES)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):
         os.dup2(nowhere, descriptor)
+    os.close(nowhere)
     return requests, replies
 
 
@@ -104,16 +130,16 @@ def main(arguments: list[str]) -> None:
     """Become a decoder.
 
     Args:
-        arguments: process id of the parent, address space in bytes.
+        arguments: process id of the parent, address space in bytes, and the descriptor of `chatter.StandardError` to read from.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent, memory_bytes = map(int, arguments)
+    parent, memory_bytes, *ears = map(int, arguments)
     die_with(parent)
     requests, replies = _take_pipes()
     _limit(memory_bytes)
     replies.write(wire.READY)
     replies.flush()
-    serve(requests, replies, listen())
+    serve(requests, replies, listen(), *ears)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,18 @@ Knows processes and deadlines; must not know what is asked of them, nor rows or 
 import asyncio
 import os
 import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from app.images.process import Child, ChildDied
-from app.images.wire import Failure, Reply, Request
+from app.images.chatter import log_remarks
+from app.images.process import Child, ChildDied, Overdue
+from app.images.wire import Answer, Failure, Request, Rules
 from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
-from errors import StorageError, ValidationError
+from errors import StorageError
 
 __all__ = ["DecoderPool", "PoolStats", "Source"]
 
@@ -56,14 +59,14 @@ class PoolStats:
 
 
 class DecoderPool:
-    """Runs `validate` and `compress` in up to ``size`` long-lived child processes, one image each at a time.
+    """Runs `validate` and `compress` in up to ``size`` long-lived child processes, each of which works at one image at a time.
 
     A process is started when it is first needed. It is replaced when it dies, misses the deadline, runs out of memory, is
-    cancelled while it works, or has answered ``recycle_after`` times. Only the image it had in hand is affected.
+    cancelled while it works, or has answered for ``recycle_after`` images. Only the image it had in hand is affected.
 
     Args:
         size: processes; the number of usable cores by default.
-        deadline_s: seconds for one image, from handing it over to its answer.
+        deadline_s: seconds for one image, from its beginning to its answer.
         memory_bytes: address space of one process; below about 300 MB a process has no room to work.
         recycle_after: images.
     """
@@ -86,17 +89,18 @@ class DecoderPool:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
+    @property
+    def size(self) -> int:
+        """Processes at most."""
+        return self._size
+
     async def validate(self, source: Source, rules: ValidationRules) -> Verdict:
         """Return the verdict on one image; one that kills its decoder gets ``decoder_crash``.
 
         Raises:
             errors.StorageError: the file can't be read, no process can be started, or the pool is closed.
         """
-        reply = await self._call(source, rules)
-        if isinstance(reply, Failure):
-            return Verdict(reason=reply.reason, detail=reply.detail)
-        assert isinstance(reply, Verdict)
-        return reply
+        return (await self._one(Request(rules, (_as_sent(source),)))).as_verdict()
 
     async def compress(self, source: Source, rules: CompressionRules) -> Compressed:
         """Return one image re-encoded.
@@ -105,11 +109,35 @@ class DecoderPool:
             errors.ValidationError: the image can't be re-encoded; its reason is ``decoder_crash`` where it killed its decoder.
             errors.StorageError: the file can't be read, no process can be started, or the pool is closed.
         """
-        reply = await self._call(source, rules)
-        if isinstance(reply, Failure):
-            raise ValidationError(reply.detail, reason=reply.reason)
-        assert isinstance(reply, Compressed)
-        return reply
+        return (await self._one(Request(rules, (_as_sent(source),)))).as_output()
+
+    async def _one(self, request: Request) -> Answer:
+        async with aclosing(self._answers(request)) as groups:
+            async for (answer,) in groups:
+                log_remarks(answer.remarks)
+                return answer
+        raise AssertionError("an image without an answer")
+
+    async def answers(
+        self, sources: Sequence[Source], rules: Rules, compression: CompressionRules | None = None
+    ) -> AsyncGenerator[Sequence[Answer], None]:
+        """Have one child work on several images, one after the other, and yield the answers as they come, in order (under ``aclosing``).
+
+        An image that kills the child, or is overdue, is answered by a failure, and another child goes on with the next one. What was
+        said over an image comes with its answer; whoever knows which image it is logs it.
+
+        Args:
+            sources: images.
+            rules: for validation or for compression.
+            compression: with rules for validation, how valid images leave; their output comes with the verdict.
+
+        Raises:
+            errors.StorageError: a file can't be read, no process can be started, or the pool is closed.
+        """
+        request = Request(rules, tuple(map(_as_sent, sources)), compression)
+        async with aclosing(self._answers(request)) as groups:
+            async for group in groups:
+                yield group
 
     def stats(self) -> PoolStats:
         """Counts for metrics."""
@@ -135,28 +163,33 @@ class DecoderPool:
         for _ in range(self._size):
             self._slots.put_nowait(None)
 
-    async def _call(self, source: Source, rules: ValidationRules | CompressionRules) -> Reply:
-        """Have one image worked on. A process that died before it began is nobody's fault: the next one gets the image."""
-        request = Request(rules, str(source)) if isinstance(source, Path) else Request(rules, None, source)
-        for _ in range(_TRIES):
-            reply = await self._in_slot(request)
-            if reply is not None:
-                break
-        else:
-            raise StorageError(f"{_TRIES} decoder processes ended before they began")
-        if isinstance(reply, Failure) and reply.kind == "storage":
-            raise StorageError(reply.detail)
-        return reply
+    async def _answers(self, request: Request) -> AsyncGenerator[list[Answer], None]:
+        """Answer every image. A process that died before it began on one is nobody's fault: the next process gets that image."""
+        done, idle_deaths, count = 0, 0, len(request.sources)
+        while done < count:
+            before = done
+            async with aclosing(self._in_slot(request.part(done, count))) as groups:
+                async for group in groups:
+                    _raise_ours(group)
+                    done += len(group)
+                    yield group
+            idle_deaths = 0 if done > before else idle_deaths + 1
+            if idle_deaths == _TRIES:
+                raise StorageError(f"{_TRIES} decoder processes ended before they began")
 
-    async def _in_slot(self, request: Request) -> Reply | None:
-        """Wait for a free slot and use it. The child goes back into it only if it answered and may answer again."""
+    async def _in_slot(self, request: Request) -> AsyncGenerator[list[Answer], None]:
+        """Wait for a free slot and use it, for all images or the first of them. The child goes back only if it may answer again."""
         child, reusable = await self._slots.get(), False
         self._in_hand += 1
         try:
             child = await self._living(child)
-            reply = await self._ask(child, request)
-            reusable = reply is not None and child.answered < self._recycle_after and not _is_crash(reply)
-            return reply
+            request = request.part(0, min(len(request.sources), self._recycle_after - child.answered))
+            missing = len(request.sources)
+            async with aclosing(self._ask(child, request)) as groups:
+                async for group in groups:
+                    missing -= len(group)
+                    reusable = not missing and child.answered < self._recycle_after and not any(map(_is_crash, group))
+                    yield group
         finally:
             self._in_hand -= 1
             if child is not None and not reusable:
@@ -185,21 +218,23 @@ class DecoderPool:
             raise
         return child
 
-    async def _ask(self, child: Child, request: Request) -> Reply | None:
-        """Return the answer, a crash, or None where the child died before it began."""
+    async def _ask(self, child: Child, request: Request) -> AsyncGenerator[list[Answer], None]:
+        """Yield answers; the last one is a crash where the child is of no use any more. None are left out but those it never began."""
         try:
-            async with asyncio.timeout(self._deadline_s):
-                reply = await child.ask(request)
-        except TimeoutError:
+            async with aclosing(child.answers(request, self._deadline_s)) as groups:
+                async for group in groups:
+                    self._crashes += sum(map(_is_crash, group))
+                    yield group
+                    if _is_crash(group[-1]):
+                        return
+        except Overdue:
             self._timeouts += 1
-            return _crash(f"no answer within {self._deadline_s:g} s")
+            yield [_crash(f"no answer within {self._deadline_s:g} s")]
         except ChildDied as death:
             self._refuse_if_closed()
-            if not death.started:
-                return None
-            reply = _crash(f"the decoder ended by {death}")
-        self._crashes += _is_crash(reply)
-        return reply
+            if death.started:
+                self._crashes += 1
+                yield [_crash(f"the decoder ended by {death}")]
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -222,10 +257,21 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _crash(detail: str) -> Failure:
-    return Failure("crash", Reason.DECODER_CRASH, detail)
+def _as_sent(source: Source) -> bytes | str:
+    return source if isinstance(source, bytes) else str(source)
 
 
-def _is_crash(reply: Reply) -> bool:
+def _raise_ours(group: Sequence[Answer]) -> None:
+    """Raise `errors.StorageError` for a file that cannot be read."""
+    for answer in group:
+        if isinstance(answer.reply, Failure) and answer.reply.kind == "storage":
+            raise StorageError(answer.reply.detail)
+
+
+def _crash(detail: str) -> Answer:
+    return Answer(Failure("crash", Reason.DECODER_CRASH, detail))
+
+
+def _is_crash(answer: Answer) -> bool:
     """Whether the process that answered is not to be used again."""
-    return isinstance(reply, Failure) and reply.kind == "crash"
+    return isinstance(answer.reply, Failure) and answer.reply.kind == "crash"

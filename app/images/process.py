@@ -6,22 +6,21 @@ import errno
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
 from app.images import wire
 from app.images.chatter import StandardError, log_remarks
-from app.images.wire import Reply, Request
+from app.images.pipes import Pipes
+from app.images.wire import Answer, Request
 from errors import StorageError
 
-__all__ = ["Child", "ChildDied"]
+__all__ = ["Child", "ChildDied", "Overdue"]
 
 _START_LIMIT_S: Final = 60.0
 """Seconds for imports, on a machine that is busy with everything else."""
-
-_READ_LIMIT_BYTES: Final = 1 << 20
-"""Bytes of a reply that are buffered before the pipe is left to fill up."""
 
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "TZ")
 """The environment holds keys and passwords; a process that parses hostile files gets nothing it doesn't need."""
@@ -46,12 +45,15 @@ class ChildDied(Exception):
         self.started = started
 
 
-class Child:
-    """A decoder process. One request at a time; after a failed or cancelled one it must be killed."""
+class Overdue(Exception):
+    """The image at work takes longer than it may."""
 
-    def __init__(self, process: Process, stderr: StandardError) -> None:
-        self._process = process
-        self._stderr = stderr
+
+class Child:
+    """A decoder process. One request at a time; after one that was not answered to its end it must be killed."""
+
+    def __init__(self, process: asyncio.SubprocessTransport, pipes: Pipes, stderr: StandardError) -> None:
+        self._process, self._pipes, self._stderr = process, pipes, stderr
         self.answered = 0
 
     @classmethod
@@ -78,61 +80,64 @@ class Child:
         Raises:
             errors.StorageError: it ended instead, or takes forever.
         """
-        try:
-            async with asyncio.timeout(limit_s):
-                greeting = await self._stdout.read(len(wire.READY))
-        except TimeoutError as error:
-            raise StorageError(f"a decoder process was not ready within {limit_s:.0f} s") from error
-        if greeting != wire.READY:
+        heard = self._pipes.heard
+        if not heard and not await self._pipes.more(limit_s):
+            raise StorageError(f"a decoder process was not ready within {limit_s:.0f} s")
+        if not heard.startswith(wire.READY):
             how, last_words = await self._how_it_died(), self._stderr.take().rpartition("\n")[2]
             raise StorageError(f"a decoder process ended while it started: {how}{last_words and f', {last_words[:200]}'}")
+        del heard[: len(wire.READY)]
 
     @property
     def pid(self) -> int:
         """Process id."""
-        return self._process.pid
+        return self._process.get_pid() or 0
 
     @property
     def is_alive(self) -> bool:
         """Whether, as far as is known, it would answer."""
-        return self._process.returncode is None and not self._stdout.at_eof()
+        return self._process.get_returncode() is None and not self._pipes.is_at_end
 
-    @property
-    def _stdout(self) -> asyncio.StreamReader:
-        assert self._process.stdout is not None
-        return self._process.stdout
+    async def answers(self, request: Request, deadline_s: float) -> AsyncGenerator[list[Answer], None]:
+        """Send a request and yield the answers in the order of its images, as many at a time as have come (under ``aclosing``).
 
-    async def ask(self, request: Request) -> Reply:
-        """Send a request and wait for its answer.
+        Args:
+            request: images, by the same rules.
+            deadline_s: seconds for one image, from its beginning; that of the first is its sending.
 
         Raises:
-            ChildDied: the process ended before it answered.
+            ChildDied: the process ended before it answered for the next image.
+            Overdue: the next image takes too long.
         """
-        await self._send(request)
-        try:
-            head = await self._stdout.readexactly(len(wire.STARTED) + wire.LENGTHS.size)
-            header_size, payload_size = wire.LENGTHS.unpack(head[len(wire.STARTED) :])
-            rest = await self._stdout.readexactly(header_size + payload_size)
-        except asyncio.IncompleteReadError as error:
-            started = bool(error.partial) or error.expected != len(wire.STARTED) + wire.LENGTHS.size
-            how = await self._how_it_died()
-            log_remarks((), self._stderr.take())
-            raise ChildDied(how, started=started) from error
-        self.answered += 1
-        reply, remarks = wire.decode_reply(rest[:header_size], rest[header_size:])
-        log_remarks(remarks, self._stderr.take())
-        return reply
+        self._pipes.write(wire.encode_request(request))
+        missing, began_at = len(request.sources), time.monotonic()
+        while missing:
+            if answers := self._taken():
+                self.answered += len(answers)
+                missing -= len(answers)
+                yield answers
+                began_at = time.monotonic()
+            elif self._pipes.is_at_end:
+                raise await self._death()
+            elif not await self._pipes.more(began_at + deadline_s - time.monotonic()):
+                raise Overdue
 
-    async def _send(self, request: Request) -> None:
-        """Write a request. A pipe that is closed at the other end is no news here: reading tells how far it got."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.writelines(wire.encode_request(request))
-            await self._process.stdin.drain()
+    def _taken(self) -> list[Answer]:
+        answers = []
+        while (answer := wire.take_answer(self._pipes.heard)) is not None:
+            answers.append(answer)
+        return answers
+
+    async def _death(self) -> ChildDied:
+        """Say how it ended. What it printed and could not tell any more is logged."""
+        started, how = bool(self._pipes.heard), await self._how_it_died()
+        log_remarks((), self._stderr.take())
+        return ChildDied(how, started=started)
 
     async def _how_it_died(self) -> str:
-        code = await self._process.wait()
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        await self._pipes.exited
+        code = self._process.get_returncode()
+        return f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
 
     def kill(self) -> None:
         """End the process at once. It holds nothing that could be lost."""
@@ -141,29 +146,26 @@ class Child:
 
     async def reap(self) -> None:
         """Wait until the process is gone for good and its pipes are closed."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        while await self._stdout.read(_READ_LIMIT_BYTES):
-            pass
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            await self._process.stdin.wait_closed()
-        await self._process.wait()
+        await self._pipes.exited
+        self._process.close()
+        await self._pipes.closed
         self._stderr.close()
 
 
-async def _spawn(memory_bytes: int) -> tuple[Process, StandardError]:
-    command = [sys.executable, "-P", "-m", "app.images.child", str(os.getpid()), str(memory_bytes)]
+async def _spawn(memory_bytes: int) -> tuple[asyncio.SubprocessTransport, Pipes, StandardError]:
     stderr = StandardError()
+    command = [sys.executable, "-P", "-m", "app.images.child", str(os.getpid()), str(memory_bytes), str(stderr.ours)]
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=stderr.theirs, env=_environment(), start_new_session=True, limit=_READ_LIMIT_BYTES
+        process, pipes = await asyncio.get_running_loop().subprocess_exec(
+            Pipes, *command, stderr=stderr.theirs, env=_environment(), start_new_session=True, pass_fds=(stderr.ours,)
         )
     except BaseException:
         stderr.close()
         raise
     finally:
         stderr.release()
-    return process, stderr
+    pipes.attach(process)
+    return process, pipes, stderr
 
 
 def _environment() -> dict[str, str]:

@@ -21,7 +21,7 @@ def blob(sha256: str) -> str:
 
 def thumb(sha256: str) -> str:
     """Key of the thumbnail of the image with this digest."""
-    return f"thumbs/{_fan_out(sha256)}.webp"
+    return f"thumbs/{_fan_out(sha256)}.jpg"
 
 
 def url_list(list_id: str, suffix: str) -> str:

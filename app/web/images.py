@@ -154,15 +154,15 @@ def attempt_view(job_id: str, state: str, attempt: Made) -> Attempt:
 @router.get(
     "/v1/images/{image_id}/thumbnail",
     operation_id="images_thumbnail",
-    summary="A small WebP of an image",
+    summary="A small JPEG of an image",
     response_class=Response,
-    responses=downloads.binary("image/webp", ranged=False),
+    responses=downloads.binary("image/jpeg", ranged=False),
 )
 async def get_thumbnail(call: Here, request: Request, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Response:
     """At most 256 pixels on the longer side. There is one for every image that was decoded."""
     image = await images.get(call.resources.db, image_id, user_id=call.user_id)
     sha256 = _require_bytes(image, image.sha256)
-    item = Download(paths.thumb(sha256), f'"thumb-{sha256}"', "image/webp", cache_control=IMMUTABLE)
+    item = Download(paths.thumb(sha256), f'"thumb-{sha256}"', "image/jpeg", cache_control=IMMUTABLE)
     return await downloads.respond(request, call.resources.store, item)
 
 

@@ -29,24 +29,24 @@ def die() -> None:
 
 def arm() -> None:
     """Make what the environment names lethal in this process."""
-    put, validate, export = Store.put_blob, DecoderPool.validate, exporting.export
+    put, answers, export = Store.put_blob, DecoderPool.answers, exporting.export
 
     async def put_blob(self: Any, body: bytes, digest: str) -> str:
         if digest == os.environ.get(FETCH):
             die()
         return await put(self, body, digest)
 
-    async def judge(self: Any, source: Any, rules: Any) -> Any:
-        if isinstance(source, Path) and source.name == os.environ.get(JUDGE):
+    def judge(self: Any, sources: Any, rules: Any, compression: Any = None) -> Any:
+        if any(isinstance(source, Path) and source.name == os.environ.get(JUDGE) for source in sources):
             die()
-        return await validate(self, source, rules)
+        return answers(self, sources, rules, compression)
 
     async def write(ctx: Any, work: Any) -> None:
         if EXPORT in os.environ:
             die()
         await export(ctx, work)
 
-    Store.put_blob, DecoderPool.validate, exporting.export = put_blob, judge, write  # type: ignore[method-assign]
+    Store.put_blob, DecoderPool.answers, exporting.export = put_blob, judge, write  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

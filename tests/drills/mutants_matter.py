@@ -1,6 +1,7 @@
 """Safeties against bad matter that can be taken away: hostile bytes, full and failing disks, greedy neighbours, half-known messages."""
 
 import shutil
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,11 @@ def _crash_raises(kind: type[Exception]) -> None:
     ask = pool.DecoderPool._ask
 
     async def raising(self: Any, child: Any, request: Any) -> Any:
-        reply = await ask(self, child, request)
-        if reply is not None and pool._is_crash(reply):
-            raise kind("the decoder crashed")
-        return reply
+        async with aclosing(ask(self, child, request)) as groups:
+            async for group in groups:
+                if any(map(pool._is_crash, group)):
+                    raise kind("the decoder crashed")
+                yield group
 
     _put("app.images.pool.DecoderPool._ask", raising)
 

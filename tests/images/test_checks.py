@@ -62,9 +62,16 @@ def test_measures_name_every_value() -> None:
 
 def test_entropy_is_that_of_the_histogram() -> None:
     """One value has 0 bits, two equally frequent ones have 1, all 256 have 8."""
-    assert checks.entropy_of(Image.new("L", (16, 16), 9)) == 0.0
-    assert checks.entropy_of(Image.fromarray(np.array([[0, 255]], dtype=np.uint8))) == 1.0
-    assert checks.entropy_of(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))) == 8.0
+    assert checks.entropy_of(Image.new("L", (16, 16), 9).histogram()) == 0.0
+    assert checks.entropy_of(Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).histogram()) == 1.0
+    assert checks.entropy_of(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).histogram()) == 8.0
+
+
+def test_brightness_is_the_mean() -> None:
+    """To the last digit."""
+    grey = samples.photo(123, 77).convert("L")
+    assert checks.brightness_of(grey.histogram()) == float(np.asarray(grey).mean())
+    assert checks.brightness_of(Image.new("L", (16, 16), 255).histogram()) == 255.0
 
 
 def test_sharpness_falls_with_blur() -> None:

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.images import child, validate, wire
+from app.images.chatter import StandardError
 from app.images.wire import Failure, Reply, Request
 from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from logging_setup.overheard import Listener
@@ -23,11 +25,12 @@ def _stream(*requests: Request) -> io.BytesIO:
 
 
 def _replies(out: io.BytesIO) -> list[Reply]:
-    replies, stream = [], io.BytesIO(out.getvalue())
-    while mark := stream.read(1):
-        assert mark == wire.STARTED
-        header_size, payload_size = wire.LENGTHS.unpack(stream.read(wire.LENGTHS.size))
-        replies.append(wire.decode_reply(stream.read(header_size), stream.read(payload_size))[0])
+    replies, heard = [], bytearray(out.getvalue())
+    while heard:
+        assert heard.startswith(wire.STARTED)
+        answer = wire.take_answer(heard)
+        assert answer is not None
+        replies.append(answer.reply)
     return replies
 
 
@@ -36,7 +39,7 @@ def test_each_request_has_its_reply_until_the_stream_ends(jpeg: bytes, tmp_path:
     path = tmp_path / "image"
     path.write_bytes(jpeg)
     out = io.BytesIO()
-    requests = [Request(RULES, None, jpeg), Request(RULES, str(path)), Request(CompressionRules("png"), None, jpeg)]
+    requests = [Request(RULES, (jpeg, str(path))), Request(CompressionRules("png"), (jpeg,))]
     child.serve(_stream(*requests), out, Listener())
     by_bytes, by_path, compressed = _replies(out)
     assert by_bytes == by_path == validate(jpeg, RULES)
@@ -47,7 +50,7 @@ def test_each_request_has_its_reply_until_the_stream_ends(jpeg: bytes, tmp_path:
 def test_a_request_cut_off_ends_the_loop(jpeg: bytes) -> None:
     """The parent is gone; nobody waits for an answer."""
     out = io.BytesIO()
-    whole = _stream(Request(RULES, None, jpeg)).getvalue()
+    whole = _stream(Request(RULES, (jpeg,))).getvalue()
     child.serve(io.BytesIO(whole[:-1]), out, Listener())
     assert out.getvalue() == wire.STARTED
 
@@ -55,18 +58,78 @@ def test_a_request_cut_off_ends_the_loop(jpeg: bytes) -> None:
 def test_failures_are_told_apart(jpeg: bytes, tmp_path: Path) -> None:
     """A file that can't be read is our fault, bytes that don't decode are the image's."""
     listener = Listener()
-    missing = child.answer(Request(RULES, str(tmp_path / "nothing")), listener)
+    missing = child.answer(Request(RULES, ()), str(tmp_path / "nothing"), listener)
     assert isinstance(missing, Failure)
     assert missing.kind == "storage"
-    assert child.answer(Request(CompressionRules("png"), None, b"<html>"), listener) == Failure(
+    assert child.answer(Request(CompressionRules("png"), ()), b"<html>", listener) == Failure(
         "invalid", Reason.NOT_AN_IMAGE, "6 bytes that begin like no image"
     )
     assert listener.take() == ()
-    broken = child.answer(Request("no rules", None, jpeg), listener)  # type: ignore[arg-type]
+    broken = child.answer(Request("no rules", ()), jpeg, listener)  # type: ignore[arg-type]
     assert isinstance(broken, Failure)
     assert (broken.kind, broken.reason) == ("crash", Reason.DECODER_CRASH)
     (told,) = listener.take()
     assert (told.category, told.traceback[:9]) == ("AttributeError", "Traceback")
+
+
+def test_a_bug_ends_the_loop_after_its_answer(jpeg: bytes) -> None:
+    """What is not understood is trusted with no further image, not even with the rest of its batch."""
+    rules = ValidationRules(level="no such level")  # type: ignore[arg-type]
+    out, listener = io.BytesIO(), Listener()
+    child.serve(_stream(Request(rules, (jpeg, jpeg))), out, listener)
+    (only,) = _replies(out)
+    assert isinstance(only, Failure)
+    assert (only.kind, only.reason) == ("crash", Reason.DECODER_CRASH)
+
+
+def test_verdict_and_output_come_of_one_request(jpeg: bytes) -> None:
+    """As by the function, image for image."""
+    rules = CompressionRules("jpeg", 80, "keep_ratio", 64)
+    out = io.BytesIO()
+    child.serve(_stream(Request(RULES, (jpeg, b"<html>"), rules)), out, Listener())
+    assert _replies(out) == [validate(jpeg, RULES, rules), validate(b"<html>", RULES, rules)]
+
+
+def test_a_reply_leaves_with_the_mark_of_the_next_image(jpeg: bytes) -> None:
+    """One call for each image, so the parent is woken once, and it knows of every image whether it was begun."""
+
+    class Calls(io.RawIOBase):
+        def __init__(self) -> None:
+            self.sent: list[bytes] = []
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any, /) -> int:
+            self.sent.append(bytes(data))
+            return len(self.sent[-1])
+
+    calls = Calls()
+    child.serve(_stream(Request(RULES, (jpeg, jpeg, jpeg))), io.BufferedWriter(calls, 1 << 18), Listener())
+    assert len(calls.sent) == 4
+    assert calls.sent[0] == wire.STARTED
+    assert [sent.endswith(wire.STARTED) for sent in calls.sent] == [True, True, True, False]
+
+
+def test_what_is_printed_over_an_image_comes_with_its_answer(jpeg: bytes) -> None:
+    """Not with the next one's, however early that was begun."""
+    noisy = samples.encode(samples.photo(), "TIFF", compression="jpeg").replace(b"\xff\xdb", b"\xff\xfe")
+    stderr = StandardError()
+    kept = os.dup(2)
+    os.dup2(stderr.theirs, 2)
+    try:
+        out = io.BytesIO()
+        child.serve(_stream(Request(RULES, (jpeg, noisy, jpeg))), out, Listener(), stderr.ours)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        stderr.release()
+        stderr.close()
+    heard, remarks = bytearray(out.getvalue()), []
+    while (answer := wire.take_answer(heard)) is not None:
+        remarks.append([remark.library for remark in answer.remarks])
+    assert [bool(said) for said in remarks] == [False, True, False]
+    assert remarks[1][0] == "stderr"
 
 
 class _Exhausted(io.BytesIO):
@@ -81,7 +144,7 @@ class _Exhausted(io.BytesIO):
 def test_out_of_memory_is_answered_and_ends_the_loop(jpeg: bytes) -> None:
     """The image gets its reason; the next one gets another process."""
     out = io.BytesIO()
-    child.serve(_Exhausted(_stream(Request(RULES, None, bytes(10_000)), Request(RULES, None, jpeg)).getvalue()), out, Listener())
+    child.serve(_Exhausted(_stream(Request(RULES, (bytes(10_000), jpeg)), Request(RULES, (jpeg,))).getvalue()), out, Listener())
     assert _replies(out) == [Failure("crash", Reason.DECODER_CRASH, "out of memory")]
 
 
@@ -99,7 +162,7 @@ def _run(parent: int, body: bytes, memory_bytes: int = 1 << 30) -> subprocess.Co
 def test_the_process_answers_over_its_pipes_whatever_is_printed(jpeg: bytes) -> None:
     """Libraries complain about broken files on stderr, which the parent reads; the answers stay clean."""
     noisy = samples.encode(samples.photo(), "TIFF", compression="jpeg").replace(b"\xff\xdb", b"\xff\xfe")
-    done = _run(os.getpid(), _stream(Request(RULES, None, noisy), Request(RULES, None, jpeg)).getvalue())
+    done = _run(os.getpid(), _stream(Request(RULES, (noisy, jpeg))).getvalue())
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
     assert done.stdout[:1] == wire.READY

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from PIL import Image
 
 from app.images import phash
@@ -33,3 +34,11 @@ def test_hash_tells_pictures_apart() -> None:
 def test_hash_of_flat_images_is_one_bit() -> None:
     """Only the constant term is above the median: no noise of floating point decides a bit."""
     assert {phash.perceptual_hash(Image.new("L", (50, 40), grey)) for grey in (1, 77, 255)} == {"8000000000000000"}
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"), [(0, "cae04a1f351f351d"), (1, "c0e0bf9f4a974295"), (2, "bf40953fe0aee023"), (3, "ca4a1f951f959994")]
+)
+def test_hash_is_the_one_that_is_stored(seed: int, expected: str) -> None:
+    """Datasets hold these: another way to compute them must give the same bits."""
+    assert phash.perceptual_hash(samples.photo(300, 200, seed=seed).convert("L")) == expected

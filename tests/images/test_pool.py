@@ -7,14 +7,15 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from app.images import DecoderPool, compress, validate
-from app.records import CompressionRules, Reason, ValidationRules
+from app.records import CompressionRules, Reason, ValidationRules, Verdict
 from errors import StorageError, ValidationError
 from tests.images import samples
 
@@ -216,6 +217,101 @@ async def test_close_leaves_no_child_behind(endless: Endless, jpeg: bytes) -> No
     assert pool.stats().alive == 0
     with pytest.raises(StorageError, match="closed"):
         await pool.validate(jpeg, RULES)
+
+
+async def _all(pool: DecoderPool, sources: Sequence[bytes | Path], compression: CompressionRules | None = None) -> list[Verdict]:
+    async with aclosing(pool.answers(sources, RULES, compression)) as groups:
+        return [answer.as_verdict() async for group in groups for answer in group]
+
+
+async def test_a_batch_is_answered_in_order_by_one_child(pool: DecoderPool, jpeg: bytes, png: bytes, tmp_path: Path) -> None:
+    """Bytes and paths, good and bad; with rules for compression valid images come with their output."""
+    path = tmp_path / "image"
+    path.write_bytes(png)
+    assert await _all(pool, [jpeg, path, b"<html>"]) == [validate(body, RULES) for body in (jpeg, png, b"<html>")]
+    assert await _all(pool, [path, b"<html>"], SMALL) == [validate(body, RULES, SMALL) for body in (png, b"<html>")]
+    assert await _all(pool, []) == []
+    assert (pool.stats().started, pool.stats().restarts) == (1, 0)
+
+
+async def test_a_crash_costs_exactly_the_image_that_was_begun(endless: Endless, jpeg: bytes) -> None:
+    """What came before keeps its answer, what comes after goes to another child untouched."""
+    async with DecoderPool(1) as pool:
+        batch = asyncio.create_task(_all(pool, [jpeg, jpeg, endless.path, jpeg, b"<html>"]))
+        await endless.opened()
+        os.kill(_pids(pool).pop(), signal.SIGKILL)
+        verdicts = await batch
+        assert [verdict.reason for verdict in verdicts] == [None, None, Reason.DECODER_CRASH, None, Reason.NOT_AN_IMAGE]
+        assert "SIGKILL" in verdicts[2].detail
+        assert (pool.stats().crashes, pool.stats().started, pool.stats().in_hand) == (1, 2, 0)
+
+
+async def test_the_deadline_is_that_of_one_image(tmp_path: Path, jpeg: bytes) -> None:
+    """Two that take forever cost a deadline each; their neighbours are judged."""
+    first, second = Endless(tmp_path / "first"), Endless(tmp_path / "second")
+    async with DecoderPool(1, deadline_s=1) as pool:
+        verdicts = await _all(pool, [jpeg, first.path, jpeg, second.path, jpeg])
+        assert [verdict.detail for verdict in verdicts] == ["", "no answer within 1 s"] * 2 + [""]
+        assert (pool.stats().timeouts, pool.stats().started, pool.stats().restarts) == (2, 3, 2)
+
+
+async def test_a_memory_bomb_in_a_batch_costs_one_image(jpeg: bytes) -> None:
+    """Its process is replaced, and the rest is done by the next one."""
+    rules = ValidationRules(level="basic", max_pixels=100_000_000)
+    async with (
+        DecoderPool(1, memory_bytes=384 << 20) as pool,
+        aclosing(pool.answers([jpeg, samples.png_bomb(8000, 8000), jpeg], rules)) as groups,
+    ):
+        details = [answer.as_verdict().detail async for group in groups for answer in group]
+        assert details == ["", "out of memory", ""]
+        assert (pool.stats().crashes, pool.stats().started) == (1, 2)
+
+
+async def test_a_bug_in_a_batch_costs_a_process_for_each_image(jpeg: bytes) -> None:
+    """No image is judged by a process in which something happened that nobody understands."""
+    rules = ValidationRules(level="no such level")  # type: ignore[arg-type]
+    async with DecoderPool(1) as pool, aclosing(pool.answers([jpeg, jpeg], rules)) as groups:
+        reasons = [answer.as_verdict().reason async for group in groups for answer in group]
+        assert reasons == [Reason.DECODER_CRASH] * 2
+        assert (pool.stats().crashes, pool.stats().started) == (2, 2)
+
+
+async def test_recycling_counts_images_and_not_batches(jpeg: bytes) -> None:
+    """A batch that is longer than a child's life is cut."""
+    async with DecoderPool(1, recycle_after=2) as pool:
+        assert {verdict.reason for verdict in await _all(pool, [jpeg] * 5)} == {None}
+        assert (pool.stats().started, pool.stats().restarts, pool.stats().crashes) == (3, 2, 0)
+
+
+async def test_a_file_that_cannot_be_read_is_our_fault(jpeg: bytes, tmp_path: Path) -> None:
+    """The whole batch is left to be tried again, and the pool goes on."""
+    async with DecoderPool(1) as pool:
+        with pytest.raises(StorageError, match="No such file"):
+            await _all(pool, [jpeg, tmp_path / "none", jpeg])
+        assert [verdict.reason for verdict in await _all(pool, [jpeg])] == [None]
+
+
+async def test_cancelling_a_batch_kills_its_child(endless: Endless, jpeg: bytes) -> None:
+    """No late answer of its other images can be taken for anybody's."""
+    async with DecoderPool(1) as pool:
+        batch = asyncio.create_task(_all(pool, [jpeg, endless.path, jpeg]))
+        await endless.opened()
+        (pid,) = _pids(pool)
+        batch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await batch
+        assert [verdict.reason for verdict in await _all(pool, [b"<html>"])] == [Reason.NOT_AN_IMAGE]
+        assert pid not in _pids(pool)
+
+
+async def test_a_batch_that_is_left_halfway_kills_its_child(endless: Endless, jpeg: bytes) -> None:
+    """Whoever stops listening gets no slot back that still speaks."""
+    async with DecoderPool(1) as pool:
+        async with aclosing(pool.answers([jpeg, endless.path], RULES)) as groups:
+            assert len(await anext(groups)) == 1
+            (pid,) = _pids(pool)
+        assert pid not in _pids(pool)
+        assert (await pool.validate(jpeg, RULES)).reason is None
 
 
 async def test_a_pool_that_was_never_used_closes() -> None:

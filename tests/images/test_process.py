@@ -19,9 +19,9 @@ async def test_a_child_answers_and_is_reaped(jpeg: bytes) -> None:
     child = await Child.start(MEMORY_BYTES)
     await child.ready()
     assert child.is_alive
-    reply = await child.ask(Request(ValidationRules(), None, jpeg))
-    assert isinstance(reply, Verdict)
-    assert child.answered == 1
+    answers = [answer async for group in child.answers(Request(ValidationRules(), (jpeg, jpeg)), 20.0) for answer in group]
+    assert [type(answer.reply) for answer in answers] == [Verdict, Verdict]
+    assert child.answered == 2
     child.kill()
     await child.reap()
     assert not child.is_alive
@@ -34,7 +34,7 @@ async def test_a_dead_child_has_not_started(jpeg: bytes) -> None:
     await child.ready()
     os.kill(child.pid, 9)
     with pytest.raises(ChildDied, match="SIGKILL") as caught:
-        await child.ask(Request(ValidationRules(), None, jpeg))
+        await anext(child.answers(Request(ValidationRules(), (jpeg,)), 20.0))
     assert not caught.value.started
     await child.reap()
 

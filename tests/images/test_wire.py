@@ -1,55 +1,94 @@
 """What goes over the pipe comes out the same."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from app.images import wire
-from app.images.wire import Failure, Reply, Request
+from app.images.wire import Answer, Failure, Reply, Request
 from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from errors import ValidationError
 from logging_setup.overheard import MOST_REMARKS, Remark
 
 
-def _parts(frame: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Take a frame apart as a reader does."""
-    stream = io.BytesIO(b"".join(frame))
-    header_size, payload_size = wire.LENGTHS.unpack(wire.read_exactly(stream, wire.LENGTHS.size))
-    parts = wire.read_exactly(stream, header_size), wire.read_exactly(stream, payload_size)
-    assert stream.read() == b""
-    return parts
+def _answer(reply: Reply, said: Sequence[Remark] = ()) -> Answer:
+    """What a parent hears of a reply."""
+    heard = bytearray(b"".join((wire.STARTED, *wire.encode_reply(reply, said))))
+    answer = wire.take_answer(heard)
+    assert answer is not None
+    assert not heard
+    return answer
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        Request(ValidationRules(level="strict", formats=("jpeg",), max_aspect=1.25), None, b"\0\xff body"),
-        Request(ValidationRules(), "/some/where \u00e9\udcff", b""),
-        Request(CompressionRules("webp", 80, "border", 64, False), None, b"x"),
+        Request(ValidationRules(level="strict", formats=("jpeg",), max_aspect=1.25), (b"\0\xff body", b"another")),
+        Request(ValidationRules(), ("/some/where \u00e9\udcff", b"a body", "/else"), CompressionRules("jpeg", 90, "keep_ratio", 128)),
+        Request(CompressionRules("webp", 80, "border", 64, False), (b"x",)),
     ],
 )
 def test_requests_arrive_as_sent(request_: Request) -> None:
-    """Rules keep their type and their values, bodies their bytes, paths their undecodable parts."""
-    assert wire.decode_request(*_parts(wire.encode_request(request_))) == request_
+    """Rules keep their type and their values, bodies their bytes, paths their undecodable parts, and images their order."""
+    stream = io.BytesIO(b"".join(wire.encode_request(request_)))
+    header_size, payload_size = wire.LENGTHS.unpack(wire.read_exactly(stream, wire.LENGTHS.size))
+    got, sizes = wire.decode_request(wire.read_exactly(stream, header_size))
+    assert payload_size == sum(sizes)
+    bodies = [wire.read_exactly(stream, size) if size else source for source, size in zip(got.sources, sizes, strict=True)]
+    assert replace(got, sources=tuple(bodies)) == request_
+    assert stream.read() == b""
+
+
+def test_a_request_is_cut_into_parts() -> None:
+    """Rules stay, images are those between the two places."""
+    whole = Request(ValidationRules(), ("a", "b", "c"), CompressionRules("png"))
+    assert whole.part(0, 3) is whole
+    assert whole.part(1, 3) == Request(ValidationRules(), ("b", "c"), CompressionRules("png"))
 
 
 @pytest.mark.parametrize(
     "reply",
     [
         Verdict(),
-        Verdict(Reason.BLURRY, "sharp \u2260", "jpeg", 10, 20, 3, "00ff", {"entropy": 0.1}, b"\0webp"),
+        Verdict(Reason.BLURRY, "sharp \u2260", "jpeg", 10, 20, 3, "00ff", {"entropy": 0.1}, b"\0jpeg"),
+        Verdict(format="jpeg", thumbnail=b"", output=Compressed(b"\0out", "webp", 3, 4)),
+        Verdict(format="jpeg", thumbnail=b"thumb", output=Compressed(b"", "webp", 3, 4)),
         Compressed(b"\0body", "png", 3, 4),
         Failure("crash", Reason.DECODER_CRASH, "out of memory"),
     ],
 )
 def test_replies_arrive_as_sent(reply: Reply) -> None:
     """Reasons are reasons again, and no thumbnail is not an empty one."""
-    assert wire.decode_reply(*_parts(wire.encode_reply(reply))) == (reply, ())
+    assert _answer(reply) == Answer(reply)
 
 
 def test_remarks_come_along_and_are_few() -> None:
     """What was said over an image arrives with its reply, whatever it holds; of a child that talks too much only the first are taken."""
     said = [Remark("warnings", 'x"}\n{"type": "verdict" \ud800', "UserWarning")] * (MOST_REMARKS + 1)
-    assert wire.decode_reply(*_parts(wire.encode_reply(Verdict(), said))) == (Verdict(), tuple(said[:MOST_REMARKS]))
+    assert _answer(Verdict(), said) == Answer(Verdict(), tuple(said[:MOST_REMARKS]))
+
+
+def test_an_answer_is_taken_once_it_is_whole() -> None:
+    """However it is cut on its way; what follows it stays."""
+    frame = b"".join((wire.STARTED, *wire.encode_reply(Compressed(b"body", "png", 3, 4))))
+    heard = bytearray()
+    for at, byte in enumerate(frame):
+        assert wire.take_answer(heard) is None, at
+        heard.append(byte)
+    heard += frame[:5]
+    assert wire.take_answer(heard) == Answer(Compressed(b"body", "png", 3, 4))
+    assert heard == frame[:5]
+
+
+def test_a_failure_is_a_verdict_or_an_error() -> None:
+    """As whoever asked wants it."""
+    failed = Answer(Failure("invalid", Reason.CORRUPT, "cut"))
+    assert failed.as_verdict() == Verdict(Reason.CORRUPT, "cut")
+    with pytest.raises(ValidationError, match="cut") as caught:
+        failed.as_output()
+    assert caught.value.slug is Reason.CORRUPT
 
 
 def test_a_short_stream_is_an_end() -> None:

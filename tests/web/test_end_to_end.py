@@ -76,7 +76,7 @@ async def test_a_dataset_is_built_watched_and_downloaded(settings: Settings) -> 
 
         image_id = (await kept(client, job["id"]))[0]
         thumbnail = await client.get(f"/v1/images/{image_id}/thumbnail")
-        assert Image.open(io.BytesIO(thumbnail.content)).format == "WEBP"
+        assert Image.open(io.BytesIO(thumbnail.content)).format == "JPEG"
         (attempt,) = (await client.get(f"/v1/images/{image_id}/attempts")).json()["items"]
         assert (attempt["number"], attempt["status"]) == (1, 200)
 

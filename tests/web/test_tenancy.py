@@ -33,7 +33,7 @@ async def ids(resources: Resources) -> dict[str, Any]:
     """One of everything, owned by Ann."""
     job = await seeds.build(resources, "ann")
     image_id = await seeds.image(resources, job, "a.jpg", b"aa")
-    await resources.store.put(paths.thumb(keys.digest("aa")), b"webp")
+    await resources.store.put(paths.thumb(keys.digest("aa")), b"jpeg")
     return {
         "job_id": job.id,
         "dataset_id": job.dataset_id,

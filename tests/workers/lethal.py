@@ -20,21 +20,18 @@ def die_over(body: bytes) -> None:
 
 def arm() -> None:
     """Make the bytes lethal in this process: in the store's way in, and on the way to the decoders."""
-    put, validate, compress = Store.put_blob, DecoderPool.validate, DecoderPool.compress
+    put, answers = Store.put_blob, DecoderPool.answers
 
     async def put_blob(self: Any, body: bytes, digest: str) -> str:
         die_over(body)
         return await put(self, body, digest)
 
-    async def judge(self: Any, source: Any, rules: Any) -> Any:
-        die_over(source if isinstance(source, bytes) else source.read_bytes())
-        return await validate(self, source, rules)
+    def look(self: Any, sources: Any, rules: Any, compression: Any = None) -> Any:
+        for source in sources:
+            die_over(source if isinstance(source, bytes) else source.read_bytes())
+        return answers(self, sources, rules, compression)
 
-    async def squeeze(self: Any, source: Any, rules: Any) -> Any:
-        die_over(source if isinstance(source, bytes) else source.read_bytes())
-        return await compress(self, source, rules)
-
-    Store.put_blob, DecoderPool.validate, DecoderPool.compress = put_blob, judge, squeeze  # type: ignore[method-assign]
+    Store.put_blob, DecoderPool.answers = put_blob, look  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Images reach the decoders in batches, and whatever is said comes back to the right one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.images import Answer
+from app.records import ImageState, Reason, StoredImage, ValidationRules, Verdict
+from app.storage import open_store
+from logging_setup import add_sink, remove_sink
+from logging_setup.overheard import Remark
+from workers import decoding
+
+RULES = ValidationRules()
+
+
+def _image(number: int, size_bytes: int = 1000) -> StoredImage:
+    return StoredImage(number, "d", "j", "c", "http://h/x", "list", ImageState.FETCHED, sha256=f"{number:064x}", size_bytes=size_bytes)
+
+
+class Decoders:
+    """Decoders that say nothing but which image it was, one answer at a time."""
+
+    size = 2
+
+    async def answers(self, sources: Sequence[bytes], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
+        for source in sources:
+            yield [Answer(Verdict(Reason.CORRUPT, source.decode()), (Remark("libx", f"over {source.decode()}"),) if source == b"2" else ())]
+
+
+class Bench:
+    """A context and a work that hold what the module looks at."""
+
+    def __init__(self) -> None:
+        self.ctx: Any = SimpleNamespace(store=open_store("memory://"), workshop=SimpleNamespace(decoders=Decoders()))
+        self.work: Any = SimpleNamespace(stop=asyncio.Event())
+
+    async def batches(self, images: Sequence[StoredImage], step: Any) -> list[Any]:
+        async with aclosing(decoding.each(self.ctx, self.work, images, step)) as results:
+            return [result async for result in results]
+
+
+async def _ids(batch: Sequence[StoredImage]) -> list[int]:
+    return [image.id for image in batch]
+
+
+async def test_batches_are_short_and_light() -> None:
+    """At most eight images, at most 8 MB, but a heavy image goes all the same; every image is in one batch, in order."""
+    bench = Bench()
+    got = await bench.batches([_image(number) for number in range(19)], _ids)
+    assert sorted(got) == [list(range(8)), list(range(8, 16)), [16, 17, 18]]
+    heavy = [_image(1), _image(2, 9 << 20), _image(3), _image(4, 8 << 20)]
+    assert sorted(await bench.batches(heavy, _ids)) == [[1], [2], [3], [4]]
+    assert await bench.batches([], _ids) == []
+
+
+async def test_one_told_to_stop_begins_no_further_batch() -> None:
+    """What is in hand comes to its end."""
+    bench = Bench()
+
+    async def stopping(batch: Sequence[StoredImage]) -> int:
+        bench.work.stop.set()
+        return batch[0].id
+
+    assert sorted(await bench.batches([_image(number) for number in range(80)], stopping)) == [0, 8, 16]
+
+
+async def test_an_error_ends_the_others() -> None:
+    """And is raised."""
+    bench, ended = Bench(), []
+
+    async def step(batch: Sequence[StoredImage]) -> None:
+        try:
+            if batch[0].id:
+                raise OSError("disk")
+            await asyncio.Event().wait()
+        finally:
+            ended.append(batch[0].id)
+
+    with pytest.raises(OSError, match="disk"):
+        await bench.batches([_image(number) for number in range(80)], step)
+    assert set(ended) == {0, 8, 16}
+
+
+async def test_answers_find_their_images_and_remarks_their_context() -> None:
+    """Also beside an image whose bytes are gone."""
+    bench, lines = Bench(), []
+    for number in (1, 2, 4):
+        await bench.ctx.store.put_blob(str(number).encode(), f"{number:064x}")
+    sink = add_sink(lines.append, "DEBUG")
+    try:
+        found = dict(await decoding.answers(bench.ctx, [_image(number) for number in (1, 2, 3, 4)], RULES, validation_level="basic"))
+    finally:
+        remove_sink(sink)
+    details = {number: answer and answer.as_verdict().detail for number, answer in found.items()}
+    assert details == {1: "1", 2: "2", 3: None, 4: "4"}
+    assert [(line["image_id"], line["validation_level"], line["text"]) for line in lines] == [(2, "basic", "over 2")]
+
+
+async def test_a_local_store_gives_paths(tmp_path: Path) -> None:
+    """A child reads them itself; of what is gone there is none."""
+    ctx: Any = SimpleNamespace(store=open_store(str(tmp_path)))
+    await ctx.store.put_blob(b"x", "ab" * 32)
+    path = await decoding.source_of(ctx, "ab" * 32)
+    assert isinstance(path, Path)
+    assert path.read_bytes() == b"x"
+    assert await decoding.source_of(ctx, "cd" * 32) is None
+
+
+async def test_all_writes_are_over_before_an_error_is_raised() -> None:
+    """No write of a unit goes on after it."""
+    done = []
+
+    async def write(number: int) -> None:
+        if number == 1:
+            raise OSError("disk full")
+        await asyncio.sleep(0)
+        done.append(number)
+
+    with pytest.raises(OSError, match="disk full"):
+        await decoding.all_of([write(number) for number in range(3)])
+    assert done == [0, 2]

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
+from app import exports as formats
 from app.db import Connection, exports, images, jobs
 from app.db.rows import NewUnit
-from app.exports import ExportOptions, folder_of, get_exporter
 from app.records import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.storage import paths
 from logging_setup import get_logger, spans
@@ -25,7 +25,7 @@ async def export(ctx: Context, work: Work) -> None:
     row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         dataset = await jobs.get_dataset(ctx.db, row.dataset_id)
-        options = ExportOptions(
+        options = formats.ExportOptions(
             dataset_name=dataset.name,
             dataset_id=dataset.id,
             created_at=dataset.created_at,
@@ -36,7 +36,7 @@ async def export(ctx: Context, work: Work) -> None:
         async with ctx.store.scratch() as folder:
             target = folder / row.id
             with spans.span("export.write", export_format=row.format):
-                report = await get_exporter(row.format).write(_samples(ctx, row.dataset_id), _reader(ctx), target, options)
+                report = await formats.get_exporter(row.format).write(_samples(ctx, row.dataset_id), _reader(ctx), target, options)
             work.require_lease()
             with spans.span("export.publish", files=len(report.files), size_bytes=report.size_bytes):
                 await ctx.store.publish_tree(target, prefix)
@@ -101,8 +101,8 @@ async def verify(ctx: Context, work: Work) -> None:
     """Read an export back with its format's own reader; publish it, or fail it with what is wrong."""
     row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
-        async with folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
-            found = await get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
+        async with formats.folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
+            found = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
         async with work.transaction() as connection:
             await _publish(connection, row.id, list(found.problems))
             await exports.set_report(connection, work.job.id, {"samples": found.samples, "problems": list(found.problems)})

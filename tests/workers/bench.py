@@ -12,7 +12,8 @@ import httpx
 from app.db import Database, images, jobs, sending
 from app.db.rows import Funnel, Job
 from app.dispatch import envelope, mark_due
-from app.images import compress, validate
+from app.images import validate
+from app.images.compress import compress
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
 from app.records import CompressionRules, UnitKind
 from app.resources import Resources, Workshop

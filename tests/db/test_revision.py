@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 import errors
-
 from app.db import Database, revision, schema, tables
 from tests.db.builders import add_job, count
 from tests.db.test_schema import empty_database, set_revision, table_names  # noqa: F401 - a fixture

@@ -5,8 +5,8 @@ What goes through it are ids. Losing all of it costs one slow sweep.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,6 +121,17 @@ class ArqQueue:
     def __init__(self, pool: ArqRedis, *, answer_s: float = ANSWER_S) -> None:
         self.pool = pool
         self._answer_s = answer_s
+        self._listeners: list[tuple[str, Callable[[], None]]] = []
+
+    @contextmanager
+    def heard(self, queue: str, wake: Callable[[], None]) -> Iterator[None]:
+        """Have ``wake`` called, for the body's time, when this process has put something on that queue: no poll is waited for then."""
+        listener = (queue, wake)
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     async def send(self, messages: Sequence[Envelope]) -> None:
         """Pipelined: one round trip for any number, in place of arq's three for each."""
@@ -133,6 +144,12 @@ class ArqQueue:
                 pipe.psetex(job_key_prefix + message.token, EXPIRES_MS, body)
                 pipe.zadd(QUEUES[message.kind.queue], {message.token: now_ms - RANK_MS * max(RANKS - message.rank, 0)})
             await pipe.execute()
+        self._tell({QUEUES[message.kind.queue] for message in messages})
+
+    def _tell(self, filled: Collection[str]) -> None:
+        for queue, wake in self._listeners:
+            if queue in filled:
+                wake()
 
     async def missing(self, tokens: Sequence[str]) -> list[str]:
         async with translated(self._answer_s), self.pool.pipeline(transaction=False) as pipe:

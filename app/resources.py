@@ -6,13 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from app.db import Database, schema
+from app.db import Database, revision
 from app.discovery import Source, open_source
 from app.images import DecoderPool
 from app.queue import ArqQueue, embedded_queue, redis_queue
 from app.records import CompressionRules, ValidationRules
 from app.settings import Settings
-from app.shared_hosts import SharedBook
 from app.storage import Store, open_store
 from app.tracing import started
 from downloader import Downloader, FetchLimits, HostBook, RetryRules
@@ -71,9 +70,9 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
         db = Database(settings.database_url, pool_size=settings.db.pool_size)
         stack.push_async_callback(db.close)
         if settings.db.url is None or db.is_sqlite:
-            await schema.upgrade(db)
+            await revision.bring_up(db)
         else:
-            await schema.require_head(db)
+            await revision.require_newest(db)
         store = open_store(settings.storage_url)
         stack.push_async_callback(store.close)
         if queue is None:
@@ -99,6 +98,8 @@ async def open_workshop(settings: Settings, queue: ArqQueue | None = None) -> As
     async with AsyncExitStack() as stack:
         book = None
         if queue is not None and settings.queue.backend == "redis":
+            from app.shared_hosts import SharedBook  # a fleet's only
+
             book = SharedBook(queue.pool)
             stack.push_async_callback(book.aclose)
         downloader = await stack.enter_async_context(make_downloader(settings, book))

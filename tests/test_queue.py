@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,6 +95,19 @@ async def test_any_number_of_messages_is_one_round_trip(queue: ArqQueue, monkeyp
     assert sent == 1
     monkeypatch.undo()
     assert (await queue.depths())["builder"] == 1000
+
+
+async def test_who_listens_to_a_queue_hears_what_this_process_puts_there(queue: ArqQueue) -> None:
+    """Once for any number of messages, nothing of the other queue, and nothing after the body."""
+    heard: list[str] = []
+    builder, validator = (queue.heard(name, partial(heard.append, kind)) for kind, name in QUEUES.items())
+    with builder, validator:
+        await queue.send([MESSAGE, replace(MESSAGE, token="unit_9:0")])
+        assert heard == ["builder"]
+        await queue.send([CHECK])
+        await queue.send([])
+    await queue.send([MESSAGE])
+    assert heard == ["builder", "validator"]
 
 
 async def test_what_the_queue_does_not_hold_is_missing(queue: ArqQueue) -> None:

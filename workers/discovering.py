@@ -1,7 +1,7 @@
 """From what a source offers to rows and chunks. A page goes in with its cursor in one transaction, so a crash repeats no page."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,7 +17,7 @@ from app.spec import ListSpec
 from app.storage import Store
 from downloader import normalise
 from logging_setup import get_logger
-from workers.work import Work
+from workers.work import Work, pass_on
 
 __all__ = ["LIST_SOURCE", "Intake", "discover", "list_pages"]
 
@@ -26,8 +26,8 @@ log = get_logger(__name__)
 LIST_SOURCE = "list"
 """The source name of URL lists."""
 
-LIST_PAGE = 2_000
-"""Rows of a list in one page, and in one transaction."""
+FIRST_LIST_PAGE, LIST_PAGE = 400, 2_000
+"""Rows of a list in one page, and in one transaction; the first page is short, so that the first requests do not wait for it."""
 
 LOGGED_PROBLEMS = 100
 """Bad lines of a list that get a log line each; all are counted."""
@@ -47,7 +47,8 @@ async def discover(work: Work) -> None:
     try:
         async with aclosing(_pages(work, search, want)) as pages:
             async for page in pages:
-                await intake.add(page)
+                if await intake.add(page):
+                    await pass_on(work.ctx)
                 if work.stop.is_set() or (want is not None and intake.taken >= want):
                     break
     except (errors.TransientError, errors.PermanentError) as error:
@@ -96,15 +97,20 @@ async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: 
         skip = int(cursor or 0)
         rows = url_list.read(path, spec, skip=skip)
         while True:
-            taken = await asyncio.to_thread(lambda: list(islice(rows, size)))
+            wanted = size if skip else min(size, FIRST_LIST_PAGE)
+            taken = await asyncio.to_thread(_take, rows, wanted)
             skip += len(taken)
             yield Page(
                 candidates=tuple(row for row in taken if isinstance(row, Candidate)),
-                cursor=str(skip) if len(taken) == size else None,
+                cursor=str(skip) if len(taken) == wanted else None,
                 problems=tuple(row for row in taken if isinstance(row, Problem)),
             )
-            if len(taken) < size:
+            if len(taken) < wanted:
                 return
+
+
+def _take(rows: Iterator[Candidate | Problem], count: int) -> list[Candidate | Problem]:
+    return list(islice(rows, count))
 
 
 @asynccontextmanager

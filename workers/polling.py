@@ -5,8 +5,10 @@ arq's own in-progress key lasts as long as the longest timeout of any function; 
 
 import asyncio
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from arq import cron, func
@@ -41,6 +43,9 @@ BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the poll loop looks at a failing Redis again; the last repeats."""
 
 
+Heard = Callable[[Callable[[], None]], AbstractContextManager[None]]
+"""Has something called, for a body's time, when a message was put on the worker's queue in this process."""
+
 _message: ContextVar[dict[str, Any]] = ContextVar("message")
 _scope: ContextVar[ExitStack] = ContextVar("scope")
 
@@ -60,11 +65,17 @@ async def begin(ctx: dict[str, Any]) -> None:
 
 
 class LeasedWorker(Worker):
-    """arq's worker with a renewed in-progress lease and a poll loop that outlives errors of Redis."""
+    """arq's worker with a renewed in-progress lease and a poll loop that outlives errors of Redis.
 
-    def __init__(self, *args: Any, lease_s: float, **kwargs: Any) -> None:
+    Args:
+        heard: who says when this process sends something; what others send is seen at the next poll.
+    """
+
+    def __init__(self, *args: Any, lease_s: float, heard: Heard = lambda _: nullcontext(), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_progress_timeout_s = lease_s
+        self._heard = heard
+        self._woken = asyncio.Event()
         self._renewed_at = 0.0
         self.turned_at = time.monotonic()
         self._picks_nothing = asyncio.Event()
@@ -73,16 +84,22 @@ class LeasedWorker(Worker):
     async def quiet(self) -> None:
         """Pick nothing more, and return once what was being picked has become a task; a Redis that hangs is not waited for."""
         self.allow_pick_jobs = False
+        self._woken.set()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._picks_nothing.wait(), QUIET_S)
 
     def leave(self) -> None:
         """Have the poll loop end after its present turn: cut off inside one, it would leave a connection in the middle of a transaction."""
         self._leaves = True
+        self._woken.set()
 
     async def main(self) -> None:
         """Poll until told to leave. An iteration that fails costs a pause, not the worker."""
         self.ctx["redis"] = self.pool
+        with self._heard(self._woken.set):
+            await self._poll()
+
+    async def _poll(self) -> None:
         failures = 0
         await self._give_back_slots()
         while not self._leaves:
@@ -92,12 +109,19 @@ class LeasedWorker(Worker):
             try:
                 await self._poll_iteration()
                 failures = 0
-                await asyncio.sleep(self.poll_delay_s)
+                await self._rest()
             except (RedisError, OSError) as error:
                 log.warning("queue.poll_failed", error_type=type(error).__name__, error=str(error), failures=failures + 1)
                 await self._give_back_slots()
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
+
+    async def _rest(self) -> None:
+        """Until the next poll is due, or there is something to do before: a message of this process, a free slot, an order to leave."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.poll_delay_s):
+                await self._woken.wait()
+        self._woken.clear()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start what this worker does not run already: a Redis that forgot keys offers it again, and arq would lose sight of the first."""
@@ -108,6 +132,10 @@ class LeasedWorker(Worker):
         with ExitStack() as scope:
             _scope.set(scope)
             await super().run_job(job_id, score)
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        super()._release_sem_dec_counter_on_complete()
+        self._woken.set()
 
     def _runs(self, job_id: str) -> bool:
         task = self.tasks.get(job_id)
@@ -155,6 +183,7 @@ def make_worker(kind: WorkerKind, context: Context, *, slots: int) -> LeasedWork
         cron_jobs=crons,
         redis_pool=pool,
         lease_s=settings.jobs.lease_s,
+        heard=partial(context.queue.heard, QUEUES[kind]),
         ctx={"context": context},
         max_jobs=slots,
         job_timeout=NO_TIMEOUT_S,

@@ -74,18 +74,11 @@ async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> Asyn
         require_workspace(settings)
     db = Database(settings.database_url, pool_size=2)
     try:
-        if not await revision.is_newest(db):
-            await _migrate(db)
+        # a workspace is brought up to date on the way; a fleet's database only by whoever looks after it
+        await (revision.bring_up(db) if db.is_sqlite else revision.require_newest(db))
         yield db
     finally:
         await db.close()
-
-
-async def _migrate(db: "Database") -> None:
-    """A workspace is brought up to date on the way; a fleet's database only by whoever looks after it."""
-    from app.db import schema
-
-    await (schema.upgrade(db) if db.is_sqlite else schema.require_head(db))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import errors
 from app.cli.failures import Refused
@@ -15,8 +15,9 @@ from app.cli.progress import Display, display
 from app.cli.progress.snapshot import Hosts, Snapshot, look
 from app.cli.session import log_to, opened
 from app.cli.state import Cli
-from app.db import Database, fleet, sweeping
+from app.db import Database, fleet, jobs, sweeping
 from app.journal import recording
+from app.records import JobState
 from app.resources import Resources, open_workshop
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk", "follow", "warn_without_workers", "workplace"]
 
+T = TypeVar("T")
+
 LOOK_S = 0.25
 """Seconds between two looks at the job; a look that takes long is waited for ten times as long."""
+
+GLANCE_S, END_GLANCE_S = 0.25, 0.05
+"""Seconds between two glances at whether the job has ended, a look at one row; the second once it is about to."""
 
 PATIENCE_S = 60.0
 """Seconds a database may be away before watching is given up."""
@@ -111,11 +117,23 @@ async def follow(
         dead = [task.get_name() for task in loops if task.done()]
         if dead:
             raise Refused(f"the worker's {dead[0]} loop died", "the log says why; `pictrawl resume` goes on from here", code=1)
-        if await interrupts.wait(max(LOOK_S, 10 * (time.monotonic() - began))):
+        if await _until_next_look(db, snapshot, interrupts, wait_s=max(LOOK_S, 10 * (time.monotonic() - began))):
             return snapshot
 
 
-async def _patiently(ask: Callable[[], Awaitable[Snapshot]], interrupts: Interrupts) -> Snapshot:
+async def _until_next_look(db: Database, snapshot: Snapshot, interrupts: Interrupts, *, wait_s: float) -> bool:
+    """Wait so long, or until the job has ended; tell whether somebody interrupted."""
+    due = time.monotonic() + wait_s
+    glance_s = END_GLANCE_S if snapshot.job.state is JobState.FINALIZING else GLANCE_S
+    while (left_s := due - time.monotonic()) > 0:
+        if await interrupts.wait(min(glance_s, left_s)):
+            return True
+        if left_s > glance_s and (await _patiently(lambda: jobs.get(db, snapshot.job.id), interrupts)).is_final:
+            return False
+    return False
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]], interrupts: Interrupts) -> T:
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:

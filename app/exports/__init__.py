@@ -1,30 +1,28 @@
-"""How a dataset leaves: one exporter for each format, and publication to a folder of the user's."""
+"""How a dataset leaves: one exporter for each format, and publication to a folder of the user's.
 
-from collections.abc import Mapping
-from types import MappingProxyType
+A name's module is imported when the name is first asked for (PEP 562): a build needs formats at its end, and a start nothing of them.
+"""
 
-import errors
-from app.exports.base import Exporter, ExportOptions, Read
-from app.exports.files import FilesExporter
-from app.exports.imagefolder import ImageFolderExporter
-from app.exports.publish import check_destination, folder_of, materialise
-from app.exports.webdataset import WebDatasetExporter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from app.exports.base import Exporter, ExportOptions, Read
+    from app.exports.publish import check_destination, folder_of, materialise
+    from app.exports.registry import EXPORTERS, get_exporter
 
 __all__ = ["EXPORTERS", "ExportOptions", "Exporter", "Read", "check_destination", "folder_of", "get_exporter", "materialise"]
 
-EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
-    {exporter.format: exporter for exporter in (FilesExporter(), ImageFolderExporter(), WebDatasetExporter())}
-)
-"""Every format by its name."""
+_NAMES: Final = {
+    "base": ("ExportOptions", "Exporter", "Read"),
+    "publish": ("check_destination", "folder_of", "materialise"),
+    "registry": ("EXPORTERS", "get_exporter"),
+}
+_MODULE_OF: Final = {name: module for module, names in _NAMES.items() for name in names}
 
 
-def get_exporter(name: str) -> Exporter:
-    """The exporter of a format.
-
-    Raises:
-        errors.ConfigurationError: there is no such format; the message lists those there are.
-    """
-    try:
-        return EXPORTERS[name]
-    except KeyError:
-        raise errors.ConfigurationError(f"export.format {name!r} is unknown; there are {', '.join(sorted(EXPORTERS))}") from None
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return value

@@ -1,6 +1,6 @@
 """What an exporter is: a folder writer that can also read back what it wrote. Knows samples and bytes, not rows or jobs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +9,8 @@ from app.records import ExportReport, Sample, VerifyReport
 
 __all__ = ["ExportOptions", "Exporter", "Read"]
 
-Read = Callable[[Sample], Awaitable[bytes]]
-"""How an exporter gets the bytes of a sample."""
+Read = Callable[[Sequence[Sample]], Awaitable[Sequence[bytes]]]
+"""How an exporter gets the bytes of a few samples, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

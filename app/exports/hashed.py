@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 __all__ = ["FileFacts", "HashedFile", "hash_open_file"]
 
-_READ_BYTES = 1_000_000
+_READ_BYTES = 1 << 18
+"""Read at once, into the same memory again and again: fits into a core's cache beside the digest's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class HashedFile:
 def hash_open_file(file: BinaryIO) -> FileFacts:
     """Size and digest of what an open file still holds."""
     digest, size = hashlib.sha256(), 0
-    while piece := file.read(_READ_BYTES):
-        digest.update(piece)
-        size += len(piece)
+    buffer = memoryview(bytearray(_READ_BYTES))
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # of every binary file that `open` gives
+        digest.update(buffer[:count])
+        size += count
     return FileFacts(size, digest.hexdigest())

@@ -15,7 +15,7 @@ import orjson
 from app.exports.hashed import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
 from app.records import ExportReport, VerifyReport
-from app.storage import border
+from app.storage import border, threads
 
 __all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify"]
 
@@ -147,13 +147,16 @@ class Inspection:
 
 
 async def verify(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
-    """Read an export back: its manifest, every file that the manifest names, and by ``inspect`` every image."""
+    """Read an export back: its manifest, every file that the manifest names, and beside that, by ``inspect``, every image."""
     with border.writing("verify", report.format):
-        inspection = Inspection(folder, report, Manifest(await asyncio.to_thread(_read_manifest, folder)))
-        steps = _steps(inspection, report, inspect)
-        while await asyncio.to_thread(_advance, steps):
-            pass
-    return VerifyReport(samples=inspection.samples, problems=tuple(inspection.problems))
+        manifest = Manifest(await asyncio.to_thread(_read_manifest, folder))
+        if (manifest.get("schema_version"), manifest.get("format")) != (SCHEMA_VERSION, report.format):
+            return VerifyReport(
+                samples=0, problems=(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}",)
+            )
+        files, images = (Inspection(folder, report, manifest) for _ in range(2))
+        await threads.together([_walk(_inspect_files(files), at_once=1), _walk(_inspect_images(images, inspect), at_once=_STEPS)])
+    return VerifyReport(samples=images.samples, problems=tuple([*files.problems, *images.problems][:MAX_PROBLEMS]))
 
 
 def parse_object(text: bytes) -> Row | None:
@@ -170,14 +173,19 @@ def is_inside(path: str) -> bool:
     return "\\" not in path and "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-def _steps(inspection: Inspection, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> Iterator[None]:
-    manifest = inspection.manifest
-    if (manifest.get("schema_version"), manifest.get("format")) != (SCHEMA_VERSION, report.format):
-        inspection.complain(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}")
-        return
-    for path, stated in sorted(manifest.mapping("files").items()):
+async def _walk(steps: Iterator[None], *, at_once: int) -> None:
+    """Take the steps in threads, so many in a visit; who is cancelled waits for the end of the present one."""
+    while await threads.run_whole(_advance, steps, at_once):
+        pass
+
+
+def _inspect_files(inspection: Inspection) -> Iterator[None]:
+    for path, stated in sorted(inspection.manifest.mapping("files").items()):
         _inspect_file(inspection, path, stated)
         yield
+
+
+def _inspect_images(inspection: Inspection, inspect: Callable[[Inspection], Iterator[None]]) -> Iterator[None]:
     yield from inspect(inspection)
     _inspect_sums(inspection)
     inspection.finish()
@@ -212,8 +220,8 @@ def _read_manifest(folder: Path) -> Row:
         return {}
 
 
-def _advance(steps: Iterator[None]) -> bool:
-    return len(list(itertools.islice(steps, _STEPS))) == _STEPS
+def _advance(steps: Iterator[None], at_once: int) -> bool:
+    return len(list(itertools.islice(steps, at_once))) == at_once
 
 
 def _short(value: object) -> str:

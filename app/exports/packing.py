@@ -1,11 +1,14 @@
-"""The one way an export is written: spool the samples, read ahead, place each image, then the sidecars, the manifest last."""
+"""The one way an export is written: spool the samples, read ahead, place each image, then the sidecars, the manifest last.
+
+While one thread places images, others read and hash the next ones: what costs time, digests and files, holds no interpreter lock.
+"""
 
 import asyncio
 import contextlib
 import hashlib
 import shutil
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,8 +27,12 @@ __all__ = ["Packer", "write_export"]
 
 log = get_logger(__name__)
 
-_READ_AHEAD = 8  # images read while others are written: hides an object store's latency, costs at most 8 images of memory
-_WRITE_BATCH = 8  # images written in one visit to a thread, which costs 0.1 ms
+_BATCH = 16  # images read, and written, in one visit to a thread, which costs 0.1 ms
+_BATCH_BYTES = 4_000_000  # a batch that holds so much takes no more: memory is that of four batches, or of four large images
+_READ_AHEAD = 3  # batches read while one is written: hides an object store's latency
+
+Batch = Sequence[tuple[Sample, bytes]]
+"""Samples with bytes that are theirs."""
 
 
 class Packer(Protocol):
@@ -79,42 +86,62 @@ class _Writing:
 async def _pack(spool: Spool, read: Read, folder: Path, writing: _Writing) -> ExportReport:
     ledger = sidecars.Ledger(folder, loose_images=writing.packer.card.loose_images)
     with contextlib.closing(ledger):
-        async with contextlib.aclosing(_ahead(spool.read(), read)) as pairs:
-            batch: list[tuple[Sample, bytes]] = []
-            async for pair in pairs:
-                batch.append(pair)
-                if len(batch) >= _WRITE_BATCH:
-                    await threads.run_whole(_place, writing.packer, ledger, batch)
-                    batch = []
-            await threads.run_whole(_place, writing.packer, ledger, batch)
+        async with contextlib.aclosing(_ahead(_batches(spool.read()), read)) as batches:
+            async for batch in batches:
+                await threads.run_whole(_place, writing.packer, ledger, batch)
         report = await threads.run_whole(_finish, folder, writing, ledger)
     if writing.facts.absent:
         log.warning("export.classes_absent", splits=sorted(writing.facts.absent))
     return report
 
 
-async def _ahead(samples: AsyncIterator[Sample], read: Read) -> AsyncGenerator[tuple[Sample, bytes]]:
-    """Each sample with its bytes, in order, while the next ones are being read."""
-    pending: deque[tuple[Sample, asyncio.Future[bytes]]] = deque()
+async def _batches(samples: AsyncIterator[Sample]) -> AsyncIterator[list[Sample]]:
+    """The samples, a few at a time: fewer where they are large."""
+    batch: list[Sample] = []
+    size_bytes = 0
+    async for sample in samples:
+        batch.append(sample)
+        size_bytes += sample.size_bytes
+        if len(batch) >= _BATCH or size_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch
+
+
+async def _ahead(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGenerator[Batch]:
+    """Each batch with its bytes, in order, while the next ones are being read."""
+    pending: deque[asyncio.Future[Batch]] = deque()
     try:
-        async for sample in samples:
-            pending.append((sample, asyncio.ensure_future(read(sample))))
+        async for batch in batches:
+            pending.append(asyncio.ensure_future(_read(batch, read)))
             if len(pending) > _READ_AHEAD:
-                yield pending[0][0], await pending[0][1]
+                yield await pending[0]
                 pending.popleft()
         while pending:
-            yield pending[0][0], await pending[0][1]
+            yield await pending[0]
             pending.popleft()
     finally:
-        for _, future in pending:
+        for future in pending:
             future.cancel()
-        await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
-def _place(packer: Packer, ledger: sidecars.Ledger, batch: list[tuple[Sample, bytes]]) -> None:
-    for sample, body in batch:
+async def _read(batch: Sequence[Sample], read: Read) -> Batch:
+    bodies = await read(batch)
+    return await threads.run_whole(_checked, batch, bodies)
+
+
+def _checked(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:
+    pairs = list(zip(batch, bodies, strict=True))
+    for sample, body in pairs:
         if hashlib.sha256(body).hexdigest() != sample.sha256 or len(body) != sample.size_bytes:
             raise errors.ValidationError(f"image {sample.image_id}: the stored bytes are not those of {sample.sha256}")
+    return pairs
+
+
+def _place(packer: Packer, ledger: sidecars.Ledger, batch: Batch) -> None:
+    for sample, body in batch:
         ledger.note(sample, packer.add(sample, body))
 
 

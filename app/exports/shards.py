@@ -3,9 +3,10 @@
 import hashlib
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from app.exports import ustar
 from app.exports.hashed import FileFacts
 from app.exports.inspecting import Inspection, parse_object
 
@@ -65,20 +66,17 @@ def _read_shard(inspection: Inspection, path: str) -> Iterator[tuple[str, Member
         if file is None:
             return
         try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                yield from _read_samples(inspection, path, archive)
+            yield from _read_samples(inspection, path, ustar.members(file))
         except tarfile.TarError as error:
             inspection.complain(f"{path}: not a whole tar file: {error}")
 
 
-def _read_samples(inspection: Inspection, path: str, archive: tarfile.TarFile) -> Iterator[tuple[str, Members]]:
+def _read_samples(inspection: Inspection, path: str, found: Iterable[ustar.Member]) -> Iterator[tuple[str, Members]]:
     current, members = "", Members()
-    while (header := archive.next()) is not None:
-        archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has seen
-        match = _MEMBER.fullmatch(header.name)
-        body = archive.extractfile(header)
-        if match is None or body is None or header.mode != 0o644:
-            inspection.complain(f"{path}: {header.name}: no plain member with a key and a suffix")
+    for member in found:
+        match = _MEMBER.fullmatch(member.name)
+        if match is None or not member.is_plain:
+            inspection.complain(f"{path}: {member.name}: no plain member with a key and a suffix")
             continue
         key, suffix = match[1], match[2].lower()
         if key != current and members:
@@ -87,7 +85,7 @@ def _read_samples(inspection: Inspection, path: str, archive: tarfile.TarFile) -
         current = key
         if suffix in members:
             inspection.complain(f"{path}: {key} has two members .{suffix}")
-        members[suffix] = body.read()
+        members[suffix] = member.body
     if members:
         yield current, members
 

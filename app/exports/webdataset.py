@@ -4,13 +4,12 @@ Every sample has the same members: ``cls`` if any has a label, ``txt`` if any ha
 the columns on the first few samples, and Hugging Face datasets those of all splits on one of them.
 """
 
-import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 
-from app.exports import inspecting, names, packing, rows, shards
+from app.exports import inspecting, names, packing, rows, shards, ustar
 from app.exports.base import ExportOptions, Read
 from app.exports.card import CardParts
 from app.exports.hashed import FileFacts, HashedFile
@@ -19,9 +18,6 @@ from app.records import ExportReport, Sample, VerifyReport
 
 __all__ = ["WebDatasetExporter"]
 
-_BLOCK_BYTES = 512
-_RECORD_BYTES = 20 * _BLOCK_BYTES
-_MTIME = 315_532_800  # 1980-01-01: the same in every shard, and late enough for every archive format
 _LAYOUT = """\
 <split>-000000.tar    members KEY.jpg KEY.json, KEY.cls with labels, KEY.txt with captions
 classes.json          the names of the classes; cls is a position in it
@@ -107,12 +103,15 @@ class _SplitWriter:
 
     def add(self, key: str, members: dict[str, bytes]) -> str:
         """Write one sample. Returns the name of its shard."""
-        encoded = b"".join(_member(f"{key}.{suffix}", body) for suffix, body in members.items())
-        if self._open is not None and self._is_full(self._open, len(encoded)):
+        size_bytes = sum(ustar.BLOCK_BYTES + ustar.padded(len(body)) for body in members.values())
+        if self._open is not None and self._is_full(self._open, size_bytes):
             self._roll(self._open)
         if self._open is None:
             self._open = HashedFile(self._folder / self._name)
-        self._open.write(encoded)
+        for suffix, body in members.items():
+            self._open.write(ustar.header(f"{key}.{suffix}", len(body)))
+            self._open.write(body)  # by itself: no copy of an image is made
+            self._open.write(bytes(-len(body) % ustar.BLOCK_BYTES))
         self._samples += 1
         return self._name
 
@@ -132,21 +131,11 @@ class _SplitWriter:
         return f"{self._split}-{len(self._finished):06d}.tar"
 
     def _is_full(self, shard: HashedFile, more_bytes: int) -> bool:
-        closed_bytes = _padded(shard.size_bytes + more_bytes + 2 * _BLOCK_BYTES, _RECORD_BYTES)
+        closed_bytes = ustar.padded(shard.size_bytes + more_bytes + 2 * ustar.BLOCK_BYTES, ustar.RECORD_BYTES)
         return self._samples >= self._options.shard_samples or closed_bytes > self._options.shard_bytes
 
     def _roll(self, shard: HashedFile) -> None:
-        end = _padded(shard.size_bytes + 2 * _BLOCK_BYTES, _RECORD_BYTES) - shard.size_bytes
+        end = ustar.padded(shard.size_bytes + 2 * ustar.BLOCK_BYTES, ustar.RECORD_BYTES) - shard.size_bytes
         shard.write(bytes(end))
         self._finished[self._name] = shard.finish()
         self._open, self._samples = None, 0
-
-
-def _member(name: str, body: bytes) -> bytes:
-    header = tarfile.TarInfo(name)
-    header.size, header.mtime, header.mode = len(body), _MTIME, 0o644
-    return header.tobuf(tarfile.USTAR_FORMAT) + body + bytes(_padded(len(body), _BLOCK_BYTES) - len(body))
-
-
-def _padded(size_bytes: int, unit_bytes: int) -> int:
-    return -(-size_bytes // unit_bytes) * unit_bytes

@@ -1,20 +1,19 @@
 """What is done to the bytes of an image: decode, check, hash, compare, re-encode, split. CPU only; no row, no job, no network.
 
-`DecoderPool` runs the first of these in child processes, which import this package too and must stay light: the pool itself
-is therefore loaded when it is first asked for (PEP 562), as it needs asyncio and its children don't.
+`DecoderPool` runs the first of these in child processes, which import this package too and must stay light, and who starts them needs no
+decoder: a name's module is imported when the name is first asked for (PEP 562). `compress` is asked of its module, which has its name.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from app.images.compress import compress
-from app.images.dedupe import Fingerprint, Match, find_exact, find_near
-from app.images.splits import assign, assign_all
-from app.images.verdict import CANNOT, validate
-from app.images.wire import Answer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from app.images.chatter import log_remarks
+    from app.images.dedupe import Fingerprint, Match, find_exact, find_near
     from app.images.pool import DecoderPool, PoolStats
+    from app.images.splits import assign, assign_all
+    from app.images.verdict import CANNOT, validate
+    from app.images.wire import Answer
 
 __all__ = [
     "CANNOT",
@@ -25,17 +24,30 @@ __all__ = [
     "PoolStats",
     "assign",
     "assign_all",
-    "compress",
     "find_exact",
     "find_near",
     "log_remarks",
     "validate",
 ]
 
+_MODULE_OF: Final = {
+    "CANNOT": "verdict",
+    "Answer": "wire",
+    "DecoderPool": "pool",
+    "Fingerprint": "dedupe",
+    "Match": "dedupe",
+    "PoolStats": "pool",
+    "assign": "splits",
+    "assign_all": "splits",
+    "find_exact": "dedupe",
+    "find_near": "dedupe",
+    "log_remarks": "chatter",
+    "validate": "verdict",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in ("DecoderPool", "PoolStats", "log_remarks"):
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from app.images import chatter, pool
-
-    return getattr(chatter if name == "log_remarks" else pool, name)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return value

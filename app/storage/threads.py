@@ -2,10 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import ParamSpec, TypeVar
 
-__all__ = ["for_each", "in_batches", "run_whole"]
+__all__ = ["for_each", "in_batches", "run_whole", "together"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +27,17 @@ async def in_batches(items: Iterator[T], size: int) -> AsyncIterator[list[T]]:
     """What a blocking iterator gives, a list of up to ``size`` at a time, each made in a thread."""
     while batch := await run_whole(lambda: list(itertools.islice(items, size))):
         yield batch
+
+
+async def together(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Wait for a few things side by side; what they give, in their order. The first error ends it; nothing runs on afterwards."""
+    running = [asyncio.ensure_future(item) for item in work]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def for_each(items: AsyncIterator[T], function: Callable[[T], Awaitable[None]], at_once: int) -> None:

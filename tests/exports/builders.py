@@ -66,9 +66,9 @@ class Bodies:
         self.reads = 0
         self._bodies = bodies
 
-    async def __call__(self, item: Sample) -> bytes:
-        self.reads += 1
-        return self._bodies[item.index] if self._bodies else image(item.index)
+    async def __call__(self, items: Sequence[Sample]) -> list[bytes]:
+        self.reads += len(items)
+        return [self._bodies[item.index] if self._bodies else image(item.index) for item in items]
 
 
 async def write(name: str, folder: Path, items: Iterable[Sample], options: exports.ExportOptions = OPTIONS) -> ExportReport:

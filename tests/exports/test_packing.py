@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,11 @@ FORMATS = sorted(exports.EXPORTERS)
 async def test_a_failing_read_leaves_the_folder_empty(tmp_path: Path, name: str, fails_at: int) -> None:
     """What was written before goes away, and the error is the reader's own."""
 
-    async def read(item: Sample) -> bytes:
-        if item.index == fails_at:
-            raise MissingObject(f"get {item.sha256}: no such object")
-        return image(item.index)
+    async def read(items: Sequence[Sample]) -> list[bytes]:
+        for item in items:
+            if item.index == fails_at:
+                raise MissingObject(f"get {item.sha256}: no such object")
+        return [image(item.index) for item in items]
 
     with pytest.raises(MissingObject):
         await exports.get_exporter(name).write(each(samples(30)), read, tmp_path / "e", OPTIONS)
@@ -50,10 +51,10 @@ async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_pat
     reached = asyncio.Event()
     running = 0
 
-    async def read(item: Sample) -> bytes:
+    async def read(items: Sequence[Sample]) -> list[bytes]:
         nonlocal running
-        if item.index < 5:
-            return image(item.index)
+        if items[0].index < 16:
+            return [image(item.index) for item in items]
         running += 1
         reached.set()
         try:
@@ -96,16 +97,30 @@ async def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
     """Memory holds a few images, however many there are."""
     in_hand = most = 0
 
-    async def read(item: Sample) -> bytes:
+    async def read(items: Sequence[Sample]) -> list[bytes]:
         nonlocal in_hand, most
-        in_hand += 1
+        in_hand += len(items)
         most = max(most, in_hand)
         await asyncio.sleep(0)
-        in_hand -= 1
-        return image(item.index)
+        in_hand -= len(items)
+        return [image(item.index) for item in items]
 
-    await exports.get_exporter("files").write(each(samples(60)), read, tmp_path, OPTIONS)
-    assert 1 < most <= 9
+    await exports.get_exporter("files").write(each(samples(160)), read, tmp_path, OPTIONS)
+    assert 16 < most <= 64
+
+
+async def test_large_images_are_read_one_by_one(tmp_path: Path) -> None:
+    """What bounds memory is bytes, not images."""
+    bodies = [image(number) + bytes(3_000_000) for number in range(5)]
+    batches: list[int] = []
+
+    async def read(items: Sequence[Sample]) -> list[bytes]:
+        batches.append(len(items))
+        return [bodies[item.index] for item in items]
+
+    items = [sample(number, body) for number, body in enumerate(bodies)]
+    await exports.get_exporter("files").write(each(items), read, tmp_path, OPTIONS)
+    assert batches == [2, 2, 1]
 
 
 async def test_a_source_of_samples_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from app.images import compress
+from app.images.compress import compress
 from app.records import CompressionRules
 from errors import Reason, ValidationError
 from tests.images import samples

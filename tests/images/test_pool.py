@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 import pytest
 
-from app.images import DecoderPool, compress, validate
+from app.images import DecoderPool, validate
+from app.images.compress import compress
 from app.records import CompressionRules, Reason, ValidationRules, Verdict
 from errors import StorageError, ValidationError
 from tests.images import samples

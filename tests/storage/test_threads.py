@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.storage.threads import for_each, in_batches, run_whole
+from app.storage.threads import for_each, in_batches, run_whole, together
 
 
 async def test_run_whole_returns_and_raises_like_to_thread() -> None:
@@ -86,4 +86,33 @@ async def test_for_each_stops_at_the_first_error() -> None:
     with pytest.raises(KeyError):
         await for_each(numbers(10), work, 3)
     assert begun == [0, 1, 2]
+    assert sorted(ended) == [0, 2]
+
+
+async def test_together_gives_everything_in_order() -> None:
+    """Whoever is through first."""
+
+    async def late(number: int) -> int:
+        for _ in range(5 - number):
+            await asyncio.sleep(0)
+        return number
+
+    assert await together(late(number) for number in range(5)) == [0, 1, 2, 3, 4]
+
+
+async def test_together_leaves_nothing_running_after_an_error() -> None:
+    """What is still under way is cancelled and waited for."""
+    ended: list[int] = []
+
+    async def work(number: int) -> None:
+        if number == 1:
+            raise KeyError(number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(number)
+
+    with pytest.raises(KeyError):
+        await together(work(number) for number in range(3))
     assert sorted(ended) == [0, 2]

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from app.queue import QUEUES
+from app.queue import QUEUES, Envelope
+from app.records import UnitKind
 from tests.workers.bench import Bench
 from workers.polling import LeasedWorker, make_worker
 
@@ -49,5 +50,25 @@ async def test_a_worker_leaves_between_two_turns(worker: LeasedWorker) -> None:
     await worker.quiet()
     assert not worker.allow_pick_jobs
     assert not polling.done()
+    worker.leave()
+    await asyncio.wait_for(polling, 5)
+
+
+async def test_a_message_of_this_process_is_not_waited_for(worker: LeasedWorker, bench: Bench) -> None:
+    """The poll loop wakes for it, and for a slot that has become free, however long the pause between two polls is."""
+    worker.poll_delay_s = 3600
+    worker.max_jobs = 1
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run_job(job_id: str, score: int) -> None:
+        await worker.pool.zrem(worker.queue_name, job_id)
+        ended.put_nowait(job_id)
+
+    worker.run_job = run_job  # type: ignore[method-assign]
+    polling = asyncio.create_task(worker.main())
+    await asyncio.sleep(0.05)
+    await bench.context.queue.send([Envelope(f"unit_{number}:0", UnitKind.PLAN, (("unit_id", f"unit_{number}"),)) for number in range(2)])
+    assert [await asyncio.wait_for(ended.get(), 5) for _ in range(2)] == ["unit_0:0", "unit_1:0"]
+    await worker.quiet()
     worker.leave()
     await asyncio.wait_for(polling, 5)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
-from app.images import compress
+from app.images.compress import compress
 from app.records import CompressionRules, ImageState, JobState, Reason, UnitKind
 from app.storage import paths
 from logging_setup import add_sink, remove_sink

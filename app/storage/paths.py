@@ -20,8 +20,10 @@ def blob(sha256: str) -> str:
 
 
 def thumb(sha256: str) -> str:
-    """Key of the thumbnail of the image with this digest."""
-    return f"thumbs/{_fan_out(sha256)}.jpg"
+    """Key of the thumbnail of the image with this digest: ``thumbs/ab/<sha256>.jpg``. A folder fewer than a blob has: making the folders
+    of a small dataset takes as long as writing its thumbnails, and 4,000 files in each of 256 is where a million images are."""
+    _require(_DIGEST, sha256, "sha256")
+    return f"thumbs/{sha256[:2]}/{sha256}.jpg"
 
 
 def url_list(list_id: str, suffix: str) -> str:

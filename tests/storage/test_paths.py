@@ -13,7 +13,7 @@ DIGEST = "ab12" + "0" * 60
 def test_keys_are_spelled_as_documented() -> None:
     """The layout of the store is contract: other versions read it."""
     assert paths.blob(DIGEST) == f"blobs/ab/12/{DIGEST}"
-    assert paths.thumb(DIGEST) == f"thumbs/ab/12/{DIGEST}.jpg"
+    assert paths.thumb(DIGEST) == f"thumbs/ab/{DIGEST}.jpg"
     assert paths.url_list("l-1", ".csv.gz") == "lists/l-1.csv.gz"
     assert paths.url_list("l-1", "txt") == "lists/l-1.txt"
     assert paths.export("e_1") == "exports/e_1"

@@ -158,12 +158,18 @@ def _rows(text: str) -> list[str]:
     return names
 
 
+def _some(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
 def main() -> None:
     """Run, print, and exit with 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=_rows, default=list(contests.ROWS), metavar="NAME,...", help=", ".join(contests.ROWS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=5000, help="of a run; over https img2dataset as it comes gets 500 at most")
+    parser.add_argument("--rounds", type=_some, default=5)
+    parser.add_argument("--images", type=_some, default=5000, help="of a run; over https img2dataset as it comes gets 500 at most")
     parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "pictrawl-bench", help="scratch folder, kept")
     parser.add_argument("--pause", type=float, default=PAUSE_S, metavar="SECONDS", help="after a row; less spoils the next one's figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there, after every round")

@@ -164,6 +164,10 @@ def running(place: Place, config: str, ready_url: str, core: int | None) -> Iter
     try:
         _wait_for(ready_url, server)
         yield
+    except SystemExit as error:
+        if server.poll() is None:
+            raise
+        raise SystemExit(f"{error}\nnginx ended meanwhile, with {server.returncode}; its error log is in the scratch folder") from error
     finally:
         server.terminate()
         server.wait(timeout=_READY_S)

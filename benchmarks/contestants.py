@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import measuring
 import origin
@@ -107,7 +107,7 @@ class Pictrawl:
         workspace, log = folder / "workspace", folder / "log.jsonl"
         env = settings_of(place, folder, {"WORKSPACE__PATH": str(workspace)}) | self.env
         write_list(folder, urls)
-        taken = measuring.timed([*pictrawl(), *self.options], folder, env)
+        taken = measuring.timed([*pictrawl(), *self.options], folder, env, needs=place.servers())
         row = _asked(workspace / "pictrawl.db") if taken.code == 0 else ()
         ran = job_times(self.name, taken, row, len(urls), folder)
         if not log.stat().st_size:
@@ -131,7 +131,8 @@ class Img2dataset:
         output = folder / "out"
         command = [str(peers.environment(place) / "bin" / "img2dataset"), *self.flags, *self._usual(len(urls))]
         own = {"SSL_CERT_FILE": str(place.home / "bundle.pem"), "PYTHONPATH": str(_shim(place))}
-        taken = measuring.timed(command, folder, os.environ | peers.QUIET | own | dict(self.env))
+        env = os.environ | peers.QUIET | own | dict(self.env)
+        taken = measuring.timed(command, folder, env, needs=place.servers())
         stats = [json.loads(path.read_text()) for path in output.glob("*_stats.json")]
         got = sum(shard["successes"] for shard in stats)
         if taken.code or got != len(urls):
@@ -179,19 +180,25 @@ def write_list(folder: Path, urls: Sequence[str]) -> None:
     (folder / "list.txt").write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
 
 
-def job_times(name: str, taken: measuring.Taken, row: Sequence[object], count: int, folder: Path) -> Ran:
-    """What a job's rows say of its run: state, start, end, images kept, when the first one was stored."""
-    state, started_at, finished_at, kept, first_at = row or ("unknown", 0.0, 0.0, 0, 0.0)
-    if taken.code or state != "succeeded" or int(kept) != count:
-        said = measuring.tail(folder / "out.log")
-        raise SystemExit(f"{name}: exit code {taken.code}, job {state}, {kept} of {count} images kept\n{said}")
+def job_times(name: str, taken: measuring.Taken, row: Sequence[Any], count: int, folder: Path) -> Ran:
+    """What a job's row (see `TIMES`; empty where the command failed) says of its run.
+
+    Raises:
+        SystemExit: not every image was kept.
+    """
+    said = f"exit code {taken.code}\n{measuring.tail(folder / 'out.log')}"
+    if not row:
+        raise SystemExit(f"{name}: {said}")
+    state, started_at, finished_at, kept, first_at = row
+    if state != "succeeded" or int(kept) != count:
+        raise SystemExit(f"{name}: job {state}, {kept} of {count} images kept, {said}")
     steady_s, first_s = float(finished_at) - float(started_at), float(first_at) - taken.started_at
     return Ran(count, taken.wall_s, steady_s, taken.cpu_s, taken.peak_mb, first_s, folder / "out")
 
 
-def _asked(path: Path) -> Sequence[object]:
+def _asked(path: Path) -> Sequence[Any]:
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        row: Sequence[object] = database.execute(TIMES).fetchone()
+        row: Sequence[Any] = database.execute(TIMES).fetchone()
         return row
 
 

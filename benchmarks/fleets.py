@@ -61,7 +61,8 @@ class Fleet:
         servers.redis.flush()
         _migrate(folder, env)
         with _workers(servers, folder, env, database) as pids:
-            taken = measuring.timed([*contestants.pictrawl(), *self.options], folder, env, [*pids, *servers.pids])
+            command, beside = [*contestants.pictrawl(), *self.options], [*pids, *servers.pids]
+            taken = measuring.timed(command, folder, env, needs=place.servers(), beside=beside)
             row = servers.postgres.run_sql(contestants.TIMES, database).split("|") if taken.code == 0 else ()
         return contestants.job_times(self.name, taken, row, len(urls), folder)
 

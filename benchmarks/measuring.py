@@ -36,18 +36,19 @@ class Taken:
     code: int
 
 
-def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], beside: Sequence[int] = ()) -> Taken:
+def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], *, needs: Sequence[int], beside: Sequence[int] = ()) -> Taken:
     """Run a command in a folder, its output into ``out.log`` there, after what was written before has reached the disk.
 
     Args:
-        beside: processes that were started before and work for it; their memory and CPU count too.
+        needs: processes without which the run is void: it is killed where one of them ends, since it might wait for hours.
+        beside: processes that were started before and work for it; their memory and CPU count too, and it needs them.
     """
     os.sync()
     with (folder / "out.log").open("wb") as out:
         before = sum(cpu_s(pid) for pid in beside)
         started_at, began = time.time(), time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-        with _ended_with(process), _sampled([process.pid, *beside]) as peak:
+        with _ended_with(process), _watched(process.pid, [*needs, *beside], beside) as peak:
             _, status, used = os.wait4(process.pid, 0)
             wall_s = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -105,13 +106,15 @@ def _kill(group: int) -> None:
 
 
 @contextlib.contextmanager
-def _sampled(roots: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the peak so far, KB, of what the trees of these processes hold together."""
+def _watched(pid: int, needs: Sequence[int], beside: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the peak so far, KB, of what the trees of these processes hold together; kill the first one when its needs are gone."""
     peak, done = [0], threading.Event()
 
     def look() -> None:
         while not done.is_set():
-            peak[0] = max(peak[0], sum(_tree_kb(root) for root in roots))
+            peak[0] = max(peak[0], sum(_tree_kb(root) for root in (pid, *beside)))
+            if not all(_is_running(other) for other in needs):
+                _kill(pid)
             done.wait(SAMPLE_S)
 
     thread = threading.Thread(target=look, daemon=True)
@@ -121,6 +124,13 @@ def _sampled(roots: Sequence[int]) -> Iterator[list[int]]:
     finally:
         done.set()
         thread.join()
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody has waited for yet still has its number."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def _tree_kb(pid: int) -> int:

@@ -100,6 +100,17 @@ class Place:
     def authority(self) -> Path:
         return self.home / "authority.pem"
 
+    def servers(self) -> list[int]:
+        """The process that serves now.
+
+        Raises:
+            SystemExit: none does.
+        """
+        try:
+            return [int((self.home / "nginx.pid").read_text())]
+        except FileNotFoundError as error:
+            raise SystemExit("no origin runs") from error
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

@@ -19,9 +19,9 @@ def test_a_run_is_read_from_the_jobs_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (("succeeded", 1001.0, 1009.0, 99, 1002.0), "exit code 0, job succeeded, 99 of 100 images kept"),
+        (("succeeded", 1001.0, 1009.0, 99, 1002.0), "job succeeded, 99 of 100 images kept, exit code 0"),
         (("partial", 1001.0, 1009.0, 100, 1002.0), "job partial"),
-        ((), "job unknown, 0 of 100"),
+        ((), "pictrawl: exit code 0"),
     ],
 )
 def test_a_run_that_lacks_an_image_is_no_figure(tmp_path: Path, row: tuple[object, ...], said: str) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import measuring
 from arq import Worker, func
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
@@ -53,7 +54,6 @@ BARE_QUEUE: Final = "bench:bare"
 NEVER: Final = 4e9
 """Unix seconds at which the unit that keeps a job open is due."""
 
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 KINDS: Final = {"no-op": UnitKind.FETCH, "validate_chunk": UnitKind.VALIDATE}
 
 
@@ -69,15 +69,6 @@ class Result:
     @property
     def total_ms(self) -> float:
         return sum(self.cpu_ms.values())
-
-
-def cpu_s(pid: int) -> float:
-    """CPU of a process, its living children, and those of them that have ended."""
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return sum(int(field) for field in fields[11:15]) / TICKS + sum(cpu_s(int(child)) for child in children)
-    return 0.0
 
 
 async def run_no_op(settings: Settings) -> None:
@@ -149,9 +140,9 @@ class Bench:
         with self.worker(who) as pid:
             await give(who, WARM_UP)
             trees = {"worker": pid, "PostgreSQL": self.postgres.pid or 0, "Redis": self.redis.pid or 0}
-            before = {name: cpu_s(root) for name, root in trees.items()}
+            before = {name: measuring.cpu_s(root) for name, root in trees.items()}
             seconds = await give(who, chunks)
-            spent = {name: (cpu_s(root) - before[name]) / chunks * 1000 for name, root in trees.items()}
+            spent = {name: (measuring.cpu_s(root) - before[name]) / chunks * 1000 for name, root in trees.items()}
         return Result(who, chunks / seconds, spent)
 
     async def give(self, who: str, chunks: int) -> float:

@@ -20,7 +20,10 @@ import numpy as np
 import trustme
 from PIL import Image
 
-__all__ = ["LARGE_BYTES", "Origin", "Place", "cores", "make_place", "sizes_of", "started", "urls_of"]
+__all__ = [
+    *("LARGE_BYTES", "ROBOTS", "Origin", "Place", "certify", "cores", "free_ports"),
+    *("make_place", "running", "sizes_of", "started", "urls_of"),
+]
 
 IMAGES: Final = 300
 """Distinct files: 30 MB, which the page cache holds and the processor's caches do not."""
@@ -35,7 +38,7 @@ _SHAPES: Final = ((800, 600), (1024, 768), (1280, 720), (960, 1280))
 _SIGMA: Final = 10.0
 """Grain that brings a million pixels at quality 75 to some 100 KB."""
 
-_ROBOTS: Final = "User-agent: *\nDisallow: /private/\nAllow: /\n"
+ROBOTS: Final = "User-agent: *\nDisallow: /private/\nAllow: /\n"
 _READY_S: Final = 10.0
 
 _CONFIG: Final = """\
@@ -63,7 +66,7 @@ http {{
         ssl_certificate {home}/server.pem;
         ssl_certificate_key {home}/server.key;
         ssl_session_cache shared:tls:10m;
-        root {home}/corpus;
+        root {corpus};
         rewrite "^/[0-9]+/([0-9]+\\.jpg)$" /$1 break;
         location /large/ {{
             rewrite "" /large.jpg break;
@@ -84,17 +87,29 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The scratch folder: corpus, certificates, the server's own files."""
+    """The scratch folder: corpus, certificates, the server's own files. ``pictures`` is the name of the folder that is served."""
 
     home: Path
+    pictures: str = "corpus"
 
     @property
     def corpus(self) -> Path:
-        return self.home / "corpus"
+        return self.home / self.pictures
 
     @property
     def authority(self) -> Path:
         return self.home / "authority.pem"
+
+    def servers(self) -> list[int]:
+        """The process that serves now.
+
+        Raises:
+            SystemExit: none does.
+        """
+        try:
+            return [int((self.home / "nginx.pid").read_text())]
+        except FileNotFoundError as error:
+            raise SystemExit("no origin runs") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +138,8 @@ def make_place(home: Path) -> Place:
     _write(place.corpus / "large.jpg", _image(0).ljust(LARGE_BYTES, b"\0"))
     with (place.corpus / "endless.bin").open("wb") as file:
         file.truncate(100 * LARGE_BYTES)  # a hole: it takes no room
-    _write(place.corpus / "robots.txt", _ROBOTS.encode())
-    _certify(place)
+    _write(place.corpus / "robots.txt", ROBOTS.encode())
+    certify(place)
     return place
 
 
@@ -139,21 +154,51 @@ def urls_of(base: str, count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def started(place: Place, core: int) -> Iterator[Origin]:
-    """Run nginx on one core, on free ports of loopback."""
-    http, https = _free_ports()
-    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "nginx"
+def started(place: Place, core: int | None) -> Iterator[Origin]:
+    """Run nginx on one core, or wherever there is room, on free ports of loopback."""
+    http, https = free_ports(2)
     user = "user root;" if os.geteuid() == 0 else ""
-    config = place.home / "nginx.conf"
-    config.write_text(_CONFIG.format(home=place.home, http=http, https=https, user=user, held=LARGE_BYTES - TRICKLE_BYTES))
-    command = ["taskset", "-c", str(core), nginx, "-c", str(config), "-e", str(place.home / "nginx-error.log")]
+    held = LARGE_BYTES - TRICKLE_BYTES
+    config = _CONFIG.format(home=place.home, corpus=place.corpus, http=http, https=https, user=user, held=held)
+    with running(place, config, f"http://127.0.0.1:{http}/robots.txt", core):
+        yield Origin(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", place.authority)
+
+
+@contextlib.contextmanager
+def running(place: Place, config: str, ready_url: str, core: int | None) -> Iterator[None]:
+    """Run nginx with a configuration, from when a URL is answered."""
+    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "nginx"
+    (place.home / "nginx.conf").write_text(config)
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
+    command = [*pinned, nginx, "-c", str(place.home / "nginx.conf"), "-e", str(place.home / "nginx-error.log")]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        _wait_for(f"http://127.0.0.1:{http}/robots.txt", server)
-        yield Origin(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", place.authority)
+        _wait_for(ready_url, server)
+        yield
+    except SystemExit as error:
+        if server.poll() is None:
+            raise
+        raise SystemExit(f"{error}\nnginx ended meanwhile, with {server.returncode}; its error log is in the scratch folder") from error
     finally:
         server.terminate()
         server.wait(timeout=_READY_S)
+
+
+def certify(place: Place, *names: str) -> None:
+    """An authority of our own and its certificate for loopback; made anew, because certificates run out."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", "localhost", *names)
+    authority.cert_pem.write_to_path(str(place.authority))
+    certificate.private_key_pem.write_to_path(str(place.home / "server.key"))
+    for number, part in enumerate(certificate.cert_chain_pems):
+        part.write_to_path(str(place.home / "server.pem"), append=number > 0)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]
 
 
 def _image(number: int) -> bytes:
@@ -169,26 +214,11 @@ def _image(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def _certify(place: Place) -> None:
-    """An authority of our own and its certificate for loopback; made anew, because certificates run out."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1", "localhost")
-    authority.cert_pem.write_to_path(str(place.authority))
-    certificate.private_key_pem.write_to_path(str(place.home / "server.key"))
-    for number, part in enumerate(certificate.cert_chain_pems):
-        part.write_to_path(str(place.home / "server.pem"), append=number > 0)
-
-
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a run that was interrupted must not leave half an image."""
     part = path.with_suffix(".part")
     part.write_bytes(content)
     part.replace(path)
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:

@@ -14,11 +14,11 @@ from typing import Any, Final
 import certifi
 import origin
 
-__all__ = ["img2dataset", "packages"]
+__all__ = ["IMG2DATASET", "QUIET", "bundle", "environment", "img2dataset", "packages"]
 
 CANDIDATES: Final = ("httpx-aiohttp==0.2.0", "pycurl==7.49.0")
 IMG2DATASET: Final = "img2dataset==1.47.0"
-_QUIET: Final = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
+QUIET: Final = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
 """Two of its imports call home otherwise."""
 
 
@@ -32,7 +32,7 @@ def packages(place: origin.Place) -> Path:
 
 def img2dataset(place: origin.Place, base: str, count: int, *, core: int, threads: int) -> dict[str, Any]:
     """Download ``count`` images with img2dataset at its fastest, without decoding them; its start-up is not counted."""
-    command = _environment(place) / "bin" / "img2dataset"
+    command = environment(place) / "bin" / "img2dataset"
     listing, output = place.home / "img2dataset.txt", place.home / "img2dataset-output"
     listing.write_text("".join(f"{url}\n" for url in origin.urls_of(base, count)))
     shutil.rmtree(output, ignore_errors=True)
@@ -48,7 +48,7 @@ def img2dataset(place: origin.Place, base: str, count: int, *, core: int, thread
     }
     subprocess.run(
         ["taskset", "-c", str(core), str(command), *(f"--{name}={value}" for name, value in flags.items())],
-        env={**os.environ, **_QUIET, "SSL_CERT_FILE": str(_bundle(place))},
+        env={**os.environ, **QUIET, "SSL_CERT_FILE": str(bundle(place))},
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -60,7 +60,8 @@ def img2dataset(place: origin.Place, base: str, count: int, *, core: int, thread
     return {"client": "img2dataset", "in_flight": threads, "images": count, "images_per_s": images_per_s}
 
 
-def _environment(place: origin.Place) -> Path:
+def environment(place: origin.Place) -> Path:
+    """Return the folder of img2dataset's own environment, from PyPI the first time."""
     folder = place.home / "img2dataset"
     if not (folder / "bin" / "img2dataset").exists():
         _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
@@ -68,7 +69,7 @@ def _environment(place: origin.Place) -> Path:
     return folder
 
 
-def _bundle(place: origin.Place) -> Path:
+def bundle(place: origin.Place) -> Path:
     """The public authorities as on any machine, and ours."""
     bundle = place.home / "bundle.pem"
     bundle.write_text(Path(certifi.where()).read_text() + place.authority.read_text())

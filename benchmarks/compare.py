@@ -1,0 +1,191 @@
+"""How fast pictrawl is beside img2dataset, from the command to the finished dataset, and with how much CPU and memory.
+
+::
+
+    python benchmarks/compare.py                                   # or `make bench`: 5 rounds of 5,000 pictures, every row
+    python benchmarks/compare.py --rows keep,resize --rounds 3 --images 1000 --json FILE
+
+Both run as a user runs them, in turns, over the same pictures from the same nginx; a ratio is of two runs of one round. Every run must get
+every picture. Exit code 1 where a target is missed. Linux, with nginx; the rows of a fleet need redis-server and PostgreSQL.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import contests
+import corpus
+import many_hosts
+import measuring
+import origin
+import peers
+import similarity
+import verdicts
+from contestants import Contestant, Ran
+
+from tests.services import missing_packages
+
+WARM_UP: Final = 20
+"""Pictures of a run before the first round, which nobody times: it compiles modules and opens what the page cache will hold."""
+
+PAUSE_S: Final = 60.0
+"""Seconds after a row's files were deleted: on ext4 making a file is 20 to 40 times as slow for about 35 s after many are gone."""
+
+CORPUS_BYTES: Final = 112_000
+"""Room that a picture takes in the corpus."""
+
+ENVIRONMENT_BYTES: Final = 1_000_000_000
+"""Room that img2dataset's environment takes, its installer's cache included."""
+
+Runs = dict[str, list[Ran]]
+
+
+class Report:
+    """What was found so far. It is written down after every round: a command that is interrupted costs only its round."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.machine = measuring.machine(img2dataset=peers.IMG2DATASET.partition("==")[2])
+        self.runs: dict[str, Runs] = {}
+        self.verdicts: list[verdicts.Verdict] = []
+        self.tables: list[str] = []
+
+    def save(self) -> None:
+        self.machine["load_after"] = round(os.getloadavg()[0], 2)
+        if self._path is None:
+            return
+        runs = {row: {name: [_plain(run) for run in found] for name, found in runs.items()} for row, runs in self.runs.items()}
+        found = {"machine": self.machine, "runs": runs, "targets": [dataclasses.asdict(verdict) for verdict in self.verdicts]}
+        self._path.write_text(json.dumps(found, indent=1) + "\n")
+
+    def show(self) -> bool:
+        """Print the tables; return whether all targets are met."""
+        print(f"\n{', '.join(f'{name} {value}' for name, value in self.machine.items())}\n")
+        print(verdicts.run_table(self.runs), verdicts.ratio_table(self.verdicts), *self.tables, sep="\n\n")
+        return all(verdict.met for verdict in self.verdicts)
+
+
+def prepare(home: Path, count: int) -> origin.Place:
+    """Corpus, certificates, and img2dataset's environment: what is there already stays."""
+    place = origin.Place(home, "photos")
+    made = corpus.fill(place.corpus, count)
+    print(f"{made} of {count} pictures were made, the others were there", file=sys.stderr)
+    (place.corpus / "robots.txt").write_text(origin.ROBOTS)
+    origin.certify(place, *many_hosts.addresses())
+    peers.bundle(place)
+    peers.environment(place)
+    return place
+
+
+def run_row(row: contests.Row, place: origin.Place, names: list[str], rounds: int, report: Report) -> None:
+    """Run a row to its end in a folder of its own, and judge it."""
+    folder = Path(tempfile.mkdtemp(prefix="row-", dir=place.home))
+    try:
+        with contests.opened(row, place, names) as (entries, urls):
+            for entry in entries:
+                _run_once(entry, place, folder, urls[:WARM_UP], f"{row.name}: warm-up")
+            for runs in take_turns(row, entries, place, folder, urls, rounds):
+                report.runs[row.name] = runs
+                report.save()
+        report.verdicts += [verdicts.judge(target, runs) for target in row.targets]
+        if row.pair is not None:
+            ours, theirs = (runs[name][-1].output for name in row.pair)
+            found = similarity.compare(ours, theirs, place.corpus)
+            report.verdicts += similarity.judge(row.name, found)
+            report.tables.append(similarity.table(found))
+        report.save()
+    finally:
+        shutil.rmtree(folder)
+
+
+def take_turns(
+    row: contests.Row, entries: Sequence[Contestant], place: origin.Place, folder: Path, urls: Sequence[str], rounds: int
+) -> Iterator[Runs]:
+    """Run everybody once a round, the other way round in every second; yield all runs so far after each."""
+    runs: Runs = {entry.name: [] for entry in entries}
+    for number in range(rounds):
+        for entry in entries if number % 2 == 0 else reversed(entries):
+            found = _run_once(entry, place, folder, urls, f"{row.name}: round {number + 1}/{rounds}")
+            runs[entry.name].append(found)
+        yield runs
+
+
+def _run_once(entry: Contestant, place: origin.Place, folder: Path, urls: Sequence[str], what: str) -> Ran:
+    """In a folder that is new: nothing is deleted before the row has ended."""
+    ran = entry.run(place, Path(tempfile.mkdtemp(prefix="run-", dir=folder)), urls[: entry.most])
+    figures = f"{ran.per_s:.1f} images/s, steady {ran.steady_per_s:.1f}, CPU {ran.cpu_ms:.2f} ms an image, peak {ran.peak_mb:.0f} MB"
+    first = "" if ran.first_s is None else f", first image after {ran.first_s:.2f} s"
+    print(f"{what}: {entry.name}: {figures}{first}", file=sys.stderr, flush=True)
+    return ran
+
+
+def check_room(rows: Sequence[contests.Row], home: Path, count: int, rounds: int) -> None:
+    """Refuse before anything is made where the largest row would fill the disk."""
+    largest = max(sum(entry.bytes_per_image * min(count, entry.most or count) for entry in row.entries) for row in rows) * rounds
+    fixed = 0 if (home / "img2dataset").exists() else ENVIRONMENT_BYTES
+    needed, free = largest + count * CORPUS_BYTES + fixed, shutil.disk_usage(home).free
+    print(f"{home} takes up to {needed / 1e9:.1f} GB while this runs; {free / 1e9:.1f} GB are free", file=sys.stderr)
+    if needed > free:
+        raise SystemExit("not enough room: name another folder with --home, or fewer --images or --rounds")
+
+
+def check_programs(rows: Sequence[contests.Row]) -> None:
+    """Refuse before anything is made where a server is not installed."""
+    missing = [] if shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") else ["nginx"]
+    if any(row.name.startswith("fleet") for row in rows):
+        missing += missing_packages("redis", "postgresql")
+    if missing:
+        raise SystemExit(f"not installed: apt-get install {' '.join(missing)}")
+
+
+def _plain(ran: Ran) -> dict[str, Any]:
+    known = {name: value for name, value in dataclasses.asdict(ran).items() if name != "output"}
+    return known | {"per_s": ran.per_s, "steady_per_s": ran.steady_per_s, "cpu_ms": ran.cpu_ms}
+
+
+def _rows(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(contests.ROWS)):
+        raise argparse.ArgumentTypeError(f"no such row: {', '.join(unknown)}; there are {', '.join(contests.ROWS)}")
+    return names
+
+
+def _some(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def main() -> None:
+    """Run, print, and exit with 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=_rows, default=list(contests.ROWS), metavar="NAME,...", help=", ".join(contests.ROWS))
+    parser.add_argument("--rounds", type=_some, default=5)
+    parser.add_argument("--images", type=_some, default=5000, help="of a run; over https img2dataset as it comes gets 500 at most")
+    parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "pictrawl-bench", help="scratch folder, kept")
+    parser.add_argument("--pause", type=float, default=PAUSE_S, metavar="SECONDS", help="after a row; less spoils the next one's figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there, after every round")
+    options = parser.parse_args()
+    rows, home = contests.series_of(options.rows), options.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    check_programs(rows)
+    check_room(rows, home, options.images, options.rounds)
+    report, place = Report(options.json), prepare(home, options.images)
+    names = [corpus.name_of(number) for number in range(options.images)]
+    for number, row in enumerate(rows):
+        if number:
+            time.sleep(options.pause)
+        run_row(row, place, names, options.rounds, report)
+    sys.exit(0 if report.show() else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,12 @@
 """Checks over a whole dataset: duplicates, and the integrity of what is stored."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from app.db import exports, images
-from app.db.images import Fingerprint
-from app.images import Fingerprint as Item
+from app.db.fingerprints import Fingerprint, fingerprints
 from app.images import find_exact, find_near
 from app.records import ImageState, JobKind, Reason
 from logging_setup import get_logger
@@ -14,7 +14,7 @@ from workers.decoding import source_of
 from workers.validating import digest_of
 from workers.work import Context, Work
 
-__all__ = ["find_duplicates", "reread"]
+__all__ = ["find_duplicates", "reread", "write_all"]
 
 log = get_logger(__name__)
 
@@ -33,29 +33,35 @@ async def find_duplicates(ctx: Context, work: Work) -> None:
     distance = int(options.get("near_distance", ctx.settings.validate_.near_distance)) if is_check else work.spec.near_distance
     states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE])
     async with ctx.db.read() as connection:
-        found = await images.fingerprints(connection, work.job.dataset_id, states)
+        found = await fingerprints(connection, work.job.dataset_id, states)
     groups = await asyncio.to_thread(_compare, found, mode, distance)
-    changes = [] if is_check and not options.get("apply") else _changes(found, groups)
-    for start in range(0, len(changes), WRITE_BATCH):
-        async with work.transaction() as connection:
-            await images.update_many(connection, changes[start : start + WRITE_BATCH])
+    changed = 0 if is_check and not options.get("apply") else await write_all(work, _changes(found, groups))
     exact = sum(1 for _, how in groups.values() if how is None)
     log.info("dataset.compared", images=len(found), duplicate_exact=exact, duplicate_near=len(groups) - exact, distance=distance)
     if is_check:
         async with work.transaction() as connection:
-            await exports.set_report(connection, work.job.id, _report(found, groups, applied=bool(changes)))
+            await exports.set_report(connection, work.job.id, _report(found, groups, applied=bool(changed)))
             await work.finish_in(connection)
+
+
+async def write_all(work: Work, changes: Iterator[dict[str, Any]]) -> int:
+    """Change any number of images, a batch at a time; return how many. They are made as they are written, and never all there."""
+    written = 0
+    while batch := await asyncio.to_thread(lambda: list(islice(changes, WRITE_BATCH))):
+        async with work.transaction() as connection:
+            await images.update_many(connection, batch)
+        written += len(batch)
+    return written
 
 
 def _compare(found: Sequence[Fingerprint], mode: str, distance: int) -> dict[int, tuple[int, int | None]]:
     """Duplicate id -> (kept id, distance in bits; ``None`` where the bytes are equal)."""
     if mode == "none":
         return {}
-    items = [Item(f.id, f.sha256, f.phash, f.pixels, f.size_bytes) for f in found]
-    exact = find_exact(items)
+    exact = find_exact(found)
     groups: dict[int, tuple[int, int | None]] = {duplicate: (match.kept_id, None) for duplicate, match in exact.items()}
     if mode == "near":
-        near = find_near([item for item in items if item.id not in exact], distance)
+        near = find_near((item for item in found if item.id not in exact), distance)
         groups |= {duplicate: (match.kept_id, match.distance) for duplicate, match in near.items()}
         groups = {duplicate: (_root(kept, near), how) for duplicate, (kept, how) in groups.items()}
     return groups
@@ -65,18 +71,17 @@ def _root(kept: int, near: Mapping[int, Any]) -> int:
     return near[kept].kept_id if kept in near else kept
 
 
-def _changes(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    digests = {item.id: item.sha256 for item in found}
+def _changes(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]]) -> Iterator[dict[str, Any]]:
+    keepers = {kept for kept, _ in groups.values()}
+    digests = {item.id: item.sha256 for item in found if item.id in keepers}
     for item in found:
         if item.id in groups:
             kept, how = groups[item.id]
             words = _words(kept, how, has_its_bytes=item.sha256 == digests[kept])
             reason = Reason.DUPLICATE_EXACT if how is None else Reason.DUPLICATE_NEAR
-            rows.append({"id": item.id, "state": ImageState.DUPLICATE, "reason": reason, "detail": words, "duplicate_of": kept})
+            yield {"id": item.id, "state": ImageState.DUPLICATE, "reason": reason, "detail": words, "duplicate_of": kept}
         elif item.state is ImageState.DUPLICATE:
-            rows.append({"id": item.id, "state": ImageState.VALID, "reason": None, "detail": None, "duplicate_of": None})
-    return rows
+            yield {"id": item.id, "state": ImageState.VALID, "reason": None, "detail": None, "duplicate_of": None}
 
 
 def _words(kept: int, distance: int | None, *, has_its_bytes: bool) -> str:
@@ -86,7 +91,7 @@ def _words(kept: int, distance: int | None, *, has_its_bytes: bool) -> str:
 
 
 def _report(found: Sequence[Fingerprint], groups: Mapping[int, tuple[int, int | None]], *, applied: bool) -> dict[str, Any]:
-    listed = [{"image": image, "kept": kept, "distance": how} for image, (kept, how) in list(groups.items())[:REPORTED]]
+    listed = [{"image": image, "kept": kept, "distance": how} for image, (kept, how) in islice(groups.items(), REPORTED)]
     return {"images": len(found), "duplicates": len(groups), "applied": applied, "listed": listed}
 
 

@@ -3,6 +3,7 @@
 A row is ``reserved``, then ``done``; one whose process died before the outcome was written becomes ``lost``.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,28 +42,37 @@ async def reserve(connection: Connection, unit: Unit, wanted: Sequence[tuple[int
         {"job_id": unit.job_id, "image_id": image_id, "number": number, "epoch": unit.epoch, "state": "reserved"}
         for image_id, number in wanted
     ]
-    await connection.execute(insert(tables.attempts).values(started_at=db_now()), rows)
+    await connection.execute(_reserve(), rows)
+
+
+@functools.cache
+def _reserve() -> Any:
+    return insert(tables.attempts).values(started_at=db_now())
 
 
 async def record(connection: Connection, unit: Unit, finished: Sequence[tuple[int, int, Attempt]]) -> None:
     """Write outcomes of attempts (image id, row number, attempt) in one prepared statement."""
     if not finished:
         return
-    names = ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
-    statement = (
-        update(tables.attempts)
-        .where(
-            tables.attempts.c.job_id == unit.job_id,
-            tables.attempts.c.image_id == bindparam("row_image"),
-            tables.attempts.c.number == bindparam("row_number"),
-        )
-        .values({name: bindparam(f"new_{name}") for name in names} | {"state": "done"})
-    )
     rows: list[Mapping[str, Any]] = [
-        {"row_image": image_id, "row_number": number} | {f"new_{name}": getattr(attempt, name) for name in names}
+        {"row_job": unit.job_id, "row_image": image_id, "row_number": number} | {new: getattr(attempt, name) for name, new in _TOLD.items()}
         for image_id, number, attempt in finished
     ]
-    await connection.execute(statement, rows)
+    await connection.execute(_record(), rows)
+
+
+_TOLD = {
+    name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+}
+"""What an attempt says of itself, and how the statement calls it."""
+
+
+@functools.cache
+def _record() -> Any:
+    """Built once: every group of outcomes needs it."""
+    columns = tables.attempts.c
+    ours = (columns.job_id == bindparam("row_job"), columns.image_id == bindparam("row_image"), columns.number == bindparam("row_number"))
+    return update(tables.attempts).where(*ours).values({name: bindparam(new) for name, new in _TOLD.items()} | {"state": "done"})
 
 
 async def drop_reserved(connection: Connection, unit: Unit, unused: Sequence[tuple[int, int]]) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy import ColumnElement, func, insert, select
 
-from app.db import tables
-from app.db.engine import Database
+from app.db import paging, tables
+from app.db.engine import Connection, Database
 from app.db.rows import Event
 
 __all__ = ["LEVELS", "EventFilter", "add", "after", "named"]
@@ -41,13 +41,16 @@ class EventFilter:
         """The filter as SQL. Warnings are asked for in the words of their index."""
         columns = tables.events.c
         found: list[Any] = [column == value for column, value in self._subjects() if value is not None]
-        if self.event is not None:
-            found.append(columns.event.startswith(self.event, autoescape=True))
         if self.level is not None:
             wanted = LEVELS[LEVELS.index(self.level.upper()) :]
             found += [tables.WARNED] if wanted[0] in WARNED else []
             found += [columns.level.in_(wanted)] if wanted != WARNED else []
         return found
+
+    @property
+    def names_little(self) -> bool:
+        """Whether host, chunk or URL find the few lines there are."""
+        return any(value is not None for _, value in self._subjects())
 
     def _subjects(self) -> tuple[tuple[ColumnElement[Any], str | None], ...]:
         columns = tables.events.c
@@ -103,9 +106,32 @@ def _url_key(shown: str) -> str:
 async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_id: int = 0, limit: int = 500) -> list[Event]:
     """A job's events beyond ``last_id``, oldest first."""
     columns = tables.events.c
-    query = select(*_TOLD).where(columns.job_id == job_id, columns.id > last_id, *wanted.conditions())
+    narrowed = [columns.job_id == job_id, *wanted.conditions()]
     async with db.read() as connection:
-        return [Event(**row._mapping) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+        if wanted.event is None:
+            return await _read(connection, [narrowed], last_id, limit)
+        if wanted.names_little:
+            begins = columns.event.startswith(wanted.event, autoescape=True)
+            return await _read(connection, [[*narrowed, begins]], last_id, limit)
+        names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
+        return await _read(connection, [[*narrowed, columns.event == name] for name in names], last_id, limit)
+
+
+async def _read(connection: Connection, places: Sequence[paging.Place], last_id: int, limit: int) -> list[Event]:
+    if not places:
+        return []
+    rows = (await connection.execute(paging.first_of(_TOLD, places, last_id=last_id, limit=limit))).all()
+    return [Event(**row._mapping) for row in rows]
+
+
+async def _names(connection: Connection, job_id: str) -> list[str]:
+    """What the lines of a job are called, of which there are a few dozen: one step through the index for each, however many lines."""
+    columns = tables.events.c
+    names = select(func.min(columns.event).label("event")).where(columns.job_id == job_id).cte("names", recursive=True)
+    following = select(func.min(columns.event)).where(columns.job_id == job_id, columns.event > names.c.event).scalar_subquery()
+    names = names.union_all(select(following).where(names.c.event.is_not(None)))
+    query = select(names.c.event).where(names.c.event.is_not(None))
+    return [row.event for row in (await connection.execute(query)).all()]
 
 
 async def named(
@@ -113,15 +139,15 @@ async def named(
 ) -> list[Event]:
     """A job's events of these names, oldest first; of one chunk where it is given, with those that name one of its units instead."""
     columns = tables.events.c
-    query = select(*_TOLD).where(columns.job_id == job_id, columns.event.in_(list(names)))
+    of_job = columns.job_id == job_id
+    chosen = list(dict.fromkeys(names))
+    places: list[paging.Place] = [[of_job, columns.event == name] for name in chosen]
     if chunk_id is not None:
-        of_chunk: ColumnElement[bool] = columns.chunk_id == chunk_id
-        if unit_ids:
-            of_unit = columns.data["unit_id"].as_string().in_(list(unit_ids))
-            of_chunk = or_(of_chunk, columns.chunk_id.is_(None) & of_unit)
-        query = query.where(of_chunk)
+        of_unit = columns.data["unit_id"].as_string().in_(list(unit_ids))
+        places = [[*place, columns.chunk_id.is_(None), of_unit] for place in places if unit_ids]
+        places.append([of_job, columns.chunk_id == chunk_id, columns.event.in_(chosen)])
     async with db.read() as connection:
-        return [Event(**row._mapping) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+        return await _read(connection, places, 0, limit)
 
 
 _TOLD = [tables.events.c[name] for name in ("id", "job_id", "at", "level", "event", "data")]

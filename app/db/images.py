@@ -1,27 +1,27 @@
 """Queries on images: candidates in, a chunk's work out and back in bulk, counts and pages."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
-from app.db import paging, tables
+from app.db import tables
 from app.db.engine import Connection, Database, db_now
-from app.db.rows import PageOf, SourceCount
+from app.db.image_pages import ImageFilter, of_user, page
+from app.db.rows import SourceCount
+from app.db.stored import STORED, as_image
 from app.records import Candidate, ImageState, Reason, StoredImage
 
 __all__ = [
-    "Fingerprint",
     "ImageFilter",
     "add_candidates",
     "chunk_images",
     "chunk_states",
     "counts",
-    "fingerprints",
     "get",
     "kept_after",
     "labels_of",
@@ -31,19 +31,11 @@ __all__ = [
     "update_many",
 ]
 
-STORED = [tables.images.c[field.name] for field in fields(StoredImage)]
 BATCH = 500
 """Rows in one statement; 500 times our columns stays below SQLite's 32,766 parameters."""
 
 _FORGOTTEN: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
 """What an image that is tried or judged anew no longer has."""
-
-
-def as_image(row: Row[Any]) -> StoredImage:
-    values = dict(row._mapping)
-    values["state"] = ImageState(values["state"])
-    values["reason"] = Reason(values["reason"]) if values["reason"] else None
-    return StoredImage(**values)
 
 
 def url_digest(normalised_url: str) -> str:
@@ -121,67 +113,41 @@ async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any
     """Change images in bulk. Each change names its ``id``; all name the same columns. One prepared statement, sent once."""
     if not changes:
         return
-    names = [name for name in changes[0] if name != "id"]
-    statement = (
-        update(tables.images)
-        .where(tables.images.c.id == bindparam("row_id"))
-        .values({name: bindparam(f"new_{name}") for name in names} | {"updated_at": db_now()})
-    )
-    rows = [{"row_id": change["id"]} | {f"new_{name}": change[name] for name in names} for change in changes]
-    await connection.execute(statement, rows)
+    names = tuple(name for name in changes[0] if name != "id")
+    pairs = [(name, _NEW.format(name)) for name in names]
+    rows = [{"row_id": change["id"]} | {new: change[name] for name, new in pairs} for change in changes]
+    await connection.execute(_update(names), rows)
+
+
+_NEW = "new_{}"
+
+
+@functools.lru_cache(maxsize=64)
+def _update(names: tuple[str, ...]) -> Any:
+    """Built once for each set of columns, of which there are about a dozen: every group of outcomes needs one."""
+    values: dict[str, Any] = {name: bindparam(_NEW.format(name)) for name in names} | {"updated_at": db_now()}
+    return update(tables.images).where(tables.images.c.id == bindparam("row_id")).values(values)
 
 
 async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:
     """Images by source, state and reason, of a dataset or of what one job works on.
 
-    A dataset's images are counted through its jobs: their index holds all that is asked, so no row is read.
+    A dataset's images are counted through its jobs: their index holds all that is asked, so no row is read; and job by job, which is that
+    index's order, so nothing is sorted.
     """
     columns = tables.images.c
-    keys = (columns.state, columns.reason, columns.source)
+    keys = (columns.job_id, columns.state, columns.reason, columns.source)
     query = select(*keys, func.count().label("number")).group_by(*keys)
     if dataset_id is not None:
         query = query.where(columns.job_id.in_(select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)))
     if job_id is not None:
         query = query.where(columns.job_id == job_id)
+    found: dict[tuple[str, ImageState, Reason | None], int] = {}
     async with db.read() as connection:
-        rows = (await connection.execute(query)).all()
-    return tuple(SourceCount(row.source, ImageState(row.state), Reason(row.reason) if row.reason else None, row.number) for row in rows)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFilter:
-    """Which images a page shows. ``None`` is any."""
-
-    job_id: str | None = None
-    dataset_id: str | None = None
-    state: ImageState | None = None
-    reason: Reason | None = None
-    source: str | None = None
-    label: str | None = None
-    split: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as SQL."""
-        return [tables.images.c[field.name] == value for field in fields(self) if (value := getattr(self, field.name)) is not None]
-
-
-async def page(
-    db: Database, wanted: ImageFilter, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
-) -> PageOf[StoredImage]:
-    """Images by id, oldest first."""
-    limit = max(1, min(limit, paging.MAX_LIMIT))
-    query = select(*STORED).where(*wanted.conditions(), *of_user(user_id)).order_by(tables.images.c.id).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(tables.images.c.id > paging.decode(cursor, int)[0])
-    async with db.read() as connection:
-        rows = [as_image(row) for row in (await connection.execute(query)).all()]
-    return PageOf(rows[:limit], paging.encode(rows[limit - 1].id) if len(rows) > limit else None)
-
-
-def of_user(user_id: str | None) -> list[ColumnElement[bool]]:
-    if user_id is None:
-        return []
-    return [tables.images.c.dataset_id.in_(select(tables.datasets.c.id).where(tables.datasets.c.user_id == user_id))]
+        for row in (await connection.execute(query)).all():
+            key = (row.source, ImageState(row.state), Reason(row.reason) if row.reason else None)
+            found[key] = found.get(key, 0) + row.number
+    return tuple(SourceCount(*key, number) for key, number in found.items())
 
 
 async def get(db: Database, image_id: int, *, user_id: str | None = None) -> StoredImage:
@@ -199,10 +165,10 @@ async def kept_after(
 ) -> list[StoredImage]:
     """Kept images with an id above ``last_id``, by id: the way through a dataset of any size."""
     columns = tables.images.c
-    query = select(*STORED).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT, columns.id > last_id)
-    if chunk_id is not None:
-        query = query.where(columns.chunk_id == chunk_id)
-    return [as_image(row) for row in (await connection.execute(query.order_by(columns.id).limit(limit))).all()]
+    # a chunk is in one dataset; asked for both, SQLite would go through all that the dataset keeps
+    where = columns.dataset_id == dataset_id if chunk_id is None else columns.chunk_id == chunk_id
+    query = select(*STORED).where(where, columns.state == ImageState.KEPT, columns.id > last_id).order_by(columns.id).limit(limit)
+    return [as_image(row) for row in (await connection.execute(query)).all()]
 
 
 async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
@@ -211,38 +177,6 @@ async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
     is_left = and_(columns.state == ImageState.KEPT, columns.out_sha256.is_(None))
     query = select(columns.chunk_id).where(columns.dataset_id == dataset_id, is_left).distinct()
     return [row.chunk_id for row in (await connection.execute(query.order_by(columns.chunk_id))).all()]
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What duplicates are told by, and what labels and splits need."""
-
-    id: int
-    state: ImageState
-    sha256: str
-    phash: str | None
-    pixels: int
-    size_bytes: int
-    label: str | None
-    group_id: str | None
-    search_id: str | None
-    rank: int
-
-
-async def fingerprints(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
-    """The fingerprints of a dataset's images in these states, by id."""
-    c = tables.images.c
-    query = (
-        select(c.id, c.state, c.sha256, c.phash, c.width, c.height, c.size_bytes, c.label, c.group_id, c.search_id, c.rank)
-        .where(c.dataset_id == dataset_id, c.state.in_(list(states)), c.sha256.is_not(None))
-        .order_by(c.id)
-    )
-    rows = (await connection.execute(query)).all()
-    return [
-        Fingerprint(r.id, ImageState(r.state), r.sha256, r.phash, (r.width or 0) * (r.height or 0), r.size_bytes or 0, r.label, r.group_id,
-                    r.search_id, r.rank)
-        for r in rows
-    ]  # fmt: skip
 
 
 async def labels_of(connection: Connection, dataset_id: str) -> dict[str | None, int]:

@@ -7,7 +7,8 @@ from sqlalchemy import or_, select
 
 from app.db import tables
 from app.db.engine import Database
-from app.db.images import STORED, as_image, of_user
+from app.db.image_pages import of_user
+from app.db.stored import STORED, as_image
 from app.records import StoredImage
 
 __all__ = ["MOST", "by_beginning", "by_digest", "by_keys"]

@@ -2,16 +2,20 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal, tuple_
+from sqlalchemy import Column, ColumnElement, Select, literal, select, tuple_, union_all
 
 import errors
 
-__all__ = ["MAX_LIMIT", "after", "decode", "encode"]
+__all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of"]
 
 MAX_LIMIT = 200
 """Rows in one page."""
+
+Place = Sequence[ColumnElement[bool]]
+"""Conditions that a range of one index meets, in which rows lie in the order of their keys."""
 
 
 def encode(*values: Any) -> str:
@@ -42,3 +46,21 @@ def after(columns: list[Any], values: tuple[Any, ...], *, descending: bool) -> C
     row = tuple_(*columns)
     edge = tuple_(*(literal(value) for value in values))
     return row < edge if descending else row > edge
+
+
+def first_of(columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id: int | None, limit: int) -> Select[Any]:
+    """The first rows beyond ``last_id`` in several places, by id.
+
+    Asked for all at once, a database gathers every row of every place and sorts them. So each place is asked for as many ids as there
+    are rows wanted in the end, and only those are sorted.
+
+    Args:
+        columns: the columns of one table, its id first.
+    """
+    key = columns[0]
+    beyond = [] if last_id is None else [key > last_id]
+    each = [select(key).where(*place, *beyond).order_by(key).limit(limit) for place in places]
+    if len(each) == 1:
+        return each[0].with_only_columns(*columns)
+    ids = union_all(*(select(query.subquery().c.id) for query in each))
+    return select(*columns).where(key.in_(ids)).order_by(key).limit(limit)

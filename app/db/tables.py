@@ -55,6 +55,9 @@ PENDING = text("state = 'pending'")
 WARNED = text("level IN ('WARNING', 'ERROR', 'CRITICAL')")
 """Of a log line, and written out for the same reason."""
 
+REASONED = text("reason IS NOT NULL")
+"""Of an image: most that are kept have none."""
+
 
 def _told(table: str, name: str) -> Index:
     """An index over the lines of a job that say so much of themselves; most do not."""
@@ -218,6 +221,8 @@ images = Table(
     Index("ix_images_job_state", "job_id", "state", "reason", "source"),
     Index("ix_images_chunk", "chunk_id", "state"),
     Index("ix_images_dataset", "dataset_id", "state", "id"),
+    Index("ix_images_job", "job_id", "state", "id"),
+    Index("ix_images_reason", "dataset_id", "reason", "id", sqlite_where=REASONED, postgresql_where=REASONED),
     Index("ix_images_url_key", "url_key"),
     Index("ix_images_sha", "sha256"),
     Index("ix_images_out_sha", "out_sha256"),
@@ -291,6 +296,7 @@ events = Table(
     Column("chunk_id", Id),
     Column("url_key", String(64)),
     Index("ix_events_job", "job_id", "id"),
+    Index("ix_events_name", "job_id", "event", "id"),
     Index("ix_events_warned", "job_id", "id", sqlite_where=WARNED, postgresql_where=WARNED),
     *(_told("events", name) for name in ("host", "chunk_id", "url_key")),
 )

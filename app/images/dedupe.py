@@ -1,15 +1,44 @@
 """Which images are the same picture, by digest and by perceptual hash, and which of them is kept. Pure; knows no rows and no files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from errors import ConfigurationError
 
-__all__ = ["MAX_DISTANCE", "Fingerprint", "Match", "find_exact", "find_near"]
+__all__ = ["MAX_DISTANCE", "Comparable", "Fingerprint", "Match", "find_exact", "find_near"]
 
 MAX_DISTANCE: Final = 16
 """Bits of 64; two unrelated pictures differ in 32 on average, and 16 apart is no likeness any more."""
+
+
+class Comparable(Protocol):
+    """One image to compare: what :class:`Fingerprint` has."""
+
+    @property
+    def id(self) -> int:
+        """Unique."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        ...
+
+    @property
+    def phash(self) -> str | None:
+        """16 hex digits, or None where there is none."""
+        ...
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of its bytes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +65,31 @@ class Match:
     distance: int
 
 
-def _by_worth(items: Iterable[Fingerprint]) -> list[Fingerprint]:
-    """The best first: most pixels, then most bytes, then the lowest id."""
-    return sorted(items, key=lambda item: (-item.pixels, -item.size_bytes, item.id))
-
-
-def find_exact(items: Iterable[Fingerprint]) -> Mapping[int, Match]:
+def find_exact(items: Iterable[Comparable]) -> Mapping[int, Match]:
     """Map each image whose bytes another one has to the one of them that is kept; in no case to another duplicate."""
+    from app.images import bands  # which needs an array library; who only imports this does not
+
+    found = list(items)
     kept: dict[str, int] = {}
     matches: dict[int, Match] = {}
-    for item in _by_worth(items):
+    for position in bands.by_worth(found):
+        item = found[position]
         keeper = kept.setdefault(item.sha256, item.id)
         if keeper != item.id:
             matches[item.id] = Match(keeper, 0)
     return matches
 
 
-def find_near(items: Iterable[Fingerprint], distance: int) -> Mapping[int, Match]:
+def find_near(items: Iterable[Comparable], distance: int) -> Mapping[int, Match]:
     """Map each near duplicate to the best image within ``distance`` bits of it that is kept.
 
     Images are taken best first; one that is no duplicate of a better kept one is kept, and claims all that lie within the
     distance and are not claimed yet. So every duplicate really is that close to what it points to, nothing points to a
     duplicate, and the order of the input makes no difference. Images without a hash are neither kept nor duplicates.
+
+    Where 64 bits are cut into d+r blocks, two hashes at most d bits apart agree in r of them (the pigeonhole principle; Manku et
+    al., "Detecting Near-Duplicates for Web Crawling", 2007), so only hashes that share r blocks are compared. More blocks make
+    more tables of smaller buckets: r grows with the number of hashes, and no bucket grows with it.
 
     Args:
         items: any number, with unique ids.
@@ -68,21 +100,7 @@ def find_near(items: Iterable[Fingerprint], distance: int) -> Mapping[int, Match
     """
     if not 0 <= distance <= MAX_DISTANCE:
         raise ConfigurationError(f"near_distance is {distance}; it must be 0 to {MAX_DISTANCE}")
-    groups: dict[int, list[int]] = {}
-    for item in _by_worth(items):
-        if item.phash is not None:
-            groups.setdefault(int(item.phash, 16), []).append(item.id)
-    from app.images import bands  # which needs an array library; who only finds equal bytes, or imports this, does not
+    from app.images import bands
 
-    keepers, distances = bands.claim(list(groups), distance)
-    return _matches(list(groups.values()), keepers, distances)
-
-
-def _matches(groups: Sequence[Sequence[int]], keepers: Sequence[int], distances: Sequence[int]) -> dict[int, Match]:
-    """Spell out the claims: equal hashes are one entry, and its first image is the best of them."""
-    matches = {}
-    for index, ids in enumerate(groups):
-        kept_id = groups[keepers[index]][0]
-        match = Match(kept_id, distances[index])
-        matches.update({image_id: match for image_id in ids if image_id != kept_id})
-    return matches
+    found = [item for item in items if item.phash is not None]
+    return {item.id: Match(kept.id, apart) for item, kept, apart in bands.nearest(found, distance)}

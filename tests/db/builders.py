@@ -23,6 +23,7 @@ __all__ = [
     "count",
     "due",
     "expire",
+    "explained",
     "job_row",
     "statements",
     "unit_ids",
@@ -154,6 +155,14 @@ def statements(db: Database) -> Iterator[list[str]]:
         yield seen
     finally:
         event.remove(db.engine.sync_engine, "before_cursor_execute", note)
+
+
+async def explained(db: Database, statement: str) -> str:
+    """SQLite's plan of a statement that was sent, a step a line."""
+    async with db.read() as connection:
+        parameters = (None,) * statement.count("?")
+        rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
+    return "\n".join(row.detail for row in rows)
 
 
 async def pages_of(fetch: Any, **arguments: Any) -> AsyncIterator[Any]:

@@ -9,7 +9,7 @@ from alembic import command
 from app.db import Database, events, jobs, schema, tables
 from app.db.schema import _config
 from app.records import JobState
-from tests.db.builders import add_job, count, job_row, statements
+from tests.db.builders import add_job, count, explained, job_row, statements
 
 
 def line(job_id: str, name: str = "chunk.fetched", level: str = "INFO", **data: Any) -> dict[str, Any]:
@@ -150,6 +150,30 @@ async def test_each_filter_has_its_index(database: Database, wanted: dict[str, s
         parameters = (None,) * asked.count("?")
         plan = (await connection.run_sync(lambda sync: sync.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", parameters))).all()
     assert f"USING INDEX {index} " in plan[0].detail, plan
+
+
+@pytest.mark.parametrize("name", ["by.host", "none.such"])
+async def test_lines_of_a_name_are_found_by_it(database: Database, name: str) -> None:
+    """Names are stepped through, not lines; then each name's lines are read in the order they were written."""
+    job_id = await add_job(database)
+    await add_subjects(database, job_id)
+    with statements(database) as seen:
+        await events.after(database, job_id, events.EventFilter(event=name))
+    plans = [await explained(database, statement) for statement in seen if "FROM events" in statement]
+    assert plans[0].count("SEARCH events USING COVERING INDEX ix_events_name (job_id=?") == 2
+    assert plans[1:] == (["SEARCH events USING INDEX ix_events_name (job_id=? AND event=? AND id>?)"] if name == "by.host" else [])
+    assert not any("SCAN events" in plan or "TEMP B-TREE" in plan for plan in plans)
+
+
+async def test_lines_whose_names_begin_alike_come_in_order(any_database: Database) -> None:
+    """Several names are one list, whatever their own order, and a page goes on where the last one ended."""
+    job_id = await add_job(any_database)
+    await events.add(any_database, [line(job_id, name) for name in ("b.two", "a.one", "b.one", "b.two", "a.one", "b.three")])
+    first = await events.after(any_database, job_id, events.EventFilter(event="b."), limit=2)
+    rest = await events.after(any_database, job_id, events.EventFilter(event="b."), last_id=first[-1].id, limit=5)
+    assert [event.event for event in first + rest] == ["b.two", "b.one", "b.two", "b.three"]
+    named = await events.named(any_database, job_id, ["b.two", "a.one", "b.two"], limit=3)
+    assert [event.event for event in named] == ["b.two", "a.one", "b.two"]
 
 
 async def test_lines_of_older_versions_are_found_too(any_database: Database) -> None:

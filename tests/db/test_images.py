@@ -12,7 +12,7 @@ import errors
 from app.db import Database, images, jobs, tables
 from app.db.rows import SourceCount
 from app.records import Candidate, ImageState, Reason
-from tests.db.builders import add_images, add_job, all_rows, candidates, count, job_row, pages_of, statements
+from tests.db.builders import add_images, add_job, all_rows, candidates, count, explained, job_row, pages_of, statements
 
 
 async def insert(db: Database, job_id: str, chunks: Sequence[tuple[str, Sequence[tuple[str, Candidate]]]]) -> dict[str, int]:
@@ -265,20 +265,22 @@ async def test_the_way_through_the_kept_images(any_database: Database) -> None:
         assert await images.labels_of(connection, dataset_id) == {"cat": 7, None: 4}
 
 
-async def test_fingerprints_are_of_images_with_bytes(any_database: Database) -> None:
-    """By id, in the wanted states, with pixels and size as numbers even where they are not known."""
-    job_id = await add_job(any_database)
-    a, b, _no_bytes = await add_images(any_database, job_id, 3, changes={"state": ImageState.VALID})
-    await set_all(any_database, [a], sha256="aa" * 32, phash="0f" * 8, width=30, height=20, size_bytes=99, group_id="g", label="cat")
-    await set_all(any_database, [b], sha256="bb" * 32, state=ImageState.KEPT)
-    async with any_database.read() as connection:
-        found = await images.fingerprints(connection, await dataset_of(any_database, job_id), [ImageState.VALID, ImageState.KEPT])
-        kept = await images.fingerprints(connection, await dataset_of(any_database, job_id), [ImageState.KEPT])
-    assert found == [
-        images.Fingerprint(a, ImageState.VALID, "aa" * 32, "0f" * 8, 600, 99, "cat", "g", "srch_a", 0),
-        images.Fingerprint(b, ImageState.KEPT, "bb" * 32, None, 0, 0, None, None, "srch_a", 1),
-    ]
-    assert kept == found[1:]
+async def test_a_chunks_kept_images_are_found_by_their_chunk(database: Database) -> None:
+    """Compressing a chunk does not go through all that the dataset keeps."""
+    with statements(database) as seen:
+        async with database.read() as connection:
+            await images.kept_after(connection, "ds_1", chunk_id="chunk_1", limit=10_000)
+    (asked,) = (statement for statement in seen if "FROM images" in statement)
+    assert await explained(database, asked) == "SEARCH images USING INDEX ix_images_chunk (chunk_id=? AND state=? AND rowid>?)"
+
+
+async def test_counting_reads_no_row_and_sorts_nothing(database: Database) -> None:
+    """A dataset's images are counted in the order of the index over their jobs; the progress display asks several times a second."""
+    with statements(database) as seen:
+        await images.counts(database, dataset_id="ds_1")
+    plan = await explained(database, next(statement for statement in seen if "FROM images" in statement))
+    assert "SEARCH images USING COVERING INDEX ix_images_job_state (job_id=?)" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 async def test_failed_images_go_to_another_job_chunk_by_chunk(any_database: Database) -> None:

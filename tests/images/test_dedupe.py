@@ -1,13 +1,17 @@
 """Duplicates point to a kept image, the best one, whatever the order of the input."""
 
+import math
 import random
 import time
+import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.images import Fingerprint, Match, find_exact, find_near
+from app.images.dedupe import _masks, _shared_blocks
 from errors import ConfigurationError
 
 
@@ -107,6 +111,39 @@ def test_a_large_bucket_loses_nothing() -> None:
     items = [_item(i, rng.getrandbits(32) << 32) for i in range(9_000)]
     first = int(items[0].phash or "", 16)
     assert find_near([*items, _item(99_999, first ^ (1 << 40) ^ (1 << 50))], 3)[99_999] == Match(0, 2)
+
+
+@given(st.integers(1, 16), st.integers(0, 4), st.sets(st.integers(0, 63), max_size=16))
+def test_near_hashes_share_a_bucket_of_some_table(distance: int, shared: int, bits: set[int]) -> None:
+    """However many blocks a key has: whichever bits differ, up to the distance, one table has both hashes in one bucket."""
+    apart = sum(1 << bit for bit in sorted(bits)[:distance])
+    masks = [int(mask) for mask in _masks(distance, shared)]
+    assert any(apart & mask == 0 for mask in masks)
+    assert len(masks) == len(set(masks)) == math.comb(distance + shared, shared)
+
+
+@pytest.mark.parametrize("count", [10_000, 100_000, 1_000_000, 10_000_000])
+def test_buckets_do_not_grow_with_the_hashes(count: int) -> None:
+    """At the default distance a key gets as many bits as keep a bucket of unrelated hashes small."""
+    mask = int(next(iter(_masks(6, _shared_blocks(count, 6)))))
+    assert count / 2 ** mask.bit_count() < 32
+
+
+def test_the_search_takes_more_blocks_only_where_that_costs_less() -> None:
+    """A few hashes need few tables, and the largest distances are cheapest in one pass over all."""
+    assert [_shared_blocks(count, 6) for count in (2, 10_000, 1_000_000, 10_000_000)] == [0, 1, 2, 3]
+    assert _shared_blocks(10_000, 16) == 0
+
+
+def test_a_million_hashes_are_held_in_a_few_tables_at_once() -> None:
+    """What is crowded is compared in tables of that alone: nothing is kept of hashes that have no neighbour."""
+    rng = np.random.default_rng(3)
+    items = [_item(at, value) for at, value in enumerate(rng.integers(0, 2**64, 50_000, dtype=np.uint64).tolist())]
+    tracemalloc.start()
+    assert find_near(items, 6) == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(items) * 200
 
 
 def test_many_images_are_no_quadratic_matter() -> None:

@@ -1,15 +1,22 @@
 """Checks and exports that a user asks for on their own."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
 
 from app.db import exports, images
 from app.db.images import ImageFilter
 from app.records import CheckKind, ImageState, JobState, Reason
 from app.storage import paths
 from app.submit import submit_check, submit_export
+from tests.db.builders import add_images, add_job, claimed, unit_ids
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
+from workers.checking import WRITE_BATCH, write_all
+from workers.work import Work
 
 
 async def built(bench: Bench, origin: Origin, count: int = 4, **request: object) -> str:
@@ -19,6 +26,26 @@ async def built(bench: Bench, origin: Origin, count: int = 4, **request: object)
     job_id = await bench.submit([origin.url(f"/{number}.jpg") for number in range(count)], **request)
     await bench.drive()
     return (await bench.job(job_id)).dataset_id
+
+
+async def test_any_number_of_changes_is_written_a_batch_at_a_time(bench: Bench) -> None:
+    """A dataset's changes are neither one transaction nor one list: what is not written yet is not even made."""
+    job_id = await add_job(bench.db)
+    ids = await add_images(bench.db, job_id, 3)
+    work = Work(bench.context, await claimed(bench.db, (await unit_ids(bench.db, job_id))[0]))
+    made = 0
+
+    def changes() -> Iterator[dict[str, Any]]:
+        nonlocal made
+        for number in range(2 * WRITE_BATCH + 1):
+            made += 1
+            yield {"id": ids[number % 3], "state": ImageState.KEPT}
+
+    at_each: list[int] = []
+    event.listen(bench.db.engine.sync_engine, "commit", lambda _: at_each.append(made))
+    assert await write_all(work, changes()) == 2 * WRITE_BATCH + 1
+    assert at_each == [WRITE_BATCH, 2 * WRITE_BATCH, 2 * WRITE_BATCH + 1]
+    assert (await bench.funnel(job_id)).kept == 3
 
 
 async def test_integrity_finds_a_changed_and_a_missing_object(bench: Bench, origin: Origin) -> None:

@@ -1,13 +1,12 @@
 """Which images are kept, and where they go."""
 
-from app.db.images import Fingerprint
-from app.records import ImageState
+from app.db.fingerprints import Choice
 from workers.labelling import choose
 
 
-def item(number: int, search: str, rank: int) -> Fingerprint:
+def item(number: int, search: str, rank: int) -> Choice:
     """A valid image."""
-    return Fingerprint(number, ImageState.VALID, f"{number:064x}", None, 100, 100, None, None, search, rank)
+    return Choice(number, f"{number:064x}", None, search, rank)
 
 
 def test_all_are_kept_without_a_target() -> None:

@@ -1,0 +1,99 @@
+"""Tests of app.db.image_pages: each page is read in the order of an index, whatever it is narrowed down to."""
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.db import Database, image_pages, tables
+from app.db.image_pages import ImageFilter
+from app.records import ImageState, Reason
+from tests.db.builders import add_images, add_job, all_rows, explained, pages_of, statements
+from tests.db.test_images import dataset_of, set_all
+
+STATES = [ImageState.KEPT, ImageState.FAILED, ImageState.DEFERRED]
+
+
+async def fill(db: Database) -> tuple[list[str], list[str]]:
+    """Three datasets of two users, the second with two jobs, and images of every kind among them. Returns datasets and jobs."""
+    jobs = [await add_job(db, user_id=user) for user in ("ann", "bob", "bob")]
+    datasets = [await dataset_of(db, job) for job in jobs]
+    jobs.append(await add_job(db, user_id="bob", dataset_id=datasets[1]))
+    rng = random.Random(9)
+    for turn, job in itertools.product(range(3), jobs):
+        for image_id in await add_images(db, job, 8, first=100 * turn + 1000 * jobs.index(job)):
+            state = rng.choice(STATES)
+            reason = rng.choice([Reason.TIMEOUT, Reason.HTTP_404]) if state is not ImageState.KEPT else None
+            await set_all(db, [image_id], state=state, reason=reason, label=rng.choice(["cat", None]))
+    return datasets, jobs
+
+
+async def test_pages_hold_what_a_look_at_every_row_finds(any_database: Database) -> None:
+    """Any filter, of any user or none, in pages of three: the same images in the same order, without gap and without overlap."""
+    datasets, jobs = await fill(any_database)
+    rows = await all_rows(any_database, select(tables.images).order_by(tables.images.c.id))
+    owners = dict(zip(datasets, ("ann", "bob", "bob"), strict=True))
+    choices: dict[str, list[Any]] = {
+        "job_id": [None, jobs[0], jobs[3], "job_none"],
+        "dataset_id": [None, datasets[1], "ds_none"],
+        "state": [None, *STATES[:2]],
+        "reason": [None, Reason.TIMEOUT],
+        "label": [None, "cat"],
+    }
+    for values in itertools.product(*choices.values()):
+        wanted = dict(zip(choices, values, strict=True))
+        for user_id in (None, "ann", "bob", "carol"):
+            expected = [
+                row.id
+                for row in rows
+                if user_id in (None, owners[row.dataset_id]) and all(v in (None, getattr(row, k)) for k, v in wanted.items())
+            ]
+            pages = pages_of(lambda **k: image_pages.page(any_database, **k), wanted=ImageFilter(**wanted), user_id=user_id, limit=3)
+            assert [image.id for page in [page async for page in pages] for image in page.items] == expected
+
+
+async def test_many_datasets_are_looked_into_a_few_at_a_time(any_database: Database) -> None:
+    """A user with more places than one statement takes still gets the first images, and the next."""
+    ids: list[int] = []
+    for _ in range(image_pages.PLACES // len(ImageState) + 2):
+        ids += await add_images(any_database, await add_job(any_database, user_id="ann"), 2)
+    pages = pages_of(lambda **k: image_pages.page(any_database, ImageFilter(), user_id="ann", **k), limit=5)
+    assert [image.id for page in [page async for page in pages] for image in page.items] == ids
+
+
+BY_STATE = "ix_images_job (job_id=? AND state=? AND id>?)"
+BY_DATASET = "ix_images_dataset (dataset_id=? AND state=? AND id>?)"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"job_id": "JOB"}, BY_STATE),
+        ({"job_id": "JOB", "state": ImageState.FAILED}, BY_STATE),
+        ({"job_id": "JOB", "dataset_id": "DS"}, BY_STATE),
+        ({"job_id": "JOB", "state": ImageState.FAILED, "source": "list"}, BY_STATE),
+        ({"job_id": "JOB", "reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),
+        ({"job_id": "JOB", "state": ImageState.FAILED, "reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),
+        ({"dataset_id": "DS"}, BY_DATASET),
+        ({"dataset_id": "DS", "state": ImageState.KEPT}, BY_DATASET),
+        ({"dataset_id": "DS", "reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),
+        ({"state": ImageState.KEPT}, BY_DATASET),
+        ({"reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),
+        ({}, BY_DATASET),
+    ],
+)
+async def test_a_page_is_read_in_the_order_of_an_index(database: Database, wanted: dict[str, Any], index: str) -> None:
+    """The API's pages: each place is a range of one index that begins at the cursor, and at most a page of each is read."""
+    job_id = await add_job(database, user_id="ann")
+    names = {"JOB": job_id, "DS": await dataset_of(database, job_id)}
+    ids = await add_images(database, job_id, 1)
+    with statements(database) as seen:
+        cursor = image_pages.paging.encode(ids[0])
+        chosen = ImageFilter(**{name: names.get(value, value) for name, value in wanted.items()})
+        await image_pages.page(database, chosen, user_id="ann", cursor=cursor)
+    plan = await explained(database, next(statement for statement in seen if "FROM images" in statement))
+    searched = [step.split(" INDEX ")[1] for step in plan.splitlines() if step.startswith("SEARCH images USING") and " INDEX " in step]
+    assert set(searched) == {index}, plan
+    assert "SCAN images" not in plan

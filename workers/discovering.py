@@ -26,8 +26,9 @@ log = get_logger(__name__)
 LIST_SOURCE = "list"
 """The source name of URL lists."""
 
-FIRST_LIST_PAGE, LIST_PAGE = 400, 2_000
-"""Rows of a list in one page, and in one transaction; the first page is short, so that the first requests do not wait for it."""
+FIRST_LIST_PAGE, LIST_PAGE = 200, 2_000
+"""Rows of a list in one page, and in one transaction. Pages grow from the first to the second, so that first requests do not wait for long
+ones: on SQLite nobody else writes meanwhile."""
 
 LOGGED_PROBLEMS = 100
 """Bad lines of a list that get a log line each; all are counted."""
@@ -94,10 +95,10 @@ async def _after_source_error(work: Work, search: Search, error: errors.Pictrawl
 async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[Page, None]:
     """A stored URL list as pages; the cursor is the count of rows read. Memory is bounded by one page."""
     async with _on_disk(store, spec.key) as path:
-        skip = int(cursor or 0)
+        first = skip = int(cursor or 0)
         rows = url_list.read(path, spec, skip=skip)
         while True:
-            wanted = size if skip else min(size, FIRST_LIST_PAGE)
+            wanted = min(size, FIRST_LIST_PAGE + skip - first)
             taken = await asyncio.to_thread(_take, rows, wanted)
             skip += len(taken)
             yield Page(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.images import Fingerprint, Match, find_exact, find_near
-from app.images.dedupe import _masks, _shared_blocks
+from app.images.bands import _masks, _shared_blocks
 from errors import ConfigurationError
 
 

@@ -42,10 +42,17 @@ class MetadataFiles:
 def write_image(folder: Path, sample: Sample, body: bytes) -> str:
     """Write one image into ``folder`` under its generated name, and return that name."""
     name = names.image_name(sample)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("xb") as file:
-        file.write(body)
+    try:
+        _write_new(folder / name, body)
+    except FileNotFoundError:  # the first one of its folder
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_new(folder / name, body)
     return name
+
+
+def _write_new(path: Path, body: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(body)
 
 
 def read_metadata(inspection: Inspection, where: str) -> Iterator[tuple[str, Row]]:

@@ -1,0 +1,145 @@
+"""How time and memory grow with the number of images: planning, each stage's work in the database, duplicates, pages, exports.
+
+::
+
+    python benchmarks/scale.py                                              # all of it, on SQLite and PostgreSQL: about an hour
+    python benchmarks/scale.py stages pages --sizes 10000 100000 --databases sqlite
+    python benchmarks/scale.py near export                                  # no database
+
+Every size has a process of its own, so that its memory is its own, and a database of its own, filled by SQL. Tables hold what 1,000 images
+take at each size, in CPU time, and the exponents of growth between sizes: 1 is linear, n log n is 1.09 from 10,000 to 1,000,000. Stages
+that work chunk by chunk are timed over 20 chunks in a dataset that has so many images already. Starts PostgreSQL itself.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import plan
+import scale_export
+import scale_fill
+import scale_near
+import scale_pages
+import scale_stages
+from scale_figures import Figure, show, show_answers
+
+from app.db import Database
+from logging_setup import configure
+from tests.services import PostgresServer, missing_packages
+
+PARTS = ("plan", "stages", "pages", "near", "export")
+EXPORT_SIZES = (1_000, 10_000, 100_000)
+DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+@contextlib.contextmanager
+def database(kind: str, folder: Path) -> Iterator[str | None]:
+    """An empty database, by its address; None where PostgreSQL's programs are not installed."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(dir=folder, prefix="pictrawl-scale-") as place:
+            yield f"sqlite+aiosqlite:///{Path(place) / 'pictrawl.db'}"
+        return
+    if missing_packages("postgresql"):
+        yield None
+        return
+    with PostgresServer(fsync=True) as server:
+        yield server.create_database("bench")
+
+
+def in_process(parts: Sequence[str], size: int, folder: Path, url: str = "") -> list[Figure]:
+    """What a process of its own finds at one size."""
+    command = [sys.executable, __file__, *parts, "--one", str(size), "--url", url, "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = []
+        for line in process.stdout:
+            found.append(Figure(**json.loads(line)))
+            print(f"{found[-1]}", file=sys.stderr, flush=True)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(parts)} at {size} failed")
+    return found
+
+
+def measure(parts: Sequence[str], size: int, folder: Path, url: str) -> None:
+    """Print what these parts find at one size, a JSON object a line."""
+    configure("WARNING", "json", None)
+    where = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
+    if "plan" in parts:
+        _say(_planned(plan.measured(size, None if where == "SQLite" else url), where))
+    if "near" in parts:
+        for figure in scale_near.measure(size):
+            _say(figure)
+    if "export" in parts:
+        for figure in scale_export.measure(size, folder):
+            _say(figure)
+    if {"stages", "pages"} & {*parts}:
+        asyncio.run(_in_database(parts, size, url, where))
+
+
+def _say(figure: Figure) -> None:
+    print(json.dumps(asdict(figure)), flush=True)
+
+
+def _planned(found: plan.Planned, where: str) -> Figure:
+    return Figure(where, "plan a list", found.urls, found.cpu_s, found.peak_rss_mb)
+
+
+async def _in_database(parts: Sequence[str], size: int, url: str, where: str) -> None:
+    db = Database(url)
+    try:
+        untried = scale_stages.CHUNKS * scale_fill.CHUNK
+        house = scale_stages.House(db, *await scale_fill.fill(db, size, untried=untried), size, await scale_fill.server_of(db))
+        async for figure in scale_stages.measure(house, where):
+            if "stages" in parts:
+                _say(figure)
+        if "pages" in parts:
+            async for figure in scale_pages.measure(house, where):
+                _say(figure)
+    finally:
+        await db.close()
+
+
+def run(parts: Sequence[str], sizes: Sequence[int], kinds: Sequence[str], folder: Path) -> list[Figure]:
+    """Every part at every size."""
+    found: list[Figure] = []
+    for kind in kinds:
+        for size in sizes:
+            for group in (["plan"], ["stages", "pages"]):
+                chosen = [part for part in group if part in parts]
+                with database(kind, folder) as url:
+                    if chosen and url is not None:
+                        found += in_process(chosen, size, folder, url)
+    for part, part_sizes in (("near", sizes), ("export", EXPORT_SIZES)):
+        for size in part_sizes if part in parts else ():
+            found += in_process([part], size, folder)
+    return found
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=PARTS, default=[*PARTS], help="what is measured; all of it where nothing is named")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=[*DATABASES])
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where databases and exports rest meanwhile")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--url", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        measure(options.parts, options.one, options.folder, options.url)
+        return
+    found = run(options.parts, options.sizes, options.databases, options.folder)
+    show([figure for figure in found if not figure.is_answer and figure.where != "export"])
+    show([figure for figure in found if figure.where == "export"])
+    show_answers([figure for figure in found if figure.is_answer], scale_pages.TARGET_MS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The database's work of each stage, by the workers' own functions: the network, the decoders and the store answer at once."""
+
+import asyncio
+import hashlib
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from scale_figures import Figure, taken
+from scale_fill import CHUNK, chunk_id
+
+from app.cli.progress import snapshot
+from app.db import Database, attempts, images, jobs, units
+from app.db.rows import Funnel, NewUnit
+from app.records import Candidate, Compressed, UnitKind, Verdict
+from app.resources import Resources
+from app.settings import load_settings
+from downloader import Attempt, Fetched, FetchRequest
+from workers import checking, compressing, discovering, exporting, fetching, labelling, validating
+from workers.work import Context, Work
+
+__all__ = ["CHUNKS", "House", "measure"]
+
+CHUNKS = 20
+"""Chunks that stages which work chunk by chunk are timed over."""
+
+
+class Origin:
+    """A downloader whose requests take no time."""
+
+    async def fetch_many(self, requests: Sequence[FetchRequest], *, log: Any, stop: asyncio.Event) -> AsyncIterator[Fetched]:
+        """Each URL's first attempt, on record as the real one is."""
+        for request in requests:
+            await log.reserve(request, 1)
+            attempt = Attempt(number=1, started_at=time.time(), elapsed_s=0.01, status=200)
+            log.record(request, attempt)
+            digest = hashlib.sha256(request.url.encode()).hexdigest()
+            yield Fetched(request, b"bytes", digest, "image/jpeg", 200, request.url, (attempt,))
+
+
+class Decoders:
+    """Decoders that know the answer."""
+
+    async def validate(self, source: bytes | Path, rules: Any) -> Verdict:
+        """A valid image, like no other."""
+        phash = hashlib.md5(str(time.perf_counter_ns()).encode()).hexdigest()[:16]
+        return Verdict(format="jpeg", width=640, height=480, phash=phash, measures={"entropy": 6.5, "sharpness": 99.0})
+
+    async def compress(self, source: bytes | Path, rules: Any) -> Compressed:
+        """Bytes like no others."""
+        return Compressed(str(time.perf_counter_ns()).encode(), "webp", 320, 240)
+
+
+class Store:
+    """A store that takes all and holds the same for everyone."""
+
+    def local_path(self, key: str) -> None:
+        """Nothing is here."""
+
+    async def get(self, key: str) -> bytes:
+        """What every key holds."""
+        return b"bytes"
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Forget it."""
+
+    async def put_blob(self, body: bytes, sha256: str) -> None:
+        """Forget it."""
+
+
+class House:
+    """One filled database, and a worker's means to work in it."""
+
+    def __init__(self, db: Database, job: str, dataset: str, size: int, server: int | None) -> None:
+        nothing: Any = SimpleNamespace(add=lambda _: None, remove=lambda _: None)
+        stand_ins: Any = SimpleNamespace(downloader=Origin(), decoders=Decoders())
+        store: Any = Store()
+        self.db, self.job, self.dataset, self.size, self.server = db, job, dataset, size, server
+        self.context = Context(Resources(load_settings({}), db, store, nothing), stand_ins, nothing, "wrk_scale")
+
+    async def work(self, kind: UnitKind, **payload: Any) -> Work:
+        """A unit in hand."""
+        async with self.db.write() as connection:
+            (unit_id,) = await units.add(connection, self.job, [NewUnit(kind, payload)])
+        unit = await units.claim(self.db, unit_id, owner="wrk_scale", lease_s=3600)
+        assert unit is not None
+        work = Work(self.context, unit)
+        work.lease_deadline = math.inf
+        return work
+
+    @property
+    def last(self) -> list[str]:
+        """The chunks at the end, which are still to be fetched."""
+        return [chunk_id(self.size // CHUNK - 1 - number) for number in range(CHUNKS)]
+
+    @property
+    def anywhere(self) -> list[str]:
+        """Chunks all over the dataset."""
+        return [chunk_id(self.size // CHUNK * number // CHUNKS) for number in range(CHUNKS)]
+
+
+async def insert(work: Work, chunk: str) -> None:
+    """A page of a list with 100 new candidates, their chunk and its unit."""
+    search = await jobs.get_search(work.ctx.db, "srch_1")
+    urls = (f"https://fresh.example.com/{chunk}/{line}.jpg" for line in range(CHUNK))
+    page = discovering.Page(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
+    await discovering.Intake(work, work.job, search).add(page)
+
+
+async def fetch(work: Work, chunk: str) -> None:
+    """Read a chunk, reserve its attempts, record them with their outcomes, and settle the chunk."""
+    tally = await fetching.fetch_chunk(work.ctx, work, chunk)
+    assert tally["ok"] == CHUNK, tally
+    await fetching.settle_chunk(work, chunk)
+
+
+async def validate(work: Work, chunk: str) -> None:
+    """Read what is fetched of a chunk and write its verdicts."""
+    await validating.validate(work.ctx, work, chunk)
+
+
+async def compress(work: Work, chunk: str) -> None:
+    """Read what is kept of a chunk and write what became of it."""
+    await compressing.compress(work.ctx, work, chunk)
+
+
+async def duplicates(house: House) -> None:
+    """Every fingerprint read and compared, every change written."""
+    await checking.find_duplicates(house.context, await house.work(UnitKind.DUPLICATES))
+
+
+async def label(house: House) -> None:
+    """Every image chosen, labelled and put into a split."""
+    await labelling.label(await house.work(UnitKind.LABELS))
+
+
+async def page_through(house: House) -> None:
+    """Every kept image in the pages of an export."""
+    last_id = 0
+    while True:
+        async with house.db.read() as connection:
+            page = await images.kept_after(connection, house.dataset, last_id=last_id, limit=exporting.PAGE)
+        if len(page) < exporting.PAGE:
+            return
+        last_id = page[-1].id
+
+
+async def finalize(house: House) -> None:
+    """What the decision on the next stage is made from."""
+    Funnel(await images.counts(house.db, dataset_id=house.dataset), *await attempts.retry_figures(house.db, house.job))
+    await jobs.searches_of(house.db, house.job)
+    await units.dead_of(house.db, house.job)
+
+
+async def chunks_to_compress(house: House) -> None:
+    """The chunks that hold what is kept."""
+    async with house.db.read() as connection:
+        assert await images.kept_chunks(connection, house.dataset)
+
+
+async def look(house: House) -> None:
+    """What the progress display asks."""
+    await snapshot.look(house.db, house.job, lambda: ())
+
+
+ChunkStage = tuple[str, UnitKind, str, Callable[[Work, str], Awaitable[None]]]
+WholeStage = tuple[str, Callable[[House], Awaitable[None]]]
+
+STAGES: tuple[ChunkStage | WholeStage, ...] = (
+    ("take in candidates", UnitKind.SEARCH, "last", insert),
+    ("fetch", UnitKind.FETCH, "last", fetch),
+    ("validate", UnitKind.VALIDATE, "last", validate),
+    ("duplicates", duplicates),
+    ("duplicates, once more", duplicates),
+    ("labels and splits", label),
+    ("chunks to compress", chunks_to_compress),
+    ("compress", UnitKind.COMPRESS, "anywhere", compress),
+    ("pages of an export", page_through),
+    ("finalize's counts", finalize),
+    ("a look at the progress", look),
+)
+"""In the order of a job; those with a kind of unit work chunk by chunk."""
+
+
+async def measure(house: House, where: str) -> AsyncIterator[Figure]:
+    """Every stage once, in order."""
+    for stage in STAGES:
+        if len(stage) == 2:
+            name, whole = stage
+            with taken(house.server) as found:
+                await whole(house)
+            yield Figure(where, name, house.size, found.cpu_s, found.peak_mb)
+        else:
+            name, kind, which, step = stage
+            works = [(await house.work(kind, chunk_id=chunk), chunk) for chunk in getattr(house, which)]
+            with taken(house.server) as found:
+                for work, chunk in works:
+                    await step(work, chunk)
+            yield Figure(where, name, house.size, found.cpu_s * house.size / CHUNK / CHUNKS)

@@ -131,7 +131,7 @@ class Img2dataset:
         output = folder / "out"
         command = [str(peers.environment(place) / "bin" / "img2dataset"), *self.flags, *self._usual(len(urls))]
         own = {"SSL_CERT_FILE": str(place.home / "bundle.pem"), "PYTHONPATH": str(_shim(place))}
-        env = os.environ | peers.QUIET | own | dict(self.env)
+        env = surroundings() | peers.QUIET | own | dict(self.env)
         taken = measuring.timed(command, folder, env, needs=place.servers())
         stats = [json.loads(path.read_text()) for path in output.glob("*_stats.json")]
         got = sum(shard["successes"] for shard in stats)
@@ -170,9 +170,14 @@ def settings_of(place: origin.Place, folder: Path, more: Mapping[str, str]) -> d
         "LOG__LEVEL": "INFO",
         **more,
     }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PICTRAWL_")}
     own = {"SSL_CERT_FILE": str(place.home / "bundle.pem")}
-    return kept | own | {f"PICTRAWL_{name}": value for name, value in settings.items()}
+    return surroundings() | own | {f"PICTRAWL_{name}": value for name, value in settings.items()}
+
+
+def surroundings() -> dict[str, str]:
+    """This process's environment without the caller's settings; bytecode may be written, so that the warm-up compiles, and nobody else."""
+    unwanted = ("PICTRAWL_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 def write_list(folder: Path, urls: Sequence[str]) -> None:

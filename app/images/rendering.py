@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 
-from app.images import decode, pixels, structure
+from app.images import decode, levels, pixels, structure
 from app.images.decode import Decoded, Header
 from app.records import Compressed, CompressionRules
 from errors import Reason, ValidationError
@@ -42,6 +42,8 @@ def refuse_size(width: int, height: int) -> None:
 def needed(header: Header, rules: CompressionRules) -> tuple[int, int] | None:
     """Return the size, in the file's own orientation, below which a JPEG must not be decoded for these rules; None for all of it.
 
+    It is also as large as a verdict of any level needs, so that what leaves is the same whether it is made along with one or later.
+
     Raises:
         errors.ValidationError: what would be decoded or made is too large.
     """
@@ -51,8 +53,9 @@ def needed(header: Header, rules: CompressionRules) -> tuple[int, int] | None:
     with decode.pillow_errors("jpeg header"):
         sideways = pixels.orientation_of(header.image) >= pixels.FIRST_SIDEWAYS
     size = (header.height, header.width) if sideways else (header.width, header.height)
-    scaled = _plan(*size, rules).scaled
-    return scaled[::-1] if sideways else scaled
+    wide, high = _plan(*size, rules).scaled[:: -1 if sideways else 1]
+    seen = pixels.fit_within(header.width, header.height, levels.SHARPNESS_SIDE)
+    return max(wide, seen[0]), max(high, seen[1])
 
 
 def render(body: bytes, decoded: Decoded, rules: CompressionRules) -> Compressed:

@@ -65,10 +65,9 @@ def _decode_and_judge(body: bytes, header: Header, rules: ValidationRules, compr
 def _serving_both(seen: tuple[int, int], header: Header, compression: CompressionRules) -> tuple[int, int] | None:
     """The size below which a JPEG must not be decoded. What cannot leave is judged all the same, and told afterwards why it can't."""
     try:
-        leaving = rendering.needed(header, compression)
+        return rendering.needed(header, compression)
     except ValidationError:
         return seen
-    return leaving and (max(seen[0], leaving[0]), max(seen[1], leaving[1]))
 
 
 def _leaving(verdict: Verdict, body: bytes, decoded: Decoded, compression: CompressionRules) -> Verdict:

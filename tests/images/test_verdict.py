@@ -1,14 +1,15 @@
 """The verdict on ordinary, borderline and hostile files. No bytes make it raise."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.images import validate
-from app.records import Level, Reason, ValidationRules
+from app.images import CANNOT, compress, validate
+from app.records import CompressionRules, Level, Reason, ValidationRules
 from tests.images import samples
 
 STANDARD = ValidationRules()
@@ -167,3 +168,49 @@ def test_mutated_images_never_raise(body: bytes, changes: list[tuple[float, int]
         data[int(place * len(data))] = value
     verdict = validate(bytes(data), replace(STRICT, max_pixels=1_000_000))
     assert verdict.reason is None or verdict.detail
+
+
+LEAVING = CompressionRules("jpeg", 90, "keep_ratio", 256)
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+@pytest.mark.parametrize("side", [96, 256, 600])
+def test_what_leaves_does_not_change_what_is_measured(level: Level, side: int) -> None:
+    """From a larger decode, the same picture: the hash within two bits, grey within one level, entropy within a third of a bit."""
+    rules, leaving = ValidationRules(level=level), replace(LEAVING, size=side)
+    for seed in range(6):
+        body = samples.encode(samples.photo(1100, 800, seed=seed))
+        alone, along = validate(body, rules), validate(body, rules, leaving)
+        assert along.output == compress(body, leaving)
+        assert (along.width, along.height, along.reason) == (alone.width, alone.height, alone.reason)
+        assert (int(str(along.phash), 16) ^ int(str(alone.phash), 16)).bit_count() <= 2
+        assert abs(along.measures["brightness"] - alone.measures["brightness"]) < 1
+        assert abs(along.measures["entropy"] - alone.measures["entropy"]) < 0.33
+        assert samples.opened(along.thumbnail or b"").size == samples.opened(alone.thumbnail or b"").size
+
+
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("wanted", ["keep", "jpeg", "webp", "png"])
+def test_what_leaves_is_what_compression_makes(encoding: str, wanted: Literal["keep", "jpeg", "webp", "png"]) -> None:
+    """Byte for byte, from every format to every other, also turned by EXIF."""
+    rules = CompressionRules(wanted, 80, "center_crop", 64)
+    body = samples.encode(samples.photo(), encoding)
+    assert validate(body, STANDARD, rules).output == compress(body, rules)
+    turned = samples.with_orientation(samples.photo(300, 200), 6)
+    assert validate(turned, STANDARD, rules).output == compress(turned, rules)
+
+
+def test_what_is_rejected_or_stays_as_it_is_has_no_output() -> None:
+    """Nothing is encoded for nothing."""
+    assert validate(samples.encode(samples.photo(63, 64)), STANDARD, LEAVING).output is None
+    assert validate(samples.encode(samples.photo())[:-500], STANDARD, LEAVING).output is None
+    assert validate(samples.encode(samples.photo()), STANDARD, CompressionRules()) == validate(samples.encode(samples.photo()), STANDARD)
+
+
+def test_what_cannot_leave_is_rejected_with_its_measures() -> None:
+    """The reason is that of compression, and the words say that it is."""
+    verdict = validate(samples.encode(samples.photo(390, 100)), STANDARD, replace(LEAVING, size=10_000, only_if_bigger=False))
+    assert (verdict.reason, verdict.output) == (Reason.TOO_MANY_PIXELS, None)
+    assert verdict.detail.startswith(CANNOT)
+    assert verdict.phash is not None
+    assert verdict.thumbnail is not None

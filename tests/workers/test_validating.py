@@ -100,7 +100,8 @@ async def test_what_is_compressed_already_is_only_judged(bench: Bench, origin: O
     after = await found(bench)
     assert {row.state for row in after.values()} == {ImageState.VALID}
     assert (after["a.jpg"].out_sha256, after["a.jpg"].out_width) == (before["a.jpg"].out_sha256, 133)
-    assert (after["b.jpg"].out_width, after["b.jpg"].phash) == (7, before["b.jpg"].phash)
+    assert after["b.jpg"].out_width == 7
+    assert (int(after["b.jpg"].phash, 16) ^ int(before["b.jpg"].phash, 16)).bit_count() <= 2
 
 
 async def test_bytes_that_are_gone_or_not_as_promised_are_corrupt(bench: Bench, origin: Origin) -> None:

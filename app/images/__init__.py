@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from app.images.dedupe import Fingerprint, Match, find_exact, find_near
     from app.images.pool import DecoderPool, PoolStats
     from app.images.splits import assign, assign_all
-    from app.images.verdict import CANNOT, validate
-    from app.images.wire import Answer
+    from app.images.verdict import validate
+    from app.images.wire import CANNOT, Answer
 
 __all__ = [
     "CANNOT",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _MODULE_OF: Final = {
-    "CANNOT": "verdict",
+    "CANNOT": "wire",
     "Answer": "wire",
     "DecoderPool": "pool",
     "Fingerprint": "dedupe",

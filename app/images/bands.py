@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from app.images.dedupe import Comparable
 
-__all__ = ["by_worth", "nearest"]
+__all__ = ["nearest"]
 
 _BITS: Final = 64
 
@@ -30,7 +30,7 @@ Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 
 
-def by_worth(items: Sequence[Comparable]) -> Indices:
+def _by_worth(items: Sequence[Comparable]) -> Indices:
     """Positions of the items, the best first: most pixels, then most bytes, then the lowest id."""
     ids, sizes, pixels = (
         np.fromiter((getattr(item, name) for item in items), dtype=np.int64, count=len(items)) for name in ("id", "size_bytes", "pixels")
@@ -40,7 +40,7 @@ def by_worth(items: Sequence[Comparable]) -> Indices:
 
 def nearest(found: Sequence[Comparable], distance: int) -> Iterator[tuple[Comparable, Comparable, int]]:
     """Of images that all have hashes: each near duplicate, the one that is kept for it, and the bits in which their hashes differ."""
-    order = by_worth(found)
+    order = _by_worth(found)
     hashes = np.fromiter((int(item.phash or "", 16) for item in found), dtype=np.uint64, count=len(found))[order]
     distinct, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     best_first = np.argsort(first)

@@ -67,17 +67,18 @@ class Match:
 
 def find_exact(items: Iterable[Comparable]) -> Mapping[int, Match]:
     """Map each image whose bytes another one has to the one of them that is kept; in no case to another duplicate."""
-    from app.images import bands  # which needs an array library; who only imports this does not
-
     found = list(items)
-    kept: dict[str, int] = {}
-    matches: dict[int, Match] = {}
-    for position in bands.by_worth(found):
-        item = found[position]
-        keeper = kept.setdefault(item.sha256, item.id)
-        if keeper != item.id:
-            matches[item.id] = Match(keeper, 0)
-    return matches
+    best: dict[str, Comparable] = {}
+    for item in found:
+        other = best.setdefault(item.sha256, item)
+        if _worth(item) < _worth(other):
+            best[item.sha256] = item
+    return {item.id: Match(kept.id, 0) for item in found if (kept := best[item.sha256]).id != item.id}
+
+
+def _worth(item: Comparable) -> tuple[int, int, int]:
+    """Sorts the best first: most pixels, then most bytes, then the lowest id."""
+    return -item.pixels, -item.size_bytes, item.id
 
 
 def find_near(items: Iterable[Comparable], distance: int) -> Mapping[int, Match]:
@@ -100,7 +101,7 @@ def find_near(items: Iterable[Comparable], distance: int) -> Mapping[int, Match]
     """
     if not 0 <= distance <= MAX_DISTANCE:
         raise ConfigurationError(f"near_distance is {distance}; it must be 0 to {MAX_DISTANCE}")
-    from app.images import bands
+    from app.images import bands  # which needs an array library; who only imports this does not
 
     found = [item for item in items if item.phash is not None]
     return {item.id: Match(kept.id, apart) for item, kept, apart in bands.nearest(found, distance)}

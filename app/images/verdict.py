@@ -9,13 +9,11 @@ from PIL import Image
 from app.images import checks, decode, levels, phash, pixels, rendering
 from app.images.checks import Facts
 from app.images.decode import Decoded, Header
+from app.images.wire import CANNOT
 from app.records import CompressionRules, Level, ValidationRules, Verdict
 from errors import ValidationError
 
-__all__ = ["CANNOT", "validate"]
-
-CANNOT: Final = "cannot be compressed"
-"""How the detail of an image begins that is valid and cannot leave as it is to."""
+__all__ = ["validate"]
 
 _ENTROPY_SCALE = 8
 """Entropy is measured at 1/8 scale, where a JPEG's noise is averaged away."""

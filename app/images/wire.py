@@ -16,6 +16,7 @@ from errors import ValidationError
 from logging_setup.overheard import MOST_REMARKS, Remark
 
 __all__ = [
+    "CANNOT",
     "LENGTHS",
     "READY",
     "STARTED",
@@ -34,6 +35,9 @@ __all__ = [
 
 LENGTHS: Final = struct.Struct(">II")
 """Bytes of the JSON object, bytes of the payload."""
+
+CANNOT: Final = "cannot be compressed"
+"""How the detail of an image begins that is valid and cannot leave as it is to."""
 
 READY: Final = b"R"
 """Sent once by a child that has imported everything and set its limits."""

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.images import CANNOT, compress, validate
+from app.images import CANNOT, validate
+from app.images.compress import compress
 from app.records import CompressionRules, Level, Reason, ValidationRules
 from tests.images import samples
 

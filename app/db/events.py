@@ -38,14 +38,15 @@ class EventFilter:
     chunk_id: str | None = None
 
     def conditions(self) -> list[Any]:
-        """The filter as SQL. Warnings are asked for in the words of their index."""
+        """The filter as SQL, but for its event."""
         columns = tables.events.c
         found: list[Any] = [column == value for column, value in self._subjects() if value is not None]
-        if self.level is not None:
-            wanted = LEVELS[LEVELS.index(self.level.upper()) :]
-            found += [tables.WARNED] if wanted[0] in WARNED else []
-            found += [columns.level.in_(wanted)] if wanted != WARNED else []
-        return found
+        return found + ([columns.level.in_(self.levels)] if self.level is not None else [])
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that are wanted."""
+        return LEVELS[LEVELS.index(self.level.upper()) :] if self.level is not None else LEVELS
 
     @property
     def names_little(self) -> bool:
@@ -106,15 +107,18 @@ def _url_key(shown: str) -> str:
 async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_id: int = 0, limit: int = 500) -> list[Event]:
     """A job's events beyond ``last_id``, oldest first."""
     columns = tables.events.c
-    narrowed = [columns.job_id == job_id, *wanted.conditions()]
+    of_job = columns.job_id == job_id
+    narrowed = [of_job, *wanted.conditions()]
     async with db.read() as connection:
-        if wanted.event is None:
-            return await _read(connection, [narrowed], last_id, limit)
         if wanted.names_little:
-            begins = columns.event.startswith(wanted.event, autoescape=True)
-            return await _read(connection, [[*narrowed, begins]], last_id, limit)
-        names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
-        return await _read(connection, [[*narrowed, columns.event == name] for name in names], last_id, limit)
+            begins = [columns.event.startswith(wanted.event, autoescape=True)] if wanted.event is not None else []
+            return await _read(connection, [[*narrowed, *begins]], last_id, limit)
+        if wanted.event is not None:
+            names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
+            return await _read(connection, [[*narrowed, columns.event == name] for name in names], last_id, limit)
+        if {*wanted.levels} <= {*WARNED}:  # in the words of their index
+            return await _read(connection, [[of_job, tables.WARNED, columns.level == level] for level in wanted.levels], last_id, limit)
+        return await _read(connection, [narrowed], last_id, limit)
 
 
 async def _read(connection: Connection, places: Sequence[paging.Place], last_id: int, limit: int) -> list[Event]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, literal, select, tuple_, union_all
+from sqlalchemy import Column, ColumnElement, Select, TextClause, literal, select, tuple_, union_all
 
 import errors
 
@@ -14,7 +14,7 @@ __all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of"]
 MAX_LIMIT = 200
 """Rows in one page."""
 
-Place = Sequence[ColumnElement[bool]]
+Place = Sequence[ColumnElement[bool] | TextClause]
 """Conditions that a range of one index meets, in which rows lie in the order of their keys."""
 
 

@@ -297,7 +297,7 @@ events = Table(
     Column("url_key", String(64)),
     Index("ix_events_job", "job_id", "id"),
     Index("ix_events_name", "job_id", "event", "id"),
-    Index("ix_events_warned", "job_id", "id", sqlite_where=WARNED, postgresql_where=WARNED),
+    Index("ix_events_warned", "job_id", "level", "id", sqlite_where=WARNED, postgresql_where=WARNED),
     *(_told("events", name) for name in ("host", "chunk_id", "url_key")),
 )
 

@@ -166,6 +166,7 @@ STEPS = (
 @mutant
 def dies_at_a_step() -> None:
     """The process dies at the step that the environment names."""
+    from app import exports
     from app.storage import trees
     from workers import exporting
 
@@ -176,20 +177,19 @@ def dies_at_a_step() -> None:
     _dies_around("app.db.exports.set_report", None, "before the commit")
     _put("workers.exporting._reader", _dying_reader(exporting._reader))
     _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
-    _put("workers.exporting.get_exporter", _dying_verifier(exporting.get_exporter))
+    _put("app.exports.get_exporter", _dying_verifier(exports.get_exporter))
 
 
 def _dying_reader(make: Any) -> Any:
     def reader(ctx: Any) -> Any:
         read, counter = make(ctx), itertools.count()
 
-        async def read_one(sample: Any) -> bytes:
-            if next(counter) == 3:
+        async def read_some(samples: Any) -> Any:
+            if next(counter) == 1:  # the second batch
                 _at("between two samples")
-            body: bytes = await read(sample)
-            return body
+            return await read(samples)
 
-        return read_one
+        return read_some
 
     return reader
 

@@ -24,6 +24,9 @@ from typing import Any, Final
 import image_libraries
 import numpy as np
 import origin
+import similarity
+from contestants import MALLOC
+from peers import installed
 from PIL import Image
 
 PACKAGES: Final = (
@@ -43,21 +46,10 @@ TIMED: Final = (
 )
 """Library and task; of the product, ``small`` is a verdict, and ``resize`` a verdict along with what leaves."""
 
-_CHILDS: Final = {"MALLOC_MMAP_THRESHOLD_": "268435456", "MALLOC_TRIM_THRESHOLD_": "536870912", "VIPS_CONCURRENCY": "1"}
+_CHILDS: Final = {**MALLOC, "VIPS_CONCURRENCY": "1"}
 """glibc as in a decoder process."""
 
 RUN_BYTES: Final = 512
-
-
-def packages(home: Path) -> Path:
-    """Return a folder for PYTHONPATH with the libraries, without what they share with us."""
-    folder = home / "image-peers"
-    if not folder.exists():
-        beside = Path(sys.executable).parent / "uv"
-        uv = str(beside) if beside.exists() else "uv"
-        command = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(folder), *PACKAGES]
-        subprocess.run(command, check=True)
-    return folder
 
 
 def ask(peers: Path, *arguments: str) -> Any:
@@ -121,31 +113,16 @@ def show_damage(found: Mapping[str, Mapping[str, bool]]) -> None:
         print(f"| {name[3:]} | {' | '.join('taken' if of[name] else 'refused' for of in found.values())} |")
 
 
-def similarity(first: Image.Image, second: Image.Image) -> float:
-    """Mean SSIM over 8x8 windows of two grey images of one size (Wang et al., 2004, with a box for the Gaussian)."""
-
-    def windows(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float64]]:
-        views = np.lib.stride_tricks.sliding_window_view(np.asarray(image.convert("L"), dtype=np.float64), (8, 8))
-        return views[::4, ::4].reshape(-1, 64)
-
-    one, two = windows(first), windows(second)
-    mean, other = one.mean(1), two.mean(1)
-    covariance = (one * two).mean(1) - mean * other
-    upper = (2 * mean * other + 6.5025) * (2 * covariance + 58.5225)
-    return float((upper / ((mean**2 + other**2 + 6.5025) * (one.var(1) + two.var(1) + 58.5225))).mean())
-
-
 def show_quality(peers: Path, bodies: Sequence[bytes]) -> None:
     """Print how near each resized image is to one by LANCZOS from all pixels, and how long its file is."""
     sys.path.append(str(peers))
     sizes: dict[str, list[float]] = {}
     for body in bodies:
         whole = Image.open(io.BytesIO(body))
-        reference = whole.resize(image_libraries.scaled(*whole.size), Image.Resampling.LANCZOS)
         for library in ("opencv", "pillow", "pyvips"):
             made = image_libraries.TASKS[library]()["resize"](body)
             assert isinstance(made, bytes)
-            sizes.setdefault(library, []).extend((len(made), similarity(Image.open(io.BytesIO(made)), reference)))
+            sizes.setdefault(library, []).extend((len(made), similarity.nearness(made, whole)))
     print("\n| Resized by | Bytes, of OpenCV's | SSIM |\n|---|---|---|")
     for library, got in sizes.items():
         print(f"| {library} | {sum(got[::2]) / sum(sizes['opencv'][::2]):.3f} | {float(np.mean(got[1::2])):.4f} |")
@@ -160,7 +137,7 @@ def main() -> None:
     options = parser.parse_args()
     options.home.mkdir(parents=True, exist_ok=True)
     folder = options.images or origin.make_place(options.home).home / "corpus"
-    peers, bodies = packages(options.home), image_libraries.samples_of(folder, options.count)
+    peers, bodies = installed(options.home / "image-peers", PACKAGES), image_libraries.samples_of(folder, options.count)
     show_times(measure(peers, folder, options.count, options.rounds))
     show_quality(peers, bodies)
     with tempfile.TemporaryDirectory(prefix="pictrawl-images-") as name:

@@ -8,13 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import certifi
 import origin
 
-__all__ = ["IMG2DATASET", "QUIET", "bundle", "environment", "img2dataset", "packages"]
+__all__ = ["IMG2DATASET", "QUIET", "bundle", "environment", "img2dataset", "installed", "packages"]
 
 CANDIDATES: Final = ("httpx-aiohttp==0.2.0", "pycurl==7.49.0")
 IMG2DATASET: Final = "img2dataset==1.47.0"
@@ -24,9 +25,13 @@ QUIET: Final = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
 
 def packages(place: origin.Place) -> Path:
     """Return a folder for PYTHONPATH with the candidates, without what they depend on: that is ours, so the versions are too."""
-    folder = place.home / "peers"
+    return installed(place.home / "peers", CANDIDATES)
+
+
+def installed(folder: Path, wanted: Sequence[str]) -> Path:
+    """Return the folder once these packages, and none that they depend on, are in it."""
     if not folder.exists():
-        _uv("pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(folder), *CANDIDATES)
+        _uv("pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(folder), *wanted)
     return folder
 
 

@@ -4,7 +4,6 @@ import ctypes
 import gc
 import itertools
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import measuring
+
 __all__ = ["Figure", "Taken", "cpu_s", "exponents", "peak_rss_bytes", "show", "show_answers", "taken"]
 
 LIBC: Final = ctypes.CDLL(None)
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 CLEAR_PEAK: Final = "5"
 """What ``/proc/self/clear_refs`` takes to begin a new peak (proc(5))."""
 
@@ -65,19 +65,7 @@ def taken(server: int | None = None) -> Iterator[Taken]:
 
 def cpu_s(server: int | None) -> float:
     """CPU time of this process, and of a PostgreSQL server by its process id."""
-    used = time.process_time()
-    if server is not None:
-        used += sum(ticks for parent, ticks in map(_stat, Path("/proc").glob("[0-9]*/stat")) if parent == server) / TICKS
-    return used
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    """Whose child a process is, and the clock ticks it has used (proc(5)); nobody's, where it is gone."""
-    try:
-        fields = path.read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0, 0
-    return int(fields[1]), int(fields[11]) + int(fields[12])
+    return time.process_time() + (0.0 if server is None else measuring.cpu_s(server))
 
 
 def peak_rss_bytes() -> int:

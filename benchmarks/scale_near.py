@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scale_figures import Figure, taken
 
-from app.images import Fingerprint, find_exact, find_near
+from app.db.fingerprints import Fingerprint
+from app.images import find_exact, find_near
+from app.records import ImageState
 
 __all__ = ["measure"]
 
@@ -24,7 +26,10 @@ def measure(size: int) -> Iterator[Figure]:
     """Random hashes alone, and the mixture."""
     rng = np.random.default_rng(size)
     for what, hashes in (("random hashes", _random(rng, size)), ("hashes of a crawl", _crawled(rng, size))):
-        items = [Fingerprint(at, f"{at:064x}", f"{value:016x}", 307_200, 100_000 + at % 777) for at, value in enumerate(hashes.tolist())]
+        items = [
+            Fingerprint(at, ImageState.VALID, f"{at:064x}", f"{value:016x}", 307_200, 100_000 + at % 777)
+            for at, value in enumerate(hashes.tolist())
+        ]
         with taken() as found:
             find_near(items, DISTANCE)
         yield Figure("find_near", what, size, found.cpu_s, found.peak_mb)

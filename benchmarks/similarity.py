@@ -17,7 +17,7 @@ import numpy as np
 import verdicts
 from PIL import Image
 
-__all__ = ["Compared", "Side", "compare", "judge", "ssim", "table"]
+__all__ = ["Compared", "Side", "compare", "judge", "nearness", "ssim", "table"]
 
 SAMPLE: Final = 250
 """Pictures compared: drawn with a seed, enough for a mean that another draw does not move."""
@@ -104,16 +104,20 @@ def _blurred(values: np.ndarray) -> np.ndarray:
 
 
 def _side(sample: list[tuple[bytes, Path]]) -> Side:
-    near = [_nearness(body, original) for body, original in sample]
+    near = [_nearness_to(original, body) for body, original in sample]
     return Side(statistics.fmean(len(body) for body, _ in sample), statistics.fmean(near))
 
 
-def _nearness(body: bytes, original: Path) -> float:
+def nearness(body: bytes, original: Image.Image) -> float:
     """SSIM to what Pillow's slow, exact filter makes of the original at the same size."""
     small = _opened(body)
-    with Image.open(original) as large:
-        reference = large.convert("RGB").resize(small.size, Image.Resampling.LANCZOS)
+    reference = original.convert("RGB").resize(small.size, Image.Resampling.LANCZOS)
     return ssim(np.asarray(small.convert("L")), np.asarray(reference.convert("L")))
+
+
+def _nearness_to(original: Path, body: bytes) -> float:
+    with Image.open(original) as large:
+        return nearness(body, large)
 
 
 def _opened(body: bytes) -> Image.Image:

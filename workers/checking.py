@@ -9,6 +9,7 @@ from app.db import exports, images
 from app.db.fingerprints import Fingerprint, fingerprints
 from app.images import find_exact, find_near
 from app.records import ImageState, JobKind, Reason
+from app.storage import threads
 from logging_setup import get_logger
 from workers.decoding import source_of
 from workers.validating import digest_of
@@ -47,7 +48,7 @@ async def find_duplicates(ctx: Context, work: Work) -> None:
 async def write_all(work: Work, changes: Iterator[dict[str, Any]]) -> int:
     """Change any number of images, a batch at a time; return how many. They are made as they are written, and never all there."""
     written = 0
-    while batch := await asyncio.to_thread(lambda: list(islice(changes, WRITE_BATCH))):
+    async for batch in threads.in_batches(changes, WRITE_BATCH):
         async with work.transaction() as connection:
             await images.update_many(connection, batch)
         written += len(batch)

@@ -14,7 +14,7 @@ from app.db import images
 from app.images import CANNOT, Answer
 from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
 from logging_setup import get_logger
-from workers.decoding import all_of, answers, each
+from workers.decoding import GONE, all_of, answers, each
 from workers.work import Context, Work
 
 __all__ = ["as_columns", "compress", "saved_bytes", "told", "write"]
@@ -93,5 +93,5 @@ async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: Compressi
 
 def _output_of(answer: Answer | None) -> Compressed:
     if answer is None:
-        raise errors.ValidationError("its bytes are no longer in the store")
+        raise errors.ValidationError(GONE)
     return answer.as_output()

@@ -12,11 +12,14 @@ from app.storage import MissingObject, paths
 from logging_setup import get_logger
 from workers.work import Context, Work
 
-__all__ = ["all_of", "answers", "each", "source_of"]
+__all__ = ["GONE", "all_of", "answers", "each", "source_of"]
 
 log = get_logger(__name__)
 
 Result = TypeVar("Result")
+
+GONE = "its bytes are no longer in the store"
+"""Why an image has no answer."""
 
 BATCH = 8
 """Images that a child gets at once: it never waits for us between them, and what was done of them is redone if we die."""

@@ -15,7 +15,7 @@ from app.records import CompressionRules, ImageState, JobKind, Reason, StoredIma
 from app.storage import paths
 from logging_setup import get_logger
 from workers.compressing import as_columns, saved_bytes, told, write
-from workers.decoding import all_of, answers, each
+from workers.decoding import GONE, all_of, answers, each
 from workers.work import Context, Work
 
 __all__ = ["validate"]
@@ -112,7 +112,7 @@ def _verdict(image: StoredImage, given: Mapping[int, Answer | None]) -> Verdict:
     if image.id not in given:
         return Verdict(Reason.CORRUPT, f"sha256 is {image.sha256}, the list says {image.expected_sha256}")
     answer = given[image.id]
-    return Verdict(Reason.CORRUPT, "its bytes are no longer in the store") if answer is None else answer.as_verdict()
+    return Verdict(Reason.CORRUPT, GONE) if answer is None else answer.as_verdict()
 
 
 def _writes(ctx: Context, sha256: str, verdict: Verdict, row: Row) -> Iterator[Coroutine[Any, Any, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from app.images.chatter import log_remarks
-    from app.images.dedupe import Fingerprint, Match, find_exact, find_near
+    from app.images.dedupe import Match, find_exact, find_near
     from app.images.pool import DecoderPool, PoolStats
     from app.images.splits import assign, assign_all
     from app.images.verdict import validate
@@ -19,7 +19,6 @@ __all__ = [
     "CANNOT",
     "Answer",
     "DecoderPool",
-    "Fingerprint",
     "Match",
     "PoolStats",
     "assign",
@@ -34,7 +33,6 @@ _MODULE_OF: Final = {
     "CANNOT": "wire",
     "Answer": "wire",
     "DecoderPool": "pool",
-    "Fingerprint": "dedupe",
     "Match": "dedupe",
     "PoolStats": "pool",
     "assign": "splits",

@@ -6,14 +6,14 @@ from typing import Final, Protocol
 
 from errors import ConfigurationError
 
-__all__ = ["MAX_DISTANCE", "Comparable", "Fingerprint", "Match", "find_exact", "find_near"]
+__all__ = ["MAX_DISTANCE", "Comparable", "Match", "find_exact", "find_near"]
 
 MAX_DISTANCE: Final = 16
 """Bits of 64; two unrelated pictures differ in 32 on average, and 16 apart is no likeness any more."""
 
 
 class Comparable(Protocol):
-    """One image to compare: what :class:`Fingerprint` has."""
+    """One image to compare."""
 
     @property
     def id(self) -> int:
@@ -39,22 +39,6 @@ class Comparable(Protocol):
     def size_bytes(self) -> int:
         """Length of its bytes."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """One image to compare.
-
-    Attributes:
-        phash: 16 hex digits, or None where there is none.
-        pixels: width times height.
-    """
-
-    id: int
-    sha256: str
-    phash: str | None
-    pixels: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.images import Fingerprint, Match, find_exact, find_near
+from app.db.fingerprints import Fingerprint
+from app.images import Match, find_exact, find_near
 from app.images.bands import _masks, _shared_blocks
+from app.records import ImageState
 from errors import ConfigurationError
 
 
 def _item(image_id: int, value: int | None = 0, *, pixels: int = 100, size_bytes: int = 10, sha256: str | None = None) -> Fingerprint:
-    return Fingerprint(image_id, sha256 or f"{image_id:064x}", None if value is None else f"{value:016x}", pixels, size_bytes)
+    phash = None if value is None else f"{value:016x}"
+    return Fingerprint(image_id, ImageState.VALID, sha256 or f"{image_id:064x}", phash, pixels, size_bytes)
 
 
 def _apart(one: Fingerprint, two: Fingerprint) -> int:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.images.dedupe import Fingerprint, find_near
+from app.db.fingerprints import Fingerprint
+from app.images.dedupe import find_near
 from app.records import ImageState, Reason, StoredImage
 from app.stories.duplicates import Duplicate, why_kept
 
@@ -47,7 +48,7 @@ def test_why_kept(values: dict[str, int], words: str) -> None:
 def test_dedupe_keeps_the_one_that_the_words_say(values: dict[str, int]) -> None:
     """The words give the reason of the code that decided."""
     images = [KEPT, replace(OTHER, **values)]
-    items = [Fingerprint(i.id, str(i.sha256), i.phash, (i.width or 0) * (i.height or 0), i.size_bytes or 0) for i in images]
+    items = [Fingerprint(i.id, i.state, str(i.sha256), i.phash, (i.width or 0) * (i.height or 0), i.size_bytes or 0) for i in images]
     assert find_near(items, 6)[7].kept_id == 3
     assert "changed since" not in why_kept(images[1], KEPT)
 

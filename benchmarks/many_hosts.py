@@ -55,16 +55,21 @@ http {{
         listen 127.0.0.1:{http};
         location / {{ proxy_pass http://waiting/0; }}
     }}
+    ssl_session_cache shared:tls:10m;
+{hosts}
+}}
+"""
+
+_HOST: Final = """\
     server {{
-        {listen}
-        ssl_certificate {home}/server.pem;
-        ssl_certificate_key {home}/server.key;
-        ssl_session_cache shared:tls:10m;
+        listen {address}:{https} ssl backlog=1024;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
         root {corpus};
         location / {{ auth_request /waiting; }}
         location = /waiting {{
             internal;
-            proxy_pass http://waiting/$server_addr;
+            proxy_pass http://waiting/{address};
             proxy_http_version 1.1;
             proxy_pass_request_body off;
             proxy_pass_request_headers off;
@@ -72,8 +77,8 @@ http {{
             proxy_set_header Content-Length "";
         }}
     }}
-}}
 """
+"""A certificate of its own, as on the open network: one that named them all would take as long to read as a picture to fetch."""
 
 
 def addresses(count: int = HOSTS) -> list[str]:
@@ -94,11 +99,13 @@ def urls_of(port: int, names: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def started(place: origin.Place) -> Iterator[int]:
-    """Run all hosts; yield the port on which each of them answers over https. The certificate must name them."""
+    """Run all hosts; yield the port on which each of them answers over https. Each must have its certificate."""
     http, https, waiting = origin.free_ports(3)
-    listen = "\n        ".join(f"listen {address}:{https} ssl backlog=1024;" for address in addresses())
     user = "user root;" if os.geteuid() == 0 else ""
-    config = _CONFIG.format(home=place.home, corpus=place.corpus, http=http, waiting=waiting, listen=listen, user=user)
+    hosts = "".join(
+        _HOST.format(address=address, https=https, certificate=place.certificate(address), corpus=place.corpus) for address in addresses()
+    )
+    config = _CONFIG.format(home=place.home, http=http, waiting=waiting, hosts=hosts, user=user)
     clock = subprocess.Popen([sys.executable, str(Path(__file__)), str(waiting)])
     try:
         with origin.running(place, config, f"http://127.0.0.1:{http}/", None):

@@ -64,7 +64,7 @@ http {{
         listen 127.0.0.1:{http} backlog=4096;
         listen 127.0.0.1:{https} ssl backlog=4096;
         ssl_certificate {home}/server.pem;
-        ssl_certificate_key {home}/server.key;
+        ssl_certificate_key {home}/server.pem;
         ssl_session_cache shared:tls:10m;
         root {corpus};
         rewrite "^/[0-9]+/([0-9]+\\.jpg)$" /$1 break;
@@ -99,6 +99,10 @@ class Place:
     @property
     def authority(self) -> Path:
         return self.home / "authority.pem"
+
+    def certificate(self, host: str) -> Path:
+        """Where the certificate and the key of a host lie that has its own."""
+        return self.home / "hosts" / f"{host}.pem"
 
     def servers(self) -> list[int]:
         """The process that serves now.
@@ -184,14 +188,19 @@ def running(place: Place, config: str, ready_url: str, core: int | None) -> Iter
         server.wait(timeout=_READY_S)
 
 
-def certify(place: Place, *names: str) -> None:
-    """An authority of our own and its certificate for loopback; made anew, because certificates run out."""
+def certify(place: Place, *hosts: str) -> None:
+    """An authority of our own, its certificate for loopback and one for each of ``hosts``; made anew, because certificates run out."""
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1", "localhost", *names)
     authority.cert_pem.write_to_path(str(place.authority))
-    certificate.private_key_pem.write_to_path(str(place.home / "server.key"))
-    for number, part in enumerate(certificate.cert_chain_pems):
-        part.write_to_path(str(place.home / "server.pem"), append=number > 0)
+    _issue(authority, place.home / "server.pem", "127.0.0.1", "localhost")
+    for host in hosts:
+        _issue(authority, place.certificate(host), host)
+
+
+def _issue(authority: trustme.CA, path: Path, *names: str) -> None:
+    """One file with a certificate and its key."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(authority.issue_cert(*names).private_key_and_cert_chain_pem.bytes())
 
 
 def free_ports(count: int) -> list[int]:

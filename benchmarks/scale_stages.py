@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,8 @@ from scale_fill import CHUNK, chunk_id
 from app.cli.progress import snapshot
 from app.db import Database, attempts, images, jobs, units
 from app.db.rows import Funnel, NewUnit
-from app.records import Candidate, Compressed, UnitKind, Verdict
+from app.images import Answer
+from app.records import Candidate, Compressed, UnitKind, ValidationRules, Verdict
 from app.resources import Resources
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest
@@ -44,14 +45,20 @@ class Origin:
 class Decoders:
     """Decoders that know the answer."""
 
-    async def validate(self, source: bytes | Path, rules: Any) -> Verdict:
-        """A valid image, like no other."""
-        phash = hashlib.md5(str(time.perf_counter_ns()).encode()).hexdigest()[:16]
-        return Verdict(format="jpeg", width=640, height=480, phash=phash, measures={"entropy": 6.5, "sharpness": 99.0})
+    size = 2
 
-    async def compress(self, source: bytes | Path, rules: Any) -> Compressed:
-        """Bytes like no others."""
-        return Compressed(str(time.perf_counter_ns()).encode(), "webp", 320, 240)
+    async def answers(self, sources: Sequence[bytes | Path], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
+        """Valid images, each like no other; bytes like no others."""
+        yield [Answer(_verdict() if isinstance(rules, ValidationRules) else _output()) for _ in sources]
+
+
+def _verdict() -> Verdict:
+    phash = hashlib.md5(str(time.perf_counter_ns()).encode()).hexdigest()[:16]
+    return Verdict(format="jpeg", width=640, height=480, phash=phash, measures={"entropy": 6.5, "sharpness": 99.0})
+
+
+def _output() -> Compressed:
+    return Compressed(str(time.perf_counter_ns()).encode(), "webp", 320, 240)
 
 
 class Store:

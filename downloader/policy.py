@@ -7,6 +7,7 @@ sleeps between attempts.
 """
 
 import random as randomness
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -75,13 +76,16 @@ class _Retrying(tenacity.AsyncRetrying):
 
     async def __call__(self, fn: Callable[..., Awaitable[_T]], *args: Any, **kwargs: Any) -> _T:  # type: ignore[override]
         self.begin()
-        state = tenacity.RetryCallState(self, fn, args, kwargs)
+        state: tenacity.RetryCallState | None = None
         while True:
-            with tenacity.AttemptManager(state):  # keeps the error, if there is one
+            try:
                 return await fn(*args, **kwargs)
+            except errors.PictrawlError:  # of a stranger, or of being cancelled, Tenacity need not be asked
+                state = state or tenacity.RetryCallState(self, fn, args, kwargs)
+                state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             wait_s: Any = await self.iter(state)  # raises the error where that is the end
             state.prepare_for_next_attempt()
-            await self.sleep(wait_s)
+            await self.sleep(wait_s)  # type: ignore[misc]
 
 
 class RetryPolicy:

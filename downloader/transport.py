@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 
 from downloader.guard import Guard
 from downloader.names import Lookup, PooledLookup, is_own
+from downloader.tls_sessions import take_up_sessions
 
 __all__ = ["GuardedTransport"]
 
@@ -124,6 +125,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._is_own = is_own
         self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
+        self._takes_up = False
         self._pooled = PooledLookup() if lookup is None else None
         self._lookup = lookup or self._pooled
         self._connector: aiohttp.TCPConnector | None = None
@@ -221,6 +223,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
+        if not self._takes_up:
+            self._takes_up = True
+            take_up_sessions(self._ssl_context)
         return self._ssl_context
 
     def _checked_socket(self, address: Any) -> socket.socket:

@@ -231,23 +231,16 @@ class Downloader:
             raise error_type(f"{_host_of(url)} is closed for now", retry_after_s=wait_s, reason=exc.reason) from exc
 
     async def _attempts(self, trail: Trail) -> Reply:
-        request = trail.request
-        first = request.attempts_made + 1
-
         async def attempt(number: int) -> Reply:
-            if number == first:  # nearly all there are: the context has its number already
-                return await self._attempt(trail, number)
             with _log.contextualize(attempt_number=number):
-                return await self._attempt(trail, number)
+                reply = await trail.follow(number, lambda: self._get_image(trail, number))
+                _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
+                return reply
 
+        request = trail.request
         shown = redact(request.url)
-        with _log.contextualize(url=shown, attempt_number=first):
+        with _log.contextualize(url=shown):
             return await self._policy.run(attempt, host=_host_in(shown), watch=trail, attempts_made=request.attempts_made)
-
-    async def _attempt(self, trail: Trail, number: int) -> Reply:
-        reply = await trail.follow(number, lambda: self._get_image(trail, number))
-        _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
-        return reply
 
     async def _get_image(self, trail: Trail, number: int) -> Reply:
         manners = trail.manners

@@ -5,14 +5,12 @@ that does not know it any more gets a whole handshake (RFC 8446 2.2, 4.6.1).
 """
 
 import ssl
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Any, ClassVar, Final
 
 __all__ = ["take_up_sessions"]
 
 _HOSTS_KEPT: Final = 1000
-_KEPT_OF_A_HOST: Final = 2
-"""As many as there are connections to a host at once, usually. A ticket goes with one connection, which brings the next (RFC 8446 C.4)."""
 
 
 def take_up_sessions(context: ssl.SSLContext) -> None:
@@ -21,17 +19,20 @@ def take_up_sessions(context: ssl.SSLContext) -> None:
 
 
 class _Sessions:
-    """The sessions of one context, by host; those of the host that was connected to longest ago go first."""
+    """The sessions of one context, one for a host; those agreed upon longest ago go first.
+
+    A session is used for as long as the server takes it. RFC 8446 C.4 advises against that where a client would not be recognised; ours
+    says who it is with each request, and to get a new one each time would cost as much as is saved: Python copies it with its certificate.
+    """
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, deque[ssl.SSLSession]] = OrderedDict()
+        self._held: OrderedDict[str, ssl.SSLSession] = OrderedDict()
 
-    def take(self, host: str | None) -> ssl.SSLSession | None:
-        held = self._held.get(host) if host else None
-        return held.pop() if held else None
+    def of(self, host: str | None) -> ssl.SSLSession | None:
+        return self._held.get(host) if host else None
 
     def keep(self, host: str, session: ssl.SSLSession) -> None:
-        self._held.setdefault(host, deque(maxlen=_KEPT_OF_A_HOST)).append(session)
+        self._held[host] = session
         self._held.move_to_end(host)
         if len(self._held) > _HOSTS_KEPT:
             self._held.popitem(last=False)
@@ -46,7 +47,7 @@ class _Resuming(ssl.SSLObject):
         """Called again and again until it is done."""
         if not self._is_begun:
             self._is_begun = True
-            if (session := self.sessions.take(self.server_hostname)) is not None:
+            if (session := self.sessions.of(self.server_hostname)) is not None:
                 self.session = session
         super().do_handshake()
 
@@ -55,10 +56,14 @@ class _Resuming(ssl.SSLObject):
         read = super().read(len, buffer) if buffer is not None else super().read(len)
         if not self._is_read:
             self._is_read = True
-            if self.server_hostname and (session := self.session) is not None and session.has_ticket:
-                self.sessions.keep(self.server_hostname, session)
+            self._remember()
         return read
 
     def getpeercert(self, binary_form: bool = False) -> Any:
         """OpenSSL has checked it; the event loop asks for it in words, which takes longer than the check, and nobody reads them."""
         return super().getpeercert(binary_form=True) if binary_form else {}
+
+    def _remember(self) -> None:
+        """Keep what was agreed upon anew, if it can be taken up."""
+        if self.server_hostname and not self.session_reused and (session := self.session) is not None and session.has_ticket:
+            self.sessions.keep(self.server_hostname, session)

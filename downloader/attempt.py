@@ -127,6 +127,8 @@ class Requester:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._client = client
+        self._timeout = client.timeout.as_dict()
+        self._lines = client.headers.raw
         self._guard = guard
         self._gate = gate
         self._limits = limits
@@ -232,16 +234,15 @@ class Requester:
             body = await read_body(response, terms.max_bytes, truncate=terms.truncate)
             return Reply(response.status_code, target.url, response.headers, body)
         finally:
-            await response.aclose()
-            response.stream = _EMPTY  # httpx's points back at the response, a knot that only the collector would undo
+            await response.stream.aclose()  # type: ignore[union-attr]
 
     def _request(self, target: Target, terms: Terms) -> httpx.Request:
         """Build a request as the client would; the plain GETs, nearly all there are, at a third of the cost."""
-        extensions = {"target": target.path.encode("ascii")}
+        extensions = {"target": target.path.encode("ascii"), "timeout": self._timeout}
         if terms.headers or terms.content is not None or terms.method != "GET":
             headers, content = terms.headers, terms.content
             return self._client.build_request(terms.method, target.parsed, headers=headers, content=content, extensions=extensions)
-        lines = [(b"Host", target.parsed.netloc), *self._client.headers.raw]
+        lines = [(b"Host", target.parsed.netloc), *self._lines]
         return httpx.Request("GET", target.parsed, headers=lines, stream=_EMPTY, extensions=extensions)
 
     def _check_status(self, response: httpx.Response, target: Target) -> None:

@@ -17,16 +17,15 @@ import errors
 from downloader import formats, outcomes, telling
 from downloader.attempt import Errand, Reply, Requester, Terms
 from downloader.budget import RetryBudget
-from downloader.cookies import CookielessClient
 from downloader.doors import HostSnapshot
 from downloader.guard import Guard
 from downloader.hostbook import HostBook
 from downloader.hosts import HostGate
 from downloader.manners import Manners
 from downloader.names import Lookup
+from downloader.plain_client import PlainClient
 from downloader.policy import RetryPolicy
 from downloader.records import AttemptLog, FetchLimits, FetchRequest, Outcome, RetryRules
-from downloader.replies import take_locations
 from downloader.robots import Robots
 from downloader.trail import Trail
 from downloader.transport import GuardedTransport
@@ -276,13 +275,11 @@ class Downloader:
 
 
 def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
-    return CookielessClient(
-        transport=transport,
+    return PlainClient(
+        transport,
         headers={"User-Agent": user_agent(limits.contact), "Accept": _ACCEPT, "Accept-Encoding": "identity"},
         timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s),
-        follow_redirects=False,
         trust_env=False,
-        event_hooks={"response": [take_locations]},
     )
 
 

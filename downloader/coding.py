@@ -42,7 +42,7 @@ class Body:
     """Collects a body in one buffer, counting bytes on the wire and unpacked; neither may pass ``max_bytes``.
 
     One buffer, because a list of parts needs twice the memory: once for the whole, once for the holes the parts leave between those of
-    other bodies.
+    other bodies. A body that comes in one part is that part, and copied nowhere.
 
     Args:
         coding: what `coding_of` returned.
@@ -59,10 +59,10 @@ class Body:
         self._coding = coding
         self._max_bytes = max_bytes
         self._wire_bytes = 0
-        self._kept = io.BytesIO()
+        self._room_bytes = announced_bytes if coding == "identity" and announced_bytes <= max_bytes else 0
+        self._first = b""
+        self._kept: io.BytesIO | None = None
         self._size_bytes = 0
-        if coding == "identity" and 0 < announced_bytes <= max_bytes:
-            _make_room(self._kept, announced_bytes)
         self._unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if coding == "gzip" else None
 
     def feed(self, chunk: bytes) -> None:
@@ -81,6 +81,8 @@ class Body:
 
     def taken(self) -> bytes:
         """What has been kept so far."""
+        if self._kept is None:
+            return self._first
         self._kept.truncate(self._size_bytes)
         return self._kept.getvalue()  # no copy
 
@@ -101,16 +103,27 @@ class Body:
         self._size_bytes += len(part)
         if self._size_bytes > self._max_bytes:
             raise self._too_large()
+        if self._kept is None and not self._first:
+            self._first = part
+            return
+        if self._kept is None:
+            self._kept = _buffer(self._first, self._room_bytes)
+            self._first = b""
         self._kept.write(part)
 
     def _too_large(self) -> errors.TooLargeError:
         return errors.TooLargeError(f"more than {self._max_bytes} bytes")
 
 
-def _make_room(buffer: io.BytesIO, size_bytes: int) -> None:
-    buffer.seek(size_bytes - 1)
-    buffer.write(b"\0")
-    buffer.seek(0)
+def _buffer(first: bytes, room_bytes: int) -> io.BytesIO:
+    """A buffer that need not grow before so many bytes, and holds the first of them."""
+    buffer = io.BytesIO()
+    if room_bytes:
+        buffer.seek(room_bytes - 1)
+        buffer.write(b"\0")
+        buffer.seek(0)
+    buffer.write(first)
+    return buffer
 
 
 def _deflate_bits(head: bytes) -> int:

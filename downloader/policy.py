@@ -7,9 +7,10 @@ sleeps between attempts.
 """
 
 import random as randomness
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import tenacity
 
@@ -66,6 +67,27 @@ async def _once(call: _Call, attempt: Callable[[int], Awaitable[_T]]) -> _T:
     return await attempt(call.number)
 
 
+class _Retrying(tenacity.AsyncRetrying):
+    """Tenacity, asked only once a call has failed.
+
+    Its own loop asks before the first attempt and after the last one too, and wraps every hook anew to do so: nearly all URLs need
+    neither. What is retried, how long is waited and when it ends is Tenacity's to say, as it always is.
+    """
+
+    async def __call__(self, fn: Callable[..., Awaitable[_T]], *args: Any, **kwargs: Any) -> _T:  # type: ignore[override]
+        self.begin()
+        state: tenacity.RetryCallState | None = None
+        while True:
+            try:
+                return await fn(*args, **kwargs)
+            except errors.PictrawlError:  # of a stranger, or of being cancelled, Tenacity need not be asked
+                state = state or tenacity.RetryCallState(self, fn, args, kwargs)
+                state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+            wait_s: Any = await self.iter(state)  # raises the error where that is the end
+            state.prepare_for_next_attempt()
+            await self.sleep(wait_s)  # type: ignore[misc]
+
+
 class RetryPolicy:
     """Tenacity, set up once for a downloader: none of its hooks suspends, so many calls may run through one object.
 
@@ -80,7 +102,7 @@ class RetryPolicy:
     ) -> None:
         self._rules = rules
         self._random = random
-        self._retrying = tenacity.AsyncRetrying(
+        self._retrying = _Retrying(
             retry=self._may_retry, stop=self._is_over, wait=self._wait_s, before_sleep=_before_sleep, sleep=sleep, reraise=True
         )
 

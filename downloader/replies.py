@@ -7,22 +7,14 @@ import httpx
 import errors
 from downloader.coding import Body, announced, coding_of
 
-__all__ = ["check_header_size", "location_of", "read_body", "take_locations"]
+__all__ = ["check_header_size", "location_of", "read_body"]
 
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 65_536
 
 
-async def take_locations(response: httpx.Response) -> None:
-    """Response hook: put Location aside. httpx builds the next request itself, followed or not, and raises where it cannot."""
-    if "location" in response.headers:
-        response.extensions.setdefault("locations", response.headers.get_list("location"))
-        del response.headers["location"]
-
-
 def location_of(response: httpx.Response) -> str:
-    locations: list[str] = response.extensions.get("locations", [])
-    found = {value.strip() for value in locations}
+    found = {value.strip() for value in response.headers.get_list("location")}
     if len(found) != 1 or not (location := found.pop()):
         raise errors.RedirectError("a redirect without one usable Location", status=response.status_code)
     return location

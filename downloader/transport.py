@@ -1,9 +1,10 @@
-"""The only place that builds an httpx transport: httpx's interface over an aiohttp session, every address checked as it is dialled.
+"""The only place that builds an httpx transport: httpx's interface over aiohttp's connections, every address checked as it is dialled.
 
 httpx's own pool scans all its connections on every event; this one costs a tenth of that at 64 in flight (docs/adr). Knows nothing of
 retries, limits per host or images.
 """
 
+import asyncio
 import contextvars
 import functools
 import socket
@@ -16,9 +17,11 @@ import httpx
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 
 from downloader.guard import Guard
 from downloader.names import Lookup, PooledLookup, is_own
+from downloader.tls_sessions import take_up_sessions
 
 __all__ = ["GuardedTransport"]
 
@@ -26,7 +29,20 @@ _DNS_TTL_S: Final = 60
 _KEEPALIVE_S: Final = 15.0
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 32_768
-_NOT_SENT: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_READING: Final[dict[str, Any]] = {
+    "auto_decompress": False,
+    "max_line_size": _MAX_HEADER_BYTES,
+    "max_field_size": _MAX_HEADER_BYTES,
+    "max_headers": _MAX_HEADERS,
+}
+"""How aiohttp reads a reply."""
+
+_SCHEMES: Final = frozenset({"http", "https"})
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110 9.2.2."""
+
+_NOT_ADDED: Final[CIMultiDict[None]] = CIMultiDict([("Content-Type", None)])
+"""What aiohttp would say of a body by itself."""
 
 _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError, EOFError)
 """What aiohttp lets through: its own errors, raw parser errors, yarl's and idna's ValueErrors, uvloop's RuntimeErrors."""
@@ -51,18 +67,14 @@ _dials: contextvars.ContextVar[list[str]] = contextvars.ContextVar("dials")
 """The addresses dialled for the request in hand; a list, because aiohttp races addresses in tasks of their own."""
 
 
-class _FirstUseError(aiohttp.ClientError):
-    """A connection broke that was dialled for this very request."""
+class _Request(aiohttp.ClientRequest):
+    """Goes out with the headers it is given and none of aiohttp's own."""
 
+    def update_headers(self, headers: Any) -> None:
+        self.headers = headers
 
-async def _repeat_on_reused_only(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp repeats a GET once whose connection breaks. Right for one that idled in the pool, a hidden attempt for a new one."""
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        if _dials.get():
-            raise _FirstUseError from exc
-        raise
+    def update_auto_headers(self, skip_auto_headers: Any) -> None:
+        self._skip_auto_headers = _NOT_ADDED
 
 
 class _Resolver(AbstractResolver):
@@ -113,9 +125,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._is_own = is_own
         self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
+        self._takes_up = False
         self._pooled = PooledLookup() if lookup is None else None
         self._lookup = lookup or self._pooled
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the body is streamed.
@@ -124,33 +137,78 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: the connection or the reply failed; the foreign error is its cause.
             errors.BlockedAddressError: the address may not be dialled.
         """
-        session = self._session or self._open()
         _dials.set([])
-        timeout = request.extensions.get("timeout", {})
         try:
-            response = await session.request(
-                request.method,
-                _wire_url(request),
-                headers=request.headers.multi_items(),
-                data=await _content(request),
-                allow_redirects=False,
-                timeout=_timeout(timeout.get("connect"), timeout.get("read")),
-                ssl=self._tls() if request.url.scheme == "https" else True,
-            )
+            response = await self._ask(request, await _content(request))
         except _FOREIGN as exc:
-            raise _translate(exc) from _cause_of(exc)
+            raise _translate(exc) from exc
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
         if self._pooled is not None:
             self._pooled.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        """Build the session on the running loop. Limits are off: the gate keeps them, and would deadlock with a second set."""
-        connector = aiohttp.TCPConnector(
+    async def _ask(self, request: httpx.Request, content: bytes | None) -> aiohttp.ClientResponse:
+        """Repeat a request once whose connection had idled in the pool and broke: its server may have closed it long ago.
+
+        For a connection that was dialled for this very request that would be a hidden attempt.
+        """
+        try:
+            return await self._exchange(request, content)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            if _dials.get() or request.method not in _IDEMPOTENT:
+                raise
+        return await self._exchange(request, content)
+
+    async def _exchange(self, request: httpx.Request, content: bytes | None) -> aiohttp.ClientResponse:
+        """Send a request and read the reply's head, as `aiohttp.ClientSession` does it: of what else that does nothing is wanted here."""
+        timeouts = request.extensions.get("timeout", {})
+        asked = self._request(request, content)
+        connection = await self._connection(asked, timeouts.get("connect"))
+        try:
+            protocol = connection.protocol
+            assert protocol is not None
+            protocol.set_response_params(
+                skip_payload=request.method == "HEAD", read_until_eof=True, read_timeout=timeouts.get("read"), **_READING
+            )
+            response = await asked.send(connection)
+            try:
+                return await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
+
+    def _request(self, request: httpx.Request, content: bytes | None) -> _Request:
+        url = request.url
+        if url.scheme not in _SCHEMES:
+            raise aiohttp.NonHttpUrlClientError(url.scheme)
+        return _Request(
+            request.method,
+            _wire_url(request),
+            headers=_wire_headers(tuple(request.headers.raw)).copy(),
+            data=content,
+            ssl=self._tls() if url.scheme == "https" else True,
+            loop=asyncio.get_running_loop(),
+        )
+
+    async def _connection(self, request: _Request, timeout_s: float | None) -> aiohttp.connector.Connection:
+        connector = self._connector or self._open()
+        try:
+            return await connector.connect(request, [], _connecting(timeout_s))
+        except TimeoutError as exc:
+            raise aiohttp.ConnectionTimeoutError from exc
+
+    def _open(self) -> aiohttp.TCPConnector:
+        """Build the pool on the running loop. Limits are off: the gate keeps them, and would deadlock with a second set."""
+        self._connector = aiohttp.TCPConnector(
             resolver=_Resolver(self._guard, self._lookup) if self._lookup else None,
             ttl_dns_cache=self._dns_ttl_s,
             limit=0,
@@ -158,24 +216,16 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             keepalive_timeout=_KEEPALIVE_S,
             socket_factory=self._checked_socket,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            middlewares=(_repeat_on_reused_only,),
-            skip_auto_headers=_NOT_SENT,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
-            max_headers=_MAX_HEADERS,
-        )
-        return self._session
+        return self._connector
 
     def _tls(self) -> ssl.SSLContext:
         """Load the authorities once, and only when they are needed: that takes 50 ms."""
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
+        if not self._takes_up:
+            self._takes_up = True
+            take_up_sessions(self._ssl_context)
         return self._ssl_context
 
     def _checked_socket(self, address: Any) -> socket.socket:
@@ -192,10 +242,10 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for chunk in self._response.content.iter_any():
+            while chunk := await self._response.content.readany():
                 yield chunk
         except _FOREIGN as exc:
-            raise _translate(exc) from _cause_of(exc)
+            raise _translate(exc) from exc
 
     async def aclose(self) -> None:
         """Give a finished connection back to the pool, close any other: a body left unread must not be read on."""
@@ -216,18 +266,19 @@ def _wire_url(request: httpx.Request) -> yarl.URL:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def _wire_headers(lines: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
+    """Headers as aiohttp takes them; those of one host's GETs are the same every time."""
+    return CIMultiDict(httpx.Headers(lines).multi_items())
+
+
 @functools.lru_cache(maxsize=64)
-def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
-
-
-def _cause_of(exc: BaseException) -> BaseException | None:
-    return exc.__cause__ if isinstance(exc, _FirstUseError) else exc
+def _connecting(timeout_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=timeout_s)
 
 
 def _translate(exc: BaseException) -> httpx.HTTPError:
-    cause = _cause_of(exc)
     for foreign, error_type, message in _TRANSLATION:
-        if isinstance(cause, foreign):
+        if isinstance(exc, foreign):
             return error_type(message)
     return httpx.ReadError("the connection broke")

@@ -40,6 +40,18 @@ def raw_deflate(data):
     return packer.compress(data) + packer.flush()
 
 
+def test_body_in_one_part_is_that_part():
+    """Copied nowhere; what follows it, be it nothing, does not lose it."""
+    part = b"x" * 1000
+    body = Body("identity", 3000, 1000)
+    body.feed(part)
+    assert body.taken() is part
+    body.feed(b"")
+    assert body.finish() == part
+    body.feed(b"yz")
+    assert body.finish() == part + b"yz"
+
+
 @pytest.mark.parametrize(
     ("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes)]
 )

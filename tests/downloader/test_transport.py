@@ -48,6 +48,17 @@ async def test_tls_with_a_trusted_certificate(authority, time):
     assert outcome.final_url.startswith("https://good.test:")
 
 
+async def test_next_connection_to_a_host_takes_the_tls_session_up(authority):
+    """A real list's hosts keep no connection: the certificate is looked at once."""
+    serving, asking = server_context(authority, "good.test"), client_context(authority)
+    transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), ssl_context=asking, lookup=loopback)
+    async with Origin(serving) as origin, httpx.AsyncClient(transport=transport) as client:
+        for _ in range(3):
+            response = await client.get(_at(origin, "good.test", image(Connection="close")))
+            assert response.status_code == 200
+    assert serving.session_stats()["hits"] == 2
+
+
 def _at(origin, host, *steps):
     origin.script("/x", *steps)
     return origin.url("/x", host=host)

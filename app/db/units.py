@@ -42,6 +42,7 @@ __all__ = [
     "set_payload",
 ]
 
+
 class LeaseLost(Exception):
     """The unit is another worker's now: stop, and write nothing."""
 

@@ -14,7 +14,7 @@ _READ_BYTES = 1 << 18
 """Read at once, into the same memory again and again: fits into a core's cache beside the digest's."""
 
 _WRITEBACK_BYTES = 32_000_000
-"""So much of a file goes to the disk at once while the next is made: a shard of a gigabyte is not still in memory when it is to be flushed."""
+"""So much of a file begins its way to the disk at once: of a shard of a gigabyte little is left when it is to be flushed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "width": "640",
         "height": "480",
         "phash": "substr(md5('p' || n), 1, 16)",
-        "measures": '(\'{{"width": 640.0, "height": 480.0, "entropy": 6.5}}\')::json',
+        "measures": "('{{\"width\": 640.0, \"height\": 480.0, \"entropy\": 6.5}}')::json",
     },
     "attempts": {
         "job_id": "'{job}'",
@@ -74,7 +74,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "at": "1790000000.0 + n / 100.0",
         "level": "CASE WHEN n % 10 = 0 THEN 'WARNING' ELSE 'INFO' END",
         "event": "CASE WHEN n % 10 = 0 THEN 'download.retry' ELSE 'chunk.fetched' END",
-        "data": '(\'{{"ok": 97, "failed": 3}}\')::json',
+        "data": "('{{\"ok\": 97, \"failed\": 3}}')::json",
         "host": "CASE WHEN n % 10 = 0 THEN 'host' || (n % 5000) || '.example.com' END",
         "chunk_id": "'chunk_' || (n / 100)",
     },

@@ -27,7 +27,6 @@ _RENEW_SHARED_S: Final = 0.2
 _LINGER_S: Final = 0.5
 """Seconds a host without work keeps its places, for the next URL of the same host."""
 
-
 class _Slot:
     """The context of `HostGate.slot`: entered once. A class, since a generator would cost each request three times as much."""
 

@@ -61,7 +61,9 @@ async def record(connection: Connection, unit: Unit, finished: Sequence[tuple[in
     await connection.execute(_record(), rows)
 
 
-_TOLD = {name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")}
+_TOLD = {
+    name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
+}
 """What an attempt says of itself, and how the statement calls it."""
 
 

@@ -42,7 +42,6 @@ __all__ = [
     "set_payload",
 ]
 
-
 class LeaseLost(Exception):
     """The unit is another worker's now: stop, and write nothing."""
 

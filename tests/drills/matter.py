@@ -42,7 +42,9 @@ def lonely_page(scene: Scene, *, but: str = "") -> Page:
     """A good page whose bytes no other page has."""
     pages = scene.plan.pages.values()
     return next(
-        page for page in pages if page.kind is Kind.OK and page.url != but and sum(other.sha256 == page.sha256 for other in pages) == 1
+        page
+        for page in pages
+        if page.kind is Kind.OK and page.url != but and sum(other.sha256 == page.sha256 for other in pages) == 1
     )
 
 

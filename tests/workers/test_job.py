@@ -103,6 +103,7 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
 async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> None:
     """A worker that was overtaken ends its work; the successor's row is untouched."""
 
+
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     claimed = asyncio.Event()
 

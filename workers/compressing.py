@@ -5,7 +5,7 @@ A build does this along with its verdicts; here is what both share, and what is 
 
 import hashlib
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -13,8 +13,9 @@ import errors
 from app.db import images
 from app.images import CANNOT, Answer
 from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
+from app.storage import paths
 from logging_setup import get_logger
-from workers.decoding import GONE, all_of, answers, each
+from workers.decoding import GONE, answers, each, put_all
 from workers.work import Context, Work
 
 __all__ = ["as_columns", "compress", "saved_bytes", "told", "write"]
@@ -77,7 +78,7 @@ def as_columns(output: Compressed) -> Row:
 
 async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: CompressionRules) -> list[Row]:
     rows: list[Row] = []
-    writes: list[Coroutine[Any, Any, Any]] = []
+    objects: list[tuple[str, bytes]] = []
     for image_id, answer in await answers(ctx, batch, rules):
         try:
             output = _output_of(answer)
@@ -86,8 +87,8 @@ async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: Compressi
             rows.append({"id": image_id, "state": ImageState.REJECTED, "reason": error.slug, "detail": words})
         else:
             rows.append({"id": image_id} | as_columns(output))
-            writes.append(ctx.store.put_blob(output.body, rows[-1]["out_sha256"]))
-    await all_of(writes)
+            objects.append((paths.blob(rows[-1]["out_sha256"]), output.body))
+    await put_all(ctx, objects)
     return rows
 
 

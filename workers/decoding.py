@@ -1,7 +1,7 @@
 """A chunk's images through the decoder children, in batches and a bounded number of them at a time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from app.storage import MissingObject, paths
 from logging_setup import get_logger
 from workers.work import Context, Work
 
-__all__ = ["GONE", "all_of", "answers", "each", "source_of"]
+__all__ = ["GONE", "answers", "each", "put_all", "source_of"]
 
 log = get_logger(__name__)
 
@@ -108,8 +108,8 @@ async def answers(
     return [(image.id, given.get(image.id)) for image in batch]
 
 
-async def all_of(writes: Sequence[Coroutine[Any, Any, Any]]) -> None:
-    """Wait until all of these are through, then raise the first error."""
-    for outcome in await asyncio.gather(*writes, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+async def put_all(ctx: Context, objects: Sequence[tuple[str, bytes]]) -> None:
+    """Store what was made of a batch, each body under its key. All that can be are stored before the first error is raised."""
+    for error in await ctx.store.put_many(objects) if objects else ():
+        if error is not None:
+            raise error

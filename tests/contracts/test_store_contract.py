@@ -43,6 +43,16 @@ async def test_put_replaces_and_takes_the_empty_body(store: Store) -> None:
     assert [piece async for piece in store.stream("a/b")] == []
 
 
+async def test_put_many_stores_all_and_says_so(store: Store) -> None:
+    """Of each in its order; no object, nothing to say. One key that is refused and nothing is touched."""
+    assert list(await store.put_many([("a/b", b"1"), ("c", b"2"), ("a/b", b"3")])) == [None] * 3
+    assert (await store.get("a/b") in (b"1", b"3"), await store.get("c")) == (True, b"2")
+    assert list(await store.put_many([])) == []
+    with pytest.raises(errors.ValidationError):
+        await store.put_many([("d", b"x"), ("../e", b"x")])
+    assert await keys(store) == ["a/b", "c"]
+
+
 async def test_what_is_not_there_is_missing(store: Store, tmp_path: Path) -> None:
     """Every read of an absent key says MissingObject; exists says no; delete does not mind."""
     for read in (store.get("no"), store.head("no"), store.fetch_to("no", tmp_path / "x"), anext(store.stream("no"))):
@@ -150,6 +160,7 @@ async def test_keys_that_leave_the_store_are_refused(store: Store, tmp_path: Pat
     """By every operation, before anything is touched."""
     calls = [
         store.put(key, b"x"),
+        store.put_many([(key, b"x")]),
         store.put_file(key, tmp_path / "f"),
         store.get(key),
         store.head(key),

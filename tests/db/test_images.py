@@ -155,6 +155,20 @@ async def test_a_chunks_states_with_when_they_are_due(any_database: Database) ->
         assert await images.chunk_states(connection, "chunk_unknown") == {}
 
 
+async def test_images_change_alike_in_one_statement(any_database: Database) -> None:
+    """Those that are named and no other; an empty value too, and the moment of the change."""
+    ids = await add_images(any_database, await add_job(any_database), 3, changes={"label": "cat"})
+    now = await any_database.now()
+    async with any_database.write() as connection:
+        await images.update_alike(connection, ids[:2], {"state": ImageState.KEPT, "label": None, "split": "train"})
+    found = [await images.get(any_database, image_id) for image_id in ids]
+    assert [(image.state, image.label, image.split) for image in found] == [(ImageState.KEPT, None, "train")] * 2 + [
+        (ImageState.PENDING, "cat", None)
+    ]
+    assert found[0].updated_at is not None
+    assert found[0].updated_at >= now - 0.01
+
+
 async def test_a_thousand_images_change_in_one_statement(any_database: Database) -> None:
     """Each row gets its own values, and the moment of the change."""
     job_id = await add_job(any_database)

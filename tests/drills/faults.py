@@ -8,6 +8,7 @@ import errno
 import itertools
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,33 +44,35 @@ def failing_store() -> None:
     """A share of all writes and reads of the store fails as a broken disk does, below the product's own border."""
     import obstore
 
+    from app.storage import files
+
     share = float(os.environ[STORE_FAULTS])
     dice = random.Random(os.getpid())
 
     def failing(call: Any) -> Any:
-        async def called(*args: Any, **named: Any) -> Any:
+        def called(*args: Any, **named: Any) -> Any:
             if dice.random() < share:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return await call(*args, **named)
+            return call(*args, **named)
 
         return called
 
-    for name in ("put_async", "get_async"):
-        _put(f"obstore.{name}", failing(getattr(obstore, name)))
+    _put("app.storage.files.write", failing(files.write))
+    _put("obstore.get_async", failing(obstore.get_async))
 
 
 @mutant
 def slow_store() -> None:
     """Every write takes most of a second."""
-    import obstore
+    from app.storage import files
 
-    put = obstore.put_async
+    write = files.write
 
-    async def late(*args: Any, **named: Any) -> Any:
-        await asyncio.sleep(0.7)
-        return await put(*args, **named)
+    def late(path: str, body: bytes) -> None:
+        time.sleep(0.7)
+        write(path, body)
 
-    _put("obstore.put_async", late)
+    _put("app.storage.files.write", late)
 
 
 @mutant

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.images import DecoderPool
-from app.storage import Store
+from app.storage import Store, paths
 from workers import alone, exporting
 
 __all__ = ["COMMAND", "EXPORT", "FETCH", "JUDGE", "arm", "die"]
@@ -29,12 +29,12 @@ def die() -> None:
 
 def arm() -> None:
     """Make what the environment names lethal in this process."""
-    put, answers, export = Store.put_blob, DecoderPool.answers, exporting.export
+    put, answers, export = Store.put_many, DecoderPool.answers, exporting.export
 
-    async def put_blob(self: Any, body: bytes, digest: str) -> str:
-        if digest == os.environ.get(FETCH):
+    async def put_many(self: Any, objects: Any) -> Any:
+        if any(paths.blob_digest(key) == os.environ.get(FETCH, "none") for key, _ in objects):
             die()
-        return await put(self, body, digest)
+        return await put(self, objects)
 
     def judge(self: Any, sources: Any, rules: Any, compression: Any = None) -> Any:
         if any(isinstance(source, Path) and source.name == os.environ.get(JUDGE) for source in sources):
@@ -46,7 +46,7 @@ def arm() -> None:
             die()
         await export(ctx, work)
 
-    Store.put_blob, DecoderPool.answers, exporting.export = put_blob, judge, write  # type: ignore[method-assign]
+    Store.put_many, DecoderPool.answers, exporting.export = put_many, judge, write  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

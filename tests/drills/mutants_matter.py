@@ -88,18 +88,15 @@ def never_gives_way() -> None:
 @mutant
 def puts_in_place() -> None:
     """Bytes are written under their final name."""
-    from app.storage import border
 
-    async def put(self: Any, key: str, body: bytes) -> None:
-        path = Path(self.root, key)
-        with border.writing("put", key):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb", buffering=0) as file:
-                written = 0
-                while written < len(body):
-                    written += file.write(body[written:])
+    def write(path: str, body: bytes) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("wb", buffering=0) as file:
+            written = 0
+            while written < len(body):
+                written += file.write(body[written:])
 
-    _put("app.storage.Store.put", put)
+    _put("app.storage.files.write", write)
 
 
 @mutant

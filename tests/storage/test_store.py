@@ -4,15 +4,19 @@ import asyncio
 import errno
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import PermissionDeniedError
 from obstore.store import MemoryStore
 
 import errors
-from app.storage import MissingObject, Store, open_store
+from app.storage import MissingObject, Store, files, open_store
 
 DIGEST = "ab12" + "0" * 60
 
@@ -48,6 +52,52 @@ async def test_a_failing_write_leaves_no_object(tmp_path: Path) -> None:
                 await store.put(key, b"x" * 5000)
     assert [info.key async for info in store.list("a")] == ["a/old"]
     assert await store.get("a/old") == b"o" * 500
+
+
+async def test_of_many_puts_each_is_refused_by_itself(tmp_path: Path) -> None:
+    """Those that the disk takes are there, and it is said which are not."""
+    store = open_store(str(tmp_path))
+    with files_no_larger_than(1000):
+        found = await store.put_many([("a", b"x" * 500), ("b", b"x" * 5000), ("c", b"x")])
+    assert [str(error) for error in found] == ["None", "put b: File too large", "None"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a", "c"]
+
+
+async def test_of_many_puts_to_a_bucket_each_is_refused_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that fails ends no other."""
+    store, real = Store(MemoryStore()), obstore.put_async
+
+    async def moody(backend: Any, key: str, *args: Any, **named: Any) -> Any:
+        if key == "b":
+            raise PermissionDeniedError("not yours")
+        return await real(backend, key, *args, **named)
+
+    monkeypatch.setattr(obstore, "put_async", moody)
+    found = await store.put_many([("a", b"1"), ("b", b"2"), ("c", b"3")])
+    assert [str(error) for error in found] == ["None", "put b: not yours", "None"]
+    assert sorted([info.key async for info in store.list()]) == ["a", "c"]
+
+
+async def test_a_cancelled_put_is_over_when_its_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written after a unit has been given back, and nothing by halves."""
+    store, begun, go_on = open_store(str(tmp_path)), threading.Event(), threading.Event()
+    real = files.write
+
+    def slow(path: str, body: bytes) -> None:
+        begun.set()
+        go_on.wait(10)
+        real(path, body)
+
+    monkeypatch.setattr(files, "write", slow)
+    task = asyncio.create_task(store.put_many([("a", b"1"), ("b", b"2")]))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 async def test_a_failing_fetch_leaves_no_file(tmp_path: Path) -> None:

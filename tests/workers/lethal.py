@@ -20,18 +20,19 @@ def die_over(body: bytes) -> None:
 
 def arm() -> None:
     """Make the bytes lethal in this process: in the store's way in, and on the way to the decoders."""
-    put, answers = Store.put_blob, DecoderPool.answers
+    put, answers = Store.put_many, DecoderPool.answers
 
-    async def put_blob(self: Any, body: bytes, digest: str) -> str:
-        die_over(body)
-        return await put(self, body, digest)
+    async def put_many(self: Any, objects: Any) -> Any:
+        for _, body in objects:
+            die_over(body)
+        return await put(self, objects)
 
     def look(self: Any, sources: Any, rules: Any, compression: Any = None) -> Any:
         for source in sources:
             die_over(source if isinstance(source, bytes) else source.read_bytes())
         return answers(self, sources, rules, compression)
 
-    Store.put_blob, DecoderPool.answers = put_blob, look  # type: ignore[method-assign]
+    Store.put_many, DecoderPool.answers = put_many, look  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

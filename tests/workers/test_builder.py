@@ -173,14 +173,14 @@ async def test_a_bug_in_a_unit_fails_the_job_and_a_revival_heals_it(bench: Bench
     job_id = await bench.submit(urls)
     await bench.drive(until=UnitKind.FETCH)
     chosen = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH]
-    real = bench.context.store.put_blob
+    real = bench.context.store.put_many
 
     async def broken(*_: object) -> str:
         raise LookupError("a bug")
 
-    bench.context.store.put_blob = broken  # type: ignore[method-assign,assignment]
+    bench.context.store.put_many = broken  # type: ignore[method-assign,assignment]
     await bench.run(chosen[0])
-    bench.context.store.put_blob = real  # type: ignore[method-assign]
+    bench.context.store.put_many = real  # type: ignore[method-assign]
     await bench.drive()
 
     job = await bench.job(job_id)

@@ -11,11 +11,11 @@ from app.db.images import ImageFilter
 from app.records import CheckKind, ImageState, JobState, Reason
 from app.storage import paths
 from app.submit import submit_check, submit_export
-from tests.db.builders import add_images, add_job, claimed, unit_ids
+from tests.db.builders import add_images, add_job, claimed, statements, unit_ids
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
-from workers.checking import WRITE_BATCH, write_all
+from workers.checking import ALIKE, WRITE_BATCH, write_all
 from workers.work import Work
 
 
@@ -26,6 +26,21 @@ async def built(bench: Bench, origin: Origin, count: int = 4, **request: object)
     job_id = await bench.submit([origin.url(f"/{number}.jpg") for number in range(count)], **request)
     await bench.drive()
     return (await bench.job(job_id)).dataset_id
+
+
+async def test_changes_that_are_alike_are_one_statement(bench: Bench) -> None:
+    """However they are mixed; where few are alike, each has its row. All end as they should."""
+    job_id = await add_job(bench.db)
+    ids = await add_images(bench.db, job_id, 2 * ALIKE)
+    work = Work(bench.context, await claimed(bench.db, (await unit_ids(bench.db, job_id))[0]))
+    for kinds in (2, 3):
+        with statements(bench.db) as seen:
+            changes = ({"id": image_id, "label": f"{kinds}:{image_id % kinds}"} for image_id in ids)
+            assert await write_all(work, changes) == len(ids)
+        updates = [statement for statement in seen if statement.startswith("UPDATE images")]
+        assert len(updates) == (2 if kinds == 2 else 1)
+        for image_id in ids[:7]:
+            assert (await images.get(bench.db, image_id)).label == f"{kinds}:{image_id % kinds}"
 
 
 async def test_any_number_of_changes_is_written_a_batch_at_a_time(bench: Bench) -> None:

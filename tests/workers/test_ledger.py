@@ -154,14 +154,14 @@ async def test_a_storage_fault_loses_no_outcome(bench: Bench, origin: Origin) ->
     origin.script("/a.jpg", image(encode(photo())))
     job_id = await bench.submit([origin.url("/404.jpg"), origin.url("/a.jpg")])
     delivery = await fetch_unit(bench)
-    real = bench.context.store.put_blob
+    real = bench.context.store.put_many
 
     async def full(*_: object) -> str:
         raise errors.StorageError("no space left on device")
 
-    bench.context.store.put_blob = full  # type: ignore[method-assign,assignment]
+    bench.context.store.put_many = full  # type: ignore[method-assign,assignment]
     await bench.run(delivery)
-    bench.context.store.put_blob = real  # type: ignore[method-assign]
+    bench.context.store.put_many = real  # type: ignore[method-assign]
     assert (await bench.job(job_id)).waiting_for == "no space left on device"
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
@@ -176,15 +176,15 @@ async def test_a_store_without_room_costs_no_url_its_attempts(bench: Bench, orig
     origin.script("/a.jpg", image(encode(photo())))
     job_id = await bench.submit([origin.url("/a.jpg")])
     delivery = await fetch_unit(bench)
-    real = bench.context.store.put
+    real = bench.context.store.put_many
 
     async def full(*_: object) -> None:
         raise errors.StorageError("no space left on device")
 
     for _ in range(5):
-        bench.context.store.put = full  # type: ignore[method-assign,assignment]
+        bench.context.store.put_many = full  # type: ignore[method-assign,assignment]
         await bench.run(delivery)
-        bench.context.store.put = real  # type: ignore[method-assign]
+        bench.context.store.put_many = real  # type: ignore[method-assign]
         async with bench.db.write() as connection:
             await connection.execute(update(tables.units).values(not_before=0.0))
     assert len(origin.hits("/a.jpg")) == 1

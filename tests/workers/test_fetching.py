@@ -1,0 +1,114 @@
+"""Tests of workers.fetching: how bodies go to the store. What becomes of a chunk is in test_ledger and test_builder."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import errors
+from downloader import Fetched
+from workers import fetching
+from workers.fetching import PUTS_IN_HAND, PUTS_TOGETHER, Puts
+
+
+def body(number: int) -> Any:
+    """Stands for what a URL brought."""
+    return number
+
+
+async def test_bodies_go_to_the_store_together_and_a_few_do_not_wait_for_long() -> None:
+    """Eight at a time; the last ones after a moment, though no other comes and nobody ends it."""
+    calls: list[list[Fetched]] = []
+    called = asyncio.Event()
+
+    async def store(batch: Sequence[Fetched]) -> None:
+        calls.append(list(batch))
+        if len(calls) == 3:
+            called.set()
+
+    async with Puts(store) as puts:
+        for number in range(2 * PUTS_TOGETHER + 3):
+            await puts.add(body(number))
+        await asyncio.wait_for(called.wait(), 10)
+        await puts.add(body(99))
+    assert [len(call) for call in calls] == [PUTS_TOGETHER, PUTS_TOGETHER, 3, 1]
+    assert [number for call in calls for number in call] == [*range(19), 99]
+
+
+async def test_bodies_in_hand_are_bounded() -> None:
+    """A store that does not take them keeps the next ones from being fetched."""
+    free, taken = asyncio.Event(), 0
+
+    async def store(_: Sequence[Fetched]) -> None:
+        await free.wait()
+
+    async def feed(puts: Puts) -> None:
+        nonlocal taken
+        for number in range(100):
+            taken = number + 1
+            await puts.add(body(number))
+
+    async with Puts(store) as puts:
+        feeding = asyncio.create_task(feed(puts))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert taken == PUTS_IN_HAND
+        free.set()
+        await feeding
+
+
+async def test_a_failure_is_raised_and_the_rest_is_let_go_of() -> None:
+    """What is under way is cancelled and waited for; what had not begun never does."""
+    calls: list[str] = []
+
+    async def store(batch: Sequence[Any]) -> None:
+        if batch[0] == 0:
+            raise errors.StorageError("disk full")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            calls.append("cancelled")
+
+    async def feed() -> None:
+        async with Puts(store) as puts:
+            for number in range(PUTS_IN_HAND + 1):
+                await puts.add(body(number))
+
+    with pytest.raises(errors.StorageError, match="disk full"):
+        await feed()
+    assert calls == ["cancelled"]
+
+
+async def test_what_ends_the_chunk_ends_its_puts() -> None:
+    """Bodies that had not begun are dropped, and no timer begins them later."""
+    calls: list[object] = []
+
+    async def store(batch: Sequence[Fetched]) -> None:
+        calls.append(batch)
+
+    async def feed() -> None:
+        async with Puts(store) as puts:
+            await puts.add(body(0))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await feed()
+    await asyncio.sleep(2 * fetching.LINGER_S)
+    assert calls == []
+
+
+async def test_only_what_is_stored_is_entered() -> None:
+    """One of a batch that is refused is no outcome; the others are, and then its error is raised."""
+    entered: list[str] = []
+
+    async def put_many(objects: Sequence[tuple[str, bytes]]) -> list[errors.StorageError | None]:
+        return [errors.StorageError("no room") if content == b"b" else None for _, content in objects]
+
+    ctx: Any = SimpleNamespace(store=SimpleNamespace(put_many=put_many))
+    ledger: Any = SimpleNamespace(fetched=lambda outcome: entered.append(outcome.body))
+    batch: list[Any] = [SimpleNamespace(body=letter, sha256=f"{number:064x}") for number, letter in enumerate((b"a", b"b", b"c"))]
+    with pytest.raises(errors.StorageError, match="no room"):
+        await fetching._store(ctx, ledger, batch)
+    assert entered == [b"a", b"c"]

@@ -104,7 +104,7 @@ async def open_workshop(
             book = SharedBook(queue.pool)
             stack.push_async_callback(book.aclose)
         downloader = await stack.enter_async_context(make_downloader(settings, book))
-        yield Workshop(downloader, decoders or await stack.enter_async_context(make_decoders(settings)))
+        yield Workshop(downloader, await stack.enter_async_context(make_decoders(settings)) if decoders is None else decoders)
 
 
 def make_downloader(settings: Settings, book: HostBook | None = None) -> Downloader:

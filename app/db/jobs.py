@@ -1,9 +1,10 @@
 """Queries on datasets, jobs and their searches: read, move on, end. Nothing here knows of units; :mod:`app.db.lifecycle` does."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
@@ -82,11 +83,17 @@ async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
 
 async def find(connection: Connection, job_id: str, *, user_id: str | None = None, lock: bool = False) -> Job:
     """One job inside a transaction; with ``lock`` nobody changes its row before the transaction ends."""
-    query = _owned(select(tables.jobs).where(tables.jobs.c.id == job_id), tables.jobs, user_id)
-    row = (await connection.execute(query.with_for_update() if lock else query)).first()
+    query = _owned(_find(), tables.jobs, user_id)
+    row = (await connection.execute(query.with_for_update() if lock else query, {"wanted": job_id})).first()
     if row is None:
         raise errors.NotFoundError(f"no job {job_id}")
     return as_job(row)
+
+
+@functools.cache
+def _find() -> Any:
+    """Built once: it is asked for with every claim, and whenever somebody watches."""
+    return select(tables.jobs).where(tables.jobs.c.id == bindparam("wanted"))
 
 
 async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:

@@ -1,6 +1,5 @@
 """Queries on datasets, jobs and their searches: read, move on, end. Nothing here knows of units; :mod:`app.db.lifecycle` does."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,14 +41,15 @@ __all__ = [
 
 OPEN_IMAGES = (ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID)
 
+_ONE = select(tables.jobs).where(tables.jobs.c.id == bindparam("wanted"))
+"""Built once: every claim asks for its job, and whoever watches one."""
+
 
 def as_job(row: Row[Any]) -> Job:
     """A row of ``jobs`` as a value."""
     values = dict(row._mapping)
-    values["kind"] = JobKind(values["kind"])
-    values["state"] = JobState(values["state"])
-    values["desired_state"] = JobState(values["desired_state"])
-    return Job(**values)
+    states = {name: JobState(values[name]) for name in ("state", "desired_state")}
+    return Job(**values | states | {"kind": JobKind(values["kind"])})
 
 
 async def create_dataset(connection: Connection, *, user_id: str, name: str) -> str:
@@ -83,17 +83,11 @@ async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
 
 async def find(connection: Connection, job_id: str, *, user_id: str | None = None, lock: bool = False) -> Job:
     """One job inside a transaction; with ``lock`` nobody changes its row before the transaction ends."""
-    query = _owned(_find(), tables.jobs, user_id)
+    query = _owned(_ONE, tables.jobs, user_id)
     row = (await connection.execute(query.with_for_update() if lock else query, {"wanted": job_id})).first()
     if row is None:
         raise errors.NotFoundError(f"no job {job_id}")
     return as_job(row)
-
-
-@functools.cache
-def _find() -> Any:
-    """Built once: it is asked for with every claim, and whenever somebody watches."""
-    return select(tables.jobs).where(tables.jobs.c.id == bindparam("wanted"))
 
 
 async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:

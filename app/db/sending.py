@@ -114,7 +114,10 @@ async def shares(db: Database) -> Mapping[str, Sequence[Share]]:
 
 @functools.cache
 def _with_due_units(queue: str) -> Any:
-    """Built once for each queue, since it is asked whenever a unit ends. One look into an index for each open job, however many units wait: a scalar subquery is not turned into a join."""
+    """One look into an index for each open job, however many units wait: a scalar subquery is not turned into a join.
+
+    Built once for each queue, as the next: both are asked whenever a unit ends.
+    """
     unit, job = tables.units.c, tables.jobs.c
     first = select(unit.id).where(*_due_of(job.id, queue)).order_by(unit.not_before, unit.id).limit(1).correlate(tables.jobs)
     query = select(job.id, job.user_id, job.priority, job.created_at)

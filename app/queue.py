@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
-from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,7 +21,11 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import errors
+from app import lean
 from app.records import UnitKind
+
+if TYPE_CHECKING:
+    from fakeredis import FakeServer
 
 __all__ = ["JOB_NAMES", "QUEUES", "ArqQueue", "Envelope", "Queue", "embedded_queue", "from_json", "redis_queue", "to_json"]
 
@@ -194,8 +197,11 @@ async def translated(within_s: float | None = None) -> AsyncIterator[None]:
         raise errors.QueueUnavailableError(f"Redis cannot be used: {type(error).__name__}: {error}") from error
 
 
-def embedded_queue(server: FakeServer | None = None) -> ArqQueue:
+def embedded_queue(server: "FakeServer | None" = None) -> ArqQueue:
     """A queue on a Redis inside this process; queues on one ``server`` share what is in it."""
+    with lean.without("numpy"):  # which only its vector sets are made of
+        from fakeredis import FakeAsyncRedis, FakeServer
+
     pool = FakeAsyncRedis(server=server or FakeServer()).connection_pool
     return ArqQueue(ArqRedis(pool, job_serializer=to_json, job_deserializer=from_json))
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from app.db import Database, revision
+from app.decoders import make_decoders
 from app.discovery import Source, open_source
 from app.images import DecoderPool
 from app.queue import ArqQueue, embedded_queue, redis_queue
-from app.records import CompressionRules, ValidationRules
 from app.settings import Settings
 from app.storage import Store, open_store
 from app.tracing import started
@@ -19,12 +19,10 @@ from downloader import Downloader, FetchLimits, HostBook, RetryRules
 __all__ = [
     "Resources",
     "Workshop",
-    "compression_rules",
     "make_downloader",
     "open_resources",
     "open_workshop",
     "product_version",
-    "validation_rules",
 ]
 
 
@@ -89,10 +87,13 @@ async def make_queue(settings: Settings) -> ArqQueue:
 
 
 @asynccontextmanager
-async def open_workshop(settings: Settings, queue: ArqQueue | None = None) -> AsyncIterator[Workshop]:
-    """Start a downloader and the decoder processes, and end them.
+async def open_workshop(
+    settings: Settings, queue: ArqQueue | None = None, *, decoders: DecoderPool | None = None
+) -> AsyncIterator[Workshop]:
+    """Open a downloader and decoders, and end them.
 
     Args:
+        decoders: whose end is somebody else's business.
         queue: the fleet's, where there is one: its Redis then holds what is known of hosts, and limits per host hold for the fleet.
     """
     async with AsyncExitStack() as stack:
@@ -103,8 +104,7 @@ async def open_workshop(settings: Settings, queue: ArqQueue | None = None) -> As
             book = SharedBook(queue.pool)
             stack.push_async_callback(book.aclose)
         downloader = await stack.enter_async_context(make_downloader(settings, book))
-        decoders = await stack.enter_async_context(make_decoders(settings))
-        yield Workshop(downloader, decoders)
+        yield Workshop(downloader, await stack.enter_async_context(make_decoders(settings)) if decoders is None else decoders)
 
 
 def make_downloader(settings: Settings, book: HostBook | None = None) -> Downloader:
@@ -112,34 +112,7 @@ def make_downloader(settings: Settings, book: HostBook | None = None) -> Downloa
     return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), book=book)
 
 
-def make_decoders(settings: Settings) -> DecoderPool:
-    """Decoder processes with the ``[validate]`` settings."""
-    rules = settings.validate_
-    return DecoderPool(size=rules.children or None, deadline_s=rules.deadline_s, memory_bytes=rules.child_memory_bytes)
-
-
 def make_source(settings: Settings, name: str, downloader: Downloader) -> Source:
     """A source by name."""
     width_px = settings.sources.wikimedia_width or None
     return open_source(name, downloader, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url, width_px=width_px)
-
-
-def validation_rules(settings: Settings) -> ValidationRules:
-    """The ``[validate]`` settings as rules."""
-    names = (
-        "level",
-        "min_width",
-        "min_height",
-        "max_pixels",
-        "max_aspect",
-        "min_entropy",
-        "min_sharpness",
-        "min_brightness",
-        "max_brightness",
-    )
-    return ValidationRules(**{name: getattr(settings.validate_, name) for name in names})
-
-
-def compression_rules(settings: Settings) -> CompressionRules:
-    """The ``[compress]`` settings as rules."""
-    return CompressionRules(**settings.compress.model_dump())

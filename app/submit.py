@@ -17,7 +17,8 @@ from app.db.conflicts import StateConflict
 from app.db.rows import Export, NewUnit
 from app.dispatch import dispatch
 from app.records import CheckKind, JobKind, JobState, Reason, UnitKind
-from app.resources import Resources, compression_rules, validation_rules
+from app.resources import Resources
+from app.rules import compression_rules, validation_rules
 from app.spec import JobRequest, JobSpec, ListSpec
 from app.storage import paths
 from logging_setup import get_logger, spans

@@ -1,23 +1,18 @@
 """Tests of app.resources: settings in, everything that is needed out, and all of it closed again."""
 
-from typing import Any
-
 import pytest
 
 import errors
 from app.db import Database, schema
 from app.queue import embedded_queue, redis_queue
-from app.records import CompressionRules, ValidationRules
+from app.records import ValidationRules
 from app.resources import (
-    compression_rules,
-    make_decoders,
     make_downloader,
     make_queue,
     make_source,
     open_resources,
     open_workshop,
     product_version,
-    validation_rules,
 )
 from app.settings import Settings, load_settings
 from app.shared_hosts import SharedBook
@@ -113,27 +108,6 @@ async def test_an_unknown_source_is_refused(settings: Settings, name: str, error
     async with make_downloader(settings) as downloader:
         with pytest.raises(error):
             make_source(settings, name, downloader)
-
-
-def test_the_settings_reach_the_parts() -> None:
-    """Each rule that a section sets is the rule that its part goes by."""
-    values: dict[str, Any] = {
-        "level": "strict", "min_width": 11, "min_height": 12, "max_pixels": 13, "max_aspect": 1.4, "min_entropy": 1.5,
-        "min_sharpness": 16.0, "min_brightness": 17.0, "max_brightness": 180.0,
-    }  # fmt: skip
-    settings = load_settings({f"validate.{name}": value for name, value in values.items()})
-    assert validation_rules(settings) == ValidationRules(**values)
-    wanted = {"format": "jpeg", "level": 33, "resize": "border", "size": 99, "only_if_bigger": False}
-    assert compression_rules(load_settings({f"compress.{name}": value for name, value in wanted.items()})) == CompressionRules(**wanted)  # type: ignore[arg-type]
-    assert validation_rules(load_settings()) == ValidationRules()
-    assert compression_rules(load_settings()) == CompressionRules()
-
-
-async def test_decoders_are_made_by_the_settings() -> None:
-    """As many as are named; one per core where nobody says otherwise."""
-    async with make_decoders(load_settings({"validate.children": 3})) as named, make_decoders(load_settings()) as plain:
-        assert named.stats().size == 3
-        assert plain.stats().size >= 1
 
 
 def test_the_version_is_the_installed_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from app.cli.wanting import Wishes
 if TYPE_CHECKING:
     from app.cli.lists import UrlList
     from app.cli.working import Desk
+    from app.images import DecoderPool
     from app.settings import Settings
     from app.spec import JobRequest
 
@@ -31,11 +32,9 @@ def build(cli: Cli, **options: Any) -> int:
 
 async def perform(cli: Cli, wishes: Wishes, more: Mapping[str, Any] | None = None) -> int:
     """Carry out a build; ``more`` are settings by dotted name that win over the user's."""
-    from app.cli.delivery import Destination
-    from app.cli.ending import close_build
+    from app.cli.ahead import decoders_ahead
     from app.cli.lists import Columns, opened_list, say_problems
     from app.cli.wishes import setting_flags
-    from app.cli.working import workplace
 
     settings = cli.settings(setting_flags(wishes.manners) | dict(more or {}))
     columns = Columns(wishes.url_col, wishes.caption_col, wishes.label_col, wishes.license_col)
@@ -43,11 +42,21 @@ async def perform(cli: Cli, wishes: Wishes, more: Mapping[str, Any] | None = Non
         plan = _check(settings, wishes, url_list)
         if url_list is not None:
             say_problems(cli, url_list)
-        async with workplace(cli, settings, "build", detached=wishes.detach) as desk:
-            if wishes.detach:
-                return await plan.hand_in(desk, url_list)
-            job_id = await desk.carry_out(lambda: plan.submit(desk, url_list), f"{plan.name} > {plan.folder}")
-            return await close_build(desk, job_id, Destination(plan.folder, plan.overwrite))
+        async with decoders_ahead(settings, detached=wishes.detach) as decoders:
+            return await _carry_out(cli, settings, plan, url_list, decoders)
+
+
+async def _carry_out(cli: Cli, settings: "Settings", plan: "Plan", url_list: "UrlList | None", decoders: "DecoderPool | None") -> int:
+    """Do what is planned, or hand it in. What this takes is imported only now, while the decoders start."""
+    from app.cli.delivery import Destination
+    from app.cli.ending import close_build
+    from app.cli.working import workplace
+
+    async with workplace(cli, settings, "build", detached=plan.detach, decoders=decoders) as desk:
+        if plan.detach:
+            return await plan.hand_in(desk, url_list)
+        job_id = await desk.carry_out(lambda: plan.submit(desk, url_list), f"{plan.name} > {plan.folder}")
+        return await close_build(desk, job_id, Destination(plan.folder, plan.overwrite))
 
 
 def _check(settings: "Settings", wishes: Wishes, url_list: "UrlList | None") -> "Plan":
@@ -66,7 +75,7 @@ def _check(settings: "Settings", wishes: Wishes, url_list: "UrlList | None") -> 
     name = wishes.name or wishes.label or name_of(keywords, url_list.spec.name if url_list else None)
     folder = wishes.output or Path("datasets") / discovery.keywords.slug(name)
     Destination(folder, wishes.overwrite).check(settings.workspace.path)
-    return Plan(request, name, folder, wishes.overwrite)
+    return Plan(request, name, folder, wishes.overwrite, wishes.detach)
 
 
 def _check_words(wishes: Wishes, keywords: list[str], *, has_list: bool) -> None:
@@ -86,7 +95,7 @@ def _check_words(wishes: Wishes, keywords: list[str], *, has_list: bool) -> None
 
 def _request(settings: "Settings", wishes: Wishes, keywords: list[str], *, has_list: bool) -> "JobRequest":
     from app.cli import wishes as meaning
-    from app.resources import compression_rules
+    from app.rules import compression_rules
     from app.spec import JobRequest
 
     width, height = meaning.sides(wishes.min_size)
@@ -119,6 +128,7 @@ class Plan:
     name: str
     folder: Path
     overwrite: bool
+    detach: bool = False
 
     async def submit(self, desk: "Desk", url_list: "UrlList | None") -> str:
         """Store the list, write the job, wake the workers; return the job's id."""

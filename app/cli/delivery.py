@@ -1,6 +1,6 @@
 """A finished build's export, from the store to the folder that the user named; and what stands there already.
 
-Stores and exporters are imported by who delivers: to look whether a dataset stands somewhere takes neither.
+Database, stores and exporters are imported by who delivers: to look whether a dataset stands somewhere takes none.
 """
 
 import json
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli.failures import Refused
-from app.db import Database, exports
-from app.db.rows import Job
 
 if TYPE_CHECKING:
+    from app.db import Database
+    from app.db.rows import Job
     from app.resources import Resources
 
 __all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered", "stands_at"]
@@ -40,7 +40,7 @@ class Destination:
         check_destination(self.folder, self.overwrite)
 
 
-def destination_of(job: Job) -> Destination | None:
+def destination_of(job: "Job") -> Destination | None:
     """The folder that a build was asked to fill."""
     output = job.spec.get("output")
     return Destination(Path(output), bool(job.spec.get("overwrite"))) if output else None
@@ -63,8 +63,9 @@ def is_delivered(folder: Path, dataset_id: str) -> bool:
     return isinstance(dataset, dict) and dataset.get("id") == dataset_id
 
 
-async def deliver(resources: "Resources", job: Job, where: Destination | None) -> Path | None:
+async def deliver(resources: "Resources", job: "Job", where: Destination | None) -> Path | None:
     """Put a job's newest verified export where it belongs; ``None`` where there is no export or no such place."""
+    from app.db import exports
     from app.exports import materialise
 
     ready = [export for export in await exports.latest_of_job(resources.db, job.id) if export.state == "ready" and export.prefix]
@@ -74,6 +75,8 @@ async def deliver(resources: "Resources", job: Job, where: Destination | None) -
     return where.folder
 
 
-async def has_export(db: Database, job_id: str) -> bool:
+async def has_export(db: "Database", job_id: str) -> bool:
     """Whether a job left a verified export."""
+    from app.db import exports
+
     return any(export.state == "ready" for export in await exports.latest_of_job(db, job_id))

@@ -21,6 +21,7 @@ from app.records import JobState
 from app.resources import Resources, open_workshop
 
 if TYPE_CHECKING:
+    from app.images import DecoderPool
     from app.settings import Settings
 
 __all__ = ["Desk", "follow", "warn_without_workers", "workplace"]
@@ -42,13 +43,14 @@ FRESH_S = 30.0
 
 @dataclass(slots=True)
 class Desk:
-    """Where jobs are carried out. ``works`` is whether this process does the work itself."""
+    """Where jobs are carried out. ``works`` is whether this process does the work itself, ``decoders`` what it began ahead."""
 
     cli: Cli
     settings: "Settings"
     resources: Resources
     interrupts: Interrupts
     works: bool
+    decoders: "DecoderPool | None" = None
 
     async def carry_out(self, start: Callable[[], Awaitable[str]], title: str) -> str:
         """Begin a job, see it to its end or until interrupted, let the workers of this process drain; return the job's id."""
@@ -68,13 +70,15 @@ class Desk:
         from workers.runtime import run_workers
 
         await sweeping.end_leases(self.resources.db, max_crashes=self.settings.jobs.max_crashes)
-        async with open_workshop(self.settings) as workshop:
+        async with open_workshop(self.settings, decoders=self.decoders) as workshop:
             async with run_workers(self.resources, workshop=workshop) as crew:
                 yield workshop.downloader.hosts, crew.loops
 
 
 @asynccontextmanager
-async def workplace(cli: Cli, settings: "Settings", command: str, *, detached: bool = False) -> AsyncIterator[Desk]:
+async def workplace(
+    cli: Cli, settings: "Settings", command: str, *, detached: bool = False, decoders: "DecoderPool | None" = None
+) -> AsyncIterator[Desk]:
     """Open everything a job needs. On the embedded default the workspace is this process's own, unless it only hands a job in."""
     log_to(cli, settings, default="WARNING")
     works = is_embedded(settings) and not detached
@@ -84,7 +88,7 @@ async def workplace(cli: Cli, settings: "Settings", command: str, *, detached: b
         if works:
             stack.enter_context(working_alone(settings, command))
         await stack.enter_async_context(recording(resources.db))
-        yield Desk(cli, settings, resources, interrupts, works)
+        yield Desk(cli, settings, resources, interrupts, works, decoders)
 
 
 async def warn_without_workers(cli: Cli, db: Database) -> None:

@@ -36,10 +36,22 @@ async def add(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> li
         }
         for unit in new
     ]
-    due: Any = func.coalesce(bindparam("due"), db_now())
-    await connection.execute(insert(tables.units).values(created_at=db_now(), not_before=due), rows)
-    await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + len(rows)))
+    await connection.execute(_add(), rows)
+    await connection.execute(_count_up(), {"wanted": job_id, "added": len(rows)})
     return [str(row["id"]) for row in rows]
+
+
+@functools.cache
+def _add() -> Any:
+    """Built once, as those below: mostly a unit's end makes another."""
+    due: Any = func.coalesce(bindparam("due"), db_now())
+    return insert(tables.units).values(created_at=db_now(), not_before=due)
+
+
+@functools.cache
+def _count_up() -> Any:
+    columns = tables.jobs.c
+    return update(tables.jobs).where(columns.id == bindparam("wanted")).values(open_units=columns.open_units + bindparam("added"))
 
 
 async def count_down(connection: Connection, job_id: str, ended: int, *, failure: str | None = None) -> list[str]:

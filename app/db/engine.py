@@ -294,4 +294,4 @@ def _tune_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Any) -> None:
     mode = connection.get_execution_options().get("pictrawl_mode", "write")
-    connection.exec_driver_sql("BEGIN" if mode == "read" else "BEGIN IMMEDIATE")
+    connection.connection.driver_connection.begin(reads=mode == "read")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
@@ -41,14 +41,15 @@ __all__ = [
 
 OPEN_IMAGES = (ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID)
 
+_ONE = select(tables.jobs).where(tables.jobs.c.id == bindparam("wanted"))
+"""Built once: every claim asks for its job, and whoever watches one."""
+
 
 def as_job(row: Row[Any]) -> Job:
     """A row of ``jobs`` as a value."""
     values = dict(row._mapping)
-    values["kind"] = JobKind(values["kind"])
-    values["state"] = JobState(values["state"])
-    values["desired_state"] = JobState(values["desired_state"])
-    return Job(**values)
+    states = {name: JobState(values[name]) for name in ("state", "desired_state")}
+    return Job(**values | states | {"kind": JobKind(values["kind"])})
 
 
 async def create_dataset(connection: Connection, *, user_id: str, name: str) -> str:
@@ -82,8 +83,8 @@ async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
 
 async def find(connection: Connection, job_id: str, *, user_id: str | None = None, lock: bool = False) -> Job:
     """One job inside a transaction; with ``lock`` nobody changes its row before the transaction ends."""
-    query = _owned(select(tables.jobs).where(tables.jobs.c.id == job_id), tables.jobs, user_id)
-    row = (await connection.execute(query.with_for_update() if lock else query)).first()
+    query = _owned(_ONE, tables.jobs, user_id)
+    row = (await connection.execute(query.with_for_update() if lock else query, {"wanted": job_id})).first()
     if row is None:
         raise errors.NotFoundError(f"no job {job_id}")
     return as_job(row)

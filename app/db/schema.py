@@ -46,8 +46,8 @@ async def upgrade(db: Database) -> str:
     """
     await _refuse_newer(db)
     async with db.write() as connection:
-        if not db.is_sqlite:  # SQLite has one writer anyway; here two upgrades would make the same tables
-            await connection.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+        # one upgrade at a time, from before Alembic looks: SQLite lets one writer in, with its first statement
+        await connection.execute(select(1) if db.is_sqlite else select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
         await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
     return head()
 

@@ -112,8 +112,12 @@ async def shares(db: Database) -> Mapping[str, Sequence[Share]]:
     return table
 
 
+@functools.cache
 def _with_due_units(queue: str) -> Any:
-    """One look into an index for each open job, however many units wait: a scalar subquery is not turned into a join."""
+    """One look into an index for each open job, however many units wait: a scalar subquery is not turned into a join.
+
+    Built once for each queue, as the next: both are asked whenever a unit ends.
+    """
     unit, job = tables.units.c, tables.jobs.c
     first = select(unit.id).where(*_due_of(job.id, queue)).order_by(unit.not_before, unit.id).limit(1).correlate(tables.jobs)
     query = select(job.id, job.user_id, job.priority, job.created_at)
@@ -155,6 +159,7 @@ async def take_quarantined(connection: Connection, queue: str) -> list[Delivery]
     return await _mark_sent(connection, await _ids(connection, _quarantined(queue).with_for_update(of=tables.units, skip_locked=True)))
 
 
+@functools.cache
 def _quarantined(queue: str) -> Any:
     unit, job = tables.units.c, tables.jobs.c
     query = select(unit.id).join(tables.jobs, job.id == unit.job_id)

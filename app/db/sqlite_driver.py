@@ -1,4 +1,4 @@
-"""aiosqlite with one visit to its thread for a statement, where its own cursor makes four: open, execute, fetch, close.
+"""aiosqlite with one visit to its thread for a statement, where its own cursor makes four, and BEGIN a fifth.
 
 A visit costs both threads a turn of the interpreter's lock, which is dearer than most of our statements. Knows no tables.
 """
@@ -30,24 +30,48 @@ async def connect(path: str, **options: Any) -> aiosqlite.Connection:
 
 
 class _Connection(aiosqlite.Connection):
+    _opening = ""
+    _only_reads = _has_ended = False
+
+    def begin(self, *, reads: bool) -> None:
+        """Have the next statement open a transaction, on the way. One that only reads takes its snapshot with its first read anyway."""
+        self._opening = "BEGIN" if reads else "BEGIN IMMEDIATE"
+        self._only_reads, self._has_ended = reads, False
+
     def cursor(self) -> "_Cursor":  # type: ignore[override]
         return _Cursor(self)
 
     async def read(self, sql: str, parameters: Sequence[Any], *, many: bool) -> tuple[sqlite3.Cursor, list[Any]]:
         """Run a statement and read all of its rows; the cursor is closed, and tells what it knows of them."""
         found: tuple[sqlite3.Cursor, list[Any]] = await self._execute(  # type: ignore[no-untyped-call]  # as its own cursors do
-            _run, self._conn, sql, parameters, many
+            _run, self._conn, self._take_opening(), sql, parameters, many
         )
         return found
 
+    def _take_opening(self) -> str:
+        opening, self._opening = self._opening, ""
+        return opening
+
+    async def commit(self) -> None:
+        """What was only read needs no answer: it cannot fail, and the thread does it before whatever it is asked for next."""
+        if self._take_opening():
+            return
+        if self._only_reads:
+            self._has_ended = True
+            self._tx.put_nowait((None, self._conn.commit))
+        else:
+            await super().commit()
+
     async def rollback(self) -> None:
         """The pool asks for one whenever a connection comes back, and mostly there is nothing to take back."""
-        if self.in_transaction:
+        if not self._take_opening() and not self._has_ended and self.in_transaction:
             await super().rollback()
 
 
-def _run(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any], many: bool) -> tuple[sqlite3.Cursor, list[Any]]:
+def _run(connection: sqlite3.Connection, opening: str, sql: str, parameters: Sequence[Any], many: bool) -> tuple[sqlite3.Cursor, list[Any]]:
     cursor = connection.cursor()
+    if opening:
+        cursor.execute(opening)
     (cursor.executemany if many else cursor.execute)(sql, parameters)
     return cursor, cursor.fetchall() if cursor.description else []
 

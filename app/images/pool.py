@@ -4,14 +4,15 @@ Knows processes and deadlines; must not know what is asked of them, nor rows or 
 """
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from app.images.chatter import log_remarks
 from app.images.process import Child, ChildDied, Overdue
@@ -61,7 +62,7 @@ class PoolStats:
 class DecoderPool:
     """Runs `validate` and `compress` in up to ``size`` long-lived child processes, each of which works at one image at a time.
 
-    A process is started when it is first needed. It is replaced when it dies, misses the deadline, runs out of memory, is
+    A process is started when it is first needed, or by `begin`. It is replaced when it dies, misses the deadline, runs out of memory, is
     cancelled while it works, or has answered for ``recycle_after`` images. Only the image it had in hand is affected.
 
     Args:
@@ -79,7 +80,7 @@ class DecoderPool:
         self._slots = asyncio.LifoQueue[Child | None]()
         self._refill()
         self._children: set[Child] = set()
-        self._reaping: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._in_hand = self._started = self._restarts = self._crashes = self._timeouts = 0
 
@@ -93,6 +94,21 @@ class DecoderPool:
     def size(self) -> int:
         """Processes at most."""
         return self._size
+
+    async def begin(self) -> None:
+        """Start every process ahead of its first image. They are on their way when this returns, and load for a while."""
+        for _ in range(self._size):
+            self._in_background(self._start_ahead())
+        await asyncio.sleep(0)  # an event loop starts a process before it first waits for it
+
+    async def _start_ahead(self) -> None:
+        """Fill a slot. Where that fails the next image tries again, and hears of it."""
+        child = await self._slots.get()
+        try:
+            with contextlib.suppress(StorageError, MemoryError):
+                child = await self._living(child)
+        finally:
+            self._slots.put_nowait(child)
 
     async def validate(self, source: Source, rules: ValidationRules) -> Verdict:
         """Return the verdict on one image; one that kills its decoder gets ``decoder_crash``.
@@ -156,7 +172,7 @@ class DecoderPool:
         self._refill()
         for child in tuple(self._children):
             self._discard(child)
-        await asyncio.gather(*self._reaping)
+        await asyncio.gather(*self._tasks)
 
     def _refill(self) -> None:
         """Make every slot an empty one; whoever waits for one goes on."""
@@ -247,9 +263,12 @@ class DecoderPool:
         self._children.remove(child)
         self._restarts += not self._closed
         child.kill()
-        task = asyncio.create_task(child.reap())
-        self._reaping.add(task)
-        task.add_done_callback(self._reaping.discard)
+        self._in_background(child.reap())
+
+    def _in_background(self, step: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(step)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _usable_cores() -> int:

@@ -67,6 +67,41 @@ async def test_only_an_open_transaction_is_rolled_back(connection: Any) -> None:
     assert await (await ask(connection, "SELECT count(*) FROM t")).fetchall() == [(0,)]
 
 
+async def test_a_transaction_opens_with_its_first_statement(connection: Any) -> None:
+    """One that has none leaves nothing behind; the next one begins anew, and what it writes is there after its commit alone."""
+    for end in (connection.commit, connection.rollback):
+        connection.begin(reads=False)
+        await end()
+        await ask(connection, "SELECT 1")
+        assert not connection.in_transaction
+    connection.begin(reads=False)
+    await ask(connection, "INSERT INTO t VALUES (1, 'a')")
+    assert connection.in_transaction
+    await connection.rollback()
+    connection.begin(reads=False)
+    await ask(connection, "INSERT INTO t VALUES (2, 'b')")
+    await connection.commit()
+    assert not connection.in_transaction
+    assert await (await ask(connection, "SELECT id FROM t")).fetchall() == [(2,)]
+
+
+async def test_the_end_of_what_only_read_is_not_waited_for(connection: Any, tmp_path: Path) -> None:
+    """It comes before the next statement, so that one sees what was written meanwhile; until then there is one snapshot."""
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("PRAGMA journal_mode=WAL")
+    connection.begin(reads=True)
+    for written in (0, 1):
+        assert await (await ask(connection, "SELECT count(*) FROM t")).fetchall() == [(0,)]
+        other.execute("INSERT INTO t VALUES (?, 'a')", (written,))
+    await connection.commit()
+    await connection.rollback()  # the pool's, when the connection comes back
+    connection.begin(reads=True)
+    assert await (await ask(connection, "SELECT count(*) FROM t")).fetchall() == [(2,)]
+    await connection.rollback()
+    assert not connection.in_transaction
+    other.close()
+
+
 async def test_a_connection_that_is_lost_does_not_keep_the_process(connection: Any) -> None:
     """The thread of a connection is a daemon."""
     assert connection._thread.daemon

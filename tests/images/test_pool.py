@@ -70,6 +70,35 @@ def _exists(pid: int) -> bool:
     return True
 
 
+async def test_processes_that_are_begun_ahead_are_those_that_work(jpeg: bytes) -> None:
+    """None is started again for the images; the pool is of use at once, and closes while they still load."""
+    async with DecoderPool(2) as pool:
+        before = _children()
+        await pool.begin()
+        assert len(_children() - before) == 2
+        verdicts = await asyncio.gather(*(pool.validate(jpeg, RULES) for _ in range(4)))
+        assert verdicts == [validate(jpeg, RULES)] * 4
+        assert pool.stats().started == 2
+    async with DecoderPool(2) as hasty:
+        await hasty.begin()
+    assert hasty.stats().alive == 0
+
+
+async def test_a_process_that_could_not_begin_ahead_is_tried_again(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs it hears of it, if it fails again."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    async with DecoderPool(1) as pool:
+        await pool.begin()
+        with pytest.raises(StorageError):
+            await pool.validate(jpeg, RULES)
+        monkeypatch.undo()
+        assert await pool.validate(jpeg, RULES) == validate(jpeg, RULES)
+
+
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
+
+
 async def test_the_pool_says_what_the_functions_say(pool: DecoderPool, jpeg: bytes, tmp_path: Path) -> None:
     """From bytes or from a path, a valid image or not."""
     path = tmp_path / "image"

@@ -14,7 +14,8 @@ from app.cli.demo.origin import Origin, reply
 from app.cli.session import opened
 from app.cli.state import Cli
 from app.db import jobs
-from app.resources import Resources, Workshop, make_decoders
+from app.decoders import make_decoders
+from app.resources import Resources, Workshop
 from app.settings import Settings
 from app.spec import JobRequest
 from downloader import AttemptLog, Downloader, FetchLimits, FetchRequest, Outcome, RetryRules

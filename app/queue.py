@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import errors
-from app import lean
 from app.records import UnitKind
 
 if TYPE_CHECKING:
@@ -199,8 +198,7 @@ async def translated(within_s: float | None = None) -> AsyncIterator[None]:
 
 def embedded_queue(server: "FakeServer | None" = None) -> ArqQueue:
     """A queue on a Redis inside this process; queues on one ``server`` share what is in it."""
-    with lean.without("numpy"):  # which only its vector sets are made of
-        from fakeredis import FakeAsyncRedis, FakeServer
+    from fakeredis import FakeAsyncRedis, FakeServer  # here: a worker of a fleet does without
 
     pool = FakeAsyncRedis(server=server or FakeServer()).connection_pool
     return ArqQueue(ArqRedis(pool, job_serializer=to_json, job_deserializer=from_json))

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from app import collector, lean
+from app import collector
 from app.cli import codes, config, datasets, db, dead, failures, images, jobs, keys, sources, workers
 from app.cli.again import resume, retry
 from app.cli.aside import say
@@ -107,5 +107,4 @@ def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
 def main() -> None:
     """Run the command and leave with its exit code."""
     collector.defer()
-    lean.leave_out()
     sys.exit(run(sys.argv[1:]))

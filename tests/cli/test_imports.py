@@ -8,11 +8,10 @@ from pathlib import Path
 
 from tests.cli.conftest import ROOT
 
-LATER = {"PIL", "app.exports.packing", "app.exports.webdataset", "app.images.bands", "app.images.verdict", "app.images.compress", "numpy"}
-"""What a build needs after its first image, or in its decoders alone; the array library, to compare images that look alike."""
+LATER = {"PIL", "app.exports.packing", "app.exports.webdataset", "app.images.bands", "app.images.verdict", "app.images.compress"}
+"""What a build needs after its first image, or in its decoders alone. The array library comes with fakeredis, the embedded queue."""
 
 NEVER = {"alembic", "mako", "fastapi", "starlette", "uvicorn", "opentelemetry", "pyarrow", "asyncpg", "app.web", "app.shared_hosts"}
-NEVER |= {"jwt.api_jwt", "cryptography.hazmat", "click", "pygments"}
 """What no build of a plain list needs on the embedded default."""
 
 CLIENTS = {"numpy", "httpx", "aiohttp", "redis", "fakeredis", "arq", "rich", "app.resources", "workers"}

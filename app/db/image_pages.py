@@ -65,7 +65,7 @@ async def _places(connection: Connection, wanted: ImageFilter, user_id: str | No
     if (user_id, wanted.dataset_id, wanted.job_id, wanted.state, wanted.reason) == (None,) * 5:
         return [narrowed]  # by the primary key: without a filter every row is one
     datasets = await _datasets(connection, wanted, user_id)
-    if wanted.reason is not None:
+    if wanted.reason is not None or (wanted.source is not None and wanted.state is None):
         return [[columns.dataset_id == dataset, *narrowed] for dataset in datasets]
     states = [wanted.state] if wanted.state is not None else list(ImageState)
     scopes = [[columns.dataset_id == dataset] for dataset in datasets] if wanted.job_id is None else [[]] * len(datasets)

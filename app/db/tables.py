@@ -58,6 +58,9 @@ WARNED = text("level IN ('WARNING', 'ERROR', 'CRITICAL')")
 REASONED = text("reason IS NOT NULL")
 """Of an image: most that are kept have none."""
 
+LABELLED, SPLIT = text("label IS NOT NULL"), text("split IS NOT NULL")
+"""Of an image that is kept: no other is entered where these are looked up, so that crawling pays nothing for it."""
+
 
 def _told(table: str, name: str) -> Index:
     """An index over the lines of a job that say so much of themselves; most do not."""
@@ -222,6 +225,9 @@ images = Table(
     Index("ix_images_chunk", "chunk_id", "state"),
     Index("ix_images_dataset", "dataset_id", "state", "id"),
     Index("ix_images_job", "job_id", "state", "id"),
+    Index("ix_images_source", "dataset_id", "source", "id"),
+    Index("ix_images_label", "dataset_id", "state", "label", "id", sqlite_where=LABELLED, postgresql_where=LABELLED),
+    Index("ix_images_split", "dataset_id", "state", "split", "id", sqlite_where=SPLIT, postgresql_where=SPLIT),
     Index("ix_images_reason", "dataset_id", "reason", "id", sqlite_where=REASONED, postgresql_where=REASONED),
     Index("ix_images_url_key", "url_key"),
     Index("ix_images_sha", "sha256"),

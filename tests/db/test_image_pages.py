@@ -64,6 +64,7 @@ async def test_many_datasets_are_looked_into_a_few_at_a_time(any_database: Datab
 
 
 BY_STATE = "ix_images_job (job_id=? AND state=? AND id>?)"
+BY_SOURCE = "ix_images_source (dataset_id=? AND source=? AND id>?)"
 BY_DATASET = "ix_images_dataset (dataset_id=? AND state=? AND id>?)"
 
 
@@ -76,6 +77,11 @@ BY_DATASET = "ix_images_dataset (dataset_id=? AND state=? AND id>?)"
         ({"job_id": "JOB", "state": ImageState.FAILED, "source": "list"}, BY_STATE),
         ({"job_id": "JOB", "reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),
         ({"job_id": "JOB", "state": ImageState.FAILED, "reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),
+        ({"job_id": "JOB", "source": "list"}, BY_SOURCE),
+        ({"dataset_id": "DS", "source": "list"}, BY_SOURCE),
+        ({"dataset_id": "DS", "label": "cat"}, "ix_images_label (dataset_id=? AND state=? AND label=? AND id>?)"),
+        ({"dataset_id": "DS", "split": "train"}, "ix_images_split (dataset_id=? AND state=? AND split=? AND id>?)"),
+        ({"dataset_id": "DS", "state": ImageState.KEPT, "label": "cat"}, "ix_images_label (dataset_id=? AND state=? AND label=? AND id>?)"),
         ({"dataset_id": "DS"}, BY_DATASET),
         ({"dataset_id": "DS", "state": ImageState.KEPT}, BY_DATASET),
         ({"dataset_id": "DS", "reason": Reason.TIMEOUT}, "ix_images_reason (dataset_id=? AND reason=? AND id>?)"),

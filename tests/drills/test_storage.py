@@ -138,11 +138,11 @@ async def test_a_read_only_store_is_proved_by_a_mutant(lab: Lab, breaks: type[Br
         await drill_read_only(lab, mutant="storage_is_a_bug")
 
 
-async def drill_errors(lab: Lab, *, fault: str, mutant: str | None = None) -> None:
-    """One call in forty to the store fails with EIO, or every write takes most of a second."""
+async def drill_errors(lab: Lab, *, fault: str, share: float = 0.025, mutant: str | None = None) -> None:
+    """A share of the calls to the store fail with EIO, or every write takes most of a second."""
     began = time.monotonic()
     async with lab.open(60) as scene:
-        scene.fleet.environment[faults.STORE_FAULTS] = "0.025"
+        scene.fleet.environment[faults.STORE_FAULTS] = str(share)
         scene.fleet.start_workers(2, mutants=[fault, *([mutant] if mutant else [])])
         await scene.ready(2)
         job_id = await scene.submit()
@@ -163,4 +163,4 @@ async def test_errors_of_the_store_cost_time_only(lab: Lab, fault: str) -> None:
 async def test_errors_of_the_store_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
     """Where they are bugs, units die of them."""
     with breaks("finishes", "conservation"):
-        await drill_errors(lab, fault="failing_store", mutant="storage_is_a_bug")
+        await drill_errors(lab, fault="failing_store", share=0.1, mutant="storage_is_a_bug")  # of 100 calls one in forty may spare all

@@ -125,7 +125,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._is_own = is_own
         self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
-        self._takes_up = False
+        if ssl_context is not None:
+            take_up_sessions(ssl_context)
         self._pooled = PooledLookup() if lookup is None else None
         self._lookup = lookup or self._pooled
         self._connector: aiohttp.TCPConnector | None = None
@@ -223,8 +224,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
-        if not self._takes_up:
-            self._takes_up = True
             take_up_sessions(self._ssl_context)
         return self._ssl_context
 

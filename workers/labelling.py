@@ -53,16 +53,8 @@ def _changes(
 ) -> Iterator[dict[str, Any]]:
     """Decide over all at once; the changes are then made one after another."""
     names = [fixed or item.label or labels.get(item.search_id or "") for item in kept]
-    places = _places(kept, names, splits, seed)
+    places = assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
     return _rows(kept, names, places, over)
-
-
-def _places(kept: Sequence[Choice], names: Sequence[str | None], splits: Mapping[str, float], seed: int) -> Sequence[str]:
-    """The split of each image. Where there is one only, as there is by default, nothing is to decide, and that is most of the time here."""
-    used = [split for split, share in splits.items() if share]
-    if len(used) == 1:
-        return used * len(kept)
-    return assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
 
 
 def _rows(kept: Sequence[Choice], names: Sequence[str | None], places: Sequence[str], over: Sequence[Choice]) -> Iterator[dict[str, Any]]:

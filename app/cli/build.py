@@ -42,7 +42,7 @@ async def perform(cli: Cli, wishes: Wishes, more: Mapping[str, Any] | None = Non
         plan = _check(settings, wishes, url_list)
         if url_list is not None:
             say_problems(cli, url_list)
-        async with decoders_ahead(settings, detached=wishes.detach) as decoders:
+        async with decoders_ahead(settings, detached=plan.detach) as decoders:
             return await _carry_out(cli, settings, plan, url_list, decoders)
 
 
@@ -128,7 +128,7 @@ class Plan:
     name: str
     folder: Path
     overwrite: bool
-    detach: bool = False
+    detach: bool
 
     async def submit(self, desk: "Desk", url_list: "UrlList | None") -> str:
         """Store the list, write the job, wake the workers; return the job's id."""

@@ -50,6 +50,8 @@ def assign_all(groups: Sequence[tuple[str, str]], shares: Mapping[str, float], s
         errors.ConfigurationError: no shares, a negative one, or nothing but zeros.
     """
     weights = _normalised(shares)
+    if len(weights) == 1:  # as by default: nothing is to decide, and deciding it takes most of the time that labels and splits take
+        return [*weights] * len(groups)
     members: dict[str, Counter[str]] = {}
     for label, group in groups:
         members.setdefault(group, Counter())[label] += 1

@@ -109,3 +109,13 @@ def test_the_seed_changes_who_goes_where() -> None:
     one, two = assign_all(items, SHARES, 1), assign_all(items, SHARES, 2)
     assert one != two
     assert Counter(one) == Counter(two)
+
+
+def test_where_there_is_one_split_it_is_everyones() -> None:
+    """Nothing is to decide, whatever shares of nothing stand beside it; a share that makes no sense is still refused."""
+    items = [("", str(number)) for number in range(5)]
+    assert assign_all(items, {"train": 1.0}, 0) == ["train"] * 5
+    assert assign_all(items, {"test": 0.3, "train": 0}, 0) == ["test"] * 5
+    assert sorted(assign_all(items, {"train": 0.6, "test": 0.4}, 0)) == ["test"] * 2 + ["train"] * 3
+    with pytest.raises(ConfigurationError):
+        assign_all(items, {"train": -1.0}, 0)

@@ -1,6 +1,6 @@
 """The settings that say how images are judged and how they leave, as the rules that a job carries. Light: a start needs them early."""
 
-from app.records import CompressionRules, ValidationRules
+from app.domain import CompressionRules, ValidationRules
 from app.settings import Settings
 
 __all__ = ["compression_rules", "validation_rules"]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from app.records import CompressionRules, ExportFormat, Level, Reason, ValidationRules
+from app.domain import CompressionRules, ExportFormat, Level, Reason, ValidationRules
 
 __all__ = ["JobRequest", "JobSpec", "ListSpec"]
 

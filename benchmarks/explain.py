@@ -31,7 +31,7 @@ from app.cli.explain.images import story_text
 from app.cli.explain.jobs import explained
 from app.db import Database, events, schema, tables
 from app.db.events import EventFilter
-from app.stories import find_images, image_story
+from app.explain import find_images, image_story
 from tests.services import PostgresServer, missing_packages
 
 JOB, DATASET = "job_" + "1" * 32, "ds_" + "1" * 32

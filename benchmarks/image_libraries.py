@@ -119,8 +119,8 @@ def pyvips() -> Mapping[str, Step]:
 
 def product() -> Mapping[str, Step]:
     """The product: a verdict, and a verdict with what leaves."""
+    from app.domain import CompressionRules, ValidationRules
     from app.images import validate
-    from app.records import CompressionRules, ValidationRules
 
     rules, leaving = ValidationRules(level="basic"), CompressionRules("jpeg", 95, "keep_ratio", SIDE)
 

@@ -34,9 +34,9 @@ from sqlalchemy import select
 
 from app.db import Database, fleet, jobs, lifecycle, schema, tables
 from app.db.rows import NewUnit
-from app.dispatch import dispatch
+from app.domain import JobKind, UnitKind, UnitState
+from app.jobs.dispatch import dispatch
 from app.queue import redis_queue
-from app.records import JobKind, UnitKind, UnitState
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.storage import open_store

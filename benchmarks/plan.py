@@ -21,11 +21,11 @@ from typing import Any
 from scale_figures import cpu_s, peak_rss_bytes
 from scale_fill import server_of
 
-from app import submit
 from app.db import jobs, schema, units
 from app.db.engine import Database
+from app.domain import UnitKind, UnitState
+from app.jobs import submit
 from app.queue import ArqQueue, Envelope, embedded_queue
-from app.records import UnitKind, UnitState
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec

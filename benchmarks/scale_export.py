@@ -8,8 +8,8 @@ from pathlib import Path
 
 from scale_figures import Figure, taken
 
+from app.domain import Sample
 from app.exports import ExportOptions, get_exporter
-from app.records import Sample
 
 __all__ = ["FORMATS", "measure"]
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from app.db import Database, jobs, lifecycle, schema
-from app.records import CompressionRules, JobKind, JobState
+from app.domain import CompressionRules, JobKind, JobState
 from app.spec import JobSpec
 
 __all__ = ["CHUNK", "USER", "chunk_id", "fill", "server_of"]

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from scale_figures import Figure, taken
 
 from app.db.fingerprints import Fingerprint
+from app.domain import ImageState
 from app.images import find_exact, find_near
-from app.records import ImageState
 
 __all__ = ["measure"]
 

@@ -10,7 +10,7 @@ from scale_stages import House
 from app.db import events, images, paging
 from app.db.events import EventFilter
 from app.db.images import ImageFilter
-from app.records import ImageState, Reason
+from app.domain import ImageState, Reason
 
 __all__ = ["TARGET_MS", "measure"]
 

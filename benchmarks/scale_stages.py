@@ -15,8 +15,8 @@ from scale_fill import CHUNK, chunk_id
 from app.cli.progress import snapshot
 from app.db import Database, attempts, images, jobs, units
 from app.db.rows import Funnel, NewUnit
+from app.domain import Candidate, Compressed, UnitKind, ValidationRules, Verdict
 from app.images import Answer
-from app.records import Candidate, Compressed, UnitKind, ValidationRules, Verdict
 from app.resources import Resources
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest

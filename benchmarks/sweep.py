@@ -27,7 +27,7 @@ from loguru import logger
 
 from app.db import Database, fleet, schema, sweeping
 from app.db.rows import WorkerRow
-from app.dispatch import dispatch, resend_lost
+from app.jobs.dispatch import dispatch, resend_lost
 from app.queue import redis_queue
 from app.resources import Resources
 from app.settings import load_settings

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.meters import exposition
+from app.observability import exposition
 
 __all__ = ["Growth", "Samples", "parsed", "total"]
 

@@ -14,6 +14,7 @@ from fakeredis import FakeServer
 from redis.exceptions import AuthenticationError, BusyLoadingError
 
 import errors
+from app.domain import UnitKind
 from app.queue import (
     EXPIRES_MS,
     FAILURES_TTL_S,
@@ -29,7 +30,6 @@ from app.queue import (
     to_json,
     translated,
 )
-from app.records import UnitKind
 from tests.services import RedisServer, free_port
 
 MESSAGE = Envelope("unit_1:0", UnitKind.FETCH, (("job_id", "job_1"), ("unit_id", "unit_1"), ("chunk_id", "chunk_1")))

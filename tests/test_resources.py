@@ -4,8 +4,8 @@ import pytest
 
 import errors
 from app.db import Database, schema
+from app.domain import ValidationRules
 from app.queue import embedded_queue, redis_queue
-from app.records import ValidationRules
 from app.resources import (
     make_downloader,
     make_queue,

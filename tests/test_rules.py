@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.records import CompressionRules, ValidationRules
+from app.domain import CompressionRules, ValidationRules
 from app.rules import compression_rules, validation_rules
 from app.settings import load_settings
 

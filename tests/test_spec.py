@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.records import CompressionRules, Reason, ValidationRules
+from app.domain import CompressionRules, Reason, ValidationRules
 from app.spec import JobRequest, JobSpec, ListSpec
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import errors
-from app import journal
 from app.db import events, jobs
-from app.dispatch import envelope
+from app.domain import UnitKind, UnitState
+from app.jobs import event_log
+from app.jobs.dispatch import envelope
 from app.queue import JOB_NAMES
-from app.records import UnitKind, UnitState
 from logging_setup import add_sink, remove_sink
 from tests.workers.bench import Bench
 from tests.workers.proof import (
@@ -78,7 +78,7 @@ async def test_memory_errors_are_retried_three_times_60_s_apart_and_then_bury_th
     async with house(MemoryError("no room")) as (bench, leases):
         delivery = await one_unit(bench, kind)
         waits = Waits(bench, delivery)
-        async with journal.recording(bench.db), arq_worker(bench, kind) as worker:
+        async with event_log.recording(bench.db), arq_worker(bench, kind) as worker:
             found = [await waits.next() for _ in range(3)]
             unit = await eventually(lambda: in_state(bench, delivery.unit_id, UnitState.DEAD))
             await eventually(lambda: worker.jobs_failed == 1)
@@ -139,7 +139,7 @@ async def test_nothing_else_is_retried(error: BaseException, house: House, lines
     """A transient error that escapes, a permanent error, a bug: one run, no message left, a dead unit that says why."""
     async with house(error) as (bench, leases):
         delivery = await one_unit(bench, UnitKind.FETCH)
-        async with journal.recording(bench.db), arq_worker(bench, UnitKind.FETCH) as worker:
+        async with event_log.recording(bench.db), arq_worker(bench, UnitKind.FETCH) as worker:
             unit = await eventually(lambda: in_state(bench, delivery.unit_id, UnitState.DEAD))
             await eventually(lambda: worker.jobs_complete >= 1)
             assert (worker.jobs_retried, worker.jobs_failed) == (0, 0)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from app import journal
+from app.domain import UnitKind
+from app.jobs import event_log
 from app.lifeline import die_with
 from app.queue import JOB_NAMES
-from app.records import UnitKind
 from app.resources import open_resources, open_workshop
 from app.settings import load_settings
 from logging_setup import configure, get_logger, spans
@@ -37,7 +37,7 @@ async def _run(order: Mapping[str, Any]) -> None:
         leases = Leases(resources.db, owner=order["worker"], lease_s=settings.jobs.lease_s)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leases.drain)
         ctx = Context(resources, workshop, leases, order["worker"], epoch=order["epoch"])
-        async with journal.recording(resources.db):
+        async with event_log.recording(resources.db):
             name, ids = JOB_NAMES[UnitKind(order["kind"])], order["ids"]
             traced, fields = order["traced"], {"job": name, "run": order["run"], "worker": ctx.worker_id, "alone": True} | ids
             with (

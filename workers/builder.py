@@ -6,7 +6,7 @@ Each claims a unit of its kind. None retries and none catches: :mod:`workers.job
 from app.db import Connection, attempts, exports, images, jobs, units
 from app.db.rows import Funnel, NewUnit
 from app.discovery import expand
-from app.records import JobState, UnitKind
+from app.domain import JobState, UnitKind
 from logging_setup import get_logger
 from workers import compressing, discovering, exporting, fetching, labelling, planning
 from workers.finalizing import end_of_build, next_step

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.db import Connection, exports, images
 from app.db.fingerprints import Fingerprint, fingerprints
+from app.domain import ImageState, JobKind, Reason
 from app.images import find_exact, find_near
-from app.records import ImageState, JobKind, Reason
 from app.storage import threads
 from logging_setup import get_logger
 from workers.decoding import source_of

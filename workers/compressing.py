@@ -11,8 +11,8 @@ from typing import Any
 
 import errors
 from app.db import images
+from app.domain import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
 from app.images import CANNOT, Answer
-from app.records import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
 from app.storage import paths
 from logging_setup import get_logger
 from workers.decoding import GONE, answers, each, put_all

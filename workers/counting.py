@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import errors
-from app.meters import families, labels
+from app.observability import families, labels
 from downloader import Attempt, Fetched, FetchFailed, Outcome
 from logging_setup import spans
 
@@ -34,7 +34,7 @@ class Run:
         """Say how it ends, otherwise than done, and of what.
 
         Args:
-            outcome: one of :data:`app.meters.labels.RUNS`.
+            outcome: one of :data:`app.observability.labels.RUNS`.
         """
         self._outcome, self._error = outcome, error
 

@@ -6,8 +6,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.domain import CompressionRules, StoredImage, ValidationRules
 from app.images import Answer, log_remarks
-from app.records import CompressionRules, StoredImage, ValidationRules
 from app.storage import MissingObject, paths
 from logging_setup import get_logger
 from workers.work import Context, Work

@@ -12,7 +12,7 @@ from app.db import Connection, images, jobs, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import Page, url_list
 from app.discovery.chunks import batches
-from app.records import Candidate, Problem, UnitKind
+from app.domain import Candidate, Problem, UnitKind
 from app.spec import ListSpec
 from app.storage import Store
 from downloader import normalise

@@ -9,7 +9,7 @@ from typing import Any
 from app import exports as formats
 from app.db import Connection, exports, images, jobs
 from app.db.rows import NewUnit
-from app.records import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
+from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.storage import Store, border, paths, threads
 from logging_setup import get_logger, spans
 from workers.work import Context, Work

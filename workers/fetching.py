@@ -8,7 +8,7 @@ from typing import Any
 
 from app.db import attempts, images, units
 from app.db.rows import NewUnit
-from app.records import ImageState, UnitKind
+from app.domain import ImageState, UnitKind
 from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed, Outcome
 from workers.ledger import Ledger

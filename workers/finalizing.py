@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db.rows import Funnel, Search
-from app.records import JobKind, JobState
+from app.domain import JobKind, JobState
 from app.spec import JobSpec
 
 __all__ = ["Ending", "Step", "end_of_build", "next_step"]

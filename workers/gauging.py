@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.meters import Reading, families
+from app.observability import Reading, families
 from app.resources import Workshop
 
 if TYPE_CHECKING:

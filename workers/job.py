@@ -22,7 +22,7 @@ from arq import Retry
 
 import errors
 from app.db import units
-from app.records import TRACED, UnitState
+from app.domain import TRACED, UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger, spans
 from workers.counting import Run

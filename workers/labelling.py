@@ -6,8 +6,8 @@ from typing import Any
 
 from app.db import jobs
 from app.db.fingerprints import Choice, choices
+from app.domain import ImageState, Reason
 from app.images import assign_all
-from app.records import ImageState, Reason
 from logging_setup import get_logger
 from workers.checking import write_all
 from workers.work import Work

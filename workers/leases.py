@@ -5,8 +5,8 @@ import time
 
 import errors
 from app.db import Database, sending, units
-from app.fairness import Holding, gives_way
-from app.records import JobState, UnitKind
+from app.db.fairness import Holding, gives_way
+from app.domain import JobState, UnitKind
 from logging_setup import get_logger
 from workers.stops import StopReason
 from workers.work import Work

@@ -9,7 +9,7 @@ from typing import Any
 
 import errors
 from app.db import attempts, images
-from app.records import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
 from workers.counting import Ended, count_attempt, ended

@@ -8,7 +8,7 @@ from app.db import Connection, exports, images, jobs, new_id
 from app.db.rows import Funnel, NewUnit, Search
 from app.discovery import Expansion
 from app.discovery.keywords import slug
-from app.records import ImageState, JobKind, JobState, Reason, UnitKind
+from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
 from logging_setup import get_logger
 from workers.discovering import LIST_SOURCE
 from workers.work import Work

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import errors
 from app.db import images, units
-from app.records import ImageState, Reason, UnitKind
+from app.domain import ImageState, Reason, UnitKind
 from app.settings import as_flags
 from logging_setup import get_logger, spans
 from workers.stops import Stopped, StopReason

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import errors
-from app import collector, journal
+from app import collector
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
-from app.meters import being_read, listening, sampled
+from app.jobs import event_log
+from app.observability import being_read, listening, sampled
 from app.queue import QUEUES
 from app.resources import Resources, Workshop, open_workshop, product_version
 from logging_setup import get_logger
@@ -45,7 +46,7 @@ async def run_workers(
     async with open_workshop(resources.settings, resources.queue) if workshop is None else _given(workshop) as shop:
         crew = Crew(resources, shop, kinds)
         collector.calm()
-        async with journal.recording(resources.db), sampled():
+        async with event_log.recording(resources.db), sampled():
             await crew.start()
             try:
                 with being_read(lambda: gauging.read(crew)):

@@ -6,9 +6,9 @@ Whatever was lost, on whichever side, is the same case here: the database says w
 from dataclasses import asdict
 
 from app.db import exports, fleet, images, jobs, sweeping
-from app.dispatch import dispatch, resend_lost
-from app.meters import families
-from app.records import UnitState
+from app.domain import UnitState
+from app.jobs.dispatch import dispatch, resend_lost
+from app.observability import families
 from app.storage import paths
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, job

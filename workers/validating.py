@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from app.db import images
+from app.domain import CompressionRules, ImageState, JobKind, Reason, StoredImage, ValidationRules, Verdict
 from app.images import CANNOT, Answer
-from app.meters import families
-from app.records import CompressionRules, ImageState, JobKind, Reason, StoredImage, ValidationRules, Verdict
+from app.observability import families
 from app.storage import paths
 from logging_setup import get_logger
 from workers.compressing import as_columns, saved_bytes, told, write

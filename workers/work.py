@@ -12,9 +12,9 @@ from typing import Protocol
 import errors
 from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
-from app.dispatch import Dispatcher
+from app.domain import StoredImage, UnitState
+from app.jobs.dispatch import Dispatcher
 from app.queue import ArqQueue
-from app.records import StoredImage, UnitState
 from app.resources import Resources, Workshop
 from app.settings import Settings
 from app.spec import JobSpec

@@ -35,7 +35,7 @@ _EXPORT = frozenset({"user_id", "job_id", "export_format", "storage_tier"})
 OPERATIONS = (
     Operation(
         "job creation",
-        {"user_id": "app.submit", "job_id": "app.submit", "keywords": "workers.planning", "max_images": "workers.planning"},
+        {"user_id": "app.jobs.submit", "job_id": "app.jobs.submit", "keywords": "workers.planning", "max_images": "workers.planning"},
         {
             "job.accepted": frozenset({"user_id", "job_id"}),
             "job.planning": frozenset({"user_id", "job_id", "keywords", "max_images"}),

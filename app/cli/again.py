@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from app.cli.delivery import Destination
     from app.cli.working import Desk
     from app.db.rows import Job
-    from app.records import Reason
+    from app.domain import Reason
 
 __all__ = ["resume", "retry"]
 
@@ -98,12 +98,12 @@ def _destination(job: "Job", output: Path | None, overwrite: bool) -> "Destinati
 
 
 async def _set_going(desk: "Desk", job: "Job") -> str:
-    from app import steering, submit
-    from app.records import JobState
+    from app.domain import JobState
+    from app.jobs import control, submit
 
     db = desk.resources.db
     if job.is_final:
-        await steering.revive(db, job.id)
+        await control.revive(db, job.id)
         await submit.wake(desk.resources)
     elif job.desired_state is not JobState.RUNNING:
         await submit.steer(desk.resources, job.id, JobState.RUNNING)
@@ -127,11 +127,11 @@ def retry(
 
 
 async def _retry(cli: Cli, job_id: str, names: list[str]) -> int:
-    from app import submit
     from app.cli.ending import close_build
     from app.cli.session import require_workspace
     from app.cli.working import workplace
     from app.db import jobs
+    from app.jobs import submit
 
     settings = cli.settings()
     require_workspace(settings)
@@ -151,7 +151,7 @@ def _reasons(names: list[str]) -> "frozenset[Reason]":
     import difflib
 
     from app.cli.failures import Refused
-    from app.records import Reason
+    from app.domain import Reason
 
     known = [reason.value for reason in Reason]
     for name in names:

@@ -132,7 +132,7 @@ class Plan:
 
     async def submit(self, desk: "Desk", url_list: "UrlList | None") -> str:
         """Store the list, write the job, wake the workers; return the job's id."""
-        from app import submit
+        from app.jobs import submit
 
         stored = await submit.store_list(desk.resources, url_list.path, url_list.spec) if url_list else None
         spec = submit.settle(desk.resources, self.request, url_list=stored, output=str(self.folder.absolute()))

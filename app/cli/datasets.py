@@ -120,7 +120,7 @@ async def _export(cli: Cli, dataset_id: str, output: Path, form: str, overwrite:
 
 
 async def _job(desk: "Desk", dataset_id: str, form: str) -> str:
-    from app import submit
+    from app.jobs import submit
 
     async def begin() -> str:
         return (await submit.submit_export(desk.resources, dataset_id, export_format=form)).job_id

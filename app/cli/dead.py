@@ -34,7 +34,7 @@ def ls(
     from app.cli.paging import member
     from app.cli.session import run
     from app.db.dead import DeadFilter
-    from app.records import UnitKind
+    from app.domain import UnitKind
 
     return run(_ls(cli, DeadFilter(job, member(UnitKind, kind, "--kind"), error), limit, cursor))
 
@@ -66,13 +66,13 @@ def retry(cli: Cli, unit: Units = None, job: OfJob = None) -> int:
 
 
 async def _retry(cli: Cli, which: "Which") -> int:
-    from app import steering
     from app.cli.documents import dead_document
     from app.cli.session import changing
+    from app.jobs import control
 
     settings = cli.settings()
     async with changing(cli, settings) as db:
-        revived = await steering.retry_dead(db, which)
+        revived = await control.retry_dead(db, which)
         await _set_going(cli, settings, db, [unit.job_id for unit in revived])
     lines = [f"{unit.id}: {unit.kind} of {unit.job_id} is {unit.state}" for unit in revived]
     cli.result("\n".join(lines), {"items": [dead_document(unit) for unit in revived]}, brief="\n".join(unit.id for unit in revived))
@@ -96,14 +96,14 @@ def discard(
 
 
 async def _discard(cli: Cli, which: "Which", resume: bool) -> int:
-    from app import steering
     from app.cli.documents import dead_document
     from app.cli.session import changing
     from app.cli.words import count
+    from app.jobs import control
 
     settings = cli.settings()
     async with changing(cli, settings) as db:
-        given_up = await steering.discard_dead(db, which, resume=resume)
+        given_up = await control.discard_dead(db, which, resume=resume)
         if resume:
             await _set_going(cli, settings, db, [item.unit.job_id for item in given_up])
     lines = [f"{item.unit.id}: {item.unit.kind} of {item.unit.job_id} given up, {count(item.images, 'image')} closed" for item in given_up]

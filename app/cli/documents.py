@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.db.rows import Dataset, DeadUnit, Event, Export, Job, Search, WorkerRow
-from app.records import StoredImage
+from app.domain import StoredImage
 from downloader.records import Attempt
 
 __all__ = [

@@ -48,7 +48,7 @@ async def _fetch(cli: Cli, settings: Any, url: str, output: Path | None) -> int:
 def outcome_document(outcome: "Outcome") -> dict[str, Any]:
     """The contract of ``--json``."""
     from app.cli.documents import attempt_document
-    from app.stories.evidence import decisions_document
+    from app.explain.evidence import decisions_document
     from downloader import Deferred, Fetched, FetchFailed
 
     document: dict[str, Any] = {
@@ -72,8 +72,8 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
 def outcome_text(outcome: "Outcome", document: dict[str, Any]) -> str:
     """The outcome in words."""
     from app.cli.words import clipped
-    from app.stories.evidence import decision_lines
-    from app.stories.requests import attempt_lines
+    from app.explain.evidence import decision_lines
+    from app.explain.requests import attempt_lines
 
     lines = [clipped(outcome.request.url, 300)]
     lines += [f"  {line}" for line in attempt_lines([("done", attempt) for attempt in outcome.attempts], ended="")]
@@ -88,7 +88,7 @@ def outcome_text(outcome: "Outcome", document: dict[str, Any]) -> str:
 
 def _ending(outcome: "Outcome", document: dict[str, Any]) -> list[str]:
     from app.cli.words import clipped, size
-    from app.stories.evidence import evidence_words
+    from app.explain.evidence import evidence_words
     from downloader import Fetched, FetchFailed
 
     if isinstance(outcome, Fetched):

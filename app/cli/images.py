@@ -31,7 +31,7 @@ def ls(
     from app.cli.paging import member
     from app.cli.session import run
     from app.db.images import ImageFilter
-    from app.records import ImageState, Reason
+    from app.domain import ImageState, Reason
 
     wanted = ImageFilter(
         job_id=job,
@@ -77,7 +77,7 @@ async def _show(cli: Cli, image_id: int) -> int:
     from app.cli.explain.images import story_document, story_text
     from app.cli.session import reading
     from app.db import images
-    from app.stories import image_story
+    from app.explain import image_story
 
     settings = cli.settings()
     async with reading(cli, settings) as db:

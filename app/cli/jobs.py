@@ -9,7 +9,7 @@ from app.cli.paging import Cursor, Limit
 from app.cli.state import Cli
 
 if TYPE_CHECKING:
-    from app.records import JobState
+    from app.domain import JobState
 
 __all__ = ["COMMANDS"]
 
@@ -34,7 +34,7 @@ async def _ls(cli: Cli, state: str | None, limit: int, cursor: str | None) -> in
     from app.cli.session import reading
     from app.cli.words import clipped, number, table, when
     from app.db import jobs
-    from app.records import JobState
+    from app.domain import JobState
 
     settings = cli.settings()
     async with reading(cli, settings) as db:
@@ -102,14 +102,14 @@ def cancel(cli: Cli, job: JobId) -> int:
 
     What it has not fetched yet counts as cancelled.
     """
-    from app.records import JobState
+    from app.domain import JobState
 
     return _steer(cli, job, JobState.CANCELLED)
 
 
 def pause(cli: Cli, job: JobId) -> int:
     """Let a job rest; what is in hand is finished."""
-    from app.records import JobState
+    from app.domain import JobState
 
     return _steer(cli, job, JobState.PAUSED)
 
@@ -119,7 +119,7 @@ def resume(cli: Cli, job: JobId) -> int:
 
     Where there are none, use `pictrawl resume`.
     """
-    from app.records import JobState
+    from app.domain import JobState
 
     return _steer(cli, job, JobState.RUNNING)
 
@@ -131,15 +131,15 @@ def _steer(cli: Cli, job_id: str, desired: "JobState") -> int:
 
 
 async def _steered(cli: Cli, job_id: str, desired: "JobState") -> int:
-    from app import steering
     from app.cli.documents import job_document
     from app.cli.session import changing
     from app.cli.working import warn_without_workers
-    from app.records import JobState
+    from app.domain import JobState
+    from app.jobs import control
 
     settings = cli.settings()
     async with changing(cli, settings) as db:
-        job = await steering.steer(db, job_id, desired)
+        job = await control.steer(db, job_id, desired)
         if desired is not JobState.PAUSED and not job.is_final:
             await warn_without_workers(cli, db)
     cli.result(f"job {job.id}: wanted {job.desired_state}, is {job.state}", job_document(job), brief=job.id)

@@ -27,7 +27,7 @@ async def _queues(cli: Cli) -> int:
     from app.cli.session import reading
     from app.cli.words import table
     from app.db import backlog
-    from app.dispatch import BEAT_FRESH_S
+    from app.jobs.dispatch import BEAT_FRESH_S
     from app.queue import QUEUES
 
     settings = cli.settings()

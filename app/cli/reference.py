@@ -123,7 +123,7 @@ not exist is an error."""
 def reasons_reference() -> str:
     """Every reason, whether `pictrawl retry` takes it up, and what it means, as Markdown."""
     from app.cli.reasons import MEANINGS
-    from app.submit import RETRYABLE
+    from app.jobs.submit import RETRYABLE
 
     lines = ["# Reasons", "", NOTE, "", "An image that is not in a dataset has exactly one of these. A slug never changes its meaning.", ""]
     rows = [(f"`{reason.value}`", meaning, "yes" if reason in RETRYABLE else "") for reason, meaning in MEANINGS.items()]
@@ -160,7 +160,7 @@ the events marked in the last column. Sentences are those of `app/audit/events.p
 
 def metrics_reference() -> str:
     """Every metric with its type, its labels and what it says, as Markdown."""
-    from app.meters.families import FAMILIES as OWN
+    from app.observability.families import FAMILIES as OWN
     from app.web.metrics import FAMILIES as OF_THE_API
 
     lines = ["# Metrics", "", NOTE, "", _METRICS_PREFACE, ""]

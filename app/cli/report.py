@@ -11,7 +11,7 @@ from app.cli import codes
 from app.cli.words import count, duration, listing, number, size, width
 from app.db import Database, attempts, exports, images, jobs
 from app.db.rows import Export, Funnel, Job
-from app.records import JobState
+from app.domain import JobState
 
 __all__ = ["BuildReport", "gather"]
 

@@ -84,7 +84,7 @@ async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> Asyn
 @asynccontextmanager
 async def changing(cli: Cli, settings: "Settings") -> AsyncIterator["Database"]:
     """Open the database as :func:`reading` does, and write into jobs' logs what is done to them."""
-    from app.journal import recording
+    from app.jobs.event_log import recording
 
     async with reading(cli, settings) as db, recording(db):
         yield db
@@ -122,7 +122,7 @@ async def asked_once(settings: "Settings") -> AsyncIterator["ArqQueue"]:
 async def send_due(cli: Cli, settings: "Settings") -> None:
     """Send what is due to a fleet's workers at once. Where the queue does not answer, their next sweep sends it."""
     import errors
-    from app import submit
+    from app.jobs import submit
     from app.resources import open_resources
 
     try:

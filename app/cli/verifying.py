@@ -5,7 +5,6 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from app import submit
 from app.cli import codes
 from app.cli.delivery import stands_at
 from app.cli.failures import Refused
@@ -15,7 +14,8 @@ from app.cli.words import clipped, count
 from app.cli.working import Desk, workplace
 from app.db import exports
 from app.db.rows import Export
-from app.records import CheckKind
+from app.domain import CheckKind
+from app.jobs import submit
 
 __all__ = ["verify_dataset", "verify_folder"]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.cli.failures import Refused
-from app.records import CompressionRules
+from app.domain import CompressionRules
 
 __all__ = ["compression", "name_of", "setting_flags", "shares", "sides"]
 

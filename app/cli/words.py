@@ -1,9 +1,9 @@
-"""What is said in a terminal, in at most its width: tables, and the words of :mod:`app.words`. Pure."""
+"""What is said in a terminal, in at most its width: tables, and the words of :mod:`app.formatting`. Pure."""
 
 import shutil
 from collections.abc import Sequence
 
-from app.words import ago, clipped, clock, count, duration, listing, number, size, when
+from app.formatting import ago, clipped, clock, count, duration, listing, number, size, when
 
 __all__ = ["ago", "clipped", "clock", "count", "duration", "listing", "number", "size", "table", "when", "width"]
 

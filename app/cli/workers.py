@@ -27,7 +27,7 @@ async def _ls(cli: Cli) -> int:
     from app.cli.session import reading
     from app.cli.words import table
     from app.db import fleet
-    from app.dispatch import BEAT_FRESH_S
+    from app.jobs.dispatch import BEAT_FRESH_S
 
     settings = cli.settings()
     async with reading(cli, settings) as db:

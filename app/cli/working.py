@@ -16,8 +16,8 @@ from app.cli.progress.snapshot import Hosts, Snapshot, look
 from app.cli.session import log_to, opened
 from app.cli.state import Cli
 from app.db import Database, fleet, jobs, sweeping
-from app.journal import recording
-from app.records import JobState
+from app.domain import JobState
+from app.jobs.event_log import recording
 from app.resources import Resources, open_workshop
 
 if TYPE_CHECKING:

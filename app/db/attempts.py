@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, case, func, insert, select, update
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import Unit
-from app.records import Reason
+from app.domain import Reason
 from downloader.records import Attempt
 
 __all__ = ["images_tried", "made", "of_image", "record", "reserve", "retry_figures", "totals"]
@@ -61,9 +61,7 @@ async def record(connection: Connection, unit: Unit, finished: Sequence[tuple[in
     await connection.execute(_record(), rows)
 
 
-_TOLD = {
-    name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
-}
+_TOLD = {name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")}
 """What an attempt says of itself, and how the statement calls it."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, literal, select
 
 from app.db import tables
 from app.db.engine import Database, db_now
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
 
 __all__ = ["STATES", "Backlog", "backlogs", "count_by_kind", "count_unfinished", "find_oldest"]
 

@@ -10,7 +10,7 @@ from app.db import tables
 from app.db.engine import Connection, db_now, new_id
 from app.db.jobs import end, find
 from app.db.rows import NewUnit
-from app.records import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobState, UnitKind, UnitState
+from app.domain import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobState, UnitKind, UnitState
 
 __all__ = ["OPEN_STATES", "WAITING_STATES", "add", "cancel_strays", "count_down", "ensure_finalize"]
 

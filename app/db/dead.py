@@ -35,7 +35,7 @@ from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database
 from app.db.jobs import find
 from app.db.rows import DeadUnit, Job, PageOf
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
 
 __all__ = ["DeadFilter", "Discarded", "Which", "discard", "page", "retry"]
 

@@ -10,7 +10,7 @@ from app.db import tables
 from app.db.engine import Database
 from app.db.rows import Unit
 from app.db.units import OPEN_STATES, as_unit
-from app.records import ImageState, UnitState
+from app.domain import ImageState, UnitState
 
 __all__ = ["HostTime", "SetAside", "Stage", "exhausted", "hosts", "reasons", "set_aside", "stages", "troubled", "units_of_chunk"]
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.db import tables
 from app.db.engine import Connection
-from app.records import ImageState
+from app.domain import ImageState
 
 __all__ = ["PAGE", "Choice", "Fingerprint", "choices", "fingerprints"]
 

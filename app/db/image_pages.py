@@ -10,7 +10,7 @@ from app.db.engine import Connection, Database
 from app.db.paging import Place
 from app.db.rows import PageOf
 from app.db.stored import STORED, as_image
-from app.records import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 
 __all__ = ["ImageFilter", "of_user", "page"]
 

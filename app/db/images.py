@@ -14,7 +14,7 @@ from app.db.engine import Connection, Database, db_now
 from app.db.image_pages import ImageFilter, of_user, page
 from app.db.rows import SourceCount
 from app.db.stored import STORED, as_image
-from app.records import Candidate, ImageState, Reason, StoredImage
+from app.domain import Candidate, ImageState, Reason, StoredImage
 
 __all__ = [
     "ImageFilter",

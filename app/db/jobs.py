@@ -11,8 +11,8 @@ from app.db import paging, tables
 from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Dataset, Job, PageOf, Search
-from app.meters import families
-from app.records import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
+from app.domain import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
+from app.observability import families
 
 __all__ = [
     "add_searches",

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, select, update
 from app.db import tables, units
 from app.db.engine import Connection, db_now
 from app.db.rows import DeadUnit, Job, NewUnit
-from app.records import ImageState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason, UnitKind, UnitState
 
 __all__ = ["close"]
 

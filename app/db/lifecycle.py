@@ -10,7 +10,7 @@ from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.jobs import find
 from app.db.rows import Job, NewUnit
-from app.records import JobKind, JobState, UnitKind, UnitState
+from app.domain import JobKind, JobState, UnitKind, UnitState
 
 __all__ = ["create", "reopen", "revive", "steer"]
 

@@ -9,7 +9,7 @@ from app.db import tables
 from app.db.engine import Database
 from app.db.image_pages import of_user
 from app.db.stored import STORED, as_image
-from app.records import StoredImage
+from app.domain import StoredImage
 
 __all__ = ["MOST", "by_beginning", "by_digest", "by_keys"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from app.records import FINAL_JOB_STATES, TRACED, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
+from app.domain import FINAL_JOB_STATES, TRACED, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
 
 __all__ = [
     "Check",

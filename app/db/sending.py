@@ -10,8 +10,8 @@ from sqlalchemy import Integer, Row, String, bindparam, case, column, func, sele
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
-from app.fairness import Claimant, Share
-from app.records import ACTIVE_JOB_STATES, TRACED, JobState, UnitKind, UnitState
+from app.db.fairness import Claimant, Share
+from app.domain import ACTIVE_JOB_STATES, TRACED, JobState, UnitKind, UnitState
 
 __all__ = [
     "Delivery",
@@ -34,7 +34,7 @@ class Delivery:
     """What goes through the queue: ids, and what the log wants to know.
 
     Attributes:
-        rank: see :class:`app.fairness.Turn`.
+        rank: see :class:`app.db.fairness.Turn`.
         request_id: the request that made the job.
         traceparent: the trace it belongs to (W3C Trace Context).
     """

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from app.db import tables
-from app.records import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 
 __all__ = ["STORED", "as_image"]
 

@@ -11,7 +11,7 @@ from app.db.owners import owner_is_silent, owner_lives
 from app.db.rows import Unit
 from app.db.sending import call_back, waiting_state
 from app.db.units import OPEN_STATES, as_unit, cancel_strays, ensure_finalize
-from app.records import ACTIVE_JOB_STATES, JobState, UnitState
+from app.domain import ACTIVE_JOB_STATES, JobState, UnitState
 
 __all__ = ["Returned", "Swept", "end_leases", "lost_finalizes", "return_expired"]
 

@@ -7,7 +7,7 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 import errors
-from app.meters import families
+from app.observability import families
 
 __all__ = ["Clocked"]
 

@@ -16,7 +16,7 @@ from app.db.engine import Connection, Database, db_now
 from app.db.jobs import find
 from app.db.owners import owner_is_silent, owner_lives
 from app.db.rows import NewUnit, Unit
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
 
 __all__ = [
     "OPEN_STATES",
@@ -41,6 +41,7 @@ __all__ = [
     "revive_dead",
     "set_payload",
 ]
+
 
 class LeaseLost(Exception):
     """The unit is another worker's now: stop, and write nothing."""

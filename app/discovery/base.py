@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 
 __all__ = ["JsonClient", "Page", "Source"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.discovery import licences, text, urls
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 
 __all__ = ["DEFAULT_WIDTH_PX", "METADATA", "STANDARD_WIDTHS_PX", "info_of", "read", "standard_width"]
 

@@ -14,7 +14,7 @@ from typing import IO
 
 import errors
 from app.discovery.lists import columns, delimited, json_rows, parquet, plain, rows, streams
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 __all__ = ["SUFFIXES", "Inspection", "inspect", "read", "sniff"]

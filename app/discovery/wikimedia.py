@@ -10,7 +10,7 @@ from typing import Any
 import errors
 from app.discovery import commons, mediawiki
 from app.discovery.base import JsonClient, Page
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 
 __all__ = ["Wikimedia"]
 

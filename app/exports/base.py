@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from app.records import ExportReport, Sample, VerifyReport
+from app.domain import ExportReport, Sample, VerifyReport
 
 __all__ = ["ExportOptions", "Exporter", "Read"]
 

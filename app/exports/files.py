@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from app.domain import ExportReport, Sample, VerifyReport
 from app.exports import inspecting, loose, packing
 from app.exports.base import ExportOptions, Read
 from app.exports.card import CardParts
 from app.exports.hashed import FileFacts
 from app.exports.spool import Facts
-from app.records import ExportReport, Sample, VerifyReport
 
 __all__ = ["FilesExporter"]
 

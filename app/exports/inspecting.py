@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from app.domain import ExportReport, VerifyReport
 from app.exports.hashed import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
-from app.records import ExportReport, VerifyReport
 from app.storage import border, threads
 
 __all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify"]

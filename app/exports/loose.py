@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from app.domain import Sample
 from app.exports import names, rows
 from app.exports.hashed import FileFacts, HashedFile
 from app.exports.inspecting import Inspection, Row, is_inside, parse_object
 from app.exports.spool import Facts
-from app.records import Sample
 from app.storage import trees
 
 __all__ = ["METADATA", "MetadataFiles", "inspect_image", "inspect_tree", "read_metadata", "write_image"]

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 
 import errors
-from app.records import Sample
+from app.domain import Sample
 
 __all__ = ["UNLABELLED", "check_sample", "class_folders", "image_name", "slug", "stem"]
 

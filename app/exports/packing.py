@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 import errors
+from app.domain import ExportReport, Sample
 from app.exports import sidecars
 from app.exports.base import ExportOptions, Read
 from app.exports.card import CardParts
 from app.exports.hashed import FileFacts
 from app.exports.spool import Facts, Spool
-from app.records import ExportReport, Sample
 from app.storage import border, threads
 from logging_setup import get_logger
 

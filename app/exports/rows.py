@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from app.domain import Sample
 from app.exports.spool import Facts, class_of
-from app.records import Sample
 
 __all__ = ["INTEGER_COLUMNS", "column_names", "encode", "row"]
 

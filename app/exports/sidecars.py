@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from app.domain import Sample
 from app.exports import card, markdown
 from app.exports.base import ExportOptions
 from app.exports.hashed import FileFacts, HashedFile
 from app.exports.spool import Facts
-from app.records import Sample
 from app.storage import MANIFEST
 
 __all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "Ledger", "needs_attribution", "write_sidecars"]

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 import errors
+from app.domain import Sample
 from app.exports import names
-from app.records import Sample
 
 __all__ = ["OPTIONAL_COLUMNS", "Facts", "Spool", "class_of"]
 

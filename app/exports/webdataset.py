@@ -9,12 +9,12 @@ from pathlib import Path
 
 import orjson
 
+from app.domain import ExportReport, Sample, VerifyReport
 from app.exports import inspecting, names, packing, rows, shards, ustar
 from app.exports.base import ExportOptions, Read
 from app.exports.card import CardParts
 from app.exports.hashed import FileFacts, HashedFile
 from app.exports.spool import Facts, class_of
-from app.records import ExportReport, Sample, VerifyReport
 
 __all__ = ["WebDatasetExporter"]
 

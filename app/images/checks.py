@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from app.records import Reason, ValidationRules
+from app.domain import Reason, ValidationRules
 
 __all__ = [
     "Check",

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
+from app.domain import CompressionRules, Reason
 from app.images import printed, wire
 from app.images.compress import compress
 from app.images.verdict import validate
 from app.images.wire import Failure, Reply, Request
 from app.lifeline import die_with
-from app.records import CompressionRules, Reason
 from errors import ValidationError
 from logging_setup.overheard import Listener, Remark, listen
 

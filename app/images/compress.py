@@ -1,8 +1,8 @@
 """Bytes of one image to the bytes that leave. Must not know where bytes come from or go to."""
 
+from app.domain import Compressed, CompressionRules
 from app.images import decode, rendering
 from app.images.decode import Header
-from app.records import Compressed, CompressionRules
 
 __all__ = ["compress"]
 

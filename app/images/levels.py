@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
+from app.domain import Level, ValidationRules
 from app.images import checks
 from app.images.checks import Check, Facts, Finding
-from app.records import Level, ValidationRules
 
 __all__ = ["BEFORE_DECODING", "SHARPNESS_SIDE", "THUMBNAIL_SIDE", "checks_of", "first_finding", "measures_sharpness", "side_needed"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from app.images.chatter import log_remarks
 from app.images.process import Child, ChildDied, Overdue
 from app.images.wire import Answer, Failure, Request, Rules
-from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from errors import StorageError
 
 __all__ = ["DecoderPool", "PoolStats", "Source"]

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 
+from app.domain import Compressed, CompressionRules
 from app.images import decode, levels, pixels, structure
 from app.images.decode import Decoded, Header
-from app.records import Compressed, CompressionRules
 from errors import Reason, ValidationError
 
 __all__ = ["MAX_PIXELS", "needed", "refuse_size", "render"]

@@ -6,11 +6,11 @@ from typing import Final
 
 from PIL import Image
 
+from app.domain import CompressionRules, Level, ValidationRules, Verdict
 from app.images import checks, decode, levels, phash, pixels, rendering
 from app.images.checks import Facts
 from app.images.decode import Decoded, Header
 from app.images.wire import CANNOT
-from app.records import CompressionRules, Level, ValidationRules, Verdict
 from errors import ValidationError
 
 __all__ = ["validate"]

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
-from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from errors import ValidationError
 from logging_setup.overheard import MOST_REMARKS, Remark
 

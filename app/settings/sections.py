@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from app.records import ExportFormat, Level
+from app.domain import ExportFormat, Level
 
 __all__ = [
     "CompressSettings",

@@ -9,7 +9,7 @@ from types import TracebackType
 import obstore.exceptions
 
 import errors
-from app.meters import families
+from app.observability import families
 
 __all__ = ["MissingObject", "reading", "writing"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
-from app.journal import recording
-from app.meters import sampled
+from app.jobs.event_log import recording
+from app.observability import sampled
 from app.resources import Resources, product_version
 from app.web import checks, datasets, dead, documents, events, explain, exports, fleet, handlers, health, images, jobs
 from app.web.calls import json_only

@@ -7,8 +7,8 @@ from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 
-from app import submit
 from app.db import fleet
+from app.jobs import submit
 from app.resources import Resources
 from app.web import problems
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import submit
 from app.db import exports, jobs
-from app.records import CheckKind, Level
+from app.domain import CheckKind, Level
+from app.jobs import submit
 from app.web.answers import ACCEPTED, accepted, may_fail
 from app.web.calls import Here, IdempotencyKey
 from app.web.export_views import Check, check_view

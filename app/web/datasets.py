@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import submit
 from app.db import exports, images, jobs, rows
 from app.db.rows import Funnel
-from app.records import ExportFormat
+from app.domain import ExportFormat
+from app.jobs import submit
 from app.web.answers import ACCEPTED, accepted, may_fail
 from app.web.calls import Here, IdempotencyKey
 from app.web.export_views import Export, ExportSummary, export_summary, export_view

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from app import steering, submit
 from app.db import dead, paging, rows
-from app.records import UnitKind, UnitState
+from app.domain import UnitKind, UnitState
+from app.jobs import control, submit
 from app.web.answers import may_fail
 from app.web.calls import Here
 from app.web.queries import DeadQuery, NoQuery, Page, View, at
@@ -90,7 +90,7 @@ async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[De
 @router.post("/v1/dead/retry", operation_id="dead_retry", summary="Put dead units back to work", responses=may_fail(404, 409))
 async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()]) -> Retried:
     """All of them, or none. A job that failed because of them goes on."""
-    revived = await steering.retry_dead(call.resources.db, body.which(), user_id=call.user_id)
+    revived = await control.retry_dead(call.resources.db, body.which(), user_id=call.user_id)
     await submit.wake(call.resources)
     return Retried(items=[DeadUnit(**_row(unit)) for unit in revived])
 
@@ -98,7 +98,7 @@ async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()
 @router.post("/v1/dead/discard", operation_id="dead_discard", summary="Give dead units up", responses=may_fail(404, 409))
 async def discard_dead(call: Here, body: NewDiscard, _: Annotated[NoQuery, Query()]) -> AllDiscarded:
     """All of them, or none. Images they left open fail with the reason `cancelled`; a retry of the job fetches those again."""
-    given_up = await steering.discard_dead(call.resources.db, body.which(), user_id=call.user_id, resume=body.resume)
+    given_up = await control.discard_dead(call.resources.db, body.which(), user_id=call.user_id, resume=body.resume)
     await submit.wake(call.resources)
     return AllDiscarded(items=[Discarded(**_row(item.unit), images=item.images) for item in given_up])
 

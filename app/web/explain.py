@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from app import stories
+from app import explain as stories
 from app.db import images
-from app.records import ImageState, StoredImage, UnitKind, UnitState
-from app.stories import ImageStory, JobStory
+from app.domain import ImageState, StoredImage, UnitKind, UnitState
+from app.explain import ImageStory, JobStory
 from app.web.calls import Here
 from app.web.images import Attempt, Image, attempt_view, image_view
 from app.web.queries import ImageId, JobId, NoQuery, Text, View

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from app.db import rows
-from app.records import JobState
+from app.domain import JobState
 from app.web.queries import View, at
 
 __all__ = ["Check", "Export", "ExportFile", "ExportSummary", "check_view", "export_summary", "export_view"]

@@ -7,10 +7,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 
 import errors
-from app import submit
 from app.db import exports, jobs, paging
 from app.db.conflicts import StateConflict
-from app.records import EXTENSIONS, CheckKind
+from app.domain import EXTENSIONS, CheckKind
+from app.jobs import submit
 from app.storage import paths
 from app.web import downloads
 from app.web.answers import ACCEPTED, accepted, may_fail

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.db import backlog, fleet
 from app.discovery import SOURCES
-from app.dispatch import BEAT_FRESH_S
+from app.jobs.dispatch import BEAT_FRESH_S
 from app.queue import QUEUES
 from app.web.calls import Here
 from app.web.metrics import queue_depths

@@ -10,7 +10,7 @@ from pydantic import Field
 import errors
 from app.db import attempts, images
 from app.db.images import ImageFilter
-from app.records import EXTENSIONS, ImageState, Reason, StoredImage
+from app.domain import EXTENSIONS, ImageState, Reason, StoredImage
 from app.storage import paths
 from app.web import downloads
 from app.web.calls import Here

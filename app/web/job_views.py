@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.db import Database, attempts, exports, images, rows
 from app.db.rows import Funnel
-from app.records import JobKind, JobState
+from app.domain import JobKind, JobState
 from app.web.export_views import ExportSummary, export_summary
 from app.web.queries import View, at
 

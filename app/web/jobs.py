@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app import submit
 from app.db import jobs
-from app.records import JobState, Reason
+from app.domain import JobState, Reason
+from app.jobs import submit
 from app.spec import JobRequest
 from app.web import job_views
 from app.web.answers import ACCEPTED, accepted, may_fail

@@ -13,10 +13,10 @@ from prometheus_client.registry import Collector
 
 import errors
 from app.db import attempts, backlog, fleet, jobs
-from app.dispatch import BEAT_FRESH_S
-from app.meters import CONTENT_TYPE, Family, Label, as_metric, exposition, labels
+from app.domain import JobState
+from app.jobs.dispatch import BEAT_FRESH_S
+from app.observability import CONTENT_TYPE, Family, Label, as_metric, exposition, labels
 from app.queue import QUEUES
-from app.records import JobState
 from app.resources import Resources, product_version
 
 __all__ = ["CONTENT_TYPE", "FAMILIES", "Metrics", "collect", "queue_depths"]

@@ -7,7 +7,7 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.db import paging
-from app.records import ImageState, JobKind, JobState, Reason, UnitKind
+from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
 
 __all__ = [
     "CheckId",

@@ -9,7 +9,7 @@ import uvicorn
 
 import errors
 from app.db import fleet
-from app.meters import listening
+from app.observability import listening
 from app.resources import Resources
 from app.web.application import create_app
 from app.web.identity import is_loopback_name

@@ -15,7 +15,7 @@ def texts() -> dict[str, str]:
     """The modules of the operations as they are."""
     import ast
 
-    wanted = ("app/submit.py", "downloader/client.py", "workers/")
+    wanted = ("app/jobs/submit.py", "downloader/client.py", "workers/")
     modules: Mapping[str, Module] = installed()
     return {module.path: ast.unparse(module.tree) for module in modules.values() if module.path.startswith(wanted)}
 
@@ -31,7 +31,7 @@ def test_ours_give_every_field() -> None:
 @pytest.mark.parametrize(
     ("path", "old", "new", "words"),
     [
-        ("app/submit.py", "user_id=caller.user_id, request_id", "request_id", "job creation: app.submit does not give user_id"),
+        ("app/jobs/submit.py", "user_id=caller.user_id, request_id", "request_id", "job creation: app.jobs.submit does not give user_id"),
         ("workers/planning.py", "max_images=", "most=", "job creation: workers.planning does not give max_images"),
         ("downloader/client.py", "contextualize(url=shown)", "contextualize()", "image download: downloader.client does not give url"),
         ("workers/builder.py", "job_id: str, chunk_id: str", "job_id: str", "image download: process_chunk does not give chunk_id"),

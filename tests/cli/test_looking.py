@@ -193,7 +193,7 @@ def test_watching_ends_when_the_job_is_cancelled(built: Result, invoke: Invoke) 
         import asyncio
 
         from app.db import Database, lifecycle
-        from app.records import JobState
+        from app.domain import JobState
 
         async def steer() -> None:
             db = Database(settings.database_url)

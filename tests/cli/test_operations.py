@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from app.db import Database, fleet, schema, tables
 from app.db.rows import WorkerRow
-from app.records import ImageState, JobState, UnitState
+from app.domain import ImageState, JobState, UnitState
 from app.settings import load_settings
 from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Site
 from tests.services import RedisServer

@@ -14,7 +14,7 @@ from app.cli.progress.plain import Plain
 from app.cli.progress.snapshot import Snapshot
 from app.cli.state import Cli
 from app.db.rows import Funnel, Job, SourceCount
-from app.records import ImageState, JobKind, JobState, Reason
+from app.domain import ImageState, JobKind, JobState, Reason
 from downloader import HostSnapshot
 
 NOW = 1_700_000_000.0

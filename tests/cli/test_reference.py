@@ -8,7 +8,7 @@ from app.cli import reference
 from app.cli.reasons import MEANINGS
 from app.cli.settings_tree import setting_lines
 from app.cli.wanting import Wishes
-from app.records import CompressionRules, ExportFormat, Level, Reason
+from app.domain import CompressionRules, ExportFormat, Level, Reason
 from app.settings import Settings, load_settings, setting_names
 from tests.cli.test_help import COMMANDS
 

@@ -8,7 +8,7 @@ import pytest
 from app.cli import codes
 from app.cli.report import BuildReport
 from app.db.rows import Export, Funnel, SourceCount
-from app.records import ImageState, JobState, Reason
+from app.domain import ImageState, JobState, Reason
 from tests.cli.test_progress import NOW, a_job
 
 SHORT = {"missing": 63, "causes": ["every source is exhausted (1204 found, 1131 distinct)", "too_small: 168"]}

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import exports
+from app.domain import Sample
 from app.exports import Exporter
-from app.records import Sample
 from tests.exports.builders import OPTIONS, Bodies, each, sample, samples, tree
 
 SIDECARS = {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json"}

@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import Database, images, jobs, lifecycle, sending, tables, units
 from app.db.rows import NewUnit, Unit
-from app.dispatch import mark_due
-from app.records import Candidate, JobKind, JobState, UnitKind
+from app.domain import Candidate, JobKind, JobState, UnitKind
+from app.jobs.dispatch import mark_due
 
 __all__ = [
     "add_images",

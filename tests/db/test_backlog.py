@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.db import Database, backlog, fleet, lifecycle, tables, units
 from app.db.rows import NewUnit, WorkerRow
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
 from tests.db.builders import add_job, all_rows, change, claimed, due, unit_ids
 
 NAMES = ("builder", "validator")

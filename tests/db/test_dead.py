@@ -10,7 +10,7 @@ from app.db import Database, dead, jobs, lifecycle, tables, units
 from app.db.conflicts import StateConflict
 from app.db.dead import DeadFilter, Which
 from app.db.rows import NewUnit
-from app.records import ImageState, JobKind, JobState, UnitKind, UnitState
+from app.domain import ImageState, JobKind, JobState, UnitKind, UnitState
 from tests.db.builders import add_images, add_job, all_rows, change, claimed, count, job_row, pages_of, unit_ids, unit_row
 from tests.db.dying import end_if_over, failed_job, kill
 

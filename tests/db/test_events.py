@@ -8,7 +8,7 @@ from alembic import command
 
 from app.db import Database, events, jobs, schema, tables
 from app.db.schema import _config
-from app.records import JobState
+from app.domain import JobState
 from tests.db.builders import add_job, count, explained, job_row, statements
 
 

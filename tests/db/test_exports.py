@@ -8,7 +8,7 @@ from sqlalchemy.exc import NoResultFound
 import errors
 from app.db import Database, exports, tables
 from app.db.rows import Export
-from app.records import JobKind
+from app.domain import JobKind
 from tests.db.builders import add_job, change, job_row, pages_of
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.db import Database, fingerprints
 from app.db.fingerprints import Choice, Fingerprint
-from app.records import ImageState
+from app.domain import ImageState
 from tests.db.builders import add_images, add_job, explained, statements
 from tests.db.test_images import dataset_of, set_all
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.db import Database, image_pages, tables
 from app.db.image_pages import ImageFilter
-from app.records import ImageState, Reason
+from app.domain import ImageState, Reason
 from tests.db.builders import add_images, add_job, all_rows, explained, pages_of, statements
 from tests.db.test_images import dataset_of, set_all
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 import errors
 from app.db import Database, images, jobs, tables
 from app.db.rows import SourceCount
-from app.records import Candidate, ImageState, Reason
+from app.domain import Candidate, ImageState, Reason
 from tests.db.builders import add_images, add_job, all_rows, candidates, count, explained, job_row, pages_of, statements
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 import errors
 from app.db import Database, exports, images, jobs, lifecycle, tables, units
 from app.db.conflicts import StateConflict
-from app.records import ImageState, JobKind, JobState, Reason
+from app.domain import ImageState, JobKind, JobState, Reason
 from tests.db.builders import add_images, add_job, all_rows, change, count, job_row, pages_of, unit_ids
 
 

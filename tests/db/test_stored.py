@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.db import Database, images
 from app.db.stored import STORED
-from app.records import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from tests.db.builders import add_images, add_job
 
 

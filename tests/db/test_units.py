@@ -12,8 +12,8 @@ from sqlalchemy.util import await_only
 
 from app.db import Database, fleet, jobs, lifecycle, sending, sweeping, tables, units
 from app.db.rows import NewUnit, Unit, WorkerRow
-from app.dispatch import mark_due
-from app.records import ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
+from app.jobs.dispatch import mark_due
 from tests.db.builders import (
     LEASE_S,
     add_images,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.discovery import commons
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from tests.discovery.fakes import JPEG
 
 

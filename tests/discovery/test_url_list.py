@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import errors
 from app.discovery import url_list
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 URLS = [f"https://example.org/{n}.jpg" for n in range(20)]

@@ -12,11 +12,11 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from app.jobs.submit import settle, store_urls, submit_build
 from app.resources import Resources, open_resources
 from app.settings import load_settings
 from app.spec import JobRequest
 from app.storage import open_store
-from app.submit import settle, store_urls, submit_build
 from tests.drills import invariants
 from tests.drills.fleet import Fleet
 from tests.drills.invariants import Footprint

@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["HASTE", "MUTANTS", "hasten", "mutant"]
 
 HASTE: dict[str, float] = {
-    "app.dispatch.UNSENT_AFTER_S": 2.0,
+    "app.jobs.dispatch.UNSENT_AFTER_S": 2.0,
     "app.queue.ANSWER_S": 2.0,
     "workers.job.OWN_FAULT_DELAY_S": 2.0,
     "workers.runtime.BEAT_S": 1.0,
@@ -121,7 +121,7 @@ def dies_before_it_sends() -> None:
     async def wake(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    _put("app.submit.wake", wake)
+    _put("app.jobs.submit.wake", wake)
 
 
 @mutant

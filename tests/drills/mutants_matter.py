@@ -66,13 +66,13 @@ def _crash_raises(kind: type[Exception]) -> None:
 @mutant
 def first_come() -> None:
     """Whoever asked first gets everything that is free."""
-    from app.fairness import Turn
+    from app.db.fairness import Turn
 
     def turns(claimants: Any, _busy: Any, room: int, *, newcomers: int = 0) -> list[Any]:
         oldest = min(claimants, key=lambda claimant: claimant.since, default=None)
         return [Turn(oldest.job_id, 0)] * max(room, 0) if oldest else []
 
-    _put("app.dispatch.turns", turns)
+    _put("app.jobs.dispatch.turns", turns)
 
 
 @mutant

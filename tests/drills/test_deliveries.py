@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 
+from app.domain import UnitKind
 from app.queue import Envelope
-from app.records import UnitKind
 from tests.drills import invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from app.jobs.submit import Caller, settle, store_urls, submit_build
 from app.spec import JobRequest
-from app.submit import Caller, settle, store_urls, submit_build
 from tests.drills import invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken

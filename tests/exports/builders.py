@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from app import exports
-from app.records import ExportReport, Sample
+from app.domain import ExportReport, Sample
 
 OPTIONS = exports.ExportOptions(dataset_name="Cats & dogs", dataset_id="d-1", created_at=1_700_000_000.0, shard_samples=4)
 

@@ -6,7 +6,7 @@ import pytest
 
 import errors
 from app import exports
-from app.records import ExportFormat
+from app.domain import ExportFormat
 
 
 def test_every_format_of_the_vocabulary_has_its_exporter() -> None:

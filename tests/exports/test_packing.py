@@ -9,7 +9,7 @@ import pytest
 
 import errors
 from app import exports
-from app.records import Sample
+from app.domain import Sample
 from app.storage import MissingObject
 from tests.exports.builders import OPTIONS, Bodies, each, image, sample, samples, tree, write
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import orjson
 
+from app.domain import Sample
 from app.exports import rows
 from app.exports.spool import Spool
-from app.records import Sample
 from tests.exports.builders import each, sample
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.records import ExportReport
+from app.domain import ExportReport
 from tests.exports.builders import problems, reseal, samples, write
 
 Member = tuple[str, bytes]

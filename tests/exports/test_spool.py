@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import errors
+from app.domain import Sample
 from app.exports.spool import Facts, Spool, class_of
-from app.records import Sample
 from tests.exports.builders import each, sample, samples
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app import exports
-from app.records import Sample
+from app.domain import Sample
 from tests.exports.builders import OPTIONS, Bodies, each, image, problems, sample, samples, write
 
 with warnings.catch_warnings():

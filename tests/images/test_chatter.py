@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.domain import ValidationRules
 from app.images import DecoderPool
 from app.images.chatter import StandardError, log_remarks
-from app.records import ValidationRules
 from errors import StorageError
 from logging_setup import add_sink, get_logger, remove_sink
 from logging_setup.overheard import Remark

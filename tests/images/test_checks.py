@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.domain import Reason, ValidationRules
 from app.images import checks
 from app.images.checks import Facts
-from app.records import Reason, ValidationRules
 from tests.images import samples
 
 RULES = ValidationRules(min_width=64, min_height=48, max_pixels=10_000, max_aspect=2.0)

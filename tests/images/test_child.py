@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from app.images import child, validate, wire
 from app.images.chatter import StandardError
 from app.images.wire import Failure, Reply, Request
-from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from logging_setup.overheard import Listener
 from tests.images import samples
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from app.domain import CompressionRules
 from app.images.compress import compress
-from app.records import CompressionRules
 from errors import Reason, ValidationError
 from tests.images import samples
 

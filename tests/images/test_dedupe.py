@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.fingerprints import Fingerprint
+from app.domain import ImageState
 from app.images import Match, find_exact, find_near
 from app.images.bands import _masks, _shared_blocks
-from app.records import ImageState
 from errors import ConfigurationError
 
 

@@ -2,9 +2,9 @@
 
 import itertools
 
+from app.domain import Reason, ValidationRules
 from app.images import checks, levels
 from app.images.checks import Facts
-from app.records import Reason, ValidationRules
 
 
 def test_levels_contain_each_other() -> None:

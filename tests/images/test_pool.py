@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 import pytest
 
+from app.domain import CompressionRules, Reason, ValidationRules, Verdict
 from app.images import DecoderPool, validate
 from app.images.compress import compress
-from app.records import CompressionRules, Reason, ValidationRules, Verdict
 from errors import StorageError, ValidationError
 from tests.images import samples
 

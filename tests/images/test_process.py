@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from app.domain import ValidationRules, Verdict
 from app.images import process
 from app.images.process import Child, ChildDied
 from app.images.wire import Request
-from app.records import ValidationRules, Verdict
 from errors import StorageError
 
 MEMORY_BYTES = 1 << 30

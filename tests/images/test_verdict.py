@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from app.domain import CompressionRules, Level, Reason, ValidationRules
 from app.images import CANNOT, validate
 from app.images.compress import compress
-from app.records import CompressionRules, Level, Reason, ValidationRules
 from tests.images import samples
 
 STANDARD = ValidationRules()

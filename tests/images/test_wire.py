@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from app.images import wire
 from app.images.wire import Answer, Failure, Reply, Request
-from app.records import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from errors import ValidationError
 from logging_setup.overheard import MOST_REMARKS, Remark
 

@@ -11,9 +11,9 @@ import pytest
 
 import errors
 from app.db import schema, units
-from app.dispatch import envelope
+from app.domain import UnitKind, UnitState
+from app.jobs.dispatch import envelope
 from app.queue import QUEUES, redis_queue
-from app.records import UnitKind, UnitState
 from app.resources import Workshop
 from logging_setup import add_sink, remove_sink
 from tests.db.builders import expire

@@ -14,8 +14,8 @@ from sqlalchemy import select
 import errors
 from app.db import Database, images, schema, tables
 from app.db.images import ImageFilter
+from app.domain import JobState, Reason, StoredImage, UnitKind
 from app.queue import embedded_queue
-from app.records import JobState, Reason, StoredImage, UnitKind
 from app.resources import Resources, Workshop
 from app.storage import open_store
 from downloader import Downloader, FetchLimits, RetryRules

@@ -10,7 +10,7 @@ import pytest
 from arq import Retry
 
 import errors
-from app.records import UnitKind
+from app.domain import UnitKind
 from app.tracing import started
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import errors
-from app import keys, submit
+from app import keys
 from app.db import Database, exports, fleet, images, jobs, lookups
 from app.db.rows import Job
-from app.records import Candidate, CheckKind, ImageState, JobState
+from app.domain import Candidate, CheckKind, ImageState, JobState
+from app.jobs import submit
 from app.resources import Resources
 from app.spec import JobSpec, ListSpec
 from app.storage import paths

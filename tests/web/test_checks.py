@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from app.db import exports
-from app.records import JobState
+from app.domain import JobState
 from app.resources import Resources
 from tests.web import seeds
 

@@ -3,7 +3,7 @@ import pytest
 
 import errors
 from app.db import jobs
-from app.records import ImageState, JobState, Reason
+from app.domain import ImageState, JobState, Reason
 from app.resources import Resources
 from tests.web import seeds
 

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from app.db import events, jobs, units
 from app.db.rows import Job, NewUnit
-from app.journal import recording
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
+from app.jobs.event_log import recording
 from app.resources import Resources
 from app.web import create_app
 from tests.web import seeds

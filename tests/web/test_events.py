@@ -8,7 +8,7 @@ import pytest
 
 from app.db import events, jobs
 from app.db.rows import Job
-from app.records import ImageState, JobState, Reason
+from app.domain import ImageState, JobState, Reason
 from app.resources import Resources
 from app.web.events import EventQuery, Stream, wants_stream
 from tests.web import seeds

@@ -5,7 +5,7 @@ import pytest
 
 from app.db import attempts, tables
 from app.db.rows import Unit
-from app.records import ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
 from app.resources import Resources
 from app.web import create_app
 from downloader.records import Attempt

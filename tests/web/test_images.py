@@ -3,7 +3,7 @@ import pytest
 
 from app.db import attempts
 from app.db.rows import Unit
-from app.records import ImageState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason, UnitKind, UnitState
 from app.resources import Resources
 from app.storage import paths
 from downloader.records import Attempt

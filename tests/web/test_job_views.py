@@ -1,5 +1,5 @@
 from app.db.rows import Funnel, SourceCount
-from app.records import ImageState, JobState, Reason
+from app.domain import ImageState, JobState, Reason
 from app.resources import Resources
 from app.web.job_views import figures_of, job_summary
 from tests.web import seeds

@@ -6,7 +6,7 @@ import pytest
 
 from app.db import jobs, units
 from app.db.fleet import expire_idempotency
-from app.records import ImageState, JobState, Reason
+from app.domain import ImageState, JobState, Reason
 from app.resources import Resources
 from app.web import create_app
 from tests.web import seeds

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from app.db import jobs, sending
-from app.dispatch import envelope
+from app.jobs.dispatch import envelope
 from app.resources import Resources
 from app.web.metrics import Metrics
 from app.web.middleware import Frame, traceparent_of

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 import errors
-from app import submit
 from app.db import events, fleet
-from app.journal import recording
+from app.jobs import submit
+from app.jobs.event_log import recording
 from app.resources import Resources
 from app.spec import JobSpec
 from app.web import serve

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from app import keys
 from app.db import jobs
-from app.records import JobState
+from app.domain import JobState
 from app.resources import Resources
 from app.storage import paths
 from app.web import openapi_document

@@ -12,17 +12,17 @@ from sqlalchemy import update
 
 from app.db import Database, images, jobs, sending, tables
 from app.db.rows import Funnel, Job
-from app.dispatch import envelope, mark_due
+from app.domain import CompressionRules, UnitKind
 from app.images import Answer
 from app.images.child import answer
 from app.images.wire import Request
+from app.jobs.dispatch import envelope, mark_due
+from app.jobs.submit import settle, store_urls, submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
-from app.records import CompressionRules, UnitKind
 from app.resources import Resources, Workshop
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store
-from app.submit import settle, store_urls, submit_build
 from downloader import Downloader, FetchLimits, RetryRules
 from logging_setup.overheard import Listener
 from tests.templates import sqlite_like_new

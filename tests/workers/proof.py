@@ -18,11 +18,11 @@ import errors
 from app.db import exports, jobs, lifecycle, sending, sweeping, tables
 from app.db.rows import NewUnit, Unit
 from app.db.units import as_unit
-from app.dispatch import dispatch, envelope
+from app.domain import JobKind, UnitKind, UnitState
+from app.jobs.dispatch import dispatch, envelope
+from app.jobs.submit import store_urls
 from app.queue import QUEUES, ArqQueue, redis_queue
-from app.records import JobKind, UnitKind, UnitState
 from app.spec import JobSpec
-from app.submit import store_urls
 from tests.services import PostgresServer
 from tests.templates import postgres_like_new
 from tests.workers.bench import Bench, open_bench

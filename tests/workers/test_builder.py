@@ -9,9 +9,9 @@ from PIL import Image
 
 from app.db import attempts, events, exports, images, jobs, units
 from app.db.images import ImageFilter
-from app.records import ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
+from app.jobs.submit import submit_retry
 from app.storage import paths
-from app.submit import submit_retry
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench

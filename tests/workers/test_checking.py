@@ -8,9 +8,9 @@ from sqlalchemy import event
 
 from app.db import exports, images
 from app.db.images import ImageFilter
-from app.records import CheckKind, ImageState, JobState, Reason
+from app.domain import CheckKind, ImageState, JobState, Reason
+from app.jobs.submit import submit_check, submit_export
 from app.storage import paths
-from app.submit import submit_check, submit_export
 from tests.db.builders import add_images, add_job, claimed, statements, unit_ids
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
@@ -164,8 +164,8 @@ async def test_a_listed_digest_must_match(bench: Bench, origin: Origin) -> None:
     import json
 
     from app.db import new_id
+    from app.jobs.submit import settle, submit_build
     from app.spec import JobRequest, ListSpec
-    from app.submit import settle, submit_build
 
     body = encode(photo(seed=3))
     origin.script("/good.jpg", image(body))

@@ -3,7 +3,7 @@
 import pytest
 
 import errors
-from app.records import Reason
+from app.domain import Reason
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import spans
 from tests.figures import Growth

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import errors
+from app.domain import ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.images import Answer
-from app.records import ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.storage import open_store
 from logging_setup import add_sink, remove_sink
 from logging_setup.overheard import Remark

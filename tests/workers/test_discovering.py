@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from app.domain import UnitKind
+from app.jobs.submit import store_urls
 from app.queue import QUEUES
-from app.records import UnitKind
 from app.spec import ListSpec
 from app.storage import open_store
-from app.submit import store_urls
 from tests.workers.bench import Bench
 from workers import discovering
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.db.rows import Funnel, Search, SourceCount
-from app.records import CompressionRules, ImageState, JobKind, JobState, Reason
+from app.domain import CompressionRules, ImageState, JobKind, JobState, Reason
 from app.spec import JobSpec
 from workers.finalizing import Step, end_of_build, next_step
 

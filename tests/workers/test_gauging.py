@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from app.images import DecoderPool
-from app.meters import exposition
+from app.observability import exposition
 from app.resources import Workshop
 from downloader import Downloader, FetchLimits
 from tests.figures import parsed

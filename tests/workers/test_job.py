@@ -9,7 +9,7 @@ from arq import Retry
 
 import errors
 from app.db import jobs, sending, units
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
 from tests.db.builders import expire
 from tests.figures import Growth
 from tests.workers.bench import Bench, open_bench
@@ -102,7 +102,6 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
 
 async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> None:
     """A worker that was overtaken ends its work; the successor's row is untouched."""
-
 
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     claimed = asyncio.Event()

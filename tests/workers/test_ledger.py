@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 import errors
 from app.db import Database, attempts, images, schema, sending, tables, units
 from app.db.images import ImageFilter
-from app.records import ImageState, JobState, Reason, UnitKind
+from app.domain import ImageState, JobState, Reason, UnitKind
 from downloader import FetchFailed, FetchRequest
 from tests.db.builders import expire
 from tests.images.samples import encode, photo

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 import errors
 from app.db import jobs, tables, units
-from app.records import Candidate, JobState, UnitKind
+from app.domain import Candidate, JobState, UnitKind
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench

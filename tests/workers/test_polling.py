@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from app.domain import UnitKind
 from app.queue import QUEUES, Envelope
-from app.records import UnitKind
 from tests.workers.bench import Bench
 from workers.polling import LeasedWorker, make_worker
 

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 import errors
 from app.db import images, jobs, tables, units
-from app.records import ImageState, JobState, Reason, StoredImage, UnitKind, UnitState
+from app.domain import ImageState, JobState, Reason, StoredImage, UnitKind, UnitState
 from app.settings import as_flags, load_settings
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Origin, image

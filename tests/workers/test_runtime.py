@@ -13,12 +13,12 @@ import pytest
 
 from app.db import Database, events, fleet, images, jobs, schema, units
 from app.db.rows import Funnel
+from app.domain import JobState
+from app.jobs.submit import settle, store_urls, submit_build
 from app.queue import embedded_queue, redis_queue
-from app.records import JobState
 from app.resources import Resources
 from app.spec import JobRequest
 from app.storage import open_store
-from app.submit import settle, store_urls, submit_build
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.services import RedisServer
@@ -86,7 +86,7 @@ async def test_the_embedded_worker_makes_a_dataset(embedded: Resources) -> None:
 
 async def test_pause_holds_and_resume_goes_on(embedded: Resources) -> None:
     """A paused job's units are given back and none is sent; nothing is requested twice when it goes on."""
-    from app.submit import steer
+    from app.jobs.submit import steer
 
     async with Origin() as origin:
         gate = asyncio.Event()
@@ -117,7 +117,7 @@ async def _idle(resources: Resources, job_id: str) -> bool:
 
 async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resources) -> None:
     """Cancel ends the requests in hand; what is open is failed as cancelled, and no write comes after."""
-    from app.submit import steer
+    from app.jobs.submit import steer
 
     async with Origin() as origin:
 

@@ -8,8 +8,8 @@ from sqlalchemy import update
 
 import errors
 from app.db import exports, jobs, sweeping, tables, units
-from app.dispatch import dispatch, envelope
-from app.records import JobState, UnitKind, UnitState
+from app.domain import JobState, UnitKind, UnitState
+from app.jobs.dispatch import dispatch, envelope
 from app.storage import paths
 from tests.db.builders import expire
 from tests.figures import Growth
@@ -85,7 +85,7 @@ async def test_a_commit_without_an_enqueue_is_found(bench: Bench) -> None:
     """A job whose sender died between commit and enqueue is sent by the next sweep."""
     from app.db import lifecycle
     from app.db.rows import NewUnit
-    from app.records import JobKind
+    from app.domain import JobKind
 
     async with bench.db.write() as connection:
         dataset_id = await jobs.create_dataset(connection, user_id="local", name="test")

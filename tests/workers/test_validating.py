@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
+from app.domain import CompressionRules, ImageState, JobState, Reason, UnitKind
 from app.images.compress import compress
-from app.records import CompressionRules, ImageState, JobState, Reason, UnitKind
 from app.storage import paths
 from logging_setup import add_sink, remove_sink
 from tests.images.samples import encode, photo

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import errors
-from app import submit
 from app.audit.traced import Injected
 from app.cli.audit.site import good_urls
 from app.cli.demo.origin import Origin, reply
@@ -15,6 +14,7 @@ from app.cli.session import opened
 from app.cli.state import Cli
 from app.db import jobs
 from app.decoders import make_decoders
+from app.jobs import submit
 from app.resources import Resources, Workshop
 from app.settings import Settings
 from app.spec import JobRequest

@@ -33,7 +33,7 @@ async def _explain(cli: Cli, what: str) -> int:
             cli.result(story.text(cli.again), story.document(), brief=what)
             return 0
         from app.cli.explain.images import story_document, story_text
-        from app.stories import find_images, image_story
+        from app.explain import find_images, image_story
 
         told = await image_story(db, await find_images(db, what))
     cli.result(story_text(told), {"items": [story_document(told)]}, brief=told.image.state.value)

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from app.cli.documents import attempt_document, image_document
-from app.records import StoredImage
-from app.stories import Duplicate, ImageStory, Line, Try, image_lines, verdict_words
-from app.words import clipped
+from app.domain import StoredImage
+from app.explain import Duplicate, ImageStory, Line, Try, image_lines, verdict_words
+from app.formatting import clipped
 
 __all__ = ["story_document", "story_text"]
 

@@ -11,8 +11,8 @@ from app.cli.report import BuildReport, gather
 from app.cli.words import clipped, count, duration, number, table, when
 from app.db import Database, jobs
 from app.db.rows import Search, Unit
-from app.records import UnitState
-from app.stories import JobStory, job_story
+from app.domain import UnitState
+from app.explain import JobStory, job_story
 
 __all__ = ["Explained", "explained"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import errors
 from app.discovery import licences, text, urls
 from app.discovery.lists import rows
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 __all__ = ["Columns", "assemble", "find", "pick", "require", "shown"]

@@ -13,7 +13,7 @@ import orjson
 
 from app.discovery import urls
 from app.discovery.lists import columns, rows, streams
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 __all__ = ["Objects", "array", "lines", "table"]

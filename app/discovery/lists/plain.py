@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from app.discovery import urls
 from app.discovery.lists import rows, streams
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 
 __all__ = ["table"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.discovery import text
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 
 __all__ = ["SOURCE", "DamagedError", "Row", "Table", "bad_row"]
 

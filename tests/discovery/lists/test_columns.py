@@ -4,7 +4,7 @@ import pytest
 
 import errors
 from app.discovery.lists import columns
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".csv")

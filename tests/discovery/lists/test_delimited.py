@@ -6,7 +6,7 @@ import pytest
 
 import errors
 from app.discovery.lists import delimited
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".csv")

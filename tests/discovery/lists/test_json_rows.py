@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.discovery.lists import json_rows, streams
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".json")

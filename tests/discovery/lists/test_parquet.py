@@ -10,7 +10,7 @@ import pytest
 
 import errors
 from app.discovery.lists import parquet
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".parquet")

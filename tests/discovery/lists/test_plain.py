@@ -3,7 +3,7 @@
 import io
 
 from app.discovery.lists import plain
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 
 
 def items(data: bytes) -> list[Candidate | Problem]:

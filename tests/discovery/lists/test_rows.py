@@ -1,7 +1,7 @@
 """Rows that could not be used."""
 
 from app.discovery.lists import rows
-from app.records import Problem
+from app.domain import Problem
 
 
 def test_bad_row_when_text_is_long_and_secret() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.discovery import url_list
-from app.records import Candidate, Problem
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 from downloader import Downloader, Fetched, FetchRequest, normalise
 from tests.downloader.conformance.rows import Row

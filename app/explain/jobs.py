@@ -1,0 +1,146 @@
+"""A job's story: where its time went, what it waits for, what of it failed, and where to look next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.db import Database, attempts, delays, jobs, units
+from app.db.delays import HostTime, SetAside, Stage
+from app.db.rows import Job, Unit
+from app.domain import JobState
+from app.explain.lines import Line
+from app.formatting import clipped, count, duration, listing, number
+
+__all__ = ["JobStory", "job_story"]
+
+HOSTS_SHOWN = 10
+"""Hosts that are told of, the most expensive first."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStory:
+    """A job and its times.
+
+    Attributes:
+        now: the database's clock, Unix seconds.
+        hosts: what each host's requests took, most first; seconds are summed over requests, many of which run at once.
+        failures: requests that failed, by reason.
+        made, retried, recovered, exhausted: requests in all; URLs that needed more than one, came after all, failed all the same.
+        work: units by kind and state.
+    """
+
+    job: Job
+    now: float
+    stages: Sequence[Stage]
+    hosts: Sequence[HostTime]
+    failures: Mapping[str, int]
+    made: int
+    retried: int
+    recovered: int
+    exhausted: int
+    set_aside: Sequence[SetAside]
+    troubled: Sequence[Unit]
+    work: Mapping[tuple[str, str], int]
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds between the job's making and its first work."""
+        return max(0.0, (self.job.started_at or self.job.finished_at or self.now) - self.job.created_at)
+
+    @property
+    def costly_hosts(self) -> Sequence[HostTime]:
+        """The hosts that are told of."""
+        return self.hosts[:HOSTS_SHOWN]
+
+    def slow(self) -> list[Line]:
+        """Why it takes its time."""
+        lines = [Line("waited", f"{duration(self.waited_s)} for a worker", self.job.created_at)] if self.waited_s >= 1 else []
+        lines += [Line("stage", self._stage(stage), stage.began_at) for stage in self.stages]
+        lines += [Line("host", _host_words(host)) for host in self.costly_hosts]
+        if len(self.hosts) > HOSTS_SHOWN:
+            lines.append(Line("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} that cost less each"))
+        if self.failures:
+            lines.append(Line("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
+        if self.retried:
+            words = f"{count(self.retried, 'URL')} retried: {number(self.recovered)} came, {number(self.exhausted)} failed"
+            lines.append(Line("retries", words))
+        return lines + [Line("unit", _unit_words(unit)) for unit in self.troubled]
+
+    def _stage(self, stage: Stage) -> str:
+        ended = stage.ended_at if stage.ended_at is not None else self.job.finished_at or self.now
+        open_units = f", {number(stage.open)} not done" if stage.open else ""
+        began = max(0.0, stage.began_at - self.job.created_at)
+        return (
+            f"{stage.kind:<10} {duration(ended - stage.began_at):>6}, from {duration(began)} on, {count(stage.units, 'unit')}{open_units}"
+        )
+
+    def waits(self) -> list[str]:
+        """What it waits for now; nothing once it has ended."""
+        job = self.job
+        if job.is_final:
+            return []
+        if job.desired_state is JobState.PAUSED:
+            return ["it is paused"]
+        found = [clipped(job.waiting_for, 200)] if job.waiting_for else []
+        found += [self._set_aside(item) for item in self.set_aside]
+        by_state: dict[str, int] = {}
+        for (_, state), value in self.work.items():
+            by_state[state] = by_state.get(state, 0) + value
+        if not by_state.get("running") and (by_state.get("pending") or by_state.get("queued")) and not self.set_aside:
+            found.append("a worker: nothing of it is being worked at")
+        return found
+
+    def _set_aside(self, item: SetAside) -> str:
+        first, last = max(0.0, item.first_at - self.now), max(0.0, item.last_at - self.now)
+        due = f"for {duration(first)}" if duration(first) == duration(last) else f"for {duration(first)} to {duration(last)}"
+        return f"{count(item.images, 'image')} deferred {due}: {clipped(item.reason, 24)}"
+
+    def next_commands(self) -> list[str]:
+        """Where to look next, for whoever sits at a terminal."""
+        job_id = self.job.id
+        found = [f"pictrawl jobs logs {job_id} --level warning"] if self.retried or self.troubled else []
+        worst = next((host for host in self.hosts if host.failed), None)
+        if worst is not None:
+            found.append(f"pictrawl jobs logs {job_id} --host {clipped(worst.host, 255)}")
+        if any(unit.state.value == "dead" for unit in self.troubled):
+            found.append(f"pictrawl dead ls --job {job_id}")
+        if self.failures:
+            found.append(f"pictrawl images ls --job {job_id} --reason {next(iter(self.failures))}")
+        return found
+
+
+def _host_words(host: HostTime) -> str:
+    failed = f", {number(host.failed)} failed" if host.failed else ""
+    waits = {"in line": host.queued_s, "backoff": host.backoff_s, "Retry-After": host.retry_after_s}
+    waited = ", ".join(f"{duration(value)} {cause}" for cause, value in waits.items() if value >= 0.5)
+    return f"{clipped(host.host, 80)}: {count(host.requests, 'request')}{failed}, {duration(host.took_s)} in requests" + (
+        f"; waits: {waited}" if waited else ""
+    )
+
+
+def _unit_words(unit: Unit) -> str:
+    crashed = f", {count(unit.crashes, 'crash')}".replace("crashs", "crashes") if unit.crashes else ""
+    return f"{unit.kind.value} is {unit.state.value}{crashed}: {clipped(unit.error or 'no word why', 200)}"
+
+
+async def job_story(db: Database, job_id: str, *, user_id: str | None = None) -> JobStory:
+    """Read all that is known of a job's time.
+
+    Raises:
+        errors.NotFoundError: there is none, or it is somebody else's.
+    """
+    job = await jobs.get(db, job_id, user_id=user_id)
+    made, retried, recovered = await attempts.retry_figures(db, job_id)
+    return JobStory(
+        job=job,
+        now=await db.now(),
+        stages=await delays.stages(db, job_id),
+        hosts=await delays.hosts(db, job_id),
+        failures=await delays.reasons(db, job_id),
+        made=made,
+        retried=retried,
+        recovered=recovered,
+        exhausted=await delays.exhausted(db, job_id),
+        set_aside=await delays.set_aside(db, job_id),
+        troubled=await delays.troubled(db, job_id),
+        work=await units.counts(db, job_id),
+    )

@@ -1,0 +1,52 @@
+"""What the command line and the API both do to a job that is there: steer it, put its dead units back to work, give them up.
+
+Each change is said in the log of the job that it concerns. Nothing here wakes a worker; :func:`app.jobs.submit.wake` does.
+"""
+
+from app.db import Database, dead, jobs, lifecycle
+from app.db.rows import DeadUnit, Job
+from app.domain import JobState
+from logging_setup import get_logger
+
+__all__ = ["discard_dead", "retry_dead", "revive", "steer"]
+
+log = get_logger(__name__)
+
+
+async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
+    """Run, pause or cancel a job, and say so in its log."""
+    job = await lifecycle.steer(db, job_id, desired, user_id=user_id)
+    with log.contextualize(job_id=job.id, user_id=job.user_id):
+        log.info("job.steered", desired_state=desired.value)
+    return job
+
+
+async def revive(db: Database, job_id: str) -> int:
+    """Let a job that failed go on, with all its dead units; return how many there were."""
+    revived = await lifecycle.revive(db, job_id)
+    with log.contextualize(job_id=job_id, user_id=(await jobs.get(db, job_id)).user_id):
+        log.info("job.revived", units=revived)
+    return revived
+
+
+async def retry_dead(db: Database, which: dead.Which, *, user_id: str | None = None) -> list[DeadUnit]:
+    """Put dead units back to work; see :func:`app.db.dead.retry`."""
+    revived = await dead.retry(db, which, user_id=user_id)
+    for unit in revived:
+        with log.contextualize(**_context(unit)):
+            log.info("unit.retried", kind=unit.kind.value, error=unit.error)
+    return revived
+
+
+async def discard_dead(db: Database, which: dead.Which, *, user_id: str | None = None, resume: bool = False) -> list[dead.Discarded]:
+    """Give dead units up; see :func:`app.db.dead.discard`."""
+    given_up = await dead.discard(db, which, user_id=user_id, resume=resume)
+    for discarded in given_up:
+        with log.contextualize(**_context(discarded.unit)):
+            log.warning("unit.discarded", kind=discarded.unit.kind.value, error=discarded.unit.error, images=discarded.images)
+    return given_up
+
+
+def _context(unit: DeadUnit) -> dict[str, str]:
+    ids = {"job_id": unit.job_id, "unit_id": unit.id, "user_id": unit.user_id}
+    return ids | ({"chunk_id": unit.chunk_id} if unit.chunk_id else {})

@@ -1,0 +1,303 @@
+"""What the command line and the API both do: check a request, write its job, commit, then wake the workers.
+
+The committed row is the outbox. That Redis is away is logged, not an error: the sweeper sends what is pending.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import errors
+from app import discovery
+from app.db import exports, fleet, images, jobs, lifecycle, new_id
+from app.db.conflicts import StateConflict
+from app.db.rows import Export, NewUnit
+from app.domain import CheckKind, JobKind, JobState, Reason, UnitKind
+from app.jobs import control
+from app.jobs.dispatch import dispatch
+from app.resources import Resources
+from app.rules import compression_rules, validation_rules
+from app.spec import JobRequest, JobSpec, ListSpec
+from app.storage import paths
+from logging_setup import get_logger, spans
+
+__all__ = [
+    "RETRYABLE",
+    "Caller",
+    "Submitted",
+    "body_digest",
+    "settle",
+    "steer",
+    "store_list",
+    "store_urls",
+    "submit_build",
+    "submit_check",
+    "submit_export",
+    "submit_retry",
+    "wake",
+]
+
+log = get_logger(__name__)
+
+DEFAULT_MAX_IMAGES = 100
+"""Images that keywords ask for when nobody says how many. A list has no default: all of it."""
+
+WAKE_S = 2.0
+"""Seconds that a submission waits for the queue; a Redis that does not answer would hold it for minutes."""
+
+RETRYABLE = frozenset(
+    {
+        Reason.RATE_LIMITED,
+        Reason.SERVICE_UNAVAILABLE,
+        Reason.TIMEOUT,
+        Reason.NETWORK,
+        Reason.TRUNCATED_BODY,
+        Reason.HOST_UNAVAILABLE,
+        Reason.RETRY_BUDGET,
+        Reason.RETRY_AFTER_OVER_CAP,
+        Reason.HTTP_5XX,
+        Reason.DNS_NOT_FOUND,
+        Reason.CANCELLED,
+    }
+)
+"""Reasons that a retry takes up when none is named: those that may have passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What a request made. ``resource`` is the id to give back: a job's, an export's or a check's."""
+
+    resource: str
+    job_id: str
+    is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, under which request id and trace, and with which Idempotency-Key (key, digest of the body)."""
+
+    user_id: str = "local"
+    request_id: str = field(default_factory=lambda: new_id("req"))
+    idempotency: tuple[str, str] | None = None
+    traceparent: str | None = None
+
+
+def settle(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
+    """A request with every default filled in from the settings, so that all workers decide the same."""
+    settings = resources.settings
+    rules = validation_rules(settings)
+    chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
+    keywords = list(discovery.keywords.clean(request.keywords))
+    if keywords:
+        for name in request.sources:
+            discovery.check_source(name, contact=settings.fetch.contact)
+    return JobSpec(
+        keywords=keywords,
+        url_list=url_list,
+        sources=request.sources,
+        expand=request.expand,
+        lang=request.lang,
+        label=request.label,
+        max_images=request.max_images or (DEFAULT_MAX_IMAGES if keywords else None),
+        min_images=request.min_images,
+        validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
+        dedupe=request.dedupe,
+        near_distance=settings.validate_.near_distance,
+        compression=request.compression or compression_rules(settings),
+        export_format=request.export_format or settings.export.format,
+        storage_tier=request.storage_tier or settings.export.storage_tier,
+        splits=request.splits,
+        seed=request.seed,
+        shard_samples=settings.export.shard_samples,
+        shard_bytes=settings.export.shard_bytes,
+        output=output,
+    )
+
+
+async def store_list(resources: Resources, path: Path, spec: ListSpec) -> ListSpec:
+    """Copy a list into the store, streamed, so that a resumed job reads what the first run read."""
+    key = paths.url_list(new_id("list"), spec.suffix)
+    await resources.store.put_file(key, path)
+    return spec.model_copy(update={"key": key})
+
+
+async def store_urls(resources: Resources, urls: list[str]) -> ListSpec:
+    """Put URLs that came in a request into the store as a list."""
+    body = "\n".join(url.replace("\r", " ").replace("\n", " ") for url in urls).encode("utf-8", "replace")
+    key = paths.url_list(new_id("list"), ".txt")
+    await resources.store.put(key, body)
+    return ListSpec(key=key, suffix=".txt", name="request")
+
+
+async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priority: int = 0, caller: Caller | None = None) -> Submitted:
+    """Make a dataset and the job that fills it."""
+    caller = caller or Caller()
+
+    async def make(connection: Any) -> Submitted:
+        dataset_id = await jobs.create_dataset(connection, user_id=caller.user_id, name=name)
+        return await _job(connection, caller, JobKind.BUILD, dataset_id, spec.model_dump(mode="json"), spec, priority)
+
+    return await _submit(resources, caller, make)
+
+
+async def submit_retry(
+    resources: Resources, job_id: str, reasons: frozenset[Reason] = RETRYABLE, *, caller: Caller | None = None
+) -> Submitted:
+    """A new job that fetches again what failed in a dataset for one of these reasons.
+
+    Raises:
+        errors.ValidationError: the job builds nothing.
+        StateConflict: the job still runs, or nothing failed for these reasons.
+    """
+    caller = caller or Caller()
+    job = await jobs.get(resources.db, job_id, user_id=caller.user_id)
+    if not job.is_final:
+        raise StateConflict(f"job {job_id} is {job.state}; wait for its end, or cancel it, before you retry")
+    if job.kind is not JobKind.BUILD:
+        raise errors.ValidationError(f"job {job_id} is of kind {job.kind}; only a build can be retried")
+    spec = JobSpec(**job.spec).model_copy(update={"retry_reasons": sorted(reasons), "parent_job_id": job_id})
+
+    async def make(connection: Any) -> Submitted:
+        if not await images.count_failed(connection, job.dataset_id, sorted(reasons)):
+            raise StateConflict(f"nothing to retry: no image of job {job_id} failed with {', '.join(sorted(reasons))}")
+        return await _job(connection, caller, JobKind.BUILD, job.dataset_id, spec.model_dump(mode="json"), spec, job.priority)
+
+    return await _submit(resources, caller, make)
+
+
+async def submit_export(
+    resources: Resources, dataset_id: str, *, export_format: str, storage_tier: str = "standard", caller: Caller | None = None
+) -> Submitted:
+    """Write a dataset in another format."""
+    caller = caller or Caller()
+    await _require_dataset(resources, dataset_id, caller)
+
+    async def make(connection: Any) -> Submitted:
+        job = await _job(connection, caller, JobKind.EXPORT, dataset_id, {"export_format": export_format, "storage_tier": storage_tier})
+        export_id = await exports.add_export(
+            connection,
+            user_id=caller.user_id,
+            dataset_id=dataset_id,
+            job_id=job.job_id,
+            export_format=export_format,
+            storage_tier=storage_tier,
+        )
+        return Submitted(export_id, job.job_id)
+
+    return await _submit(resources, caller, make)
+
+
+async def submit_check(
+    resources: Resources,
+    kind: CheckKind,
+    *,
+    dataset_id: str | None = None,
+    export: Export | None = None,
+    options: Mapping[str, Any] | None = None,
+    caller: Caller | None = None,
+) -> Submitted:
+    """Check a dataset (integrity, duplicates, validation anew), or verify an export."""
+    caller = caller or Caller()
+    if export is None:
+        await _require_dataset(resources, str(dataset_id), caller)
+    target = export.dataset_id if export else str(dataset_id)
+    job_kind = JobKind.VERIFY if export else JobKind(kind)
+    chosen = dict(options or {}) | ({"export_id": export.id} if export else {})
+    spec = await _respecified(resources, target, chosen) if job_kind is JobKind.VALIDATION else chosen
+
+    async def make(connection: Any) -> Submitted:
+        job = await _job(connection, caller, job_kind, target, spec)
+        check_id = await exports.add_check(
+            connection,
+            user_id=caller.user_id,
+            dataset_id=target,
+            job_id=job.job_id,
+            kind=job_kind,
+            options=chosen,
+            export_id=export.id if export else None,
+        )
+        return Submitted(check_id, job.job_id)
+
+    return await _submit(resources, caller, make)
+
+
+async def _respecified(resources: Resources, dataset_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec a dataset was last built by, with another level or other sizes."""
+    spec = JobSpec(**(await jobs.latest_build(resources.db, dataset_id)).spec)
+    rules = replace(spec.validation, **{name: value for name, value in options.items() if value is not None})
+    return spec.model_copy(update={"validation": rules}).model_dump(mode="json")
+
+
+async def _require_dataset(resources: Resources, dataset_id: str, caller: Caller) -> None:
+    await jobs.get_dataset(resources.db, dataset_id, user_id=caller.user_id)
+    if not await images.counts(resources.db, dataset_id=dataset_id):
+        raise StateConflict(f"dataset {dataset_id} is empty: nothing to work on")
+
+
+async def _job(
+    connection: Any,
+    caller: Caller,
+    kind: JobKind,
+    dataset_id: str,
+    spec: Mapping[str, Any],
+    build: JobSpec | None = None,
+    priority: int = 0,
+) -> Submitted:
+    job_id = await lifecycle.create(
+        connection,
+        user_id=caller.user_id,
+        dataset_id=dataset_id,
+        kind=kind,
+        spec=spec,
+        first=[NewUnit(UnitKind.PLAN)],
+        target=build.max_images if build else None,
+        min_images=build.min_images if build else 0,
+        priority=priority,
+        request_id=caller.request_id,
+        traceparent=spans.carried(caller.traceparent).get("traceparent"),
+    )
+    return Submitted(job_id, job_id)
+
+
+async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Awaitable[Submitted]]) -> Submitted:
+    """Write once for each Idempotency-Key, commit, then wake. All spans of the job hang below the one of its submission."""
+    with spans.span("submit", kind="producer", parent=caller.traceparent, user_id=caller.user_id) as span:
+        async with resources.db.write() as connection:
+            if caller.idempotency:
+                key, digest = caller.idempotency
+                if known := await fleet.remember(connection, user_id=caller.user_id, key=key, body_digest=digest):
+                    return Submitted(known, known, is_new=False)
+            made = await make(connection)
+            if caller.idempotency:
+                await fleet.note(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
+        span.set(job_id=made.job_id)
+        trace = spans.carried(caller.traceparent)
+        with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **trace):
+            log.info("job.accepted", resource=made.resource)
+            await wake(resources)
+    return made
+
+
+async def wake(resources: Resources) -> None:
+    """Send what is due. Redis being away, or silent, delays the job and not the answer; the sweeper sends what this did not."""
+    try:
+        async with asyncio.timeout(WAKE_S):
+            await dispatch(resources)
+    except (errors.QueueUnavailableError, TimeoutError) as error:
+        why = str(error) or f"no answer in {WAKE_S:g} s"
+        log.warning("queue.unavailable", error=why)
+
+
+def body_digest(body: bytes) -> str:
+    """What tells two request bodies apart for an Idempotency-Key."""
+    return hashlib.sha256(body).hexdigest()
+
+
+async def steer(resources: Resources, job_id: str, desired: JobState, *, user_id: str | None = None) -> None:
+    """Run, pause or cancel a job, and wake the workers for one that is to run."""
+    await control.steer(resources.db, job_id, desired, user_id=user_id)
+    if desired is JobState.RUNNING:
+        await wake(resources)

@@ -43,8 +43,8 @@ from app.storage import open_store
 from logging_setup import configure
 from tests.services import PostgresServer, RedisServer
 from workers.job import INFRASTRUCTURE, job
-from workers.runtime import serve_until_signalled
-from workers.work import Context, claim
+from workers.unit import Context, claim
+from workers.worker_pool import serve_until_signalled
 
 TARGET_CPU_MS: Final = 10.0
 JOBS: Final = 8

@@ -29,7 +29,7 @@ from app.queue import ArqQueue, Envelope, embedded_queue
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
-from workers.runtime import run_workers
+from workers.worker_pool import run_workers
 
 HOSTS = 5_000
 """Hosts that the URLs are spread over."""

@@ -20,8 +20,24 @@ from app.images import Answer
 from app.resources import Resources
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest
-from workers import checking, compressing, discovering, exporting, fetching, labelling, validating
-from workers.work import Context, Work
+from workers.stages import (
+    compress as compressing,
+)
+from workers.stages import (
+    deduplicate,
+    discover,
+    export,
+)
+from workers.stages import (
+    fetch as fetching,
+)
+from workers.stages import (
+    label as labelling,
+)
+from workers.stages import (
+    validate as validating,
+)
+from workers.unit import Context, Work
 
 __all__ = ["CHUNKS", "House", "measure"]
 
@@ -111,8 +127,8 @@ async def insert(work: Work, chunk: str) -> None:
     """A page of a list with 100 new candidates, their chunk and its unit."""
     search = await jobs.get_search(work.ctx.db, "srch_1")
     urls = (f"https://fresh.example.com/{chunk}/{line}.jpg" for line in range(CHUNK))
-    page = discovering.Page(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
-    await discovering.Intake(work, work.job, search).add(page)
+    page = discover.Page(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
+    await discover.Intake(work, work.job, search).add(page)
 
 
 async def fetch(work: Work, chunk: str) -> None:
@@ -134,7 +150,7 @@ async def compress(work: Work, chunk: str) -> None:
 
 async def duplicates(house: House) -> None:
     """Every fingerprint read and compared, every change written."""
-    await checking.find_duplicates(house.context, await house.work(UnitKind.DUPLICATES))
+    await deduplicate.find_duplicates(house.context, await house.work(UnitKind.DUPLICATES))
 
 
 async def label(house: House) -> None:
@@ -147,8 +163,8 @@ async def page_through(house: House) -> None:
     last_id = 0
     while True:
         async with house.db.read() as connection:
-            page = await images.kept_after(connection, house.dataset, last_id=last_id, limit=exporting.PAGE)
-        if len(page) < exporting.PAGE:
+            page = await images.kept_after(connection, house.dataset, last_id=last_id, limit=export.PAGE)
+        if len(page) < export.PAGE:
             return
         last_id = page[-1].id
 

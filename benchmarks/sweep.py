@@ -34,7 +34,7 @@ from app.settings import load_settings
 from app.storage import open_store
 from tests.services import PostgresServer, RedisServer
 from workers.sweeper import sweep_once
-from workers.work import Context
+from workers.unit import Context
 
 TARGET_MS: Final = 200.0
 FLAT: Final = 1.5

@@ -7,7 +7,7 @@ from app.queue import QUEUES
 from app.resources import open_resources
 from app.settings import load_settings
 from logging_setup import configure
-from workers.runtime import kinds_of, serve_until_signalled
+from workers.worker_pool import kinds_of, serve_until_signalled
 
 __all__ = ["main"]
 

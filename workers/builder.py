@@ -8,10 +8,10 @@ from app.db.rows import Funnel, NewUnit
 from app.discovery import expand
 from app.domain import JobState, UnitKind
 from logging_setup import get_logger
-from workers import compressing, discovering, exporting, fetching, labelling, planning
-from workers.finalizing import end_of_build, next_step
 from workers.job import INFRASTRUCTURE, job
-from workers.work import Context, Work, claim
+from workers.stages import compress, discover, export, fetch, label, plan
+from workers.stages.finalize import end_of_build, next_step
+from workers.unit import Context, Work, claim
 
 __all__ = [
     "compress_chunk",
@@ -34,7 +34,7 @@ async def create_crawl_job(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. No network call is made here.
     """
     async with claim(ctx, unit_id) as work:
-        await planning.plan(work)
+        await plan.plan(work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -44,7 +44,7 @@ async def generate_keywords(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. The request layer alone retries Wikidata.
     """
     async with claim(ctx, unit_id) as work:
-        await planning.expand_keyword(work, expand)
+        await plan.expand_keyword(work, expand)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -54,7 +54,7 @@ async def discover_images(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. The request layer alone retries the source.
     """
     async with claim(ctx, unit_id) as work:
-        await discovering.discover(work)
+        await discover.discover(work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -64,8 +64,8 @@ async def process_chunk(ctx: Context, *, job_id: str, chunk_id: str, unit_id: st
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. URLs are retried by the downloader alone.
     """
     async with claim(ctx, unit_id) as work:
-        tally = await fetching.fetch_chunk(ctx, work, chunk_id)
-        await fetching.settle_chunk(work, chunk_id)
+        tally = await fetch.fetch_chunk(ctx, work, chunk_id)
+        await fetch.settle_chunk(work, chunk_id)
         log.info("chunk.fetched", ok=tally["ok"], failed=tally["failed"], deferred=tally["deferred"])
 
 
@@ -76,7 +76,7 @@ async def compress_chunk(ctx: Context, *, job_id: str, chunk_id: str, unit_id: s
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     async with claim(ctx, unit_id) as work:
-        await compressing.compress(ctx, work, chunk_id)
+        await compress.compress(ctx, work, chunk_id)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -86,7 +86,7 @@ async def generate_labels(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     async with claim(ctx, unit_id) as work:
-        await labelling.label(work)
+        await label.label(work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -96,7 +96,7 @@ async def export_dataset(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     async with claim(ctx, unit_id) as work:
-        await exporting.export(ctx, work)
+        await export.export(ctx, work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -119,7 +119,7 @@ async def _finalize(ctx: Context, work: Work) -> None:
     step = next_step(job.kind, job.stage, spec, funnel=funnel, searches=searches, rounds=job.rounds, max_rounds=limit, has_dead=bool(dead))
     log.info("job.stage", stage=step.name, kept=funnel.kept, unique=funnel.unique, candidates=funnel.candidates)
     if step.name == "more":
-        await planning.ask_for_more(work, funnel, searches)
+        await plan.ask_for_more(work, funnel, searches)
     elif step.name == "end":
         await _end(ctx, work, funnel, dead)
     else:

@@ -8,7 +8,7 @@ from app.observability import Reading, families
 from app.resources import Workshop
 
 if TYPE_CHECKING:
-    from workers.runtime import Crew
+    from workers.worker_pool import Crew
 
 __all__ = ["read"]
 

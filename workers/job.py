@@ -26,7 +26,7 @@ from app.domain import TRACED, UnitState
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger, spans
 from workers.counting import Run
-from workers.work import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
+from workers.unit import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "job"]
 

@@ -9,7 +9,7 @@ from app.db.fairness import Holding, gives_way
 from app.domain import JobState, UnitKind
 from logging_setup import get_logger
 from workers.stops import StopReason
-from workers.work import Work
+from workers.unit import Work
 
 __all__ = ["Leases"]
 

@@ -1,5 +1,5 @@
 """A unit whose workers died again and again runs in a process of its own, one image at a time: whatever kills that process is to blame,
-and nothing else is harmed. Here is the worker's side; :mod:`workers.alone` is what runs in the process.
+and nothing else is harmed. Here is the worker's side; :mod:`workers.isolated_process` is what runs in the process.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from logging_setup import get_logger, spans
 from workers.stops import Stopped, StopReason
 
 if TYPE_CHECKING:
-    from workers.work import Work
+    from workers.unit import Work
 
 __all__ = ["BEGAN", "SUSPECT", "DiedAlone", "run_alone"]
 

@@ -12,7 +12,7 @@ from app.observability import families
 from app.storage import paths
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, job
-from workers.work import Context
+from workers.unit import Context
 
 __all__ = ["clean_up", "sweep", "sweep_once"]
 

@@ -4,9 +4,9 @@ Each claims a unit of its kind. None retries and none catches: :mod:`workers.job
 """
 
 from logging_setup import get_logger
-from workers import checking, exporting, validating
 from workers.job import INFRASTRUCTURE, job
-from workers.work import Context, claim
+from workers.stages import deduplicate, export, validate
+from workers.unit import Context, claim
 
 __all__ = ["check_duplicates", "check_integrity", "validate_chunk", "verify_export"]
 
@@ -20,7 +20,7 @@ async def validate_chunk(ctx: Context, *, job_id: str, chunk_id: str, unit_id: s
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. An image that cannot be judged is rejected, never retried.
     """
     async with claim(ctx, unit_id) as work:
-        await validating.validate(ctx, work, chunk_id)
+        await validate.validate(ctx, work, chunk_id)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -30,7 +30,7 @@ async def check_duplicates(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     async with claim(ctx, unit_id) as work:
-        await checking.find_duplicates(ctx, work)
+        await deduplicate.find_duplicates(ctx, work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -40,7 +40,7 @@ async def check_integrity(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     async with claim(ctx, unit_id) as work:
-        await checking.reread(ctx, work)
+        await deduplicate.reread(ctx, work)
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -50,4 +50,4 @@ async def verify_export(ctx: Context, *, job_id: str, unit_id: str) -> None:
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
     """
     async with claim(ctx, unit_id) as work:
-        await exporting.verify(ctx, work)
+        await export.verify(ctx, work)

@@ -15,8 +15,8 @@ MECHANISM = "workers.job"
 
 STRATEGY = ("MemoryError", "DatabaseConnectionError", "3 times", "60 s apart")
 OWN_LOOPS: Mapping[str, str] = {
-    "workers.ledger._while_leased": "keeps outcomes until the database takes them, within the lease; runs nothing again",
-    "workers.ledger._flush_regularly": "writes outcomes down every second; runs nothing again",
+    "workers.stages.outcomes._while_leased": "keeps outcomes until the database takes them, within the lease; runs nothing again",
+    "workers.stages.outcomes._flush_regularly": "writes outcomes down every second; runs nothing again",
 }
 """Loops that try and sleep and are no retry."""
 
@@ -37,7 +37,7 @@ def job_names(sources: Sources) -> dict[str, tuple[str, int]]:
 def registered(sources: Sources) -> dict[str, tuple[str, int]]:
     """What arq is given: the jobs, and each function in a ``cron(...)`` of the worker."""
     found = job_names(sources)
-    for module in _of(sources, "workers.polling"):
+    for module in _of(sources, "workers.worker"):
         for here in module.nodes:
             if isinstance(here.node, ast.Call) and dotted(here.node.func) == "cron" and here.node.args:
                 found[last(here.node.args[0])] = (module.path, here.node.lineno)

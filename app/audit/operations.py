@@ -35,7 +35,7 @@ _EXPORT = frozenset({"user_id", "job_id", "export_format", "storage_tier"})
 OPERATIONS = (
     Operation(
         "job creation",
-        {"user_id": "app.jobs.submit", "job_id": "app.jobs.submit", "keywords": "workers.planning", "max_images": "workers.planning"},
+        {"user_id": "app.jobs.submit", "job_id": "app.jobs.submit", "keywords": "workers.stages.plan", "max_images": "workers.stages.plan"},
         {
             "job.accepted": frozenset({"user_id", "job_id"}),
             "job.planning": frozenset({"user_id", "job_id", "keywords", "max_images"}),
@@ -48,17 +48,17 @@ OPERATIONS = (
     ),
     Operation(
         "validation",
-        {"job_id": "validate_chunk", "image_id": "workers.validating", "validation_level": "workers.validating"},
+        {"job_id": "validate_chunk", "image_id": "workers.stages.validate", "validation_level": "workers.stages.validate"},
         {"image.judged": frozenset({"job_id", "image_id", "validation_level"})},
     ),
     Operation(
         "compression",
-        {"job_id": "compress_chunk", **dict.fromkeys(("format", "compression_level", "file_count"), "workers.compressing")},
+        {"job_id": "compress_chunk", **dict.fromkeys(("format", "compression_level", "file_count"), "workers.stages.compress")},
         {"chunk.compressed": frozenset({"job_id", "format", "compression_level", "file_count"})},
     ),
     Operation(
         "export",
-        {"job_id": "export_dataset", **dict.fromkeys(("user_id", "export_format", "storage_tier"), "workers.exporting")},
+        {"job_id": "export_dataset", **dict.fromkeys(("user_id", "export_format", "storage_tier"), "workers.stages.export")},
         {"export.written": _EXPORT, "export.verified": _EXPORT},
     ),
 )

@@ -68,7 +68,7 @@ async def _employ(stack: AsyncExitStack, settings: "Settings", resources: "Resou
     """Workers beside the API, where this process is all there is; with Redis they run elsewhere."""
     from app.cli.locking import is_embedded, working_alone
     from app.db import sweeping
-    from workers.runtime import run_workers
+    from workers.worker_pool import run_workers
 
     if is_embedded(settings):
         stack.enter_context(working_alone(settings, "serve"))
@@ -95,7 +95,7 @@ def worker(
 
 
 def _check(cli: Cli) -> int:
-    from workers.runtime import is_alive
+    from workers.worker_pool import is_alive
 
     alive = is_alive()
     cli.result("alive" if alive else "no worker of this machine showed a sign of life lately", {"alive": alive})
@@ -107,7 +107,7 @@ async def _work(settings: "Settings", kind: Kind) -> int:
     from app.cli.locking import is_embedded, working_alone
     from app.cli.session import opened
     from app.db import sweeping
-    from workers.runtime import kinds_of, serve_until_signalled
+    from workers.worker_pool import kinds_of, serve_until_signalled
 
     if is_embedded(settings) and kind != "all":
         raise Refused(f"a {kind} alone would never see its jobs: the embedded queue lives in one process", "use `worker all`, or Redis")

@@ -67,7 +67,7 @@ class Desk:
             await warn_without_workers(self.cli, self.resources.db)
             yield lambda: (), ()
             return
-        from workers.runtime import run_workers
+        from workers.worker_pool import run_workers
 
         await sweeping.end_leases(self.resources.db, max_crashes=self.settings.jobs.max_crashes)
         async with open_workshop(self.settings, decoders=self.decoders) as workshop:

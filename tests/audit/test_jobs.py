@@ -14,7 +14,7 @@ from tests.audit.bad import found_in
 from tests.workers.bench import open_bench
 from workers import builder, sweeper, validator
 from workers.job import INFRASTRUCTURE, JOBS
-from workers.polling import LeasedWorker, make_worker
+from workers.worker import LeasedWorker, make_worker
 
 TWELVE = [*builder.__all__, *validator.__all__]
 
@@ -97,7 +97,7 @@ def test_a_good_module_passes() -> None:
         ({"builder": GOOD + LOOP}, "builder.fetch has a retry of its own"),
         ({"builder": "from workers import fetching\n" + GOOD, "fetching": LOOP}, "fetching.fetch has a retry of its own"),
         (
-            {"builder": "from workers.fetching import f\n" + GOOD, "fetching": "from workers import deep\n", "deep": LOOP},
+            {"builder": "from workers.stages.fetch import f\n" + GOOD, "fetching": "from workers import deep\n", "deep": LOOP},
             "deep.fetch has a retry of its own",
         ),
     ],
@@ -118,7 +118,7 @@ def test_a_cron_without_the_decorator_does_not_pass() -> None:
     """What the worker gives arq as a cron is a job like the others."""
     crons = "from arq import cron\ncrons = [cron(sweeper.sweep, second={0})]"
     assert found({"builder": GOOD, "polling": crons}) == [
-        "workers/polling.py:2: sweep is registered and has no @job; put @job(retry_on=INFRASTRUCTURE) above it"
+        "workers/worker.py:2: sweep is registered and has no @job; put @job(retry_on=INFRASTRUCTURE) above it"
     ]
 
 

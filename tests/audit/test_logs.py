@@ -46,8 +46,8 @@ def test_our_sources_keep_the_rules() -> None:
 )
 def test_a_source_that_breaks_a_rule_is_found(name: str, text: str, words: str) -> None:
     """With its place and the way out."""
-    breaches = found_in(rule(RULES, name), {"workers/fetching.py": text})
-    assert any(words in breach and breach.startswith("workers/fetching.py:") for breach in breaches), breaches
+    breaches = found_in(rule(RULES, name), {"workers/stages/fetch.py": text})
+    assert any(words in breach and breach.startswith("workers/stages/fetch.py:") for breach in breaches), breaches
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_source_that_breaks_a_rule_is_found(name: str, text: str, words: str) 
 )
 def test_what_is_allowed_is_left_alone(text: str) -> None:
     """Keywords of any kind, levels that are computed, and what is no logger at all."""
-    assert found_in(RULES, {"workers/fetching.py": text}) == []
+    assert found_in(RULES, {"workers/stages/fetch.py": text}) == []
 
 
 def test_logging_setup_itself_may() -> None:

@@ -19,7 +19,7 @@ def test_our_sources_keep_the_rules() -> None:
     [
         ("app/web/jobs.py", "import httpx", "imports httpx"),
         ("app/web/jobs.py", "from httpx import AsyncClient", "imports httpx"),
-        ("workers/fetching.py", "def f():\n    import aiohttp.client", "imports aiohttp"),
+        ("workers/stages/fetch.py", "def f():\n    import aiohttp.client", "imports aiohttp"),
         ("downloader/client.py", "import aiohttp", "imports aiohttp; only downloader.transport, errors.classify may"),
         ("downloader/client.py", "import requests", "imports requests; nobody may"),
         ("app/discovery/text.py", "from urllib import request", "imports urllib.request"),
@@ -30,14 +30,14 @@ def test_our_sources_keep_the_rules() -> None:
         ("workers/sending.py", "def f():\n    from tenacity.asyncio import AsyncRetrying", "imports tenacity"),
         ("app/discovery/text.py", "from downloader.attempt import Requester", "imports downloader.attempt"),
         ("app/discovery/text.py", "from downloader import transport", "imports downloader.transport"),
-        ("workers/fetching.py", "async def f(): await asyncio.open_connection('h', 80)", "calls open_connection"),
-        ("workers/fetching.py", "import socket\nx = socket.socket()", "calls socket.socket"),
+        ("workers/stages/fetch.py", "async def f(): await asyncio.open_connection('h', 80)", "calls open_connection"),
+        ("workers/stages/fetch.py", "import socket\nx = socket.socket()", "calls socket.socket"),
         ("app/web/server.py", "import socket\nx = socket.create_connection(('h', 80))", "calls create_connection"),
         ("downloader/hosts.py", "async def f(loop): await loop().create_connection(p, 'h', 80)", "calls create_connection"),
         ("app/storage/backends.py", "from obstore.store import from_url\nx = from_url(url)", "from_url without retry_config="),
         ("app/storage/backends.py", "x = S3Store('bucket')", "S3Store without retry_config="),
-        ("workers/fetching.py", "import time\ntime.sleep(1)", "calls time.sleep"),
-        ("workers/fetching.py", "from time import sleep", "imports time.sleep"),
+        ("workers/stages/fetch.py", "import time\ntime.sleep(1)", "calls time.sleep"),
+        ("workers/stages/fetch.py", "from time import sleep", "imports time.sleep"),
         ("app/cli/demo/show.py", "async def f():\n    subprocess.run(['ls'])", "calls subprocess.run in a coroutine"),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_source_that_breaks_a_rule_is_found(path: str, text: str, words: str) 
         ("app/web/server.py", "import socket\nx = socket.getaddrinfo('h', 1)"),
         ("app/storage/backends.py", "import obstore\nx = from_url(url, retry_config=RETRIES)\ny = MemoryStore()"),
         ("app/audit/pipeline.py", "def f():\n    subprocess.run(['ls'])"),
-        ("workers/fetching.py", "async def f(): await asyncio.sleep(1)"),
+        ("workers/stages/fetch.py", "async def f(): await asyncio.sleep(1)"),
     ],
 )
 def test_what_is_allowed_is_left_alone(path: str, text: str) -> None:

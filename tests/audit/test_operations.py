@@ -32,12 +32,12 @@ def test_ours_give_every_field() -> None:
     ("path", "old", "new", "words"),
     [
         ("app/jobs/submit.py", "user_id=caller.user_id, request_id", "request_id", "job creation: app.jobs.submit does not give user_id"),
-        ("workers/planning.py", "max_images=", "most=", "job creation: workers.planning does not give max_images"),
+        ("workers/stages/plan.py", "max_images=", "most=", "job creation: workers.stages.plan does not give max_images"),
         ("downloader/client.py", "contextualize(url=shown)", "contextualize()", "image download: downloader.client does not give url"),
         ("workers/builder.py", "job_id: str, chunk_id: str", "job_id: str", "image download: process_chunk does not give chunk_id"),
-        ("workers/validating.py", "image_id=image.id, ", "", "validation: workers.validating does not give image_id"),
-        ("workers/compressing.py", "file_count=len(todo)", "", "compression: workers.compressing does not give file_count"),
-        ("workers/exporting.py", "storage_tier=row.storage_tier", "", "export: workers.exporting does not give storage_tier"),
+        ("workers/stages/validate.py", "image_id=image.id, ", "", "validation: workers.stages.validate does not give image_id"),
+        ("workers/stages/compress.py", "file_count=len(todo)", "", "compression: workers.stages.compress does not give file_count"),
+        ("workers/stages/export.py", "storage_tier=row.storage_tier", "", "export: workers.stages.export does not give storage_tier"),
     ],
 )
 def test_a_field_that_is_not_given_is_found(path: str, old: str, new: str, words: str) -> None:

@@ -27,7 +27,7 @@ BALLAST = "ballast"
 @mutant
 def lethal() -> None:
     """What :mod:`tests.drills.lethal` says kills this process, and the one of a unit in quarantine."""
-    from workers.runtime import Crew
+    from workers.worker_pool import Crew
 
     begin = Crew.__init__
 
@@ -36,7 +36,7 @@ def lethal() -> None:
         crew.context.alone_command = poison.COMMAND
 
     poison.arm()
-    _put("workers.runtime.Crew.__init__", armed)
+    _put("workers.worker_pool.Crew.__init__", armed)
 
 
 @mutant
@@ -78,7 +78,7 @@ def slow_store() -> None:
 @mutant
 def full_before_export() -> None:
     """The disk is full when the first export begins."""
-    from workers import exporting
+    from workers.stages import export as exporting
 
     export = exporting.export
 
@@ -88,7 +88,7 @@ def full_before_export() -> None:
             fill(Path("store"))
         await export(ctx, work)
 
-    _put("workers.exporting.export", write)
+    _put("workers.stages.export.export", write)
 
 
 def fill(folder: Path) -> None:
@@ -106,7 +106,7 @@ def fill(folder: Path) -> None:
 @mutant
 def forgetful() -> None:
     """A worker of an older version, which does not know one of the functions."""
-    from workers import polling
+    from workers import worker as polling
 
     make = polling.make_worker
 
@@ -115,7 +115,7 @@ def forgetful() -> None:
         worker.functions.pop(os.environ[FORGOTTEN], None)
         return worker
 
-    _put("workers.runtime.make_worker", older)
+    _put("workers.worker_pool.make_worker", older)
 
 
 @mutant
@@ -171,14 +171,14 @@ def dies_at_a_step() -> None:
     """The process dies at the step that the environment names."""
     from app import exports
     from app.storage import trees
-    from workers import exporting
+    from workers.stages import export as exporting
 
-    _dies_around("workers.exporting.export", "before writing", None)
+    _dies_around("workers.stages.export.export", "before writing", None)
     _dies_around("app.storage.Store.publish_tree", "before publishing", "before the row")
-    _dies_around("workers.exporting.verify", "before verifying", None)
-    _dies_around("workers.exporting._publish", "before the row is ready", None)
+    _dies_around("workers.stages.export.verify", "before verifying", None)
+    _dies_around("workers.stages.export._publish", "before the row is ready", None)
     _dies_around("app.db.exports.set_report", None, "before the commit")
-    _put("workers.exporting._reader", _dying_reader(exporting._reader))
+    _put("workers.stages.export._reader", _dying_reader(exporting._reader))
     _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
     _put("app.exports.get_exporter", _dying_verifier(exports.get_exporter))
 

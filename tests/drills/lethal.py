@@ -1,4 +1,4 @@
-"""``python -m tests.drills.lethal``: :mod:`workers.alone` in a process that certain bytes, or a certain unit, kill.
+"""``python -m tests.drills.lethal``: :mod:`workers.isolated_process` in a process that certain bytes, or a certain unit, kill.
 
 The environment says which: the digest of an image that kills whoever stores it, that of one that kills whoever has it judged, and whether
 an export kills whoever begins it. Workers are armed in the same way by the fault ``lethal``.
@@ -12,7 +12,8 @@ from typing import Any
 
 from app.images import DecoderPool
 from app.storage import Store, paths
-from workers import alone, exporting
+from workers import isolated_process
+from workers.stages import export as exporting
 
 __all__ = ["COMMAND", "EXPORT", "FETCH", "JUDGE", "arm", "die"]
 
@@ -51,4 +52,4 @@ def arm() -> None:
 
 if __name__ == "__main__":
     arm()
-    alone.main()
+    isolated_process.main()

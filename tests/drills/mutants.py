@@ -16,7 +16,7 @@ HASTE: dict[str, float] = {
     "app.jobs.dispatch.UNSENT_AFTER_S": 2.0,
     "app.queue.ANSWER_S": 2.0,
     "workers.job.OWN_FAULT_DELAY_S": 2.0,
-    "workers.runtime.BEAT_S": 1.0,
+    "workers.worker_pool.BEAT_S": 1.0,
 }
 """Times that are no settings, as short as the drills' settings: seconds by dotted name."""
 
@@ -91,7 +91,7 @@ def no_takeover() -> None:
 @mutant
 def blind() -> None:
     """The worker does not know when its lease has run out, nor that it lost it: only the database's fence is left."""
-    _put("workers.work.Work.require_lease", _no)
+    _put("workers.unit.Work.require_lease", _no)
     _put("workers.leases.Leases._drop_overdue", _no)
     _put("workers.leases.Leases._renew", _nothing)
 
@@ -141,7 +141,7 @@ def leaves_at_once() -> None:
     async def stop(_crew: Any) -> None:
         os._exit(0)
 
-    _put("workers.runtime.Crew.stop", stop)
+    _put("workers.worker_pool.Crew.stop", stop)
 
 
 @mutant
@@ -159,8 +159,8 @@ def stock_poll() -> None:
     async def once(_name: str, loop: Any) -> None:
         await loop()
 
-    _put("workers.polling.LeasedWorker.main", Worker.main)
-    _put("workers.runtime.supervised", once)
+    _put("workers.worker.LeasedWorker.main", Worker.main)
+    _put("workers.worker_pool.supervised", once)
 
 
 @mutant
@@ -168,7 +168,7 @@ def runs_beside_itself() -> None:
     """A worker starts whatever message Redis takes for nobody's, its own included."""
     from arq.worker import Worker
 
-    _put("workers.polling.LeasedWorker.start_jobs", Worker.start_jobs)
+    _put("workers.worker.LeasedWorker.start_jobs", Worker.start_jobs)
 
 
 @mutant
@@ -226,11 +226,11 @@ def storm_of_sweeps() -> None:
 
     from app.db import sweeping
     from logging_setup import get_logger
-    from workers import runtime, sweeper
+    from workers import sweeper, worker_pool
 
     log = get_logger("drill")
     return_expired = sweeping.return_expired
-    start = runtime.Crew.start
+    start = worker_pool.Crew.start
 
     async def told(*args: Any, **named: Any) -> Any:
         log.info("drill.sweep", at=time.time(), pid=os.getpid())
@@ -246,7 +246,7 @@ def storm_of_sweeps() -> None:
         crew._tasks.append(asyncio.create_task(sweep_on(crew.context), name="storm"))
 
     _put("app.db.sweeping.return_expired", told)
-    _put("workers.runtime.Crew.start", start_all)
+    _put("workers.worker_pool.Crew.start", start_all)
 
 
 @mutant
@@ -271,7 +271,7 @@ def forgets_outcomes() -> None:
     import random
 
     import errors
-    from workers.ledger import Ledger
+    from workers.stages.outcomes import Ledger
 
     flush = Ledger.flush
 
@@ -283,7 +283,7 @@ def forgets_outcomes() -> None:
         except errors.DatabaseConnectionError:
             ledger._finished, ledger._changes = [], []
 
-    _put("workers.ledger.Ledger.flush", flush_once)
+    _put("workers.stages.outcomes.Ledger.flush", flush_once)
 
 
 @mutant

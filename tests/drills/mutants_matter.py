@@ -12,7 +12,7 @@ from tests.drills.mutants import _put, mutant
 @mutant
 def no_quarantine() -> None:
     """A unit whose workers died again and again runs among the others, again and again."""
-    _put("workers.work.Work.is_quarantined", property(lambda _: False))
+    _put("workers.unit.Work.is_quarantined", property(lambda _: False))
 
 
 @mutant
@@ -154,7 +154,7 @@ def chokes() -> None:
     """A message that cannot be read ends the process."""
     import os
 
-    from workers import polling
+    from workers import worker as polling
 
     def from_json(data: bytes) -> Any:
         try:
@@ -169,4 +169,4 @@ def chokes() -> None:
         worker.job_deserializer = from_json
         return worker
 
-    _put("workers.runtime.make_worker", choking)
+    _put("workers.worker_pool.make_worker", choking)

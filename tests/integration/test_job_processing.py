@@ -22,7 +22,7 @@ from tests.integration.test_retry_layers import fleet
 from tests.origin import Origin, hang_up, image, reply
 from tests.services import free_port
 from tests.workers.proof import eventually
-from tests.workers.test_runtime import ended, submit
+from tests.workers.test_worker_pool import ended, submit
 
 ROOT = Path(__file__).parents[2]
 

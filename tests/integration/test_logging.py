@@ -11,7 +11,7 @@ from app.db import events
 from tests.images.samples import encode, photo
 from tests.integration.test_retry_layers import fleet
 from tests.origin import Origin, image, reply
-from tests.workers.test_runtime import ended, submit
+from tests.workers.test_worker_pool import ended, submit
 
 SECRET = "s3cr3t-canary"
 

@@ -35,8 +35,8 @@ from tests.workers.proof import (
     state_of,
     sweep,
 )
-from tests.workers.test_runtime import submit, worker_process
-from workers.runtime import run_workers
+from tests.workers.test_worker_pool import submit, worker_process
+from workers.worker_pool import run_workers
 
 DELAY_S = 60.0
 

@@ -23,8 +23,8 @@ from errors.decisions import DECISION_TABLE, Layer
 from tests.images.samples import encode, photo
 from tests.origin import Origin, Step, hang_up, image, reply, reset, stall
 from tests.workers.bench import InlineDecoders, bench_settings
-from tests.workers.test_runtime import FAST, ended, submit
-from workers.runtime import run_workers
+from tests.workers.test_worker_pool import FAST, ended, submit
+from workers.worker_pool import run_workers
 
 QUICK = {
     "fetch.read_timeout_s": 0.2,

@@ -76,7 +76,7 @@ def test_on_the_tracer_makes_them(notes: Notes) -> None:
 def test_nothing_of_opentelemetry_is_imported_while_it_is_off() -> None:
     """Not by a worker with all its jobs, nor by the command line: the SDK costs 0.4 s of every start."""
     code = (
-        "import asyncio, sys; import workers.runtime, workers.alone, app.cli.build, app.jobs.submit;"
+        "import asyncio, sys; import workers.worker_pool, workers.isolated_process, app.cli.build, app.jobs.submit;"
         "from app.settings import load_settings;"
         "from app.tracing import started\n"
         "async def main():\n    async with started(load_settings().trace): pass\n"

@@ -12,7 +12,7 @@ from app.resources import open_resources
 from app.settings import Settings, load_settings
 from tests.origin import Origin, image
 from tests.web.sockets import messages, served
-from workers.runtime import run_workers
+from workers.worker_pool import run_workers
 
 
 @pytest.fixture

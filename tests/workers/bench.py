@@ -30,7 +30,7 @@ from workers import builder, sweeper, validator
 from workers.job import JOBS
 from workers.leases import Leases
 from workers.stops import StopReason
-from workers.work import Context
+from workers.unit import Context
 
 assert builder
 assert validator

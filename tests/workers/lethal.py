@@ -1,4 +1,4 @@
-"""``python -m tests.workers.lethal``: :mod:`workers.alone` in a process that a certain image, or its unit, kills.
+"""``python -m tests.workers.lethal``: :mod:`workers.isolated_process` in a process that a certain image, or its unit, kills.
 
 The environment says which: ``LETHAL_BYTES`` (hex) kills whoever fetches or judges an image of exactly those bytes.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from app.images import DecoderPool
 from app.storage import Store
-from workers import alone
+from workers import isolated_process
 
 
 def die_over(body: bytes) -> None:
@@ -37,4 +37,4 @@ def arm() -> None:
 
 if __name__ == "__main__":
     arm()
-    alone.main()
+    isolated_process.main()

@@ -28,8 +28,8 @@ from tests.templates import postgres_like_new
 from tests.workers.bench import Bench, open_bench
 from workers import sweeper
 from workers.leases import Leases
-from workers.polling import LeasedWorker, make_worker
-from workers.work import Work
+from workers.unit import Work
+from workers.worker import LeasedWorker, make_worker
 
 CHUNKED = (UnitKind.FETCH, UnitKind.VALIDATE, UnitKind.COMPRESS)
 KIND_OF_JOB = {UnitKind.PLAN: JobKind.INTEGRITY, UnitKind.INTEGRITY: JobKind.INTEGRITY, UnitKind.DUPLICATES: JobKind.DUPLICATES}

@@ -12,7 +12,7 @@ from tests.origin import Origin, stall
 from tests.workers.bench import open_bench
 from tests.workers.proof import eventually
 from workers.gauging import read
-from workers.runtime import Crew, run_workers
+from workers.worker_pool import Crew, run_workers
 
 
 async def test_slots_requests_and_decoders_are_read(tmp_path: Path) -> None:

@@ -82,10 +82,10 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
         await asyncio.Event().wait()
         return None
 
-    import workers.checking
+    import workers.stages.deduplicate
 
-    original = workers.checking.reread
-    workers.checking.reread = hang  # type: ignore[assignment]
+    original = workers.stages.deduplicate.reread
+    workers.stages.deduplicate.reread = hang  # type: ignore[assignment]
     try:
         run = asyncio.create_task(call(bench, delivery))
         await claimed.wait()
@@ -95,7 +95,7 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
         await bench.leases.tend()
         await run
     finally:
-        workers.checking.reread = original
+        workers.stages.deduplicate.reread = original
     assert (await state_of(bench, delivery.unit_id)).state is UnitState.CANCELLED
     assert (await jobs.get(bench.db, delivery.job_id)).state is JobState.CANCELLED
 
@@ -110,10 +110,10 @@ async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> N
         claimed.set()
         await asyncio.Event().wait()
 
-    import workers.checking
+    import workers.stages.deduplicate
 
-    original = workers.checking.reread
-    workers.checking.reread = hang  # type: ignore[assignment]
+    original = workers.stages.deduplicate.reread
+    workers.stages.deduplicate.reread = hang  # type: ignore[assignment]
     try:
         run = asyncio.create_task(call(bench, delivery))
         await claimed.wait()
@@ -124,7 +124,7 @@ async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> N
             work.ask_to_stop(StopReason.LOST)
         await run
     finally:
-        workers.checking.reread = original
+        workers.stages.deduplicate.reread = original
     unit = await state_of(bench, delivery.unit_id)
     assert (unit.state, unit.epoch) == (UnitState.RUNNING, successor.epoch)
 

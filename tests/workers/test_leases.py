@@ -15,7 +15,7 @@ from tests.workers.bench import Bench
 from tests.workers.proof import one_unit
 from workers.leases import Leases
 from workers.stops import Stopped, StopReason
-from workers.work import Work, claim
+from workers.unit import Work, claim
 
 
 async def held_work(bench: Bench, lease_s: float = 30.0) -> tuple[Work, Leases]:

@@ -19,7 +19,7 @@ from tests.workers.bench import Bench, bench_settings, forget_outputs
 from tests.workers.proof import eventually, one_unit, state_of
 from workers import quarantine
 from workers.stops import Stopped, StopReason
-from workers.work import ALONE_COMMAND
+from workers.unit import ALONE_COMMAND
 
 LETHAL = (sys.executable, "-m", "tests.workers.lethal")
 POISON = encode(photo(64, 64, seed=99))
@@ -248,7 +248,7 @@ async def test_portions_are_everything_at_once_in_an_ordinary_run(bench: Bench, 
     (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH]
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=30)
     assert unit is not None
-    from workers.work import Work
+    from workers.unit import Work
 
     async with bench.db.read() as connection:
         found: list[StoredImage] = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])

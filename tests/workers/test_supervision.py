@@ -16,15 +16,15 @@ from app.storage import open_store
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Origin, image
 from tests.workers.bench import bench_settings
-from tests.workers.test_runtime import FAST, ended, photos, submit
-from workers import runtime
-from workers.runtime import DEATHS, Crew, run_workers, serve_until_signalled, supervised
+from tests.workers.test_worker_pool import FAST, ended, photos, submit
+from workers import worker_pool
+from workers.worker_pool import DEATHS, Crew, run_workers, serve_until_signalled, supervised
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause before a loop is begun again."""
-    monkeypatch.setattr(runtime, "RESTART_S", 0.0)
+    monkeypatch.setattr(worker_pool, "RESTART_S", 0.0)
 
 
 async def opened(folder: Path, **flags: Any) -> Resources:

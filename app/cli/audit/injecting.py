@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.spec import JobRequest
 from downloader import AttemptLog, Downloader, FetchLimits, FetchRequest, Outcome, RetryRules
 from logging_setup import add_sink, configure, remove_sink
-from workers.runtime import run_workers
+from workers.worker_pool import run_workers
 
 __all__ = ["FailingDownloader", "inject"]
 

@@ -15,8 +15,8 @@ from app.domain import MEDIA_TYPES, Compressed, CompressionRules, ImageState, St
 from app.images import CANNOT, Answer
 from app.storage import paths
 from logging_setup import get_logger
-from workers.decoding import GONE, answers, each, put_all
-from workers.work import Context, Work
+from workers.stages.decode import GONE, answers, each, put_all
+from workers.unit import Context, Work
 
 __all__ = ["as_columns", "compress", "saved_bytes", "told", "write"]
 

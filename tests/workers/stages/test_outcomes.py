@@ -18,9 +18,9 @@ from tests.db.builders import expire
 from tests.images.samples import encode, photo
 from tests.origin import Origin, hang_up, image, redirect, reply
 from tests.workers.bench import Bench, open_bench
-from workers.fetching import fetch_chunk, settle_chunk
-from workers.ledger import Ledger
-from workers.work import Work, claim
+from workers.stages.fetch import fetch_chunk, settle_chunk
+from workers.stages.outcomes import Ledger
+from workers.unit import Work, claim
 
 
 async def attempt_rows(bench: Bench) -> list[tuple[int, str]]:

@@ -21,7 +21,7 @@ from app.queue import EXPIRES_MS, QUEUES, from_json, to_json
 from logging_setup import get_logger
 from workers import builder, sweeper, validator
 from workers.job import JOBS
-from workers.work import Context
+from workers.unit import Context
 
 __all__ = ["LeasedWorker", "WorkerKind", "make_worker"]
 

@@ -5,7 +5,7 @@ import pytest
 from app.db.rows import Funnel, Search, SourceCount
 from app.domain import CompressionRules, ImageState, JobKind, JobState, Reason
 from app.spec import JobSpec
-from workers.finalizing import Step, end_of_build, next_step
+from workers.stages.finalize import Step, end_of_build, next_step
 
 
 def funnel(kept: int = 0, valid: int = 0, failed: int = 0) -> Funnel:

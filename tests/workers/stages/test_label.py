@@ -1,7 +1,7 @@
 """Which images are kept, and where they go."""
 
 from app.db.fingerprints import Choice
-from workers.labelling import choose
+from workers.stages.label import choose
 
 
 def item(number: int, search: str, rank: int) -> Choice:

@@ -10,8 +10,8 @@ from app.discovery import Expansion
 from app.discovery.keywords import slug
 from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
 from logging_setup import get_logger
-from workers.discovering import LIST_SOURCE
-from workers.work import Work
+from workers.stages.discover import LIST_SOURCE
+from workers.unit import Work
 
 __all__ = ["ask_for_more", "expand_keyword", "plan", "wanted_candidates"]
 

@@ -21,8 +21,8 @@ from app.resources import Resources, Workshop, open_workshop, product_version
 from logging_setup import get_logger
 from workers import gauging, health, sweeper
 from workers.leases import Leases
-from workers.polling import QUIET_S, WorkerKind, make_worker
-from workers.work import Context
+from workers.unit import Context
+from workers.worker import QUIET_S, WorkerKind, make_worker
 
 __all__ = ["Crew", "WorkerKind", "is_alive", "kinds_of", "run_workers", "serve_until_signalled"]
 

@@ -9,8 +9,8 @@ from app.db.fingerprints import Choice, choices
 from app.domain import ImageState, Reason
 from app.images import assign_all
 from logging_setup import get_logger
-from workers.checking import write_all
-from workers.work import Work
+from workers.stages.deduplicate import write_all
+from workers.unit import Work
 
 __all__ = ["choose", "label"]
 

@@ -1,4 +1,4 @@
-"""Tests of workers.fetching: how bodies go to the store. What becomes of a chunk is in test_ledger and test_builder."""
+"""Tests of workers.stages.fetch: how bodies go to the store. What becomes of a chunk is in test_ledger and test_builder."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import pytest
 
 import errors
 from downloader import Fetched
-from workers import fetching
-from workers.fetching import PUTS_IN_HAND, PUTS_TOGETHER, Puts
+from workers.stages import fetch
+from workers.stages.fetch import PUTS_IN_HAND, PUTS_TOGETHER, Puts
 
 
 def body(number: int) -> Any:
@@ -95,7 +95,7 @@ async def test_what_ends_the_chunk_ends_its_puts() -> None:
 
     with pytest.raises(KeyError):
         await feed()
-    await asyncio.sleep(2 * fetching.LINGER_S)
+    await asyncio.sleep(2 * fetch.LINGER_S)
     assert calls == []
 
 
@@ -110,5 +110,5 @@ async def test_only_what_is_stored_is_entered() -> None:
     ledger: Any = SimpleNamespace(fetched=lambda outcome: entered.append(outcome.body))
     batch: list[Any] = [SimpleNamespace(body=letter, sha256=f"{number:064x}") for number, letter in enumerate((b"a", b"b", b"c"))]
     with pytest.raises(errors.StorageError, match="no room"):
-        await fetching._store(ctx, ledger, batch)
+        await fetch._store(ctx, ledger, batch)
     assert entered == [b"a", b"c"]

@@ -13,7 +13,7 @@ from app.domain import ImageState, Reason, StoredImage
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
 from workers.counting import Ended, count_attempt, ended
-from workers.work import Work
+from workers.unit import Work
 
 __all__ = ["Ledger"]
 

@@ -17,7 +17,7 @@ from app.spec import ListSpec
 from app.storage import Store
 from downloader import normalise
 from logging_setup import get_logger
-from workers.work import Work, pass_on
+from workers.unit import Work, pass_on
 
 __all__ = ["LIST_SOURCE", "Intake", "discover", "list_pages"]
 

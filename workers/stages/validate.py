@@ -14,9 +14,9 @@ from app.images import CANNOT, Answer
 from app.observability import families
 from app.storage import paths
 from logging_setup import get_logger
-from workers.compressing import as_columns, saved_bytes, told, write
-from workers.decoding import GONE, answers, each, put_all
-from workers.work import Context, Work
+from workers.stages.compress import as_columns, saved_bytes, told, write
+from workers.stages.decode import GONE, answers, each, put_all
+from workers.unit import Context, Work
 
 __all__ = ["validate"]
 

@@ -15,8 +15,8 @@ from tests.db.builders import add_images, add_job, claimed, statements, unit_ids
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
-from workers.checking import ALIKE, WRITE_BATCH, write_all
-from workers.work import Work
+from workers.stages.deduplicate import ALIKE, WRITE_BATCH, write_all
+from workers.unit import Work
 
 
 async def built(bench: Bench, origin: Origin, count: int = 4, **request: object) -> str:

@@ -27,7 +27,7 @@ __all__ = ["ALONE_COMMAND", "Context", "Isolated", "Keeper", "StopReason", "Stop
 
 log = get_logger(__name__)
 
-ALONE_COMMAND = (sys.executable, "-P", "-m", "workers.alone")
+ALONE_COMMAND = (sys.executable, "-P", "-m", "workers.isolated_process")
 
 
 class Keeper(Protocol):

@@ -11,7 +11,7 @@ from app.domain import Candidate, JobState, UnitKind
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
-from workers.planning import wanted_candidates
+from workers.stages.plan import wanted_candidates
 
 
 class FakeSource:

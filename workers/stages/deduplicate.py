@@ -11,9 +11,9 @@ from app.domain import ImageState, JobKind, Reason
 from app.images import find_exact, find_near
 from app.storage import threads
 from logging_setup import get_logger
-from workers.decoding import source_of
-from workers.validating import digest_of
-from workers.work import Context, Work
+from workers.stages.decode import source_of
+from workers.stages.validate import digest_of
+from workers.unit import Context, Work
 
 __all__ = ["find_duplicates", "reread", "write_all"]
 

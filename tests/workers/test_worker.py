@@ -7,7 +7,7 @@ import pytest
 from app.domain import UnitKind
 from app.queue import QUEUES, Envelope
 from tests.workers.bench import Bench
-from workers.polling import LeasedWorker, make_worker
+from workers.worker import LeasedWorker, make_worker
 
 TOKEN = "unit_1:0"
 

@@ -1,4 +1,4 @@
-"""What runs in the process of a unit in quarantine, ``python -m workers.alone``: an order on standard input, one job, an answer.
+"""What runs in the process of a unit in quarantine, ``python -m workers.isolated_process``: an order on standard input, one job, an answer.
 
 The worker that started it holds the claim and judges how it ends; a job's error goes back to it, so that one place decides on retries.
 """
@@ -20,7 +20,7 @@ from logging_setup import configure, get_logger, spans
 from workers import builder, validator
 from workers.leases import Leases
 from workers.quarantine import BEGAN
-from workers.work import Context
+from workers.unit import Context
 
 __all__ = ["main"]
 

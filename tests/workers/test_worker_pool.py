@@ -24,7 +24,7 @@ from tests.origin import Origin, image, reply
 from tests.services import RedisServer
 from tests.workers.bench import bench_settings
 from tests.workers.proof import eventually
-from workers.runtime import kinds_of, run_workers
+from workers.worker_pool import kinds_of, run_workers
 
 FAST = {"jobs.sweep_interval_s": 1.0, "jobs.lease_s": 3.0, "fetch.per_host": 16, "validate.children": 1, "jobs.drain_s": 5.0}
 

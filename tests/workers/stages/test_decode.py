@@ -15,7 +15,7 @@ from app.images import Answer
 from app.storage import open_store
 from logging_setup import add_sink, remove_sink
 from logging_setup.overheard import Remark
-from workers import decoding
+from workers.stages import decode
 
 RULES = ValidationRules()
 
@@ -42,7 +42,7 @@ class Bench:
         self.work: Any = SimpleNamespace(stop=asyncio.Event())
 
     async def batches(self, images: Sequence[StoredImage], step: Any) -> list[Any]:
-        async with aclosing(decoding.each(self.ctx, self.work, images, step)) as results:
+        async with aclosing(decode.each(self.ctx, self.work, images, step)) as results:
             return [result async for result in results]
 
 
@@ -95,7 +95,7 @@ async def test_answers_find_their_images_and_remarks_their_context() -> None:
         await bench.ctx.store.put_blob(str(number).encode(), f"{number:064x}")
     sink = add_sink(lines.append, "DEBUG")
     try:
-        found = dict(await decoding.answers(bench.ctx, [_image(number) for number in (1, 2, 3, 4)], RULES, validation_level="basic"))
+        found = dict(await decode.answers(bench.ctx, [_image(number) for number in (1, 2, 3, 4)], RULES, validation_level="basic"))
     finally:
         remove_sink(sink)
     details = {number: answer and answer.as_verdict().detail for number, answer in found.items()}
@@ -107,10 +107,10 @@ async def test_a_local_store_gives_paths(tmp_path: Path) -> None:
     """A child reads them itself; of what is gone there is none."""
     ctx: Any = SimpleNamespace(store=open_store(str(tmp_path)))
     await ctx.store.put_blob(b"x", "ab" * 32)
-    path = await decoding.source_of(ctx, "ab" * 32)
+    path = await decode.source_of(ctx, "ab" * 32)
     assert isinstance(path, Path)
     assert path.read_bytes() == b"x"
-    assert await decoding.source_of(ctx, "cd" * 32) is None
+    assert await decode.source_of(ctx, "cd" * 32) is None
 
 
 async def test_all_that_can_be_are_stored_before_an_error_is_raised(tmp_path: Path) -> None:
@@ -118,5 +118,5 @@ async def test_all_that_can_be_are_stored_before_an_error_is_raised(tmp_path: Pa
     ctx: Any = SimpleNamespace(store=open_store(str(tmp_path)))
     (tmp_path / "in/the/way").mkdir(parents=True)
     with pytest.raises(errors.StorageError, match="put in/the/way: Is a directory"):
-        await decoding.put_all(ctx, [("a", b"1"), ("in/the/way", b"2"), ("b", b"3")])
+        await decode.put_all(ctx, [("a", b"1"), ("in/the/way", b"2"), ("b", b"3")])
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a", "b"]

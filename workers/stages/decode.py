@@ -10,7 +10,7 @@ from app.domain import CompressionRules, StoredImage, ValidationRules
 from app.images import Answer, log_remarks
 from app.storage import MissingObject, paths
 from logging_setup import get_logger
-from workers.work import Context, Work
+from workers.unit import Context, Work
 
 __all__ = ["GONE", "answers", "each", "put_all", "source_of"]
 

@@ -11,8 +11,8 @@ from app.db.rows import NewUnit
 from app.domain import ImageState, UnitKind
 from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed, Outcome
-from workers.ledger import Ledger
-from workers.work import Context, Work
+from workers.stages.outcomes import Ledger
+from workers.unit import Context, Work
 
 __all__ = ["fetch_chunk", "settle_chunk"]
 

@@ -1,4 +1,4 @@
-"""Tests of workers.discovering: a list's pages, and that what they bring is sent at once."""
+"""Tests of workers.stages.discover: a list's pages, and that what they bring is sent at once."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from app.queue import QUEUES
 from app.spec import ListSpec
 from app.storage import open_store
 from tests.workers.bench import Bench
-from workers import discovering
+from workers.stages import discover
 
 
 async def stored(bench: Bench, count: int) -> ListSpec:
@@ -32,7 +32,7 @@ async def stored(bench: Bench, count: int) -> ListSpec:
 async def test_pages_grow(bench: Bench, rows: int, size: int, cursor: str | None, sizes: list[int]) -> None:
     """The first is short, whoever takes the list up; only the last has no cursor, and every cursor counts the rows before it."""
     spec = await stored(bench, rows)
-    pages = [page async for page in discovering.list_pages(bench.resources.store, spec, cursor, size=size)]
+    pages = [page async for page in discover.list_pages(bench.resources.store, spec, cursor, size=size)]
     assert [len(page.candidates) for page in pages] == sizes
     ends = [int(cursor or 0) + sum(sizes[: at + 1]) for at in range(len(sizes))]
     assert [page.cursor for page in pages] == [str(end) for end in ends[:-1]] + [None]
@@ -44,7 +44,7 @@ async def test_a_list_in_a_bucket_is_read_from_a_copy() -> None:
     store = open_store("memory://")
     await store.put("lists/a.txt", b"https://img.example/1.jpg\n")
     spec = ListSpec(key="lists/a.txt", suffix=".txt", name="a")
-    (page,) = [page async for page in discovering.list_pages(store, spec, None)]
+    (page,) = [page async for page in discover.list_pages(store, spec, None)]
     assert [candidate.url for candidate in page.candidates] == ["https://img.example/1.jpg"]
 
 

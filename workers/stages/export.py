@@ -12,7 +12,7 @@ from app.db.rows import NewUnit
 from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.storage import Store, border, paths, threads
 from logging_setup import get_logger, spans
-from workers.work import Context, Work
+from workers.unit import Context, Work
 
 __all__ = ["export", "verify"]
 

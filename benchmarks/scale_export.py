@@ -9,7 +9,8 @@ from pathlib import Path
 from scale_figures import Figure, taken
 
 from app.domain import Sample
-from app.exports import ExportOptions, get_exporter
+from app.exports.exporter import ExportOptions
+from app.exports.formats import get_exporter
 
 __all__ = ["FORMATS", "measure"]
 

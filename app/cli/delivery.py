@@ -32,7 +32,7 @@ class Destination:
             Refused: the folder holds the workspace.
             errors.ConfigurationError: it is not empty, a file, or cannot be written.
         """
-        from app.exports import check_destination
+        from app.exports.publish import check_destination
 
         folder = self.folder.resolve()
         if workspace.resolve().is_relative_to(folder):
@@ -66,7 +66,7 @@ def is_delivered(folder: Path, dataset_id: str) -> bool:
 async def deliver(resources: "Resources", job: "Job", where: Destination | None) -> Path | None:
     """Put a job's newest verified export where it belongs; ``None`` where there is no export or no such place."""
     from app.db import exports
-    from app.exports import materialise
+    from app.exports.publish import materialise
 
     ready = [export for export in await exports.latest_of_job(resources.db, job.id) if export.state == "ready" and export.prefix]
     if where is None or not ready:

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 
 from app.domain import Sample
-from app.exports import card, markdown
-from app.exports.base import ExportOptions
-from app.exports.hashed import FileFacts, HashedFile
-from app.exports.spool import Facts
+from app.exports import cards
+from app.exports.exporter import ExportOptions
+from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.spool import DatasetFacts
 from app.storage import MANIFEST
 
-__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "Ledger", "needs_attribution", "write_sidecars"]
+__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "SidecarWriter", "needs_attribution", "write_sidecars"]
 
 SCHEMA_VERSION = 1
 """Of ``manifest.json``; raised when a reader of the old one would misread the new one."""
@@ -26,7 +26,7 @@ SUMS = "SHA256SUMS"
 _FREE = ("cc0", "pdm", "public domain", "publicdomain", "public-domain", "pd-", "no known copyright", "unlicense")
 
 
-class Ledger:
+class SidecarWriter:
     """Grows with every image: a line of ``SHA256SUMS`` if it is a file, a row of ``ATTRIBUTION.md`` if somebody is due credit."""
 
     def __init__(self, folder: Path, *, loose_images: bool) -> None:
@@ -72,24 +72,24 @@ def needs_attribution(sample: Sample) -> bool:
 def write_sidecars(
     folder: Path,
     format_name: str,
-    facts: Facts,
+    facts: DatasetFacts,
     options: ExportOptions,
-    parts: card.CardParts,
+    parts: cards.CardParts,
     files: Mapping[str, FileFacts],
-    ledger: Ledger,
+    sidecar_writer: SidecarWriter,
 ) -> dict[str, FileFacts]:
     """Write everything that stands beside the images, ``manifest.json`` last. Returns every file that is no image."""
     known = dict(files)
-    known[ATTRIBUTION] = ledger.finish_attribution()
-    known[CARD] = _write(folder / CARD, card.render(facts, options, parts).encode())
-    known[SUMS] = ledger.finish_sums(known)
+    known[ATTRIBUTION] = sidecar_writer.finish_attribution()
+    known[CARD] = _write(folder / CARD, cards.render(facts, options, parts).encode())
+    known[SUMS] = sidecar_writer.finish_sums(known)
     manifest = _manifest(format_name, facts, options, parts, known)
     known[MANIFEST] = _write(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
     return known
 
 
 def _manifest(
-    format_name: str, facts: Facts, options: ExportOptions, parts: card.CardParts, files: Mapping[str, FileFacts]
+    format_name: str, facts: DatasetFacts, options: ExportOptions, parts: cards.CardParts, files: Mapping[str, FileFacts]
 ) -> dict[str, Any]:
     created = datetime.fromtimestamp(options.created_at, UTC).isoformat(timespec="seconds")
     return {
@@ -132,13 +132,13 @@ _ATTRIBUTION_HEAD = b"| File | Title | Creator | Licence | Page | Credit line |\
 
 
 def _attribution_row(sample: Sample, path: str) -> bytes:
-    license_text = " ".join(part for part in (markdown.cell(sample.license), markdown.link(sample.license_url)) if part)
+    license_text = " ".join(part for part in (cards.cell(sample.license), cards.link(sample.license_url)) if part)
     cells = (
         f"`{path}`",
-        markdown.cell(sample.title),
-        markdown.cell(sample.creator),
+        cards.cell(sample.title),
+        cards.cell(sample.creator),
         license_text,
-        markdown.link(sample.page_url or sample.url),
-        markdown.cell(sample.attribution),
+        cards.link(sample.page_url or sample.url),
+        cards.cell(sample.attribution),
     )
     return f"| {' | '.join(cells)} |\n".encode()

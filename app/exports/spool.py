@@ -15,7 +15,7 @@ import errors
 from app.domain import Sample
 from app.exports import names
 
-__all__ = ["OPTIONAL_COLUMNS", "Facts", "Spool", "class_of"]
+__all__ = ["INTEGER_COLUMNS", "OPTIONAL_COLUMNS", "DatasetFacts", "Spool", "class_of", "column_names", "encode", "row"]
 
 OPTIONAL_COLUMNS = ("caption", "title", "page_url", "license", "license_url", "creator", "attribution", "phash")
 """Text that a sample may lack. A column is written if any sample has it, then for all, so that every reader sees one schema."""
@@ -25,7 +25,7 @@ _READ_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DatasetFacts:
     """What is known of all samples together. Mappings are sorted by key.
 
     Attributes:
@@ -69,7 +69,7 @@ class Spool:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
         self._tally = _Tally()
 
-    async def fill(self, samples: AsyncIterator[Sample]) -> Facts:
+    async def fill(self, samples: AsyncIterator[Sample]) -> DatasetFacts:
         """Take every sample, in order. Text that is no valid Unicode is repaired on the way."""
         lines: list[bytes] = []
         async for sample in samples:
@@ -95,7 +95,7 @@ class Spool:
         self._file.close()
 
 
-def class_of(sample: Sample, facts: Facts) -> str | None:
+def class_of(sample: Sample, facts: DatasetFacts) -> str | None:
     """The class of a sample; ``None`` only where no sample has a label."""
     if not facts.labels:
         return None
@@ -121,7 +121,7 @@ class _Tally:
         self._sources[sample.source] += 1
         self._extensions[sample.extension] += 1
 
-    def facts(self) -> Facts:
+    def facts(self) -> DatasetFacts:
         splits: Counter[str] = Counter()
         labels: Counter[str] = Counter()
         split_labels: dict[str, Counter[str]] = {}
@@ -132,7 +132,7 @@ class _Tally:
             if labelled:
                 labels[label or names.UNLABELLED] += count
                 inside[label or names.UNLABELLED] += count
-        return Facts(
+        return DatasetFacts(
             samples=self.samples,
             image_bytes=self._bytes,
             splits=_sorted(splits),
@@ -167,3 +167,29 @@ def _repaired(sample: Sample) -> Sample:
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
+
+
+INTEGER_COLUMNS = frozenset({"width", "height", "size_bytes"})
+_BEFORE = ("split", "width", "height", "size_bytes", "media_type", "sha256", "source_sha256", "source", "url")
+
+
+def column_names(facts: DatasetFacts) -> tuple[str, ...]:
+    """The columns of every row, in order, without ``file_name``."""
+    return (*(("label",) if facts.labels else ()), *_BEFORE, *facts.columns)
+
+
+def row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) -> dict[str, Any]:
+    """One image as JSON. ``file_name`` is relative to the file that the row stands in."""
+    values: dict[str, Any] = {} if file_name is None else {"file_name": file_name}
+    for name in column_names(facts):
+        values[name] = class_of(sample, facts) if name == "label" else (getattr(sample, name) or _nothing(name))
+    return values
+
+
+def encode(values: dict[str, Any]) -> bytes:
+    """One line of JSON, without its newline."""
+    return orjson.dumps(values)
+
+
+def _nothing(name: str) -> str | int:
+    return 0 if name in INTEGER_COLUMNS else ""

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import exports
 from app.domain import Sample
-from app.exports import Exporter
+from app.exports import formats
+from app.exports.exporter import Exporter
 from tests.exports.builders import OPTIONS, Bodies, each, sample, samples, tree
 
 SIDECARS = {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json"}
 
 
-@pytest.fixture(params=sorted(exports.EXPORTERS))
+@pytest.fixture(params=sorted(formats.EXPORTERS))
 def exporter(request: pytest.FixtureRequest) -> Exporter:
     """One exporter of each format."""
-    return exports.get_exporter(request.param)
+    return formats.get_exporter(request.param)
 
 
 async def test_what_is_written_verifies(exporter: Exporter, tmp_path: Path) -> None:

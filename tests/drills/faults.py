@@ -169,7 +169,7 @@ STEPS = (
 @mutant
 def dies_at_a_step() -> None:
     """The process dies at the step that the environment names."""
-    from app import exports
+    from app.exports import formats
     from app.storage import trees
     from workers.stages import export as exporting
 
@@ -180,7 +180,7 @@ def dies_at_a_step() -> None:
     _dies_around("app.db.exports.set_report", None, "before the commit")
     _put("workers.stages.export._reader", _dying_reader(exporting._reader))
     _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
-    _put("app.exports.get_exporter", _dying_verifier(exports.get_exporter))
+    _put("app.exports.formats.get_exporter", _dying_verifier(formats.get_exporter))
 
 
 def _dying_reader(make: Any) -> Any:

@@ -9,10 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-from app import exports
 from app.domain import ExportReport, Sample
+from app.exports import formats
+from app.exports.exporter import ExportOptions
 
-OPTIONS = exports.ExportOptions(dataset_name="Cats & dogs", dataset_id="d-1", created_at=1_700_000_000.0, shard_samples=4)
+OPTIONS = ExportOptions(dataset_name="Cats & dogs", dataset_id="d-1", created_at=1_700_000_000.0, shard_samples=4)
 
 
 def image(number: int, extension: str = "jpg") -> bytes:
@@ -71,14 +72,14 @@ class Bodies:
         return [self._bodies[item.index] if self._bodies else image(item.index) for item in items]
 
 
-async def write(name: str, folder: Path, items: Iterable[Sample], options: exports.ExportOptions = OPTIONS) -> ExportReport:
+async def write(name: str, folder: Path, items: Iterable[Sample], options: ExportOptions = OPTIONS) -> ExportReport:
     """Export samples whose bytes are those of ``image``."""
-    return await exports.get_exporter(name).write(each(items), Bodies(), folder, options)
+    return await formats.get_exporter(name).write(each(items), Bodies(), folder, options)
 
 
 async def problems(name: str, folder: Path, report: ExportReport) -> tuple[str, ...]:
     """What verification says."""
-    return (await exports.get_exporter(name).verify(folder, report)).problems
+    return (await formats.get_exporter(name).verify(folder, report)).problems
 
 
 def tree(folder: Path) -> dict[str, bytes]:

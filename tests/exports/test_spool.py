@@ -3,15 +3,17 @@
 import dataclasses
 from pathlib import Path
 
+import orjson
 import pytest
 
 import errors
 from app.domain import Sample
-from app.exports.spool import Facts, Spool, class_of
+from app.exports import spool as rows
+from app.exports.spool import DatasetFacts, Spool, class_of
 from tests.exports.builders import each, sample, samples
 
 
-async def spooled(folder: Path, items: list[Sample]) -> tuple[Facts, list[Sample]]:
+async def spooled(folder: Path, items: list[Sample]) -> tuple[DatasetFacts, list[Sample]]:
     """The facts of these samples, and the samples as they come back."""
     spool = Spool(folder)
     try:
@@ -75,3 +77,30 @@ async def test_what_is_no_sample_is_refused(tmp_path: Path) -> None:
         await spooled(tmp_path, [sample(1)])
     with pytest.raises(errors.ValidationError, match="cannot be written as JSON"):
         await spooled(tmp_path, [dataclasses.replace(sample(0), width=1 << 70)])
+
+
+async def rows_of(folder: Path, items: list[Sample]) -> list[dict[str, object]]:
+    """The rows that an export of these samples would have."""
+    spool = Spool(folder)
+    facts = await spool.fill(each(items))
+    spool.close()
+    return [rows.row(item, facts, "x.jpg") for item in items]
+
+
+async def test_rows_share_columns_and_types_and_hold_no_null(tmp_path: Path) -> None:
+    """A loader settles the schema on the first rows: an absent caption is an empty one, and a column nobody fills is not there."""
+    first, second = await rows_of(tmp_path, [sample(0, caption=None, width=0), sample(1, creator=None)])
+    assert list(first) == list(second)
+    assert [type(value) for value in first.values()] == [type(value) for value in second.values()]
+    assert first["caption"] == second["creator"] == ""
+    assert first["width"] == 0
+    assert "title" not in first
+    assert next(iter(first)) == "file_name"
+
+
+async def test_rows_of_an_unlabelled_dataset_have_no_label(tmp_path: Path) -> None:
+    """Nor a class called None."""
+    (only,) = await rows_of(tmp_path, [sample(0, label=None)])
+    assert "label" not in only
+    assert b"null" not in rows.encode(only)
+    assert orjson.loads(rows.encode(only)) == only

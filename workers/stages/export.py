@@ -6,10 +6,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from app import exports as formats
 from app.db import Connection, exports, images, jobs
 from app.db.rows import NewUnit
 from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
+from app.exports import formats, publish
+from app.exports.exporter import ExportOptions, Read
 from app.storage import Store, border, paths, threads
 from logging_setup import get_logger, spans
 from workers.unit import Context, Work
@@ -27,7 +28,7 @@ async def export(ctx: Context, work: Work) -> None:
     row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         dataset = await jobs.get_dataset(ctx.db, row.dataset_id)
-        options = formats.ExportOptions(
+        options = ExportOptions(
             dataset_name=dataset.name,
             dataset_id=dataset.id,
             created_at=dataset.created_at,
@@ -92,7 +93,7 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
     )
 
 
-def _reader(store: Store) -> formats.Read:
+def _reader(store: Store) -> Read:
     """How the bytes of samples are had: a folder's files in one visit to a thread, a bucket's objects side by side."""
 
     async def read(samples: Sequence[Sample]) -> Sequence[bytes]:
@@ -115,7 +116,7 @@ async def verify(ctx: Context, work: Work) -> None:
     """Read an export back with its format's own reader; publish it, or fail it with what is wrong."""
     row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
-        async with formats.folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
+        async with publish.folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
             found = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
         async with work.transaction() as connection:
             await _publish(connection, row.id, list(found.problems))

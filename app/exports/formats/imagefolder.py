@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from app.domain import ExportReport, Sample, VerifyReport
-from app.exports import inspecting, loose, names, packing
-from app.exports.base import ExportOptions, Read
-from app.exports.card import CardParts
-from app.exports.hashed import FileFacts
-from app.exports.spool import Facts, class_of
+from app.exports import image_files, names, verify, writer
+from app.exports.cards import CardParts
+from app.exports.exporter import ExportOptions, Read
+from app.exports.hashed_file import FileFacts
+from app.exports.spool import DatasetFacts, class_of
 
 __all__ = ["ImageFolderExporter"]
 
@@ -37,20 +37,20 @@ class ImageFolderExporter:
     format = "imagefolder"
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
-        """See :class:`app.exports.base.Exporter`."""
-        return await packing.write_export(samples, read, folder, options, _Packer, self.format)
+        """See :class:`app.exports.exporter.Exporter`."""
+        return await writer.write_export(samples, read, folder, options, _FolderWriter, self.format)
 
     async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
-        """See :class:`app.exports.base.Exporter`."""
-        return await inspecting.verify(folder, report, _inspect)
+        """See :class:`app.exports.exporter.Exporter`."""
+        return await verify.verify_folder(folder, report, _inspect)
 
 
-class _Packer:
-    def __init__(self, folder: Path, facts: Facts, options: ExportOptions) -> None:
+class _FolderWriter:
+    def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._facts = facts
         self._folders = names.class_folders(facts.classes)
-        self._metadata = loose.MetadataFiles(folder, facts, facts.splits)
+        self._metadata = image_files.MetadataFiles(folder, facts, facts.splits)
         self.card = CardParts(
             layout=_LAYOUT,
             usage=_USAGE + (_USAGE_LABELS if facts.labels else ""),
@@ -64,7 +64,7 @@ class _Packer:
     def add(self, sample: Sample, body: bytes) -> str:
         label = class_of(sample, self._facts)
         inside = "" if label is None else f"{self._folders[label]}/"
-        file_name = f"{inside}{loose.write_image(self._folder / sample.split / inside, sample, body)}"
+        file_name = f"{inside}{image_files.write_image(self._folder / sample.split / inside, sample, body)}"
         self._metadata.add(sample, sample.split, file_name)
         return f"{sample.split}/{file_name}"
 
@@ -75,17 +75,17 @@ class _Packer:
         self._metadata.abandon()
 
 
-def _inspect(inspection: inspecting.Inspection) -> Iterator[None]:
+def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     folders = inspection.manifest.mapping("class_folders")
     for split in inspection.manifest.mapping("splits"):
-        for path, row in loose.read_metadata(inspection, split):
-            loose.inspect_image(inspection, path, row)
+        for path, row in image_files.read_metadata(inspection, split):
+            image_files.inspect_image(inspection, path, row)
             _inspect_place(inspection, path, split, row, folders)
             yield
-    loose.inspect_tree(inspection)
+    image_files.inspect_tree(inspection)
 
 
-def _inspect_place(inspection: inspecting.Inspection, path: str, split: str, row: inspecting.Row, folders: inspecting.Row) -> None:
+def _inspect_place(inspection: verify.Inspection, path: str, split: str, row: verify.Row, folders: verify.Row) -> None:
     where = split if "label" not in row else f"{split}/{folders.get(str(row['label']))}"
     if row.get("split") != split or path.rpartition("/")[0] != where:
         inspection.complain(f"{path}: does not lie where its split and label say")

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from app.domain import ExportReport, Sample, VerifyReport
-from app.exports import inspecting, loose, packing
-from app.exports.base import ExportOptions, Read
-from app.exports.card import CardParts
-from app.exports.hashed import FileFacts
-from app.exports.spool import Facts
+from app.exports import image_files, verify, writer
+from app.exports.cards import CardParts
+from app.exports.exporter import ExportOptions, Read
+from app.exports.hashed_file import FileFacts
+from app.exports.spool import DatasetFacts
 
 __all__ = ["FilesExporter"]
 
@@ -30,22 +30,22 @@ class FilesExporter:
     format = "files"
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
-        """See :class:`app.exports.base.Exporter`."""
-        return await packing.write_export(samples, read, folder, options, _Packer, self.format)
+        """See :class:`app.exports.exporter.Exporter`."""
+        return await writer.write_export(samples, read, folder, options, _FilesWriter, self.format)
 
     async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
-        """See :class:`app.exports.base.Exporter`."""
-        return await inspecting.verify(folder, report, _inspect)
+        """See :class:`app.exports.exporter.Exporter`."""
+        return await verify.verify_folder(folder, report, _inspect)
 
 
-class _Packer:
-    def __init__(self, folder: Path, facts: Facts, options: ExportOptions) -> None:
+class _FilesWriter:
+    def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
-        self._metadata = loose.MetadataFiles(folder, facts, [""])
+        self._metadata = image_files.MetadataFiles(folder, facts, [""])
         self.card = CardParts(layout=_LAYOUT, usage=_USAGE, configs={}, features=False, loose_images=True, folders={})
 
     def add(self, sample: Sample, body: bytes) -> str:
-        path = f"{_IMAGES}/{loose.write_image(self._folder / _IMAGES, sample, body)}"
+        path = f"{_IMAGES}/{image_files.write_image(self._folder / _IMAGES, sample, body)}"
         self._metadata.add(sample, "", path)
         return path
 
@@ -56,10 +56,10 @@ class _Packer:
         self._metadata.abandon()
 
 
-def _inspect(inspection: inspecting.Inspection) -> Iterator[None]:
-    for path, row in loose.read_metadata(inspection, ""):
-        loose.inspect_image(inspection, path, row)
+def _inspect(inspection: verify.Inspection) -> Iterator[None]:
+    for path, row in image_files.read_metadata(inspection, ""):
+        image_files.inspect_image(inspection, path, row)
         if path.rpartition("/")[0] != _IMAGES:
             inspection.complain(f"{path}: lies outside {_IMAGES}/")
         yield
-    loose.inspect_tree(inspection)
+    image_files.inspect_tree(inspection)

@@ -1,13 +1,15 @@
 """``README.md``: what the dataset is, how many of what, under which licences, and how to load it. A dataset card for the HF hub."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
 
-from app.exports import markdown, rows
-from app.exports.base import ExportOptions
-from app.exports.spool import Facts
+from app.exports import spool
+from app.exports.exporter import ExportOptions
+from app.exports.spool import DatasetFacts
 
-__all__ = ["CardParts", "render"]
+__all__ = ["CardParts", "cell", "link", "plain", "render", "yaml_text"]
 
 _MAX_LABELS = 200  # rows of the label table
 _SIZES = (
@@ -50,14 +52,14 @@ class CardParts:
     notes: tuple[str, ...] = ()
 
 
-def render(facts: Facts, options: ExportOptions, parts: CardParts) -> str:
+def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:
     """The whole card."""
-    name = markdown.cell(options.dataset_name)
+    name = cell(options.dataset_name)
     sections = [
         _front_matter(facts, options, parts),
         f"# {name}\n",
         f"{facts.samples:,} images, collected and checked by pictrawl.\n",
-        *([f"{markdown.cell(options.description)}\n"] if options.description else []),
+        *([f"{cell(options.description)}\n"] if options.description else []),
         _table("Splits", "Split", facts.splits),
         *([_labels(facts)] if facts.labels else []),
         _licenses(facts, options),
@@ -69,21 +71,19 @@ def render(facts: Facts, options: ExportOptions, parts: CardParts) -> str:
     return "\n".join(sections)
 
 
-def _front_matter(facts: Facts, options: ExportOptions, parts: CardParts) -> str:
-    lines = ["---", f"pretty_name: {markdown.yaml_text(options.dataset_name)}", *_license_lines(facts)]
+def _front_matter(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:
+    lines = ["---", f"pretty_name: {yaml_text(options.dataset_name)}", *_license_lines(facts)]
     lines += ["size_categories:", f"- {_size_category(facts.samples)}", "tags:", "- image", "- pictrawl"]
     tasks = [*(["image-classification"] if facts.labels else []), *(["image-to-text"] if facts.has_captions else [])]
     lines += ["task_categories:", *(f"- {task}" for task in tasks)] if tasks else []
     if parts.configs:
         lines += ["configs:", "- config_name: default", "  data_files:"]
-        lines += [
-            line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {markdown.yaml_text(path)}")
-        ]
+        lines += [line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {yaml_text(path)}")]
     lines += _feature_lines(facts) if parts.features and facts.samples else []
     return "\n".join([*lines, "---", ""])
 
 
-def _license_lines(facts: Facts) -> list[str]:
+def _license_lines(facts: DatasetFacts) -> list[str]:
     stated = list(facts.licenses)
     if len(stated) == 1 and stated[0].lower() in _HUB_LICENSES:
         return [f"license: {stated[0].lower()}"]
@@ -94,41 +94,83 @@ def _size_category(samples: int) -> str:
     return next((name for limit, name in _SIZES if samples < limit), "10M<n<100M")
 
 
-def _feature_lines(facts: Facts) -> list[str]:
+def _feature_lines(facts: DatasetFacts) -> list[str]:
     lines = ["dataset_info:", "  features:", "  - name: image", "    dtype: image"]
-    for column in rows.column_names(facts):
+    for column in spool.column_names(facts):
         lines.append(f"  - name: {column}")
         if column == "label":
             lines += ["    dtype:", "      class_label:", "        names:"]
-            lines += [f"          '{number}': {markdown.yaml_text(name)}" for number, name in enumerate(facts.classes)]
+            lines += [f"          '{number}': {yaml_text(name)}" for number, name in enumerate(facts.classes)]
         else:
-            lines.append(f"    dtype: {'int64' if column in rows.INTEGER_COLUMNS else 'string'}")
+            lines.append(f"    dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}")
     return lines
 
 
 def _table(title: str, column: str, counts: Mapping[str, int]) -> str:
     lines = [f"## {title}\n", f"| {column} | Images |", "| --- | ---: |"]
-    lines += [f"| {markdown.cell(name)} | {count:,} |" for name, count in counts.items()]
+    lines += [f"| {cell(name)} | {count:,} |" for name, count in counts.items()]
     return "\n".join([*lines, ""])
 
 
-def _labels(facts: Facts) -> str:
+def _labels(facts: DatasetFacts) -> str:
     most = dict(sorted(facts.labels.items(), key=lambda item: (-item[1], item[0]))[:_MAX_LABELS])
     table = _table("Labels", "Label", most)
     left = len(facts.labels) - len(most)
     return f"{table}\n... and {left:,} more, in `manifest.json`.\n" if left else table
 
 
-def _licenses(facts: Facts, options: ExportOptions) -> str:
+def _licenses(facts: DatasetFacts, options: ExportOptions) -> str:
     stated = {name or "not stated by the source": count for name, count in facts.licenses.items()}
     text = _table("Licences", "Licence", stated)
     text += "\nEach image keeps its own licence; `ATTRIBUTION.md` lists whom to credit, and for what.\n"
-    return text + (f"\n{markdown.cell(options.licence_note)}\n" if options.licence_note else "")
+    return text + (f"\n{cell(options.licence_note)}\n" if options.licence_note else "")
 
 
-def _absent_notes(facts: Facts) -> list[str]:
+def _absent_notes(facts: DatasetFacts) -> list[str]:
     return [
         f"**Split `{split}` has no image of {len(classes)} of {len(facts.labels)} classes** (see `absent_labels` in `manifest.json`): "
         "a loader that numbers classes by their folders numbers them differently there."
         for split, classes in facts.absent.items()
     ]
+
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$!])")
+_URL_SAFE = "/:?#@&=+,;%-._~"
+
+
+def plain(text: str) -> str:
+    """On one line, without control or direction characters."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())
+
+
+def cell(text: str | None) -> str:
+    """Words in a table or a heading: no markup, no HTML, no way out of the cell."""
+    return _SPECIAL.sub(r"\\\1", plain(text or ""))
+
+
+def link(url: str | None) -> str:
+    """A URL as an autolink if it is a web address, else as plain words."""
+    if not url or _scheme(url) not in ("http", "https"):
+        return cell(url)
+    return f"<{quote(plain(url), safe=_URL_SAFE)}>"
+
+
+def yaml_text(text: str) -> str:
+    """A YAML double-quoted scalar that reads back as exactly ``text``."""
+    return '"' + "".join(map(_yaml_char, text)) + '"'
+
+
+def _yaml_char(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme.lower()
+    except ValueError:
+        return ""

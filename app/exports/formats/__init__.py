@@ -1,13 +1,13 @@
-"""The formats there are, by name."""
+"""The export formats by name. To add one: a module here, its exporter in ``EXPORTERS``, its name in ``app.domain.ExportFormat``."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import errors
-from app.exports.base import Exporter
-from app.exports.files import FilesExporter
-from app.exports.imagefolder import ImageFolderExporter
-from app.exports.webdataset import WebDatasetExporter
+from app.exports.exporter import Exporter
+from app.exports.formats.files import FilesExporter
+from app.exports.formats.imagefolder import ImageFolderExporter
+from app.exports.formats.webdataset import WebDatasetExporter
 
 __all__ = ["EXPORTERS", "get_exporter"]
 

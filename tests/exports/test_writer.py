@@ -1,4 +1,4 @@
-"""Tests of app.exports.packing: an export is whole or it is not there."""
+"""Tests of app.exports.writer: an export is whole or it is not there."""
 
 import asyncio
 import resource
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import errors
-from app import exports
 from app.domain import Sample
+from app.exports import formats
 from app.storage import MissingObject
 from tests.exports.builders import OPTIONS, Bodies, each, image, sample, samples, tree, write
 
-FORMATS = sorted(exports.EXPORTERS)
+FORMATS = sorted(formats.EXPORTERS)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -28,7 +28,7 @@ async def test_a_failing_read_leaves_the_folder_empty(tmp_path: Path, name: str,
         return [image(item.index) for item in items]
 
     with pytest.raises(MissingObject):
-        await exports.get_exporter(name).write(each(samples(30)), read, tmp_path / "e", OPTIONS)
+        await formats.get_exporter(name).write(each(samples(30)), read, tmp_path / "e", OPTIONS)
     assert list((tmp_path / "e").iterdir()) == []
 
 
@@ -63,7 +63,7 @@ async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_pat
             running -= 1
         raise AssertionError
 
-    task = asyncio.create_task(exports.get_exporter(name).write(each(samples(80)), read, tmp_path / "e", OPTIONS))
+    task = asyncio.create_task(formats.get_exporter(name).write(each(samples(80)), read, tmp_path / "e", OPTIONS))
     await reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -76,7 +76,7 @@ async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_pat
 async def test_bytes_that_are_not_those_of_the_digest_are_refused(tmp_path: Path, name: str) -> None:
     """A damaged blob never enters a dataset."""
     with pytest.raises(errors.ValidationError, match="image 101: the stored bytes are not those of"):
-        await exports.get_exporter(name).write(each(samples(3)), Bodies([image(0), image(1)[:-1] + b"x", image(2)]), tmp_path, OPTIONS)
+        await formats.get_exporter(name).write(each(samples(3)), Bodies([image(0), image(1)[:-1] + b"x", image(2)]), tmp_path, OPTIONS)
 
 
 async def test_a_size_that_is_not_that_of_the_bytes_is_refused(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
         in_hand -= len(items)
         return [image(item.index) for item in items]
 
-    await exports.get_exporter("files").write(each(samples(160)), read, tmp_path, OPTIONS)
+    await formats.get_exporter("files").write(each(samples(160)), read, tmp_path, OPTIONS)
     assert 16 < most <= 64
 
 
@@ -119,7 +119,7 @@ async def test_large_images_are_read_one_by_one(tmp_path: Path) -> None:
         return [bodies[item.index] for item in items]
 
     items = [sample(number, body) for number, body in enumerate(bodies)]
-    await exports.get_exporter("files").write(each(items), read, tmp_path, OPTIONS)
+    await formats.get_exporter("files").write(each(items), read, tmp_path, OPTIONS)
     assert batches == [2, 2, 1]
 
 
@@ -132,6 +132,6 @@ async def test_a_source_of_samples_that_fails_leaves_nothing(tmp_path: Path) -> 
 
     bodies = Bodies()
     with pytest.raises(errors.DatabaseConnectionError):
-        await exports.get_exporter("files").write(broken(), bodies, tmp_path / "e", OPTIONS)
+        await formats.get_exporter("files").write(broken(), bodies, tmp_path / "e", OPTIONS)
     assert bodies.reads == 0
     assert list((tmp_path / "e").iterdir()) == []

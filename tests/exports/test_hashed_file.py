@@ -1,12 +1,12 @@
-"""Tests of app.exports.hashed: a file gets its name when it is whole."""
+"""Tests of app.exports.hashed_file: a file gets its name when it is whole."""
 
 import hashlib
 from pathlib import Path
 
 import pytest
 
-from app.exports import hashed
-from app.exports.hashed import FileFacts, HashedFile, hash_open_file
+from app.exports import hashed_file
+from app.exports.hashed_file import FileFacts, HashedFile, hash_open_file
 
 
 def test_a_file_has_its_name_only_when_finished(tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_a_file_has_its_name_only_when_finished(tmp_path: Path) -> None:
 def test_a_long_file_begins_its_way_to_the_disk_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each stretch once, in order, and none before it is long enough to be worth it."""
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(hashed, "_WRITEBACK_BYTES", 1000)
-    monkeypatch.setattr(hashed.writeback, "begin", lambda _, start, size: asked.append((start, size)))
+    monkeypatch.setattr(hashed_file, "_WRITEBACK_BYTES", 1000)
+    monkeypatch.setattr(hashed_file.writeback, "begin", lambda _, start, size: asked.append((start, size)))
     file = HashedFile(tmp_path / "a")
     for size in (999, 1, 600, 500, 10):
         file.write(bytes(size))

@@ -1,4 +1,4 @@
-"""Tests of app.exports.files: the plainest format, and what its verification notices."""
+"""Tests of app.exports.formats.files: the plainest format, and what its verification notices."""
 
 import json
 from pathlib import Path

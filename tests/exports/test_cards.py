@@ -1,4 +1,4 @@
-"""Tests of app.exports.card: a card that people and the hub can read."""
+"""Tests of app.exports.cards: a card that people and the hub can read."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.exports import card
+from app.exports import cards
 from tests.exports.builders import OPTIONS, sample, samples, write
 
 
@@ -80,10 +82,48 @@ async def test_an_empty_or_bare_dataset_has_a_card_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("count", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (9_999_999, "1M<n<10M"), (10_000_000, "10M<n<100M")])
 def test_size_category_uses_the_hubs_words(count: int, name: str) -> None:
     """Limits belong to the larger class."""
-    assert card._size_category(count) == name
+    assert cards._size_category(count) == name
 
 
 async def test_webdataset_card_names_the_members_it_has(tmp_path: Path) -> None:
     """The loading lines work as they stand."""
     _, body = await card_of(tmp_path, "webdataset")
     assert 'wds.WebDataset("test-000000.tar", shardshuffle=False).decode("pil").rename(image="jpg")' in body
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        (None, ""),
+        ("a | b", "a \\| b"),
+        ("two\nlines\u2028here\x00", "two lines here"),
+        ("<script>", "\\<script\\>"),
+        ("[x](javascript:1)", "\\[x\\](javascript:1)"),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("`code` *bold*", "\\`code\\` \\*bold\\*"),
+    ],
+)
+def test_cell_is_inert(text: str | None, safe: str) -> None:
+    """One line of words."""
+    assert cards.cell(text) == safe
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        (None, ""),
+        ("https://a.example/x y?q=1|2", "<https://a.example/x%20y?q=1%7C2>"),
+        ("https://a.example/<b>", "<https://a.example/%3Cb%3E>"),
+        ("javascript:alert(1)", "javascript:alert(1)"),
+        ("http://[broken", "http://\\[broken"),
+    ],
+)
+def test_link_is_only_made_of_web_addresses(url: str | None, safe: str) -> None:
+    """Everything else stays words."""
+    assert cards.link(url) == safe
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_yaml_text_reads_back_as_it_was(text: str) -> None:
+    """Quotes, backslashes, emoji and control characters included: class names must match exactly."""
+    assert yaml.safe_load(f"- {cards.yaml_text(text)}") == [text]

@@ -1,4 +1,4 @@
-"""Tests of app.exports.imagefolder: folders that Hugging Face datasets and torchvision read alike."""
+"""Tests of app.exports.formats.imagefolder: folders that Hugging Face datasets and torchvision read alike."""
 
 import json
 from pathlib import Path

@@ -1,20 +1,20 @@
-"""Tests of app.exports.loose: rows that name no image, images that no row names."""
+"""Tests of app.exports.image_files: rows that name no image, images that no row names."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from app.exports import loose
+from app.exports import image_files
 from tests.exports.builders import image, problems, read_rows, reseal, sample, samples, write
 
 
 def test_write_image_never_writes_over_a_file(tmp_path: Path) -> None:
     """A generated name that exists is a fault, not something to replace."""
-    name = loose.write_image(tmp_path / "images", sample(0), image(0))
+    name = image_files.write_image(tmp_path / "images", sample(0), image(0))
     assert (tmp_path / "images" / name).read_bytes() == image(0)
     with pytest.raises(FileExistsError):
-        loose.write_image(tmp_path / "images", sample(0), b"")
+        image_files.write_image(tmp_path / "images", sample(0), b"")
 
 
 @pytest.mark.parametrize("file_name", ["/etc/passwd", "../outside.jpg", "images/../../x", "a\\b", "", "images//x", "a\0b", 7, None])

@@ -16,14 +16,14 @@ from typing import Protocol
 import errors
 from app.domain import ExportReport, Sample
 from app.exports import sidecars
-from app.exports.base import ExportOptions, Read
-from app.exports.card import CardParts
-from app.exports.hashed import FileFacts
-from app.exports.spool import Facts, Spool
+from app.exports.cards import CardParts
+from app.exports.exporter import ExportOptions, Read
+from app.exports.hashed_file import FileFacts
+from app.exports.spool import DatasetFacts, Spool
 from app.storage import border, threads
 from logging_setup import get_logger
 
-__all__ = ["Packer", "write_export"]
+__all__ = ["FormatWriter", "write_export"]
 
 log = get_logger(__name__)
 
@@ -35,7 +35,7 @@ Batch = Sequence[tuple[Sample, bytes]]
 """Samples with bytes that are theirs."""
 
 
-class Packer(Protocol):
+class FormatWriter(Protocol):
     """The part of a format that knows where an image goes. Blocking; called from one thread at a time."""
 
     @property
@@ -61,7 +61,7 @@ async def write_export(
     read: Read,
     folder: Path,
     options: ExportOptions,
-    make_packer: Callable[[Path, Facts, ExportOptions], Packer],
+    make_format_writer: Callable[[Path, DatasetFacts, ExportOptions], FormatWriter],
     format_name: str,
 ) -> ExportReport:
     """Write a whole export. Either every file is there, ``manifest.json`` written last, or ``folder`` is empty."""
@@ -71,27 +71,27 @@ async def write_export(
             spool = await asyncio.to_thread(Spool, folder)
             with contextlib.closing(spool):
                 facts = await spool.fill(samples)
-                with _abandoned_on_failure(await asyncio.to_thread(make_packer, folder, facts, options)) as packer:
-                    return await _pack(spool, read, folder, _Writing(packer, facts, options, format_name))
+                with _abandoned_on_failure(await asyncio.to_thread(make_format_writer, folder, facts, options)) as format_writer:
+                    return await _pack(spool, read, folder, _ExportRun(format_writer, facts, options, format_name))
 
 
 @dataclass(frozen=True, slots=True)
-class _Writing:
-    packer: Packer
-    facts: Facts
+class _ExportRun:
+    format_writer: FormatWriter
+    facts: DatasetFacts
     options: ExportOptions
     format: str
 
 
-async def _pack(spool: Spool, read: Read, folder: Path, writing: _Writing) -> ExportReport:
-    ledger = sidecars.Ledger(folder, loose_images=writing.packer.card.loose_images)
-    with contextlib.closing(ledger):
+async def _pack(spool: Spool, read: Read, folder: Path, run: _ExportRun) -> ExportReport:
+    sidecar_writer = sidecars.SidecarWriter(folder, loose_images=run.format_writer.card.loose_images)
+    with contextlib.closing(sidecar_writer):
         async with contextlib.aclosing(_ahead(_batches(spool.read()), read)) as batches:
             async for batch in batches:
-                await threads.run_whole(_place, writing.packer, ledger, batch)
-        report = await threads.run_whole(_finish, folder, writing, ledger)
-    if writing.facts.absent:
-        log.warning("export.classes_absent", splits=sorted(writing.facts.absent))
+                await threads.run_whole(_place, run.format_writer, sidecar_writer, batch)
+        report = await threads.run_whole(_finish, folder, run, sidecar_writer)
+    if run.facts.absent:
+        log.warning("export.classes_absent", splits=sorted(run.facts.absent))
     return report
 
 
@@ -140,22 +140,22 @@ def _checked(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:
     return pairs
 
 
-def _place(packer: Packer, ledger: sidecars.Ledger, batch: Batch) -> None:
+def _place(format_writer: FormatWriter, sidecar_writer: sidecars.SidecarWriter, batch: Batch) -> None:
     for sample, body in batch:
-        ledger.note(sample, packer.add(sample, body))
+        sidecar_writer.note(sample, format_writer.add(sample, body))
 
 
-def _finish(folder: Path, writing: _Writing, ledger: sidecars.Ledger) -> ExportReport:
-    files = writing.packer.finish()
-    manifest = sidecars.write_sidecars(folder, writing.format, writing.facts, writing.options, writing.packer.card, files, ledger)
+def _finish(folder: Path, run: _ExportRun, sidecar_writer: sidecars.SidecarWriter) -> ExportReport:
+    files = run.format_writer.finish()
+    manifest = sidecars.write_sidecars(folder, run.format, run.facts, run.options, run.format_writer.card, files, sidecar_writer)
     sizes = {path: found.size_bytes for path, found in sorted(manifest.items())}
-    images = writing.facts.image_bytes if writing.packer.card.loose_images else 0
+    images = run.facts.image_bytes if run.format_writer.card.loose_images else 0
     return ExportReport(
-        format=writing.format,
-        samples=writing.facts.samples,
+        format=run.format,
+        samples=run.facts.samples,
         size_bytes=images + sum(sizes.values()),
-        splits=writing.facts.splits,
-        labels=writing.facts.labels,
+        splits=run.facts.splits,
+        labels=run.facts.labels,
         files=sizes,
     )
 
@@ -172,14 +172,14 @@ async def _emptied_on_failure(folder: Path) -> AsyncIterator[None]:
 
 
 @contextlib.contextmanager
-def _abandoned_on_failure(packer: Packer) -> Iterator[Packer]:
+def _abandoned_on_failure(format_writer: FormatWriter) -> Iterator[FormatWriter]:
     done = False
     try:
-        yield packer
+        yield format_writer
         done = True
     finally:
         if not done:
-            packer.abandon()
+            format_writer.abandon()
 
 
 def _claim(folder: Path) -> None:

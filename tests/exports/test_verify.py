@@ -1,4 +1,4 @@
-"""Tests of app.exports.inspecting: an export is believed in nothing that was not read back."""
+"""Tests of app.exports.verify: an export is believed in nothing that was not read back."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 import errors
-from app import exports
-from app.exports import inspecting
+from app.exports import formats, verify
 from tests.exports.builders import image, problems, read_rows, reseal, samples, tree, write
 
-FORMATS = sorted(exports.EXPORTERS)
+FORMATS = sorted(formats.EXPORTERS)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -83,9 +82,9 @@ async def test_at_most_a_hundred_problems_are_kept(tmp_path: Path) -> None:
     report = await write("files", tmp_path, samples(150))
     for path in (tmp_path / "images").iterdir():
         path.write_bytes(image(999))
-    verdict = await exports.get_exporter("files").verify(tmp_path, report)
+    verdict = await formats.get_exporter("files").verify(tmp_path, report)
     assert verdict.samples == 150
-    assert len(verdict.problems) == inspecting.MAX_PROBLEMS
+    assert len(verdict.problems) == verify.MAX_PROBLEMS
     assert not verdict.is_good
 
 
@@ -100,7 +99,7 @@ async def test_a_folder_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -
 
 def test_sums_are_compared_as_sets() -> None:
     """Order does not matter; a line too many, too few or another one does."""
-    sums = inspecting.Sums()
+    sums = verify.Sums()
     for line in (("a" * 64, "x"), ("b" * 64, "y")):
         sums.add_image(*line)
     assert sums.matches([("b" * 64, "y"), ("a" * 64, "x")])

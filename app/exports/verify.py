@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 import orjson
 
 from app.domain import ExportReport, VerifyReport
-from app.exports.hashed import FileFacts, hash_open_file
+from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
 from app.storage import border, threads
 
-__all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify"]
+__all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify_folder"]
 
 Row = Mapping[str, Any]
 """A JSON object that was read back."""
@@ -146,7 +146,7 @@ class Inspection:
         return not was_there
 
 
-async def verify(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
+async def verify_folder(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
     """Read an export back: its manifest, every file that the manifest names, and beside that, by ``inspect``, every image."""
     with border.writing("verify", report.format):
         manifest = Manifest(await asyncio.to_thread(_read_manifest, folder))

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from app.domain import Sample
-from app.exports import names, rows
-from app.exports.hashed import FileFacts, HashedFile
-from app.exports.inspecting import Inspection, Row, is_inside, parse_object
-from app.exports.spool import Facts
+from app.exports import names, spool
+from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.spool import DatasetFacts
+from app.exports.verify import Inspection, Row, is_inside, parse_object
 from app.storage import trees
 
 __all__ = ["METADATA", "MetadataFiles", "inspect_image", "inspect_tree", "read_metadata", "write_image"]
@@ -18,7 +18,7 @@ METADATA = "metadata.jsonl"
 class MetadataFiles:
     """One open ``metadata.jsonl`` for each folder that has one. Folders are relative to the export, ``""`` is the export itself."""
 
-    def __init__(self, folder: Path, facts: Facts, places: Iterable[str]) -> None:
+    def __init__(self, folder: Path, facts: DatasetFacts, places: Iterable[str]) -> None:
         self._facts = facts
         self._files: dict[str, HashedFile] = {}
         for where in places:
@@ -27,7 +27,7 @@ class MetadataFiles:
 
     def add(self, sample: Sample, where: str, file_name: str) -> None:
         """Write the row of an image that lies at ``file_name`` below ``where``."""
-        self._files[where].write(rows.encode(rows.row(sample, self._facts, file_name)) + b"\n")
+        self._files[where].write(spool.encode(spool.row(sample, self._facts, file_name)) + b"\n")
 
     def finish(self) -> dict[str, FileFacts]:
         """Close them all."""

@@ -1,0 +1,253 @@
+"""``webdataset``: tar shards that are read front to back. One sample is a run of members with one key: image, json, txt, cls.
+
+Every sample has the same members: ``cls`` if any has a label, ``txt`` if any has a caption (empty where there is none). Loaders settle
+the columns on the first few samples, and Hugging Face datasets those of all splits on one of them.
+"""
+
+import hashlib
+import re
+import tarfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.domain import ExportReport, Sample, VerifyReport
+from app.exports import names, spool, tar, verify, writer
+from app.exports.cards import CardParts
+from app.exports.exporter import ExportOptions, Read
+from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.spool import DatasetFacts, class_of
+from app.exports.verify import Inspection, parse_object
+
+__all__ = ["CLASSES", "WebDatasetExporter", "inspect"]
+
+_LAYOUT = """\
+<split>-000000.tar    members KEY.jpg KEY.json, KEY.cls with labels, KEY.txt with captions
+classes.json          the names of the classes; cls is a position in it
+"""
+_USAGE = """\
+import webdataset as wds
+dataset = wds.WebDataset("{first}", shardshuffle=False).decode("pil").rename(image="{images}")
+image, row = next(iter(dataset.to_tuple("image", "json")))
+"""
+_MIXED = """\
+The images have several formats, and the members their true suffixes. The Hugging Face loader wants one suffix for all: export with one
+`compress.format` for it."""
+
+
+class WebDatasetExporter:
+    """Writes and verifies the ``webdataset`` format."""
+
+    format = "webdataset"
+
+    async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
+        """See :class:`app.exports.exporter.Exporter`."""
+        return await writer.write_export(samples, read, folder, options, _ShardsWriter, self.format)
+
+    async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
+        """See :class:`app.exports.exporter.Exporter`."""
+        return await verify.verify_folder(folder, report, inspect)
+
+
+class _ShardsWriter:
+    def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
+        self._folder = folder
+        self._facts = facts
+        self._numbers = {name: number for number, name in enumerate(facts.classes)}
+        self._writers = {split: _SplitWriter(folder, split, options) for split in facts.splits}
+        self.card = CardParts(
+            layout=_LAYOUT,
+            usage=_USAGE.format(first=f"{next(iter(facts.splits), 'train')}-000000.tar", images=";".join(facts.extensions) or "jpg"),
+            configs={split: f"{split}-*.tar" for split in facts.splits},
+            features=False,
+            loose_images=False,
+            folders={},
+            notes=(_MIXED,) if len(facts.extensions) > 1 else (),
+        )
+
+    def add(self, sample: Sample, body: bytes) -> str:
+        key = names.stem(sample)
+        shard = self._writers[sample.split].add(key, self._members(sample, body))
+        return f"{shard}/{key}.{sample.extension}"
+
+    def finish(self) -> dict[str, FileFacts]:
+        files: dict[str, FileFacts] = {}
+        for split_writer in self._writers.values():
+            files |= split_writer.finish()
+        if self._facts.labels:
+            classes = HashedFile(self._folder / CLASSES)
+            classes.write(orjson.dumps(self._facts.classes, option=orjson.OPT_INDENT_2) + b"\n")
+            files[CLASSES] = classes.finish()
+        return files
+
+    def abandon(self) -> None:
+        for split_writer in self._writers.values():
+            split_writer.abandon()
+
+    def _members(self, sample: Sample, body: bytes) -> dict[str, bytes]:
+        members = {sample.extension: body, "json": spool.encode(spool.row(sample, self._facts))}
+        if (label := class_of(sample, self._facts)) is not None:
+            members["cls"] = str(self._numbers[label]).encode()
+        if self._facts.has_captions:
+            members["txt"] = (sample.caption or "").encode()
+        return dict(sorted(members.items()))
+
+
+class _SplitWriter:
+    """The shards of one split, one open at a time."""
+
+    def __init__(self, folder: Path, split: str, options: ExportOptions) -> None:
+        self._folder = folder
+        self._split = split
+        self._options = options
+        self._open: HashedFile | None = None
+        self._samples = 0
+        self._finished: dict[str, FileFacts] = {}
+
+    def add(self, key: str, members: dict[str, bytes]) -> str:
+        """Write one sample. Returns the name of its shard."""
+        size_bytes = sum(tar.BLOCK_BYTES + tar.padded(len(body)) for body in members.values())
+        if self._open is not None and self._is_full(self._open, size_bytes):
+            self._roll(self._open)
+        if self._open is None:
+            self._open = HashedFile(self._folder / self._name)
+        for suffix, body in members.items():
+            self._open.write(tar.header(f"{key}.{suffix}", len(body)))
+            self._open.write(body)  # by itself: no copy of an image is made
+            self._open.write(bytes(-len(body) % tar.BLOCK_BYTES))
+        self._samples += 1
+        return self._name
+
+    def finish(self) -> dict[str, FileFacts]:
+        """Close the last shard. Returns all of them."""
+        if self._open is not None:
+            self._roll(self._open)
+        return self._finished
+
+    def abandon(self) -> None:
+        """Let go of the open shard after a failure."""
+        if self._open is not None:
+            self._open.abandon()
+
+    @property
+    def _name(self) -> str:
+        return f"{self._split}-{len(self._finished):06d}.tar"
+
+    def _is_full(self, shard: HashedFile, more_bytes: int) -> bool:
+        closed_bytes = tar.padded(shard.size_bytes + more_bytes + 2 * tar.BLOCK_BYTES, tar.RECORD_BYTES)
+        return self._samples >= self._options.shard_samples or closed_bytes > self._options.shard_bytes
+
+    def _roll(self, shard: HashedFile) -> None:
+        end = tar.padded(shard.size_bytes + 2 * tar.BLOCK_BYTES, tar.RECORD_BYTES) - shard.size_bytes
+        shard.write(bytes(end))
+        self._finished[self._name] = shard.finish()
+        self._open, self._samples = None, 0
+
+
+CLASSES = "classes.json"
+
+_MEMBER = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")  # webdataset's own, tariterators.base_plus_ext
+_SHARD = re.compile(r"([a-z][a-z0-9_]*)-(\d{6,})\.tar")
+_BESIDE = ("cls", "json", "txt")
+
+Members = dict[str, bytes]
+
+
+def inspect(inspection: Inspection) -> Iterator[None]:
+    """Read every shard that the manifest names."""
+    classes = _read_classes(inspection)
+    expected: dict[str, int] = {}
+    schema: list[str] | None = None
+    for path in sorted(inspection.manifest.mapping("files"), key=_order):
+        if (match := _SHARD.fullmatch(path)) is None:
+            continue
+        split, number = match[1], int(match[2])
+        if number != expected.get(split, 0):
+            inspection.complain(f"{path}: shard {expected.get(split, 0)} of {split} is missing")
+        expected[split] = number + 1
+        for key, members in _read_shard(inspection, path):
+            kinds = sorted(suffix if suffix in _BESIDE else "image" for suffix in members)
+            schema = schema or kinds
+            if kinds != schema:
+                inspection.complain(f"{path}: {key} has other members than the first sample")
+            _inspect_sample(inspection, f"{path}/{key}", split, members, classes)
+            yield
+    _inspect_folder(inspection)
+
+
+def _order(path: str) -> tuple[str, int]:
+    match = _SHARD.fullmatch(path)
+    return (match[1], int(match[2])) if match else (path, 0)
+
+
+def _read_classes(inspection: Inspection) -> list[Any]:
+    if CLASSES not in inspection.manifest.mapping("files"):
+        return []
+    with inspection.opened(CLASSES) as file:
+        wrapped = parse_object(b'{"classes":' + (file.read() if file else b"") + b"}")
+    names = None if wrapped is None else wrapped["classes"]
+    if not isinstance(names, list) or names != sorted(inspection.manifest.mapping("labels")):
+        inspection.complain(f"{CLASSES}: not the sorted names of the labels")
+        return []
+    return names
+
+
+def _read_shard(inspection: Inspection, path: str) -> Iterator[tuple[str, Members]]:
+    """The samples of one shard. Members of a key that come apart make two samples, as they would for every loader."""
+    with inspection.opened(path) as file:
+        if file is None:
+            return
+        try:
+            yield from _read_samples(inspection, path, tar.members(file))
+        except tarfile.TarError as error:
+            inspection.complain(f"{path}: not a whole tar file: {error}")
+
+
+def _read_samples(inspection: Inspection, path: str, found: Iterable[tar.Member]) -> Iterator[tuple[str, Members]]:
+    current, members = "", Members()
+    for member in found:
+        match = _MEMBER.fullmatch(member.name)
+        if match is None or not member.is_plain:
+            inspection.complain(f"{path}: {member.name}: no plain member with a key and a suffix")
+            continue
+        key, suffix = match[1], match[2].lower()
+        if key != current and members:
+            yield current, members
+            members = Members()
+        current = key
+        if suffix in members:
+            inspection.complain(f"{path}: {key} has two members .{suffix}")
+        members[suffix] = member.body
+    if members:
+        yield current, members
+
+
+def _inspect_sample(inspection: Inspection, where: str, split: str, members: Members, classes: list[Any]) -> None:
+    images = [suffix for suffix in members if suffix not in _BESIDE]
+    row = parse_object(members.get("json", b""))
+    if row is None or len(images) != 1:
+        inspection.complain(f"{where}: not one image and one json")
+        return
+    body = members[images[0]]
+    inspection.count_image(f"{where}.{images[0]}", FileFacts(len(body), hashlib.sha256(body).hexdigest()), row)
+    if row.get("split") != split:
+        inspection.complain(f"{where}: lies in a shard of another split than its row says")
+    if members.get("txt", b"").decode("utf-8", "replace") != row.get("caption", ""):
+        inspection.complain(f"{where}: txt is not the caption of its row")
+    if _class_name(members, classes) != row.get("label"):
+        inspection.complain(f"{where}: cls is not the label of its row")
+
+
+def _class_name(members: Members, classes: list[Any]) -> Any:
+    text = members.get("cls", b"")
+    number = int(text) if re.fullmatch(rb"\d{1,9}", text) else -1
+    return classes[number] if 0 <= number < len(classes) else None
+
+
+def _inspect_folder(inspection: Inspection) -> None:
+    for path in sorted(inspection.folder.rglob("*")):
+        name = path.relative_to(inspection.folder).as_posix()
+        if not inspection.manifest.names(name):
+            inspection.complain(f"{name}: not in the manifest")

@@ -16,7 +16,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: demo test drills audit check style types layers references locks serve bench lock clean help
+.PHONY: demo test drills check style types layers references locks serve bench lock clean help
 
 demo: $(STAMP) ## build a small dataset from a server on this machine, and show what happened
 	$(BIN)/pictrawl demo $(ARGS)
@@ -43,12 +43,10 @@ layers: $(STAMP)
 
 references: $(STAMP)
 	$(BIN)/python -m app.cli.reference --check
+	$(BIN)/python -m tests.log_events --check
 
 locks: $(STAMP)
 	$(BIN)/pytest -k lock tests/test_packaging.py
-
-audit: $(STAMP) ## hold retries, errors and logs to their rules, and measure it; after `make test` with its coverage
-	$(BIN)/pictrawl audit $(ARGS)
 
 serve: $(STAMP) ## run the API and a worker on loopback
 	$(BIN)/pictrawl serve $(ARGS)

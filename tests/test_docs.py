@@ -12,11 +12,11 @@ import typer
 from typer.exceptions import TyperException
 
 import errors
-from app.audit.scan import files_by_event
-from app.audit.sources import installed
 from app.cli.entry import application
 from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, setting_names
 from errors.decisions import DECISION_TABLE, decision_for
+from tests.log_events import events_of
+from tests.sources import project
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -173,8 +173,8 @@ def test_every_reason_is_documented() -> None:
 
 
 def events_in_code() -> frozenset[str]:
-    """Every event that some module says."""
-    return frozenset(files_by_event(installed()))
+    """Every event that some module logs."""
+    return frozenset(events_of(project()))
 
 
 def test_the_critical_operations_name_events_that_exist() -> None:

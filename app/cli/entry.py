@@ -10,7 +10,6 @@ from app import collector
 from app.cli import codes, config, datasets, db, dead, failures, images, jobs, keys, sources, workers
 from app.cli.again import resume, retry
 from app.cli.aside import say
-from app.cli.audit import audit
 from app.cli.build import build
 from app.cli.demo import demo
 from app.cli.doctor import doctor
@@ -32,7 +31,7 @@ Command = Callable[..., int]
 Commands = Mapping[str, Command]
 
 FIRST: tuple[Callable[..., int], ...] = (build, resume, retry, explain, fetch)
-LAST: tuple[Callable[..., int], ...] = (serve, worker, queues, doctor, audit, openapi, demo, version)
+LAST: tuple[Callable[..., int], ...] = (serve, worker, queues, doctor, openapi, demo, version)
 
 GROUPS: tuple[tuple[str, str, Commands], ...] = (
     ("jobs", "Look at jobs and steer them.", jobs.COMMANDS),

@@ -1,4 +1,4 @@
-"""The generated part of the documentation: commands, settings, reasons, events, metrics, the API, and ``.env.example``.
+"""The generated part of the documentation: commands, settings, reasons, metrics, the API, and ``.env.example``.
 
 ``python -m app.cli.reference`` writes the files below the current folder; ``--check`` names those that are stale and exits 1.
 """
@@ -15,7 +15,6 @@ __all__ = [
     "FILES",
     "cli_reference",
     "env_example",
-    "events_reference",
     "main",
     "metrics_reference",
     "openapi_reference",
@@ -131,33 +130,6 @@ def reasons_reference() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def events_reference() -> str:
-    """Every event with its level, module and fields, and whether it is in a job's journal, as Markdown."""
-    from app.audit.event_table import event_rows
-    from app.audit.sources import installed
-
-    rows = [
-        (
-            f"`{row.event}`",
-            " or ".join(row.levels),
-            ", ".join(f"`{file}`" for file in row.files),
-            ", ".join(f"`{field}`" for field in row.fields),
-            row.says,
-            "yes" if row.in_journal else "",
-        )
-        for row in event_rows(installed())
-    ]
-    lines = ["# Events", "", NOTE, "", _EVENTS_PREFACE, ""]
-    lines += _table(("Event", "Level", "Where", "Fields of its own", "Says", "`jobs logs`"), rows)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-_EVENTS_PREFACE = """\
-Every event that the project logs. Fields of its own come with the call; those of the context (`job_id`, `unit_id`, `chunk_id` ...) come on
-top, see the [logging guide](../LOGGING_GUIDE.md#fields). `pictrawl jobs logs` shows what is INFO or above and was said in a job's context:
-the events marked in the last column. Sentences are those of `app/audit/events.py`, the rest is read from the code."""
-
-
 def metrics_reference() -> str:
     """Every metric with its type, its labels and what it says, as Markdown."""
     from app.observability.families import FAMILIES as OWN
@@ -213,7 +185,6 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_reference,
     "docs/reference/settings.md": settings_reference,
     "docs/reference/reasons.md": reasons_reference,
-    "docs/reference/events.md": events_reference,
     "docs/reference/metrics.md": metrics_reference,
     "docs/reference/openapi.json": openapi_reference,
     ".env.example": env_example,

@@ -12,7 +12,7 @@ HEAVY = ("fastapi", "sqlalchemy", "arq", "PIL", "numpy", "httpx", "pydantic", "r
 COMMANDS = (
     "build", "resume", "retry", "explain", "fetch", "serve", "worker",
     "queues", "workers-ls", "dead-ls", "dead-retry", "dead-discard",
-    "doctor", "audit", "openapi", "demo", "version", "jobs-ls", "jobs-show", "jobs-watch",
+    "doctor", "openapi", "demo", "version", "jobs-ls", "jobs-show", "jobs-watch",
     "jobs-logs", "jobs-cancel", "jobs-pause", "jobs-resume", "images-ls", "images-show", "datasets-ls",
     "datasets-show", "datasets-export", "datasets-verify", "sources-ls", "db-upgrade", "db-current", "keys-create",
     "keys-ls", "keys-revoke", "config-show", "config-validate",

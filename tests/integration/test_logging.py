@@ -8,8 +8,10 @@ import pytest
 
 import logging_setup
 from app.db import events
+from app.queue import JOB_NAMES
 from tests.images.samples import encode, photo
 from tests.integration.test_retry_layers import fleet
+from tests.log_events import PROCESS_EVENTS
 from tests.origin import Origin, image, reply
 from tests.workers.test_worker_pool import ended, submit
 
@@ -43,20 +45,40 @@ def named(lines: list[dict[str, object]], event: str) -> list[dict[str, object]]
     return [line for line in lines if line["event"] == event]
 
 
+DOWNLOAD = {"job_id", "chunk_id", "url", "attempt_number"}
+EXPORT = {"user_id", "job_id", "export_format", "storage_tier"}
+OPERATIONS = {
+    "job.accepted": {"user_id", "job_id"},
+    "job.planning": {"user_id", "job_id", "keywords", "max_images"},
+    "download.fetched": DOWNLOAD,
+    "download.retry": DOWNLOAD,
+    "image.judged": {"job_id", "image_id", "validation_level"},
+    "chunk.compressed": {"job_id", "format", "compression_level", "file_count"},
+    "export.written": EXPORT,
+    "export.verified": EXPORT,
+}
+"""The events of job creation, download, validation, compression and export, with the fields that each line has."""
+
+
+def gaps(lines: list[dict[str, object]]) -> set[str]:
+    """Events of the five operations that are absent, and fields that are missing from one of their lines."""
+    absent = {f"no {event}" for event in OPERATIONS if not named(lines, event)}
+    said = [line for line in lines if line["event"] in OPERATIONS]
+    return absent | {f"{line['event']} without {field}" for line in said for field in OPERATIONS[str(line["event"])] - set(line)}
+
+
 async def test_the_five_critical_operations_carry_their_fields(lines: list[dict[str, object]]) -> None:
     """Job creation, download, validation, compression and export."""
-    wanted = {
-        "job.planning": {"user_id", "job_id", "keywords", "max_images"},
-        "download.retry": {"job_id", "chunk_id", "url", "attempt_number"},
-        "image.judged": {"job_id", "image_id", "validation_level"},
-        "chunk.compressed": {"job_id", "format", "compression_level", "file_count"},
-        "export.written": {"user_id", "job_id", "export_format", "storage_tier"},
-    }
-    for event, fields in wanted.items():
-        found = named(lines, event)
-        assert found, event
-        for line in found:
-            assert fields <= set(line), (event, fields - set(line))
+    assert gaps(lines) == set()
+
+
+def test_a_missing_field_and_an_absent_event_are_gaps() -> None:
+    """The test above can fail."""
+    complete: list[dict[str, object]] = [{"event": event, **dict.fromkeys(fields, 1)} for event, fields in OPERATIONS.items()]
+    assert gaps(complete) == set()
+    assert gaps(complete[1:]) == {"no job.accepted"}
+    del complete[1]["keywords"]
+    assert gaps(complete) == {"job.planning without keywords"}
 
 
 async def test_every_retry_is_logged_once_with_its_cause_and_wait(lines: list[dict[str, object]]) -> None:
@@ -68,15 +90,14 @@ async def test_every_retry_is_logged_once_with_its_cause_and_wait(lines: list[di
     assert {line["error_type"] for line in retries} == {"RateLimitError", "ServiceUnavailableError"}
 
 
-async def test_lines_inside_a_job_name_it(lines: list[dict[str, object]]) -> None:
-    """Every line of the job modules and of the downloader carries job, job_id, run, worker and unit."""
-    for line in lines:
-        logger = str(line.get("logger", ""))
-        inside = logger.startswith(
-            ("downloader", "workers.builder", "workers.validat", "workers.compress", "workers.export", "workers.label")
-        )
-        if inside:
-            assert {"job", "job_id", "run", "worker", "unit_id"} <= set(line), line
+async def test_every_line_carries_the_job_or_is_a_processs_own(lines: list[dict[str, object]]) -> None:
+    """A line has job, job_id, run, worker and unit_id, except for crons, the submission, and events of a process about itself."""
+    inside = [line for line in lines if line.get("job") in JOB_NAMES.values()]
+    assert inside
+    for line in inside:
+        assert {"job", "job_id", "run", "worker", "unit_id"} <= set(line), line
+    others = {str(line["event"]) for line in lines[:-1] if line not in inside and line.get("job") not in ("sweep", "clean_up")}
+    assert others <= {"job.accepted", *PROCESS_EVENTS}
 
 
 async def test_no_secret_and_no_broken_line_comes_out(lines: list[dict[str, object]]) -> None:

@@ -4,21 +4,22 @@ The decision table of DESIGN and docs/RETRY_ARCHITECTURE.md, row by row, against
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import select
 
 import errors
-from app.db import Database, images, schema, tables
+from app.db import Database, attempts, images, schema, tables
 from app.db.images import ImageFilter
 from app.domain import JobState, Reason, StoredImage, UnitKind
 from app.queue import embedded_queue
 from app.resources import Resources, Workshop
 from app.storage import open_store
-from downloader import Downloader, FetchLimits, RetryRules
+from downloader import Downloader, FetchLimits, Outcome, RetryRules
 from errors.decisions import DECISION_TABLE, Layer
 from tests.images.samples import encode, photo
 from tests.origin import Origin, Step, hang_up, image, reply, reset, stall
@@ -45,16 +46,33 @@ class Waits:
         await asyncio.sleep(0)
 
 
+class FailingDownloader(Downloader):
+    """Raises each of its faults once, after some outcomes of a chunk."""
+
+    faults: ClassVar[list[type[BaseException]]] = []
+    after = 5
+
+    async def fetch_many(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Outcome, None]:
+        """Fetch, and raise the next fault after the fifth outcome."""
+        seen = 0
+        async with aclosing(super().fetch_many(*args, **kwargs)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+                seen += 1
+                if seen == self.after and self.faults:
+                    raise self.faults.pop(0)("raised by the test")
+
+
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[tuple[Resources, Waits]]:
-    """A running worker with arq, whose downloader's waits are noted instead of passed."""
+async def fleet(folder: Path, kind: type[Downloader] = Downloader) -> AsyncIterator[tuple[Resources, Waits]]:
+    """A running worker with arq, whose downloader's waits are recorded and skipped."""
     settings = bench_settings(folder / "workspace", FAST | QUICK)
     db, store, queue, waits = Database(settings.database_url), open_store(settings.storage_url), embedded_queue(), Waits()
     await schema.upgrade(db)
     resources = Resources(settings, db, store, queue)
     limits, rules = FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump())
     try:
-        async with Downloader(limits, rules, sleep=waits) as downloader:
+        async with kind(limits, rules, sleep=waits) as downloader:
             workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
             async with run_workers(resources, workshop=workshop):
                 yield resources, waits
@@ -135,6 +153,41 @@ async def test_job_retries_do_not_multiply_requests(tmp_path: Path) -> None:
         assert job.state is JobState.SUCCEEDED
         assert (len(origin.hits("/busy.jpg")), len(origin.hits("/ok.jpg"))) == (3, 1)
         assert failing.failed == 2
+
+
+async def test_faults_in_mid_chunk_do_not_multiply_requests(tmp_path: Path) -> None:
+    """Memory and database faults in the middle of a chunk: 4 runs, and no URL gets a fourth request."""
+    FailingDownloader.faults = [MemoryError, errors.DatabaseConnectionError, MemoryError]
+    async with Origin() as origin, fleet(tmp_path, FailingDownloader) as (resources, _):
+        for number in range(4):
+            origin.script(f"/busy{number}.jpg", reply(503))
+        for number in range(6):
+            origin.script(f"/{number}.jpg", image(encode(photo(seed=number))))
+        paths = [*(f"/busy{number}.jpg" for number in range(4)), *(f"/{number}.jpg" for number in range(6))]
+        job_id = await submit(resources, [origin.url(path) for path in paths])
+        job = await ended(resources, job_id)
+        assert FailingDownloader.faults == []
+        assert job.state is JobState.SUCCEEDED
+        hits = [len(origin.hits(path)) for path in paths]
+        assert (hits[:4], max(hits)) == ([3] * 4, 3)
+
+
+async def test_the_retry_figures_of_a_job_are_the_origins(tmp_path: Path) -> None:
+    """Requests, retried URLs and recovered URLs, as `build --json` and the API show them, against the origin's own count."""
+    async with Origin() as origin, fleet(tmp_path) as (resources, _):
+        body = [image(encode(photo(seed=number))) for number in range(4)]
+        origin.script("/flaky.jpg", reply(503), body[0])
+        origin.script("/gateway.jpg", reply(504), reply(503), body[1])
+        origin.script("/limited.jpg", reply(429, headers={"Retry-After": "1"}), body[2])
+        origin.script("/good.jpg", body[3])
+        origin.script("/down.jpg", reply(503))
+        origin.script("/gone.jpg", reply(404))
+        paths = [f"/{name}.jpg" for name in ("flaky", "gateway", "limited", "good", "down", "gone")]
+        job_id = await submit(resources, [origin.url(path) for path in paths])
+        await ended(resources, job_id)
+        hits = [len(origin.hits(path)) for path in paths]
+        assert hits == [2, 3, 2, 1, 3, 1]
+        assert await attempts.retry_figures(resources.db, job_id) == (sum(hits), 4, 3)
 
 
 class Failing:

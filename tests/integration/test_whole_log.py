@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.audit.events import PROCESSES
 from app.queue import JOB_NAMES
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow
+from tests.log_events import PROCESS_EVENTS
 from tests.origin import Origin, hang_up, image, redirect, reply, stall
 from tests.services import PostgresServer
 from tests.workers.proof import eventually
@@ -98,7 +98,7 @@ async def test_every_line_says_whose_it_is(lines: list[Line]) -> None:
         if line.get("job") in CRONS:
             assert {"job", "run", "worker"} <= set(line), line
         elif line not in inside:
-            assert line["event"] in PROCESSES.keys() | {"job.accepted"} or line["logger"].startswith("uvicorn"), line
+            assert line["event"] in PROCESS_EVENTS.keys() | {"job.accepted"} or line["logger"].startswith("uvicorn"), line
         if "job_id" in line:
             assert {"request_id", "traceparent"} <= set(line), line
 

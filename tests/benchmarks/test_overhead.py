@@ -1,17 +1,15 @@
-"""Shares are calls x cost over CPU; what a call costs is measured. No test here says how long anything takes."""
+"""Shares are calls times cost over CPU. No test here asserts how long anything takes."""
 
 import pstats
 from pathlib import Path
 
-from app.audit.costs import LoggingCosts, RetryCosts, logging_costs
-from app.audit.overhead import BOUNDS, LOGGING, RETRYING, parts, share_of
-from app.audit.pipeline import Counts, counts
+from overhead import BOUNDS, LOGGING, RETRYING, Counts, LoggingCosts, RetryCosts, counts, logging_costs, parts, share_of
 
 OFTEN = Counts(retries=1, trails=2, lines=3, redacted=4, contexts=5)
 
 
 def test_a_share_is_calls_times_cost_over_an_images_cpu() -> None:
-    """Both sums by hand; lines that were written are not among those that were filtered out."""
+    """Written lines do not count as filtered ones."""
     found = parts(OFTEN, 0.5, RetryCosts(10, 20, 30), LoggingCosts(100, 10, 1, 2))
     assert [part.us_per_image for part in found] == [10, 40, 60, 50, 25, 5, 8]
     assert share_of(RETRYING, found, 1100) == 0.1
@@ -20,12 +18,12 @@ def test_a_share_is_calls_times_cost_over_an_images_cpu() -> None:
 
 
 def test_more_lines_than_were_counted_cost_nothing_below_zero() -> None:
-    """Lines of a library reach the file without our call."""
+    """A library's lines reach the file without a call of ours."""
     assert parts(OFTEN, 9, RetryCosts(0, 0, 0), LoggingCosts(0, 1, 0, 0))[4].calls == 0
 
 
 def test_calls_are_counted_by_function_and_file(tmp_path: Path) -> None:
-    """A context counts once although its generator is entered twice; other files' functions of the same name do not count."""
+    """A context counts once although its generator runs twice; functions of the same name in other files do not count."""
     stats = pstats.Stats()
     stats.stats = {  # type: ignore[attr-defined]
         ("/x/tenacity/__init__.py", 1, "begin"): (8, 8, 0.0, 0.0, {}),
@@ -38,7 +36,7 @@ def test_calls_are_counted_by_function_and_file(tmp_path: Path) -> None:
 
 
 def test_a_line_is_written_and_timed(tmp_path: Path) -> None:
-    """Into a file that is there afterwards; the filtered ones are not in it."""
+    """The file has the written lines and not the filtered ones."""
     costs = logging_costs(tmp_path, calls=2)
     assert min(costs.line_us, costs.filtered_us, costs.context_us, costs.redact_us) >= 0
     lines = (tmp_path / "lines.jsonl").read_text().splitlines()

@@ -1,12 +1,12 @@
 """Where images come from: sources that are searched by keyword, other words for a keyword, and lists of URLs.
 
-Knows the records and the errors; no database, no queue, no HTTP library. A source speaks through the client it is given.
+Knows :mod:`app.domain` and the errors; no database, no queue, no HTTP library. A source requests through the client it is given.
 """
 
-from app.discovery import chunks, keywords, licences, url_list, wikidata
-from app.discovery.base import JsonClient, Page, Source
-from app.discovery.registry import SOURCES, SourceInfo, check_source, open_source
-from app.discovery.wikidata import Expansion, expand
+from app.discovery import expansion, keywords, licences, url_list
+from app.discovery.expansion import Expansion, expand
+from app.discovery.sources import SOURCES, SourceInfo, check_source, open_source
+from app.discovery.sources.source import JsonClient, Page, Source
 
 __all__ = [
     "SOURCES",
@@ -16,11 +16,10 @@ __all__ = [
     "Source",
     "SourceInfo",
     "check_source",
-    "chunks",
     "expand",
+    "expansion",
     "keywords",
     "licences",
     "open_source",
     "url_list",
-    "wikidata",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 import errors
-from app.discovery.lists import columns, delimited, json_rows, parquet, plain, rows, streams
+from app.discovery.lists import columns, delimited, json_lines, parquet, streams
 from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
@@ -109,20 +109,20 @@ def inspect(path: Path, spec: ListSpec) -> Inspection:
     return Inspection(len(items), len(items) - len(problems), problems, tuple(names))
 
 
-def _items(table: rows.Table, skip: int) -> Iterator[Candidate | Problem]:
+def _items(table: streams.Table, skip: int) -> Iterator[Candidate | Problem]:
     rank, line = -1, 0
     build = table.build
     try:
         for rank, line, payload in table.rows:
             if rank >= skip:
                 yield payload if isinstance(payload, Problem) else build(payload, line, rank)
-    except rows.DamagedError as exc:
+    except streams.DamagedError as exc:
         if rank + 1 >= skip:
             yield Problem(line=line + 1, message=str(exc))
 
 
 @contextmanager
-def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[rows.Table]:
+def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[streams.Table]:
     form, packing = streams.split_suffix(sniff(f".{spec.suffix.lstrip('.')}"))
     with ExitStack() as stack:
         reader = stack.enter_context(streams.opened(path, packing))
@@ -132,17 +132,17 @@ def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[rows.Table]:
                 table = parquet.table(file, spec, f"the list {path}", skip=skip)
             else:
                 table = _text_table(reader, form, spec, f"the list {path}")
-        except rows.DamagedError as exc:
-            table = rows.Table(iter([(0, 1, Problem(line=1, message=str(exc)))]), plain.build)
+        except streams.DamagedError as exc:
+            table = streams.Table(iter([(0, 1, Problem(line=1, message=str(exc)))]), delimited.build_from_line)
         yield table
 
 
-def _text_table(reader: streams.Reader, form: str, spec: ListSpec, where: str) -> rows.Table:
+def _text_table(reader: streams.Reader, form: str, spec: ListSpec, where: str) -> streams.Table:
     if form in (".csv", ".tsv"):
         return delimited.table(reader, spec, where, tabs=form == ".tsv")
     if form == ".json":
-        return json_rows.table(reader, spec)
-    return json_rows.lines(reader, spec) if form == ".jsonl" else plain.table(reader)
+        return json_lines.table(reader, spec)
+    return json_lines.lines(reader, spec) if form == ".jsonl" else delimited.plain_table(reader)
 
 
 def _unpacked(reader: streams.Reader, stack: ExitStack) -> IO[bytes]:
@@ -171,3 +171,5 @@ def _looks_like(path: Path, spec: ListSpec) -> str:
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     what = next((words for magic, words in _BEGINNINGS if head.startswith(magic)), "")
     return f"; the file looks like {what}" if what else ""
+
+

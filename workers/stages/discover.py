@@ -11,7 +11,6 @@ import errors
 from app.db import Connection, images, jobs, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import Page, url_list
-from app.discovery.chunks import batches
 from app.domain import Candidate, Problem, UnitKind
 from app.spec import ListSpec
 from app.storage import Store
@@ -142,7 +141,8 @@ class Intake:
         good, bad = _normalised(page.candidates)
         problems = [*page.problems, *bad]
         self._report(problems)
-        groups = [(new_id("chunk"), group) for group in batches(good, self.work.ctx.settings.jobs.chunk_size)]
+        size = self.work.ctx.settings.jobs.chunk_size
+        groups = [(new_id("chunk"), good[start : start + size]) for start in range(0, len(good), size)]
         async with self.work.transaction() as connection:
             sizes = await self._insert(connection, groups)
             new = sum(sizes.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import errors
 from app.discovery import licences, text, urls
-from app.discovery.lists import rows
+from app.discovery.lists import streams
 from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
@@ -101,17 +101,17 @@ class Columns:
         """Return the candidate that a row of values stands for, or why there is none."""
         url = _plain(values[self.url])
         if not isinstance(url, str):
-            return rows.bad_row(line, "there is no URL" if url is None else "the URL is not text")
+            return streams.bad_row(line, "there is no URL" if url is None else "the URL is not text")
         url = url.strip()
         fault = urls.fault(url)
         if fault:
-            return rows.bad_row(line, fault, url)
+            return streams.bad_row(line, fault, url)
         digest = _plain(values[self.digest]) if self.digest is not None else None
         if digest and not (isinstance(digest, str) and _DIGEST.fullmatch(digest.strip())):
-            return rows.bad_row(line, "the sha256 is not 64 hexadecimal digits", url)
+            return streams.bad_row(line, "the sha256 is not 64 hexadecimal digits", url)
         found = {field: read(values[position]) for field, position, read in self.others}
         expected = digest.strip().lower() if isinstance(digest, str) and digest else None
-        return Candidate(url=url, source=rows.SOURCE, rank=rank, line=line, expected_sha256=expected, **found)  # type: ignore[arg-type]
+        return Candidate(url=url, source=streams.SOURCE, rank=rank, line=line, expected_sha256=expected, **found)  # type: ignore[arg-type]
 
 
 def find(names: Sequence[str], spec: ListSpec) -> dict[str, int]:

@@ -5,10 +5,12 @@ from collections import deque
 from collections.abc import Iterator
 
 import errors
-from app.discovery.lists import columns, rows, streams
+from app.discovery import urls
+from app.discovery.lists import columns, streams
+from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
-__all__ = ["table"]
+__all__ = ["plain_table", "table"]
 
 MAX_LINE_BYTES = 1_000_000
 MAX_RECORD_LINES = 100
@@ -66,7 +68,7 @@ def _decode(raw: bytes) -> str:
         raise _BrokenRecordError("the line is not UTF-8") from exc
 
 
-def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> rows.Table:
+def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> streams.Table:
     """Return the rows under the header.
 
     Raises:
@@ -75,9 +77,9 @@ def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> 
     feed = _Feed(streams.lines(reader, MAX_LINE_BYTES))
     header, delimiter = _header(feed, spec, where, ("\t",) if tabs else _DELIMITERS)
     if not header:
-        return rows.Table(iter(()), columns.assemble({"url": 0}).candidate)
+        return streams.Table(iter(()), columns.assemble({"url": 0}).candidate)
     found = columns.pick(header, spec, where)
-    return rows.Table(_rows(feed, delimiter, len(header)), found.candidate, tuple(header))
+    return streams.Table(_rows(feed, delimiter, len(header)), found.candidate, tuple(header))
 
 
 def _header(feed: _Feed, spec: ListSpec, where: str, delimiters: tuple[str, ...]) -> tuple[list[str], str]:
@@ -105,7 +107,7 @@ def _first_line(feed: _Feed) -> str:
     return ""
 
 
-def _rows(feed: _Feed, delimiter: str, width: int) -> Iterator[rows.Row]:
+def _rows(feed: _Feed, delimiter: str, width: int) -> Iterator[streams.Row]:
     reader = csv.reader(feed, delimiter=delimiter)
     rank = 0
     while True:
@@ -123,5 +125,29 @@ def _rows(feed: _Feed, delimiter: str, width: int) -> Iterator[rows.Row]:
         except (_BrokenRecordError, csv.Error) as exc:
             line, raw = feed.taken[0]
             feed.give_back()
-            yield rank, line, rows.bad_row(line, str(exc), raw)
+            yield rank, line, streams.bad_row(line, str(exc), raw)
         rank += 1
+
+
+def plain_table(reader: streams.Reader) -> streams.Table:
+    """Return the list's rows."""
+    return streams.Table(_plain_rows(reader), build_from_line)
+
+
+def build_from_line(raw: bytes, line: int, rank: int) -> Candidate | Problem:
+    """Return the candidate of one line, or why there is none."""
+    try:
+        url = raw.decode()
+    except UnicodeDecodeError:
+        return streams.bad_row(line, "the line is not UTF-8", raw)
+    fault = urls.fault(url)
+    return streams.bad_row(line, fault, url) if fault else Candidate(url=url, source=streams.SOURCE, rank=rank, line=line)
+
+
+def _plain_rows(reader: streams.Reader) -> Iterator[streams.Row]:
+    rank = 0
+    for line, raw in enumerate(streams.lines(reader, 4 * urls.MAX_URL_CHARS), 1):
+        stripped = raw.strip()
+        if stripped and not stripped.startswith(b"#"):
+            yield rank, line, stripped
+            rank += 1

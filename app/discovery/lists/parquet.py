@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import errors
-from app.discovery.lists import columns, rows, streams
+from app.discovery.lists import columns, streams
 from app.spec import ListSpec
 
 __all__ = ["table"]
@@ -14,7 +14,7 @@ _READ_BYTES = 1 << 20
 """Per column; without it pyarrow reads a row group's whole column at once."""
 
 
-def table(file: IO[bytes], spec: ListSpec, where: str, *, skip: int = 0) -> rows.Table:
+def table(file: IO[bytes], spec: ListSpec, where: str, *, skip: int = 0) -> streams.Table:
     """Return the rows from the row group on in which row ``skip`` stands.
 
     Raises:
@@ -31,10 +31,10 @@ def table(file: IO[bytes], spec: ListSpec, where: str, *, skip: int = 0) -> rows
     found = columns.find(names, spec)
     wanted = sorted(set(found.values()))
     build = columns.assemble({field: wanted.index(position) for field, position in found.items()}).candidate
-    return rows.Table(_rows(source, [names[position] for position in wanted], skip, pyarrow), build, names)
+    return streams.Table(_rows(source, [names[position] for position in wanted], skip, pyarrow), build, names)
 
 
-def _rows(source: Any, wanted: Sequence[str], skip: int, pyarrow: Any) -> Iterator[rows.Row]:
+def _rows(source: Any, wanted: Sequence[str], skip: int, pyarrow: Any) -> Iterator[streams.Row]:
     rank = 0
     for group in range(source.num_row_groups):
         size = source.metadata.row_group(group).num_rows
@@ -50,7 +50,7 @@ def _rows(source: Any, wanted: Sequence[str], skip: int, pyarrow: Any) -> Iterat
             if getattr(exc, "errno", None) is not None:
                 raise errors.StorageError(f"reading row group {group + 1} failed: {_first_line(exc)}") from exc
             message = f"row group {group + 1} is damaged; no row from here on can be read"
-            yield rank, rank + 1, rows.bad_row(rank + 1, message, _first_line(exc))
+            yield rank, rank + 1, streams.bad_row(rank + 1, message, _first_line(exc))
             return
 
 

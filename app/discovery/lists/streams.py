@@ -3,15 +3,30 @@
 import gzip
 import importlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import errors
-from app.discovery.lists.rows import DamagedError
+from app.discovery import text
+from app.domain import Candidate, Problem
 
-__all__ = ["BLOCK_BYTES", "Reader", "head", "lines", "opened", "optional", "split_suffix"]
+__all__ = [
+    "BLOCK_BYTES",
+    "SOURCE",
+    "DamagedError",
+    "Reader",
+    "Row",
+    "Table",
+    "bad_row",
+    "head",
+    "lines",
+    "opened",
+    "optional",
+    "split_suffix",
+]
 
 BLOCK_BYTES = 256 * 1024
 """Read at a time: large enough that Python's share is small, small enough for the second-level cache."""
@@ -154,3 +169,33 @@ def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
         block = reader.read(BLOCK_BYTES)
     if rest:
         yield rest
+
+
+SOURCE = "list"
+
+Row = tuple[int, int, Any]
+"""Rank, line, payload; a payload that is a ``Problem`` is passed on as it is."""
+
+
+class DamagedError(Exception):
+    """The file breaks off: nothing after this point can be read. Never leaves this package's callers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A list opened for reading.
+
+    Attributes:
+        rows: every data row, from the first; a format may leave out rows before the one it was asked to start with.
+        build: makes a row's payload into what the list yields, given payload, line and rank.
+        names: the columns; for JSON, which has no header, the keys of the objects read so far.
+    """
+
+    rows: Iterator[Row]
+    build: Callable[[Any, int, int], Candidate | Problem]
+    names: Sequence[str] = ()
+
+
+def bad_row(line: int, message: str, raw: str | bytes = "") -> Problem:
+    """Return the problem of one row, with the beginning of its text."""
+    return Problem(line=line, message=message, text=text.preview(raw))

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
-from app.discovery.lists import rows, streams
+from app.discovery.lists import streams
+from app.domain import Problem
 
 
 @settings(deadline=None)
@@ -87,7 +88,7 @@ def test_opened_when_packed_data_is_damaged(tmp_path: Path, packing: str, damage
     half = len(packed) // 2
     path = tmp_path / "list"
     path.write_bytes({"cut": packed[:half], "noise": packed[:half] + b"\xff" * 2000, "other": b"no packed data"}[damage])
-    with pytest.raises(rows.DamagedError):
+    with pytest.raises(streams.DamagedError):
         unpacked(path, packing)
 
 
@@ -125,3 +126,8 @@ def test_optional_when_package_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_p
     path.write_bytes(b"x")
     with pytest.raises(errors.ConfigurationError, match=r"install pictrawl\[zstd\]"), streams.opened(path, ".zst"):
         pass
+
+
+def test_bad_row_when_text_is_long_and_secret() -> None:
+    """A problem shows the beginning of its line, without credentials."""
+    assert streams.bad_row(3, "broken", b"https://u:p@host/" + b"x" * 999) == Problem(3, "broken", "https://…@host/" + "x" * 185)

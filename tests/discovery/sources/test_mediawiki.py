@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery import mediawiki
+from app.discovery.sources import mediawiki
 from tests.discovery.fakes import ScriptedClient
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery import wikidata
-from app.discovery.wikidata import Expansion
+from app.discovery import expansion
+from app.discovery.expansion import Expansion
 from tests.discovery.fakes import ScriptedClient
 
 
@@ -35,7 +35,7 @@ ITEM = {
 async def test_expand_when_keyword_is_known() -> None:
     """Names come first in the order of languages, then aliases in turn; never the keyword, no word twice."""
     client = ScriptedClient({"search": [hit("Q146", "house cat", match="cat")]}, ITEM)
-    assert await wikidata.expand(client, "cat", 10, ["en", "de"]) == [
+    assert await expansion.expand(client, "cat", 10, ["en", "de"]) == [
         Expansion("house cat", "en", "label", "Q146"),
         Expansion("Hauskatze", "de", "translation", "Q146"),
         Expansion("Katze", "de", "alias", "Q146"),
@@ -49,9 +49,9 @@ async def test_expand_when_keyword_is_known() -> None:
 async def test_expand_when_limit_is_small() -> None:
     """No more than asked for; nothing is requested for nothing."""
     client = ScriptedClient({"search": [hit("Q146", "Cat")]}, ITEM)
-    assert [word.term for word in await wikidata.expand(client, "cat", 1, ["en"], base_url="http://127.0.0.1:1")] == ["house cat"]
+    assert [word.term for word in await expansion.expand(client, "cat", 1, ["en"], base_url="http://127.0.0.1:1")] == ["house cat"]
     assert client.requests[0][0] == "http://127.0.0.1:1/w/api.php"
-    assert await wikidata.expand(ScriptedClient(), "cat", 0, ["en"]) == []
+    assert await expansion.expand(ScriptedClient(), "cat", 0, ["en"]) == []
 
 
 async def test_expand_when_only_near_matches() -> None:
@@ -64,14 +64,14 @@ async def test_expand_when_only_near_matches() -> None:
         hit("P4", "cat"),
     ]
     client = ScriptedClient({"search": near}, {"search": []})
-    assert await wikidata.expand(client, "cat", 5, ["en", "de"]) == []
+    assert await expansion.expand(client, "cat", 5, ["en", "de"]) == []
     assert [params["language"] for _, params in client.requests] == ["en", "de"]
 
 
 @pytest.mark.parametrize("reply", [{}, {"search": None}, {"search": [{}]}, {"search": [{"match": 3, "label": 4}]}])
 async def test_expand_when_nothing_is_found(reply: dict[str, Any]) -> None:
     """An unknown keyword has no other words; that is no error."""
-    assert await wikidata.expand(ScriptedClient(reply), "qwxz", 5, ["en"]) == []
+    assert await expansion.expand(ScriptedClient(reply), "qwxz", 5, ["en"]) == []
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ async def test_expand_when_nothing_is_found(reply: dict[str, Any]) -> None:
 )
 async def test_expand_when_item_is_empty(reply: dict[str, Any]) -> None:
     """An item without names gives none."""
-    assert await wikidata.expand(ScriptedClient({"search": [hit("Q146", "cat")]}, reply), "cat", 5, ["en"]) == []
+    assert await expansion.expand(ScriptedClient({"search": [hit("Q146", "cat")]}, reply), "cat", 5, ["en"]) == []
 
 
 async def test_expand_when_source_limits() -> None:
     """Errors are the caller's, as for a search."""
     with pytest.raises(errors.RateLimitError):
-        await wikidata.expand(ScriptedClient({"error": {"code": "ratelimited"}}), "cat", 5, ["en"])
+        await expansion.expand(ScriptedClient({"error": {"code": "ratelimited"}}), "cat", 5, ["en"])

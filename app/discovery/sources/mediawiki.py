@@ -9,7 +9,7 @@ from typing import Any
 
 import errors
 from app.discovery import text
-from app.discovery.base import JsonClient
+from app.discovery.sources.source import JsonClient
 
 __all__ = ["call", "continuation", "endpoint"]
 

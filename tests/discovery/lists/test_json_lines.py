@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.discovery.lists import json_rows, streams
+from app.discovery.lists import json_lines, streams
 from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
@@ -17,7 +17,7 @@ def items(data: bytes, spec: ListSpec = SPEC, size: int = 10**9) -> list[Candida
         def read(self, wanted: int | None = -1, /) -> bytes:
             return super().read(size)
 
-    table = json_rows.table(Small(data), spec)
+    table = json_lines.table(Small(data), spec)
     return [payload if isinstance(payload, Problem) else table.build(payload, line, rank) for rank, line, payload in table.rows]
 
 

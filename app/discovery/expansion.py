@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal
 
-from app.discovery import keywords, mediawiki, text
-from app.discovery.base import JsonClient
+from app.discovery import keywords, text
+from app.discovery.sources import mediawiki
+from app.discovery.sources.source import JsonClient
 
 __all__ = ["Expansion", "expand"]
 
@@ -40,7 +41,7 @@ async def expand(client: JsonClient, keyword: str, limit: int, langs: Sequence[s
     Never the keyword itself, no word twice (whatever its case), and nothing if Wikidata does not know the keyword.
 
     Raises:
-        errors.PictrawlError: what the client raises, and what :func:`app.discovery.mediawiki.call` finds in a body.
+        errors.PictrawlError: what the client raises, and what :func:`app.discovery.sources.mediawiki.call` finds in a body.
     """
     if limit < 1:
         return []

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from app.discovery import urls
-from app.discovery.lists import columns, rows, streams
+from app.discovery.lists import columns, streams
 from app.domain import Candidate, Problem
 from app.spec import ListSpec
 
@@ -43,22 +43,24 @@ class Objects:
         """Return the candidate of one element, or why there is none."""
         if isinstance(element, str):
             fault = urls.fault(element.strip())
-            return rows.bad_row(line, fault, element) if fault else Candidate(element.strip(), rows.SOURCE, rank, line=line)
+            return streams.bad_row(line, fault, element) if fault else Candidate(element.strip(), streams.SOURCE, rank, line=line)
         if not isinstance(element, dict):
-            return rows.bad_row(line, "neither an object nor a URL", json.dumps(element)[:1000] if not isinstance(element, list) else "[…")
+            return streams.bad_row(
+                line, "neither an object nor a URL", json.dumps(element)[:1000] if not isinstance(element, list) else "[…"
+            )
         shape = self._shape(tuple(element))
         if shape is None:
-            return rows.bad_row(line, f"no key holds a URL; the keys are {columns.shown(element)}")
+            return streams.bad_row(line, f"no key holds a URL; the keys are {columns.shown(element)}")
         return shape.candidate(tuple(element.values()), line, rank)
 
     def build_line(self, raw: bytes, line: int, rank: int) -> Candidate | Problem:
         """Return the candidate of one line of JSON, or why there is none."""
         if len(raw) > MAX_ELEMENT_CHARS:
-            return rows.bad_row(line, f"the line is longer than {MAX_ELEMENT_CHARS} bytes", raw)
+            return streams.bad_row(line, f"the line is longer than {MAX_ELEMENT_CHARS} bytes", raw)
         try:
             element = orjson.loads(raw)
         except ValueError as exc:
-            return rows.bad_row(line, "the line is not UTF-8" if "UTF-8" in str(exc) else "broken JSON", raw)
+            return streams.bad_row(line, "the line is not UTF-8" if "UTF-8" in str(exc) else "broken JSON", raw)
         return self.build(element, line, rank)
 
     def _shape(self, keys: tuple[str, ...]) -> columns.Columns | None:
@@ -76,7 +78,7 @@ class Objects:
                 self.names.append(key)
 
 
-def table(reader: streams.Reader, spec: ListSpec) -> rows.Table:
+def table(reader: streams.Reader, spec: ListSpec) -> streams.Table:
     """Return the rows of a ``.json`` list, which is an array if it begins with a bracket, else one value a line."""
     head = streams.head(reader)
     whole = _Rejoined(head, reader)
@@ -85,19 +87,19 @@ def table(reader: streams.Reader, spec: ListSpec) -> rows.Table:
     return lines(whole, spec)
 
 
-def lines(reader: streams.Reader, spec: ListSpec) -> rows.Table:
+def lines(reader: streams.Reader, spec: ListSpec) -> streams.Table:
     """Return the rows of a list with one JSON value a line."""
     objects = Objects(spec)
-    return rows.Table(_line_rows(reader), objects.build_line, objects.names)
+    return streams.Table(_line_rows(reader), objects.build_line, objects.names)
 
 
-def array(reader: streams.Reader, spec: ListSpec) -> rows.Table:
+def array(reader: streams.Reader, spec: ListSpec) -> streams.Table:
     """Return the rows of a list that is one array; a row's line is its position in the array, from 1."""
     objects = Objects(spec)
-    return rows.Table(_array_rows(_Buffer(reader)), objects.build, objects.names)
+    return streams.Table(_array_rows(_Buffer(reader)), objects.build, objects.names)
 
 
-def _line_rows(reader: streams.Reader) -> Iterator[rows.Row]:
+def _line_rows(reader: streams.Reader) -> Iterator[streams.Row]:
     rank = 0
     for line, raw in enumerate(streams.lines(reader, MAX_ELEMENT_CHARS), 1):
         if raw and not raw.isspace():
@@ -154,13 +156,13 @@ class _Buffer:
         self.position = found.end()
 
 
-def _array_rows(buffer: _Buffer) -> Iterator[rows.Row]:
+def _array_rows(buffer: _Buffer) -> Iterator[streams.Row]:
     buffer.peek()
     buffer.position += 1  # the opening bracket
     rank = 0
     while (first := buffer.peek()) != "]":
         if not first:
-            yield rank, rank + 1, rows.bad_row(rank + 1, "the array is not closed: the file is cut off here")
+            yield rank, rank + 1, streams.bad_row(rank + 1, "the array is not closed: the file is cut off here")
             return
         yield rank, rank + 1, _element(buffer, rank + 1, first)
         rank += 1
@@ -178,7 +180,7 @@ def _element(buffer: _Buffer, line: int, first: str) -> Any:
             return _give_up(buffer, line, first)
         source = buffer.text[buffer.position : end] if _BAD_BYTES.search(buffer.text, buffer.position, end) else ""
         buffer.position = end
-        return rows.bad_row(line, "the element is not UTF-8", source) if source else element
+        return streams.bad_row(line, "the element is not UTF-8", source) if source else element
 
 
 _DECODER = json.JSONDecoder()
@@ -191,7 +193,7 @@ def _may_go_on(buffer: _Buffer, exc: ValueError | RecursionError) -> bool:
 
 
 def _give_up(buffer: _Buffer, line: int, first: str) -> Problem:
-    problem = rows.bad_row(line, "broken JSON", buffer.text[buffer.position : buffer.position + 10_000])
+    problem = streams.bad_row(line, "broken JSON", buffer.text[buffer.position : buffer.position + 10_000])
     buffer.position += 1
     buffer.skip_to(_NEXT_OBJECT if first == "{" else _NEXT_VALUE)
     return problem

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import errors
-from app.discovery.base import JsonClient, Source
-from app.discovery.commons import DEFAULT_WIDTH_PX
-from app.discovery.wikimedia import Wikimedia
+from app.discovery.sources.source import JsonClient, Source
+from app.discovery.sources.wikimedia import DEFAULT_WIDTH_PX, Wikimedia
 
 __all__ = ["SOURCES", "SourceInfo", "check_source", "open_source"]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What users are told of a source; the fields mean what they mean on :class:`app.discovery.base.Source`."""
+    """What users are told of a source; the fields mean what they mean on :class:`app.discovery.sources.source.Source`."""
 
     name: str
     title: str

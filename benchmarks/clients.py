@@ -26,7 +26,8 @@ from app import collector
 from downloader import Attempt, Downloader, Fetched, FetchLimits, FetchRequest, Outcome, RetryRules
 from downloader.guard import Guard
 from downloader.transport import GuardedTransport
-from logging_setup import configure, get_logger
+from logging_setup import get_logger
+from logging_setup.config import configure
 
 LOOPBACK: Final = ("127.0.0.0/8",)
 TIMEOUT_S: Final = 60.0

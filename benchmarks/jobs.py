@@ -40,7 +40,7 @@ from app.queue import redis_queue
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.storage import open_store
-from logging_setup import configure
+from logging_setup.config import configure
 from tests.services import PostgresServer, RedisServer
 from workers.job import INFRASTRUCTURE, job
 from workers.unit import Context, claim

@@ -31,7 +31,7 @@ import scale_stages
 from scale_figures import Figure, show, show_answers
 
 from app.db import Database
-from logging_setup import configure
+from logging_setup.config import configure
 from tests.services import PostgresServer, missing_packages
 
 PARTS = ("plan", "stages", "pages", "near", "export")

@@ -19,7 +19,8 @@ from app.tracing import started
 from downloader import telling
 from downloader.guard import Guard
 from downloader.records import Fetched, FetchRequest
-from logging_setup import configure, spans
+from logging_setup import spans
+from logging_setup.config import configure
 
 ROUNDS = 5
 CASES = (("on, sampled out", 0.0, 1.0), ("on, url_ratio 0", 1.0, 0.0), ("on, url_ratio 0.1", 1.0, 0.1), ("on, all", 1.0, 1.0))

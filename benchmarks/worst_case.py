@@ -13,7 +13,7 @@ import origin
 import uvloop
 
 from downloader import Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome
-from logging_setup import configure
+from logging_setup.config import configure
 
 KINDS: Final = ("large", "endless")
 _WARM_UP: Final = 600

@@ -140,10 +140,12 @@ def _add_handler(handle: "Callable[[Record], None]", level: str) -> int:
         _drop_on_error(handle, record)
         return False
 
-    return loguru.logger.add(_unused, level=level, filter=filter_record, format="", colorize=False, backtrace=False, diagnose=False, catch=True)
+    return loguru.logger.add(
+        _discard, level=level, filter=filter_record, format="", colorize=False, backtrace=False, diagnose=False, catch=True
+    )
 
 
-def _unused(_: str) -> None:
+def _discard(_: str) -> None:
     """The sink behind a filter that accepts nothing."""
 
 

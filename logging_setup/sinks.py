@@ -1,6 +1,8 @@
-"""Where lines go: a stream, a descriptor, a file. Each write is whole or raises; none of them waits for a reader who does not read.
+"""Sinks for lines: a stream, a descriptor, a file. A write either writes the whole line or raises, and never waits for a stalled reader.
 
-Lines go to descriptors past Python's buffers: what a full disk refuses stays in a buffer, and is refused again when the process ends.
+Lines bypass Python's buffers: text that a full disk refused would stay in the buffer and fail again at exit, which changes the exit code.
+loguru's own file sink (``logger.add(path, watch=True)``) is not used. When a write fails it prints the record before redaction, 15 lines
+of it, to standard error, and hangs if nobody reads that; with ``catch=False`` the error reaches the caller. A test shows both.
 """
 
 import contextlib
@@ -16,17 +18,17 @@ from typing import Any, Final, Protocol
 __all__ = ["DescriptorSink", "FileSink", "Sink", "Stream", "StreamSink", "is_terminal", "sink_for"]
 
 PATIENCE_MS: Final = 100
-"""How long the first line waits that a full pipe does not take; the ones behind it do not wait until one is taken again."""
+"""How long the first line waits for a full pipe. Lines after it do not wait at all until one has been written again."""
 
-FOLLOW_S: Final = 1.0
-"""Seconds between two looks whether a file still has its name: logrotate moves it away and expects a new one."""
+WATCH_INTERVAL_S: Final = 1.0
+"""Seconds between two checks that the path still names the open file: logrotate moves the file and expects a new one."""
 
 _PIECE: Final = 4096
-"""Bytes that a pipe takes at once where it says that it can be written to (PIPE_BUF of Linux)."""
+"""Bytes that a pipe is sure to take at once when poll reports it writable (PIPE_BUF on Linux)."""
 
 
 class Stream(Protocol):
-    """What a line is written to."""
+    """A text stream."""
 
     def write(self, text: str, /) -> Any: ...
 
@@ -34,19 +36,19 @@ class Stream(Protocol):
 
 
 class Sink(Protocol):
-    """Takes lines."""
+    """Writes lines."""
 
     def write(self, line: str, /) -> None:
         """Write a whole line, or raise."""
         ...
 
     def close(self) -> None:
-        """Let go of what was opened here."""
+        """Close what the sink itself opened."""
         ...
 
 
 class StreamSink:
-    """A stream in memory, or one that draws; it is the caller's, and is not closed."""
+    """A stream without a descriptor, such as io.StringIO. The caller closes it."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -57,11 +59,11 @@ class StreamSink:
         self._stream.flush()
 
     def close(self) -> None:
-        """Nothing was opened here."""
+        """Nothing to close."""
 
 
 class DescriptorSink:
-    """An open descriptor, such as standard error's. A pipe nobody reads from costs lines, not the worker."""
+    """An open descriptor, such as standard error. A pipe that nobody reads costs lines and does not block the process."""
 
     def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
         self._descriptor = descriptor
@@ -71,16 +73,16 @@ class DescriptorSink:
         self._is_torn = False
 
     def write(self, line: str) -> None:
-        """Write all of a line; where that fails in its middle, the next one begins on a row of its own."""
+        """Write a whole line. If that fails midway, the next line starts with a line break."""
         body = line.encode(self._encoding, "backslashreplace")
         rest = memoryview(b"\n" + body if self._is_torn else body)
         while rest:
-            written = os.write(self._descriptor, self._acceptable(rest))
+            written = os.write(self._descriptor, self._writable_part(rest))
             rest = rest[written:]
             self._is_torn = bool(rest)
 
-    def _acceptable(self, rest: memoryview) -> memoryview:
-        """As much as can be written without waiting. What is no pipe takes all of it."""
+    def _writable_part(self, rest: memoryview) -> memoryview:
+        """Return as much as can be written without blocking: everything, unless the descriptor is a pipe or a socket."""
         if self._poll is None:
             return rest
         if not self._poll.poll(self._patience_ms):
@@ -90,11 +92,11 @@ class DescriptorSink:
         return rest[:_PIECE]
 
     def close(self) -> None:
-        """The descriptor is the process's."""
+        """Nothing to close: the descriptor belongs to the process."""
 
 
 class FileSink:
-    """A file that is appended to, and found again under its name where it was moved, removed or replaced."""
+    """A file that is appended to, and opened anew when its path was moved, removed or replaced."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
@@ -106,17 +108,17 @@ class FileSink:
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._identity = _identity(os.fstat(self._descriptor))
         self._lines = DescriptorSink(self._descriptor)
-        self._look_at = self._clock() + FOLLOW_S
+        self._check_at = self._clock() + WATCH_INTERVAL_S
 
     def write(self, line: str) -> None:
         """Append a line."""
-        if self._clock() >= self._look_at:
-            self._follow()
+        if self._clock() >= self._check_at:
+            self._reopen_if_replaced()
         self._lines.write(line)
 
-    def _follow(self) -> None:
-        """Open the name anew where it means another file by now. Where that fails the old file goes on, and the next look tries again."""
-        self._look_at = self._clock() + FOLLOW_S
+    def _reopen_if_replaced(self) -> None:
+        """Open the path again if it names another file now. On failure keep the old file and try again at the next check."""
+        self._check_at = self._clock() + WATCH_INTERVAL_S
         with contextlib.suppress(OSError):
             try:
                 current = _identity(self._path.stat())
@@ -135,29 +137,29 @@ class FileSink:
 
 
 def sink_for(stream: Stream | None) -> Sink:
-    """Return the shortest way to a stream. Of a process that was started without one nothing is written."""
+    """Return the sink for a stream; for None (a process started without standard error) one that refuses every line."""
     if stream is None:
-        return StreamSink(_Closed())
+        return StreamSink(_ClosedStream())
     if isinstance(stream, io.TextIOWrapper):
-        with contextlib.suppress(OSError, ValueError):  # no descriptor of its own, or closed
+        with contextlib.suppress(OSError, ValueError):  # no descriptor, or closed
             return DescriptorSink(stream.fileno(), stream.encoding)
     return StreamSink(stream)
 
 
 def is_terminal(stream: Stream | None) -> bool:
-    """Tell whether a person sees what is written; not where the stream is none, or is closed."""
+    """Return whether the stream is an open terminal."""
     with contextlib.suppress(AttributeError, ValueError):
         return bool(stream.isatty())  # type: ignore[union-attr]
     return False
 
 
-class _Closed(io.TextIOBase):
+class _ClosedStream(io.TextIOBase):
     def write(self, text: str) -> int:
         raise OSError("this process has no standard error")
 
 
 def _poll_of(descriptor: int) -> "select.poll | None":
-    """Something that tells whether a descriptor takes a write at once, for those that may not: pipes and sockets."""
+    """Return a poll object for descriptors that may block (pipes and sockets), None for others."""
     with contextlib.suppress(OSError, AttributeError):
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):

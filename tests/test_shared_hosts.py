@@ -9,7 +9,7 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-import logging_setup
+import logging_setup.config
 from app.shared_hosts import KEY_PREFIX, SWAP_SHA, SharedBook
 from downloader import Ask, Downloader, Fetched, FetchLimits, FetchRequest, HostLimits, HostState, RetryRules
 from errors import Reason
@@ -126,7 +126,7 @@ async def test_value_of_another_version_is_no_obstacle(redis: Redis) -> None:
 async def test_without_redis_a_process_goes_by_itself(server: FakeServer, redis: Redis) -> None:
     """Questions are answered from memory at once, notes are kept, and written when Redis is back; one line for each change."""
     lines: list[dict[str, Any]] = []
-    sink = logging_setup.add_sink(lines.append, "INFO")
+    sink = logging_setup.config.add_sink(lines.append, "INFO")
     now = [time.time()]
     book, other = SharedBook(redis, clock=lambda: now[0]), SharedBook(FakeAsyncRedis(server=server), clock=lambda: now[0])
     assert await asked(book) < 0
@@ -142,7 +142,7 @@ async def test_without_redis_a_process_goes_by_itself(server: FakeServer, redis:
     assert (await book.ask(HOST, Ask(book.worker, 0, 1), TWO)).closed_until > now[0] + 54
     assert not book.is_away
     assert (await other.ask(HOST, Ask(other.worker, 0, 1), TWO)).closed_until > now[0] + 54
-    logging_setup.remove_sink(sink)
+    logging_setup.config.remove_sink(sink)
     assert [line["event"] for line in lines] == ["hosts.unshared", "hosts.shared"]
 
 

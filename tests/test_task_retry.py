@@ -17,7 +17,7 @@ from app.domain import UnitKind, UnitState
 from app.jobs import event_log
 from app.jobs.dispatch import envelope
 from app.queue import JOB_NAMES
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.workers.bench import Bench
 from tests.workers.proof import (
     HOUSES,

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import errors
-import logging_setup
+import logging_setup.config
 from app.settings import TraceSettings, load_settings
 from app.tracing import FLUSH_S, started, traces_url
 from logging_setup import spans
@@ -164,7 +164,7 @@ async def test_a_disabled_sdk_makes_no_spans_and_breaks_nothing(monkeypatch: pyt
 async def test_a_collector_that_is_away_costs_one_line_and_its_return_another() -> None:
     """Not one for each batch, none of the SDK's own, and no traceback."""
     stream, exporter = StringIO(), Flaky()
-    logging_setup.configure("INFO", "json", None, stream=stream)
+    logging_setup.config.configure("INFO", "json", None, stream=stream)
     try:
         async with started(ON, exporter=exporter):
             for _ in range(3 * 512):  # three batches
@@ -176,7 +176,7 @@ async def test_a_collector_that_is_away_costs_one_line_and_its_return_another() 
                 with spans.span("sent"):
                     pass
     finally:
-        logging_setup.configure("WARNING", "json", None)
+        logging_setup.config.configure("WARNING", "json", None)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["level"], line["event"]) for line in lines] == [("WARNING", "trace.not_exported"), ("INFO", "trace.exported_again")]
     assert lines[1]["lost"] >= 512
@@ -197,7 +197,7 @@ class Flaky(SpanExporter):
 async def test_nobody_at_the_endpoint_costs_no_time_and_no_traceback() -> None:
     """A refused connection: the work goes on, the end comes within its limit, and the log says it once."""
     stream = StringIO()
-    logging_setup.configure("INFO", "json", None, stream=stream)
+    logging_setup.config.configure("INFO", "json", None, stream=stream)
     try:
         began = time.monotonic()
         async with started(to(f"http://127.0.0.1:{free_port()}")):
@@ -206,7 +206,7 @@ async def test_nobody_at_the_endpoint_costs_no_time_and_no_traceback() -> None:
                     pass
         assert time.monotonic() - began < FLUSH_S + 10
     finally:
-        logging_setup.configure("WARNING", "json", None)
+        logging_setup.config.configure("WARNING", "json", None)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert {line["event"] for line in lines} <= {
         "trace.not_exported", "trace.lost", "trace.not_flushed", "Queue full, dropping Span."
@@ -218,7 +218,7 @@ async def test_nobody_at_the_endpoint_costs_no_time_and_no_traceback() -> None:
 async def test_a_collector_that_hangs_does_not_hold_the_end() -> None:
     """Its last spans get FLUSH_S seconds, the event loop runs meanwhile, and the log says that they are lost."""
     stream, turned = StringIO(), asyncio.Event()
-    logging_setup.configure("INFO", "json", None, stream=stream)
+    logging_setup.config.configure("INFO", "json", None, stream=stream)
     try:
         with receiving(hangs=True) as receiver:
             began = time.monotonic()
@@ -228,7 +228,7 @@ async def test_a_collector_that_hangs_does_not_hold_the_end() -> None:
                 asyncio.get_running_loop().call_later(0.1, turned.set)
             took_s = time.monotonic() - began
     finally:
-        logging_setup.configure("WARNING", "json", None)
+        logging_setup.config.configure("WARNING", "json", None)
     assert FLUSH_S - 0.5 < took_s < FLUSH_S + 5
     assert turned.is_set()
     assert "trace.not_flushed" in stream.getvalue()

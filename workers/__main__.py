@@ -6,7 +6,7 @@ import sys
 from app.queue import QUEUES
 from app.resources import open_resources
 from app.settings import load_settings
-from logging_setup import configure
+from logging_setup.config import configure
 from workers.worker_pool import kinds_of, serve_until_signalled
 
 __all__ = ["main"]

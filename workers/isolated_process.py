@@ -16,7 +16,8 @@ from app.lifeline import die_with
 from app.queue import JOB_NAMES
 from app.resources import open_resources, open_workshop
 from app.settings import load_settings
-from logging_setup import configure, get_logger, spans
+from logging_setup import get_logger, spans
+from logging_setup.config import configure
 from workers import builder, validator
 from workers.leases import Leases
 from workers.quarantine import BEGAN

@@ -39,7 +39,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def log_to(cli: Cli, settings: "Settings", *, default: str | None = None, stream: "Stream | None" = None) -> None:
     """Set the log up. ``default`` is the level where nobody chose one: a person at a terminal reads the display instead."""
     from app.settings import origins
-    from logging_setup import configure
+    from logging_setup.config import configure
 
     level = settings.log.level
     if default is not None and origins(settings, cli.flags())["log.level"][1] == "default":

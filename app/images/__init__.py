@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from app.images.chatter import log_remarks
     from app.images.dedupe import Match, find_exact, find_near
     from app.images.pool import DecoderPool, PoolStats
     from app.images.splits import assign, assign_all
@@ -25,7 +24,6 @@ __all__ = [
     "assign_all",
     "find_exact",
     "find_near",
-    "log_remarks",
     "validate",
 ]
 
@@ -39,7 +37,6 @@ _MODULE_OF: Final = {
     "assign_all": "splits",
     "find_exact": "dedupe",
     "find_near": "dedupe",
-    "log_remarks": "chatter",
     "validate": "verdict",
 }
 

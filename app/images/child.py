@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from app.domain import CompressionRules, Reason
-from app.images import printed, wire
+from app.images import wire
 from app.images.compress import compress
 from app.images.verdict import validate
 from app.images.wire import Failure, Reply, Request
 from app.lifeline import die_with
 from errors import ValidationError
-from logging_setup.overheard import Listener, Remark, listen
+from logging_setup.capture import Remark, RemarkCollector, install_collector, read_printed
 
 __all__ = ["answer", "main", "serve"]
 
@@ -29,8 +29,8 @@ _REPLY_BYTES: Final = 1 << 18
 """Bytes that go into the pipe in one call: a reply with its thumbnail and output, and the mark of the next image."""
 
 
-def answer(request: Request, source: bytes | str, listener: Listener) -> Reply:
-    """Do with one image what a request asks for. Never raises; of a bug the listener is told more than the answer says."""
+def answer(request: Request, source: bytes | str, collector: RemarkCollector) -> Reply:
+    """Do with one image what a request asks for. Never raises; the traceback of a bug goes to the collector."""
     try:
         body = source if isinstance(source, bytes) else _read(source)
     except OSError as error:
@@ -44,7 +44,7 @@ def answer(request: Request, source: bytes | str, listener: Listener) -> Reply:
     except MemoryError:
         return _OUT_OF_MEMORY
     except Exception as error:  # noqa: BLE001 - a bug in a decoder costs one image, not the process
-        listener.failed(error)
+        collector.add_exception(error)
         return Failure("crash", Reason.DECODER_CRASH, f"{type(error).__name__}: {error}"[:200])
 
 
@@ -59,19 +59,19 @@ def _work(body: bytes, request: Request) -> Reply:
     return validate(body, request.rules, request.compression)
 
 
-def serve(requests: wire.Stream, replies: BinaryIO, listener: Listener, ear: int | None = None) -> None:
+def serve(requests: wire.Stream, replies: BinaryIO, collector: RemarkCollector, stderr: int | None = None) -> None:
     """Answer requests until their stream ends, or until memory ran out or a bug showed: such a process is not trusted with more.
 
     Args:
         requests: where they come from.
         replies: where the answers go.
-        listener: hears what is said by warnings and log lines.
-        ear: descriptor from which what libraries of C print can be read, if it can.
+        collector: collects warnings and log lines.
+        stderr: descriptor to read what C libraries print, if there is one.
     """
     try:
         while True:
-            for reply in _answers(requests, replies, listener):
-                for part in wire.encode_reply(reply, _overheard(listener, ear)):
+            for reply in _answers(requests, replies, collector):
+                for part in wire.encode_reply(reply, _take_remarks(collector, stderr)):
                     replies.write(part)
                 if isinstance(reply, Failure) and reply.kind == "crash":
                     return
@@ -81,7 +81,7 @@ def serve(requests: wire.Stream, replies: BinaryIO, listener: Listener, ear: int
         replies.flush()
 
 
-def _answers(requests: wire.Stream, replies: BinaryIO, listener: Listener) -> Iterator[Reply]:
+def _answers(requests: wire.Stream, replies: BinaryIO, collector: RemarkCollector) -> Iterator[Reply]:
     """The images of one request. A reply leaves together with the mark of the next image, in one call that wakes the parent once."""
     header_size, _ = wire.LENGTHS.unpack(wire.read_exactly(requests, wire.LENGTHS.size))
     request, sizes = wire.decode_request(wire.read_exactly(requests, header_size))
@@ -93,13 +93,13 @@ def _answers(requests: wire.Stream, replies: BinaryIO, listener: Listener) -> It
         except MemoryError:
             yield _OUT_OF_MEMORY
             return
-        yield answer(request, body, listener)
+        yield answer(request, body, collector)
     replies.flush()
 
 
-def _overheard(listener: Listener, ear: int | None) -> tuple[Remark, ...]:
-    text = "" if ear is None else printed.take(ear)
-    return (Remark("stderr", text), *listener.take()) if text else listener.take()
+def _take_remarks(collector: RemarkCollector, stderr: int | None) -> tuple[Remark, ...]:
+    text = "" if stderr is None else read_printed(stderr)
+    return (Remark("stderr", text), *collector.take()) if text else collector.take()
 
 
 def _limit(memory_bytes: int) -> None:
@@ -130,16 +130,16 @@ def main(arguments: list[str]) -> None:
     """Become a decoder.
 
     Args:
-        arguments: process id of the parent, address space in bytes, and the descriptor of `chatter.StandardError` to read from.
+        arguments: process id of the parent, address space in bytes, and the descriptor of `StderrPipe` to read from.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent, memory_bytes, *ears = map(int, arguments)
+    parent, memory_bytes, *stderr = map(int, arguments)
     die_with(parent)
     requests, replies = _take_pipes()
     _limit(memory_bytes)
     replies.write(wire.READY)
     replies.flush()
-    serve(requests, replies, listen(), *ears)
+    serve(requests, replies, install_collector(), *stderr)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from PIL import (
 
 from app.images import pixels, structure
 from errors import Reason, ValidationError
-from logging_setup.overheard import is_listening
+from logging_setup.capture import is_capturing
 
 __all__ = ["Decoded", "Header", "as_if_drafted", "decode", "pillow_errors", "read_header"]
 
@@ -79,7 +79,7 @@ def pillow_errors(doing: str) -> Iterator[None]:
         MemoryError: where memory ran out, also where Pillow dresses that up as another error.
     """
     try:
-        with nullcontext() if is_listening() else _unheard():
+        with nullcontext() if is_capturing() else _unheard():
             yield
     except (ValidationError, MemoryError):
         raise

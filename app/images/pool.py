@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
-from app.images.chatter import log_remarks
 from app.images.process import Child, ChildDied, Overdue
 from app.images.wire import Answer, Failure, Request, Rules
 from errors import StorageError
+from logging_setup.capture import log_remarks
 
 __all__ = ["DecoderPool", "PoolStats", "Source"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from app.images import wire
-from app.images.chatter import StandardError, log_remarks
 from app.images.pipes import Pipes
 from app.images.wire import Answer, Request
 from errors import StorageError
+from logging_setup.capture import StderrPipe, log_remarks
 
 __all__ = ["Child", "ChildDied", "Overdue"]
 
@@ -51,7 +51,7 @@ class Overdue(Exception):
 class Child:
     """A decoder process. One request at a time; after one that was not answered to its end it must be killed."""
 
-    def __init__(self, process: asyncio.SubprocessTransport, pipes: Pipes, stderr: StandardError) -> None:
+    def __init__(self, process: asyncio.SubprocessTransport, pipes: Pipes, stderr: StderrPipe) -> None:
         self._process, self._pipes, self._stderr = process, pipes, stderr
         self.answered = 0
 
@@ -151,18 +151,18 @@ class Child:
         self._stderr.close()
 
 
-async def _spawn(memory_bytes: int) -> tuple[asyncio.SubprocessTransport, Pipes, StandardError]:
-    stderr = StandardError()
-    command = [sys.executable, "-P", "-m", "app.images.child", str(os.getpid()), str(memory_bytes), str(stderr.ours)]
+async def _spawn(memory_bytes: int) -> tuple[asyncio.SubprocessTransport, Pipes, StderrPipe]:
+    stderr = StderrPipe()
+    command = [sys.executable, "-P", "-m", "app.images.child", str(os.getpid()), str(memory_bytes), str(stderr.read_end)]
     try:
         process, pipes = await asyncio.get_running_loop().subprocess_exec(
-            Pipes, *command, stderr=stderr.theirs, env=_environment(), start_new_session=True, pass_fds=(stderr.ours,)
+            Pipes, *command, stderr=stderr.write_end, env=_environment(), start_new_session=True, pass_fds=(stderr.read_end,)
         )
     except BaseException:
         stderr.close()
         raise
     finally:
-        stderr.release()
+        stderr.close_write_end()
     pipes.attach(process)
     return process, pipes, stderr
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from errors import ValidationError
-from logging_setup.overheard import MOST_REMARKS, Remark
+from logging_setup.capture import MAX_REMARKS, Remark
 
 __all__ = [
     "CANNOT",
@@ -186,7 +186,7 @@ def decode_reply(header: bytes, payload: bytes) -> Answer:
     """The inverse of `encode_reply`, for a frame without its lengths."""
     data = json.loads(header)
     remarks = data.pop("remarks", None)
-    return Answer(_reply_of(data, payload), tuple(Remark(**remark) for remark in remarks[:MOST_REMARKS]) if remarks else ())
+    return Answer(_reply_of(data, payload), tuple(Remark(**remark) for remark in remarks[:MAX_REMARKS]) if remarks else ())
 
 
 def _reply_of(data: dict[str, Any], payload: bytes) -> Reply:

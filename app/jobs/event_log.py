@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import errors
 from app.db import Database, events
-from logging_setup import add_sink, get_logger, remove_sink
+from logging_setup import get_logger
+from logging_setup.config import add_sink, remove_sink
 
 __all__ = ["recording"]
 

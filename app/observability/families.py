@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from app.observability import labels
 from app.observability.instruments import Family, Label, Reading, Tally, Timer, read_always
-from logging_setup import dropped_lines
+from logging_setup.config import dropped_lines
 
 __all__ = ["FAMILIES"]
 

@@ -17,7 +17,7 @@ import pytest
 from app.cli import entry
 from app.cli.demo import pictures
 from app.cli.demo.origin import Origin, Step, reply
-from logging_setup import configure
+from logging_setup.config import configure
 
 ROOT = Path(__file__).parents[2]
 PICTURES = 100

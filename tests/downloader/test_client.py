@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
-import logging_setup
+import logging_setup.config
 from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules, Terms, user_agent
 from downloader.coding import Body
 from downloader.visits import Deferral
@@ -287,9 +287,9 @@ async def test_send_posts(origin, downloader):
 async def test_log_context_of_an_attempt(origin, downloader):
     """Every line of an attempt carries its URL, without the query, and its number; a retry is a warning."""
     lines = []
-    sink = logging_setup.add_sink(lines.append, "DEBUG")
+    sink = logging_setup.config.add_sink(lines.append, "DEBUG")
     await downloader.fetch(origin.script("/a", reply(503), image()) + "?sig=secret")
-    logging_setup.remove_sink(sink)
+    logging_setup.config.remove_sink(sink)
     levels = {line["event"]: line["level"] for line in lines}
     assert levels == {"download.retry": "WARNING", "host.paced": "DEBUG", "download.fetched": "DEBUG"}
     assert len(lines) == 3

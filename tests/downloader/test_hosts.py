@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-import logging_setup
+import logging_setup.config
 from downloader.guard import check_url
 from downloader.hosts import HostGate
 from downloader.visits import Deferral
@@ -199,7 +199,7 @@ def test_cancelled_while_it_waits_for_its_start_the_probe_is_given_back():
 async def test_host_that_goes_away_and_host_that_is_paced_are_told_once(time):
     """A warning and a line, not one for each URL."""
     lines = []
-    sink = logging_setup.add_sink(lines.append, "DEBUG")
+    sink = logging_setup.config.add_sink(lines.append, "DEBUG")
     gate = gate_of(time)
     await open_breaker(gate)
     for _ in range(3):
@@ -209,7 +209,7 @@ async def test_host_that_goes_away_and_host_that_is_paced_are_told_once(time):
     for _ in range(5):
         async with gate.slot(TWO) as visit:
             visit.refused(Reason.RATE_LIMITED)
-    logging_setup.remove_sink(sink)
+    logging_setup.config.remove_sink(sink)
     told = [(line["event"], line["host"]) for line in lines]
     assert told == [("host.away", ONE.origin), ("host.paced", TWO.origin)]
     assert (lines[0]["reason"], lines[0]["wait_s"]) == ("host_unavailable", 30.0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import errors
-import logging_setup
+import logging_setup.config
 from downloader.policy import RetryPolicy, backoff_s
 from downloader.records import RetryRules
 from tests.clocks import FakeTime
@@ -114,9 +114,9 @@ def test_backoff_stays_between_nominal_and_cap(number, chance):
 async def test_each_wait_is_one_warning():
     """download.retry with its fields, and no line for the last failure."""
     seen = []
-    sink = logging_setup.add_sink(seen.append, "WARNING")
+    sink = logging_setup.config.add_sink(seen.append, "WARNING")
     await run(errors.RateLimitError(status=429))
-    logging_setup.remove_sink(sink)
+    logging_setup.config.remove_sink(sink)
     assert [line["event"] for line in seen] == ["download.retry"] * 2
     fields = {name: seen[1][name] for name in ("level", "attempt_number", "wait_s", "wait_cause", "error_type", "status", "host")}
     assert fields == {

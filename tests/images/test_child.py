@@ -12,9 +12,8 @@ import pytest
 
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from app.images import child, validate, wire
-from app.images.chatter import StandardError
 from app.images.wire import Failure, Reply, Request
-from logging_setup.overheard import Listener
+from logging_setup.capture import RemarkCollector, StderrPipe
 from tests.images import samples
 
 RULES = ValidationRules()
@@ -40,7 +39,7 @@ def test_each_request_has_its_reply_until_the_stream_ends(jpeg: bytes, tmp_path:
     path.write_bytes(jpeg)
     out = io.BytesIO()
     requests = [Request(RULES, (jpeg, str(path))), Request(CompressionRules("png"), (jpeg,))]
-    child.serve(_stream(*requests), out, Listener())
+    child.serve(_stream(*requests), out, RemarkCollector())
     by_bytes, by_path, compressed = _replies(out)
     assert by_bytes == by_path == validate(jpeg, RULES)
     assert isinstance(compressed, Compressed)
@@ -51,32 +50,32 @@ def test_a_request_cut_off_ends_the_loop(jpeg: bytes) -> None:
     """The parent is gone; nobody waits for an answer."""
     out = io.BytesIO()
     whole = _stream(Request(RULES, (jpeg,))).getvalue()
-    child.serve(io.BytesIO(whole[:-1]), out, Listener())
+    child.serve(io.BytesIO(whole[:-1]), out, RemarkCollector())
     assert out.getvalue() == wire.STARTED
 
 
 def test_failures_are_told_apart(jpeg: bytes, tmp_path: Path) -> None:
     """A file that can't be read is our fault, bytes that don't decode are the image's."""
-    listener = Listener()
-    missing = child.answer(Request(RULES, ()), str(tmp_path / "nothing"), listener)
+    collector = RemarkCollector()
+    missing = child.answer(Request(RULES, ()), str(tmp_path / "nothing"), collector)
     assert isinstance(missing, Failure)
     assert missing.kind == "storage"
-    assert child.answer(Request(CompressionRules("png"), ()), b"<html>", listener) == Failure(
+    assert child.answer(Request(CompressionRules("png"), ()), b"<html>", collector) == Failure(
         "invalid", Reason.NOT_AN_IMAGE, "6 bytes that begin like no image"
     )
-    assert listener.take() == ()
-    broken = child.answer(Request("no rules", ()), jpeg, listener)  # type: ignore[arg-type]
+    assert collector.take() == ()
+    broken = child.answer(Request("no rules", ()), jpeg, collector)  # type: ignore[arg-type]
     assert isinstance(broken, Failure)
     assert (broken.kind, broken.reason) == ("crash", Reason.DECODER_CRASH)
-    (told,) = listener.take()
+    (told,) = collector.take()
     assert (told.category, told.traceback[:9]) == ("AttributeError", "Traceback")
 
 
 def test_a_bug_ends_the_loop_after_its_answer(jpeg: bytes) -> None:
     """What is not understood is trusted with no further image, not even with the rest of its batch."""
     rules = ValidationRules(level="no such level")  # type: ignore[arg-type]
-    out, listener = io.BytesIO(), Listener()
-    child.serve(_stream(Request(rules, (jpeg, jpeg))), out, listener)
+    out, collector = io.BytesIO(), RemarkCollector()
+    child.serve(_stream(Request(rules, (jpeg, jpeg))), out, collector)
     (only,) = _replies(out)
     assert isinstance(only, Failure)
     assert (only.kind, only.reason) == ("crash", Reason.DECODER_CRASH)
@@ -86,7 +85,7 @@ def test_verdict_and_output_come_of_one_request(jpeg: bytes) -> None:
     """As by the function, image for image."""
     rules = CompressionRules("jpeg", 80, "keep_ratio", 64)
     out = io.BytesIO()
-    child.serve(_stream(Request(RULES, (jpeg, b"<html>"), rules)), out, Listener())
+    child.serve(_stream(Request(RULES, (jpeg, b"<html>"), rules)), out, RemarkCollector())
     assert _replies(out) == [validate(jpeg, RULES, rules), validate(b"<html>", RULES, rules)]
 
 
@@ -105,7 +104,7 @@ def test_a_reply_leaves_with_the_mark_of_the_next_image(jpeg: bytes) -> None:
             return len(self.sent[-1])
 
     calls = Calls()
-    child.serve(_stream(Request(RULES, (jpeg, jpeg, jpeg))), io.BufferedWriter(calls, 1 << 18), Listener())
+    child.serve(_stream(Request(RULES, (jpeg, jpeg, jpeg))), io.BufferedWriter(calls, 1 << 18), RemarkCollector())
     assert len(calls.sent) == 4
     assert calls.sent[0] == wire.STARTED
     assert [sent.endswith(wire.STARTED) for sent in calls.sent] == [True, True, True, False]
@@ -114,16 +113,16 @@ def test_a_reply_leaves_with_the_mark_of_the_next_image(jpeg: bytes) -> None:
 def test_what_is_printed_over_an_image_comes_with_its_answer(jpeg: bytes) -> None:
     """Not with the next one's, however early that was begun."""
     noisy = samples.encode(samples.photo(), "TIFF", compression="jpeg").replace(b"\xff\xdb", b"\xff\xfe")
-    stderr = StandardError()
+    stderr = StderrPipe()
     kept = os.dup(2)
-    os.dup2(stderr.theirs, 2)
+    os.dup2(stderr.write_end, 2)
     try:
         out = io.BytesIO()
-        child.serve(_stream(Request(RULES, (jpeg, noisy, jpeg))), out, Listener(), stderr.ours)
+        child.serve(_stream(Request(RULES, (jpeg, noisy, jpeg))), out, RemarkCollector(), stderr.read_end)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        stderr.release()
+        stderr.close_write_end()
         stderr.close()
     heard, remarks = bytearray(out.getvalue()), []
     while (answer := wire.take_answer(heard)) is not None:
@@ -144,7 +143,7 @@ class _Exhausted(io.BytesIO):
 def test_out_of_memory_is_answered_and_ends_the_loop(jpeg: bytes) -> None:
     """The image gets its reason; the next one gets another process."""
     out = io.BytesIO()
-    child.serve(_Exhausted(_stream(Request(RULES, (bytes(10_000), jpeg)), Request(RULES, (jpeg,))).getvalue()), out, Listener())
+    child.serve(_Exhausted(_stream(Request(RULES, (bytes(10_000), jpeg)), Request(RULES, (jpeg,))).getvalue()), out, RemarkCollector())
     assert _replies(out) == [Failure("crash", Reason.DECODER_CRASH, "out of memory")]
 
 

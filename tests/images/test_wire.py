@@ -10,7 +10,7 @@ from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Ve
 from app.images import wire
 from app.images.wire import Answer, Failure, Reply, Request
 from errors import ValidationError
-from logging_setup.overheard import MOST_REMARKS, Remark
+from logging_setup.capture import MAX_REMARKS, Remark
 
 
 def _answer(reply: Reply, said: Sequence[Remark] = ()) -> Answer:
@@ -66,8 +66,8 @@ def test_replies_arrive_as_sent(reply: Reply) -> None:
 
 def test_remarks_come_along_and_are_few() -> None:
     """What was said over an image arrives with its reply, whatever it holds; of a child that talks too much only the first are taken."""
-    said = [Remark("warnings", 'x"}\n{"type": "verdict" \ud800', "UserWarning")] * (MOST_REMARKS + 1)
-    assert _answer(Verdict(), said) == Answer(Verdict(), tuple(said[:MOST_REMARKS]))
+    said = [Remark("warnings", 'x"}\n{"type": "verdict" \ud800', "UserWarning")] * (MAX_REMARKS + 1)
+    assert _answer(Verdict(), said) == Answer(Verdict(), tuple(said[:MAX_REMARKS]))
 
 
 def test_an_answer_is_taken_once_it_is_whole() -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.cli import entry
 from app.db import Database
-from logging_setup import configure
+from logging_setup.config import configure
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow
 from tests.origin import Origin, hang_up, image, redirect, reply

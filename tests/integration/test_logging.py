@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import logging_setup
+import logging_setup.config
 from app.db import events
 from app.queue import JOB_NAMES
 from tests.images.samples import encode, photo
@@ -22,7 +22,7 @@ SECRET = "s3cr3t-canary"
 async def lines(tmp_path: Path) -> list[dict[str, object]]:
     """The log of a whole job: good, flaky and broken URLs, one with a secret in it, compressed and exported."""
     stream = StringIO()
-    logging_setup.configure("DEBUG", "json", None, stream=stream)
+    logging_setup.config.configure("DEBUG", "json", None, stream=stream)
     try:
         async with Origin() as origin, fleet(tmp_path) as (resources, _):
             origin.script("/ok.jpg", image(encode(photo(seed=1))))
@@ -35,7 +35,7 @@ async def lines(tmp_path: Path) -> list[dict[str, object]]:
         async with fleet(tmp_path) as (resources, _):
             stored = await events.after(resources.db, job_id)
     finally:
-        logging_setup.configure("WARNING", "json", None)
+        logging_setup.config.configure("WARNING", "json", None)
     parsed: list[dict[str, object]] = [json.loads(line) for line in stream.getvalue().splitlines()]
     return [*parsed, {"event": "test.stored", "stored": stored, "wanted": job_id}]
 

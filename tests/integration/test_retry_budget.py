@@ -15,7 +15,7 @@ from app.domain import UnitKind, UnitState
 from app.jobs.dispatch import envelope
 from app.queue import QUEUES, redis_queue
 from app.resources import Workshop
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import expire
 from tests.origin import Origin
 from tests.services import PostgresServer

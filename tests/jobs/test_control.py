@@ -10,7 +10,7 @@ from app.db.conflicts import StateConflict
 from app.db.rows import NewUnit
 from app.domain import JobState, UnitKind
 from app.jobs import control
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import add_job
 from tests.db.dying import failed_job
 

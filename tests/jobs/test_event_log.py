@@ -6,7 +6,8 @@ from app.db.rows import Event
 from app.jobs.event_log import Waiting, _Recording, recording
 from app.resources import Resources, open_resources
 from app.settings import Settings
-from logging_setup import add_sink, get_logger, remove_sink
+from logging_setup import get_logger
+from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import add_job
 from tests.web import seeds
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logging_setup import add_sink, configure, get_logger, remove_sink
+from logging_setup import get_logger
+from logging_setup.config import add_sink, configure, remove_sink
 from logging_setup.repeats import BURST, KEPT, WINDOW_S, Repeats
 
 log = get_logger("app.test")
@@ -143,7 +144,8 @@ def test_receivers_get_every_record() -> None:
 def test_the_count_is_written_when_the_process_ends() -> None:
     """Also where nobody takes the log down."""
     code = (
-        "from logging_setup import configure, get_logger; configure('INFO', 'json'); log = get_logger('x')\n"
+        "from logging_setup import get_logger; from logging_setup.config import configure\n"
+        "configure('INFO', 'json'); log = get_logger('x')\n"
         f"for _ in range({BURST + 2}): log.warning('an.event')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

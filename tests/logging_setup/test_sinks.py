@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from logging_setup import configure, dropped_lines, get_logger
-from logging_setup.sinks import FOLLOW_S, DescriptorSink, FileSink, StreamSink, is_terminal, sink_for
+from logging_setup import get_logger
+from logging_setup.config import configure, dropped_lines
+from logging_setup.sinks import WATCH_INTERVAL_S, DescriptorSink, FileSink, StreamSink, is_terminal, sink_for
 from tests.logging_setup.test_repeats import Clock
 
 log = get_logger("app.test")
@@ -112,7 +113,7 @@ def test_a_file_is_found_again_under_its_name(tmp_path: Path, how: str) -> None:
     if how == "replaced":
         path.write_text("zero\n")
     sink.write("two\n")
-    clock.now += FOLLOW_S
+    clock.now += WATCH_INTERVAL_S
     sink.write("three\n")
     sink.close()
     assert (tmp_path / "old.log").read_text() == "one\ntwo\n"
@@ -136,10 +137,10 @@ def test_a_name_that_cannot_be_opened_anew_keeps_the_old_file(tmp_path: Path) ->
     sink = FileSink(str(path), clock)
     path.rename(tmp_path / "old.log")
     path.mkdir()
-    clock.now += FOLLOW_S
+    clock.now += WATCH_INTERVAL_S
     sink.write("one\n")
     path.rmdir()
-    clock.now += FOLLOW_S
+    clock.now += WATCH_INTERVAL_S
     sink.write("two\n")
     sink.close()
     sink.close()
@@ -171,7 +172,8 @@ def test_one_broken_sink_does_not_silence_the_other(tmp_path: Path) -> None:
 
 CODE = """
 import os, sys
-from logging_setup import configure, dropped_lines, get_logger
+from logging_setup import get_logger
+from logging_setup.config import configure, dropped_lines
 configure("DEBUG", "pretty")
 log = get_logger("x")
 for number in range(3000):
@@ -195,3 +197,24 @@ def test_a_process_with_a_broken_standard_error_ends_as_it_would(how: str) -> No
         os.close(end)
     assert done.returncode == 0
     assert int(done.stdout) == 3000 if how != "nobody reads" else 1000 < int(done.stdout) < 3000
+
+
+LOGURU_SINK = """
+import sys
+import loguru
+loguru.logger.remove()
+loguru.logger.add("/dev/full", watch=True, format="{message}")
+for _ in range(int(sys.argv[1])):
+    loguru.logger.info("an.event", token="CANARY")
+print("done")
+"""
+
+
+def test_the_file_sink_of_loguru_would_print_records_and_hang() -> None:
+    """Why `FileSink` is our own: a full disk must neither show a secret on standard error nor stop the process."""
+    done = subprocess.run([sys.executable, "-c", LOGURU_SINK, "1"], capture_output=True, check=True, text=True, timeout=60)
+    assert "'token': 'CANARY'" in done.stderr
+    with subprocess.Popen([sys.executable, "-c", LOGURU_SINK, "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as hanging:
+        with pytest.raises(subprocess.TimeoutExpired):
+            hanging.wait(5)
+        hanging.kill()

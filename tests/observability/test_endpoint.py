@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.observability import CONTENT_TYPE, listening
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.figures import parsed
 from tests.services import free_port
 

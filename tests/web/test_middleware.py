@@ -13,7 +13,7 @@ from app.jobs.dispatch import envelope
 from app.resources import Resources
 from app.web.metrics import Metrics
 from app.web.middleware import Frame, traceparent_of
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.web import seeds
 from tests.web.conftest import Connect
 

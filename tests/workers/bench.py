@@ -24,7 +24,7 @@ from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store
 from downloader import Downloader, FetchLimits, RetryRules
-from logging_setup.overheard import Listener
+from logging_setup.capture import RemarkCollector
 from tests.templates import sqlite_like_new
 from workers import builder, sweeper, validator
 from workers.job import JOBS
@@ -45,7 +45,7 @@ class InlineDecoders:
     async def answers(self, sources: Sequence[bytes | Path], rules: Any, compression: CompressionRules | None = None) -> Any:
         for source in sources:
             body = source if isinstance(source, bytes) else source.read_bytes()
-            yield [Answer(answer(Request(rules, (body,), compression), body, Listener()))]
+            yield [Answer(answer(Request(rules, (body,), compression), body, RemarkCollector()))]
 
 
 async def no_sleep(_seconds: float) -> None:

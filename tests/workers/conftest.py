@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.origin import Origin
 from tests.workers.bench import Bench, open_bench
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.domain import CompressionRules, StoredImage, ValidationRules
-from app.images import Answer, log_remarks
+from app.images import Answer
 from app.storage import MissingObject, paths
 from logging_setup import get_logger
+from logging_setup.capture import log_remarks
 from workers.unit import Context, Work
 
 __all__ = ["GONE", "answers", "each", "put_all", "source_of"]

@@ -13,8 +13,8 @@ import errors
 from app.domain import ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.images import Answer
 from app.storage import open_store
-from logging_setup import add_sink, remove_sink
-from logging_setup.overheard import Remark
+from logging_setup.capture import Remark
+from logging_setup.config import add_sink, remove_sink
 from workers.stages import decode
 
 RULES = ValidationRules()

@@ -11,7 +11,7 @@ from app.db import tables
 from app.domain import CompressionRules, ImageState, JobState, Reason, UnitKind
 from app.images.compress import compress
 from app.storage import paths
-from logging_setup import add_sink, remove_sink
+from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench, forget_outputs, open_bench

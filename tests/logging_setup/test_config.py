@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import logging_setup
-from logging_setup import add_sink, configure, get_logger, redact, remove_sink
-from logging_setup.lines import dropped_lines
+import logging_setup.config
+from logging_setup import get_logger, redact
+from logging_setup.config import add_sink, configure, dropped_lines, remove_sink
 from logging_setup.redact import escape_controls, redact_value
 
 log = get_logger("app.test")
@@ -195,7 +195,7 @@ def test_sinks_receive_flat_redacted_records():
     log.warning("nor.this")
     assert [fields["event"] for fields in seen] == ["but.this"]
     assert (seen[0]["token"], seen[0]["url"]) == ("***", "https://h.test/?***")
-    assert logging_setup.dropped_lines() > 0
+    assert logging_setup.config.dropped_lines() > 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
-"""What is said in a decoder is logged by its parent: whose image it was over, redacted, on lines that it cannot forge."""
+"""What a decoder process says is collected within bounds and logged by its parent: in the context of its image, redacted, unforgeable."""
 
 import asyncio
+import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,103 @@ import pytest
 
 from app.domain import ValidationRules
 from app.images import DecoderPool
-from app.images.chatter import StandardError, log_remarks
 from errors import StorageError
-from logging_setup import add_sink, get_logger, remove_sink
-from logging_setup.overheard import Remark
+from logging_setup import get_logger
+from logging_setup.capture import (
+    MAX_CHARS,
+    MAX_REMARKS,
+    MAX_TRACEBACK_CHARS,
+    Remark,
+    RemarkCollector,
+    StderrPipe,
+    is_capturing,
+    log_remarks,
+    read_printed,
+)
+from logging_setup.config import add_sink, remove_sink
 from tests.images import samples
 
 log = get_logger(__name__)
+
+
+class Unshowable:
+    """Breaks whoever shows it."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def record(message: object, *arguments: object) -> logging.LogRecord:
+    """A library's line."""
+    return logging.makeLogRecord({"name": "PIL.x", "levelname": "WARNING", "levelno": 30, "msg": message, "args": arguments})
+
+
+def test_remarks_are_taken_once() -> None:
+    """In order, with who said them."""
+    collector = RemarkCollector()
+    collector.on_warning("Corrupt EXIF data", UserWarning, "f.py", 1)
+    collector.handle(record("%d samples", 7))
+    assert collector.take() == (Remark("warnings", "Corrupt EXIF data", "UserWarning"), Remark("PIL.x", "7 samples", "WARNING"))
+    assert collector.take() == ()
+
+
+def test_remarks_are_few_and_short() -> None:
+    """A file can be made to draw thousands of them."""
+    collector = RemarkCollector()
+    for _ in range(1000):
+        collector.on_warning("x" * 10_000, UserWarning, "f.py", 1)
+    taken = collector.take()
+    assert (len(taken), {len(remark.text) for remark in taken}) == (MAX_REMARKS, {MAX_CHARS})
+
+
+def test_a_bug_is_told_whatever_was_said_before() -> None:
+    """Its traceback is the news; its end holds the cause."""
+    collector = RemarkCollector()
+    for _ in range(MAX_REMARKS):
+        collector.on_warning("x", UserWarning, "f.py", 1)
+    try:
+        raise ValueError("y" * 10_000)
+    except ValueError as error:
+        collector.add_exception(error)
+    *_, last = taken = collector.take()
+    assert len(taken) == MAX_REMARKS
+    assert (last.category, len(last.text), len(last.traceback)) == ("ValueError", MAX_CHARS, MAX_TRACEBACK_CHARS)
+
+
+@pytest.mark.parametrize("line", [record("%d samples", "many"), record(Unshowable())], ids=["arguments", "text"])
+def test_what_cannot_be_shown_breaks_nothing(line: logging.LogRecord) -> None:
+    """A library's mistake is not the image's."""
+    collector = RemarkCollector()
+    collector.handle(line)
+    assert collector.take()[0].text == "the message cannot be formatted"
+
+
+def test_listening_is_the_whole_processs_affair() -> None:
+    """Warnings that are usually shown once, or never, are heard each time; nothing of loguru is loaded for it."""
+    code = (
+        "import logging, sys, warnings; from logging_setup import capture; collector = capture.install_collector()\n"
+        "for _ in range(2): warnings.warn('w', DeprecationWarning)\n"
+        "logging.getLogger('a.b').warning('l'); logging.getLogger('a.b').info('not this')\n"
+        "print([remark.text for remark in collector.take()], capture.is_capturing(), {'loguru', 'asyncio'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("['w', 'w', 'l'] True set()\n", "")
+    assert not is_capturing()
+
+
+def test_what_is_there_is_taken_and_what_is_not_is_nothing() -> None:
+    """The end of a long text, broken characters shown as such; a pipe with nothing in it, or none at all, is silent."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    assert read_printed(reading) == ""
+    os.write(writing, b"x" * 3000 + b"\xff end\n")
+    assert read_printed(reading) == "x" * 1994 + "\ufffd end"
+    os.close(writing)
+    assert read_printed(reading) == ""
+    os.close(reading)
+    assert read_printed(reading) == ""
+
+
 RULES = ValidationRules(level="basic")
 
 
@@ -93,14 +186,14 @@ def test_remarks_are_data(lines: list[Mapping[str, Any]]) -> None:
 
 def test_standard_error_never_blocks_either_side() -> None:
     """Nothing there is nothing said; a full pipe takes no more; what is taken is bounded."""
-    stderr = StandardError()
+    stderr = StderrPipe()
     assert stderr.take() == ""
-    assert os.write(stderr.theirs, b"x" * 1_000_000) < 1_000_000
+    assert os.write(stderr.write_end, b"x" * 1_000_000) < 1_000_000
     with pytest.raises(BlockingIOError):
-        os.write(stderr.theirs, b"x" * 4096)
+        os.write(stderr.write_end, b"x" * 4096)
     assert stderr.take() == "x" * 2000
     assert stderr.take() == ""
-    stderr.release()
+    stderr.close_write_end()
     assert stderr.take() == ""
     stderr.close()
     stderr.close()

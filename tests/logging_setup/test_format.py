@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from logging_setup import configure, dropped_lines, get_logger
+from logging_setup import get_logger
+from logging_setup.config import configure, dropped_lines
 from logging_setup.redact import escape_controls, escape_json
 
 log = get_logger("app.test")

@@ -34,7 +34,8 @@ from downloader import Attempt, FetchRequest, RetryRules
 from downloader.attempt import Errand
 from downloader.policy import RetryPolicy
 from downloader.trail import Trail
-from logging_setup import configure, get_logger, redact
+from logging_setup import get_logger, redact
+from logging_setup.config import configure
 
 __all__ = ["BOUNDS", "LOGGING", "RETRYING", "Counts", "LoggingCosts", "Part", "RetryCosts", "build", "counts", "parts", "share_of"]
 

@@ -349,7 +349,12 @@ BAD = [
     (requests_go_through_the_policy, "downloader/loop.py", "requester.send(1)", "loop.py:1:"),
     (only_the_downloader_dials, "workers/x.py", "async def f(): await asyncio.open_connection('h', 80)", "open_connection"),
     (only_the_downloader_dials, "workers/x.py", "x = socket.socket()", "socket.socket"),
-    (only_the_downloader_dials, "app/web/jobs.py", "async def f(loop): await loop().create_connection(p, 'h', 80)", "create_connection"),
+    (
+        only_the_downloader_dials,
+        "app/web/api/jobs.py",
+        "async def f(loop): await loop().create_connection(p, 'h', 80)",
+        "create_connection",
+    ),
     (stores_have_their_retry_rule, "app/storage/backends.py", "x = from_url(url)", "from_url without"),
     (stores_have_their_retry_rule, "app/storage/backends.py", "x = S3Store('bucket')", "S3Store without"),
     (error_classes_have_a_row, "app/db/conflicts.py", "class KeyReused(errors.PictrawlError): ...", "errors.PictrawlError has no row"),

@@ -1,4 +1,4 @@
-"""The application: its routes, the layers around them, and what they share. Built anew for each set of resources; there is no global."""
+"""Builds the FastAPI application: routes, middleware, shared state. One for each set of resources; there is no global."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from app.jobs.event_log import recording
 from app.observability import sampled
 from app.resources import Resources, product_version
-from app.web import checks, datasets, dead, documents, events, explain, exports, fleet, handlers, health, images, jobs
-from app.web.calls import json_only
+from app.web.api import checks, datasets, dead, explain, exports, fleet, health, images, job_events, jobs, openapi, problems
+from app.web.api.conventions import json_only
 from app.web.identity import Gate
 from app.web.metrics import Metrics
 from app.web.middleware import BodyLimit, Frame
@@ -46,13 +46,13 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=resources.settings.serve.max_body_bytes)  # innermost first
     app.add_middleware(Gate, db=resources.db, keys_required=keys_required)
     app.add_middleware(Frame, metrics=metrics)
-    handlers.install(app)
+    problems.install(app)
     return app
 
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document. Needs no database."""
-    return documents.build(_routes())
+    return openapi.build(_routes())
 
 
 def _routes() -> FastAPI:
@@ -67,9 +67,9 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    for module in (jobs, events, images, explain, datasets, exports, checks, fleet, dead, health):
+    for module in (jobs, job_events, images, explain, datasets, exports, checks, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
-    app.add_api_route(documents.DOCUMENT_PATH, _document, include_in_schema=False)
+    app.add_api_route(openapi.DOCUMENT_PATH, _document, include_in_schema=False)
     return app
 
 
@@ -83,5 +83,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _document(request: Request) -> JSONResponse:
     state = request.app.state
     if not hasattr(state, "document"):
-        state.document = documents.build(request.app)
+        state.document = openapi.build(request.app)
     return JSONResponse(state.document)

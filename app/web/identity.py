@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import errors
 from app import keys
 from app.db import Database, fleet
-from app.web import problems
+from app.web.api import problems
 from logging_setup import get_logger
 
 __all__ = ["LOCAL_USER", "OPEN_PATHS", "Gate", "authenticate", "is_loopback_name"]

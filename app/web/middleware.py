@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db import new_id
-from app.web import problems
+from app.web.api import problems
 from app.web.metrics import Metrics
 from logging_setup import get_logger, spans
 

@@ -12,10 +12,9 @@ from app.db import attempts, images
 from app.db.images import ImageFilter
 from app.domain import EXTENSIONS, ImageState, Reason, StoredImage
 from app.storage import paths
-from app.web import downloads
-from app.web.calls import Here
-from app.web.downloads import IMMUTABLE, Download
-from app.web.queries import ImageId, ImageQuery, NoQuery, Page, View, at
+from app.web.api import downloads
+from app.web.api.conventions import Here, ImageId, ImageQuery, NoQuery, Page, View, at
+from app.web.api.downloads import IMMUTABLE, Download
 from downloader.records import Attempt as Made
 
 __all__ = ["router"]

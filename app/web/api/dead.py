@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from app.db import dead, paging, rows
 from app.domain import UnitKind, UnitState
 from app.jobs import control, submit
-from app.web.answers import may_fail
-from app.web.calls import Here
-from app.web.queries import DeadQuery, NoQuery, Page, View, at
+from app.web.api.conventions import DeadQuery, Here, NoQuery, Page, View, at, may_fail
 
 __all__ = ["router"]
 

@@ -1,17 +1,23 @@
-"""What an answer looks like when something is wrong (RFC 9457), and the one table from our errors to it. Knows no route."""
+"""Error answers (RFC 9457): the kinds of problems, the table from our errors to them, and the exception handlers.
+
+Knows no route. The catch-all for bugs stands in :mod:`app.web.middleware`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
 import errors
 from app.db.conflicts import KeyReused, StateConflict
 from app.storage import MissingObject
+from logging_setup import get_logger
 
 __all__ = [
     "KINDS",
@@ -22,6 +28,7 @@ __all__ = [
     "Problem",
     "Refusal",
     "fields_of",
+    "install",
     "of_error",
     "of_status",
     "respond",
@@ -188,3 +195,55 @@ def _pointer(path: Sequence[Any], body: Any) -> str:
             continue
         steps.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "#" + "".join(f"/{step}" for step in steps)
+
+
+log = get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application with a problem."""
+    handlers: dict[Any, Any] = {
+        StarletteHTTPException: _on_http_error,
+        RequestValidationError: _on_bad_request,
+        errors.PictrawlError: _on_our_error,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _on_http_error(request: Request, error: StarletteHTTPException) -> Response:
+    if not isinstance(error, Refusal):
+        error = of_status(error.status_code, _WORDS.get(error.status_code, str(error.detail)), error.headers)
+    return respond(request.scope, error)
+
+
+_WORDS = {
+    400: "The body could not be read.",
+    404: "There is no route with this path.",
+    405: "This resource does not take this method; see the Allow header.",
+}
+
+
+async def _on_our_error(request: Request, error: errors.PictrawlError) -> Response:
+    refusal = of_error(error)
+    if refusal.status_code >= 500:
+        log.error("http.refused", code=refusal.kind.code, error_type=type(error).__name__, error=error.message)
+    return respond(request.scope, refusal)
+
+
+async def _on_bad_request(request: Request, error: RequestValidationError) -> Response:
+    return respond(request.scope, _as_refusal(error))
+
+
+def _as_refusal(error: RequestValidationError) -> Refusal:
+    found = error.errors()
+    if any(item["loc"][0] == "path" for item in found):  # an id that cannot exist is an id that does not
+        return Refusal("not-found", "There is nothing with this id.")
+    if any(item["type"] == "json_invalid" for item in found):
+        item = found[0]
+        return Refusal("malformed-json", f"The body is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}.")
+    fields = fields_of(found, error.body)
+    first = fields[0]
+    place = first.parameter or (first.pointer or "#").removeprefix("#/").strip("#") or "body"
+    more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
+    return Refusal("validation-failed", f"{place}: {first.detail}{more}", fields=fields)

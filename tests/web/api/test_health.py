@@ -5,7 +5,7 @@ import httpx
 import errors
 from app.resources import Resources, product_version
 from app.web import create_app
-from app.web.health import Readiness
+from app.web.api.health import Readiness
 from tests.web import seeds
 from tests.web.conftest import Connect
 

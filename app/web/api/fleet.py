@@ -10,9 +10,8 @@ from app.db import backlog, fleet
 from app.discovery import SOURCES
 from app.jobs.dispatch import BEAT_FRESH_S
 from app.queue import QUEUES
-from app.web.calls import Here
+from app.web.api.conventions import Here, NoQuery, View, at
 from app.web.metrics import queue_depths
-from app.web.queries import NoQuery, View, at
 
 __all__ = ["router"]
 

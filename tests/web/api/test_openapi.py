@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.web import openapi_document
-from app.web.problems import KINDS
+from app.web.api.problems import KINDS
 
 DOCUMENT = openapi_document()
 OPERATIONS = [(path, method, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()]

@@ -1,4 +1,4 @@
-"""``/v1/checks``: a second look at a whole dataset."""
+"""``/v1/checks``: integrity, duplicates and validation of a whole dataset, run again."""
 
 from typing import Annotated, Literal
 
@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.db import exports, jobs
 from app.domain import CheckKind, Level
 from app.jobs import submit
-from app.web.answers import ACCEPTED, accepted, may_fail
-from app.web.calls import Here, IdempotencyKey
-from app.web.export_views import Check, check_view
-from app.web.queries import CheckId, DatasetId, NoQuery, OfDataset, Page
+from app.web.api.conventions import ACCEPTED, CheckId, DatasetId, Here, IdempotencyKey, NoQuery, OfDataset, Page, accepted, may_fail
+from app.web.api.exports import Check, check_view
 
 __all__ = ["router"]
 

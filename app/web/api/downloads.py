@@ -1,5 +1,6 @@
-"""Bytes of the store on their way out: whole, in part, or not at all where the client has them."""
+"""Sends stored objects: whole, in part (Range), or 304 where the client has them (RFC 9110 13 and 14)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,66 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.storage import Store
-from app.web import problems
-from app.web.answers import may_fail
-from app.web.ranges import Slice, Unsatisfiable, has_current, parse_range
+from app.web.api import problems
+from app.web.api.conventions import may_fail
 
-__all__ = ["IMMUTABLE", "Download", "binary", "respond"]
+__all__ = ["IMMUTABLE", "Download", "Slice", "Unsatisfiable", "binary", "has_current", "parse_range", "respond"]
 
 IMMUTABLE = "private, max-age=31536000, immutable"
 """For what is named by its digest. Private: it belongs to one user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Bytes from ``start`` up to, not including, ``stop``."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        return self.stop - self.start
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside the file: 416."""
+
+
+def parse_range(header: str | None, if_range: str | None, *, size: int, etag: str) -> Slice | None:
+    """The one range that is asked for; ``None`` for the whole file.
+
+    A header that makes no sense is ignored, and so are several ranges at once, as RFC 9110 14.2 allows. With an If-Range that is not
+    our present strong validator the client gets the whole file.
+
+    Raises:
+        Unsatisfiable: it begins beyond the end.
+    """
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or (if_range is not None and if_range.strip() != etag) or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        return _last(int(match[2]), size)
+    start = int(match[1])
+    stop = int(match[2]) + 1 if match[2] else size
+    if stop <= start and match[2]:
+        return None
+    if start >= size:
+        raise Unsatisfiable
+    return Slice(start, min(stop, size))
+
+
+def _last(count: int, size: int) -> Slice:
+    if not count or not size:
+        raise Unsatisfiable
+    return Slice(max(0, size - count), size)
+
+
+def has_current(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client already holds what ``etag`` names (weak comparison, RFC 9110 13.1.2)."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or etag in _ETAG.findall(if_none_match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +143,7 @@ def binary(*media_types: str, ranged: bool = True) -> dict[int | str, dict[str, 
         documented[206] = {"description": "The part that Range asked for.", "content": body}
         documented |= may_fail(416)
     return documented
+
+
+_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.IGNORECASE)
+_ETAG = re.compile(r'(?:W/)?("[^"]*")')

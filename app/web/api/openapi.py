@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.web.api.problems import KINDS, MEDIA_TYPE, Problem
 from app.web.identity import OPEN_PATHS
-from app.web.problems import KINDS, MEDIA_TYPE, Problem
 
 __all__ = ["DOCUMENT_PATH", "build"]
 

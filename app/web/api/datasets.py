@@ -1,4 +1,4 @@
-"""``/v1/datasets``: what was built, what became of its candidates, and its end."""
+"""``/v1/datasets``: list, read and delete datasets, and export one."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,11 +10,9 @@ from app.db import exports, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import ExportFormat
 from app.jobs import submit
-from app.web.answers import ACCEPTED, accepted, may_fail
-from app.web.calls import Here, IdempotencyKey
-from app.web.export_views import Export, ExportSummary, export_summary, export_view
-from app.web.job_views import Progress, progress_of
-from app.web.queries import DatasetId, NoQuery, Page, PageQuery, View, at
+from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
+from app.web.api.exports import Export, ExportSummary, export_summary, export_view
+from app.web.api.jobs import Progress, progress_of
 
 __all__ = ["router"]
 

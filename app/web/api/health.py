@@ -10,9 +10,9 @@ from pydantic import Field
 
 import errors
 from app.resources import Resources, product_version
-from app.web import metrics, problems
-from app.web.calls import Here
-from app.web.queries import NoQuery, View
+from app.web import metrics
+from app.web.api import problems
+from app.web.api.conventions import Here, NoQuery, View
 from logging_setup import get_logger
 
 __all__ = ["Readiness", "router"]

@@ -1,13 +1,42 @@
+"""."""
+
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
+from fastapi import Response
 
 from app.resources import Resources
-from app.web.calls import Call
-from app.web.checks import NoOptions
-from app.web.jobs import NewJob
+from app.web import openapi_document
+from app.web.api.checks import NoOptions
+from app.web.api.conventions import ACCEPTED, Call, accepted, at, may_fail
+from app.web.api.jobs import NewJob
 from tests.web import seeds
+
+ROUTES = [(method, path) for path, item in openapi_document()["paths"].items() for method in item]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_every_route_refuses_a_query_parameter_it_does_not_know(client: httpx.AsyncClient, method: str, path: str) -> None:
+    """422 that names it; where the id is none, that comes first."""
+    known = path.format(job_id="job_" + "0" * 32, dataset_id="ds_" + "0" * 32, export_id="exp_" + "0" * 32, check_id="chk_" + "0" * 32,
+                        image_id=1, path="a")  # fmt: skip
+    answer = await client.request(method, known, params={"bogus": "1"}, json={} if method in ("post", "patch") else None)
+    assert answer.status_code == 422
+    assert {"parameter": "bogus", "detail": "is not known here"} in answer.json()["errors"]
+
+
+async def test_text_with_nul_is_refused(client: httpx.AsyncClient) -> None:
+    """PostgreSQL would refuse it later, with 500."""
+    answer = await client.get("/v1/images?label=a%00b")
+    assert answer.json()["errors"] == [{"parameter": "label", "detail": "must not contain NUL"}]
+
+
+def test_at_is_utc() -> None:
+    """RFC 3339 with a Z, and nothing for nothing."""
+    assert at(0.5) == datetime(1970, 1, 1, microsecond=500_000, tzinfo=UTC)
+    assert at(None) is None
 
 
 @pytest.fixture
@@ -53,3 +82,16 @@ async def test_json_only_refuses_a_form_where_no_body_is_wanted(client: httpx.As
     export_id = await seeds.export(resources, job, {})
     answer = await client.post(f"/v1/exports/{export_id}/verifications", data={"a": "b"})
     assert answer.status_code == 415
+
+
+def test_accepted_says_where_and_when_to_look() -> None:
+    """RFC 9110 15.3.3: a status monitor, and how soon it is worth asking."""
+    response = Response()
+    accepted(response, "/v1/jobs/job_1")
+    assert (response.headers["location"], response.headers["retry-after"]) == ("/v1/jobs/job_1", "1")
+    assert set(ACCEPTED[202]["headers"]) == {"Location", "Retry-After"}
+
+
+def test_may_fail_leaves_the_words_to_the_document() -> None:
+    """A status is named where it can happen, and described once."""
+    assert may_fail(409, 416) == {409: {}, 416: {}}

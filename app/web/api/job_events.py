@@ -1,4 +1,4 @@
-"""A job's life, as lines that can be paged and as a stream that ends with the job."""
+"""``/v1/jobs/{id}/events``: the lines of a job's log, as pages or as a stream (SSE) that ends with the job."""
 
 import asyncio
 import time
@@ -14,9 +14,8 @@ from starlette.responses import JSONResponse
 import errors
 from app.db import Database, events, jobs, rows
 from app.db.events import EventFilter
-from app.web import job_views
-from app.web.calls import Here
-from app.web.queries import JobId, NoQuery, Text, View, at
+from app.web.api import jobs as job_views
+from app.web.api.conventions import Here, JobId, NoQuery, Text, View, at
 from logging_setup import get_logger, redact
 
 __all__ = ["router", "wants_stream"]

@@ -10,7 +10,7 @@ from app.db import events, jobs
 from app.db.rows import Job
 from app.domain import ImageState, JobState, Reason
 from app.resources import Resources
-from app.web.events import EventQuery, Stream, wants_stream
+from app.web.api.job_events import EventQuery, Stream, wants_stream
 from tests.web import seeds
 from tests.web.sockets import messages, served
 

@@ -1,7 +1,11 @@
+"""."""
+
 import httpx
 import pytest
 
+from app.db import exports, jobs
 from app.resources import Resources
+from app.web.api.exports import check_view, export_view
 from tests.web import seeds
 
 FILES = {"manifest.json": b"{}", "train/lynx/000000_0a.jpg": b"0123456789", "train/puma/000001_0b.jpg": b"9"}
@@ -121,3 +125,20 @@ async def test_verification_needs_something_to_read(client: httpx.AsyncClient, r
     """Before the first byte is written there is nothing to verify."""
     export_id = await seeds.export(resources, await seeds.build(resources), {}, state="pending")
     assert (await client.post(f"/v1/exports/{export_id}/verifications")).status_code == 409
+
+
+async def test_export_view_of_one_that_is_not_written_has_no_counts(resources: Resources) -> None:
+    """Nothing is guessed before the report is there."""
+    export_id = await seeds.export(resources, await seeds.build(resources), {}, state="pending")
+    view = export_view(await exports.get_export(resources.db, export_id))
+    assert (view.status, view.samples, view.splits, view.labels, view.problems) == ("pending", None, {}, {}, [])
+
+
+async def test_check_view_has_its_jobs_status_and_links_to_no_export_where_there_is_none(resources: Resources) -> None:
+    """A check of a dataset is of no export."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, "a.jpg", b"aa")
+    check = await exports.get_check(resources.db, await seeds.check(resources, job))
+    view = check_view(check, await jobs.get(resources.db, check.job_id))
+    assert (view.status, view.export_id) == ("pending", None)
+    assert set(view.links) == {"self", "job", "dataset"}

@@ -10,9 +10,8 @@ from app import explain as stories
 from app.db import images
 from app.domain import ImageState, StoredImage, UnitKind, UnitState
 from app.explain import ImageStory, JobStory
-from app.web.calls import Here
-from app.web.images import Attempt, Image, attempt_view, image_view
-from app.web.queries import ImageId, JobId, NoQuery, Text, View
+from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
+from app.web.api.images import Attempt, Image, attempt_view, image_view
 
 __all__ = ["router"]
 

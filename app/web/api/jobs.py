@@ -1,0 +1,274 @@
+"""``/v1/jobs``: submit a build, list and read jobs, pause, resume, cancel, retry. Owns what a job looks like in JSON."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from app.db import Database, attempts, exports, images, jobs, rows
+from app.db.rows import Funnel
+from app.domain import JobKind, JobState, Reason
+from app.jobs import submit
+from app.spec import JobRequest
+from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, View, accepted, at, may_fail
+from app.web.api.exports import ExportSummary, export_summary
+
+__all__ = ["Job", "JobProgress", "JobSummary", "figures_of", "job_summary", "load_figures", "load_job", "progress_of", "router"]
+
+router = APIRouter(tags=["jobs"])
+
+NAME_CHARS = 100
+
+
+class Progress(View):
+    """How far the candidates of the job's dataset came; each number counts all that reached it."""
+
+    candidates: int
+    fetched: int
+    valid: int
+    unique: int
+    kept: int
+    open: int = Field(description="On the way: pending, deferred or fetched.")
+
+
+class Retries(View):
+    """What this job's requests to origins cost."""
+
+    attempts: int = Field(description="Requests in all.")
+    retried: int = Field(description="URLs that needed more than one.")
+    recovered: int = Field(description="Retried URLs that came in the end.")
+    success_rate: float | None = Field(description="recovered / retried; null where nothing was retried.")
+
+
+class JobProgress(View):
+    """What moves while a job runs."""
+
+    status: JobState
+    stage: str | None
+    waiting_for: str | None = Field(description="What of ours holds it up, in words.")
+    progress: Progress
+    reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
+    sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
+    retries: Retries
+
+
+class JobSummary(View):
+    """A job, without figures."""
+
+    id: str
+    kind: JobKind
+    status: JobState
+    desired_state: JobState
+    stage: str | None
+    dataset_id: str
+    spec: dict[str, Any] = Field(description="What it was asked to do, with every default filled in.")
+    target: int | None = Field(description="Images wanted; null for all.")
+    min_images: int
+    priority: int
+    shortfall: dict[str, Any] | None = Field(description="Why there are fewer images than wanted.")
+    error: str | None
+    waiting_for: str | None
+    request_id: str | None = Field(description="The request that made it.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: dict[str, str]
+
+
+class Job(JobSummary):
+    """A job with its figures and its exports."""
+
+    progress: Progress
+    reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
+    sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
+    retries: Retries
+    exports: list[ExportSummary] = Field(description="Newest first.")
+
+
+def job_summary(job: rows.Job) -> JobSummary:
+    """A job's row as it is sent."""
+    return JobSummary(**_row(job))
+
+
+def _row(job: rows.Job) -> dict[str, Any]:
+    names = ("id", "kind", "desired_state", "stage", "dataset_id", "target", "min_images", "priority", "shortfall", "error", "waiting_for")
+    return {name: getattr(job, name) for name in names} | {
+        "status": job.state,
+        "spec": _spec(job.spec),
+        "request_id": job.request_id,
+        "created_at": at(job.created_at),
+        "started_at": at(job.started_at),
+        "finished_at": at(job.finished_at),
+        "links": _links(job),
+    }
+
+
+def _spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is the server's own: where a list rests in the store, and a folder that the command line named."""
+    shown = {name: value for name, value in spec.items() if name not in ("output", "url_list")}
+    if spec.get("url_list"):
+        shown["url_list"] = spec["url_list"]["name"]
+    return shown
+
+
+def _links(job: rows.Job) -> dict[str, str]:
+    own = f"/v1/jobs/{job.id}"
+    return {
+        "self": own,
+        "events": f"{own}/events",
+        "retries": f"{own}/retries",
+        "images": f"/v1/images?job_id={job.id}",
+        "dataset": f"/v1/datasets/{job.dataset_id}",
+    }
+
+
+def progress_of(funnel: Funnel) -> Progress:
+    """A funnel's numbers."""
+    return Progress(**{name: getattr(funnel, name) for name in Progress.model_fields})
+
+
+def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
+    """What moves of a job."""
+    rate = round(funnel.recovered / funnel.retried, 4) if funnel.retried else None
+    return JobProgress(
+        status=job.state,
+        stage=job.stage,
+        waiting_for=job.waiting_for,
+        progress=progress_of(funnel),
+        reasons=funnel.reasons,
+        sources=funnel.by_source(),
+        retries=Retries(attempts=funnel.attempts, retried=funnel.retried, recovered=funnel.recovered, success_rate=rate),
+    )
+
+
+async def load_figures(db: Database, job: rows.Job) -> JobProgress:
+    """Count: the images of the dataset, as the job itself counts them when it decides, and the attempts of the job."""
+    counts = await images.counts(db, dataset_id=job.dataset_id)
+    return figures_of(job, Funnel(counts, *await attempts.retry_figures(db, job.id)))
+
+
+async def load_job(db: Database, job: rows.Job) -> Job:
+    """A job with everything."""
+    figures = await load_figures(db, job)
+    made = await exports.latest_of_job(db, job.id, with_report=False)
+    return Job(
+        **_row(job),
+        progress=figures.progress,
+        reasons=figures.reasons,
+        sources=figures.sources,
+        retries=figures.retries,
+        exports=[export_summary(export) for export in made],
+    )
+
+
+class NewJob(JobRequest):
+    """A dataset to build: keywords or URLs, how many, how good, and in which form."""
+
+    model_config = ConfigDict(
+        title="NewJob",
+        allow_inf_nan=False,
+        json_schema_extra={"examples": [{"keywords": ["red panda"], "max_images": 200, "export_format": "webdataset"}]},
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        if _holds_nul(value):
+            raise ValueError("text must not contain NUL")
+        return value
+
+
+def _holds_nul(value: Any) -> bool:
+    """PostgreSQL stores no NUL. A loop: JSON may be nested deeper than we may recurse."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, str) and "\0" in current:
+            return True
+        if isinstance(current, dict):
+            waiting += [*current.keys(), *current.values()]
+        elif isinstance(current, list):
+            waiting += current
+    return False
+
+
+class JobChange(BaseModel):
+    """What a job shall do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    desired_state: Literal["running", "paused", "cancelled"]
+
+
+class NewRetry(BaseModel):
+    """Which failures to fetch again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reasons: list[Reason] | None = Field(None, min_length=1, description="Default: every reason that may have passed.")
+
+    @field_validator("reasons")
+    @classmethod
+    def _each_once(cls, value: list[Reason] | None) -> list[Reason] | None:
+        return value and sorted(set(value))
+
+
+@router.post("/v1/jobs", operation_id="jobs_create", summary="Build a dataset", status_code=202, responses=ACCEPTED)
+async def create_job(call: Here, body: NewJob, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None) -> Job:
+    """The job is on record when this answers, whether or not a worker is there to begin it."""
+    caller = call.caller(key, body)
+    made = await call.made_before(caller) or await _build(call, body, caller)
+    return await _answer(call, response, made.job_id)
+
+
+async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Submitted:
+    submit.settle(call.resources, body)  # what is refused is refused before anything is stored
+    listed = None if body.urls is None else await submit.store_urls(call.resources, body.urls)
+    spec = submit.settle(call.resources, body, url_list=listed)
+    name = body.name or ", ".join(body.keywords)[:NAME_CHARS] or "urls"
+    return await submit.submit_build(call.resources, spec, name=name, priority=body.priority, caller=caller)
+
+
+async def _answer(call: Call, response: Response, job_id: str) -> Job:
+    accepted(response, f"/v1/jobs/{job_id}")
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
+
+
+@router.get("/v1/jobs", operation_id="jobs_list", summary="List jobs, newest first")
+async def list_jobs(call: Here, query: Annotated[JobQuery, Query()]) -> Page[JobSummary]:
+    """Without figures: ask for one job to get them."""
+    page = await jobs.page(
+        call.resources.db, user_id=call.user_id, state=query.state, kind=query.kind, limit=query.limit, cursor=query.cursor
+    )
+    return Page(items=[job_summary(job) for job in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/v1/jobs/{job_id}", operation_id="jobs_get", summary="One job with its figures")
+async def get_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> Job:
+    """The figures are those of the job's dataset; attempts and retries are the job's own."""
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
+
+
+@router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume or cancel a job", responses=may_fail(409))
+async def change_job(call: Here, job_id: JobId, body: JobChange, _: Annotated[NoQuery, Query()]) -> Job:
+    """Running work learns of it within two seconds. A job that has ended cannot be changed."""
+    await submit.steer(call.resources, job_id, JobState(body.desired_state), user_id=call.user_id)
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/retries",
+    operation_id="jobs_retry",
+    summary="Fetch again what failed",
+    status_code=202,
+    responses=ACCEPTED | may_fail(409),
+)
+async def retry_job(
+    call: Here, job_id: JobId, response: Response, _: Annotated[NoQuery, Query()], body: NewRetry | None = None, key: IdempotencyKey = None
+) -> Job:
+    """A new job on the same dataset. The job it follows must have ended."""
+    reasons = frozenset(body.reasons) if body is not None and body.reasons else submit.RETRYABLE
+    made = await submit.submit_retry(call.resources, job_id, reasons, caller=call.caller(key, body))
+    return await _answer(call, response, made.job_id)

@@ -270,7 +270,7 @@ class StoredImage:
 
     Attributes:
         evidence: what the reason rests on, in the words of whoever gave it: a header line, a rule of robots.txt, an address.
-        robots: what robots.txt said of it when it was last fetched, a `downloader.decisions.RobotsVerdict`; None before.
+        robots: what robots.txt said of it when it was last fetched, a `downloader.models.RobotsVerdict`; None before.
         opt_out: what the reply's headers said of use for training, an `OptOutVerdict`; None before.
     """
 

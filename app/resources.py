@@ -14,7 +14,10 @@ from app.queue import ArqQueue, embedded_queue, redis_queue
 from app.settings import Settings
 from app.storage import Store, open_store
 from app.tracing import started
-from downloader import Downloader, FetchLimits, HostBook, RetryRules
+from downloader import FetchLimits, RetryRules
+from downloader.client import Downloader
+from downloader.limiter import HostStateStore
+from downloader.limiter.redis_store import RedisHostStateStore
 
 __all__ = [
     "Resources",
@@ -94,22 +97,20 @@ async def open_workshop(
 
     Args:
         decoders: whose end is somebody else's business.
-        queue: the fleet's, where there is one: its Redis then holds what is known of hosts, and limits per host hold for the fleet.
+        queue: the fleet's, where there is one: its Redis then holds the host states, and limits per host hold for the fleet.
     """
     async with AsyncExitStack() as stack:
-        book = None
+        store = None
         if queue is not None and settings.queue.backend == "redis":
-            from app.shared_hosts import SharedBook  # a fleet's only
-
-            book = SharedBook(queue.pool)
-            stack.push_async_callback(book.aclose)
-        downloader = await stack.enter_async_context(make_downloader(settings, book))
+            store = RedisHostStateStore(queue.pool)
+            stack.push_async_callback(store.aclose)
+        downloader = await stack.enter_async_context(make_downloader(settings, store))
         yield Workshop(downloader, await stack.enter_async_context(make_decoders(settings)) if decoders is None else decoders)
 
 
-def make_downloader(settings: Settings, book: HostBook | None = None) -> Downloader:
-    """A downloader with the ``[fetch]`` and ``[retry]`` settings; ``book`` holds what is known of hosts, its own where there is none."""
-    return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), book=book)
+def make_downloader(settings: Settings, store: HostStateStore | None = None) -> Downloader:
+    """A downloader with the ``[fetch]`` and ``[retry]`` settings; ``store`` holds the host states, by default its own."""
+    return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), store=store)
 
 
 def make_source(settings: Settings, name: str, downloader: Downloader) -> Source:

@@ -23,9 +23,10 @@ import origin
 import uvloop
 
 from app import collector
-from downloader import Attempt, Downloader, Fetched, FetchLimits, FetchRequest, Outcome, RetryRules
-from downloader.guard import Guard
+from downloader import Attempt, Fetched, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader.client import Downloader
 from downloader.transport import GuardedTransport
+from downloader.url_guard import URLGuard
 from logging_setup import get_logger
 from logging_setup.config import configure
 
@@ -152,7 +153,7 @@ async def _through(task: Task, transport: httpx.AsyncBaseTransport) -> None:
 
 
 async def our_transport(task: Task) -> None:
-    await _through(task, GuardedTransport(Guard((), LOOPBACK), ssl_context=task.tls))
+    await _through(task, GuardedTransport(URLGuard((), LOOPBACK), ssl_context=task.tls))
 
 
 async def httpx_aiohttp(task: Task) -> None:

@@ -31,9 +31,8 @@ import origin
 from app.db import attempts, tables
 from app.db.engine import Database
 from downloader import Attempt, FetchRequest, RetryRules
-from downloader.attempt import Errand
-from downloader.policy import RetryPolicy
-from downloader.trail import Trail
+from downloader.fetch_state import FetchState
+from downloader.retry import RetryPolicy
 from logging_setup import get_logger, redact
 from logging_setup.config import configure
 
@@ -71,7 +70,7 @@ class Counts:
     """Calls per image, from a run under the profiler."""
 
     retries: float
-    trails: float
+    states: float
     lines: float
     redacted: float
     contexts: float
@@ -114,8 +113,8 @@ def parts(often: Counts, lines_per_image: float, retrying: RetryCosts, logging: 
     """Combine counts and costs."""
     return (
         Part(RETRYING, "Tenacity call", often.retries, retrying.retry_us),
-        Part(RETRYING, "attempt record, in memory", often.trails, retrying.record_us),
-        Part(RETRYING, f"attempt record, its rows ({GROUP} a statement)", often.trails, retrying.rows_us),
+        Part(RETRYING, "attempt record, in memory", often.states, retrying.record_us),
+        Part(RETRYING, f"attempt record, its rows ({GROUP} a statement)", often.states, retrying.rows_us),
         Part(LOGGING, "line to stream and file", lines_per_image, logging.line_us),
         Part(LOGGING, "line that is filtered out", max(0.0, often.lines - lines_per_image), logging.filtered_us),
         Part(LOGGING, "context entered and left", often.contexts, logging.context_us),
@@ -179,7 +178,7 @@ def counts(profile: Path, images: int) -> Counts:
     """Return calls per image. The profiler counts each resumption of a generator, so a context, entered and left, counts as two."""
     wanted = {
         ("tenacity/__init__.py", "begin"): "retries",
-        ("downloader/trail.py", "__init__"): "trails",
+        ("downloader/fetch_state.py", "__init__"): "states",
         ("loguru/_logger.py", "_log"): "lines",
         ("logging_setup/redact.py", "redact"): "redacted",
         ("loguru/_logger.py", "contextualize"): "contexts",
@@ -198,22 +197,24 @@ def counts(profile: Path, images: int) -> Counts:
 
 async def retry_costs(workspace: Path, calls: int = 3000) -> RetryCosts:
     """Call the retry layer ``calls`` times and more; the rows go into the database of a run, which changes it."""
-    policy = RetryPolicy(RetryRules(), sleep=asyncio.sleep)
-    request, log, errand = FetchRequest(URL, key="1"), _Memory(), Errand(120.0)
-    watch = Trail(request, errand, log, time.time)
+    policy = RetryPolicy(RetryRules(), clock=time.time, sleep=asyncio.sleep)
+    request, log = FetchRequest(URL, key="1"), _Memory()
 
-    async def nothing(number: int = 1) -> int:
-        return number
+    def state() -> FetchState:
+        return FetchState(request, 120.0, clock=time.time, log=log)
+
+    async def nothing(_: object = None) -> None: ...
 
     async def recorded() -> None:
-        trail = Trail(request, errand, log, time.time)
-        await trail.follow(1, lambda: trail.reserve(1))
-        trail.close()
+        recording = state()
+        await recording.run_attempt(FetchState.reserve)
+        recording.record_attempt()
 
     bare = await _coroutine_us(nothing, calls)
+    record_us = await _coroutine_us(recorded, calls) - bare
     return RetryCosts(
-        await _coroutine_us(lambda: policy.run(nothing, host="images.example.com", watch=watch), calls) - bare,
-        await _coroutine_us(recorded, calls) - bare,
+        await _coroutine_us(lambda: policy.run(nothing, state()), calls) - record_us - bare,
+        record_us,
         await _rows_us(workspace),
     )
 

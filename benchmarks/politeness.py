@@ -18,8 +18,9 @@ from itertools import count
 from loguru import logger
 from redis.asyncio import Redis
 
-from app.shared_hosts import SharedBook
-from downloader import Downloader, FetchLimits, FetchRequest, RetryRules
+from downloader import FetchLimits, FetchRequest, RetryRules
+from downloader.client import Downloader
+from downloader.limiter.redis_store import RedisHostStateStore
 from tests.origin import JPEG
 from tests.services import RedisServer
 
@@ -98,11 +99,11 @@ async def work(name: str, port: int, redis_port: int, seconds: float) -> None:
             yield FetchRequest(f"http://127.0.0.1:{port}/{name}/{number}")
 
     async with contextlib.aclosing(Redis(port=redis_port)) as redis:
-        book = SharedBook(redis)
-        async with Downloader(limits, RetryRules(), book=book) as downloader:
+        store = RedisHostStateStore(redis)
+        async with Downloader(limits, RetryRules(), store=store) as downloader:
             async for _ in downloader.fetch_many(urls(), stop=stop):
                 pass
-        await book.aclose()
+        await store.aclose()
 
 
 async def measure(args: argparse.Namespace, redis_port: int, retry_after: str) -> str:

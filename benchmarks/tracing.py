@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from app.settings import TraceSettings
 from app.tracing import started
-from downloader import telling
-from downloader.guard import Guard
-from downloader.records import Fetched, FetchRequest
+from downloader import tracing
+from downloader.models import Fetched, FetchRequest
+from downloader.url_guard import URLGuard
 from logging_setup import spans
 from logging_setup.config import configure
 
@@ -46,13 +46,13 @@ def bare(number: int) -> None:
         pass
 
 
-TARGET = Guard((), ()).check_url(URL.format(1))
+TARGET = URLGuard((), ()).check_url(URL.format(1))
 
 
 def request(number: int) -> None:
     """The span of a request, with its status."""
-    with telling.request_span("GET", TARGET, sent=0, queued_s=0.0):
-        telling.answered(200)
+    with tracing.request_span("GET", TARGET, sent=0, queued_s=0.0):
+        tracing.set_status(200)
 
 
 FETCHED = Fetched(FetchRequest(URL), b"", "", "image/jpeg", 200, URL, ())
@@ -66,7 +66,7 @@ async def image(number: int) -> None:
         request(number)
         return FETCHED
 
-    await telling.told(asked, fetch)
+    await tracing.traced_fetch(asked, fetch)
 
 
 async def untold(number: int) -> None:

@@ -12,7 +12,8 @@ import clients
 import origin
 import uvloop
 
-from downloader import Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome
+from downloader import Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome
+from downloader.client import Downloader
 from logging_setup.config import configure
 
 KINDS: Final = ("large", "endless")

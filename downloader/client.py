@@ -1,9 +1,10 @@
-"""Downloader: URLs in, outcomes out. Puts guard, gate, robots, attempts and policy together; knows no job, no row and no storage."""
+"""Downloader: URLs in, outcomes out. Combines URL guard, host gate, crawl policy, requests and retries; knows no job, row or storage."""
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.metadata
-import random as randomness
+import random as random_numbers
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -14,23 +15,31 @@ import httpx
 import orjson
 
 import errors
-from downloader import formats, outcomes, telling
-from downloader.attempt import Errand, Reply, Requester, Terms
-from downloader.budget import RetryBudget
-from downloader.doors import HostSnapshot
-from downloader.guard import Guard
-from downloader.hostbook import HostBook
-from downloader.hosts import HostGate
-from downloader.manners import Manners
-from downloader.names import Lookup
-from downloader.plain_client import PlainClient
-from downloader.policy import RetryPolicy
-from downloader.records import AttemptLog, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader import content, tracing
+from downloader.concurrent_map import map_unordered
+from downloader.crawl_policy import CrawlPolicy
+from downloader.fetch_state import FetchState
+from downloader.limiter.gate import HostGate
+from downloader.limiter.store import HostStateStore
+from downloader.models import (
+    AttemptLog,
+    Deferred,
+    Fetched,
+    FetchFailed,
+    FetchLimits,
+    FetchRequest,
+    HostClosedError,
+    HostSnapshot,
+    Outcome,
+    RetryRules,
+    RobotsVerdict,
+)
+from downloader.request import Reply, Requester, RequestOptions, make_client
+from downloader.resolver import Lookup
+from downloader.retry import RetryBudget, RetryPolicy
 from downloader.robots import Robots
-from downloader.trail import Trail
 from downloader.transport import GuardedTransport
-from downloader.visits import Deferral
-from downloader.window import finish_in_window
+from downloader.url_guard import URLGuard
 from errors import Reason
 from logging_setup import get_logger, redact
 
@@ -38,14 +47,13 @@ __all__ = ["Downloader", "user_agent"]
 
 _JSON_MAX_BYTES: Final = 20_000_000
 _BUDGET_WAIT_S: Final = 60.0
-"""Seconds a URL waits whose retry is beyond the budget: the origin has been failing for everybody."""
+"""Seconds a URL waits whose retry is over the budget: its origin has been failing for everybody."""
 
-_ACCEPT: Final = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"
 _log = get_logger(__name__)
 
 
 def user_agent(contact: str = "") -> str:
-    """Return the User-Agent we go by: who we are, how to reach the operator, what carries us."""
+    """Return our User-Agent: product, contact of the operator, HTTP library."""
     try:
         version = importlib.metadata.version("pictrawl")
     except importlib.metadata.PackageNotFoundError:  # run from a checkout
@@ -55,21 +63,21 @@ def user_agent(contact: str = "") -> str:
 
 
 class Downloader:
-    """Fetches images politely: guarded addresses, few requests per host, three attempts, every failure named.
+    """Fetches images politely: checked addresses, few requests per host, three attempts, every failure with a name.
 
-    Retry strategy (`downloader.policy`): timeouts, network failures, 429, 503 and 504 get ``retry.attempts`` requests in all, 2 s and 4 s
-    apart or as Retry-After says; a longer Retry-After defers the URL; everything else fails at once. Nobody above retries a URL.
+    Retry strategy (`downloader.retry`): timeouts, network failures, 429, 503 and 504 get ``retry.attempts`` requests in all, 2 s and 4 s
+    apart or as Retry-After says; a longer Retry-After defers the URL; everything else fails at once. No caller retries a URL.
 
     Args:
-        limits: bounds and manners.
-        retry: when a request is tried again.
+        limits: limits and politeness.
+        retry: when a request is retried.
         transport: instead of the guarded one; then addresses are only checked where the URL spells them.
-        sleep: passes time, for the policy and the gate.
+        sleep: passes time, for the retry policy and the gate.
         clock: Unix time, seconds.
         random: 0 to 1, for the jitter.
         ssl_context: for private authorities.
         lookup: instead of getaddrinfo; answers are checked all the same.
-        book: where what is known of hosts is kept; this downloader's own where none is given.
+        store: where host states are kept; this downloader's own store by default.
     """
 
     def __init__(
@@ -80,17 +88,18 @@ class Downloader:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
-        random: Callable[[], float] = randomness.random,
+        random: Callable[[], float] = random_numbers.random,
         ssl_context: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
-        book: HostBook | None = None,
+        store: HostStateStore | None = None,
     ) -> None:
         self._limits = limits
         self._rules = retry
         self._clock = clock
-        guard = Guard(limits.ports, limits.allow_networks)
+        self._random = random
+        guard = URLGuard(limits.ports, limits.allow_networks)
         transport = transport or GuardedTransport(guard, ssl_context=ssl_context, lookup=lookup)
-        self._client = _client(transport, limits)
+        self._client = make_client(transport, limits, user_agent(limits.contact))
         self._gate = HostGate(
             concurrency=limits.concurrency,
             per_host=limits.per_host,
@@ -98,13 +107,12 @@ class Downloader:
             inline_wait_max_s=retry.inline_wait_max_s,
             clock=clock,
             sleep=sleep,
-            book=book,
+            store=store,
         )
         self._requester = Requester(self._client, guard, self._gate, limits, retry, clock=clock, sleep=sleep)
-        self._robots = Robots(self._requester, clock)
-        self._policy = RetryPolicy(retry, sleep=sleep, random=random)
+        self._crawl_policy = CrawlPolicy(Robots(self._requester, clock), limits)
         self._budget = RetryBudget(retry.budget, retry.budget_floor)
-        self._random = random
+        self._policy = RetryPolicy(retry, budget=self._budget, clock=clock, sleep=sleep, random=random)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,16 +121,16 @@ class Downloader:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections, and give the places at hosts back that other workers may want."""
+        """Close all connections, and give slots at hosts back to other workers."""
         await self._gate.aclose()
         await self._client.aclose()
 
     def hosts(self) -> tuple[HostSnapshot, ...]:
-        """Return the hosts in use or in trouble, for a progress display."""
+        """Return the hosts that are in use or restricted, for a progress display."""
         return self._gate.snapshot()
 
     async def fetch(
-        self, request: FetchRequest | str, *, log: AttemptLog | None = None, dialled: Callable[[], None] | None = None
+        self, request: FetchRequest | str, *, log: AttemptLog | None = None, on_first_dial: Callable[[], None] | None = None
     ) -> Outcome:
         """Fetch one image.
 
@@ -130,36 +138,45 @@ class Downloader:
         Deferred where Retry-After asks for more than ``inline_wait_max_s`` or the host is closed; no retry of anything else.
 
         Args:
-            request: the URL, and what it has cost before.
-            log: awaited before every request, told after each.
-            dialled: called right before the first request: from then on the URL waits for no other one's end.
+            request: the URL, and the attempts it had before.
+            log: awaited before every request, called after each.
+            on_first_dial: called right before the first request, when the URL no longer waits for others.
 
         Returns:
-            Fetched, FetchFailed or Deferred; a URL's faults never raise.
+            Fetched, FetchFailed or Deferred; faults of the URL never raise.
 
         Raises:
-            errors.StorageError: this machine is out of descriptors or the like.
+            errors.StorageError: this machine is out of file descriptors or the like.
             Exception: whatever ``log.reserve`` raises.
         """
         request = FetchRequest(request) if isinstance(request, str) else request
-        manners = Manners(self._robots if self._limits.robots else None, opt_out=self._limits.opt_out, contact=self._limits.contact)
-        errand = Errand(self._limits.url_deadline_s, sent=request.attempts_made)
-        trail = Trail(request, errand, log, self._clock, manners, budget=self._budget, dialled=dialled)
+
+        def count_first_dial() -> None:
+            self._budget.count_first(self._clock())
+            if on_first_dial is not None:
+                on_first_dial()
+
+        state = FetchState(
+            request, self._limits.url_deadline_s, clock=self._clock, log=log, uses_budget=True, on_first_dial=count_first_dial
+        )
+        self._crawl_policy.begin_attempt(state)
         if request.attempts_made >= self._rules.attempts:
             spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
-            return outcomes.failed(trail, spent)
+            return _failed(state, spent)
+        shown = redact(request.url)
         try:
-            reply = await self._attempts(trail)
-        except Deferral as exc:
-            trail.close()
-            return outcomes.closed(trail, exc.with_traceback(None))
+            with _log.contextualize(url=shown):
+                reply = await self._policy.run(self._attempt_image, state)
+        except HostClosedError as exc:
+            state.record_attempt()
+            return _deferred_by_host(state, exc.with_traceback(None))
         except (errors.PermanentError, errors.TransientError) as exc:
-            if trail.refused:
+            if state.is_log_error:
                 raise
-            # Tenacity's frame in the traceback holds the error: a knot that would keep the body until the collector comes by.
-            return self._settle(trail, exc.with_traceback(None))
-        trail.close()
-        return outcomes.fetched(trail, reply)
+            # Tenacity's frame in the traceback holds the error: a cycle that would keep the body until the collector runs.
+            return self._resolve(state, exc.with_traceback(None))
+        state.record_attempt()
+        return _fetched(state, reply)
 
     async def fetch_many(
         self,
@@ -168,27 +185,27 @@ class Downloader:
         log: AttemptLog | None = None,
         stop: asyncio.Event | None = None,
     ) -> AsyncGenerator[Outcome, None]:
-        """Fetch many images, yielding each outcome as it is there; retried as `fetch` says.
+        """Fetch many images, yielding each outcome as it arrives; retried as `fetch` says.
 
-        At most ``limits.concurrency`` are in hand; over all calls of this downloader no more than that are on the wire. A host that is
-        slow or closed takes few of the places: where its queue stands still, URLs of other hosts are pulled ahead. Leave the loop early
-        under ``contextlib.aclosing`` to have the rest cancelled there and then.
+        At most ``limits.concurrency`` URLs are in progress; over all calls of this downloader no more than that are requested at once. A
+        slow or closed host takes few of the places: while its queue does not move, URLs of other hosts are started first. Use
+        ``contextlib.aclosing`` to cancel the rest at once when leaving the loop early.
 
         Args:
             requests: what to fetch.
             log: see `fetch`.
-            stop: once set nothing further is started, what is on the wire is finished, and what was never dialled has no outcome.
+            stop: once set, nothing further is started, running requests are finished, and a URL that was never requested has no outcome.
 
         Raises:
             Exception: what `fetch` raises; the other requests are cancelled.
         """
 
-        def work(request: FetchRequest, under_way: Callable[[], None]) -> Coroutine[Any, Any, Outcome]:
-            return telling.told(request, lambda: self.fetch(request, log=log, dialled=under_way))
+        def work(request: FetchRequest, on_first_dial: Callable[[], None]) -> Coroutine[Any, Any, Outcome]:
+            return tracing.traced_fetch(request, lambda: self.fetch(request, log=log, on_first_dial=on_first_dial))
 
-        window = finish_in_window(requests, work, size=self._limits.concurrency, lane=_lane, stop=stop)
-        async with contextlib.aclosing(window) as finished:
-            async for outcome in finished:
+        outcomes = map_unordered(requests, work, limit=self._limits.concurrency, lane=_lane, stop=stop)
+        async with contextlib.aclosing(outcomes):
+            async for outcome in outcomes:
                 yield outcome
 
     async def fetch_json(
@@ -205,93 +222,117 @@ class Downloader:
             headers: sent to the first host only.
 
         Raises:
-            errors.PictrawlError: what is left after the attempts. A Retry-After beyond ``inline_wait_max_s`` raises at once,
+            errors.PictrawlError: the last error after the attempts. A Retry-After over ``inline_wait_max_s`` raises at once,
                 RateLimitError or ServiceUnavailableError with ``retry_after_s``.
         """
         full_url = str(httpx.URL(url).copy_merge_params(dict(params))) if params else url
-        terms = Terms(max_bytes, headers={"Accept": "application/json", **(headers or {})})
-        reply = await self.send(full_url, terms)
+        options = RequestOptions(max_bytes, headers={"Accept": "application/json", **(headers or {})})
+        reply = await self.send(full_url, options)
         try:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as exc:
             raise errors.ProtocolError(f"no JSON from {errors.without_secrets(url)}", status=reply.status) from exc
 
-    async def send(self, url: str, terms: Terms) -> Reply:
+    async def send(self, url: str, options: RequestOptions) -> Reply:
         """Send any other request (a webhook, an API) under the same guard, gate and retry policy.
 
         Raises:
             errors.PictrawlError: see `fetch_json`.
         """
-        trail = Trail(FetchRequest(url), Errand(self._limits.url_deadline_s), None, self._clock)
+        state = FetchState(FetchRequest(url), self._limits.url_deadline_s, clock=self._clock)
         try:
-            return await self._policy.run(lambda number: self._requester.send(url, trail.errand, terms), host=_host_of(url), watch=trail)
-        except Deferral as exc:
+            return await self._policy.run(lambda state: self._requester.send(state, options), state)
+        except HostClosedError as exc:
             error_type = errors.RateLimitError if exc.reason is Reason.RATE_LIMITED else errors.ServiceUnavailableError
             wait_s = exc.until - self._clock()
-            raise error_type(f"{_host_of(url)} is closed for now", retry_after_s=wait_s, reason=exc.reason) from exc
+            raise error_type(f"{state.host} is closed for now", retry_after_s=wait_s, reason=exc.reason) from exc
 
-    async def _attempts(self, trail: Trail) -> Reply:
-        async def attempt(number: int) -> Reply:
-            with _log.contextualize(attempt_number=number):
-                reply = await trail.follow(number, lambda: self._get_image(trail, number))
-                _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
-                return reply
+    async def _attempt_image(self, state: FetchState) -> Reply:
+        with _log.contextualize(attempt_number=state.number):
+            self._crawl_policy.begin_attempt(state)
+            options = RequestOptions(
+                self._limits.max_bytes, check_target=self._crawl_policy.check_target, check_headers=self._crawl_policy.check_headers
+            )
+            reply = await self._requester.send(state, options)
+            if not reply.body:
+                raise errors.EmptyBodyError("a success without a body", status=reply.status)
+            if content.sniff(reply.body[:64]) is None:
+                raise errors.NotAnImageError("the body begins like no image format", status=reply.status)
+            _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
+            return reply
 
-        request = trail.request
-        shown = redact(request.url)
-        with _log.contextualize(url=shown):
-            return await self._policy.run(attempt, host=_host_in(shown), watch=trail, attempts_made=request.attempts_made)
-
-    async def _get_image(self, trail: Trail, number: int) -> Reply:
-        manners = trail.manners
-        manners.begin()
-        terms = Terms(
-            self._limits.max_bytes,
-            admit=manners.admit,
-            before_dial=lambda: trail.reserve(number),
-            inspect=manners.inspect,
-        )
-        reply = await self._requester.send(trail.request.url, trail.errand, terms)
-        if not reply.body:
-            raise errors.EmptyBodyError("a success without a body", status=reply.status)
-        if formats.sniff(reply.body[:64]) is None:
-            raise errors.NotAnImageError("the body begins like no image format", status=reply.status)
-        return reply
-
-    def _settle(self, trail: Trail, error: errors.PictrawlError) -> Outcome:
-        """End the run of a URL whose last error is known: over the cap it failed, with attempts left it is deferred."""
-        trail.close()
+    def _resolve(self, state: FetchState, error: errors.PictrawlError) -> Outcome:
+        """Turn the last error of a run into an outcome: deferred where attempts are left and waiting may help, failed otherwise."""
+        state.record_attempt()
         wait_s = error.retry_after_s or 0.0 if isinstance(error, errors.TransientError) else 0.0
         if wait_s > self._rules.retry_after_max_s:
-            over = f"the origin asks for {wait_s:.0f} s of patience, more than {self._rules.retry_after_max_s:.0f}"
-            return outcomes.failed(trail, errors.RetryAfterOverCapError(over, status=error.status, retry_after_s=wait_s))
-        made = trail.request.attempts_made + len(trail.attempts)
-        if made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
-            return outcomes.put_off(trail, error, error.slug, self._clock() + wait_s)
-        if made < self._rules.attempts and trail.over_budget:
+            message = f"the origin asks to wait {wait_s:.0f} s, more than {self._rules.retry_after_max_s:.0f}"
+            return _failed(state, errors.RetryAfterOverCapError(message, status=error.status, retry_after_s=wait_s))
+        if state.attempts_made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
+            return _deferred(state, error, error.slug, self._clock() + wait_s)
+        if state.attempts_made < self._rules.attempts and state.is_over_budget:
             until = self._clock() + _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random())
-            return outcomes.put_off(trail, error, Reason.RETRY_BUDGET, until)
-        return outcomes.failed(trail, error)
+            return _deferred(state, error, Reason.RETRY_BUDGET, until)
+        return _failed(state, error)
 
 
-def _client(transport: httpx.AsyncBaseTransport, limits: FetchLimits) -> httpx.AsyncClient:
-    return PlainClient(
-        transport,
-        headers={"User-Agent": user_agent(limits.contact), "Accept": _ACCEPT, "Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s),
-        trust_env=False,
+def _fetched(state: FetchState, reply: Reply) -> Fetched:
+    return Fetched(
+        request=state.request,
+        body=reply.body,
+        sha256=hashlib.sha256(reply.body).hexdigest(),
+        media_type=content.sniff(reply.body[:64]) or "",
+        status=reply.status,
+        final_url=reply.url,
+        attempts=state.attempts,
+        headers=reply.headers,
+        decisions=state.decisions(),
     )
 
 
-def _host_of(url: str) -> str:
-    """The host for a log line; whether the URL is one at all is the guard's business."""
-    return _host_in(errors.without_secrets(url))
+def _failed(state: FetchState, error: errors.PictrawlError) -> FetchFailed:
+    return FetchFailed(
+        request=state.request,
+        reason=error.slug,
+        error=type(error).__name__,
+        message=error.message,
+        attempts=state.attempts,
+        status=error.status if error.status is not None else state.status,
+        final_url=state.url,
+        retry_after_s=error.retry_after_s,
+        evidence=error.evidence,
+        decisions=state.decisions(),
+    )
 
 
-def _host_in(shown_url: str) -> str:
-    return shown_url.partition("://")[2].partition("/")[0]
+def _deferred(state: FetchState, error: errors.PictrawlError, reason: Reason, until: float) -> Deferred:
+    """Defer after a request that failed."""
+    return Deferred(
+        request=state.request,
+        until=until,
+        reason=reason,
+        attempts=state.attempts,
+        status=error.status,
+        retry_after_s=error.retry_after_s,
+        decisions=state.decisions(),
+    )
+
+
+def _deferred_by_host(state: FetchState, closed: HostClosedError) -> Deferred:
+    """Defer because the host may not be asked now."""
+    decisions = state.decisions()
+    return Deferred(
+        request=state.request,
+        until=closed.until,
+        reason=closed.reason,
+        attempts=state.attempts,
+        status=state.status,
+        retry_after_s=closed.retry_after_s,
+        evidence=decisions.hops[-1].evidence if decisions.robots is RobotsVerdict.UNREACHABLE else None,
+        decisions=decisions,
+    )
 
 
 def _lane(request: FetchRequest) -> str:
-    """URLs that queue for the same host."""
+    """Return the queue of a URL: its host."""
     return request.url.partition("://")[2].partition("/")[0].lower()

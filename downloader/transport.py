@@ -1,51 +1,40 @@
-"""The only place that builds an httpx transport: httpx's interface over aiohttp's connections, every address checked as it is dialled.
+"""The only place that builds an httpx transport: httpx's interface over an aiohttp session, every address checked as it is dialled.
 
-httpx's own pool scans all its connections on every event; this one costs a tenth of that at 64 in flight (docs/adr). Knows nothing of
-retries, limits per host or images.
+httpx's own pool scans all its connections on every event; this one costs a tenth of that at 64 in flight (ADR 0001). Also resumes TLS
+sessions. Knows nothing of retries, limits per host or images.
 """
 
-import asyncio
 import contextvars
 import functools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 import aiohttp
 import httpx
 import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
-from downloader.guard import Guard
-from downloader.names import Lookup, PooledLookup, is_own
-from downloader.tls_sessions import take_up_sessions
+from downloader.lru import LRUDict
+from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own
+from downloader.url_guard import URLGuard
 
-__all__ = ["GuardedTransport"]
+__all__ = ["GuardedTransport", "enable_session_resumption"]
 
 _DNS_TTL_S: Final = 60
 _KEEPALIVE_S: Final = 15.0
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 32_768
-_READING: Final[dict[str, Any]] = {
-    "auto_decompress": False,
-    "max_line_size": _MAX_HEADER_BYTES,
-    "max_field_size": _MAX_HEADER_BYTES,
-    "max_headers": _MAX_HEADERS,
-}
-"""How aiohttp reads a reply."""
+_MAX_TLS_SESSIONS: Final = 1000
 
-_SCHEMES: Final = frozenset({"http", "https"})
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""RFC 9110 9.2.2."""
-
-_NOT_ADDED: Final[CIMultiDict[None]] = CIMultiDict([("Content-Type", None)])
-"""What aiohttp would say of a body by itself."""
+_AUTO_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that aiohttp would add; httpx has set those we want."""
 
 _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError, EOFError)
-"""What aiohttp lets through: its own errors, raw parser errors, yarl's and idna's ValueErrors, uvloop's RuntimeErrors."""
+"""What aiohttp raises: its own errors, raw parser errors, ValueErrors of yarl and idna, RuntimeErrors of uvloop."""
 
 _TRANSLATION: Final[tuple[tuple[type[Exception], type[httpx.HTTPError], str], ...]] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "connecting took too long"),
@@ -60,52 +49,25 @@ _TRANSLATION: Final[tuple[tuple[type[Exception], type[httpx.HTTPError], str], ..
     (UnicodeError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
     (ValueError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
 )
-"""First match wins; anything else is a broken connection. The message is constant: foreign ones quote the URL."""
+"""First match wins; anything else is a broken connection. The messages are constant: foreign ones quote the URL."""
 
 
-_dials: contextvars.ContextVar[list[str]] = contextvars.ContextVar("dials")
-"""The addresses dialled for the request in hand; a list, because aiohttp races addresses in tasks of their own."""
+@dataclass(slots=True)
+class _Call:
+    """One request on its way through aiohttp. ``dials`` counts sockets opened for it; aiohttp races addresses in tasks of their own."""
+
+    dials: int = 0
+    error: aiohttp.ClientError | None = None
 
 
-class _Request(aiohttp.ClientRequest):
-    """Goes out with the headers it is given and none of aiohttp's own."""
-
-    def update_headers(self, headers: Any) -> None:
-        self.headers = headers
-
-    def update_auto_headers(self, skip_auto_headers: Any) -> None:
-        self._skip_auto_headers = _NOT_ADDED
-
-
-class _Resolver(AbstractResolver):
-    """Refuses a name if any of its answers may not be dialled: picking the good ones would let an attacker retry until one slips."""
-
-    def __init__(self, guard: Guard, lookup: Lookup) -> None:
-        self._guard = guard
-        self._lookup = lookup
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        addresses = await self._lookup(host)
-        if not addresses:
-            raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
-        for address in addresses:
-            self._guard.check_address(address)
-        return [_result(host, address, port) for address in addresses]
-
-    async def close(self) -> None:
-        """Nothing of its own to close."""
-
-
-def _result(host: str, address: str, port: int) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+_call: contextvars.ContextVar[_Call] = contextvars.ContextVar("call")
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
     """httpx over aiohttp: no redirects, no cookies, no proxies from the environment, no decoding, TLS verified.
 
     Args:
-        guard: asked about every address, at the moment it is dialled.
+        guard: checks every address at the moment it is dialled.
         ssl_context: instead of the default one, for private authorities.
         lookup: instead of getaddrinfo; its answers are checked all the same.
         is_own: tells whether a socket address is this machine's.
@@ -114,7 +76,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        guard: Guard,
+        guard: URLGuard,
         *,
         ssl_context: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
@@ -126,10 +88,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
         if ssl_context is not None:
-            take_up_sessions(ssl_context)
-        self._pooled = PooledLookup() if lookup is None else None
-        self._lookup = lookup or self._pooled
-        self._connector: aiohttp.TCPConnector | None = None
+            enable_session_resumption(ssl_context)
+        self._threads = ThreadedResolver() if lookup is None else None
+        self._lookup = lookup or self._threads
+        self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the body is streamed.
@@ -138,101 +100,82 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: the connection or the reply failed; the foreign error is its cause.
             errors.BlockedAddressError: the address may not be dialled.
         """
-        _dials.set([])
+        session = self._session or self._open()
+        timeouts = request.extensions.get("timeout", {})
+        _call.set(_Call())
         try:
-            response = await self._ask(request, await _content(request))
+            response = await session.request(
+                request.method,
+                _wire_url(request),
+                headers=_wire_headers(tuple(request.headers.raw)),
+                data=await _content(request),
+                allow_redirects=False,
+                timeout=_timeout(timeouts.get("connect"), timeouts.get("read")),
+                ssl=self._tls() if request.url.scheme == "https" else True,
+            )
         except _FOREIGN as exc:
             raise _translate(exc) from exc
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def aclose(self) -> None:
-        if self._connector is not None:
-            await self._connector.close()
-            self._connector = None
-        if self._pooled is not None:
-            self._pooled.close()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        if self._threads is not None:
+            self._threads.close()
 
-    async def _ask(self, request: httpx.Request, content: bytes | None) -> aiohttp.ClientResponse:
-        """Repeat a request once whose connection had idled in the pool and broke: its server may have closed it long ago.
-
-        For a connection that was dialled for this very request that would be a hidden attempt.
-        """
-        try:
-            return await self._exchange(request, content)
-        except aiohttp.ClientConnectorError:
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if _dials.get() or request.method not in _IDEMPOTENT:
-                raise
-        return await self._exchange(request, content)
-
-    async def _exchange(self, request: httpx.Request, content: bytes | None) -> aiohttp.ClientResponse:
-        """Send a request and read the reply's head, as `aiohttp.ClientSession` does it: of what else that does nothing is wanted here."""
-        timeouts = request.extensions.get("timeout", {})
-        asked = self._request(request, content)
-        connection = await self._connection(asked, timeouts.get("connect"))
-        try:
-            protocol = connection.protocol
-            assert protocol is not None
-            protocol.set_response_params(
-                skip_payload=request.method == "HEAD", read_until_eof=True, read_timeout=timeouts.get("read"), **_READING
-            )
-            response = await asked.send(connection)
-            try:
-                return await response.start(connection)
-            except BaseException:
-                response.close()
-                raise
-        except BaseException:
-            connection.close()
-            raise
-
-    def _request(self, request: httpx.Request, content: bytes | None) -> _Request:
-        url = request.url
-        if url.scheme not in _SCHEMES:
-            raise aiohttp.NonHttpUrlClientError(url.scheme)
-        return _Request(
-            request.method,
-            _wire_url(request),
-            headers=_wire_headers(tuple(request.headers.raw)).copy(),
-            data=content,
-            ssl=self._tls() if url.scheme == "https" else True,
-            loop=asyncio.get_running_loop(),
-        )
-
-    async def _connection(self, request: _Request, timeout_s: float | None) -> aiohttp.connector.Connection:
-        connector = self._connector or self._open()
-        try:
-            return await connector.connect(request, [], _connecting(timeout_s))
-        except TimeoutError as exc:
-            raise aiohttp.ConnectionTimeoutError from exc
-
-    def _open(self) -> aiohttp.TCPConnector:
-        """Build the pool on the running loop. Limits are off: the gate keeps them, and would deadlock with a second set."""
-        self._connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self._guard, self._lookup) if self._lookup else None,
+    def _open(self) -> aiohttp.ClientSession:
+        """Build the session on the running loop. Its connection limits are off: the gate limits, and a second limit would deadlock."""
+        connector = aiohttp.TCPConnector(
+            resolver=CheckedResolver(self._guard, self._lookup) if self._lookup else None,
             ttl_dns_cache=self._dns_ttl_s,
             limit=0,
             limit_per_host=0,
             keepalive_timeout=_KEEPALIVE_S,
             socket_factory=self._checked_socket,
         )
-        return self._connector
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_AUTO_HEADERS,
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
+            middlewares=(_refuse_hidden_attempt,),
+        )
+        return self._session
 
     def _tls(self) -> ssl.SSLContext:
         """Load the authorities once, and only when they are needed: that takes 50 ms."""
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
-            take_up_sessions(self._ssl_context)
+            enable_session_resumption(self._ssl_context)
         return self._ssl_context
 
     def _checked_socket(self, address: Any) -> socket.socket:
-        """Called by aiohttp with the very address it dials next, for names and literals alike."""
-        family, kind, protocol, _, where = address
-        self._guard.check_address(str(where[0]), own=self._is_own(family, where))
-        _dials.get().append(str(where[0]))
+        """Open a socket. aiohttp passes the very address that it dials next, for names and literals alike."""
+        family, kind, protocol, _, sockaddr = address
+        self._guard.check_address(str(sockaddr[0]), own=self._is_own(family, sockaddr))
+        _call.get().dials += 1
         return socket.socket(family, kind, protocol)
+
+
+async def _refuse_hidden_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp repeats an idempotent request once. Allow that only for a connection that had idled in the pool (RFC 9110 9.2.2).
+
+    A connection that was dialled for this request and broke is a failed attempt, which the retry policy counts.
+    """
+    call = _call.get()
+    if call.error is not None and call.dials:
+        raise call.error
+    try:
+        return await handler(request)
+    except aiohttp.ClientError as exc:
+        call.error = exc
+        raise
 
 
 class _Body(httpx.AsyncByteStream):
@@ -247,18 +190,18 @@ class _Body(httpx.AsyncByteStream):
             raise _translate(exc) from exc
 
     async def aclose(self) -> None:
-        """Give a finished connection back to the pool, close any other: a body left unread must not be read on."""
+        """Return a finished connection to the pool and close any other: the rest of a body that is not wanted is not read."""
         self._response.close()
 
 
 async def _content(request: httpx.Request) -> bytes | None:
-    if isinstance(request.stream, httpx.ByteStream):  # in memory already, and empty nearly always
+    if isinstance(request.stream, httpx.ByteStream):  # in memory already, and nearly always empty
         return b"".join(request.stream) or None
     return await request.aread() or None
 
 
 def _wire_url(request: httpx.Request) -> yarl.URL:
-    """The URL with path and query, as one, in the caller's bytes: httpx and yarl requote them and drop an empty query."""
+    """Return the URL with path and query in the caller's bytes: httpx and yarl requote them and drop an empty query."""
     target = request.extensions.get("target") or request.url.raw_path
     return yarl.URL.build(
         scheme=request.url.scheme, authority=request.url.netloc.decode("ascii"), path=target.decode("ascii"), encoded=True
@@ -267,13 +210,13 @@ def _wire_url(request: httpx.Request) -> yarl.URL:
 
 @functools.lru_cache(maxsize=4096)
 def _wire_headers(lines: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
-    """Headers as aiohttp takes them; those of one host's GETs are the same every time."""
+    """Return the headers in aiohttp's type; those of one host's GETs are the same every time."""
     return CIMultiDict(httpx.Headers(lines).multi_items())
 
 
 @functools.lru_cache(maxsize=64)
-def _connecting(timeout_s: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=timeout_s)
+def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
 
 
 def _translate(exc: BaseException) -> httpx.HTTPError:
@@ -281,3 +224,44 @@ def _translate(exc: BaseException) -> httpx.HTTPError:
         if isinstance(exc, foreign):
             return error_type(message)
     return httpx.ReadError("the connection broke")
+
+
+def enable_session_resumption(context: ssl.SSLContext) -> None:
+    """Make the client connections of a context resume earlier TLS sessions with the same host.
+
+    A second connection then costs no certificate and no signature. The host was verified by name when the session was agreed upon; the
+    session is kept under that name and for this context only, and a server that no longer knows it gets a full handshake (RFC 8446 2.2,
+    4.6.1). RFC 8446 C.4 advises to use a session once, so that a client is not recognised; ours names itself in each request.
+    """
+    context.sslobject_class = type("_ResumingSSLObject", (_ResumingSSLObject,), {"sessions": LRUDict(_MAX_TLS_SESSIONS)})
+
+
+class _ResumingSSLObject(ssl.SSLObject):
+    sessions: ClassVar[LRUDict[str, ssl.SSLSession]]
+    _has_begun = False
+    _has_read = False
+
+    def do_handshake(self) -> None:
+        """Offer the last session; the event loop calls this again until the handshake is done."""
+        if not self._has_begun:
+            self._has_begun = True
+            if self.server_hostname and (session := self.sessions.peek(self.server_hostname)) is not None:
+                self.session = session
+        super().do_handshake()
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """Keep the session after the first read: a server sends its tickets after the handshake, before the reply."""
+        read = super().read(len, buffer) if buffer is not None else super().read(len)
+        if not self._has_read:
+            self._has_read = True
+            self._keep_session()
+        return read
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Skip the parsed form, which the event loop asks for and nobody reads: that takes longer than OpenSSL's check."""
+        return super().getpeercert(binary_form=True) if binary_form else {}
+
+    def _keep_session(self) -> None:
+        """Keep a newly agreed session that can be resumed."""
+        if self.server_hostname and not self.session_reused and (session := self.session) is not None and session.has_ticket:
+            self.sessions.put(self.server_hostname, session)

@@ -7,7 +7,8 @@ import pytest
 import respx
 
 import errors
-from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules
+from downloader import Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules
+from downloader.client import Downloader
 from tests.clocks import FakeTime
 from tests.origin import JPEG
 

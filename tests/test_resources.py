@@ -15,8 +15,8 @@ from app.resources import (
     product_version,
 )
 from app.settings import Settings, load_settings
-from app.shared_hosts import SharedBook
-from downloader.hostbook import LocalBook
+from downloader.limiter.redis_store import RedisHostStateStore
+from downloader.limiter.store import LocalHostStateStore
 
 
 async def test_the_embedded_default_makes_its_workspace(settings: Settings) -> None:
@@ -94,11 +94,11 @@ async def test_a_workshop_fetches_and_decodes(settings: Settings) -> None:
 async def test_a_fleet_shares_what_it_knows_of_hosts(settings: Settings) -> None:
     """In the Redis of its queue; the embedded default, and whoever has no queue, keeps it to itself."""
     path = settings.workspace.path
-    for backend, book in (("redis", SharedBook), ("embedded", LocalBook)):
+    for backend, store in (("redis", RedisHostStateStore), ("embedded", LocalHostStateStore)):
         chosen = load_settings({"workspace.path": path, "validate.children": 1, "queue.backend": backend})
         queue = embedded_queue()
         async with open_workshop(chosen, queue) as workshop:
-            assert isinstance(workshop.downloader._gate._book, book)
+            assert isinstance(workshop.downloader._gate._store, store)
         await queue.close()
 
 

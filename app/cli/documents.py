@@ -5,7 +5,7 @@ from typing import Any
 
 from app.db.rows import Dataset, DeadUnit, Event, Export, Job, Search, WorkerRow
 from app.domain import StoredImage
-from downloader.records import Attempt
+from downloader.models import Attempt
 
 __all__ = [
     "attempt_document",

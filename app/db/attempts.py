@@ -13,7 +13,7 @@ from app.db import tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import Unit
 from app.domain import Reason
-from downloader.records import Attempt
+from downloader.models import Attempt
 
 __all__ = ["images_tried", "made", "of_image", "record", "reserve", "retry_figures", "totals"]
 

@@ -2,8 +2,8 @@
 
 import re
 
-import downloader
 import errors
+from downloader import url_guard
 
 __all__ = ["MAX_URL_CHARS", "fault", "usable"]
 
@@ -48,7 +48,7 @@ def _judge(url: str) -> str:
     if scheme[1].lower() not in ("http", "https"):
         return f"the scheme is {scheme[1].lower()}, not http or https"
     try:
-        downloader.check_url(url, ())
+        url_guard.check_url(url, ())
     except (errors.InvalidURLError, errors.BlockedAddressError) as exc:
         return f"not a URL that can be requested: {exc.message}"
     return ""

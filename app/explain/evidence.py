@@ -4,7 +4,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.formatting import clipped
-from downloader.decisions import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
+from downloader.models import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from errors import EVIDENCE_CHARS, Reason
 
 __all__ = ["decision_lines", "decisions_document", "evidence_words", "opt_out_words", "robots_txt_of", "robots_words"]

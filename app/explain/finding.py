@@ -54,7 +54,7 @@ async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredIma
 
 
 def _normal(url: str) -> str:
-    from downloader import normalise
+    from downloader.url_guard import normalise
 
     try:
         return normalise(url)

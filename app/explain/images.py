@@ -12,7 +12,7 @@ from app.explain import happenings
 from app.explain.checks import CheckLine, check_lines
 from app.explain.duplicates import Duplicate
 from app.explain.evidence import robots_txt_of
-from downloader.records import Attempt
+from downloader.models import Attempt
 
 __all__ = ["ImageStory", "Try", "image_story"]
 

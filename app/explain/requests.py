@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from app.formatting import clipped, duration
-from downloader.records import Attempt
+from downloader.models import Attempt
 
 __all__ = ["attempt_lines", "attempt_words", "clock"]
 

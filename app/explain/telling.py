@@ -9,7 +9,7 @@ from app.explain.images import ImageStory, Try
 from app.explain.lines import Line
 from app.explain.requests import attempt_lines
 from app.formatting import clipped, duration, size
-from downloader.decisions import OptOutVerdict
+from downloader.models import OptOutVerdict
 
 __all__ = ["image_lines", "verdict_words"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from overhead import BOUNDS, LOGGING, RETRYING, Counts, LoggingCosts, RetryCosts, counts, logging_costs, parts, share_of
 
-OFTEN = Counts(retries=1, trails=2, lines=3, redacted=4, contexts=5)
+OFTEN = Counts(retries=1, states=2, lines=3, redacted=4, contexts=5)
 
 
 def test_a_share_is_calls_times_cost_over_an_images_cpu() -> None:
@@ -32,7 +32,7 @@ def test_calls_are_counted_by_function_and_file(tmp_path: Path) -> None:
         ("/x/loguru/_logger.py", 9, "_log"): (2, 2, 0.0, 0.0, {}),
     }
     stats.dump_stats(tmp_path / "profile")
-    assert counts(tmp_path / "profile", 4) == Counts(retries=2, trails=0, lines=0.5, redacted=0, contexts=2)
+    assert counts(tmp_path / "profile", 4) == Counts(retries=2, states=0, lines=0.5, redacted=0, contexts=2)
 
 
 def test_a_line_is_written_and_timed(tmp_path: Path) -> None:

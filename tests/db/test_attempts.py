@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.db import Database, attempts, tables
 from app.db.rows import Unit
 from app.domain import Reason
-from downloader.records import Attempt
+from downloader.models import Attempt
 from tests.db.builders import add_images, add_job, all_rows, claimed_all, job_row
 
 

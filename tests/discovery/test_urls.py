@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import downloader
 from app.discovery import urls
+from downloader import url_guard
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_fault_when_url_is_bad(url: str, words: str) -> None:
 def test_fault_never_kinder_than_downloader(url: str) -> None:
     """What the fast look lets pass can be normalised."""
     if not urls.fault(url):
-        assert downloader.normalise(url)
+        assert url_guard.normalise(url)
 
 
 def test_usable_when_scheme_is_left_out() -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from downloader import Downloader, FetchLimits, RetryRules
+from downloader import FetchLimits, RetryRules
+from downloader.client import Downloader
 from tests.clocks import FakeTime
 from tests.origin import Origin
 

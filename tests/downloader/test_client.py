@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 import errors
 import logging_setup.config
-from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules, Terms, user_agent
-from downloader.coding import Body
-from downloader.visits import Deferral
+from downloader import Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules
+from downloader.client import Downloader, user_agent
+from downloader.content import Body
+from downloader.models import HostClosedError
+from downloader.request import RequestOptions
 from tests.clocks import FakeTime
 from tests.downloader.conftest import LIMITS, loopback
 from tests.origin import JPEG, image, redirect, reply, stall
@@ -269,8 +271,8 @@ async def test_fetch_json_of_a_dead_host(downloader, time):
 
 
 def _deferring(time):
-    async def send(url, errand, terms):
-        raise Deferral(time.now + 30, errors.Reason.HOST_UNAVAILABLE)
+    async def send(state, options):
+        raise HostClosedError(time.now + 30, errors.Reason.HOST_UNAVAILABLE)
 
     return send
 
@@ -279,8 +281,8 @@ async def test_send_posts(origin, downloader):
     """Webhooks take the same way."""
     url = origin.script("/hook", reply(204), reply(200, b"ok"))
     with pytest.raises(errors.EmptyBodyError):
-        await downloader.send(url, Terms(1000, method="POST", content=b"{}"))
-    reply_ = await downloader.send(url, Terms(1000, method="POST", content=b"{}", headers={"X-Id": "1"}))
+        await downloader.send(url, RequestOptions(1000, method="POST", content=b"{}"))
+    reply_ = await downloader.send(url, RequestOptions(1000, method="POST", content=b"{}", headers={"X-Id": "1"}))
     assert (reply_.body, origin.log[1].method, origin.log[1].body, origin.log[1].headers["x-id"]) == (b"ok", "POST", b"{}", "1")
 
 
@@ -378,21 +380,3 @@ async def test_nothing_of_a_url_that_is_done_waits_for_the_collector(time, limit
     finally:
         gc.enable()
     assert left == []
-
-
-async def test_plain_get_is_what_the_client_would_have_built(time):
-    """Our short cut leaves out nothing that httpx sends."""
-    sent = []
-
-    def answer(request):
-        sent.append(request)
-        return httpx.Response(200, content=JPEG)
-
-    url = "http://127.0.0.1:8000/a%2fb?x=%zz"
-    async with Downloader(LIMITS, transport=httpx.MockTransport(answer), sleep=time.sleep, clock=time.clock) as downloader:
-        await downloader.fetch(url)
-        await downloader.send(url, Terms(1000, headers={"X-Of": "a caller"}))
-    plain, built = sent
-    expected = [header for header in built.headers.raw if header[0] != b"X-Of"]
-    assert (plain.method, plain.url, plain.headers.raw, plain.extensions) == (built.method, built.url, expected, built.extensions)
-    assert plain.content == built.content == b""

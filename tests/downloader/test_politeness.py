@@ -1,13 +1,15 @@
 """Whole downloaders against simulated hosts, in virtual time: limits found and kept, budgets held, nobody held up by a neighbour."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 
 import httpx
 import pytest
 
-from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules
-from downloader.hostbook import LocalBook
+from downloader import Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules
+from downloader.client import Downloader
+from downloader.limiter.store import LocalHostStateStore
+from downloader.lru import LRUDict
 from errors import Reason
 from tests.clocks import VirtualTime
 from tests.origin import JPEG
@@ -15,8 +17,8 @@ from tests.origin import JPEG
 LIMITS = FetchLimits(robots=False)
 
 
-class Team(LocalBook):
-    """One worker's hand on a book that others write in as well."""
+class Team(LocalHostStateStore):
+    """One worker's hand on a store that others write in as well."""
 
     def __init__(self, clock, worker, states):
         super().__init__(clock)
@@ -49,8 +51,8 @@ class Host:
 
 
 async def fetch_for(seconds, time, workers, host):
-    """Run workers that share a book, each with URLs without end."""
-    states, stop = OrderedDict(), asyncio.Event()
+    """Run workers that share a store, each with URLs without end."""
+    states, stop = LRUDict(100), asyncio.Event()
 
     def urls(name):
         number = 0
@@ -59,8 +61,8 @@ async def fetch_for(seconds, time, workers, host):
             yield FetchRequest(f"http://h.test/{name}/{number}")
 
     async def work(name):
-        book = Team(time.clock, name, states)
-        async with Downloader(LIMITS, transport=httpx.MockTransport(host), clock=time.clock, book=book) as downloader:
+        store = Team(time.clock, name, states)
+        async with Downloader(LIMITS, transport=httpx.MockTransport(host), clock=time.clock, store=store) as downloader:
             return [outcome async for outcome in downloader.fetch_many(urls(name), stop=stop)]
 
     tasks = [asyncio.create_task(work(f"w{number}")) for number in range(workers)]
@@ -86,16 +88,16 @@ def test_four_workers_find_a_hosts_limit_and_keep_it(retry_after, burst):
 
 def test_places_of_a_host_without_work_go_back():
     """Half a second after its last URL, while the downloader goes on to live."""
-    time, states = VirtualTime(), OrderedDict()
+    time, states = VirtualTime(), LRUDict(100)
 
     async def fetch():
-        book = Team(time.clock, "w1", states)
+        store = Team(time.clock, "w1", states)
         transport = httpx.MockTransport(lambda request: httpx.Response(200, content=JPEG))
-        async with Downloader(LIMITS, transport=transport, clock=time.clock, book=book) as downloader:
+        async with Downloader(LIMITS, transport=transport, clock=time.clock, store=store) as downloader:
             await downloader.fetch("http://h.test/a")
-            assert list(states["http://h.test:80"].shares) == ["w1"]
+            assert list(states.peek("http://h.test:80").shares) == ["w1"]
             await asyncio.sleep(1)
-            assert states["http://h.test:80"].shares == {}
+            assert states.peek("http://h.test:80").shares == {}
             assert isinstance(await downloader.fetch("http://h.test/b"), Fetched)
 
     time.run(fetch())

@@ -1,5 +1,6 @@
 """The transport: what is dialled is what was checked; TLS, DNS and keep-alive failures keep their names."""
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -9,9 +10,10 @@ import pytest
 import trustme
 
 import errors
-from downloader import Downloader, Fetched, FetchFailed, RetryRules
-from downloader.guard import Guard
-from downloader.transport import GuardedTransport
+from downloader import Fetched, FetchFailed, RetryRules
+from downloader.client import Downloader
+from downloader.transport import GuardedTransport, enable_session_resumption
+from downloader.url_guard import URLGuard
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import Origin, hang_up, image, raw, redirect, reset
 
@@ -51,7 +53,7 @@ async def test_tls_with_a_trusted_certificate(authority, time):
 async def test_next_connection_to_a_host_takes_the_tls_session_up(authority):
     """A real list's hosts keep no connection: the certificate is looked at once."""
     serving, asking = server_context(authority, "good.test"), client_context(authority)
-    transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), ssl_context=asking, lookup=loopback)
+    transport = GuardedTransport(URLGuard(allow_networks=("127.0.0.0/8",)), ssl_context=asking, lookup=loopback)
     async with Origin(serving) as origin, httpx.AsyncClient(transport=transport) as client:
         for _ in range(3):
             response = await client.get(_at(origin, "good.test", image(Connection="close")))
@@ -124,7 +126,7 @@ async def test_name_with_one_bad_address_is_refused_without_a_dial(time, answer)
     async def lookup(host):
         return answer
 
-    class Recording(Guard):
+    class Recording(URLGuard):
         def check_address(self, address, *, own=False):
             super().check_address(address, own=own)
             dialled.append(address)
@@ -139,7 +141,7 @@ async def test_name_with_one_bad_address_is_refused_without_a_dial(time, answer)
 
 async def test_literal_address_is_checked_at_the_dial():
     """The last wall: a literal never meets the resolver."""
-    transport = GuardedTransport(Guard(), lookup=loopback)
+    transport = GuardedTransport(URLGuard(), lookup=loopback)
     with pytest.raises(errors.BlockedAddressError):
         await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.1:9/"))
     await transport.aclose()
@@ -152,7 +154,7 @@ async def test_rebinding_name_is_checked_at_each_dial(origin, time):
     async def rebinding(host):
         return next(answers)
 
-    transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=rebinding)
+    transport = GuardedTransport(URLGuard(allow_networks=("127.0.0.0/8",)), lookup=rebinding)
     response = await transport.handle_async_request(httpx.Request("GET", _at(origin, "a.test", image())))
     await response.aclose()
     with pytest.raises(errors.BlockedAddressError):
@@ -231,12 +233,12 @@ async def test_default_authorities_do_not_know_ours(authority, time):
 
 async def test_unused_transport_closes():
     """Nothing opened, nothing to close."""
-    await GuardedTransport(Guard()).aclose()
+    await GuardedTransport(URLGuard()).aclose()
 
 
 async def test_post_goes_out_with_its_body(origin):
     """Not all that goes through here is a GET."""
-    transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=loopback)
+    transport = GuardedTransport(URLGuard(allow_networks=("127.0.0.0/8",)), lookup=loopback)
     origin.script("/hook", image())
     response = await transport.handle_async_request(httpx.Request("POST", origin.url("/hook?a=1"), content=b"{}"))
     assert await response.aread()
@@ -252,7 +254,7 @@ async def test_content_that_comes_in_pieces_goes_out_whole(origin):
         yield b"}"
 
     origin.script("/hook", image())
-    async with httpx.AsyncClient(transport=GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=loopback)) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(URLGuard(allow_networks=("127.0.0.0/8",)), lookup=loopback)) as client:
         await client.post(origin.url("/hook"), content=pieces(), headers={"Content-Length": "2"})
     assert (origin.log[0].method, origin.log[0].body) == ("POST", b"{}")
 
@@ -271,7 +273,7 @@ async def test_own_address_is_refused_however_public(origin):
     assert len(origin.log) == 1
 
 
-class _Everywhere(Guard):
+class _Everywhere(URLGuard):
     """Takes loopback for a public address of this machine."""
 
     def check_address(self, address, *, own=False):
@@ -288,9 +290,107 @@ async def test_answer_of_a_lookup_is_used_for_a_while(origin):
 
     for ttl_s, lookups in ((60, 1), (0, 2)):
         asked.clear()
-        transport = GuardedTransport(Guard(allow_networks=("127.0.0.0/8",)), lookup=lookup, dns_ttl_s=ttl_s)
+        transport = GuardedTransport(URLGuard(allow_networks=("127.0.0.0/8",)), lookup=lookup, dns_ttl_s=ttl_s)
         for _ in range(2):
             response = await transport.handle_async_request(httpx.Request("GET", _at(origin, "a.test", raw(b"HTTP/1.1 404 X\r\n\r\n"))))
             await response.aclose()
         await transport.aclose()
         assert len(asked) == lookups
+
+
+AUTHORITY = trustme.CA()
+
+
+def contexts(*names, version=ssl.TLSVersion.TLSv1_3):
+    serving, asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    AUTHORITY.issue_cert(*names).configure_cert(serving)
+    AUTHORITY.configure_trust(asking)
+    asking.maximum_version = version
+    return serving, asking
+
+
+class Server:
+    """Greets each connection and hangs up."""
+
+    def __init__(self, context):
+        self._context = context
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0, ssl=self._context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _greet(self, reader, writer):
+        writer.write(b"hello")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async def asked(self, context, host):
+        """Connect, read, leave; True where the session was taken up."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname=host)
+        assert await reader.readexactly(5) == b"hello"
+        reused = writer.get_extra_info("ssl_object").session_reused
+        writer.close()
+        await writer.wait_closed()
+        return reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_next_connection_to_a_host_takes_the_session_up(version):
+    """The first one shakes hands in full."""
+    serving, asking = contexts("a.test", version=version)
+    enable_session_resumption(asking)
+    async with Server(serving) as server:
+        assert [await server.asked(asking, "a.test") for _ in range(4)] == [False, True, True, True]
+
+
+async def test_session_is_of_one_host_and_of_one_context():
+    """Another name is verified for itself, though it is the same server; so is the same name with other authorities."""
+    serving, asking = contexts("a.test", "b.test")
+    enable_session_resumption(asking)
+    async with Server(serving) as server:
+        assert not await server.asked(asking, "a.test")
+        assert not await server.asked(asking, "b.test")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await server.asked(asking, "c.test")
+        strangers = ssl.create_default_context()
+        enable_session_resumption(strangers)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await server.asked(strangers, "a.test")
+
+
+async def test_server_that_has_forgotten_shakes_hands_in_full():
+    """As after its restart."""
+    (first, asking), (second, _) = contexts("a.test"), contexts("a.test")
+    enable_session_resumption(asking)
+    async with Server(first) as server:
+        await server.asked(asking, "a.test")
+    async with Server(second) as server:
+        assert [await server.asked(asking, "a.test") for _ in range(2)] == [False, True]
+
+
+async def test_server_that_gives_no_ticket_is_not_remembered():
+    """Nothing is kept that could not be taken up."""
+    serving, asking = contexts("a.test")
+    serving.num_tickets = 0
+    enable_session_resumption(asking)
+    async with Server(serving) as server:
+        assert [await server.asked(asking, "a.test") for _ in range(2)] == [False, False]
+
+
+async def test_certificate_is_there_in_bytes_only():
+    """Putting it into words is what costs."""
+    serving, asking = contexts("a.test")
+    enable_session_resumption(asking)
+    async with Server(serving) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=asking, server_hostname="a.test")
+        connection = writer.get_extra_info("ssl_object")
+        assert connection.getpeercert() == {}
+        assert connection.getpeercert(True).startswith(b"\x30")
+        writer.close()
+        await writer.wait_closed()

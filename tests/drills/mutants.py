@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 __all__ = ["HASTE", "MUTANTS", "hasten", "mutant"]
@@ -175,6 +176,7 @@ def runs_beside_itself() -> None:
 def patient() -> None:
     """Redis may take as long as it likes to answer."""
     from app import queue
+    from downloader.limiter.redis_store import RedisHostStateStore
 
     translated = queue.translated
 
@@ -183,7 +185,7 @@ def patient() -> None:
 
     _put("app.queue.ANSWER_S", 3600.0)
     _put("app.queue.translated", for_ever)
-    _put("app.shared_hosts.translated", for_ever)
+    _put("downloader.limiter.redis_store.RedisHostStateStore.__init__", partialmethod(RedisHostStateStore.__init__, reply_timeout_s=None))
 
 
 @mutant

@@ -126,7 +126,7 @@ def publishes_file_by_file() -> None:
 @mutant
 def no_budget() -> None:
     """Every URL is retried, whatever the others' fate."""
-    _put("downloader.budget.RetryBudget.spend", lambda *_: True)
+    _put("downloader.retry.RetryBudget.spend", lambda *_: True)
 
 
 @mutant

@@ -6,7 +6,7 @@ import errors
 from app.db import Database, images, lookups, tables
 from app.domain import Candidate
 from app.explain import find_images
-from downloader import normalise
+from downloader.url_guard import normalise
 from tests.db.builders import add_job, change, job_row
 
 DIGEST = "ab" * 32

@@ -9,7 +9,7 @@ from app.db import Database, attempts, jobs, tables
 from app.db.rows import NewUnit
 from app.domain import JobState, Reason, UnitKind, UnitState
 from app.explain import job_story
-from downloader.records import Attempt
+from downloader.models import Attempt
 from tests.db.builders import add_images, add_job, change, claimed, unit_ids
 
 BUSY = ("ServiceUnavailableError", Reason.SERVICE_UNAVAILABLE)

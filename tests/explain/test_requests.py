@@ -1,7 +1,7 @@
 """Attempts in words."""
 
 from app.explain.requests import attempt_lines, attempt_words, clock
-from downloader.records import Attempt
+from downloader.models import Attempt
 
 FAILED = Attempt(1, 1000.0, 0.31, 503, "ServiceUnavailableError", wait_s=2.0, wait_cause="backoff")
 

@@ -7,7 +7,7 @@ from app.db.rows import Dataset, Event, Export, Job
 from app.domain import ImageState, JobKind, JobState, Reason, StoredImage, ValidationRules
 from app.explain.images import ImageStory, Try
 from app.explain.telling import image_lines, verdict_words
-from downloader.records import Attempt
+from downloader.models import Attempt
 
 IMAGE = StoredImage(7, "ds_1", "job_1", "chunk_1", "http://h/a.jpg", "wikimedia", ImageState.PENDING, rank=4)
 JOB = Job(

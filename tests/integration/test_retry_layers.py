@@ -19,7 +19,8 @@ from app.domain import JobState, Reason, StoredImage, UnitKind
 from app.queue import embedded_queue
 from app.resources import Resources, Workshop
 from app.storage import open_store
-from downloader import Downloader, FetchLimits, Outcome, RetryRules
+from downloader import FetchLimits, Outcome, RetryRules
+from downloader.client import Downloader
 from errors.decisions import DECISION_TABLE, Layer
 from tests.images.samples import encode, photo
 from tests.origin import Origin, Step, hang_up, image, reply, reset, stall

@@ -9,7 +9,7 @@ from app.domain import JobState, Reason, UnitKind, UnitState
 from app.resources import Resources
 from app.web import create_app, openapi_document
 from app.web.metrics import ATTEMPTS_FACTOR, FAMILIES, REQUESTS, Metrics, collect, queue_depths
-from downloader.records import Attempt
+from downloader.models import Attempt
 from tests.clocks import FakeTime
 from tests.figures import parsed as values
 from tests.web import seeds

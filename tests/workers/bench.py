@@ -23,7 +23,8 @@ from app.resources import Resources, Workshop
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store
-from downloader import Downloader, FetchLimits, RetryRules
+from downloader import FetchLimits, RetryRules
+from downloader.client import Downloader
 from logging_setup.capture import RemarkCollector
 from tests.templates import sqlite_like_new
 from workers import builder, sweeper, validator

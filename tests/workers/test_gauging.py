@@ -6,7 +6,8 @@ from pathlib import Path
 from app.images import DecoderPool
 from app.observability import exposition
 from app.resources import Workshop
-from downloader import Downloader, FetchLimits
+from downloader import FetchLimits
+from downloader.client import Downloader
 from tests.figures import parsed
 from tests.origin import Origin, stall
 from tests.workers.bench import open_bench

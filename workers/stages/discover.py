@@ -14,7 +14,7 @@ from app.discovery import Page, url_list
 from app.domain import Candidate, Problem, UnitKind
 from app.spec import ListSpec
 from app.storage import Store
-from downloader import normalise
+from downloader.url_guard import normalise
 from logging_setup import get_logger
 from workers.unit import Work, pass_on
 

@@ -15,7 +15,7 @@ from app.storage import paths
 from app.web.api import downloads
 from app.web.api.conventions import Here, ImageId, ImageQuery, NoQuery, Page, View, at
 from app.web.api.downloads import IMMUTABLE, Download
-from downloader.records import Attempt as Made
+from downloader.models import Attempt as Made
 
 __all__ = ["router"]
 

@@ -13,7 +13,7 @@ def asks(status: int, *values: str, **headers: str) -> Step:
 
 
 def dated(status: int, form: str = "imf") -> tuple[Step, ...]:
-    """Ask for three more seconds each time, by date; the clock has moved by as much."""
+    """GrantRequest for three more seconds each time, by date; the clock has moved by as much."""
     return tuple(asks(status, http_date(3 * number, form)) for number in (1, 2, 3))
 
 

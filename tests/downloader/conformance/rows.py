@@ -13,8 +13,9 @@ from typing import Any, Final, Self
 import trustme
 
 import errors
-from downloader import Attempt, Deferred, Downloader, Fetched, FetchFailed, FetchRequest, RetryRules
-from downloader.names import Lookup
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, RetryRules
+from downloader.client import Downloader
+from downloader.resolver import Lookup
 from tests.clocks import FakeTime
 from tests.downloader.conformance.dials import Dials
 from tests.downloader.conftest import LIMITS, loopback

@@ -8,7 +8,8 @@ import resource
 from collections.abc import Awaitable, Iterator
 
 import errors
-from downloader import Downloader, FetchLimits, RetryRules
+from downloader import FetchLimits, RetryRules
+from downloader.client import Downloader
 from tests.origin import Origin, image
 
 LIMIT = 64

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import errors
-from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, RetryRules
+from downloader import Deferred, Fetched, FetchFailed, FetchLimits, RetryRules
+from downloader.client import Downloader
 from tests.clocks import FakeTime
 from tests.downloader.conftest import LIMITS
 from tests.origin import JPEG, Origin, raw

@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 import errors
-from downloader import Deferred, Downloader, Fetched, FetchFailed, FetchLimits, FetchRequest, Guard, RetryRules
+from downloader import Deferred, Fetched, FetchFailed, FetchLimits, FetchRequest, RetryRules
+from downloader.client import Downloader
 from downloader.transport import GuardedTransport
+from downloader.url_guard import URLGuard
 from tests.clocks import FakeTime
 from tests.downloader.conformance.dials import Dials
 from tests.downloader.conformance.redirects import PRIVATE
@@ -38,7 +40,7 @@ def changing(*answers: list[str]) -> tuple[list[str], Downloader, FakeTime]:
         return next(coming, answers[-1])
 
     time = FakeTime()
-    transport = GuardedTransport(Guard(()), lookup=lookup, dns_ttl_s=0)
+    transport = GuardedTransport(URLGuard(()), lookup=lookup, dns_ttl_s=0)
     return looked_up, Downloader(LIMITS_OF_THE_FIELD, RetryRules(jitter=0), transport=transport, sleep=time.sleep, clock=time.clock), time
 
 
@@ -100,7 +102,7 @@ async def test_private_url_is_never_looked_up_nor_dialled(dials: Dials, url: str
 @pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "[::1]", "[::ffff:10.0.0.1]"])
 async def test_transport_refuses_what_no_one_checked_before(dials: Dials, host: str) -> None:
     """The last wall stands by itself: an address that met neither the URL's check nor the resolver's is refused at the dial."""
-    async with httpx.AsyncClient(transport=GuardedTransport(Guard(()))) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(URLGuard(()))) as client:
         with pytest.raises(errors.BlockedAddressError):
             await client.get(f"http://{host}/x")
     assert dials.made == []

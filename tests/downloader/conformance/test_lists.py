@@ -8,7 +8,9 @@ import pytest
 from app.discovery import url_list
 from app.domain import Candidate, Problem
 from app.spec import ListSpec
-from downloader import Downloader, Fetched, FetchRequest, normalise
+from downloader import Fetched, FetchRequest
+from downloader.client import Downloader
+from downloader.url_guard import normalise
 from tests.downloader.conformance.rows import Row
 from tests.downloader.conftest import LIMITS
 from tests.origin import Origin, image

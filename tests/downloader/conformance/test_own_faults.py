@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 import errors
-from downloader import Downloader, Fetched, FetchLimits
-from downloader.names import PooledLookup
+from downloader import Fetched, FetchLimits
+from downloader.client import Downloader
+from downloader.resolver import ThreadedResolver
 from tests.clocks import FakeTime
 from tests.downloader.conformance.dials import Dials
 from tests.origin import JPEG
@@ -91,8 +92,8 @@ async def test_full_pool_forgives_no_failures() -> None:
 async def test_hanging_resolver_ends_as_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name without an answer is retried like a network failure; name after name without any is this machine's resolver."""
     release = threading.Event()
-    monkeypatch.setattr("downloader.names.socket.getaddrinfo", lambda *args, **kwargs: release.wait() and [])
-    time, lookup = FakeTime(), PooledLookup(timeout_s=0.05)
+    monkeypatch.setattr("downloader.resolver.socket.getaddrinfo", lambda *args, **kwargs: release.wait() and [])
+    time, lookup = FakeTime(), ThreadedResolver(timeout_s=0.05)
     with Dials() as dials:
         async with Downloader(LIMITS, sleep=time.sleep, clock=time.clock, lookup=lookup) as downloader:
             for number in range(4):

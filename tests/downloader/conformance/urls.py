@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import errors
-from downloader import FetchFailed, normalise
+from downloader import FetchFailed
+from downloader.url_guard import normalise
 from tests.downloader.conformance.rows import Ending, Row, Scene, ok, tls_origin, unable
 from tests.origin import image
 

@@ -8,7 +8,7 @@ from app.db.rows import Unit
 from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
 from app.resources import Resources
 from app.web import create_app
-from downloader.records import Attempt
+from downloader.models import Attempt
 from tests.db.builders import change
 from tests.web import seeds
 from tests.web.conftest import Connect

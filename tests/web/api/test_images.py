@@ -6,7 +6,7 @@ from app.db.rows import Unit
 from app.domain import ImageState, Reason, UnitKind, UnitState
 from app.resources import Resources
 from app.storage import paths
-from downloader.records import Attempt
+from downloader.models import Attempt
 from tests.web import seeds
 
 

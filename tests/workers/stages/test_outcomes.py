@@ -207,7 +207,7 @@ async def test_deferred_urls_bring_the_unit_back_when_due(bench: Bench, origin: 
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
         await connection.execute(update(tables.images).values(not_before=0.0))
-    bench.context.workshop.downloader._gate._book._states.clear()
+    bench.context.workshop.downloader._gate._store._states.clear()
     await bench.drive()
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
     assert len(origin.hits("/slow.jpg")) == 2
@@ -337,7 +337,7 @@ async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
         await connection.execute(update(tables.images).values(not_before=0.0, deferred_at=1.0))
-    bench.context.workshop.downloader._gate._book._states.clear()
+    bench.context.workshop.downloader._gate._store._states.clear()
     await bench.drive()
     (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
     assert (row.state, row.reason) == (ImageState.FAILED, Reason.RATE_LIMITED)

@@ -1,0 +1,113 @@
+"""Where host states are kept: in this process by default, in Redis for a fleet (`downloader.limiter.redis_store`)."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from downloader.limiter.state import Grant, GrantRequest, HostLimits, HostState, StateChange
+from downloader.lru import LRUDict
+from errors import Reason
+
+__all__ = ["MAX_HOSTS", "HostFeedback", "HostStateStore", "LocalHostStateStore"]
+
+MAX_HOSTS: Final = 10_000
+"""Hosts whose state a process keeps; idle ones are dropped first, least recently used first."""
+
+
+class HostStateStore(Protocol):
+    """The states of all hosts. A host is named by its origin, ``scheme://host:port``."""
+
+    @property
+    def worker(self) -> str:
+        """The name of this process among those that share the store; empty where none does."""
+        ...
+
+    def update(self, host: str, change: StateChange, *, urgent: bool = False) -> None:
+        """Apply a change here at once; a shared store sends it with the next request for a grant, or at once where ``urgent``."""
+        ...
+
+    async def request_grant(self, host: str, request: GrantRequest, limits: HostLimits) -> Grant:
+        """Answer from the newest state, after all earlier changes; never fails."""
+        ...
+
+    def peek(self, host: str) -> HostState | None:
+        """Return the state as last seen, or None for a host that has none."""
+        ...
+
+
+class LocalHostStateStore:
+    """The store of one process.
+
+    Args:
+        clock: Unix time, seconds.
+    """
+
+    worker = ""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._states: LRUDict[str, HostState] = LRUDict(MAX_HOSTS, lambda state: state.is_idle(clock()), force=True)
+
+    def update(self, host: str, change: StateChange, *, urgent: bool = False) -> None:
+        """Apply a change at once."""
+        change(self._state(host), self._clock())
+
+    async def request_grant(self, host: str, request: GrantRequest, limits: HostLimits) -> Grant:
+        """Answer at once."""
+        return self._state(host).grant(request, limits, self._clock())
+
+    def peek(self, host: str) -> HostState | None:
+        """Return the state itself."""
+        return self._states.peek(host)
+
+    def _state(self, host: str) -> HostState:
+        state = self._states.get(host)
+        if state is None:
+            state = HostState()
+            self._states.put(host, state)
+        return state
+
+
+class HostFeedback:
+    """Reports how one request went to the state of its host."""
+
+    __slots__ = ("_host", "_limits", "_started_at", "_store")
+
+    def __init__(self, store: HostStateStore, host: str, limits: HostLimits, started_at: float) -> None:
+        self._store = store
+        self._host = host
+        self._limits = limits
+        self._started_at = started_at
+
+    def connected(self) -> None:
+        """The host answered, with whatever status."""
+        state = self._store.peek(self._host)
+        if state is None or state.breaker.failures or state.breaker.open_until:
+            self._update(lambda state, now: state.breaker.on_connected(), urgent=True)
+
+    def succeeded(self) -> None:
+        """The answer was no refusal."""
+        limits, started_at = self._limits, self._started_at
+        self._update(lambda state, now: state.on_success(limits, now, started_at=started_at))
+
+    def refused(self, reason: Reason, retry_after_s: float | None = None) -> None:
+        """The host answered 429 or 503."""
+        limits, started_at = self._limits, self._started_at
+        self._update(
+            lambda state, now: state.on_refusal(reason, limits, now, started_at=started_at, retry_after_s=retry_after_s), urgent=True
+        )
+
+    def timed_out(self) -> None:
+        """The host took too long."""
+        limits, started_at = self._limits, self._started_at
+        self._update(lambda state, now: state.on_timeout(limits, now, started_at=started_at), urgent=True)
+
+    def unreachable(self) -> None:
+        """No connection could be made; several in a row, or a failed probe, open the circuit breaker."""
+        self._update(lambda state, now: state.breaker.on_connect_error(now), urgent=True)
+
+    def block_until(self, until: float, reason: Reason) -> None:
+        """Keep every URL of the host waiting until then (Unix time); an earlier time changes nothing."""
+        self._update(lambda state, now: state.block_until(until, reason), urgent=True)
+
+    def _update(self, change: StateChange, *, urgent: bool = False) -> None:
+        self._store.update(self._host, change, urgent=urgent)

@@ -27,8 +27,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from app.cli.explain.images import story_text
-from app.cli.explain.jobs import explained
+from app.cli.explain import image_text, load_explanation
 from app.db import Database, events, schema, tables
 from app.db.events import EventFilter
 from app.explain import find_images, image_story
@@ -165,12 +164,12 @@ Ask = Callable[[Database], Awaitable[object]]
 
 
 async def _job_text(db: Database) -> str:
-    return (await explained(db, JOB)).text()
+    return (await load_explanation(db, JOB)).text()
 
 
 def _image_text(what: str) -> Ask:
     async def ask(db: Database) -> str:
-        return story_text(await image_story(db, await find_images(db, what)))
+        return image_text(await image_story(db, await find_images(db, what)))
 
     return ask
 

@@ -12,7 +12,7 @@ from typing import Any
 from scale_figures import Figure, taken
 from scale_fill import CHUNK, chunk_id
 
-from app.cli.progress import snapshot
+from app.cli import follow
 from app.db import Database, attempts, images, jobs, units
 from app.db.rows import Funnel, NewUnit
 from app.domain import Candidate, Compressed, UnitKind, ValidationRules, Verdict
@@ -184,7 +184,7 @@ async def chunks_to_compress(house: House) -> None:
 
 async def look(house: House) -> None:
     """What the progress display asks."""
-    await snapshot.look(house.db, house.job, lambda: ())
+    await follow.take_snapshot(house.db, house.job, lambda: ())
 
 
 ChunkStage = tuple[str, UnitKind, str, Callable[[Work, str], Awaitable[None]]]

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.exceptions import TyperException
 
 import errors
-from app.cli.entry import application
+from app.cli.entry import command_tree
 from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, setting_names
 from errors.decisions import DECISION_TABLE, decision_for
 from tests.log_events import events_of
@@ -214,7 +213,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
 @cache
 def tree() -> Any:
     """The command line as it is."""
-    return typer.main.get_command(application())
+    return command_tree()
 
 
 def fault_of(words: list[str]) -> str:
@@ -253,9 +252,9 @@ def test_make_targets_that_are_named_exist() -> None:
 
 def test_the_readme_has_the_exit_codes() -> None:
     """All of them, once."""
-    from app.cli import codes
+    from app.cli import exit_codes
 
-    numbers = {value for name, value in vars(codes).items() if name.isupper() and name != "SIGNALLED"}
+    numbers = {value for name, value in vars(exit_codes).items() if name.isupper() and name != "SIGNALLED"}
     rows = {cells[0] for cells in _rows_of(text_of(ROOT / "README.md"), "Code", "Meaning")}
     assert {str(number) for number in numbers} | {"130, 143"} == rows
 

@@ -1,150 +1,218 @@
-"""``pictrawl build``: everything that can be wrong is refused first, then a job is made, carried out and delivered."""
+"""``pictrawl build``: check everything that can be wrong, then submit a job, run it and deliver its dataset."""
 
-from collections.abc import Mapping
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.cli.options import taking
-from app.cli.state import Cli
-from app.cli.wanting import Wishes
+from app import discovery
+from app.cli.build_options import BuildOptions, parse_compression, parse_size, parse_splits, validation_as_usage
+from app.cli.delivery import Destination
+from app.cli.failures import UsageError
+from app.cli.options import Cli, with_options_of
+from app.cli.runner import JobRunner, open_runner
+from app.cli.session import run, warn_without_workers
+from app.cli.settings import load_settings
+from app.discovery import url_list
+from app.formatting import clipped, count
+from app.jobs import submit
+from app.rules import compression_rules
+from app.settings import Settings
+from app.spec import JobRequest, ListSpec
 
-if TYPE_CHECKING:
-    from app.cli.lists import UrlList
-    from app.cli.working import Desk
-    from app.images import DecoderPool
-    from app.settings import Settings
-    from app.spec import JobRequest
+__all__ = ["build", "run_build"]
 
-__all__ = ["build", "perform"]
+STDIN = "-"
+LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".zst"})
+SHOWN_PROBLEMS = 5
 
 
-@taking(Wishes)
+@with_options_of(BuildOptions)
 def build(cli: Cli, **options: Any) -> int:
     """Build a dataset from keywords or a list of URLs.
 
-    Interrupt it at any time: `pictrawl resume` goes on where it stopped, and no URL that has an outcome is requested again.
+    Interrupt it at any time: `pictrawl resume` continues where it stopped, and no URL that has an outcome is requested again.
     """
-    from app.cli.session import run
-
-    return run(perform(cli, Wishes(**options)))
+    return run(run_build(cli, BuildOptions(**options)))
 
 
-async def perform(cli: Cli, wishes: Wishes, more: Mapping[str, Any] | None = None) -> int:
-    """Carry out a build; ``more`` are settings by dotted name that win over the user's."""
-    from app.cli.ahead import decoders_ahead
-    from app.cli.lists import Columns, opened_list, say_problems
-    from app.cli.wishes import setting_flags
-
-    settings = cli.settings(setting_flags(wishes.manners) | dict(more or {}))
-    columns = Columns(wishes.url_col, wishes.caption_col, wishes.label_col, wishes.license_col)
-    with opened_list(wishes.urls or [], columns, wishes.list_format) as url_list:
-        plan = _check(settings, wishes, url_list)
-        if url_list is not None:
-            say_problems(cli, url_list)
-        async with decoders_ahead(settings, detached=plan.detach) as decoders:
-            return await _carry_out(cli, settings, plan, url_list, decoders)
-
-
-async def _carry_out(cli: Cli, settings: "Settings", plan: "Plan", url_list: "UrlList | None", decoders: "DecoderPool | None") -> int:
-    """Do what is planned, or hand it in. What this takes is imported only now, while the decoders start."""
-    from app.cli.delivery import Destination
-    from app.cli.ending import close_build
-    from app.cli.working import workplace
-
-    async with workplace(cli, settings, "build", detached=plan.detach, decoders=decoders) as desk:
-        if plan.detach:
-            return await plan.hand_in(desk, url_list)
-        job_id = await desk.carry_out(lambda: plan.submit(desk, url_list), f"{plan.name} > {plan.folder}")
-        return await close_build(desk, job_id, Destination(plan.folder, plan.overwrite))
+async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | None = None) -> int:
+    """Run a build; ``more`` are settings by dotted name that win over the user's."""
+    settings = load_settings(cli, options.settings | dict(more or {}))
+    columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col)
+    with open_url_list(options.urls or [], columns, options.list_format) as urls:
+        plan = _plan(settings, options, urls)
+        if urls is not None:
+            _warn_of_bad_lines(cli, urls)
+        async with open_runner(cli, settings, "build", detached=options.detach) as runner:
+            if options.detach:
+                return await _submit_only(runner, plan, urls)
+            job_id = await runner.run_job(lambda: _submit(runner, plan, urls), f"{plan.name} > {plan.destination.folder}")
+            return await runner.finish_build(job_id, plan.destination)
 
 
-def _check(settings: "Settings", wishes: Wishes, url_list: "UrlList | None") -> "Plan":
-    """Everything that can be refused without writing anything."""
-    from app import discovery
-    from app.cli.delivery import Destination
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """A build whose options have been checked."""
 
-    keywords = list(discovery.keywords.clean(wishes.keywords or []))
-    _check_words(wishes, keywords, has_list=url_list is not None)
-    request = _request(settings, wishes, keywords, has_list=url_list is not None)
+    request: JobRequest
+    name: str
+    destination: Destination
+
+
+def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> BuildPlan:
+    """Check everything that can be wrong before anything is written."""
+    keywords = list(discovery.keywords.clean(options.keywords or []))
+    _check_options(options, keywords, has_list=urls is not None)
+    with validation_as_usage():
+        request = _request(settings, options, keywords, has_list=urls is not None)
     if keywords:
         for source in request.sources:
             discovery.check_source(source, contact=settings.fetch.contact)
-    from app.cli.wishes import name_of
-
-    name = wishes.name or wishes.label or name_of(keywords, url_list.spec.name if url_list else None)
-    folder = wishes.output or Path("datasets") / discovery.keywords.slug(name)
-    Destination(folder, wishes.overwrite).check(settings.workspace.path)
-    return Plan(request, name, folder, wishes.overwrite, wishes.detach)
+    name = options.dataset_name(keywords, urls.spec.name if urls else None)
+    destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
+    destination.check(settings.workspace.path)
+    return BuildPlan(request, name, destination)
 
 
-def _check_words(wishes: Wishes, keywords: list[str], *, has_list: bool) -> None:
-    from app.cli.failures import Refused
-
+def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool) -> None:
     if not keywords and not has_list:
-        raise Refused("nothing to build: no keywords and no list", 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt')
+        hint = 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt'
+        raise UsageError("nothing to build: no keywords and no list", hint)
     if keywords and has_list:
-        raise Refused("keywords and a list in one build", "leave one of them out; a list brings its own images")
-    only_lists = {"--url-col": wishes.url_col, "--caption-col": wishes.caption_col, "--label-col": wishes.label_col}
-    only_lists |= {"--license-col": wishes.license_col, "--list-format": wishes.list_format}
-    only_keywords = {"--source": wishes.source, "--expand": wishes.expand, "--lang": wishes.lang}
-    lost = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
-    if lost:
-        raise Refused(f"{lost[0]} means nothing {'with a list' if has_list else 'without --urls'}", "leave it out")
+        raise UsageError("keywords and a list in one build", "leave one of them out; a list names its own images")
+    for keyword in keywords:
+        if Path(keyword).suffix.lower() in LIST_SUFFIXES and Path(keyword).is_file():
+            raise UsageError(f"{keyword} is a file", f"did you mean --urls {keyword}?")
+    only_lists = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
+    only_lists |= {"--license-col": options.license_col, "--list-format": options.list_format}
+    only_keywords = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
+    unused = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
+    if unused:
+        raise UsageError(f"{unused[0]} has no effect {'with a list' if has_list else 'without --urls'}", "leave it out")
 
 
-def _request(settings: "Settings", wishes: Wishes, keywords: list[str], *, has_list: bool) -> "JobRequest":
-    from app.cli import wishes as meaning
-    from app.rules import compression_rules
-    from app.spec import JobRequest
-
-    width, height = meaning.sides(wishes.min_size)
-    given = {"sources": wishes.source, "lang": wishes.lang}
+def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, has_list: bool) -> JobRequest:
+    width, height = parse_size(options.min_size)
+    given = {"sources": options.source, "lang": options.lang}
+    rules = parse_compression(compression_rules(settings), encode=options.encode, resize=options.resize, size=options.size)
     return JobRequest(
         keywords=keywords,
         urls=["in a list"] if has_list else None,
-        expand=wishes.expand,
-        name=wishes.name,
-        label=wishes.label,
-        max_images=wishes.max_images,
-        min_images=wishes.min_images,
-        validation_level=wishes.level,
+        expand=options.expand,
+        name=options.name,
+        label=options.label,
+        max_images=options.max_images,
+        min_images=options.min_images,
+        validation_level=options.level,
         min_width=width,
         min_height=height,
-        dedupe=wishes.dedupe,
-        compression=meaning.compression(compression_rules(settings), encode=wishes.encode, resize=wishes.resize, size=wishes.size),
-        export_format=wishes.export_format,
-        splits=meaning.shares(wishes.split),
-        seed=wishes.seed,
+        dedupe=options.dedupe,
+        compression=rules,
+        export_format=options.export_format,
+        splits=parse_splits(options.split),
+        seed=options.seed,
         **{name: value for name, value in given.items() if value},
     )
 
 
+async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> str:
+    """Store the list, write the job, wake the workers; return the job's id."""
+    resources = runner.resources
+    stored = await submit.store_list(resources, urls.path, urls.spec) if urls else None
+    with validation_as_usage():
+        spec = submit.settle(resources, plan.request, url_list=stored, output=str(plan.destination.folder.absolute()))
+    spec = spec.model_copy(update={"overwrite": plan.destination.overwrite})
+    return (await submit.submit_build(resources, spec, name=plan.name)).job_id
+
+
+async def _submit_only(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> int:
+    job_id = await _submit(runner, plan, urls)
+    await warn_without_workers(runner.cli, runner.resources.db)
+    text = f"job {job_id} is waiting for a worker\n  watch      pictrawl jobs watch {job_id}\n  deliver    pictrawl resume {job_id}"
+    runner.cli.result(text, {"job_id": job_id, "status": "pending"}, brief=job_id)
+    return 0
+
+
+# --urls
+
+
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A build that may begin."""
+class Columns:
+    """Which columns of a list to read, by name."""
 
-    request: "JobRequest"
-    name: str
-    folder: Path
-    overwrite: bool
-    detach: bool
+    url: str | None = None
+    caption: str | None = None
+    label: str | None = None
+    license: str | None = None
 
-    async def submit(self, desk: "Desk", url_list: "UrlList | None") -> str:
-        """Store the list, write the job, wake the workers; return the job's id."""
-        from app.jobs import submit
 
-        stored = await submit.store_list(desk.resources, url_list.path, url_list.spec) if url_list else None
-        spec = submit.settle(desk.resources, self.request, url_list=stored, output=str(self.folder.absolute()))
-        spec = spec.model_copy(update={"overwrite": self.overwrite})
-        return (await submit.submit_build(desk.resources, spec, name=self.name)).job_id
+@dataclass(frozen=True, slots=True)
+class UrlList:
+    """A list with at least one usable URL: where it is, how to read it, and what its first rows hold."""
 
-    async def hand_in(self, desk: "Desk", url_list: "UrlList | None") -> int:
-        """Only make the job."""
-        from app.cli.working import warn_without_workers
+    path: Path
+    spec: ListSpec
+    inspection: url_list.Inspection
 
-        job_id = await self.submit(desk, url_list)
-        await warn_without_workers(desk.cli, desk.resources.db)
-        text = f"job {job_id} is waiting for a worker\n  watch      pictrawl jobs watch {job_id}\n  deliver    pictrawl resume {job_id}"
-        desk.cli.result(text, {"job_id": job_id, "status": "pending"}, brief=job_id)
-        return 0
+
+@contextmanager
+def open_url_list(names: list[str], columns: Columns, list_format: str | None) -> Iterator[UrlList | None]:
+    """The list that ``--urls`` names, ``None`` without it. Stdin is copied to a temporary file for the body's time.
+
+    Raises:
+        UsageError: several lists, or nothing on stdin.
+        errors.ConfigurationError: there is no such list, or it holds no usable URL.
+    """
+    if not names:
+        yield None
+        return
+    if len(names) > 1:
+        raise UsageError(f"{len(names)} lists were given; a job takes one", "join them: cat a.txt b.txt | pictrawl build --urls -")
+    if names[0] != STDIN:
+        yield _inspect(Path(names[0]), Path(names[0]).name, columns, list_format)
+        return
+    if sys.stdin.isatty():
+        raise UsageError("--urls - reads stdin, and stdin is a terminal", "pipe a list in: cat urls.txt | pictrawl build --urls -")
+    with tempfile.TemporaryDirectory(prefix="pictrawl-") as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield _inspect(path, "stdin", columns, list_format or "txt")
+
+
+def _inspect(path: Path, name: str, columns: Columns, list_format: str | None) -> UrlList:
+    if not path.exists():
+        raise UsageError(f"there is no list {path}", "check the path; - reads from stdin")
+    if path.is_dir():
+        raise UsageError(f"the list {path} is a directory", "name a file in it")
+    suffix = url_list.sniff(f"list.{list_format.lstrip('.')}" if list_format else name)
+    if suffix.startswith(".txt") and columns != Columns():
+        raise UsageError(f"the list {name} is plain text, it has no columns", "leave the --…-col options out, or save it as .csv")
+    spec = ListSpec(
+        key="to-be-stored",
+        suffix=suffix,
+        name=name[:400],
+        url_column=columns.url,
+        caption_column=columns.caption,
+        label_column=columns.label,
+        license_column=columns.license,
+    )
+    return UrlList(path, spec, url_list.inspect(path, spec))
+
+
+def _warn_of_bad_lines(cli: Cli, urls: UrlList) -> None:
+    """Show the first lines without a usable URL. All of them are counted, and logged in the job's log."""
+    problems = urls.inspection.problems
+    if not problems:
+        return
+    cli.warn(f"{urls.spec.name}: {count(len(problems), 'line')} of the first {urls.inspection.rows} cannot be used")
+    for problem in problems[:SHOWN_PROBLEMS]:
+        text = f": {clipped(problem.text, 60)}" if problem.text else ""
+        cli.note(f"  line {problem.line}: {clipped(problem.message, 120)}{text}")
+    if len(problems) > SHOWN_PROBLEMS:
+        cli.note(f"  and {len(problems) - SHOWN_PROBLEMS} more")

@@ -1,4 +1,4 @@
-"""Rows as the JSON that ``--json`` prints: the names are those of the columns, times are Unix seconds."""
+"""Rows as the documents that ``--json`` prints. Keys are named like the columns; times are Unix seconds."""
 
 from dataclasses import asdict
 from typing import Any
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def job_document(job: Job) -> dict[str, Any]:
-    """A job; ``status`` is its state, the word that every interface uses."""
+    """A job; ``status`` is its state, as in every interface."""
     values = asdict(job)
     return (
         {"id": values.pop("id"), "status": values.pop("state").value}
@@ -60,19 +60,19 @@ def event_document(event: Event) -> dict[str, Any]:
 
 
 def worker_document(worker: WorkerRow, *, now: float, fresh_s: float) -> dict[str, Any]:
-    """A worker, with the age of its last sign of life by the database's clock."""
+    """A worker, with the age of its last heartbeat by the database's clock."""
     age_s = max(0.0, now - worker.beat_at)
     return asdict(worker) | {"beat_age_s": round(age_s, 3), "is_alive": age_s < fresh_s}
 
 
 def dead_document(unit: DeadUnit) -> dict[str, Any]:
-    """A dead unit, or one that was."""
+    """A unit that died, whatever its state is now."""
     values = asdict(unit)
     return {"id": values.pop("id"), "status": values.pop("state").value} | values | {"kind": unit.kind.value}
 
 
 def attempt_document(attempt: Attempt) -> dict[str, Any]:
-    """A request and what came of it; ``wait_s`` is the wait that followed it."""
+    """A request and its outcome; ``wait_s`` is the wait after it."""
     return {
         "number": attempt.number,
         "status": attempt.status,

@@ -1,81 +1,202 @@
-"""The command tree, and the one place where what went wrong becomes words and an exit code."""
+"""The command tree: which module holds which command. Only the module of the command that runs is imported."""
 
+import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import traceback
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from app import collector
-from app.cli import codes, config, datasets, db, dead, failures, images, jobs, keys, sources, workers
-from app.cli.again import resume, retry
-from app.cli.aside import say
-from app.cli.build import build
-from app.cli.demo import demo
-from app.cli.doctor import doctor
-from app.cli.explain import explain
-from app.cli.fetch import fetch
-from app.cli.helping import SectionedCommand, SectionedGroup
-from app.cli.openapi import openapi
-from app.cli.options import with_globals
-from app.cli.queues import queues
-from app.cli.serving import serve, worker
-from app.cli.state import Cli
-from app.cli.version import version
+from app.cli import exit_codes, failures
+from app.cli.options import Cli, with_global_options
+from app.cli.output import write_stderr
 from logging_setup import redact
 
-__all__ = ["application", "main", "run"]
+__all__ = ["LazyGroup", "command_tree", "main", "run", "sections_of"]
+
+ABOUT = "Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost."
 
 
-Command = Callable[..., int]
-Commands = Mapping[str, Command]
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A function that is a command, by module and name, and its line in the help of its group."""
 
-FIRST: tuple[Callable[..., int], ...] = (build, resume, retry, explain, fetch)
-LAST: tuple[Callable[..., int], ...] = (serve, worker, queues, doctor, openapi, demo, version)
-
-GROUPS: tuple[tuple[str, str, Commands], ...] = (
-    ("jobs", "Look at jobs and steer them.", jobs.COMMANDS),
-    ("images", "Look at images, kept or not.", images.COMMANDS),
-    ("datasets", "Look at datasets, write and verify them.", datasets.COMMANDS),
-    ("workers", "Look at the workers.", workers.COMMANDS),
-    ("dead", "Units of work that died: put them back to work, or do without.", dead.COMMANDS),
-    ("sources", "What can be searched.", sources.COMMANDS),
-    ("db", "The database's schema.", db.COMMANDS),
-    ("keys", "API keys.", keys.COMMANDS),
-    ("config", "The settings.", config.COMMANDS),
-)
+    module: str
+    function: str
+    help: str
 
 
-def _grouped(name: str, about: str, commands: Commands) -> typer.Typer:
-    group = typer.Typer(name=name, help=about, no_args_is_help=True, cls=SectionedGroup, rich_markup_mode=None)
-    for command, function in commands.items():
-        group.command(command, cls=SectionedCommand)(with_globals(function))
-    return group
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands under one word."""
+
+    help: str
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
 
-def application() -> typer.Typer:
-    """Every command."""
+_JOBS = {
+    "ls": Command("app.cli.jobs", "ls", "List jobs, newest first."),
+    "show": Command("app.cli.explain", "show_job", "Show a job: its progress, and what it waits for."),
+    "watch": Command("app.cli.watch", "watch", "Follow a job that other processes work on."),
+    "logs": Command("app.cli.watch", "logs", "Print a job's log, from submission to export."),
+    "cancel": Command("app.cli.jobs", "cancel", "End a job for good."),
+    "pause": Command("app.cli.jobs", "pause", "Pause a job; requests in flight are finished."),
+    "resume": Command("app.cli.jobs", "resume", "Let a paused job run again on the workers that are running."),
+}
+_IMAGES = {
+    "ls": Command("app.cli.images", "ls", "List images, oldest first."),
+    "show": Command("app.cli.explain", "show_image", "Show an image: its requests, its checks, and what decided."),
+}
+_DATASETS = {
+    "ls": Command("app.cli.datasets", "ls", "List datasets, newest first."),
+    "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
+    "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears."),
+    "verify": Command("app.cli.export", "verify", "Read a dataset back and compare."),
+}
+_DEAD = {
+    "ls": Command("app.cli.dead", "ls", "List dead units, the last that died first."),
+    "retry": Command("app.cli.dead", "retry", "Put dead units back to work, once their cause is fixed."),
+    "discard": Command("app.cli.dead", "discard", "Give dead units up for good."),
+}
+_DB = {
+    "upgrade": Command("app.cli.db", "upgrade", "Bring the database to the newest schema."),
+    "current": Command("app.cli.db", "current", "Show the schema, and the newest that this version knows."),
+}
+_KEYS = {
+    "create": Command("app.cli.keys", "create", "Make an API key and print its token."),
+    "ls": Command("app.cli.keys", "ls", "List API keys, without their tokens."),
+    "revoke": Command("app.cli.keys", "revoke", "Revoke an API key at once."),
+}
+_CONFIG = {
+    "show": Command("app.cli.config", "show", "Show every setting in force. Secrets are masked."),
+    "validate": Command("app.cli.config", "validate", "Check the settings: names, values, and the files they name."),
+}
+
+COMMANDS: Mapping[str, Command | Group] = {
+    "build": Command("app.cli.build", "build", "Build a dataset from keywords or a list of URLs."),
+    "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed."),
+    "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build."),
+    "explain": Command("app.cli.explain", "explain", "Explain what happened to a job, a URL or an image."),
+    "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would."),
+    "serve": Command("app.cli.serve", "serve", "Serve the API."),
+    "worker": Command("app.cli.worker", "worker", "Run a worker until SIGTERM."),
+    "queues": Command("app.cli.queues", "queues", "Show what waits in each queue, and the slots of its workers."),
+    "doctor": Command("app.cli.doctor", "doctor", "Check whether this machine is fit for a crawl."),
+    "openapi": Command("app.cli.openapi", "openapi", "Print the OpenAPI document of the API."),
+    "demo": Command("app.cli.demo", "demo", "Build a dataset from local hosts that misbehave."),
+    "version": Command("app.cli.version", "version", "Print the version."),
+    "jobs": Group("Look at jobs and control them.", _JOBS),
+    "images": Group("Look at images, kept or not.", _IMAGES),
+    "datasets": Group("Look at datasets, export and verify them.", _DATASETS),
+    "workers": Group("Look at the workers.", {"ls": Command("app.cli.workers", "ls", "List the workers and when each was last seen.")}),
+    "dead": Group("Retry or discard units of work that died.", _DEAD),
+    "sources": Group("Sources that can be searched.", {"ls": Command("app.cli.sources", "ls", "List the sources and what they require.")}),
+    "db": Group("The database's schema.", _DB),
+    "keys": Group("API keys.", _KEYS),
+    "config": Group("The settings.", _CONFIG),
+}
+
+
+class LazyCommands(MutableMapping[str, Any]):
+    """Commands by name. A command's module is imported when the command is looked up, and no other module is."""
+
+    def __init__(self, table: Mapping[str, Command | Group]) -> None:
+        self.table = dict(table)
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _load(name, self.table[name])
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose help has sections in plain text: importing rich would take longer than the whole answer."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections."""
+        _write_sections(self, ctx, formatter)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose help comes from the table of its commands, which are imported when they are used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the table."""
+        return list(self.commands)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands first, then the sections of options."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in cast(LazyCommands, self.commands).table.items()])
+        _write_sections(self, ctx, formatter)
+
+
+def _load(name: str, entry: Command | Group) -> TyperCommand | LazyGroup:
+    """Import a command's module and make a Typer command of its function; make a group of a table."""
+    if isinstance(entry, Group):
+        commands = cast(Any, LazyCommands(entry.commands))
+        return LazyGroup(name=name, help=entry.help, no_args_is_help=True, commands=commands, rich_markup_mode=None)
+    function = getattr(importlib.import_module(entry.module), entry.function)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=SectionedCommand)(with_global_options(function))
+    return cast(TyperCommand, typer.main.get_command(app))
+
+
+def command_tree() -> LazyGroup:
+    """The root of all commands."""
     app = typer.Typer(
         name="pictrawl",
-        help="Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost.",
+        help=ABOUT,
         no_args_is_help=True,
-        cls=SectionedGroup,
+        cls=LazyGroup,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(with_globals(_root))
-    for function in FIRST:
-        app.command(cls=SectionedCommand)(with_globals(function))
-    for name, about, commands in GROUPS:
-        app.add_typer(_grouped(name, about, commands))
-    for function in LAST:
-        app.command(cls=SectionedCommand)(with_globals(function))
-    return app
+    app.callback()(with_global_options(_root))
+    root = cast(LazyGroup, typer.main.get_command(app))
+    root.commands = cast(Any, LazyCommands(COMMANDS))
+    return root
 
 
 def _root(cli: Cli) -> None:
-    """Turn keywords or URL lists into image datasets fit for training: polite, accounted for, and nothing lost."""
+    pass
+
+
+def sections_of(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Parameters with their help, by section: arguments first, global options last."""
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            name = getattr(parameter, "rich_help_panel", None) or default
+            sections.setdefault(name, []).append((record[0], record[1]))
+    ordered = sorted(sections.items(), key=lambda item: item[0].startswith("Global"))
+    return {name: records for name, records in ordered if records}
+
+
+def _write_sections(command: Any, ctx: Any, formatter: Any) -> None:
+    for name, records in sections_of(command, ctx).items():
+        with formatter.section(name):
+            formatter.write_dl(records)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -83,21 +204,18 @@ def run(arguments: Sequence[str]) -> int:
     cli = Cli()
     as_json = "--json" in arguments
     failures.install_bug_report(as_json=as_json, verbose="-vv" in arguments)
-    command: Any = typer.main.get_command(application())
     try:
-        code = command.main(list(arguments), prog_name="pictrawl", standalone_mode=False, obj=cli)
+        code = command_tree().main(list(arguments), prog_name="pictrawl", standalone_mode=False, obj=cli)
     except KeyboardInterrupt:
-        return codes.SIGNALLED + 2
-    except failures.known_errors() as error:
+        return exit_codes.SIGNALLED + 2
+    except failures.KNOWN_ERRORS as error:
         return _fail(error, cli, as_json=as_json)
-    return code if isinstance(code, int) else codes.OK
+    return code if isinstance(code, int) else exit_codes.OK
 
 
 def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
     if cli.verbose > 1:
-        import traceback
-
-        say(redact("".join(traceback.format_exception(error))))
+        write_stderr(redact("".join(traceback.format_exception(error))))
     failure = failures.describe(error)
     failures.show(failure, as_json=as_json or cli.as_json)
     return failure.code

@@ -1,13 +1,20 @@
 """``pictrawl keys``: API keys. The token is shown once; the database holds its digest."""
 
-from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from app.cli.state import Cli
+from app.cli.failures import UsageError
+from app.cli.options import Cli
+from app.cli.output import show_page, table
+from app.cli.session import open_database, run
+from app.cli.settings import load_settings
+from app.db import fleet
+from app.formatting import clipped, when
+from app.keys import make_key
 
-__all__ = ["COMMANDS"]
+__all__ = ["create", "ls", "revoke"]
 
 
 def create(
@@ -19,22 +26,14 @@ def create(
 
     The token cannot be shown again.
     """
-    from app.cli.session import run
-
     return run(_create(cli, name, user))
 
 
 async def _create(cli: Cli, name: str, user: str) -> int:
-    from app.cli.failures import Refused
-    from app.cli.session import reading
-    from app.db import fleet
-    from app.keys import make_key
-
     for what, text in (("the name", name), ("--user", user)):
         if not text.strip() or len(text) > 100 or not text.isprintable():
-            raise Refused(f"{what} {text[:40]!r} will not do", "1 to 100 visible characters")
-    settings = cli.settings()
-    async with reading(cli, settings, make=True) as db:
+            raise UsageError(f"{what} {text[:40]!r} cannot be used", "1 to 100 visible characters")
+    async with open_database(cli, load_settings(cli), create=True) as db:
         key_id, token, digest = make_key()
         await fleet.add_key(db, key_id=key_id, user_id=user, name=name, digest=digest)
     cli.result(token, {"id": key_id, "user_id": user, "name": name, "token": token}, brief=token)
@@ -44,21 +43,11 @@ async def _create(cli: Cli, name: str, user: str) -> int:
 
 def ls(cli: Cli) -> int:
     """List API keys, without their tokens."""
-    from app.cli.session import run
-
     return run(_ls(cli))
 
 
 async def _ls(cli: Cli) -> int:
-    from dataclasses import asdict
-
-    from app.cli.paging import show_page
-    from app.cli.session import reading
-    from app.cli.words import clipped, table, when
-    from app.db import fleet
-
-    settings = cli.settings()
-    async with reading(cli, settings) as db:
+    async with open_database(cli, load_settings(cli)) as db:
         found = await fleet.keys(db)
     rows = [
         (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at))
@@ -70,21 +59,12 @@ async def _ls(cli: Cli) -> int:
 
 
 def revoke(cli: Cli, key: Annotated[str, typer.Argument(metavar="KEY", help="A key's id.")]) -> int:
-    """Put an API key out of force at once."""
-    from app.cli.session import run
-
+    """Revoke an API key at once."""
     return run(_revoke(cli, key))
 
 
 async def _revoke(cli: Cli, key_id: str) -> int:
-    from app.cli.session import reading
-    from app.db import fleet
-
-    settings = cli.settings()
-    async with reading(cli, settings) as db:
+    async with open_database(cli, load_settings(cli)) as db:
         await fleet.revoke_key(db, key_id)
     cli.result(f"key {key_id} is revoked", {"id": key_id, "revoked": True}, brief=key_id)
     return 0
-
-
-COMMANDS: dict[str, Callable[..., int]] = {"create": create, "ls": ls, "revoke": revoke}

@@ -1,11 +1,13 @@
-"""``pictrawl openapi``: the API's own description."""
+"""``pictrawl openapi``: the OpenAPI document of the API."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.state import Cli
+from app.cli.options import Cli
+from app.web import openapi_document
 
 __all__ = ["openapi"]
 
@@ -14,10 +16,6 @@ def openapi(
     cli: Cli, output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of stdout.")] = None
 ) -> int:
     """Print the OpenAPI document of the API."""
-    import json
-
-    from app.web import openapi_document
-
     text = json.dumps(openapi_document(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     if output is None:
         cli.result(text, openapi_document())

@@ -1,4 +1,4 @@
-"""The global options, declared once and given to every command, so that they may stand on either side of its name."""
+"""The global options, which every command has on either side of its name, and the option types that several commands share."""
 
 import dataclasses
 import functools
@@ -6,25 +6,56 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from app.cli import codes
-from app.cli.state import Cli
+from app.cli import exit_codes
+from app.cli.failures import UsageError
+from app.cli.output import Output
 
-__all__ = ["GLOBALS", "Progress", "taking", "with_globals"]
+__all__ = ["Cli", "Cursor", "JobId", "Limit", "Progress", "parse_choice", "with_global_options", "with_options_of"]
+
+T = TypeVar("T")
 
 Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_PANEL = "Global options"
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=200, metavar="N", help="At most N items.")]
+Cursor = Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Start behind the last page's end.")]
+
+
+@dataclass(slots=True)
+class Cli(Output):
+    """One run of the command: its global options, wherever they were given, and its output."""
+
+    config: Path | None = None
+    sets: list[str] = field(default_factory=list)
+    workspace: Path | None = None
+    verbose: int = 0
+    log_level: str | None = None
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Add options: lists and counts add up, of the rest the later one wins."""
+        self.sets = [*self.sets, *(values.get("sets") or [])]
+        self.verbose += values.get("verbose") or 0
+        for name in ("config", "workspace", "as_json", "quiet", "log_level", "no_color", "progress"):
+            if values.get(name):
+                setattr(self, name, values[name])
+
+    @property
+    def workspace_options(self) -> str:
+        """What to append to a suggested command so that it uses this workspace."""
+        workspace = f" --workspace {self.workspace}" if self.workspace else ""
+        return workspace + (f" --config {self.config}" if self.config else "")
 
 
 def _option(*names: str, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=_PANEL, show_default=False, **more)
+    return typer.Option(*names, rich_help_panel="Global options", show_default=False, **more)
 
 
 _ANNOTATIONS: dict[str, Any] = {
@@ -32,50 +63,34 @@ _ANNOTATIONS: dict[str, Any] = {
     "sets": Annotated[list[str] | None, _option("--set", metavar="SECTION.NAME=VALUE", help="Set one setting; may be repeated.")],
     "workspace": Annotated[Path | None, _option("--workspace", metavar="DIR", help="Folder of the embedded database and store.")],
     "as_json": Annotated[bool, _option("--json", help="One JSON document on stdout, errors too.")],
-    "quiet": Annotated[bool, _option("--quiet", "-q", help="Ids and paths only.")],
+    "quiet": Annotated[bool, _option("--quiet", "-q", help="Print ids and paths only.")],
     "verbose": Annotated[int, _option("--verbose", "-v", count=True, metavar="", help="Log more; -vv: all, and tracebacks.")],
-    "log_level": Annotated[LogLevel | None, _option("--log-level", help="Least severe log line shown.")],
+    "log_level": Annotated[LogLevel | None, _option("--log-level", help="Lowest level of log lines shown.")],
     "no_color": Annotated[bool, _option("--no-color", help="No colours; NO_COLOR does the same.")],
-    "progress": Annotated[Progress | None, _option("--progress", help="How progress is shown; auto is rich on a terminal.")],
+    "progress": Annotated[Progress | None, _option("--progress", help="Kind of progress display; auto is rich on a terminal.")],
 }
 _DEFAULTS: dict[str, Any] = {"as_json": False, "quiet": False, "verbose": 0, "no_color": False}
 
-GLOBALS = [
+_GLOBAL_PARAMETERS = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=annotation)
     for name, annotation in _ANNOTATIONS.items()
 ]
-"""As parameters of a function."""
 
 
-def taking(wishes: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a function that takes a :class:`Cli` and keywords the fields of a dataclass as its options."""
-    cli = inspect.Parameter("cli", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    options = [
-        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
-        for item in dataclasses.fields(wishes)
-    ]
-
-    def decorate(function: Callable[..., int]) -> Callable[..., int]:
-        function.__signature__ = inspect.Signature([cli, *options])  # type: ignore[attr-defined]
-        return function
-
-    return decorate
-
-
-def with_globals(function: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Make a command of a function whose first argument is the :class:`Cli`: the rest of its signature, and the global options."""
+def with_global_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Make a command of a function whose first argument is the :class:`Cli`: its other parameters, and the global options."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own] + [context, *GLOBALS]
+    parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own] + [context, *_GLOBAL_PARAMETERS]
 
     @functools.wraps(function)
     def command(*, ctx: typer.Context, **values: Any) -> int | None:
         cli: Cli = ctx.find_root().obj
-        cli.take({name: values.pop(name) for name in _ANNOTATIONS})
+        cli.add({name: values.pop(name) for name in _ANNOTATIONS})
         try:
             return function(cli, **values)
         except BrokenPipeError:
-            return _leave_quietly()
+            return _discard_stdout()
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
@@ -83,7 +98,37 @@ def with_globals(function: Callable[..., int | None]) -> Callable[..., int | Non
     return command
 
 
-def _leave_quietly() -> int:
-    """Whoever read stdout has gone, as ``| head`` does; the interpreter must not try to write to it again."""
+def _discard_stdout() -> int:
+    """The reader of stdout is gone, as with ``| head``. Point stdout to nowhere so that the interpreter's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return codes.SIGNALLED + signal.SIGPIPE
+    return exit_codes.SIGNALLED + signal.SIGPIPE
+
+
+def with_options_of(options: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a function that takes a :class:`Cli` and keywords the fields of a dataclass as its options."""
+    cli = inspect.Parameter("cli", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
+        for item in dataclasses.fields(options)
+    ]
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        function.__signature__ = inspect.Signature([cli, *parameters])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def parse_choice(kind: Callable[[str], T], value: str | None, option: str) -> T | None:
+    """A member of an enumeration, ``None`` where the option was not given.
+
+    Raises:
+        UsageError: there is no such member.
+    """
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(item.value for item in kind)  # type: ignore[attr-defined]
+        raise UsageError(f"{option} {value!r} does not exist", f"there is {known}") from None

@@ -1,4 +1,4 @@
-"""What came of a build: the document for scripts, the summary for people, the exit code. Pure but for one gathering function."""
+"""The report of a build: the document for scripts, the summary for people, the exit code."""
 
 import re
 import textwrap
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.cli import codes
-from app.cli.words import count, duration, listing, number, size, width
+from app.cli import exit_codes
+from app.cli.output import width
 from app.db import Database, attempts, exports, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.domain import JobState
+from app.formatting import count, duration, listing, number, size
 
-__all__ = ["BuildReport", "gather"]
+__all__ = ["BuildReport", "load_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,10 @@ class BuildReport:
     """A build and its figures.
 
     Attributes:
-        tried: images that cost at least one request.
-        bad_lines: lines of the list that could not be used.
-        delivered: where the dataset was put.
-        interrupted: the exit code of whoever interrupted it.
+        tried: images that took at least one request.
+        bad_lines: lines of the list that hold no usable URL.
+        delivered: the folder that the dataset was written to.
+        interrupted: the exit code of an interrupted run.
     """
 
     job: Job
@@ -40,18 +41,18 @@ class BuildReport:
         """The exit code."""
         job = self.job
         if not job.is_final:
-            return self.interrupted if self.interrupted is not None else codes.OK
+            return self.interrupted if self.interrupted is not None else exit_codes.OK
         if any(export.state == "failed" for export in self.exports[:1]):
-            return codes.UNVERIFIED
+            return exit_codes.UNVERIFIED
         if job.state is JobState.FAILED and job.shortfall is None:
-            return codes.BUG
+            return exit_codes.BUG
         if not self.funnel.kept:
-            return codes.NOTHING_KEPT
-        return codes.TOO_FEW if self.funnel.kept < job.min_images else codes.OK
+            return exit_codes.NOTHING_KEPT
+        return exit_codes.TOO_FEW if self.funnel.kept < job.min_images else exit_codes.OK
 
     @property
     def retries(self) -> dict[str, Any]:
-        """Figures of the request layer: attempts in all, URLs that needed more than one, and those that came after all."""
+        """Attempts, URLs that took more than one attempt, and those of them that succeeded."""
         funnel = self.funnel
         return {
             "attempts": funnel.attempts,
@@ -62,7 +63,7 @@ class BuildReport:
         }
 
     def document(self) -> dict[str, Any]:
-        """The contract of ``--json``."""
+        """The document of ``--json``; its keys are contract."""
         funnel = self.funnel
         return {
             "job_id": self.job.id,
@@ -86,8 +87,8 @@ class BuildReport:
             "error": export.error,
         }
 
-    def summary(self, *, again: str = "") -> str:
-        """The end of a build in words. ``again`` is what to add to a command so that it finds this workspace."""
+    def summary(self, *, workspace_options: str = "") -> str:
+        """The report for people. ``workspace_options`` are appended to the commands in it."""
         rows = [
             *self._dataset(),
             ("funnel", _funnel(self.funnel)),
@@ -95,8 +96,8 @@ class BuildReport:
             ("retries", self._retries()),
             *self._shortfall(),
             ("list", f"{count(self.bad_lines, 'line')} could not be used" if self.bad_lines else ""),
-            ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{again}" if self.bad_lines else ""),
-            ("resume" if not self.job.is_final else "details", self._next(again)),
+            ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
+            ("resume" if not self.job.is_final else "details", self._next(workspace_options)),
         ]
         return "\n".join([self._headline(), *(_row(name, text) for name, text in rows if text)])
 
@@ -104,7 +105,7 @@ class BuildReport:
         job, funnel = self.job, self.funnel
         goal = f" of {number(job.target)}" if job.target else ""
         if not job.is_final:
-            return f"interrupted: {count(funnel.unique, 'image')}{goal} valid so far, {number(funnel.open)} on the way, all of it saved"
+            return f"interrupted: {count(funnel.unique, 'image')}{goal} valid so far, {number(funnel.open)} still open; everything is saved"
         took = duration((job.finished_at or job.created_at) - job.created_at)
         noun = "images" if job.target or funnel.kept != 1 else "image"
         return f"{job.state}: {number(funnel.kept)}{goal} {noun} kept in {took}"
@@ -126,22 +127,22 @@ class BuildReport:
             return ""
         mean = f"{figures['mean_attempts']:.2f} attempts per URL"
         if not figures["retried"]:
-            return f"none needed, {mean}"
+            return f"no URL was retried, {mean}"
         share = 100 * figures["recovered"] / figures["retried"]
-        return f"{count(figures['retried'], 'URL')} retried, {number(figures['recovered'])} recovered ({share:.0f} %), {mean}"
+        recovered = f"{number(figures['recovered'])} recovered ({share:.0f} %)" if figures["recovered"] else "none recovered"
+        return f"{count(figures['retried'], 'URL')} retried, {recovered}, {mean}"
 
     def _shortfall(self) -> list[tuple[str, str]]:
         causes = (self.job.shortfall or {}).get("causes") or []
         rows = [("why short" if at == 0 else "", str(cause)) for at, cause in enumerate(causes)]
         return rows + ([("error", self.job.error)] if self.job.error else [])
 
-    def _next(self, again: str) -> str:
-        return f"pictrawl {'explain' if self.job.is_final else 'resume'} {self.job.id}{again}"
+    def _next(self, workspace_options: str) -> str:
+        return f"pictrawl {'explain' if self.job.is_final else 'resume'} {self.job.id}{workspace_options}"
 
 
 COMMANDS = frozenset({"bad lines", "resume", "details", "dataset"})
-"""Rows to copy from: they stay on their line."""
-
+"""Rows with text to copy: they are not wrapped."""
 
 NO_BREAK = "\u00a0"
 
@@ -161,8 +162,8 @@ def _funnel(funnel: Funnel) -> str:
     return " > ".join(f"{number(getattr(funnel, name))} {name}" for name in names)
 
 
-async def gather(db: Database, job_id: str, *, delivered: Path | None = None, interrupted: int | None = None) -> BuildReport:
-    """Read everything a report needs."""
+async def load_report(db: Database, job_id: str, *, delivered: Path | None = None, interrupted: int | None = None) -> BuildReport:
+    """Read everything that a report needs."""
     job = await jobs.get(db, job_id)
     made, retried, recovered = await attempts.retry_figures(db, job_id)
     counts = await images.counts(db, dataset_id=job.dataset_id)

@@ -1,29 +1,47 @@
-"""From a synchronous command to the asynchronous core: the event loop, the log, the database, the resources."""
+"""What a command runs in: the event loop, the log, signals, the database alone, and the workspace's lock. Imports no worker."""
 
 import asyncio
+import fcntl
+import os
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
-from app.cli.failures import Refused
-from app.cli.state import Cli
+from app.cli import exit_codes
+from app.cli.failures import UsageError
+from app.cli.options import Cli
+from app.cli.settings import settings_flags
+from app.db import Database, fleet, revision
+from app.jobs.event_log import recording
+from app.settings import Settings, origins
+from logging_setup.config import configure
+from logging_setup.sinks import Stream
 
-if TYPE_CHECKING:
-    from app.db import Database
-    from app.queue import ArqQueue
-    from app.resources import Resources
-    from app.settings import Settings
-    from logging_setup.sinks import Stream
-
-__all__ = ["asked_once", "changing", "database_file", "log_to", "opened", "reading", "require_workspace", "run", "send_due"]
+__all__ = [
+    "FRESH_S",
+    "Interrupts",
+    "configure_logging",
+    "database_file",
+    "is_embedded",
+    "lock_workspace",
+    "open_database",
+    "require_workspace",
+    "run",
+    "warn_without_workers",
+]
 
 T = TypeVar("T")
 
+FRESH_S = 30.0
+"""Seconds since a worker's last heartbeat within which it counts as alive."""
+
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a command's body on the fastest event loop there is."""
+    """Run a command's body on uvloop, where that exists."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(coroutine)
 
@@ -31,102 +49,153 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if sys.platform == "win32":
         return None
-    import uvloop
+    import uvloop  # not installed on Windows
 
     return uvloop.new_event_loop
 
 
-def log_to(cli: Cli, settings: "Settings", *, default: str | None = None, stream: "Stream | None" = None) -> None:
-    """Set the log up. ``default`` is the level where nobody chose one: a person at a terminal reads the display instead."""
-    from app.settings import origins
-    from logging_setup.config import configure
-
+def configure_logging(cli: Cli, settings: Settings, *, default: str | None = None, stream: Stream | None = None) -> None:
+    """Set up the log. ``default`` is the level where the user chose none."""
     level = settings.log.level
-    if default is not None and origins(settings, cli.flags())["log.level"][1] == "default":
+    if default is not None and origins(settings, settings_flags(cli))["log.level"][1] == "default":
         level = default  # type: ignore[assignment]
     configure(level, settings.log.format, str(settings.log.file) if settings.log.file else None, stream)
 
 
-def database_file(settings: "Settings") -> Path | None:
+def is_embedded(settings: Settings) -> bool:
+    """Whether this process runs the workers itself, instead of a fleet on Redis."""
+    return settings.queue.backend == "embedded"
+
+
+def database_file(settings: Settings) -> Path | None:
     """The embedded database's file; ``None`` where the database is a server's."""
     scheme, _, rest = settings.database_url.partition(":///")
     return Path(rest) if scheme.startswith("sqlite") else None
 
 
-def require_workspace(settings: "Settings") -> None:
-    """Refuse to make a workspace for a command that only works on what is in one.
+def require_workspace(settings: Settings) -> None:
+    """For commands that must not create a workspace.
 
     Raises:
-        Refused: there is none.
+        UsageError: there is none.
     """
     path = database_file(settings)
     if path is not None and not path.exists():
-        raise Refused(f"there is no workspace at {path.parent}", "pictrawl build makes one; name another with --workspace")
+        raise UsageError(f"there is no workspace at {path.parent}", "pictrawl build makes one; name another with --workspace")
 
 
 @asynccontextmanager
-async def reading(cli: Cli, settings: "Settings", *, make: bool = False) -> AsyncIterator["Database"]:
-    """Open the database alone, for commands that change nothing but rows. No workspace is made, unless ``make``."""
-    from app.db import Database, revision
+async def open_database(cli: Cli, settings: Settings, *, create: bool = False, record: bool = False) -> AsyncIterator[Database]:
+    """Open the database alone, for commands that need no queue and no store.
 
-    log_to(cli, settings, default="WARNING")
-    if not make:
+    Args:
+        create: make the workspace where there is none.
+        record: write log lines of jobs to their event log, for commands that change jobs.
+    """
+    configure_logging(cli, settings, default="WARNING")
+    if not create:
         require_workspace(settings)
-    db = Database(settings.database_url, pool_size=2)
-    try:
-        # a workspace is brought up to date on the way; a fleet's database only by whoever looks after it
+    async with AsyncExitStack() as stack:
+        db = Database(settings.database_url, pool_size=2)
+        stack.push_async_callback(db.close)
+        # an embedded database is migrated on the way; a server's only by `pictrawl db upgrade`
         await (revision.bring_up(db) if db.is_sqlite else revision.require_newest(db))
-        yield db
-    finally:
-        await db.close()
-
-
-@asynccontextmanager
-async def changing(cli: Cli, settings: "Settings") -> AsyncIterator["Database"]:
-    """Open the database as :func:`reading` does, and write into jobs' logs what is done to them."""
-    from app.jobs.event_log import recording
-
-    async with reading(cli, settings) as db, recording(db):
+        if record:
+            await stack.enter_async_context(recording(db))
         yield db
 
 
-@asynccontextmanager
-async def opened(settings: "Settings") -> AsyncIterator["Resources"]:
-    """Open database, store and queue. Redis is asked first: where it does not answer, no folder is made."""
-    from app.resources import make_queue, open_resources
-
-    queue = await make_queue(settings)
-    try:
-        async with open_resources(settings, queue=queue) as resources:
-            yield resources
-    finally:
-        await queue.close()
+async def warn_without_workers(cli: Cli, db: Database) -> None:
+    """Warn where a job would wait because no worker is alive."""
+    if not await fleet.workers(db, fresh_s=FRESH_S):
+        cli.warn("no worker is alive: the job waits until one is", "start `pictrawl worker all` or `pictrawl serve`")
 
 
-@asynccontextmanager
-async def asked_once(settings: "Settings") -> AsyncIterator["ArqQueue"]:
-    """A fleet's queue for a command that can do without it: one try, in place of the several that a worker makes.
+@contextmanager
+def lock_workspace(settings: Settings, command: str) -> Iterator[None]:
+    """Hold the workspace's lock: two embedded workers on one SQLite file would dispatch each other's units.
+
+    The kernel releases the lock when the process ends, however it ends.
 
     Raises:
-        errors.QueueUnavailableError: nobody answers.
+        UsageError: another process holds it.
     """
-    from app.queue import redis_queue
+    path = settings.workspace.path.absolute() / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _workspace_in_use(path) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()} {command}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
-    queue = await redis_queue(settings.queue.url.get_secret_value(), retries=0)
-    try:
-        yield queue
-    finally:
-        await queue.close()
+
+def _workspace_in_use(path: Path) -> UsageError:
+    pid, _, command = path.read_text(encoding="utf-8").strip().partition(" ")
+    who = f"`pictrawl {command}` (process {pid})" if command else "another process"
+    if command.startswith(("serve", "worker")):
+        hint = "submit the job to it with `pictrawl build … --detach`, or name another folder with --workspace"
+    else:
+        hint = "wait for its end, stop it with Ctrl-C, or name another folder with --workspace"
+    return UsageError(f"the workspace {path.parent} is in use by {who}", hint, code=exit_codes.ENVIRONMENT)
 
 
-async def send_due(cli: Cli, settings: "Settings") -> None:
-    """Send what is due to a fleet's workers at once. Where the queue does not answer, their next sweep sends it."""
-    import errors
-    from app.jobs import submit
-    from app.resources import open_resources
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first ends the run in order, the second at once. Nothing is lost either way.
 
-    try:
-        async with asked_once(settings) as queue, open_resources(settings, queue=queue) as resources:
-            await submit.wake(resources)
-    except (errors.QueueUnavailableError, errors.StorageError) as error:
-        cli.note(f"not sent yet, a worker does that: {error}")
+    Args:
+        on_first: called at the first signal.
+        on_second: called at the second, just before the process ends.
+    """
+
+    def __init__(self, on_first: Callable[[], None] = lambda: None, on_second: Callable[[], None] = lambda: None) -> None:
+        self.stopped = asyncio.Event()
+        self.signal: int | None = None
+        self.on_first = on_first
+        self.on_second = on_second
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._receive, number)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    @property
+    def code(self) -> int | None:
+        """The exit code of an interrupted run, ``None`` where there was no signal."""
+        return None if self.signal is None else exit_codes.SIGNALLED + self.signal
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for this time or until the first signal; return whether there was one."""
+        if not self.stopped.is_set():
+            waiter = asyncio.ensure_future(self.stopped.wait())
+            await asyncio.wait([waiter], timeout=seconds)
+            waiter.cancel()
+        return self.stopped.is_set()
+
+    def _receive(self, number: int) -> None:
+        if self.signal is not None:
+            self.on_second()
+            _exit_at_once(exit_codes.SIGNALLED + number)
+        self.signal = number
+        self.stopped.set()
+        self.on_first()
+
+
+def _exit_at_once(code: int) -> None:
+    """End without draining: the database holds all that matters, and decoder processes die with their parent."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")  # a live display hides the cursor
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,19 +1,19 @@
-"""``pictrawl sources``: what can be searched, and what each asks of whoever searches."""
+"""``pictrawl sources``: what can be searched, and what each source requires."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 
-from app.cli.state import Cli
+from app.cli.options import Cli
+from app.cli.output import table
+from app.cli.settings import load_settings
+from app.discovery import SOURCES
+from app.formatting import count
 
-__all__ = ["COMMANDS"]
+__all__ = ["ls"]
 
 
 def ls(cli: Cli) -> int:
-    """List the sources and what they ask of you."""
-    from app.cli.words import count, table
-    from app.discovery import SOURCES
-
-    settings = cli.settings()
+    """List the sources and what they require."""
+    settings = load_settings(cli)
     documents, rows = [], []
     for source in SOURCES.values():
         is_ready = bool(settings.fetch.contact.strip()) or not source.needs_contact
@@ -23,6 +23,3 @@ def ls(cli: Cli) -> int:
     text = table(("name", "title", "ready", "depth", "terms"), rows)
     cli.result(text, {"items": documents, "next_cursor": None}, brief="\n".join(SOURCES))
     return 0
-
-
-COMMANDS: dict[str, Callable[..., int]] = {"ls": ls}

@@ -1,22 +1,30 @@
 """The command in this process or as a process of its own, and an origin with pictures that remembers who asked for what."""
 
 import asyncio
+import contextlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import update
 
 from app.cli import entry
 from app.cli.demo import pictures
-from app.cli.demo.origin import Origin, Step, reply
+from app.cli.demo.origin import Origin, Step, drip, reply
+from app.db import Database, fleet, schema, tables
+from app.db.rows import WorkerRow
+from app.settings import load_settings
 from logging_setup.config import configure
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +32,12 @@ PICTURES = 100
 LOOPBACK = ["--set", "fetch.allow_networks=127.0.0.0/8", "--set", "fetch.ports=[]", "--per-host", "16"]
 OPEN = LOOPBACK[:4]
 """Loopback may be fetched from, for commands without --per-host."""
+SLOWLY = [*LOOPBACK[:4], "--per-host", "4", "--set", "jobs.chunk_size=10"]
+STATES = ("pending", "deferred", "queued", "running", "quarantined", "dead")
+FORGED = "CC-BY-4.0\x1b[2J"
+ROBOTS = b"User-agent: *\nDisallow: /private"
+T = TypeVar("T")
+Spawn = Callable[..., "subprocess.Popen[str]"]
 
 
 @dataclass(frozen=True)
@@ -139,3 +153,133 @@ def gallery(site: Site, bodies: list[bytes]) -> Site:
     for at, body in enumerate(bodies):
         site.add(f"/{at:03d}.jpg", reply(body=body))
     return site
+
+
+@pytest.fixture
+def slow_gallery(site: Site, bodies: list[bytes]) -> Site:
+    """A hundred pictures, each of which takes its time."""
+    for at, body in enumerate(bodies):
+        site.add(f"/{at:03d}.jpg", drip(body, seconds=0.1, pieces=4))
+    return site
+
+
+def wait_for_hits(site: Site, count: int) -> None:
+    """Until the origin was asked so often."""
+    deadline = time.monotonic() + 60
+    while sum(site.origin.hits.values()) < count:
+        assert time.monotonic() < deadline, site.origin.hits
+        time.sleep(0.02)
+
+
+def in_database(body: Callable[[Database], Awaitable[T]]) -> T:
+    """Do something to this workspace's database, which is made if there is none."""
+
+    async def run() -> T:
+        db = Database(load_settings().database_url)
+        try:
+            await schema.upgrade(db)
+            return await body(db)
+        finally:
+            await db.close()
+
+    return asyncio.run(run())
+
+
+async def employ(db: Database) -> None:
+    """A builder that lives and a validator that has been silent for a minute."""
+    await fleet.beat(db, WorkerRow("wrk_1-builder", "builder", "box", 7, "0.1.0", 8, 2, 0.0123, 0.0, 0.0))
+    await fleet.beat(db, WorkerRow("wrk_2-validator", "validator", "box", 8, "0.1.0", 4, 0, 0.0, 0.0, 0.0))
+    silent = update(tables.workers).where(tables.workers.c.id == "wrk_2-validator")
+    async with db.write() as connection:
+        await connection.execute(silent.values(beat_at=tables.workers.c.beat_at - 61))
+
+
+# two builds that ended, made once; each test gets a copy
+
+
+@pytest.fixture(scope="session")
+def mixed_site() -> Iterator[Site]:
+    """One origin for all tests of this build."""
+    with serving() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def mixed_build(mixed_site: Site, bodies: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A small dataset with one of everything: kept, throttled, gone, moved, tiny, double, blocked."""
+    mixed_site.add("/kept.jpg", reply(body=bodies[0]))
+    mixed_site.add("/busy.jpg", reply(429, headers={"Retry-After": "1"}), reply(body=bodies[1]))
+    mixed_site.add("/gone.jpg")
+    mixed_site.origin.script("/new.jpg", reply(body=bodies[2]))
+    mixed_site.add("/moved.jpg", reply(302, headers={"Location": "/new.jpg"}))
+    mixed_site.add("/tiny.jpg", reply(body=pictures.tiny(1)))
+    mixed_site.add("/double.jpg", reply(body=bodies[0]))
+    mixed_site.add("/blocked.jpg", reply(302, headers={"Location": "http://10.0.0.1/x.jpg"}))
+    mixed_site.origin.script("/robots.txt", reply(body=b"# be kind\nUser-agent: *\nDisallow: /private", kind="text/plain"))
+    mixed_site.add("/private.jpg", reply(body=bodies[0]))
+    mixed_site.add("/noai.jpg", reply(body=bodies[0], headers={"X-Robots-Tag": "noai"}))
+    folder = tmp_path_factory.mktemp("built")
+    path = mixed_site.write_list(folder / "list.txt")
+    path.write_text("not a url\n" + path.read_text())
+    out = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        code = entry.run(["build", "--urls", str(path), "--json", *LOOPBACK])
+    assert code == 0
+    return folder, Result(code, out.getvalue(), "")
+
+
+@pytest.fixture
+def mixed(mixed_build: tuple[Path, Result]) -> Result:
+    """A copy of it for this test, in the current folder."""
+    folder, result = mixed_build
+    shutil.copytree(folder, Path.cwd(), dirs_exist_ok=True)
+    return result
+
+
+def image_id(invoke: Invoke, path: str) -> int:
+    """The id of the image whose URL ends so."""
+    items = invoke("images", "ls", "--json").json["items"]
+    return int(next(image["id"] for image in items if image["url"].endswith(path)))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A job that has ended, in the current folder."""
+
+    job_id: str
+    base: str
+
+
+@pytest.fixture(scope="session")
+def licensed_site() -> Iterator[Site]:
+    """One origin for all tests of this build."""
+    with serving() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def licensed_build(licensed_site: Site, bodies: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run the job once."""
+    licensed_site.add("/kept.jpg?size=large", reply(body=bodies[0]))
+    licensed_site.add("/busy.jpg", reply(503), reply(body=bodies[1]))
+    licensed_site.add("/asks.jpg", reply(429, headers={"Retry-After": "1"}), reply(body=bodies[2]))
+    licensed_site.add("/gone.jpg")
+    licensed_site.add("/private.jpg", reply(body=bodies[3]))
+    licensed_site.add("/noai.jpg", reply(body=bodies[3], headers={"X-Robots-Tag": "noai"}))
+    licensed_site.add("/double.jpg", reply(body=bodies[0]))
+    licensed_site.add("/tiny.jpg", reply(body=pictures.tiny(1)))
+    licensed_site.add("/broken.jpg", reply(body=bodies[4][:2000]))
+    licensed_site.origin.script("/robots.txt", reply(body=ROBOTS, kind="text/plain"))
+    folder = tmp_path_factory.mktemp("built")
+    (folder / "list.jsonl").write_text("\n".join(json.dumps({"url": url, "license": FORGED}) for url in licensed_site.urls))
+    out = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        assert entry.run(["build", "--urls", "list.jsonl", "--json", *LOOPBACK]) == 0
+    return folder, json.loads(out.getvalue())["job_id"]
+
+
+@pytest.fixture
+def licensed(licensed_build: tuple[Path, str], licensed_site: Site) -> Built:
+    """A copy of it for this test."""
+    shutil.copytree(licensed_build[0], Path.cwd(), dirs_exist_ok=True)
+    return Built(licensed_build[1], licensed_site.origin.base)

@@ -6,62 +6,46 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import BaseModel, ValidationError
 
 import errors
-from app.cli import codes, entry, failures
-from app.cli.failures import Refused, describe
+from app.cli import entry, exit_codes, failures
+from app.cli.failures import UsageError, describe
 from tests.cli.conftest import ROOT, Invoke
-
-
-class Model(BaseModel):
-    """Something to get wrong."""
-
-    count: int
-
-
-def a_pydantic_error() -> ValidationError:
-    """What a request raises."""
-    with pytest.raises(ValidationError) as caught:
-        Model(count="many")  # type: ignore[arg-type]
-    return caught.value
 
 
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (Refused("no", "do this"), codes.USAGE, "error: no\n  hint: do this"),
-        (Refused("busy", code=codes.ENVIRONMENT), codes.ENVIRONMENT, "error: busy"),
-        (errors.ConfigurationError("x is wrong; use y"), codes.USAGE, "error: x is wrong\n  hint: use y"),
-        (errors.NotFoundError("no job x"), codes.USAGE, "error: no job x"),
-        (errors.QueueUnavailableError("Redis cannot be used"), codes.ENVIRONMENT, "doctor --only queue"),
-        (errors.DatabaseConnectionError("away"), codes.ENVIRONMENT, "doctor --only database"),
-        (errors.StorageError("full"), codes.ENVIRONMENT, "doctor --only storage"),
-        (MemoryError(), codes.ENVIRONMENT, "out of memory"),
-        (OSError(28, "No space left on device", "/ws"), codes.ENVIRONMENT, "/ws: No space left on device"),
-        (OSError(), codes.ENVIRONMENT, "OSError"),
-        (a_pydantic_error(), codes.USAGE, "count: Input should be a valid integer"),
+        (UsageError("no", "do this"), exit_codes.USAGE, "error: no\n  hint: do this"),
+        (UsageError("busy", code=exit_codes.ENVIRONMENT), exit_codes.ENVIRONMENT, "error: busy"),
+        (errors.ConfigurationError("x is wrong; use y"), exit_codes.USAGE, "error: x is wrong\n  hint: use y"),
+        (errors.NotFoundError("no job x"), exit_codes.USAGE, "error: no job x"),
+        (errors.QueueUnavailableError("Redis cannot be used"), exit_codes.ENVIRONMENT, "doctor --only queue"),
+        (errors.DatabaseConnectionError("away"), exit_codes.ENVIRONMENT, "doctor --only database"),
+        (errors.StorageError("full"), exit_codes.ENVIRONMENT, "doctor --only storage"),
+        (MemoryError(), exit_codes.ENVIRONMENT, "out of memory"),
+        (OSError(28, "No space left on device", "/ws"), exit_codes.ENVIRONMENT, "/ws: No space left on device"),
+        (OSError(), exit_codes.ENVIRONMENT, "OSError"),
     ],
 )
 def test_every_known_error_has_words_and_a_code(error: BaseException, code: int, words: str) -> None:
     """Whatever the core raises."""
-    assert isinstance(error, failures.known_errors())
+    assert isinstance(error, failures.KNOWN_ERRORS)
     failure = describe(error)
     assert failure.code == code
-    assert words in failure.lines()
+    assert words in failure.text()
     assert failure.problem()["exit_code"] == code
 
 
 def test_words_of_a_stranger_do_not_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Escape sequences in a message are shown, not obeyed."""
-    failures.show(describe(Refused("bad \x1b[31m name")), as_json=False)
+    failures.show(describe(UsageError("bad \x1b[31m name")), as_json=False)
     assert "\x1b" not in capsys.readouterr().err
 
 
 def test_a_bug_is_1_with_its_traceback_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody catches it: the interpreter's own hook reports it."""
-    code = "import app.cli.version as v, app.cli.entry as e, sys\ndef bug(cli): raise KeyError('x')\nbug.__name__ = 'version'\n"
-    code += "e.LAST = (bug,)\nsys.argv[1:] = sys.argv[1:]\ne.main()"
+    code = "import app.cli.version as v, app.cli.entry as e\ndef bug(cli): raise KeyError('x')\nv.version = bug\ne.main()"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -96,7 +80,6 @@ def test_a_closed_pipe_and_ctrl_c_are_quiet(monkeypatch: pytest.MonkeyPatch, cap
         def interrupted(cli: object) -> None:
             raise KeyboardInterrupt
 
-        interrupted.__name__ = "version"
-        monkeypatch.setattr(entry, "LAST", (interrupted,))
+        monkeypatch.setattr("app.cli.version.version", interrupted)
         assert entry.run(["version"]) == 130
     assert capsys.readouterr().err == ""

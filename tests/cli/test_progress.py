@@ -7,12 +7,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.progress import Nothing
-from app.cli.progress.live import AboveTheBars, Screen
-from app.cli.progress.pace import LONGEST_S, SHOWN_FROM, Pace, eta_s
-from app.cli.progress.plain import Plain
-from app.cli.progress.snapshot import Snapshot
-from app.cli.state import Cli
+from app.cli.follow import Snapshot
+from app.cli.options import Cli
+from app.cli.progress import ETA_FROM, LONGEST_ETA_S, LiveDisplay, LogStream, NoDisplay, PlainDisplay, RateEstimate, eta_s
 from app.db.rows import Funnel, Job, SourceCount
 from app.domain import ImageState, JobKind, JobState, Reason
 from downloader import HostSnapshot
@@ -40,7 +37,7 @@ def a_snapshot(valid: int, job: Job | None = None, at: float = 0.0, hosts: tuple
     return Snapshot(job or a_job(), Funnel(counts), hosts, at=at, now=NOW)
 
 
-def drawn(screen: Screen, snapshot: Snapshot) -> list[str]:
+def drawn(screen: LiveDisplay, snapshot: Snapshot) -> list[str]:
     """A display as lines of text."""
     console = Console(file=io.StringIO(), width=80, force_terminal=False)
     with console.capture() as capture:
@@ -50,23 +47,23 @@ def drawn(screen: Screen, snapshot: Snapshot) -> list[str]:
 
 def test_pace_follows_a_steady_rate_and_forgets_a_burst() -> None:
     """Ten a second is ten a second; after a pause of one half-life half of it is left."""
-    pace = Pace()
-    assert pace.note(0, 0) == 0
-    assert pace.note(1, 10) == pytest.approx(10)
-    assert pace.note(1, 10) == pytest.approx(10)
-    assert pace.note(16, 10) == pytest.approx(5)
+    pace = RateEstimate()
+    assert pace.update(0, 0) == 0
+    assert pace.update(1, 10) == pytest.approx(10)
+    assert pace.update(1, 10) == pytest.approx(10)
+    assert pace.update(16, 10) == pytest.approx(5)
 
 
 def test_eta_is_hidden_while_nobody_can_tell() -> None:
     """Before 20 images, without a goal, at no rate, beyond two days."""
     assert eta_s(good=100, goal=200, rate=10) == 10
-    for good, goal, rate in ((SHOWN_FROM - 1, 200, 10), (100, None, 10), (100, 200, 0), (200, 200, 10), (100, 200, 1 / LONGEST_S)):
+    for good, goal, rate in ((ETA_FROM - 1, 200, 10), (100, None, 10), (100, 200, 0), (200, 200, 10), (100, 200, 1 / LONGEST_ETA_S)):
         assert eta_s(good=good, goal=goal, rate=rate) is None
 
 
 def test_screen_fits_80_columns_and_says_what_matters() -> None:
     """Kept of target, rate, forecast, sources, reasons, and who makes us wait; however long the names."""
-    screen = Screen("red panda > datasets/red-panda  " + "x" * 100, 80)
+    screen = LiveDisplay("red panda > datasets/red-panda  " + "x" * 100, 80)
     drawn(screen, a_snapshot(100, at=0))
     hosts = (
         HostSnapshot("http://calm.example", 2, 0, 0, 0),
@@ -81,14 +78,14 @@ def test_screen_fits_80_columns_and_says_what_matters() -> None:
     assert "eta 0:00:30" in text
     assert "too_small 41 · http_404 17" in text
     assert "throttled 12 s, 2 failed connections, 3 waiting: https://upload" in text
-    assert "asked 19 times a second, 9 waiting: http://paced.example" in text
+    assert "19 requests a second, 9 waiting: http://paced.example" in text
     assert "calm.example" not in text
     assert "storage" in text
 
 
 def test_screen_of_a_list_counts_what_is_settled() -> None:
     """Without a target the forecast is about the candidates."""
-    screen = Screen("list", 80)
+    screen = LiveDisplay("list", 80)
     drawn(screen, a_snapshot(0, a_job(target=None), at=0))
     text = "\n".join(drawn(screen, a_snapshot(100, a_job(target=None), at=10)))
     assert "eta" in text
@@ -102,7 +99,7 @@ def test_screen_of_a_list_counts_what_is_settled() -> None:
 def test_log_lines_go_above_the_bars_with_their_colours() -> None:
     """A line is printed as text: no markup of a stranger's is obeyed."""
     console = Console(file=io.StringIO(), width=80)
-    stream = AboveTheBars(console)
+    stream = LogStream(console)
     with console.capture() as capture:
         stream.write("\x1b[33mWARNING\x1b[0m [bold]not markup[/bold]\n")
         stream.flush()
@@ -113,7 +110,7 @@ def test_log_lines_go_above_the_bars_with_their_colours() -> None:
 
 def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.CaptureFixture[str]) -> None:
     """Quiet in between."""
-    plain = Plain(Cli())
+    plain = PlainDisplay(Cli())
     host = HostSnapshot("http://busy.example", 0, 1, NOW + 5, 0)
     plain.update(a_snapshot(0, at=0))
     plain.update(a_snapshot(50, at=5))
@@ -126,7 +123,7 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.Captu
     assert "1 host throttled, waits for storage" in lines[1]
     assert "finalizing (export)" in lines[2]
     assert "/s" not in lines[3]
-    Nothing().update(a_snapshot(0))
+    NoDisplay().update(a_snapshot(0))
 
 
 def test_snapshot_of_an_ended_job_stops_its_clock() -> None:

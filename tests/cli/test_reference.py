@@ -5,12 +5,10 @@ from pathlib import Path
 import pytest
 
 from app.cli import reference
-from app.cli.reasons import MEANINGS
-from app.cli.settings_tree import setting_lines
-from app.cli.wanting import Wishes
-from app.domain import CompressionRules, ExportFormat, Level, Reason
+from app.cli.settings import setting_lines
+from app.domain import Reason
 from app.settings import Settings, load_settings, setting_names
-from tests.cli.test_help import COMMANDS
+from tests.cli.test_entry import COMMANDS
 
 
 def test_cli_reference_has_every_command_and_option() -> None:
@@ -43,22 +41,8 @@ def test_env_example_is_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_reason_has_a_meaning() -> None:
     """The list is closed, and so is this one."""
-    assert set(MEANINGS) == set(Reason)
+    assert set(reference.MEANINGS) == set(Reason)
     assert "`http_404`" in reference.reasons_reference()
-
-
-def test_option_words_are_those_of_the_core() -> None:
-    """They are spelled out in the command line so that help need not import the core."""
-    from typing import get_args, get_type_hints
-
-    from app.cli import wanting
-    from app.cli.wishes import ENCODINGS
-
-    assert get_args(wanting.LevelName) == get_args(Level)
-    assert get_args(wanting.Format) == get_args(ExportFormat)
-    assert get_args(wanting.Resize) == get_args(get_type_hints(CompressionRules)["resize"])
-    assert get_args(get_type_hints(CompressionRules)["format"]) == ENCODINGS
-    assert Wishes().dedupe == "near"
 
 
 def test_files_are_written_and_stale_ones_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import codes
+from app.cli import exit_codes
 from app.cli.report import BuildReport
 from app.db.rows import Export, Funnel, SourceCount
 from app.domain import ImageState, JobState, Reason
@@ -31,15 +31,15 @@ def an_export(state: str = "ready") -> Export:
 @pytest.mark.parametrize(
     ("report", "code"),
     [
-        (a_report(JobState.SUCCEEDED), codes.OK),
-        (a_report(JobState.PARTIAL, shortfall=SHORT), codes.OK),
-        (a_report(JobState.PARTIAL, shortfall=SHORT, min_images=500), codes.TOO_FEW),
-        (a_report(JobState.FAILED, 0, shortfall=SHORT), codes.NOTHING_KEPT),
-        (a_report(JobState.CANCELLED, 0), codes.NOTHING_KEPT),
-        (a_report(JobState.FAILED, error="1 unit(s) of work failed"), codes.BUG),
-        (a_report(JobState.SUCCEEDED, exports=(an_export("failed"),)), codes.UNVERIFIED),
+        (a_report(JobState.SUCCEEDED), exit_codes.OK),
+        (a_report(JobState.PARTIAL, shortfall=SHORT), exit_codes.OK),
+        (a_report(JobState.PARTIAL, shortfall=SHORT, min_images=500), exit_codes.TOO_FEW),
+        (a_report(JobState.FAILED, 0, shortfall=SHORT), exit_codes.NOTHING_KEPT),
+        (a_report(JobState.CANCELLED, 0), exit_codes.NOTHING_KEPT),
+        (a_report(JobState.FAILED, error="1 unit(s) of work failed"), exit_codes.BUG),
+        (a_report(JobState.SUCCEEDED, exports=(an_export("failed"),)), exit_codes.UNVERIFIED),
         (a_report(JobState.RUNNING, interrupted=130), 130),
-        (a_report(JobState.RUNNING), codes.OK),
+        (a_report(JobState.RUNNING), exit_codes.OK),
     ],
 )
 def test_exit_code_says_how_it_ended(report: BuildReport, code: int) -> None:
@@ -50,7 +50,7 @@ def test_exit_code_says_how_it_ended(report: BuildReport, code: int) -> None:
 def test_summary_tells_why_a_build_is_short_in_80_columns() -> None:
     """State, funnel, reasons, retries, causes, and what to do next."""
     report = a_report(JobState.PARTIAL, shortfall=SHORT, bad_lines=2, exports=(an_export(),), delivered=Path("datasets/red-panda"))
-    text = report.summary(again=" --workspace ws")
+    text = report.summary(workspace_options=" --workspace ws")
     assert text.startswith("partial: 437 of 500 images kept in 1m00s\n")
     assert "  dataset    datasets/red-panda\n             files, 437 samples, 212 MB" in text
     assert "64 URLs retried, 51 recovered (80 %), 1.12 attempts per URL" in text
@@ -66,7 +66,7 @@ def test_summary_of_an_interrupted_and_of_an_undelivered_build() -> None:
     failed = replace(an_export("failed"), error="1 problem(s): a sample is missing")
     assert "failed verification" in a_report(JobState.FAILED, exports=(failed,), error="the export failed").summary()
     none = BuildReport(a_job(JobState.SUCCEEDED, None, finished_at=NOW), Funnel((), attempts=3), tried=3)
-    assert "none needed, 1.00 attempts per URL" in none.summary()
+    assert "no URL was retried, 1.00 attempts per URL" in none.summary()
 
 
 def test_document_names_the_path_of_what_was_delivered_only() -> None:

@@ -26,7 +26,8 @@ PR_SET_PDEATHSIG = 1
 
 PRELOADED = (
     "app.cli.entry",
-    "app.cli.serving",
+    "app.cli.serve",
+    "app.cli.worker",
     "app.web.server",
     "tests.drills.faults",
     "tests.drills.mutants",

@@ -1,24 +1,69 @@
-"""``pictrawl demo``: an ordinary build against an origin of our own that misbehaves in every way a crawler meets."""
+"""``pictrawl demo``: an ordinary build against four local hosts that misbehave in every way a crawler meets."""
 
+import asyncio
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.state import Cli
+from app.cli.build import run_build
+from app.cli.build_options import BuildOptions
+from app.cli.demo.origin import Origin
+from app.cli.demo.script import Row, write_script
+from app.cli.options import Cli
+from app.cli.session import run
 
 __all__ = ["demo"]
+
+BAD_LINES = (Row("not a URL at all", ""), Row("ftp://example.org/old.jpg", ""))
+
+SETTINGS = {
+    "fetch.allow_networks": ["127.0.0.0/8"],
+    "fetch.ports": [],
+    "fetch.per_host": 16,
+    "queue.backend": "embedded",
+    "db.url": None,
+    "db.password_file": None,
+    "storage.url": None,
+}
+"""Loopback may be dialled, on any port, with many requests at once: the hosts are the demo's. User settings cannot redirect the demo."""
 
 
 def demo(
     cli: Cli,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where everything goes.")] = Path("pictrawl-demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of workspace and dataset.")] = Path("pictrawl-demo"),
 ) -> int:
     """Build a dataset from local hosts that misbehave.
 
     Takes half a minute. Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build.
     """
-    from app.cli.demo.show import run_demo
-    from app.cli.session import run
+    return run(_demo(cli, output))
 
-    return run(run_demo(cli, output))
+
+async def _demo(cli: Cli, folder: Path) -> int:
+    """Run the demo, again if it has run in this folder before; return the build's exit code."""
+    cli.note("making pictures, and four hosts on 127.0.0.1 that throttle, break and lie on purpose")
+    if cli.log_level is None and not cli.verbose:
+        cli.log_level = "error"  # warnings are expected here, and the display shows them
+    cli.workspace = cli.workspace or folder / "workspace"
+    async with Origin() as calm, Origin() as busy, Origin() as broken, Origin() as closed:
+        rows = await asyncio.to_thread(write_script, calm, busy, broken, closed)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        path = folder / "urls.csv"
+        await asyncio.to_thread(_write_list, path, [*rows[:100], *BAD_LINES, *rows[100:]])
+        cli.note(f"the list: {path}, {len(rows)} URLs and {len(BAD_LINES)} bad lines")
+        return await run_build(cli, _options(path, folder / "dataset"), SETTINGS)
+
+
+def _options(path: Path, output: Path) -> BuildOptions:
+    splits = "train=0.8,val=0.1,test=0.1"
+    return BuildOptions(urls=[str(path)], label_col="label", name="demo", output=output, overwrite=True, split=splits)
+
+
+def _write_list(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("url", "label"))
+        writer.writerows((row.url, row.label) for row in rows)

@@ -1,11 +1,21 @@
-"""``pictrawl doctor``: is this machine fit for a crawl? Each check with what was measured and what to do."""
+"""``pictrawl doctor``: whether this machine is fit for a crawl. Each check shows what was measured and what to do."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli import codes
-from app.cli.state import Cli
+import errors
+from app.cli import exit_codes
+from app.cli.doctor import machine, services
+from app.cli.doctor.finding import Finding, fail, ok
+from app.cli.failures import UsageError
+from app.cli.options import Cli
+from app.cli.session import configure_logging, run
+from app.cli.settings import load_settings, settings_flags
+from app.formatting import clipped
+from app.settings import Settings, origins
 
 __all__ = ["GROUPS", "doctor"]
 
@@ -17,32 +27,67 @@ ONLY = f"Only this group; may be repeated: {', '.join(GROUPS)}."
 MARKS = {"ok": "ok", "warn": "WARN", "fail": "FAIL"}
 
 
-def doctor(
-    cli: Cli,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=ONLY)] = None,
-) -> int:
+def doctor(cli: Cli, only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=ONLY)] = None) -> int:
     """Check whether this machine is fit for a crawl.
 
     Packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock.
-    Exit code 5 where something would keep a build from working.
+    Exit code 5 where something would make builds fail.
     """
-    from app.cli.doctor.checkup import examine
-    from app.cli.failures import Refused
-    from app.cli.session import run
-    from app.cli.words import clipped
-
     groups = tuple(only or GROUPS)
     for group in groups:
         if group not in GROUPS:
-            raise Refused(f"there is no group {group!r}", f"there is {', '.join(GROUPS)}")
-    findings = run(examine(cli, groups))
+            raise UsageError(f"there is no group {group!r}", f"there is {', '.join(GROUPS)}")
+    findings = run(_check(cli, groups))
     failed = [finding for finding in findings if finding.status == "fail"]
     lines = []
     for finding in findings:
         lines.append(f"{MARKS[finding.status]:<5} {finding.name:<18} {clipped(finding.value, 300)}")
         if finding.hint:
             lines.append(f"      {'hint':<18} {finding.hint}")
-    summary = "all is well" if not failed else f"{len(failed)} of {len(findings)} checks failed"
+    summary = "no check failed" if not failed else f"{len(failed)} of {len(findings)} checks failed"
     document = {"ok": not failed, "checks": [finding.document() for finding in findings]}
     cli.result("\n".join([*lines, summary]), document, brief="\n".join(finding.name for finding in failed) or "ok")
-    return codes.ENVIRONMENT if failed else codes.OK
+    return exit_codes.ENVIRONMENT if failed else exit_codes.OK
+
+
+async def _check(cli: Cli, groups: Sequence[str]) -> list[Finding]:
+    """Run the checks of these groups. Where the settings are wrong no other check can run."""
+    try:
+        settings = load_settings(cli)
+    except errors.ConfigurationError as error:
+        return [fail("settings", "settings", str(error), "pictrawl config show lists the names there are")]
+    configure_logging(cli, settings, default="ERROR")
+    findings: list[Finding] = []
+    for group in groups:
+        findings += await _check_group(group, cli, settings)
+    return findings
+
+
+async def _check_group(group: str, cli: Cli, settings: Settings) -> list[Finding]:
+    match group:
+        case "settings":
+            return [_check_settings(cli, settings)]
+        case "database":
+            return await services.check_database(settings)
+        case "queue":
+            return await services.check_queue(settings)
+        case "storage":
+            return await services.check_storage(settings)
+        case "network":
+            return await machine.check_network(settings)
+    checks = {
+        "packages": machine.check_packages,
+        "workspace": machine.check_workspace,
+        "limits": machine.check_limits,
+        "images": machine.check_images,
+        "clock": machine.check_clock,
+    }
+    return list(checks[group](settings))
+
+
+def _check_settings(cli: Cli, settings: Settings) -> Finding:
+    changed = [name for name, (_, origin) in origins(settings, settings_flags(cli)).items() if origin != "default"]
+    secret = settings.db.password_file
+    if secret is not None and not Path(secret).is_file():
+        return fail("settings", "settings", f"db.password_file {secret} is no file", "mount the secret, or leave the setting out")
+    return ok("settings", "settings", f"valid; not at their defaults: {', '.join(changed) or 'none'}")

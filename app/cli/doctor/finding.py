@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The result of one check."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -8,7 +8,7 @@ __all__ = ["Finding", "fail", "ok", "warn"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: ``value`` is what was measured, ``hint`` what to do about it."""
+    """The result of one check: ``value`` is what was measured, ``hint`` what to do about it."""
 
     group: str
     name: str
@@ -22,15 +22,15 @@ class Finding:
 
 
 def ok(group: str, name: str, value: str) -> Finding:
-    """All is well."""
+    """A check that passed."""
     return Finding(group, name, "ok", value)
 
 
 def warn(group: str, name: str, value: str, hint: str) -> Finding:
-    """Works, but not as it should."""
+    """Something that works, but not well."""
     return Finding(group, name, "warn", value, hint)
 
 
 def fail(group: str, name: str, value: str, hint: str) -> Finding:
-    """Would keep a build from working."""
+    """Something that would make builds fail."""
     return Finding(group, name, "fail", value, hint)

@@ -1,4 +1,4 @@
-"""Checks of this machine: packages, disk, limits, codecs, DNS, clock. Nothing here needs a service."""
+"""Checks of this machine that need no service: packages, disk, limits, codecs, DNS, clock."""
 
 import asyncio
 import os
@@ -14,8 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from PIL import features
+
 from app.cli.doctor.finding import Finding, fail, ok, warn
-from app.cli.words import number, size
+from app.formatting import number, size
 from app.settings import Settings
 
 __all__ = ["check_clock", "check_images", "check_limits", "check_network", "check_packages", "check_workspace"]
@@ -23,17 +25,17 @@ __all__ = ["check_clock", "check_images", "check_limits", "check_network", "chec
 PACKAGES = ("arq", "redis", "httpx", "tenacity", "loguru", "sqlalchemy", "pydantic-settings", "pillow", "numpy", "obstore")
 EXTRAS = {"pyarrow": "Parquet lists", "zstandard": ".zst lists"}
 FREE_LOW = 1_000_000_000
-"""Bytes below which a crawl will soon stop."""
+"""Bytes; with less a crawl soon fills the disk."""
 FILES_SPARE = 200
-"""Open files besides the connections: database, store, libraries."""
+"""Open files besides connections: database, store, libraries."""
 BUILT_AT = 1_700_000_000
-"""Unix time of late 2023; a clock before it is wrong."""
+"""Unix time of late 2023; an earlier clock is wrong."""
 LOOKUP_SLOW_S = 0.5
 LOOKUPS = 3
 
 
 def check_packages(_: Settings) -> Iterable[Finding]:
-    """Python, and the packages whose versions matter; arq and redis belong together."""
+    """Python, and the packages whose versions matter."""
     python = platform.python_version()
     yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
     found = {name: _version(name) for name in PACKAGES}
@@ -55,7 +57,7 @@ def _version(name: str) -> str | None:
 
 
 def _pair(arq: str, redis: str) -> Finding:
-    """An unpinned resolver may pick arq 0.25 with redis 8, which do not work together."""
+    """Without our pins a resolver may pick arq 0.25 with redis 8, which do not work together."""
     value = f"arq {arq} with redis {redis}"
     if _numbers(arq) >= (0, 28) and (5, 3) <= _numbers(redis) < (6, 0):
         return ok("packages", "arq and redis", value)
@@ -67,26 +69,26 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def check_workspace(settings: Settings) -> Iterable[Finding]:
-    """Whether the folder can be written, and has room."""
+    """Whether the folder can be written, and has free space."""
     path = settings.workspace.path.absolute()
-    standing = path
-    while not standing.exists():
-        standing = standing.parent
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
     try:
-        Path(tempfile.mkdtemp(prefix=".pictrawl-", dir=standing)).rmdir()
+        Path(tempfile.mkdtemp(prefix=".pictrawl-", dir=existing)).rmdir()
     except OSError as error:
-        yield fail("workspace", "workspace", f"{path}: {error.strerror}", "change its owner, or name another with --workspace")
+        yield fail("workspace", "workspace", f"{path}: {error.strerror}", "change its owner, or name another folder with --workspace")
         return
-    yield ok("workspace", "workspace", f"{path} {'exists' if standing == path else 'can be made'}")
-    free = shutil.disk_usage(standing).free
+    yield ok("workspace", "workspace", f"{path} {'exists' if existing == path else 'can be made'}")
+    free = shutil.disk_usage(existing).free
     if free < FREE_LOW:
-        yield warn("workspace", "free space", size(free), "make room: images are kept in the store until their dataset is deleted")
+        yield warn("workspace", "free space", size(free), "free some space: images stay in the store until their dataset is deleted")
     else:
         yield ok("workspace", "free space", size(free))
 
 
 def check_limits(settings: Settings) -> Iterable[Finding]:
-    """Whether the process may open as many files as it would have connections."""
+    """Whether the process may open as many files as it needs for its connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.fetch.concurrency * 2 + FILES_SPARE
     value = f"{number(soft)} (hard limit {number(hard)}), {number(wanted)} wanted for fetch.concurrency {settings.fetch.concurrency}"
@@ -97,9 +99,7 @@ def check_limits(settings: Settings) -> Iterable[Finding]:
 
 
 def check_images(_: Settings) -> Iterable[Finding]:
-    """Which codecs Pillow was built with."""
-    from PIL import features
-
+    """The codecs that Pillow was built with."""
     codecs = {name: bool(features.check(name)) for name in ("jpg", "zlib", "webp", "avif", "libtiff")}
     value = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in codecs.items())
     if not (codecs["jpg"] and codecs["zlib"] and codecs["webp"]):
@@ -111,7 +111,7 @@ def check_images(_: Settings) -> Iterable[Finding]:
 
 
 async def check_network(settings: Settings) -> list[Finding]:
-    """Whether names resolve, and how fast; and that nobody counts on a proxy."""
+    """Whether names resolve, and how fast; and whether a proxy is set, which pictrawl does not use."""
     host = urlsplit(settings.sources.wikimedia_url).hostname or "commons.wikimedia.org"
     findings = [await _lookup(host)]
     proxies = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
@@ -139,7 +139,7 @@ async def _lookup(host: str) -> Finding:
 
 
 def check_clock(_: Settings) -> Iterable[Finding]:
-    """Whether the clock can be right, and agrees with the filesystem's."""
+    """Whether the clock is later than the installed files."""
     now = time.time()
     value = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     newest = max(Path(__file__).stat().st_mtime, BUILT_AT)

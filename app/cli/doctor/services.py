@@ -1,4 +1,4 @@
-"""Checks of what pictrawl stands on: database, Redis, storage. Nothing is left behind."""
+"""Checks of the services that pictrawl uses: database, Redis, storage. They leave nothing behind."""
 
 import asyncio
 import secrets
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import errors
 from app.cli.doctor.finding import Finding, fail, ok, warn
-from app.cli.session import database_file
-from app.cli.words import count
+from app.cli.session import FRESH_S, database_file
 from app.db import Database, fleet, schema
+from app.formatting import count
 from app.queue import ArqQueue, translated
 from app.resources import make_queue
 from app.settings import Settings
@@ -20,16 +20,14 @@ from app.storage import open_store
 __all__ = ["check_database", "check_queue", "check_storage"]
 
 SQLITE_LEAST = (3, 35)
-"""Has RETURNING."""
+"""The first version with RETURNING."""
 
 CLOCK_APART_S = 5.0
-"""Seconds our clock may differ from a server's."""
-
-FRESH_S = 30.0
+"""Seconds that our clock may differ from the database's."""
 
 
 async def check_database(settings: Settings) -> list[Finding]:
-    """SQLite's version and journal, or whether PostgreSQL answers; and the schema."""
+    """SQLite's version and journal mode, or whether PostgreSQL answers; and the schema."""
     path = database_file(settings)
     findings = [await asyncio.to_thread(_sqlite, path)] if path is not None else []
     if path is not None and not path.exists():
@@ -98,7 +96,7 @@ async def _workers(db: Database, settings: Settings) -> Finding:
 
 
 async def check_queue(settings: Settings) -> list[Finding]:
-    """Whether Redis answers, and keeps what it is given."""
+    """Whether Redis answers, and evicts nothing."""
     if settings.queue.backend == "embedded":
         return [ok("queue", "queue", "embedded, in the process that does the work")]
     try:
@@ -108,7 +106,7 @@ async def check_queue(settings: Settings) -> list[Finding]:
     try:
         return await _redis(queue)
     except errors.QueueUnavailableError as error:
-        return [warn("queue", "redis", str(error), "it refuses a command; see to maxmemory-policy noeviction yourself")]
+        return [warn("queue", "redis", str(error), "it refuses a command; check yourself that maxmemory-policy is noeviction")]
     finally:
         await queue.close()
 
@@ -128,7 +126,7 @@ async def _redis(queue: ArqQueue) -> list[Finding]:
 
 
 async def check_storage(settings: Settings) -> list[Finding]:
-    """One object there and back. A local store that does not exist yet is tried out beside where it will be."""
+    """Put, get and delete one object."""
     if settings.storage.url is None and not (settings.workspace.path / "store").exists():
         return [ok("storage", "storage", "a folder in the workspace; the first build makes it")]
     began = time.perf_counter()

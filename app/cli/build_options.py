@@ -1,0 +1,176 @@
+"""The options of ``pictrawl build``: one field each, with its help, and the functions that parse their values."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from app.cli.failures import UsageError
+from app.domain import CompressionRules
+
+__all__ = ["BuildOptions", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
+
+Dedupe = Literal["none", "exact", "near"]
+Format = Literal["files", "imagefolder", "webdataset"]
+LevelName = Literal["basic", "standard", "strict"]
+Resize = Literal["none", "keep_ratio", "center_crop", "border"]
+Text = str | None
+Texts = list[str] | None
+Count = int | None
+
+ENCODINGS = ("keep", "jpeg", "webp", "png")
+
+
+def _option(panel: str, *names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, show_default=False, help=help, **more)
+
+
+def _what(*names: str, help: str, **more: Any) -> Any:
+    return _option("What", *names, help=help, **more)
+
+
+def _many(*names: str, help: str, **more: Any) -> Any:
+    return _option("How many", *names, help=help, metavar="N", **more)
+
+
+def _quality(*names: str, help: str, **more: Any) -> Any:
+    return _option("Quality", *names, help=help, **more)
+
+
+def _output(*names: str, help: str, **more: Any) -> Any:
+    return _option("Output", *names, help=help, **more)
+
+
+def _politeness(*names: str, help: str, **more: Any) -> Any:
+    return _option("Politeness", *names, help=help, **more)
+
+
+URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
+LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The options of one build."""
+
+    keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help="What to search for.", show_default=False)] = None
+    urls: Annotated[Texts, _what("--urls", metavar="FILE|-", help=URLS)] = None
+    url_col: Annotated[Text, _what("--url-col", metavar="NAME", help="Column of URLs; default: found by name and content.")] = None
+    caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
+    label_col: Annotated[Text, _what("--label-col", metavar="NAME", help="Column of labels.")] = None
+    license_col: Annotated[Text, _what("--license-col", metavar="NAME", help="Column of licences.")] = None
+    list_format: Annotated[Text, _what("--list-format", metavar="KIND", help=LIST_FORMAT)] = None
+    label: Annotated[Text, _what("--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None
+    name: Annotated[Text, _what("--name", metavar="NAME", help="Name of the dataset; default: the keywords, or the list.")] = None
+    source: Annotated[Texts, _what("--source", "-s", metavar="NAME", help="Where to search; may be repeated (wikimedia).")] = None
+    expand: Annotated[int, _what("--expand", min=0, max=20, metavar="N", help="Also search up to N other names of each keyword.")] = 0
+    lang: Annotated[Texts, _what("--lang", metavar="CODE", help="Language for --expand; may be repeated (en).")] = None
+    max_images: Annotated[Count, _many("--max-images", "-n", min=1, help="Stop at N; default: 100 for keywords, all of a list.")] = None
+    min_images: Annotated[int, _many("--min-images", min=0, help="Exit code 3 where fewer than N are kept.")] = 0
+    level: Annotated[LevelName | None, _quality("--level", help="How strictly images are checked (standard).")] = None
+    min_size: Annotated[Text, _quality("--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None
+    dedupe: Annotated[Dedupe, _quality("--dedupe", help="Which duplicates are dropped (near).")] = "near"
+    encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help="keep, jpeg, webp or png, as in webp:80 (keep).")] = None
+    resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
+    size: Annotated[Count, _output("--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None
+    export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
+    output: Annotated[Path | None, _output("--output", "-o", metavar="DIR", help="Folder of the dataset (./datasets/NAME).")] = None
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace the content of the folder.")] = False
+    split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
+    seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
+    per_host: Annotated[Count, _politeness("--per-host", min=1, metavar="N", help="Concurrent requests to one host (2).")] = None
+    concurrency: Annotated[Count, _politeness("--concurrency", min=1, metavar="N", help="Concurrent requests in all (64).")] = None
+    contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help="How origins can reach you; in the User-Agent.")] = None
+    no_robots: Annotated[bool, _politeness("--no-robots", help="Ignore robots.txt; only for your own hosts.")] = False
+    detach: Annotated[bool, _option("Run", "--detach", help="Only submit the job; a running worker or server does it.")] = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that options were given for, by dotted name."""
+        flags = {
+            "fetch.per_host": self.per_host,
+            "fetch.concurrency": self.concurrency,
+            "fetch.contact": self.contact,
+            "fetch.robots": False if self.no_robots else None,
+        }
+        return {name: value for name, value in flags.items() if value is not None}
+
+    def dataset_name(self, keywords: list[str], list_name: str | None) -> str:
+        """``--name`` or ``--label``, else the keywords, else the list's name without suffixes."""
+        if self.name or self.label:
+            return self.name or self.label or ""
+        if keywords:
+            return ", ".join(keywords)[:100]
+        return ((list_name or "dataset").split(".")[0] or "dataset")[:100]
+
+
+def parse_size(text: str | None) -> tuple[int | None, int | None]:
+    """Parse ``256x192`` as width and height in pixels; a single number is both."""
+    if text is None:
+        return None, None
+    match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip())
+    if match is None or "0" in (match[1].lstrip("0") or "0", (match[2] or match[1]).lstrip("0") or "0"):
+        raise UsageError(f"--min-size {text!r} is not a size", "write WxH in pixels, as in --min-size 256x256")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def parse_splits(text: str | None) -> dict[str, float]:
+    """Parse ``train=0.8,val=0.1,test=0.1``. The request checks the sum."""
+    if text is None:
+        return {"train": 1.0}
+    splits: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, share = part.strip().partition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not equals or value < 0 or name in splits:
+            raise UsageError(f"--split {text!r}: {part.strip()!r} is not NAME=SHARE", "write --split train=0.8,val=0.1,test=0.1")
+        splits[name] = value
+    return splits
+
+
+def parse_compression(default: CompressionRules, *, encode: str | None, resize: str | None, size: int | None) -> CompressionRules:
+    """The settings' rules, changed by ``--encode``, ``--resize`` and ``--size``."""
+    rules = default
+    if encode is not None:
+        rules = replace(rules, **_encoding(encode))
+    if resize is not None:
+        rules = replace(rules, resize=resize)  # type: ignore[arg-type]
+    if size is None:
+        return rules
+    if rules.resize == "none":
+        raise UsageError(f"--size {size} has no effect without --resize", "add --resize keep_ratio, center_crop or border")
+    return replace(rules, size=size)
+
+
+def _encoding(text: str) -> dict[str, Any]:
+    name, colon, quality = text.partition(":")
+    if name not in ENCODINGS or (colon and not (quality.isdigit() and 1 <= int(quality) <= 100)) or (name == "keep" and colon):
+        raise UsageError(f"--encode {text!r} is not an encoding", "keep, jpeg, webp or png, with a quality of 1 to 100: --encode webp:80")
+    return {"format": name} | ({"level": int(quality)} if quality else {})
+
+
+@contextmanager
+def validation_as_usage() -> Iterator[None]:
+    """Translate pydantic's errors about the request into a usage error.
+
+    Raises:
+        UsageError: a value of the request is wrong.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise UsageError("; ".join(_field_error(item) for item in error.errors())) from error
+
+
+def _field_error(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return f"{name}: {text}" if name else text

@@ -1,0 +1,240 @@
+"""``pictrawl explain``, ``jobs show`` and ``images show``: what happened to a job or an image, with every value and its limit."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.delivery import destination_of, is_delivered
+from app.cli.documents import attempt_document, export_document, image_document, job_document, search_document
+from app.cli.options import Cli, JobId
+from app.cli.output import table
+from app.cli.report import BuildReport, load_report
+from app.cli.session import open_database, run
+from app.cli.settings import load_settings
+from app.db import Database, images, jobs
+from app.db.rows import Search, Unit
+from app.domain import StoredImage, UnitState
+from app.explain import Duplicate, ImageStory, JobStory, Line, Try, find_images, image_lines, image_story, job_story, verdict_words
+from app.formatting import clipped, count, duration, number, when
+
+__all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load_explanation", "show_image", "show_job"]
+
+
+def explain(
+    cli: Cli, what: Annotated[str, typer.Argument(metavar="JOB|URL|IMAGE", help="A job's id, a URL, an image's id or its sha256.")]
+) -> int:
+    """Explain what happened to a job, a URL or an image.
+
+    Of an image: each request with the wait after it, each check with its value and its limit, each decision. Of a job: its time by stage.
+    """
+    what = what.strip()
+    return run(_show_job(cli, what) if what.startswith("job_") else _explain_image(cli, what))
+
+
+def show_job(cli: Cli, job: JobId) -> int:
+    """Show a job: its progress, and what it waits for."""
+    return run(_show_job(cli, job, brief_state=True))
+
+
+def show_image(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", help="An image's id.", min=1)]) -> int:
+    """Show an image: its requests, its checks, and what decided."""
+    return run(_show_image(cli, image))
+
+
+# images
+
+
+async def _explain_image(cli: Cli, what: str) -> int:
+    async with open_database(cli, load_settings(cli)) as db:
+        story = await image_story(db, await find_images(db, what))
+    cli.result(image_text(story), {"items": [image_document_of(story)]}, brief=story.image.state.value)
+    return 0
+
+
+async def _show_image(cli: Cli, image_id: int) -> int:
+    async with open_database(cli, load_settings(cli)) as db:
+        story = await image_story(db, [await images.get(db, image_id)])
+    cli.result(image_text(story), image_document_of(story), brief=story.image.state.value)
+    return 0
+
+
+def image_text(story: ImageStory) -> str:
+    """The URL, the verdict, and a line for each fact; consecutive lines on one topic name it once."""
+    shown = [clipped(story.image.url, 300), f"  {verdict_words(story.image)}"]
+    rows = [(line.topic, _line_text(line)) for line in image_lines(story)]
+    return "\n".join([*shown, *_topic_rows(rows)])
+
+
+def _line_text(line: Line) -> str:
+    if line.at is None or line.topic == "request":  # the text of a request holds its time
+        return line.words
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(line.at))}  {line.words}"
+
+
+def image_document_of(story: ImageStory) -> dict[str, Any]:
+    """The image's row, and the facts that are not in it."""
+    image, duplicate = story.image, story.duplicate
+    return image_document(image) | {
+        "verdict": verdict_words(image),
+        "dataset_name": story.dataset.name,
+        "keyword": story.search.keyword if story.search else None,
+        "robots_txt": story.robots_txt,
+        "level": story.rules.level,
+        "attempts": [_attempt(made) for made in story.tries],
+        "checks": [asdict(line) | {"passed": line.passed} for line in story.checks],
+        "duplicate": None if duplicate is None else _duplicate(duplicate),
+        "exports": [export.id for export in story.exports],
+        "also": [_other(other) for other in story.others],
+        "lines": [asdict(line) for line in image_lines(story)],
+    }
+
+
+def _attempt(made: Try) -> dict[str, Any]:
+    attempt = made.attempt
+    more = {
+        "job_id": made.job_id,
+        "state": made.state,
+        "started_at": attempt.started_at or None,
+        "queued_s": round(attempt.queued_s, 3),
+        "reason": attempt.reason.value if attempt.reason else None,
+        "wait_cause": attempt.wait_cause,
+    }
+    return attempt_document(attempt) | more
+
+
+def _duplicate(duplicate: Duplicate) -> dict[str, Any]:
+    names = ("is_exact", "distance", "limit")
+    original = duplicate.original
+    return {"of": original.id, "url": original.url} | {name: getattr(duplicate, name) for name in names}
+
+
+def _other(image: StoredImage) -> dict[str, Any]:
+    return {"id": image.id, "dataset_id": image.dataset_id, "job_id": image.job_id, "url": image.url, "status": image.state.value}
+
+
+# jobs
+
+
+async def _show_job(cli: Cli, job_id: str, *, brief_state: bool = False) -> int:
+    async with open_database(cli, load_settings(cli)) as db:
+        found = await load_explanation(db, job_id)
+    cli.result(found.text(cli.workspace_options), found.document(), brief=found.report.job.state.value if brief_state else job_id)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobExplanation:
+    """A job with its figures, its searches, and its times."""
+
+    report: BuildReport
+    dataset: str
+    searches: Sequence[Search]
+    story: JobStory
+
+    def text(self, workspace_options: str = "") -> str:
+        """The form for people. ``workspace_options`` are appended to the commands in it."""
+        job = self.report.job
+        head = f"job {job.id}: {job.kind} of {clipped(self.dataset, 60)}"
+        lines = [head, *(f"  {name:<10} {text}" for name, text in self._times() if text), ""]
+        summary = self.report.summary(workspace_options=workspace_options).split("\n")[:-1]  # the last line is this command
+        lines += summary if job.is_final else summary[1:]
+        if self.searches:
+            lines += ["", self._searches()]
+        if self.story.work and not job.is_final:
+            lines += ["", self._units()]
+        lines += ["", "where its time went", *_topic_rows([(line.topic, line.words) for line in self.story.slow()])]
+        lines += _topic_rows([("look at", command + workspace_options) for command in self.story.next_commands()])
+        return "\n".join(lines)
+
+    def _times(self) -> list[tuple[str, str]]:
+        job = self.report.job
+        waited = f", waited {duration(job.started_at - job.created_at)}" if job.started_at else ", not begun"
+        return [
+            ("made", when(job.created_at) + waited),
+            ("ended", when(job.finished_at) if job.finished_at else ""),
+            ("target", f"{count(job.target, 'image')}, at least {job.min_images}" if job.target else ""),
+            ("stage", "" if job.is_final else f"{job.state}{f' ({job.stage})' if job.stage else ''}"),
+            *(("waits for", words) for words in self.story.waits()),
+            ("rounds", f"its sources were searched {count(job.rounds + 1, 'time')}" if job.rounds else ""),
+        ]
+
+    def _searches(self) -> str:
+        rows = [
+            (clipped(item.source, 20), clipped(item.keyword, 40), number(item.found), number(item.new), number(item.bad), _search_end(item))
+            for item in self.searches
+        ]
+        return table(("source", "searched", "found", "new", "bad", "state"), rows, right=(2, 3, 4))
+
+    def _units(self) -> str:
+        rows = [(kind, state, number(value)) for (kind, state), value in sorted(self.story.work.items())]
+        return table(("work", "state", "units"), rows, right=(2,))
+
+    def document(self) -> dict[str, Any]:
+        """The document of ``--json``."""
+        report = self.report
+        return job_document(report.job) | {
+            "dataset_name": self.dataset,
+            "funnel": report.document()["funnel"],
+            "reasons": report.funnel.reasons,
+            "sources": report.funnel.by_source(),
+            "retries": report.retries,
+            "bad_lines": report.bad_lines,
+            "searches": [search_document(item) for item in self.searches],
+            "units": [{"kind": kind, "state": state, "count": value} for (kind, state), value in sorted(self.story.work.items())],
+            "dead_units": [
+                {"id": unit.id, "kind": unit.kind.value, "error": unit.error}
+                for unit in self.story.troubled
+                if unit.state is UnitState.DEAD
+            ],
+            "exports": [export_document(export) for export in report.exports],
+            "time": _time_document(self.story),
+        }
+
+
+def _topic_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Indented lines; consecutive lines on one topic name it once."""
+    topics = [""] + [topic for topic, _ in rows]
+    return [f"  {topic if topic != before else '':<10} {text}" for before, (topic, text) in zip(topics, rows, strict=False)]
+
+
+def _search_end(search: Search) -> str:
+    if search.note:
+        return clipped(search.note, 80)
+    return "exhausted" if search.is_exhausted else "has more"
+
+
+def _time_document(story: JobStory) -> dict[str, Any]:
+    return {
+        "waited_for_worker_s": round(story.waited_s, 3),
+        "stages": [asdict(stage) for stage in story.stages],
+        "hosts": [asdict(host) for host in story.costly_hosts],
+        "hosts_in_all": len(story.hosts),
+        "failures": dict(story.failures),
+        "exhausted": story.exhausted,
+        "deferred": [asdict(item) for item in story.set_aside],
+        "waits_for": story.waits(),
+        "troubled": [_unit(unit) for unit in story.troubled],
+        "lines": [asdict(line) for line in story.slow()],
+    }
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {"id": unit.id, "kind": unit.kind.value, "status": unit.state.value, "crashes": unit.crashes, "error": unit.error}
+
+
+async def load_explanation(db: Database, job_id: str) -> JobExplanation:
+    """Read everything that explains a job."""
+    report = await load_report(db, job_id)
+    destination = destination_of(report.job)
+    if destination is not None and await asyncio.to_thread(is_delivered, destination.folder, report.job.dataset_id):
+        report = replace(report, delivered=destination.folder)
+    return JobExplanation(
+        report=report,
+        dataset=(await jobs.get_dataset(db, report.job.dataset_id)).name,
+        searches=await jobs.searches_of(db, job_id),
+        story=await job_story(db, job_id),
+    )

@@ -1,0 +1,160 @@
+"""``pictrawl datasets export|verify``: write a dataset in another format; read one back and compare it with its digests."""
+
+import asyncio
+import hashlib
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import typer
+
+from app.cli import exit_codes
+from app.cli.datasets import DatasetId
+from app.cli.delivery import Destination, deliver, read_manifest
+from app.cli.documents import export_document
+from app.cli.failures import UsageError
+from app.cli.options import Cli
+from app.cli.runner import JobRunner, open_runner
+from app.cli.session import require_workspace, run
+from app.cli.settings import load_settings
+from app.db import Database, exports, jobs
+from app.db.rows import Export
+from app.domain import CheckKind
+from app.formatting import clipped, count, size
+from app.jobs import submit
+from app.storage import MANIFEST
+
+__all__ = ["export", "verify"]
+
+SUMS = "SHA256SUMS"
+SHOWN_PROBLEMS = 20
+
+
+def export(
+    cli: Cli,
+    dataset: DatasetId,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the export.")],
+    form: Annotated[Literal["files", "imagefolder", "webdataset"], typer.Option("--format", "-f", help="Format of the export.")] = "files",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the content of the folder.")] = False,
+) -> int:
+    """Write a dataset in another format, verified before it appears."""
+    return run(_export(cli, dataset, Destination(output, overwrite), form))
+
+
+async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str) -> int:
+    settings = load_settings(cli)
+    require_workspace(settings)
+    destination.check(settings.workspace.path)
+    async with open_runner(cli, settings, "datasets export") as runner:
+        db = runner.resources.db
+
+        async def start() -> str:
+            return (await submit.submit_export(runner.resources, dataset_id, export_format=form)).job_id
+
+        job_id = await runner.run_job(start, f"exporting {dataset_id}")
+        delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)
+        made = (await exports.latest_of_job(db, job_id))[0]
+        document = export_document(made) | {"path": str(delivered) if delivered else None}
+        cli.result(_export_text(made, delivered), document, brief=str(destination.folder))
+        if delivered is not None:
+            return exit_codes.OK
+        return runner.interrupts.code or exit_codes.UNVERIFIED
+
+
+def _export_text(made: Export, delivered: Path | None) -> str:
+    if delivered is None:
+        return f"export {made.id} is {made.state}" + (f": {made.error}" if made.error else f"; pictrawl resume {made.job_id} continues it")
+    return f"{delivered}\n  {made.format}, {count(made.samples or 0, 'sample')}, {size(made.size_bytes or 0)}, verified"
+
+
+def verify(
+    cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A dataset's id, or a folder that holds one.")]
+) -> int:
+    """Read a dataset back and compare.
+
+    By id: stored objects with their digests, and the latest export with its format's own reader.
+    In a folder: every file with the digests that the folder holds. Exit code 7 where anything differs.
+    """
+    return run(_verify_dataset(cli, dataset) if dataset.startswith("ds_") else _verify_folder(cli, Path(dataset)))
+
+
+async def _verify_dataset(cli: Cli, dataset_id: str) -> int:
+    """Re-read every stored object, and the latest export with its format's own reader."""
+    settings = load_settings(cli)
+    require_workspace(settings)
+    async with open_runner(cli, settings, "datasets verify") as runner:
+        integrity = await _run_check(runner, dataset_id, None)
+        problems = [f"image {found['image']}: {found['problem']}" for found in integrity.get("problems", [])]
+        latest = await _latest_export(runner.resources.db, dataset_id)
+        exported = await _run_check(runner, dataset_id, latest) if latest is not None else {}
+        problems += exported.get("problems", [])
+        if runner.interrupts.code is not None:
+            return runner.interrupts.code
+    document = {"dataset_id": dataset_id, "objects": integrity.get("checked", 0), "samples": exported.get("samples"), "problems": problems}
+    read = f"{count(document['objects'], 'object')} and {count(exported.get('samples') or 0, 'sample')} of the export read back"
+    return _report_problems(cli, read, document, problems)
+
+
+async def _latest_export(db: Database, dataset_id: str) -> Export | None:
+    made = (await exports.page_exports(db, dataset_id=dataset_id)).items
+    return next((export for export in made if export.state == "ready"), None)
+
+
+async def _run_check(runner: JobRunner, dataset_id: str, made: Export | None) -> dict[str, Any]:
+    """Run an integrity check, which also reads ``made`` back where there is one; return its report."""
+    submitted: list[submit.Submitted] = []
+
+    async def start() -> str:
+        submitted.append(await submit.submit_check(runner.resources, CheckKind.INTEGRITY, dataset_id=dataset_id, export=made))
+        return submitted[0].job_id
+
+    await runner.run_job(start, f"verifying {made.id if made else dataset_id}")
+    return dict((await exports.get_check(runner.resources.db, submitted[0].resource)).report or {})
+
+
+async def _verify_folder(cli: Cli, folder: Path) -> int:
+    """Compare every file of a delivered dataset with the digests that its folder holds."""
+    if not read_manifest(folder):
+        raise UsageError(f"{folder} holds no dataset of pictrawl: there is no manifest.json", "name a dataset's id or its folder")
+    digests = await asyncio.to_thread(_read_digests, folder)
+    problems = await asyncio.to_thread(_compare, folder, digests)
+    document = {"folder": str(folder), "files": len(digests), "problems": problems}
+    return _report_problems(cli, f"{folder}: {count(len(digests), 'file')} read back", document, problems)
+
+
+def _report_problems(cli: Cli, read: str, document: dict[str, Any], problems: list[str]) -> int:
+    shown = [f"  {clipped(problem, 200)}" for problem in problems[:SHOWN_PROBLEMS]]
+    rest = [f"  and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
+    found = "nothing differs" if not problems else count(len(problems), "problem")
+    cli.result("\n".join([f"{read}: {found}", *shown, *rest]), document, brief="ok" if not problems else "problems")
+    return exit_codes.UNVERIFIED if problems else exit_codes.OK
+
+
+def _read_digests(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256, from the manifest and SHA256SUMS."""
+    files = read_manifest(folder).get("files")
+    digests = {path: str(facts.get("sha256", "")) for path, facts in (files if isinstance(files, dict) else {}).items()}
+    sums = folder / SUMS
+    for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
+        digest, _, path = line.partition("  ")
+        digests.setdefault(path, digest)
+    return digests
+
+
+def _compare(folder: Path, digests: dict[str, str]) -> list[str]:
+    problems = []
+    for path, digest in digests.items():
+        parts = PurePosixPath(path)
+        if parts.is_absolute() or ".." in parts.parts:
+            problems.append(f"{path}: leads out of the folder")
+        elif not (folder / parts).is_file():
+            problems.append(f"{path}: missing")
+        elif _sha256(folder / parts) != digest:
+            problems.append(f"{path}: its bytes differ")
+    known = {folder / path for path in digests} | {folder / MANIFEST}
+    extra = sorted(path for path in folder.rglob("*") if path.is_file() and path not in known)
+    return problems + [f"{path.relative_to(folder)}: not of this dataset" for path in extra]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,132 @@
+"""Following a job: snapshots of its row, its counts and the hosts it waits for, until it ends or the user interrupts."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import errors
+from app.cli import exit_codes
+from app.cli.failures import UsageError
+from app.cli.session import Interrupts
+from app.db import Database, images, jobs
+from app.db.rows import Funnel, Job
+from app.domain import JobState
+from downloader import HostSnapshot
+
+__all__ = ["Hosts", "Snapshot", "follow_job", "take_snapshot"]
+
+T = TypeVar("T")
+
+SNAPSHOT_S = 0.25
+"""Seconds between two snapshots; after a slow one ten times as long as it took."""
+
+END_POLL_S = 0.05
+"""Seconds between two looks at the job's row alone while it is about to end."""
+
+PATIENCE_S = 60.0
+"""Seconds that the database may be away before following is given up."""
+
+Hosts = Callable[[], Sequence[HostSnapshot]]
+"""Returns the hosts that this process uses, and the state of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A job at one moment.
+
+    Attributes:
+        at: monotonic seconds.
+        now: Unix seconds, for the hosts' not-before times.
+    """
+
+    job: Job
+    funnel: Funnel
+    hosts: Sequence[HostSnapshot] = ()
+    at: float = field(default_factory=time.monotonic)
+    now: float = field(default_factory=time.time)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the job was made, or that it took."""
+        return (self.job.finished_at or self.now) - self.job.created_at
+
+    @property
+    def good(self) -> int:
+        """Images that are kept, or will be unless deduplication or the target drops them."""
+        return self.funnel.unique
+
+    @property
+    def settled(self) -> int:
+        """Candidates with an outcome."""
+        return self.funnel.candidates - self.funnel.open
+
+    @property
+    def stage(self) -> str:
+        """The job's state, with its stage while it runs."""
+        if self.job.stage and not self.job.is_final:
+            return f"{self.job.state} ({self.job.stage})"
+        return self.job.state.value
+
+
+async def take_snapshot(db: Database, job_id: str, hosts: Hosts) -> Snapshot:
+    """Read the job and its counts."""
+    job = await jobs.get(db, job_id)
+    funnel = Funnel(await images.counts(db, dataset_id=job.dataset_id))
+    return Snapshot(job, funnel, tuple(hosts()))
+
+
+async def follow_job(
+    db: Database,
+    job_id: str,
+    show: Callable[[Snapshot], None],
+    interrupts: Interrupts,
+    *,
+    hosts: Hosts = lambda: (),
+    loops: Sequence[asyncio.Task[None]] = (),
+) -> Snapshot:
+    """Show snapshots of a job until it has ended or the user interrupts; return the last one.
+
+    Args:
+        loops: the poll loops of this process's workers.
+
+    Raises:
+        errors.DatabaseConnectionError: the database was away for too long.
+        UsageError: a poll loop ended.
+    """
+    while True:
+        began = time.monotonic()
+        snapshot = await _read_despite_outage(lambda: take_snapshot(db, job_id, hosts), interrupts)
+        show(snapshot)
+        if snapshot.job.is_final:
+            return snapshot
+        dead = [task.get_name() for task in loops if task.done()]
+        if dead:
+            hint = "the log says why; `pictrawl resume` continues from here"
+            raise UsageError(f"the worker's {dead[0]} loop died", hint, code=exit_codes.BUG)
+        if await _wait_for_next(db, snapshot, interrupts, wait_s=max(SNAPSHOT_S, 10 * (time.monotonic() - began))):
+            return snapshot
+
+
+async def _wait_for_next(db: Database, snapshot: Snapshot, interrupts: Interrupts, *, wait_s: float) -> bool:
+    """Wait for this time or until the job has ended; return whether the user interrupted."""
+    due = time.monotonic() + wait_s
+    poll_s = END_POLL_S if snapshot.job.state is JobState.FINALIZING else SNAPSHOT_S
+    while (left_s := due - time.monotonic()) > 0:
+        if await interrupts.wait(min(poll_s, left_s)):
+            return True
+        if left_s > poll_s and (await _read_despite_outage(lambda: jobs.get(db, snapshot.job.id), interrupts)).is_final:
+            return False
+    return False
+
+
+async def _read_despite_outage(read: Callable[[], Awaitable[T]], interrupts: Interrupts) -> T:
+    """Read, and try again for a while where the database is away."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await read()
+        except errors.DatabaseConnectionError:
+            if time.monotonic() > give_up_at or await interrupts.wait(1.0):
+                raise

@@ -1,0 +1,258 @@
+"""Progress of a running job: a live display on a terminal, a line every ten seconds elsewhere, or nothing."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.follow import Snapshot
+from app.cli.options import Cli
+from app.cli.output import MAX_WIDTH
+from app.cli.session import configure_logging
+from app.formatting import clipped, clock, count, listing, number
+from app.settings import Settings
+
+__all__ = ["Display", "LiveDisplay", "NoDisplay", "PlainDisplay", "RateEstimate", "eta_s", "open_display"]
+
+HALF_LIFE_S = 15.0
+"""Seconds after which an old rate counts half."""
+
+ETA_FROM = 20
+"""Images before which a forecast would be a guess."""
+
+LONGEST_ETA_S = 48 * 3600.0
+"""Seconds; a longer forecast only means that nothing moves."""
+
+LINE_EVERY_S = 10.0
+REDRAWS_PER_S = 4
+MOST_SOURCES = 6
+MOST_HOSTS = 3
+MOST_REASONS = 5
+
+
+class Display(Protocol):
+    """Shows a job."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show a snapshot; called a few times a second."""
+        ...
+
+
+def open_display(cli: Cli, settings: Settings, title: str) -> AbstractContextManager[Display]:
+    """The display that the options and the terminal ask for."""
+    kind = cli.progress
+    if kind == "auto":
+        kind = "none" if cli.quiet else "rich" if cli.is_terminal else "plain"
+    if kind == "rich":
+        return _live_display(cli, settings, title)
+    return nullcontext(PlainDisplay(cli) if kind == "plain" else NoDisplay())
+
+
+class NoDisplay:
+    """Shows nothing."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Do nothing."""
+
+
+class RateEstimate:
+    """The rate of a growing count per second, as an exponentially weighted average."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self._at: float | None = None
+        self._count = 0
+
+    def update(self, at: float, count: int) -> float:
+        """Add the count at a time in monotonic seconds; return the rate."""
+        if self._at is None:
+            self._at, self._count = at, count
+            return self.rate
+        passed = at - self._at
+        if passed <= 0:
+            return self.rate
+        now = max(0, count - self._count) / passed
+        weight = 1.0 if self.rate == 0.0 else 1 - math.exp(-passed * math.log(2) / HALF_LIFE_S)
+        self.rate += weight * (now - self.rate)
+        self._at, self._count = at, count
+        return self.rate
+
+
+def eta_s(*, good: int, goal: int | None, rate: float) -> float | None:
+    """Seconds to go; ``None`` where a forecast would be a guess."""
+    if goal is None or good < ETA_FROM or rate <= 0 or good >= goal:
+        return None
+    left_s = (goal - good) / rate
+    return left_s if left_s < LONGEST_ETA_S else None
+
+
+# lines
+
+
+class PlainDisplay:
+    """Writes a line to stderr every ten seconds and at each change of stage."""
+
+    def __init__(self, cli: Cli) -> None:
+        self._cli = cli
+        self._settled = RateEstimate()
+        self._written_at = float("-inf")
+        self._stage = ""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Write a line if it is time for one."""
+        rate = self._settled.update(snapshot.at, snapshot.settled)
+        if snapshot.stage == self._stage and snapshot.at - self._written_at < LINE_EVERY_S:
+            return
+        self._stage, self._written_at = snapshot.stage, snapshot.at
+        self._cli.note(_line(snapshot, rate))
+
+
+def _line(snapshot: Snapshot, rate: float) -> str:
+    """``[0:00:10] running: 312 of 500 valid, 688 of 1 204 fetched, 14 failed, 6.1/s, eta 0:00:31``."""
+    funnel, target = snapshot.funnel, snapshot.job.target
+    parts = [_valid(snapshot.good, target), f"{number(funnel.fetched)} of {number(funnel.candidates)} fetched"]
+    failed = sum(source.get("failed", 0) for source in funnel.by_source().values())
+    if failed:
+        parts.append(f"{number(failed)} failed")
+    if rate and not snapshot.job.is_final:
+        parts.append(f"{rate:.1f}/s")
+    left = eta_s(good=snapshot.settled, goal=target or funnel.candidates, rate=rate)
+    if left is not None and not snapshot.job.is_final:
+        parts.append(f"eta {clock(left)}")
+    throttled = [host for host in snapshot.hosts if host.not_before > snapshot.now]
+    if throttled:
+        parts.append(f"{count(len(throttled), 'host')} throttled")
+    if snapshot.job.waiting_for:
+        parts.append(f"waits for {snapshot.job.waiting_for}")
+    return f"[{clock(snapshot.elapsed_s)}] {snapshot.stage}: {', '.join(parts)}"
+
+
+def _valid(good: int, target: int | None) -> str:
+    if not target:
+        return f"{number(good)} valid"
+    return f"{number(good)} of {number(target)} valid" if good <= target else f"{number(good)} valid, {number(target)} wanted"
+
+
+# a terminal
+
+
+@contextmanager
+def _live_display(cli: Cli, settings: Settings, title: str) -> Iterator["LiveDisplay"]:
+    """Show a live display during the body; log lines are printed above it."""
+    console = Console(stderr=True, no_color=not cli.has_color, highlight=False, force_terminal=True)
+    display = LiveDisplay(title, min(console.width, MAX_WIDTH))
+    with Live(console=console, refresh_per_second=REDRAWS_PER_S, redirect_stdout=False, transient=True) as live:
+        display.show = lambda drawing: live.update(drawing)
+        configure_logging(cli, settings, default="WARNING", stream=LogStream(console))
+        try:
+            yield display
+        finally:
+            configure_logging(cli, settings, default="WARNING")
+
+
+class LogStream:
+    """The stream of the log during a live display: rich moves the display down for each line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is buffered."""
+
+    def isatty(self) -> bool:
+        """It ends on a terminal."""
+        return True
+
+
+class LiveDisplay:
+    """Bars, counts of each source, reasons and throttled hosts, redrawn in place on stderr."""
+
+    def __init__(self, title: str, columns: int) -> None:
+        self.title = title
+        self.columns = columns
+        self._good, self._fetched, self._settled = RateEstimate(), RateEstimate(), RateEstimate()
+        self.show: Callable[[RenderableType], None] = lambda _: None
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Draw a snapshot."""
+        self.show(self.render(snapshot))
+
+    def render(self, snapshot: Snapshot) -> RenderableType:
+        """The whole display, as a few lines of at most the terminal's width."""
+        parts: list[RenderableType] = [self._text(self.title, "bold"), self._bars(snapshot), _sources(snapshot)]
+        reasons = listing(snapshot.funnel.reasons, most=MOST_REASONS)
+        if reasons:
+            parts.append(self._text(f"not kept  {reasons}"))
+        parts += [self._text(f"host      {line}", "yellow") for line in _hosts(snapshot)]
+        if snapshot.job.waiting_for:
+            parts.append(self._text(f"waits     {snapshot.job.waiting_for}", "yellow"))
+        return Group(*parts)
+
+    def _text(self, text: str, style: str = "") -> Text:
+        return Text(clipped(text, self.columns), style=style, no_wrap=True, overflow="ellipsis")
+
+    def _bars(self, snapshot: Snapshot) -> Table:
+        funnel, target = snapshot.funnel, snapshot.job.target
+        good = self._good.update(snapshot.at, snapshot.good)
+        fetched = self._fetched.update(snapshot.at, funnel.fetched)
+        settled = self._settled.update(snapshot.at, snapshot.settled)
+        if target:
+            left = eta_s(good=snapshot.good, goal=target, rate=good)
+        else:
+            left = eta_s(good=snapshot.settled, goal=funnel.candidates, rate=settled)
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=9)
+        grid.add_column(width=max(10, self.columns - 57))
+        grid.add_column(width=15, justify="right", no_wrap=True)
+        grid.add_column(width=8, justify="right", no_wrap=True)
+        grid.add_column(no_wrap=True)
+        times = clock(snapshot.elapsed_s) + (f" eta {clock(left)}" if left is not None else "")
+        grid.add_row("valid", _bar(snapshot.good, target or funnel.candidates), _of(snapshot.good, target), f"{good:.1f}/s", times)
+        came = _of(funnel.fetched, funnel.candidates)
+        grid.add_row("fetched", _bar(funnel.fetched, funnel.candidates), came, f"{fetched:.1f}/s", snapshot.stage)
+        return grid
+
+
+def _sources(snapshot: Snapshot) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, max_width=24)
+    for _ in range(6):
+        grid.add_column(justify="right", no_wrap=True)
+    grid.add_row("source", "found", "valid", "dup", "rejected", "failed", "deferred", style="dim")
+    for name, states in list(snapshot.funnel.by_source().items())[:MOST_SOURCES]:
+        valid = states.get("valid", 0) + states.get("kept", 0)
+        counts = (sum(states.values()), valid, *(states.get(state, 0) for state in ("duplicate", "rejected", "failed", "deferred")))
+        grid.add_row(clipped(name, 24), *(number(value) for value in counts))
+    return grid
+
+
+def _bar(done: int, total: int) -> ProgressBar:
+    return ProgressBar(total=max(total, 1), completed=min(done, max(total, 1)))
+
+
+def _of(done: int, total: int | None) -> str:
+    return f"{number(done)}/{number(total)}" if total else number(done)
+
+
+def _hosts(snapshot: Snapshot) -> list[str]:
+    """Hosts that requests wait for, the longest wait first."""
+    slow = [host for host in snapshot.hosts if host.not_before > snapshot.now or host.failures or host.rate_per_s]
+    slow.sort(key=lambda host: -host.not_before)
+    lines = []
+    for host in slow[:MOST_HOSTS]:
+        wait_s = host.not_before - snapshot.now
+        parts = [f"throttled {wait_s:.0f} s"] if wait_s > 0 else []
+        parts += [f"{host.failures} failed connections"] if host.failures else []
+        parts += [f"{host.rate_per_s:.2g} requests a second"] if host.rate_per_s else []
+        lines.append(f"{', '.join(parts)}, {host.waiting} waiting: {host.host}")
+    return lines

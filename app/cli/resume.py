@@ -1,0 +1,134 @@
+"""``pictrawl resume`` continues a job that stopped; ``pictrawl retry`` fetches again what failed in a job that ended."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.delivery import Destination, destination_of, has_export, is_delivered
+from app.cli.failures import UsageError
+from app.cli.options import Cli
+from app.cli.runner import JobRunner, open_runner
+from app.cli.session import require_workspace, run
+from app.cli.settings import load_settings
+from app.db import Database, jobs
+from app.db.rows import Job
+from app.domain import JobState, Reason
+from app.jobs import control, submit
+
+__all__ = ["resume", "retry"]
+
+REASON = "Only what failed for this; may be repeated. Default: the reasons that may have passed."
+
+NEWEST = 50
+"""Jobs that are searched for one to resume, newest first."""
+
+
+def resume(
+    cli: Cli,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="Default: the newest job that can continue.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the content of the folder.")] = False,
+) -> int:
+    """Continue a job that was interrupted or failed.
+
+    Its dataset is delivered to the folder that the build named. No URL that has an outcome
+    is requested again. Settings that were options of the build must be given again.
+    """
+    return run(_resume(cli, job, output, overwrite))
+
+
+async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: bool) -> int:
+    settings = load_settings(cli)
+    require_workspace(settings)
+    async with open_runner(cli, settings, "resume") as runner:
+        db = runner.resources.db
+        job = await jobs.get(db, job_id) if job_id else await _newest(db)
+        destination = _destination(job, output, overwrite)
+        if _can_continue(job):
+            if destination is not None:
+                destination.check(settings.workspace.path)
+            await runner.run_job(lambda: _start(runner, job), f"resuming {job.kind}")
+        return await runner.finish_build(job.id, destination)
+
+
+async def _newest(db: Database) -> Job:
+    """The newest job that can continue or whose dataset is not in its folder."""
+    for job in (await jobs.page(db, limit=NEWEST)).items:
+        destination = destination_of(job)
+        if not job.is_final or _can_be_revived(job):
+            return job
+        if destination and not is_delivered(destination.folder, job.dataset_id) and await has_export(db, job.id):
+            return job
+    raise UsageError("there is nothing to resume: every job has ended and its dataset is delivered", "pictrawl jobs ls")
+
+
+def _can_be_revived(job: Job) -> bool:
+    """Whether a job failed for an error of this machine. One that kept nothing would only fail again."""
+    return job.state is JobState.FAILED and job.shortfall is None
+
+
+def _can_continue(job: Job) -> bool:
+    if job.state is JobState.CANCELLED:
+        raise UsageError(f"job {job.id} was cancelled and cannot continue", f"pictrawl retry {job.id} fetches its images again")
+    return not job.is_final or _can_be_revived(job)
+
+
+def _destination(job: Job, output: Path | None, overwrite: bool) -> Destination | None:
+    """The folder of the dataset. An earlier version of the same dataset there may be replaced."""
+    planned = destination_of(job)
+    if output is not None:
+        return Destination(output, overwrite)
+    if planned is None:
+        return None
+    is_ours = is_delivered(planned.folder, job.dataset_id)
+    return Destination(planned.folder, overwrite or planned.overwrite or is_ours)
+
+
+async def _start(runner: JobRunner, job: Job) -> str:
+    if job.is_final:
+        await control.revive(runner.resources.db, job.id)
+        await submit.wake(runner.resources)
+    elif job.desired_state is not JobState.RUNNING:
+        await submit.steer(runner.resources, job.id, JobState.RUNNING)
+    else:
+        await submit.wake(runner.resources)
+    return job.id
+
+
+def retry(
+    cli: Cli,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A build that has ended.")],
+    reason: Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help=REASON)] = None,
+) -> int:
+    """Fetch again what failed in a build.
+
+    The dataset is then written anew to the same folder.
+    """
+    return run(_retry(cli, job, reason or []))
+
+
+async def _retry(cli: Cli, job_id: str, names: list[str]) -> int:
+    settings = load_settings(cli)
+    require_workspace(settings)
+    reasons = _parse_reasons(names) or submit.RETRYABLE
+    async with open_runner(cli, settings, "retry") as runner:
+        destination = _destination(await jobs.get(runner.resources.db, job_id), None, False)
+        if destination is not None:
+            destination.check(settings.workspace.path)
+
+        async def start() -> str:
+            return (await submit.submit_retry(runner.resources, job_id, reasons)).job_id
+
+        return await runner.finish_build(await runner.run_job(start, f"retrying {job_id}"), destination)
+
+
+def _parse_reasons(names: list[str]) -> frozenset[Reason]:
+    known = [reason.value for reason in Reason]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "the reasons: docs/reference/reasons.md"
+            raise UsageError(f"there is no reason {name!r}", hint)
+    return frozenset(Reason(name) for name in names)

@@ -1,0 +1,139 @@
+"""Running a job from the command line: by workers in this process, or by a fleet that this process follows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import errors
+from app.cli.delivery import Destination, deliver
+from app.cli.follow import Hosts, follow_job
+from app.cli.options import Cli
+from app.cli.progress import open_display
+from app.cli.report import load_report
+from app.cli.session import Interrupts, configure_logging, is_embedded, lock_workspace, warn_without_workers
+from app.db import jobs, sweeping
+from app.images import DecoderPool
+from app.jobs import submit
+from app.jobs.event_log import recording
+from app.queue import ArqQueue, redis_queue
+from app.resources import Resources, make_queue, open_resources, open_workshop
+from app.settings import Settings
+from workers.worker_pool import run_workers
+
+__all__ = ["JobRunner", "connect_queue_once", "open_job_resources", "open_runner", "take_workspace", "wake_workers"]
+
+
+@dataclass(slots=True)
+class JobRunner:
+    """Runs jobs to their end.
+
+    Attributes:
+        runs_workers: whether this process does the work itself.
+        decoders: decoder processes that were started earlier.
+    """
+
+    cli: Cli
+    settings: Settings
+    resources: Resources
+    interrupts: Interrupts
+    runs_workers: bool
+    decoders: DecoderPool | None = None
+    job_id: str | None = None
+
+    async def run_job(self, start: Callable[[], Awaitable[str]], title: str) -> str:
+        """Start a job, follow it until it ends or the user interrupts, drain this process's workers; return the job's id."""
+        async with self._workers() as (hosts, loops):
+            self.job_id = await start()
+            with open_display(self.cli, self.settings, f"{title}  {self.job_id}") as display:
+                await follow_job(self.resources.db, self.job_id, display.update, self.interrupts, hosts=hosts, loops=loops)
+        return self.job_id
+
+    @asynccontextmanager
+    async def _workers(self) -> AsyncIterator[tuple[Hosts, Sequence[asyncio.Task[None]]]]:
+        """The workers of the embedded default; nothing where a fleet does the work."""
+        if not self.runs_workers:
+            await warn_without_workers(self.cli, self.resources.db)
+            yield lambda: (), ()
+            return
+        async with open_workshop(self.settings, decoders=self.decoders) as workshop:
+            async with run_workers(self.resources, workshop=workshop) as pool:
+                yield workshop.downloader.hosts, pool.loops
+
+    async def finish_build(self, job_id: str, destination: Destination | None) -> int:
+        """Deliver the dataset of a job that has ended, write the report, return the exit code."""
+        db = self.resources.db
+        job = await jobs.get(db, job_id)
+        delivered = await deliver(db, self.resources.store, job, destination) if job.is_final else None
+        report = await load_report(db, job_id, delivered=delivered, interrupted=self.interrupts.code)
+        text = report.summary(workspace_options=self.cli.workspace_options)
+        self.cli.result(text, report.document(), brief=str(delivered) if delivered else job_id)
+        return report.code
+
+    def say_stopping(self) -> None:
+        """After the first Ctrl-C."""
+        drain = f" (up to {self.settings.jobs.drain_s:.0f} s)" if self.runs_workers else ""
+        self.cli.note(f"stopping after the current downloads{drain}; Ctrl-C again stops now, and nothing is lost")
+
+    def say_stopped(self) -> None:
+        """After the second Ctrl-C."""
+        if self.job_id is not None:
+            self.cli.note(f"stopped; to continue: pictrawl resume {self.job_id}{self.cli.workspace_options}")
+
+
+@asynccontextmanager
+async def open_runner(
+    cli: Cli, settings: Settings, command: str, *, detached: bool = False, decoders: DecoderPool | None = None
+) -> AsyncIterator[JobRunner]:
+    """Open everything that a job needs; on the embedded default hold the workspace's lock, unless the job is only submitted."""
+    configure_logging(cli, settings, default="WARNING")
+    runs_workers = is_embedded(settings) and not detached
+    async with AsyncExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts())
+        resources = await stack.enter_async_context(open_job_resources(settings))
+        if runs_workers:
+            await take_workspace(stack, settings, resources, command)
+        await stack.enter_async_context(recording(resources.db))
+        runner = JobRunner(cli, settings, resources, interrupts, runs_workers, decoders)
+        interrupts.on_first, interrupts.on_second = runner.say_stopping, runner.say_stopped
+        yield runner
+
+
+async def take_workspace(stack: AsyncExitStack, settings: Settings, resources: Resources, command: str) -> None:
+    """Lock the workspace, and end the leases that a killed process left in it."""
+    stack.enter_context(lock_workspace(settings, command))
+    await sweeping.end_leases(resources.db, max_crashes=settings.jobs.max_crashes)
+
+
+@asynccontextmanager
+async def open_job_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Open database, store and queue. The queue comes first: where Redis does not answer, no folder is made."""
+    queue = await make_queue(settings)
+    try:
+        async with open_resources(settings, queue=queue) as resources:
+            yield resources
+    finally:
+        await queue.close()
+
+
+@asynccontextmanager
+async def connect_queue_once(settings: Settings) -> AsyncIterator[ArqQueue]:
+    """A fleet's queue for a command that works without it too: one attempt to connect, instead of a worker's several.
+
+    Raises:
+        errors.QueueUnavailableError: Redis does not answer.
+    """
+    queue = await redis_queue(settings.queue.url.get_secret_value(), retries=0)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def wake_workers(cli: Cli, settings: Settings) -> None:
+    """Send what is due to a fleet's workers now. Where the queue does not answer, the workers' next sweep sends it."""
+    try:
+        async with connect_queue_once(settings) as queue, open_resources(settings, queue=queue) as resources:
+            await submit.wake(resources)
+    except (errors.QueueUnavailableError, errors.StorageError) as error:
+        cli.note(f"not sent yet, a worker will send it: {error}")

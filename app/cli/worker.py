@@ -1,0 +1,47 @@
+"""``pictrawl worker``: a worker process, until a signal."""
+
+from contextlib import AsyncExitStack
+from typing import Annotated, Literal
+
+import typer
+
+from app.cli import exit_codes
+from app.cli.failures import UsageError
+from app.cli.options import Cli
+from app.cli.runner import open_job_resources, take_workspace
+from app.cli.session import configure_logging, is_embedded, run
+from app.cli.settings import load_settings
+from app.settings import Settings
+from workers.worker_pool import is_alive, kinds_of, serve_until_signalled
+
+__all__ = ["worker"]
+
+Kind = Literal["builder", "validator", "all"]
+
+
+def worker(
+    cli: Cli,
+    kind: Annotated[Kind, typer.Argument(metavar="builder|validator|all", help="Which queue to serve.")] = "all",
+    check: Annotated[bool, typer.Option("--check", help="Only check whether a worker of this machine is alive.")] = False,
+) -> int:
+    """Run a worker until SIGTERM.
+
+    Requests in flight are finished before it ends.
+    """
+    if check:
+        alive = is_alive()
+        cli.result("alive" if alive else "no worker of this machine had a heartbeat lately", {"alive": alive})
+        return exit_codes.OK if alive else exit_codes.ENVIRONMENT
+    settings = load_settings(cli)
+    configure_logging(cli, settings)
+    return run(_work(settings, kind))
+
+
+async def _work(settings: Settings, kind: Kind) -> int:
+    if is_embedded(settings) and kind != "all":
+        raise UsageError(f"a {kind} alone would never see its jobs: the embedded queue lives in one process", "use `worker all`, or Redis")
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(open_job_resources(settings))
+        if is_embedded(settings):
+            await take_workspace(stack, settings, resources, "worker all")
+        return await serve_until_signalled(resources, kinds_of(kind))

@@ -1,0 +1,53 @@
+"""The options of ``pictrawl build`` as text, and what they are parsed to."""
+
+from typing import get_args, get_type_hints
+
+import pytest
+from pydantic import BaseModel
+
+from app.cli import build_options
+from app.cli.build_options import ENCODINGS, BuildOptions, validation_as_usage
+from app.cli.failures import UsageError
+from app.domain import CompressionRules, ExportFormat, Level
+
+
+class Request(BaseModel):
+    """A request with one field."""
+
+    count: int
+
+
+def test_choices_are_those_of_the_domain() -> None:
+    """Every word of the domain's types, in its order."""
+    assert get_args(build_options.LevelName) == get_args(Level)
+    assert get_args(build_options.Format) == get_args(ExportFormat)
+    assert get_args(build_options.Resize) == get_args(get_type_hints(CompressionRules)["resize"])
+    assert get_args(get_type_hints(CompressionRules)["format"]) == ENCODINGS
+    assert BuildOptions().dedupe == "near"
+
+
+def test_settings_are_those_that_were_given() -> None:
+    """By dotted name; options that were left out leave the settings alone."""
+    assert BuildOptions().settings == {}
+    assert BuildOptions(per_host=3, no_robots=True).settings == {"fetch.per_host": 3, "fetch.robots": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "keywords", "list_name", "name"),
+    [
+        (BuildOptions(name="a", label="b"), ["c"], None, "a"),
+        (BuildOptions(label="b"), ["c"], None, "b"),
+        (BuildOptions(), ["c", "d"], None, "c, d"),
+        (BuildOptions(), [], "urls.csv.gz", "urls"),
+        (BuildOptions(), [], ".csv", "dataset"),
+    ],
+)
+def test_dataset_name_is_the_most_specific_one(options: BuildOptions, keywords: list[str], list_name: str | None, name: str) -> None:
+    """--name, --label, the keywords, the list."""
+    assert options.dataset_name(keywords, list_name) == name
+
+
+def test_validation_errors_are_usage_errors() -> None:
+    """They name the field."""
+    with pytest.raises(UsageError, match=r"^count: Input should be a valid integer"), validation_as_usage():
+        Request(count="many")  # type: ignore[arg-type]

@@ -1,0 +1,44 @@
+"""``pictrawl jobs ls|cancel|pause|resume``."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Result, Site
+
+
+def test_jobs_are_listed_and_watched(mixed: Result, invoke: Invoke) -> None:
+    """ls by state; watching a job that has ended prints its summary at once."""
+    job_id = mixed.json["job_id"]
+    assert job_id in invoke("jobs", "ls", "--state", "succeeded").out
+    assert invoke("jobs", "ls", "--state", "failed").err == "no jobs\n"
+    assert invoke("jobs", "ls", "--state", "nope").code == 2
+    watched = invoke("jobs", "watch", job_id)
+    assert watched.code == 0
+    assert "kept in" in watched.out
+
+
+def test_jobs_are_steered(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
+    """Pause, resume and cancel are wishes on the row; a job that has ended takes none."""
+    made = invoke("build", "--urls", "list.txt", "-o", "more", "--detach", "-q", *LOOPBACK).out.strip()
+    paused = invoke("jobs", "pause", made, "--json").json
+    assert (paused["status"], paused["desired_state"]) == ("paused", "paused")
+    assert invoke("jobs", "resume", made).code == 0
+    assert invoke("jobs", "pause", made).code == 0
+    assert invoke("resume", made, *OPEN).code == 0
+    assert Path("more/manifest.json").is_file()
+    ended = invoke("jobs", "cancel", made)
+    assert ended.code == 2
+    assert "has ended" in ended.err
+
+
+def test_steering_leaves_a_line_in_the_jobs_log(invoke: Invoke) -> None:
+    """From the command line as from the API: what was wanted, and whose job it is."""
+    Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")
+    job_id = invoke("build", "--urls", "list.txt", "--detach", "-q").out.strip()
+    for verb in ("pause", "resume", "cancel"):
+        assert invoke("jobs", verb, job_id).code == 0
+    (accepted,) = invoke("jobs", "logs", job_id, "--event", "job.accepted", "--json").json["items"]
+    assert accepted["data"]["user_id"] == "local"
+    lines: list[Any] = invoke("jobs", "logs", job_id, "--event", "job.steered", "--json").json["items"]
+    assert [line["data"]["desired_state"] for line in lines] == ["paused", "running", "cancelled"]
+    assert {line["data"]["user_id"] for line in lines} == {"local"}

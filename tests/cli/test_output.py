@@ -1,0 +1,27 @@
+"""stdout and stderr of a command."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli.output import table, write_stderr
+
+
+def test_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """As they are."""
+    write_stderr("warning: ü\n")
+    assert capsys.readouterr() == ("", "warning: ü\n")
+
+
+@pytest.mark.parametrize("stream", ["full", "none"])
+def test_a_broken_stderr_costs_the_words(monkeypatch: pytest.MonkeyPatch, stream: str) -> None:
+    """Nothing is raised, and nothing waits in a buffer."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full if stream == "full" else None)
+        write_stderr("x\n")
+
+
+def test_table_aligns_columns() -> None:
+    """Names to the left, numbers to the right, nothing behind the last column."""
+    assert table(("id", "n"), [("a", 5), ("bcd", 12)], right=(1,)) == "id    n\na     5\nbcd  12"

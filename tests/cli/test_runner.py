@@ -1,0 +1,57 @@
+"""Builds that a fleet on a real Redis carries out."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.cli.conftest import (
+    LOOPBACK,
+    OPEN,
+    PICTURES,
+    Invoke,
+    Site,
+    Spawn,
+)
+
+
+def end(process: "subprocess.Popen[str]") -> int:
+    """Ask it to go; return its exit code."""
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    return process.returncode
+
+
+def test_build_on_redis_is_done_by_workers_elsewhere(gallery: Site, spawn: Spawn, invoke: Invoke, redis_url: str) -> None:
+    """The command only submits, watches and delivers; without a worker it warns and can be left with Ctrl-C."""
+    redis = ["--set", "queue.backend=redis", "--set", f"queue.url={redis_url}"]
+    path = gallery.write_list(Path("list.txt"))
+    waiting = spawn("build", "--urls", path, "-o", "left", *redis, *LOOPBACK)
+    assert waiting.stderr is not None
+    while "no worker is alive" not in (line := waiting.stderr.readline()):
+        assert line, "the build ended before it warned"
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    workers = [spawn("worker", kind, *redis, *OPEN, **quiet) for kind in ("builder", "validator")]
+    try:
+        done = invoke("build", "--urls", path, "--json", *redis, *LOOPBACK)
+        assert done.code == 0, done.err
+        assert done.json["funnel"]["kept"] == PICTURES
+        assert Path("datasets/list/manifest.json").is_file()
+        assert invoke("resume", *redis, *OPEN).code == 0
+        assert Path("left/manifest.json").is_file()
+        doctor = invoke("doctor", "--only", "database", *redis)
+        assert "2 workers alive" in doctor.out
+    finally:
+        codes = [end(worker) for worker in workers]
+    assert codes == [0, 0]
+
+
+def test_build_without_redis_leaves_nothing_behind(invoke: Invoke) -> None:
+    """Redis is asked before a folder is made: exit code 5."""
+    Path("list.txt").write_text("http://127.0.0.1:1/a.jpg\n")
+    result = invoke("build", "--urls", "list.txt", "--set", "queue.backend=redis", "--set", "queue.url=redis://127.0.0.1:1/0")
+    assert result.code == 5
+    assert "doctor --only queue" in result.err
+    assert [path.name for path in Path.cwd().iterdir()] == ["list.txt"]

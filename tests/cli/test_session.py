@@ -1,0 +1,46 @@
+"""What a command runs in: no workspace where it only reads, one process in a workspace, signals."""
+
+import signal
+from pathlib import Path
+
+from app.cli.demo.origin import drip
+from tests.cli.conftest import SLOWLY, Invoke, Site, Spawn, wait_for_hits
+
+
+def test_looking_makes_no_workspace(invoke: Invoke) -> None:
+    """Commands that only look refuse where there is nothing, and leave nothing behind."""
+    looks = ["jobs ls", "images ls", "datasets ls", "explain job_x", "db current", "keys ls"]
+    for command in [*looks, "datasets verify ds_x", "datasets export ds_x -o x"]:
+        result = invoke(*command.split())
+        assert result.code == 2, command
+        assert "no workspace" in result.err
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_second_signal_ends_at_once(slow_gallery: Site, spawn: Spawn) -> None:
+    """Whoever presses Ctrl-C twice does not want to wait."""
+    slow_gallery.add("/slow.jpg", drip(b"\xff\xd8\xff" + b"x" * 100, seconds=30))
+    Path("slow.txt").write_text(slow_gallery.urls[-1] + "\n")
+    process = spawn("build", "--urls", "slow.txt", *SLOWLY)
+    wait_for_hits(slow_gallery, 1)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "stopping" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == 130
+
+
+def test_two_builds_in_one_workspace_are_refused(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
+    """The second one is told who is at work, with exit code 5, and writes no job."""
+    path = slow_gallery.write_list(Path("list.txt"))
+    process = spawn("build", "--urls", path, *SLOWLY)
+    wait_for_hits(slow_gallery, 5)
+    refused = invoke("build", "--urls", path, "-o", "second", "--json")
+    listed = invoke("jobs", "ls", "--json")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert refused.code == 5
+    assert "in use by `pictrawl build`" in refused.json["detail"]
+    assert len(listed.json["items"]) == 1

@@ -156,26 +156,6 @@ async def our_transport(task: Task) -> None:
     await _through(task, GuardedTransport(URLGuard((), LOOPBACK), ssl_context=task.tls))
 
 
-async def httpx_aiohttp(task: Task) -> None:
-    from httpx_aiohttp import AiohttpTransport  # type: ignore[import-not-found]
-
-    await _through(task, AiohttpTransport(client=lambda: _session(task)))
-
-
-async def flat_pool(task: Task) -> None:
-    from candidates import FlatPoolTransport
-
-    await _through(task, FlatPoolTransport(task.tls))
-
-
-async def libcurl(task: Task) -> None:
-    from candidates import Curl
-
-    curl = Curl(task.in_flight, task.authority)
-    await fetch_all(task, task.urls, task.in_flight, curl.fetch)
-    curl.close()
-
-
 def _session(task: Task) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=task.in_flight, ssl=task.tls or True)
     return aiohttp.ClientSession(
@@ -200,9 +180,6 @@ CLIENTS: Final[dict[str, Callable[[Task], Awaitable[None]]]] = {
     "httpx-sharded": httpx_sharded,
     "aiohttp": bare_aiohttp,
     "our-transport": our_transport,
-    "httpx-aiohttp": httpx_aiohttp,
-    "flat-pool": flat_pool,
-    "libcurl": libcurl,
 }
 
 

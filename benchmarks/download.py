@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,6 @@ import aiohttp
 import httpx
 import origin
 import peers
-import targets
 import worst_case
 
 HERE: Final = Path(__file__).parent
@@ -39,6 +38,91 @@ IMG2DATASET_IMAGES: Final = 600
 IMG2DATASET_THREADS: Final = 16
 
 
+# --- targets
+
+Runs = dict[str, list[dict[str, Any]]]
+"""The results of every client, by its label, a round each."""
+
+_MOST_RSS_MB: Final = 150.0
+_MOST_DRIFT: Final = 0.2
+_RECEIVING_MB: Final = 1.5
+"""What a connection may hold beside its body: what aiohttp has read ahead, and a read of the event loop's, both in copies."""
+
+_GROWING: Final = 1.125
+"""A buffer that grows without knowing how far is an eighth larger than what is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One target. ``measured`` is a median over the rounds, ``spread`` their range."""
+
+    name: str
+    bound: str
+    measured: float
+    spread: str
+    met: bool
+
+
+def label(client: str, in_flight: int, scheme: str) -> str:
+    """Return the name of a line of the table."""
+    return f"{client}, {scheme}, {in_flight} in flight"
+
+
+def check(runs: Runs, worst: Sequence[dict[str, Any]]) -> list[Check]:
+    """Return all targets whose clients have run."""
+    ours = label("pictrawl", 64, "http")
+    found = [
+        _speed(runs, "x httpx that keeps 64 connections", ours, label("httpx-kept", 64, "http"), 8),
+        _speed(runs, "x httpx with its default limits", ours, label("httpx-default", 64, "http"), 3),
+        _speed(runs, "x 16 httpx clients with 4 connections each", ours, label("httpx-sharded", 64, "http"), 2),
+        _cpu(runs, "CPU per image, in that of bare aiohttp", ours, label("aiohttp", 64, "http"), 4),
+        *(_flat(runs, other) for other in (64, 256)),
+        _speed(runs, "x img2dataset over https", label("pictrawl", 64, "https"), label("img2dataset", 16, "https"), 8),
+        _memory(runs, ours),
+        *(_bounded(result) for result in worst),
+    ]
+    return [check for check in found if check is not None]
+
+
+def _speed(runs: Runs, name: str, ours: str, other: str, least: float) -> Check | None:
+    return _ratio(runs, name, "images_per_s", (ours, other), f">= {least:g}", lambda ratio: ratio >= least)
+
+
+def _cpu(runs: Runs, name: str, ours: str, other: str, most: float) -> Check | None:
+    return _ratio(runs, name, "cpu_ms", (ours, other), f"<= {most:g}", lambda ratio: ratio <= most)
+
+
+def _flat(runs: Runs, in_flight: int) -> Check | None:
+    low, high = 1 - _MOST_DRIFT, 1 + _MOST_DRIFT
+    pair = (label("pictrawl", in_flight, "http"), label("pictrawl", 16, "http"))
+    name = f"CPU per image with {in_flight} in flight, in that with 16"
+    return _ratio(runs, name, "cpu_ms", pair, f"{low:g} to {high:g}", lambda ratio: low <= ratio <= high)
+
+
+def _ratio(runs: Runs, name: str, field: str, pair: tuple[str, str], bound: str, met: Callable[[float], bool]) -> Check | None:
+    ours, others = (runs.get(client) for client in pair)
+    if not ours or not others:
+        return None
+    ratios = [mine[field] / other[field] for mine, other in zip(ours, others, strict=True)]
+    median = statistics.median(ratios)
+    return Check(name, bound, round(median, 3), f"{min(ratios):.2f} to {max(ratios):.2f}", met(median))
+
+
+def _memory(runs: Runs, ours: str) -> Check | None:
+    peaks = [result["peak_rss_mb"] for result in runs.get(ours, [])]
+    if not peaks:
+        return None
+    return Check("peak memory, MB", f"< {_MOST_RSS_MB:g}", max(peaks), f"{min(peaks):.0f} to {max(peaks):.0f}", max(peaks) < _MOST_RSS_MB)
+
+
+def _bounded(worst: dict[str, Any]) -> Check:
+    most = worst["before_mb"] + worst["in_flight"] * (worst["max_bytes_mb"] * _GROWING + _RECEIVING_MB)
+    return Check(f"peak memory with {worst['kind']} bodies, MB", f"< {most:.0f}", worst["peak_mb"], "", worst["peak_mb"] < most)
+
+
+# --- runs
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the table: a client, its requests in flight, its scheme."""
@@ -49,7 +133,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        return targets.label(self.client, self.in_flight, self.scheme)
+        return label(self.client, self.in_flight, self.scheme)
 
 
 HTTP: Final = (
@@ -60,9 +144,6 @@ HTTP: Final = (
     Entry("httpx-sharded"),
     Entry("aiohttp"),
     Entry("our-transport"),
-    Entry("httpx-aiohttp"),
-    Entry("flat-pool"),
-    Entry("libcurl"),
 )
 HTTPS: Final = (Entry("pictrawl", scheme="https"), Entry("aiohttp", scheme="https"))
 WITH_IMG2DATASET: Final = Entry("img2dataset", IMG2DATASET_THREADS, "https")
@@ -76,8 +157,7 @@ class Bench:
         self._base = {"http": served.http, "https": served.https}
         self._core = core
         self._count = count
-        path = os.pathsep.join([str(HERE.parent), str(peers.packages(place))])
-        self._env = {**os.environ, "PYTHONPATH": path}
+        self._env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
 
     def run(self, entry: Entry) -> dict[str, Any]:
         """Measure one client once."""
@@ -100,9 +180,9 @@ class Bench:
         return result
 
 
-def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> Iterator[targets.Runs]:
+def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> Iterator[Runs]:
     """Run every client once a round, each round beginning with another one; yield all results so far after each."""
-    runs: targets.Runs = {entry.label: [] for entry in entries}
+    runs: Runs = {entry.label: [] for entry in entries}
     for number in range(rounds):
         first = number * 3 % len(entries)
         for entry in (*entries[first:], *entries[:first]):
@@ -126,7 +206,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def print_table(runs: targets.Runs) -> None:
+def print_table(runs: Runs) -> None:
     """A line for each client: median and range of the rounds."""
     print(f"\n{'client':<30}{'images/s':>10}{'range':>18}{'CPU ms/image':>14}{'range':>18}{'peak MB':>9}")
     for label, results in runs.items():
@@ -148,7 +228,7 @@ def print_worst(worst: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def print_targets(checks: Sequence[targets.Check]) -> None:
+def print_targets(checks: Sequence[Check]) -> None:
     print(f"\n{'target':<58}{'bound':>10}{'measured':>10}{'range':>16}")
     for check in checks:
         print(f"{check.name:<58}{check.bound:>10}{check.measured:>10.2f}{check.spread:>16}  {'ok' if check.met else 'MISSED'}")
@@ -173,7 +253,7 @@ def main() -> None:
         worst = [] if options.clients else [bench.worst_case(kind) for kind in worst_case.KINDS]
         for runs in take_turns(bench, entries, options.rounds):
             about["load_after"] = os.getloadavg()[0]
-            checks = targets.check(runs, worst)
+            checks = check(runs, worst)
             if options.json:  # after every round: one that is interrupted costs only itself
                 report = {"machine": about, "runs": runs, "worst_case": worst, "targets": [asdict(check) for check in checks]}
                 options.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -6,10 +6,11 @@
     python benchmarks/images.py --images FOLDER --count 200 --rounds 5
 
 Each figure is the CPU of a fresh process over the same images; libraries alternate, and the best round counts. What is not ours is
-installed into a scratch folder (``--home``) and never into the project. ``image_libraries.py`` knows how each library is called.
+installed into a scratch folder (``--home``) and never into the project.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -17,17 +18,17 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import image_libraries
 import numpy as np
 import origin
-import similarity
+import results
 from contestants import MALLOC
 from peers import installed
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 PACKAGES: Final = (
     "simplejpeg==1.9.0",
@@ -56,7 +57,7 @@ def ask(peers: Path, *arguments: str) -> Any:
     """Run one measurement in a process of its own."""
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, **_CHILDS, "PYTHONPATH": os.pathsep.join((str(root), str(peers)))}
-    command = [sys.executable, "-W", "ignore", image_libraries.__file__, *arguments]
+    command = [sys.executable, "-W", "ignore", __file__, "--child", *arguments]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return json.loads(done.stdout)
 
@@ -70,14 +71,14 @@ def damaged(body: bytes) -> Mapping[str, bytes]:
         flipped[dice.randrange(middle, len(body) - 2)] ^= 1 << dice.randrange(8)
     exif = Image.Exif()
     exif[0x0112] = 6
-    progressive = image_libraries.encoded(image, "JPEG", quality=85, progressive=True)
+    progressive = encoded(image, "JPEG", quality=85, progressive=True)
     return {
         "01 whole": body,
         "02 progressive": progressive,
-        "03 CMYK": image_libraries.encoded(image.convert("CMYK"), "JPEG", quality=85),
-        "04 grey": image_libraries.encoded(image.convert("L"), "JPEG", quality=85),
-        "05 turned by EXIF": image_libraries.encoded(image, "JPEG", quality=85, exif=exif),
-        "06 restart markers": image_libraries.encoded(image, "JPEG", quality=85, restart_marker_rows=4),
+        "03 CMYK": encoded(image.convert("CMYK"), "JPEG", quality=85),
+        "04 grey": encoded(image.convert("L"), "JPEG", quality=85),
+        "05 turned by EXIF": encoded(image, "JPEG", quality=85, exif=exif),
+        "06 restart markers": encoded(image, "JPEG", quality=85, restart_marker_rows=4),
         "07 cut at a half": body[:middle],
         "08 last 200 bytes cut": body[:-200],
         "09 end marker cut": body[:-2],
@@ -120,12 +121,202 @@ def show_quality(peers: Path, bodies: Sequence[bytes]) -> None:
     for body in bodies:
         whole = Image.open(io.BytesIO(body))
         for library in ("opencv", "pillow", "pyvips"):
-            made = image_libraries.TASKS[library]()["resize"](body)
+            made = TASKS[library]()["resize"](body)
             assert isinstance(made, bytes)
-            sizes.setdefault(library, []).extend((len(made), similarity.nearness(made, whole)))
+            sizes.setdefault(library, []).extend((len(made), results.nearness(made, whole)))
     print("\n| Resized by | Bytes, of OpenCV's | SSIM |\n|---|---|---|")
     for library, got in sizes.items():
         print(f"| {library} | {sum(got[::2]) / sum(sizes['opencv'][::2]):.3f} | {float(np.mean(got[1::2])):.4f} |")
+
+
+# --- what each library does
+
+SIDE: Final = 256
+"""Pixels that the shorter side of a resized image has, as by default in img2dataset."""
+
+_SEEN: Final = 160
+"""Pixels that a verdict needs on the longer side."""
+
+_ROUNDS: Final = 3
+"""The best of these counts."""
+
+Step = Callable[[bytes], object]
+
+
+def scaled(width: int, height: int) -> tuple[int, int]:
+    """The size with the ratio kept and the shorter side ``SIDE``."""
+    factor = SIDE / min(width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def pillow() -> Mapping[str, Step]:
+    """What the product uses: draft mode, then BICUBIC."""
+
+    def opened(body: bytes, at_least: Callable[[int, int], tuple[int, int]] | None = None) -> Image.Image:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(body))
+        if at_least:
+            image.draft(None, at_least(*image.size))
+        image.load()
+        return image
+
+    def seen(width: int, height: int) -> tuple[int, int]:
+        factor = _SEEN / max(width, height)
+        return round(width * factor), round(height * factor)
+
+    def resized(body: bytes) -> bytes:
+        image = opened(body, scaled)
+        return encoded(image.resize(scaled(*image.size), Image.Resampling.BICUBIC), "JPEG", quality=95)
+
+    return {"small": lambda body: opened(body, seen), "full": opened, "resize": resized}
+
+
+def simplejpeg() -> Mapping[str, Step]:
+    """TurboJPEG; it cannot resize."""
+    import simplejpeg as library  # type: ignore[import-not-found,unused-ignore]
+
+    def small(body: bytes) -> object:
+        height, width, *_ = library.decode_jpeg_header(body)
+        factor = _SEEN / max(width, height)
+        return library.decode_jpeg(body, "RGB", fastupsample=True, min_height=round(height * factor), min_width=round(width * factor))
+
+    return {"small": small, "full": lambda body: library.decode_jpeg(body, "RGB")}
+
+
+def opencv() -> Mapping[str, Step]:
+    """As img2dataset does it, with INTER_AREA."""
+    import cv2  # type: ignore[import-not-found,unused-ignore]
+
+    cv2.setNumThreads(1)
+
+    def decoded(body: bytes, flag: int) -> Any:
+        image = cv2.imdecode(np.frombuffer(body, np.uint8), flag)
+        if image is None:
+            raise ValueError("nothing was decoded")
+        return image
+
+    def resized(body: bytes) -> bytes:
+        image = decoded(body, cv2.IMREAD_UNCHANGED)
+        small = cv2.resize(image, scaled(image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
+        return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+
+    return {
+        "small": lambda body: decoded(body, cv2.IMREAD_REDUCED_COLOR_4),
+        "full": lambda body: decoded(body, cv2.IMREAD_COLOR),
+        "resize": resized,
+    }
+
+
+def pyvips() -> Mapping[str, Step]:
+    """libvips on one thread, told to fail on damage."""
+    import pyvips as library  # type: ignore[import-not-found,unused-ignore]
+
+    library.cache_set_max(0)
+
+    def small(body: bytes) -> object:
+        return library.Image.new_from_buffer(body, "", shrink=4, fail_on="warning").write_to_memory()
+
+    def full(body: bytes) -> object:
+        return library.Image.new_from_buffer(body, "", fail_on="warning").write_to_memory()
+
+    def resized(body: bytes) -> bytes:
+        image = library.Image.new_from_buffer(body, "")
+        width, height = scaled(image.width, image.height)
+        return bytes(library.Image.thumbnail_buffer(body, width, height=height, size="force").jpegsave_buffer(Q=95))
+
+    return {"small": small, "full": full, "resize": resized}
+
+
+def product() -> Mapping[str, Step]:
+    """The product: a verdict, and a verdict with what leaves."""
+    from app.domain import CompressionRules, ValidationRules
+    from app.images import validate
+
+    rules, leaving = ValidationRules(level="basic"), CompressionRules("jpeg", 95, "keep_ratio", SIDE)
+
+    def judged(body: bytes) -> object:
+        verdict = validate(body, rules)
+        if verdict.reason:
+            raise ValueError(verdict.detail)
+        return verdict
+
+    return {"small": judged, "full": judged, "resize": lambda body: validate(body, rules, leaving)}
+
+
+def pieces() -> Mapping[str, Step]:
+    """What else is done to an image, from the pixels of its verdict."""
+    from app.images import phash
+
+    kept: dict[bytes, Image.Image] = {}
+
+    def seen(body: bytes) -> Image.Image:
+        if body not in kept:
+            kept[body] = pillow()["small"](body)  # type: ignore[assignment]
+        return kept[body]
+
+    return {
+        "sha256": lambda body: hashlib.sha256(body).digest(),
+        "phash": lambda body: phash.perceptual_hash(seen(body).convert("L")),
+        "thumbnail jpeg 75": lambda body: encoded(seen(body), "JPEG", quality=75),
+        "thumbnail webp method 0": lambda body: encoded(seen(body), "WEBP", quality=75, method=0),
+    }
+
+
+TASKS: Final[Mapping[str, Callable[[], Mapping[str, Step]]]] = {
+    "pillow": pillow,
+    "simplejpeg": simplejpeg,
+    "opencv": opencv,
+    "pyvips": pyvips,
+    "product": product,
+    "pieces": pieces,
+}
+
+
+def encoded(image: Image.Image, encoding: str, **options: Any) -> bytes:
+    """The file of an image."""
+    out = io.BytesIO()
+    image.save(out, encoding, **options)
+    return out.getvalue()
+
+
+def samples_of(folder: Path, count: int) -> list[bytes]:
+    """Files spread over a folder."""
+    paths = sorted(folder.glob("*.jpg"))
+    return [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
+
+
+def timed(step: Step, bodies: list[bytes]) -> dict[str, float]:
+    """CPU for one image, the best of some rounds, and the bytes that came out, where bytes did."""
+    sizes = [len(made) for body in bodies if isinstance(made := step(body), bytes)]
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        began = time.process_time()
+        for body in bodies:
+            step(body)
+        best = min(best, time.process_time() - began)
+    return {"ms": best / len(bodies) * 1000, "bytes": sum(sizes) / len(bodies)}
+
+
+def taken(step: Step, folder: Path) -> dict[str, bool]:
+    """By the name of each damaged file, whether it was taken."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            step(path.read_bytes())
+        except Exception:
+            found[path.stem] = False
+        else:
+            found[path.stem] = True
+    return found
+
+
+def child(how: str, library: str, *rest: str) -> None:
+    """Measure one library in this process and print what was found as JSON; see `ask`."""
+    steps = TASKS[library]()
+    if how == "damage":
+        print(json.dumps(taken(steps["full"], Path(rest[0]))))
+    else:
+        task, folder, count = rest
+        print(json.dumps(timed(steps[task], samples_of(Path(folder), int(count)))))
 
 
 def main() -> None:
@@ -134,10 +325,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "pictrawl-bench", help="scratch folder, kept")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        child(*options.child)
+        return
     options.home.mkdir(parents=True, exist_ok=True)
     folder = options.images or origin.make_place(options.home).home / "corpus"
-    peers, bodies = installed(options.home / "image-peers", PACKAGES), image_libraries.samples_of(folder, options.count)
+    peers, bodies = installed(options.home / "image-peers", PACKAGES), samples_of(folder, options.count)
     show_times(measure(peers, folder, options.count, options.rounds))
     show_quality(peers, bodies)
     with tempfile.TemporaryDirectory(prefix="pictrawl-images-") as name:

@@ -15,17 +15,11 @@ from typing import Any, Final
 import certifi
 import origin
 
-__all__ = ["IMG2DATASET", "QUIET", "bundle", "environment", "img2dataset", "installed", "packages"]
+__all__ = ["IMG2DATASET", "QUIET", "bundle", "environment", "img2dataset", "installed"]
 
-CANDIDATES: Final = ("httpx-aiohttp==0.2.0", "pycurl==7.49.0")
 IMG2DATASET: Final = "img2dataset==1.47.0"
 QUIET: Final = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
 """Two of its imports call home otherwise."""
-
-
-def packages(place: origin.Place) -> Path:
-    """Return a folder for PYTHONPATH with the candidates, without what they depend on: that is ours, so the versions are too."""
-    return installed(place.home / "peers", CANDIDATES)
 
 
 def installed(folder: Path, wanted: Sequence[str]) -> Path:

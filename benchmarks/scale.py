@@ -19,24 +19,111 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import plan
-import scale_export
 import scale_fill
-import scale_near
-import scale_pages
 import scale_stages
-from scale_figures import Figure, show, show_answers
+from scale_figures import Figure, cpu_s, measure_export, measure_near, peak_rss_bytes, show, show_answers
+from scale_fill import server_of
 
-from app.db import Database
+from app.db import Database, jobs, schema, units
+from app.domain import UnitKind, UnitState
+from app.jobs import submit
+from app.queue import ArqQueue, Envelope, embedded_queue
+from app.resources import Resources, open_resources
+from app.settings import Settings, load_settings
+from app.spec import JobRequest, ListSpec
 from logging_setup.config import configure
 from tests.services import PostgresServer, missing_packages
+from workers.worker_pool import run_workers
 
 PARTS = ("plan", "stages", "pages", "near", "export")
 EXPORT_SIZES = (1_000, 10_000, 100_000)
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+# --- planning a list
+
+HOSTS = 5_000
+"""Hosts that the URLs are spread over."""
+
+LOOK_S = 0.2
+"""Seconds between two looks at the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What it took. ``cpu_s`` includes a PostgreSQL server's, and storing the list; ``peak_rss_mb`` is all that the process held."""
+
+    urls: int
+    cpu_s: float
+    peak_rss_mb: float
+
+
+class PlanningOnly(ArqQueue):
+    """A queue that lets every message through but those that would fetch."""
+
+    async def send(self, messages: Sequence[Envelope]) -> None:
+        await super().send([message for message in messages if message.kind is not UnitKind.FETCH])
+
+
+def write_list(path: Path, count: int) -> None:
+    """Distinct URLs, one a line."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(f"https://host{number % HOSTS:04d}.example.com/images/{number:09d}.jpg\n" for number in range(count))
+
+
+async def _plan(settings: Settings, listing: Path) -> Planned:
+    """Plan one list; return what it took."""
+    if settings.db.url is not None:
+        await _upgrade(settings.database_url)
+    async with open_resources(settings, queue=PlanningOnly(embedded_queue().pool)) as resources:
+        server = await server_of(resources.db)
+        began = cpu_s(server)
+        stored = await submit.store_list(resources, listing, ListSpec(key="", suffix=".txt", name=listing.name))
+        spec = submit.settle(resources, JobRequest(urls=["the list"]), url_list=stored)
+        job = await submit.submit_build(resources, spec, name="benchmark")
+        async with run_workers(resources, ("builder",)):
+            await _until_planned(resources, job.job_id)
+        return await _result(resources, job.job_id, cpu_s(server) - began)
+
+
+async def _upgrade(url: str) -> None:
+    db = Database(url)
+    try:
+        await schema.upgrade(db)
+    finally:
+        await db.close()
+
+
+async def _until_planned(resources: Resources, job_id: str) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        found = await jobs.searches_of(resources.db, job_id)
+        if found and all(search.is_exhausted for search in found):
+            return
+
+
+async def _result(resources: Resources, job_id: str, used_s: float) -> Planned:
+    counts = await units.counts(resources.db, job_id)
+    [search] = await jobs.searches_of(resources.db, job_id)
+    assert not [key for key in counts if key[0] == UnitKind.FETCH and key[1] in (UnitState.DONE, UnitState.RUNNING)], "something fetched"
+    return Planned(search.found, used_s, peak_rss_bytes() / 1e6)
+
+
+def measure_plan(count: int, url: str | None) -> Planned:
+    """Plan so many URLs in this process, whose peak memory is then told."""
+    with tempfile.TemporaryDirectory(prefix="pictrawl-bench-") as folder:
+        listing = Path(folder) / "list.txt"
+        write_list(listing, count)
+        flags: dict[str, Any] = {"workspace.path": Path(folder) / "workspace", "queue.backend": "embedded"}
+        settings = load_settings(flags | ({"db.url": url} if url else {}))
+        return asyncio.run(_plan(settings, listing))
+
+
+# --- sizes and databases
 
 
 @contextlib.contextmanager
@@ -72,12 +159,12 @@ def measure(parts: Sequence[str], size: int, folder: Path, url: str) -> None:
     configure("WARNING", "json", None)
     where = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
     if "plan" in parts:
-        _say(_planned(plan.measured(size, None if where == "SQLite" else url), where))
+        _say(_planned(measure_plan(size, None if where == "SQLite" else url), where))
     if "near" in parts:
-        for figure in scale_near.measure(size):
+        for figure in measure_near(size):
             _say(figure)
     if "export" in parts:
-        for figure in scale_export.measure(size, folder):
+        for figure in measure_export(size, folder):
             _say(figure)
     if {"stages", "pages"} & {*parts}:
         asyncio.run(_in_database(parts, size, url, where))
@@ -87,7 +174,7 @@ def _say(figure: Figure) -> None:
     print(json.dumps(asdict(figure)), flush=True)
 
 
-def _planned(found: plan.Planned, where: str) -> Figure:
+def _planned(found: Planned, where: str) -> Figure:
     return Figure(where, "plan a list", found.urls, found.cpu_s, found.peak_rss_mb)
 
 
@@ -96,11 +183,11 @@ async def _in_database(parts: Sequence[str], size: int, url: str, where: str) ->
     try:
         untried = scale_stages.CHUNKS * scale_fill.CHUNK
         house = scale_stages.House(db, *await scale_fill.fill(db, size, untried=untried), size, await scale_fill.server_of(db))
-        async for figure in scale_stages.measure(house, where):
+        async for figure in scale_stages.measure_stages(house, where):
             if "stages" in parts:
                 _say(figure)
         if "pages" in parts:
-            async for figure in scale_pages.measure(house, where):
+            async for figure in scale_stages.measure_pages(house, where):
                 _say(figure)
     finally:
         await db.close()
@@ -138,7 +225,7 @@ def main() -> None:
     found = run(options.parts, options.sizes, options.databases, options.folder)
     show([figure for figure in found if not figure.is_answer and figure.where != "export"])
     show([figure for figure in found if figure.where == "export"])
-    show_answers([figure for figure in found if figure.is_answer], scale_pages.TARGET_MS)
+    show_answers([figure for figure in found if figure.is_answer], scale_stages.TARGET_MS)
 
 
 if __name__ == "__main__":

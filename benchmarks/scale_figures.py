@@ -1,19 +1,36 @@
-"""What a curve is made of: a figure at one size, how it was taken, and what growth several of them show."""
+"""Figures of growth, and those that need no database: the search for near duplicates, and exports.
 
+A figure is one thing at one size; several of them show its growth.
+"""
+
+import asyncio
 import ctypes
 import gc
+import hashlib
 import itertools
 import math
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import measuring
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["Figure", "Taken", "cpu_s", "exponents", "peak_rss_bytes", "show", "show_answers", "taken"]
+from app.db.fingerprints import Fingerprint
+from app.domain import ImageState, Sample
+from app.exports.exporter import ExportOptions
+from app.exports.formats import get_exporter
+from app.images import find_exact, find_near
+
+__all__ = [
+    *("Figure", "cpu_s", "exponents", "measure_export", "measure_near", "peak_rss_bytes"),
+    *("show", "show_answers", "taken"),
+]
 
 LIBC: Final = ctypes.CDLL(None)
 CLEAR_PEAK: Final = "5"
@@ -108,3 +125,118 @@ def show_answers(figures: Sequence[Figure], target_ms: float) -> None:
         found = {figure.size: figure.total_s * 1000 for figure in figures if (figure.where, figure.what) == (where, what)}
         each = [f"{found[size]:.1f}" if size in found else "-" for size in sizes]
         print(f"| {where} | {what} | {' | '.join(each)} | {'ok' if max(found.values()) < target_ms else 'MISSED'} |")
+
+
+# --- near duplicates
+
+DISTANCE = 6
+"""The default."""
+
+NEAR, PLACEHOLDERS, FLAT = 0.05, 0.02, 0.05
+"""Shares: copies of another image within 3 bits, one image again and again, and pictures of little but a gradient."""
+
+FLAT_BITS = 12
+"""Bits in which hashes of flat pictures vary: they crowd in a few buckets, and most of them are near some other one."""
+
+
+def measure_near(size: int) -> Iterator[Figure]:
+    """Random hashes alone, and the mixture."""
+    rng = np.random.default_rng(size)
+    for what, hashes in (("random hashes", _random(rng, size)), ("hashes of a crawl", _crawled(rng, size))):
+        items = [
+            Fingerprint(at, ImageState.VALID, f"{at:064x}", f"{value:016x}", 307_200, 100_000 + at % 777)
+            for at, value in enumerate(hashes.tolist())
+        ]
+        with taken() as found:
+            find_near(items, DISTANCE)
+        yield Figure("find_near", what, size, found.cpu_s, found.peak_mb)
+    with taken() as found:
+        find_exact(items)
+    yield Figure("find_exact", "digests", size, found.cpu_s, found.peak_mb)
+
+
+def _random(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint64]:
+    return rng.integers(0, 2**64, size, dtype=np.uint64)
+
+
+def _crawled(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint64]:
+    hashes = _random(rng, size)
+    copies, same, flat = (int(size * share) for share in (NEAR, PLACEHOLDERS, FLAT))
+    originals = hashes[rng.integers(size // 2, size, copies)]
+    hashes[:copies] = originals ^ _bits(rng, copies, 3, 64)
+    hashes[copies : copies + same] = hashes[-1]
+    hashes[copies + same : copies + same + flat] = np.uint64(0xF0F0) ^ _bits(rng, flat, FLAT_BITS, 32)
+    return rng.permutation(hashes)
+
+
+def _bits(rng: np.random.Generator, count: int, most: int, width: int) -> npt.NDArray[np.uint64]:
+    """For each of so many hashes, up to ``most`` of its lowest bits."""
+    found = np.zeros(count, dtype=np.uint64)
+    for _ in range(most):
+        found |= np.uint64(1) << rng.integers(0, width, count, dtype=np.uint64)
+    return found
+
+
+# --- exports
+
+FORMATS = ("webdataset", "files")
+SPLITS = ("train", "train", "train", "validation")
+SHARD_SAMPLES = 1_000
+SIZE_BYTES = 400
+
+
+def measure_export(size: int, folder: Path) -> Iterator[Figure]:
+    """Each format, written and verified."""
+    for name in FORMATS:
+        with tempfile.TemporaryDirectory(dir=folder, prefix="pictrawl-scale-") as place:
+            yield from asyncio.run(_export(name, size, Path(place) / "export"))
+
+
+async def _export(name: str, size: int, target: Path) -> list[Figure]:
+    options = ExportOptions(dataset_name="scale", dataset_id="ds_1", created_at=1_790_000_000.0, shard_samples=SHARD_SAMPLES)
+    with taken() as wrote:
+        report = await get_exporter(name).write(_samples(size), _read, target, options)
+    with taken() as read:
+        found = await get_exporter(name).verify(target, report)
+    assert found.samples == size, found
+    assert not found.problems, found.problems
+    return [
+        Figure("export", f"{name}, written", size, wrote.cpu_s, wrote.peak_mb),
+        Figure("export", f"{name}, verified", size, read.cpu_s, read.peak_mb),
+    ]
+
+
+def _body(index: int) -> bytes:
+    return f"{index:010d}".encode() * (SIZE_BYTES // 10)
+
+
+async def _read(batch: Sequence[Sample]) -> list[bytes]:
+    return [_body(sample.index) for sample in batch]
+
+
+async def _samples(size: int) -> AsyncIterator[Sample]:
+    for index in range(size):
+        digest = hashlib.sha256(_body(index)).hexdigest()
+        yield Sample(
+            index=index,
+            image_id=index + 1,
+            sha256=digest,
+            size_bytes=SIZE_BYTES,
+            media_type="image/jpeg",
+            extension="jpg",
+            width=640,
+            height=480,
+            label=f"label {index % 10}",
+            split=SPLITS[index % len(SPLITS)],
+            caption=f"A photograph, number {index}",
+            url=f"https://example.com/{index}.jpg",
+            source="list",
+            source_sha256=digest,
+            page_url=None,
+            title=None,
+            license="CC-BY-4.0",
+            license_url=None,
+            creator=f"Author {index % 999}",
+            attribution=None,
+            phash=digest[:16],
+        )

@@ -1,4 +1,7 @@
-"""The database's work of each stage, by the workers' own functions: the network, the decoders and the store answer at once."""
+"""The database's work of each stage, by the workers' own functions: the network, the decoders and the store answer at once.
+
+Pages are timed too: images as the API and the command line ask for them, and a job's log, at the start, in the middle and at the end.
+"""
 
 import asyncio
 import hashlib
@@ -10,12 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from scale_figures import Figure, taken
-from scale_fill import CHUNK, chunk_id
+from scale_fill import CHUNK, USER, chunk_id
 
 from app.cli import follow
-from app.db import Database, attempts, images, jobs, units
+from app.db import Database, attempts, events, images, jobs, paging, units
+from app.db.events import EventFilter
+from app.db.images import ImageFilter
 from app.db.rows import Funnel, NewUnit
-from app.domain import Candidate, Compressed, UnitKind, ValidationRules, Verdict
+from app.domain import Candidate, Compressed, ImageState, Reason, UnitKind, ValidationRules, Verdict
 from app.images import Answer
 from app.resources import Resources
 from app.settings import load_settings
@@ -39,7 +44,7 @@ from workers.stages import (
 )
 from workers.unit import Context, Work
 
-__all__ = ["CHUNKS", "House", "measure"]
+__all__ = ["CHUNKS", "TARGET_MS", "House", "measure_pages", "measure_stages"]
 
 CHUNKS = 20
 """Chunks that stages which work chunk by chunk are timed over."""
@@ -206,7 +211,7 @@ STAGES: tuple[ChunkStage | WholeStage, ...] = (
 """In the order of a job; those with a kind of unit work chunk by chunk."""
 
 
-async def measure(house: House, where: str) -> AsyncIterator[Figure]:
+async def measure_stages(house: House, where: str) -> AsyncIterator[Figure]:
     """Every stage once, in order."""
     for stage in STAGES:
         if len(stage) == 2:
@@ -221,3 +226,88 @@ async def measure(house: House, where: str) -> AsyncIterator[Figure]:
                 for work, chunk in works:
                     await step(work, chunk)
             yield Figure(where, name, house.size, found.cpu_s * house.size / CHUNK / CHUNKS)
+
+
+# --- pages
+
+TARGET_MS = 50.0
+ROUNDS = 5
+LIMIT = 50
+"""Rows of a page where nobody asks for another number."""
+
+PLACES = (("start", 0.0), ("middle", 0.5), ("end", 0.9995))
+
+Ask = Callable[[int], Awaitable[object]]
+
+
+def questions(house: House) -> dict[str, Ask]:
+    """What is asked, as functions of the id that a page begins after."""
+    job, dataset = house.job, house.dataset
+    filters = {
+        "images": ImageFilter(),
+        "images of a job": ImageFilter(job_id=job),
+        "images of a dataset": ImageFilter(dataset_id=dataset),
+        "images, state": ImageFilter(state=ImageState.KEPT),
+        "images of a job, state": ImageFilter(job_id=job, state=ImageState.KEPT),
+        "images of a job, rare state": ImageFilter(job_id=job, state=ImageState.DUPLICATE),
+        "images of a job, state that none has": ImageFilter(job_id=job, state=ImageState.DEFERRED),
+        "images of a job, reason": ImageFilter(job_id=job, reason=Reason.HTTP_404),
+        "images of a job, reason that none has": ImageFilter(job_id=job, reason=Reason.TIMEOUT),
+        "images of a job, state and reason": ImageFilter(job_id=job, state=ImageState.FAILED, reason=Reason.HTTP_404),
+        "images of a job, state and source": ImageFilter(job_id=job, state=ImageState.KEPT, source="source1"),
+        "images of a job, source that none has": ImageFilter(job_id=job, source="nowhere"),
+        "images of a dataset, state": ImageFilter(dataset_id=dataset, state=ImageState.KEPT),
+        "images of a dataset, reason": ImageFilter(dataset_id=dataset, reason=Reason.HTTP_404),
+        "images of a dataset, reason that none has": ImageFilter(dataset_id=dataset, reason=Reason.TIMEOUT),
+        "images, reason that none has": ImageFilter(reason=Reason.TIMEOUT),
+        "images of a dataset, label": ImageFilter(dataset_id=dataset, label="label 7"),
+        "images of a dataset, label that none has": ImageFilter(dataset_id=dataset, label="none"),
+        "images of a dataset, split": ImageFilter(dataset_id=dataset, split="test"),
+    }
+    logs = {
+        "log": EventFilter(),
+        "log, warnings": EventFilter(level="warning"),
+        "log, errors, of which there are none": EventFilter(level="error"),
+        "log, host": EventFilter(host="host10.example.com"),
+        "log, chunk": EventFilter(chunk_id=chunk_id(house.size // 100 - 7)),
+        "log, event": EventFilter(event="download.retry"),
+        "log, event, of which there are none": EventFilter(event="list."),
+    }
+    asked: dict[str, Ask] = {f"{name} (API)": _images(house, wanted, USER) for name, wanted in filters.items()}
+    asked |= {name: _images(house, wanted, None) for name, wanted in filters.items()}
+    asked["images of a stranger (API)"] = _images(house, ImageFilter(), "stranger")
+    return asked | {name: _events(house, wanted) for name, wanted in logs.items()}
+
+
+def _images(house: House, wanted: ImageFilter, user_id: str | None) -> Ask:
+    async def ask(last_id: int) -> object:
+        return await images.page(house.db, wanted, user_id=user_id, limit=LIMIT, cursor=paging.encode(last_id) if last_id else None)
+
+    return ask
+
+
+def _events(house: House, wanted: EventFilter) -> Ask:
+    async def ask(last_id: int) -> object:
+        return await events.after(house.db, house.job, wanted, last_id=last_id)
+
+    return ask
+
+
+async def measure_pages(house: House, where: str) -> AsyncIterator[Figure]:
+    """The time of an answer to each question at each place."""
+    for name, ask in questions(house).items():
+        for place, share in PLACES:
+            yield Figure(where, f"{name}, {place}", house.size, await _best(ask, int(house.size * share)), is_answer=True)
+
+
+async def _best(ask: Ask, last_id: int) -> float:
+    """The best of a few: the others were held up by what else the machine does."""
+    await ask(last_id)
+    found = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await ask(last_id)
+        found.append(time.perf_counter() - began)
+        if found[-1] > 1:  # far off the target already
+            break
+    return min(found)

@@ -1,15 +1,80 @@
-"""How two shrunken datasets are compared."""
+"""Ratios, targets and tables of the comparison, and the similarity of shrunken pictures."""
 
 import io
 import json
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import similarity
+import results
 from PIL import Image, ImageFilter
+
+
+@dataclass
+class Run:
+    """What a verdict reads of a run."""
+
+    images: int = 100
+    per_s: float = 1.0
+    steady_per_s: float = 1.0
+    cpu_ms: float = 1.0
+    peak_mb: float = 1.0
+    first_s: float | None = None
+
+
+RUNS = {
+    "we": [Run(per_s=10, steady_per_s=20, first_s=1.0), Run(per_s=30, steady_per_s=20, first_s=2.0), Run(per_s=24, first_s=9.0)],
+    "they": [Run(per_s=10), Run(per_s=10), Run(per_s=8, peak_mb=4.0)],
+}
+
+
+def test_a_ratio_is_of_two_runs_of_one_round() -> None:
+    """Never of one contestant's median by the other's: a machine's speed drifts from round to round."""
+    assert results.ratios(RUNS["we"], RUNS["they"], "per_s") == (1.0, 3.0, 3.0)
+
+
+def test_ratios_want_as_many_rounds_of_both() -> None:
+    """A round that one of them lacks is no round."""
+    with pytest.raises(ValueError, match="shorter"):
+        results.ratios(RUNS["we"], RUNS["they"][:2], "per_s")
+
+
+@pytest.mark.parametrize(("bound", "met"), [(2.9, True), (3.0, True), (3.1, False)])
+def test_least_is_held_by_the_median(bound: float, met: bool) -> None:
+    """One slow round misses no target, one fast one meets none; the steady ratios stand beside it."""
+    verdict = results.judge(results.Target("row", "we x they", "we", "they", bound), RUNS)
+    assert verdict.met is met
+    assert verdict.values == (1.0, 3.0, 3.0)
+    assert verdict.steady == (20.0, 20.0, 1.0)
+
+
+@pytest.mark.parametrize(("bound", "met"), [(1.9, False), (2.0, True)])
+def test_most_is_held_by_the_median_of_ours_alone(bound: float, met: bool) -> None:
+    """A target without another's figure reads ours."""
+    verdict = results.judge(results.Target("row", "first", "we", None, bound, "first_s", is_most=True), RUNS)
+    assert verdict.met is met
+    assert verdict.values == (1.0, 2.0, 9.0)
+    assert verdict.steady == ()
+
+
+def test_tables_say_median_and_range_and_what_is_missed() -> None:
+    """They are pasted as they are, so every line has as many cells as the head."""
+    missed = results.judge(results.Target("row", "we x they", "we", "they", 4), RUNS)
+    for table in (results.run_table({"row": RUNS}), results.ratio_table([missed])):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    assert "| 24 (10 to 30) |" in results.run_table({"row": RUNS})
+    assert "| 1.00, 3.00, 3.00 | 3.00 (1.00 to 3.00) | 20.00 (1.00 to 20.00) | **MISSED** |" in results.ratio_table([missed])
+
+
+def test_what_a_contestant_cannot_say_is_a_dash() -> None:
+    """img2dataset does not tell when its first image came."""
+    assert results.run_table({"row": {"they": RUNS["they"]}}).endswith(" | - |")
+
+
+# --- similarity
 
 SIDE = 48
 
@@ -44,13 +109,13 @@ def luma(image: Image.Image) -> np.ndarray:
 
 def test_ssim_of_a_picture_with_itself_is_one() -> None:
     """And only of that."""
-    assert similarity.ssim(luma(picture()), luma(picture())) == pytest.approx(1.0)
+    assert results.ssim(luma(picture()), luma(picture())) == pytest.approx(1.0)
 
 
 def test_ssim_falls_with_every_blur() -> None:
     """The more is lost, the less it is; another picture is further than any blur of this one."""
-    blurred = [similarity.ssim(luma(picture()), luma(picture().filter(ImageFilter.GaussianBlur(radius)))) for radius in (0.5, 1, 3)]
-    other = similarity.ssim(luma(picture()), luma(picture(2)))
+    blurred = [results.ssim(luma(picture()), luma(picture().filter(ImageFilter.GaussianBlur(radius)))) for radius in (0.5, 1, 3)]
+    other = results.ssim(luma(picture()), luma(picture(2)))
     assert 1 > blurred[0] > blurred[1] > blurred[2] > other
 
 
@@ -58,7 +123,7 @@ def test_ssim_of_flat_pictures_is_that_of_their_brightness() -> None:
     """Without structure, formula (6) of the paper is all that is left: (2ab + C1) / (a² + b² + C1)."""
     c1 = (0.01 * 255) ** 2
     dark, light = np.full((20, 30), 50, dtype=np.uint8), np.full((20, 30), 200, dtype=np.uint8)
-    assert similarity.ssim(dark, light) == pytest.approx((2 * 50 * 200 + c1) / (50**2 + 200**2 + c1))
+    assert results.ssim(dark, light) == pytest.approx((2 * 50 * 200 + c1) / (50**2 + 200**2 + c1))
 
 
 def test_the_nearer_dataset_is_found(tmp_path: Path) -> None:
@@ -71,10 +136,10 @@ def test_the_nearer_dataset_is_found(tmp_path: Path) -> None:
     small = {url: image.resize((SIDE, SIDE), Image.Resampling.LANCZOS) for url, image in urls.items()}
     ours = shard(tmp_path / "ours", {url: jpeg(image) for url, image in small.items()})
     theirs = shard(tmp_path / "theirs", {url: jpeg(image, 20) for url, image in reversed(small.items())})
-    found = similarity.compare(ours, theirs, originals)
+    found = results.compare(ours, theirs, originals)
     assert (found.pictures, found.same_size) == (3, 3)
     assert found.ours.ssim > found.theirs.ssim
-    assert [verdict.met for verdict in similarity.judge("row", found)] == [True, False, True]
+    assert [verdict.met for verdict in results.judge_similarity("row", found)] == [True, False, True]
 
 
 def test_another_size_is_seen(tmp_path: Path) -> None:
@@ -82,9 +147,9 @@ def test_another_size_is_seen(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(jpeg(picture(side=2 * SIDE)))
     ours = shard(tmp_path / "ours", {"http://127.0.0.1/1.jpg": jpeg(picture())})
     theirs = shard(tmp_path / "theirs", {"http://127.0.0.1/1.jpg": jpeg(picture(side=SIDE - 1))})
-    found = similarity.compare(ours, theirs, tmp_path)
+    found = results.compare(ours, theirs, tmp_path)
     assert found.same_size == 0
-    assert not similarity.judge("row", found)[0].met
+    assert not results.judge_similarity("row", found)[0].met
 
 
 def test_datasets_of_other_urls_are_not_compared(tmp_path: Path) -> None:
@@ -92,4 +157,4 @@ def test_datasets_of_other_urls_are_not_compared(tmp_path: Path) -> None:
     ours = shard(tmp_path / "ours", {"http://127.0.0.1/1.jpg": jpeg(picture())})
     theirs = shard(tmp_path / "theirs", {"http://127.0.0.1/2.jpg": jpeg(picture())})
     with pytest.raises(SystemExit, match="do not hold the same URLs: 1 and 1"):
-        similarity.compare(ours, theirs, tmp_path)
+        results.compare(ours, theirs, tmp_path)

@@ -1,13 +1,13 @@
 """The rows of the comparison."""
 
-import contests
+import compare
 import pytest
 
 
-@pytest.mark.parametrize("name", contests.ROWS)
+@pytest.mark.parametrize("name", compare.ROWS)
 def test_a_target_names_who_runs_in_its_row(name: str) -> None:
     """A misspelt contestant would only be found after the last round."""
-    row = contests.ROWS[name]
+    row = compare.ROWS[name]
     there = {entry.name for entry in row.entries}
     assert len(there) == len(row.entries)
     assert {target.row for target in row.targets} == {name}
@@ -17,11 +17,11 @@ def test_a_target_names_who_runs_in_its_row(name: str) -> None:
 
 def test_rows_of_one_series_share_their_runs() -> None:
     """One run of ours serves both, and each keeps its targets."""
-    [row] = contests.series_of(["keep", "passthrough"])
+    [row] = compare.series_of(["keep", "passthrough"])
     assert [entry.name for entry in row.entries] == ["pictrawl", "img2dataset, keeps bytes", "img2dataset, does not decode"]
     assert [target.row for target in row.targets] == ["keep", "keep", "keep", "passthrough"]
 
 
 def test_a_row_alone_runs_alone() -> None:
     """Nobody waits for what was not asked for."""
-    assert contests.series_of(["passthrough"]) == [contests.ROWS["passthrough"]]
+    assert compare.series_of(["passthrough"]) == [compare.ROWS["passthrough"]]

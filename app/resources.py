@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from app.db import Database, revision
-from app.decoders import make_decoders
 from app.discovery import Source, open_source
-from app.images import DecoderPool
+from app.images.pool.pool import DecoderPool
 from app.queue import ArqQueue, embedded_queue, redis_queue
 from app.settings import Settings
 from app.storage import Store, open_store
@@ -105,7 +104,7 @@ async def open_workshop(
             store = RedisHostStateStore(queue.pool)
             stack.push_async_callback(store.aclose)
         downloader = await stack.enter_async_context(make_downloader(settings, store))
-        yield Workshop(downloader, await stack.enter_async_context(make_decoders(settings)) if decoders is None else decoders)
+        yield Workshop(downloader, await stack.enter_async_context(DecoderPool.from_settings(settings)) if decoders is None else decoders)
 
 
 def make_downloader(settings: Settings, store: HostStateStore | None = None) -> Downloader:

@@ -22,7 +22,7 @@ import httpx
 import origin
 import uvloop
 
-from app import collector
+from app import process_setup
 from downloader import Attempt, Fetched, FetchLimits, FetchRequest, Outcome, RetryRules
 from downloader.client import Downloader
 from downloader.transport import GuardedTransport
@@ -200,7 +200,7 @@ def measure(client: str, task: Task) -> dict[str, Any]:
 
 
 async def _run(client: Callable[[Task], Awaitable[None]], task: Task) -> None:
-    collector.calm()  # as in our workers; for all alike
+    process_setup.tune_gc()  # as in our workers; for all alike
     await client(task)
 
 

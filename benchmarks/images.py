@@ -229,7 +229,7 @@ def pyvips() -> Mapping[str, Step]:
 def product() -> Mapping[str, Step]:
     """The product: a verdict, and a verdict with what leaves."""
     from app.domain import CompressionRules, ValidationRules
-    from app.images import validate
+    from app.images.verdict import validate
 
     rules, leaving = ValidationRules(level="basic"), CompressionRules("jpeg", 95, "keep_ratio", SIDE)
 
@@ -244,7 +244,7 @@ def product() -> Mapping[str, Step]:
 
 def pieces() -> Mapping[str, Step]:
     """What else is done to an image, from the pixels of its verdict."""
-    from app.images import phash
+    from app.images import measures
 
     kept: dict[bytes, Image.Image] = {}
 
@@ -255,7 +255,7 @@ def pieces() -> Mapping[str, Step]:
 
     return {
         "sha256": lambda body: hashlib.sha256(body).digest(),
-        "phash": lambda body: phash.perceptual_hash(seen(body).convert("L")),
+        "phash": lambda body: measures.perceptual_hash(seen(body).convert("L")),
         "thumbnail jpeg 75": lambda body: encoded(seen(body), "JPEG", quality=75),
         "thumbnail webp method 0": lambda body: encoded(seen(body), "WEBP", quality=75, method=0),
     }

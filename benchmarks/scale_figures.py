@@ -25,7 +25,7 @@ from app.db.fingerprints import Fingerprint
 from app.domain import ImageState, Sample
 from app.exports.exporter import ExportOptions
 from app.exports.formats import get_exporter
-from app.images import find_exact, find_near
+from app.images.dedupe import find_exact, find_near
 
 __all__ = [
     *("Figure", "cpu_s", "exponents", "measure_export", "measure_near", "peak_rss_bytes"),

@@ -21,7 +21,7 @@ from app.db.events import EventFilter
 from app.db.images import ImageFilter
 from app.db.rows import Funnel, NewUnit
 from app.domain import Candidate, Compressed, ImageState, Reason, UnitKind, ValidationRules, Verdict
-from app.images import Answer
+from app.images.pool.protocol import Answer
 from app.resources import Resources
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest
@@ -68,7 +68,7 @@ class Decoders:
 
     size = 2
 
-    async def answers(self, sources: Sequence[bytes | Path], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
+    async def run_batch(self, sources: Sequence[bytes | Path], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
         """Valid images, each like no other; bytes like no others."""
         yield [Answer(_verdict() if isinstance(rules, ValidationRules) else _output()) for _ in sources]
 

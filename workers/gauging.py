@@ -33,7 +33,7 @@ def _decoders(workshop: Workshop) -> Iterator[Reading]:
     stats = workshop.decoders.stats()
     yield families.DECODERS, (), stats.size
     yield families.DECODERS_ALIVE, (), stats.alive
-    yield families.DECODERS_BUSY, (), stats.in_hand
+    yield families.DECODERS_BUSY, (), stats.busy
     yield families.DECODER_RESTARTS, (), stats.restarts
     yield families.DECODER_CRASHES, (), stats.crashes
     yield families.DECODER_TIMEOUTS, (), stats.timeouts

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.domain import UnitKind
 from app.jobs import event_log
-from app.lifeline import die_with
+from app.process_setup import set_parent_death_signal
 from app.queue import JOB_NAMES
 from app.resources import open_resources, open_workshop
 from app.settings import load_settings
@@ -62,7 +62,7 @@ def main() -> None:
     """Run one unit; exit with 0 whatever came of it, as long as this process lives."""
     answer: dict[str, str | None] = {"error": None}
     order = json.load(sys.stdin)
-    die_with(order["parent"])
+    set_parent_death_signal(order["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         asyncio.run(_run(order))

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import errors
-from app import collector
+from app import process_setup
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
 from app.jobs import event_log
@@ -45,7 +45,7 @@ async def run_workers(
     """Run workers of these kinds in this process for the body's time, then drain them."""
     async with open_workshop(resources.settings, resources.queue) if workshop is None else _given(workshop) as shop:
         crew = Crew(resources, shop, kinds)
-        collector.calm()
+        process_setup.tune_gc()
         async with event_log.recording(resources.db), sampled():
             await crew.start()
             try:

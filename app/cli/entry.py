@@ -10,7 +10,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from app import collector
+from app import process_setup
 from app.cli import exit_codes, failures
 from app.cli.options import Cli, with_global_options
 from app.cli.output import write_stderr
@@ -223,5 +223,5 @@ def _fail(error: BaseException, cli: Cli, *, as_json: bool) -> int:
 
 def main() -> None:
     """Run the command and leave with its exit code."""
-    collector.defer()
+    process_setup.defer_gc()
     sys.exit(run(sys.argv[1:]))

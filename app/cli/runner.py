@@ -13,7 +13,7 @@ from app.cli.progress import open_display
 from app.cli.report import load_report
 from app.cli.session import Interrupts, configure_logging, is_embedded, lock_workspace, warn_without_workers
 from app.db import jobs, sweeping
-from app.images import DecoderPool
+from app.images.pool.pool import DecoderPool
 from app.jobs import submit
 from app.jobs.event_log import recording
 from app.queue import ArqQueue, redis_queue

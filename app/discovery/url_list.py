@@ -171,5 +171,3 @@ def _looks_like(path: Path, spec: ListSpec) -> str:
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     what = next((words for magic, words in _BEGINNINGS if head.startswith(magic)), "")
     return f"; the file looks like {what}" if what else ""
-
-

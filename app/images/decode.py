@@ -1,41 +1,79 @@
-"""Bytes to pixels, once: format, bound, frames and the full decode, with every error of Pillow translated at one border.
+"""Bytes to 8-bit pixels: header, one full decode, and the pixel transforms on its result. Translates every error of Pillow.
 
-Must not know levels or verdicts. The bound on pixels is ours and comes from the rules, so Pillow's own is switched off.
+Must not know checks or verdicts. The limit on pixels comes from the rules, so Pillow's own limit is switched off.
 """
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from app.images import pixels, structure
+from app.images import structure
 from errors import Reason, ValidationError
 from logging_setup.capture import is_capturing
 
-__all__ = ["Decoded", "Header", "as_if_drafted", "decode", "pillow_errors", "read_header"]
+__all__ = [
+    "Decoded",
+    "Header",
+    "apply_orientation",
+    "decode",
+    "downscale",
+    "fit_within",
+    "flatten",
+    "orientation_of",
+    "pillow_errors",
+    "read_header",
+    "reduce_as_drafted",
+    "swaps_sides",
+    "to_8bit",
+    "to_srgb",
+]
 
 _PLUGINS: Final = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
-"""Imported by name: Pillow would otherwise load all of its plugins at the first format it doesn't know yet."""
+"""Imported by name: Pillow would otherwise load all of its plugins at the first format that it does not know yet."""
 
 Image.MAX_IMAGE_PIXELS = None
+
+_ORIENTATION_TAG: Final = 0x0112
+_TRANSPOSE: Final[dict[int, Image.Transpose]] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.32, 4.6.4, tag Orientation: the transposition that turns the stored rows into the picture."""
+
+_FIRST_SIDEWAYS: Final = 5
+"""Orientations from this one on exchange width and height."""
+
+_PLAIN_MODES: Final = frozenset({"L", "RGB", "RGBA", "CMYK"})
+_BROKEN_METADATA: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
+"""What Pillow raises over malformed EXIF or ICC data (seen with mutated files); the pixels do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known before a pixel is decoded. ``width`` and ``height`` as the file states them; ``image`` is not loaded yet."""
+    """What is known before decoding. ``width`` and ``height`` as the file states them; ``image`` is not loaded yet."""
 
     format: str
     width: int
@@ -48,15 +86,15 @@ class Decoded:
     """One decoded image.
 
     Attributes:
-        width, height: pixels of the whole image after the EXIF orientation is applied.
+        width, height: pixels of the full-size image after the EXIF orientation is applied.
         frames: pictures in the file; only the first is decoded.
         is_complete: whether the file has its end marker.
-        orientation: EXIF orientation, 1 to 8, that ``image`` still needs.
-        image: 8-bit L, RGB, RGBA or CMYK, without ``info``; a JPEG may come at 1/2, 1/4 or 1/8 of its size, never below the size
-            asked for.
-        scale: by how much ``image`` is smaller than the whole.
-        has_jpeg_data: whether the pixels are coded as in a JPEG, which a TIFF's may be.
-        icc_profile: the embedded colour profile, for the colours as they are in ``image``.
+        orientation: EXIF orientation, 1 to 8, not yet applied to ``image``.
+        image: 8-bit L, RGB, RGBA or CMYK, without ``info``; a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, never below the
+            size asked for.
+        scale: the factor by which ``image`` is smaller than the full size.
+        has_jpeg_data: whether the pixels are JPEG-coded, which is also possible in a TIFF.
+        icc_profile: the embedded colour profile, for the colours of ``image``.
     """
 
     format: str
@@ -72,26 +110,29 @@ class Decoded:
 
 
 @contextmanager
-def pillow_errors(doing: str) -> Iterator[None]:
+def pillow_errors(action: str) -> Iterator[None]:
     """Translate what Pillow raises over hostile bytes, which is nearly anything, to `errors.ValidationError`.
 
+    Args:
+        action: begins the message, such as ``jpeg header``.
+
     Raises:
-        MemoryError: where memory ran out, also where Pillow dresses that up as another error.
+        MemoryError: memory ran out, also where Pillow reports that as another error.
     """
     try:
-        with nullcontext() if is_capturing() else _unheard():
+        with nullcontext() if is_capturing() else _ignore_warnings():
             yield
     except (ValidationError, MemoryError):
         raise
     except Exception as error:
         if "out of memory" in str(error).lower():
-            raise MemoryError(doing) from error
-        raise ValidationError(f"{doing}: {str(error) or type(error).__name__}"[:200], reason=Reason.CORRUPT) from error
+            raise MemoryError(action) from error
+        raise ValidationError(f"{action}: {str(error) or type(error).__name__}"[:200], reason=Reason.CORRUPT) from error
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """No warnings, where nobody listens. In a decoder somebody does, and has said once for all what is heard: saying it costs 30 us."""
+def _ignore_warnings() -> Iterator[None]:
+    """Drop warnings outside of a decoder process, which records them instead. Setting the filter costs 30 us an image."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -101,11 +142,12 @@ def read_header(body: bytes) -> Header:
     """Open without decoding.
 
     Raises:
-        errors.ValidationError: not an image (``not_an_image``), a format we never decode (``format``), or a broken header (``corrupt``).
+        errors.ValidationError: not an image (``not_an_image``), a format that is never decoded (``format``), or a broken header
+            (``corrupt``).
     """
     name = structure.sniff(body)
     if name is None:
-        raise ValidationError(f"{len(body)} bytes that begin like no image", reason=Reason.NOT_AN_IMAGE)
+        raise ValidationError(f"{len(body)} bytes without the signature of an image format", reason=Reason.NOT_AN_IMAGE)
     if name not in structure.FORMATS:
         raise ValidationError(f"{name} is not a format that is decoded", reason=Reason.FORMAT)
     with pillow_errors(f"{name} header"):
@@ -114,36 +156,37 @@ def read_header(body: bytes) -> Header:
 
 
 def _open(body: bytes, name: str) -> Image.Image:
-    """A JPEG is opened as such: Pillow would make a multi-picture file of many a phone's photo, and trip over a broken index."""
+    """Open a JPEG as a plain JPEG: Pillow would treat many phone photos as multi-picture files and fail on a broken index."""
     if name == "jpeg":
         return JpegImagePlugin.JpegImageFile(io.BytesIO(body))
     return Image.open(io.BytesIO(body), formats=(name.upper(),))
 
 
-def decode(body: bytes, header: Header, *, at_least: tuple[int, int] | None) -> Decoded:
-    """Decode the first frame, all of its data, so that truncation and damage show.
+def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> Decoded:
+    """Decode the first frame, all of its data, so that truncation and damage are found.
 
     Args:
         body: the file.
-        header: of the same bytes; it is used up.
-        at_least: width and height in pixels, in the file's own orientation, that suffice; None for all of them.
+        header: of the same bytes; it cannot be used again.
+        min_size: width and height in pixels, in the file's own orientation, that suffice; None for the full size.
 
     Raises:
         errors.ValidationError: the data is broken (``corrupt``).
-        MemoryError: the picture doesn't fit into memory.
+        MemoryError: the picture does not fit into memory.
     """
     with pillow_errors(f"{header.format} data"):
         image = header.image
         scale = 1
-        if at_least is not None and image.draft(None, at_least):
-            scale = _draft_scale(header, at_least)
+        if min_size is not None and image.draft(None, min_size):
+            scale = _draft_scale(header, min_size)
         frames = int(getattr(image, "n_frames", 1))
         image.load()
-        _refuse_damage(body, header.format)
-        orientation = pixels.orientation_of(image)
-        width, height = (header.height, header.width) if orientation >= pixels.FIRST_SIDEWAYS else (header.width, header.height)
+        if damage := structure.find_damage(body, header.format):
+            raise ValidationError(f"{header.format} data: {damage}", reason=Reason.CORRUPT)
+        orientation = orientation_of(image)
+        width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)
         icc_profile, compression = image.info.get("icc_profile"), image.info.get("compression")
-        bare = pixels.to_8bit(image)
+        bare = to_8bit(image)
         bare.info = {}
         return Decoded(
             format=header.format,
@@ -159,23 +202,101 @@ def decode(body: bytes, header: Header, *, at_least: tuple[int, int] | None) -> 
         )
 
 
-def as_if_drafted(decoded: Decoded, header: Header, at_least: tuple[int, int]) -> Decoded:
-    """Shrink what was decoded larger to the size in which `decode` would have given it for ``at_least``.
+def reduce_as_drafted(decoded: Decoded, header: Header, min_size: tuple[int, int]) -> Decoded:
+    """Shrink a JPEG that was decoded larger to the size that `decode` would have chosen for ``min_size``.
 
-    A JPEG decoder that leaves out the high frequencies and a mean over squares of pixels show the same to within a grey level or two,
-    so what is measured does not depend on what else was wanted of the decode.
+    Decoding without the high frequencies and averaging squares of pixels agree to within one or two grey levels, so measured values do
+    not depend on the size of the decode.
     """
-    factor = _draft_scale(header, at_least) // decoded.scale if decoded.format == "jpeg" else 1
+    factor = _draft_scale(header, min_size) // decoded.scale if decoded.format == "jpeg" else 1
     return replace(decoded, image=decoded.image.reduce(factor), scale=decoded.scale * factor) if factor > 1 else decoded
 
 
-def _draft_scale(header: Header, at_least: tuple[int, int]) -> int:
-    """By how much Pillow's ``draft`` has a JPEG decoded smaller."""
-    most = min(header.width // at_least[0], header.height // at_least[1])
+def _draft_scale(header: Header, min_size: tuple[int, int]) -> int:
+    """The factor, 1, 2, 4 or 8, by which Pillow's ``draft`` decodes a JPEG smaller."""
+    most = min(header.width // min_size[0], header.height // min_size[1])
     return next(scale for scale in (8, 4, 2, 1) if most >= scale or scale == 1)
 
 
-def _refuse_damage(body: bytes, name: str) -> None:
-    damage = structure.find_damage(body, name)
-    if damage:
-        raise ValidationError(f"{name} data: {damage}", reason=Reason.CORRUPT)
+def orientation_of(image: Image.Image) -> int:
+    """Read the EXIF orientation, 1 to 8; 1 where it is missing or invalid."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except _BROKEN_METADATA:
+        return 1
+    return value if isinstance(value, int) and value in _TRANSPOSE else 1
+
+
+def swaps_sides(orientation: int) -> bool:
+    """Whether applying this EXIF orientation exchanges width and height."""
+    return orientation >= _FIRST_SIDEWAYS
+
+
+def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
+    """Rotate and mirror the stored picture to its EXIF orientation."""
+    return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
+
+
+def fit_within(width: int, height: int, longer_side: int) -> tuple[int, int]:
+    """Scale a size down, never up, so that its longer side is at most ``longer_side`` pixels; at least one pixel a side."""
+    scale = min(1.0, longer_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def downscale(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Scale to exactly ``size`` with antialiasing; a far larger image is box-reduced first, which costs a fraction."""
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+
+
+def to_8bit(image: Image.Image) -> Image.Image:
+    """Return the same picture in mode L, RGB, RGBA or CMYK.
+
+    Grey of more than 8 bits is scaled linearly from black to white. White is 65535 for 16 bits, 1 for floats up to 1, and otherwise the
+    brightest value, because such a file does not state its white.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_narrow(np.asarray(image)))
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    if image.mode in _PLAIN_MODES:
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Scale grey of any depth to uint8."""
+    if values.dtype.itemsize == 2:
+        return (values >> 8).astype(np.uint8)
+    grey = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    black, brightest = min(0.0, float(grey.min())), float(grey.max())
+    steps = (1.0, 255.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+    white = next((step for step in steps if brightest <= step), brightest)
+    return ((grey - black) * (255.0 / (white - black))).clip(0, 255).astype(np.uint8)
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """Return L or RGB: transparency is composed onto white, CMYK becomes RGB."""
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert to sRGB by an embedded ICC profile. An sRGB or unusable profile changes nothing, except that CMYK becomes RGB."""
+    if profile:
+        try:
+            image = _apply_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        except (ImageCms.PyCMSError, *_BROKEN_METADATA):
+            pass
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _apply_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    """Apply a profile that is not sRGB already; grey is converted through RGB, because sRGB has no grey."""
+    if "srgb" in ImageCms.getProfileDescription(profile).lower():
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, mode)
+    changed = transform.apply(image)
+    return changed.convert("L") if image.mode == "L" else changed

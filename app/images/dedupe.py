@@ -1,15 +1,19 @@
 """Which images are the same picture, by digest and by perceptual hash, and which of them is kept. Pure; knows no rows and no files."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from app.images import hamming_index
 from errors import ConfigurationError
 
 __all__ = ["MAX_DISTANCE", "Comparable", "Match", "find_exact", "find_near"]
 
 MAX_DISTANCE: Final = 16
-"""Bits of 64; two unrelated pictures differ in 32 on average, and 16 apart is no likeness any more."""
+"""Bits of 64. Two unrelated pictures differ in 32 bits on average; 16 bits apart they are not alike any more."""
 
 
 class Comparable(Protocol):
@@ -43,49 +47,48 @@ class Comparable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a duplicate repeats: the id of an image that is kept, and the bits in which their hashes differ."""
+    """What a duplicate repeats: the id of a kept image, and the number of bits, 0 to 64, in which their hashes differ."""
 
     kept_id: int
     distance: int
 
 
 def find_exact(items: Iterable[Comparable]) -> Mapping[int, Match]:
-    """Map each image whose bytes another one has to the one of them that is kept; in no case to another duplicate."""
+    """Map the id of each image whose bytes another one also has to the best of them, which is never a duplicate itself."""
     found = list(items)
-    best: dict[str, Comparable] = {}
-    for item in found:
-        other = best.setdefault(item.sha256, item)
-        if _worth(item) < _worth(other):
-            best[item.sha256] = item
-    return {item.id: Match(kept.id, 0) for item in found if (kept := best[item.sha256]).id != item.id}
-
-
-def _worth(item: Comparable) -> tuple[int, int, int]:
-    """Sorts the best first: most pixels, then most bytes, then the lowest id."""
-    return -item.pixels, -item.size_bytes, item.id
+    kept: dict[str, int] = {}
+    for position in _best_first(found):
+        kept.setdefault(found[position].sha256, found[position].id)
+    return {item.id: Match(kept[item.sha256], 0) for item in found if kept[item.sha256] != item.id}
 
 
 def find_near(items: Iterable[Comparable], distance: int) -> Mapping[int, Match]:
-    """Map each near duplicate to the best image within ``distance`` bits of it that is kept.
+    """Map the id of each near duplicate to the best kept image within ``distance`` bits of it.
 
-    Images are taken best first; one that is no duplicate of a better kept one is kept, and claims all that lie within the
-    distance and are not claimed yet. So every duplicate really is that close to what it points to, nothing points to a
-    duplicate, and the order of the input makes no difference. Images without a hash are neither kept nor duplicates.
-
-    Where 64 bits are cut into d+r blocks, two hashes at most d bits apart agree in r of them (the pigeonhole principle; Manku et
-    al., "Detecting Near-Duplicates for Web Crawling", 2007), so only hashes that share r blocks are compared. More blocks make
-    more tables of smaller buckets: r grows with the number of hashes, and no bucket grows with it.
+    Images are taken best first. One that is no duplicate of a better kept image is kept, and claims all images within the distance that
+    are not claimed yet. So every duplicate is that close to the image it points to, none points to a duplicate, and the order of the
+    input makes no difference. Images without a hash are neither kept nor duplicates.
 
     Args:
         items: any number, with unique ids.
-        distance: 0 to 16.
+        distance: bits, 0 to 16.
 
     Raises:
         errors.ConfigurationError: the distance is out of range.
     """
     if not 0 <= distance <= MAX_DISTANCE:
         raise ConfigurationError(f"near_distance is {distance}; it must be 0 to {MAX_DISTANCE}")
-    from app.images import bands  # which needs an array library; who only imports this does not
-
     found = [item for item in items if item.phash is not None]
-    return {item.id: Match(kept.id, apart) for item, kept, apart in bands.nearest(found, distance)}
+    order = _best_first(found)
+    hashes = np.fromiter((int(item.phash or "", 16) for item in found), dtype=np.uint64, count=len(found))[order]
+    keepers, distances = hamming_index.assign_keepers(hashes, distance)
+    duplicates = np.flatnonzero(keepers != np.arange(len(keepers)))
+    return {found[order[place]].id: Match(found[order[keepers[place]]].id, int(distances[place])) for place in duplicates}
+
+
+def _best_first(items: Sequence[Comparable]) -> npt.NDArray[np.int64]:
+    """Positions of the items, the best first: most pixels, then most bytes, then the lowest id."""
+    ids, sizes, pixels = (
+        np.fromiter((getattr(item, name) for item in items), dtype=np.int64, count=len(items)) for name in ("id", "size_bytes", "pixels")
+    )
+    return np.lexsort((ids, -sizes, -pixels))

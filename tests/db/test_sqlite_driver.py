@@ -106,4 +106,3 @@ async def test_a_connection_that_is_lost_does_not_keep_the_process(connection: A
     """The thread of a connection is a daemon."""
     assert connection._thread.daemon
     assert connection._thread in threading.enumerate()
-

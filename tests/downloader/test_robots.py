@@ -180,7 +180,23 @@ COLONS = st.sampled_from([": ", ":", " : ", " ", ""])
 LINES = st.tuples(st.sampled_from(FIELDS), COLONS, st.sampled_from(VALUES), st.sampled_from(["", " # x", "#", "\t"])).map("".join)
 FILES = st.lists(LINES | st.text("dD:# /a*\n\r\x85", max_size=12), max_size=14).map("\n".join)
 OURS = FILES.map("User-agent: *\n".__add__) | FILES
-PATHS = ["/", "/a", "/a/", "/a/b", "/a/b.jpg", "/a/index.html", "/a$b", "/%61", "/%C3%BC", "/a?b=c", "/a?", "/ab", "/b.jpg", "//a", "/http://h.test/a"]
+PATHS = [
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a/b.jpg",
+    "/a/index.html",
+    "/a$b",
+    "/%61",
+    "/%C3%BC",
+    "/a?b=c",
+    "/a?",
+    "/ab",
+    "/b.jpg",
+    "//a",
+    "/http://h.test/a",
+]
 
 
 @given(OURS, st.sampled_from(PATHS))

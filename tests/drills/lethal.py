@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.images import DecoderPool
+from app.images.pool.pool import DecoderPool
 from app.storage import Store, paths
 from workers import isolated_process
 from workers.stages import export as exporting

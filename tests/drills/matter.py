@@ -42,9 +42,7 @@ def lonely_page(scene: Scene, *, but: str = "") -> Page:
     """A good page whose bytes no other page has."""
     pages = scene.plan.pages.values()
     return next(
-        page
-        for page in pages
-        if page.kind is Kind.OK and page.url != but and sum(other.sha256 == page.sha256 for other in pages) == 1
+        page for page in pages if page.kind is Kind.OK and page.url != but and sum(other.sha256 == page.sha256 for other in pages) == 1
     )
 
 
@@ -73,7 +71,7 @@ def decoders_of(pid: int) -> list[int]:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
             for child in (thread / "children").read_text().split():
-                if b"app.images.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                if b"app.images.pool.child" in Path(f"/proc/{child}/cmdline").read_bytes():
                     found.append(int(child))
     return found
 

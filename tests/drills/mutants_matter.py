@@ -49,7 +49,7 @@ def bomb_takes_the_worker_along() -> None:
 
 
 def _crash_raises(kind: type[Exception]) -> None:
-    from app.images import pool
+    from app.images.pool import pool
 
     ask = pool.DecoderPool._ask
 
@@ -60,7 +60,7 @@ def _crash_raises(kind: type[Exception]) -> None:
                     raise kind("the decoder crashed")
                 yield group
 
-    _put("app.images.pool.DecoderPool._ask", raising)
+    _put("app.images.pool.pool.DecoderPool._ask", raising)
 
 
 @mutant

@@ -1,19 +1,15 @@
 """Duplicates point to a kept image, the best one, whatever the order of the input."""
 
-import math
 import random
 import time
-import tracemalloc
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.fingerprints import Fingerprint
 from app.domain import ImageState
-from app.images import Match, find_exact, find_near
-from app.images.bands import _masks, _shared_blocks
+from app.images.dedupe import Match, find_exact, find_near
 from errors import ConfigurationError
 
 
@@ -22,7 +18,7 @@ def _item(image_id: int, value: int | None = 0, *, pixels: int = 100, size_bytes
     return Fingerprint(image_id, ImageState.VALID, sha256 or f"{image_id:064x}", phash, pixels, size_bytes)
 
 
-def _apart(one: Fingerprint, two: Fingerprint) -> int:
+def _differing_bits(one: Fingerprint, two: Fingerprint) -> int:
     return (int(one.phash or "0", 16) ^ int(two.phash or "0", 16)).bit_count()
 
 
@@ -82,17 +78,17 @@ def _by_brute_force(items: list[Fingerprint], distance: int) -> dict[int, Match]
     kept: list[Fingerprint] = []
     matches = {}
     for item in sorted(items, key=lambda item: (-item.pixels, -item.size_bytes, item.id)):
-        keeper = next((one for one in kept if _apart(one, item) <= distance), None)
+        keeper = next((one for one in kept if _differing_bits(one, item) <= distance), None)
         if keeper is None:
             kept.append(item)
         else:
-            matches[item.id] = Match(keeper.id, _apart(keeper, item))
+            matches[item.id] = Match(keeper.id, _differing_bits(keeper, item))
     return matches
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.integers(0, 63), max_size=9), st.integers(1, 3)), max_size=30), st.integers(0, 16))
 def test_near_agrees_with_comparing_all_pairs(seeds: list[tuple[int, set[int], int]], distance: int) -> None:
-    """Bands lose nothing at any distance, and no duplicate points to a duplicate."""
+    """The index loses nothing at any distance, and no duplicate points to a duplicate."""
     centres = [0, 0xFFFFFFFFFFFFFFFF, 0x123456789ABCDEF0, 0xF0F0F0F00F0F0F0F]
     items = [_item(i, centres[c] ^ sum(1 << bit for bit in bits), pixels=pixels) for i, (c, bits, pixels) in enumerate(seeds)]
     found = find_near(items, distance)
@@ -109,44 +105,11 @@ def test_order_makes_no_difference() -> None:
 
 
 def test_a_large_bucket_loses_nothing() -> None:
-    """A pair that shares only the two bands which 9,000 others share as well."""
+    """A pair that shares only the blocks which 9,000 others share as well."""
     rng = random.Random(6)
     items = [_item(i, rng.getrandbits(32) << 32) for i in range(9_000)]
     first = int(items[0].phash or "", 16)
     assert find_near([*items, _item(99_999, first ^ (1 << 40) ^ (1 << 50))], 3)[99_999] == Match(0, 2)
-
-
-@given(st.integers(1, 16), st.integers(0, 4), st.sets(st.integers(0, 63), max_size=16))
-def test_near_hashes_share_a_bucket_of_some_table(distance: int, shared: int, bits: set[int]) -> None:
-    """However many blocks a key has: whichever bits differ, up to the distance, one table has both hashes in one bucket."""
-    apart = sum(1 << bit for bit in sorted(bits)[:distance])
-    masks = [int(mask) for mask in _masks(distance, shared)]
-    assert any(apart & mask == 0 for mask in masks)
-    assert len(masks) == len(set(masks)) == math.comb(distance + shared, shared)
-
-
-@pytest.mark.parametrize("count", [10_000, 100_000, 1_000_000, 10_000_000])
-def test_buckets_do_not_grow_with_the_hashes(count: int) -> None:
-    """At the default distance a key gets as many bits as keep a bucket of unrelated hashes small."""
-    mask = int(next(iter(_masks(6, _shared_blocks(count, 6)))))
-    assert count / 2 ** mask.bit_count() < 32
-
-
-def test_the_search_takes_more_blocks_only_where_that_costs_less() -> None:
-    """A few hashes need few tables, and the largest distances are cheapest in one pass over all."""
-    assert [_shared_blocks(count, 6) for count in (2, 10_000, 1_000_000, 10_000_000)] == [0, 1, 2, 3]
-    assert _shared_blocks(10_000, 16) == 0
-
-
-def test_a_million_hashes_are_held_in_a_few_tables_at_once() -> None:
-    """What is crowded is compared in tables of that alone: nothing is kept of hashes that have no neighbour."""
-    rng = np.random.default_rng(3)
-    items = [_item(at, value) for at, value in enumerate(rng.integers(0, 2**64, 50_000, dtype=np.uint64).tolist())]
-    tracemalloc.start()
-    assert find_near(items, 6) == {}
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < len(items) * 200
 
 
 def test_many_images_are_no_quadratic_matter() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.images import assign, assign_all
+from app.images.splits import assign, assign_all
 from errors import ConfigurationError
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.domain import CompressionRules, Level, Reason, ValidationRules
-from app.images import CANNOT, validate
-from app.images.compress import compress
+from app.images.checks import CANNOT_COMPRESS
+from app.images.rendering import compress
+from app.images.verdict import validate
 from tests.images import samples
 
 STANDARD = ValidationRules()
@@ -212,6 +213,6 @@ def test_what_cannot_leave_is_rejected_with_its_measures() -> None:
     """The reason is that of compression, and the words say that it is."""
     verdict = validate(samples.encode(samples.photo(390, 100)), STANDARD, replace(LEAVING, size=10_000, only_if_bigger=False))
     assert (verdict.reason, verdict.output) == (Reason.TOO_MANY_PIXELS, None)
-    assert verdict.detail.startswith(CANNOT)
+    assert verdict.detail.startswith(CANNOT_COMPRESS)
     assert verdict.phash is not None
     assert verdict.thumbnail is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.domain import ValidationRules
-from app.images import DecoderPool
+from app.images.pool.pool import DecoderPool
 from errors import StorageError
 from logging_setup import get_logger
 from logging_setup.capture import (

@@ -13,9 +13,8 @@ from sqlalchemy import update
 from app.db import Database, images, jobs, sending, tables
 from app.db.rows import Funnel, Job
 from app.domain import CompressionRules, UnitKind
-from app.images import Answer
-from app.images.child import answer
-from app.images.wire import Request
+from app.images.pool.child import answer
+from app.images.pool.protocol import Answer, Request
 from app.jobs.dispatch import envelope, mark_due
 from app.jobs.submit import settle, store_urls, submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
@@ -43,7 +42,7 @@ class InlineDecoders:
 
     size = 1
 
-    async def answers(self, sources: Sequence[bytes | Path], rules: Any, compression: CompressionRules | None = None) -> Any:
+    async def run_batch(self, sources: Sequence[bytes | Path], rules: Any, compression: CompressionRules | None = None) -> Any:
         for source in sources:
             body = source if isinstance(source, bytes) else source.read_bytes()
             yield [Answer(answer(Request(rules, (body,), compression), body, RemarkCollector()))]

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from app.images import DecoderPool
+from app.images.pool.pool import DecoderPool
 from app.storage import Store
 from workers import isolated_process
 

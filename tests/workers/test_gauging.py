@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from app.images import DecoderPool
+from app.images.pool.pool import DecoderPool
 from app.observability import exposition
 from app.resources import Workshop
 from downloader import FetchLimits

@@ -12,7 +12,8 @@ from typing import Any
 import errors
 from app.db import images
 from app.domain import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
-from app.images import CANNOT, Answer
+from app.images.checks import CANNOT_COMPRESS
+from app.images.pool.protocol import Answer
 from app.storage import paths
 from logging_setup import get_logger
 from workers.stages.decode import GONE, answers, each, put_all
@@ -83,7 +84,7 @@ async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: Compressi
         try:
             output = _output_of(answer)
         except errors.ValidationError as error:
-            words = f"{CANNOT}: {error}"
+            words = f"{CANNOT_COMPRESS}: {error}"
             rows.append({"id": image_id, "state": ImageState.REJECTED, "reason": error.slug, "detail": words})
         else:
             rows.append({"id": image_id} | as_columns(output))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.domain import CompressionRules, StoredImage, ValidationRules
-from app.images import Answer
+from app.images.pool.protocol import Answer
 from app.storage import MissingObject, paths
 from logging_setup import get_logger
 from logging_setup.capture import log_remarks
@@ -98,7 +98,7 @@ async def answers(
     given: dict[int, Answer] = {}
     ids = [image.id for image, source in found if source is not None]
     sources = [source for _, source in found if source is not None]
-    async with aclosing(ctx.workshop.decoders.answers(sources, rules, compression)) as groups:
+    async with aclosing(ctx.workshop.decoders.run_batch(sources, rules, compression)) as groups:
         async for group in groups:
             for answer in group:
                 image_id = ids[len(given)]

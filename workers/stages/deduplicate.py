@@ -8,7 +8,7 @@ from typing import Any
 from app.db import Connection, exports, images
 from app.db.fingerprints import Fingerprint, fingerprints
 from app.domain import ImageState, JobKind, Reason
-from app.images import find_exact, find_near
+from app.images.dedupe import find_exact, find_near
 from app.storage import threads
 from logging_setup import get_logger
 from workers.stages.decode import source_of

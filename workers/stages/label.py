@@ -7,7 +7,7 @@ from typing import Any
 from app.db import jobs
 from app.db.fingerprints import Choice, choices
 from app.domain import ImageState, Reason
-from app.images import assign_all
+from app.images.splits import assign_all
 from logging_setup import get_logger
 from workers.stages.deduplicate import write_all
 from workers.unit import Work

@@ -10,7 +10,8 @@ from typing import Any
 
 from app.db import images
 from app.domain import CompressionRules, ImageState, JobKind, Reason, StoredImage, ValidationRules, Verdict
-from app.images import CANNOT, Answer
+from app.images.checks import CANNOT_COMPRESS
+from app.images.pool.protocol import Answer
 from app.observability import families
 from app.storage import paths
 from logging_setup import get_logger
@@ -54,7 +55,7 @@ def _compression(work: Work) -> CompressionRules | None:
 
 
 def _compressed(todo: Sequence[StoredImage], rows: Sequence[Row]) -> dict[str, int]:
-    failed = sum(str(row["detail"]).startswith(CANNOT) for row in rows)
+    failed = sum(str(row["detail"]).startswith(CANNOT_COMPRESS) for row in rows)
     return {"ok": sum("out_sha256" in row for row in rows), "failed": failed, "saved_bytes": saved_bytes(todo, rows)}
 
 

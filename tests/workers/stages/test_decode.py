@@ -11,7 +11,7 @@ import pytest
 
 import errors
 from app.domain import ImageState, Reason, StoredImage, ValidationRules, Verdict
-from app.images import Answer
+from app.images.pool.protocol import Answer
 from app.storage import open_store
 from logging_setup.capture import Remark
 from logging_setup.config import add_sink, remove_sink
@@ -29,7 +29,7 @@ class Decoders:
 
     size = 2
 
-    async def answers(self, sources: Sequence[bytes], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
+    async def run_batch(self, sources: Sequence[bytes], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
         for source in sources:
             yield [Answer(Verdict(Reason.CORRUPT, source.decode()), (Remark("libx", f"over {source.decode()}"),) if source == b"2" else ())]
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from app.db import tables
 from app.domain import CompressionRules, ImageState, JobState, Reason, UnitKind
-from app.images.compress import compress
+from app.images.rendering import compress
 from app.storage import paths
 from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo

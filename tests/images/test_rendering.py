@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from app.domain import CompressionRules
-from app.images.compress import compress
+from app.images.rendering import compress
 from errors import Reason, ValidationError
 from tests.images import samples
 

@@ -1,6 +1,6 @@
-"""What the pool and its children say to each other: frames of JSON and raw bytes over a pipe. Pure; no process, no pixel.
+"""The protocol between the pool and its child processes: frames of JSON and raw bytes over a pipe. Pure; no process, no pixel.
 
-A frame is two 32-bit lengths, big-endian, then a JSON object, then a payload (images' bytes) untouched. A request is one frame for
+A frame is two 32-bit lengths, big-endian, then a JSON object, then a payload (the bytes of images) as it is. A request is one frame for
 several images; its reply is, for each image in turn, the mark `STARTED` and one frame.
 """
 
@@ -16,7 +16,6 @@ from errors import ValidationError
 from logging_setup.capture import MAX_REMARKS, Remark
 
 __all__ = [
-    "CANNOT",
     "LENGTHS",
     "READY",
     "STARTED",
@@ -25,52 +24,50 @@ __all__ = [
     "Reply",
     "Request",
     "Rules",
+    "Stream",
     "decode_reply",
     "decode_request",
     "encode_reply",
     "encode_request",
+    "pop_answer",
     "read_exactly",
-    "take_answer",
 ]
 
 LENGTHS: Final = struct.Struct(">II")
 """Bytes of the JSON object, bytes of the payload."""
 
-CANNOT: Final = "cannot be compressed"
-"""How the detail of an image begins that is valid and cannot leave as it is to."""
-
 READY: Final = b"R"
 """Sent once by a child that has imported everything and set its limits."""
 
 STARTED: Final = b"S"
-"""Sent as soon as a child turns to an image: one whose child dies before that had no part in it."""
+"""Sent before a child begins an image: an image without it had no part in the child's death."""
 
-_HEAD_BYTES: Final = len(STARTED) + LENGTHS.size
+_PREFIX_BYTES: Final = len(STARTED) + LENGTHS.size
 
 Rules = ValidationRules | CompressionRules
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Images to work on, by the same rules. The rules' type says what is to be done.
+    """Images to process by the same rules. The type of the rules selects the task.
 
     Attributes:
-        sources: of each image its bytes, or a path that the child reads itself.
-        compression: with rules for validation, how valid images leave, if they are to be re-encoded from the same decoded pixels.
+        sources: for each image its bytes, or a path that the child reads itself.
+        compression: with rules for validation, how valid images are re-encoded from the same decoded pixels, if they are.
     """
 
     rules: Rules
     sources: tuple[bytes | str, ...] = field(repr=False)
     compression: CompressionRules | None = None
 
-    def part(self, start: int, end: int) -> "Request":
-        """The same for some of the images."""
+    def slice(self, start: int, end: int) -> "Request":
+        """The same request for the images from ``start`` up to, not including, ``end``."""
         return self if (start, end) == (0, len(self.sources)) else replace(self, sources=self.sources[start:end])
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no result: ``invalid`` is the image's fault, ``crash`` the decoder's over this image, ``storage`` ours."""
+    """Why there is no result: ``invalid`` is the image's fault, ``crash`` the decoder's on this image, ``storage`` an unreadable file."""
 
     kind: Literal["invalid", "crash", "storage"]
     reason: Reason
@@ -82,20 +79,20 @@ Reply = Verdict | Compressed | Failure
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one image, and what libraries said over it."""
+    """The result for one image, and what libraries printed or logged while it was made."""
 
     reply: Reply
     remarks: tuple[Remark, ...] = ()
 
     def as_verdict(self) -> Verdict:
-        """The verdict, also where the answer is a failure."""
+        """The verdict; a failure becomes a verdict with its reason."""
         if isinstance(self.reply, Failure):
             return Verdict(reason=self.reply.reason, detail=self.reply.detail)
         assert isinstance(self.reply, Verdict)
         return self.reply
 
     def as_output(self) -> Compressed:
-        """The image re-encoded.
+        """The re-encoded image.
 
         Raises:
             errors.ValidationError: the answer is a failure.
@@ -132,27 +129,27 @@ def _frame(header: Mapping[str, Any], *payload: bytes) -> tuple[bytes, ...]:
 
 
 def encode_request(request: Request) -> tuple[bytes, ...]:
-    """Return a frame in parts, so that the images' bytes are not copied."""
+    """Return a frame in parts, so that the bytes of the images are not copied."""
     header = {
         "task": "validate" if isinstance(request.rules, ValidationRules) else "compress",
-        "rules": _spell_out(request.rules),
-        "compression": request.compression and _spell_out(request.compression),
+        "rules": _rules_to_json(request.rules),
+        "compression": request.compression and _rules_to_json(request.compression),
         "sources": [source if isinstance(source, str) else len(source) for source in request.sources],
     }
     return _frame(header, *(source for source in request.sources if isinstance(source, bytes)))
 
 
 @lru_cache(maxsize=16)
-def _spell_out(rules: Rules) -> dict[str, Any]:
-    """A whole chunk shares its rules."""
+def _rules_to_json(rules: Rules) -> dict[str, Any]:
+    """Cached, because all requests of a chunk have the same rules."""
     return asdict(rules)
 
 
 def decode_request(header: bytes) -> tuple[Request, tuple[int, ...]]:
-    """The inverse of `encode_request`, for a header alone: bodies are still in the pipe.
+    """The inverse of `encode_request`, for a header alone: the payload is still in the pipe.
 
     Returns:
-        The request, in which images that come as bytes are empty, and of each image the bytes that are to be read for it.
+        The request, in which images that come as bytes are empty, and for each image the number of bytes to read from the payload.
     """
     data = json.loads(header)
     rules = data["rules"]
@@ -165,21 +162,21 @@ def decode_request(header: bytes) -> tuple[Request, tuple[int, ...]]:
 
 
 def encode_reply(reply: Reply, remarks: Sequence[Remark] = ()) -> tuple[bytes, ...]:
-    """Return a frame in parts. What was said over the image comes along, where anything was."""
-    said = {"remarks": [asdict(remark) for remark in remarks]} if remarks else {}
+    """Return a frame in parts, with the remarks on the image, if there are any."""
+    extra = {"remarks": [asdict(remark) for remark in remarks]} if remarks else {}
     if isinstance(reply, Verdict):
         output = reply.output
-        header = {name: getattr(reply, name) for name in _IN_JSON} | said
+        header = {name: getattr(reply, name) for name in _JSON_FIELDS} | extra
         header["thumbnail"] = None if reply.thumbnail is None else len(reply.thumbnail)
         header["output"] = output and (output.format, output.width, output.height)
         return _frame({"type": "verdict"} | header, reply.thumbnail or b"", output.body if output else b"")
     if isinstance(reply, Compressed):
-        return _frame({"type": "compressed", "output": (reply.format, reply.width, reply.height)} | said, reply.body)
-    return _frame({"type": "failure", "kind": reply.kind, "reason": reply.reason, "detail": reply.detail} | said)
+        return _frame({"type": "compressed", "output": (reply.format, reply.width, reply.height)} | extra, reply.body)
+    return _frame({"type": "failure", "kind": reply.kind, "reason": reply.reason, "detail": reply.detail} | extra)
 
 
-_IN_JSON: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "measures")
-"""What of a verdict goes as it is."""
+_JSON_FIELDS: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "measures")
+"""Fields of a verdict that JSON holds unchanged."""
 
 
 def decode_reply(header: bytes, payload: bytes) -> Answer:
@@ -197,24 +194,24 @@ def _reply_of(data: dict[str, Any], payload: bytes) -> Reply:
     if kind == "failure":
         assert reason is not None
         return Failure(data["kind"], reason, data["detail"])
-    size, output = data["thumbnail"], data["output"]
+    thumbnail_bytes, output = data["thumbnail"], data["output"]
     return Verdict(
-        **{name: data[name] for name in _IN_JSON[1:]},
+        **{name: data[name] for name in _JSON_FIELDS[1:]},
         reason=reason,
-        thumbnail=None if size is None else payload[:size],
-        output=output and Compressed(payload[size or 0 :], *output),
+        thumbnail=None if thumbnail_bytes is None else payload[:thumbnail_bytes],
+        output=output and Compressed(payload[thumbnail_bytes or 0 :], *output),
     )
 
 
-def take_answer(heard: bytearray) -> Answer | None:
-    """Take the first answer, with its mark, off what was heard of a child; None where it is not all there yet."""
-    if len(heard) < _HEAD_BYTES:
+def pop_answer(received: bytearray) -> Answer | None:
+    """Remove the first answer, with its mark, from the bytes received from a child; None where it is not complete yet."""
+    if len(received) < _PREFIX_BYTES:
         return None
-    header_size, payload_size = LENGTHS.unpack_from(heard, len(STARTED))
-    end = _HEAD_BYTES + header_size + payload_size
-    if len(heard) < end:
+    header_size, payload_size = LENGTHS.unpack_from(received, len(STARTED))
+    end = _PREFIX_BYTES + header_size + payload_size
+    if len(received) < end:
         return None
-    middle = _HEAD_BYTES + header_size
-    answer = decode_reply(bytes(heard[_HEAD_BYTES:middle]), bytes(heard[middle:end]))
-    del heard[:end]
+    middle = _PREFIX_BYTES + header_size
+    answer = decode_reply(bytes(received[_PREFIX_BYTES:middle]), bytes(received[middle:end]))
+    del received[:end]
     return answer

@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
-from app.images import wire
-from app.images.wire import Answer, Failure, Reply, Request
+from app.images.pool import protocol
+from app.images.pool.protocol import Answer, Failure, Reply, Request
 from errors import ValidationError
 from logging_setup.capture import MAX_REMARKS, Remark
 
 
-def _answer(reply: Reply, said: Sequence[Remark] = ()) -> Answer:
+def _answer(reply: Reply, remarks: Sequence[Remark] = ()) -> Answer:
     """What a parent hears of a reply."""
-    heard = bytearray(b"".join((wire.STARTED, *wire.encode_reply(reply, said))))
-    answer = wire.take_answer(heard)
+    received = bytearray(b"".join((protocol.STARTED, *protocol.encode_reply(reply, remarks))))
+    answer = protocol.pop_answer(received)
     assert answer is not None
-    assert not heard
+    assert not received
     return answer
 
 
@@ -32,11 +32,11 @@ def _answer(reply: Reply, said: Sequence[Remark] = ()) -> Answer:
 )
 def test_requests_arrive_as_sent(request_: Request) -> None:
     """Rules keep their type and their values, bodies their bytes, paths their undecodable parts, and images their order."""
-    stream = io.BytesIO(b"".join(wire.encode_request(request_)))
-    header_size, payload_size = wire.LENGTHS.unpack(wire.read_exactly(stream, wire.LENGTHS.size))
-    got, sizes = wire.decode_request(wire.read_exactly(stream, header_size))
+    stream = io.BytesIO(b"".join(protocol.encode_request(request_)))
+    header_size, payload_size = protocol.LENGTHS.unpack(protocol.read_exactly(stream, protocol.LENGTHS.size))
+    got, sizes = protocol.decode_request(protocol.read_exactly(stream, header_size))
     assert payload_size == sum(sizes)
-    bodies = [wire.read_exactly(stream, size) if size else source for source, size in zip(got.sources, sizes, strict=True)]
+    bodies = [protocol.read_exactly(stream, size) if size else source for source, size in zip(got.sources, sizes, strict=True)]
     assert replace(got, sources=tuple(bodies)) == request_
     assert stream.read() == b""
 
@@ -44,8 +44,8 @@ def test_requests_arrive_as_sent(request_: Request) -> None:
 def test_a_request_is_cut_into_parts() -> None:
     """Rules stay, images are those between the two places."""
     whole = Request(ValidationRules(), ("a", "b", "c"), CompressionRules("png"))
-    assert whole.part(0, 3) is whole
-    assert whole.part(1, 3) == Request(ValidationRules(), ("b", "c"), CompressionRules("png"))
+    assert whole.slice(0, 3) is whole
+    assert whole.slice(1, 3) == Request(ValidationRules(), ("b", "c"), CompressionRules("png"))
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_remarks_come_along_and_are_few() -> None:
 
 def test_an_answer_is_taken_once_it_is_whole() -> None:
     """However it is cut on its way; what follows it stays."""
-    frame = b"".join((wire.STARTED, *wire.encode_reply(Compressed(b"body", "png", 3, 4))))
-    heard = bytearray()
+    frame = b"".join((protocol.STARTED, *protocol.encode_reply(Compressed(b"body", "png", 3, 4))))
+    received = bytearray()
     for at, byte in enumerate(frame):
-        assert wire.take_answer(heard) is None, at
-        heard.append(byte)
-    heard += frame[:5]
-    assert wire.take_answer(heard) == Answer(Compressed(b"body", "png", 3, 4))
-    assert heard == frame[:5]
+        assert protocol.pop_answer(received) is None, at
+        received.append(byte)
+    received += frame[:5]
+    assert protocol.pop_answer(received) == Answer(Compressed(b"body", "png", 3, 4))
+    assert received == frame[:5]
 
 
 def test_a_failure_is_a_verdict_or_an_error() -> None:
@@ -98,6 +98,6 @@ def test_a_short_stream_is_an_end() -> None:
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(min(size or 0, 1))
 
-    assert wire.read_exactly(Dripping(b"abc"), 3) == b"abc"
+    assert protocol.read_exactly(Dripping(b"abc"), 3) == b"abc"
     with pytest.raises(EOFError, match="1 of 4"):
-        wire.read_exactly(io.BytesIO(b"abc"), 4)
+        protocol.read_exactly(io.BytesIO(b"abc"), 4)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
-from app.images import child, validate, wire
-from app.images.wire import Failure, Reply, Request
+from app.images.pool import child, protocol
+from app.images.pool.protocol import Failure, Reply, Request
+from app.images.verdict import validate
 from logging_setup.capture import RemarkCollector, StderrPipe
 from tests.images import samples
 
@@ -20,14 +21,14 @@ RULES = ValidationRules()
 
 
 def _stream(*requests: Request) -> io.BytesIO:
-    return io.BytesIO(b"".join(part for request in requests for part in wire.encode_request(request)))
+    return io.BytesIO(b"".join(part for request in requests for part in protocol.encode_request(request)))
 
 
 def _replies(out: io.BytesIO) -> list[Reply]:
-    replies, heard = [], bytearray(out.getvalue())
-    while heard:
-        assert heard.startswith(wire.STARTED)
-        answer = wire.take_answer(heard)
+    replies, received = [], bytearray(out.getvalue())
+    while received:
+        assert received.startswith(protocol.STARTED)
+        answer = protocol.pop_answer(received)
         assert answer is not None
         replies.append(answer.reply)
     return replies
@@ -51,7 +52,7 @@ def test_a_request_cut_off_ends_the_loop(jpeg: bytes) -> None:
     out = io.BytesIO()
     whole = _stream(Request(RULES, (jpeg,))).getvalue()
     child.serve(io.BytesIO(whole[:-1]), out, RemarkCollector())
-    assert out.getvalue() == wire.STARTED
+    assert out.getvalue() == protocol.STARTED
 
 
 def test_failures_are_told_apart(jpeg: bytes, tmp_path: Path) -> None:
@@ -61,14 +62,14 @@ def test_failures_are_told_apart(jpeg: bytes, tmp_path: Path) -> None:
     assert isinstance(missing, Failure)
     assert missing.kind == "storage"
     assert child.answer(Request(CompressionRules("png"), ()), b"<html>", collector) == Failure(
-        "invalid", Reason.NOT_AN_IMAGE, "6 bytes that begin like no image"
+        "invalid", Reason.NOT_AN_IMAGE, "6 bytes without the signature of an image format"
     )
     assert collector.take() == ()
     broken = child.answer(Request("no rules", ()), jpeg, collector)  # type: ignore[arg-type]
     assert isinstance(broken, Failure)
     assert (broken.kind, broken.reason) == ("crash", Reason.DECODER_CRASH)
-    (told,) = collector.take()
-    assert (told.category, told.traceback[:9]) == ("AttributeError", "Traceback")
+    (remark,) = collector.take()
+    assert (remark.category, remark.traceback[:9]) == ("AttributeError", "Traceback")
 
 
 def test_a_bug_ends_the_loop_after_its_answer(jpeg: bytes) -> None:
@@ -106,8 +107,8 @@ def test_a_reply_leaves_with_the_mark_of_the_next_image(jpeg: bytes) -> None:
     calls = Calls()
     child.serve(_stream(Request(RULES, (jpeg, jpeg, jpeg))), io.BufferedWriter(calls, 1 << 18), RemarkCollector())
     assert len(calls.sent) == 4
-    assert calls.sent[0] == wire.STARTED
-    assert [sent.endswith(wire.STARTED) for sent in calls.sent] == [True, True, True, False]
+    assert calls.sent[0] == protocol.STARTED
+    assert [sent.endswith(protocol.STARTED) for sent in calls.sent] == [True, True, True, False]
 
 
 def test_what_is_printed_over_an_image_comes_with_its_answer(jpeg: bytes) -> None:
@@ -124,8 +125,8 @@ def test_what_is_printed_over_an_image_comes_with_its_answer(jpeg: bytes) -> Non
         os.close(kept)
         stderr.close_write_end()
         stderr.close()
-    heard, remarks = bytearray(out.getvalue()), []
-    while (answer := wire.take_answer(heard)) is not None:
+    received, remarks = bytearray(out.getvalue()), []
+    while (answer := protocol.pop_answer(received)) is not None:
         remarks.append([remark.library for remark in answer.remarks])
     assert [bool(said) for said in remarks] == [False, True, False]
     assert remarks[1][0] == "stderr"
@@ -149,7 +150,7 @@ def test_out_of_memory_is_answered_and_ends_the_loop(jpeg: bytes) -> None:
 
 def _run(parent: int, body: bytes, memory_bytes: int = 1 << 30) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "app.images.child", str(parent), str(memory_bytes)],
+        [sys.executable, "-m", "app.images.pool.child", str(parent), str(memory_bytes)],
         input=body,
         capture_output=True,
         check=False,
@@ -164,7 +165,7 @@ def test_the_process_answers_over_its_pipes_whatever_is_printed(jpeg: bytes) -> 
     done = _run(os.getpid(), _stream(Request(RULES, (noisy, jpeg))).getvalue())
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
-    assert done.stdout[:1] == wire.READY
+    assert done.stdout[:1] == protocol.READY
     first, second = _replies(io.BytesIO(done.stdout[1:]))
     assert isinstance(first, Verdict)
     assert first.reason is Reason.CORRUPT
@@ -182,7 +183,7 @@ def test_a_child_dies_with_its_parent() -> None:
     """Also where the parent is killed and the pipe stays open in another process."""
     code = (
         "import os, subprocess, sys; r, w = os.pipe(); os.set_inheritable(w, True);"
-        "child = subprocess.Popen([sys.executable, '-m', 'app.images.child', str(os.getpid()), str(1 << 30)],"
+        "child = subprocess.Popen([sys.executable, '-m', 'app.images.pool.child', str(os.getpid()), str(1 << 30)],"
         " stdin=r, stdout=subprocess.PIPE, pass_fds=[w]);"
         "child.stdout.read(1); print(child.pid, flush=True); os.kill(os.getpid(), 9)"
     )
@@ -207,6 +208,6 @@ def _is_gone(pid: int) -> bool:
 
 def test_the_process_imports_no_loop_and_no_pool() -> None:
     """What a child imports is what every image's safety costs; the event loop stays in the parent."""
-    code = "import sys, app.images.child; print({'asyncio', 'sqlalchemy', 'redis', 'loguru', 'app.images.pool'} & set(sys.modules))"
+    code = "import sys, app.images.pool.child; print({'asyncio', 'sqlalchemy', 'redis', 'loguru', 'app.images.pool.pool', 'app.images.dedupe'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=120)
     assert done.stdout.strip() == b"set()"

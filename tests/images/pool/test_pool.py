@@ -15,8 +15,10 @@ from typing import BinaryIO
 import pytest
 
 from app.domain import CompressionRules, Reason, ValidationRules, Verdict
-from app.images import DecoderPool, validate
-from app.images.compress import compress
+from app.images.pool.pool import DecoderPool
+from app.images.rendering import compress
+from app.images.verdict import validate
+from app.settings import load_settings
 from errors import StorageError, ValidationError
 from tests.images import samples
 
@@ -59,7 +61,7 @@ def endless(tmp_path: Path) -> Iterator[Endless]:
 
 
 def _pids(pool: DecoderPool) -> set[int]:
-    return {child.pid for child in pool._children}
+    return {child.pid for child in pool._processes}
 
 
 def _exists(pid: int) -> bool:
@@ -74,13 +76,13 @@ async def test_processes_that_are_begun_ahead_are_those_that_work(jpeg: bytes) -
     """None is started again for the images; the pool is of use at once, and closes while they still load."""
     async with DecoderPool(2) as pool:
         before = _children()
-        await pool.begin()
+        await pool.prestart()
         assert len(_children() - before) == 2
         verdicts = await asyncio.gather(*(pool.validate(jpeg, RULES) for _ in range(4)))
         assert verdicts == [validate(jpeg, RULES)] * 4
         assert pool.stats().started == 2
     async with DecoderPool(2) as hasty:
-        await hasty.begin()
+        await hasty.prestart()
     assert hasty.stats().alive == 0
 
 
@@ -88,7 +90,7 @@ async def test_a_process_that_could_not_begin_ahead_is_tried_again(jpeg: bytes, 
     """Whoever needs it hears of it, if it fails again."""
     monkeypatch.setattr("sys.executable", "/bin/false")
     async with DecoderPool(1) as pool:
-        await pool.begin()
+        await pool.prestart()
         with pytest.raises(StorageError):
             await pool.validate(jpeg, RULES)
         monkeypatch.undo()
@@ -115,7 +117,7 @@ async def test_many_images_share_few_children(pool: DecoderPool, jpeg: bytes) ->
     verdicts = await asyncio.gather(*(pool.validate(jpeg, RULES) for _ in range(30)))
     assert {verdict.reason for verdict in verdicts} == {None}
     stats = pool.stats()
-    assert (stats.size, stats.alive, stats.in_hand, stats.started, stats.restarts) == (2, 2, 0, 2, 0)
+    assert (stats.size, stats.alive, stats.busy, stats.started, stats.restarts) == (2, 2, 0, 2, 0)
 
 
 async def test_compress_raises_what_is_wrong(pool: DecoderPool, tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ async def test_an_idle_child_that_dies_costs_nobody_anything(jpeg: bytes) -> Non
             os.kill(_pids(pool).pop(), signal.SIGKILL)
             assert (await pool.validate(jpeg, RULES)).reason is None
             os.kill(_pids(pool).pop(), signal.SIGKILL)
-            while next(iter(pool._children)).is_alive:
+            while next(iter(pool._processes)).is_alive:
                 await asyncio.sleep(0)
             assert (await pool.validate(jpeg, RULES)).reason is None
         assert pool.stats().crashes == 0
@@ -206,14 +208,14 @@ async def test_cancelling_a_call_leaves_the_pool_whole(endless: Endless, jpeg: b
         call = asyncio.create_task(pool.validate(endless.path, RULES))
         waiting = asyncio.create_task(pool.validate(jpeg, RULES))
         await endless.opened()
-        assert pool.stats().in_hand == 1
+        assert pool.stats().busy == 1
         (pid,) = _pids(pool)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         assert (await waiting).reason is None
         assert pid not in _pids(pool)
-        assert pool.stats().in_hand == 0
+        assert pool.stats().busy == 0
 
 
 async def test_cancelling_while_a_child_starts_or_a_slot_is_awaited(jpeg: bytes) -> None:
@@ -250,7 +252,7 @@ async def test_close_leaves_no_child_behind(endless: Endless, jpeg: bytes) -> No
 
 
 async def _all(pool: DecoderPool, sources: Sequence[bytes | Path], compression: CompressionRules | None = None) -> list[Verdict]:
-    async with aclosing(pool.answers(sources, RULES, compression)) as groups:
+    async with aclosing(pool.run_batch(sources, RULES, compression)) as groups:
         return [answer.as_verdict() async for group in groups for answer in group]
 
 
@@ -273,7 +275,7 @@ async def test_a_crash_costs_exactly_the_image_that_was_begun(endless: Endless, 
         verdicts = await batch
         assert [verdict.reason for verdict in verdicts] == [None, None, Reason.DECODER_CRASH, None, Reason.NOT_AN_IMAGE]
         assert "SIGKILL" in verdicts[2].detail
-        assert (pool.stats().crashes, pool.stats().started, pool.stats().in_hand) == (1, 2, 0)
+        assert (pool.stats().crashes, pool.stats().started, pool.stats().busy) == (1, 2, 0)
 
 
 async def test_the_deadline_is_that_of_one_image(tmp_path: Path, jpeg: bytes) -> None:
@@ -290,7 +292,7 @@ async def test_a_memory_bomb_in_a_batch_costs_one_image(jpeg: bytes) -> None:
     rules = ValidationRules(level="basic", max_pixels=100_000_000)
     async with (
         DecoderPool(1, memory_bytes=384 << 20) as pool,
-        aclosing(pool.answers([jpeg, samples.png_bomb(8000, 8000), jpeg], rules)) as groups,
+        aclosing(pool.run_batch([jpeg, samples.png_bomb(8000, 8000), jpeg], rules)) as groups,
     ):
         details = [answer.as_verdict().detail async for group in groups for answer in group]
         assert details == ["", "out of memory", ""]
@@ -300,7 +302,7 @@ async def test_a_memory_bomb_in_a_batch_costs_one_image(jpeg: bytes) -> None:
 async def test_a_bug_in_a_batch_costs_a_process_for_each_image(jpeg: bytes) -> None:
     """No image is judged by a process in which something happened that nobody understands."""
     rules = ValidationRules(level="no such level")  # type: ignore[arg-type]
-    async with DecoderPool(1) as pool, aclosing(pool.answers([jpeg, jpeg], rules)) as groups:
+    async with DecoderPool(1) as pool, aclosing(pool.run_batch([jpeg, jpeg], rules)) as groups:
         reasons = [answer.as_verdict().reason async for group in groups for answer in group]
         assert reasons == [Reason.DECODER_CRASH] * 2
         assert (pool.stats().crashes, pool.stats().started) == (2, 2)
@@ -337,7 +339,7 @@ async def test_cancelling_a_batch_kills_its_child(endless: Endless, jpeg: bytes)
 async def test_a_batch_that_is_left_halfway_kills_its_child(endless: Endless, jpeg: bytes) -> None:
     """Whoever stops listening gets no slot back that still speaks."""
     async with DecoderPool(1) as pool:
-        async with aclosing(pool.answers([jpeg, endless.path], RULES)) as groups:
+        async with aclosing(pool.run_batch([jpeg, endless.path], RULES)) as groups:
             assert len(await anext(groups)) == 1
             (pid,) = _pids(pool)
         assert pid not in _pids(pool)
@@ -371,3 +373,11 @@ async def test_children_that_die_before_they_begin_are_not_tried_forever(monkeyp
         with pytest.raises(StorageError, match="3 decoder processes ended"):
             await pool.validate(b"x", RULES)
         assert pool.stats().crashes == 0
+
+
+async def test_a_pool_is_built_from_the_settings() -> None:
+    """As many processes as are configured; one per core by default."""
+    async with DecoderPool.from_settings(load_settings({"validate.children": 3})) as configured:
+        assert configured.stats().size == 3
+    async with DecoderPool.from_settings(load_settings()) as default:
+        assert default.stats().size >= 1

@@ -208,6 +208,7 @@ def _is_gone(pid: int) -> bool:
 
 def test_the_process_imports_no_loop_and_no_pool() -> None:
     """What a child imports is what every image's safety costs; the event loop stays in the parent."""
-    code = "import sys, app.images.pool.child; print({'asyncio', 'sqlalchemy', 'redis', 'loguru', 'app.images.pool.pool', 'app.images.dedupe'} & set(sys.modules))"
+    unwanted = {"asyncio", "sqlalchemy", "redis", "loguru", "app.images.pool.pool", "app.images.dedupe"}
+    code = f"import sys, app.images.pool.child; print({unwanted!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=120)
     assert done.stdout.strip() == b"set()"

@@ -1,6 +1,6 @@
-"""The queue: arq on Redis, or on a Redis that lives in this process. It only wakes workers up; the database knows what is to be done.
+"""The queue: arq on Redis, or on an in-process Redis. It carries ids that wake workers up; the database says what is to be done.
 
-What goes through it are ids. Losing all of it costs one slow sweep.
+If all of it is lost, the next sweep fills it again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["JOB_NAMES", "QUEUES", "ArqQueue", "Envelope", "Queue", "embedded_queue", "from_json", "redis_queue", "to_json"]
 
 QUEUES = {"builder": "pictrawl:builder:v1", "validator": "pictrawl:validator:v1"}
-"""Queue names carry a version: a worker that does not know a job's function deletes the job."""
+"""Queue names carry a version, because an arq worker deletes a message whose function it does not know."""
 
 JOB_NAMES: dict[UnitKind, str] = {
     UnitKind.PLAN: "create_crawl_job",
@@ -48,24 +48,25 @@ JOB_NAMES: dict[UnitKind, str] = {
 """The job function that claims each kind of unit."""
 
 EXPIRES_MS = 7 * 24 * 3600 * 1000
-"""Milliseconds a payload outlives its time in Redis; the sweeper resends what expired."""
+"""Milliseconds before a message expires in Redis; the sweeper sends expired ones again."""
 
 ANSWER_S = 5.0
-"""Seconds a call may take with the client's own retries, which add up to 20 when a connection breaks; a submission waits for it."""
+"""Seconds a call may take. The client's own retries add up to 20 s when a connection breaks, and a submission waits for the call."""
 
 RANKS, RANK_MS = 1_000, 600_000
-"""arq takes the lowest score first, a time in the past. A rank is worth ten minutes: whoever waited that long gives way no more."""
+"""arq takes the lowest score first, a Unix time. A rank is worth ten minutes, so a message that has waited that long goes before it."""
 
 FAILURES_TTL_S = 3600
-"""Seconds after which a unit's failures are forgotten."""
+"""Seconds a unit's failure count is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message: which job function to call, with which ids. ``token`` makes a resent message the same message.
+    """One message: the kind of unit, which names the job function, and its ids.
 
     Attributes:
-        rank: how many units its user had under way before it; of the messages that wait, those of a lower rank are taken first.
+        token: the message's id; a message that is sent again has the same one.
+        rank: how many units its user had in progress before it. Workers take waiting messages of a lower rank first.
     """
 
     token: str
@@ -75,26 +76,26 @@ class Envelope:
 
 
 class Queue(Protocol):
-    """What the rest of pictrawl asks of a queue. Every method raises ``errors.QueueUnavailableError`` when Redis is away."""
+    """A queue. Every method raises ``errors.QueueUnavailableError`` when Redis cannot be reached."""
 
     async def send(self, messages: Sequence[Envelope]) -> None:
-        """Put messages on the queues of their kinds; one that is there already stays one."""
+        """Put messages on the queues of their kinds. Sending a message twice is the same as once."""
         ...
 
     async def missing(self, tokens: Sequence[str]) -> list[str]:
-        """Which of these messages the queue does not hold."""
+        """Return the tokens of messages that the queue does not hold."""
         ...
 
     async def count_failure(self, unit_id: str) -> int:
-        """Count a failure of a unit and return how many there were within the hour."""
+        """Count a failure of a unit; return how many there were within the hour."""
         ...
 
     async def clear_failures(self, unit_id: str) -> None:
-        """Forget a unit's failures."""
+        """Reset a unit's failure count."""
         ...
 
     async def depths(self) -> dict[str, int]:
-        """Messages on each queue."""
+        """The number of messages on each queue."""
         ...
 
     async def ping(self) -> None:
@@ -102,12 +103,12 @@ class Queue(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         ...
 
 
 def to_json(value: Any) -> bytes:
-    """arq's serializer: JSON, so that write access to Redis is not code execution."""
+    """arq's serializer: JSON instead of pickle, so that write access to Redis does not allow code execution."""
     return orjson.dumps(value, default=repr)
 
 
@@ -123,59 +124,59 @@ class ArqQueue:
     def __init__(self, pool: ArqRedis, *, answer_s: float = ANSWER_S) -> None:
         self.pool = pool
         self._answer_s = answer_s
-        self._listeners: list[tuple[str, Callable[[], None]]] = []
+        self._subscribers: list[tuple[str, Callable[[], None]]] = []
 
     @contextmanager
-    def heard(self, queue: str, wake: Callable[[], None]) -> Iterator[None]:
-        """Have ``wake`` called, for the body's time, when this process has put something on that queue: no poll is waited for then."""
-        listener = (queue, wake)
-        self._listeners.append(listener)
+    def subscribe(self, queue: str, wake: Callable[[], None]) -> Iterator[None]:
+        """Call ``wake``, for the body's time, whenever this process puts a message on that queue, so that it is not found by polling."""
+        subscriber = (queue, wake)
+        self._subscribers.append(subscriber)
         try:
             yield
         finally:
-            self._listeners.remove(listener)
+            self._subscribers.remove(subscriber)
 
     async def send(self, messages: Sequence[Envelope]) -> None:
-        """Pipelined: one round trip for any number, in place of arq's three for each."""
+        """Send any number of messages in one round trip; arq takes three for each."""
         if not messages:
             return
         now_ms = int(time.time() * 1000)
-        async with translated(self._answer_s), self.pool.pipeline(transaction=False) as pipe:
+        async with translate_redis_errors(self._answer_s), self.pool.pipeline(transaction=False) as pipe:
             for message in messages:
                 body = serialize_job(JOB_NAMES[message.kind], (), dict(message.ids), None, now_ms, serializer=to_json)
                 pipe.psetex(job_key_prefix + message.token, EXPIRES_MS, body)
                 pipe.zadd(QUEUES[message.kind.queue], {message.token: now_ms - RANK_MS * max(RANKS - message.rank, 0)})
             await pipe.execute()
-        self._tell({QUEUES[message.kind.queue] for message in messages})
+        self._wake_subscribers({QUEUES[message.kind.queue] for message in messages})
 
-    def _tell(self, filled: Collection[str]) -> None:
-        for queue, wake in self._listeners:
+    def _wake_subscribers(self, filled: Collection[str]) -> None:
+        for queue, wake in self._subscribers:
             if queue in filled:
                 wake()
 
     async def missing(self, tokens: Sequence[str]) -> list[str]:
-        async with translated(self._answer_s), self.pool.pipeline(transaction=False) as pipe:
+        async with translate_redis_errors(self._answer_s), self.pool.pipeline(transaction=False) as pipe:
             for token in tokens:
                 pipe.exists(job_key_prefix + token)
             found = await pipe.execute()
         return [token for token, exists in zip(tokens, found, strict=True) if not exists]
 
     async def count_failure(self, unit_id: str) -> int:
-        async with translated(self._answer_s), self.pool.pipeline(transaction=True) as pipe:
+        async with translate_redis_errors(self._answer_s), self.pool.pipeline(transaction=True) as pipe:
             pipe.incr(_failures(unit_id))
             pipe.expire(_failures(unit_id), FAILURES_TTL_S)
             return int((await pipe.execute())[0])
 
     async def clear_failures(self, unit_id: str) -> None:
-        async with translated(self._answer_s):
+        async with translate_redis_errors(self._answer_s):
             await self.pool.delete(_failures(unit_id))
 
     async def depths(self) -> dict[str, int]:
-        async with translated(self._answer_s):
+        async with translate_redis_errors(self._answer_s):
             return {kind: int(await self.pool.zcard(name)) for kind, name in QUEUES.items()}
 
     async def ping(self) -> None:
-        async with translated(self._answer_s):
+        async with translate_redis_errors(self._answer_s):
             await self.pool.ping()
 
     async def close(self) -> None:
@@ -187,8 +188,8 @@ def _failures(unit_id: str) -> str:
 
 
 @asynccontextmanager
-async def translated(within_s: float | None = None) -> AsyncIterator[None]:
-    """Redis's border: its errors, and an answer that takes longer than ``within_s``, become QueueUnavailableError."""
+async def translate_redis_errors(within_s: float | None = None) -> AsyncIterator[None]:
+    """Translate Redis errors, and a body that takes longer than ``within_s``, into QueueUnavailableError."""
     try:
         async with asyncio.timeout(within_s):
             yield
@@ -197,8 +198,8 @@ async def translated(within_s: float | None = None) -> AsyncIterator[None]:
 
 
 def embedded_queue(server: "FakeServer | None" = None) -> ArqQueue:
-    """A queue on a Redis inside this process; queues on one ``server`` share what is in it."""
-    from fakeredis import FakeAsyncRedis, FakeServer  # here: a worker of a fleet does without
+    """A queue on an in-process Redis; queues on one ``server`` share its messages."""
+    from fakeredis import FakeAsyncRedis, FakeServer  # imported here: workers with a Redis server do not need it
 
     pool = FakeAsyncRedis(server=server or FakeServer()).connection_pool
     return ArqQueue(ArqRedis(pool, job_serializer=to_json, job_deserializer=from_json))
@@ -208,8 +209,8 @@ async def redis_queue(url: str, *, retries: int = 3) -> ArqQueue:
     """A queue on the Redis at ``url``.
 
     Raises:
-        errors.ConfigurationError: the URL is none.
-        errors.QueueUnavailableError: nobody answers there.
+        errors.ConfigurationError: the URL is not a Redis URL.
+        errors.QueueUnavailableError: no server answers there.
     """
     try:
         settings = RedisSettings.from_dsn(url)
@@ -219,9 +220,9 @@ async def redis_queue(url: str, *, retries: int = 3) -> ArqQueue:
     settings.conn_retries = retries
     settings.retry_on_timeout = True
     settings.retry = Retry(ExponentialBackoff(cap=1, base=0.1), 5)
-    settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]  # OSError: a refused connection is nothing else
-    async with translated():
+    settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]  # OSError: a refused connection
+    async with translate_redis_errors():
         pool = await create_pool(settings, job_serializer=to_json, job_deserializer=from_json, expires_extra_ms=EXPIRES_MS)
-    pool.connection_pool.connection_kwargs["socket_timeout"] = ANSWER_S  # which arq has no setting for: a dead peer would never be noticed
+    pool.connection_pool.connection_kwargs["socket_timeout"] = ANSWER_S  # no setting of arq; without it a dead peer goes unnoticed
     await pool.connection_pool.disconnect()
     return ArqQueue(pool)

@@ -1,8 +1,8 @@
-"""The composition root: settings in; engine, store, queue, downloader and decoders out. Nothing else builds them."""
+"""The composition root: builds the database engine, store, queue, downloader and decoders from the settings. Nothing else builds them."""
 
 import functools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -20,17 +20,19 @@ from downloader.limiter.redis_store import RedisHostStateStore
 
 __all__ = [
     "Resources",
-    "Workshop",
+    "WorkerResources",
     "make_downloader",
+    "make_queue",
+    "make_source",
     "open_resources",
-    "open_workshop",
+    "open_worker_resources",
     "product_version",
 ]
 
 
 @functools.cache
 def product_version() -> str:
-    """The installed version; read once, since a worker without a free descriptor says it with every sign of life."""
+    """The installed version. Cached, because heartbeats carry it and a worker may have no free file descriptor to read it."""
     try:
         return version("pictrawl")
     except PackageNotFoundError:
@@ -39,7 +41,7 @@ def product_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What every entry point needs."""
+    """The resources that every entry point needs."""
 
     settings: Settings
     db: Database
@@ -48,22 +50,18 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """What workers need besides: the way out, and the decoders."""
+class WorkerResources:
+    """The further resources that workers need."""
 
     downloader: Downloader
     decoders: DecoderPool
 
-    def source(self, settings: Settings, name: str) -> Source:
-        """A source by name, over this workshop's downloader."""
-        return make_source(settings, name, self.downloader)
-
 
 @asynccontextmanager
 async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -> AsyncIterator[Resources]:
-    """Open database, store and queue, and close them in turn; spans are made meanwhile, where tracing is enabled.
+    """Open database, store and queue for the body's time. If tracing is enabled, spans are exported meanwhile.
 
-    An embedded database is brought to the newest schema; a fleet's must be there already.
+    An embedded database is migrated to the newest schema; a shared one must have it already.
     """
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(started(settings.trace, version=product_version()))
@@ -82,21 +80,21 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
 
 
 async def make_queue(settings: Settings) -> ArqQueue:
-    """The queue that the settings name."""
+    """Open the queue that the settings name."""
     if settings.queue.backend == "embedded":
         return embedded_queue()
     return await redis_queue(settings.queue.url.get_secret_value())
 
 
 @asynccontextmanager
-async def open_workshop(
+async def open_worker_resources(
     settings: Settings, queue: ArqQueue | None = None, *, decoders: DecoderPool | None = None
-) -> AsyncIterator[Workshop]:
-    """Open a downloader and decoders, and end them.
+) -> AsyncIterator[WorkerResources]:
+    """Open a downloader and decoders for the body's time.
 
     Args:
-        decoders: whose end is somebody else's business.
-        queue: the fleet's, where there is one: its Redis then holds the host states, and limits per host hold for the fleet.
+        queue: with a Redis server, the host states are kept there, so that limits per host hold for all workers.
+        decoders: used instead of new ones; the caller closes them.
     """
     async with AsyncExitStack() as stack:
         store = None
@@ -104,15 +102,16 @@ async def open_workshop(
             store = RedisHostStateStore(queue.pool)
             stack.push_async_callback(store.aclose)
         downloader = await stack.enter_async_context(make_downloader(settings, store))
-        yield Workshop(downloader, await stack.enter_async_context(DecoderPool.from_settings(settings)) if decoders is None else decoders)
+        own_decoders = DecoderPool.from_settings(settings) if decoders is None else nullcontext(decoders)
+        yield WorkerResources(downloader, await stack.enter_async_context(own_decoders))
 
 
 def make_downloader(settings: Settings, store: HostStateStore | None = None) -> Downloader:
-    """A downloader with the ``[fetch]`` and ``[retry]`` settings; ``store`` holds the host states, by default its own."""
+    """Make a downloader with the ``[fetch]`` and ``[retry]`` settings; by default it keeps the host states in memory."""
     return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), store=store)
 
 
 def make_source(settings: Settings, name: str, downloader: Downloader) -> Source:
-    """A source by name."""
+    """Make a source by name."""
     width_px = settings.sources.wikimedia_width or None
     return open_source(name, downloader, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url, width_px=width_px)

@@ -42,8 +42,8 @@ from app.settings import Settings, load_settings
 from app.storage import open_store
 from logging_setup.config import configure
 from tests.services import PostgresServer, RedisServer
-from workers.job import INFRASTRUCTURE, job
-from workers.unit import Context, claim
+from workers.job import INFRASTRUCTURE, claim, job
+from workers.unit import JobContext
 from workers.worker_pool import serve_until_signalled
 
 TARGET_CPU_MS: Final = 10.0
@@ -75,7 +75,7 @@ async def run_no_op(settings: Settings) -> None:
     """A builder whose ``process_chunk`` does nothing but claim, in the place of the real one."""
 
     @job(retry_on=INFRASTRUCTURE)
-    async def process_chunk(ctx: Context, *, job_id: str, chunk_id: str, unit_id: str) -> None:
+    async def process_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id: str) -> None:
         """Claim, and be done.
 
         Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.

@@ -25,24 +25,12 @@ from app.images.pool.protocol import Answer
 from app.resources import Resources
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest
-from workers.stages import (
-    compress as compressing,
-)
-from workers.stages import (
-    deduplicate,
-    discover,
-    export,
-)
-from workers.stages import (
-    fetch as fetching,
-)
-from workers.stages import (
-    label as labelling,
-)
-from workers.stages import (
-    validate as validating,
-)
-from workers.unit import Context, Work
+from workers.stages import compress as compress_stage
+from workers.stages import deduplicate, discover, export
+from workers.stages import fetch as fetch_stage
+from workers.stages import label as label_stage
+from workers.stages import validate as validate_stage
+from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["CHUNKS", "TARGET_MS", "House", "measure_pages", "measure_stages"]
 
@@ -105,15 +93,15 @@ class House:
         stand_ins: Any = SimpleNamespace(downloader=Origin(), decoders=Decoders())
         store: Any = Store()
         self.db, self.job, self.dataset, self.size, self.server = db, job, dataset, size, server
-        self.context = Context(Resources(load_settings({}), db, store, nothing), stand_ins, nothing, "wrk_scale")
+        self.context = JobContext(Resources(load_settings({}), db, store, nothing), stand_ins, nothing, "wrk_scale")
 
-    async def work(self, kind: UnitKind, **payload: Any) -> Work:
+    async def work(self, kind: UnitKind, **payload: Any) -> ClaimedUnit:
         """A unit in hand."""
         async with self.db.write() as connection:
             (unit_id,) = await units.add(connection, self.job, [NewUnit(kind, payload)])
         unit = await units.claim(self.db, unit_id, owner="wrk_scale", lease_s=3600)
         assert unit is not None
-        work = Work(self.context, unit)
+        work = ClaimedUnit(self.context, unit)
         work.lease_deadline = math.inf
         return work
 
@@ -128,29 +116,29 @@ class House:
         return [chunk_id(self.size // CHUNK * number // CHUNKS) for number in range(CHUNKS)]
 
 
-async def insert(work: Work, chunk: str) -> None:
+async def insert(work: ClaimedUnit, chunk: str) -> None:
     """A page of a list with 100 new candidates, their chunk and its unit."""
     search = await jobs.get_search(work.ctx.db, "srch_1")
     urls = (f"https://fresh.example.com/{chunk}/{line}.jpg" for line in range(CHUNK))
     page = discover.Page(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
-    await discover.Intake(work, work.job, search).add(page)
+    await discover.CandidateWriter(work, work.job, search).add(page)
 
 
-async def fetch(work: Work, chunk: str) -> None:
+async def fetch(work: ClaimedUnit, chunk: str) -> None:
     """Read a chunk, reserve its attempts, record them with their outcomes, and settle the chunk."""
-    tally = await fetching.fetch_chunk(work.ctx, work, chunk)
-    assert tally["ok"] == CHUNK, tally
-    await fetching.settle_chunk(work, chunk)
+    counts = await fetch_stage.fetch_chunk(work.ctx, work, chunk)
+    assert counts["ok"] == CHUNK, counts
+    await fetch_stage.settle_chunk(work, chunk)
 
 
-async def validate(work: Work, chunk: str) -> None:
+async def validate(work: ClaimedUnit, chunk: str) -> None:
     """Read what is fetched of a chunk and write its verdicts."""
-    await validating.validate(work.ctx, work, chunk)
+    await validate_stage.validate_chunk(work.ctx, work, chunk)
 
 
-async def compress(work: Work, chunk: str) -> None:
+async def compress(work: ClaimedUnit, chunk: str) -> None:
     """Read what is kept of a chunk and write what became of it."""
-    await compressing.compress(work.ctx, work, chunk)
+    await compress_stage.compress_chunk(work.ctx, work, chunk)
 
 
 async def duplicates(house: House) -> None:
@@ -160,7 +148,7 @@ async def duplicates(house: House) -> None:
 
 async def label(house: House) -> None:
     """Every image chosen, labelled and put into a split."""
-    await labelling.label(await house.work(UnitKind.LABELS))
+    await label_stage.label_images(await house.work(UnitKind.LABELS))
 
 
 async def page_through(house: House) -> None:
@@ -192,7 +180,7 @@ async def look(house: House) -> None:
     await follow.take_snapshot(house.db, house.job, lambda: ())
 
 
-ChunkStage = tuple[str, UnitKind, str, Callable[[Work, str], Awaitable[None]]]
+ChunkStage = tuple[str, UnitKind, str, Callable[[ClaimedUnit, str], Awaitable[None]]]
 WholeStage = tuple[str, Callable[[House], Awaitable[None]]]
 
 STAGES: tuple[ChunkStage | WholeStage, ...] = (

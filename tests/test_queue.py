@@ -28,7 +28,7 @@ from app.queue import (
     from_json,
     redis_queue,
     to_json,
-    translated,
+    translate_redis_errors,
 )
 from tests.services import RedisServer, free_port
 
@@ -100,7 +100,7 @@ async def test_any_number_of_messages_is_one_round_trip(queue: ArqQueue, monkeyp
 async def test_who_listens_to_a_queue_hears_what_this_process_puts_there(queue: ArqQueue) -> None:
     """Once for any number of messages, nothing of the other queue, and nothing after the body."""
     heard: list[str] = []
-    builder, validator = (queue.heard(name, partial(heard.append, kind)) for kind, name in QUEUES.items())
+    builder, validator = (queue.subscribe(name, partial(heard.append, kind)) for kind, name in QUEUES.items())
     with builder, validator:
         await queue.send([MESSAGE, replace(MESSAGE, token="unit_9:0")])
         assert heard == ["builder"]
@@ -233,7 +233,7 @@ async def test_a_url_that_is_none_is_a_configuration_error(url: str) -> None:
 
 
 async def raise_behind_the_border(error: Exception) -> None:
-    async with translated():
+    async with translate_redis_errors():
         raise error
 
 

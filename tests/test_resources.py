@@ -11,7 +11,7 @@ from app.resources import (
     make_queue,
     make_source,
     open_resources,
-    open_workshop,
+    open_worker_resources,
     product_version,
 )
 from app.settings import Settings, load_settings
@@ -82,13 +82,13 @@ async def test_what_was_opened_is_closed_where_the_rest_fails(settings: Settings
             pass
 
 
-async def test_a_workshop_fetches_and_decodes(settings: Settings) -> None:
+async def test_worker_resources_fetch_and_decode(settings: Settings) -> None:
     """A downloader, decoders, and sources over the downloader."""
     chosen = load_settings({"workspace.path": settings.workspace.path, "validate.children": 1, "fetch.contact": "ops@example.org"})
-    async with open_workshop(chosen) as workshop:
-        verdict = await workshop.decoders.validate(b"no image", ValidationRules())
+    async with open_worker_resources(chosen) as worker_resources:
+        verdict = await worker_resources.decoders.validate(b"no image", ValidationRules())
         assert verdict.reason is not None
-        assert workshop.source(chosen, "wikimedia").name == "wikimedia"
+        assert make_source(chosen, "wikimedia", worker_resources.downloader).name == "wikimedia"
 
 
 async def test_a_fleet_shares_what_it_knows_of_hosts(settings: Settings) -> None:
@@ -97,8 +97,8 @@ async def test_a_fleet_shares_what_it_knows_of_hosts(settings: Settings) -> None
     for backend, store in (("redis", RedisHostStateStore), ("embedded", LocalHostStateStore)):
         chosen = load_settings({"workspace.path": path, "validate.children": 1, "queue.backend": backend})
         queue = embedded_queue()
-        async with open_workshop(chosen, queue) as workshop:
-            assert isinstance(workshop.downloader._gate._store, store)
+        async with open_worker_resources(chosen, queue) as worker_resources:
+            assert isinstance(worker_resources.downloader._gate._store, store)
         await queue.close()
 
 

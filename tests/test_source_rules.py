@@ -314,7 +314,7 @@ class Robots:
 LOG = "from logging_setup import get_logger\nlog = get_logger(__name__)\n"
 GOOD = {
     "workers/builder.py": JOB,
-    "workers/runtime.py": LOOP,
+    "workers/worker_pool.py": LOOP,
     "workers/job.py": "raise Retry(defer=5)" + LOOP,
     "downloader/client.py": CLIENT,
     "downloader/robots.py": ROBOTS,
@@ -339,8 +339,8 @@ BAD = [
     (only_the_decorator_retries, "workers/sending.py", "raise arq.Retry(5) from None", "raises Retry"),
     (only_the_decorator_retries, "workers/sending.py", "raise Retry", "raises Retry"),
     (no_job_module_retries, "workers/builder.py", JOB + LOOP, "fetch tries again"),
-    (no_job_module_retries, "workers/builder.py", "from workers import runtime\n" + JOB, "fetch tries again"),
-    (no_job_module_retries, "workers/builder.py", "from workers.runtime import f\n" + JOB, "fetch tries again"),
+    (no_job_module_retries, "workers/builder.py", "from workers import worker_pool\n" + JOB, "fetch tries again"),
+    (no_job_module_retries, "workers/builder.py", "from workers.worker_pool import f\n" + JOB, "fetch tries again"),
     (requests_go_through_the_policy, "downloader/client.py", CLIENT.replace("_policy.run(attempt", "_other(attempt"), "client.py:9:"),
     (requests_go_through_the_policy, "downloader/client.py", CLIENT.replace("_policy.run(lambda", "_other(lambda"), "client.py:12:"),
     (requests_go_through_the_policy, "downloader/x.py", "class X:\n    async def f(self): await self._robots.check(1)", "robots.py:4:"),

@@ -1,4 +1,4 @@
-"""``python -m workers builder|validator|all``: the same as ``pictrawl worker``, for process managers that want a module."""
+"""``python -m workers builder|validator|all``: the same as ``pictrawl worker``, for process managers that run a module."""
 
 import asyncio
 import sys
@@ -20,10 +20,10 @@ async def _run(name: str) -> int:
 
 
 def main() -> None:
-    """Run a worker; exit with its code."""
+    """Run a worker and exit with its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else "all"
     if name not in (*QUEUES, "all"):
-        sys.exit(f"error: {name!r} is no kind of worker; use builder, validator or all")
+        sys.exit(f"error: {name!r} is not a kind of worker; use builder, validator or all")
     sys.exit(asyncio.run(_run(name)))
 
 

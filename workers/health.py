@@ -1,7 +1,7 @@
-"""A worker process's signs of life for whoever watches processes: a file that is touched, and read by a container's healthcheck.
+"""A worker process's health file: the process touches it, and a container's healthcheck reads it.
 
-The file is fresh as long as the event loop turns and none of the worker's own loops stands still. A database or a Redis that is away
-does not make a worker ill: starting it anew would not help.
+The file stays fresh as long as the event loop runs and none of the worker's own loops is stuck. A database or Redis outage does not make
+a worker unhealthy, because a restart would not help.
 """
 
 import os
@@ -10,18 +10,23 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FOLDER", "STUCK_S", "forget", "is_alive", "resident_bytes", "touch"]
+__all__ = ["FOLDER", "STUCK_S", "is_alive", "remove", "resident_bytes", "touch"]
 
 FOLDER = Path(f"/tmp/pictrawl-health-{os.getuid()}")  # noqa: S108 - a container's own tmpfs
-"""One file for each worker process of a user, named by the process's id."""
+"""Holds one file for each worker process of a user, named by the process id."""
 
 STUCK_S = 60.0
-"""Seconds after which a loop that has not turned stands still."""
+"""A loop whose last iteration began longer ago than this many seconds is stuck."""
 
 
-def touch(turned_at: Iterable[float], folder: Path | None = None) -> None:
-    """Show a sign of life, unless one of the loops, by when it last turned (monotonic seconds), stands still."""
-    if any(time.monotonic() - at > STUCK_S for at in turned_at):
+def touch(iterated_at: Iterable[float], folder: Path | None = None) -> None:
+    """Touch this process's file, unless a loop is stuck.
+
+    Args:
+        iterated_at: when each loop began its last iteration, monotonic seconds.
+        folder: other than :data:`FOLDER`.
+    """
+    if any(time.monotonic() - at > STUCK_S for at in iterated_at):
         return
     folder = folder or FOLDER
     with suppress(OSError):
@@ -29,13 +34,13 @@ def touch(turned_at: Iterable[float], folder: Path | None = None) -> None:
         (folder / str(os.getpid())).write_text(f"{time.time():.0f}\n")
 
 
-def forget(folder: Path | None = None) -> None:
-    """Take this process's sign of life away."""
+def remove(folder: Path | None = None) -> None:
+    """Remove this process's file."""
     ((folder or FOLDER) / str(os.getpid())).unlink(missing_ok=True)
 
 
 def is_alive(*, fresh_s: float, folder: Path | None = None) -> bool:
-    """Whether worker processes run on this machine and each showed a sign of life lately. Files of processes that are gone are removed."""
+    """Whether worker processes run on this machine and each has touched its file within ``fresh_s``. Removes stale files."""
     found = []
     with suppress(OSError):
         for file in (folder or FOLDER).iterdir():
@@ -47,7 +52,7 @@ def is_alive(*, fresh_s: float, folder: Path | None = None) -> bool:
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM; 0 where the system does not say."""
+    """Resident memory of this process; 0 where the system does not report it."""
     with suppress(OSError, ValueError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

@@ -1,45 +1,50 @@
-"""THE job mechanism. Every job function is decorated with :func:`job`; none has a try/except or a retry of its own.
+"""THE job mechanism: the :func:`job` decorator and :func:`claim`. No job function has a try/except or a retry of its own.
 
 =============================================  ==========================================================================
-What escapes from a job                        What happens
+Exception that leaves the job function         What the decorator does
 =============================================  ==========================================================================
-MemoryError, DatabaseConnectionError           the unit is released for 60 s, arq's ``Retry`` redelivers it, up to 3 times
-… a fourth time, MemoryError                   the unit is dead, with the error on its row
-… a fourth time, DatabaseConnectionError       the delivery ends; the sweeper sends the unit again once the database answers
-StorageError, QueueUnavailableError            our own fault: released for 60 s, nothing counted
-CancelledError (deploy, shutdown)              released at once, nothing counted
-anything else                                  the unit is dead, with the error on its row
+MemoryError, DatabaseConnectionError           releases the unit for 60 s; arq's ``Retry`` redelivers it, up to 3 times
+… a fourth time, MemoryError                   marks the unit dead, with the error on its row
+… a fourth time, DatabaseConnectionError       ends the delivery; the sweeper sends the unit again once the database answers
+StorageError, QueueUnavailableError            releases the unit for 60 s and counts no failure
+CancelledError (deploy, shutdown)              releases the unit at once and counts no failure
+any other                                      marks the unit dead, with the error on its row
 =============================================  ==========================================================================
 """
 
 import asyncio
 import functools
 import gc
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Concatenate, ParamSpec
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self
 
 from arq import Retry
 
 import errors
-from app.db import units
+from app.db import jobs, units
+from app.db.rows import Unit
 from app.domain import TRACED, UnitState
+from app.observability import families
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger, spans
-from workers.counting import Run
-from workers.unit import Context, Isolated, Stopped, StopReason, Unclaimed, pass_on
+from workers import quarantine
+from workers.unit import ClaimedUnit, JobContext, RanIsolated, Stopped, StopReason, Unclaimed
 
-__all__ = ["INFRASTRUCTURE", "JOBS", "job"]
+__all__ = ["INFRASTRUCTURE", "JOBS", "RunRecorder", "claim", "job"]
 
 log = get_logger(__name__)
 
 OWN_FAULT_DELAY_S = 60.0
-"""Seconds a unit rests after a fault of ours: long enough to free a disk, short enough to notice."""
+"""Seconds before a unit runs again after a StorageError or QueueUnavailableError: long enough to free a disk, short enough to notice."""
 
 Ids = ParamSpec("Ids")
-JobFunction = Callable[Concatenate[Context, Ids], Awaitable[None]]
+JobFunction = Callable[Concatenate[JobContext, Ids], Awaitable[None]]
 
 JOBS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {}
-"""Every decorated function by its name; the worker registers these."""
+"""Every decorated function by its name; the worker registers these with arq."""
 
 
 def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[Ids]], Callable[..., Coroutine[Any, Any, None]]]:
@@ -48,11 +53,11 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
     def decorate(function: JobFunction[Ids]) -> Callable[..., Coroutine[Any, Any, None]]:
         @functools.wraps(function)
         async def run(ctx: dict[str, Any], *args: Ids.args, **ids: Ids.kwargs) -> None:
-            context: Context = ctx["context"].for_run(ctx.get("job_try", 1), str(ids.get("unit_id", "")))
+            context: JobContext = ctx["context"].for_run(ctx.get("job_try", 1), str(ids.get("unit_id", "")))
             traced = {name: str(ids.pop(name)) for name in TRACED if name in ids}
             fields = {"job": function.__name__, "run": context.run, "worker": context.worker_id} | ids
             with _span(fields, traced.get("traceparent")) as span, log.contextualize(**fields | traced | dict(span.carried())):
-                await _settled(context, functools.partial(function, context, *args, **ids), retry_on)
+                await _run_and_settle(context, functools.partial(function, context, *args, **ids), retry_on)
 
         run.retry_on = retry_on  # type: ignore[attr-defined]
         JOBS[function.__name__] = run
@@ -61,54 +66,126 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
     return decorate
 
 
+@asynccontextmanager
+async def claim(ctx: JobContext, unit_id: str) -> AsyncIterator[ClaimedUnit]:
+    """Claim a unit for the body's time; it is finished afterwards unless the body has settled it.
+
+    Raises:
+        Unclaimed: the unit is not to be had; the message was delivered twice.
+        RanIsolated: the unit was in quarantine and is settled; the body did not run.
+        Stopped: the job was cancelled, or the lease lost, while the body ran.
+    """
+    unit = ClaimedUnit(ctx, await _claim_row(ctx, unit_id))
+    ctx.unit = unit
+    try:
+        ctx.leases.add(unit)
+        if unit.is_quarantined and not unit.is_isolated:
+            await quarantine.run_isolated(unit)
+            raise RanIsolated(unit_id)
+        if unit.job.waiting_for:
+            await jobs.wait_for(ctx.db, unit.job.id, None)
+        yield unit
+        if not unit.is_settled:
+            await unit.finish()
+    except asyncio.CancelledError:
+        if unit.consume_own_cancel() and unit.stop_reason is not None:
+            raise Stopped(unit.stop_reason) from None
+        raise
+    finally:
+        ctx.leases.remove(unit)
+    await ctx.dispatch_next()
+
+
+async def _claim_row(ctx: JobContext, unit_id: str) -> Unit:
+    if ctx.epoch is not None:
+        return await units.adopt(ctx.db, unit_id, ctx.epoch)
+    row = await units.claim(ctx.db, unit_id, owner=ctx.worker_id, lease_s=ctx.settings.jobs.lease_s)
+    if row is None:
+        raise Unclaimed(unit_id)
+    return row
+
+
 def _span(fields: Mapping[str, Any], parent: str | None) -> spans.Span:
-    """The span of one run; a cron, which has no unit and comes every few seconds, has none."""
+    """The span of one run. Crons have none: they have no unit and run every few seconds."""
     return spans.span(fields["job"], kind="consumer", parent=parent, **fields) if "unit_id" in fields else spans.NOTHING
 
 
-async def _settled(ctx: Context, call: functools.partial[Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
-    with Run(call.func.__name__) as run:
+class RunRecorder:
+    """Sets the outcome of one run of a job function on its span and in the metrics, when the run ends."""
+
+    __slots__ = ("_error", "_function", "_outcome", "_span", "_started_at")
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+        self._span = spans.current()
+        self._started_at = time.perf_counter()
+        self._outcome = "done"
+        self._error: BaseException | None = None
+
+    def set_outcome(self, outcome: str, error: BaseException | None = None) -> None:
+        """Set an outcome other than ``done``.
+
+        Args:
+            outcome: one of :data:`app.observability.labels.RUNS`.
+            error: what ended the run.
+        """
+        self._outcome, self._error = outcome, error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._span.set(outcome=self._outcome)
+        if self._error is not None:
+            self._span.fail(self._error)
+        families.runs.add(self._function, self._outcome)
+        if self._outcome != "not_claimed":
+            families.run_seconds.observe(time.perf_counter() - self._started_at, self._function)
+
+
+async def _run_and_settle(ctx: JobContext, call: functools.partial[Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:
+    with RunRecorder(call.func.__name__) as run:
         try:
             await call()
         except Unclaimed:
-            run.ends("not_claimed")
+            run.set_outcome("not_claimed")
             log.debug("unit.not_claimed")
-        except Isolated:
-            run.ends("alone")
-            await pass_on(ctx)
+        except RanIsolated:
+            run.set_outcome("alone")
+            await ctx.dispatch_next()
         except Stopped as stopped:
-            run.ends("stopped")
+            run.set_outcome("stopped")
             await _after_stop(ctx, stopped.reason)
         except units.LeaseLost:
-            run.ends("lease_lost")
+            run.set_outcome("lease_lost")
             log.warning("unit.lease_lost")
         except retry_on as error:
             await _retry_or_give_up(ctx, run, error)
         except (errors.StorageError, errors.QueueUnavailableError) as error:
-            run.ends("rested", error)
-            await _rest(ctx, error)
+            run.set_outcome("rested", error)
+            await _backoff(ctx, error)
         except asyncio.CancelledError:
-            run.ends("interrupted")
+            run.set_outcome("interrupted")
             log.info("unit.interrupted")
             await asyncio.shield(_release(ctx))
             raise
         except Exception as error:  # noqa: BLE001 - the border: a bug or a permanent error ends the unit, never the worker
-            run.ends("dead", error)
+            run.set_outcome("dead", error)
             log.opt(exception=error).error("unit.dead", error_type=type(error).__name__, error=str(error))
-            await _bury(ctx, error)
+            await _mark_dead(ctx, error)
         else:
-            if ctx.run > 1 or (ctx.work is not None and ctx.work.unit.error):
+            if ctx.run > 1 or (ctx.unit is not None and ctx.unit.row.error):
                 await _clear_failures(ctx)
 
 
-async def _after_stop(ctx: Context, reason: StopReason) -> None:
+async def _after_stop(ctx: JobContext, reason: StopReason) -> None:
     log.info("unit.stopped", reason=reason.value)
     spans.current().set(reason=reason.value)
-    if reason is StopReason.CANCELLED and ctx.work is not None:
-        await _quietly(ctx.work.end_as(UnitState.CANCELLED))
+    if reason is StopReason.CANCELLED and ctx.unit is not None:
+        await _settle_if_possible(ctx.unit.end_as(UnitState.CANCELLED))
 
 
-async def _retry_or_give_up(ctx: Context, run: Run, error: BaseException) -> None:
+async def _retry_or_give_up(ctx: JobContext, run: RunRecorder, error: BaseException) -> None:
     """The job layer's only retry."""
     settings = ctx.settings.jobs
     if isinstance(error, MemoryError):
@@ -116,46 +193,46 @@ async def _retry_or_give_up(ctx: Context, run: Run, error: BaseException) -> Non
     failures = await _count_failure(ctx)
     name = type(error).__name__
     if failures <= settings.retries:
-        run.ends("retried", error)
+        run.set_outcome("retried", error)
         log.warning("job.retry", error_type=name, error=str(error), retry=failures, of=settings.retries, wait_s=settings.retry_delay_s)
         await _release(ctx, delay_s=settings.retry_delay_s, error=f"{name}: {error}")
         raise Retry(defer=settings.retry_delay_s) from error
-    run.ends("dead" if isinstance(error, MemoryError) else "exhausted", error)
+    run.set_outcome("dead" if isinstance(error, MemoryError) else "exhausted", error)
     log.opt(exception=error).error("job.retries_exhausted", error_type=name, error=str(error), retries=settings.retries)
     if isinstance(error, MemoryError):
-        await _bury(ctx, error)
+        await _mark_dead(ctx, error)
     else:
         await _release(ctx, delay_s=settings.retry_delay_s, error=f"{name}: {error}")
     await _clear_failures(ctx)
     raise error
 
 
-async def _rest(ctx: Context, error: errors.PictrawlError) -> None:
+async def _backoff(ctx: JobContext, error: errors.PictrawlError) -> None:
     log.error("unit.rests", error_type=type(error).__name__, error=str(error), wait_s=OWN_FAULT_DELAY_S)
-    if ctx.work is not None and not ctx.work.is_settled:
-        await _quietly(ctx.work.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=str(error)))
+    if ctx.unit is not None and not ctx.unit.is_settled:
+        await _settle_if_possible(ctx.unit.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=str(error)))
 
 
-async def _release(ctx: Context, *, delay_s: float = 0.0, error: str | None = None) -> None:
-    if ctx.work is not None and not ctx.work.is_settled:
-        await _quietly(ctx.work.release(delay_s=delay_s, error=error))
+async def _release(ctx: JobContext, *, delay_s: float = 0.0, error: str | None = None) -> None:
+    if ctx.unit is not None and not ctx.unit.is_settled:
+        await _settle_if_possible(ctx.unit.release(delay_s=delay_s, error=error))
 
 
-async def _bury(ctx: Context, error: BaseException) -> None:
-    if ctx.work is not None and not ctx.work.is_settled:
-        await _quietly(ctx.work.end_as(UnitState.DEAD, f"{type(error).__name__}: {error}"))
+async def _mark_dead(ctx: JobContext, error: BaseException) -> None:
+    if ctx.unit is not None and not ctx.unit.is_settled:
+        await _settle_if_possible(ctx.unit.end_as(UnitState.DEAD, f"{type(error).__name__}: {error}"))
 
 
-async def _quietly(step: Awaitable[None]) -> None:
-    """Settle the unit where the database still answers; where not, its lease runs out and the sweeper settles it."""
+async def _settle_if_possible(step: Awaitable[None]) -> None:
+    """Settle the unit if the database answers. Otherwise its lease runs out and the sweeper settles it."""
     try:
         await step
     except (MemoryError, errors.DatabaseConnectionError, errors.StorageError, units.LeaseLost) as error:
         log.warning("unit.left_to_sweeper", error_type=type(error).__name__)
 
 
-async def _count_failure(ctx: Context) -> int:
-    """The count lives in Redis: it must outlive a database that is down, and losing it only adds retries."""
+async def _count_failure(ctx: JobContext) -> int:
+    """Count a failure in Redis, which outlives a database outage. A lost count only allows more retries."""
     if not ctx.unit_id:
         return 1
     try:
@@ -164,7 +241,7 @@ async def _count_failure(ctx: Context) -> int:
         return 1
 
 
-async def _clear_failures(ctx: Context) -> None:
+async def _clear_failures(ctx: JobContext) -> None:
     if ctx.unit_id:
         try:
             await ctx.queue.clear_failures(ctx.unit_id)

@@ -1,5 +1,7 @@
-"""A unit whose workers died again and again runs in a process of its own, one image at a time: whatever kills that process is to blame,
-and nothing else is harmed. Here is the worker's side; :mod:`workers.isolated_process` is what runs in the process.
+"""Runs a quarantined unit, whose workers died repeatedly, in an isolated process, one image at a time.
+
+Whatever kills that process is to blame, and no other unit is harmed. This is the worker's side; the process runs
+:mod:`workers.isolated_process`.
 """
 
 import asyncio
@@ -9,123 +11,116 @@ import os
 import signal
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import errors
 from app.db import images, units
 from app.domain import ImageState, Reason, UnitKind
 from app.settings import as_flags
 from logging_setup import get_logger, spans
-from workers.stops import Stopped, StopReason
+from workers.unit import IN_PROGRESS_KEY, ClaimedUnit, Stopped, StopReason
 
-if TYPE_CHECKING:
-    from workers.unit import Work
-
-__all__ = ["BEGAN", "SUSPECT", "DiedAlone", "run_alone"]
+__all__ = ["STARTED", "IsolatedProcessDied", "run_isolated"]
 
 log = get_logger(__name__)
 
-SUSPECT = "suspect"
-"""Key of a unit's payload: the image that its process works at, alone."""
+STARTED = b"began\n"
+"""The process writes this before it claims the unit. If it ends earlier, the unit is not to blame."""
 
-BEGAN = b"began\n"
-"""What the process says before it touches the unit: one that ends earlier is no fault of the unit's."""
-
-ENDED_BY_OTHERS = (-signal.SIGTERM, -signal.SIGINT)
-"""Exit codes that say that somebody asked the process to end."""
+TERMINATED = (-signal.SIGTERM, -signal.SIGINT)
+"""Return codes of a process that was asked to end."""
 
 ROOT = str(Path(__file__).resolve().parents[1])
-"""Where this package was found for us, the process finds it."""
+"""The folder of this package, put on the process's import path."""
 
 TERMINATED_DELAY_S = 60.0
-"""Seconds a unit rests whose process somebody else ended."""
+"""Seconds before a unit runs again whose process was terminated from outside."""
 
 
-class DiedAlone(Exception):
-    """The process of a unit in quarantine died while it worked at no image: the unit itself is to blame."""
+class IsolatedProcessDied(Exception):
+    """The isolated process died while it worked on no image: the unit itself is to blame."""
 
 
-async def run_alone(work: "Work") -> None:
-    """See a claimed unit in quarantine through. An image that kills the process is condemned, and the next process goes on without it.
+async def run_isolated(unit: ClaimedUnit) -> None:
+    """Run a claimed, quarantined unit to its end. An image that kills the process is marked as poison, and a new process continues.
 
     Raises:
-        DiedAlone: it died over the unit itself.
+        IsolatedProcessDied: the unit itself killed the process.
         Exception: what the unit raised in its process.
     """
-    log.warning("quarantine.began", kind=work.unit.kind.value, crashes=work.unit.crashes)
+    log.warning("quarantine.began", kind=unit.row.kind.value, crashes=unit.row.crashes)
     while True:
-        await work.suspect(None)
-        code, told = await _process(work)
+        await unit.mark_in_progress(None)
+        code, output = await _run_process(unit)
         if code == 0:
             break
-        if code in ENDED_BY_OTHERS or work.stop.is_set():  # told to end before it could listen
-            await work.release(delay_s=0.0 if work.stop.is_set() else TERMINATED_DELAY_S)
+        if code in TERMINATED or unit.stop.is_set():  # SIGTERM came before the process had installed its handler
+            await unit.release(delay_s=0.0 if unit.stop.is_set() else TERMINATED_DELAY_S)
             return
-        if not told.startswith(BEGAN):
-            raise errors.StorageError(f"a process for quarantine ended by {_how(code)} before it began")
-        await _condemn(work, _how(code))
-    answer = json.loads(told.removeprefix(BEGAN))
+        if not output.startswith(STARTED):
+            raise errors.StorageError(f"an isolated process ended by {_describe_exit(code)} before it started the unit")
+        await _mark_poison(unit, _describe_exit(code))
+    answer = json.loads(output.removeprefix(STARTED))
     if answer["error"] is not None:
-        raise revived(answer["error"], answer["message"])
-    work.is_settled = True
+        raise rebuild_error(answer["error"], answer["message"])
+    unit.is_settled = True
     log.info("quarantine.ended")
 
 
-async def _process(work: "Work") -> tuple[int, bytes]:
-    """Run the unit in a process of its own; return its exit code and what it said."""
+async def _run_process(unit: ClaimedUnit) -> tuple[int, bytes]:
+    """Run the unit in a process of its own; return its return code and its standard output."""
     path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path}
     try:
         process = await asyncio.create_subprocess_exec(
-            *work.ctx.alone_command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+            *unit.ctx.isolated_command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
         )
     except OSError as error:
-        raise errors.StorageError(f"cannot start a process for quarantine: {error.strerror}") from error
-    drain = asyncio.create_task(_drain(work, process))
+        raise errors.StorageError(f"cannot start an isolated process: {error.strerror}") from error
+    terminator = asyncio.create_task(_terminate_on_stop(unit, process))
     try:
-        told, _ = await process.communicate(_order(work))
+        output, _ = await process.communicate(_encode_request(unit))
     finally:
-        drain.cancel()
+        terminator.cancel()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await asyncio.shield(process.wait())
-    return process.returncode or 0, told
+    return process.returncode or 0, output
 
 
-async def _drain(work: "Work", process: Process) -> None:
-    await work.stop.wait()
+async def _terminate_on_stop(unit: ClaimedUnit, process: Process) -> None:
+    await unit.stop.wait()
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
 
 
-def _order(work: "Work") -> bytes:
-    """What the process is told; settings go through its standard input, where nobody reads along."""
-    ctx = work.ctx
-    chunk = {"chunk_id": work.unit.payload["chunk_id"]} if "chunk_id" in work.unit.payload else {}
-    ids = {"job_id": work.job.id, "unit_id": work.unit.id} | chunk
-    traced = {**work.job.traced, **spans.carried()}
-    order = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": work.unit.kind, "ids": ids, "traced": traced}
-    return json.dumps(order | {"epoch": work.unit.epoch, "worker": ctx.worker_id, "run": ctx.run}).encode()
+def _encode_request(unit: ClaimedUnit) -> bytes:
+    """The request for the process. It goes through standard input, because settings hold secrets and arguments are public."""
+    ctx = unit.ctx
+    chunk = {"chunk_id": unit.row.payload["chunk_id"]} if "chunk_id" in unit.row.payload else {}
+    ids = {"job_id": unit.job.id, "unit_id": unit.row.id} | chunk
+    traced = {**unit.job.traced, **spans.carried()}
+    request = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": unit.row.kind, "ids": ids, "traced": traced}
+    return json.dumps(request | {"epoch": unit.row.epoch, "worker": ctx.worker_id, "run": ctx.run}).encode()
 
 
-async def _condemn(work: "Work", how: str) -> None:
-    unit = await units.adopt(work.ctx.db, work.unit.id, work.unit.epoch)
-    image_id = unit.payload.get(SUSPECT)
+async def _mark_poison(unit: ClaimedUnit, how: str) -> None:
+    row = await units.adopt(unit.ctx.db, unit.row.id, unit.row.epoch)
+    image_id = row.payload.get(IN_PROGRESS_KEY)
     if image_id is None:
-        raise DiedAlone(f"its workers died {work.unit.crashes} times; alone in a process, it ended by {how}")
+        raise IsolatedProcessDied(f"its workers died {unit.row.crashes} times; alone in a process, it ended by {how}")
     log.error("image.poison", image_id=image_id, how=how)
-    state = ImageState.FAILED if unit.kind is UnitKind.FETCH else ImageState.REJECTED
-    words = f"alone in a process, it ended by {how}"
-    async with work.transaction() as connection:
-        await images.update_many(connection, [{"id": image_id, "state": state, "reason": Reason.POISON, "detail": words}])
+    state = ImageState.FAILED if row.kind is UnitKind.FETCH else ImageState.REJECTED
+    detail = f"alone in a process, it ended by {how}"
+    async with unit.transaction() as connection:
+        await images.update_many(connection, [{"id": image_id, "state": state, "reason": Reason.POISON, "detail": detail}])
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def revived(name: str, message: str) -> BaseException:
-    """An error that was raised in the other process, as one of this; of an unknown class only its name is left."""
+def rebuild_error(name: str, message: str) -> BaseException:
+    """Rebuild an error that was raised in the isolated process; an unknown class becomes a RuntimeError with its name."""
     if name == Stopped.__name__:
         return Stopped(StopReason(message))
     kind = {"MemoryError": MemoryError, "LeaseLost": units.LeaseLost}.get(name) or getattr(errors, name, None)

@@ -1,6 +1,6 @@
-"""The crons: ``sweep`` is the dispatcher and the repair, ``clean_up`` takes away what nothing needs any more.
+"""The crons: ``sweep`` dispatches units and repairs what crashes left, ``clean_up`` removes what nothing refers to any more.
 
-Whatever was lost, on whichever side, is the same case here: the database says what is open, and the queue is topped up from it.
+The database says which units are open, and the queue is filled from it, so a loss in either is repaired in the same way.
 """
 
 from dataclasses import asdict
@@ -12,40 +12,40 @@ from app.observability import families
 from app.storage import paths
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, job
-from workers.unit import Context
+from workers.unit import JobContext
 
 __all__ = ["clean_up", "sweep", "sweep_once"]
 
 log = get_logger(__name__)
 
 BLOB_GRACE_S = 24 * 3600.0
-"""Seconds that clean-up spares a blob: it may belong to a row that is about to be written."""
+"""Age below which a blob is not removed, seconds: its row may not be written yet."""
 
 IDEMPOTENCY_S = 24 * 3600.0
-"""Seconds an Idempotency-Key is remembered."""
+"""Seconds an Idempotency-Key is kept."""
 
 WORKER_FORGOTTEN_S = 3600.0
-"""Seconds after which a silent worker's row goes."""
+"""Seconds without a heartbeat after which a worker's row is removed."""
 
 
 @job(retry_on=INFRASTRUCTURE)
-async def sweep(ctx: Context) -> None:
-    """Bring back what was lost and send what is due. One worker of the fleet at a time.
+async def sweep(ctx: JobContext) -> None:
+    """Reclaim expired units and dispatch due ones. One worker of the fleet at a time.
 
-    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart; the next sweep comes in any case.
+    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. The next sweep runs in any case.
     """
     await sweep_once(ctx)
 
 
-async def sweep_once(ctx: Context) -> sweeping.Swept:
-    """One pass; every step may be repeated, or done by two at once, without harm."""
+async def sweep_once(ctx: JobContext) -> sweeping.Swept:
+    """Sweep once. Every step is idempotent and safe to run concurrently."""
     settings = ctx.settings.jobs
-    was_away = ctx.db.take_failure()
-    if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8, anew=was_away):
+    had_outage = ctx.db.take_failure()
+    if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8, anew=had_outage):
         return sweeping.Swept()
     async with ctx.db.write() as connection:
         returned = await sweeping.return_expired(connection, lease_s=settings.lease_s, max_crashes=settings.max_crashes)
-    await _tell(ctx, returned)
+    await _log_returned(ctx, returned)
     finalized = await sweeping.lost_finalizes(ctx.db)
     unsent = await resend_lost(ctx.resources)
     sent = await dispatch(ctx.resources)
@@ -57,13 +57,13 @@ async def sweep_once(ctx: Context) -> sweeping.Swept:
 
 
 def _count(swept: sweeping.Swept) -> None:
-    for what, number in asdict(swept).items():
-        families.moved.add(what, by=number)
+    for kind, number in asdict(swept).items():
+        families.moved.add(kind, by=number)
     families.expired.add(by=swept.expired + swept.quarantined)
     families.quarantines.add(by=swept.quarantined)
 
 
-async def _tell(ctx: Context, returned: sweeping.Returned) -> None:
+async def _log_returned(ctx: JobContext, returned: sweeping.Returned) -> None:
     units = (*returned.pending, *returned.quarantined)
     if not units:
         return
@@ -78,10 +78,10 @@ async def _tell(ctx: Context, returned: sweeping.Returned) -> None:
 
 
 @job(retry_on=INFRASTRUCTURE)
-async def clean_up(ctx: Context) -> None:
-    """Remove blobs, exports and lists that no row points to, half-written files, old idempotency keys and the rows of workers long gone.
+async def clean_up(ctx: JobContext) -> None:
+    """Remove blobs, exports and lists that no row refers to, partly written files, old idempotency keys and rows of workers that ended.
 
-    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
+    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. Every step is idempotent.
     """
     if not await fleet.take_lock(ctx.db, "clean_up", owner=ctx.worker_id, for_s=600.0):
         return
@@ -93,7 +93,7 @@ async def clean_up(ctx: Context) -> None:
     log.info("cleaned_up", blobs=blobs, trees=trees, files=files, idempotency_keys=keys, workers=workers)
 
 
-async def _remove_blobs(ctx: Context) -> int:
+async def _remove_blobs(ctx: JobContext) -> int:
     removed = 0
     batch: dict[str, str] = {}
     now = await ctx.db.now()
@@ -108,17 +108,17 @@ async def _remove_blobs(ctx: Context) -> int:
     return removed + await _remove_unreferenced(ctx, batch)
 
 
-async def _remove_trees(ctx: Context) -> int:
-    """Exports and URL lists whose rows are gone."""
+async def _remove_trees(ctx: JobContext) -> int:
+    """Remove exports and URL lists that have no row."""
     now = await ctx.db.now()
-    old: dict[str, float] = {}
+    last_modified: dict[str, float] = {}
     for root in ("exports/", "lists/"):
         async for item in ctx.store.list(root):
             prefix = "/".join(item.key.split("/")[:2])
-            old[prefix] = max(old.get(prefix, 0.0), item.modified)
-    ripe = [prefix for prefix, modified in old.items() if now - modified >= BLOB_GRACE_S]
-    used = await exports.prefixes(ctx.db) | await jobs.list_keys(ctx.db) if ripe else set()
-    unused = [prefix for prefix in ripe if prefix not in used]
+            last_modified[prefix] = max(last_modified.get(prefix, 0.0), item.modified)
+    expired = [prefix for prefix, modified in last_modified.items() if now - modified >= BLOB_GRACE_S]
+    used = await exports.prefixes(ctx.db) | await jobs.list_keys(ctx.db) if expired else set()
+    unused = [prefix for prefix in expired if prefix not in used]
     for prefix in unused:
         if prefix.startswith("exports/"):
             await ctx.store.delete_tree(prefix)
@@ -127,7 +127,7 @@ async def _remove_trees(ctx: Context) -> int:
     return len(unused)
 
 
-async def _remove_unreferenced(ctx: Context, batch: dict[str, str]) -> int:
+async def _remove_unreferenced(ctx: JobContext, batch: dict[str, str]) -> int:
     if not batch:
         return 0
     used = await images.referenced_blobs(ctx.db, list(batch))

@@ -1,6 +1,6 @@
-"""The arq worker as we run it: a short, renewed lease on what is in progress, and a poll loop that survives Redis.
+"""The arq worker that pictrawl runs: a short, renewed lease on messages in progress, and a poll loop that survives Redis outages.
 
-arq's own in-progress key lasts as long as the longest timeout of any function; ours lasts a lease and is renewed while the job runs.
+arq's own in-progress key lasts as long as the longest timeout of any function; this one lasts a lease and is renewed while the job runs.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from app.queue import EXPIRES_MS, QUEUES, from_json, to_json
 from logging_setup import get_logger
 from workers import builder, sweeper, validator
 from workers.job import JOBS
-from workers.unit import Context
+from workers.unit import JobContext
 
 __all__ = ["LeasedWorker", "WorkerKind", "make_worker"]
 
@@ -31,118 +31,120 @@ WorkerKind = str
 """``builder`` or ``validator``."""
 
 NO_TIMEOUT_S = 30 * 24 * 3600
-"""arq's timeout, set out of the way: lease and progress are the limit."""
+"""Disables arq's timeout: a unit is limited by its lease and its progress."""
 
 MANY_TRIES = 10_000
-"""arq's tries, set out of the way: deploys and crashes eat them, so they are never the budget."""
+"""Disables arq's limit on tries: deploys and crashes use tries up, so they are not the retry budget."""
 
-QUIET_S = 2.0
-"""Seconds that the last look at the queue may take when a worker stops."""
+STOP_PICKING_S = 2.0
+"""Seconds that the last poll may take when a worker stops."""
 
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds before the poll loop looks at a failing Redis again; the last repeats."""
+"""Seconds before the poll loop polls a failing Redis again; the last repeats."""
 
-
-Heard = Callable[[Callable[[], None]], AbstractContextManager[None]]
-"""Has something called, for a body's time, when a message was put on the worker's queue in this process."""
+Subscribe = Callable[[Callable[[], None]], AbstractContextManager[None]]
+"""Registers a callback, for a body's time, that is called when this process puts a message on the worker's queue."""
 
 _message: ContextVar[dict[str, Any]] = ContextVar("message")
 _scope: ContextVar[ExitStack] = ContextVar("scope")
 
 
 def read_message(data: bytes) -> dict[str, Any]:
-    """arq's deserializer, which remembers what it read for the task that runs the message: arq's hooks are not told."""
+    """arq's deserializer. It keeps the message for the task that runs it, because arq does not pass it to its hooks."""
     message = from_json(data)
     _message.set(message)
     return message
 
 
-async def begin(ctx: dict[str, Any]) -> None:
-    """arq's hook before a job: what arq itself logs of it in this task names the job too, as the decorator has its own lines do."""
+async def bind_log_context(ctx: dict[str, Any]) -> None:
+    """arq's hook before a job: arq's own log lines in this task then carry the job's ids, as the decorator's lines do."""
     message = _message.get({})
     fields = {"job": message.get("f"), "run": ctx["job_try"], "worker": ctx["context"].worker_id} | message.get("k", {})
     _scope.get().enter_context(log.contextualize(**fields))
 
 
 class LeasedWorker(Worker):
-    """arq's worker with a renewed in-progress lease and a poll loop that outlives errors of Redis.
+    """arq's worker with a renewed in-progress lease and a poll loop that outlives Redis errors.
 
     Args:
-        heard: who says when this process sends something; what others send is seen at the next poll.
+        subscribe: calls back when this process enqueues a message. Messages of other processes are found by the next poll.
+
+    Attributes:
+        iterated_at: when the poll loop began its last iteration, monotonic seconds.
     """
 
-    def __init__(self, *args: Any, lease_s: float, heard: Heard = lambda _: nullcontext(), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lease_s: float, subscribe: Subscribe = lambda _: nullcontext(), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_progress_timeout_s = lease_s
-        self._heard = heard
-        self._woken = asyncio.Event()
+        self._subscribe = subscribe
+        self._wake = asyncio.Event()
         self._renewed_at = 0.0
-        self.turned_at = time.monotonic()
-        self._picks_nothing = asyncio.Event()
-        self._leaves = False
+        self.iterated_at = time.monotonic()
+        self._picking_stopped = asyncio.Event()
+        self._exit_requested = False
 
-    async def quiet(self) -> None:
-        """Pick nothing more, and return once what was being picked has become a task; a Redis that hangs is not waited for."""
+    async def stop_picking(self) -> None:
+        """Pick no more messages; return once those being picked are tasks. A Redis that hangs is waited for 2 seconds."""
         self.allow_pick_jobs = False
-        self._woken.set()
+        self._wake.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._picks_nothing.wait(), QUIET_S)
+            await asyncio.wait_for(self._picking_stopped.wait(), STOP_PICKING_S)
 
-    def leave(self) -> None:
-        """Have the poll loop end after its present turn: cut off inside one, it would leave a connection in the middle of a transaction."""
-        self._leaves = True
-        self._woken.set()
+    def request_exit(self) -> None:
+        """End the poll loop after its current iteration; cancelling inside one would leave a connection in the middle of a transaction."""
+        self._exit_requested = True
+        self._wake.set()
 
     async def main(self) -> None:
-        """Poll until told to leave. An iteration that fails costs a pause, not the worker."""
+        """Poll until :meth:`request_exit`. After an iteration that fails the loop waits and continues."""
         self.ctx["redis"] = self.pool
-        with self._heard(self._woken.set):
+        with self._subscribe(self._wake.set):
             await self._poll()
 
     async def _poll(self) -> None:
         failures = 0
-        await self._give_back_slots()
-        while not self._leaves:
-            self.turned_at = time.monotonic()
+        await self._release_leaked_slots()
+        while not self._exit_requested:
+            self.iterated_at = time.monotonic()
             if not self.allow_pick_jobs:
-                self._picks_nothing.set()
+                self._picking_stopped.set()
             try:
                 await self._poll_iteration()
                 failures = 0
-                await self._rest()
+                await self._wait_for_next_poll()
             except (RedisError, OSError) as error:
                 log.warning("queue.poll_failed", error_type=type(error).__name__, error=str(error), failures=failures + 1)
-                await self._give_back_slots()
+                await self._release_leaked_slots()
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
-    async def _rest(self) -> None:
-        """Until the next poll is due, or there is something to do before: a message of this process, a free slot, an order to leave."""
+    async def _wait_for_next_poll(self) -> None:
+        """Wait until the next poll is due, or earlier for a message of this process, a free slot, or a request to exit."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.poll_delay_s):
-                await self._woken.wait()
-        self._woken.clear()
+                await self._wake.wait()
+        self._wake.clear()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what this worker does not run already: a Redis that forgot keys offers it again, and arq would lose sight of the first."""
-        await super().start_jobs([job_id for job_id in job_ids if not self._runs(job_id.decode())])
+        """Start messages that do not run here already. A Redis that lost its keys offers them again, and arq would lose the first task."""
+        await super().start_jobs([job_id for job_id in job_ids if not self._is_running(job_id.decode())])
 
     async def run_job(self, job_id: str, score: int) -> None:
-        """Run a message, with a place for what `begin` puts into the log's context."""
+        """Run a message inside a scope that ends what :func:`bind_log_context` has bound."""
         with ExitStack() as scope:
             _scope.set(scope)
             await super().run_job(job_id, score)
 
     def _release_sem_dec_counter_on_complete(self) -> None:
         super()._release_sem_dec_counter_on_complete()
-        self._woken.set()
+        self._wake.set()
 
-    def _runs(self, job_id: str) -> bool:
+    def _is_running(self, job_id: str) -> bool:
         task = self.tasks.get(job_id)
         return task is not None and not task.done()
 
     async def heart_beat(self) -> None:
-        """Renew what is in progress and enqueue due crons."""
+        """Renew the in-progress keys and enqueue due crons."""
         if time.monotonic() - self._renewed_at > self.in_progress_timeout_s / 3:
             self._renewed_at = time.monotonic()
             await self._renew()
@@ -157,16 +159,16 @@ class LeasedWorker(Worker):
                 pipe.psetex(in_progress_key_prefix + job_id, int(self.in_progress_timeout_s * 1000), b"1")
             await pipe.execute()
 
-    async def _give_back_slots(self) -> None:
-        """An error between taking a slot and starting its job leaks the slot; count again once the callbacks have run."""
-        await asyncio.sleep(0)
+    async def _release_leaked_slots(self) -> None:
+        """Release the slots that arq leaks when an error comes between taking a slot and starting its job."""
+        await asyncio.sleep(0)  # twice: callbacks of finished tasks release their own slots first
         await asyncio.sleep(0)
         for _ in range(self.job_counter - sum(not task.done() for task in self.tasks.values())):
             self._release_sem_dec_counter_on_complete()
 
 
-def make_worker(kind: WorkerKind, context: Context, *, slots: int) -> LeasedWorker:
-    """An arq worker for one queue, with that queue's jobs and the crons."""
+def make_worker(kind: WorkerKind, context: JobContext, *, slots: int) -> LeasedWorker:
+    """Make an arq worker for one queue, with that queue's jobs; the builder's also runs the crons."""
     settings = context.settings
     names = {module.__name__: module.__all__ for module in (builder, validator)}[f"workers.{kind}"]
     crons = []
@@ -183,7 +185,7 @@ def make_worker(kind: WorkerKind, context: Context, *, slots: int) -> LeasedWork
         cron_jobs=crons,
         redis_pool=pool,
         lease_s=settings.jobs.lease_s,
-        heard=partial(context.queue.heard, QUEUES[kind]),
+        subscribe=partial(context.queue.subscribe, QUEUES[kind]),
         ctx={"context": context},
         max_jobs=slots,
         job_timeout=NO_TIMEOUT_S,
@@ -195,7 +197,7 @@ def make_worker(kind: WorkerKind, context: Context, *, slots: int) -> LeasedWork
         handle_signals=False,
         job_serializer=to_json,
         job_deserializer=read_message,
-        on_job_start=begin,
+        on_job_start=bind_log_context,
         expires_extra_ms=EXPIRES_MS,
         log_results=False,
     )

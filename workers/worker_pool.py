@@ -1,4 +1,4 @@
-"""The workers of one process: started, supervised, recycled, and drained in order."""
+"""The workers of one process: started, supervised, drained, and recycled. Reports the process's heartbeat and its gauges."""
 
 import asyncio
 import os
@@ -6,8 +6,8 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import errors
@@ -15,72 +15,71 @@ from app import process_setup
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
 from app.jobs import event_log
-from app.observability import being_read, listening, sampled
+from app.observability import Reading, being_read, families, listening, sampled
 from app.queue import QUEUES
-from app.resources import Resources, Workshop, open_workshop, product_version
+from app.resources import Resources, WorkerResources, open_worker_resources, product_version
 from logging_setup import get_logger
-from workers import gauging, health, sweeper
+from workers import health, sweeper
 from workers.leases import Leases
-from workers.unit import Context
-from workers.worker import QUIET_S, WorkerKind, make_worker
+from workers.unit import JobContext
+from workers.worker import STOP_PICKING_S, WorkerKind, make_worker
 
-__all__ = ["Crew", "WorkerKind", "is_alive", "kinds_of", "run_workers", "serve_until_signalled"]
+__all__ = ["WorkerKind", "WorkerPool", "is_alive", "kinds_of", "run_workers", "serve_until_signalled"]
 
 log = get_logger(__name__)
 
-BEAT_S = 5.0
-"""Seconds between two signs of life, at most; a third of a lease where that is less."""
+HEARTBEAT_S = 5.0
+"""Longest time between two heartbeats, seconds; a third of a lease if that is shorter."""
 
-DEATHS, DEATHS_WITHIN_S = 5, 60.0
-"""A loop that dies this often in this time is not begun again: the process ends, and whoever started it begins with a clean one."""
+MAX_CRASHES, CRASH_WINDOW_S = 5, 60.0
+"""A loop that crashes this often in this time is not restarted: the process ends, so that its supervisor starts a clean one."""
 
 RESTART_S = 1.0
-"""Seconds before a loop that died is begun again."""
+"""Seconds before a crashed loop is restarted."""
 
 
 @asynccontextmanager
 async def run_workers(
-    resources: Resources, kinds: Sequence[WorkerKind] = ("builder", "validator"), *, workshop: Workshop | None = None
-) -> AsyncIterator["Crew"]:
+    resources: Resources,
+    kinds: Sequence[WorkerKind] = ("builder", "validator"),
+    *,
+    worker_resources: WorkerResources | None = None,
+) -> AsyncIterator["WorkerPool"]:
     """Run workers of these kinds in this process for the body's time, then drain them."""
-    async with open_workshop(resources.settings, resources.queue) if workshop is None else _given(workshop) as shop:
-        crew = Crew(resources, shop, kinds)
+    opened = open_worker_resources(resources.settings, resources.queue) if worker_resources is None else nullcontext(worker_resources)
+    async with opened as worker_resources:
+        pool = WorkerPool(resources, worker_resources, kinds)
         process_setup.tune_gc()
         async with event_log.recording(resources.db), sampled():
-            await crew.start()
+            await pool.start()
             try:
-                with being_read(lambda: gauging.read(crew)):
-                    yield crew
+                with being_read(lambda: read_gauges(pool)):
+                    yield pool
             finally:
-                await asyncio.shield(crew.stop())
+                await asyncio.shield(pool.stop())
 
 
-@asynccontextmanager
-async def _given(workshop: Workshop) -> AsyncIterator[Workshop]:
-    yield workshop
-
-
-class Crew:
-    """The workers of one process: one identity, one set of leases, a poll loop for each kind.
+class WorkerPool:
+    """The workers of one process: one identity, one set of leases, and one arq worker for each kind.
 
     Attributes:
-        worn_out: set once ``jobs.recycle_after`` units are done or ``jobs.recycle_rss_bytes`` of memory are taken.
-        hurry: set it to end a drain at once.
+        recycle_due: set once ``jobs.recycle_after`` units are done or the process uses ``jobs.recycle_rss_bytes`` of memory.
+        skip_drain: set it to end a drain at once.
     """
 
-    def __init__(self, resources: Resources, workshop: Workshop, kinds: Sequence[WorkerKind]) -> None:
+    def __init__(self, resources: Resources, worker_resources: WorkerResources, kinds: Sequence[WorkerKind]) -> None:
         jobs = resources.settings.jobs
         self.resources = resources
         self.kinds = tuple(kinds)
         self.worker_id = new_id("wrk")
         self.leases = Leases(resources.db, owner=self.worker_id, lease_s=jobs.lease_s)
-        self.context = Context(resources, workshop, self.leases, self.worker_id)
+        self.context = JobContext(resources, worker_resources, self.leases, self.worker_id)
         self.workers = {kind: make_worker(kind, self.context, slots=self.slots(kind)) for kind in kinds}
         self.loop_lag_s = 0.0
-        self.worn_out = asyncio.Event()
-        self.hurry = asyncio.Event()
-        self._beat_s = min(BEAT_S, jobs.lease_s / 3)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.recycle_due = asyncio.Event()
+        self.skip_drain = asyncio.Event()
+        self._heartbeat_s = min(HEARTBEAT_S, jobs.lease_s / 3)
+        self._loops: list[asyncio.Task[None]] = []
 
     def slots(self, kind: WorkerKind) -> int:
         """Units of this kind that may run at once."""
@@ -93,18 +92,18 @@ class Crew:
 
     @property
     def loops(self) -> tuple[asyncio.Task[None], ...]:
-        """The tasks without which work would stand still; one that is done has died again and again."""
-        return tuple(self._tasks)
+        """The supervised loops. One that is done has crashed too often, and the process should end."""
+        return tuple(self._loops)
 
     async def start(self) -> None:
-        """Show a sign of life, sweep once, then poll."""
-        with suppress(errors.StorageError):  # its library sets itself up at the first call, and never again if no descriptor is left then
+        """Write a heartbeat, sweep once, then start polling."""
+        with suppress(errors.StorageError):  # obstore initialises at its first call, and never again if no descriptor is left then
             await self.resources.store.exists("check/none")
-        await self._beat()
+        await self._write_heartbeat()
         await self._sweep_first()
         loops = {f"poll-{kind}": worker.main for kind, worker in self.workers.items()}
-        loops |= {"leases": self.leases.keep, "heartbeat": self._live}
-        self._tasks = [asyncio.create_task(supervised(name, loop), name=name) for name, loop in loops.items()]
+        loops |= {"leases": self.leases.run, "heartbeat": self._run_heartbeat}
+        self._loops = [asyncio.create_task(supervise(name, loop), name=name) for name, loop in loops.items()]
         log.info("worker.started", kinds=list(self.kinds), worker=self.worker_id, pid=os.getpid())
 
     async def _sweep_first(self) -> None:
@@ -114,55 +113,55 @@ class Crew:
             log.warning("sweep.failed", error_type=type(error).__name__, error=str(error))
 
     async def stop(self) -> None:
-        """Pick nothing more, let the units in hand end in order for ``jobs.drain_s`` or until hurried, then interrupt and release them."""
-        await asyncio.gather(*(worker.quiet() for worker in self.workers.values()))
+        """Pick no more messages, let running units stop in order for up to ``jobs.drain_s``, then cancel and release the rest."""
+        await asyncio.gather(*(worker.stop_picking() for worker in self.workers.values()))
         self.leases.drain()
-        await self._drained()
-        for task in self._running():
+        await self._drain()
+        for task in self._running_tasks():
             task.cancel()
-        await asyncio.gather(*self._running(), return_exceptions=True)
+        await asyncio.gather(*self._running_tasks(), return_exceptions=True)
         await self.context.dispatcher.finish()
-        await self._end_loops()
+        await self._stop_loops()
         await self._retire()
         log.info("worker.stopped", worker=self.worker_id)
 
-    async def _drained(self) -> None:
-        waits = [asyncio.create_task(_until_done(self._running())), asyncio.create_task(_until_set(self.hurry))]
+    async def _drain(self) -> None:
+        waits = [asyncio.create_task(_until_done(self._running_tasks())), asyncio.create_task(_until_set(self.skip_drain))]
         await asyncio.wait(waits, timeout=self.resources.settings.jobs.drain_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 
-    async def _end_loops(self) -> None:
-        polls = self._tasks[: len(self.workers)]
+    async def _stop_loops(self) -> None:
+        polls = self._loops[: len(self.workers)]
         for worker in self.workers.values():
-            worker.leave()
+            worker.request_exit()
         if polls:
-            await asyncio.wait(polls, timeout=QUIET_S)
-        for task in self._tasks:
+            await asyncio.wait(polls, timeout=STOP_PICKING_S)
+        for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._loops, return_exceptions=True)
 
-    def _running(self) -> list[asyncio.Task[Any]]:
+    def _running_tasks(self) -> list[asyncio.Task[Any]]:
         return [task for worker in self.workers.values() for task in worker.tasks.values() if not task.done()]
 
     async def _retire(self) -> None:
-        health.forget()
+        health.remove()
         with suppress(errors.DatabaseConnectionError):
             for kind in self.kinds:
                 await fleet.retire(self.resources.db, f"{self.worker_id}-{kind}")
 
-    async def _live(self) -> None:
+    async def _run_heartbeat(self) -> None:
         while True:
-            asked = time.monotonic()
-            await asyncio.sleep(self._beat_s)
-            self.loop_lag_s = max(0.0, time.monotonic() - asked - self._beat_s)
-            if self._is_worn_out():
-                self.worn_out.set()
+            slept_at = time.monotonic()
+            await asyncio.sleep(self._heartbeat_s)
+            self.loop_lag_s = max(0.0, time.monotonic() - slept_at - self._heartbeat_s)
+            if self._should_recycle():
+                self.recycle_due.set()
             with suppress(errors.DatabaseConnectionError, errors.StorageError):
-                await self._beat()
+                await self._write_heartbeat()
 
-    async def _beat(self) -> None:
-        health.touch([self.leases.turned_at, *(worker.turned_at for worker in self.workers.values())])
+    async def _write_heartbeat(self) -> None:
+        health.touch([self.leases.iterated_at, *(worker.iterated_at for worker in self.workers.values())])
         for kind in self.workers:
             row = WorkerRow(
                 id=f"{self.worker_id}-{kind}",
@@ -178,7 +177,7 @@ class Crew:
             )
             await fleet.beat(self.resources.db, row)
 
-    def _is_worn_out(self) -> bool:
+    def _should_recycle(self) -> bool:
         jobs = self.resources.settings.jobs
         units = sum(worker.jobs_complete + worker.jobs_failed for worker in self.workers.values())
         if jobs.recycle_after and units >= jobs.recycle_after:
@@ -195,56 +194,74 @@ async def _until_set(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def supervised(name: str, loop: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop that is to end only when told to, and begin it again where it dies.
+def read_gauges(pool: WorkerPool) -> Iterator[Reading]:
+    """Read the gauges of the worker pool: slots, requests in flight, decoders. Called on the pool's event loop at scrape time."""
+    for kind in pool.kinds:
+        yield families.SLOTS, (kind,), pool.slots(kind)
+        yield families.RUNNING, (kind,), pool.running(kind)
+    hosts, now = pool.context.downloader.hosts(), time.time()
+    yield families.IN_FLIGHT, (), sum(host.in_flight for host in hosts)
+    yield families.WAITING, (), sum(host.waiting for host in hosts)
+    yield families.HOSTS_AWAY, (), sum(host.not_before > now for host in hosts)
+    stats = pool.context.decoders.stats()
+    yield families.DECODERS, (), stats.size
+    yield families.DECODERS_ALIVE, (), stats.alive
+    yield families.DECODERS_BUSY, (), stats.busy
+    yield families.DECODER_RESTARTS, (), stats.restarts
+    yield families.DECODER_CRASHES, (), stats.crashes
+    yield families.DECODER_TIMEOUTS, (), stats.timeouts
+
+
+async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop until it returns, and restart it when it crashes.
 
     Raises:
-        Exception: what it died of the last time, where it dies too often.
+        Exception: the last crash's exception, if the loop crashes too often.
     """
-    deaths: deque[float] = deque(maxlen=DEATHS)
+    crashes: deque[float] = deque(maxlen=MAX_CRASHES)
     while True:
         try:
             await loop()
             return
         except Exception as error:
             log.opt(exception=error).error("worker.loop_died", loop=name, error_type=type(error).__name__, error=str(error))
-            deaths.append(time.monotonic())
-            if len(deaths) == DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_S:
+            crashes.append(time.monotonic())
+            if len(crashes) == MAX_CRASHES and crashes[-1] - crashes[0] < CRASH_WINDOW_S:
                 raise
             await asyncio.sleep(RESTART_S)
 
 
 async def serve_until_signalled(resources: Resources, kinds: Sequence[WorkerKind]) -> int:
-    """Run workers until SIGTERM or SIGINT, or until they are worn out; return the exit code. A second signal ends the drain."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    """Run workers until SIGTERM or SIGINT, or until they are to be recycled; return the exit code. A second signal skips the drain."""
+    stop, skip_drain = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    wanted = resources.settings.metrics
+    metrics = resources.settings.metrics
 
     def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
+        (skip_drain if stop.is_set() else stop).set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # before there is anything to lose
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is claimed
         loop.add_signal_handler(number, on_signal)
-    async with run_workers(resources, kinds) as crew, listening(wanted.host, wanted.port, tries=wanted.ports):
-        crew.hurry = hurry
-        waits = [asyncio.create_task(_until_set(event)) for event in (stop, crew.worn_out)]
-        await asyncio.wait([*waits, *crew.loops], return_when=asyncio.FIRST_COMPLETED)
+    async with run_workers(resources, kinds) as pool, listening(metrics.host, metrics.port, tries=metrics.ports):
+        pool.skip_drain = skip_drain
+        waits = [asyncio.create_task(_until_set(event)) for event in (stop, pool.recycle_due)]
+        await asyncio.wait([*waits, *pool.loops], return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        dead = [task.get_name() for task in crew.loops if task.done()]
-        if dead:
-            log.error("worker.gave_up", loops=dead)
+        crashed = [task.get_name() for task in pool.loops if task.done()]
+        if crashed:
+            log.error("worker.gave_up", loops=crashed)
             return 1
         if not stop.is_set():
-            log.info("worker.recycled", worker=crew.worker_id, rss_bytes=health.resident_bytes())
+            log.info("worker.recycled", worker=pool.worker_id, rss_bytes=health.resident_bytes())
     return 0
 
 
 def is_alive() -> bool:
-    """Whether the workers on this machine show signs of life: what a container's healthcheck asks."""
-    return health.is_alive(fresh_s=4 * BEAT_S)
+    """Whether the workers on this machine write heartbeats; a container's healthcheck calls this."""
+    return health.is_alive(fresh_s=4 * HEARTBEAT_S)
 
 
 def kinds_of(name: str) -> tuple[WorkerKind, ...]:
-    """``builder``, ``validator``, or ``all``."""
+    """Return the kinds of workers for ``builder``, ``validator`` or ``all``."""
     return tuple(QUEUES) if name == "all" else (name,)

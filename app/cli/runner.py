@@ -17,7 +17,7 @@ from app.images.pool.pool import DecoderPool
 from app.jobs import submit
 from app.jobs.event_log import recording
 from app.queue import ArqQueue, redis_queue
-from app.resources import Resources, make_queue, open_resources, open_workshop
+from app.resources import Resources, make_queue, open_resources, open_worker_resources
 from app.settings import Settings
 from workers.worker_pool import run_workers
 
@@ -56,9 +56,9 @@ class JobRunner:
             await warn_without_workers(self.cli, self.resources.db)
             yield lambda: (), ()
             return
-        async with open_workshop(self.settings, decoders=self.decoders) as workshop:
-            async with run_workers(self.resources, workshop=workshop) as pool:
-                yield workshop.downloader.hosts, pool.loops
+        async with open_worker_resources(self.settings, decoders=self.decoders) as worker_resources:
+            async with run_workers(self.resources, worker_resources=worker_resources) as pool:
+                yield worker_resources.downloader.hosts, pool.loops
 
     async def finish_build(self, job_id: str, destination: Destination | None) -> int:
         """Deliver the dataset of a job that has ended, write the report, return the exit code."""

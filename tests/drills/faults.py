@@ -27,16 +27,16 @@ BALLAST = "ballast"
 @mutant
 def lethal() -> None:
     """What :mod:`tests.drills.lethal` says kills this process, and the one of a unit in quarantine."""
-    from workers.worker_pool import Crew
+    from workers.worker_pool import WorkerPool
 
-    begin = Crew.__init__
+    begin = WorkerPool.__init__
 
-    def armed(crew: Any, *args: Any, **named: Any) -> None:
-        begin(crew, *args, **named)
-        crew.context.alone_command = poison.COMMAND
+    def armed(pool: Any, *args: Any, **named: Any) -> None:
+        begin(pool, *args, **named)
+        pool.context.isolated_command = poison.COMMAND
 
     poison.arm()
-    _put("workers.worker_pool.Crew.__init__", armed)
+    _put("workers.worker_pool.WorkerPool.__init__", armed)
 
 
 @mutant
@@ -78,17 +78,17 @@ def slow_store() -> None:
 @mutant
 def full_before_export() -> None:
     """The disk is full when the first export begins."""
-    from workers.stages import export as exporting
+    from workers.stages import export
 
-    export = exporting.export
+    write_export = export.write_export
 
-    async def write(ctx: Any, work: Any) -> None:
+    async def write(ctx: Any, unit: Any) -> None:
         if not Path("was-full").exists():
             Path("was-full").touch()
             fill(Path("store"))
-        await export(ctx, work)
+        await write_export(ctx, unit)
 
-    _put("workers.stages.export.export", write)
+    _put("workers.stages.export.write_export", write)
 
 
 def fill(folder: Path) -> None:
@@ -106,12 +106,10 @@ def fill(folder: Path) -> None:
 @mutant
 def forgetful() -> None:
     """A worker of an older version, which does not know one of the functions."""
-    from workers import worker as polling
-
-    make = polling.make_worker
+    from workers.worker import make_worker
 
     def older(*args: Any, **named: Any) -> Any:
-        worker = make(*args, **named)
+        worker = make_worker(*args, **named)
         worker.functions.pop(os.environ[FORGOTTEN], None)
         return worker
 
@@ -171,14 +169,14 @@ def dies_at_a_step() -> None:
     """The process dies at the step that the environment names."""
     from app.exports import formats
     from app.storage import trees
-    from workers.stages import export as exporting
+    from workers.stages import export
 
-    _dies_around("workers.stages.export.export", "before writing", None)
+    _dies_around("workers.stages.export.write_export", "before writing", None)
     _dies_around("app.storage.Store.publish_tree", "before publishing", "before the row")
-    _dies_around("workers.stages.export.verify", "before verifying", None)
+    _dies_around("workers.stages.export.verify_export", "before verifying", None)
     _dies_around("workers.stages.export._publish", "before the row is ready", None)
     _dies_around("app.db.exports.set_report", None, "before the commit")
-    _put("workers.stages.export._reader", _dying_reader(exporting._reader))
+    _put("workers.stages.export._make_reader", _dying_reader(export._make_reader))
     _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
     _put("app.exports.formats.get_exporter", _dying_verifier(formats.get_exporter))
 

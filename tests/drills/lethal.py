@@ -13,7 +13,7 @@ from typing import Any
 from app.images.pool.pool import DecoderPool
 from app.storage import Store, paths
 from workers import isolated_process
-from workers.stages import export as exporting
+from workers.stages import export
 
 __all__ = ["COMMAND", "EXPORT", "FETCH", "JUDGE", "arm", "die"]
 
@@ -30,7 +30,7 @@ def die() -> None:
 
 def arm() -> None:
     """Make what the environment names lethal in this process."""
-    put, answers, export = Store.put_many, DecoderPool.answers, exporting.export
+    put, answers, write_export = Store.put_many, DecoderPool.answers, export.write_export
 
     async def put_many(self: Any, objects: Any) -> Any:
         if any(paths.blob_digest(key) == os.environ.get(FETCH, "none") for key, _ in objects):
@@ -42,12 +42,12 @@ def arm() -> None:
             die()
         return answers(self, sources, rules, compression)
 
-    async def write(ctx: Any, work: Any) -> None:
+    async def write(ctx: Any, unit: Any) -> None:
         if EXPORT in os.environ:
             die()
-        await export(ctx, work)
+        await write_export(ctx, unit)
 
-    Store.put_many, DecoderPool.answers, exporting.export = put_many, judge, write  # type: ignore[method-assign]
+    Store.put_many, DecoderPool.answers, export.write_export = put_many, judge, write  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ HASTE: dict[str, float] = {
     "app.jobs.dispatch.UNSENT_AFTER_S": 2.0,
     "app.queue.ANSWER_S": 2.0,
     "workers.job.OWN_FAULT_DELAY_S": 2.0,
-    "workers.worker_pool.BEAT_S": 1.0,
+    "workers.worker_pool.HEARTBEAT_S": 1.0,
 }
 """Times that are no settings, as short as the drills' settings: seconds by dotted name."""
 
@@ -92,7 +92,7 @@ def no_takeover() -> None:
 @mutant
 def blind() -> None:
     """The worker does not know when its lease has run out, nor that it lost it: only the database's fence is left."""
-    _put("workers.unit.Work.require_lease", _no)
+    _put("workers.unit.ClaimedUnit.require_lease", _no)
     _put("workers.leases.Leases._drop_overdue", _no)
     _put("workers.leases.Leases._renew", _nothing)
 
@@ -142,7 +142,7 @@ def leaves_at_once() -> None:
     async def stop(_crew: Any) -> None:
         os._exit(0)
 
-    _put("workers.worker_pool.Crew.stop", stop)
+    _put("workers.worker_pool.WorkerPool.stop", stop)
 
 
 @mutant
@@ -161,7 +161,7 @@ def stock_poll() -> None:
         await loop()
 
     _put("workers.worker.LeasedWorker.main", Worker.main)
-    _put("workers.worker_pool.supervised", once)
+    _put("workers.worker_pool.supervise", once)
 
 
 @mutant
@@ -178,13 +178,13 @@ def patient() -> None:
     from app import queue
     from downloader.limiter.redis_store import RedisHostStateStore
 
-    translated = queue.translated
+    translate_redis_errors = queue.translate_redis_errors
 
     def for_ever(_within_s: float | None = None) -> Any:
-        return translated(None)
+        return translate_redis_errors(None)
 
     _put("app.queue.ANSWER_S", 3600.0)
-    _put("app.queue.translated", for_ever)
+    _put("app.queue.translate_redis_errors", for_ever)
     _put("downloader.limiter.redis_store.RedisHostStateStore.__init__", partialmethod(RedisHostStateStore.__init__, reply_timeout_s=None))
 
 
@@ -232,7 +232,7 @@ def storm_of_sweeps() -> None:
 
     log = get_logger("drill")
     return_expired = sweeping.return_expired
-    start = worker_pool.Crew.start
+    start = worker_pool.WorkerPool.start
 
     async def told(*args: Any, **named: Any) -> Any:
         log.info("drill.sweep", at=time.time(), pid=os.getpid())
@@ -243,12 +243,12 @@ def storm_of_sweeps() -> None:
             await sweeper.sweep_once(context)
             await asyncio.sleep(0.05)
 
-    async def start_all(crew: Any) -> None:
-        await start(crew)
-        crew._tasks.append(asyncio.create_task(sweep_on(crew.context), name="storm"))
+    async def start_all(pool: Any) -> None:
+        await start(pool)
+        pool._loops.append(asyncio.create_task(sweep_on(pool.context), name="storm"))
 
     _put("app.db.sweeping.return_expired", told)
-    _put("workers.worker_pool.Crew.start", start_all)
+    _put("workers.worker_pool.WorkerPool.start", start_all)
 
 
 @mutant
@@ -264,7 +264,7 @@ def no_lock() -> None:
 @mutant
 def deaf() -> None:
     """The worker does not look at what is wanted of its jobs."""
-    _put("workers.leases.Leases._look", _nothing)
+    _put("workers.leases.Leases._check_jobs", _nothing)
 
 
 @mutant
@@ -273,19 +273,19 @@ def forgets_outcomes() -> None:
     import random
 
     import errors
-    from workers.stages.outcomes import Ledger
+    from workers.stages.outcomes import OutcomeRecorder
 
-    flush = Ledger.flush
+    flush = OutcomeRecorder.flush
 
-    async def flush_once(ledger: Any) -> None:
+    async def flush_once(recorder: Any) -> None:
         try:
             if random.random() < 0.5:
                 raise errors.DatabaseConnectionError("a drill")
-            await flush(ledger)
+            await flush(recorder)
         except errors.DatabaseConnectionError:
-            ledger._finished, ledger._changes = [], []
+            recorder._finished, recorder._changes = [], []
 
-    _put("workers.stages.outcomes.Ledger.flush", flush_once)
+    _put("workers.stages.outcomes.OutcomeRecorder.flush", flush_once)
 
 
 @mutant

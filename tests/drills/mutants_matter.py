@@ -12,7 +12,7 @@ from tests.drills.mutants import _put, mutant
 @mutant
 def no_quarantine() -> None:
     """A unit whose workers died again and again runs among the others, again and again."""
-    _put("workers.unit.Work.is_quarantined", property(lambda _: False))
+    _put("workers.unit.ClaimedUnit.is_quarantined", property(lambda _: False))
 
 
 @mutant
@@ -20,10 +20,10 @@ def condemns_unheard() -> None:
     """A unit that got into quarantine is to blame, without being run there."""
     from workers import quarantine
 
-    async def run_alone(_: Any) -> None:
-        raise quarantine.DiedAlone("its workers died")
+    async def run_isolated(_: Any) -> None:
+        raise quarantine.IsolatedProcessDied("its workers died")
 
-    _put("workers.quarantine.run_alone", run_alone)
+    _put("workers.quarantine.run_isolated", run_isolated)
 
 
 @mutant
@@ -104,7 +104,7 @@ def storage_is_a_bug() -> None:
     """A fault of the store ends the unit for good."""
     from workers import job
 
-    _put("workers.job._rest", job._bury)
+    _put("workers.job._backoff", job._mark_dead)
 
 
 @mutant
@@ -154,15 +154,15 @@ def chokes() -> None:
     """A message that cannot be read ends the process."""
     import os
 
-    from workers import worker as polling
+    from workers import worker as worker_module
 
     def from_json(data: bytes) -> Any:
         try:
-            return polling.from_json(data)
+            return worker_module.from_json(data)
         except ValueError:
             os._exit(3)
 
-    make = polling.make_worker
+    make = worker_module.make_worker
 
     def choking(*args: Any, **named: Any) -> Any:
         worker = make(*args, **named)

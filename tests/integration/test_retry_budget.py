@@ -14,7 +14,7 @@ from app.db import schema, units
 from app.domain import UnitKind, UnitState
 from app.jobs.dispatch import envelope
 from app.queue import QUEUES, redis_queue
-from app.resources import Workshop
+from app.resources import WorkerResources
 from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import expire
 from tests.origin import Origin
@@ -73,11 +73,11 @@ async def test_five_deploys_and_two_crashes_leave_a_unit_its_three_retries(house
     """A shutdown releases the unit at once and counts nothing, arq's own count of tries means nothing: then MemoryError has its 4 runs."""
     async with house() as (bench, _):
         puppet = Puppet()
-        shop = Workshop(puppet, None)  # type: ignore[arg-type]
+        worker_resources = WorkerResources(puppet, None)  # type: ignore[arg-type]
         delivery = await one_unit(bench, UnitKind.FETCH)
         unit_id, token = delivery.unit_id, envelope(delivery).token
         for deploy in range(1, 6):
-            async with run_workers(bench.resources, ("builder",), workshop=shop):
+            async with run_workers(bench.resources, ("builder",), worker_resources=worker_resources):
                 await eventually(lambda deploy=deploy: puppet.runs == deploy)
             unit = await state_of(bench, unit_id)
             assert (unit.state, unit.error, unit.crashes) == (UnitState.PENDING, None, 0)
@@ -90,7 +90,7 @@ async def test_five_deploys_and_two_crashes_leave_a_unit_its_three_retries(house
         assert await failures_of(bench, unit_id) == 0
         puppet.error = MemoryError("no room")
         waits = Waits(bench, delivery)
-        async with run_workers(bench.resources, ("builder",), workshop=shop):
+        async with run_workers(bench.resources, ("builder",), worker_resources=worker_resources):
             found = [await waits.next() for _ in range(3)]
             unit = await eventually(lambda: in_state(bench, unit_id, UnitState.DEAD))
     assert all(wait.is_about(DELAY_S) for wait in found), found

@@ -17,7 +17,7 @@ from app.db import Database, attempts, images, schema, tables
 from app.db.images import ImageFilter
 from app.domain import JobState, Reason, StoredImage, UnitKind
 from app.queue import embedded_queue
-from app.resources import Resources, Workshop
+from app.resources import Resources, WorkerResources
 from app.storage import open_store
 from downloader import FetchLimits, Outcome, RetryRules
 from downloader.client import Downloader
@@ -74,8 +74,8 @@ async def fleet(folder: Path, kind: type[Downloader] = Downloader) -> AsyncItera
     limits, rules = FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump())
     try:
         async with kind(limits, rules, sleep=waits) as downloader:
-            workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
-            async with run_workers(resources, workshop=workshop):
+            worker_resources = WorkerResources(downloader, InlineDecoders())  # type: ignore[arg-type]
+            async with run_workers(resources, worker_resources=worker_resources):
                 yield resources, waits
     finally:
         await queue.close()

@@ -18,7 +18,7 @@ from app.images.pool.protocol import Answer, Request
 from app.jobs.dispatch import envelope, mark_due
 from app.jobs.submit import settle, store_urls, submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
-from app.resources import Resources, Workshop
+from app.resources import Resources, WorkerResources
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store
@@ -29,8 +29,7 @@ from tests.templates import sqlite_like_new
 from workers import builder, sweeper, validator
 from workers.job import JOBS
 from workers.leases import Leases
-from workers.stops import StopReason
-from workers.unit import Context
+from workers.unit import JobContext, StopReason
 
 assert builder
 assert validator
@@ -55,7 +54,7 @@ async def no_sleep(_seconds: float) -> None:
 class Bench:
     """What a test holds in its hand."""
 
-    def __init__(self, context: Context, leases: Leases) -> None:
+    def __init__(self, context: JobContext, leases: Leases) -> None:
         self.context = context
         self.leases = leases
 
@@ -92,7 +91,7 @@ class Bench:
     def stop_what_runs(self) -> None:
         """Ask the units in hand to end in order, as a drain does."""
         for work in list(self.leases._held.values()):
-            work.ask_to_stop(StopReason.DRAIN)
+            work.request_stop(StopReason.DRAIN)
 
     async def run_kind(self, kind: UnitKind) -> int:
         """Run the units of one kind that are due now; return how many."""
@@ -160,9 +159,9 @@ async def open_bench(
         rules = RetryRules(**settings.retry.model_dump())
         async with Downloader(limits, rules, transport=transport, sleep=no_sleep, clock=clock) as downloader:
             resources = Resources(settings, db, store, queue)
-            workshop = Workshop(downloader, InlineDecoders())  # type: ignore[arg-type]
+            worker_resources = WorkerResources(downloader, InlineDecoders())  # type: ignore[arg-type]
             leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)
-            yield Bench(Context(resources, workshop, leases, "wrk_test"), leases)
+            yield Bench(JobContext(resources, worker_resources, leases, "wrk_test"), leases)
     finally:
         await queue.close()
         await store.close()

@@ -28,7 +28,7 @@ from tests.templates import postgres_like_new
 from tests.workers.bench import Bench, open_bench
 from workers import sweeper
 from workers.leases import Leases
-from workers.unit import Work
+from workers.unit import ClaimedUnit
 from workers.worker import LeasedWorker, make_worker
 
 CHUNKED = (UnitKind.FETCH, UnitKind.VALIDATE, UnitKind.COMPRESS)
@@ -45,8 +45,8 @@ class Failing(Leases):
         super().__init__(*args, **kwargs)
         self.runs: Counter[str] = Counter()
 
-    def add(self, work: Work) -> None:
-        self.runs[work.unit.id] += 1
+    def add(self, work: ClaimedUnit) -> None:
+        self.runs[work.row.id] += 1
         if self.error is not None:
             raise self.error
         super().add(work)
@@ -128,8 +128,8 @@ async def arq_worker(bench: Bench, kind: UnitKind) -> AsyncIterator[LeasedWorker
     try:
         yield worker
     finally:
-        await worker.quiet()
-        worker.leave()
+        await worker.stop_picking()
+        worker.request_exit()
         await asyncio.wait([polling], timeout=5)
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
 

@@ -15,9 +15,9 @@ def test_a_worker_is_well_while_its_file_is_fresh(tmp_path: Path) -> None:
     assert health.is_alive(fresh_s=20, folder=folder)
     os.utime(folder / str(os.getpid()), (1, 1))
     assert not health.is_alive(fresh_s=20, folder=folder)
-    health.forget(folder)
+    health.remove(folder)
     assert list(folder.iterdir()) == []
-    health.forget(folder)
+    health.remove(folder)
 
 
 def test_one_sick_worker_of_two_is_seen(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from arq import Retry
 import errors
 from app.db import jobs, sending, units
 from app.domain import JobState, UnitKind, UnitState
+from logging_setup import spans
 from tests.db.builders import expire
 from tests.figures import Growth
 from tests.workers.bench import Bench, open_bench
 from tests.workers.proof import change_unit, failing_bench, one_unit, state_of
-from workers.job import JOBS
-from workers.stops import Isolated, Stopped, StopReason
+from workers.job import JOBS, RunRecorder
+from workers.unit import RanIsolated, Stopped, StopReason
 
 
 async def call(bench: Bench, delivery: sending.Delivery, *, job_try: int = 1) -> None:
@@ -82,20 +83,20 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
         await asyncio.Event().wait()
         return None
 
-    import workers.stages.deduplicate
+    import workers.stages.integrity
 
-    original = workers.stages.deduplicate.reread
-    workers.stages.deduplicate.reread = hang  # type: ignore[assignment]
+    original = workers.stages.integrity.check_objects
+    workers.stages.integrity.check_objects = hang  # type: ignore[assignment]
     try:
         run = asyncio.create_task(call(bench, delivery))
         await claimed.wait()
         from app.db import lifecycle
 
         await lifecycle.steer(bench.db, delivery.job_id, JobState.CANCELLED)
-        await bench.leases.tend()
+        await bench.leases.renew_and_check()
         await run
     finally:
-        workers.stages.deduplicate.reread = original
+        workers.stages.integrity.check_objects = original
     assert (await state_of(bench, delivery.unit_id)).state is UnitState.CANCELLED
     assert (await jobs.get(bench.db, delivery.job_id)).state is JobState.CANCELLED
 
@@ -110,10 +111,10 @@ async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> N
         claimed.set()
         await asyncio.Event().wait()
 
-    import workers.stages.deduplicate
+    import workers.stages.integrity
 
-    original = workers.stages.deduplicate.reread
-    workers.stages.deduplicate.reread = hang  # type: ignore[assignment]
+    original = workers.stages.integrity.check_objects
+    workers.stages.integrity.check_objects = hang  # type: ignore[assignment]
     try:
         run = asyncio.create_task(call(bench, delivery))
         await claimed.wait()
@@ -121,10 +122,10 @@ async def test_a_lost_lease_stops_the_unit_and_writes_nothing(bench: Bench) -> N
         successor = await units.claim(bench.db, delivery.unit_id, owner="wrk_other", lease_s=30)
         assert successor is not None
         for work in list(bench.leases._held.values()):
-            work.ask_to_stop(StopReason.LOST)
+            work.request_stop(StopReason.LOST)
         await run
     finally:
-        workers.stages.deduplicate.reread = original
+        workers.stages.integrity.check_objects = original
     unit = await state_of(bench, delivery.unit_id)
     assert (unit.state, unit.epoch) == (UnitState.RUNNING, successor.epoch)
 
@@ -145,7 +146,7 @@ ENDS: list[tuple[BaseException | None, int, str]] = [
     (errors.QueueUnavailableError("away"), 0, "rested"),
     (units.LeaseLost("unit"), 0, "lease_lost"),
     (Stopped(StopReason.CANCELLED), 0, "stopped"),
-    (Isolated("unit"), 0, "alone"),
+    (RanIsolated("unit"), 0, "alone"),
     (asyncio.CancelledError(), 0, "interrupted"),
     (ValueError("a bug"), 0, "dead"),
 ]
@@ -166,3 +167,61 @@ async def test_each_end_of_a_run_is_counted_once(tmp_path: Path, error: BaseExce
         await change_unit(bench, delivery.unit_id, state=UnitState.DONE)
         await call(bench, delivery)
         assert grown.of("pictrawl_job_runs_total") == {("check_integrity", "not_claimed"): 1}
+
+
+def test_a_run_is_counted_by_how_it_ended() -> None:
+    """Once, with its time."""
+    grown = Growth()
+    with RunRecorder("process_chunk") as run:
+        run.set_outcome("stopped")
+    with RunRecorder("process_chunk"):
+        pass
+    assert grown.of("pictrawl_job_runs_total") == {("process_chunk", "stopped"): 1, ("process_chunk", "done"): 1}
+    assert grown.of("pictrawl_job_run_duration_seconds_count") == {("process_chunk",): 2}
+
+
+def _end_by(error: Exception, outcome: str) -> None:
+    with RunRecorder("sweep") as run:
+        run.set_outcome(outcome, error)
+        raise error
+
+
+def test_a_run_that_ends_by_an_error_is_counted_and_lets_it_pass() -> None:
+    """What it raised goes on its way; the span around it has the outcome and the error."""
+    grown, seen = Growth(), Noted()
+    spans.install(seen)
+    try:
+        with pytest.raises(MemoryError):
+            _end_by(MemoryError("no room"), "retried")
+    finally:
+        spans.install(None)
+    assert grown.of("pictrawl_job_runs_total") == {("sweep", "retried"): 1}
+    assert seen.told == {"outcome": "retried", "error": "no room"}
+
+
+class Noted(spans.Span):
+    """A tracer whose one span remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, object] = {}
+
+    def span(self, *_: object) -> spans.Span:
+        return self
+
+    def current(self) -> spans.Span:
+        return self
+
+    def set(self, **attributes: object) -> None:
+        self.told |= attributes
+
+    def fail(self, error: BaseException) -> None:
+        self.told["error"] = str(error)
+
+
+def test_a_message_that_found_nothing_has_no_duration() -> None:
+    """Thousands of quick nothings would hide how long work takes."""
+    grown = Growth()
+    with RunRecorder("verify_export") as run:
+        run.set_outcome("not_claimed")
+    assert grown.of("pictrawl_job_runs_total") == {("verify_export", "not_claimed"): 1}
+    assert grown.of("pictrawl_job_run_duration_seconds_count") == {}

@@ -13,19 +13,19 @@ from app.domain import JobState, UnitKind
 from tests.db.builders import add_job, change, claimed_all, due
 from tests.workers.bench import Bench
 from tests.workers.proof import one_unit
+from workers.job import claim
 from workers.leases import Leases
-from workers.stops import Stopped, StopReason
-from workers.unit import Work, claim
+from workers.unit import ClaimedUnit, Stopped, StopReason
 
 
-async def held_work(bench: Bench, lease_s: float = 30.0) -> tuple[Work, Leases]:
+async def held_work(bench: Bench, lease_s: float = 30.0) -> tuple[ClaimedUnit, Leases]:
     """A claimed unit under leases of its own."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=lease_s)
     assert unit is not None
-    work = Work(bench.context, unit)
+    work = ClaimedUnit(bench.context, unit)
     work._task = None
-    leases = Leases(bench.db, owner="wrk_test", lease_s=lease_s, look_s=0.01)
+    leases = Leases(bench.db, owner="wrk_test", lease_s=lease_s, check_s=0.01)
     leases.add(work)
     return work, leases
 
@@ -35,11 +35,11 @@ async def test_a_held_lease_is_prolonged(bench: Bench) -> None:
     work, leases = await held_work(bench)
     work.lease_deadline = time.monotonic() + 1
     async with bench.db.write() as connection:
-        await connection.execute(update(tables.units).where(tables.units.c.id == work.unit.id).values(lease_until=1.0))
+        await connection.execute(update(tables.units).where(tables.units.c.id == work.row.id).values(lease_until=1.0))
     leases._renewed_at = 0.0
-    await leases.tend()
+    await leases.renew_and_check()
     assert work.lease_deadline > time.monotonic() + 20
-    assert await units.claim(bench.db, work.unit.id, owner="wrk_other", lease_s=30) is None
+    assert await units.claim(bench.db, work.row.id, owner="wrk_other", lease_s=30) is None
 
 
 async def test_a_unit_that_is_anothers_is_lost(bench: Bench) -> None:
@@ -48,7 +48,7 @@ async def test_a_unit_that_is_anothers_is_lost(bench: Bench) -> None:
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(epoch=9, owner="wrk_other"))
     leases._renewed_at = 0.0
-    await leases.tend()
+    await leases.renew_and_check()
     assert work.stop_reason is StopReason.LOST
     with pytest.raises(units.LeaseLost):
         work.require_lease()
@@ -59,7 +59,7 @@ async def test_pause_and_cancel_reach_running_work(bench: Bench, desired: JobSta
     """The flags are in the database; the next look sets the unit's stop."""
     work, leases = await held_work(bench)
     await lifecycle.steer(bench.db, work.job.id, desired)
-    await leases.tend()
+    await leases.renew_and_check()
     assert work.stop.is_set()
     assert work.stop_reason is reason
 
@@ -69,7 +69,7 @@ async def test_a_deleted_job_is_not_wanted(bench: Bench) -> None:
     work, leases = await held_work(bench)
     async with bench.db.write() as connection:
         await connection.execute(delete(tables.datasets))
-    await leases.tend()
+    await leases.renew_and_check()
     assert work.stop_reason in (StopReason.CANCELLED, StopReason.LOST)
 
 
@@ -85,7 +85,7 @@ async def test_a_unit_that_is_claimed_during_a_look_is_not_cancelled(bench: Benc
         return wanted
 
     monkeypatch.setattr(units, "held", claim_meanwhile)
-    await leases._look()
+    await leases._check_jobs()
     assert late.stop_reason is None
 
 
@@ -100,8 +100,8 @@ async def test_an_overdue_lease_stops_its_work_without_a_database(
     async def away(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(leases, "tend", away)
-    keeping = asyncio.create_task(leases.keep())
+    monkeypatch.setattr(leases, "renew_and_check", away)
+    keeping = asyncio.create_task(leases.run())
     async with asyncio.timeout(10):
         await work.stop.wait()
     keeping.cancel()
@@ -115,7 +115,7 @@ async def test_work_that_is_told_to_stop_at_once_says_so(bench: Bench) -> None:
 
     async def body() -> None:
         async with claim(bench.context, delivery.unit_id) as work:
-            work.ask_to_stop(StopReason.CANCELLED)
+            work.request_stop(StopReason.CANCELLED)
             await asyncio.Event().wait()
 
     with pytest.raises(Stopped) as stopped:
@@ -133,23 +133,23 @@ async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(units, "held", never)
     monkeypatch.setattr(units, "renew", never)
-    await leases.tend()
+    await leases.renew_and_check()
 
 
 async def test_a_unit_gives_way_to_a_user_who_has_none(bench: Bench) -> None:
     """Of two running fetches of one user, the older ends its turn in order when another user's unit has waited for a slot."""
-    leases = Leases(bench.db, owner="wrk_test", lease_s=30, look_s=0.01)
-    works = [Work(bench.context, unit) for unit in await claimed_all(bench.db, await add_job(bench.db, 2))]
-    works[0].began_at -= 5
+    leases = Leases(bench.db, owner="wrk_test", lease_s=30, check_s=0.01)
+    works = [ClaimedUnit(bench.context, unit) for unit in await claimed_all(bench.db, await add_job(bench.db, 2))]
+    works[0].claimed_at -= 5
     for work in works:
         leases.add(work)
-    await leases.tend()
+    await leases.renew_and_check()
     assert [work.stop_reason for work in works] == [None, None]
     await add_job(bench.db, user_id="late")
     (waiting,) = await due(bench.db, "builder", window=10)
     await change(bench.db, tables.units, waiting.unit_id, queued_at=1.0)
     for _ in range(2):
-        await leases.tend()
+        await leases.renew_and_check()
         assert [work.stop_reason for work in works] == [StopReason.TURN, None]
 
 
@@ -166,7 +166,7 @@ async def test_work_that_begins_during_a_look_is_not_taken_for_a_deleted_jobs(be
     """The look asked for the jobs held when it began; of a job that it did not ask for it knows nothing."""
     _, leases = await held_work(bench)
     later, _ = await held_work(bench)
-    look = asyncio.create_task(leases.tend())
+    look = asyncio.create_task(leases.renew_and_check())
     await asyncio.sleep(0)
     leases.add(later)
     await look

@@ -18,8 +18,7 @@ from tests.origin import Exchange, Origin, image
 from tests.workers.bench import Bench, bench_settings, forget_outputs
 from tests.workers.proof import eventually, one_unit, state_of
 from workers import quarantine
-from workers.stops import Stopped, StopReason
-from workers.unit import ALONE_COMMAND
+from workers.unit import ISOLATED_COMMAND, Stopped, StopReason
 
 LETHAL = (sys.executable, "-m", "tests.workers.lethal")
 POISON = encode(photo(64, 64, seed=99))
@@ -53,7 +52,7 @@ async def states(bench: Bench, job_id: str) -> dict[str, tuple[ImageState, Reaso
 async def built(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> str:
     """A job of four images, one of which kills whoever touches it."""
     monkeypatch.setenv("LETHAL_BYTES", POISON.hex())
-    bench.context.alone_command = LETHAL
+    bench.context.isolated_command = LETHAL
     for name, body in (("a", encode(photo(seed=1))), ("b", POISON), ("c", encode(photo(seed=2))), ("d", encode(photo(seed=3)))):
         origin.script(f"/{name}.jpg", image(body))
     return await bench.submit([origin.url(f"/{name}.jpg") for name in "abcd"])
@@ -87,7 +86,7 @@ async def test_an_image_that_kills_whoever_opens_it_is_condemned_alone(
 ) -> None:
     """In validation and in compression, one image is rejected and its chunk goes on."""
     monkeypatch.setenv("LETHAL_BYTES", POISON.hex())
-    bench.context.alone_command = LETHAL
+    bench.context.isolated_command = LETHAL
     for name, body in (("a", encode(photo(seed=1))), ("b", POISON)):
         origin.script(f"/{name}.jpg", image(body))
     job_id = await bench.submit([origin.url("/a.jpg"), origin.url("/b.jpg")], compression={"format": "webp", "level": 80})
@@ -104,7 +103,7 @@ async def test_an_image_that_kills_whoever_opens_it_is_condemned_alone(
 
 async def test_a_harmless_unit_is_exonerated(bench: Bench, built: str, origin: Origin) -> None:
     """A unit that got into quarantine by its neighbours' crashes is done there like anywhere else."""
-    bench.context.alone_command = ALONE_COMMAND
+    bench.context.isolated_command = ISOLATED_COMMAND
     await bench.drive(until=UnitKind.FETCH)
     await bench.run(await quarantined(bench, UnitKind.FETCH))
     assert {state for state, _ in (await states(bench, built)).values()} == {ImageState.FETCHED}
@@ -115,11 +114,11 @@ async def test_a_unit_that_kills_its_process_itself_is_dead(bench: Bench) -> Non
     """Where no image is at work, the unit is to blame; its job fails, and says by what it died."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = speaking("os.kill(os.getpid(), signal.SIGSEGV)")
+    bench.context.isolated_command = speaking("os.kill(os.getpid(), signal.SIGSEGV)")
     await bench.run(delivery)
     unit = await state_of(bench, delivery.unit_id)
     assert unit.state is UnitState.DEAD
-    assert unit.error == "DiedAlone: its workers died 3 times; alone in a process, it ended by signal SIGSEGV"
+    assert unit.error == "IsolatedProcessDied: its workers died 3 times; alone in a process, it ended by signal SIGSEGV"
     await bench.drive()
     job = await jobs.get(bench.db, delivery.job_id)
     assert job.state is JobState.FAILED
@@ -131,7 +130,7 @@ async def test_an_error_for_arq_is_retried_by_the_worker(bench: Bench, error: st
     """What the job raised in its process comes back, and the decorator's rule applies; it stays in quarantine meanwhile."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = answering(error, "no room")
+    bench.context.isolated_command = answering(error, "no room")
     with pytest.raises(Retry):
         await bench.run(delivery)
     unit = await state_of(bench, delivery.unit_id)
@@ -155,7 +154,7 @@ async def test_other_errors_of_its_process_end_the_unit_as_they_would_here(
     """Permanent errors and bugs bury it, faults of ours let it rest, what was lost is left alone."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = answering(error, message)
+    bench.context.isolated_command = answering(error, message)
     await bench.run(delivery)
     unit = await state_of(bench, delivery.unit_id)
     assert (unit.state, unit.error) == (state, said)
@@ -165,21 +164,21 @@ async def test_a_process_that_cannot_be_started_is_a_fault_of_ours(bench: Bench,
     """The unit rests, and nobody is condemned."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = (str(tmp_path / "missing"),)
+    bench.context.isolated_command = (str(tmp_path / "missing"),)
     await bench.run(delivery)
     unit = await state_of(bench, delivery.unit_id)
     assert (unit.state, unit.crashes) == (UnitState.QUARANTINED, 3)
-    assert "cannot start a process" in str(unit.error)
+    assert "cannot start an isolated process" in str(unit.error)
 
 
 async def test_a_process_that_never_began_is_a_fault_of_ours(bench: Bench) -> None:
     """No room for its imports, say: the unit rests, and nobody is condemned."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = (sys.executable, "-c", "raise SystemExit(1)")
+    bench.context.isolated_command = (sys.executable, "-c", "raise SystemExit(1)")
     await bench.run(delivery)
     unit = await state_of(bench, delivery.unit_id)
-    assert (unit.state, unit.error) == (UnitState.QUARANTINED, "a process for quarantine ended by exit code 1 before it began")
+    assert (unit.state, unit.error) == (UnitState.QUARANTINED, "an isolated process ended by exit code 1 before it started the unit")
 
 
 async def test_a_drain_ends_the_process_in_order_and_condemns_nobody(bench: Bench, built: str, origin: Origin) -> None:
@@ -207,7 +206,7 @@ async def test_a_process_that_ends_by_sigterm_before_it_listens_condemns_nobody(
     """Whoever sent it, it is no crash."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = speaking("os.kill(os.getpid(), signal.SIGTERM)")
+    bench.context.isolated_command = speaking("os.kill(os.getpid(), signal.SIGTERM)")
     await bench.run(delivery)
     assert (await state_of(bench, delivery.unit_id)).state is UnitState.QUARANTINED
 
@@ -216,11 +215,11 @@ async def test_a_cancelled_job_ends_its_process_at_once(bench: Bench, tmp_path: 
     """The process is killed, reaped, and its death condemns nobody."""
     delivery = await one_unit(bench, UnitKind.INTEGRITY)
     delivery = await quarantined(bench, UnitKind.INTEGRITY)
-    bench.context.alone_command = speaking(f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    bench.context.isolated_command = speaking(f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
     run = asyncio.create_task(bench.run(delivery))
     await eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 20)
     for work in list(bench.leases._held.values()):
-        work.ask_to_stop(StopReason.CANCELLED)
+        work.request_stop(StopReason.CANCELLED)
     await run
     assert (await state_of(bench, delivery.unit_id)).state is UnitState.CANCELLED
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
@@ -228,11 +227,11 @@ async def test_a_cancelled_job_ends_its_process_at_once(bench: Bench, tmp_path: 
 
 def test_an_error_comes_back_as_what_it_was() -> None:
     """A class of ours by its name, with its message."""
-    error = quarantine.revived("DatabaseConnectionError", "away")
+    error = quarantine.rebuild_error("DatabaseConnectionError", "away")
     assert isinstance(error, errors.DatabaseConnectionError)
     assert str(error) == "away"
-    assert isinstance(quarantine.revived("Stopped", "lost"), Stopped)
-    assert isinstance(quarantine.revived("LeaseLost", "unit"), units.LeaseLost)
+    assert isinstance(quarantine.rebuild_error("Stopped", "lost"), Stopped)
+    assert isinstance(quarantine.rebuild_error("LeaseLost", "unit"), units.LeaseLost)
 
 
 def test_settings_reach_the_process_whole(tmp_path: Path) -> None:
@@ -242,15 +241,15 @@ def test_settings_reach_the_process_whole(tmp_path: Path) -> None:
     assert load_settings(as_flags(settings)) == settings
 
 
-async def test_portions_are_everything_at_once_in_an_ordinary_run(bench: Bench, built: str) -> None:
+async def test_batches_are_everything_at_once_in_an_ordinary_run(bench: Bench, built: str) -> None:
     """Only quarantine is slow."""
     await bench.drive(until=UnitKind.FETCH)
     (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH]
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=30)
     assert unit is not None
-    from workers.unit import Work
+    from workers.unit import ClaimedUnit
 
     async with bench.db.read() as connection:
         found: list[StoredImage] = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])
-    portions = [portion async for portion in Work(bench.context, unit).portions(found)]
-    assert portions == [found]
+    batches = [batch async for batch in ClaimedUnit(bench.context, unit).batches(found)]
+    assert batches == [found]

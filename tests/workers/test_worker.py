@@ -47,10 +47,10 @@ async def test_a_renewal_puts_back_what_redis_forgot(worker: LeasedWorker) -> No
 async def test_a_worker_leaves_between_two_turns(worker: LeasedWorker) -> None:
     """Asked to be quiet it picks nothing and goes on; asked to leave, its loop returns by itself."""
     polling = asyncio.create_task(worker.main())
-    await worker.quiet()
+    await worker.stop_picking()
     assert not worker.allow_pick_jobs
     assert not polling.done()
-    worker.leave()
+    worker.request_exit()
     await asyncio.wait_for(polling, 5)
 
 
@@ -69,6 +69,6 @@ async def test_a_message_of_this_process_is_not_waited_for(worker: LeasedWorker,
     await asyncio.sleep(0.05)
     await bench.context.queue.send([Envelope(f"unit_{number}:0", UnitKind.PLAN, (("unit_id", f"unit_{number}"),)) for number in range(2)])
     assert [await asyncio.wait_for(ended.get(), 5) for _ in range(2)] == ["unit_0:0", "unit_1:0"]
-    await worker.quiet()
-    worker.leave()
+    await worker.stop_picking()
+    worker.request_exit()
     await asyncio.wait_for(polling, 5)

@@ -8,23 +8,30 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.db import Database, events, fleet, images, jobs, schema, units
 from app.db.rows import Funnel
 from app.domain import JobState
+from app.images.pool.pool import DecoderPool
 from app.jobs.submit import settle, store_urls, submit_build
+from app.observability import exposition
 from app.queue import embedded_queue, redis_queue
-from app.resources import Resources
+from app.resources import Resources, WorkerResources
 from app.spec import JobRequest
 from app.storage import open_store
+from downloader import FetchLimits
+from downloader.client import Downloader
+from tests.figures import parsed
 from tests.images.samples import encode, photo
-from tests.origin import Origin, image, reply
+from tests.origin import Exchange, Origin, image, reply, stall
 from tests.services import RedisServer
-from tests.workers.bench import bench_settings
+from tests.workers.bench import bench_settings, open_bench
 from tests.workers.proof import eventually
-from workers.worker_pool import kinds_of, run_workers
+from workers import worker_pool
+from workers.worker_pool import MAX_CRASHES, WorkerPool, kinds_of, read_gauges, run_workers, serve_until_signalled, supervise
 
 FAST = {"jobs.sweep_interval_s": 1.0, "jobs.lease_s": 3.0, "fetch.per_host": 16, "validate.children": 1, "jobs.drain_s": 5.0}
 
@@ -69,8 +76,8 @@ async def test_the_embedded_worker_makes_a_dataset(embedded: Resources) -> None:
     """arq on an in-process Redis, decoders in child processes, one event loop; every event of the job can be read back."""
     async with Origin() as origin:
         urls = photos(origin, 30)
-        async with run_workers(embedded) as crew:
-            assert crew.kinds == ("builder", "validator")
+        async with run_workers(embedded) as pool:
+            assert pool.kinds == ("builder", "validator")
             job_id = await submit(embedded, urls, export_format="imagefolder", label="thing")
             job = await ended(embedded, job_id)
     assert (job.state, job.error) == (JobState.SUCCEEDED, None)
@@ -258,3 +265,176 @@ def test_kinds_of_workers() -> None:
     """``all`` is both."""
     assert kinds_of("all") == ("builder", "validator")
     assert kinds_of("builder") == ("builder",)
+
+
+async def test_slots_requests_and_decoders_are_read(tmp_path: Path) -> None:
+    """Of the kinds that the pool has; what has not begun stands at 0."""
+    async with open_bench(tmp_path, {"jobs.builder_slots": 5}) as bench, Downloader() as downloader, DecoderPool(3) as decoders:
+        async with run_workers(bench.resources, ("builder",), worker_resources=WorkerResources(downloader, decoders)):
+            samples = parsed(exposition().decode())
+        after = parsed(exposition().decode())
+    assert samples["pictrawl_worker_slots", ("builder",)] == 5
+    assert samples["pictrawl_worker_running", ("builder",)] == 0
+    assert samples["pictrawl_decoders", ()] == 3
+    assert samples["pictrawl_decoders_alive", ()] == samples["pictrawl_decoder_crashes_total", ()] == 0
+    assert samples["pictrawl_downloads_in_flight", ()] == samples["pictrawl_hosts_away", ()] == 0
+    assert ("pictrawl_worker_slots", ("validator",)) not in samples
+    assert ("pictrawl_worker_slots", ("builder",)) not in after, "a pool that has ended tells nothing"
+
+
+async def test_a_pool_that_is_closed_can_be_read(tmp_path: Path) -> None:
+    """A scrape may come while a worker drains."""
+    async with open_bench(tmp_path) as bench, Downloader() as downloader:
+        decoders = DecoderPool(2)
+        pool = WorkerPool(bench.resources, WorkerResources(downloader, decoders), ("validator",))
+        await decoders.close()
+        readings = {family.name: value for family, _, value in read_gauges(pool)}
+    assert readings["pictrawl_decoders"] == 2
+    assert readings["pictrawl_decoders_alive"] == 0
+
+
+async def test_requests_on_the_wire_are_read_in_the_middle_of_them(tmp_path: Path, origin: Origin) -> None:
+    """One is answered slowly; the other waits, since its host takes one at a time."""
+    origin.script("/a.jpg", stall())
+    limits = FetchLimits(per_host=1, allow_networks=("127.0.0.0/8",), ports=(), robots=False)
+    async with open_bench(tmp_path) as bench, Downloader(limits) as downloader, DecoderPool(1) as decoders:
+        async with run_workers(bench.resources, ("builder",), worker_resources=WorkerResources(downloader, decoders)):
+            urls = (origin.url("/a.jpg"), origin.url("/b.jpg"))
+            fetches = [asyncio.create_task(downloader.fetch(url)) for url in urls]
+            await eventually(lambda: _stand_at(1, 1))
+            for fetch in fetches:
+                fetch.cancel()
+            await asyncio.gather(*fetches, return_exceptions=True)
+            assert _stand_at(0, 0)
+
+
+def _stand_at(in_flight: int, waiting: int) -> bool:
+    samples = parsed(exposition().decode())
+    return (samples["pictrawl_downloads_in_flight", ()], samples["pictrawl_downloads_waiting", ()]) == (in_flight, waiting)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause before a loop is begun again."""
+    monkeypatch.setattr(worker_pool, "RESTART_S", 0.0)
+
+
+async def opened(folder: Path, **flags: Any) -> Resources:
+    """Resources with the embedded queue and SQLite."""
+    settings = bench_settings(folder / "workspace", FAST | flags)
+    db = Database(settings.database_url)
+    await schema.upgrade(db)
+    return Resources(settings, db, open_store(settings.storage_url), embedded_queue())
+
+
+async def closed(resources: Resources) -> None:
+    await resources.queue.close()
+    await resources.store.close()
+    await resources.db.close()
+
+
+@pytest.fixture
+async def resources(tmp_path: Path) -> AsyncIterator[Resources]:
+    """With a drain that would take long."""
+    made = await opened(tmp_path, **{"jobs.drain_s": 60.0})
+    yield made
+    await closed(made)
+
+
+async def test_a_loop_that_dies_now_and_then_goes_on(at_once: None, lines: list[dict[str, Any]]) -> None:
+    """Each death is told; one that ends in order has ended."""
+    turns = 0
+
+    async def loop() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 3:
+            raise KeyError("a bug")
+
+    await supervise("poll-builder", loop)
+    assert turns == 3
+    told = [(line["loop"], line["error_type"]) for line in lines if line["event"] == "worker.loop_died"]
+    assert told == [("poll-builder", "KeyError")] * 2
+
+
+async def test_a_loop_that_always_dies_is_given_up(at_once: None) -> None:
+    """What it died of is raised, so that a clean process can try."""
+    deaths = 0
+
+    async def loop() -> None:
+        nonlocal deaths
+        deaths += 1
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await supervise("leases", loop)
+    assert deaths == MAX_CRASHES
+
+
+async def test_a_process_whose_loop_is_given_up_ends_with_1(
+    at_once: None, resources: Resources, monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, Any]]
+) -> None:
+    """Whoever started it sees the exit code, and begins with a clean process."""
+
+    async def broken(_: WorkerPool) -> None:
+        raise RuntimeError("a bug in the heartbeat")
+
+    monkeypatch.setattr(WorkerPool, "_run_heartbeat", broken)
+    async with asyncio.timeout(30):
+        assert await serve_until_signalled(resources, ("builder",)) == 1
+    assert [line["loops"] for line in lines if line["event"] == "worker.gave_up"] == [["heartbeat"]]
+    assert await fleet.workers(resources.db) == []
+
+
+@pytest.mark.parametrize("flag", ["jobs.recycle_after", "jobs.recycle_rss_bytes"])
+async def test_a_worn_out_process_drains_and_ends_with_0(tmp_path: Path, flag: str, lines: list[dict[str, Any]]) -> None:
+    """After so many units, or with so much memory, it makes room for a new one."""
+    resources = await opened(tmp_path, **{flag: 1, "jobs.lease_s": 0.6})
+    await submit(resources, ["http://127.0.0.1:9/a.jpg"])
+    async with asyncio.timeout(30):
+        assert await serve_until_signalled(resources, ("builder", "validator")) == 0
+    (line,) = [line for line in lines if line["event"] == "worker.recycled"]
+    assert line["rss_bytes"] > 10_000_000
+    await closed(resources)
+
+
+async def test_a_second_signal_ends_the_drain(resources: Resources) -> None:
+    """The first lets the request in hand go on for as long as the drain may take, the second gives its unit back at once."""
+    async with Origin() as origin:
+        asked = asyncio.Event()
+
+        async def never(exchange: Exchange) -> None:
+            asked.set()
+            await exchange.rest(60)
+
+        origin.script("/slow.jpg", never)
+        await submit(resources, [origin.url("/slow.jpg")])
+        serving = asyncio.create_task(serve_until_signalled(resources, ("builder",)))
+        await asyncio.wait_for(asked.wait(), 30)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        assert not serving.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(serving, 20) == 0
+
+
+async def test_a_unit_that_is_just_being_picked_drains_too(resources: Resources) -> None:
+    """Workers that stop at any moment of a job's first seconds interrupt nothing that could have ended in order."""
+    async with Origin() as origin:
+        gate = asyncio.Event()
+
+        async def gated(exchange: Exchange) -> None:
+            await asyncio.wait_for(gate.wait(), 30)
+            await image(encode(photo(seed=5)))(exchange)
+
+        urls = photos(origin, 20)
+        origin.script("/gated.jpg", gated)
+        gate.set()
+        job_id = await submit(resources, [origin.url("/gated.jpg"), *urls])
+        for pause_s in (0.0, 0.02, 0.05, 0.1, 0.2):
+            async with run_workers(resources):
+                await asyncio.sleep(pause_s)
+        async with run_workers(resources):
+            job = await ended(resources, job_id)
+        assert job.state.value == "succeeded"
+        assert {len(origin.hits(f"/{number}.jpg")) for number in range(20)} == {1}

@@ -1,6 +1,7 @@
-"""Kept images to the form in which they leave: resized, re-encoded, stripped of metadata.
+"""Compresses kept images to the form in which they are exported: resized, re-encoded, without metadata.
 
-A build does this along with its verdicts; here is what both share, and what is done later: images of earlier runs, and what a crash left.
+A build compresses while it validates and uses the shared functions here; the job compresses what an earlier run or a crash left out.
+Retry: none here. An image that cannot be compressed is rejected with a reason.
 """
 
 import hashlib
@@ -16,58 +17,58 @@ from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
 from app.storage import paths
 from logging_setup import get_logger
-from workers.stages.decode import GONE, answers, each, put_all
-from workers.unit import Context, Work
+from workers.stages.decode import MISSING, decode_batch, in_batches, put_all
+from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["as_columns", "compress", "saved_bytes", "told", "write"]
+__all__ = ["compress_chunk", "compression_log", "output_columns", "saved_bytes", "write_rows"]
 
 log = get_logger(__name__)
 
 Row = dict[str, Any]
 
 
-async def compress(ctx: Context, work: Work, chunk_id: str) -> None:
-    """Compress what is not compressed yet of a chunk. An image that cannot be is rejected, with its reason."""
-    rules = work.spec.compression
+async def compress_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> None:
+    """Compress the kept images of a chunk that have no output yet."""
+    rules = unit.spec.compression
     async with ctx.db.read() as connection:
-        kept = await images.kept_after(connection, work.job.dataset_id, chunk_id=chunk_id, limit=10_000)
-    todo = [image for image in kept if image.out_sha256 is None]
-    with told(rules, todo) as tally:
-        async for portion in work.portions(todo):
-            async with aclosing(each(ctx, work, portion, lambda batch: _compress(ctx, batch, rules))) as groups:
+        kept = await images.kept_after(connection, unit.job.dataset_id, chunk_id=chunk_id, limit=10_000)
+    to_compress = [image for image in kept if image.out_sha256 is None]
+    with compression_log(rules, to_compress) as counts:
+        async for batch in unit.batches(to_compress):
+            async with aclosing(in_batches(ctx, unit, batch, lambda group: _compress_batch(ctx, group, rules))) as groups:
                 async for rows in groups:
-                    await write(work, rows)
-                    tally.update(ok=sum("out_sha256" in row for row in rows), failed=sum("state" in row for row in rows))
-                    tally.update(saved_bytes=saved_bytes(portion, rows))
-    if work.stop.is_set():
-        await work.release()
+                    await write_rows(unit, rows)
+                    counts.update(ok=sum("out_sha256" in row for row in rows), failed=sum("state" in row for row in rows))
+                    counts.update(saved_bytes=saved_bytes(batch, rows))
+    if unit.stop.is_set():
+        await unit.release()
 
 
 @contextmanager
-def told(rules: CompressionRules, todo: Sequence[StoredImage]) -> Iterator[Counter[str]]:
-    """The context of a chunk's compression, and its line at the end with what was counted: ``ok``, ``failed``, ``saved_bytes``."""
-    tally = Counter(ok=0, failed=0, saved_bytes=0)
-    with log.contextualize(format=rules.format, compression_level=rules.level, file_count=len(todo)):
-        yield tally
-        log.info("chunk.compressed", ok=tally["ok"], failed=tally["failed"], saved_bytes=tally["saved_bytes"])
+def compression_log(rules: CompressionRules, to_compress: Sequence[StoredImage]) -> Iterator[Counter[str]]:
+    """Bind the log context of a chunk's compression; at the end log the counts ``ok``, ``failed`` and ``saved_bytes`` of the body."""
+    counts = Counter(ok=0, failed=0, saved_bytes=0)
+    with log.contextualize(format=rules.format, compression_level=rules.level, file_count=len(to_compress)):
+        yield counts
+        log.info("chunk.compressed", ok=counts["ok"], failed=counts["failed"], saved_bytes=counts["saved_bytes"])
 
 
 def saved_bytes(before: Sequence[StoredImage], rows: Sequence[Row]) -> int:
-    """Bytes less than before, over the rows that have an output."""
+    """Bytes saved by the outputs in these rows."""
     sizes = {image.id: image.size_bytes or 0 for image in before}
     return sum(sizes[row["id"]] - int(row["out_size_bytes"]) for row in rows if "out_sha256" in row)
 
 
-async def write(work: Work, rows: Sequence[Row]) -> None:
-    """Write rows, with an output or without, in one transaction."""
-    async with work.transaction() as connection:
+async def write_rows(unit: ClaimedUnit, rows: Sequence[Row]) -> None:
+    """Write rows, with and without output columns, in one transaction."""
+    async with unit.transaction() as connection:
         for has_output in (False, True):
             await images.update_many(connection, [row for row in rows if ("out_sha256" in row) is has_output])
-        await work.progress(connection)
+        await unit.record_progress(connection)
 
 
-def as_columns(output: Compressed) -> Row:
-    """What a row says of its output."""
+def output_columns(output: Compressed) -> Row:
+    """The columns of an image that describe its output."""
     return {
         "out_sha256": hashlib.sha256(output.body).hexdigest(),
         "out_media_type": MEDIA_TYPES[output.format],
@@ -77,17 +78,17 @@ def as_columns(output: Compressed) -> Row:
     }
 
 
-async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: CompressionRules) -> list[Row]:
+async def _compress_batch(ctx: JobContext, batch: Sequence[StoredImage], rules: CompressionRules) -> list[Row]:
     rows: list[Row] = []
     objects: list[tuple[str, bytes]] = []
-    for image_id, answer in await answers(ctx, batch, rules):
+    for image_id, answer in await decode_batch(ctx, batch, rules):
         try:
             output = _output_of(answer)
         except errors.ValidationError as error:
-            words = f"{CANNOT_COMPRESS}: {error}"
-            rows.append({"id": image_id, "state": ImageState.REJECTED, "reason": error.slug, "detail": words})
+            detail = f"{CANNOT_COMPRESS}: {error}"
+            rows.append({"id": image_id, "state": ImageState.REJECTED, "reason": error.slug, "detail": detail})
         else:
-            rows.append({"id": image_id} | as_columns(output))
+            rows.append({"id": image_id} | output_columns(output))
             objects.append((paths.blob(rows[-1]["out_sha256"]), output.body))
     await put_all(ctx, objects)
     return rows
@@ -95,5 +96,5 @@ async def _compress(ctx: Context, batch: Sequence[StoredImage], rules: Compressi
 
 def _output_of(answer: Answer | None) -> Compressed:
     if answer is None:
-        raise errors.ValidationError(GONE)
+        raise errors.ValidationError(MISSING)
     return answer.as_output()

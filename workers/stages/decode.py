@@ -1,4 +1,4 @@
-"""A chunk's images through the decoder children, in batches and a bounded number of them at a time."""
+"""Passes a chunk's images through the decoder processes, in batches and a bounded number of them at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
@@ -11,29 +11,29 @@ from app.images.pool.protocol import Answer
 from app.storage import MissingObject, paths
 from logging_setup import get_logger
 from logging_setup.capture import log_remarks
-from workers.unit import Context, Work
+from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["GONE", "answers", "each", "put_all", "source_of"]
+__all__ = ["MISSING", "decode_batch", "image_source", "in_batches", "put_all"]
 
 log = get_logger(__name__)
 
 Result = TypeVar("Result")
 
-GONE = "its bytes are no longer in the store"
-"""Why an image has no answer."""
+MISSING = "its bytes are no longer in the store"
+"""Detail of an image that cannot be decoded because its object is missing."""
 
 BATCH = 8
-"""Images that a child gets at once: it never waits for us between them, and what was done of them is redone if we die."""
+"""Images sent to a decoder at once, so that it never waits for this process between them; a crash repeats one batch at most."""
 
 BATCH_BYTES = 8 << 20
-"""What the images of a batch may be together: of a store that is no local folder, their bytes are in memory."""
+"""Largest size of a batch, bytes: unless the store is a local folder, its images are in memory."""
 
-MOST_IN_HAND = 8
-"""Batches of one chunk at most that wait for a decoder, are in one, or are on their way to the store."""
+MAX_BATCHES = 8
+"""Largest number of batches of one chunk that wait for a decoder, are in one, or are being stored."""
 
 
-async def source_of(ctx: Context, sha256: str) -> bytes | Path | None:
-    """Where a decoder finds an image: its path, which the child reads itself, or its bytes. ``None`` if the object is gone."""
+async def image_source(ctx: JobContext, sha256: str) -> bytes | Path | None:
+    """What a decoder gets for an image: its path, which the decoder reads itself, or its bytes. None if the object is missing."""
     key = paths.blob(sha256)
     path = ctx.store.local_path(key)
     if path is not None:
@@ -44,18 +44,18 @@ async def source_of(ctx: Context, sha256: str) -> bytes | Path | None:
         return None
 
 
-async def each(
-    ctx: Context, work: Work, images: Sequence[StoredImage], step: Callable[[Sequence[StoredImage]], Awaitable[Result]]
+async def in_batches(
+    ctx: JobContext, unit: ClaimedUnit, images: Sequence[StoredImage], step: Callable[[Sequence[StoredImage]], Awaitable[Result]]
 ) -> AsyncGenerator[Result, None]:
-    """Run ``step`` on batches of the images, yield results as they come (under ``aclosing``); one told to stop begins no further batch.
+    """Run ``step`` on batches of the images and yield results as they complete (under ``aclosing``); starts no batch after a stop request.
 
-    There is one batch more in hand than there are decoders, so that they have work while results are stored.
+    One batch more runs than there are decoders, so that the decoders have work while results are stored.
     """
-    waiting, in_hand = _batches(images), min(MOST_IN_HAND, ctx.workshop.decoders.size + 1)
+    waiting, at_once = _split(images), min(MAX_BATCHES, ctx.decoders.size + 1)
     running: set[asyncio.Task[Result]] = set()
     try:
         while True:
-            while len(running) < in_hand and not work.stop.is_set() and (batch := next(waiting, None)) is not None:
+            while len(running) < at_once and not unit.stop.is_set() and (batch := next(waiting, None)) is not None:
                 running.add(asyncio.create_task(_call(step, batch)))
             if not running:
                 return
@@ -68,8 +68,8 @@ async def each(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _batches(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
-    """Cut into batches, in order."""
+def _split(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
+    """Split images into batches, in order."""
     batch: list[StoredImage] = []
     size_bytes = 0
     for image in images:
@@ -86,31 +86,34 @@ async def _call(step: Callable[[Sequence[StoredImage]], Awaitable[Result]], batc
     return await step(batch)
 
 
-async def answers(
-    ctx: Context,
+async def decode_batch(
+    ctx: JobContext,
     batch: Sequence[StoredImage],
     rules: ValidationRules | CompressionRules,
     compression: CompressionRules | None = None,
     **context: Any,
 ) -> list[tuple[int, Answer | None]]:
-    """By image id what the decoders say to a batch, ``None`` where the bytes are gone. What libraries said is logged in its context."""
-    found = [(image, await source_of(ctx, str(image.sha256))) for image in batch]
-    given: dict[int, Answer] = {}
+    """Decode a batch; return the answer for each image id, None where the object is missing.
+
+    Messages of the decoding libraries are logged with the image's id and the given log context.
+    """
+    found = [(image, await image_source(ctx, str(image.sha256))) for image in batch]
+    answers: dict[int, Answer] = {}
     ids = [image.id for image, source in found if source is not None]
     sources = [source for _, source in found if source is not None]
-    async with aclosing(ctx.workshop.decoders.run_batch(sources, rules, compression)) as groups:
+    async with aclosing(ctx.decoders.run_batch(sources, rules, compression)) as groups:
         async for group in groups:
             for answer in group:
-                image_id = ids[len(given)]
-                given[image_id] = answer
+                image_id = ids[len(answers)]
+                answers[image_id] = answer
                 if answer.remarks:
                     with log.contextualize(image_id=image_id, **context):
                         log_remarks(answer.remarks)
-    return [(image.id, given.get(image.id)) for image in batch]
+    return [(image.id, answers.get(image.id)) for image in batch]
 
 
-async def put_all(ctx: Context, objects: Sequence[tuple[str, bytes]]) -> None:
-    """Store what was made of a batch, each body under its key. All that can be are stored before the first error is raised."""
+async def put_all(ctx: JobContext, objects: Sequence[tuple[str, bytes]]) -> None:
+    """Store the objects of a batch, each body under its key. Raises the first error after all others are stored."""
     for error in await ctx.store.put_many(objects) if objects else ():
         if error is not None:
             raise error

@@ -1,4 +1,8 @@
-"""From what a source offers to rows and chunks. A page goes in with its cursor in one transaction, so a crash repeats no page."""
+"""Turns the candidates of a source or a list into image rows and chunks. A page is stored with its cursor, so a crash repeats no page.
+
+Retry: the downloader retries requests. A source that still fails with a TransientError pauses the unit, up to 5 times; a PermanentError
+ends the search with a note, and the job goes on without it.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -12,13 +16,14 @@ from app.db import Connection, images, jobs, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import Page, url_list
 from app.domain import Candidate, Problem, UnitKind
+from app.resources import make_source
 from app.spec import ListSpec
 from app.storage import Store
 from downloader.url_guard import normalise
 from logging_setup import get_logger
-from workers.unit import Work, pass_on
+from workers.unit import ClaimedUnit
 
-__all__ = ["LIST_SOURCE", "Intake", "discover", "list_pages"]
+__all__ = ["LIST_SOURCE", "CandidateWriter", "discover_candidates", "list_pages"]
 
 log = get_logger(__name__)
 
@@ -26,95 +31,95 @@ LIST_SOURCE = "list"
 """The source name of URL lists."""
 
 FIRST_LIST_PAGE, LIST_PAGE = 200, 2_000
-"""Rows of a list in one page, and in one transaction. Pages grow from the first to the second, so that first requests do not wait for long
-ones: on SQLite nobody else writes meanwhile."""
+"""Rows of a list in one page and one transaction. Pages grow from the first size to the second, so that the first requests start early:
+on SQLite a long transaction blocks every other writer."""
 
 LOGGED_PROBLEMS = 100
-"""Bad lines of a list that get a log line each; all are counted."""
+"""Invalid lines of a list that are logged; all are counted."""
 
 SOURCE_PAUSES = 5
-"""Times a search waits for a source that asks for patience before it goes on without it."""
+"""Times a search waits for a source that fails temporarily before it ends without it."""
 
 SOURCE_PAUSE_S = 60.0
-"""Seconds of such a wait where the source names none."""
+"""Seconds of such a wait if the source sends no Retry-After."""
 
 
-async def discover(work: Work) -> None:
-    """Take pages from a search until it has brought what this round wants, or has no more."""
-    search = await jobs.get_search(work.ctx.db, str(work.unit.payload["search_id"]))
-    want = work.unit.payload.get("want")
-    intake = Intake(work, work.job, search)
+async def discover_candidates(unit: ClaimedUnit) -> None:
+    """Store pages of a search until it has found what this round wants, or is exhausted."""
+    search = await jobs.get_search(unit.ctx.db, str(unit.row.payload["search_id"]))
+    want = unit.row.payload.get("want")
+    writer = CandidateWriter(unit, unit.job, search)
     try:
-        async with aclosing(_pages(work, search, want)) as pages:
+        async with aclosing(_pages(unit, search, want)) as pages:
             async for page in pages:
-                if await intake.add(page):
-                    await pass_on(work.ctx)
-                if work.stop.is_set() or (want is not None and intake.taken >= want):
+                if await writer.add(page):
+                    await unit.ctx.dispatch_next()
+                if unit.stop.is_set() or (want is not None and writer.added >= want):
                     break
     except (errors.TransientError, errors.PermanentError) as error:
-        await _after_source_error(work, search, error)
+        await _after_source_error(unit, search, error)
         return
-    if work.stop.is_set():
-        await work.release()
+    if unit.stop.is_set():
+        await unit.release()
 
 
-async def _pages(work: Work, search: Search, want: int | None) -> AsyncGenerator[Page, None]:
-    spec, ctx = work.spec, work.ctx
+async def _pages(unit: ClaimedUnit, search: Search, want: int | None) -> AsyncGenerator[Page, None]:
+    spec, ctx = unit.spec, unit.ctx
     if search.source == LIST_SOURCE and spec.url_list is not None:
         async with aclosing(list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE))) as pages:
             async for page in pages:
                 yield page
         return
-    source = ctx.workshop.source(ctx.settings, search.source)
+    source = make_source(ctx.settings, search.source, ctx.downloader)
     async for page in source.pages(search.keyword, search.cursor):
         labelled = tuple(replace(candidate, label=candidate.label or search.label) for candidate in page.candidates)
         yield replace(page, candidates=labelled)
 
 
-async def _after_source_error(work: Work, search: Search, error: errors.PictrawlError) -> None:
-    """A source that asks for patience is asked again later, a few times; one that refuses is noted, and the job goes on without it."""
-    pauses = int(work.unit.payload.get("pauses", 0))
+async def _after_source_error(unit: ClaimedUnit, search: Search, error: errors.PictrawlError) -> None:
+    """Release the unit for a later try after a temporary error; after other errors end the search with a note."""
+    pauses = int(unit.row.payload.get("pauses", 0))
     name = type(error).__name__
     if isinstance(error, errors.TransientError) and pauses < SOURCE_PAUSES:
-        wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, work.ctx.settings.retry.retry_after_max_s)
+        wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, unit.ctx.settings.retry.retry_after_max_s)
         log.warning("source.pauses", source=search.source, error_type=name, error=str(error), wait_s=wait_s)
-        async with work.transaction() as connection:
-            await units.set_payload(connection, work.unit, dict(work.unit.payload) | {"pauses": pauses + 1})
-            await units.release_in(connection, work.unit, delay_s=wait_s)
-            work.is_settled = True
+        async with unit.transaction() as connection:
+            await units.set_payload(connection, unit.row, dict(unit.row.payload) | {"pauses": pauses + 1})
+            await units.release_in(connection, unit.row, delay_s=wait_s)
+            unit.is_settled = True
         return
     log.warning("source.gave_up", source=search.source, error_type=name, error=str(error))
-    async with work.transaction() as connection:
+    async with unit.transaction() as connection:
         await jobs.advance_search(
             connection, search.id, cursor=search.cursor, is_exhausted=True, found=0, new=0, bad=0, note=f"{name}: {error}"
         )
-        await work.finish_in(connection)
+        await unit.finish_in(connection)
 
 
 async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[Page, None]:
-    """A stored URL list as pages; the cursor is the count of rows read. Memory is bounded by one page."""
-    async with _on_disk(store, spec.key) as path:
+    """Read a stored URL list as pages; the cursor is the number of rows read. One page is in memory."""
+    async with _as_local_file(store, spec.key) as path:
         first = skip = int(cursor or 0)
         rows = url_list.read(path, spec, skip=skip)
         while True:
-            wanted = min(size, FIRST_LIST_PAGE + skip - first)
-            taken = await asyncio.to_thread(_take, rows, wanted)
-            skip += len(taken)
+            page_size = min(size, FIRST_LIST_PAGE + skip - first)
+            read = await asyncio.to_thread(_read, rows, page_size)
+            skip += len(read)
             yield Page(
-                candidates=tuple(row for row in taken if isinstance(row, Candidate)),
-                cursor=str(skip) if len(taken) == wanted else None,
-                problems=tuple(row for row in taken if isinstance(row, Problem)),
+                candidates=tuple(row for row in read if isinstance(row, Candidate)),
+                cursor=str(skip) if len(read) == page_size else None,
+                problems=tuple(row for row in read if isinstance(row, Problem)),
             )
-            if len(taken) < wanted:
+            if len(read) < page_size:
                 return
 
 
-def _take(rows: Iterator[Candidate | Problem], count: int) -> list[Candidate | Problem]:
+def _read(rows: Iterator[Candidate | Problem], count: int) -> list[Candidate | Problem]:
     return list(islice(rows, count))
 
 
 @asynccontextmanager
-async def _on_disk(store: Store, key: str) -> AsyncIterator[Path]:
+async def _as_local_file(store: Store, key: str) -> AsyncIterator[Path]:
     path = store.local_path(key)
     if path is not None:
         yield path
@@ -126,24 +131,23 @@ async def _on_disk(store: Store, key: str) -> AsyncIterator[Path]:
 
 
 @dataclass(slots=True)
-class Intake:
-    """Puts one search's pages into the database, fenced by the unit that runs it."""
+class CandidateWriter:
+    """Writes the pages of one search to the database, fenced by the unit that runs it."""
 
-    work: Work
+    unit: ClaimedUnit
     job: Job
     search: Search
-    label: str | None = None
     logged: int = 0
-    taken: int = 0
+    added: int = 0
 
     async def add(self, page: Page) -> int:
-        """Insert what is new of a page, with chunks and their fetch units, and move the cursor; return how many were new."""
-        good, bad = _normalised(page.candidates)
+        """Insert a page's new candidates, with chunks and fetch units, and advance the cursor; return how many were new."""
+        valid, bad = _normalise_all(page.candidates)
         problems = [*page.problems, *bad]
-        self._report(problems)
-        size = self.work.ctx.settings.jobs.chunk_size
-        groups = [(new_id("chunk"), good[start : start + size]) for start in range(0, len(good), size)]
-        async with self.work.transaction() as connection:
+        self._log_problems(problems)
+        size = self.unit.ctx.settings.jobs.chunk_size
+        groups = [(new_id("chunk"), valid[start : start + size]) for start in range(0, len(valid), size)]
+        async with self.unit.transaction() as connection:
             sizes = await self._insert(connection, groups)
             new = sum(sizes.values())
             await jobs.advance_search(
@@ -156,7 +160,7 @@ class Intake:
                 bad=len(problems),
                 note=page.note or None,
             )
-        self.taken += new
+        self.added += new
         log.info("search.page", source=self.search.source, found=len(page.candidates), new=new, bad=len(problems))
         return new
 
@@ -169,18 +173,18 @@ class Intake:
         await units.add(connection, self.job.id, children)
         return sizes
 
-    def _report(self, problems: Sequence[Problem]) -> None:
+    def _log_problems(self, problems: Sequence[Problem]) -> None:
         for problem in problems[: max(0, LOGGED_PROBLEMS - self.logged)]:
             log.warning("list.bad_line", line=problem.line, problem=problem.message, text=problem.text)
         self.logged += len(problems)
 
 
-def _normalised(candidates: Sequence[Candidate]) -> tuple[list[tuple[str, Candidate]], list[Problem]]:
-    good: list[tuple[str, Candidate]] = []
+def _normalise_all(candidates: Sequence[Candidate]) -> tuple[list[tuple[str, Candidate]], list[Problem]]:
+    valid: list[tuple[str, Candidate]] = []
     bad: list[Problem] = []
     for candidate in candidates:
         try:
-            good.append((normalise(candidate.url), candidate))
+            valid.append((normalise(candidate.url), candidate))
         except errors.InvalidURLError as error:
             bad.append(Problem(candidate.line or 0, str(error)))
-    return good, bad
+    return valid, bad

@@ -1,4 +1,7 @@
-"""A dataset into a format, and back out of it to see that it is whole."""
+"""Writes a dataset in an export format, and reads the export back before it is published.
+
+Retry: none here. A run that is repeated writes the whole export again under the same prefix.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
@@ -13,47 +16,48 @@ from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, Read
 from app.storage import Store, border, paths, threads
 from logging_setup import get_logger, spans
-from workers.unit import Context, Work
+from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["export", "verify"]
+__all__ = ["verify_export", "write_export"]
 
 log = get_logger(__name__)
 
 PAGE = 1_000
-"""Rows read at once; an export of any size needs the memory of one page and one image."""
+"""Rows read at once. An export of any size needs the memory of one page and one image."""
 
 
-async def export(ctx: Context, work: Work) -> None:
-    """Write the export into the store under its own prefix. It is not published before it is verified."""
-    row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
+async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
+    """Write the export into the store under its own prefix, with a unit that verifies it before it is published."""
+    row = await exports.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         dataset = await jobs.get_dataset(ctx.db, row.dataset_id)
         options = ExportOptions(
             dataset_name=dataset.name,
             dataset_id=dataset.id,
             created_at=dataset.created_at,
-            shard_samples=work.spec.shard_samples,
-            shard_bytes=work.spec.shard_bytes,
+            shard_samples=unit.spec.shard_samples,
+            shard_bytes=unit.spec.shard_bytes,
         )
         prefix = paths.export(row.id)
         async with ctx.store.scratch() as folder:
             target = folder / row.id
             with spans.span("export.write", export_format=row.format):
-                report = await formats.get_exporter(row.format).write(_samples(ctx, row.dataset_id), _reader(ctx.store), target, options)
-            work.require_lease()
+                samples, read = _samples(ctx, row.dataset_id), _make_reader(ctx.store)
+                report = await formats.get_exporter(row.format).write(samples, read, target, options)
+            unit.require_lease()
             with spans.span("export.publish", files=len(report.files), size_bytes=report.size_bytes):
                 await ctx.store.publish_tree(target, prefix)
-        async with work.transaction() as connection:
-            await exports.set_export(connection, row.id, state="written", prefix=prefix, **_figures(report))
-            await work.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
+        async with unit.transaction() as connection:
+            await exports.set_export(connection, row.id, state="written", prefix=prefix, **_report_columns(report))
+            await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
         log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
 
 
-def _figures(report: ExportReport) -> dict[str, Any]:
+def _report_columns(report: ExportReport) -> dict[str, Any]:
     return {"samples": report.samples, "size_bytes": report.size_bytes, "report": asdict(report) | {"files": dict(report.files)}}
 
 
-async def _samples(ctx: Context, dataset_id: str) -> AsyncIterator[Sample]:
+async def _samples(ctx: JobContext, dataset_id: str) -> AsyncIterator[Sample]:
     last_id = index = 0
     while True:
         async with ctx.db.read() as connection:
@@ -93,8 +97,8 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
     )
 
 
-def _reader(store: Store) -> Read:
-    """How the bytes of samples are had: a folder's files in one visit to a thread, a bucket's objects side by side."""
+def _make_reader(store: Store) -> Read:
+    """Make the function that reads samples: files of a folder in one thread call, objects of a bucket concurrently."""
 
     async def read(samples: Sequence[Sample]) -> Sequence[bytes]:
         if store.root is not None:
@@ -107,23 +111,23 @@ def _reader(store: Store) -> Read:
 def _read_files(root: Path, samples: Sequence[Sample]) -> list[bytes]:
     bodies = []
     for key in (paths.blob(sample.sha256) for sample in samples):
-        with border.reading("get", key), FileIO(f"{root}/{key}") as file:  # a Path would take as long as its file
+        with border.reading("get", key), FileIO(f"{root}/{key}") as file:  # building a Path would cost as much as reading the file
             bodies.append(file.readall())
     return bodies
 
 
-async def verify(ctx: Context, work: Work) -> None:
-    """Read an export back with its format's own reader; publish it, or fail it with what is wrong."""
-    row = await exports.get_export(ctx.db, str(work.unit.payload["export_id"]))
+async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
+    """Read an export back with its format's own reader; mark it ready, or failed with its problems."""
+    row = await exports.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         async with publish.folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
-            found = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
-        async with work.transaction() as connection:
-            await _publish(connection, row.id, list(found.problems))
-            await exports.set_report(connection, work.job.id, {"samples": found.samples, "problems": list(found.problems)})
-            await work.finish_in(connection)
-        level = "INFO" if found.is_good else "ERROR"
-        log.log(level, "export.verified", samples=found.samples, problems=len(found.problems))
+            result = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
+        async with unit.transaction() as connection:
+            await _publish(connection, row.id, list(result.problems))
+            await exports.set_report(connection, unit.job.id, {"samples": result.samples, "problems": list(result.problems)})
+            await unit.finish_in(connection)
+        level = "INFO" if result.is_good else "ERROR"
+        log.log(level, "export.verified", samples=result.samples, problems=len(result.problems))
 
 
 async def _publish(connection: Connection, export_id: str, problems: list[str]) -> None:

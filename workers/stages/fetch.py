@@ -1,4 +1,7 @@
-"""One chunk's URLs to bytes in the store, with every outcome on its row."""
+"""Fetches the URLs of one chunk: bytes go to the store, every outcome goes to the image's row.
+
+Retry: none here. The downloader retries URLs; a URL with an outcome is not requested again when the unit runs again.
+"""
 
 import asyncio
 from collections import Counter
@@ -8,74 +11,71 @@ from typing import Any
 
 from app.db import attempts, images, units
 from app.db.rows import NewUnit
-from app.domain import ImageState, UnitKind
+from app.domain import ImageState, StoredImage, UnitKind
 from app.storage import paths
-from downloader import Deferred, Fetched, FetchFailed, Outcome
-from workers.stages.outcomes import Ledger
-from workers.unit import Context, Work
+from downloader import Deferred, Fetched, FetchFailed
+from workers.stages.outcomes import OutcomeRecorder
+from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["fetch_chunk", "settle_chunk"]
+__all__ = ["BlobWriter", "fetch_chunk", "settle_chunk"]
 
-PUTS_IN_HAND = 16
+MAX_BODIES = 16
 """Bodies of one chunk that may be on their way to the store at once; bounds memory."""
 
-PUTS_TOGETHER = 8
-"""Bodies that are stored in one call: it costs a folder little more than one of them."""
+BATCH_BODIES = 8
+"""Bodies stored in one call; in a folder a batch costs little more than one body."""
 
 LINGER_S = 0.1
-"""A body waits no longer for others to be stored with it. Rows are written once a second, so nobody sees it later."""
+"""Longest time a body waits for its batch to fill, seconds. Rows are written every half second, so the wait is invisible."""
 
-ROOM_BYTES = 1 << 20
-"""What the store must take before a chunk that had to rest goes on."""
+MIN_FREE_BYTES = 1 << 20
+"""Bytes that the store must accept before a chunk that met a storage error continues."""
 
 
-async def fetch_chunk(ctx: Context, work: Work, chunk_id: str) -> Counter[str]:
-    """Fetch what is still missing of a chunk. What has an outcome is not requested again, whatever happened in between.
+async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Counter[str]:
+    """Fetch what is still missing of a chunk; an image with an outcome is not requested again.
 
     Returns:
         How many images are ``ok``, ``failed`` and ``deferred``.
     """
-    if work.unit.error:  # it rested: bytes that cannot be kept are not asked for again, since each request counts
-        await ctx.store.check(ROOM_BYTES)
-    async with work.transaction() as connection:
-        waiting = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
-        made = await attempts.made(connection, work.unit, [image.id for image in waiting])
-    tally: Counter[str] = Counter(ok=0, failed=0, deferred=0)
-    async for portion in work.portions(waiting):
-        tally.update(await _fetch(ctx, Ledger(work, portion, made), work.stop))
-    return tally
+    if unit.row.error:  # a storage error released it: do not request bytes that cannot be stored, since each request counts
+        await ctx.store.check(MIN_FREE_BYTES)
+    async with unit.transaction() as connection:
+        pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
+        made = await attempts.made(connection, unit.row, [image.id for image in pending])
+    counts: Counter[str] = Counter(ok=0, failed=0, deferred=0)
+    async for batch in unit.batches(pending):
+        counts.update(await _fetch(ctx, unit, batch, made))
+    return counts
 
 
-async def _fetch(ctx: Context, book: Ledger, stop: asyncio.Event) -> Counter[str]:
-    async with book as ledger, Puts(lambda batch: _store(ctx, ledger, batch)) as puts:
-        async with aclosing(ctx.workshop.downloader.fetch_many(ledger.requests(), log=ledger, stop=stop)) as outcomes:
+async def _fetch(ctx: JobContext, unit: ClaimedUnit, batch: Sequence[StoredImage], made: dict[int, tuple[int, int]]) -> Counter[str]:
+    recorder = OutcomeRecorder(unit, batch, made)
+    async with recorder, BlobWriter(lambda bodies: _store(ctx, recorder, bodies)) as blobs:
+        async with aclosing(ctx.downloader.fetch_many(recorder.requests(), log=recorder, stop=unit.stop)) as outcomes:
             async for outcome in outcomes:
-                await _take(ctx, ledger, puts, outcome)
-    return Counter(ok=ledger.ok, failed=ledger.failed, deferred=len(ledger.deferred_until))
+                match outcome:
+                    case Fetched():
+                        await blobs.add(outcome)
+                    case FetchFailed():
+                        recorder.add_failed(outcome)
+                    case Deferred():
+                        recorder.add_deferred(outcome, give_up_after_s=ctx.settings.retry.defer_max_s)
+    return Counter(ok=recorder.ok, failed=recorder.failed, deferred=recorder.deferred)
 
 
-async def _take(ctx: Context, ledger: Ledger, puts: "Puts", outcome: Outcome) -> None:
-    match outcome:
-        case Fetched():
-            await puts.add(outcome)
-        case FetchFailed():
-            ledger.failed_for_good(outcome)
-        case Deferred():
-            ledger.deferred(outcome, give_up_after_s=ctx.settings.retry.defer_max_s)
-
-
-async def _store(ctx: Context, ledger: Ledger, batch: Sequence[Fetched]) -> None:
-    """Store bodies and enter those that are; then raise what kept another out."""
-    found = await ctx.store.put_many([(paths.blob(outcome.sha256), outcome.body) for outcome in batch])
-    for outcome, error in zip(batch, found, strict=True):
+async def _store(ctx: JobContext, recorder: OutcomeRecorder, bodies: Sequence[Fetched]) -> None:
+    """Store bodies and record those that are stored; then raise the first error."""
+    results = await ctx.store.put_many([(paths.blob(outcome.sha256), outcome.body) for outcome in bodies])
+    for outcome, error in zip(bodies, results, strict=True):
         if error is None:
-            ledger.fetched(outcome)
-    for error in filter(None, found):
+            recorder.add_fetched(outcome)
+    for error in filter(None, results):
         raise error
 
 
-class Puts:
-    """A bounded number of writes to the store, of some bodies each; the first failure is raised by a later call, or by the end."""
+class BlobWriter:
+    """Writes bodies to the store in batches, a bounded number at a time. A failure is raised by a later call or by the exit."""
 
     def __init__(self, store: Callable[[Sequence[Fetched]], Coroutine[Any, Any, None]]) -> None:
         self._store = store
@@ -83,31 +83,30 @@ class Puts:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> "Puts":
+    async def __aenter__(self) -> "BlobWriter":
         return self
 
     async def add(self, body: Fetched) -> None:
-        """Take a body, which is stored with the next ones, or soon; waits while too many are under way."""
+        """Add a body to the next batch; waits while too many batches are being stored."""
         self._waiting.append(body)
-        if len(self._waiting) >= PUTS_TOGETHER:
-            self._begin()
+        if len(self._waiting) >= BATCH_BODIES:
+            self._start_batch()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._begin)
-        while len(self._tasks) >= PUTS_IN_HAND // PUTS_TOGETHER:
-            await self._some(asyncio.FIRST_COMPLETED)
+            self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._start_batch)
+        while len(self._tasks) >= MAX_BODIES // BATCH_BODIES:
+            await self._wait(asyncio.FIRST_COMPLETED)
 
-    def _begin(self) -> None:
-        if batch := self._taken():
+    def _start_batch(self) -> None:
+        if batch := self._take_waiting():
             self._tasks.add(asyncio.create_task(self._store(batch)))
 
-    def _taken(self) -> list[Fetched]:
-        """What waits, which it does no longer."""
+    def _take_waiting(self) -> list[Fetched]:
         if self._timer is not None:
             self._timer.cancel()
         taken, self._waiting, self._timer = self._waiting, [], None
         return taken
 
-    async def _some(self, when: str) -> None:
+    async def _wait(self, when: str) -> None:
         done, _ = await asyncio.wait(self._tasks, return_when=when)
         self._tasks -= done
         faults = [fault for task in done if (fault := task.exception())]
@@ -116,26 +115,26 @@ class Puts:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._begin()
+            self._start_batch()
             if self._tasks:
-                await self._some(asyncio.ALL_COMPLETED)
+                await self._wait(asyncio.ALL_COMPLETED)
             return
-        self._taken()
+        self._take_waiting()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def settle_chunk(work: Work, chunk_id: str) -> None:
-    """End the unit, or give it back for what is deferred or was stopped; what has come goes on to validation either way."""
-    async with work.transaction() as connection:
-        found = await images.chunk_states(connection, chunk_id)
-        children = [NewUnit(UnitKind.VALIDATE, {"chunk_id": chunk_id})] if ImageState.FETCHED in found else []
-        if not found.keys() & {ImageState.PENDING, ImageState.DEFERRED}:
-            await work.finish_in(connection, children)
+async def settle_chunk(unit: ClaimedUnit, chunk_id: str) -> None:
+    """Finish the unit, or release it for what is deferred or was stopped. Fetched images go on to validation either way."""
+    async with unit.transaction() as connection:
+        states = await images.chunk_states(connection, chunk_id)
+        children = [NewUnit(UnitKind.VALIDATE, {"chunk_id": chunk_id})] if ImageState.FETCHED in states else []
+        if not states.keys() & {ImageState.PENDING, ImageState.DEFERRED}:
+            await unit.finish_in(connection, children)
             return
-        await units.add(connection, work.job.id, children)
-        until = 0.0 if ImageState.PENDING in found else found[ImageState.DEFERRED]
-        stays = work.is_quarantined and work.stop.is_set()
-        await units.release_in(connection, work.unit, until=until, quarantined=stays)
-        work.is_settled = True
+        await units.add(connection, unit.job.id, children)
+        until = 0.0 if ImageState.PENDING in states else states[ImageState.DEFERRED]
+        stays = unit.is_quarantined and unit.stop.is_set()
+        await units.release_in(connection, unit.row, until=until, quarantined=stays)
+        unit.is_settled = True

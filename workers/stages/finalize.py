@@ -1,34 +1,53 @@
-"""What a job does once no unit is open: a pure decision from its stage and counts, and how it ends."""
+"""Decides what follows a job's last open unit (another round of candidates, the next stage, or the end), and does it.
+
+The decisions are pure functions of the job's stage and counts. Retry: none here; nothing is requested from the network.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.db.rows import Funnel, Search
-from app.domain import JobKind, JobState
+from app.db import Connection, attempts, exports, images, jobs, units
+from app.db.rows import Funnel, NewUnit, Search
+from app.domain import JobKind, JobState, UnitKind
 from app.spec import JobSpec
+from logging_setup import get_logger
+from workers.stages.plan import plan_another_round
+from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["Ending", "Step", "end_of_build", "next_step"]
+__all__ = ["JobEnd", "finalize_job", "next_step", "plan_end"]
+
+log = get_logger(__name__)
+
+BUILD_STAGES = ("duplicates", "labels", "compress", "export", "end")
+STAGES: dict[JobKind, tuple[str, ...]] = {JobKind.BUILD: BUILD_STAGES, JobKind.VALIDATION: ("duplicates", "labels", "end")}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What comes next: ``more``, ``duplicates``, ``labels``, ``compress``, ``export`` or ``end``."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a job ends, and why it is short."""
+class JobEnd:
+    """The final state of a job, and why it fell short."""
 
     state: JobState
     shortfall: dict[str, Any] | None = None
     error: str | None = None
 
 
-BUILD_STAGES = ("duplicates", "labels", "compress", "export", "end")
-STAGES: dict[JobKind, tuple[str, ...]] = {JobKind.BUILD: BUILD_STAGES, JobKind.VALIDATION: ("duplicates", "labels", "end")}
+async def finalize_job(ctx: JobContext, unit: ClaimedUnit) -> None:
+    """Start the next round, the next stage or the end of a job."""
+    job = unit.job
+    funnel = Funnel(await images.counts(ctx.db, dataset_id=job.dataset_id), *await attempts.retry_figures(ctx.db, job.id))
+    searches = await jobs.searches_of(ctx.db, job.id)
+    dead = [row.error or row.kind.value for row in await units.dead_of(ctx.db, job.id)]
+    spec = unit.spec if job.kind == "build" else None
+    limit = ctx.settings.jobs.max_rounds
+    step = next_step(job.kind, job.stage, spec, funnel=funnel, searches=searches, rounds=job.rounds, max_rounds=limit, has_dead=bool(dead))
+    log.info("job.stage", stage=step, kept=funnel.kept, unique=funnel.unique, candidates=funnel.candidates)
+    if step == "more":
+        await plan_another_round(unit, funnel, searches)
+    elif step == "end":
+        await _end_job(unit, funnel, searches, dead)
+    else:
+        await _start_stage(unit, step)
 
 
 def next_step(
@@ -41,39 +60,79 @@ def next_step(
     rounds: int = 0,
     max_rounds: int = 20,
     has_dead: bool = False,
-) -> Step:
-    """Decide the next stage. More candidates are asked for once duplicates are known, while the target is missed and a source has more."""
+) -> str:
+    """Decide the next step: ``more``, ``duplicates``, ``labels``, ``compress``, ``export`` or ``end``.
+
+    More candidates are requested once duplicates are known, while the target is missed and a source has more.
+    """
     stages = STAGES.get(kind, ("end",))
     if has_dead:
-        return Step("end")
+        return "end"
     if stage is None:
-        return Step(stages[0])
-    if kind is JobKind.BUILD and stage == "duplicates" and spec is not None and wants_more(spec, funnel, searches, rounds, max_rounds):
-        return Step("more")
+        return stages[0]
+    if kind is JobKind.BUILD and stage == "duplicates" and spec is not None and _needs_more(spec, funnel, searches, rounds, max_rounds):
+        return "more"
     following = stages[stages.index(stage) + 1] if stage in stages[:-1] else "end"
     if following == "compress" and (spec is None or spec.compression.is_identity):
         following = "export"
     if following == "export" and not funnel.kept:
         following = "end"
-    return Step(following)
+    return following
 
 
-def wants_more(spec: JobSpec, funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> bool:
-    """Whether the target is missed and something is left to try."""
+def _needs_more(spec: JobSpec, funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> bool:
+    """Whether the target is missed and a search has more candidates."""
     if spec.max_images is None or funnel.unique >= spec.max_images:
         return False
     return rounds < max_rounds and any(not search.is_exhausted for search in searches)
 
 
-def end_of_build(spec: JobSpec, funnel: Funnel, searches: Sequence[Search], *, rounds: int, max_rounds: int, dead: Sequence[str]) -> Ending:
-    """The last state of a build: succeeded, or partial with the reasons, or failed with the first dead unit's error."""
+async def _start_stage(unit: ClaimedUnit, stage: str) -> None:
+    async with unit.transaction() as connection:
+        await jobs.set_stage(connection, unit.job.id, state=JobState.FINALIZING, stage=stage)
+        await unit.finish_in(connection, await _units_of_stage(connection, unit, stage))
+
+
+async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str) -> list[NewUnit]:
+    if stage == "duplicates":
+        return [NewUnit(UnitKind.DUPLICATES)]
+    if stage == "labels":
+        return [NewUnit(UnitKind.LABELS)]
+    if stage == "compress":
+        return [NewUnit(UnitKind.COMPRESS, {"chunk_id": chunk}) for chunk in await images.kept_chunks(connection, unit.job.dataset_id)]
+    spec = unit.spec
+    export_id = await exports.add_export(
+        connection,
+        user_id=unit.job.user_id,
+        dataset_id=unit.job.dataset_id,
+        job_id=unit.job.id,
+        export_format=spec.export_format,
+        storage_tier=spec.storage_tier,
+    )
+    return [NewUnit(UnitKind.EXPORT, {"export_id": export_id})]
+
+
+async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str]) -> None:
+    job = unit.job
+    if job.kind == "build":
+        end = plan_end(unit.spec, funnel, searches, rounds=job.rounds, max_rounds=unit.ctx.settings.jobs.max_rounds, dead=dead)
+    else:
+        end = JobEnd(JobState.FAILED if dead else JobState.SUCCEEDED, error=dead[0] if dead else None)
+    async with unit.transaction() as connection:
+        await jobs.end(connection, job.id, end.state, shortfall=end.shortfall, error=end.error)
+        await unit.finish_in(connection)
+    log.info("job.ended", state=end.state.value, kept=funnel.kept, reasons=funnel.reasons, error=end.error)
+
+
+def plan_end(spec: JobSpec, funnel: Funnel, searches: Sequence[Search], *, rounds: int, max_rounds: int, dead: Sequence[str]) -> JobEnd:
+    """Decide the final state of a build: succeeded, partial with its causes, or failed with the first dead unit's error."""
     if dead:
-        return Ending(JobState.FAILED, error=f"{len(dead)} unit(s) of work failed; the first: {dead[0]}")
+        return JobEnd(JobState.FAILED, error=f"{len(dead)} unit(s) of work failed; the first: {dead[0]}")
     goal = max(spec.max_images or 0, spec.min_images)
     if funnel.kept and (funnel.kept >= goal):
-        return Ending(JobState.SUCCEEDED)
+        return JobEnd(JobState.SUCCEEDED)
     shortfall = {"missing": max(goal - funnel.kept, 0), "causes": _causes(funnel, searches, rounds, max_rounds)}
-    return Ending(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
+    return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
 
 
 def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> list[str]:

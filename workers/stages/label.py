@@ -1,4 +1,7 @@
-"""Which images are kept, under which label and in which split: decided over the whole dataset at once."""
+"""Chooses which images are kept, and gives each its label and its split. Decided over the whole dataset at once.
+
+Retry: none here. A run that is repeated makes the same choices.
+"""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,28 +12,28 @@ from app.db.fingerprints import Choice, choices
 from app.domain import ImageState, Reason
 from app.images.splits import assign_all
 from logging_setup import get_logger
-from workers.stages.deduplicate import write_all
-from workers.unit import Work
+from workers.stages.deduplicate import update_images
+from workers.unit import ClaimedUnit
 
-__all__ = ["choose", "label"]
+__all__ = ["choose", "label_images"]
 
 log = get_logger(__name__)
 
 
-async def label(work: Work) -> None:
-    """Keep valid images up to the target, fairly among the searches; give each its label and a leak-free split."""
-    spec = work.spec
-    async with work.ctx.db.read() as connection:
-        found = await choices(connection, work.job.dataset_id, [ImageState.VALID, ImageState.KEPT])
-    labels = await jobs.search_labels(work.ctx.db, work.job.dataset_id)
+async def label_images(unit: ClaimedUnit) -> None:
+    """Keep valid images up to the target, evenly among the searches; give each its label and a leak-free split."""
+    spec = unit.spec
+    async with unit.ctx.db.read() as connection:
+        found = await choices(connection, unit.job.dataset_id, [ImageState.VALID, ImageState.KEPT])
+    labels = await jobs.search_labels(unit.ctx.db, unit.job.dataset_id)
     kept, over = await asyncio.to_thread(choose, found, spec.max_images)
     changes = await asyncio.to_thread(_changes, kept, over, labels, spec.label, spec.splits, spec.seed)
-    await write_all(work, changes)
+    await update_images(unit, changes)
     log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits))
 
 
 def choose(found: Sequence[Choice], target: int | None) -> tuple[list[Choice], list[Choice]]:
-    """The images that are kept, and those beyond the target. Searches take turns, each in its source's own order."""
+    """Return the images to keep, and those over the target. Searches take turns, each in its source's own order."""
     if target is None or len(found) <= target:
         return list(found), []
     turns: dict[str | None, int] = {}
@@ -51,15 +54,15 @@ def _changes(
     splits: Mapping[str, float],
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Decide over all at once; the changes are then made one after another."""
+    """Assign all labels and splits at once, then return the row changes as a generator."""
     names = [fixed or item.label or labels.get(item.search_id or "") for item in kept]
-    places = assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
-    return _rows(kept, names, places, over)
+    assigned = assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
+    return _rows(kept, names, assigned, over)
 
 
-def _rows(kept: Sequence[Choice], names: Sequence[str | None], places: Sequence[str], over: Sequence[Choice]) -> Iterator[dict[str, Any]]:
-    for item, name, split in zip(kept, names, places, strict=True):
+def _rows(kept: Sequence[Choice], names: Sequence[str | None], splits: Sequence[str], over: Sequence[Choice]) -> Iterator[dict[str, Any]]:
+    for item, name, split in zip(kept, names, splits, strict=True):
         yield {"id": item.id, "state": ImageState.KEPT, "reason": None, "detail": None, "label": name, "split": split}
-    beyond = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met", "split": None}
+    rest = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met", "split": None}
     for item in over:
-        yield {"id": item.id, "label": item.label} | beyond
+        yield {"id": item.id, "label": item.label} | rest

@@ -1,62 +1,80 @@
-"""Attempts and outcomes of one chunk, made durable in groups: attempts before their requests, outcomes within a second after."""
+"""Writes the attempts and outcomes of one chunk in groups: attempts before their requests, outcomes within a second after.
+
+Implements the downloader's attempt log. Outcomes are counted in the metrics once they are written.
+"""
 
 import asyncio
 import contextvars
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import errors
 from app.db import attempts, images
 from app.domain import ImageState, Reason, StoredImage
+from app.observability import families, labels
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
-from workers.counting import Ended, count_attempt, ended
-from workers.unit import Work
+from workers.unit import ClaimedUnit
 
-__all__ = ["Ledger"]
+__all__ = ["OutcomeRecorder", "UrlResult", "count_attempt", "result_of"]
 
 log = get_logger(__name__)
 
-WINDOW = 32
+RESERVE_AHEAD = 32
 """URLs whose next attempt is reserved in one statement."""
 
 FLUSH_S = 0.5
 """Longest time an outcome waits to be written, seconds; half of what the design promises."""
 
+_TRANSIENT = frozenset(
+    name for name in errors.__all__ if isinstance(kind := getattr(errors, name), type) and issubclass(kind, errors.TransientError)
+)
+"""Names of the errors that further attempts might have overcome."""
 
-class Ledger:
-    """Implements :class:`downloader.AttemptLog` for the chunk of one unit of work.
+AttemptKey = tuple[int, int]
+"""Image id, and the downloader's number of the attempt."""
 
-    Use as a context; leaving it writes what is still unwritten and takes back reservations that were not used.
+
+class OutcomeRecorder:
+    """Implements :class:`downloader.AttemptLog` for the chunk of one claimed unit.
+
+    Use it as a context: on exit it writes what is unwritten and deletes reservations that were not used.
     """
 
-    def __init__(self, work: Work, waiting: Sequence[StoredImage], made: Mapping[int, tuple[int, int]]) -> None:
-        self._work = work
-        self._order = [image.id for image in waiting]
-        self._images = {image.id: image for image in waiting}
+    def __init__(self, unit: ClaimedUnit, pending: Sequence[StoredImage], made: Mapping[int, tuple[int, int]]) -> None:
+        """Record for the images of a chunk that have no outcome yet.
+
+        Args:
+            unit: the claimed unit.
+            pending: the images.
+            made: by image id, the attempts that count, and the highest row number of its attempts.
+        """
+        self._unit = unit
+        self._order = [image.id for image in pending]
+        self._images = {image.id: image for image in pending}
         self._made = made
-        self._row = {image.id: made.get(image.id, (0, 0))[1] for image in waiting}
-        self._reserved: dict[tuple[int, int], int] = {}  # (image, downloader's number) -> row number
-        self._sent: set[tuple[int, int]] = set()
-        self._next = len(waiting) if _has_lost(made) else 0
-        self._wanted: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
-        self._serving: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
+        self._last_row = {image.id: made.get(image.id, (0, 0))[1] for image in pending}
+        self._reserved: dict[AttemptKey, int] = {}  # the row number of each reserved attempt
+        self._sent: set[AttemptKey] = set()
+        self._next = len(pending) if _has_lost_attempts(made) else 0
+        self._requested: list[tuple[AttemptKey, asyncio.Future[None]]] = []
+        self._reserving: list[tuple[AttemptKey, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
-        self._ended: list[Ended] = []  # counted when the changes are written
+        self._results: list[UrlResult] = []  # counted when the changes are written
         self._flusher: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
-        self.deferred_until: list[float] = []
-        self.ok = self.failed = 0
+        self.ok = self.failed = self.deferred = 0
 
     def requests(self) -> list[FetchRequest]:
-        """What is still to fetch, with the attempts it already cost."""
+        """The URLs still to fetch, each with the number of attempts already made."""
         return [FetchRequest(image.url, key=image.id, attempts_made=self._made.get(image.id, (0, 0))[0]) for image in self._images.values()]
 
-    async def __aenter__(self) -> "Ledger":
+    async def __aenter__(self) -> "OutcomeRecorder":
         self._flusher = asyncio.create_task(self._flush_regularly())
         return self
 
@@ -65,25 +83,25 @@ class Ledger:
         self._flusher.cancel()
         await asyncio.gather(self._flusher, *([self._writer] if self._writer else []), return_exceptions=True)
         closing = asyncio.create_task(self._close())
-        closing.add_done_callback(_heard)
+        closing.add_done_callback(_retrieve_exception)
         await asyncio.shield(closing)
 
     async def _close(self) -> None:
         await self._while_leased(self.flush)
         unused = [(image_id, row) for (image_id, number), row in self._reserved.items() if (image_id, number) not in self._sent]
         if unused:
-            async with self._work.transaction() as connection:
-                await attempts.drop_reserved(connection, self._work.unit, unused)
+            async with self._unit.transaction() as connection:
+                await attempts.drop_reserved(connection, self._unit.row, unused)
 
     async def _while_leased(self, step: Callable[[], Awaitable[None]]) -> None:
-        """A database that is away for less than the lease is waited for: that costs no request in hand, and none a second time."""
+        """Repeat a step while the database is unavailable and the lease holds, so that a short outage loses no outcome and no request."""
         while True:
             try:
                 return await step()
             except errors.DatabaseConnectionError as error:
                 log.warning("outcomes.not_written", error=str(error))
                 await asyncio.sleep(FLUSH_S)
-                self._work.require_lease()
+                self._unit.require_lease()
 
     async def _flush_regularly(self) -> None:
         while True:
@@ -94,58 +112,58 @@ class Ledger:
                 log.warning("outcomes.not_written", error=str(error))
 
     async def reserve(self, request: FetchRequest, number: int) -> None:
-        """See :class:`downloader.AttemptLog`. The first to ask takes a window of URLs along; retries share a statement."""
-        self._work.require_lease()
+        """See :class:`downloader.AttemptLog`. The first request also reserves for the URLs after it; retries share a statement."""
+        self._unit.require_lease()
         key = (int(str(request.key)), number)
         if key not in self._reserved:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._wanted.append((key, done))
+            self._requested.append((key, done))
             if self._writer is None or self._writer.done():
-                self._writer = asyncio.create_task(self._reserve_all(), context=self._context)  # for many URLs, not for the one that asks
-                self._writer.add_done_callback(self._fail_waiting)
+                self._writer = asyncio.create_task(self._reserve_all(), context=self._context)  # logs in the chunk's context, not one URL's
+                self._writer.add_done_callback(self._fail_requested)
             await done
-        self._work.require_lease()
+        self._unit.require_lease()
         self._sent.add(key)
 
     async def _reserve_all(self) -> None:
-        """Serve those who wait, group by group. A task of its own: one URL's deadline must not break another's reservation."""
-        while self._wanted:
-            self._serving, self._wanted = self._wanted, []
-            fresh = {key: self._take_row(key[0]) for key, _ in self._serving if key not in self._reserved}
+        """Write the requested reservations, group by group. A task of its own: one URL's deadline must not cancel another's reservation."""
+        while self._requested:
+            self._reserving, self._requested = self._requested, []
+            fresh = {key: self._next_row(key[0]) for key, _ in self._reserving if key not in self._reserved}
             if fresh:
-                fresh |= self._window(fresh)
-                await self._while_leased(functools.partial(self._put_on_record, fresh))
+                fresh |= self._reserve_ahead(fresh)
+                await self._while_leased(functools.partial(self._write_reservations, fresh))
                 self._reserved |= fresh
-            for _, future in self._serving:
+            for _, future in self._reserving:
                 if not future.done():
                     future.set_result(None)
 
-    async def _put_on_record(self, fresh: Mapping[tuple[int, int], int]) -> None:
-        async with self._work.transaction() as connection:
-            await attempts.reserve(connection, self._work.unit, [(key[0], row) for key, row in fresh.items()])
+    async def _write_reservations(self, fresh: Mapping[AttemptKey, int]) -> None:
+        async with self._unit.transaction() as connection:
+            await attempts.reserve(connection, self._unit.row, [(key[0], row) for key, row in fresh.items()])
 
-    def _fail_waiting(self, writer: asyncio.Task[None]) -> None:
-        """A reservation that failed fails everyone who waits for one: no request goes out unrecorded, and nobody waits for ever."""
+    def _fail_requested(self, writer: asyncio.Task[None]) -> None:
+        """Pass a failed write to everyone who waits for a reservation: no request is sent unrecorded, and no caller waits forever."""
         if writer.cancelled() or writer.exception() is None:
             return
-        waiting, self._serving, self._wanted = self._serving + self._wanted, [], []
+        waiting, self._reserving, self._requested = self._reserving + self._requested, [], []
         for _, future in waiting:
             if not future.done():
                 future.set_exception(writer.exception() or asyncio.CancelledError())
 
-    def _take_row(self, image_id: int) -> int:
-        self._row[image_id] += 1
-        return self._row[image_id]
+    def _next_row(self, image_id: int) -> int:
+        self._last_row[image_id] += 1
+        return self._last_row[image_id]
 
-    def _window(self, fresh: Mapping[tuple[int, int], int]) -> dict[tuple[int, int], int]:
-        """First attempts of the URLs that come next, reserved along with the ones asked for."""
-        ahead: dict[tuple[int, int], int] = {}
-        while self._next < len(self._order) and len(ahead) < WINDOW:
+    def _reserve_ahead(self, fresh: Mapping[AttemptKey, int]) -> dict[AttemptKey, int]:
+        """First attempts of the URLs that come next, reserved in the same statement as the requested ones."""
+        ahead: dict[AttemptKey, int] = {}
+        while self._next < len(self._order) and len(ahead) < RESERVE_AHEAD:
             image_id = self._order[self._next]
             self._next += 1
             key = (image_id, self._made.get(image_id, (0, 0))[0] + 1)
             if key not in fresh and key not in self._reserved:
-                ahead[key] = self._take_row(image_id)
+                ahead[key] = self._next_row(image_id)
         return ahead
 
     def record(self, request: FetchRequest, attempt: Attempt) -> None:
@@ -156,10 +174,10 @@ class Ledger:
             self._finished.append((image_id, row, attempt))
             count_attempt(attempt)
 
-    def fetched(self, outcome: Fetched) -> None:
-        """The bytes are in the store."""
+    def add_fetched(self, outcome: Fetched) -> None:
+        """Record an image whose bytes are in the store."""
         self.ok += 1
-        self._ended.append(ended(outcome))
+        self._results.append(result_of(outcome))
         image = self._images[int(str(outcome.request.key))]
         self._change(
             image,
@@ -169,27 +187,27 @@ class Ledger:
             media_type=outcome.media_type,
             final_url=outcome.final_url,
             fetched_at=time.time(),
-            **_decided(outcome),
+            **_decisions(outcome),
         )
 
-    def failed_for_good(self, outcome: FetchFailed) -> None:
-        """No image, one reason."""
+    def add_failed(self, outcome: FetchFailed) -> None:
+        """Record a URL that failed for good, with its reason."""
         image = self._images[int(str(outcome.request.key))]
-        self._ended.append(ended(outcome))
-        self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, **_grounds(outcome))
+        self._results.append(result_of(outcome))
+        self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, **_evidence(outcome))
 
-    def deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
-        """Not now; for good once the first deferral lies too far back."""
+    def add_deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
+        """Record a URL to be requested later. It fails if it was first deferred too long before."""
         image = self._images[int(str(outcome.request.key))]
         since = image.deferred_at or time.time()
-        for_good = outcome.until - since > give_up_after_s
-        self._ended.append(ended(outcome, for_good=for_good))
-        if for_good:
-            words = f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s"
-            self._fail(image, outcome.reason, words, **_grounds(outcome))
+        is_final = outcome.until - since > give_up_after_s
+        self._results.append(result_of(outcome, is_final=is_final))
+        if is_final:
+            detail = f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s"
+            self._fail(image, outcome.reason, detail, **_evidence(outcome))
             return
-        self.deferred_until.append(outcome.until)
-        self._change(image, ImageState.DEFERRED, reason=outcome.reason, **_grounds(outcome), not_before=outcome.until, deferred_at=since)
+        self.deferred += 1
+        self._change(image, ImageState.DEFERRED, reason=outcome.reason, **_evidence(outcome), not_before=outcome.until, deferred_at=since)
 
     def _fail(self, image: StoredImage, reason: Reason, detail: str, **values: Any) -> None:
         self.failed += 1
@@ -202,47 +220,94 @@ class Ledger:
         self._changes.append({"id": image.id, "state": state} | empty | values)
 
     async def flush(self) -> None:
-        """Write what has gathered, in one transaction."""
+        """Write the attempts and outcomes recorded so far, in one transaction."""
         finished, self._finished = self._finished, []
         changes, self._changes = self._changes, []
-        told, self._ended = self._ended, []
+        results, self._results = self._results, []
         if not finished and not changes:
             return
         try:
-            async with self._work.transaction() as connection:
-                await attempts.record(connection, self._work.unit, finished)
+            async with self._unit.transaction() as connection:
+                await attempts.record(connection, self._unit.row, finished)
                 await images.update_many(connection, changes)
                 if changes:
-                    await self._work.progress(connection)
+                    await self._unit.record_progress(connection)
         except BaseException:
             self._finished = finished + self._finished
             self._changes = changes + self._changes
-            self._ended = told + self._ended
+            self._results = results + self._results
             raise
-        for end in told:
-            end.count()
+        for result in results:
+            result.count()
 
 
-def _heard(closing: asyncio.Task[None]) -> None:
-    """Of a ledger whose unit was cut off meanwhile nobody asks how it closed; the unit's own end is the news."""
+def _retrieve_exception(closing: asyncio.Task[None]) -> None:
+    """Retrieve the close task's exception so that asyncio does not warn; the unit's failure is reported elsewhere."""
     if not closing.cancelled():
         closing.exception()
 
 
-def _has_lost(made: Mapping[int, tuple[int, int]]) -> bool:
-    """Whether a run of this chunk died with reservations open. From then on none is made ahead: a URL never asked loses no attempt."""
+def _has_lost_attempts(made: Mapping[int, tuple[int, int]]) -> bool:
+    """Whether a run of this chunk died with open reservations. Then none is made ahead, so that a URL never requested loses no attempt."""
     return any(last > counted for counted, last in made.values())
 
 
-def _decided(outcome: Outcome) -> dict[str, str]:
-    """What the site's own words made of the URL."""
+def _decisions(outcome: Outcome) -> dict[str, str]:
+    """The columns for what robots.txt and the opt-out headers said of the URL."""
     return {"robots": outcome.decisions.robots.value, "opt_out": outcome.decisions.opt_out.value}
 
 
-def _grounds(outcome: FetchFailed | Deferred) -> dict[str, str | None]:
-    return {"evidence": _kept(outcome.evidence), **_decided(outcome)}
+def _evidence(outcome: FetchFailed | Deferred) -> dict[str, str | None]:
+    """The columns for why there is no image. The evidence is cut to the column's size and cleaned; PostgreSQL takes no NUL."""
+    evidence = None if outcome.evidence is None else errors.as_evidence(outcome.evidence)
+    return {"evidence": evidence, **_decisions(outcome)}
 
 
-def _kept(evidence: str | None) -> str | None:
-    """As long and as clean as a row may hold it, whoever made the outcome; PostgreSQL takes no NUL."""
-    return None if evidence is None else errors.as_evidence(evidence)
+@dataclass(frozen=True, slots=True)
+class UrlResult:
+    """What the metrics need of an outcome once it is written; its body may be freed before.
+
+    Attributes:
+        retries: their result; None without retries, or where the URL is requested again later.
+    """
+
+    outcome: str
+    reason: str = labels.NO_REASON
+    size_bytes: int = 0
+    retries: str | None = None
+
+    def count(self) -> None:
+        """Add it to the metrics."""
+        families.downloads.add(self.outcome, self.reason)
+        families.received_bytes.add(by=self.size_bytes)
+        if self.retries is not None:
+            families.retried.add(self.retries)
+
+
+def result_of(outcome: Outcome, *, is_final: bool = True) -> UrlResult:
+    """The result of a URL; ``is_final`` says whether a deferred one has failed."""
+    was_retried = outcome.request.attempts_made + len(outcome.attempts) > 1
+    if isinstance(outcome, Fetched):
+        return UrlResult("ok", size_bytes=len(outcome.body), retries="recovered" if was_retried else None)
+    if not is_final:
+        return UrlResult("deferred", outcome.reason.value)
+    is_exhausted = not isinstance(outcome, FetchFailed) or outcome.error in _TRANSIENT
+    retries = ("exhausted" if is_exhausted else "refused") if was_retried else None
+    return UrlResult("failed", outcome.reason.value, retries=retries)
+
+
+def count_attempt(attempt: Attempt) -> None:
+    """Count one request for an image, with the waits before and after it."""
+    outcome = attempt.reason.value if attempt.reason else "ok" if attempt.error is None else labels.OTHER
+    families.attempts.add(labels.number_of(attempt.number), outcome)
+    families.responses.add(labels.status_class(attempt.status))
+    families.latency.observe(attempt.elapsed_s, "ok" if attempt.error is None else "failed")
+    if attempt.wait_s > 0:
+        _count_wait(attempt.wait_cause, attempt.wait_s)
+    if attempt.queued_s > 0:
+        _count_wait("host_gate", attempt.queued_s)
+
+
+def _count_wait(cause: str, seconds: float) -> None:
+    families.waits.add(cause)
+    families.wait_seconds.add(cause, by=seconds)

@@ -1,4 +1,7 @@
-"""What a job is to do, as units: its searches at first, another round of them later, or the one thing it was made for."""
+"""Plans a job as units: the searches of a build and of its later rounds, or the units of any other kind of job.
+
+Retry: none here. A keyword whose expansion fails is searched for without synonyms.
+"""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,14 +14,14 @@ from app.discovery.keywords import slug
 from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
 from logging_setup import get_logger
 from workers.stages.discover import LIST_SOURCE
-from workers.unit import Work
+from workers.unit import ClaimedUnit
 
-__all__ = ["ask_for_more", "expand_keyword", "plan", "wanted_candidates"]
+__all__ = ["candidates_per_search", "expand_keyword", "plan_another_round", "plan_job"]
 
 log = get_logger(__name__)
 
 OVERFETCH = 1.5
-"""Candidates asked for at first for each image wanted; later rounds go by what was kept so far."""
+"""Candidates per wanted image in the first round; later rounds use the share that was kept so far."""
 
 JUDGED_BY_LEVEL = frozenset(
     {
@@ -34,43 +37,43 @@ JUDGED_BY_LEVEL = frozenset(
         Reason.OVER_TARGET,
     }
 )
-"""Reasons that another validation may lift."""
+"""Reasons that another validation, at another level, may lift."""
 
 ExpandKeyword = Callable[..., Awaitable[Sequence[Expansion]]]
 
 
-def wanted_candidates(*, missing: int, candidates: int, unique: int, searches: int) -> int:
-    """How many candidates each search should bring so that ``missing`` more images are kept."""
+def candidates_per_search(*, missing: int, candidates: int, unique: int, searches: int) -> int:
+    """How many candidates each search should find so that ``missing`` more images are kept."""
     yield_so_far = unique / candidates if candidates and unique else 1 / OVERFETCH
     factor = min(10.0, max(1.0 / yield_so_far, 1.1))
     return max(10, math.ceil(missing * factor / max(searches, 1)))
 
 
-async def plan(work: Work) -> None:
-    """The first unit of any job: what it was made for, as units."""
-    job = work.job
-    async with work.transaction() as connection:
+async def plan_job(unit: ClaimedUnit) -> None:
+    """Finish a job's first unit with the units that carry the job out."""
+    job = unit.job
+    async with unit.transaction() as connection:
         await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None)
-        await work.finish_in(connection, await _PLANS[job.kind](connection, work))
+        await unit.finish_in(connection, await _PLANS[job.kind](connection, unit))
 
 
-async def _plan_build(connection: Connection, work: Work) -> list[NewUnit]:
-    spec, job = work.spec, work.job
+async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
+    spec, job = unit.spec, unit.job
     log.info("job.planning", keywords=spec.keywords, max_images=spec.max_images, user_id=job.user_id)
     if spec.retry_reasons is not None:
-        return await _plan_retry(connection, work)
+        return await _plan_retry(connection, unit)
     if spec.keywords and spec.expand:
         return [NewUnit(UnitKind.KEYWORDS, {"keyword": keyword}) for keyword in spec.keywords]
     if spec.url_list is not None:
-        wanted: list[tuple[str, str, str | None]] = [(LIST_SOURCE, spec.url_list.name, spec.label)]
+        searches: list[tuple[str, str, str | None]] = [(LIST_SOURCE, spec.url_list.name, spec.label)]
     else:
-        wanted = [(source, keyword, spec.label or slug(keyword)) for keyword in spec.keywords for source in spec.sources]
-    return await _search_units(connection, work, wanted)
+        searches = [(source, keyword, spec.label or slug(keyword)) for keyword in spec.keywords for source in spec.sources]
+    return await _search_units(connection, unit, searches)
 
 
-async def _plan_retry(connection: Connection, work: Work) -> list[NewUnit]:
-    size, job = work.ctx.settings.jobs.chunk_size, work.job
-    reasons = work.spec.retry_reasons or []
+async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
+    size, job = unit.ctx.settings.jobs.chunk_size, unit.job
+    reasons = unit.spec.retry_reasons or []
     count = await images.count_failed(connection, job.dataset_id, reasons)
     chunk_ids = [new_id("chunk") for _ in range(math.ceil(count / size))]
     await images.add_chunk(connection, job.id, dict.fromkeys(chunk_ids, size))
@@ -78,29 +81,29 @@ async def _plan_retry(connection: Connection, work: Work) -> list[NewUnit]:
     return [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in chunk_ids]
 
 
-async def _plan_export(connection: Connection, work: Work) -> list[NewUnit]:
-    return [NewUnit(UnitKind.EXPORT, {"export_id": await exports.id_of_job(connection, work.job.id)})]
+async def _plan_export(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
+    return [NewUnit(UnitKind.EXPORT, {"export_id": await exports.id_of_job(connection, unit.job.id)})]
 
 
-async def _plan_verify(_: Connection, work: Work) -> list[NewUnit]:
-    return [NewUnit(UnitKind.VERIFY, {"export_id": work.job.spec["export_id"]})]
+async def _plan_verify(_: Connection, unit: ClaimedUnit) -> list[NewUnit]:
+    return [NewUnit(UnitKind.VERIFY, {"export_id": unit.job.spec["export_id"]})]
 
 
-async def _plan_integrity(_: Connection, __: Work) -> list[NewUnit]:
+async def _plan_integrity(_: Connection, __: ClaimedUnit) -> list[NewUnit]:
     return [NewUnit(UnitKind.INTEGRITY)]
 
 
-async def _plan_duplicates(_: Connection, __: Work) -> list[NewUnit]:
+async def _plan_duplicates(_: Connection, __: ClaimedUnit) -> list[NewUnit]:
     return [NewUnit(UnitKind.DUPLICATES)]
 
 
-async def _plan_validation(connection: Connection, work: Work) -> list[NewUnit]:
+async def _plan_validation(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
     states = [ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.DUPLICATE]
-    chunk_ids = await images.reset_for_validation(connection, work.job.dataset_id, states, sorted(JUDGED_BY_LEVEL))
+    chunk_ids = await images.reset_for_validation(connection, unit.job.dataset_id, states, sorted(JUDGED_BY_LEVEL))
     return [NewUnit(UnitKind.VALIDATE, {"chunk_id": chunk_id}) for chunk_id in chunk_ids]
 
 
-_PLANS: dict[JobKind, Callable[[Connection, Work], Awaitable[list[NewUnit]]]] = {
+_PLANS: dict[JobKind, Callable[[Connection, ClaimedUnit], Awaitable[list[NewUnit]]]] = {
     JobKind.BUILD: _plan_build,
     JobKind.EXPORT: _plan_export,
     JobKind.VERIFY: _plan_verify,
@@ -110,37 +113,37 @@ _PLANS: dict[JobKind, Callable[[Connection, Work], Awaitable[list[NewUnit]]]] = 
 }
 
 
-async def _search_units(connection: Connection, work: Work, wanted: Sequence[tuple[str, str, str | None]]) -> list[NewUnit]:
-    ids = await jobs.add_searches(connection, work.job.id, wanted)
-    target = work.spec.max_images
-    want = wanted_candidates(missing=target, candidates=0, unique=0, searches=len(ids)) if target else None
+async def _search_units(connection: Connection, unit: ClaimedUnit, searches: Sequence[tuple[str, str, str | None]]) -> list[NewUnit]:
+    ids = await jobs.add_searches(connection, unit.job.id, searches)
+    target = unit.spec.max_images
+    want = candidates_per_search(missing=target, candidates=0, unique=0, searches=len(ids)) if target else None
     return [NewUnit(UnitKind.SEARCH, {"search_id": search_id, "want": want}) for search_id in ids]
 
 
-async def expand_keyword(work: Work, look_up: ExpandKeyword) -> None:
-    """Searches for a keyword and for what Wikidata knows it as; all under the keyword's own label."""
-    spec, keyword = work.spec, str(work.unit.payload["keyword"])
-    found: list[str] = []
+async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
+    """Plan searches for a keyword and its aliases and translations from Wikidata, all under the keyword's label."""
+    spec, keyword = unit.spec, str(unit.row.payload["keyword"])
+    terms: list[str] = []
     try:
-        base_url = work.ctx.settings.sources.wikidata_url
-        expansions = await look_up(work.ctx.workshop.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
-        found = [expansion.term for expansion in expansions]
-        log.info("keywords.expanded", keyword=keyword, terms=found)
-    except (errors.TransientError, errors.PermanentError) as error:  # a dictionary that is away costs synonyms, not the job
+        base_url = unit.ctx.settings.sources.wikidata_url
+        expansions = await look_up(unit.ctx.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
+        terms = [expansion.term for expansion in expansions]
+        log.info("keywords.expanded", keyword=keyword, terms=terms)
+    except (errors.TransientError, errors.PermanentError) as error:  # without Wikidata the job has fewer synonyms, and goes on
         log.warning("keywords.not_expanded", keyword=keyword, error_type=type(error).__name__, error=str(error))
     label = spec.label or slug(keyword)
-    async with work.transaction() as connection:
-        wanted = [(source, term, label) for term in [keyword, *found] for source in spec.sources]
-        await work.finish_in(connection, await _search_units(connection, work, wanted))
+    async with unit.transaction() as connection:
+        searches = [(source, term, label) for term in [keyword, *terms] for source in spec.sources]
+        await unit.finish_in(connection, await _search_units(connection, unit, searches))
 
 
-async def ask_for_more(work: Work, funnel: Funnel, searches: Sequence[Search]) -> None:
-    """Another round: the searches that have more bring what is missing."""
+async def plan_another_round(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]) -> None:
+    """Plan another round: the searches that have more candidates look for the missing images."""
     open_searches = [search for search in searches if not search.is_exhausted]
-    missing = (work.spec.max_images or 0) - funnel.unique
-    want = wanted_candidates(missing=missing, candidates=funnel.candidates, unique=funnel.unique, searches=len(open_searches))
+    missing = (unit.spec.max_images or 0) - funnel.unique
+    want = candidates_per_search(missing=missing, candidates=funnel.candidates, unique=funnel.unique, searches=len(open_searches))
     log.info("job.wants_more", missing=missing, candidates_each=want, searches=len(open_searches))
-    async with work.transaction() as connection:
-        await jobs.set_stage(connection, work.job.id, state=JobState.RUNNING, stage=None, another_round=True)
+    async with unit.transaction() as connection:
+        await jobs.set_stage(connection, unit.job.id, state=JobState.RUNNING, stage=None, another_round=True)
         children = [NewUnit(UnitKind.SEARCH, {"search_id": search.id, "want": want}) for search in open_searches]
-        await work.finish_in(connection, children)
+        await unit.finish_in(connection, children)

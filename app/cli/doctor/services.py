@@ -12,7 +12,7 @@ from app.cli.doctor.finding import Finding, fail, ok, warn
 from app.cli.session import FRESH_S, database_file
 from app.db import Database, fleet, schema
 from app.formatting import count
-from app.queue import ArqQueue, translated
+from app.queue import ArqQueue, translate_redis_errors
 from app.resources import make_queue
 from app.settings import Settings
 from app.storage import open_store
@@ -116,7 +116,7 @@ async def _redis(queue: ArqQueue) -> list[Finding]:
     await queue.ping()
     took_ms = 1000 * (time.perf_counter() - began)
     waiting = ", ".join(f"{name} {depth}" for name, depth in (await queue.depths()).items())
-    async with translated():
+    async with translate_redis_errors():
         info = await queue.pool.info("server")
         policy = str((await queue.pool.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown"))
     answers = ok("queue", "redis", f"{info.get('redis_version', '?')} answers in {took_ms:.0f} ms; waiting: {waiting}")

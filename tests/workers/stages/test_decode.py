@@ -25,7 +25,7 @@ def _image(number: int, size_bytes: int = 1000) -> StoredImage:
 
 
 class Decoders:
-    """Decoders that say nothing but which image it was, one answer at a time."""
+    """Decoders whose answers name the image, one answer at a time."""
 
     size = 2
 
@@ -35,14 +35,14 @@ class Decoders:
 
 
 class Bench:
-    """A context and a work that hold what the module looks at."""
+    """A context and a unit with the attributes that the module reads."""
 
     def __init__(self) -> None:
-        self.ctx: Any = SimpleNamespace(store=open_store("memory://"), workshop=SimpleNamespace(decoders=Decoders()))
-        self.work: Any = SimpleNamespace(stop=asyncio.Event())
+        self.ctx: Any = SimpleNamespace(store=open_store("memory://"), decoders=Decoders())
+        self.unit: Any = SimpleNamespace(stop=asyncio.Event())
 
     async def batches(self, images: Sequence[StoredImage], step: Any) -> list[Any]:
-        async with aclosing(decode.each(self.ctx, self.work, images, step)) as results:
+        async with aclosing(decode.in_batches(self.ctx, self.unit, images, step)) as results:
             return [result async for result in results]
 
 
@@ -65,7 +65,7 @@ async def test_one_told_to_stop_begins_no_further_batch() -> None:
     bench = Bench()
 
     async def stopping(batch: Sequence[StoredImage]) -> int:
-        bench.work.stop.set()
+        bench.unit.stop.set()
         return batch[0].id
 
     assert sorted(await bench.batches([_image(number) for number in range(80)], stopping)) == [0, 8, 16]
@@ -95,7 +95,7 @@ async def test_answers_find_their_images_and_remarks_their_context() -> None:
         await bench.ctx.store.put_blob(str(number).encode(), f"{number:064x}")
     sink = add_sink(lines.append, "DEBUG")
     try:
-        found = dict(await decode.answers(bench.ctx, [_image(number) for number in (1, 2, 3, 4)], RULES, validation_level="basic"))
+        found = dict(await decode.decode_batch(bench.ctx, [_image(number) for number in (1, 2, 3, 4)], RULES, validation_level="basic"))
     finally:
         remove_sink(sink)
     details = {number: answer and answer.as_verdict().detail for number, answer in found.items()}
@@ -107,10 +107,10 @@ async def test_a_local_store_gives_paths(tmp_path: Path) -> None:
     """A child reads them itself; of what is gone there is none."""
     ctx: Any = SimpleNamespace(store=open_store(str(tmp_path)))
     await ctx.store.put_blob(b"x", "ab" * 32)
-    path = await decode.source_of(ctx, "ab" * 32)
+    path = await decode.image_source(ctx, "ab" * 32)
     assert isinstance(path, Path)
     assert path.read_bytes() == b"x"
-    assert await decode.source_of(ctx, "cd" * 32) is None
+    assert await decode.image_source(ctx, "cd" * 32) is None
 
 
 async def test_all_that_can_be_are_stored_before_an_error_is_raised(tmp_path: Path) -> None:

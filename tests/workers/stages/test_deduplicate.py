@@ -15,8 +15,8 @@ from tests.db.builders import add_images, add_job, claimed, statements, unit_ids
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
-from workers.stages.deduplicate import ALIKE, WRITE_BATCH, write_all
-from workers.unit import Work
+from workers.stages.deduplicate import MIN_ALIKE, WRITE_BATCH, update_images
+from workers.unit import ClaimedUnit
 
 
 async def built(bench: Bench, origin: Origin, count: int = 4, **request: object) -> str:
@@ -31,12 +31,12 @@ async def built(bench: Bench, origin: Origin, count: int = 4, **request: object)
 async def test_changes_that_are_alike_are_one_statement(bench: Bench) -> None:
     """However they are mixed; where few are alike, each has its row. All end as they should."""
     job_id = await add_job(bench.db)
-    ids = await add_images(bench.db, job_id, 2 * ALIKE)
-    work = Work(bench.context, await claimed(bench.db, (await unit_ids(bench.db, job_id))[0]))
+    ids = await add_images(bench.db, job_id, 2 * MIN_ALIKE)
+    work = ClaimedUnit(bench.context, await claimed(bench.db, (await unit_ids(bench.db, job_id))[0]))
     for kinds in (2, 3):
         with statements(bench.db) as seen:
             changes = ({"id": image_id, "label": f"{kinds}:{image_id % kinds}"} for image_id in ids)
-            assert await write_all(work, changes) == len(ids)
+            assert await update_images(work, changes) == len(ids)
         updates = [statement for statement in seen if statement.startswith("UPDATE images")]
         assert len(updates) == (2 if kinds == 2 else 1)
         for image_id in ids[:7]:
@@ -47,7 +47,7 @@ async def test_any_number_of_changes_is_written_a_batch_at_a_time(bench: Bench) 
     """A dataset's changes are neither one transaction nor one list: what is not written yet is not even made."""
     job_id = await add_job(bench.db)
     ids = await add_images(bench.db, job_id, 3)
-    work = Work(bench.context, await claimed(bench.db, (await unit_ids(bench.db, job_id))[0]))
+    work = ClaimedUnit(bench.context, await claimed(bench.db, (await unit_ids(bench.db, job_id))[0]))
     made = 0
 
     def changes() -> Iterator[dict[str, Any]]:
@@ -58,7 +58,7 @@ async def test_any_number_of_changes_is_written_a_batch_at_a_time(bench: Bench) 
 
     at_each: list[int] = []
     event.listen(bench.db.engine.sync_engine, "commit", lambda _: at_each.append(made))
-    assert await write_all(work, changes()) == 2 * WRITE_BATCH + 1
+    assert await update_images(work, changes()) == 2 * WRITE_BATCH + 1
     assert at_each == [WRITE_BATCH, 2 * WRITE_BATCH, 2 * WRITE_BATCH + 1]
     assert (await bench.funnel(job_id)).kept == 3
 

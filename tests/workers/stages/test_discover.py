@@ -53,7 +53,7 @@ async def test_what_a_page_brings_is_sent_before_the_next_is_read(bench: Bench, 
     await bench.submit([f"https://img.example/{number}.jpg" for number in range(1000)])
     await bench.run_kind(UnitKind.PLAN)
     pages_before: list[int] = []
-    with bench.context.queue.heard(QUEUES["builder"], lambda: pages_before.append(count_pages(lines))):
+    with bench.context.queue.subscribe(QUEUES["builder"], lambda: pages_before.append(count_pages(lines))):
         assert await bench.run_kind(UnitKind.SEARCH) == 1
     assert (pages_before[0], count_pages(lines)) == (1, 3)
 

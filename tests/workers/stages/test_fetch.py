@@ -1,4 +1,4 @@
-"""Tests of workers.stages.fetch: how bodies go to the store. What becomes of a chunk is in test_ledger and test_builder."""
+"""Tests of workers.stages.fetch: how bodies go to the store. What becomes of a chunk is in test_outcomes and test_builder."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pytest
 import errors
 from downloader import Fetched
 from workers.stages import fetch
-from workers.stages.fetch import PUTS_IN_HAND, PUTS_TOGETHER, Puts
+from workers.stages.fetch import BATCH_BODIES, MAX_BODIES, BlobWriter
 
 
 def body(number: int) -> Any:
@@ -28,12 +28,12 @@ async def test_bodies_go_to_the_store_together_and_a_few_do_not_wait_for_long() 
         if len(calls) == 3:
             called.set()
 
-    async with Puts(store) as puts:
-        for number in range(2 * PUTS_TOGETHER + 3):
-            await puts.add(body(number))
+    async with BlobWriter(store) as blobs:
+        for number in range(2 * BATCH_BODIES + 3):
+            await blobs.add(body(number))
         await asyncio.wait_for(called.wait(), 10)
-        await puts.add(body(99))
-    assert [len(call) for call in calls] == [PUTS_TOGETHER, PUTS_TOGETHER, 3, 1]
+        await blobs.add(body(99))
+    assert [len(call) for call in calls] == [BATCH_BODIES, BATCH_BODIES, 3, 1]
     assert [number for call in calls for number in call] == [*range(19), 99]
 
 
@@ -44,17 +44,17 @@ async def test_bodies_in_hand_are_bounded() -> None:
     async def store(_: Sequence[Fetched]) -> None:
         await free.wait()
 
-    async def feed(puts: Puts) -> None:
+    async def feed(blobs: BlobWriter) -> None:
         nonlocal taken
         for number in range(100):
             taken = number + 1
-            await puts.add(body(number))
+            await blobs.add(body(number))
 
-    async with Puts(store) as puts:
-        feeding = asyncio.create_task(feed(puts))
+    async with BlobWriter(store) as blobs:
+        feeding = asyncio.create_task(feed(blobs))
         for _ in range(50):
             await asyncio.sleep(0)
-        assert taken == PUTS_IN_HAND
+        assert taken == MAX_BODIES
         free.set()
         await feeding
 
@@ -72,16 +72,16 @@ async def test_a_failure_is_raised_and_the_rest_is_let_go_of() -> None:
             calls.append("cancelled")
 
     async def feed() -> None:
-        async with Puts(store) as puts:
-            for number in range(PUTS_IN_HAND + 1):
-                await puts.add(body(number))
+        async with BlobWriter(store) as blobs:
+            for number in range(MAX_BODIES + 1):
+                await blobs.add(body(number))
 
     with pytest.raises(errors.StorageError, match="disk full"):
         await feed()
     assert calls == ["cancelled"]
 
 
-async def test_what_ends_the_chunk_ends_its_puts() -> None:
+async def test_what_ends_the_chunk_ends_its_writes() -> None:
     """Bodies that had not begun are dropped, and no timer begins them later."""
     calls: list[object] = []
 
@@ -89,8 +89,8 @@ async def test_what_ends_the_chunk_ends_its_puts() -> None:
         calls.append(batch)
 
     async def feed() -> None:
-        async with Puts(store) as puts:
-            await puts.add(body(0))
+        async with BlobWriter(store) as blobs:
+            await blobs.add(body(0))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -107,8 +107,8 @@ async def test_only_what_is_stored_is_entered() -> None:
         return [errors.StorageError("no room") if content == b"b" else None for _, content in objects]
 
     ctx: Any = SimpleNamespace(store=SimpleNamespace(put_many=put_many))
-    ledger: Any = SimpleNamespace(fetched=lambda outcome: entered.append(outcome.body))
+    recorder: Any = SimpleNamespace(add_fetched=lambda outcome: entered.append(outcome.body))
     batch: list[Any] = [SimpleNamespace(body=letter, sha256=f"{number:064x}") for number, letter in enumerate((b"a", b"b", b"c"))]
     with pytest.raises(errors.StorageError, match="no room"):
-        await fetch._store(ctx, ledger, batch)
+        await fetch._store(ctx, recorder, batch)
     assert entered == [b"a", b"c"]

@@ -5,7 +5,7 @@ import pytest
 from app.db.rows import Funnel, Search, SourceCount
 from app.domain import CompressionRules, ImageState, JobKind, JobState, Reason
 from app.spec import JobSpec
-from workers.stages.finalize import Step, end_of_build, next_step
+from workers.stages.finalize import next_step, plan_end
 
 
 def funnel(kept: int = 0, valid: int = 0, failed: int = 0) -> Funnel:
@@ -42,14 +42,14 @@ def search(*, is_exhausted: bool, note: str | None = None) -> Search:
 )
 def test_stages_follow_in_order(kind: JobKind, stage: str | None, kept: int, expected: str) -> None:
     """Each stage has one successor; an export of nothing is not begun."""
-    assert next_step(kind, stage, JobSpec(), funnel=funnel(kept=kept)) == Step(expected)
+    assert next_step(kind, stage, JobSpec(), funnel=funnel(kept=kept)) == expected
 
 
 def test_compression_is_a_stage_only_where_something_changes() -> None:
     """Bytes that leave as they came skip it."""
     spec = JobSpec(compression=CompressionRules(format="webp"))
-    assert next_step(JobKind.BUILD, "labels", spec, funnel=funnel(kept=1)) == Step("compress")
-    assert next_step(JobKind.BUILD, "labels", JobSpec(), funnel=funnel(kept=1)) == Step("export")
+    assert next_step(JobKind.BUILD, "labels", spec, funnel=funnel(kept=1)) == "compress"
+    assert next_step(JobKind.BUILD, "labels", JobSpec(), funnel=funnel(kept=1)) == "export"
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_more_is_asked_for_while_the_target_is_missed_and_sources_have_more(
         searches=[search(is_exhausted=exhausted)],
         rounds=rounds,
     )
-    assert step == Step(expected)
+    assert step == expected
 
 
 def test_a_dead_unit_ends_the_job() -> None:
     """What died is reported at once; a revival goes on from there."""
-    assert next_step(JobKind.BUILD, None, JobSpec(), funnel=funnel(), has_dead=True) == Step("end")
+    assert next_step(JobKind.BUILD, None, JobSpec(), funnel=funnel(), has_dead=True) == "end"
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_a_dead_unit_ends_the_job() -> None:
 )
 def test_the_end_is_told_by_what_was_kept(spec: JobSpec, kept: int, dead: list[str], state: JobState) -> None:
     """Succeeded, partial or failed."""
-    assert end_of_build(spec, funnel(kept=kept), [], rounds=0, max_rounds=20, dead=dead).state is state
+    assert plan_end(spec, funnel(kept=kept), [], rounds=0, max_rounds=20, dead=dead).state is state
 
 
 def test_a_shortfall_names_its_causes() -> None:
     """What is missing, which source had a problem, and what the images failed for."""
-    ending = end_of_build(
+    ending = plan_end(
         JobSpec(max_images=9),
         funnel(kept=2, failed=3),
         [search(is_exhausted=True, note="RateLimitError")],

@@ -13,14 +13,16 @@ import errors
 from app.db import Database, attempts, images, schema, sending, tables, units
 from app.db.images import ImageFilter
 from app.domain import ImageState, JobState, Reason, UnitKind
-from downloader import FetchFailed, FetchRequest
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from tests.db.builders import expire
+from tests.figures import Growth
 from tests.images.samples import encode, photo
 from tests.origin import Origin, hang_up, image, redirect, reply
 from tests.workers.bench import Bench, open_bench
+from workers.job import claim
 from workers.stages.fetch import fetch_chunk, settle_chunk
-from workers.stages.outcomes import Ledger
-from workers.unit import Work, claim
+from workers.stages.outcomes import OutcomeRecorder, count_attempt, result_of
+from workers.unit import ClaimedUnit
 
 
 async def attempt_rows(bench: Bench) -> list[tuple[int, str]]:
@@ -92,7 +94,7 @@ async def test_a_worker_whose_lease_ran_out_sends_no_request(bench: Bench, origi
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_slow", lease_s=30)
     assert unit is not None
     assert delivery.chunk_id is not None
-    work = Work(bench.context, unit)
+    work = ClaimedUnit(bench.context, unit)
     async with work.transaction() as connection:
         assert await images.chunk_images(connection, delivery.chunk_id, [ImageState.PENDING])
     work.lease_deadline = 0.0
@@ -111,7 +113,7 @@ async def test_an_overtaken_worker_sends_no_further_request_and_writes_nothing(b
     await expire(bench.db, delivery.unit_id)
     assert await units.claim(bench.db, delivery.unit_id, owner="wrk_next", lease_s=30) is not None
     with pytest.raises(units.LeaseLost):
-        await fetch_chunk(bench.context, Work(bench.context, unit), str(delivery.chunk_id))
+        await fetch_chunk(bench.context, ClaimedUnit(bench.context, unit), str(delivery.chunk_id))
     assert origin.hits("/a.jpg") == []
     assert await attempt_rows(bench) == []
 
@@ -128,8 +130,8 @@ async def test_a_ledger_cut_off_while_it_closes_leaves_no_error_unheard(bench: B
     failure = FetchFailed(FetchRequest(rows[0].url, key=rows[0].id), Reason.HTTP_404, "NotFoundError", "404", ())
 
     async def leave() -> None:
-        async with Ledger(Work(bench.context, unit), rows, {}) as ledger:
-            ledger.failed_for_good(failure)
+        async with OutcomeRecorder(ClaimedUnit(bench.context, unit), rows, {}) as recorder:
+            recorder.add_failed(failure)
 
     async with bench.db.write() as connection:
         leaving = asyncio.create_task(leave())
@@ -145,7 +147,7 @@ async def test_a_ledger_cut_off_while_it_closes_leaves_no_error_unheard(bench: B
 
 
 def _is_closing() -> bool:
-    return any("Ledger._close" in repr(task.get_coro()) for task in asyncio.all_tasks())
+    return any("OutcomeRecorder._close" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 async def test_a_storage_fault_loses_no_outcome(bench: Bench, origin: Origin) -> None:
@@ -207,7 +209,7 @@ async def test_deferred_urls_bring_the_unit_back_when_due(bench: Bench, origin: 
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
         await connection.execute(update(tables.images).values(not_before=0.0))
-    bench.context.workshop.downloader._gate._store._states.clear()
+    bench.context.downloader._gate._store._states.clear()
     await bench.drive()
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
     assert len(origin.hits("/slow.jpg")) == 2
@@ -318,9 +320,9 @@ async def test_evidence_is_bounded_and_clean_whoever_made_it(any_database_url: s
         delivery = await fetch_unit(bench)
         (row,) = (await images.page(bench.db, ImageFilter())).items
         async with claim(bench.context, delivery.unit_id) as work:
-            async with Ledger(work, [row], {}) as ledger:
+            async with OutcomeRecorder(work, [row], {}) as recorder:
                 evidence = "\0\x1b[2J" + "x" * 900
-                ledger.failed_for_good(FetchFailed(FetchRequest(row.url, row.id), Reason.ROBOTS, "E", "m", (), evidence=evidence))
+                recorder.add_failed(FetchFailed(FetchRequest(row.url, row.id), Reason.ROBOTS, "E", "m", (), evidence=evidence))
             await work.release()
         (row,) = (await images.page(bench.db, ImageFilter())).items
     assert row.evidence is not None
@@ -337,7 +339,7 @@ async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
         await connection.execute(update(tables.images).values(not_before=0.0, deferred_at=1.0))
-    bench.context.workshop.downloader._gate._store._states.clear()
+    bench.context.downloader._gate._store._states.clear()
     await bench.drive()
     (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
     assert (row.state, row.reason) == (ImageState.FAILED, Reason.RATE_LIMITED)
@@ -383,10 +385,10 @@ async def test_a_reservation_waits_for_a_database_that_is_away_for_a_moment(benc
     attempts.reserve = refuse_once
     try:
         async with claim(bench.context, delivery.unit_id) as work:
-            tally = await fetch_chunk(bench.context, work, str(delivery.chunk_id))
+            counts = await fetch_chunk(bench.context, work, str(delivery.chunk_id))
     finally:
         attempts.reserve = real
-    assert tally["ok"] == 5
+    assert counts["ok"] == 5
     assert [len(origin.hits(f"/{number}.jpg")) for number in range(5)] == [1] * 5
 
 
@@ -402,8 +404,8 @@ async def test_after_a_crash_nothing_is_reserved_ahead(bench: Bench) -> None:
             waiting = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])
         async with bench.db.write() as connection:
             made = await attempts.made(connection, unit, [image.id for image in waiting])
-        ledger = Ledger(Work(bench.context, unit), waiting, made)
-        await ledger.reserve(ledger.requests()[0], made.get(found[0].id, (0, 0))[0] + 1)
+        recorder = OutcomeRecorder(ClaimedUnit(bench.context, unit), waiting, made)
+        await recorder.reserve(recorder.requests()[0], made.get(found[0].id, (0, 0))[0] + 1)
         rows = [row for row in await attempt_rows(bench) if row[1] == "reserved"]
         assert len(rows) == reserved
         await expire(bench.db, delivery.unit_id)
@@ -472,3 +474,77 @@ async def test_settling_twice_is_refused(bench: Bench, origin: Origin) -> None:
         await settle_chunk(work, str(delivery.chunk_id))
         with pytest.raises(units.LeaseLost):
             await settle_chunk(work, str(delivery.chunk_id))
+
+
+ONCE = (Attempt(1, 0.0, 0.1, status=200),)
+TWICE = (
+    Attempt(1, 0.0, 0.1, status=503, error="ServiceUnavailableError", reason=Reason.SERVICE_UNAVAILABLE),
+    Attempt(2, 0.0, 0.1, status=200),
+)
+
+
+def fetched_by(attempts: tuple[Attempt, ...], *, made: int = 0) -> Fetched:
+    """An image of four bytes."""
+    return Fetched(FetchRequest("http://a/", attempts_made=made), b"1234", "00", "image/jpeg", 200, "http://a/", attempts)
+
+
+def failed_by(attempts: tuple[Attempt, ...], error: str, reason: Reason) -> FetchFailed:
+    """No image."""
+    return FetchFailed(FetchRequest("http://a/"), reason, error, "words", attempts)
+
+
+def test_a_request_is_counted_with_its_waits() -> None:
+    """By number and outcome, by status, and by what was waited for before and after."""
+    grown = Growth()
+    count_attempt(Attempt(2, 0.0, 0.3, 429, "RateLimitError", Reason.RATE_LIMITED, wait_s=7.0, wait_cause="retry_after", queued_s=1.5))
+    count_attempt(Attempt(9, 0.0, 0.1, status=200))
+    assert grown.of("pictrawl_download_attempts_total") == {("2", "rate_limited"): 1, ("4+", "ok"): 1}
+    assert grown.of("pictrawl_download_responses_total") == {("4xx",): 1, ("2xx",): 1}
+    assert grown.of("pictrawl_download_wait_seconds_total") == {("retry_after",): 7.0, ("host_gate",): 1.5}
+    assert grown.of("pictrawl_download_waits_total") == {("retry_after",): 1, ("host_gate",): 1}
+    assert grown.of("pictrawl_download_attempt_duration_seconds_count") == {("failed",): 1, ("ok",): 1}
+
+
+def test_a_request_without_an_answer_is_counted() -> None:
+    """It has no status; an error without a reason would be `other`."""
+    grown = Growth()
+    count_attempt(Attempt(1, 0.0, 0.3, error="NetworkError"))
+    assert grown.of("pictrawl_download_attempts_total") == {("1", "other"): 1}
+    assert grown.of("pictrawl_download_responses_total") == {("none",): 1}
+
+
+EXHAUSTED = failed_by(TWICE, "ServiceUnavailableError", Reason.SERVICE_UNAVAILABLE)
+REFUSED = failed_by(TWICE, "NotFoundError", Reason.HTTP_404)
+DEFERRED = Deferred(FetchRequest("http://a/", attempts_made=1), 99.0, Reason.RATE_LIMITED, ONCE)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_final", "download", "retries"),
+    [
+        (fetched_by(ONCE), True, ("ok", "none"), None),
+        (fetched_by(TWICE), True, ("ok", "none"), "recovered"),
+        (fetched_by(ONCE, made=1), True, ("ok", "none"), "recovered"),
+        (failed_by(ONCE, "NotFoundError", Reason.HTTP_404), True, ("failed", "http_404"), None),
+        (failed_by((), "InvalidURLError", Reason.INVALID_URL), True, ("failed", "invalid_url"), None),
+        (EXHAUSTED, True, ("failed", "service_unavailable"), "exhausted"),
+        (REFUSED, True, ("failed", "http_404"), "refused"),
+        (DEFERRED, False, ("deferred", "rate_limited"), None),
+        (DEFERRED, True, ("failed", "rate_limited"), "exhausted"),
+    ],
+)
+def test_a_url_is_counted_by_how_it_ended(outcome: Outcome, is_final: bool, download: tuple[str, str], retries: str | None) -> None:
+    """With its reason, its bytes, and what retries came to where there were any."""
+    grown = Growth()
+    end = result_of(outcome, is_final=is_final)
+    assert grown.of("pictrawl_downloads_total") == {}, "it is counted when it is on its row, and not before"
+    end.count()
+    assert grown.of("pictrawl_downloads_total") == {download: 1}
+    assert grown.of("pictrawl_download_bytes_total") == ({(): 4} if isinstance(outcome, Fetched) else {})
+    assert grown.of("pictrawl_download_retried_urls_total") == ({(retries,): 1} if retries else {})
+
+
+def test_every_passing_error_is_known_by_name() -> None:
+    """Those that the downloader retries."""
+    for error in errors.TRANSIENT:
+        end = result_of(failed_by(TWICE, error.__name__, Reason.TIMEOUT))
+        assert end.retries == "exhausted"

@@ -11,7 +11,7 @@ from app.domain import Candidate, JobState, UnitKind
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
-from workers.stages.plan import wanted_candidates
+from workers.stages.plan import candidates_per_search
 
 
 class FakeSource:
@@ -37,9 +37,9 @@ class FakeSource:
 
 @pytest.fixture
 def source(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> FakeSource:
-    """A source that the bench's workshop opens for any name."""
+    """A source that is made for any name."""
     made = FakeSource(origin, 30)
-    monkeypatch.setattr(type(bench.context.workshop), "source", lambda *_: made)
+    monkeypatch.setattr("workers.stages.discover.make_source", lambda *_: made)
     for keyword in ("cat", "dog"):
         for number in range(30):
             origin.script(f"/{keyword}-{number}.jpg", image(encode(photo(seed=hash((keyword, number)) % 100_000))))
@@ -52,7 +52,7 @@ def source(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> Fak
 )
 def test_more_is_asked_for_by_the_yield_so_far(missing: int, candidates: int, unique: int, searches: int, expected: int) -> None:
     """Half of what came was kept: twice as many are asked for; never more than ten times, never fewer than ten."""
-    assert wanted_candidates(missing=missing, candidates=candidates, unique=unique, searches=searches) == expected
+    assert candidates_per_search(missing=missing, candidates=candidates, unique=unique, searches=searches) == expected
 
 
 async def test_keywords_become_labelled_searches(bench: Bench, source: FakeSource) -> None:

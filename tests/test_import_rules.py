@@ -1,5 +1,6 @@
 """Who may import what: the bans of ruff and the contracts of import-linter in pyproject.toml, each shown to fail."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def test_import_contracts_can_be_broken(tmp_path: Path) -> None:
     with (tmp_path / "app" / "settings" / "__init__.py").open("a") as file:
         file.writelines(f"import {name}\n" for name in wrong)
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    wide = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=tmp_path, env=wide, capture_output=True, text=True, check=False)
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     kept = [contract["name"] for contract in contracts if f"{contract['name']} BROKEN" not in done.stdout]
     assert kept == [], done.stdout[-3000:] + done.stderr

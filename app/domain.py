@@ -12,7 +12,9 @@ __all__ = [
     "EXTENSIONS",
     "FINAL_JOB_STATES",
     "MEDIA_TYPES",
+    "OPEN_UNIT_STATES",
     "TRACED",
+    "WAITING_UNIT_STATES",
     "Candidate",
     "CheckKind",
     "Compressed",
@@ -377,3 +379,9 @@ class VerifyReport:
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+
+WAITING_UNIT_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
+
+
+OPEN_UNIT_STATES = (*WAITING_UNIT_STATES, UnitState.RUNNING)

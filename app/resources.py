@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from app.db import Database, revision
+from app.db import Database, schema
 from app.discovery import Source, open_source
 from app.images.pool.pool import DecoderPool
 from app.queue import ArqQueue, embedded_queue, redis_queue
@@ -68,9 +68,9 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
         db = Database(settings.database_url, pool_size=settings.db.pool_size)
         stack.push_async_callback(db.close)
         if settings.db.url is None or db.is_sqlite:
-            await revision.bring_up(db)
+            await schema.upgrade(db)
         else:
-            await revision.require_newest(db)
+            await schema.require_current(db)
         store = open_store(settings.storage_url)
         stack.push_async_callback(store.close)
         if queue is None:

@@ -32,7 +32,7 @@ from arq.jobs import serialize_job
 from sqlalchemy import func as sql
 from sqlalchemy import select
 
-from app.db import Database, fleet, jobs, lifecycle, schema, tables
+from app.db import Database, datasets, fleet, lifecycle, schema, tables
 from app.db.rows import NewUnit
 from app.domain import JobKind, UnitKind, UnitState
 from app.jobs.dispatch import dispatch
@@ -151,7 +151,7 @@ class Bench:
         each = [NewUnit(kind, {"chunk_id": f"chunk_{number}"}) for number in range(chunks // JOBS)]
         async with db.write() as connection:
             for number in range(JOBS):
-                dataset_id = await jobs.create_dataset(connection, user_id=f"user_{number}", name="bench")
+                dataset_id = await datasets.create_dataset(connection, user_id=f"user_{number}", name="bench")
                 first = [*each, NewUnit(UnitKind.FINALIZE, not_before=NEVER)]
                 known = {"user_id": f"user_{number}", "dataset_id": dataset_id}
                 await lifecycle.create(connection, **known, kind=JobKind.BUILD, spec={}, first=first)

@@ -21,7 +21,7 @@ import measuring
 import numpy as np
 import numpy.typing as npt
 
-from app.db.fingerprints import Fingerprint
+from app.db.image_search import Fingerprint
 from app.domain import ImageState, Sample
 from app.exports.exporter import ExportOptions
 from app.exports.formats import get_exporter

@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from app.db import Database, jobs, lifecycle, schema
+from app.db import Database, datasets, jobs, lifecycle, schema
 from app.domain import CompressionRules, JobKind, JobState
 from app.spec import JobSpec
 
@@ -112,7 +112,7 @@ async def fill(db: Database, size: int, *, untried: int) -> tuple[str, str]:
     await schema.upgrade(db)
     spec = JobSpec(compression=CompressionRules(format="webp"), splits={"train": 0.8, "validation": 0.1, "test": 0.1})
     async with db.write() as connection:
-        dataset = await jobs.create_dataset(connection, user_id=USER, name="scale")
+        dataset = await datasets.create_dataset(connection, user_id=USER, name="scale")
         job = await lifecycle.create(
             connection, user_id=USER, dataset_id=dataset, kind=JobKind.BUILD, spec=spec.model_dump(mode="json"), first=[]
         )

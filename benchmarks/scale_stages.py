@@ -16,9 +16,9 @@ from scale_figures import Figure, taken
 from scale_fill import CHUNK, USER, chunk_id
 
 from app.cli import follow
-from app.db import Database, attempts, events, images, jobs, paging, units
+from app.db import Database, attempts, events, image_search, images, jobs, lifecycle, paging, units
 from app.db.events import EventFilter
-from app.db.images import ImageFilter
+from app.db.image_search import ImageFilter
 from app.db.rows import Funnel, NewUnit
 from app.domain import Candidate, Compressed, ImageState, Reason, UnitKind, ValidationRules, Verdict
 from app.images.pool.protocol import Answer
@@ -98,7 +98,7 @@ class House:
     async def work(self, kind: UnitKind, **payload: Any) -> ClaimedUnit:
         """A unit in hand."""
         async with self.db.write() as connection:
-            (unit_id,) = await units.add(connection, self.job, [NewUnit(kind, payload)])
+            (unit_id,) = await lifecycle.add_units(connection, self.job, [NewUnit(kind, payload)])
         unit = await units.claim(self.db, unit_id, owner="wrk_scale", lease_s=3600)
         assert unit is not None
         work = ClaimedUnit(self.context, unit)
@@ -269,7 +269,7 @@ def questions(house: House) -> dict[str, Ask]:
 
 def _images(house: House, wanted: ImageFilter, user_id: str | None) -> Ask:
     async def ask(last_id: int) -> object:
-        return await images.page(house.db, wanted, user_id=user_id, limit=LIMIT, cursor=paging.encode(last_id) if last_id else None)
+        return await image_search.page(house.db, wanted, user_id=user_id, limit=LIMIT, cursor=paging.encode(last_id) if last_id else None)
 
     return ask
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import errors
+from app.domain import CompressionRules, ValidationRules
 from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, load_settings, origins, setting_names
 
 
@@ -301,3 +302,17 @@ def test_a_password_file_that_cannot_be_read_is_named() -> None:
 def test_a_password_file_without_an_address_is_not_read() -> None:
     """SQLite in the workspace has no password."""
     assert load_settings({"db.password_file": Path("nowhere")}).database_url.startswith("sqlite")
+
+
+def test_the_sections_of_images_become_the_rules_of_a_job() -> None:
+    """Each setting becomes the rule of the same name; the defaults are the same."""
+    values: dict[str, Any] = {
+        "level": "strict", "min_width": 11, "min_height": 12, "max_pixels": 13, "max_aspect": 1.4, "min_entropy": 1.5,
+        "min_sharpness": 16.0, "min_brightness": 17.0, "max_brightness": 180.0,
+    }  # fmt: skip
+    settings = load_settings({f"validate.{name}": value for name, value in values.items()})
+    assert settings.validate_.rules() == ValidationRules(**values)
+    wanted = {"format": "jpeg", "level": 33, "resize": "border", "size": 99, "only_if_bigger": False}
+    assert load_settings({f"compress.{name}": value for name, value in wanted.items()}).compress.rules() == CompressionRules(**wanted)  # type: ignore[arg-type]
+    assert load_settings().validate_.rules() == ValidationRules()
+    assert load_settings().compress.rules() == CompressionRules()

@@ -319,7 +319,7 @@ GOOD = {
     "downloader/client.py": CLIENT,
     "downloader/robots.py": ROBOTS,
     "app/storage/backends.py": "x = from_url(url, retry_config=RETRIES)\ny = MemoryStore()",
-    "app/db/conflicts.py": "class KeyReused(errors.PermanentError): ...",
+    "app/db/exceptions.py": "class KeyReused(errors.PermanentError): ...",
     "app/x.py": LOG + "log.bind(**x).log(level, 'a.b')\nlog.opt(exception=e).error('a.b', share=a % b, error=str(e))\nmath.log(f(3), 2)",
 }
 
@@ -357,7 +357,7 @@ BAD = [
     ),
     (stores_have_their_retry_rule, "app/storage/backends.py", "x = from_url(url)", "from_url without"),
     (stores_have_their_retry_rule, "app/storage/backends.py", "x = S3Store('bucket')", "S3Store without"),
-    (error_classes_have_a_row, "app/db/conflicts.py", "class KeyReused(errors.PictrawlError): ...", "errors.PictrawlError has no row"),
+    (error_classes_have_a_row, "app/db/exceptions.py", "class KeyReused(errors.PictrawlError): ...", "errors.PictrawlError has no row"),
     (log_calls_are_constant, "app/x.py", LOG + "log.info(f'fetched {url}')", "an f-string"),
     (log_calls_are_constant, "app/x.py", LOG + "log.info('a.b', error=f'no {x}')", "an f-string"),
     (log_calls_are_constant, "app/x.py", LOG + "log.opt(exception=e).error(f'{x}')", "an f-string"),

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import errors
-from app.db import Database, sending, units
-from app.db.fairness import Holding, gives_way
+from app.db import Database, outbox, units
 from app.domain import JobState, UnitKind
+from app.jobs.fairness import Holding, should_preempt
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, StopReason
 
@@ -90,7 +90,7 @@ class Leases:
 
     async def _check_jobs(self) -> None:
         held = list(self._held.values())  # the answer does not cover units that are claimed meanwhile
-        states = await units.held(self._db, [unit.row.job_id for unit in held])
+        states = await units.desired_states(self._db, [unit.row.job_id for unit in held])
         for unit in held:
             if self._held.get(unit.row.id) is not unit:
                 continue
@@ -105,10 +105,10 @@ class Leases:
         candidates = [unit for unit in self._held.values() if unit.row.kind in PREEMPTIBLE and not unit.stop.is_set()]
         if not candidates or any(unit.stop_reason is StopReason.TURN for unit in self._held.values()):
             return
-        shares = await sending.shares(self._db)
+        shares = await outbox.shares(self._db)
         for queue in {unit.row.kind.queue for unit in candidates}:
             holdings = [_holding(unit) for unit in candidates if unit.row.kind.queue == queue]
-            chosen = self._held.get(gives_way(shares.get(queue, ()), holdings) or "")
+            chosen = self._held.get(should_preempt(shares.get(queue, ()), holdings) or "")
             if chosen is not None:
                 chosen.request_stop(StopReason.TURN)
 

@@ -5,7 +5,7 @@ The database says which units are open, and the queue is filled from it, so a lo
 
 from dataclasses import asdict
 
-from app.db import exports, fleet, images, jobs, sweeping
+from app.db import api_keys, datasets, fleet, images, jobs, outbox
 from app.domain import UnitState
 from app.jobs.dispatch import dispatch, resend_lost
 from app.observability import families
@@ -37,33 +37,33 @@ async def sweep(ctx: JobContext) -> None:
     await sweep_once(ctx)
 
 
-async def sweep_once(ctx: JobContext) -> sweeping.Swept:
+async def sweep_once(ctx: JobContext) -> outbox.Swept:
     """Sweep once. Every step is idempotent and safe to run concurrently."""
     settings = ctx.settings.jobs
     had_outage = ctx.db.take_failure()
     if not await fleet.take_lock(ctx.db, "sweep", owner=ctx.worker_id, for_s=settings.sweep_interval_s * 0.8, anew=had_outage):
-        return sweeping.Swept()
+        return outbox.Swept()
     async with ctx.db.write() as connection:
-        returned = await sweeping.return_expired(connection, lease_s=settings.lease_s, max_crashes=settings.max_crashes)
+        returned = await outbox.return_expired(connection, lease_s=settings.lease_s, max_crashes=settings.max_crashes)
     await _log_returned(ctx, returned)
-    finalized = await sweeping.lost_finalizes(ctx.db)
+    finalized = await outbox.lost_finalizes(ctx.db)
     unsent = await resend_lost(ctx.resources)
     sent = await dispatch(ctx.resources)
-    swept = sweeping.Swept(len(returned.pending), len(returned.quarantined), unsent, sent, finalized)
+    swept = outbox.Swept(len(returned.pending), len(returned.quarantined), unsent, sent, finalized)
     _count(swept)
     if swept.expired or swept.quarantined or swept.unsent or swept.finalized:
         log.warning("sweep.moved", **asdict(swept))
     return swept
 
 
-def _count(swept: sweeping.Swept) -> None:
+def _count(swept: outbox.Swept) -> None:
     for kind, number in asdict(swept).items():
         families.moved.add(kind, by=number)
     families.expired.add(by=swept.expired + swept.quarantined)
     families.quarantines.add(by=swept.quarantined)
 
 
-async def _log_returned(ctx: JobContext, returned: sweeping.Returned) -> None:
+async def _log_returned(ctx: JobContext, returned: outbox.Returned) -> None:
     units = (*returned.pending, *returned.quarantined)
     if not units:
         return
@@ -88,7 +88,7 @@ async def clean_up(ctx: JobContext) -> None:
     blobs = await _remove_blobs(ctx)
     trees = await _remove_trees(ctx)
     files = await ctx.store.clear_leftovers(BLOB_GRACE_S)
-    keys = await fleet.expire_idempotency(ctx.db, older_than_s=IDEMPOTENCY_S)
+    keys = await api_keys.expire_idempotency(ctx.db, older_than_s=IDEMPOTENCY_S)
     workers = await fleet.forget_workers(ctx.db, older_than_s=WORKER_FORGOTTEN_S)
     log.info("cleaned_up", blobs=blobs, trees=trees, files=files, idempotency_keys=keys, workers=workers)
 
@@ -117,7 +117,7 @@ async def _remove_trees(ctx: JobContext) -> int:
             prefix = "/".join(item.key.split("/")[:2])
             last_modified[prefix] = max(last_modified.get(prefix, 0.0), item.modified)
     expired = [prefix for prefix, modified in last_modified.items() if now - modified >= BLOB_GRACE_S]
-    used = await exports.prefixes(ctx.db) | await jobs.list_keys(ctx.db) if expired else set()
+    used = await datasets.prefixes(ctx.db) | await jobs.list_keys(ctx.db) if expired else set()
     unused = [prefix for prefix in expired if prefix not in used]
     for prefix in unused:
         if prefix.startswith("exports/"):

@@ -220,7 +220,7 @@ class ClaimedUnit:
     async def record_progress(self, connection: Connection) -> None:
         """Reset the unit's crash count, inside a transaction of :meth:`transaction`: it has made progress."""
         if self.row.crashes and not self.is_isolated:
-            await units.progress(connection, self.row)
+            await units.reset_crashes(connection, self.row)
             self.row = replace(self.row, crashes=0)
 
     async def batches(self, images: Sequence[StoredImage]) -> AsyncIterator[Sequence[StoredImage]]:

@@ -9,7 +9,7 @@ from app.cli.options import Cli, Cursor, Limit
 from app.cli.output import show_page, table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import exports, images, jobs
+from app.db import datasets, images
 from app.db.rows import Funnel
 from app.formatting import clipped, listing, number, when
 
@@ -25,7 +25,7 @@ def ls(cli: Cli, limit: Limit = 20, cursor: Cursor = None) -> int:
 
 async def _ls(cli: Cli, limit: int, cursor: str | None) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        page = await jobs.list_datasets(db, limit=limit, cursor=cursor)
+        page = await datasets.list_datasets(db, limit=limit, cursor=cursor)
         kept = [Funnel(await images.counts(db, dataset_id=dataset.id)).kept for dataset in page.items]
     rows = [(one.id, clipped(one.name, 30), number(count), when(one.created_at)) for one, count in zip(page.items, kept, strict=True)]
     documents = [dataset_document(one) | {"kept": count} for one, count in zip(page.items, kept, strict=True)]
@@ -41,11 +41,11 @@ def show(cli: Cli, dataset: DatasetId) -> int:
 
 async def _show(cli: Cli, dataset_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        dataset = await jobs.get_dataset(db, dataset_id)
+        dataset = await datasets.get_dataset(db, dataset_id)
         funnel = Funnel(await images.counts(db, dataset_id=dataset_id))
         async with db.read() as connection:
             labels = await images.labels_of(connection, dataset_id)
-        made = (await exports.page_exports(db, dataset_id=dataset_id)).items
+        made = (await datasets.page_exports(db, dataset_id=dataset_id)).items
     known = {clipped(label or "without label", 40): count for label, count in sorted(labels.items(), key=lambda item: -item[1])}
     rows = [(one.id, one.format, one.state, number(one.samples or 0), when(one.created_at)) for one in made]
     lines = [

@@ -12,8 +12,8 @@ from app.cli.output import show_page, table
 from app.cli.runner import wake_workers
 from app.cli.session import is_embedded, open_database, run, warn_without_workers
 from app.cli.settings import load_settings
-from app.db import Database, dead
-from app.db.dead import DeadFilter, Which
+from app.db import Database, dead_units
+from app.db.dead_units import DeadFilter, Which
 from app.domain import UnitKind
 from app.formatting import clipped, count, when
 from app.jobs import control
@@ -42,7 +42,7 @@ def ls(
 
 async def _ls(cli: Cli, wanted: DeadFilter, limit: int, cursor: str | None) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        page = await dead.page(db, wanted, limit=limit, cursor=cursor)
+        page = await dead_units.page(db, wanted, limit=limit, cursor=cursor)
     rows = [(unit.id, unit.job_id, unit.kind, when(unit.died_at), clipped(unit.error or "-", 120)) for unit in page.items]
     text = table(("id", "job", "kind", "died", "error"), rows)
     show_page(cli, page.items, text, documents=[dead_document(unit) for unit in page.items], cursor=page.next_cursor, what="dead units")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.failures import UsageError
-from app.db import Database, exports
+from app.db import Database, datasets
 from app.db.rows import Job
 from app.exports.publish import check_destination, materialise
 from app.storage import MANIFEST, Store
@@ -57,7 +57,7 @@ def is_delivered(folder: Path, dataset_id: str) -> bool:
 
 async def deliver(db: Database, store: Store, job: Job, destination: Destination | None) -> Path | None:
     """Write a job's newest verified export to its folder; ``None`` where there is no export or no folder."""
-    ready = [export for export in await exports.latest_of_job(db, job.id) if export.state == "ready" and export.prefix]
+    ready = [export for export in await datasets.exports_of_job(db, job.id) if export.state == "ready" and export.prefix]
     if destination is None or not ready:
         return None
     await materialise(store, str(ready[0].prefix), destination.folder, destination.overwrite)
@@ -66,4 +66,4 @@ async def deliver(db: Database, store: Store, job: Job, destination: Destination
 
 async def has_export(db: Database, job_id: str) -> bool:
     """Whether a job left a verified export."""
-    return any(export.state == "ready" for export in await exports.latest_of_job(db, job_id))
+    return any(export.state == "ready" for export in await datasets.exports_of_job(db, job_id))

@@ -15,7 +15,7 @@ from app.cli.output import table
 from app.cli.report import BuildReport, load_report
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import Database, images, jobs
+from app.db import Database, datasets, images, jobs
 from app.db.rows import Search, Unit
 from app.domain import StoredImage, UnitState
 from app.explain import Duplicate, ImageStory, JobStory, Line, Try, find_images, image_lines, image_story, job_story, verdict_words
@@ -234,7 +234,7 @@ async def load_explanation(db: Database, job_id: str) -> JobExplanation:
         report = replace(report, delivered=destination.folder)
     return JobExplanation(
         report=report,
-        dataset=(await jobs.get_dataset(db, report.job.dataset_id)).name,
+        dataset=(await datasets.get_dataset(db, report.job.dataset_id)).name,
         searches=await jobs.searches_of(db, job_id),
         story=await job_story(db, job_id),
     )

@@ -16,7 +16,7 @@ from app.cli.options import Cli
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
-from app.db import Database, exports, jobs
+from app.db import Database, datasets, jobs
 from app.db.rows import Export
 from app.domain import CheckKind
 from app.formatting import clipped, count, size
@@ -52,7 +52,7 @@ async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str
 
         job_id = await runner.run_job(start, f"exporting {dataset_id}")
         delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)
-        made = (await exports.latest_of_job(db, job_id))[0]
+        made = (await datasets.exports_of_job(db, job_id))[0]
         document = export_document(made) | {"path": str(delivered) if delivered else None}
         cli.result(_export_text(made, delivered), document, brief=str(destination.folder))
         if delivered is not None:
@@ -95,7 +95,7 @@ async def _verify_dataset(cli: Cli, dataset_id: str) -> int:
 
 
 async def _latest_export(db: Database, dataset_id: str) -> Export | None:
-    made = (await exports.page_exports(db, dataset_id=dataset_id)).items
+    made = (await datasets.page_exports(db, dataset_id=dataset_id)).items
     return next((export for export in made if export.state == "ready"), None)
 
 
@@ -108,7 +108,7 @@ async def _run_check(runner: JobRunner, dataset_id: str, made: Export | None) ->
         return submitted[0].job_id
 
     await runner.run_job(start, f"verifying {made.id if made else dataset_id}")
-    return dict((await exports.get_check(runner.resources.db, submitted[0].resource)).report or {})
+    return dict((await datasets.get_check(runner.resources.db, submitted[0].resource)).report or {})
 
 
 async def _verify_folder(cli: Cli, folder: Path) -> int:

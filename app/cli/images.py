@@ -9,8 +9,8 @@ from app.cli.options import Cli, Cursor, Limit, parse_choice
 from app.cli.output import show_page, table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import images
-from app.db.images import ImageFilter
+from app.db import image_search
+from app.db.image_search import ImageFilter
 from app.domain import ImageState, Reason
 from app.formatting import clipped
 
@@ -45,7 +45,7 @@ def ls(
 
 async def _ls(cli: Cli, wanted: ImageFilter, form: str, limit: int, cursor: str | None) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        page = await images.page(db, wanted, limit=limit, cursor=cursor)
+        page = await image_search.page(db, wanted, limit=limit, cursor=cursor)
     if form == "urls":
         text = "\n".join(image.url for image in page.items)
     else:

@@ -11,7 +11,7 @@ from app.cli.options import Cli, Cursor, JobId, Limit, parse_choice
 from app.cli.output import show_page, table
 from app.cli.session import open_database, run, warn_without_workers
 from app.cli.settings import load_settings
-from app.db import jobs
+from app.db import datasets, jobs
 from app.domain import JobState
 from app.formatting import clipped, number, when
 from app.jobs import control
@@ -32,7 +32,7 @@ def ls(
 async def _ls(cli: Cli, state: JobState | None, limit: int, cursor: str | None) -> int:
     async with open_database(cli, load_settings(cli)) as db:
         page = await jobs.page(db, state=state, limit=limit, cursor=cursor)
-        names = {job.dataset_id: (await jobs.get_dataset(db, job.dataset_id)).name for job in page.items}
+        names = {job.dataset_id: (await datasets.get_dataset(db, job.dataset_id)).name for job in page.items}
     rows = [
         (job.id, job.kind, job.state, clipped(names[job.dataset_id], 24), number(job.target) if job.target else "-", when(job.created_at))
         for job in page.items

@@ -10,9 +10,9 @@ from app.cli.options import Cli
 from app.cli.output import show_page, table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import fleet
+from app.db import api_keys
+from app.db.api_keys import make_key
 from app.formatting import clipped, when
-from app.keys import make_key
 
 __all__ = ["create", "ls", "revoke"]
 
@@ -35,7 +35,7 @@ async def _create(cli: Cli, name: str, user: str) -> int:
             raise UsageError(f"{what} {text[:40]!r} cannot be used", "1 to 100 visible characters")
     async with open_database(cli, load_settings(cli), create=True) as db:
         key_id, token, digest = make_key()
-        await fleet.add_key(db, key_id=key_id, user_id=user, name=name, digest=digest)
+        await api_keys.add_key(db, key_id=key_id, user_id=user, name=name, digest=digest)
     cli.result(token, {"id": key_id, "user_id": user, "name": name, "token": token}, brief=token)
     cli.note(f"key {key_id} of {user}: keep the token, it is not stored")
     return 0
@@ -48,7 +48,7 @@ def ls(cli: Cli) -> int:
 
 async def _ls(cli: Cli) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        found = await fleet.keys(db)
+        found = await api_keys.list_keys(db)
     rows = [
         (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at))
         for key in found
@@ -65,6 +65,6 @@ def revoke(cli: Cli, key: Annotated[str, typer.Argument(metavar="KEY", help="A k
 
 async def _revoke(cli: Cli, key_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        await fleet.revoke_key(db, key_id)
+        await api_keys.revoke_key(db, key_id)
     cli.result(f"key {key_id} is revoked", {"id": key_id, "revoked": True}, brief=key_id)
     return 0

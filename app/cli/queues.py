@@ -9,8 +9,8 @@ from app.cli.output import table
 from app.cli.runner import connect_queue_once
 from app.cli.session import FRESH_S, is_embedded, open_database, run
 from app.cli.settings import load_settings
-from app.db import backlog
-from app.db.backlog import Backlog
+from app.db import fleet
+from app.db.fleet import Backlog
 from app.formatting import duration, number
 from app.queue import QUEUES
 from app.settings import Settings
@@ -30,9 +30,9 @@ def queues(cli: Cli) -> int:
 async def _queues(cli: Cli) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings) as db:
-        found = await backlog.backlogs(db, tuple(QUEUES), fresh_s=FRESH_S)
+        found = await fleet.backlogs(db, tuple(QUEUES), fresh_s=FRESH_S)
     depths = await _depths(cli, settings)
-    heads = ("queue", "messages", *backlog.STATES, "oldest due", "slots")
+    heads = ("queue", "messages", *fleet.STATES, "oldest due", "slots")
     rows = [_row(item, depths) for item in found]
     documents = [_document(item, depths) for item in found]
     brief = "\n".join(item.name for item in found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli import exit_codes
 from app.cli.output import width
-from app.db import Database, attempts, exports, images, jobs
+from app.db import Database, attempts, datasets, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.domain import JobState
 from app.formatting import count, duration, listing, number, size
@@ -172,7 +172,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         funnel=Funnel(counts, made, retried, recovered),
         tried=await attempts.images_tried(db, job_id),
         bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
-        exports=await exports.latest_of_job(db, job_id),
+        exports=await datasets.exports_of_job(db, job_id),
         delivered=delivered,
         interrupted=interrupted,
     )

@@ -12,7 +12,7 @@ from app.cli.options import Cli
 from app.cli.progress import open_display
 from app.cli.report import load_report
 from app.cli.session import Interrupts, configure_logging, is_embedded, lock_workspace, warn_without_workers
-from app.db import jobs, sweeping
+from app.db import jobs, outbox
 from app.images.pool.pool import DecoderPool
 from app.jobs import submit
 from app.jobs.event_log import recording
@@ -102,7 +102,7 @@ async def open_runner(
 async def take_workspace(stack: AsyncExitStack, settings: Settings, resources: Resources, command: str) -> None:
     """Lock the workspace, and end the leases that a killed process left in it."""
     stack.enter_context(lock_workspace(settings, command))
-    await sweeping.end_leases(resources.db, max_crashes=settings.jobs.max_crashes)
+    await outbox.end_leases(resources.db, max_crashes=settings.jobs.max_crashes)
 
 
 @asynccontextmanager

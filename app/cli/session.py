@@ -15,7 +15,7 @@ from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.options import Cli
 from app.cli.settings import settings_flags
-from app.db import Database, fleet, revision
+from app.db import Database, fleet, schema
 from app.jobs.event_log import recording
 from app.settings import Settings, origins
 from logging_setup.config import configure
@@ -99,7 +99,7 @@ async def open_database(cli: Cli, settings: Settings, *, create: bool = False, r
         db = Database(settings.database_url, pool_size=2)
         stack.push_async_callback(db.close)
         # an embedded database is migrated on the way; a server's only by `pictrawl db upgrade`
-        await (revision.bring_up(db) if db.is_sqlite else revision.require_newest(db))
+        await (schema.upgrade(db) if db.is_sqlite else schema.require_current(db))
         if record:
             await stack.enter_async_context(recording(db))
         yield db

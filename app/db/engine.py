@@ -9,7 +9,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import CursorResult, Executable, event, text
@@ -23,10 +24,10 @@ from sqlalchemy.types import Double
 
 import errors
 from app.db import sqlite_driver
-from app.db.timing import Clocked
-from app.db.translation import came_from_driver, translate
+from app.db.exceptions import came_from_driver, translate
+from app.observability import families
 
-__all__ = ["Connection", "Database", "db_now", "new_id"]
+__all__ = ["Connection", "Database", "TransactionTimer", "db_now", "new_id"]
 
 T = TypeVar("T")
 
@@ -80,6 +81,47 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_ids.next():032x}"
 
 
+class TransactionTimer:
+    """One transaction: made when it is asked for, entered around its whole life."""
+
+    __slots__ = ("_at", "_is_connected", "mode")
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self._at = time.perf_counter()
+        self._is_connected = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def has_connection(self) -> None:
+        """The wait is over; the transaction begins."""
+        self._note_wait()
+        self._is_connected = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._is_connected:
+            families.db_seconds.observe(time.perf_counter() - self._at, self.mode)
+        else:
+            self._note_wait()
+        if (fault := _fault(error)) is not None:
+            families.db_errors.add(fault, self.mode)
+
+    def _note_wait(self) -> None:
+        now = time.perf_counter()
+        families.db_wait_seconds.observe(now - self._at, self.mode)
+        self._at = now
+
+
+def _fault(error: BaseException | None) -> str | None:
+    """What the database did wrong; None where it did not, whatever ended the body."""
+    if isinstance(error, errors.DatabaseConnectionError):
+        return "connection"
+    if isinstance(error, errors.StorageError):
+        return "storage"
+    return "other" if isinstance(error, SQLAlchemyError) else None
+
+
 class Database:
     """An engine and its transactions."""
 
@@ -96,26 +138,26 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator["Connection"]:
         """One transaction that writes; commits at the end. Its body holds database calls only."""
-        clocked = Clocked("write")
+        timer = TransactionTimer("write")
         if not self.is_sqlite:
-            async with self._begin(clocked) as connection:
+            async with self._begin(timer) as connection:
                 yield connection
             return
         async with self._write_lock:  # one writer per file anyway: queue here instead of polling a busy file
-            async with self._begin(clocked) as connection:
+            async with self._begin(timer) as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator["Connection"]:
         """One transaction that only reads, on one snapshot where the database has them."""
-        async with self._begin(Clocked("read")) as connection:
+        async with self._begin(TransactionTimer("read")) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _begin(self, clocked: Clocked) -> AsyncIterator["Connection"]:
+    async def _begin(self, timer: TransactionTimer) -> AsyncIterator["Connection"]:
         try:
-            with clocked:
-                async with self._translated(clocked) as connection:
+            with timer:
+                async with self._translated(timer) as connection:
                     yield connection
         except errors.DatabaseConnectionError:
             self._has_failed = True
@@ -127,9 +169,9 @@ class Database:
         return has_failed
 
     @asynccontextmanager
-    async def _translated(self, clocked: Clocked) -> AsyncIterator["Connection"]:
-        raw = await uninterrupted(self._connect(clocked.mode), undo=_close)
-        clocked.has_connection()
+    async def _translated(self, timer: TransactionTimer) -> AsyncIterator["Connection"]:
+        raw = await uninterrupted(self._connect(timer.mode), undo=_close)
+        timer.has_connection()
         try:
             async with _transaction(raw):
                 yield Connection(raw)

@@ -1,28 +1,27 @@
 """Queries on workers, the sweeper's lock, API keys and idempotency keys: what keeps the fleet and its door in order."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Double, bindparam, case, delete, func, insert, or_, select, true, update
+from sqlalchemy import Double, and_, bindparam, case, delete, func, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-import errors
 from app.db import tables
-from app.db.conflicts import KeyReused, StateConflict
 from app.db.engine import Connection, Database, db_now
-from app.db.rows import Key, WorkerRow
+from app.db.rows import WorkerRow
+from app.domain import JobState, UnitKind, UnitState
 
 __all__ = [
-    "add_key",
+    "STATES",
+    "Backlog",
+    "backlogs",
     "beat",
-    "expire_idempotency",
-    "find_key",
-    "has_keys",
-    "keys",
-    "remember",
+    "count_by_kind",
+    "count_unfinished",
+    "find_oldest",
     "retire",
-    "revoke_key",
     "slots",
     "take_lock",
     "workers",
@@ -96,89 +95,77 @@ async def take_lock(db: Database, name: str, *, owner: str, for_s: float, anew: 
     return result.rowcount == 1
 
 
-async def add_key(db: Database, *, key_id: str, user_id: str, name: str, digest: str) -> None:
-    """Insert an API key; only the digest of its secret is kept."""
-    async with db.write() as connection:
-        await connection.execute(insert(tables.api_keys).values(id=key_id, user_id=user_id, name=name, digest=digest, created_at=db_now()))
+DEFERRED = "deferred"
+"""Pending, with a not-before time that lies ahead."""
+
+UNFINISHED = (UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING, UnitState.QUARANTINED, UnitState.DEAD)
+
+STATES = (UnitState.PENDING.value, DEFERRED, *(state.value for state in UNFINISHED[1:]))
+"""What is counted."""
 
 
-async def keys(db: Database) -> list[Key]:
-    """All API keys, without their digests."""
-    columns = [tables.api_keys.c[name] for name in ("id", "user_id", "name", "created_at", "revoked_at", "last_used_at")]
-    async with db.read() as connection:
-        return [Key(**row._mapping) for row in (await connection.execute(select(*columns).order_by(tables.api_keys.c.created_at))).all()]
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """One queue as the database knows it.
 
-
-async def has_keys(db: Database) -> bool:
-    """Whether any key is in force."""
-    query = select(tables.api_keys.c.id).where(tables.api_keys.c.revoked_at.is_(None)).limit(1)
-    async with db.read() as connection:
-        return (await connection.execute(query)).first() is not None
-
-
-async def find_key(db: Database, key_id: str) -> tuple[str, str] | None:
-    """(user id, digest) of a key in force."""
-    columns = tables.api_keys.c
-    async with db.read() as connection:
-        row = (
-            await connection.execute(select(columns.user_id, columns.digest).where(columns.id == key_id, columns.revoked_at.is_(None)))
-        ).first()
-    return (row.user_id, row.digest) if row else None
-
-
-async def touch_key(db: Database, key_id: str, *, every_s: float = 60.0) -> None:
-    """Note that a key was used, at most once a minute."""
-    columns = tables.api_keys.c
-    is_old = or_(columns.last_used_at.is_(None), columns.last_used_at < db_now() - every_s)
-    async with db.write() as connection:
-        await connection.execute(update(tables.api_keys).where(columns.id == key_id, is_old).values(last_used_at=db_now()))
-
-
-async def revoke_key(db: Database, key_id: str) -> None:
-    """Put a key out of force at once."""
-    columns = tables.api_keys.c
-    async with db.write() as connection:
-        result = await connection.execute(
-            update(tables.api_keys).where(columns.id == key_id, columns.revoked_at.is_(None)).values(revoked_at=db_now())
-        )
-    if result.rowcount != 1:
-        raise errors.NotFoundError(f"no API key {key_id} in force")
-
-
-async def remember(connection: Connection, *, user_id: str, key: str, body_digest: str) -> str | None:
-    """The resource an Idempotency-Key already made. Whoever asks with the same key meanwhile waits for this transaction's end.
-
-    Raises:
-        KeyReused: the key was used with another body.
+    Attributes:
+        units: how many there are, for each of :data:`STATES`.
+        oldest_due_s: seconds since the oldest unit that may run and does not fell due; ``None`` where none waits. Paused jobs do not count.
+        slots: units that the living workers of the queue run at once.
     """
-    columns = tables.idempotency_keys.c
-    if connection.dialect_name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{user_id}\n{key}", 0))))
-    row = (await connection.execute(select(tables.idempotency_keys).where(columns.user_id == user_id, columns.key == key))).first()
-    if row is None:
-        return None
-    if row.body_digest != body_digest:
-        raise KeyReused("this Idempotency-Key was used with another request; send a new key")
-    return str(row.resource)
+
+    name: str
+    units: Mapping[str, int]
+    oldest_due_s: float | None
+    slots: int
 
 
-async def note(connection: Connection, *, user_id: str, key: str, body_digest: str, resource: str) -> None:
-    """Bind an Idempotency-Key to what it made.
+async def backlogs(db: Database, names: Sequence[str], *, fresh_s: float) -> list[Backlog]:
+    """The backlog of each of these queues; a worker counts whose last sign of life is younger than ``fresh_s``."""
+    async with db.read() as connection:
+        counted = (await connection.execute(count_unfinished(names))).all()
+        oldest = {row.queue: row.age_s for row in (await connection.execute(find_oldest(names))).all()}
+        slots = {row.kind: row.slots for row in (await connection.execute(_slots_of_living(fresh_s))).all()}
+    units = {name: dict.fromkeys(STATES, 0) for name in names}
+    for row in counted:
+        units[row.queue][row.state] = row.number
+    return [Backlog(name, units[name], oldest.get(name), int(slots.get(name, 0))) for name in names]
 
-    Raises:
-        StateConflict: a request with the same key got there between the look and this; nothing of ours may stay.
-    """
-    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
-    statement = dialect.insert(tables.idempotency_keys).on_conflict_do_nothing()
-    values = {"user_id": user_id, "key": key, "body_digest": body_digest, "resource": resource, "created_at": db_now()}
-    if (await connection.execute(statement.values(**values))).rowcount != 1:
-        raise StateConflict("a request with this Idempotency-Key is being answered; send it again")
+
+async def count_by_kind(db: Database) -> dict[tuple[str, str], int]:
+    """Units that are not finished, by (kind, one of :data:`STATES`)."""
+    names = sorted({kind.queue for kind in UnitKind})
+    async with db.read() as connection:
+        rows = (await connection.execute(count_unfinished(names, by=tables.units.c.kind))).all()
+    return {(row.kind, row.state): row.number for row in rows}
 
 
-async def expire_idempotency(db: Database, *, older_than_s: float) -> int:
-    """Forget old Idempotency-Keys."""
-    async with db.write() as connection:
-        result = await connection.execute(
-            delete(tables.idempotency_keys).where(tables.idempotency_keys.c.created_at < db_now() - older_than_s)
-        )
-    return result.rowcount
+def count_unfinished(names: Sequence[str], *, by: Any = tables.units.c.queue) -> Any:
+    """The query for units by queue, or another column, and state."""
+    columns = tables.units.c
+    ahead = and_(columns.state == UnitState.PENDING, columns.not_before > db_now())
+    unfinished = (
+        select(by, case((ahead, literal(DEFERRED)), else_=columns.state).label("state"))
+        .where(columns.queue.in_(names), columns.state.in_(UNFINISHED))
+        .subquery()
+    )
+    keys = (unfinished.c[by.name], unfinished.c.state)
+    return select(*keys, func.count().label("number")).group_by(*keys)
+
+
+def find_oldest(names: Sequence[str]) -> Any:
+    """The query for the seconds that the oldest due unit of each queue has waited."""
+    columns = tables.units.c
+    due_since = case((columns.not_before > columns.created_at, columns.not_before), else_=columns.created_at)
+    return (
+        select(columns.queue, func.max(db_now() - due_since).label("age_s"))
+        .join(tables.jobs)
+        .where(columns.queue.in_(names), columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
+        .where(tables.jobs.c.desired_state == JobState.RUNNING)
+        .group_by(columns.queue)
+    )
+
+
+def _slots_of_living(fresh_s: float) -> Any:
+    columns = tables.workers.c
+    return select(columns.kind, func.sum(columns.slots).label("slots")).where(columns.beat_at > db_now() - fresh_s).group_by(columns.kind)

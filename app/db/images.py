@@ -3,29 +3,31 @@
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
-from app.db.image_pages import ImageFilter, of_user, page
 from app.db.rows import SourceCount
-from app.db.stored import STORED, as_image
 from app.domain import Candidate, ImageState, Reason, StoredImage
 
 __all__ = [
-    "ImageFilter",
+    "STORED",
+    "DeferredImages",
     "add_candidates",
+    "as_image",
     "chunk_images",
     "chunk_states",
     "counts",
+    "deferred_by_reason",
     "get",
     "kept_after",
     "labels_of",
-    "page",
+    "of_user",
     "reassign",
     "referenced_blobs",
     "update_alike",
@@ -156,6 +158,13 @@ async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | N
     return tuple(SourceCount(*key, number) for key, number in found.items())
 
 
+def of_user(user_id: str | None) -> list[ColumnElement[bool]]:
+    """The condition that an image is in one of a user's datasets; for the few rows that something else finds."""
+    if user_id is None:
+        return []
+    return [tables.images.c.dataset_id.in_(select(tables.datasets.c.id).where(tables.datasets.c.user_id == user_id))]
+
+
 async def get(db: Database, image_id: int, *, user_id: str | None = None) -> StoredImage:
     """One image; a foreign one is not found."""
     query = select(*STORED).where(tables.images.c.id == image_id, *of_user(user_id))
@@ -252,3 +261,52 @@ async def reset_for_validation(
         update(tables.images).where(wanted).values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
     )
     return sorted(chunks)
+
+
+STORED = [tables.images.c[field.name] for field in fields(StoredImage)]
+"""In the order of the fields: a row is the arguments."""
+
+_STATES: Final = {state.value: state for state in ImageState}
+_REASONS: Final[dict[str | None, Reason | None]] = {None: None} | {reason.value: reason for reason in Reason}
+"""Looking up costs a fifth of what an enum's constructor does, and a build reads every row several times."""
+
+_STATE = STORED.index(tables.images.c.state)
+
+
+def as_image(row: Row[Any]) -> StoredImage:
+    """A row of the columns :data:`STORED`.
+
+    Raises:
+        KeyError: a state or a reason that this version does not know.
+    """
+    values: tuple[Any, ...] = (*row[:_STATE], _STATES[row[_STATE]], _REASONS[row[_STATE + 1]], *row[_STATE + 2 :])
+    return StoredImage(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredImages:
+    """Images that are deferred for one reason; Unix times of the first and the last to be due."""
+
+    reason: str
+    images: int
+    first_at: float
+    last_at: float
+
+
+async def deferred_by_reason(db: Database, job_id: str) -> list[DeferredImages]:
+    """A job's deferred images by reason, most first."""
+    columns = tables.images.c
+    query = (
+        select(
+            columns.reason,
+            func.count().label("number"),
+            func.min(columns.not_before).label("first_at"),
+            func.max(columns.not_before).label("last_at"),
+        )
+        .where(columns.job_id == job_id, columns.state == ImageState.DEFERRED)
+        .group_by(columns.reason)
+    )
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    found = [DeferredImages(row.reason or "unknown", row.number, row.first_at or 0.0, row.last_at or 0.0) for row in rows]
+    return sorted(found, key=lambda item: (-item.images, item.reason))

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import paging, tables
-from app.db.conflicts import StateConflict
 from app.db.engine import Connection, Database, db_now, new_id
-from app.db.rows import Dataset, Job, PageOf, Search
+from app.db.rows import Job, PageOf, Search
 from app.domain import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
 from app.observability import families
 
@@ -18,19 +17,15 @@ __all__ = [
     "add_searches",
     "advance_search",
     "counts_by_state",
-    "create_dataset",
-    "delete_dataset",
     "end",
     "find",
     "find_search",
     "get",
-    "get_dataset",
     "get_many",
     "get_search",
     "has_chunk",
     "latest",
     "latest_build",
-    "list_datasets",
     "newest_of_dataset",
     "page",
     "search_labels",
@@ -52,29 +47,6 @@ def as_job(row: Row[Any]) -> Job:
     return Job(**values | states | {"kind": JobKind(values["kind"])})
 
 
-async def create_dataset(connection: Connection, *, user_id: str, name: str) -> str:
-    """Insert a dataset, return its id."""
-    dataset_id = new_id("ds")
-    await connection.execute(insert(tables.datasets).values(id=dataset_id, user_id=user_id, name=name, created_at=db_now()))
-    return dataset_id
-
-
-async def get_dataset(db: Database, dataset_id: str, *, user_id: str | None = None) -> Dataset:
-    """One dataset; a foreign one is not found."""
-    query = select(tables.datasets).where(tables.datasets.c.id == dataset_id)
-    async with db.read() as connection:
-        row = (await connection.execute(_owned(query, tables.datasets, user_id))).first()
-    if row is None:
-        raise errors.NotFoundError(f"no dataset {dataset_id}")
-    return Dataset(**row._mapping)
-
-
-async def list_datasets(db: Database, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None) -> PageOf[Dataset]:
-    """Datasets, newest first."""
-    rows, next_cursor = await _newest(db, tables.datasets, user_id, limit, cursor, [])
-    return PageOf([Dataset(**row._mapping) for row in rows], next_cursor)
-
-
 async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
     """One job; a foreign one is not found."""
     async with db.read() as connection:
@@ -83,7 +55,7 @@ async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
 
 async def find(connection: Connection, job_id: str, *, user_id: str | None = None, lock: bool = False) -> Job:
     """One job inside a transaction; with ``lock`` nobody changes its row before the transaction ends."""
-    query = _owned(_ONE, tables.jobs, user_id)
+    query = _owned(_ONE, user_id)
     row = (await connection.execute(query.with_for_update() if lock else query, {"wanted": job_id})).first()
     if row is None:
         raise errors.NotFoundError(f"no job {job_id}")
@@ -122,7 +94,7 @@ async def counts_by_state(db: Database) -> dict[JobState, int]:
 
 async def latest(db: Database, *, user_id: str | None = None, resumable: bool = False) -> Job | None:
     """The newest job, or the newest that can go on."""
-    query = _owned(select(tables.jobs), tables.jobs, user_id).order_by(tables.jobs.c.created_at.desc(), tables.jobs.c.id.desc()).limit(1)
+    query = _owned(select(tables.jobs), user_id).order_by(tables.jobs.c.created_at.desc(), tables.jobs.c.id.desc()).limit(1)
     if resumable:
         done = [JobState.SUCCEEDED, JobState.PARTIAL, JobState.CANCELLED]
         query = query.where(tables.jobs.c.state.not_in(done))
@@ -141,34 +113,18 @@ async def page(
     cursor: str | None = None,
 ) -> PageOf[Job]:
     """Jobs, newest first."""
-    conditions = []
+    columns = tables.jobs.c
+    query = _owned(select(tables.jobs), user_id)
     if state is not None:
-        conditions.append(tables.jobs.c.state == state)
+        query = query.where(columns.state == state)
     if kind is not None:
-        conditions.append(tables.jobs.c.kind == kind)
-    rows, next_cursor = await _newest(db, tables.jobs, user_id, limit, cursor, conditions)
+        query = query.where(columns.kind == kind)
+    rows, next_cursor = await paging.newest_first(db, query, [columns.created_at, columns.id], limit=limit, cursor=cursor)
     return PageOf([as_job(row) for row in rows], next_cursor)
 
 
-async def _newest(
-    db: Database, table: Any, user_id: str | None, limit: int, cursor: str | None, conditions: list[Any]
-) -> tuple[list[Row[Any]], str | None]:
-    limit = max(1, min(limit, paging.MAX_LIMIT))
-    keys = [table.c.created_at, table.c.id]
-    query = _owned(select(table), table, user_id).order_by(*(key.desc() for key in keys)).limit(limit + 1)
-    for condition in conditions:
-        query = query.where(condition)
-    if cursor is not None:
-        query = query.where(paging.after(keys, paging.decode(cursor, float, str), descending=True))
-    async with db.read() as connection:
-        rows = list((await connection.execute(query)).all())
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return rows, paging.encode(rows[-1].created_at, rows[-1].id) if more else None
-
-
-def _owned(query: Any, table: Any, user_id: str | None) -> Any:
-    return query if user_id is None else query.where(table.c.user_id == user_id)
+def _owned(query: Any, user_id: str | None) -> Any:
+    return query if user_id is None else query.where(tables.jobs.c.user_id == user_id)
 
 
 async def set_stage(connection: Connection, job_id: str, *, state: JobState, stage: str | None, another_round: bool = False) -> None:
@@ -284,17 +240,3 @@ async def advance_search(
             cursor=cursor, is_exhausted=is_exhausted, found=columns.found + found, new=columns.new + new, bad=columns.bad + bad, note=note
         )
     )
-
-
-async def delete_dataset(db: Database, dataset_id: str) -> None:
-    """Remove a dataset with everything that hangs on it; blobs go with the next clean-up.
-
-    Raises:
-        StateConflict: a job on it has not ended.
-    """
-    active = select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES)).limit(1)
-    async with db.write() as connection:
-        job_id = (await connection.execute(active)).scalar_one_or_none()
-        if job_id is not None:
-            raise StateConflict(f"job {job_id} still works on dataset {dataset_id}; cancel it, or wait for its end")
-        await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))

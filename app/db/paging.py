@@ -5,11 +5,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, TextClause, literal, select, tuple_, union_all
+from sqlalchemy import Column, ColumnElement, Row, Select, TextClause, literal, select, tuple_, union_all
 
 import errors
+from app.db.engine import Database
 
-__all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of"]
+__all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of", "newest_first"]
 
 MAX_LIMIT = 200
 """Rows in one page."""
@@ -46,6 +47,27 @@ def after(columns: list[Any], values: tuple[Any, ...], *, descending: bool) -> C
     row = tuple_(*columns)
     edge = tuple_(*(literal(value) for value in values))
     return row < edge if descending else row > edge
+
+
+async def newest_first(
+    db: Database, query: Select[Any], keys: Sequence[ColumnElement[Any]], *, limit: int, cursor: str | None
+) -> tuple[list[Row[Any]], str | None]:
+    """Run a query for one page of rows, newest first; return the rows and the cursor of the next page, ``None`` on the last page.
+
+    Args:
+        keys: a time in Unix seconds and an id; both are among the columns of the query.
+        limit: rows wanted; clamped to 1 to :data:`MAX_LIMIT`.
+    """
+    limit = max(1, min(limit, MAX_LIMIT))
+    query = query.order_by(*(key.desc() for key in keys)).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(after(list(keys), decode(cursor, float, str), descending=True))
+    async with db.read() as connection:
+        rows = list((await connection.execute(query)).all())
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], encode(*(getattr(last, key.name) for key in keys))
 
 
 def first_of(columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id: int | None, limit: int) -> Select[Any]:

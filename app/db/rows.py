@@ -7,14 +7,14 @@ from typing import Any, Generic, TypeVar
 from app.domain import FINAL_JOB_STATES, TRACED, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
 
 __all__ = [
-    "Check",
+    "ApiKey",
     "Dataset",
+    "DatasetCheck",
     "DeadUnit",
     "Event",
     "Export",
     "Funnel",
     "Job",
-    "Key",
     "NewUnit",
     "PageOf",
     "Search",
@@ -163,7 +163,7 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DatasetCheck:
     """A check somebody asked for, with what it found."""
 
     id: str
@@ -206,7 +206,7 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """An API key without its secret."""
 
     id: str

@@ -1,74 +1,115 @@
-"""The schema's version: bring a database to the newest, and refuse one that is newer than this code."""
+"""The version of the schema: create it in an empty database, migrate an older one, refuse one that is newer than this code.
+
+Alembic is loaded only where there is something to migrate, since its import takes longer than most commands.
+"""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 import errors
+from app.db import tables
 from app.db.engine import Database
 
-__all__ = ["current", "head", "require_head", "upgrade"]
+__all__ = ["current", "head", "is_current", "require_current", "upgrade"]
 
 UPGRADE_LOCK = 0x70696374
-"""Number of PostgreSQL's advisory lock that an upgrade holds: "pict" in ASCII."""
+"""Number of the PostgreSQL advisory lock that an upgrade holds: "pict" in ASCII."""
 
+VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+"""The statement that Alembic itself would send."""
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def head() -> str:
-    """The newest revision this code knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+    """Return the newest revision that this code knows."""
+    return max(_revisions())
+
+
+def _revisions() -> set[str]:
+    """Return all revisions that this code knows. The names of the files begin with their revision: ``r0001_...py``."""
+    return {path.name[1:5] for path in (MIGRATIONS / "versions").glob("r[0-9][0-9][0-9][0-9]_*.py")}
 
 
 async def current(db: Database) -> str | None:
-    """The database's revision; ``None`` where it has no schema."""
-    async with db.read() as connection:
-        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    """Return the revision of the database; ``None`` where it has no schema."""
+    try:
+        async with db.read() as connection:
+            row = (await connection.execute(text("SELECT version_num FROM alembic_version"))).first()
+    except DBAPIError:  # there is no such table
+        return None
+    return row.version_num if row else None
 
 
-async def upgrade(db: Database) -> str:
-    """Bring the database to the newest revision and return it.
+async def is_current(db: Database) -> bool:
+    """Whether the database has the newest revision."""
+    return await current(db) == head()
+
+
+async def require_current(db: Database) -> None:
+    """Check the revision of the database without changing it.
 
     Raises:
-        errors.ConfigurationError: the database is newer than this code.
+        errors.ConfigurationError: the database does not have the newest revision.
     """
-    await _refuse_newer(db)
-    async with db.write() as connection:
-        # one upgrade at a time, from before Alembic looks: SQLite lets one writer in, with its first statement
-        await connection.execute(select(1) if db.is_sqlite else select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
-        await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
-    return head()
-
-
-async def require_head(db: Database) -> None:
-    """Raise ConfigurationError unless the database is at the newest revision."""
-    await _refuse_newer(db)
     found = await current(db)
+    _refuse_unknown(found)
     if found != head():
         raise errors.ConfigurationError(
             f"the database is at revision {found or 'none'}, this version needs {head()}: run `pictrawl db upgrade`"
         )
 
 
-async def _refuse_newer(db: Database) -> None:
+async def upgrade(db: Database) -> str:
+    """Bring the database to the newest revision and return that revision.
+
+    Raises:
+        errors.ConfigurationError: the database is newer than this code.
+    """
     found = await current(db)
-    if found is None:
-        return
-    try:
-        ScriptDirectory.from_config(_config()).get_revision(found)
-    except CommandError as error:
+    _refuse_unknown(found)
+    if found == head() or (db.is_sqlite and await _create_if_empty(db)):
+        return head()
+    async with db.write() as connection:
+        # one upgrade at a time, from before Alembic reads the version: SQLite has one writer, from its first statement on
+        await connection.execute(select(1) if db.is_sqlite else select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+        await connection.run_sync(_run_alembic)
+    return head()
+
+
+def _refuse_unknown(found: str | None) -> None:
+    if found is not None and found not in _revisions():
         raise errors.ConfigurationError(
             f"the database is at revision {found}, which this version does not know: a newer pictrawl wrote it; upgrade pictrawl"
-        ) from error
+        )
+
+
+async def _create_if_empty(db: Database) -> bool:
+    """Create the tables in a SQLite file that has none, in one transaction; return whether it had none."""
+    async with db.write() as connection:
+        return await connection.run_sync(_create)
+
+
+def _create(connection: Connection) -> bool:
+    if connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first():
+        return False
+    for table in tables.metadata.sorted_tables:
+        connection.execute(CreateTable(table))
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):  # of two indexes that fit alike, SQLite takes the later one
+            connection.execute(CreateIndex(index))
+    connection.exec_driver_sql(VERSION_TABLE)
+    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (head(),))
+    return True
+
+
+def _run_alembic(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -5,41 +5,39 @@ Every write for a claimed unit is fenced: it names the epoch the claim gave, and
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Double, Row, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Double, Row, and_, bindparam, case, func, or_, select, update
 
-from app.db import tables
-from app.db.counting import OPEN_STATES, add, cancel_strays, count_down, ensure_finalize
+from app.db import lifecycle, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.jobs import find
-from app.db.owners import owner_is_silent, owner_lives
 from app.db.rows import NewUnit, Unit
-from app.domain import JobState, UnitKind, UnitState
+from app.domain import OPEN_UNIT_STATES, JobState, UnitKind, UnitState
 
 __all__ = [
-    "OPEN_STATES",
     "LeaseLost",
-    "add",
+    "StageTime",
     "adopt",
     "as_unit",
-    "cancel_strays",
     "claim",
-    "count_down",
     "counts",
     "dead_of",
-    "ensure_finalize",
+    "desired_states",
     "fence",
     "finish",
-    "held",
     "next_due",
-    "progress",
+    "owner_is_silent",
+    "owner_lives",
     "release",
     "release_in",
     "renew",
-    "revive_dead",
+    "reset_crashes",
     "set_payload",
+    "stage_times",
+    "troubled_units",
+    "units_of_chunk",
 ]
 
 
@@ -144,9 +142,9 @@ async def finish(
     end_state = {"wanted": unit.id, "held": unit.epoch, "new_state": state, "new_error": error}
     if (await connection.execute(_finish(), end_state)).rowcount != 1:
         raise LeaseLost(unit.id)
-    added = await add(connection, unit.job_id, children)
+    added = await lifecycle.add_units(connection, unit.job_id, children)
     failure = error if unit.kind is UnitKind.FINALIZE and state is UnitState.DEAD else None
-    return added + await count_down(connection, unit.job_id, 1, failure=failure)
+    return added + await lifecycle.count_down(connection, unit.job_id, 1, failure=failure)
 
 
 @functools.cache
@@ -191,11 +189,11 @@ async def release_in(
     )
     if result.rowcount != 1:
         return False
-    await cancel_strays(connection, unit.job_id)
+    await lifecycle.cancel_strays(connection, unit.job_id)
     return True
 
 
-async def progress(connection: Connection, unit: Unit) -> None:
+async def reset_crashes(connection: Connection, unit: Unit) -> None:
     """A claimed unit has come further: what killed its workers before has not stopped it."""
     await connection.execute(update(tables.units).where(*_ours(unit), tables.units.c.crashes > 0).values(crashes=0))
 
@@ -220,26 +218,11 @@ async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]],
     return {row.id for row in rows if wanted[row.id] == row.epoch}
 
 
-async def held(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
+async def desired_states(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
     """What is wanted of each of these jobs."""
     query = select(tables.jobs.c.id, tables.jobs.c.desired_state).where(tables.jobs.c.id.in_(list(set(job_ids))))
     async with db.read() as connection:
         return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
-
-
-async def revive_dead(connection: Connection, job_id: str, unit_ids: Sequence[str] | None = None) -> int:
-    """Dead units of a job, all or these, become pending again, due at once, their crashes forgotten."""
-    columns = tables.units.c
-    which = [columns.job_id == job_id, columns.state == UnitState.DEAD]
-    if unit_ids is not None:
-        which.append(columns.id.in_(unit_ids))
-    alive = {"state": UnitState.PENDING, "crashes": 0, "not_before": db_now(), "finished_at": None, "error": None}
-    result = await connection.execute(update(tables.units).where(*which).values(**alive))
-    if result.rowcount:
-        await connection.execute(
-            update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units + result.rowcount)
-        )
-    return result.rowcount
 
 
 async def dead_of(db: Database, job_id: str) -> list[Unit]:
@@ -266,3 +249,79 @@ async def next_due(db: Database, job_id: str) -> float | None:
     async with db.read() as connection:
         value = (await connection.execute(query)).scalar_one_or_none()
     return None if value is None else float(value)
+
+
+def owner_lives() -> ColumnElement[bool]:
+    """Whether a unit's owner gave a sign of life after its lease ran out: it is slow, or was cut off, and did not die."""
+    return and_(_last_beat() >= tables.units.c.lease_until)
+
+
+def owner_is_silent(lease_s: Any) -> ColumnElement[bool]:
+    """Whether a unit's owner gave no sign of life for a lease, while the database answered: before, nobody could give one.
+
+    Args:
+        lease_s: seconds, or a parameter for them.
+    """
+    answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
+    ago = db_now() - lease_s
+    return and_(_last_beat() < ago, func.coalesce(answers_since, db_now()) < ago)
+
+
+def _last_beat() -> Any:
+    owner, worker = tables.units.c.owner, tables.workers.c
+    beats = select(func.max(worker.beat_at)).where(worker.id.in_([owner + "-builder", owner + "-validator"]))
+    return func.coalesce(beats.correlate(tables.units).scalar_subquery(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """One kind of work: Unix times of its first unit's making and its last unit's end, and how many units are not done."""
+
+    kind: str
+    units: int
+    open: int
+    began_at: float
+    ended_at: float | None
+
+
+async def stage_times(db: Database, job_id: str) -> list[StageTime]:
+    """Each kind of work a job had, in the order in which they began."""
+    columns = tables.units.c
+    began = func.min(columns.created_at).label("began_at")
+    is_open = case((columns.state.in_(OPEN_UNIT_STATES), 1), else_=0)
+    query = (
+        select(
+            columns.kind,
+            func.count().label("units"),
+            func.sum(is_open).label("open"),
+            began,
+            func.max(columns.finished_at).label("ended_at"),
+        )
+        .where(columns.job_id == job_id)
+        .group_by(columns.kind)
+        .order_by(began, columns.kind)
+    )
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return [StageTime(row.kind, row.units, int(row.open), row.began_at, None if row.open else row.ended_at) for row in rows]
+
+
+async def troubled_units(db: Database, job_id: str, *, limit: int = 20) -> list[Unit]:
+    """A job's units that died or are suspected of killing their workers, and those that failed and will be tried again."""
+    columns = tables.units.c
+    bad = columns.state.in_([UnitState.DEAD, UnitState.QUARANTINED])
+    failing = columns.state.in_([UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING]) & (
+        columns.error.is_not(None) | (columns.crashes > 0)
+    )
+    query = select(tables.units).where(columns.job_id == job_id, bad | failing).order_by(columns.created_at, columns.id).limit(limit)
+    async with db.read() as connection:
+        return [as_unit(row) for row in (await connection.execute(query)).all()]
+
+
+async def units_of_chunk(db: Database, job_id: str, chunk_id: str) -> list[Unit]:
+    """The units that worked, or will, at one chunk of a job."""
+    columns = tables.units.c
+    of_chunk = columns.payload["chunk_id"].as_string() == chunk_id
+    query = select(tables.units).where(columns.job_id == job_id, of_chunk).order_by(columns.created_at, columns.id)
+    async with db.read() as connection:
+        return [as_unit(row) for row in (await connection.execute(query)).all()]

@@ -3,7 +3,7 @@
 import re
 
 import errors
-from app.db import Database, images, lookups
+from app.db import Database, image_search, images
 from app.domain import StoredImage
 
 __all__ = ["find_images"]
@@ -26,7 +26,7 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
     if re.fullmatch(r"\d+", what, re.ASCII):
         return [await _by_id(db, what, user_id)]
     if re.fullmatch(r"[0-9a-fA-F]{64}", what):
-        found = await lookups.by_digest(db, what.lower(), user_id=user_id)
+        found = await image_search.by_digest(db, what.lower(), user_id=user_id)
     else:
         found = await _by_url(db, what, user_id)
     if not found:
@@ -47,10 +47,10 @@ async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredIma
             f"{url[:80]!r} is no job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
         )
     shown = url.removesuffix(HIDDEN_QUERY)
-    found = await lookups.by_keys(db, [images.url_digest(url)], user_id=user_id)
+    found = await image_search.by_url_keys(db, [images.url_digest(url)], user_id=user_id)
     if not found and shown == url:
-        found = await lookups.by_keys(db, [images.url_digest(_normal(url))], user_id=user_id)
-    return found or _one_of(shown, await lookups.by_beginning(db, shown, user_id=user_id))
+        found = await image_search.by_url_keys(db, [images.url_digest(_normal(url))], user_id=user_id)
+    return found or _one_of(shown, await image_search.by_url_prefix(db, shown, user_id=user_id))
 
 
 def _normal(url: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import errors
-from app.db import Database, attempts, delays, events, exports, images, jobs
+from app.db import Database, attempts, datasets, events, images, jobs, units
 from app.db.rows import Dataset, Event, Export, Job, Search
 from app.domain import ImageState, JobKind, StoredImage, ValidationRules
 from app.explain import happenings
@@ -70,7 +70,7 @@ async def image_story(db: Database, found: Sequence[StoredImage]) -> ImageStory:
     return ImageStory(
         image=image,
         job=job,
-        dataset=await jobs.get_dataset(db, image.dataset_id),
+        dataset=await datasets.get_dataset(db, image.dataset_id),
         search=await jobs.find_search(db, image.search_id) if image.search_id else None,
         rules=rules,
         tries=[Try(*made) for made in await attempts.of_image(db, image.id)],
@@ -95,8 +95,8 @@ async def _rules(db: Database, image: StoredImage, job: Job) -> ValidationRules:
 async def _happened(db: Database, image: StoredImage) -> list[Event]:
     if image.chunk_id is None:
         return []
-    units = await delays.units_of_chunk(db, image.job_id, image.chunk_id)
-    return await events.named(db, image.job_id, happenings.NAMES, chunk_id=image.chunk_id, unit_ids=[unit.id for unit in units])
+    of_chunk = await units.units_of_chunk(db, image.job_id, image.chunk_id)
+    return await events.named(db, image.job_id, happenings.NAMES, chunk_id=image.chunk_id, unit_ids=[unit.id for unit in of_chunk])
 
 
 async def _duplicate(db: Database, image: StoredImage, job: Job) -> Duplicate | None:
@@ -113,5 +113,5 @@ async def _exports(db: Database, image: StoredImage) -> list[Export]:
     """An export has every image that was kept when it was begun, so it has those that have not changed since."""
     if image.state is not ImageState.KEPT:
         return []
-    page = await exports.page_exports(db, dataset_id=image.dataset_id, limit=EXPORTS)
+    page = await datasets.page_exports(db, dataset_id=image.dataset_id, limit=EXPORTS)
     return [export for export in page.items if export.state == "ready" and export.created_at >= (image.updated_at or 0.0)]

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.db import Database, attempts, delays, jobs, units
-from app.db.delays import HostTime, SetAside, Stage
+from app.db import Database, attempts, images, jobs, units
+from app.db.attempts import HostTime
+from app.db.images import DeferredImages
 from app.db.rows import Job, Unit
+from app.db.units import StageTime
 from app.domain import JobState
 from app.explain.lines import Line
 from app.formatting import clipped, count, duration, listing, number
@@ -30,14 +32,14 @@ class JobStory:
 
     job: Job
     now: float
-    stages: Sequence[Stage]
+    stages: Sequence[StageTime]
     hosts: Sequence[HostTime]
     failures: Mapping[str, int]
     made: int
     retried: int
     recovered: int
     exhausted: int
-    set_aside: Sequence[SetAside]
+    set_aside: Sequence[DeferredImages]
     troubled: Sequence[Unit]
     work: Mapping[tuple[str, str], int]
 
@@ -65,7 +67,7 @@ class JobStory:
             lines.append(Line("retries", words))
         return lines + [Line("unit", _unit_words(unit)) for unit in self.troubled]
 
-    def _stage(self, stage: Stage) -> str:
+    def _stage(self, stage: StageTime) -> str:
         ended = stage.ended_at if stage.ended_at is not None else self.job.finished_at or self.now
         open_units = f", {number(stage.open)} not done" if stage.open else ""
         began = max(0.0, stage.began_at - self.job.created_at)
@@ -89,7 +91,7 @@ class JobStory:
             found.append("a worker: nothing of it is being worked at")
         return found
 
-    def _set_aside(self, item: SetAside) -> str:
+    def _set_aside(self, item: DeferredImages) -> str:
         first, last = max(0.0, item.first_at - self.now), max(0.0, item.last_at - self.now)
         due = f"for {duration(first)}" if duration(first) == duration(last) else f"for {duration(first)} to {duration(last)}"
         return f"{count(item.images, 'image')} deferred {due}: {clipped(item.reason, 24)}"
@@ -133,14 +135,14 @@ async def job_story(db: Database, job_id: str, *, user_id: str | None = None) ->
     return JobStory(
         job=job,
         now=await db.now(),
-        stages=await delays.stages(db, job_id),
-        hosts=await delays.hosts(db, job_id),
-        failures=await delays.reasons(db, job_id),
+        stages=await units.stage_times(db, job_id),
+        hosts=await attempts.host_times(db, job_id),
+        failures=await attempts.failures_by_reason(db, job_id),
         made=made,
         retried=retried,
         recovered=recovered,
-        exhausted=await delays.exhausted(db, job_id),
-        set_aside=await delays.set_aside(db, job_id),
-        troubled=await delays.troubled(db, job_id),
+        exhausted=await attempts.count_exhausted(db, job_id),
+        set_aside=await images.deferred_by_reason(db, job_id),
+        troubled=await units.troubled_units(db, job_id),
         work=await units.counts(db, job_id),
     )

@@ -3,7 +3,7 @@
 Each change is said in the log of the job that it concerns. Nothing here wakes a worker; :func:`app.jobs.submit.wake` does.
 """
 
-from app.db import Database, dead, jobs, lifecycle
+from app.db import Database, dead_units, jobs, lifecycle
 from app.db.rows import DeadUnit, Job
 from app.domain import JobState
 from logging_setup import get_logger
@@ -29,18 +29,20 @@ async def revive(db: Database, job_id: str) -> int:
     return revived
 
 
-async def retry_dead(db: Database, which: dead.Which, *, user_id: str | None = None) -> list[DeadUnit]:
-    """Put dead units back to work; see :func:`app.db.dead.retry`."""
-    revived = await dead.retry(db, which, user_id=user_id)
+async def retry_dead(db: Database, which: dead_units.Which, *, user_id: str | None = None) -> list[DeadUnit]:
+    """Put dead units back to work; see :func:`app.db.dead_units.retry`."""
+    revived = await dead_units.retry(db, which, user_id=user_id)
     for unit in revived:
         with log.contextualize(**_context(unit)):
             log.info("unit.retried", kind=unit.kind.value, error=unit.error)
     return revived
 
 
-async def discard_dead(db: Database, which: dead.Which, *, user_id: str | None = None, resume: bool = False) -> list[dead.Discarded]:
-    """Give dead units up; see :func:`app.db.dead.discard`."""
-    given_up = await dead.discard(db, which, user_id=user_id, resume=resume)
+async def discard_dead(
+    db: Database, which: dead_units.Which, *, user_id: str | None = None, resume: bool = False
+) -> list[dead_units.Discarded]:
+    """Give dead units up; see :func:`app.db.dead_units.discard`."""
+    given_up = await dead_units.discard(db, which, user_id=user_id, resume=resume)
     for discarded in given_up:
         with log.contextualize(**_context(discarded.unit)):
             log.warning("unit.discarded", kind=discarded.unit.kind.value, error=discarded.unit.error, images=discarded.images)

@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 import errors
-from app.db import Connection, Database, fleet, sending
-from app.db.fairness import Turn, turns
+from app.db import Connection, Database, fleet, outbox
 from app.domain import TRACED
+from app.jobs.fairness import Turn, turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
 __all__ = ["BEAT_FRESH_S", "Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
 
-OfJob = TypeVar("OfJob", Turn, sending.Delivery)
+OfJob = TypeVar("OfJob", Turn, outbox.Delivery)
 
 BEAT_FRESH_S = 30.0
 """Seconds without a sign of life after which a worker's slots no longer count."""
@@ -31,7 +31,7 @@ UNSENT_AFTER_S = 10.0
 """Seconds after which a unit that was sent and not claimed is looked for in the queue."""
 
 
-def envelope(delivery: sending.Delivery) -> Envelope:
+def envelope(delivery: outbox.Delivery) -> Envelope:
     """The message for a unit. A message sent again for the same run is the same message."""
     ids = {name: getattr(delivery, name) for name in ("job_id", "unit_id", "chunk_id", *TRACED)}
     told = tuple((name, value) for name, value in ids.items() if value)
@@ -53,14 +53,14 @@ async def dispatch(resources: Resources, *, in_passing_for: Collection[str] | No
     try:
         await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
-        await sending.return_unsent(resources.db, [delivery.unit_id for delivery in chosen], max_crashes=max_crashes)
+        await outbox.return_unsent(resources.db, [delivery.unit_id for delivery in chosen], max_crashes=max_crashes)
         raise
     return len(chosen)
 
 
 async def mark_due(
     db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, in_passing_for: Collection[str] | None = None
-) -> list[sending.Delivery]:
+) -> list[outbox.Delivery]:
     """Mark what fits into the windows as sent, fairly among users and their jobs. Reads first: mostly there is nothing to send.
 
     Args:
@@ -68,10 +68,10 @@ async def mark_due(
     """
     async with db.read() as connection:
         sizes = await _windows(connection) if windows is None else windows
-        under_way = await sending.under_way(connection, max_crashes=max_crashes)
+        under_way = await outbox.under_way(connection, max_crashes=max_crashes)
         rooms = {queue: size - under_way[queue].units for queue, size in sizes.items()}
         wanted = [
-            await sending.demand(connection, queue, under_way[queue])
+            await outbox.demand(connection, queue, under_way[queue])
             for queue, room in rooms.items()
             if in_passing_for is None or room >= sizes[queue] // 4 or any(user not in under_way[queue].users for user in in_passing_for)
         ]
@@ -86,14 +86,14 @@ async def _windows(connection: Connection) -> dict[str, int]:
     return {queue: WINDOW_FACTOR * max(slots.get(queue, 0), 4) for queue in QUEUES}
 
 
-async def _take(connection: Connection, demand: sending.Demand, *, room: int) -> list[sending.Delivery]:
-    alone = await sending.take_quarantined(connection, demand.queue) if demand.has_quarantined else []
+async def _take(connection: Connection, demand: outbox.Demand, *, room: int) -> list[outbox.Delivery]:
+    alone = await outbox.take_quarantined(connection, demand.queue) if demand.has_quarantined else []
     return alone + await _take_turns(connection, demand, room=room - len(alone))
 
 
-async def _take_turns(connection: Connection, demand: sending.Demand, *, room: int) -> list[sending.Delivery]:
+async def _take_turns(connection: Connection, demand: outbox.Demand, *, room: int) -> list[outbox.Delivery]:
     """Take what each job's turns allow; what a job does not have falls to the others."""
-    taken: list[sending.Delivery] = []
+    taken: list[outbox.Delivery] = []
     busy = dict(demand.busy)
     claimants = {claimant.job_id: claimant for claimant in demand.claimants}
     newcomers = NEWCOMERS
@@ -102,7 +102,7 @@ async def _take_turns(connection: Connection, demand: sending.Demand, *, room: i
         if not shares:
             break
         newcomers = 0
-        got = _by_job(await sending.take(connection, demand.queue, {job_id: len(share) for job_id, share in shares.items()}))
+        got = _by_job(await outbox.take(connection, demand.queue, {job_id: len(share) for job_id, share in shares.items()}))
         for job_id, share in shares.items():
             claimant, deliveries = claimants[job_id], got.get(job_id, [])
             taken += [replace(delivery, rank=turn.rank) for delivery, turn in zip(deliveries, share, strict=False)]
@@ -122,13 +122,13 @@ def _by_job(items: Iterable[OfJob]) -> dict[str, list[OfJob]]:
 
 async def resend_lost(resources: Resources) -> int:
     """Units that were sent and that the queue no longer holds wait again; return how many."""
-    waiting = await sending.queued(resources.db, older_than_s=UNSENT_AFTER_S)
+    waiting = await outbox.queued(resources.db, older_than_s=UNSENT_AFTER_S)
     if not waiting:
         return 0
     by_token = {envelope(delivery).token: delivery.unit_id for delivery in waiting}
     lost = await resources.queue.missing(list(by_token))
     max_crashes = resources.settings.jobs.max_crashes
-    return await sending.return_unsent(resources.db, [by_token[token] for token in lost], max_crashes=max_crashes)
+    return await outbox.return_unsent(resources.db, [by_token[token] for token in lost], max_crashes=max_crashes)
 
 
 class Dispatcher:

@@ -12,14 +12,13 @@ from typing import Any
 
 import errors
 from app import discovery
-from app.db import exports, fleet, images, jobs, lifecycle, new_id
-from app.db.conflicts import StateConflict
+from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
+from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.domain import CheckKind, JobKind, JobState, Reason, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.resources import Resources
-from app.rules import compression_rules, validation_rules
 from app.spec import JobRequest, JobSpec, ListSpec
 from app.storage import paths
 from logging_setup import get_logger, spans
@@ -88,7 +87,7 @@ class Caller:
 def settle(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
     """A request with every default filled in from the settings, so that all workers decide the same."""
     settings = resources.settings
-    rules = validation_rules(settings)
+    rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
     keywords = list(discovery.keywords.clean(request.keywords))
     if keywords:
@@ -106,7 +105,7 @@ def settle(resources: Resources, request: JobRequest, *, url_list: ListSpec | No
         validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
         dedupe=request.dedupe,
         near_distance=settings.validate_.near_distance,
-        compression=request.compression or compression_rules(settings),
+        compression=request.compression or settings.compress.rules(),
         export_format=request.export_format or settings.export.format,
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,
@@ -137,7 +136,7 @@ async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priori
     caller = caller or Caller()
 
     async def make(connection: Any) -> Submitted:
-        dataset_id = await jobs.create_dataset(connection, user_id=caller.user_id, name=name)
+        dataset_id = await datasets.create_dataset(connection, user_id=caller.user_id, name=name)
         return await _job(connection, caller, JobKind.BUILD, dataset_id, spec.model_dump(mode="json"), spec, priority)
 
     return await _submit(resources, caller, make)
@@ -177,7 +176,7 @@ async def submit_export(
 
     async def make(connection: Any) -> Submitted:
         job = await _job(connection, caller, JobKind.EXPORT, dataset_id, {"export_format": export_format, "storage_tier": storage_tier})
-        export_id = await exports.add_export(
+        export_id = await datasets.add_export(
             connection,
             user_id=caller.user_id,
             dataset_id=dataset_id,
@@ -210,7 +209,7 @@ async def submit_check(
 
     async def make(connection: Any) -> Submitted:
         job = await _job(connection, caller, job_kind, target, spec)
-        check_id = await exports.add_check(
+        check_id = await datasets.add_check(
             connection,
             user_id=caller.user_id,
             dataset_id=target,
@@ -232,7 +231,7 @@ async def _respecified(resources: Resources, dataset_id: str, options: Mapping[s
 
 
 async def _require_dataset(resources: Resources, dataset_id: str, caller: Caller) -> None:
-    await jobs.get_dataset(resources.db, dataset_id, user_id=caller.user_id)
+    await datasets.get_dataset(resources.db, dataset_id, user_id=caller.user_id)
     if not await images.counts(resources.db, dataset_id=dataset_id):
         raise StateConflict(f"dataset {dataset_id} is empty: nothing to work on")
 
@@ -268,11 +267,11 @@ async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Aw
         async with resources.db.write() as connection:
             if caller.idempotency:
                 key, digest = caller.idempotency
-                if known := await fleet.remember(connection, user_id=caller.user_id, key=key, body_digest=digest):
+                if known := await api_keys.recall_idempotent(connection, user_id=caller.user_id, key=key, body_digest=digest):
                     return Submitted(known, known, is_new=False)
             made = await make(connection)
             if caller.idempotency:
-                await fleet.note(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
+                await api_keys.note_idempotent(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
         span.set(job_id=made.job_id)
         trace = spans.carried(caller.traceparent)
         with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **trace):

@@ -1,11 +1,12 @@
 """The sections of the settings tree: every setting with its default, its bounds and what it means."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from app.domain import ExportFormat, Level
+from app.domain import CompressionRules, ExportFormat, Level, ValidationRules
 
 __all__ = [
     "CompressSettings",
@@ -138,6 +139,14 @@ class ValidateSettings(Section):
     child_memory_bytes: int = Field(1_000_000_000, ge=300_000_000, description="Address space of one decoder process.")
     deadline_s: float = Field(20.0, gt=0, description="Seconds for one image.")
 
+    def rules(self) -> ValidationRules:
+        """The rules that a job carries in its spec."""
+        return ValidationRules(**{name: getattr(self, name) for name in _VALIDATION_RULES})
+
+
+_VALIDATION_RULES = frozenset(rule.name for rule in fields(ValidationRules)) & ValidateSettings.model_fields.keys()
+"""Rules that the ``[validate]`` section sets; the formats are not a setting."""
+
 
 class CompressSettings(Section):
     """How images leave."""
@@ -147,6 +156,10 @@ class CompressSettings(Section):
     resize: Literal["none", "keep_ratio", "center_crop", "border"] = Field("none", description="How size is reached.")
     size: int = Field(256, ge=8, le=16384, description="Pixels.")
     only_if_bigger: bool = Field(True, description="Never enlarge.")
+
+    def rules(self) -> CompressionRules:
+        """The rules that a job carries in its spec."""
+        return CompressionRules(**self.model_dump())
 
 
 class ExportSettings(Section):

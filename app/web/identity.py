@@ -12,8 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import errors
-from app import keys
-from app.db import Database, fleet
+from app.db import Database, api_keys
 from app.web.api import problems
 from logging_setup import get_logger
 
@@ -64,7 +63,7 @@ class Gate:
             key_id, user_id = await authenticate(self.db, header)
             await self._touch(key_id)
             return user_id
-        if self.keys_required or await fleet.has_keys(self.db):
+        if self.keys_required or await api_keys.has_keys(self.db):
             raise _unauthenticated("Send an API key: Authorization: Bearer ptk_…", "")
         _require_local(scope["method"], headers)
         return LOCAL_USER
@@ -74,7 +73,7 @@ class Gate:
         if now - self.touched.get(key_id, -TOUCH_S) >= TOUCH_S:
             self.touched[key_id] = now
             assert self.db is not None
-            await fleet.touch_key(self.db, key_id, every_s=TOUCH_S)
+            await api_keys.touch_key(self.db, key_id, every_s=TOUCH_S)
 
 
 async def authenticate(db: Database, header: str) -> tuple[str, str]:
@@ -84,12 +83,12 @@ async def authenticate(db: Database, header: str) -> tuple[str, str]:
         problems.Refusal: it holds no key in force.
     """
     scheme, _, token = header.partition(" ")
-    parsed = keys.parse(token.strip()) if scheme.lower() == "bearer" else None
+    parsed = api_keys.parse_token(token.strip()) if scheme.lower() == "bearer" else None
     if parsed is None:
         raise _unauthenticated("The Authorization header holds no pictrawl key.", ', error="invalid_token"')
-    found = await fleet.find_key(db, parsed.key_id)
+    found = await api_keys.find_key(db, parsed.key_id)
     user_id, digest = found or ("", _NO_KEY)
-    if not keys.is_same(keys.digest(parsed.secret), digest):
+    if not api_keys.digests_match(api_keys.secret_digest(parsed.secret), digest):
         raise _unauthenticated("This API key is not in force.", ', error="invalid_token"')
     return parsed.key_id, user_id
 

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 import errors
-from app.db import attempts, backlog, fleet, jobs
+from app.db import attempts, fleet, jobs
 from app.domain import JobState
 from app.jobs.dispatch import BEAT_FRESH_S
 from app.observability import CONTENT_TYPE, Family, Label, as_metric, exposition, labels
@@ -46,11 +46,11 @@ UNITS = Family(
     "pictrawl_units",
     "gauge",
     "Units of work that are not done, by kind and state; deferred ones are pending, but not due yet.",
-    (Label("kind", labels.UNIT_KINDS), Label("state", backlog.STATES)),
+    (Label("kind", labels.UNIT_KINDS), Label("state", fleet.STATES)),
 )
 DEPTH = Family("pictrawl_queue_depth", "gauge", "Messages waiting in the queue.", (_queue,))
 QUEUE_UNITS = Family(
-    "pictrawl_queue_units", "gauge", "Units of each queue that are not done, by state.", (_queue, Label("state", backlog.STATES))
+    "pictrawl_queue_units", "gauge", "Units of each queue that are not done, by state.", (_queue, Label("state", fleet.STATES))
 )
 OLDEST = Family(
     "pictrawl_queue_oldest_due_seconds", "gauge", "How long the oldest unit that may run has waited; 0 where none waits.", (_queue,)
@@ -168,13 +168,13 @@ async def _from_database(resources: Resources) -> list[Metric]:
         alive[kind] = alive.get(kind, 0) + 1
     return [
         as_metric(JOBS, [((state.value,), number) for state, number in by_state.items()]),
-        as_metric(UNITS, (await backlog.count_by_kind(db)).items()),
+        as_metric(UNITS, (await fleet.count_by_kind(db)).items()),
         as_metric(ALIVE, alive.items()),
-        *_of_queues(await backlog.backlogs(db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)),
+        *_of_queues(await fleet.backlogs(db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)),
     ]
 
 
-def _of_queues(found: Iterable[backlog.Backlog]) -> list[Metric]:
+def _of_queues(found: Iterable[fleet.Backlog]) -> list[Metric]:
     found = list(found)
     return [
         as_metric(QUEUE_UNITS, [((queue.name, state), number) for queue in found for state, number in queue.units.items()]),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 import errors
-from app.db import fleet
+from app.db import api_keys
 from app.observability import listening
 from app.resources import Resources
 from app.web.application import create_app
@@ -60,7 +60,7 @@ async def serve(
         OSError: the port is taken, or may not be had.
     """
     is_local = is_loopback_name(host)
-    if not is_local and not await fleet.has_keys(resources.db):
+    if not is_local and not await api_keys.has_keys(resources.db):
         raise errors.ConfigurationError(
             f"serve.host {host} can be reached from elsewhere and no API key is in force: make one with `pictrawl keys create`, "
             "or serve on 127.0.0.1"

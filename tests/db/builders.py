@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Select, Table, event, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db import Database, images, jobs, lifecycle, sending, tables, units
-from app.db.rows import NewUnit, Unit
+from app.db import Database, datasets, fleet, images, jobs, lifecycle, outbox, tables, units
+from app.db.rows import NewUnit, Unit, WorkerRow
 from app.domain import Candidate, JobKind, JobState, UnitKind
 from app.jobs.dispatch import mark_due
 
@@ -48,7 +48,7 @@ async def add_job(
     new = [NewUnit(unit_kind) for _ in range(first)] if isinstance(first, int) else list(first)
     async with db.write() as connection:
         if dataset_id is None:
-            dataset_id = await jobs.create_dataset(connection, user_id=user_id, name="a dataset")
+            dataset_id = await datasets.create_dataset(connection, user_id=user_id, name="a dataset")
         job_id = await lifecycle.create(
             connection, user_id=user_id, dataset_id=dataset_id, kind=kind, spec=spec or {}, first=new, priority=priority
         )
@@ -74,7 +74,7 @@ async def claimed_all(db: Database, job_id: str) -> list[Unit]:
     return [await claimed(db, unit_id) for unit_id in await unit_ids(db, job_id)]
 
 
-async def due(db: Database, queue: str, *, window: int) -> list[sending.Delivery]:
+async def due(db: Database, queue: str, *, window: int) -> list[outbox.Delivery]:
     """Send what fits into a queue's window."""
     return await mark_due(db, {queue: window}, max_crashes=3)
 
@@ -174,3 +174,34 @@ async def pages_of(fetch: Any, **arguments: Any) -> AsyncIterator[Any]:
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+async def take_back_expired(db: Database, *, max_crashes: int = 3) -> tuple[int, list[str]]:
+    """Take back what expired; how many units wait again, and which are in quarantine."""
+    async with db.write() as connection:
+        returned = await outbox.return_expired(connection, lease_s=LEASE_S, max_crashes=max_crashes)
+    return len(returned.pending), [unit.id for unit in returned.quarantined]
+
+
+async def finish(db: Database, unit: Unit, **options: Any) -> list[str]:
+    async with db.write() as connection:
+        return await units.finish(connection, unit, **options)
+
+
+async def finalizers(db: Database, job_id: str) -> int:
+    return await count(db, tables.units, tables.units.c.job_id == job_id, tables.units.c.kind == UnitKind.FINALIZE)
+
+
+async def beat(db: Database, worker_id: str, *, age_s: float) -> None:
+    """A worker whose last sign of life is so old."""
+    await fleet.beat(db, WorkerRow(worker_id, "builder", "host", 1, "0.1.0", 8, 0, 0.0, 0.0, 0.0))
+    await change(db, tables.workers, worker_id, beat_at=await db.now() - age_s)
+
+
+async def end_job(db: Database, job_id: str, state: JobState, **options: Any) -> None:
+    async with db.write() as connection:
+        await jobs.end(connection, job_id, state, **options)
+
+
+async def dataset_of(db: Database, job_id: str) -> str:
+    return str((await job_row(db, job_id)).dataset_id)

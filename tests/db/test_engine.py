@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 import errors
 from app.db import Database, db_now, new_id, schema, tables
-from app.db.engine import uninterrupted
+from app.db.engine import TransactionTimer, uninterrupted
 from tests.db.builders import count
+from tests.figures import Growth
 from tests.services import PostgresServer
 
 
@@ -490,3 +491,84 @@ async def test_a_step_that_fails_while_its_caller_is_cancelled_stays_quiet(unhea
     await asyncio.sleep(0)
     assert unheard == []
     assert said == []
+
+
+ERRORS = "pictrawl_database_errors_total"
+TRANSACTIONS = "pictrawl_database_transaction_duration_seconds_count"
+WAITS = "pictrawl_database_connection_wait_seconds_count"
+
+
+async def test_each_transaction_is_clocked_by_its_kind(any_database: Database) -> None:
+    """With the wait for its connection apart."""
+    await any_database.ping()
+    grown = Growth()
+    async with any_database.write() as connection:
+        await connection.execute(text("SELECT 1"))
+    await any_database.ping()
+    await any_database.ping()
+    assert grown.of(TRANSACTIONS) == grown.of(WAITS) == {("write",): 1, ("read",): 2}
+    assert grown.of(ERRORS) == {}
+
+
+async def test_a_database_that_cannot_be_reached_is_a_fault() -> None:
+    """What was waited for it counts as a wait; no transaction took place."""
+    away = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    grown = Growth()
+    with pytest.raises(errors.DatabaseConnectionError):
+        await away.ping()
+    await away.close()
+    assert grown.of(ERRORS) == {("connection", "read"): 1}
+    assert grown.of(WAITS) == {("read",): 1}
+    assert grown.of(TRANSACTIONS) == {}
+
+
+async def test_a_statement_that_is_wrong_is_a_fault_of_another_kind(any_database: Database) -> None:
+    """It has a transaction, and ends it."""
+    grown = Growth()
+    with pytest.raises(SQLAlchemyError):
+        async with any_database.write() as connection:
+            await connection.execute(text("SELECT nothing FROM nowhere"))
+    assert grown.of(ERRORS) == {("other", "write"): 1}
+    assert grown.of(TRANSACTIONS) == {("write",): 1}
+
+
+def _end_by(error: Exception) -> None:
+    with TransactionTimer("write") as timer:
+        timer.has_connection()
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [(errors.StorageError("full"), "storage"), (errors.DatabaseConnectionError("away"), "connection"), (ValueError("ours"), None)],
+)
+def test_what_ends_the_body_is_told_apart(error: Exception, fault: str | None) -> None:
+    """A full disk is the database's; an error of the caller's is nobody's fault here."""
+    grown = Growth()
+    with pytest.raises(type(error)):
+        _end_by(error)
+    assert grown.of(ERRORS) == ({(fault, "write"): 1} if fault else {})
+
+
+async def test_a_writer_that_waits_for_its_turn_on_sqlite_waits_for_its_connection(database: Database) -> None:
+    """The lock is ours; whoever holds it up shows as a wait, and not as a slow transaction."""
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with database.write():
+            held.set()
+            await let_go.wait()
+
+    async def follow() -> None:
+        async with database.write():
+            pass
+
+    holder = asyncio.create_task(hold())
+    await held.wait()
+    grown = Growth()
+    follower = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.05, let_go.set)
+    await asyncio.gather(holder, follower)
+    assert grown.of("pictrawl_database_connection_wait_seconds_sum")["write",] >= 0.04
+    assert grown.of(TRANSACTIONS) == {("write",): 2}

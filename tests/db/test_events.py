@@ -7,9 +7,9 @@ import pytest
 from alembic import command
 
 from app.db import Database, events, jobs, schema, tables
-from app.db.schema import _config
 from app.domain import JobState
 from tests.db.builders import add_job, count, explained, job_row, statements
+from tests.db.test_schema import alembic_config
 
 
 def line(job_id: str, name: str = "chunk.fetched", level: str = "INFO", **data: Any) -> dict[str, Any]:
@@ -183,7 +183,7 @@ async def test_lines_of_older_versions_are_found_too(any_database: Database) -> 
     job_id = await add_job(any_database)
     await add_subjects(any_database, job_id)
     async with any_database.write() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(_config(sync), "0004"))
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "0004"))
     await schema.upgrade(any_database)
     assert await found(any_database, job_id, host="h.test") == ["by.url", "by.host"]
     assert await found(any_database, job_id, url="http://H.test:81/a.jpg?***") == ["by.url"]

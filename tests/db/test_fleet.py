@@ -1,16 +1,18 @@
 """Tests of app.db.fleet: signs of life, locks that run out, keys of the door, and requests that are made once."""
 
 import asyncio
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
-import errors
-from app.db import Database, fleet, tables
-from app.db.conflicts import KeyReused, StateConflict
-from app.db.rows import WorkerRow
-from tests.db.builders import change, count
+from app.db import Database, fleet, lifecycle, tables
+from app.db.rows import NewUnit, WorkerRow
+from app.domain import JobState, UnitKind, UnitState
+from tests.db.builders import add_job, all_rows, change, claimed, due, unit_ids
 
 WORKER = WorkerRow(
     id="wrk_1-builder", kind="builder", host="host", pid=42, version="0.1.0", slots=8, running=0, loop_lag_s=0.0,
@@ -86,91 +88,83 @@ async def test_one_of_many_takes_a_lock(any_database: Database) -> None:
             await connection.execute(update(tables.locks).values(until=0.0))
 
 
-# keys
+NAMES = ("builder", "validator")
+NOTHING = dict.fromkeys(fleet.STATES, 0)
 
 
-async def test_a_key_from_its_making_to_its_end(any_database: Database) -> None:
-    """In force until it is revoked; only then is there no key. Its digest is shown to nobody but the door."""
-    assert not await fleet.has_keys(any_database)
-    key_id = "key_laptop"
-    await fleet.add_key(any_database, key_id=key_id, user_id="ann", name="laptop", digest="ab" * 32)
-    assert await fleet.has_keys(any_database)
-    assert await fleet.find_key(any_database, key_id) == ("ann", "ab" * 32)
-    assert await fleet.find_key(any_database, "key_unknown") is None
-    (key,) = await fleet.keys(any_database)
-    assert (key.id, key.user_id, key.name, key.revoked_at, key.last_used_at) == (key_id, "ann", "laptop", None, None)
-    assert "ab" * 32 not in repr(key)
-    await fleet.revoke_key(any_database, key_id)
-    assert await fleet.find_key(any_database, key_id) is None
-    assert not await fleet.has_keys(any_database)
-    assert (await fleet.keys(any_database))[0].revoked_at is not None
-    for gone in (key_id, "key_unknown"):
-        with pytest.raises(errors.NotFoundError, match=f"no API key {gone} in force"):
-            await fleet.revoke_key(any_database, gone)
+async def look(db: Database) -> dict[str, fleet.Backlog]:
+    return {found.name: found for found in await fleet.backlogs(db, NAMES, fresh_s=30.0)}
 
 
-async def test_the_use_of_a_key_is_noted_once_a_minute(any_database: Database) -> None:
-    """A write for each request would be one too many."""
-    await fleet.add_key(any_database, key_id="key_1", user_id="ann", name="laptop", digest="x")
-    await fleet.touch_key(any_database, "key_1")
-    used = (await fleet.keys(any_database))[0].last_used_at
-    assert used is not None
-    await fleet.touch_key(any_database, "key_1")
-    assert (await fleet.keys(any_database))[0].last_used_at == used
-    await change(any_database, tables.api_keys, "key_1", last_used_at=used - 61)
-    await fleet.touch_key(any_database, "key_1")
-    assert (await fleet.keys(any_database))[0].last_used_at >= used
+async def test_an_empty_queue_has_nothing_of_anything(any_database: Database) -> None:
+    """Every state is named, so that a script need not know which may be missing."""
+    assert await look(any_database) == {name: fleet.Backlog(name, NOTHING, None, 0) for name in NAMES}
 
 
-# idempotency
+async def test_units_are_counted_by_state(any_database: Database) -> None:
+    """Pending is due, deferred is not; what is done or cancelled is nobody's backlog."""
+    job_id = await add_job(any_database, 8)
+    ids = await unit_ids(any_database, job_id)
+    now = await any_database.now()
+    await change(any_database, tables.units, ids[1], not_before=now + 1000)
+    for unit_id, state in zip(ids[2:], ("queued", "running", "quarantined", "dead", "done", "cancelled"), strict=True):
+        await change(any_database, tables.units, unit_id, state=UnitState(state))
+    await add_job(any_database, 2, unit_kind=UnitKind.VALIDATE)
+    found = await look(any_database)
+    assert found["builder"].units == dict.fromkeys(fleet.STATES, 1)
+    assert found["validator"].units == NOTHING | {"pending": 2}
+    assert tuple(fleet.STATES) == ("pending", "deferred", "queued", "running", "quarantined", "dead")
 
 
-async def make_once(db: Database, key: str, *, user_id: str = "ann", body: str = "digest", resource: str = "job_1") -> str:
-    """What a request with an Idempotency-Key does: look, else make and note."""
-    async with db.write() as connection:
-        known = await fleet.remember(connection, user_id=user_id, key=key, body_digest=body)
-        if known is None:
-            await fleet.note(connection, user_id=user_id, key=key, body_digest=body, resource=resource)
-        return known or resource
+async def test_the_age_is_that_of_the_oldest_unit_that_may_run(any_database: Database) -> None:
+    """From its creation, or from its not-before time where that is later; what was sent and not taken waits, too."""
+    now = await any_database.now()
+    (first, second, deferred) = await unit_ids(any_database, await add_job(any_database, 3))
+    await change(any_database, tables.units, first, created_at=now - 1000, not_before=now - 100)
+    await change(any_database, tables.units, second, created_at=now - 5000, not_before=now - 50, state=UnitState.QUEUED)
+    await change(any_database, tables.units, deferred, created_at=now - 5000, not_before=now + 500)
+    age = (await look(any_database))["builder"].oldest_due_s
+    assert age == pytest.approx(100, abs=30)
+    await claimed(any_database, first)
+    age = (await look(any_database))["builder"].oldest_due_s
+    assert age == pytest.approx(50, abs=30)
 
 
-async def test_an_idempotency_key_remembers_what_it_made(any_database: Database) -> None:
-    """The same key and body give the same resource; another user's key is another key."""
-    assert await make_once(any_database, "k", resource="job_1") == "job_1"
-    assert await make_once(any_database, "k", resource="job_2") == "job_1"
-    assert await make_once(any_database, "k", user_id="bob", resource="job_3") == "job_3"
-    assert await make_once(any_database, "other", resource="job_4") == "job_4"
+async def test_a_paused_job_makes_no_queue_old(any_database: Database) -> None:
+    """Its units wait because somebody wants them to."""
+    job_id = await add_job(any_database, 1)
+    await lifecycle.steer(any_database, job_id, JobState.PAUSED)
+    found = (await look(any_database))["builder"]
+    assert (found.units["pending"], found.oldest_due_s) == (1, None)
 
 
-async def test_a_key_with_another_body_is_refused(any_database: Database) -> None:
-    """The message says what to do."""
-    await make_once(any_database, "k")
-    with pytest.raises(KeyReused, match="another request; send a new key"):
-        await make_once(any_database, "k", body="other")
+async def test_slots_are_those_of_living_workers(any_database: Database) -> None:
+    """A worker that has been silent for too long offers none."""
+    for name, kind, slots in (("a", "builder", 8), ("b", "builder", 4), ("c", "validator", 2)):
+        await fleet.beat(any_database, WorkerRow(name, kind, "host", 7, "0.1.0", slots, 0, 0.0, 0.0, 0.0))
+    await change(any_database, tables.workers, "b", beat_at=await any_database.now() - 31)
+    assert [found.slots for found in (await look(any_database)).values()] == [8, 2]
 
 
-async def test_requests_with_the_same_key_at_the_same_moment(any_database: Database) -> None:
-    """Ten at once: one makes its resource, all others get it, none fails."""
-    made = await asyncio.gather(*(make_once(any_database, "k", resource=f"job_{number}") for number in range(10)))
-    assert len(set(made)) == 1
-    assert await count(any_database, tables.idempotency_keys) == 1
-
-
-async def test_a_key_is_bound_once(any_database: Database) -> None:
-    """Who notes without having looked takes nothing of the first one's away."""
-    await make_once(any_database, "k", resource="job_1")
+@pytest.mark.parametrize("make", [fleet.count_unfinished, fleet.find_oldest])
+async def test_what_is_done_is_not_read(any_database: Database, make: Callable[..., Any]) -> None:
+    """The plan goes through an index on the state, not through the table."""
+    job_id = await add_job(any_database, 1)
     async with any_database.write() as connection:
-        with pytest.raises(StateConflict, match="is being answered; send it again"):
-            await fleet.note(connection, user_id="ann", key="k", body_digest="digest", resource="job_2")
-    assert await make_once(any_database, "k", resource="job_3") == "job_1"
-
-
-async def test_old_idempotency_keys_are_forgotten(any_database: Database) -> None:
-    """Only those beyond the age."""
-    for key in ("old", "new"):
-        await make_once(any_database, key)
-    columns = tables.idempotency_keys.c
+        await lifecycle.add_units(connection, job_id, [NewUnit(UnitKind.FETCH)] * 3000)
+        await connection.execute(tables.units.update().values(state=UnitState.DONE))
     async with any_database.write() as connection:
-        await connection.execute(update(tables.idempotency_keys).where(columns.key == "old").values(created_at=columns.created_at - 86_401))
-    assert await fleet.expire_idempotency(any_database, older_than_s=86_400) == 1
-    assert await make_once(any_database, "old", body="new body", resource="job_9") == "job_9"
+        await connection.execute(text("ANALYZE"))
+    words = make(NAMES).compile(dialect=any_database.engine.dialect, compile_kwargs={"literal_binds": True})
+    explain = "EXPLAIN QUERY PLAN" if any_database.is_sqlite else "EXPLAIN"
+    plan = " ".join(str(row) for row in await all_rows(any_database, text(f"{explain} {words}")))  # type: ignore[arg-type]
+    assert "ix_units_" in plan
+    assert not re.search(r"(Seq Scan on|SCAN) units", plan)
+
+
+async def test_what_the_sweeper_sends_is_what_is_counted(any_database: Database) -> None:
+    """Sent units move from pending to queued."""
+    await add_job(any_database, 3)
+    await due(any_database, "builder", window=2)
+    found = (await look(any_database))["builder"].units
+    assert (found["pending"], found["queued"]) == (1, 2)

@@ -3,15 +3,17 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 import errors
-from app.db import Database, images, jobs, tables
+from app.db import Database, image_search, images, jobs, tables
+from app.db.images import STORED
 from app.db.rows import SourceCount
-from app.domain import Candidate, ImageState, Reason
+from app.domain import Candidate, ImageState, Reason, StoredImage
 from tests.db.builders import add_images, add_job, all_rows, candidates, count, explained, job_row, pages_of, statements
 
 
@@ -43,7 +45,7 @@ async def test_a_candidate_becomes_a_pending_image_with_all_that_its_source_says
     }  # fmt: skip
     ((url, candidate),) = candidates(1, source="wikimedia", **told)
     assert await insert(any_database, job_id, [("chunk_1", [(url, candidate)])]) == {"chunk_1": 1}
-    (image,) = (await images.page(any_database, images.ImageFilter(job_id=job_id))).items
+    (image,) = (await image_search.page(any_database, image_search.ImageFilter(job_id=job_id))).items
     assert {name: getattr(image, name) for name in told} == told
     assert (image.url, image.source, image.rank, image.chunk_id, image.search_id) == (url, "wikimedia", 0, "chunk_1", "srch_1")
     assert (image.state, image.reason, image.dataset_id) == (ImageState.PENDING, None, await dataset_of(any_database, job_id))
@@ -216,14 +218,16 @@ async def test_pages_hold_every_image_once(any_database: Database) -> None:
     ids = await add_images(any_database, job_id, 500)
     for limit in (1000, 200, 83):
         sizes, seen = [], []
-        async for page in pages_of(lambda cursor, limit=limit: images.page(any_database, images.ImageFilter(), cursor=cursor, limit=limit)):
+        async for page in pages_of(
+            lambda cursor, limit=limit: image_search.page(any_database, image_search.ImageFilter(), cursor=cursor, limit=limit)
+        ):
             sizes.append(len(page.items))
             seen += [image.id for image in page.items]
             if limit == 83 and len(sizes) == 2:
                 ids += await add_images(any_database, job_id, 5, first=5000)
         assert seen == ids
         assert max(sizes) == min(limit, 200)
-    assert (await images.page(any_database, images.ImageFilter(), limit=0)).items[0].id == ids[0]
+    assert (await image_search.page(any_database, image_search.ImageFilter(), limit=0)).items[0].id == ids[0]
 
 
 async def test_a_page_shows_what_its_filter_wants(any_database: Database) -> None:
@@ -234,16 +238,16 @@ async def test_a_page_shows_what_its_filter_wants(any_database: Database) -> Non
     await set_all(any_database, [b], state=ImageState.FAILED, reason=Reason.TIMEOUT)
     dataset_id = await dataset_of(any_database, job_id)
     wanted = {
-        images.ImageFilter(): [a, b],
-        images.ImageFilter(job_id=job_id, dataset_id=dataset_id, source="list"): [a, b],
-        images.ImageFilter(state=ImageState.KEPT): [a],
-        images.ImageFilter(label="cat", split="train"): [a],
-        images.ImageFilter(reason=Reason.TIMEOUT): [b],
-        images.ImageFilter(source="flickr"): [],
-        images.ImageFilter(state=ImageState.KEPT, reason=Reason.TIMEOUT): [],
+        image_search.ImageFilter(): [a, b],
+        image_search.ImageFilter(job_id=job_id, dataset_id=dataset_id, source="list"): [a, b],
+        image_search.ImageFilter(state=ImageState.KEPT): [a],
+        image_search.ImageFilter(label="cat", split="train"): [a],
+        image_search.ImageFilter(reason=Reason.TIMEOUT): [b],
+        image_search.ImageFilter(source="flickr"): [],
+        image_search.ImageFilter(state=ImageState.KEPT, reason=Reason.TIMEOUT): [],
     }
     for chosen, ids in wanted.items():
-        assert [image.id for image in (await images.page(any_database, chosen)).items] == ids
+        assert [image.id for image in (await image_search.page(any_database, chosen)).items] == ids
 
 
 async def test_users_see_their_own_images_only(any_database: Database) -> None:
@@ -255,8 +259,8 @@ async def test_users_see_their_own_images_only(any_database: Database) -> None:
     for image_id in (foreign, 10**9):
         with pytest.raises(errors.NotFoundError, match=f"no image {image_id}"):
             await images.get(any_database, image_id, user_id="ann")
-    assert [image.id for image in (await images.page(any_database, images.ImageFilter(), user_id="ann")).items] == [own]
-    assert (await images.page(any_database, images.ImageFilter(job_id=yours), user_id="ann")).items == []
+    assert [image.id for image in (await image_search.page(any_database, image_search.ImageFilter(), user_id="ann")).items] == [own]
+    assert (await image_search.page(any_database, image_search.ImageFilter(job_id=yours), user_id="ann")).items == []
 
 
 # a finished dataset
@@ -311,12 +315,12 @@ async def test_failed_images_go_to_another_job_chunk_by_chunk(any_database: Data
         assert await images.count_failed(connection, dataset_id, reasons) == 5
         assert await images.reassign(connection, dataset_id, job_id=retry, chunk_ids=["new_1", "new_2"], size=3, reasons=reasons) == 5
         assert await images.count_failed(connection, dataset_id, reasons) == 0
-    moved = (await images.page(any_database, images.ImageFilter(job_id=retry))).items
+    moved = (await image_search.page(any_database, image_search.ImageFilter(job_id=retry))).items
     assert [(image.id, image.chunk_id) for image in moved] == [*((i, "new_1") for i in ids[:3]), *((i, "new_2") for i in ids[3:])]
     assert {(image.state, image.reason, image.detail, image.evidence, image.not_before, image.deferred_at) for image in moved} == {
         (ImageState.PENDING, None, None, None, None, None)
     }
-    assert [image.id for image in (await images.page(any_database, images.ImageFilter(job_id=job_id))).items] == gone
+    assert [image.id for image in (await image_search.page(any_database, image_search.ImageFilter(job_id=job_id))).items] == gone
 
 
 async def test_images_with_bytes_are_validated_anew(any_database: Database) -> None:
@@ -350,3 +354,33 @@ async def test_blobs_that_a_row_points_to_are_in_use(any_database: Database) -> 
     assert await images.referenced_blobs(any_database, asked) >= {"aa" * 32, "bb" * 32}
     assert "dd" * 32 not in await images.referenced_blobs(any_database, asked)
     assert await images.referenced_blobs(any_database, []) == set()
+
+
+def test_columns_are_in_the_order_of_the_fields() -> None:
+    """A row is the arguments, with the state and the reason where they belong."""
+    names = [column.name for column in STORED]
+    assert names == [field.name for field in fields(StoredImage)]
+    assert names.index("reason") == names.index("state") + 1
+
+
+async def test_a_row_has_a_state_and_a_reason_and_not_their_words(any_database: Database) -> None:
+    """Every state and every reason there is comes back as itself."""
+    job_id = await add_job(any_database)
+    (image_id,) = await add_images(any_database, job_id)
+    for state, reason in [*((state, None) for state in ImageState), *((ImageState.FAILED, reason) for reason in Reason)]:
+        async with any_database.write() as connection:
+            await images.update_many(connection, [{"id": image_id, "state": state, "reason": reason}])
+        found = await images.get(any_database, image_id)
+        assert (found.state, found.reason) == (state, reason)
+        assert (type(found.state), type(found.reason)) == (ImageState, type(reason))
+
+
+@pytest.mark.parametrize("column", ["state", "reason"])
+async def test_an_unknown_word_is_refused(any_database: Database, column: str) -> None:
+    """A row of a version that knows more is not taken for something else."""
+    job_id = await add_job(any_database)
+    (image_id,) = await add_images(any_database, job_id)
+    async with any_database.write() as connection:
+        await connection.execute(text(f"UPDATE images SET {column} = 'from_tomorrow'"))
+    with pytest.raises(KeyError, match="from_tomorrow"):
+        await images.get(any_database, image_id)

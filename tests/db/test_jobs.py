@@ -7,73 +7,9 @@ import pytest
 from sqlalchemy import select
 
 import errors
-from app.db import Database, exports, images, jobs, lifecycle, tables, units
-from app.db.conflicts import StateConflict
+from app.db import Database, jobs, lifecycle, tables, units
 from app.domain import ImageState, JobKind, JobState, Reason
-from tests.db.builders import add_images, add_job, all_rows, change, count, job_row, pages_of, unit_ids
-
-
-async def end(db: Database, job_id: str, state: JobState, **options: Any) -> None:
-    async with db.write() as connection:
-        await jobs.end(connection, job_id, state, **options)
-
-
-async def dataset_of(db: Database, job_id: str) -> str:
-    return str((await job_row(db, job_id)).dataset_id)
-
-
-# datasets
-
-
-async def test_a_dataset_belongs_to_its_user(any_database: Database) -> None:
-    """A foreign one is not found, as one that does not exist."""
-    async with any_database.write() as connection:
-        dataset_id = await jobs.create_dataset(connection, user_id="ann", name="cats")
-    dataset = await jobs.get_dataset(any_database, dataset_id, user_id="ann")
-    assert (dataset.id, dataset.user_id, dataset.name) == (dataset_id, "ann", "cats")
-    assert abs(dataset.created_at - await any_database.now()) < 60
-    assert await jobs.get_dataset(any_database, dataset_id) == dataset
-    for wanted, user_id in ((dataset_id, "bob"), ("ds_unknown", "ann")):
-        with pytest.raises(errors.NotFoundError, match=f"no dataset {wanted}"):
-            await jobs.get_dataset(any_database, wanted, user_id=user_id)
-
-
-async def test_datasets_are_listed_newest_first_page_by_page(any_database: Database) -> None:
-    """Every dataset of the user once, even where many were made at the same moment."""
-    async with any_database.write() as connection:
-        ids = [await jobs.create_dataset(connection, user_id="ann", name=f"dataset {number}") for number in range(25)]
-        await jobs.create_dataset(connection, user_id="bob", name="other")
-    for dataset_id in ids[5:20]:
-        await change(any_database, tables.datasets, dataset_id, created_at=1_700_000_000.123456)
-    seen = []
-    async for page in pages_of(lambda cursor: jobs.list_datasets(any_database, user_id="ann", limit=4, cursor=cursor)):
-        seen += [dataset.id for dataset in page.items]
-    assert seen == [*ids[:19:-1], *ids[4::-1], *ids[19:4:-1]]
-
-
-async def test_a_dataset_goes_with_all_that_hangs_on_it(any_database: Database) -> None:
-    """Jobs, units, searches, chunks, images, attempts, exports, checks and events; the other dataset keeps its own."""
-    job_id, other = await add_job(any_database), await add_job(any_database)
-    for owner in (job_id, other):
-        dataset_id = await dataset_of(any_database, owner)
-        await add_images(any_database, owner, 2)
-        async with any_database.write() as connection:
-            await jobs.add_searches(connection, owner, [("wikimedia", "cat", "cat")])
-            await images.add_chunk(connection, owner, {f"chunk_{owner}"[:40]: 2})
-            export_id = await exports.add_export(
-                connection, user_id="local", dataset_id=dataset_id, job_id=owner, export_format="files", storage_tier="standard"
-            )
-            about = {"user_id": "local", "dataset_id": dataset_id, "job_id": owner, "export_id": export_id}
-            await exports.add_check(connection, kind="verify", options={}, **about)
-    with pytest.raises(StateConflict, match=f"job {job_id} still works on dataset"):
-        await jobs.delete_dataset(any_database, await dataset_of(any_database, job_id))
-    await end(any_database, job_id, JobState.SUCCEEDED)
-    await jobs.delete_dataset(any_database, await dataset_of(any_database, job_id))
-    await jobs.delete_dataset(any_database, "ds_unknown")
-    singles = (tables.datasets, tables.jobs, tables.units, tables.searches, tables.chunks)
-    assert [await count(any_database, table) for table in singles] == [1] * 5
-    assert [await count(any_database, table) for table in (tables.images, tables.exports, tables.checks)] == [2, 1, 1]
-
+from tests.db.builders import add_images, add_job, all_rows, count, dataset_of, end_job, job_row, pages_of, unit_ids
 
 # jobs
 
@@ -96,7 +32,7 @@ async def test_jobs_are_listed_newest_first_and_filtered(any_database: Database)
     """By user, state and kind, page by page, each once."""
     ids = [await add_job(any_database, 0, user_id="ann", kind=JobKind.EXPORT if n % 3 == 0 else JobKind.BUILD) for n in range(9)]
     await add_job(any_database, 0, user_id="bob")
-    await end(any_database, ids[4], JobState.FAILED)
+    await end_job(any_database, ids[4], JobState.FAILED)
 
     async def listed(**wanted: Any) -> list[str]:
         seen: list[str] = []
@@ -119,7 +55,7 @@ async def test_the_newest_job_and_the_newest_that_can_go_on(any_database: Databa
     assert await jobs.latest(any_database) is None
     failed, cancelled, partial, succeeded = [await add_job(any_database, 0, user_id="ann") for _ in range(4)]
     for job_id, state in ((failed, "failed"), (cancelled, "cancelled"), (partial, "partial"), (succeeded, "succeeded")):
-        await end(any_database, job_id, JobState(state))
+        await end_job(any_database, job_id, JobState(state))
     newest, resumable = await jobs.latest(any_database), await jobs.latest(any_database, resumable=True)
     assert newest is not None
     assert resumable is not None
@@ -130,7 +66,7 @@ async def test_the_newest_job_and_the_newest_that_can_go_on(any_database: Databa
 async def test_jobs_are_counted_by_state(any_database: Database) -> None:
     """States without a job are left out."""
     ids = [await add_job(any_database) for _ in range(3)]
-    await end(any_database, ids[0], JobState.SUCCEEDED)
+    await end_job(any_database, ids[0], JobState.SUCCEEDED)
     assert await jobs.counts_by_state(any_database) == {JobState.RUNNING: 2, JobState.SUCCEEDED: 1}
 
 
@@ -163,7 +99,7 @@ async def test_a_stage_moves_what_runs_only(any_database: Database) -> None:
     assert await set_stage(None, another_round=True) == ("finalizing", None, 1, None, started)
     await lifecycle.steer(any_database, job_id, JobState.PAUSED)
     assert await set_stage("export", another_round=True) == ("paused", None, 1, None, started)
-    await end(any_database, job_id, JobState.SUCCEEDED)
+    await end_job(any_database, job_id, JobState.SUCCEEDED)
     assert (await set_stage("export"))[:3] == ("succeeded", None, 1)
 
 
@@ -171,13 +107,13 @@ async def test_a_job_ends_once(any_database: Database) -> None:
     """The first last state stays, with its shortfall, its error and its moment."""
     job_id = await add_job(any_database, 0)
     await jobs.wait_for(any_database, job_id, "the disk")
-    await end(any_database, job_id, JobState.PARTIAL, shortfall={"missing": 3}, error="short")
+    await end_job(any_database, job_id, JobState.PARTIAL, shortfall={"missing": 3}, error="short")
     ended = await jobs.get(any_database, job_id)
     assert (ended.state, ended.shortfall, ended.error, ended.waiting_for, ended.is_final) == (
         JobState.PARTIAL, {"missing": 3}, "short", None, True,
     )  # fmt: skip
     assert ended.finished_at is not None
-    await end(any_database, job_id, JobState.FAILED, error="again")
+    await end_job(any_database, job_id, JobState.FAILED, error="again")
     assert await jobs.get(any_database, job_id) == ended
 
 
@@ -189,7 +125,7 @@ async def test_a_cancelled_job_closes_its_open_images(any_database: Database) ->
         changes = {"state": state, "evidence": "the origin answered 503"}
         await add_images(any_database, job_id, first=number, chunk_id=f"chunk_{number}", changes=changes)
     await add_images(any_database, other)
-    await end(any_database, job_id, JobState.CANCELLED)
+    await end_job(any_database, job_id, JobState.CANCELLED)
     columns = tables.images.c
     query = select(columns.state, columns.reason, columns.evidence).where(columns.job_id == job_id).order_by(columns.id)
     verdicts = [("kept", None, "the origin answered 503"), ("rejected", None, "the origin answered 503")]

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 import errors
-from app.db import Database, jobs, lifecycle, tables, units
-from app.db.conflicts import StateConflict
+from app.db import Database, datasets, jobs, lifecycle, tables, units
+from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
 from app.domain import JobKind, JobState, UnitKind, UnitState
 from tests.db.builders import add_job, change, claimed, claimed_all, count, due, job_row, unit_ids, unit_row
@@ -15,7 +15,7 @@ from tests.db.builders import add_job, change, claimed, claimed_all, count, due,
 async def test_a_job_is_made_with_its_first_units(any_database: Database) -> None:
     """The row is pending and wanted to run: all that any worker ever needs to know of it."""
     async with any_database.write() as connection:
-        dataset_id = await jobs.create_dataset(connection, user_id="ann", name="cats")
+        dataset_id = await datasets.create_dataset(connection, user_id="ann", name="cats")
         job_id = await lifecycle.create(
             connection, user_id="ann", dataset_id=dataset_id, kind=JobKind.BUILD, spec={"keywords": ["cat"]},
             first=[NewUnit(UnitKind.PLAN)], target=50, min_images=5, priority=7, request_id="req_1",

@@ -74,7 +74,7 @@ def test_a_job_is_final_in_its_last_states(state: JobState) -> None:
     ("value", "table"),
     [
         (rows.Dataset, tables.datasets), (rows.Job, tables.jobs), (rows.Search, tables.searches), (rows.Export, tables.exports),
-        (rows.Check, tables.checks), (rows.Event, tables.events), (rows.WorkerRow, tables.workers),
+        (rows.DatasetCheck, tables.checks), (rows.Event, tables.events), (rows.WorkerRow, tables.workers),
     ],
 )  # fmt: skip
 def test_a_row_has_the_columns_of_its_table(value: type, table: object) -> None:

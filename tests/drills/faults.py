@@ -175,7 +175,7 @@ def dies_at_a_step() -> None:
     _dies_around("app.storage.Store.publish_tree", "before publishing", "before the row")
     _dies_around("workers.stages.export.verify_export", "before verifying", None)
     _dies_around("workers.stages.export._publish", "before the row is ready", None)
-    _dies_around("app.db.exports.set_report", None, "before the commit")
+    _dies_around("app.db.datasets.set_report", None, "before the commit")
     _put("workers.stages.export._make_reader", _dying_reader(export._make_reader))
     _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
     _put("app.exports.formats.get_exporter", _dying_verifier(formats.get_exporter))

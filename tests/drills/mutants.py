@@ -60,10 +60,10 @@ def _no(*_: Any, **__: Any) -> None: ...
 @mutant
 def no_sweeper() -> None:
     """Nothing is brought back and nothing topped up."""
-    from app.db import sweeping
+    from app.db import outbox
 
     async def sweep_once(_ctx: Any) -> Any:
-        return sweeping.Swept()
+        return outbox.Swept()
 
     _put("workers.sweeper.sweep_once", sweep_once)
 
@@ -73,19 +73,19 @@ def no_takeover() -> None:
     """What a dead worker held stays the dead worker's: neither the sweeper nor a redelivered claim takes it."""
     from sqlalchemy import select
 
-    from app.db import sweeping, tables, units
+    from app.db import outbox, tables, units
 
     claim = units.claim
 
     async def return_expired(*_: Any, **__: Any) -> Any:
-        return sweeping.Returned()
+        return outbox.Returned()
 
     async def claim_waiting(db: Any, unit_id: str, **how: Any) -> Any:
         async with db.read() as connection:
             row = (await connection.execute(select(tables.units.c.state).where(tables.units.c.id == unit_id))).first()
         return None if row is None or row.state == "running" else await claim(db, unit_id, **how)
 
-    _put("app.db.sweeping.return_expired", return_expired)
+    _put("app.db.outbox.return_expired", return_expired)
     _put("app.db.units.claim", claim_waiting)
 
 
@@ -226,12 +226,12 @@ def storm_of_sweeps() -> None:
     import asyncio
     import time
 
-    from app.db import sweeping
+    from app.db import outbox
     from logging_setup import get_logger
     from workers import sweeper, worker_pool
 
     log = get_logger("drill")
-    return_expired = sweeping.return_expired
+    return_expired = outbox.return_expired
     start = worker_pool.WorkerPool.start
 
     async def told(*args: Any, **named: Any) -> Any:
@@ -247,7 +247,7 @@ def storm_of_sweeps() -> None:
         await start(pool)
         pool._loops.append(asyncio.create_task(sweep_on(pool.context), name="storm"))
 
-    _put("app.db.sweeping.return_expired", told)
+    _put("app.db.outbox.return_expired", told)
     _put("workers.worker_pool.WorkerPool.start", start_all)
 
 

@@ -66,7 +66,7 @@ def _crash_raises(kind: type[Exception]) -> None:
 @mutant
 def first_come() -> None:
     """Whoever asked first gets everything that is free."""
-    from app.db.fairness import Turn
+    from app.jobs.fairness import Turn
 
     def turns(claimants: Any, _busy: Any, room: int, *, newcomers: int = 0) -> list[Any]:
         oldest = min(claimants, key=lambda claimant: claimant.since, default=None)
@@ -138,15 +138,15 @@ def blames_the_host() -> None:
 @mutant
 def ready_unverified() -> None:
     """An export counts as ready once it is written."""
-    from app.db import exports
+    from app.db import datasets
 
-    set_export = exports.set_export
+    set_export = datasets.set_export
 
     async def at_once(connection: Any, export_id: str, **values: Any) -> None:
         state = values.pop("state", None)
         await set_export(connection, export_id, state="ready" if state == "written" else state, **values)
 
-    _put("app.db.exports.set_export", at_once)
+    _put("app.db.datasets.set_export", at_once)
 
 
 @mutant

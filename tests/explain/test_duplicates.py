@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.db.fingerprints import Fingerprint
+from app.db.image_search import Fingerprint
 from app.domain import ImageState, Reason, StoredImage
 from app.explain.duplicates import Duplicate, why_kept
 from app.images.dedupe import find_near

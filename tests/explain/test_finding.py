@@ -3,7 +3,7 @@
 import pytest
 
 import errors
-from app.db import Database, images, lookups, tables
+from app.db import Database, image_search, images, tables
 from app.domain import Candidate
 from app.explain import find_images
 from downloader.url_guard import normalise
@@ -18,7 +18,7 @@ async def add(db: Database, job_id: str, *urls: str) -> list[int]:
     rows = [("chunk_a", [(normalise(url), Candidate(url=url, source="list")) for url in urls])]
     async with db.write() as connection:
         await images.add_candidates(connection, dataset_id=dataset_id, job_id=job_id, search_id="srch_a", chunks=rows)
-    return [(await lookups.by_keys(db, [images.url_digest(normalise(url))]))[0].id for url in urls]
+    return [(await image_search.by_url_keys(db, [images.url_digest(normalise(url))]))[0].id for url in urls]
 
 
 async def ids(db: Database, what: str, user_id: str | None = None) -> list[int]:

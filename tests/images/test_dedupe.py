@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.db.fingerprints import Fingerprint
+from app.db.image_search import Fingerprint
 from app.domain import ImageState
 from app.images.dedupe import Match, find_exact, find_near
 from errors import ConfigurationError

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import select
 
 import errors
-from app.db import Database, attempts, images, schema, tables
-from app.db.images import ImageFilter
+from app.db import Database, attempts, image_search, images, schema, tables
+from app.db.image_search import ImageFilter
 from app.domain import JobState, Reason, StoredImage, UnitKind
 from app.queue import embedded_queue
 from app.resources import Resources, WorkerResources
@@ -89,7 +89,7 @@ async def fetch_one(folder: Path, step: Step) -> tuple[StoredImage, int, list[fl
         origin.script("/x.jpg", step)
         job_id = await submit(resources, [origin.url("/x.jpg")])
         await ended(resources, job_id)
-        (row,) = (await images.page(resources.db, ImageFilter(job_id=job_id))).items
+        (row,) = (await image_search.page(resources.db, ImageFilter(job_id=job_id))).items
         async with resources.db.read() as connection:
             query = select(tables.units.c.epoch).where(tables.units.c.job_id == job_id, tables.units.c.kind == UnitKind.FETCH)
             runs = (await connection.execute(query)).scalar_one()

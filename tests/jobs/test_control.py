@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.db import Database, dead, jobs
-from app.db.conflicts import StateConflict
+from app.db import Database, dead_units, jobs
+from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
 from app.domain import JobState, UnitKind
 from app.jobs import control
@@ -46,10 +46,10 @@ async def test_each_unit_that_was_retried_or_discarded_has_a_line(database: Data
     """With its ids, what it had died of and, for one that was given up, how many images went with it; the chunk only where there is one."""
     chunked = NewUnit(UnitKind.FETCH, {"chunk_id": "chunk_a"})
     job_id, (one, other) = await failed_job(database, chunked, NewUnit(UnitKind.SEARCH), user_id="ann")
-    await control.discard_dead(database, dead.Which((one,)))
-    await control.retry_dead(database, dead.Which((other,)), user_id="ann")
+    await control.discard_dead(database, dead_units.Which((one,)))
+    await control.retry_dead(database, dead_units.Which((other,)), user_id="ann")
     with pytest.raises(StateConflict):
-        await control.retry_dead(database, dead.Which((other,)))
+        await control.retry_dead(database, dead_units.Which((other,)))
     discarded, retried = lines
     common = {"job_id": job_id, "user_id": "ann", "error": "MemoryError: too much"}
     wanted = common | {"event": "unit.discarded", "level": "WARNING", "unit_id": one, "chunk_id": "chunk_a", "kind": "fetch", "images": 0}

@@ -10,7 +10,7 @@ import pytest
 from fakeredis import FakeServer
 
 import errors
-from app.db import Database, fleet, lifecycle, sending, tables, units
+from app.db import Database, fleet, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit, WorkerRow
 from app.domain import JobState, UnitKind
 from app.jobs.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
@@ -43,7 +43,7 @@ async def queued(resources: Resources) -> int:
 
 def test_a_units_message_names_its_run() -> None:
     """The token holds unit and epoch; the ids are what the job function takes, and whence the job comes, where there are such."""
-    delivery = sending.Delivery("unit_1", UnitKind.FETCH, "job_1", 2, chunk_id="chunk_1")
+    delivery = outbox.Delivery("unit_1", UnitKind.FETCH, "job_1", 2, chunk_id="chunk_1")
     ids = (("job_id", "job_1"), ("unit_id", "unit_1"))
     assert envelope(delivery) == Envelope("unit_1:2", UnitKind.FETCH, (*ids, ("chunk_id", "chunk_1")))
     assert envelope(replace(delivery, chunk_id=None)).ids == ids

@@ -10,8 +10,8 @@ from fakeredis import FakeServer
 from sqlalchemy.exc import SQLAlchemyError
 
 import errors
-from app.db import Database, exports, fleet, jobs, tables
-from app.db.conflicts import KeyReused, StateConflict
+from app.db import Database, api_keys, datasets, jobs, tables
+from app.db.exceptions import KeyReused, StateConflict
 from app.domain import CheckKind, CompressionRules, ImageState, JobKind, JobState, Reason, UnitKind, ValidationRules
 from app.jobs.submit import (
     RETRYABLE,
@@ -161,7 +161,7 @@ async def test_a_build_is_a_dataset_a_job_and_its_first_unit(resources: Resource
         JobKind.BUILD, JobState.PENDING, 50, 7, 5, "req_1",
     )  # fmt: skip
     assert JobSpec(**job.spec) == spec
-    assert (await jobs.get_dataset(resources.db, job.dataset_id, user_id="ann")).name == "cats"
+    assert (await datasets.get_dataset(resources.db, job.dataset_id, user_id="ann")).name == "cats"
     (unit_id,) = await unit_ids(resources.db, job.id)
     unit = await unit_row(resources.db, unit_id)
     assert (unit.kind, unit.state) == (UnitKind.PLAN, "queued")
@@ -221,7 +221,7 @@ async def test_a_key_is_forgotten_with_the_submission_that_failed(resources: Res
     job_id, _ = await finished(resources)
     with pytest.raises(StateConflict, match="nothing to retry"):
         await submit_retry(resources, job_id, caller=keyed)
-    assert await fleet.expire_idempotency(resources.db, older_than_s=-60) == 0
+    assert await api_keys.expire_idempotency(resources.db, older_than_s=-60) == 0
 
 
 # retries
@@ -263,7 +263,7 @@ async def test_an_export_is_a_job_and_its_row(resources: Resources) -> None:
     """The answer names the export; its job is of its own kind and has the same owner."""
     _, dataset_id = await finished(resources)
     made = await submit_export(resources, dataset_id, export_format="webdataset", caller=ANN)
-    export = await exports.get_export(resources.db, made.resource, user_id="ann")
+    export = await datasets.get_export(resources.db, made.resource, user_id="ann")
     job = await jobs.get(resources.db, made.job_id, user_id="ann")
     assert (export.format, export.state, export.job_id, export.dataset_id) == ("webdataset", "pending", job.id, dataset_id)
     assert (job.kind, job.spec, job.target) == (JobKind.EXPORT, {"export_format": "webdataset", "storage_tier": "standard"}, None)
@@ -274,7 +274,7 @@ async def test_a_check_of_a_dataset(resources: Resources, kind: CheckKind) -> No
     """A job of the check's kind with the options as they were given."""
     _, dataset_id = await finished(resources)
     made = await submit_check(resources, kind, dataset_id=dataset_id, options={"sample": 0.5}, caller=ANN)
-    check = await exports.get_check(resources.db, made.resource, user_id="ann")
+    check = await datasets.get_check(resources.db, made.resource, user_id="ann")
     job = await jobs.get(resources.db, made.job_id)
     assert (check.kind, check.options, check.export_id, check.dataset_id) == (kind.value, {"sample": 0.5}, None, dataset_id)
     assert (job.kind.value, job.spec, job.dataset_id) == (kind.value, {"sample": 0.5}, dataset_id)
@@ -294,9 +294,9 @@ async def test_an_export_is_verified_on_demand(resources: Resources) -> None:
     """The check belongs to the export, whose id is what the job needs."""
     _, dataset_id = await finished(resources)
     asked = await submit_export(resources, dataset_id, export_format="files", caller=ANN)
-    export = await exports.get_export(resources.db, asked.resource)
+    export = await datasets.get_export(resources.db, asked.resource)
     made = await submit_check(resources, CheckKind.INTEGRITY, export=export, caller=ANN)
-    check = await exports.get_check(resources.db, made.resource)
+    check = await datasets.get_check(resources.db, made.resource)
     job = await jobs.get(resources.db, made.job_id)
     assert (check.kind, check.export_id, job.kind, job.spec) == ("verify", export.id, JobKind.VERIFY, {"export_id": export.id})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.db import sweeping
+from app.db import outbox
 from app.observability import labels
 from app.queue import JOB_NAMES, QUEUES
 from workers import sweeper
@@ -17,7 +17,7 @@ def test_functions_are_the_jobs_that_there_are() -> None:
 def test_queues_and_moves_are_those_of_the_code() -> None:
     """One place spells them; this is the other."""
     assert set(labels.QUEUES) == set(QUEUES)
-    assert set(labels.MOVES) == set(sweeping.Swept.__dataclass_fields__)
+    assert set(labels.MOVES) == set(outbox.Swept.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(("number", "label"), [(0, "1"), (1, "1"), (3, "3"), (4, "4+"), (900, "4+")])

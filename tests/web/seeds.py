@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import errors
-from app import keys
-from app.db import Database, exports, fleet, images, jobs, lookups
+from app.db import Database, api_keys, datasets, image_search, images, jobs
 from app.db.rows import Job
 from app.domain import Candidate, CheckKind, ImageState, JobState
 from app.jobs import submit
@@ -19,8 +18,8 @@ LIST = ListSpec(key="lists/list_1.txt", suffix=".txt", name="birds.txt")
 
 async def key_of(resources: Resources, user_id: str) -> str:
     """A key of this user, as the header that carries it."""
-    made = keys.make_key()
-    await fleet.add_key(resources.db, key_id=made.key_id, user_id=user_id, name="test", digest=made.digest)
+    made = api_keys.make_key()
+    await api_keys.add_key(resources.db, key_id=made.key_id, user_id=user_id, name="test", digest=made.digest)
     return f"Bearer {made.token}"
 
 
@@ -47,9 +46,9 @@ async def image(resources: Resources, job: Job, name: str = "a.jpg", body: bytes
         await images.add_candidates(
             connection, dataset_id=job.dataset_id, job_id=job.id, search_id="srch_1", chunks=[("chunk_1", [(url, candidate)])]
         )
-    image_id = (await lookups.by_keys(resources.db, [images.url_digest(url)]))[0].id
+    image_id = (await image_search.by_url_keys(resources.db, [images.url_digest(url)]))[0].id
     if body is not None:
-        sha256 = keys.digest(body.decode("latin-1"))
+        sha256 = api_keys.secret_digest(body.decode("latin-1"))
         await resources.store.put_blob(body, sha256)
         values = {"state": ImageState.KEPT, "sha256": sha256, "size_bytes": len(body), "media_type": "image/jpeg", **values}
     if values:
@@ -62,11 +61,11 @@ async def export(resources: Resources, job: Job, files: dict[str, bytes], *, sta
     """An export of a job's dataset with these files in the store. Returns its id."""
     report = {"splits": {"train": 2}, "labels": {"bird": 2}, "files": {path: len(body) for path, body in files.items()}}
     async with resources.db.write() as connection:
-        export_id = await exports.add_export(
+        export_id = await datasets.add_export(
             connection, user_id=job.user_id, dataset_id=job.dataset_id, job_id=job.id, export_format="files", storage_tier="standard"
         )
         values: dict[str, Any] = {"prefix": paths.export(export_id), "report": report, "samples": 2, "size_bytes": 9}
-        await exports.set_export(connection, export_id, state=state, **(values if state in ("ready", "failed") else {}))
+        await datasets.set_export(connection, export_id, state=state, **(values if state in ("ready", "failed") else {}))
     for path, body in files.items():
         await resources.store.put(f"{paths.export(export_id)}/{path}", body)
     return export_id

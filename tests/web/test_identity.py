@@ -2,7 +2,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.db import fleet
+from app.db import api_keys
 from app.resources import Resources
 from app.web import create_app
 from app.web.identity import is_loopback_name
@@ -22,10 +22,10 @@ async def test_a_key_names_its_user_and_is_noted_as_used(app: FastAPI, connect: 
     theirs, _ = await seeds.build(resources, "ann"), await seeds.build(resources)
     client = connect(app, key)
     assert [job["id"] for job in (await client.get("/v1/jobs")).json()["items"]] == [theirs.id]
-    used_at = (await fleet.keys(resources.db))[0].last_used_at
+    used_at = (await api_keys.list_keys(resources.db))[0].last_used_at
     assert used_at is not None
     await client.get("/v1/jobs")
-    assert (await fleet.keys(resources.db))[0].last_used_at == used_at
+    assert (await api_keys.list_keys(resources.db))[0].last_used_at == used_at
 
 
 async def test_with_a_key_in_force_every_path_but_the_probes_asks_for_one(client: httpx.AsyncClient, resources: Resources) -> None:
@@ -57,7 +57,7 @@ async def test_a_revoked_key_is_refused_at_once(app: FastAPI, connect: Connect, 
     """Revoking needs no restart; with no key left in force, loopback is open again."""
     client = connect(app, await seeds.key_of(resources, "ann"))
     assert (await client.get("/v1/jobs")).status_code == 200
-    await fleet.revoke_key(resources.db, (await fleet.keys(resources.db))[0].id)
+    await api_keys.revoke_key(resources.db, (await api_keys.list_keys(resources.db))[0].id)
     assert (await client.get("/v1/jobs")).status_code == 401
     assert (await connect(app).get("/v1/jobs")).status_code == 200
 

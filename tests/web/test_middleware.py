@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from app.db import jobs, sending
+from app.db import jobs, outbox
 from app.jobs.dispatch import envelope
 from app.resources import Resources
 from app.web.metrics import Metrics
@@ -68,7 +68,7 @@ async def test_the_callers_trace_goes_with_the_job(app: FastAPI, connect: Connec
     assert line["traceparent"] == TRACE
     job = await jobs.get(resources.db, answer.json()["id"])
     assert job.traced == {"request_id": line["request_id"], "traceparent": TRACE}
-    (message,) = [envelope(delivery) for delivery in await sending.queued(resources.db, older_than_s=-1)]
+    (message,) = [envelope(delivery) for delivery in await outbox.queued(resources.db, older_than_s=-1)]
     assert dict(message.ids).items() >= job.traced.items()
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 import errors
-from app.db import events, fleet
+from app.db import api_keys, events
 from app.jobs import submit
 from app.jobs.event_log import recording
 from app.resources import Resources
@@ -59,7 +59,7 @@ async def test_serve_refuses_to_be_reached_without_a_key(resources: Resources) -
     serving = asyncio.create_task(serve(resources, "0.0.0.0", 0, stop=stop, started=port.set_result))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await port}") as client:
         assert (await client.get("/v1/jobs", headers={"Authorization": key})).status_code == 200
-        await fleet.revoke_key(resources.db, (await fleet.keys(resources.db))[0].id)
+        await api_keys.revoke_key(resources.db, (await api_keys.list_keys(resources.db))[0].id)
         assert (await client.get("/v1/jobs")).status_code == 401
     stop.set()
     assert await serving == 0

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
-from app.db import Database, images, jobs, sending, tables
+from app.db import Database, images, jobs, outbox, tables
 from app.db.rows import Funnel, Job
 from app.domain import CompressionRules, UnitKind
 from app.images.pool.child import answer
@@ -78,12 +78,12 @@ class Bench:
         asked = JobRequest(keywords=list(keywords), **request)
         return (await submit_build(self.resources, settle(self.resources, asked), name="test")).job_id
 
-    async def due(self) -> list[sending.Delivery]:
+    async def due(self) -> list[outbox.Delivery]:
         """Every unit that is sent or could be."""
         await mark_due(self.db, {"builder": 10_000, "validator": 10_000}, max_crashes=3)
-        return await sending.queued(self.db, older_than_s=-10.0)
+        return await outbox.queued(self.db, older_than_s=-10.0)
 
-    async def run(self, delivery: sending.Delivery, *, job_try: int = 1) -> None:
+    async def run(self, delivery: outbox.Delivery, *, job_try: int = 1) -> None:
         """Run one unit as arq would."""
         ctx = {"context": self.context, "job_try": job_try}
         await asyncio.create_task(JOBS[JOB_NAMES[delivery.kind]](ctx, **dict(envelope(delivery).ids)))

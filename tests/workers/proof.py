@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select, update
 
 import errors
-from app.db import exports, jobs, lifecycle, sending, sweeping, tables
+from app.db import datasets, jobs, lifecycle, outbox, tables
 from app.db.rows import NewUnit, Unit
 from app.db.units import as_unit
 from app.domain import JobKind, UnitKind, UnitState
@@ -81,13 +81,13 @@ async def open_house(request: pytest.FixtureRequest, folder: Path) -> AsyncItera
     server.drop_database(name)
 
 
-async def one_unit(bench: Bench, kind: UnitKind) -> sending.Delivery:
+async def one_unit(bench: Bench, kind: UnitKind) -> outbox.Delivery:
     """A job with one unit of the wanted kind, sent to the queue; its body has what it needs to end well."""
     if kind is UnitKind.VERIFY:
         return await _unit_of_a_written_export(bench)
     await _add_job(bench, KIND_OF_JOB.get(kind, JobKind.BUILD), kind)
     await dispatch(bench.resources)
-    (delivery,) = await sending.queued(bench.db, older_than_s=-10.0)
+    (delivery,) = await outbox.queued(bench.db, older_than_s=-10.0)
     return delivery
 
 
@@ -95,7 +95,7 @@ async def _add_job(bench: Bench, job_kind: JobKind, kind: UnitKind) -> None:
     url_list = await store_urls(bench.resources, ["https://example.org/1.jpg"]) if kind is UnitKind.SEARCH else None
     spec = JobSpec(url_list=url_list, sources=["list"]).model_dump(mode="json") if job_kind is JobKind.BUILD else {}
     async with bench.db.write() as connection:
-        dataset_id = await jobs.create_dataset(connection, user_id="local", name="test")
+        dataset_id = await datasets.create_dataset(connection, user_id="local", name="test")
         known = {"user_id": "local", "dataset_id": dataset_id}
         job_id = await lifecycle.create(connection, **known, kind=job_kind, spec=spec, first=[NewUnit(kind)])
         payload: dict[str, str] = {"chunk_id": "chunk_1"} if kind in CHUNKED else {}
@@ -105,12 +105,12 @@ async def _add_job(bench: Bench, job_kind: JobKind, kind: UnitKind) -> None:
             [search_id] = await jobs.add_searches(connection, job_id, [("list", "list", None)])
             payload = {"search_id": search_id}
         if kind is UnitKind.EXPORT:
-            export_id = await exports.add_export(connection, **known, job_id=job_id, export_format="files", storage_tier="standard")
+            export_id = await datasets.add_export(connection, **known, job_id=job_id, export_format="files", storage_tier="standard")
             payload = {"export_id": export_id}
         await connection.execute(update(tables.units).where(tables.units.c.job_id == job_id).values(payload=payload))
 
 
-async def _unit_of_a_written_export(bench: Bench) -> sending.Delivery:
+async def _unit_of_a_written_export(bench: Bench) -> outbox.Delivery:
     await _add_job(bench, JobKind.EXPORT, UnitKind.EXPORT)
     await Bench(replace(bench.context, leases=bench.leases), bench.leases).drive(until=UnitKind.VERIFY)
     (delivery,) = await bench.due()
@@ -161,7 +161,7 @@ class Wait:
 class Waits:
     """Reads the waits of a unit's message from the queue, and ends each at once, as if its time had come, there and in its row."""
 
-    def __init__(self, bench: Bench, delivery: sending.Delivery) -> None:
+    def __init__(self, bench: Bench, delivery: outbox.Delivery) -> None:
         self.bench = bench
         self.pool, self.queue, self.unit_id = bench.context.queue.pool, QUEUES[delivery.kind.queue], delivery.unit_id
         self.due_at = time.time()
@@ -201,7 +201,7 @@ async def change_unit(bench: Bench, unit_id: str, **values: object) -> None:
         await connection.execute(update(tables.units).where(tables.units.c.id == unit_id).values(**values))
 
 
-async def sweep(bench: Bench) -> sweeping.Swept:
+async def sweep(bench: Bench) -> outbox.Swept:
     """Sweep although the last sweep's lock may still hold."""
     now = await bench.db.now()
     async with bench.db.write() as connection:

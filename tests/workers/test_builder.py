@@ -7,8 +7,8 @@ import tarfile
 import pytest
 from PIL import Image
 
-from app.db import attempts, events, exports, images, jobs, units
-from app.db.images import ImageFilter
+from app.db import attempts, datasets, events, image_search, jobs, units
+from app.db.image_search import ImageFilter
 from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
 from app.jobs.submit import submit_retry
 from app.storage import paths
@@ -28,7 +28,7 @@ def serve_photos(origin: Origin, count: int, *, width: int = 160, height: int = 
 
 async def rows(bench: Bench, job_id: str, **wanted: object) -> list[object]:
     """A job's images."""
-    return list((await images.page(bench.db, ImageFilter(job_id=job_id, **wanted), limit=200)).items)  # type: ignore[arg-type]
+    return list((await image_search.page(bench.db, ImageFilter(job_id=job_id, **wanted), limit=200)).items)  # type: ignore[arg-type]
 
 
 async def test_a_list_becomes_a_dataset(bench: Bench, origin: Origin) -> None:
@@ -42,7 +42,7 @@ async def test_a_list_becomes_a_dataset(bench: Bench, origin: Origin) -> None:
     assert (job.state, job.error, job.open_units) == (JobState.SUCCEEDED, None, 0)
     funnel = await bench.funnel(job_id)
     assert (funnel.candidates, funnel.fetched, funnel.valid, funnel.unique, funnel.kept) == (25, 25, 25, 25, 25)
-    (export,) = await exports.latest_of_job(bench.db, job_id)
+    (export,) = await datasets.exports_of_job(bench.db, job_id)
     assert (export.state, export.samples, export.problems) == ("ready", 25, [])
     shard = await bench.context.store.get(f"{export.prefix}/val-000000.tar")
     with tarfile.open(fileobj=io.BytesIO(shard)) as tar:
@@ -129,7 +129,7 @@ async def test_compression_changes_what_leaves_and_not_what_came(bench: Bench, o
         body = await bench.context.store.get(paths.blob(row.out_sha256))  # type: ignore[attr-defined]
         assert Image.open(io.BytesIO(body)).size == (row.out_width, row.out_height)  # type: ignore[attr-defined]
         assert row.sha256 != row.out_sha256  # type: ignore[attr-defined]
-    (export,) = await exports.latest_of_job(bench.db, job_id)
+    (export,) = await datasets.exports_of_job(bench.db, job_id)
     listed = [json.loads(line) for line in (await bench.context.store.get(f"{export.prefix}/metadata.jsonl")).splitlines()]
     assert {item["file_name"].rsplit(".", 1)[1] for item in listed} == {"webp"}
 
@@ -161,7 +161,7 @@ async def test_a_retry_fetches_again_only_what_failed(bench: Bench, origin: Orig
     assert (await bench.funnel(second)).kept == 4
     assert len(origin.hits("/late.jpg")) == 4
     assert len(origin.hits("/404.jpg")) == len(origin.hits("/0.jpg")) == 1
-    (export,) = await exports.latest_of_job(bench.db, second)
+    (export,) = await datasets.exports_of_job(bench.db, second)
     assert export.samples == 4
 
 

@@ -8,7 +8,7 @@ import pytest
 from arq import Retry
 
 import errors
-from app.db import jobs, sending, units
+from app.db import jobs, outbox, units
 from app.domain import JobState, UnitKind, UnitState
 from logging_setup import spans
 from tests.db.builders import expire
@@ -19,7 +19,7 @@ from workers.job import JOBS, RunRecorder
 from workers.unit import RanIsolated, Stopped, StopReason
 
 
-async def call(bench: Bench, delivery: sending.Delivery, *, job_try: int = 1) -> None:
+async def call(bench: Bench, delivery: outbox.Delivery, *, job_try: int = 1) -> None:
     """Run a delivery's job function as arq would."""
     await bench.run(delivery, job_try=job_try)
 
@@ -65,7 +65,7 @@ async def test_retries_go_on_while_redis_is_away(tmp_path: Path) -> None:
 async def test_the_failure_count_starts_anew_after_the_last_retry_whoever_delivered_it(tmp_path: Path) -> None:
     """A fourth failure on a message's first run, before any claim, leaves no count: the next delivery has its retries."""
     async with open_bench(tmp_path, url="postgresql+asyncpg://pictrawl@127.0.0.1:1/pictrawl") as bench:
-        delivery = sending.Delivery("unit_1", UnitKind.INTEGRITY, "job_1", 4)
+        delivery = outbox.Delivery("unit_1", UnitKind.INTEGRITY, "job_1", 4)
         for _ in range(3):
             await bench.context.queue.count_failure(delivery.unit_id)
         with pytest.raises(errors.DatabaseConnectionError):

@@ -77,7 +77,7 @@ async def test_a_unit_that_is_claimed_during_a_look_is_not_cancelled(bench: Benc
     """Its job was not asked about; that is no sign that the job is gone."""
     _, leases = await held_work(bench)
     late, _ = await held_work(bench)
-    held = units.held
+    held = units.desired_states
 
     async def claim_meanwhile(*args: Any) -> dict[str, JobState]:
         wanted = await held(*args)

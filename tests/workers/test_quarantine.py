@@ -10,7 +10,7 @@ from arq import Retry
 from sqlalchemy import update
 
 import errors
-from app.db import images, jobs, tables, units
+from app.db import image_search, images, jobs, tables, units
 from app.domain import ImageState, JobState, Reason, StoredImage, UnitKind, UnitState
 from app.settings import as_flags, load_settings
 from tests.images.samples import encode, photo
@@ -44,7 +44,7 @@ async def quarantined(bench: Bench, kind: UnitKind) -> Any:
 
 async def states(bench: Bench, job_id: str) -> dict[str, tuple[ImageState, Reason | None]]:
     """State and reason of each image by the last part of its URL."""
-    page = await images.page(bench.db, images.ImageFilter(job_id=job_id))
+    page = await image_search.page(bench.db, image_search.ImageFilter(job_id=job_id))
     return {found.url.rpartition("/")[2]: (found.state, found.reason) for found in page.items}
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 import errors
-from app.db import exports, jobs, sweeping, tables, units
+from app.db import datasets, jobs, outbox, tables, units
 from app.domain import JobState, UnitKind, UnitState
 from app.jobs.dispatch import dispatch, envelope
 from app.storage import paths
@@ -88,7 +88,7 @@ async def test_a_commit_without_an_enqueue_is_found(bench: Bench) -> None:
     from app.domain import JobKind
 
     async with bench.db.write() as connection:
-        dataset_id = await jobs.create_dataset(connection, user_id="local", name="test")
+        dataset_id = await datasets.create_dataset(connection, user_id="local", name="test")
         await lifecycle.create(
             connection, user_id="local", dataset_id=dataset_id, kind=JobKind.INTEGRITY, spec={}, first=[NewUnit(UnitKind.PLAN)]
         )
@@ -128,7 +128,7 @@ async def test_one_sweeper_at_a_time(bench: Bench) -> None:
     from app.db import fleet
 
     assert await fleet.take_lock(bench.db, "sweep", owner="wrk_other", for_s=60)
-    assert await sweeper.sweep_once(bench.context) == sweeping.Swept()
+    assert await sweeper.sweep_once(bench.context) == outbox.Swept()
 
 
 async def test_clean_up_spares_what_is_used_or_young(bench: Bench, origin: Origin) -> None:
@@ -142,7 +142,7 @@ async def test_clean_up_spares_what_is_used_or_young(bench: Bench, origin: Origi
     for body, digest in ((b"orphan", orphan), (b"young", young)):
         await bench.context.store.put_blob(body, digest)
     await bench.context.store.put(paths.thumb(orphan), b"jpeg")
-    (export,) = await exports.latest_of_job(bench.db, job_id)
+    (export,) = await datasets.exports_of_job(bench.db, job_id)
     await bench.context.store.put("exports/exp_gone/manifest.json", b"{}")
     await bench.context.store.put("lists/list_gone.txt", b"")
     (listed,) = [item.key async for item in bench.context.store.list("lists/") if "gone" not in item.key]

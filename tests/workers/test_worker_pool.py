@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.db import Database, events, fleet, images, jobs, schema, units
+from app.db import Database, events, fleet, image_search, images, jobs, schema, units
 from app.db.rows import Funnel
 from app.domain import JobState
 from app.images.pool.pool import DecoderPool
@@ -257,7 +257,7 @@ async def _count_workers(db: Database) -> bool:
 
 async def _urls_with_bytes(db: Database, job_id: str) -> set[str]:
     """URLs whose outcome is durable: never to be asked for again, whatever dies."""
-    page = await images.page(db, images.ImageFilter(job_id=job_id), limit=500)
+    page = await image_search.page(db, image_search.ImageFilter(job_id=job_id), limit=500)
     return {image.url for image in page.items if image.sha256}
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from app.db import Connection, exports, images
-from app.db.fingerprints import Fingerprint, fingerprints
+from app.db import Connection, datasets, images
+from app.db.image_search import Fingerprint, fingerprints
 from app.domain import ImageState, JobKind, Reason
 from app.images.dedupe import find_exact, find_near
 from app.storage import threads
@@ -48,7 +48,7 @@ async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
     log.info("dataset.compared", images=len(found), duplicate_exact=exact, duplicate_near=len(groups) - exact, distance=distance)
     if is_check:
         async with unit.transaction() as connection:
-            await exports.set_report(connection, unit.job.id, _report(found, groups, applied=bool(changed)))
+            await datasets.set_report(connection, unit.job.id, _report(found, groups, applied=bool(changed)))
             await unit.finish_in(connection)
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import errors
-from app.db import Connection, images, jobs, new_id, units
+from app.db import Connection, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import Page, url_list
 from app.domain import Candidate, Problem, UnitKind
@@ -170,7 +170,7 @@ class CandidateWriter:
         )
         await images.add_chunk(connection, self.job.id, sizes)
         children = [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in sizes]
-        await units.add(connection, self.job.id, children)
+        await lifecycle.add_units(connection, self.job.id, children)
         return sizes
 
     def _log_problems(self, problems: Sequence[Problem]) -> None:

@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from app.db import Connection, exports, images, jobs
+from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
 from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.exports import formats, publish
@@ -28,9 +28,9 @@ PAGE = 1_000
 
 async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Write the export into the store under its own prefix, with a unit that verifies it before it is published."""
-    row = await exports.get_export(ctx.db, str(unit.row.payload["export_id"]))
+    row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
-        dataset = await jobs.get_dataset(ctx.db, row.dataset_id)
+        dataset = await datasets.get_dataset(ctx.db, row.dataset_id)
         options = ExportOptions(
             dataset_name=dataset.name,
             dataset_id=dataset.id,
@@ -48,7 +48,7 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             with spans.span("export.publish", files=len(report.files), size_bytes=report.size_bytes):
                 await ctx.store.publish_tree(target, prefix)
         async with unit.transaction() as connection:
-            await exports.set_export(connection, row.id, state="written", prefix=prefix, **_report_columns(report))
+            await datasets.set_export(connection, row.id, state="written", prefix=prefix, **_report_columns(report))
             await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
         log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
 
@@ -118,13 +118,13 @@ def _read_files(root: Path, samples: Sequence[Sample]) -> list[bytes]:
 
 async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Read an export back with its format's own reader; mark it ready, or failed with its problems."""
-    row = await exports.get_export(ctx.db, str(unit.row.payload["export_id"]))
+    row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         async with publish.folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
             result = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
         async with unit.transaction() as connection:
             await _publish(connection, row.id, list(result.problems))
-            await exports.set_report(connection, unit.job.id, {"samples": result.samples, "problems": list(result.problems)})
+            await datasets.set_report(connection, unit.job.id, {"samples": result.samples, "problems": list(result.problems)})
             await unit.finish_in(connection)
         level = "INFO" if result.is_good else "ERROR"
         log.log(level, "export.verified", samples=result.samples, problems=len(result.problems))
@@ -132,4 +132,4 @@ async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
 
 async def _publish(connection: Connection, export_id: str, problems: list[str]) -> None:
     error = f"{len(problems)} problem(s): {problems[0]}" if problems else None
-    await exports.set_export(connection, export_id, state="failed" if problems else "ready", problems=problems, error=error)
+    await datasets.set_export(connection, export_id, state="failed" if problems else "ready", problems=problems, error=error)

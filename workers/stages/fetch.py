@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from app.db import attempts, images, units
+from app.db import attempts, images, lifecycle, units
 from app.db.rows import NewUnit
 from app.domain import ImageState, StoredImage, UnitKind
 from app.storage import paths
@@ -133,7 +133,7 @@ async def settle_chunk(unit: ClaimedUnit, chunk_id: str) -> None:
         if not states.keys() & {ImageState.PENDING, ImageState.DEFERRED}:
             await unit.finish_in(connection, children)
             return
-        await units.add(connection, unit.job.id, children)
+        await lifecycle.add_units(connection, unit.job.id, children)
         until = 0.0 if ImageState.PENDING in states else states[ImageState.DEFERRED]
         stays = unit.is_quarantined and unit.stop.is_set()
         await units.release_in(connection, unit.row, until=until, quarantined=stays)

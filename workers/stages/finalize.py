@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.db import Connection, attempts, exports, images, jobs, units
+from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, NewUnit, Search
 from app.domain import JobKind, JobState, UnitKind
 from app.spec import JobSpec
@@ -101,7 +101,7 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str)
     if stage == "compress":
         return [NewUnit(UnitKind.COMPRESS, {"chunk_id": chunk}) for chunk in await images.kept_chunks(connection, unit.job.dataset_id)]
     spec = unit.spec
-    export_id = await exports.add_export(
+    export_id = await datasets.add_export(
         connection,
         user_id=unit.job.user_id,
         dataset_id=unit.job.dataset_id,

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from app.db import exports, images
+from app.db import datasets, images
 from logging_setup import get_logger
 from workers.stages.decode import image_source
 from workers.unit import ClaimedUnit, JobContext
@@ -43,7 +43,7 @@ async def check_objects(ctx: JobContext, unit: ClaimedUnit) -> None:
         last_id = page[-1].id
     async with unit.transaction() as connection:
         report = {"checked": checked, "problems": problems[:MAX_REPORTED], "problem_count": len(problems)}
-        await exports.set_report(connection, unit.job.id, report)
+        await datasets.set_report(connection, unit.job.id, report)
         await unit.finish_in(connection)
     log.log("ERROR" if problems else "INFO", "dataset.reread", checked=checked, problems=len(problems))
 

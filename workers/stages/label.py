@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.db import jobs
-from app.db.fingerprints import Choice, choices
+from app.db.image_search import Choice, choices
 from app.domain import ImageState, Reason
 from app.images.splits import assign_all
 from logging_setup import get_logger

@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import errors
-from app.db import Connection, exports, images, jobs, new_id
+from app.db import Connection, datasets, images, jobs, new_id
 from app.db.rows import Funnel, NewUnit, Search
 from app.discovery import Expansion
 from app.discovery.keywords import slug
@@ -82,7 +82,7 @@ async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
 
 
 async def _plan_export(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
-    return [NewUnit(UnitKind.EXPORT, {"export_id": await exports.id_of_job(connection, unit.job.id)})]
+    return [NewUnit(UnitKind.EXPORT, {"export_id": await datasets.export_id_of_job(connection, unit.job.id)})]
 
 
 async def _plan_verify(_: Connection, unit: ClaimedUnit) -> list[NewUnit]:

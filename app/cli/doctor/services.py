@@ -73,7 +73,7 @@ async def _schema(db: Database) -> Finding:
     if found == newest:
         return ok("database", "schema", f"{found}, the newest")
     try:
-        await schema.require_head(db)
+        await schema.require_current(db)
     except errors.ConfigurationError as error:
         if "newer" in str(error):
             return fail("database", "schema", f"{found}, newer than this version's {newest}", "upgrade pictrawl")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db import exports, jobs
+from app.db import datasets, jobs
 from app.domain import CheckKind, Level
 from app.jobs import submit
 from app.web.api.conventions import ACCEPTED, CheckId, DatasetId, Here, IdempotencyKey, NoQuery, OfDataset, Page, accepted, may_fail
@@ -91,7 +91,7 @@ async def create_check(
 async def list_checks(call: Here, query: Annotated[OfDataset, Query()]) -> Page[Check]:
     """Verifications of exports are among them."""
     db = call.resources.db
-    page = await exports.page_checks(db, dataset_id=query.dataset_id, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    page = await datasets.page_checks(db, dataset_id=query.dataset_id, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
     by_id = await jobs.get_many(db, [check.job_id for check in page.items])
     items = [check_view(check, by_id[check.job_id]) for check in page.items if check.job_id in by_id]
     return Page(items=items, next_cursor=page.next_cursor)
@@ -104,5 +104,5 @@ async def get_check(call: Here, check_id: CheckId, _: Annotated[NoQuery, Query()
 
 
 async def _load(call: Here, check_id: str) -> Check:
-    check = await exports.get_check(call.resources.db, check_id, user_id=call.user_id)
+    check = await datasets.get_check(call.resources.db, check_id, user_id=call.user_id)
     return check_view(check, await jobs.get(call.resources.db, check.job_id))

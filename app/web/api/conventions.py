@@ -11,7 +11,7 @@ from fastapi import Depends, Header, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 
-from app.db import fleet, paging
+from app.db import api_keys, paging
 from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
 from app.jobs import submit
 from app.resources import Resources
@@ -165,7 +165,7 @@ class Call:
             return None
         key, digest = caller.idempotency
         async with self.resources.db.read() as connection:
-            known = await fleet.remember(connection, user_id=caller.user_id, key=key, body_digest=digest)
+            known = await api_keys.recall_idempotent(connection, user_id=caller.user_id, key=key, body_digest=digest)
         return submit.Submitted(known, known, is_new=False) if known else None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db import exports, images, jobs, rows
+from app.db import datasets, images, rows
 from app.db.rows import Funnel
 from app.domain import ExportFormat
 from app.jobs import submit
@@ -59,14 +59,14 @@ def _summary(dataset: rows.Dataset) -> DatasetSummary:
 @router.get("/v1/datasets", operation_id="datasets_list", summary="List datasets, newest first")
 async def list_datasets(call: Here, query: Annotated[PageQuery, Query()]) -> Page[DatasetSummary]:
     """Without figures: ask for one dataset to get them."""
-    page = await jobs.list_datasets(call.resources.db, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    page = await datasets.list_datasets(call.resources.db, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
     return Page(items=[_summary(dataset) for dataset in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/v1/datasets/{dataset_id}", operation_id="datasets_get", summary="One dataset with its figures")
 async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> Dataset:
     """Every candidate is counted: kept, on the way, or out for one reason."""
-    dataset = await jobs.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
+    dataset = await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
     funnel = Funnel(await images.counts(call.resources.db, dataset_id=dataset_id))
     return Dataset(**_summary(dataset).model_dump(), progress=progress_of(funnel), reasons=funnel.reasons, sources=funnel.by_source())
 
@@ -81,8 +81,8 @@ async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Q
 )
 async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> Response:
     """With its jobs, images and exports. Not while a job works on it. The bytes go with the next clean-up."""
-    await jobs.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
-    await jobs.delete_dataset(call.resources.db, dataset_id)
+    await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
+    await datasets.delete_dataset(call.resources.db, dataset_id)
     return Response(status_code=204)
 
 
@@ -101,14 +101,14 @@ async def create_export(
         call.resources, dataset_id, export_format=body.export_format, storage_tier=body.storage_tier, caller=call.caller(key, body)
     )
     accepted(response, f"/v1/exports/{made.resource}")
-    return export_view(await exports.get_export(call.resources.db, made.resource, user_id=call.user_id))
+    return export_view(await datasets.get_export(call.resources.db, made.resource, user_id=call.user_id))
 
 
 @router.get("/v1/datasets/{dataset_id}/exports", operation_id="exports_list", summary="List a dataset's exports, newest first")
 async def list_exports(call: Here, dataset_id: DatasetId, query: Annotated[PageQuery, Query()]) -> Page[ExportSummary]:
     """Every one that was asked for."""
-    await jobs.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
-    page = await exports.page_exports(
+    await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
+    page = await datasets.page_exports(
         call.resources.db, dataset_id=dataset_id, user_id=call.user_id, limit=query.limit, cursor=query.cursor
     )
     return Page(items=[export_summary(export) for export in page.items], next_cursor=page.next_cursor)

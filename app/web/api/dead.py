@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from app.db import dead, paging, rows
+from app.db import dead_units, paging, rows
 from app.domain import UnitKind, UnitState
 from app.jobs import control, submit
 from app.web.api.conventions import DeadQuery, Here, NoQuery, Page, View, at, may_fail
@@ -66,9 +66,9 @@ class WhichUnits(BaseModel):
             raise ValueError("give unit_ids or job_id, one of both")
         return self
 
-    def which(self) -> dead.Which:
+    def which(self) -> dead_units.Which:
         """As the queries take it."""
-        return dead.Which(tuple(dict.fromkeys(self.unit_ids or ())), self.job_id)
+        return dead_units.Which(tuple(dict.fromkeys(self.unit_ids or ())), self.job_id)
 
 
 class NewDiscard(WhichUnits):
@@ -80,8 +80,8 @@ class NewDiscard(WhichUnits):
 @router.get("/v1/dead", operation_id="dead_list", summary="List dead units, the last that died first")
 async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[DeadUnit]:
     """A job with dead units ends as failed, with all its other work done."""
-    wanted = dead.DeadFilter(query.job_id, query.kind, query.error)
-    page = await dead.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    wanted = dead_units.DeadFilter(query.job_id, query.kind, query.error)
+    page = await dead_units.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
     return Page(items=[DeadUnit(**_row(unit)) for unit in page.items], next_cursor=page.next_cursor)
 
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 import errors
-from app.db import exports, jobs, paging, rows
-from app.db.conflicts import StateConflict
+from app.db import datasets, jobs, paging, rows
+from app.db.exceptions import StateConflict
 from app.domain import EXTENSIONS, CheckKind, JobState
 from app.jobs import submit
 from app.storage import paths
@@ -112,7 +112,7 @@ def _row(export: rows.Export) -> dict[str, Any]:
     }
 
 
-def check_view(check: rows.Check, job: rows.Job) -> Check:
+def check_view(check: rows.DatasetCheck, job: rows.Job) -> Check:
     """A check's row with its job's state."""
     links = {"self": f"/v1/checks/{check.id}", "job": f"/v1/jobs/{job.id}", "dataset": f"/v1/datasets/{check.dataset_id}"}
     if check.export_id:
@@ -136,13 +136,13 @@ def check_view(check: rows.Check, job: rows.Job) -> Check:
 @router.get("/v1/exports/{export_id}", operation_id="exports_get", summary="One export")
 async def get_export(call: Here, export_id: ExportId, _: Annotated[NoQuery, Query()]) -> Export:
     """Its counts, and what reading it back found."""
-    return export_view(await exports.get_export(call.resources.db, export_id, user_id=call.user_id))
+    return export_view(await datasets.get_export(call.resources.db, export_id, user_id=call.user_id))
 
 
 @router.get("/v1/exports/{export_id}/files", operation_id="exports_files", summary="List an export's files", responses=may_fail(409))
 async def list_files(call: Here, export_id: ExportId, query: Annotated[PageQuery, Query()]) -> Page[ExportFile]:
     """By path. Only once the export is ready."""
-    export = await exports.get_export(call.resources.db, export_id, user_id=call.user_id)
+    export = await datasets.get_export(call.resources.db, export_id, user_id=call.user_id)
     _require_ready(export_id, export.state)
     sizes = (export.report or {}).get("files", {})
     after = paging.decode(query.cursor, str)[0] if query.cursor else ""
@@ -166,7 +166,7 @@ async def get_file(call: Here, request: Request, export_id: ExportId, path: File
         paths.check_key(path)
     except errors.ValidationError as error:
         raise missing from error
-    export, size = await exports.get_file(call.resources.db, export_id, path, user_id=call.user_id)
+    export, size = await datasets.get_file(call.resources.db, export_id, path, user_id=call.user_id)
     _require_ready(export_id, export.state)
     if size is None:
         raise missing
@@ -193,10 +193,10 @@ async def verify_export(
 ) -> Check:
     """With its format's own reader, every sample."""
     db = call.resources.db
-    export = await exports.get_export(db, export_id, user_id=call.user_id)
+    export = await datasets.get_export(db, export_id, user_id=call.user_id)
     if export.prefix is None:
         raise StateConflict(f"export {export_id} is {export.state}; there is nothing to read back")
     made = await submit.submit_check(call.resources, CheckKind.INTEGRITY, export=export, caller=call.caller(key))
     accepted(response, f"/v1/checks/{made.resource}")
-    check = await exports.get_check(db, made.resource, user_id=call.user_id)
+    check = await datasets.get_check(db, made.resource, user_id=call.user_id)
     return check_view(check, await jobs.get(db, check.job_id))

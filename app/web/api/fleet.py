@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.db import backlog, fleet
+from app.db import fleet
 from app.discovery import SOURCES
 from app.jobs.dispatch import BEAT_FRESH_S
 from app.queue import QUEUES
@@ -115,10 +115,10 @@ async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
 async def list_queues(call: Here, _: Annotated[NoQuery, Query()]) -> Queues:
     """A queue that is away loses nothing: what waits in it is in the database too."""
     depths = await queue_depths(call.resources) or {}
-    found = await backlog.backlogs(call.resources.db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)
+    found = await fleet.backlogs(call.resources.db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)
     return Queues(items=[_queue(item, depths.get(item.name)) for item in found])
 
 
-def _queue(item: backlog.Backlog, depth: int | None) -> Queue:
+def _queue(item: fleet.Backlog, depth: int | None) -> Queue:
     oldest_due_s = None if item.oldest_due_s is None else round(item.oldest_due_s, 3)
     return Queue(name=item.name, depth=depth, units=dict(item.units), oldest_due_s=oldest_due_s, slots=item.slots)

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 import errors
-from app.db import attempts, images
-from app.db.images import ImageFilter
+from app.db import attempts, image_search, images
+from app.db.image_search import ImageFilter
 from app.domain import EXTENSIONS, ImageState, Reason, StoredImage
 from app.storage import paths
 from app.web.api import downloads
@@ -125,7 +125,7 @@ def image_view(image: StoredImage) -> Image:
 async def list_images(call: Here, query: Annotated[ImageQuery, Query()]) -> Page[Image]:
     """Filters narrow each other down."""
     wanted = ImageFilter(**query.model_dump(exclude={"limit", "cursor"}))
-    page = await images.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    page = await image_search.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
     return Page(items=[image_view(image) for image in page.items], next_cursor=page.next_cursor)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app.db import Database, attempts, exports, images, jobs, rows
+from app.db import Database, attempts, datasets, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import JobKind, JobState, Reason
 from app.jobs import submit
@@ -152,7 +152,7 @@ async def load_figures(db: Database, job: rows.Job) -> JobProgress:
 async def load_job(db: Database, job: rows.Job) -> Job:
     """A job with everything."""
     figures = await load_figures(db, job)
-    made = await exports.latest_of_job(db, job.id, with_report=False)
+    made = await datasets.exports_of_job(db, job.id, with_report=False)
     return Job(
         **_row(job),
         progress=figures.progress,

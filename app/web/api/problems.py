@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 import errors
-from app.db.conflicts import KeyReused, StateConflict
+from app.db.exceptions import KeyReused, StateConflict
 from app.storage import MissingObject
 from logging_setup import get_logger
 

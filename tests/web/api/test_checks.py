@@ -3,7 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db import exports
+from app.db import datasets
 from app.domain import JobState
 from app.resources import Resources
 from tests.web import seeds
@@ -64,7 +64,7 @@ async def test_get_and_list_show_the_jobs_state_and_the_report(client: httpx.Asy
     check_id = await seeds.check(resources, job)
     made = (await client.get(f"/v1/checks/{check_id}")).json()
     async with resources.db.write() as connection:
-        await exports.set_report(connection, made["job_id"], {"checked": 1, "problem_count": 0})
+        await datasets.set_report(connection, made["job_id"], {"checked": 1, "problem_count": 0})
     await seeds.end(resources, made["job_id"], JobState.SUCCEEDED)
     shown = (await client.get(f"/v1/checks/{check_id}")).json()
     assert (shown["status"], shown["report"]) == ("succeeded", {"checked": 1, "problem_count": 0})

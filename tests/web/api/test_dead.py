@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.db import events, jobs, units
+from app.db import events, jobs, lifecycle, units
 from app.db.rows import Job, NewUnit
 from app.domain import JobState, UnitKind, UnitState
 from app.jobs.event_log import recording
@@ -23,7 +23,7 @@ async def died(
     """A job that failed with so many dead fetches; its row and their ids, the last that died first."""
     job = await seeds.build(resources, user_id)
     async with resources.db.write() as connection:
-        ids = await units.add(connection, job.id, [NewUnit(UnitKind.FETCH, {"chunk_id": f"chunk_{at}"}) for at in range(number)])
+        ids = await lifecycle.add_units(connection, job.id, [NewUnit(UnitKind.FETCH, {"chunk_id": f"chunk_{at}"}) for at in range(number)])
     plan, *_ = [unit_id for unit_id in await all_units(resources, job.id) if unit_id not in ids]
     for unit_id, state in [(plan, UnitState.DONE), *((unit_id, UnitState.DEAD) for unit_id in ids)]:
         await finish(resources, unit_id, state, error if state is UnitState.DEAD else None)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db import events, jobs
+from app.db import datasets, events, jobs
 from app.db.rows import Job
 from app.domain import ImageState, JobState, Reason
 from app.resources import Resources
@@ -200,7 +200,7 @@ async def test_a_stream_of_a_deleted_job_says_so(resources: Resources) -> None:
     stream = Stream(resources.db, job, EventQuery(), asyncio.Event()).run()
     assert (await anext(stream)).startswith(b"event: snapshot\n")
     await seeds.end(resources, job.id, JobState.CANCELLED)
-    await jobs.delete_dataset(resources.db, job.dataset_id)
+    await datasets.delete_dataset(resources.db, job.dataset_id)
     rest = b"".join([message async for message in stream])
     assert rest.endswith(b'event: bye\ndata: {"status":"deleted"}\n\n')
 

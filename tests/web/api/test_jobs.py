@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.db import jobs, units
-from app.db.fleet import expire_idempotency
+from app.db.api_keys import expire_idempotency
 from app.db.rows import Funnel, SourceCount
 from app.domain import ImageState, JobState, Reason
 from app.resources import Resources

@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 import errors
-from app.db.conflicts import KeyReused, StateConflict
+from app.db.exceptions import KeyReused, StateConflict
 from app.resources import Resources
 from app.storage import MissingObject
 from app.web.api import problems

@@ -6,8 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import keys
-from app.db import jobs
+from app.db import api_keys, jobs
 from app.domain import JobState
 from app.resources import Resources
 from app.storage import paths
@@ -33,7 +32,7 @@ async def ids(resources: Resources) -> dict[str, Any]:
     """One of everything, owned by Ann."""
     job = await seeds.build(resources, "ann")
     image_id = await seeds.image(resources, job, "a.jpg", b"aa")
-    await resources.store.put(paths.thumb(keys.digest("aa")), b"jpeg")
+    await resources.store.put(paths.thumb(api_keys.secret_digest("aa")), b"jpeg")
     return {
         "job_id": job.id,
         "dataset_id": job.dataset_id,

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from app.db import exports, images
-from app.db.images import ImageFilter
+from app.db import datasets, image_search, images
+from app.db.image_search import ImageFilter
 from app.domain import CheckKind, ImageState, JobState, Reason
 from app.jobs.submit import submit_check, submit_export
 from app.storage import paths
@@ -66,14 +66,14 @@ async def test_any_number_of_changes_is_written_a_batch_at_a_time(bench: Bench) 
 async def test_integrity_finds_a_changed_and_a_missing_object(bench: Bench, origin: Origin) -> None:
     """Every stored object is read again; what differs from its digest, or is gone, is listed."""
     dataset_id = await built(bench, origin)
-    first, second, *_ = (await images.page(bench.db, ImageFilter(dataset_id=dataset_id))).items
+    first, second, *_ = (await image_search.page(bench.db, ImageFilter(dataset_id=dataset_id))).items
     await bench.context.store.put(paths.blob(str(first.sha256)), b"something else")
     await bench.context.store.delete([paths.blob(str(second.sha256))])
 
     made = await submit_check(bench.resources, CheckKind.INTEGRITY, dataset_id=dataset_id)
     await bench.drive()
 
-    report = (await exports.get_check(bench.db, made.resource)).report
+    report = (await datasets.get_check(bench.db, made.resource)).report
     assert report is not None
     assert (report["checked"], report["problem_count"]) == (4, 2)
     assert {item["problem"].partition(":")[0] for item in report["problems"]} == {"bytes differ", "missing"}
@@ -97,11 +97,11 @@ async def test_a_duplicate_check_reports_and_changes_nothing_unless_asked(bench:
     applied = await submit_check(bench.resources, CheckKind.DUPLICATES, dataset_id=dataset_id, options={"near_distance": 8, "apply": True})
     await bench.drive()
 
-    report = (await exports.get_check(bench.db, looked.resource)).report
+    report = (await datasets.get_check(bench.db, looked.resource)).report
     assert report is not None
     assert (report["duplicates"], report["applied"]) == (1, False)
-    assert (await exports.get_check(bench.db, applied.resource)).report["applied"] is True  # type: ignore[index]
-    (duplicate,) = (await images.page(bench.db, ImageFilter(dataset_id=dataset_id, state=ImageState.DUPLICATE))).items
+    assert (await datasets.get_check(bench.db, applied.resource)).report["applied"] is True  # type: ignore[index]
+    (duplicate,) = (await image_search.page(bench.db, ImageFilter(dataset_id=dataset_id, state=ImageState.DUPLICATE))).items
     assert duplicate.reason is Reason.DUPLICATE_NEAR
     assert "of 64 bits" in str(duplicate.detail)
 
@@ -113,7 +113,7 @@ async def test_an_exact_copy_of_a_near_duplicate_says_so(bench: Bench, origin: O
         origin.script(f"/{name}.jpg", image(body))
     job_id = await bench.submit([origin.url(f"/{name}.jpg") for name in ("best", "alike", "copy")], dedupe="near")
     await bench.drive()
-    rows = {row.url.rsplit("/", 1)[1]: row for row in (await images.page(bench.db, ImageFilter(job_id=job_id))).items}
+    rows = {row.url.rsplit("/", 1)[1]: row for row in (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items}
     best_id = rows["best.jpg"].id
     assert (rows["copy.jpg"].reason, rows["copy.jpg"].duplicate_of) == (Reason.DUPLICATE_EXACT, best_id)
     assert rows["copy.jpg"].detail == f"the same bytes as a near duplicate of image {best_id}"
@@ -141,7 +141,7 @@ async def test_another_format_and_its_verification(bench: Bench, origin: Origin)
     dataset_id = await built(bench, origin)
     made = await submit_export(bench.resources, dataset_id, export_format="imagefolder")
     await bench.drive()
-    export = await exports.get_export(bench.db, made.resource)
+    export = await datasets.get_export(bench.db, made.resource)
     assert (export.state, export.samples, export.format) == ("ready", 4, "imagefolder")
 
     root = bench.context.store.local_path(str(export.prefix))
@@ -150,10 +150,10 @@ async def test_another_format_and_its_verification(bench: Bench, origin: Origin)
     check = await submit_check(bench.resources, CheckKind.INTEGRITY, export=export)
     await bench.drive()
 
-    damaged = await exports.get_export(bench.db, made.resource)
+    damaged = await datasets.get_export(bench.db, made.resource)
     assert damaged.state == "failed"
     assert damaged.problems
-    report = (await exports.get_check(bench.db, check.resource)).report
+    report = (await datasets.get_check(bench.db, check.resource)).report
     assert report is not None
     assert report["problems"] == damaged.problems
 
@@ -177,5 +177,7 @@ async def test_a_listed_digest_must_match(bench: Bench, origin: Origin) -> None:
     spec = settle(bench.resources, JobRequest(urls=["x"]), url_list=ListSpec(key=key, suffix=".jsonl"))
     job_id = (await submit_build(bench.resources, spec, name="digests")).job_id
     await bench.drive()
-    found = {row.url.rsplit("/", 1)[1]: (row.state, row.reason) for row in (await images.page(bench.db, ImageFilter(job_id=job_id))).items}
+    found = {
+        row.url.rsplit("/", 1)[1]: (row.state, row.reason) for row in (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
+    }
     assert found == {"good.jpg": (ImageState.KEPT, None), "swapped.jpg": (ImageState.REJECTED, Reason.CORRUPT)}

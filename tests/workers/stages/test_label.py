@@ -1,6 +1,6 @@
 """Which images are kept, and where they go."""
 
-from app.db.fingerprints import Choice
+from app.db.image_search import Choice
 from workers.stages.label import choose
 
 

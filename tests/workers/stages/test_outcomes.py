@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 import errors
-from app.db import Database, attempts, images, schema, sending, tables, units
-from app.db.images import ImageFilter
+from app.db import Database, attempts, image_search, images, outbox, schema, tables, units
+from app.db.image_search import ImageFilter
 from app.domain import ImageState, JobState, Reason, UnitKind
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from tests.db.builders import expire
@@ -32,7 +32,7 @@ async def attempt_rows(bench: Bench) -> list[tuple[int, str]]:
         return [(row.number, row.state) for row in (await connection.execute(query)).all()]
 
 
-async def fetch_unit(bench: Bench) -> sending.Delivery:
+async def fetch_unit(bench: Bench) -> outbox.Delivery:
     """Plan what was submitted, return the first fetch unit."""
     await bench.drive(until=UnitKind.FETCH)
     return next(delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH)
@@ -60,7 +60,7 @@ async def test_a_crash_costs_no_url_its_budget_and_the_origin_at_most_one_more(b
     delivery = await fetch_unit(bench)
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
     assert unit is not None
-    (row,) = (await images.page(bench.db, ImageFilter())).items
+    (row,) = (await image_search.page(bench.db, ImageFilter())).items
     async with bench.db.write() as connection:
         await attempts.reserve(connection, unit, [(row.id, 1)])
     await expire(bench.db, delivery.unit_id)
@@ -126,7 +126,7 @@ async def test_a_ledger_cut_off_while_it_closes_leaves_no_error_unheard(bench: B
     delivery = await fetch_unit(bench)
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_slow", lease_s=30)
     assert unit is not None
-    rows = (await images.page(bench.db, ImageFilter())).items
+    rows = (await image_search.page(bench.db, ImageFilter())).items
     failure = FetchFailed(FetchRequest(rows[0].url, key=rows[0].id), Reason.HTTP_404, "NotFoundError", "404", ())
 
     async def leave() -> None:
@@ -202,7 +202,7 @@ async def test_deferred_urls_bring_the_unit_back_when_due(bench: Bench, origin: 
     job_id = await bench.submit([origin.url("/ok.jpg"), origin.url("/slow.jpg")])
     delivery = await fetch_unit(bench)
     await bench.run(delivery)
-    states = {row.url.rsplit("/", 1)[1]: row.state for row in (await images.page(bench.db, ImageFilter(job_id=job_id))).items}
+    states = {row.url.rsplit("/", 1)[1]: row.state for row in (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items}
     assert states["slow.jpg"] is ImageState.DEFERRED
     await bench.drive()
     assert (await bench.job(job_id)).state is JobState.RUNNING
@@ -241,13 +241,13 @@ async def test_a_deferred_url_is_taken_up_when_due_with_its_attempts_counted(tmp
         job_id = await bench.submit([url])
         for requests in (1, 2):
             await bench.drive()
-            (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+            (row,) = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
             assert (row.state, row.reason) == (ImageState.DEFERRED, Reason.SERVICE_UNAVAILABLE)
             assert row.not_before == pytest.approx(clock() + 60, abs=10)
             assert len(origin.hits("/away.jpg")) == requests
             await clock.pass_by(bench, 61)
         await bench.drive()
-        (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+        (row,) = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
         assert (row.state, row.reason) == (ImageState.FAILED, Reason.SERVICE_UNAVAILABLE)
         assert await attempt_rows(bench) == [(1, "done"), (2, "done"), (3, "done")]
         assert (await bench.job(job_id)).is_final
@@ -265,7 +265,7 @@ async def test_evidence_is_on_the_row(bench: Bench, origin: Origin) -> None:
     names = ["kept.jpg", "noai.jpg", "inside.jpg", "private.jpg", "gone.jpg"]
     job_id = await bench.submit([origin.url(f"/{name}") for name in names])
     await bench.drive()
-    rows = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+    rows = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
     assert {row.url.rsplit("/", 1)[1]: (row.reason, row.evidence) for row in rows} == {
         "kept.jpg": (None, None),
         "noai.jpg": (Reason.OPT_OUT, "x-robots-tag: noai, noindex"),
@@ -283,7 +283,7 @@ async def test_what_a_site_said_is_on_the_row(bench: Bench, origin: Origin) -> N
     names = ["kept.jpg", "noai.jpg", "private.jpg", "gone.jpg"]
     job_id = await bench.submit([*(origin.url(f"/{name}") for name in names), "http://10.0.0.1/inside.jpg"])
     await bench.drive()
-    rows = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+    rows = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
     assert {row.url.rsplit("/", 1)[1]: (row.robots, row.opt_out) for row in rows} == {
         "kept.jpg": ("allowed", "none"),
         "noai.jpg": ("allowed", "refused"),
@@ -301,12 +301,12 @@ async def test_evidence_of_a_deferral_goes_when_the_url_is_taken_up(tmp_path: Pa
     async with open_bench(tmp_path, clock=clock) as bench:
         job_id = await bench.submit([url])
         await bench.drive()
-        (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+        (row,) = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
         why = f"the origin answered 503 for {origin.url('/robots.txt')}"
         assert (row.state, row.reason, row.evidence) == (ImageState.DEFERRED, Reason.HOST_UNAVAILABLE, why)
         await clock.pass_by(bench, 61)
         await bench.drive()
-        (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+        (row,) = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
         assert (row.state, row.evidence) == (ImageState.KEPT, None)
 
 
@@ -318,13 +318,13 @@ async def test_evidence_is_bounded_and_clean_whoever_made_it(any_database_url: s
     async with open_bench(tmp_path, url=any_database_url) as bench:
         await bench.submit([origin.url("/a.jpg")])
         delivery = await fetch_unit(bench)
-        (row,) = (await images.page(bench.db, ImageFilter())).items
+        (row,) = (await image_search.page(bench.db, ImageFilter())).items
         async with claim(bench.context, delivery.unit_id) as work:
             async with OutcomeRecorder(work, [row], {}) as recorder:
                 evidence = "\0\x1b[2J" + "x" * 900
                 recorder.add_failed(FetchFailed(FetchRequest(row.url, row.id), Reason.ROBOTS, "E", "m", (), evidence=evidence))
             await work.release()
-        (row,) = (await images.page(bench.db, ImageFilter())).items
+        (row,) = (await image_search.page(bench.db, ImageFilter())).items
     assert row.evidence is not None
     assert row.evidence.startswith(r"\x00\x1b[2Jxxx")
     assert len(row.evidence) == 300
@@ -341,7 +341,7 @@ async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
         await connection.execute(update(tables.images).values(not_before=0.0, deferred_at=1.0))
     bench.context.downloader._gate._store._states.clear()
     await bench.drive()
-    (row,) = (await images.page(bench.db, ImageFilter(job_id=job_id))).items
+    (row,) = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
     assert (row.state, row.reason) == (ImageState.FAILED, Reason.RATE_LIMITED)
     assert "retry.defer_max_s" in str(row.detail)
 
@@ -396,7 +396,7 @@ async def test_after_a_crash_nothing_is_reserved_ahead(bench: Bench) -> None:
     """However often a chunk's workers die, a URL that was never asked loses the one attempt that is forgiven, and no other."""
     await bench.submit([f"http://127.0.0.1:9/{number}.jpg" for number in range(10)])
     delivery = await fetch_unit(bench)
-    found = (await images.page(bench.db, ImageFilter())).items
+    found = (await image_search.page(bench.db, ImageFilter())).items
     for reserved in (10, 1, 1):
         unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
         assert unit is not None

@@ -1,4 +1,4 @@
-"""Tests of app.db.fairness: whose turn it is, and who gives way."""
+"""Tests of app.jobs.fairness: whose turn it is, and who gives way."""
 
 from collections import Counter
 
@@ -6,41 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.db.fairness import PATIENCE_S, TURN_S, Claimant, Holding, Share, gives_way, turns
+from app.db.outbox import JobDemand, QueueShare
+from app.jobs.fairness import PATIENCE_S, TURN_S, Holding, should_preempt, turns
 
 
-def counts(*claimants: Claimant, busy: dict[str, int] | None = None, room: int, newcomers: int = 0) -> dict[str, int]:
+def counts(*claimants: JobDemand, busy: dict[str, int] | None = None, room: int, newcomers: int = 0) -> dict[str, int]:
     """How many turns each job gets."""
     return dict(Counter(turn.job_id for turn in turns(claimants, busy or {}, room, newcomers=newcomers)))
 
 
 def test_users_get_the_same_however_many_jobs_they_have() -> None:
     """Three jobs of one user share what one job of another has alone."""
-    jobs = [Claimant(f"a{number}", "a", since=number) for number in range(3)]
-    assert counts(*jobs, Claimant("b", "b"), room=12) == {"a0": 2, "a1": 2, "a2": 2, "b": 6}
+    jobs = [JobDemand(f"a{number}", "a", since=number) for number in range(3)]
+    assert counts(*jobs, JobDemand("b", "b"), room=12) == {"a0": 2, "a1": 2, "a2": 2, "b": 6}
 
 
 def test_what_is_under_way_counts() -> None:
     """A user who holds the whole window gets nothing before the other has as much; the same goes for the jobs of one user."""
-    assert counts(Claimant("a", "a", under_way=6), Claimant("b", "b"), busy={"a": 6}, room=6) == {"b": 6}
-    assert counts(Claimant("a1", "a", under_way=6), Claimant("a2", "a"), busy={"a": 6}, room=8) == {"a1": 1, "a2": 7}
+    assert counts(JobDemand("a", "a", under_way=6), JobDemand("b", "b"), busy={"a": 6}, room=6) == {"b": 6}
+    assert counts(JobDemand("a1", "a", under_way=6), JobDemand("a2", "a"), busy={"a": 6}, room=8) == {"a1": 1, "a2": 7}
 
 
 def test_priority_orders_a_users_own_jobs_only() -> None:
     """Nobody gets more by calling everything urgent."""
-    eager = [Claimant("a1", "a", priority=100), Claimant("a2", "a", priority=1)]
-    assert counts(*eager, Claimant("b", "b", priority=-100), room=10) == {"a1": 5, "b": 5}
+    eager = [JobDemand("a1", "a", priority=100), JobDemand("a2", "a", priority=1)]
+    assert counts(*eager, JobDemand("b", "b", priority=-100), room=10) == {"a1": 5, "b": 5}
 
 
 def test_of_equals_the_older_goes_first() -> None:
     """The order is the one in which jobs were made, and ranks count each user's units."""
-    taken = turns([Claimant("young", "y", since=2.0), Claimant("old", "o", since=1.0)], {}, 4)
+    taken = turns([JobDemand("young", "y", since=2.0), JobDemand("old", "o", since=1.0)], {}, 4)
     assert [(turn.job_id, turn.rank) for turn in taken] == [("old", 0), ("young", 0), ("old", 1), ("young", 1)]
 
 
 def test_a_full_window_lets_newcomers_in() -> None:
     """One unit for each user with nothing under way, up to so many users; others wait for room."""
-    waiting = [Claimant(user, user) for user in "abc"]
+    waiting = [JobDemand(user, user) for user in "abc"]
     assert counts(*waiting, busy={"a": 1}, room=-3, newcomers=8) == {"b": 1, "c": 1}
     assert counts(*waiting, room=0, newcomers=2) == {"a": 1, "b": 1}
     assert counts(*waiting, room=0) == {}
@@ -54,7 +55,7 @@ def test_a_full_window_lets_newcomers_in() -> None:
 )
 def test_no_user_gets_two_more_than_another_who_wants_more(jobs: list[tuple[str, int, int]], busy: dict[str, int], room: int) -> None:
     """Max-min fairness: whoever got a turn had no more under way before it than any other who waits has in the end."""
-    claimants = [Claimant(f"job{number}", user, priority, under_way) for number, (user, priority, under_way) in enumerate(jobs)]
+    claimants = [JobDemand(f"job{number}", user, priority, under_way) for number, (user, priority, under_way) in enumerate(jobs)]
     owner = {claimant.job_id: claimant.user_id for claimant in claimants}
     taken = turns(claimants, busy, room)
     assert len(taken) == (max(room, 0) if claimants else 0)
@@ -63,31 +64,31 @@ def test_no_user_gets_two_more_than_another_who_wants_more(jobs: list[tuple[str,
         assert turn.rank <= min(total[user] for user in set(owner.values()))
 
 
-SHARES = [Share("big", 3, 5.0), Share("small", 1, 0.0), Share("late", 0, PATIENCE_S)]
+SHARES = [QueueShare("big", 3, 5.0), QueueShare("small", 1, 0.0), QueueShare("late", 0, PATIENCE_S)]
 
 
 def test_of_the_user_with_most_the_longest_running_unit_gives_way() -> None:
     """One unit, for whoever waits and has none."""
     mine = [Holding("u1", "big", 3.0), Holding("u2", "big", 9.0), Holding("u3", "small", 20.0)]
-    assert gives_way(SHARES, mine) == "u2"
+    assert should_preempt(SHARES, mine) == "u2"
 
 
 @pytest.mark.parametrize(
     ("shares", "holdings"),
     [
-        pytest.param([Share("big", 3, 5.0)], [Holding("u1", "big", 99.0)], id="nobody else waits"),
-        pytest.param([Share("big", 3, 0.0), Share("late", 0, PATIENCE_S / 2)], [Holding("u1", "big", 9.0)], id="not for long"),
-        pytest.param([Share("big", 3, 0.0), Share("late", 1, 60.0)], [Holding("u1", "big", 9.0)], id="who waits has one running"),
-        pytest.param([Share("small", 1, 0.0), Share("late", 0, 60.0)], [Holding("u1", "small", TURN_S - 1)], id="only one each"),
+        pytest.param([QueueShare("big", 3, 5.0)], [Holding("u1", "big", 99.0)], id="nobody else waits"),
+        pytest.param([QueueShare("big", 3, 0.0), QueueShare("late", 0, PATIENCE_S / 2)], [Holding("u1", "big", 9.0)], id="not for long"),
+        pytest.param([QueueShare("big", 3, 0.0), QueueShare("late", 1, 60.0)], [Holding("u1", "big", 9.0)], id="who waits has one running"),
+        pytest.param([QueueShare("small", 1, 0.0), QueueShare("late", 0, 60.0)], [Holding("u1", "small", TURN_S - 1)], id="only one each"),
         pytest.param(SHARES, [], id="this worker holds none that can"),
     ],
 )
-def test_nobody_gives_way_without_need(shares: list[Share], holdings: list[Holding]) -> None:
+def test_nobody_gives_way_without_need(shares: list[QueueShare], holdings: list[Holding]) -> None:
     """A turn is not cut short for nothing."""
-    assert gives_way(shares, holdings) is None
+    assert should_preempt(shares, holdings) is None
 
 
 def test_an_only_unit_gives_way_after_its_turn() -> None:
     """Where every user holds one slot, the newcomer gets the one that was held the longest, once that is long."""
-    shares = [Share("one", 1, 0.0), Share("two", 1, 0.0), Share("late", 0, 60.0)]
-    assert gives_way(shares, [Holding("u1", "one", TURN_S), Holding("u2", "two", TURN_S + 5)]) == "u2"
+    shares = [QueueShare("one", 1, 0.0), QueueShare("two", 1, 0.0), QueueShare("late", 0, 60.0)]
+    assert should_preempt(shares, [Holding("u1", "one", TURN_S), Holding("u2", "two", TURN_S + 5)]) == "u2"

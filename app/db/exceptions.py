@@ -7,7 +7,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 import errors
 
-__all__ = ["came_from_driver", "translate"]
+__all__ = ["KeyReused", "StateConflict", "came_from_driver", "translate"]
 
 SQLITE_TRANSIENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
@@ -71,3 +71,11 @@ def _translate_other(error: DBAPIError) -> Exception:
     if error.connection_invalidated or any(word in words for word in ("connection", "closed", "cannot perform operation")):
         return errors.DatabaseConnectionError(f"the database cannot be reached: {words[:200]}")
     return error
+
+
+class StateConflict(errors.ValidationError):
+    """What is asked for does not fit the state that a row is in. Another state, or another moment, would allow it."""
+
+
+class KeyReused(errors.ValidationError):
+    """An Idempotency-Key came again with another request."""

@@ -1,4 +1,4 @@
-"""Tests of app.db.translation: each code and each word, on its own."""
+"""Tests of app.db.exceptions: each code and each word, on its own."""
 
 import sqlite3
 
@@ -7,7 +7,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, Programm
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 import errors
-from app.db.translation import translate
+from app.db.exceptions import translate
 
 
 class Said(Exception):

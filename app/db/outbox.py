@@ -6,20 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Integer, Row, String, bindparam, case, column, func, select, true, update, values
+from sqlalchemy import ColumnElement, Integer, Row, String, and_, bindparam, case, column, delete, func, select, true, update, values
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
-from app.db.fairness import Claimant, Share
-from app.domain import ACTIVE_JOB_STATES, TRACED, JobState, UnitKind, UnitState
+from app.db.lifecycle import cancel_strays, ensure_finalize
+from app.db.rows import Unit
+from app.db.units import as_unit, owner_is_silent, owner_lives
+from app.domain import ACTIVE_JOB_STATES, OPEN_UNIT_STATES, TRACED, JobState, UnitKind, UnitState
 
 __all__ = [
     "Delivery",
     "Demand",
+    "JobDemand",
+    "QueueShare",
+    "Returned",
+    "Swept",
     "UnderWay",
     "call_back",
     "demand",
+    "end_leases",
+    "lost_finalizes",
     "queued",
+    "return_expired",
     "return_unsent",
     "shares",
     "take",
@@ -34,7 +43,7 @@ class Delivery:
     """What goes through the queue: ids, and what the log wants to know.
 
     Attributes:
-        rank: see :class:`app.db.fairness.Turn`.
+        rank: see :class:`app.jobs.fairness.Turn`.
         request_id: the request that made the job.
         traceparent: the trace it belongs to (W3C Trace Context).
     """
@@ -60,12 +69,38 @@ class UnderWay:
 
 
 @dataclass(frozen=True, slots=True)
+class JobDemand:
+    """A job with units that are due.
+
+    Attributes:
+        priority: orders the jobs of one user, higher first; between users it counts for nothing, since users set it themselves.
+        under_way: units of the job that are sent or running.
+        since: when the job was made, Unix seconds; of equals the older goes first.
+    """
+
+    job_id: str
+    user_id: str
+    priority: int = 0
+    under_way: int = 0
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueShare:
+    """A user's part of one queue: units running in the whole fleet, and seconds since the oldest one that waits was sent, 0 for none."""
+
+    user_id: str
+    running: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """Who wants a queue: units under way by user, the jobs that have units due, and whether one in quarantine may go."""
 
     queue: str
     busy: Mapping[str, int]
-    claimants: Sequence[Claimant]
+    claimants: Sequence[JobDemand]
     has_quarantined: bool = False
 
 
@@ -93,22 +128,22 @@ def _under_way() -> Any:
 async def demand(connection: Connection, queue: str, busy: UnderWay) -> Demand:
     """What is asked of a queue. One unit in quarantine is under way at a time."""
     rows = (await connection.execute(_with_due_units(queue))).all()
-    claimants = [Claimant(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at) for row in rows]
+    claimants = [JobDemand(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at) for row in rows]
     has_quarantined = not busy.alone and (await connection.execute(_quarantined(queue))).first() is not None
     return Demand(queue, busy.users, claimants, has_quarantined)
 
 
-async def shares(db: Database) -> Mapping[str, Sequence[Share]]:
+async def shares(db: Database) -> Mapping[str, Sequence[QueueShare]]:
     """Who has how much of each queue, and who waits."""
     unit, job = tables.units.c, tables.jobs.c
     running = func.sum(case((unit.state == UnitState.RUNNING, 1), else_=0)).label("running")
     waited_s = (db_now() - func.min(case((unit.state == UnitState.QUEUED, unit.queued_at)))).label("waited_s")
     query = select(unit.queue, job.user_id, running, waited_s).join(tables.jobs, job.id == unit.job_id)
     query = query.where(unit.state.in_([UnitState.QUEUED, UnitState.RUNNING])).group_by(unit.queue, job.user_id)
-    table: dict[str, list[Share]] = defaultdict(list)
+    table: dict[str, list[QueueShare]] = defaultdict(list)
     async with db.read() as connection:
         for row in (await connection.execute(query)).all():
-            table[row.queue].append(Share(row.user_id, row.running, row.waited_s or 0.0))
+            table[row.queue].append(QueueShare(row.user_id, row.running, row.waited_s or 0.0))
     return table
 
 
@@ -231,3 +266,84 @@ async def call_back(connection: Connection, *which: Any, max_crashes: int) -> in
     """Units that were sent wait in the database again; their messages, should they come, find them as they would have been found."""
     statement = update(tables.units).where(*which, tables.units.c.state == UnitState.QUEUED)
     return (await connection.execute(statement.values(state=waiting_state(max_crashes), queued_at=None))).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one pass of the sweeper moved."""
+
+    expired: int = 0
+    quarantined: int = 0
+    unsent: int = 0
+    sent: int = 0
+    finalized: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Units whose lease had run out: those whose worker lives or died for the first times, and those that died too often."""
+
+    pending: Sequence[Unit] = ()
+    quarantined: Sequence[Unit] = ()
+
+
+async def end_leases(db: Database, *, max_crashes: int) -> int:
+    """Take every unit back and forget every worker, for a caller who knows that none is left; return how many leases there were.
+
+    Each counts one crash. What was sent waits in the database again: a queue that lived in a dead process holds nothing.
+    """
+    async with db.write() as connection:
+        await connection.execute(delete(tables.workers))
+        await call_back(connection, true(), max_crashes=max_crashes)
+        returned = await _take_back(connection, true(), charge=1, max_crashes=max_crashes)
+        await cancel_strays(connection)
+    return len(returned)
+
+
+async def return_expired(connection: Connection, *, lease_s: float, max_crashes: int) -> Returned:
+    """Units whose lease ran out wait again, in quarantine from their ``max_crashes``-th crash on.
+
+    A crash is counted where the owner has been silent for a lease, while the database answered. An owner that gave a sign of life after
+    its lease ran out is slow or was cut off, not dead: nothing is counted. Where neither is known yet, a later sweep decides.
+    """
+    is_expired = tables.units.c.lease_until < db_now()
+    free = await _take_back(connection, and_(is_expired, owner_lives()), charge=0, max_crashes=max_crashes)
+    crashed = await _take_back(connection, and_(is_expired, owner_is_silent(lease_s)), charge=1, max_crashes=max_crashes)
+    await cancel_strays(connection)
+    units = [*free, *crashed]
+    pending = [unit for unit in units if unit.state is not UnitState.QUARANTINED]
+    return Returned(pending, [unit for unit in units if unit.state is UnitState.QUARANTINED])
+
+
+async def _take_back(connection: Connection, which: ColumnElement[bool], *, charge: int, max_crashes: int) -> list[Unit]:
+    columns = tables.units.c
+    statement = (
+        update(tables.units)
+        .where(columns.state == UnitState.RUNNING, which)
+        .values(state=waiting_state(max_crashes - charge), owner=None, lease_until=None, crashes=columns.crashes + charge)
+        .returning(*columns)
+    )
+    return [as_unit(row) for row in (await connection.execute(statement)).all()]
+
+
+async def lost_finalizes(db: Database) -> int:
+    """Jobs without an open unit that have not ended get their finalize unit: a repair that should find nothing."""
+    job = tables.jobs.c
+    no_unit = ~(
+        select(tables.units.c.id)
+        .where(tables.units.c.job_id == job.id, tables.units.c.state.in_(OPEN_UNIT_STATES))
+        .correlate(tables.jobs)
+        .exists()
+    )
+    states = ACTIVE_JOB_STATES - {JobState.PAUSED}
+    query = select(job.id).where(job.state.in_(states), job.open_units <= 0, no_unit)
+    async with db.read() as connection:
+        suspects = [row.id for row in (await connection.execute(query)).all()]
+    if not suspects:
+        return 0
+    async with db.write() as connection:
+        ids = [row.id for row in (await connection.execute(query.where(job.id.in_(suspects)))).all()]
+        for job_id in ids:
+            await connection.execute(update(tables.jobs).where(job.id == job_id).values(open_units=0))
+            await ensure_finalize(connection, job_id)
+    return len(ids)

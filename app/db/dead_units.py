@@ -27,17 +27,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, select, update
 
 import errors
-from app.db import leftovers, lifecycle, paging, tables, units
-from app.db.conflicts import StateConflict
-from app.db.engine import Connection, Database
+from app.db import lifecycle, paging, tables
+from app.db.engine import Connection, Database, db_now
+from app.db.exceptions import StateConflict
 from app.db.jobs import find
-from app.db.rows import DeadUnit, Job, PageOf
-from app.domain import JobState, UnitKind, UnitState
+from app.db.rows import DeadUnit, Job, NewUnit, PageOf
+from app.domain import OPEN_UNIT_STATES, ImageState, JobState, Reason, UnitKind, UnitState
 
-__all__ = ["DeadFilter", "Discarded", "Which", "discard", "page", "retry"]
+__all__ = ["DeadFilter", "Discarded", "Which", "close", "discard", "page", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class DeadFilter:
         return [*found, func.substr(columns.error, 1, len(self.error)) == self.error] if self.error else found
 
 
-_DIED_AT = func.coalesce(tables.units.c.finished_at, tables.units.c.created_at)
+_DIED_AT = func.coalesce(tables.units.c.finished_at, tables.units.c.created_at).label("died_at")
 
 
 def _select() -> Any:
-    return select(tables.units, tables.jobs.c.user_id, _DIED_AT.label("died_at")).join(tables.jobs)
+    return select(tables.units, tables.jobs.c.user_id, _DIED_AT).join(tables.jobs)
 
 
 def _as_dead(row: Row[Any]) -> DeadUnit:
@@ -102,16 +102,9 @@ async def page(
     db: Database, wanted: DeadFilter, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> PageOf[DeadUnit]:
     """Dead units, the last that died first."""
-    limit = max(1, min(limit, paging.MAX_LIMIT))
-    keys = [_DIED_AT, tables.units.c.id]
     query = _select().where(tables.units.c.state == UnitState.DEAD, *wanted.conditions(), *_of_user(user_id))
-    if cursor is not None:
-        query = query.where(paging.after(keys, paging.decode(cursor, float, str), descending=True))
-    query = query.order_by(*(key.desc() for key in keys)).limit(limit + 1)
-    async with db.read() as connection:
-        found = [_as_dead(row) for row in (await connection.execute(query)).all()]
-    last = found[limit - 1] if len(found) > limit else None
-    return PageOf(found[:limit], paging.encode(last.died_at, last.id) if last else None)
+    rows, next_cursor = await paging.newest_first(db, query, [_DIED_AT, tables.units.c.id], limit=limit, cursor=cursor)
+    return PageOf([_as_dead(row) for row in rows], next_cursor)
 
 
 async def retry(db: Database, which: Which, *, user_id: str | None = None) -> list[DeadUnit]:
@@ -200,13 +193,13 @@ async def _require_retryable(connection: Connection, job: Job) -> None:
 
 async def _require_not_ending(connection: Connection, job: Job) -> None:
     columns = tables.units.c
-    ending = select(columns.id).where(columns.job_id == job.id, columns.kind == UnitKind.FINALIZE, columns.state.in_(units.OPEN_STATES))
+    ending = select(columns.id).where(columns.job_id == job.id, columns.kind == UnitKind.FINALIZE, columns.state.in_(OPEN_UNIT_STATES))
     if not job.is_final and (await connection.execute(ending.limit(1))).first() is not None:
         raise StateConflict(f"job {job.id} is being finalized; ask again once it has ended")
 
 
 async def _revive(connection: Connection, job: Job, dead: Sequence[DeadUnit]) -> None:
-    await units.revive_dead(connection, job.id, [unit.id for unit in dead])
+    await lifecycle.revive_dead(connection, job.id, [unit.id for unit in dead])
     if job.state is JobState.FAILED:
         await lifecycle.reopen(connection, job)
 
@@ -215,4 +208,77 @@ async def _give_up(connection: Connection, job: Job, dead: Sequence[DeadUnit]) -
     ids = [unit.id for unit in dead]
     await connection.execute(update(tables.units).where(tables.units.c.id.in_(ids)).values(state=UnitState.CANCELLED))
     last_first = sorted(dead, key=lambda unit: unit.kind is UnitKind.FETCH)  # a fetch may add the validation that its sibling gave up
-    return [Discarded(replace(unit, state=UnitState.CANCELLED), await leftovers.close(connection, job, unit)) for unit in last_first]
+    return [Discarded(replace(unit, state=UnitState.CANCELLED), await close(connection, job, unit)) for unit in last_first]
+
+
+DETAIL_CHARS = 300
+"""Characters of a unit's error that an image or a search it left behind is told."""
+
+
+async def close(connection: Connection, job: Job, unit: DeadUnit) -> int:
+    """Give what a unit left behind its last state; return how many images."""
+    why = f"its {unit.kind} unit was discarded: {(unit.error or 'no word why')[:DETAIL_CHARS]}"
+    if unit.kind is UnitKind.SEARCH:
+        await connection.execute(update(tables.searches).where(tables.searches.c.id == unit.search_id).values(is_exhausted=True, note=why))
+    if unit.chunk_id is None:
+        return 0
+    holders = await _holders(connection, job, unit.chunk_id)
+    closed = await _fail(connection, unit, why) if not holders & _SUCCESSORS.get(unit.kind, frozenset()) else 0
+    if unit.kind is UnitKind.FETCH:
+        await _validate_the_rest(connection, unit, holders)
+    return closed
+
+
+_Held = tuple[UnitKind, bool]
+"""A kind of unit that a chunk still has, and whether it is open; else it is dead, and somebody has yet to decide."""
+
+_SUCCESSORS: dict[UnitKind, frozenset[_Held]] = {
+    UnitKind.FETCH: frozenset({(UnitKind.FETCH, True)}),
+    UnitKind.VALIDATE: frozenset({(UnitKind.VALIDATE, True), (UnitKind.FETCH, True)}),  # a fetch ends with a validation of its own
+    UnitKind.COMPRESS: frozenset({(UnitKind.COMPRESS, True)}),
+}
+"""The other units of a chunk that will see to the images that a unit of each kind left behind."""
+
+
+async def _holders(connection: Connection, job: Job, chunk_id: str) -> set[_Held]:
+    """What other units a chunk has, of any job on the dataset."""
+    columns = tables.units.c
+    query = (
+        select(columns.kind, columns.state)
+        .join(tables.jobs)
+        .where(tables.jobs.c.dataset_id == job.dataset_id, columns.state.in_([*OPEN_UNIT_STATES, UnitState.DEAD]))
+        .where(columns.payload["chunk_id"].as_string() == chunk_id)
+    )
+    return {(UnitKind(row.kind), row.state != UnitState.DEAD) for row in (await connection.execute(query)).all()}
+
+
+async def _fail(connection: Connection, unit: DeadUnit, why: str) -> int:
+    left = _left_by(unit)
+    if left is None:
+        return 0
+    values = {"state": ImageState.FAILED, "reason": Reason.CANCELLED, "detail": why, "evidence": None, "not_before": None}
+    result = await connection.execute(update(tables.images).where(left).values(**values, updated_at=db_now()))
+    return result.rowcount
+
+
+def _left_by(unit: DeadUnit) -> ColumnElement[bool] | None:
+    """The images that only this unit would have brought further."""
+    columns = tables.images.c
+    match unit.kind:
+        case UnitKind.FETCH:
+            return and_(columns.chunk_id == unit.chunk_id, columns.state.in_([ImageState.PENDING, ImageState.DEFERRED]))
+        case UnitKind.VALIDATE:
+            return and_(columns.chunk_id == unit.chunk_id, columns.state == ImageState.FETCHED)
+        case UnitKind.COMPRESS:
+            return and_(columns.chunk_id == unit.chunk_id, columns.state == ImageState.KEPT, columns.out_sha256.is_(None))
+    return None
+
+
+async def _validate_the_rest(connection: Connection, unit: DeadUnit, holders: set[_Held]) -> None:
+    """What a fetch brought before it died is judged, as it would have been at its end."""
+    if {kind for kind, _ in holders} & {UnitKind.VALIDATE, UnitKind.FETCH}:
+        return
+    columns = tables.images.c
+    fetched = select(columns.id).where(columns.chunk_id == unit.chunk_id, columns.state == ImageState.FETCHED).limit(1)
+    if (await connection.execute(fetched)).first() is not None:
+        await lifecycle.add_units(connection, unit.job_id, [NewUnit(UnitKind.VALIDATE, {"chunk_id": unit.chunk_id})])

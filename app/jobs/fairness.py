@@ -8,30 +8,15 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Claimant", "Holding", "Share", "Turn", "gives_way", "turns"]
+from app.db.outbox import JobDemand, QueueShare
+
+__all__ = ["Holding", "Turn", "should_preempt", "turns"]
 
 PATIENCE_S = 1.0
 """Seconds that a user with nothing running waits for a slot before somebody gives way."""
 
 TURN_S = 30.0
 """Seconds that a user's only running unit may go on while another user waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """A job with units that are due.
-
-    Attributes:
-        priority: orders the jobs of one user, higher first; between users it counts for nothing, since users set it themselves.
-        under_way: units of the job that are sent or running.
-        since: when the job was made, Unix seconds; of equals the older goes first.
-    """
-
-    job_id: str
-    user_id: str
-    priority: int = 0
-    under_way: int = 0
-    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +27,8 @@ class Turn:
     rank: int
 
 
-def turns(claimants: Iterable[Claimant], busy: Mapping[str, int], room: int, *, newcomers: int = 0) -> list[Turn]:
-    """Share ``room`` units out, as if every job had enough; in the order in which they should run.
+def turns(claimants: Iterable[JobDemand], busy: Mapping[str, int], room: int, *, newcomers: int = 0) -> list[Turn]:
+    """QueueShare ``room`` units out, as if every job had enough; in the order in which they should run.
 
     Args:
         busy: units under way by user.
@@ -69,15 +54,6 @@ def turns(claimants: Iterable[Claimant], busy: Mapping[str, int], room: int, *, 
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A user's part of one queue: units running in the whole fleet, and seconds since the oldest one that waits was sent, 0 for none."""
-
-    user_id: str
-    running: int
-    waited_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Holding:
     """A unit that a worker runs and that can give way."""
 
@@ -86,7 +62,7 @@ class Holding:
     ran_s: float
 
 
-def gives_way(shares: Sequence[Share], holdings: Iterable[Holding]) -> str | None:
+def should_preempt(shares: Sequence[QueueShare], holdings: Iterable[Holding]) -> str | None:
     """Which unit should give its slot to a user who has none: of the user who holds the most, the one that has run the longest.
 
     ``None`` while nobody has waited for long, or where whoever holds a slot holds only one and has not had it for long.

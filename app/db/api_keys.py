@@ -1,0 +1,165 @@
+"""API keys: how one is made, written, read and compared. Pure; the rows are :mod:`app.db.fleet`'s, the door is the web's.
+
+A token is ``ptk_<id>_<secret>``. The id finds the row; only the SHA-256 of the secret is kept there. A secret of 256 random bits
+needs no slow hash: there is nothing to guess.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+import errors
+from app.db import tables
+from app.db.engine import Connection, Database, db_now
+from app.db.exceptions import KeyReused, StateConflict
+from app.db.rows import ApiKey
+
+__all__ = [
+    "ApiToken",
+    "NewApiKey",
+    "add_key",
+    "digests_match",
+    "expire_idempotency",
+    "find_key",
+    "has_keys",
+    "list_keys",
+    "make_key",
+    "parse_token",
+    "recall_idempotent",
+    "revoke_key",
+    "secret_digest",
+]
+
+_ID_BYTES = 8  # tells keys apart; no secret
+_SECRET_BYTES = 32
+_TOKEN = re.compile(r"ptk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+
+
+class NewApiKey(NamedTuple):
+    """A key at its birth: the only moment at which its token is known."""
+
+    key_id: str
+    token: str
+    digest: str
+
+
+class ApiToken(NamedTuple):
+    """What a token spells."""
+
+    key_id: str
+    secret: str
+
+
+def make_key() -> NewApiKey:
+    """A new key. Store the id and the digest, show the token once."""
+    bare_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    return NewApiKey(f"key_{bare_id}", f"ptk_{bare_id}_{secret}", secret_digest(secret))
+
+
+def parse_token(token: str) -> ApiToken | None:
+    """The id and the secret in a token; ``None`` where it is none of ours."""
+    match = _TOKEN.fullmatch(token)
+    return ApiToken(f"key_{match[1]}", match[2]) if match else None
+
+
+def secret_digest(secret: str) -> str:
+    """What is stored of a secret: its SHA-256 in hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def digests_match(one: str, other: str) -> bool:
+    """Whether two digests are equal, in a time that does not tell where they differ."""
+    return hmac.compare_digest(one, other)
+
+
+async def add_key(db: Database, *, key_id: str, user_id: str, name: str, digest: str) -> None:
+    """Insert an API key; only the digest of its secret is kept."""
+    async with db.write() as connection:
+        await connection.execute(insert(tables.api_keys).values(id=key_id, user_id=user_id, name=name, digest=digest, created_at=db_now()))
+
+
+async def list_keys(db: Database) -> list[ApiKey]:
+    """All API keys, without their digests."""
+    columns = [tables.api_keys.c[name] for name in ("id", "user_id", "name", "created_at", "revoked_at", "last_used_at")]
+    async with db.read() as connection:
+        return [ApiKey(**row._mapping) for row in (await connection.execute(select(*columns).order_by(tables.api_keys.c.created_at))).all()]
+
+
+async def has_keys(db: Database) -> bool:
+    """Whether any key is in force."""
+    query = select(tables.api_keys.c.id).where(tables.api_keys.c.revoked_at.is_(None)).limit(1)
+    async with db.read() as connection:
+        return (await connection.execute(query)).first() is not None
+
+
+async def find_key(db: Database, key_id: str) -> tuple[str, str] | None:
+    """(user id, digest) of a key in force."""
+    columns = tables.api_keys.c
+    async with db.read() as connection:
+        row = (
+            await connection.execute(select(columns.user_id, columns.digest).where(columns.id == key_id, columns.revoked_at.is_(None)))
+        ).first()
+    return (row.user_id, row.digest) if row else None
+
+
+async def touch_key(db: Database, key_id: str, *, every_s: float = 60.0) -> None:
+    """Note that a key was used, at most once a minute."""
+    columns = tables.api_keys.c
+    is_old = or_(columns.last_used_at.is_(None), columns.last_used_at < db_now() - every_s)
+    async with db.write() as connection:
+        await connection.execute(update(tables.api_keys).where(columns.id == key_id, is_old).values(last_used_at=db_now()))
+
+
+async def revoke_key(db: Database, key_id: str) -> None:
+    """Put a key out of force at once."""
+    columns = tables.api_keys.c
+    async with db.write() as connection:
+        result = await connection.execute(
+            update(tables.api_keys).where(columns.id == key_id, columns.revoked_at.is_(None)).values(revoked_at=db_now())
+        )
+    if result.rowcount != 1:
+        raise errors.NotFoundError(f"no API key {key_id} in force")
+
+
+async def recall_idempotent(connection: Connection, *, user_id: str, key: str, body_digest: str) -> str | None:
+    """The resource an Idempotency-ApiKey already made. Whoever asks with the same key meanwhile waits for this transaction's end.
+
+    Raises:
+        KeyReused: the key was used with another body.
+    """
+    columns = tables.idempotency_keys.c
+    if connection.dialect_name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{user_id}\n{key}", 0))))
+    row = (await connection.execute(select(tables.idempotency_keys).where(columns.user_id == user_id, columns.key == key))).first()
+    if row is None:
+        return None
+    if row.body_digest != body_digest:
+        raise KeyReused("this Idempotency-ApiKey was used with another request; send a new key")
+    return str(row.resource)
+
+
+async def note_idempotent(connection: Connection, *, user_id: str, key: str, body_digest: str, resource: str) -> None:
+    """Bind an Idempotency-ApiKey to what it made.
+
+    Raises:
+        StateConflict: a request with the same key got there between the look and this; nothing of ours may stay.
+    """
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
+    statement = dialect.insert(tables.idempotency_keys).on_conflict_do_nothing()
+    values = {"user_id": user_id, "key": key, "body_digest": body_digest, "resource": resource, "created_at": db_now()}
+    if (await connection.execute(statement.values(**values))).rowcount != 1:
+        raise StateConflict("a request with this Idempotency-ApiKey is being answered; send it again")
+
+
+async def expire_idempotency(db: Database, *, older_than_s: float) -> int:
+    """Forget old Idempotency-Keys."""
+    async with db.write() as connection:
+        result = await connection.execute(
+            delete(tables.idempotency_keys).where(tables.idempotency_keys.c.created_at < db_now() - older_than_s)
+        )
+    return result.rowcount

@@ -1,0 +1,226 @@
+"""Queries on datasets, and on their exports and checks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, cast, delete, insert, select, update
+
+import errors
+from app.db import paging, tables
+from app.db.engine import Connection, Database, db_now, new_id
+from app.db.exceptions import StateConflict
+from app.db.rows import Dataset, DatasetCheck, Export, PageOf
+from app.domain import FINAL_JOB_STATES
+
+__all__ = [
+    "add_check",
+    "add_export",
+    "create_dataset",
+    "delete_dataset",
+    "export_id_of_job",
+    "exports_of_job",
+    "get_check",
+    "get_dataset",
+    "get_export",
+    "get_file",
+    "list_datasets",
+    "page_checks",
+    "page_exports",
+    "prefixes",
+    "set_export",
+    "set_report",
+]
+
+
+async def create_dataset(connection: Connection, *, user_id: str, name: str) -> str:
+    """Insert a dataset and return its id."""
+    dataset_id = new_id("ds")
+    await connection.execute(insert(tables.datasets).values(id=dataset_id, user_id=user_id, name=name, created_at=db_now()))
+    return dataset_id
+
+
+async def get_dataset(db: Database, dataset_id: str, *, user_id: str | None = None) -> Dataset:
+    """Return one dataset.
+
+    Raises:
+        errors.NotFoundError: there is no such dataset, or it belongs to another user.
+    """
+    return Dataset(**await _get(db, tables.datasets, dataset_id, user_id, "dataset"))
+
+
+async def list_datasets(db: Database, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None) -> PageOf[Dataset]:
+    """Return datasets, newest first."""
+    rows, next_cursor = await _page(db, tables.datasets, tables.datasets.c, None, user_id, limit, cursor)
+    return PageOf([Dataset(**row._mapping) for row in rows], next_cursor)
+
+
+async def delete_dataset(db: Database, dataset_id: str) -> None:
+    """Delete a dataset and every row that refers to it; the next clean-up deletes its blobs.
+
+    Raises:
+        StateConflict: a job on it has not ended.
+    """
+    active = select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES)).limit(1)
+    async with db.write() as connection:
+        job_id = (await connection.execute(active)).scalar_one_or_none()
+        if job_id is not None:
+            raise StateConflict(f"job {job_id} still works on dataset {dataset_id}; cancel it, or wait for its end")
+        await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))
+
+
+async def add_export(connection: Connection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
+    """Insert an export in state ``pending`` and return its id."""
+    export_id = new_id("exp")
+    await connection.execute(
+        insert(tables.exports).values(
+            id=export_id,
+            user_id=user_id,
+            dataset_id=dataset_id,
+            job_id=job_id,
+            format=export_format,
+            storage_tier=storage_tier,
+            state="pending",
+            created_at=db_now(),
+        )
+    )
+    return export_id
+
+
+async def set_export(connection: Connection, export_id: str, **values: Any) -> None:
+    """Change columns of an export. Its states: pending, writing, written, ready, failed."""
+    if values.get("state") == "ready":
+        values["verified_at"] = db_now()
+    await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
+
+
+async def get_export(db: Database, export_id: str, *, user_id: str | None = None) -> Export:
+    """Return one export.
+
+    Raises:
+        errors.NotFoundError: there is no such export, or it belongs to another user.
+    """
+    return Export(**await _get(db, tables.exports, export_id, user_id, "export"))
+
+
+async def get_file(db: Database, export_id: str, path: str, *, user_id: str | None = None) -> tuple[Export, int | None]:
+    """Return an export and the size in bytes that its report gives for one file, ``None`` if the report has no such file.
+
+    The export comes without its report, which may list a million files.
+
+    Raises:
+        errors.NotFoundError: there is no such export, or it belongs to another user.
+    """
+    size = cast(tables.exports.c.report["files"][path].as_string(), BigInteger).label("file_size")
+    values = await _get(db, tables.exports, export_id, user_id, "export", columns=[*_SUMMARY, size])
+    file_size = values.pop("file_size")
+    return _summary_as_export(values), file_size
+
+
+async def exports_of_job(db: Database, job_id: str, *, with_report: bool = True) -> list[Export]:
+    """Return a job's exports, newest first. A report lists every file; set ``with_report`` to false where it is not needed."""
+    query = (
+        select(*(tables.exports.c if with_report else _SUMMARY))
+        .where(tables.exports.c.job_id == job_id)
+        .order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
+    )
+    async with db.read() as connection:
+        return [_summary_as_export(row._mapping) for row in (await connection.execute(query)).all()]
+
+
+async def page_exports(
+    db: Database, *, dataset_id: str | None = None, user_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[Export]:
+    """Return exports without their reports, newest first."""
+    rows, next_cursor = await _page(db, tables.exports, _SUMMARY, dataset_id, user_id, limit, cursor)
+    return PageOf([_summary_as_export(row._mapping) for row in rows], next_cursor)
+
+
+async def prefixes(db: Database) -> set[str]:
+    """Return the store prefixes of all exports."""
+    async with db.read() as connection:
+        return {row.prefix for row in (await connection.execute(select(tables.exports.c.prefix))).all() if row.prefix}
+
+
+async def export_id_of_job(connection: Connection, job_id: str) -> str:
+    """Return the id of the export that an export job writes."""
+    return str((await connection.execute(select(tables.exports.c.id).where(tables.exports.c.job_id == job_id))).scalar_one())
+
+
+async def add_check(
+    connection: Connection,
+    *,
+    user_id: str,
+    dataset_id: str,
+    job_id: str,
+    kind: str,
+    options: Mapping[str, Any],
+    export_id: str | None = None,
+) -> str:
+    """Insert a check and return its id. A check has no state of its own; the state of its job applies."""
+    check_id = new_id("chk")
+    await connection.execute(
+        insert(tables.checks).values(
+            id=check_id,
+            user_id=user_id,
+            dataset_id=dataset_id,
+            job_id=job_id,
+            export_id=export_id,
+            kind=kind,
+            options=dict(options),
+            created_at=db_now(),
+        )
+    )
+    return check_id
+
+
+async def set_report(connection: Connection, job_id: str, report: Mapping[str, Any]) -> None:
+    """Write the result of a job's check."""
+    await connection.execute(update(tables.checks).where(tables.checks.c.job_id == job_id).values(report=dict(report)))
+
+
+async def get_check(db: Database, check_id: str, *, user_id: str | None = None) -> DatasetCheck:
+    """Return one check.
+
+    Raises:
+        errors.NotFoundError: there is no such check, or it belongs to another user.
+    """
+    return DatasetCheck(**await _get(db, tables.checks, check_id, user_id, "check"))
+
+
+async def page_checks(
+    db: Database, *, dataset_id: str | None = None, user_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[DatasetCheck]:
+    """Return checks, newest first."""
+    rows, next_cursor = await _page(db, tables.checks, tables.checks.c, dataset_id, user_id, limit, cursor)
+    return PageOf([DatasetCheck(**row._mapping) for row in rows], next_cursor)
+
+
+_SUMMARY: list[Any] = [column for column in tables.exports.c if column.name not in ("report", "problems")]
+"""Columns of an export without its report, which may list a million files."""
+
+
+def _summary_as_export(values: Mapping[Any, Any]) -> Export:
+    missing: dict[str, Any] = {"report": None, "problems": None}
+    return Export(**(missing | dict(values)))
+
+
+async def _get(db: Database, table: Any, row_id: str, user_id: str | None, what: str, *, columns: Any = None) -> dict[str, Any]:
+    query = select(*(columns or table.c)).where(table.c.id == row_id)
+    if user_id is not None:
+        query = query.where(table.c.user_id == user_id)
+    async with db.read() as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        raise errors.NotFoundError(f"no {what} {row_id}")
+    return dict(row._mapping)
+
+
+async def _page(
+    db: Database, table: Any, columns: Any, dataset_id: str | None, user_id: str | None, limit: int, cursor: str | None
+) -> tuple[list[Any], str | None]:
+    query = select(*columns)
+    if dataset_id is not None:
+        query = query.where(table.c.dataset_id == dataset_id)
+    if user_id is not None:
+        query = query.where(table.c.user_id == user_id)
+    return await paging.newest_first(db, query, [table.c.created_at, table.c.id], limit=limit, cursor=cursor)

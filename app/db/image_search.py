@@ -1,0 +1,191 @@
+"""Pages of images by key, whatever they are narrowed down to: a page costs the same at the start and at the end of any dataset."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, or_, select
+
+from app.db import paging, tables
+from app.db.engine import Connection, Database
+from app.db.images import STORED, as_image, of_user
+from app.db.paging import Place
+from app.db.rows import PageOf
+from app.domain import ImageState, Reason, StoredImage
+
+__all__ = [
+    "MOST",
+    "PAGE",
+    "Choice",
+    "Fingerprint",
+    "ImageFilter",
+    "by_digest",
+    "by_url_keys",
+    "by_url_prefix",
+    "choices",
+    "fingerprints",
+    "page",
+]
+
+PLACES = 64
+"""Places that one statement looks into; SQLite takes at most 500 in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """Which images a page shows. ``None`` is any."""
+
+    job_id: str | None = None
+    dataset_id: str | None = None
+    state: ImageState | None = None
+    reason: Reason | None = None
+    source: str | None = None
+    label: str | None = None
+    split: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter as SQL."""
+        return [tables.images.c[field.name] == value for field in fields(self) if (value := getattr(self, field.name)) is not None]
+
+
+async def page(
+    db: Database, wanted: ImageFilter, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[StoredImage]:
+    """Images by id, oldest first."""
+    limit = max(1, min(limit, paging.MAX_LIMIT))
+    last_id = paging.decode(cursor, int)[0] if cursor is not None else None
+    rows: list[StoredImage] = []
+    async with db.read() as connection:
+        places = await _places(connection, wanted, user_id)
+        for start in range(0, len(places), PLACES):
+            query = paging.first_of(STORED, places[start : start + PLACES], last_id=last_id, limit=limit + 1)
+            rows += [as_image(row) for row in (await connection.execute(query)).all()]
+    rows = sorted(rows, key=lambda image: image.id)[: limit + 1]
+    return PageOf(rows[:limit], paging.encode(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+async def _places(connection: Connection, wanted: ImageFilter, user_id: str | None) -> list[Place]:
+    """Where the wanted images lie in the order of their ids: each place is a range of one index, and no image is in two."""
+    columns = tables.images.c
+    narrowed = (replace(wanted, dataset_id=None) if wanted.job_id else wanted).conditions()
+    if (user_id, wanted.dataset_id, wanted.job_id, wanted.state, wanted.reason) == (None,) * 5:
+        return [narrowed]  # by the primary key: without a filter every row is one
+    datasets = await _datasets(connection, wanted, user_id)
+    if wanted.reason is not None or (wanted.source is not None and wanted.state is None):
+        return [[columns.dataset_id == dataset, *narrowed] for dataset in datasets]
+    states = [wanted.state] if wanted.state is not None else list(ImageState)
+    scopes = [[columns.dataset_id == dataset] for dataset in datasets] if wanted.job_id is None else [[]] * len(datasets)
+    return [[*scope, columns.state == state, *narrowed] for scope in scopes for state in states]
+
+
+async def _datasets(connection: Connection, wanted: ImageFilter, user_id: str | None) -> Sequence[str]:
+    """The datasets that may hold what is wanted; none where it is somebody else's."""
+    columns = tables.datasets.c
+    query = select(columns.id)
+    if wanted.job_id is not None:
+        query = query.join(tables.jobs).where(tables.jobs.c.id == wanted.job_id)
+    if wanted.dataset_id is not None:
+        query = query.where(columns.id == wanted.dataset_id)
+    if user_id is not None:
+        query = query.where(columns.user_id == user_id)
+    return [row.id for row in (await connection.execute(query)).all()]
+
+
+MOST = 20
+"""Images handed out at most: more of them tell nothing new."""
+
+
+async def by_url_keys(db: Database, url_keys: Sequence[str], *, user_id: str | None = None) -> list[StoredImage]:
+    """Images whose normalised URL has one of these digests."""
+    return await _newest(db, tables.images.c.url_key.in_(list(url_keys)), user_id)
+
+
+async def by_digest(db: Database, sha256: str, *, user_id: str | None = None) -> list[StoredImage]:
+    """Images whose bytes have this digest, as they came or as they leave."""
+    columns = tables.images.c
+    return await _newest(db, or_(columns.sha256 == sha256, columns.out_sha256 == sha256), user_id)
+
+
+async def by_url_prefix(db: Database, url: str, *, user_id: str | None = None) -> list[StoredImage]:
+    """Images whose URL is this one and a query, and those that a redirect led there. Reads every row: for what is found no other way."""
+    columns = tables.images.c
+    return await _newest(db, or_(columns.url.startswith(f"{url}?", autoescape=True), columns.final_url == url), user_id)
+
+
+async def _newest(db: Database, condition: Any, user_id: str | None) -> list[StoredImage]:
+    query = select(*STORED).where(condition, *of_user(user_id)).order_by(tables.images.c.id.desc()).limit(MOST)
+    async with db.read() as connection:
+        return [as_image(row) for row in (await connection.execute(query)).all()]
+
+
+PAGE = 10_000
+"""Rows of one statement: rows of a million at once would take a gigabyte before they are made small, and a minute with no word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What duplicates are told by."""
+
+    id: int
+    state: ImageState
+    sha256: str
+    phash: str | None
+    pixels: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What it is decided by whether an image is kept, under which label and in which split.
+
+    Attributes:
+        group: what stays in one split: the group that its source named, else the image's digest.
+        rank: place in its search's own order, 0 first.
+    """
+
+    id: int
+    group: str
+    label: str | None
+    search_id: str | None
+    rank: int
+
+
+async def fingerprints(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
+    """The fingerprints of a dataset's images that have bytes and are in these states, by id."""
+    c = tables.images.c
+    found: list[Fingerprint] = []
+    for state in states:
+        async for rows in _pages(connection, dataset_id, state, (c.sha256, c.phash, c.width, c.height, c.size_bytes)):
+            found += [
+                Fingerprint(image_id, state, sha256, phash, (width or 0) * (height or 0), size_bytes or 0)
+                for image_id, sha256, phash, width, height, size_bytes in rows
+            ]
+    found.sort(key=lambda item: item.id)
+    return found
+
+
+async def choices(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Choice]:
+    """What is to choose from: a dataset's images that have bytes and are in these states, by id."""
+    c = tables.images.c
+    found: list[Choice] = []
+    same: dict[str | None, str | None] = {}  # names that many images share are held once
+    for state in states:
+        async for rows in _pages(connection, dataset_id, state, (c.sha256, c.group_id, c.label, c.search_id, c.rank)):
+            for image_id, sha256, group_id, label, search_id, rank in rows:
+                group = same.setdefault(group_id, group_id) or sha256
+                found.append(Choice(image_id, group, same.setdefault(label, label), same.setdefault(search_id, search_id), rank))
+    found.sort(key=lambda item: item.id)
+    return found
+
+
+async def _pages(connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
+    """By key and state by state, which is an index's order: a page costs the same wherever it lies, and nothing is sorted."""
+    c = tables.images.c
+    query = select(c.id, *columns).where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None)).order_by(c.id).limit(PAGE)
+    last_id = 0
+    while True:
+        rows = (await connection.execute(query.where(c.id > last_id))).all()
+        yield rows
+        if len(rows) < PAGE:
+            return
+        last_id = rows[-1].id

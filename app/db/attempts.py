@@ -4,7 +4,8 @@ A row is ``reserved``, then ``done``; one whose process died before the outcome 
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, update
@@ -12,10 +13,22 @@ from sqlalchemy import bindparam, case, func, insert, select, update
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import Unit
-from app.domain import Reason
+from app.domain import ImageState, Reason
 from downloader.models import Attempt
 
-__all__ = ["images_tried", "made", "of_image", "record", "reserve", "retry_figures", "totals"]
+__all__ = [
+    "HostTime",
+    "count_exhausted",
+    "failures_by_reason",
+    "host_times",
+    "images_tried",
+    "made",
+    "of_image",
+    "record",
+    "reserve",
+    "retry_figures",
+    "totals",
+]
 
 
 async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -143,5 +156,111 @@ async def images_tried(db: Database, job_id: str) -> int:
     """Images that cost a job at least one request."""
     columns = tables.attempts.c
     query = select(func.count(columns.image_id.distinct())).where(columns.job_id == job_id)
+    async with db.read() as connection:
+        return int((await connection.execute(query)).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class HostTime:
+    """What the requests to one host took, seconds summed over all of them.
+
+    Attributes:
+        host: with its port, where it is written.
+        failed: requests that brought no image.
+        queued_s: waited before requests, for the host to be open and for a free place.
+        backoff_s: waited after failures, of our own accord.
+        retry_after_s: waited because the host asked for it.
+    """
+
+    host: str
+    requests: int = 0
+    failed: int = 0
+    took_s: float = 0.0
+    queued_s: float = 0.0
+    backoff_s: float = 0.0
+    retry_after_s: float = 0.0
+
+    @property
+    def waited_s(self) -> float:
+        """All waits."""
+        return self.queued_s + self.backoff_s + self.retry_after_s
+
+    def __add__(self, other: "HostTime") -> "HostTime":
+        return HostTime(
+            self.host,
+            self.requests + other.requests,
+            self.failed + other.failed,
+            self.took_s + other.took_s,
+            self.queued_s + other.queued_s,
+            self.backoff_s + other.backoff_s,
+            self.retry_after_s + other.retry_after_s,
+        )
+
+
+async def host_times(db: Database, job_id: str) -> list[HostTime]:
+    """What each host's requests took, most first."""
+    columns = tables.attempts.c
+    place = _place(tables.images.c.url, is_sqlite=db.is_sqlite).label("place")
+    waits = [
+        func.coalesce(func.sum(case((columns.wait_cause == cause, columns.wait_s), else_=0.0)), 0.0) for cause in ("backoff", "retry_after")
+    ]
+    query = (
+        select(
+            place,
+            func.count().label("requests"),
+            func.coalesce(func.sum(case((columns.reason.is_not(None), 1), else_=0)), 0).label("failed"),
+            func.coalesce(func.sum(columns.elapsed_s), 0.0).label("took_s"),
+            func.coalesce(func.sum(columns.queued_s), 0.0).label("queued_s"),
+            waits[0].label("backoff_s"),
+            waits[1].label("retry_after_s"),
+        )
+        .join_from(tables.attempts, tables.images)
+        .where(columns.job_id == job_id)
+        .group_by(place)
+    )
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    times = (
+        HostTime(_host(row.place), row.requests, row.failed, row.took_s, row.queued_s, row.backoff_s, row.retry_after_s) for row in rows
+    )
+    return sorted(_merged(times), key=lambda time: -(time.took_s + time.waited_s))
+
+
+def _place(url: Any, *, is_sqlite: bool) -> Any:
+    """What stands between the scheme and the path."""
+    if not is_sqlite:
+        return func.split_part(url, "/", 3)
+    rest = func.substr(url, func.instr(url, "://") + 3)
+    return func.substr(rest, 1, func.instr(rest.op("||")("/"), "/") - 1)
+
+
+def _host(place: str) -> str:
+    """Without userinfo, which is a secret, and without a query that follows at once."""
+    for mark in "?#":
+        place = place.partition(mark)[0]
+    return place.rpartition("@")[2].lower()
+
+
+def _merged(times: Iterable[HostTime]) -> Iterable[HostTime]:
+    merged: dict[str, HostTime] = {}
+    for time in times:
+        merged[time.host] = merged[time.host] + time if time.host in merged else time
+    return merged.values()
+
+
+async def failures_by_reason(db: Database, job_id: str) -> dict[str, int]:
+    """Requests that failed, by reason, most frequent first."""
+    columns = tables.attempts.c
+    query = select(columns.reason, func.count().label("number")).where(columns.job_id == job_id, columns.reason.is_not(None))
+    async with db.read() as connection:
+        rows = (await connection.execute(query.group_by(columns.reason))).all()
+    return dict(sorted(((row.reason, row.number) for row in rows), key=lambda item: (-item[1], item[0])))
+
+
+async def count_exhausted(db: Database, job_id: str) -> int:
+    """URLs that were retried and failed all the same."""
+    columns = tables.attempts.c
+    retried = select(columns.image_id).where(columns.job_id == job_id).group_by(columns.image_id).having(func.count() > 1)
+    query = select(func.count()).where(tables.images.c.id.in_(retried), tables.images.c.state == ImageState.FAILED)
     async with db.read() as connection:
         return int((await connection.execute(query)).scalar_one())

@@ -20,7 +20,6 @@ from app.cli.settings import load_settings
 from app.discovery import url_list
 from app.formatting import clipped, count
 from app.jobs import submit
-from app.rules import compression_rules
 from app.settings import Settings
 from app.spec import JobRequest, ListSpec
 
@@ -99,7 +98,7 @@ def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool
 def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, has_list: bool) -> JobRequest:
     width, height = parse_size(options.min_size)
     given = {"sources": options.source, "lang": options.lang}
-    rules = parse_compression(compression_rules(settings), encode=options.encode, resize=options.resize, size=options.size)
+    rules = parse_compression(settings.compress.rules(), encode=options.encode, resize=options.resize, size=options.size)
     return JobRequest(
         keywords=keywords,
         urls=["in a list"] if has_list else None,

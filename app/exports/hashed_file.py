@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from app.storage import writeback
+from app.storage import local_files
 
 __all__ = ["FileFacts", "HashedFile", "hash_open_file"]
 
@@ -42,7 +42,7 @@ class HashedFile:
         self._digest.update(piece)
         self.size_bytes += len(piece)
         if self.size_bytes - self._on_its_way >= _WRITEBACK_BYTES:
-            writeback.begin(self._file.fileno(), self._on_its_way, self.size_bytes - self._on_its_way)
+            local_files.start_writeback(self._file.fileno(), self._on_its_way, self.size_bytes - self._on_its_way)
             self._on_its_way = self.size_bytes
 
     def finish(self) -> FileFacts:

@@ -8,7 +8,7 @@ from app.exports import names, spool
 from app.exports.hashed_file import FileFacts, HashedFile
 from app.exports.spool import DatasetFacts
 from app.exports.verify import Inspection, Row, is_inside, parse_object
-from app.storage import trees
+from app.storage import local_files
 
 __all__ = ["METADATA", "MetadataFiles", "inspect_image", "inspect_tree", "read_metadata", "write_image"]
 
@@ -78,11 +78,11 @@ def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
 def inspect_tree(inspection: Inspection) -> None:
     """Look for files that no row names, and for folders without a file: torchvision refuses an empty class."""
     images = 0
-    for entry in trees.entries_below(inspection.folder):
+    for entry in local_files.entries_below(inspection.folder):
         path = Path(entry).relative_to(inspection.folder).as_posix()
         if not entry.is_dir(follow_symlinks=False):
             images += not inspection.manifest.names(path)
-        elif next(trees.entries_below(Path(entry)), None) is None:
+        elif next(local_files.entries_below(Path(entry)), None) is None:
             inspection.complain(f"{path}: empty folder")
     if images != inspection.samples:
         inspection.complain(f"{images} image files, but {inspection.samples} rows name one")

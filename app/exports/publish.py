@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import errors
-from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, border, paths, threads, trees
+from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, local_files, paths, storage_errors, threads
 
 __all__ = ["check_destination", "folder_of", "materialise"]
 
@@ -41,14 +41,14 @@ async def materialise(store: Store, prefix: str, destination: Path, overwrite: b
         MissingObject: nothing is published there.
         errors.StorageError: the store or the disk refuses. The destination is as it was.
     """
-    with border.writing("write", destination.name):
+    with storage_errors.writing("write", destination.name):
         target = await asyncio.to_thread(destination.resolve)
         await asyncio.to_thread(_check_all, target, overwrite, store)
         partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(partial.mkdir, parents=True)
             await _fill(store, prefix, partial)
-            await threads.run_whole(_swap_in, partial, target, overwrite)
+            await threads.to_thread_uncancelled(_swap_in, partial, target, overwrite)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
 
@@ -73,12 +73,12 @@ async def _fill(store: Store, prefix: str, partial: Path) -> None:
     else:
         async with folder_of(store, prefix) as source:
             await _link_tree(source, partial)
-    await threads.run_whole(trees.sync_tree, partial)
+    await threads.to_thread_uncancelled(local_files.sync_tree, partial)
 
 
 async def _link_tree(source: Path, partial: Path) -> None:
-    async for files in threads.in_batches(trees.files_below(source), _LINKS_AT_ONCE):
-        await threads.run_whole(_link_files, source, partial, files)
+    async for files in threads.in_batches(local_files.files_below(source), _LINKS_AT_ONCE):
+        await threads.to_thread_uncancelled(_link_files, source, partial, files)
 
 
 async def _download(store: Store, prefix: str, folder: Path) -> None:
@@ -87,9 +87,9 @@ async def _download(store: Store, prefix: str, folder: Path) -> None:
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
         await store.fetch_to(info.key, path)
 
-    with border.writing("read", prefix):
+    with storage_errors.writing("read", prefix):
         await threads.for_each(store.list(prefix), fetch, TRANSFERS)
-        if not await asyncio.to_thread(any, trees.files_below(folder)):
+        if not await asyncio.to_thread(any, local_files.files_below(folder)):
             raise MissingObject(f"read {prefix}: nothing is published there")
 
 
@@ -105,7 +105,7 @@ def _link_files(source: Path, partial: Path, files: list[Path]) -> None:
 
 def _swap_in(partial: Path, destination: Path, overwrite: bool) -> None:
     check_destination(destination, overwrite)  # somebody may have put something there meanwhile
-    trees.put_in_place(partial, destination)
+    local_files.put_in_place(partial, destination)
 
 
 def _check_all(destination: Path, overwrite: bool, store: Store) -> None:

@@ -15,7 +15,7 @@ import orjson
 from app.domain import ExportReport, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
-from app.storage import border, threads
+from app.storage import storage_errors, threads
 
 __all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify_folder"]
 
@@ -148,14 +148,14 @@ class Inspection:
 
 async def verify_folder(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
     """Read an export back: its manifest, every file that the manifest names, and beside that, by ``inspect``, every image."""
-    with border.writing("verify", report.format):
+    with storage_errors.writing("verify", report.format):
         manifest = Manifest(await asyncio.to_thread(_read_manifest, folder))
         if (manifest.get("schema_version"), manifest.get("format")) != (SCHEMA_VERSION, report.format):
             return VerifyReport(
                 samples=0, problems=(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}",)
             )
         files, images = (Inspection(folder, report, manifest) for _ in range(2))
-        await threads.together([_walk(_inspect_files(files), at_once=1), _walk(_inspect_images(images, inspect), at_once=_STEPS)])
+        await threads.gather_all([_walk(_inspect_files(files), at_once=1), _walk(_inspect_images(images, inspect), at_once=_STEPS)])
     return VerifyReport(samples=images.samples, problems=tuple([*files.problems, *images.problems][:MAX_PROBLEMS]))
 
 
@@ -175,7 +175,7 @@ def is_inside(path: str) -> bool:
 
 async def _walk(steps: Iterator[None], *, at_once: int) -> None:
     """Take the steps in threads, so many in a visit; who is cancelled waits for the end of the present one."""
-    while await threads.run_whole(_advance, steps, at_once):
+    while await threads.to_thread_uncancelled(_advance, steps, at_once):
         pass
 
 

@@ -20,7 +20,7 @@ from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, Read
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts, Spool
-from app.storage import border, threads
+from app.storage import storage_errors, threads
 from logging_setup import get_logger
 
 __all__ = ["FormatWriter", "write_export"]
@@ -65,7 +65,7 @@ async def write_export(
     format_name: str,
 ) -> ExportReport:
     """Write a whole export. Either every file is there, ``manifest.json`` written last, or ``folder`` is empty."""
-    with border.writing("export", format_name):
+    with storage_errors.writing("export", format_name):
         await asyncio.to_thread(_claim, folder)
         async with _emptied_on_failure(folder):
             spool = await asyncio.to_thread(Spool, folder)
@@ -88,8 +88,8 @@ async def _pack(spool: Spool, read: Read, folder: Path, run: _ExportRun) -> Expo
     with contextlib.closing(sidecar_writer):
         async with contextlib.aclosing(_ahead(_batches(spool.read()), read)) as batches:
             async for batch in batches:
-                await threads.run_whole(_place, run.format_writer, sidecar_writer, batch)
-        report = await threads.run_whole(_finish, folder, run, sidecar_writer)
+                await threads.to_thread_uncancelled(_place, run.format_writer, sidecar_writer, batch)
+        report = await threads.to_thread_uncancelled(_finish, folder, run, sidecar_writer)
     if run.facts.absent:
         log.warning("export.classes_absent", splits=sorted(run.facts.absent))
     return report
@@ -129,7 +129,7 @@ async def _ahead(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGener
 
 async def _read(batch: Sequence[Sample], read: Read) -> Batch:
     bodies = await read(batch)
-    return await threads.run_whole(_checked, batch, bodies)
+    return await threads.to_thread_uncancelled(_checked, batch, bodies)
 
 
 def _checked(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:

@@ -1,6 +1,6 @@
-"""Where bytes rest: one folder or bucket, reached through obstore. ``paths`` spells the keys, ``Store`` does the rest."""
+"""Where bytes are stored: one folder or bucket, through obstore. `paths` builds the keys, `Store` reads and writes the objects."""
 
-from app.storage.border import MissingObject
+from app.storage.storage_errors import MissingObject
 from app.storage.store import MANIFEST, TRANSFERS, ObjectInfo, Store, open_store
 
 __all__ = ["MANIFEST", "TRANSFERS", "MissingObject", "ObjectInfo", "Store", "open_store"]

@@ -9,7 +9,7 @@ import obstore.exceptions
 from obstore.store import LocalStore, MemoryStore, from_url
 
 import errors
-from app.storage import border
+from app.storage import storage_errors
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -21,7 +21,7 @@ RETRIES: "RetryConfig" = {
     "retry_timeout": timedelta(seconds=10),
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=4), "base": 2},
 }
-"""obstore alone retries a request to an object store: server errors, broken connections, timeouts of reads. Nobody above it does."""
+"""Requests to an object store are retried by obstore alone: server errors, broken connections, read timeouts. No caller retries."""
 
 _REMOTE = ("s3", "az", "gs")
 
@@ -39,14 +39,14 @@ def local_root(url: str) -> Path | None:
 
 
 def build_backend(url: str) -> "ObjectStore":
-    """Build the backend for ``url``; no request is made, a local folder is created.
+    """Build the backend for ``url``. No request is made; a local folder is created.
 
     Raises:
-        errors.ConfigurationError: not a URL of a store that we know, or one that holds credentials.
+        errors.ConfigurationError: the URL is of no known kind of store, or it holds credentials.
         errors.StorageError: the local folder cannot be created.
     """
     if (root := local_root(url)) is not None:
-        with border.writing("open", "store"):
+        with storage_errors.writing("open", "store"):
             root.mkdir(parents=True, exist_ok=True)
             return LocalStore(root)
     parts = urlsplit(url)
@@ -70,7 +70,7 @@ def _check_remote(parts: SplitResult) -> None:
 
 def _build_remote(url: str) -> "ObjectStore":
     try:
-        return from_url(url, retry_config=RETRIES)  # client options given here would hide those of the environment
+        return from_url(url, retry_config=RETRIES)  # client options here would override those of the environment
     except (obstore.exceptions.BaseError, ValueError) as error:
         detail = str(error).splitlines()[0]
         raise errors.ConfigurationError(f"storage.url {url!r}: {detail}") from error

@@ -1,4 +1,4 @@
-"""How a key is spelled. Every key in the store comes from here; nothing else joins strings into one."""
+"""Keys of objects. Every key in the store is built here; no other module joins strings to a key."""
 
 import re
 
@@ -20,32 +20,35 @@ def blob(sha256: str) -> str:
 
 
 def thumb(sha256: str) -> str:
-    """Key of the thumbnail of the image with this digest: ``thumbs/ab/<sha256>.jpg``. A folder fewer than a blob has: making the folders
-    of a small dataset takes as long as writing its thumbnails, and 4,000 files in each of 256 is where a million images are."""
+    """Key of the thumbnail of the image with this digest: ``thumbs/ab/<sha256>.jpg``.
+
+    One level of folders less than for blobs: creating the folders of a small dataset takes as long as writing its thumbnails, and a
+    million images are 4,000 files in each of 256 folders.
+    """
     _require(_DIGEST, sha256, "sha256")
     return f"thumbs/{sha256[:2]}/{sha256}.jpg"
 
 
 def url_list(list_id: str, suffix: str) -> str:
-    """Key of an uploaded URL list. ``suffix`` tells its kind, with or without the leading dot (``.txt``, ``csv.gz``)."""
+    """Key of an uploaded URL list. ``suffix`` is that of its format, with or without the leading dot (``.txt``, ``csv.gz``)."""
     bare = suffix.removeprefix(".")
     _require(_SUFFIX, bare, "suffix")
     return f"lists/{_checked_id(list_id)}.{bare}"
 
 
 def export(export_id: str) -> str:
-    """Prefix under which a published export lies."""
+    """Prefix of the tree of a published export."""
     return f"exports/{_checked_id(export_id)}"
 
 
 def blob_digest(key: str) -> str | None:
-    """The digest that a blob's key spells, or ``None`` for any other key."""
+    """The digest in the key of a blob, or ``None`` for any other key."""
     match = _BLOB_KEY.fullmatch(key)
     return match[3] if match else None
 
 
 def check_key(key: str) -> str:
-    """Return ``key`` if it is one that every store takes and that stays inside it.
+    """Return ``key`` if every store accepts it and it cannot leave the store's folder.
 
     Raises:
         errors.ValidationError: it is empty, absolute, too long, has ``..``, a leading dot or a character outside ``A-Za-z0-9._-``.
@@ -56,7 +59,7 @@ def check_key(key: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """Like :func:`check_key`, but the empty prefix (everything) and one trailing slash are fine."""
+    """Like :func:`check_key`, but the empty prefix (everything) and one trailing slash are allowed."""
     return check_key(prefix.removesuffix("/")) if prefix else ""
 
 

@@ -1,9 +1,9 @@
 """The store: bytes under keys, in a local folder, in memory or in a bucket. Knows keys and bytes, not images or datasets.
 
-What is guaranteed: a reader sees all of an object or nothing of it, whatever happens to the writer (in a folder it is written beside
-the final name and renamed; object stores complete a put as a whole). A put that returned survives the death of the process. On a
-local disk it is not flushed one by one, so a loss of power may take or empty the blobs of the last seconds; ``check_integrity`` finds
-them, and a put writes a blob anew even where one exists. A published tree is flushed before it gets its name.
+Guarantees: a reader sees a whole object or none, whatever happens to the writer (in a folder an object is written under another name and
+renamed; object stores complete a put as a whole). A put that returned survives the death of the process. On a local disk objects are not
+flushed one by one, so a power failure may delete or empty the blobs of the last seconds; ``check_integrity`` finds them, and a put writes
+a blob even where one exists. A published tree is flushed before it gets its name.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import obstore
 
 import errors
-from app.storage import backends, border, files, paths, threads, trees
+from app.storage import backends, local_files, paths, storage_errors, threads
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["MANIFEST", "TRANSFERS", "ObjectInfo", "Store", "open_store"]
 
 MANIFEST = "manifest.json"
-"""The file of a tree that goes up last: where it is, everything is."""
+"""The file of a tree that is uploaded last: a tree that has it is complete."""
 
 TRANSFERS = 16
-"""Files that travel to or from a bucket side by side."""
+"""Files that are transferred to or from a bucket in parallel."""
 
-_READ_BYTES = 4_000_000  # one ranged request each, so that a slow consumer never holds a request open
-_PART_BYTES = 8_000_000  # 10,000 parts are the most that S3 takes: 80 GB a file
+_READ_BYTES = 4_000_000  # one ranged request each, so that a slow consumer keeps no request open
+_PART_BYTES = 8_000_000  # S3 allows 10,000 parts: 80 GB a file
 _PARTS_IN_FLIGHT = 4
 _LIST_PAGE = 1000
 _DELETE_PAGE = 1000
@@ -40,7 +40,7 @@ _DELETE_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing tells of an object: ``size`` in bytes, ``modified`` in seconds since the epoch."""
+    """An object in a listing: ``size`` in bytes, ``modified`` in seconds since the epoch."""
 
     key: str
     size: int
@@ -54,8 +54,8 @@ def open_store(url: str) -> "Store":
     the environment (``AWS_*``, ``AZURE_*``, ``GOOGLE_*``).
 
     Raises:
-        errors.ConfigurationError: the URL names no store that we know.
-        errors.StorageError: the local folder cannot be made.
+        errors.ConfigurationError: the URL is of no known kind of store.
+        errors.StorageError: the local folder cannot be created.
     """
     return Store(backends.build_backend(url), backends.local_root(url))
 
@@ -85,34 +85,34 @@ class Store:
                 raise error
 
     async def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[errors.StorageError | None]:
-        """Store each of these bodies under its key as :meth:`put` does; say of each, in their order, what kept it out, if anything.
+        """Store each body under its key as :meth:`put` does; return for each, in their order, the error, or None.
 
-        A folder takes them all in one visit to a thread, which costs as much as writing a file; whoever is cancelled waits for it. To a
-        bucket they go side by side.
+        A local store writes them all in one thread call, because the call costs as much as writing a file; a cancelled caller waits for
+        it. To a bucket they are sent in parallel.
         """
         for key, _ in objects:
             paths.check_key(key)
         if self._root is not None:
-            return await threads.run_whole(self._write_files, objects)
-        return await threads.together(self._send(key, body) for key, body in objects)
+            return await threads.to_thread_uncancelled(self._write_files, objects)
+        return await threads.gather_all(self._send(key, body) for key, body in objects)
 
     async def put_file(self, key: str, path: Path) -> None:
         """Store the file at ``path`` under ``key``, atomically, in parts: memory does not grow with the file."""
         paths.check_key(key)
-        with border.writing("put", key):
+        with storage_errors.writing("put", key):
             await obstore.put_async(self._backend, key, path, chunk_size=_PART_BYTES, max_concurrency=_PARTS_IN_FLIGHT)
 
     async def get(self, key: str) -> bytes:
         """The whole object. Raises :class:`MissingObject` if there is none."""
         paths.check_key(key)
-        with border.reading("get", key):
+        with storage_errors.reading("get", key):
             found = await obstore.get_async(self._backend, key)
             return bytes(await found.bytes_async())
 
     async def head(self, key: str) -> ObjectInfo:
         """Size and age of an object. Raises :class:`MissingObject` if there is none."""
         paths.check_key(key)
-        with border.reading("head", key):
+        with storage_errors.reading("head", key):
             meta = await obstore.head_async(self._backend, key)
         return ObjectInfo(key, meta["size"], meta["last_modified"].timestamp())
 
@@ -120,7 +120,7 @@ class Store:
         """Whether there is an object under ``key``."""
         try:
             await self.head(key)
-        except border.MissingObject:
+        except storage_errors.MissingObject:
             return False
         return True
 
@@ -133,10 +133,10 @@ class Store:
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """Every object below ``prefix``, a whole path segment or empty for all, in no particular order."""
         checked = paths.check_prefix(prefix)
-        with border.writing("list", prefix):
+        with storage_errors.writing("list", prefix):
             async for page in obstore.list(self._backend, checked or None, chunk_size=_LIST_PAGE):
                 for meta in page:
-                    if not meta["path"].startswith(f"{trees.SCRATCH}/"):
+                    if not meta["path"].startswith(f"{local_files.SCRATCH}/"):
                         yield ObjectInfo(meta["path"], meta["size"], meta["last_modified"].timestamp())
 
     async def stream(self, key: str, start: int | None = None, end: int | None = None) -> AsyncIterator[bytes]:
@@ -145,7 +145,7 @@ class Store:
         position, stop = max(start or 0, 0), size if end is None else min(end, size)
         while position < stop:
             upto = min(position + _READ_BYTES, stop)
-            with border.reading("get", key):
+            with storage_errors.reading("get", key):
                 piece = bytes(await obstore.get_range_async(self._backend, key, start=position, end=upto))
             if len(piece) != upto - position:
                 raise errors.StorageError(f"get {key}: the object changed while it was read")
@@ -153,9 +153,9 @@ class Store:
             position = upto
 
     async def fetch_to(self, key: str, path: Path) -> None:
-        """Copy an object into the file at ``path``, which appears only when it is whole."""
+        """Copy an object to the file at ``path``, which appears only when it is complete."""
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-        with border.writing("fetch", key):
+        with storage_errors.writing("fetch", key):
             try:
                 await self._fetch_part(key, part)
                 part.replace(path)
@@ -163,24 +163,24 @@ class Store:
                 part.unlink(missing_ok=True)
 
     async def publish_tree(self, folder: Path, prefix: str) -> None:
-        """Make ``folder`` the tree at ``prefix``, in place of what was there. A local store takes the folder itself.
+        """Make ``folder`` the tree at ``prefix``, in place of what was there. A local store moves the folder itself.
 
         Local: the folder is flushed and renamed, so it must come from :meth:`scratch`. Remote: files are uploaded, ``manifest.json``
-        last, then what an earlier tree left behind is deleted.
+        last, then the files of an earlier tree that are not in this one are deleted.
         """
         paths.check_key(prefix)
         if self._root is not None:
-            with border.writing("publish", prefix):
-                await threads.run_whole(trees.publish, self._root, folder, prefix)
+            with storage_errors.writing("publish", prefix):
+                await threads.to_thread_uncancelled(local_files.publish_tree, self._root, folder, prefix)
         else:
             await self._upload_tree(folder, prefix)
 
     async def delete_tree(self, prefix: str) -> None:
-        """Delete everything below ``prefix``, its manifest first: what is left of a tree after a crash does not look whole."""
+        """Delete everything below ``prefix``, its manifest first, so that a crash leaves no tree that looks complete."""
         paths.check_key(prefix)
         if self._root is not None:
-            with border.writing("delete", prefix):
-                await threads.run_whole(trees.remove, self._root, prefix)
+            with storage_errors.writing("delete", prefix):
+                await threads.to_thread_uncancelled(local_files.remove_tree, self._root, prefix)
             return
         await self.delete([f"{prefix}/{MANIFEST}"])
         while keys := await self._some_keys(prefix):
@@ -188,26 +188,26 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
-        """An empty local folder that goes away afterwards; of a local store, on its own filesystem."""
-        with border.writing("make", "scratch folder"):
-            folder = await asyncio.to_thread(trees.make_scratch, self._root)
+        """An empty local folder that is deleted afterwards; for a local store it is on the store's filesystem."""
+        with storage_errors.writing("make", "scratch folder"):
+            folder = await asyncio.to_thread(local_files.make_scratch, self._root)
         try:
             yield folder
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def clear_leftovers(self, older_than_s: float) -> int:
-        """Delete what dead processes left in a local store: scratch folders and unfinished files not touched for so long.
+        """Delete what dead processes left in a local store: scratch folders and unfinished files as old as that, in seconds.
 
-        Returns how many. Buckets do this by a lifecycle rule that aborts incomplete multipart uploads.
+        Returns how many. Age counts from the last write. Buckets need a lifecycle rule that aborts incomplete multipart uploads.
         """
         if self._root is None:
             return 0
-        with border.writing("clear", "leftovers"):
-            return await asyncio.to_thread(trees.clear_leftovers, self._root, older_than_s)
+        with storage_errors.writing("clear", "leftovers"):
+            return await asyncio.to_thread(local_files.clear_leftovers, self._root, older_than_s)
 
     def local_path(self, key: str) -> Path | None:
-        """Where the object's file is, or would be, if the store is a local folder; else ``None``."""
+        """The path of the object's file, whether it exists or not, if the store is a local folder; else ``None``."""
         paths.check_key(key)
         return None if self._root is None else self._root / key
 
@@ -217,27 +217,27 @@ class Store:
         await self.put(key, body)
         try:
             if await self.get(key) != body:
-                raise errors.StorageError(f"get {key}: other bytes than were put")
+                raise errors.StorageError(f"get {key}: the bytes differ from what was put")
         finally:
             await self.delete([key])
 
     async def close(self) -> None:
-        """Let go of the backend. There is nothing to wait for: no write is buffered."""
+        """Release the backend. No write is buffered, so there is nothing to flush."""
 
     def _write_files(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[errors.StorageError | None]:
         return [self._write_file(key, body) for key, body in objects]
 
     def _write_file(self, key: str, body: bytes) -> errors.StorageError | None:
         try:
-            with border.writing("put", key):
-                files.write(f"{self._root}/{key}", body)
+            with storage_errors.writing("put", key):
+                local_files.write_file(f"{self._root}/{key}", body)
         except errors.StorageError as error:
             return error
         return None
 
     async def _send(self, key: str, body: bytes) -> errors.StorageError | None:
         try:
-            with border.writing("put", key):
+            with storage_errors.writing("put", key):
                 await obstore.put_async(self._backend, key, body, use_multipart=False)
         except errors.StorageError as error:
             return error
@@ -253,16 +253,16 @@ class Store:
 
     async def _delete_page(self, keys: Sequence[str]) -> None:
         try:
-            with border.reading("delete", keys[0]):
+            with storage_errors.reading("delete", keys[0]):
                 await obstore.delete_async(self._backend, keys)
-        except border.MissingObject:
-            for key in keys if len(keys) > 1 else ():  # the bulk call stops at the first that is missing
+        except storage_errors.MissingObject:
+            for key in keys if len(keys) > 1 else ():  # the bulk call stops at the first missing object
                 await self._delete_page([key])
 
     async def _fetch_part(self, key: str, part: Path) -> None:
         with part.open("wb") as file:
             async for piece in self.stream(key):
-                await threads.run_whole(file.write, piece)
+                await threads.to_thread_uncancelled(file.write, piece)
 
     async def _upload_tree(self, folder: Path, prefix: str) -> None:
         manifest = folder / MANIFEST
@@ -270,7 +270,7 @@ class Store:
         async def upload(path: Path) -> None:
             await self.put_file(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
 
-        with border.writing("publish", prefix):
+        with storage_errors.writing("publish", prefix):
             await threads.for_each(_files_but(manifest, folder), upload, TRANSFERS)
             if await asyncio.to_thread(manifest.exists):
                 await upload(manifest)
@@ -278,7 +278,7 @@ class Store:
 
 
 async def _files_but(left_out: Path, folder: Path) -> AsyncIterator[Path]:
-    async for batch in threads.in_batches(trees.files_below(folder), _LIST_PAGE):
+    async for batch in threads.in_batches(local_files.files_below(folder), _LIST_PAGE):
         for path in batch:
             if path != left_out:
                 yield path

@@ -44,7 +44,7 @@ def failing_store() -> None:
     """A share of all writes and reads of the store fails as a broken disk does, below the product's own border."""
     import obstore
 
-    from app.storage import files
+    from app.storage import local_files
 
     share = float(os.environ[STORE_FAULTS])
     dice = random.Random(os.getpid())
@@ -57,22 +57,22 @@ def failing_store() -> None:
 
         return called
 
-    _put("app.storage.files.write", failing(files.write))
+    _put("app.storage.local_files.write_file", failing(local_files.write_file))
     _put("obstore.get_async", failing(obstore.get_async))
 
 
 @mutant
 def slow_store() -> None:
     """Every write takes most of a second."""
-    from app.storage import files
+    from app.storage import local_files
 
-    write = files.write
+    write = local_files.write_file
 
     def late(path: str, body: bytes) -> None:
         time.sleep(0.7)
         write(path, body)
 
-    _put("app.storage.files.write", late)
+    _put("app.storage.local_files.write_file", late)
 
 
 @mutant
@@ -168,7 +168,7 @@ STEPS = (
 def dies_at_a_step() -> None:
     """The process dies at the step that the environment names."""
     from app.exports import formats
-    from app.storage import trees
+    from app.storage import local_files
     from workers.stages import export
 
     _dies_around("workers.stages.export.write_export", "before writing", None)
@@ -177,7 +177,7 @@ def dies_at_a_step() -> None:
     _dies_around("workers.stages.export._publish", "before the row is ready", None)
     _dies_around("app.db.datasets.set_report", None, "before the commit")
     _put("workers.stages.export._make_reader", _dying_reader(export._make_reader))
-    _put("app.storage.trees.put_in_place", _dying_rename(trees.put_in_place))
+    _put("app.storage.local_files.put_in_place", _dying_rename(local_files.put_in_place))
     _put("app.exports.formats.get_exporter", _dying_verifier(formats.get_exporter))
 
 

@@ -96,7 +96,7 @@ def puts_in_place() -> None:
             while written < len(body):
                 written += file.write(body[written:])
 
-    _put("app.storage.files.write", write)
+    _put("app.storage.local_files.write_file", write)
 
 
 @mutant
@@ -120,7 +120,7 @@ def publishes_file_by_file() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
 
-    _put("app.storage.trees.publish", publish)
+    _put("app.storage.local_files.publish_tree", publish)
 
 
 @mutant

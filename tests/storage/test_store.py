@@ -16,7 +16,7 @@ from obstore.exceptions import PermissionDeniedError
 from obstore.store import MemoryStore
 
 import errors
-from app.storage import MissingObject, Store, files, open_store
+from app.storage import MissingObject, Store, local_files, open_store
 
 DIGEST = "ab12" + "0" * 60
 
@@ -81,14 +81,14 @@ async def test_of_many_puts_to_a_bucket_each_is_refused_by_itself(monkeypatch: p
 async def test_a_cancelled_put_is_over_when_its_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written after a unit has been given back, and nothing by halves."""
     store, begun, go_on = open_store(str(tmp_path)), threading.Event(), threading.Event()
-    real = files.write
+    real = local_files.write_file
 
     def slow(path: str, body: bytes) -> None:
         begun.set()
         go_on.wait(10)
         real(path, body)
 
-    monkeypatch.setattr(files, "write", slow)
+    monkeypatch.setattr(local_files, "write_file", slow)
     task = asyncio.create_task(store.put_many([("a", b"1"), ("b", b"2")]))
     await asyncio.to_thread(begun.wait, 10)
     task.cancel()
@@ -206,7 +206,7 @@ async def test_check_notices_a_store_that_answers_other_bytes() -> None:
             return b"other"
 
     store = Forgetful(MemoryStore())
-    with pytest.raises(errors.StorageError, match="other bytes"):
+    with pytest.raises(errors.StorageError, match="bytes differ"):
         await store.check()
     assert [info async for info in store.list()] == []
 

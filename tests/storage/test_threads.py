@@ -1,4 +1,4 @@
-"""Tests of app.storage.threads: nobody cleans up beside a thread that still writes."""
+"""Work in threads ends before its caller; parallel work ends with the first error."""
 
 import asyncio
 import threading
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.storage.threads import for_each, in_batches, run_whole, together
+from app.storage.threads import for_each, gather_all, in_batches, to_thread_uncancelled
 
 
 async def test_run_whole_returns_and_raises_like_to_thread() -> None:
     """Results and errors come through."""
-    assert await run_whole(int, "7") == 7
+    assert await to_thread_uncancelled(int, "7") == 7
     with pytest.raises(ValueError, match="invalid literal"):
-        await run_whole(int, "x")
+        await to_thread_uncancelled(int, "x")
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -29,7 +29,7 @@ async def test_run_whole_waits_for_its_thread_when_cancelled(fails: bool) -> Non
         if fails:
             raise OSError("late")
 
-    task = asyncio.create_task(run_whole(work))
+    task = asyncio.create_task(to_thread_uncancelled(work))
     await asyncio.to_thread(started.wait, 10)
     task.cancel()
     await asyncio.sleep(0)
@@ -97,7 +97,7 @@ async def test_together_gives_everything_in_order() -> None:
             await asyncio.sleep(0)
         return number
 
-    assert await together(late(number) for number in range(5)) == [0, 1, 2, 3, 4]
+    assert await gather_all(late(number) for number in range(5)) == [0, 1, 2, 3, 4]
 
 
 async def test_together_leaves_nothing_running_after_an_error() -> None:
@@ -114,5 +114,5 @@ async def test_together_leaves_nothing_running_after_an_error() -> None:
             ended.append(number)
 
     with pytest.raises(KeyError):
-        await together(work(number) for number in range(3))
+        await gather_all(work(number) for number in range(3))
     assert sorted(ended) == [0, 2]

@@ -14,7 +14,7 @@ from app.db.rows import NewUnit
 from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, Read
-from app.storage import Store, border, paths, threads
+from app.storage import Store, paths, storage_errors, threads
 from logging_setup import get_logger, spans
 from workers.unit import ClaimedUnit, JobContext
 
@@ -102,8 +102,8 @@ def _make_reader(store: Store) -> Read:
 
     async def read(samples: Sequence[Sample]) -> Sequence[bytes]:
         if store.root is not None:
-            return await threads.run_whole(_read_files, store.root, samples)
-        return await threads.together(store.get(paths.blob(sample.sha256)) for sample in samples)
+            return await threads.to_thread_uncancelled(_read_files, store.root, samples)
+        return await threads.gather_all(store.get(paths.blob(sample.sha256)) for sample in samples)
 
     return read
 
@@ -111,7 +111,7 @@ def _make_reader(store: Store) -> Read:
 def _read_files(root: Path, samples: Sequence[Sample]) -> list[bytes]:
     bodies = []
     for key in (paths.blob(sample.sha256) for sample in samples):
-        with border.reading("get", key), FileIO(f"{root}/{key}") as file:  # building a Path would cost as much as reading the file
+        with storage_errors.reading("get", key), FileIO(f"{root}/{key}") as file:  # building a Path would cost as much as reading the file
             bodies.append(file.readall())
     return bodies
 

@@ -1,10 +1,11 @@
-"""The border to what stores bytes: the one place where errors of obstore and of the operating system become ours."""
+"""Errors of obstore and of the operating system, translated to ours. The one place where that happens for stored bytes."""
 
 import os
 import re
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Final
 
 import obstore.exceptions
 
@@ -13,21 +14,21 @@ from app.observability import families
 
 __all__ = ["MissingObject", "reading", "writing"]
 
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_QUERY = re.compile(r"\?\S+")
-_MAX_CAUSE_CHARS = 300
-_UNTIMED = "list"  # lasts as long as its reader takes
-_FOREIGN = (obstore.exceptions.BaseError, OSError)
+_OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
+_QUERY: Final = re.compile(r"\?\S+")
+_MAX_CAUSE_CHARS: Final = 300
+_UNTIMED: Final = "list"  # its duration is that of its consumer
+_FOREIGN: Final = (obstore.exceptions.BaseError, OSError)
 
 
 class MissingObject(errors.PermanentError):
-    """No object has this key. Waiting does not bring it back, so it is no :class:`errors.StorageError`."""
+    """No object has this key. A retry cannot help, so this is no :class:`errors.StorageError`."""
 
     reason = errors.Reason.CORRUPT
 
 
-class _Border:
-    """Translates what fails inside, and clocks it. A class, as one is made for every object: a generator costs thrice."""
+class _Writing:
+    """Translates what is raised inside, and measures its time. A class, because a generator costs three times as much per object."""
 
     __slots__ = ("_began", "_key", "_operation")
 
@@ -47,10 +48,10 @@ class _Border:
     def _translate(self, error: BaseException) -> None:
         if isinstance(error, _FOREIGN):
             families.storage_errors.add(self._operation)
-            raise errors.StorageError(f"{self._operation} {self._key}: {_cause(error)}") from error
+            raise errors.StorageError(f"{self._operation} {self._key}: {_cause_of(error)}") from error
 
 
-class _Reading(_Border):
+class _Reading(_Writing):
     __slots__ = ()
 
     def _translate(self, error: BaseException) -> None:
@@ -60,22 +61,26 @@ class _Reading(_Border):
 
 
 def reading(operation: str, key: str) -> AbstractContextManager[None]:
-    """Translate what fails while ``key`` is read.
+    """Translate the errors of reading ``key``.
+
+    Args:
+        operation: begins the message, and labels the metrics.
+        key: of the object.
 
     Raises:
         MissingObject: there is no such object.
-        errors.StorageError: anything else that the store or the system reports.
+        errors.StorageError: any other error of the store or the system.
     """
     return _Reading(operation, key)
 
 
 def writing(operation: str, key: str) -> AbstractContextManager[None]:
-    """Translate what fails while ``key`` is written. Here a missing file is a fault like any other."""
-    return _Border(operation, key)
+    """Translate the errors of writing ``key`` as `reading` does, but a missing file is an `errors.StorageError` too."""
+    return _Writing(operation, key)
 
 
-def _cause(error: Exception) -> str:
-    """Why, in few words: no server path, and no query string, which may carry a signature."""
+def _cause_of(error: Exception) -> str:
+    """The cause in a few words, without a path of the server or a query string, which may hold a signature."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := _OS_ERROR.search(str(error))):
         number = int(found[1])

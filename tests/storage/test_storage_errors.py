@@ -1,4 +1,4 @@
-"""Tests of app.storage.border: one place where foreign errors become ours."""
+"""Tests of app.storage.storage_errors: one place where foreign errors become ours."""
 
 import errno
 import pickle
@@ -7,7 +7,7 @@ import obstore.exceptions
 import pytest
 
 import errors
-from app.storage import MissingObject, border
+from app.storage import MissingObject, storage_errors
 from tests.figures import Growth
 
 
@@ -29,7 +29,7 @@ from tests.figures import Growth
 )
 def test_foreign_errors_become_storage_errors(foreign: Exception, said: str) -> None:
     """The message names operation, key and cause, and neither a server path nor a query string."""
-    for side in (border.reading, border.writing):
+    for side in (storage_errors.reading, storage_errors.writing):
         with pytest.raises(errors.StorageError, match=f"^put blobs/k: {said}$") as caught, side("put", "blobs/k"):
             raise foreign
         assert caught.value.__cause__ is foreign
@@ -38,16 +38,16 @@ def test_foreign_errors_become_storage_errors(foreign: Exception, said: str) -> 
 
 def test_a_missing_file_is_missing_only_where_one_is_read() -> None:
     """While something is written, a missing file is a fault of the store."""
-    with pytest.raises(MissingObject, match="get k: no such object"), border.reading("get", "k"):
+    with pytest.raises(MissingObject, match="get k: no such object"), storage_errors.reading("get", "k"):
         raise FileNotFoundError(errno.ENOENT, "no")
-    with pytest.raises(errors.StorageError), border.writing("put", "k"):
+    with pytest.raises(errors.StorageError), storage_errors.writing("put", "k"):
         raise FileNotFoundError(errno.ENOENT, "no")
 
 
 def test_other_errors_pass_through() -> None:
     """What is not the store's is not translated: our own errors and bugs keep their class."""
     for ours in (errors.ValidationError("v"), ValueError("bug"), MissingObject("m")):
-        with pytest.raises(type(ours)), border.reading("get", "k"):
+        with pytest.raises(type(ours)), storage_errors.reading("get", "k"):
             raise ours
 
 
@@ -62,15 +62,15 @@ def test_missing_object_is_permanent_and_pickles() -> None:
 def test_operations_are_clocked_and_their_faults_counted() -> None:
     """By operation; an object that is not there is no fault, and a listing lasts as long as its reader takes."""
     grown = Growth()
-    with border.writing("put", "k"):
+    with storage_errors.writing("put", "k"):
         pass
-    with border.writing("list", ""):
+    with storage_errors.writing("list", ""):
         pass
-    with pytest.raises(errors.StorageError), border.writing("put", "k"):
+    with pytest.raises(errors.StorageError), storage_errors.writing("put", "k"):
         raise OSError(errno.ENOSPC, "full")
-    with pytest.raises(errors.StorageError), border.reading("anything", "k"):
+    with pytest.raises(errors.StorageError), storage_errors.reading("anything", "k"):
         raise OSError(errno.EIO, "broken")
-    with pytest.raises(MissingObject), border.reading("get", "k"):
+    with pytest.raises(MissingObject), storage_errors.reading("get", "k"):
         raise FileNotFoundError
     assert grown.of("pictrawl_storage_operation_duration_seconds_count") == {("put",): 2, ("other",): 1, ("get",): 1}
     assert grown.of("pictrawl_storage_errors_total") == {("put",): 1, ("other",): 1}

@@ -26,7 +26,7 @@ def test_a_long_file_begins_its_way_to_the_disk_while_it_is_written(tmp_path: Pa
     """Each stretch once, in order, and none before it is long enough to be worth it."""
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(hashed_file, "_WRITEBACK_BYTES", 1000)
-    monkeypatch.setattr(hashed_file.writeback, "begin", lambda _, start, size: asked.append((start, size)))
+    monkeypatch.setattr(hashed_file.local_files, "start_writeback", lambda _, start, size: asked.append((start, size)))
     file = HashedFile(tmp_path / "a")
     for size in (999, 1, 600, 500, 10):
         file.write(bytes(size))

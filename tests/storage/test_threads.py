@@ -9,7 +9,7 @@ import pytest
 from app.storage.threads import for_each, gather_all, in_batches, to_thread_uncancelled
 
 
-async def test_run_whole_returns_and_raises_like_to_thread() -> None:
+async def test_to_thread_uncancelled_returns_and_raises_like_to_thread() -> None:
     """Results and errors come through."""
     assert await to_thread_uncancelled(int, "7") == 7
     with pytest.raises(ValueError, match="invalid literal"):
@@ -17,7 +17,7 @@ async def test_run_whole_returns_and_raises_like_to_thread() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_run_whole_waits_for_its_thread_when_cancelled(fails: bool) -> None:
+async def test_to_thread_uncancelled_waits_for_its_thread_when_cancelled(fails: bool) -> None:
     """The cancellation arrives only when the thread is through, and hides what the thread raised."""
     started, release = threading.Event(), threading.Event()
     done: list[str] = []
@@ -89,7 +89,7 @@ async def test_for_each_stops_at_the_first_error() -> None:
     assert sorted(ended) == [0, 2]
 
 
-async def test_together_gives_everything_in_order() -> None:
+async def test_gather_all_gives_everything_in_order() -> None:
     """Whoever is through first."""
 
     async def late(number: int) -> int:
@@ -100,7 +100,7 @@ async def test_together_gives_everything_in_order() -> None:
     assert await gather_all(late(number) for number in range(5)) == [0, 1, 2, 3, 4]
 
 
-async def test_together_leaves_nothing_running_after_an_error() -> None:
+async def test_gather_all_leaves_nothing_running_after_an_error() -> None:
     """What is still under way is cancelled and waited for."""
     ended: list[int] = []
 

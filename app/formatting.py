@@ -1,4 +1,4 @@
-"""Numbers, times and foreign text as people read them. Pure."""
+"""Numbers, times and foreign text, formatted for people. Pure functions."""
 
 import time
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ __all__ = ["ago", "clipped", "clock", "count", "duration", "listing", "number", 
 
 
 def number(value: float) -> str:
-    """``12 345``; groups are kept together by a thin width: a plain space."""
+    """``12 345``: groups of three digits with spaces between them."""
     return f"{value:,.0f}".replace(",", " ")
 
 
@@ -42,23 +42,23 @@ def clock(seconds: float) -> str:
 
 
 def when(at: float | None) -> str:
-    """A Unix time as local date and time."""
+    """A Unix time as local date and time; ``-`` for none."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else "-"
 
 
 def ago(at: float | None, now: float) -> str:
-    """How long ago a Unix time was."""
+    """How long ago a Unix time was; ``-`` for none."""
     return f"{duration(now - at)} ago" if at else "-"
 
 
 def clipped(text: str, columns: int) -> str:
-    """A text in at most so many columns, control characters made visible."""
+    """A text cut to a number of columns, with control characters replaced by spaces."""
     shown = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     return shown if len(shown) <= columns else shown[: max(0, columns - 1)] + "…"
 
 
 def listing(counts: Mapping[str, int], *, most: int = 100) -> str:
-    """``http_404 17 · timeout 9``."""
+    """``http_404 17 · timeout 9``; counts behind the first ``most`` are summed as ``other``."""
     shown = [f"{name} {number(value)}" for name, value in list(counts.items())[:most]]
     rest = sum(list(counts.values())[most:])
     return " · ".join([*shown, f"other {number(rest)}"] if rest else shown)

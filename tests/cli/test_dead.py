@@ -114,5 +114,5 @@ def test_a_retry_holds_while_redis_is_away(failed: tuple[str, str], invoke: Invo
         url = server.url
     retried = invoke("dead", "retry", failed[1], "--set", "queue.backend=redis", "--set", f"queue.url={url}")
     assert retried.code == 0
-    assert "not sent yet, a worker does that: Redis cannot be used" in retried.err
+    assert "not sent yet, a worker will send it: Redis cannot be used" in retried.err
     assert invoke("queues", "--json").json["items"][0]["units"]["pending"] == 1

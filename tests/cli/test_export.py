@@ -5,12 +5,9 @@ from pathlib import Path
 from tests.cli.conftest import Invoke, Result
 
 
-def test_datasets_are_shown_exported_and_verified(mixed: Result, invoke: Invoke) -> None:
+def test_datasets_are_exported_and_verified(mixed: Result, invoke: Invoke) -> None:
     """Another format from the same images; read back from the store and from the folder."""
     dataset = invoke("datasets", "ls", "-q").out.strip()
-    assert "list" in invoke("datasets", "ls").out
-    shown = invoke("datasets", "show", dataset)
-    assert "3 kept of 9 candidates" in shown.out
     exported = invoke("datasets", "export", dataset, "-f", "webdataset", "-o", "wds", "--json")
     assert exported.code == 0, exported.err
     assert exported.json["samples"] == 3

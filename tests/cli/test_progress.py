@@ -1,7 +1,6 @@
 """Snapshots of a job as bars and as lines, and the forecast behind them."""
 
 import io
-import time
 
 import pytest
 from rich.console import Console
@@ -126,7 +125,7 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.Captu
     NoDisplay().update(a_snapshot(0))
 
 
-def test_snapshot_of_an_ended_job_stops_its_clock() -> None:
-    """Elapsed is what it took."""
-    assert a_snapshot(0, a_job(JobState.SUCCEEDED, finished_at=NOW - 30)).elapsed_s == 30
-    assert Snapshot(a_job(), Funnel(())).at <= time.monotonic()
+def test_a_line_says_when_there_are_more_valid_images_than_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not "50 of 3"."""
+    PlainDisplay(Cli()).update(a_snapshot(50, a_job(target=3)))
+    assert "running: 50 valid, 3 wanted, 41 of" in capsys.readouterr().err

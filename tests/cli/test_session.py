@@ -18,7 +18,7 @@ def test_looking_makes_no_workspace(invoke: Invoke) -> None:
 
 
 def test_second_signal_ends_at_once(slow_gallery: Site, spawn: Spawn) -> None:
-    """Whoever presses Ctrl-C twice does not want to wait."""
+    """The second Ctrl-C does not wait for downloads, and names the command that continues."""
     slow_gallery.add("/slow.jpg", drip(b"\xff\xd8\xff" + b"x" * 100, seconds=30))
     Path("slow.txt").write_text(slow_gallery.urls[-1] + "\n")
     process = spawn("build", "--urls", "slow.txt", *SLOWLY)
@@ -28,8 +28,9 @@ def test_second_signal_ends_at_once(slow_gallery: Site, spawn: Spawn) -> None:
     while "stopping" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    _, err = process.communicate(timeout=5)
     assert process.returncode == 130
+    assert "to continue: pictrawl resume job_" in err
 
 
 def test_two_builds_in_one_workspace_are_refused(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:

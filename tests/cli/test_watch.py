@@ -9,6 +9,13 @@ import pytest
 from tests.cli.conftest import LOOPBACK, Built, Invoke, Result
 
 
+def test_watching_a_job_that_has_ended_prints_its_summary(mixed: Result, invoke: Invoke) -> None:
+    """At once."""
+    watched = invoke("jobs", "watch", mixed.json["job_id"])
+    assert watched.code == 0
+    assert "kept in" in watched.out
+
+
 def test_logs_show_a_jobs_whole_life(mixed: Result, invoke: Invoke) -> None:
     """Submission to export; by level, by event, as JSON, followed to its end."""
     job_id = mixed.json["job_id"]

@@ -1,4 +1,4 @@
-"""An HTTP server on raw sockets that does what it is told for each path: answer, throttle, reset, cut off, drip, redirect in a loop."""
+"""An HTTP server on raw sockets with scripted faults for each path: throttle, reset, truncate, drip, redirect in a loop."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from typing import Self
 __all__ = ["Origin", "Step", "cut_off", "drip", "reply", "reset"]
 
 Step = Callable[[asyncio.StreamWriter], Awaitable[bool]]
-"""Answers one request; returns whether the connection may be used again."""
+"""Sends one response; returns whether the connection stays open."""
 
-WORDS = {200: "OK", 302: "Found", 403: "Forbidden", 404: "Not Found", 410: "Gone", 429: "Too Many Requests", 503: "Service Unavailable"}
+PHRASES = {200: "OK", 302: "Found", 403: "Forbidden", 404: "Not Found", 410: "Gone", 429: "Too Many Requests", 503: "Service Unavailable"}
 
 
 def reply(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None, *, kind: str = "image/jpeg") -> Step:
-    """An ordinary answer."""
+    """A complete response."""
     data = _head(status, len(body), headers, kind) + body
 
     async def step(writer: asyncio.StreamWriter) -> bool:
@@ -30,7 +30,7 @@ def reply(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | Non
 
 
 def reset() -> Step:
-    """Break the connection without an answer."""
+    """Reset the connection without a response."""
 
     async def step(writer: asyncio.StreamWriter) -> bool:
         linger = struct.pack("ii", 1, 0)  # on, 0 s: close sends RST instead of FIN
@@ -42,7 +42,7 @@ def reset() -> Step:
 
 
 def cut_off(body: bytes) -> Step:
-    """Announce all of a body, send half of it, hang up."""
+    """Announce a whole body, send half of it, close the connection."""
     data = _head(200, len(body), None, "image/jpeg") + body[: len(body) // 2]
 
     async def step(writer: asyncio.StreamWriter) -> bool:
@@ -54,7 +54,7 @@ def cut_off(body: bytes) -> Step:
 
 
 def drip(body: bytes, *, seconds: float, pieces: int = 10) -> Step:
-    """Send a body in pieces, slowly."""
+    """Send a body slowly, in pieces."""
     size = -(-len(body) // pieces)
 
     async def step(writer: asyncio.StreamWriter) -> bool:
@@ -69,13 +69,13 @@ def drip(body: bytes, *, seconds: float, pieces: int = 10) -> Step:
 
 
 def _head(status: int, length: int, headers: Mapping[str, str] | None, kind: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} {WORDS.get(status, 'X')}", f"Content-Type: {kind}", f"Content-Length: {length}"]
+    lines = [f"HTTP/1.1 {status} {PHRASES.get(status, 'X')}", f"Content-Type: {kind}", f"Content-Length: {length}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class Origin:
-    """Serves on a free port of 127.0.0.1 for the body's time. Paths that nobody scripted answer 404."""
+    """Serves on a free port of 127.0.0.1 while the context is open. Paths without a script answer 404."""
 
     def __init__(self) -> None:
         self._steps: dict[str, Sequence[Step]] = {}
@@ -97,7 +97,7 @@ class Origin:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     def script(self, path: str, *steps: Step) -> str:
-        """Answer requests for a path with these in turn, the last for ever; return its URL."""
+        """Answer requests for a path with these steps in turn, then always with the last; return its URL."""
         self._steps[path] = steps
         return f"{self.base}{path}"
 

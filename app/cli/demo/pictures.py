@@ -1,4 +1,4 @@
-"""Pictures that look enough like photographs to pass every check, made fast and always the same for the same seed."""
+"""Synthetic pictures that pass every check, as photographs do. The same seed gives the same picture."""
 
 import io
 
@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 480, 360
 
 
 def photograph(seed: int) -> Image.Image:
-    """Soft light over a few objects, with grain."""
+    """A colour gradient with a few ellipses and noise."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
@@ -36,16 +36,16 @@ def encoded(image: Image.Image, form: str = "JPEG", quality: int = 85) -> bytes:
 
 
 def tiny(seed: int) -> bytes:
-    """A thumbnail, too small for any training."""
+    """A thumbnail, smaller than every minimum size."""
     return encoded(photograph(seed).resize((40, 30)))
 
 
 def blank() -> bytes:
-    """The grey rectangle that hosts serve for a picture that is gone."""
+    """A grey rectangle, as hosts serve for deleted pictures."""
     return encoded(Image.new("RGB", (WIDTH, HEIGHT), (221, 221, 221)))
 
 
 def corrupt(seed: int) -> bytes:
-    """A JPEG whose second half is missing, although as many bytes come as were announced."""
+    """A JPEG whose second half is missing; its Content-Length is right."""
     body = encoded(photograph(seed))
     return body[: len(body) // 2]

@@ -1,4 +1,4 @@
-"""What the demo's hosts serve: one behaves, one throttles, one breaks, one says to come back tomorrow."""
+"""What the demo's four hosts serve: good pictures, throttled ones, broken connections, and a Retry-After of one day."""
 
 import time
 from dataclasses import dataclass
@@ -18,34 +18,34 @@ PAGE = b"<!doctype html><title>Please log in</title><p>This picture is for membe
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the demo's list."""
+    """A line of the demo's URL list."""
 
     url: str
     label: str
 
 
 class Script:
-    """Puts steps on hosts and keeps the list of URLs."""
+    """Scripts the hosts and collects the list of URLs."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self._seed = 1000
 
     def add(self, host: Origin, path: str, *steps: Step) -> None:
-        """One more URL."""
+        """Script a URL and add it to the list."""
         self.rows.append(Row(host.script(path, *steps), LABELS[len(self.rows) % len(LABELS)]))
 
     def fresh(self) -> bytes:
-        """A picture that no other URL serves."""
+        """A picture that is served under one URL only."""
         self._seed += 1
         return pictures.encoded(pictures.photograph(self._seed))
 
 
 def write_script(calm: Origin, busy: Origin, broken: Origin, closed: Origin) -> list[Row]:
-    """Script the four hosts; return the list in an order that mixes them. Takes a few seconds of CPU."""
+    """Script the four hosts; return the list in a mixed order. Takes a few seconds of CPU."""
     script = Script()
     _good(script, calm)
-    _doubles(script, calm)
+    _duplicates(script, calm)
     _throttled(script, busy)
     _broken(script, broken)
     _refused(script, broken)
@@ -55,7 +55,7 @@ def write_script(calm: Origin, busy: Origin, broken: Origin, closed: Origin) -> 
 
 
 def hash_of(text: str) -> int:
-    """A stable order that looks like none (FNV-1a)."""
+    """A stable hash to mix the order by (FNV-1a)."""
     value = 0x811C9DC5
     for byte in text.encode():
         value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
@@ -69,8 +69,8 @@ def _good(script: Script, host: Origin) -> None:
         script.add(host, f"/photo/{at:03d}.{suffix}", reply(body=body, kind=KINDS[form]))
 
 
-def _doubles(script: Script, host: Origin) -> None:
-    """The same bytes under another URL, and the same picture saved again, smaller."""
+def _duplicates(script: Script, host: Origin) -> None:
+    """Duplicates: the same bytes under another URL, and the same picture re-encoded and smaller."""
     for at in range(0, 32, 4):
         script.add(host, f"/mirror/{at:03d}.jpg", reply(body=pictures.encoded(pictures.photograph(at))))
         smaller = pictures.photograph(at + 1).resize((320, 240))
@@ -78,7 +78,7 @@ def _doubles(script: Script, host: Origin) -> None:
 
 
 def _throttled(script: Script, host: Origin) -> None:
-    """429 in its three forms, 503 and 504; most of it passes, some of it stays."""
+    """429 with and without Retry-After, 503 and 504; most requests succeed when retried."""
     for at in range(6):
         script.add(host, f"/busy/plain{at}.jpg", reply(429), reply(body=script.fresh()))
         script.add(host, f"/busy/down{at}.jpg", reply(503), reply(body=script.fresh()))
@@ -99,7 +99,7 @@ def _until_date(seconds: float) -> Step:
 
 
 def _broken(script: Script, host: Origin) -> None:
-    """Connections that break and bodies that end early or come slowly."""
+    """Connections that are reset, and bodies that are truncated or slow."""
     for at in range(5):
         script.add(host, f"/broken/reset{at}.jpg", reset(), reply(body=script.fresh()))
         body = script.fresh()
@@ -110,7 +110,7 @@ def _broken(script: Script, host: Origin) -> None:
 
 
 def _refused(script: Script, host: Origin) -> None:
-    """What is gone, forbidden, disallowed or opted out; redirects that lead somewhere, and one that does not."""
+    """Missing, forbidden, disallowed and opted-out URLs; redirects, and a redirect loop."""
     for at in range(8):
         script.add(host, f"/gone/{at}.jpg", reply(404, kind="text/plain"))
     for at in range(3):
@@ -125,7 +125,7 @@ def _refused(script: Script, host: Origin) -> None:
 
 
 def _unfit(script: Script, host: Origin) -> None:
-    """What arrives and is no use: pages, damage, thumbnails, blanks, nothing."""
+    """Responses that are no usable image: HTML, damaged files, thumbnails, blanks, empty bodies."""
     for at in range(4):
         script.add(host, f"/member/{at}.jpg", reply(body=PAGE, kind="text/html"))
         script.add(host, f"/damaged/{at}.jpg", reply(body=pictures.corrupt(500 + at)))

@@ -30,7 +30,7 @@ class JobRunner:
 
     Attributes:
         runs_workers: whether this process does the work itself.
-        decoders: decoder processes that were preloaded.
+        decoders: decoder processes that were started early.
     """
 
     cli: Cli
@@ -83,22 +83,22 @@ class JobRunner:
 
 @asynccontextmanager
 async def open_runner(
-    cli: Cli, settings: Settings, command: str, *, detached: bool = False, preload: bool = False
+    cli: Cli, settings: Settings, command: str, *, detached: bool = False, prestart: bool = False
 ) -> AsyncIterator[JobRunner]:
     """Open everything that a job needs; on the embedded default hold the workspace's lock.
 
     Args:
         detached: the job is only submitted: run no worker, and do not lock the workspace.
-        preload: start the decoder processes first. They import for as long as the database, the queue and the first requests take.
+        prestart: start the decoder processes first. They import for as long as the database, the queue and the first requests take.
     """
     configure_logging(cli, settings, default="WARNING")
     runs_workers = is_embedded(settings) and not detached
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         decoders = None
-        if runs_workers and preload:
-            decoders = await stack.enter_async_context(make_decoders(settings))
-            await decoders.begin()
+        if runs_workers and prestart:
+            decoders = await stack.enter_async_context(DecoderPool.from_settings(settings))
+            await decoders.prestart()
         resources = await stack.enter_async_context(open_job_resources(settings))
         if runs_workers:
             await take_workspace(stack, settings, resources, command)

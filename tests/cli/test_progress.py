@@ -128,4 +128,4 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.Captu
 def test_a_line_says_when_there_are_more_valid_images_than_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     """Not "50 of 3"."""
     PlainDisplay(Cli()).update(a_snapshot(50, a_job(target=3)))
-    assert "running: 50 valid, 3 wanted, 41 of" in capsys.readouterr().err
+    assert "running: 50 valid, 3 wanted, 91 of 1 312 fetched" in capsys.readouterr().err

@@ -1,13 +1,13 @@
 """From the database to the queue: due units are marked as sent, and sent. The sweeper's heart, and what follows every submission."""
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
 
 import errors
+from app.concurrency import BatchWriter
 from app.db import Connection, Database, fleet, outbox
 from app.domain import TRACED
 from app.jobs.fairness import Turn, turns
@@ -132,14 +132,11 @@ async def resend_lost(resources: Resources) -> int:
 
 
 class Dispatcher:
-    """Dispatches in passing, for many units that end at about the same time: whoever comes while a pass runs shares the next."""
+    """Dispatches after units that end. Units that end while a dispatch runs share the next one."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._turn = asyncio.Lock()
-        self._next: asyncio.Task[None] | None = None
-        self._users: set[str] = set()
-        self._passes: set[asyncio.Task[None]] = set()
+        self._writer = BatchWriter(self._dispatch_for, context=Context())  # empty: a dispatch serves many jobs, and logs for none
 
     async def top_up(self, user_id: str) -> None:
         """Send what is due by now; a unit of this user has just ended.
@@ -147,25 +144,11 @@ class Dispatcher:
         Raises:
             errors.QueueUnavailableError: see :func:`dispatch`.
         """
-        self._users.add(user_id)
-        if self._next is None:
-            self._next = asyncio.create_task(self._pass(), context=Context())  # of many units: its lines are no one job's
-            self._passes.add(self._next)
-            self._next.add_done_callback(self._ended)
-        await asyncio.shield(self._next)
+        await self._writer.add(user_id)
 
-    async def _pass(self) -> None:
-        async with self._turn:
-            self._next = None
-            users, self._users = self._users, set()
-            await dispatch(self._resources, in_passing_for=users)
-
-    def _ended(self, passed: asyncio.Task[None]) -> None:
-        """Where all who waited were cancelled meanwhile, nobody hears that it failed; the sweeper sends what it did not."""
-        self._passes.discard(passed)
-        if not passed.cancelled():
-            passed.exception()
+    async def _dispatch_for(self, user_ids: Sequence[str]) -> None:
+        await dispatch(self._resources, in_passing_for=frozenset(user_ids))
 
     async def finish(self) -> None:
-        """Wait for the passes under way, whose callers may have been cancelled."""
-        await asyncio.gather(*self._passes, return_exceptions=True)
+        """Wait for the dispatches in progress, whose callers may have been cancelled."""
+        await self._writer.finish()

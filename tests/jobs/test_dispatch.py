@@ -190,7 +190,7 @@ async def test_a_pass_that_fails_after_all_who_asked_were_cut_off_is_no_error_un
     await asyncio.sleep(0)
     asker.cancel()
     await asyncio.gather(asker, return_exceptions=True)
-    while dispatcher._passes:
+    while dispatcher._writer._tasks:
         await asyncio.sleep(0)
     gc.collect()
     assert unheard == []

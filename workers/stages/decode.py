@@ -1,11 +1,11 @@
 """Passes a chunk's images through the decoder processes, in batches and a bounded number of them at a time."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.concurrency import BoundedTasks
 from app.domain import CompressionRules, StoredImage, ValidationRules
 from app.images.pool.protocol import Answer
 from app.storage import MissingObject, paths
@@ -45,27 +45,21 @@ async def image_source(ctx: JobContext, sha256: str) -> bytes | Path | None:
 
 
 async def in_batches(
-    ctx: JobContext, unit: ClaimedUnit, images: Sequence[StoredImage], step: Callable[[Sequence[StoredImage]], Awaitable[Result]]
+    ctx: JobContext, unit: ClaimedUnit, images: Sequence[StoredImage], step: Callable[[Sequence[StoredImage]], Coroutine[Any, Any, Result]]
 ) -> AsyncGenerator[Result, None]:
     """Run ``step`` on batches of the images and yield results as they complete (under ``aclosing``); starts no batch after a stop request.
 
     One batch more runs than there are decoders, so that the decoders have work while results are stored.
     """
-    waiting, at_once = _split(images), min(MAX_BATCHES, ctx.decoders.size + 1)
-    running: set[asyncio.Task[Result]] = set()
-    try:
+    waiting = _split(images)
+    async with BoundedTasks[Result](min(MAX_BATCHES, ctx.decoders.size + 1)) as tasks:
         while True:
-            while len(running) < at_once and not unit.stop.is_set() and (batch := next(waiting, None)) is not None:
-                running.add(asyncio.create_task(_call(step, batch)))
-            if not running:
+            while not tasks.is_full and not unit.stop.is_set() and (batch := next(waiting, None)) is not None:
+                tasks.start(step(batch))
+            if not len(tasks):
                 return
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                yield task.result()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+            for result in await tasks.next_done():
+                yield result
 
 
 def _split(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
@@ -80,10 +74,6 @@ def _split(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
         size_bytes += image.size_bytes or 0
     if batch:
         yield batch
-
-
-async def _call(step: Callable[[Sequence[StoredImage]], Awaitable[Result]], batch: Sequence[StoredImage]) -> Result:
-    return await step(batch)
 
 
 async def decode_batch(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from app.concurrency import BoundedTasks
 from app.db import attempts, images, lifecycle, units
 from app.db.rows import NewUnit
 from app.domain import ImageState, StoredImage, UnitKind
@@ -81,7 +82,7 @@ class BlobWriter:
         self._store = store
         self._waiting: list[Fetched] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: BoundedTasks[None] = BoundedTasks(MAX_BODIES // BATCH_BODIES)
 
     async def __aenter__(self) -> "BlobWriter":
         return self
@@ -93,12 +94,11 @@ class BlobWriter:
             self._start_batch()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._start_batch)
-        while len(self._tasks) >= MAX_BODIES // BATCH_BODIES:
-            await self._wait(asyncio.FIRST_COMPLETED)
+        await self._tasks.wait_for_slot()
 
     def _start_batch(self) -> None:
         if batch := self._take_waiting():
-            self._tasks.add(asyncio.create_task(self._store(batch)))
+            self._tasks.start(self._store(batch))
 
     def _take_waiting(self) -> list[Fetched]:
         if self._timer is not None:
@@ -106,23 +106,13 @@ class BlobWriter:
         taken, self._waiting, self._timer = self._waiting, [], None
         return taken
 
-    async def _wait(self, when: str) -> None:
-        done, _ = await asyncio.wait(self._tasks, return_when=when)
-        self._tasks -= done
-        faults = [fault for task in done if (fault := task.exception())]
-        if faults:
-            raise faults[0]
-
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._start_batch()
-            if self._tasks:
-                await self._wait(asyncio.ALL_COMPLETED)
-            return
-        self._take_waiting()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._tasks:
+            if kind is None:
+                self._start_batch()
+                await self._tasks.wait_all()
+            else:
+                self._take_waiting()
 
 
 async def settle_chunk(unit: ClaimedUnit, chunk_id: str) -> None:

@@ -4,7 +4,6 @@ Implements the downloader's attempt log. Outcomes are counted in the metrics onc
 """
 
 import asyncio
-import contextvars
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import errors
+from app.concurrency import BatchWriter
 from app.db import attempts, images
 from app.domain import ImageState, Reason, StoredImage
 from app.observability import families, labels
@@ -60,14 +60,11 @@ class OutcomeRecorder:
         self._reserved: dict[AttemptKey, int] = {}  # the row number of each reserved attempt
         self._sent: set[AttemptKey] = set()
         self._next = len(pending) if _has_lost_attempts(made) else 0
-        self._requested: list[tuple[AttemptKey, asyncio.Future[None]]] = []
-        self._reserving: list[tuple[AttemptKey, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._reservations = BatchWriter(self._reserve_keys)  # logs in this context, the chunk's, not in one URL's
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
         self._results: list[UrlResult] = []  # counted when the changes are written
         self._flusher: asyncio.Task[None] | None = None
-        self._context = contextvars.copy_context()
         self.ok = self.failed = self.deferred = 0
 
     def requests(self) -> list[FetchRequest]:
@@ -81,7 +78,8 @@ class OutcomeRecorder:
     async def __aexit__(self, *_: object) -> None:
         assert self._flusher is not None
         self._flusher.cancel()
-        await asyncio.gather(self._flusher, *([self._writer] if self._writer else []), return_exceptions=True)
+        await asyncio.gather(self._flusher, return_exceptions=True)
+        await self._reservations.finish()
         closing = asyncio.create_task(self._close())
         closing.add_done_callback(_retrieve_exception)
         await asyncio.shield(closing)
@@ -116,40 +114,21 @@ class OutcomeRecorder:
         self._unit.require_lease()
         key = (int(str(request.key)), number)
         if key not in self._reserved:
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._requested.append((key, done))
-            if self._writer is None or self._writer.done():
-                self._writer = asyncio.create_task(self._reserve_all(), context=self._context)  # logs in the chunk's context, not one URL's
-                self._writer.add_done_callback(self._fail_requested)
-            await done
+            await self._reservations.add(key)
         self._unit.require_lease()
         self._sent.add(key)
 
-    async def _reserve_all(self) -> None:
-        """Write the requested reservations, group by group. A task of its own: one URL's deadline must not cancel another's reservation."""
-        while self._requested:
-            self._reserving, self._requested = self._requested, []
-            fresh = {key: self._next_row(key[0]) for key, _ in self._reserving if key not in self._reserved}
-            if fresh:
-                fresh |= self._reserve_ahead(fresh)
-                await self._while_leased(functools.partial(self._write_reservations, fresh))
-                self._reserved |= fresh
-            for _, future in self._reserving:
-                if not future.done():
-                    future.set_result(None)
+    async def _reserve_keys(self, keys: Sequence[AttemptKey]) -> None:
+        """Write the reservations of these attempts and of some that come next, in one statement."""
+        fresh = {key: self._next_row(key[0]) for key in keys if key not in self._reserved}
+        if fresh:
+            fresh |= self._reserve_ahead(fresh)
+            await self._while_leased(functools.partial(self._write_reservations, fresh))
+            self._reserved |= fresh
 
     async def _write_reservations(self, fresh: Mapping[AttemptKey, int]) -> None:
         async with self._unit.transaction() as connection:
             await attempts.reserve(connection, self._unit.row, [(key[0], row) for key, row in fresh.items()])
-
-    def _fail_requested(self, writer: asyncio.Task[None]) -> None:
-        """Pass a failed write to everyone who waits for a reservation: no request is sent unrecorded, and no caller waits forever."""
-        if writer.cancelled() or writer.exception() is None:
-            return
-        waiting, self._reserving, self._requested = self._reserving + self._requested, [], []
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(writer.exception() or asyncio.CancelledError())
 
     def _next_row(self, image_id: int) -> int:
         self._last_row[image_id] += 1

@@ -1,0 +1,133 @@
+"""Tests of app.concurrency: nothing runs on unseen, nothing waits for ever, and cancellation is never lost."""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from app.concurrency import BatchWriter, BoundedTasks, finish_despite_cancel
+
+
+async def test_a_step_finishes_despite_repeated_cancels() -> None:
+    """The step ends, what it made is undone, and the cancellation is raised after both."""
+    events: list[str] = []
+    release = asyncio.Event()
+
+    async def step() -> str:
+        await release.wait()
+        events.append("made")
+        return "it"
+
+    async def undo(result: str) -> None:
+        await asyncio.sleep(0)
+        events.append(f"undone {result}")
+
+    task = asyncio.create_task(finish_despite_cancel(step(), undo=undo))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert events == ["made", "undone it"]
+
+
+async def test_tasks_are_bounded_and_all_end() -> None:
+    """No more than the limit run at once; wait_all waits for every one."""
+    running = most = ended = 0
+
+    async def step() -> None:
+        nonlocal running, most, ended
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        ended += 1
+
+    async with BoundedTasks[None](3) as tasks:
+        for _ in range(10):
+            await tasks.wait_for_slot()
+            tasks.start(step())
+        await tasks.wait_all()
+    assert (most, ended) == (3, 10)
+
+
+async def test_an_error_is_raised_and_the_rest_is_cancelled() -> None:
+    """The first error reaches the caller; no task runs on after the context."""
+    cancelled = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def fail() -> None:
+        raise OSError("disk")
+
+    async with BoundedTasks[None](2) as tasks:
+        tasks.start(hang())
+        tasks.start(fail())
+        with pytest.raises(OSError, match="disk"):
+            await tasks.wait_for_slot()
+    assert cancelled.is_set()
+
+
+async def test_items_that_come_during_a_write_share_the_next() -> None:
+    """One write at a time, each with everything added before it began."""
+    writes: list[list[int]] = []
+
+    async def write(items: Sequence[int]) -> None:
+        writes.append(list(items))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    writer = BatchWriter(write)
+    first = [asyncio.create_task(writer.add(number)) for number in (1, 2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rest = [asyncio.create_task(writer.add(number)) for number in (3, 4, 5)]
+    await asyncio.gather(*first, *rest)
+    assert writes == [[1, 2], [3, 4, 5]]
+
+
+async def test_an_error_reaches_those_who_share_the_write() -> None:
+    """And nobody else; the writer goes on."""
+    outcomes = iter([OSError("disk"), None])
+
+    async def write(_: Sequence[int]) -> None:
+        await asyncio.sleep(0)
+        if error := next(outcomes):
+            raise error
+
+    writer = BatchWriter(write)
+    results = await asyncio.gather(writer.add(1), writer.add(2), return_exceptions=True)
+    assert [str(result) for result in results] == ["disk", "disk"]
+    await writer.add(3)
+
+
+async def test_a_cancelled_caller_cancels_no_write() -> None:
+    """The write ends, finish waits for it, and its error is reported nowhere when nobody waits."""
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    ended = asyncio.Event()
+
+    async def write(_: Sequence[int]) -> None:
+        await asyncio.sleep(0)
+        ended.set()
+        raise OSError("disk")
+
+    writer = BatchWriter(write)
+    caller = asyncio.create_task(writer.add(1))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await writer.finish()
+    assert ended.is_set()
+    del caller
+    gc.collect()
+    assert unheard == []

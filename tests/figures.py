@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.observability import exposition
+from app.observability.metrics import FAMILIES
+from app.observability.registry import OTHER, exposition
 
 __all__ = ["Growth", "Samples", "parsed", "total"]
 
@@ -37,5 +38,16 @@ class Growth:
     def of(self, name: str) -> dict[tuple[str, ...], float]:
         """By how much each series of one name has grown, those that have not left out."""
         now = parsed(exposition().decode())
+        _assert_bounded(now)
         grown = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
         return total(grown, name)
+
+
+_VALUES = {family.sample: [{*label.values, OTHER} for label in family.labels] for family in FAMILIES if family.kind != "histogram"}
+
+
+def _assert_bounded(samples: Samples) -> None:
+    """No label of ours has a value that is not in its list, whatever the code under test counted."""
+    for name, values in samples:
+        for value, known in zip(values, _VALUES.get(name, ()), strict=False):
+            assert value in known, f"{name} has a label value {value!r} that is in no list"

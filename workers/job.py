@@ -27,7 +27,7 @@ import errors
 from app.db import jobs, units
 from app.db.rows import Unit
 from app.domain import TRACED, UnitState
-from app.observability import families
+from app.observability import metrics
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger, spans
 from workers import quarantine
@@ -126,7 +126,7 @@ class RunRecorder:
         """Set an outcome other than ``done``.
 
         Args:
-            outcome: one of :data:`app.observability.labels.RUNS`.
+            outcome: one of :data:`app.observability.labels.RUN_OUTCOMES`.
             error: what ended the run.
         """
         self._outcome, self._error = outcome, error
@@ -138,9 +138,9 @@ class RunRecorder:
         self._span.set(outcome=self._outcome)
         if self._error is not None:
             self._span.fail(self._error)
-        families.runs.add(self._function, self._outcome)
+        metrics.runs.labels(self._function, self._outcome).inc()
         if self._outcome != "not_claimed":
-            families.run_seconds.observe(time.perf_counter() - self._started_at, self._function)
+            metrics.run_seconds.labels(self._function).observe(time.perf_counter() - self._started_at)
 
 
 async def _run_and_settle(ctx: JobContext, call: functools.partial[Awaitable[None]], retry_on: tuple[type[BaseException], ...]) -> None:

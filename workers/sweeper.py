@@ -8,7 +8,7 @@ from dataclasses import asdict
 from app.db import api_keys, datasets, fleet, images, jobs, outbox
 from app.domain import UnitState
 from app.jobs.dispatch import dispatch, resend_lost
-from app.observability import families
+from app.observability import metrics
 from app.storage import paths
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, job
@@ -58,9 +58,9 @@ async def sweep_once(ctx: JobContext) -> outbox.Swept:
 
 def _count(swept: outbox.Swept) -> None:
     for kind, number in asdict(swept).items():
-        families.moved.add(kind, by=number)
-    families.expired.add(by=swept.expired + swept.quarantined)
-    families.quarantines.add(by=swept.quarantined)
+        metrics.units_moved.labels(kind).inc(number)
+    metrics.leases_expired.inc(swept.expired + swept.quarantined)
+    metrics.units_quarantined.inc(swept.quarantined)
 
 
 async def _log_returned(ctx: JobContext, returned: outbox.Returned) -> None:

@@ -15,7 +15,10 @@ from app import process_setup
 from app.db import fleet, new_id
 from app.db.rows import WorkerRow
 from app.jobs import event_log
-from app.observability import Reading, being_read, families, listening, sampled
+from app.observability import metrics
+from app.observability.event_loop import measure_lag
+from app.observability.registry import Reading, registered
+from app.observability.server import metrics_server
 from app.queue import QUEUES
 from app.resources import Resources, WorkerResources, open_worker_resources, product_version
 from logging_setup import get_logger
@@ -50,10 +53,10 @@ async def run_workers(
     async with opened as worker_resources:
         pool = WorkerPool(resources, worker_resources, kinds)
         process_setup.tune_gc()
-        async with event_log.recording(resources.db), sampled():
+        async with event_log.recording(resources.db), measure_lag():
             await pool.start()
             try:
-                with being_read(lambda: read_gauges(pool)):
+                with registered(lambda: read_gauges(pool)):
                     yield pool
             finally:
                 await asyncio.shield(pool.stop())
@@ -197,19 +200,19 @@ async def _until_set(event: asyncio.Event) -> None:
 def read_gauges(pool: WorkerPool) -> Iterator[Reading]:
     """Read the gauges of the worker pool: slots, requests in flight, decoders. Called on the pool's event loop at scrape time."""
     for kind in pool.kinds:
-        yield families.SLOTS, (kind,), pool.slots(kind)
-        yield families.RUNNING, (kind,), pool.running(kind)
+        yield metrics.SLOTS, (kind,), pool.slots(kind)
+        yield metrics.RUNNING, (kind,), pool.running(kind)
     hosts, now = pool.context.downloader.hosts(), time.time()
-    yield families.IN_FLIGHT, (), sum(host.in_flight for host in hosts)
-    yield families.WAITING, (), sum(host.waiting for host in hosts)
-    yield families.HOSTS_AWAY, (), sum(host.not_before > now for host in hosts)
+    yield metrics.IN_FLIGHT, (), sum(host.in_flight for host in hosts)
+    yield metrics.WAITING, (), sum(host.waiting for host in hosts)
+    yield metrics.HOSTS_AWAY, (), sum(host.not_before > now for host in hosts)
     stats = pool.context.decoders.stats()
-    yield families.DECODERS, (), stats.size
-    yield families.DECODERS_ALIVE, (), stats.alive
-    yield families.DECODERS_BUSY, (), stats.busy
-    yield families.DECODER_RESTARTS, (), stats.restarts
-    yield families.DECODER_CRASHES, (), stats.crashes
-    yield families.DECODER_TIMEOUTS, (), stats.timeouts
+    yield metrics.DECODERS, (), stats.size
+    yield metrics.DECODERS_ALIVE, (), stats.alive
+    yield metrics.DECODERS_BUSY, (), stats.busy
+    yield metrics.DECODER_RESTARTS, (), stats.restarts
+    yield metrics.DECODER_CRASHES, (), stats.crashes
+    yield metrics.DECODER_TIMEOUTS, (), stats.timeouts
 
 
 async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -235,14 +238,14 @@ async def serve_until_signalled(resources: Resources, kinds: Sequence[WorkerKind
     """Run workers until SIGTERM or SIGINT, or until they are to be recycled; return the exit code. A second signal skips the drain."""
     stop, skip_drain = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    metrics = resources.settings.metrics
+    wanted = resources.settings.metrics
 
     def on_signal() -> None:
         (skip_drain if stop.is_set() else stop).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything is claimed
         loop.add_signal_handler(number, on_signal)
-    async with run_workers(resources, kinds) as pool, listening(metrics.host, metrics.port, tries=metrics.ports):
+    async with run_workers(resources, kinds) as pool, metrics_server(wanted.host, wanted.port, tries=wanted.ports):
         pool.skip_drain = skip_drain
         waits = [asyncio.create_task(_until_set(event)) for event in (stop, pool.recycle_due)]
         await asyncio.wait([*waits, *pool.loops], return_when=asyncio.FIRST_COMPLETED)

@@ -15,7 +15,7 @@ from typing import Any
 from app.cli.entry import command_tree, sections_of
 from app.cli.settings import setting_lines
 from app.jobs.submit import RETRYABLE
-from app.observability.families import FAMILIES as OWN
+from app.observability.metrics import FAMILIES as OWN
 from app.web import openapi_document
 from app.web.metrics import FAMILIES as OF_THE_API
 from errors import Reason
@@ -183,13 +183,13 @@ def metrics_reference() -> str:
     """Every metric with its type, its labels and what it says, as Markdown."""
     lines = ["# Metrics", "", NOTE, "", _METRICS_PREFACE, ""]
     for title, families in (("Of the fleet, told by the API", OF_THE_API), ("Of a process, told by each", OWN)):
-        rows = [(f"`{family.sample}`", family.kind, _labels_of(family), str(family.bound), family.words) for family in families]
+        rows = [(f"`{family.sample}`", family.kind, _labels_of(family), str(family.bound), family.documentation) for family in families]
         lines += [f"## {title}", "", *_table(("Metric", "Type", "Labels", "Series at most", "Says"), rows)]
     return "\n".join([*lines, _METRICS_END]).rstrip() + "\n"
 
 
 def _labels_of(family: Any) -> str:
-    return "; ".join(f"`{label.name}`: {label.words or ', '.join(f'`{value}`' for value in label.values)}" for label in family.labels)
+    return "; ".join(f"`{label.name}`: {label.description or ', '.join(f'`{value}`' for value in label.values)}" for label in family.labels)
 
 
 _METRICS_PREFACE = """\

@@ -25,7 +25,7 @@ from sqlalchemy.types import Double
 import errors
 from app.db import sqlite_driver
 from app.db.exceptions import came_from_driver, translate
-from app.observability import families
+from app.observability import metrics
 
 __all__ = ["Connection", "Database", "TransactionTimer", "db_now", "new_id"]
 
@@ -101,15 +101,15 @@ class TransactionTimer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._is_connected:
-            families.db_seconds.observe(time.perf_counter() - self._at, self.mode)
+            metrics.transaction_seconds.labels(self.mode).observe(time.perf_counter() - self._at)
         else:
             self._note_wait()
         if (fault := _fault(error)) is not None:
-            families.db_errors.add(fault, self.mode)
+            metrics.database_errors.labels(fault, self.mode).inc()
 
     def _note_wait(self) -> None:
         now = time.perf_counter()
-        families.db_wait_seconds.observe(now - self._at, self.mode)
+        metrics.connection_wait_seconds.labels(self.mode).observe(now - self._at)
         self._at = now
 
 

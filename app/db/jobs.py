@@ -11,7 +11,7 @@ from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Job, PageOf, Search
 from app.domain import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
-from app.observability import families
+from app.observability import metrics
 
 __all__ = [
     "add_searches",
@@ -153,7 +153,7 @@ async def end(
         .values(state=state, shortfall=shortfall, error=error, waiting_for=None, finished_at=db_now())
     )
     if result.rowcount == 1:
-        families.jobs_ended.add(state.value)
+        metrics.jobs_ended.labels(state.value).inc()
     if state is JobState.CANCELLED:
         await connection.execute(
             update(tables.images)

@@ -1,53 +1,25 @@
-"""The closed lists that labels take their values from. What is in none of them is counted as ``other``: no text of a user's, no URL, no
-host and no id ever becomes a label.
-"""
+"""The closed lists of label values. Anything else is counted as ``other``: no text of a user, URL, host or id ever becomes a label."""
 
 from app.domain import JobState, Reason, UnitKind, UnitState
+from app.observability.registry import OTHER
 
-__all__ = [
-    "ATTEMPTS",
-    "DB_FAULTS",
-    "DB_MODES",
-    "DOWNLOADS",
-    "FUNCTIONS",
-    "JOB_STATES",
-    "LAST_ATTEMPT",
-    "MOVES",
-    "NO_REASON",
-    "OTHER",
-    "PARTS",
-    "QUEUES",
-    "REASONS",
-    "RESULTS",
-    "RUNS",
-    "STATUSES",
-    "STORAGE",
-    "UNIT_KINDS",
-    "UNIT_STATES",
-    "VERDICTS",
-    "WAITS",
-    "number_of",
-    "status_class",
-]
-
-OTHER = "other"
 NO_REASON = "none"
 
 LAST_ATTEMPT = 4
-"""Attempts beyond are counted with this one: the label stays bounded whatever the settings say."""
+"""Later attempts are counted with this one, so that the label is bounded whatever ``retry.attempts`` is."""
 
 REASONS = tuple(reason.value for reason in Reason)
 VERDICTS = ("valid", *REASONS)
-DOWNLOADS = ("ok", "failed", "deferred")
+DOWNLOAD_OUTCOMES = ("ok", "failed", "deferred")
 ATTEMPTS = (*(str(number) for number in range(1, LAST_ATTEMPT)), f"{LAST_ATTEMPT}+")
-STATUSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
-RESULTS = ("recovered", "exhausted", "refused")
-WAITS = ("backoff", "retry_after", "host_gate")
-RUNS = ("done", "alone", "retried", "exhausted", "dead", "rested", "stopped", "lease_lost", "interrupted", "not_claimed")
-MOVES = ("expired", "quarantined", "unsent", "sent", "finalized")
+STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+RETRY_RESULTS = ("recovered", "exhausted", "refused")
+WAIT_CAUSES = ("backoff", "retry_after", "host_gate")
+RUN_OUTCOMES = ("done", "alone", "retried", "exhausted", "dead", "rested", "stopped", "lease_lost", "interrupted", "not_claimed")
+SWEEP_MOVES = ("expired", "quarantined", "unsent", "sent", "finalized")
 DB_MODES = ("read", "write")
 DB_FAULTS = ("connection", "storage", "other")
-STORAGE = ("put", "get", "head", "delete", "list", "fetch", "publish")
+STORAGE_OPERATIONS = ("put", "get", "head", "delete", "list", "fetch", "publish")
 PARTS = ("database", "queue")
 QUEUES = ("builder", "validator")
 JOB_STATES = tuple(state.value for state in JobState)
@@ -69,14 +41,15 @@ FUNCTIONS = (
     "sweep",
     "clean_up",
 )
-"""The job functions; a test holds this list against those that there are."""
+"""The job functions. A test compares the list with the registered ones."""
 
 
 def number_of(attempt: int) -> str:
-    """An attempt's number as a label."""
+    """Return the number of an attempt as a label value."""
     return ATTEMPTS[min(max(attempt, 1), LAST_ATTEMPT) - 1]
 
 
 def status_class(status: int | None) -> str:
-    """``2xx`` and so on; ``none`` where there was no answer."""
-    return "none" if status is None else f"{status // 100}xx"
+    """Return ``2xx`` and so on; ``none`` without a response, ``other`` for a status that HTTP does not have."""
+    label = "none" if status is None else f"{status // 100}xx"
+    return label if label in STATUS_CLASSES else OTHER

@@ -10,7 +10,7 @@ from typing import Final
 import obstore.exceptions
 
 import errors
-from app.observability import families
+from app.observability import metrics
 
 __all__ = ["MissingObject", "reading", "writing"]
 
@@ -41,13 +41,13 @@ class _Writing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._operation != _UNTIMED:
-            families.storage_seconds.observe(time.perf_counter() - self._began, self._operation)
+            metrics.storage_seconds.labels(self._operation).observe(time.perf_counter() - self._began)
         if error is not None:
             self._translate(error)
 
     def _translate(self, error: BaseException) -> None:
         if isinstance(error, _FOREIGN):
-            families.storage_errors.add(self._operation)
+            metrics.storage_errors.labels(self._operation).inc()
             raise errors.StorageError(f"{self._operation} {self._key}: {_cause_of(error)}") from error
 
 

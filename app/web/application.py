@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
 from app.jobs.event_log import recording
-from app.observability import sampled
+from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
 from app.web.api import checks, datasets, dead, explain, exports, fleet, health, images, job_events, jobs, openapi, problems
 from app.web.api.conventions import json_only
@@ -76,7 +76,7 @@ def _routes() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What is logged in a job's context while a request is answered belongs to the job's life too."""
-    async with recording(app.state.resources.db), sampled():
+    async with recording(app.state.resources.db), measure_lag():
         yield
 
 

@@ -1,13 +1,13 @@
-"""Figures for Prometheus: what the database and the queue hold, what this API has answered, and what its process counts itself.
+"""Metrics of the API: what the database and the queue hold, the requests answered, and what this process counts itself.
 
-Labels come from closed lists and route templates; no text of a user ever becomes one.
+Label values come from closed lists and route templates; no text of a user ever becomes one.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -15,79 +15,84 @@ import errors
 from app.db import attempts, fleet, jobs
 from app.domain import JobState
 from app.jobs.dispatch import BEAT_FRESH_S
-from app.observability import CONTENT_TYPE, Family, Label, as_metric, exposition, labels
+from app.observability import labels
+from app.observability.registry import OTHER, REGISTRY, Family, Label, as_metric
 from app.queue import QUEUES
 from app.resources import Resources, product_version
 
-__all__ = ["CONTENT_TYPE", "FAMILIES", "Metrics", "collect", "queue_depths"]
+__all__ = ["CONTENT_TYPE", "FAMILIES", "Metrics", "collect", "queue_depths", "refreshed_registry"]
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 MIN_AGE_S = 2.0
 COST_FACTOR = 20.0
-"""Figures are kept for 2 s, or for 20 times what it took to count them: asking often costs at most 5 % of a connection."""
+"""Counts are kept for 2 s, or for 20 times as long as the queries took: frequent scrapes use at most 5 % of a connection."""
 
 ATTEMPTS_FACTOR = 200.0
-"""Attempts are counted over all of them that there ever were, so they are kept ten times as long as the rest."""
+"""The table of attempts is counted as a whole, so this count is kept ten times as long as the others."""
 
 QUEUE_S = 2.0
-"""Seconds that the queue has to answer."""
+"""Timeout of the queue, seconds."""
+
+REFRESH_TIMEOUT_S = 8.0
+"""How long a scrape on ``metrics.port`` waits for the counts; Prometheus waits 10 s by default."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _queue = Label("queue", labels.QUEUES)
 _method = Label("method", tuple(sorted(METHODS)))
-_route = Label("route", limit=64, words="route templates of the API, or `unmatched`")
-_status = Label("status", limit=40, words="HTTP statuses that the API gives; 499 where the client left before the answer")
+_route = Label("route", limit=64, description="route templates of the API, or `unmatched`")
+_status = Label("status", limit=40, description="HTTP statuses of the API; 499 if the client left before the answer")
 
-UP = Family("pictrawl_up", "gauge", "Whether a part answers.", (Label("part", labels.PARTS),))
-BUILD = Family("pictrawl_build", "gauge", "The version that runs.", (Label("version", limit=1, words="the version"),))
+UP = Family("pictrawl_up", "gauge", "Whether the database or the queue answers.", (Label("part", labels.PARTS),))
+BUILD = Family("pictrawl_build", "gauge", "The running version.", (Label("version", limit=1, description="the version"),))
 JOBS = Family("pictrawl_jobs", "gauge", "Jobs by state.", (Label("state", labels.JOB_STATES),))
 UNITS = Family(
     "pictrawl_units",
     "gauge",
-    "Units of work that are not done, by kind and state; deferred ones are pending, but not due yet.",
+    "Units of work that are not done, by kind and state; a deferred unit is pending and not yet due.",
     (Label("kind", labels.UNIT_KINDS), Label("state", fleet.STATES)),
 )
 DEPTH = Family("pictrawl_queue_depth", "gauge", "Messages waiting in the queue.", (_queue,))
 QUEUE_UNITS = Family(
     "pictrawl_queue_units", "gauge", "Units of each queue that are not done, by state.", (_queue, Label("state", fleet.STATES))
 )
-OLDEST = Family(
-    "pictrawl_queue_oldest_due_seconds", "gauge", "How long the oldest unit that may run has waited; 0 where none waits.", (_queue,)
-)
-SLOTS = Family("pictrawl_queue_slots", "gauge", "Units that the living workers of a queue run at once.", (_queue,))
-ALIVE = Family("pictrawl_workers_alive", "gauge", "Workers with a fresh sign of life.", (Label("kind", labels.QUEUES),))
+OLDEST = Family("pictrawl_queue_oldest_due_seconds", "gauge", "How long the oldest due unit has waited; 0 if none waits.", (_queue,))
+SLOTS = Family("pictrawl_queue_slots", "gauge", "Units that the live workers of a queue can run at once.", (_queue,))
+ALIVE = Family("pictrawl_workers_alive", "gauge", "Workers with a recent heartbeat.", (Label("kind", labels.QUEUES),))
 ATTEMPTS = Family(
     "pictrawl_attempts",
     "gauge",
-    "Requests to origins that the database remembers, by number and outcome; it is kept for minutes.",
+    "Requests to origins recorded in the database, by number and outcome; the count is refreshed every few minutes.",
     (
         Label("attempt", labels.ATTEMPTS),
-        Label("outcome", ("ok", "unknown", *labels.REASONS), words="`ok`, one of the [reasons](reasons.md), or `unknown`"),
+        Label("outcome", ("ok", "unknown", *labels.REASONS), description="`ok`, one of the [reasons](reasons.md), or `unknown`"),
     ),
 )
 REQUESTS = Family("pictrawl_http_requests", "counter", "Requests answered.", (_method, _route, _status))
 REQUEST_SECONDS = Family(
-    "pictrawl_http_request_duration_seconds", "histogram", "Time to answer, streams left out.", (_method, _route), BUCKETS_S
+    "pictrawl_http_request_duration_seconds", "histogram", "Time to answer, without streams.", (_method, _route), BUCKETS_S
 )
 
 FAMILIES = (UP, BUILD, JOBS, UNITS, DEPTH, QUEUE_UNITS, OLDEST, SLOTS, ALIVE, ATTEMPTS, REQUESTS, REQUEST_SECONDS)
-"""In the order of the reference; what the process counts itself comes besides."""
+"""In the order of the reference. The metrics of the process itself come in addition."""
 
 Rows = Mapping[tuple[str, ...], float]
 CountAttempts = Callable[[Resources], Awaitable[Rows]]
 
 
 class Metrics(Collector):
-    """One application's registry; two applications in one process do not meet in it."""
+    """The registry of one application, which includes that of the process; two applications in one process share only the latter."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self.requests = Counter(REQUESTS.name, REQUESTS.words, REQUESTS.label_names, registry=self.registry)
+        self.requests = Counter(REQUESTS.name, REQUESTS.documentation, REQUESTS.label_names, registry=self.registry)
         self.seconds = Histogram(
-            REQUEST_SECONDS.name, REQUEST_SECONDS.words, REQUEST_SECONDS.label_names, buckets=BUCKETS_S, registry=self.registry
+            REQUEST_SECONDS.name, REQUEST_SECONDS.documentation, REQUEST_SECONDS.label_names, buckets=BUCKETS_S, registry=self.registry
         )
         self.registry.register(self)
+        self.registry.register(REGISTRY)
         self._clock = clock
         self._families: list[Metric] = []
         self._fresh_until = 0.0
@@ -96,26 +101,30 @@ class Metrics(Collector):
         self._lock = asyncio.Lock()
 
     def collect(self) -> Iterable[Metric]:
-        """What the last refresh found."""
+        """Return what the last refresh found."""
         return list(self._families)
 
     def note_request(self, method: str, route: str, status: int, seconds: float, *, is_stream: bool) -> None:
         """Count a request."""
-        method = method if method in METHODS else labels.OTHER
+        method = method if method in METHODS else OTHER
         self.requests.labels(method, route, str(status)).inc()
         if not is_stream:
             self.seconds.labels(method, route).observe(seconds)
 
     async def render(self, resources: Resources) -> bytes:
-        """The exposition text, counted anew where the last count is old."""
+        """Return the text format, refreshed if the last counts are old."""
+        await self.refresh(resources)
+        return generate_latest(self.registry)
+
+    async def refresh(self, resources: Resources) -> None:
+        """Count again if the last counts are old."""
         async with self._lock:
             if self._clock() >= self._fresh_until:
                 began = self._clock()
-                self._families = await collect(resources, self._remembered)
+                self._families = await collect(resources, self._cached_attempts)
                 self._fresh_until = self._until(began, COST_FACTOR)
-        return generate_latest(self.registry) + exposition()
 
-    async def _remembered(self, resources: Resources) -> Rows:
+    async def _cached_attempts(self, resources: Resources) -> Rows:
         if self._clock() >= self._attempts_until:
             began = self._clock()
             self._attempts = await count_attempts(resources)
@@ -125,6 +134,30 @@ class Metrics(Collector):
     def _until(self, began: float, factor: float) -> float:
         now = self._clock()
         return now + max(MIN_AGE_S, factor * (now - began))
+
+
+class _Refresh(Collector):
+    """Refreshes the counts on the event loop of the API before a scrape that a thread answers. Collects nothing itself."""
+
+    def __init__(self, metrics: Metrics, resources: Resources) -> None:
+        self._metrics, self._resources, self._loop = metrics, resources, asyncio.get_running_loop()
+
+    def collect(self) -> Iterable[Metric]:
+        """Refresh; on a timeout the scrape reports the last counts."""
+        future = asyncio.run_coroutine_threadsafe(self._metrics.refresh(self._resources), self._loop)
+        try:
+            future.result(REFRESH_TIMEOUT_S)
+        except TimeoutError:
+            future.cancel()
+        return ()
+
+
+def refreshed_registry(metrics: Metrics, resources: Resources) -> CollectorRegistry:
+    """Return a registry for `app.observability.server`: the counts are refreshed first, then everything is collected."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Refresh(metrics, resources))
+    registry.register(metrics.registry)
+    return registry
 
 
 async def count_attempts(resources: Resources) -> Rows:
@@ -137,7 +170,7 @@ async def count_attempts(resources: Resources) -> Rows:
 
 
 async def collect(resources: Resources, attempts_of: CountAttempts = count_attempts) -> list[Metric]:
-    """Every family that needs the database or the queue. What is away is said by its ``up``, and its families are left out."""
+    """Every family that needs the database or the queue. ``up`` is 0 for one that does not answer, and its families are left out."""
     families = [as_metric(BUILD, [((product_version(),), 1)])]
     is_db_up = True
     try:
@@ -151,7 +184,7 @@ async def collect(resources: Resources, attempts_of: CountAttempts = count_attem
 
 
 async def queue_depths(resources: Resources, *, within_s: float = QUEUE_S) -> dict[str, int] | None:
-    """Messages on each queue; ``None`` while the queue is away, or does not answer in time."""
+    """Messages on each queue, or ``None`` if the queue does not answer in time."""
     try:
         async with asyncio.timeout(within_s):
             return await resources.queue.depths()

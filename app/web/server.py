@@ -9,10 +9,11 @@ import uvicorn
 
 import errors
 from app.db import api_keys
-from app.observability import listening
+from app.observability.server import metrics_server
 from app.resources import Resources
 from app.web.application import create_app
 from app.web.identity import is_loopback_name
+from app.web.metrics import refreshed_registry
 from logging_setup import get_logger
 
 __all__ = ["serve"]
@@ -85,7 +86,7 @@ async def serve(
         timeout_graceful_shutdown=GRACE_S,
     )
     wanted = resources.settings.metrics
-    async with listening(wanted.host, wanted.port, lambda: app.state.metrics.render(resources), tries=wanted.ports):
+    async with metrics_server(wanted.host, wanted.port, refreshed_registry(app.state.metrics, resources), tries=wanted.ports):
         await _run(_Server(config, on_start), listener, app.state.stopping, stop or asyncio.Event())
     log.info("serve.stopped", host=host, port=bound)
     return 0

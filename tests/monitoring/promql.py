@@ -6,8 +6,8 @@ from pathlib import Path
 
 __all__ = ["FOLDER", "ROOT", "Selector", "faults_of", "selectors"]
 
-from app.observability.families import FAMILIES as OWN
-from app.observability.instruments import Family
+from app.observability.metrics import FAMILIES as OWN
+from app.observability.registry import Family
 from app.web.metrics import FAMILIES as OF_THE_API
 
 ROOT = Path(__file__).parents[2]

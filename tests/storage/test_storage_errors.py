@@ -68,9 +68,9 @@ def test_operations_are_clocked_and_their_faults_counted() -> None:
         pass
     with pytest.raises(errors.StorageError), storage_errors.writing("put", "k"):
         raise OSError(errno.ENOSPC, "full")
-    with pytest.raises(errors.StorageError), storage_errors.reading("anything", "k"):
+    with pytest.raises(errors.StorageError), storage_errors.reading("fetch", "k"):
         raise OSError(errno.EIO, "broken")
     with pytest.raises(MissingObject), storage_errors.reading("get", "k"):
         raise FileNotFoundError
-    assert grown.of("pictrawl_storage_operation_duration_seconds_count") == {("put",): 2, ("other",): 1, ("get",): 1}
-    assert grown.of("pictrawl_storage_errors_total") == {("put",): 1, ("other",): 1}
+    assert grown.of("pictrawl_storage_operation_duration_seconds_count") == {("put",): 2, ("fetch",): 1, ("get",): 1}
+    assert grown.of("pictrawl_storage_errors_total") == {("put",): 1, ("fetch",): 1}

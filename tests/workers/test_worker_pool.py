@@ -17,7 +17,7 @@ from app.db.rows import Funnel
 from app.domain import JobState
 from app.images.pool.pool import DecoderPool
 from app.jobs.submit import settle, store_urls, submit_build
-from app.observability import exposition
+from app.observability.registry import exposition
 from app.queue import embedded_queue, redis_queue
 from app.resources import Resources, WorkerResources
 from app.spec import JobRequest

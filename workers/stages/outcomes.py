@@ -14,7 +14,8 @@ import errors
 from app.concurrency import BatchWriter
 from app.db import attempts, images
 from app.domain import ImageState, Reason, StoredImage
-from app.observability import families, labels
+from app.observability import labels, metrics
+from app.observability.registry import OTHER
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
@@ -257,10 +258,10 @@ class UrlResult:
 
     def count(self) -> None:
         """Add it to the metrics."""
-        families.downloads.add(self.outcome, self.reason)
-        families.received_bytes.add(by=self.size_bytes)
+        metrics.downloads.labels(self.outcome, self.reason).inc()
+        metrics.received_bytes.inc(self.size_bytes)
         if self.retries is not None:
-            families.retried.add(self.retries)
+            metrics.retried_urls.labels(self.retries).inc()
 
 
 def result_of(outcome: Outcome, *, is_final: bool = True) -> UrlResult:
@@ -277,16 +278,16 @@ def result_of(outcome: Outcome, *, is_final: bool = True) -> UrlResult:
 
 def count_attempt(attempt: Attempt) -> None:
     """Count one request for an image, with the waits before and after it."""
-    outcome = attempt.reason.value if attempt.reason else "ok" if attempt.error is None else labels.OTHER
-    families.attempts.add(labels.number_of(attempt.number), outcome)
-    families.responses.add(labels.status_class(attempt.status))
-    families.latency.observe(attempt.elapsed_s, "ok" if attempt.error is None else "failed")
+    outcome = attempt.reason.value if attempt.reason else "ok" if attempt.error is None else OTHER
+    metrics.attempts.labels(labels.number_of(attempt.number), outcome).inc()
+    metrics.responses.labels(labels.status_class(attempt.status)).inc()
+    metrics.attempt_seconds.labels("ok" if attempt.error is None else "failed").observe(attempt.elapsed_s)
     if attempt.wait_s > 0:
-        _count_wait(attempt.wait_cause, attempt.wait_s)
+        _count_wait(metrics.wait_cause.known(attempt.wait_cause), attempt.wait_s)
     if attempt.queued_s > 0:
         _count_wait("host_gate", attempt.queued_s)
 
 
 def _count_wait(cause: str, seconds: float) -> None:
-    families.waits.add(cause)
-    families.wait_seconds.add(cause, by=seconds)
+    metrics.waits.labels(cause).inc()
+    metrics.wait_seconds.labels(cause).inc(seconds)

@@ -12,7 +12,7 @@ from app.db import images
 from app.domain import CompressionRules, ImageState, JobKind, Reason, StoredImage, ValidationRules, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
-from app.observability import families
+from app.observability import metrics
 from app.storage import paths
 from logging_setup import get_logger
 from workers.stages.compress import compression_log, output_columns, saved_bytes, write_rows
@@ -82,7 +82,7 @@ async def _flush(unit: ClaimedUnit, rows: list[Row]) -> list[Row]:
     if written:
         await write_rows(unit, written)
     for row in written:
-        families.validated.add(row["reason"] or "valid")
+        metrics.validated.labels(row["reason"] or "valid").inc()
     return written
 
 

@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from app.observability import exposition
-from app.observability.families import FAMILIES as OWN
-from app.observability.instruments import Family
+from app.observability.metrics import FAMILIES as OWN
+from app.observability.registry import Family, exposition
 from app.web.metrics import FAMILIES as OF_THE_API
 from tests.figures import parsed
 
@@ -34,7 +33,7 @@ def test_labels_are_closed_lists(family: Family) -> None:
     assert list(family.label_names) == sorted(family.label_names), "as the text has them"
     for label in family.labels:
         assert bool(label.limit) == (label.name in OPEN)
-        assert label.values or label.words
+        assert label.values or label.description
         assert all(re.fullmatch(r"[a-z0-9_+]{1,24}|[A-Z]{3,7}", value) for value in label.values)
         assert len(set(label.values)) == len(label.values)
 
@@ -45,8 +44,8 @@ def test_a_name_follows_the_conventions(family: Family) -> None:
     assert re.fullmatch(r"pictrawl(_[a-z]+)+", family.name)
     assert not family.name.endswith(("_total", "_count", "_sum", "_bucket", "_ms", "_milliseconds"))
     assert family.kind != "histogram" or family.name.endswith("_seconds")
-    assert family.words[0].isupper()
-    assert family.words.endswith(".")
+    assert family.documentation[0].isupper()
+    assert family.documentation.endswith(".")
 
 
 def test_names_are_given_once() -> None:

@@ -18,7 +18,7 @@ from tests.log_events import events_of
 from tests.sources import project
 
 ROOT = Path(__file__).parent.parent
-DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 WRITTEN = [path for path in DOCS if "reference" not in path.parts]
 """Without what is generated."""
 

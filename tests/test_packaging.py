@@ -25,7 +25,8 @@ PACKAGES = {"app", "workers", "downloader", "errors", "logging_setup"}
 TOP_LEVEL = PACKAGES | {
     *("tests", "docs", "benchmarks", ".ci"),
     *("pyproject.toml", "docker-compose.yml", "Dockerfile", ".dockerignore", "Makefile"),
-    *("README.md", "LICENSE", "CHANGELOG.md", ".env.example", ".gitignore", "requirements.lock", "requirements-dev.lock"),
+    *("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *(".env.example", ".gitignore", "requirements.lock", "requirements-dev.lock"),
 }
 
 HOSTS = [("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("debian", "org"), ("crates", "io"), ("proxy", "golang", "org")]

@@ -19,11 +19,12 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
+import measuring
 import origin
 import uvloop
 
 from app import process_setup
-from downloader import Attempt, Fetched, FetchLimits, FetchRequest, Outcome, RetryRules
+from downloader import Attempt, Fetched, FetchFailed, FetchLimits, FetchRequest, Outcome, RetryRules
 from downloader.client import Downloader
 from downloader.transport import GuardedTransport
 from downloader.url_guard import URLGuard
@@ -37,6 +38,13 @@ CLIENTS_AT_BEST: Final = 16
 
 _DEFAULT_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 """What httpx takes when it is told nothing."""
+
+BODIES: Final = ("large", "endless")
+"""For the worst case of memory: each request in flight has all of its body but the end. ``large`` bodies have ``max_bytes`` and are kept;
+``endless`` ones do not say how long they are and are refused one byte later."""
+
+_WARM_UP: Final = 600
+_WAVES: Final = 3
 
 Fetch = Callable[[str], Awaitable[int]]
 
@@ -195,7 +203,7 @@ def measure(client: str, task: Task) -> dict[str, Any]:
         "images": count,
         "images_per_s": round(count / wall_s, 1),
         "cpu_ms": round(cpu_s / count * 1000, 4),
-        "peak_rss_mb": round(peak_rss_bytes() / 1e6, 1),
+        "peak_rss_mb": round(measuring.peak_rss_bytes() / 1e6, 1),
     }
 
 
@@ -204,22 +212,50 @@ async def _run(client: Callable[[Task], Awaitable[None]], task: Task) -> None:
     await client(task)
 
 
-def peak_rss_bytes() -> int:
-    """The most memory this process has held. Not ru_maxrss, which counts what its parent held when it forked."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    [peak] = [line for line in lines if line.startswith("VmHWM:")]
-    return int(peak.split()[1]) * 1024
+async def _measure_peak(base: str, kind: str, in_flight: int) -> dict[str, Any]:
+    """Fetch ordinary images first, for the memory that the process takes anyway, then the large bodies."""
+    limits = FetchLimits(concurrency=in_flight, per_host=in_flight, allow_networks=LOOPBACK, ports=(), max_bytes=origin.LARGE_BYTES)
+    async with Downloader(limits) as downloader:
+        async for outcome in downloader.fetch_many(map(FetchRequest, origin.urls_of(base, _WARM_UP))):
+            assert isinstance(outcome, Fetched), outcome
+        before = measuring.peak_rss_bytes()
+        bodies = [FetchRequest(f"{base}/{kind}/{number}") for number in range(_WAVES * in_flight)]
+        async for outcome in downloader.fetch_many(bodies):
+            _check_body(outcome, kind)
+    bound = in_flight * origin.LARGE_BYTES
+    return {
+        "kind": kind,
+        "in_flight": in_flight,
+        "max_bytes_mb": origin.LARGE_BYTES / 1e6,
+        "before_mb": round(before / 1e6, 1),
+        "peak_mb": round(measuring.peak_rss_bytes() / 1e6, 1),
+        "bound_mb": round((before + bound) / 1e6, 1),
+    }
+
+
+def _check_body(outcome: Outcome, kind: str) -> None:
+    if kind == "large":
+        assert isinstance(outcome, Fetched), outcome
+        assert len(outcome.body) == origin.LARGE_BYTES
+    else:
+        assert isinstance(outcome, FetchFailed), outcome
+        assert outcome.reason == "too_large", outcome
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--client", choices=sorted(CLIENTS), required=True)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--client", choices=sorted(CLIENTS))
+    chosen.add_argument("--bodies", choices=BODIES, help="measure the downloader's peak memory over such bodies instead")
     parser.add_argument("--base", required=True, help="where the origin listens")
     parser.add_argument("--home", type=Path, required=True, help="the scratch folder with the corpus")
     parser.add_argument("--count", type=int, default=3000, help="images to fetch")
     parser.add_argument("--in-flight", type=int, default=64)
     options = parser.parse_args()
     configure("INFO", "json")
+    if options.bodies:
+        print(json.dumps(uvloop.run(_measure_peak(options.base, options.bodies, options.in_flight))))
+        return
     place = origin.Place(options.home)
     authority = place.authority if options.base.startswith("https") else None
     task = Task(origin.urls_of(options.base, options.count), origin.sizes_of(place), options.in_flight, authority)

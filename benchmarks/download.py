@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import clients
 import httpx
 import origin
 import peers
-import worst_case
 
-HERE: Final = Path(__file__).parent
+ROOT: Final = Path(__file__).parent.parent
 SLOW: Final = frozenset({"httpx-kept", "httpx-default"})
 """They get the plain count of images, the others twice as many: a run should take seconds, not a minute."""
 
@@ -157,7 +157,7 @@ class Bench:
         self._base = {"http": served.http, "https": served.https}
         self._core = core
         self._count = count
-        self._env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def run(self, entry: Entry) -> dict[str, Any]:
         """Measure one client once."""
@@ -166,14 +166,14 @@ class Bench:
             return peers.img2dataset(self._place, base, IMG2DATASET_IMAGES, core=self._core, threads=entry.in_flight)
         count = self._count * (1 if entry.client in SLOW else 2)
         flags = {"client": entry.client, "base": base, "home": self._place.home, "count": count, "in-flight": entry.in_flight}
-        return self._python("clients.py", flags)
+        return self._python(flags)
 
     def worst_case(self, kind: str) -> dict[str, Any]:
-        """Measure what is held at most."""
-        return self._python("worst_case.py", {"base": self._base["http"], "kind": kind, "in-flight": IN_FLIGHT})
+        """Measure the peak memory over bodies of the largest size."""
+        return self._python({"bodies": kind, "base": self._base["http"], "home": self._place.home, "in-flight": IN_FLIGHT})
 
-    def _python(self, script: str, flags: dict[str, Any]) -> dict[str, Any]:
-        command = ["taskset", "-c", str(self._core), sys.executable, str(HERE / script)]
+    def _python(self, flags: dict[str, Any]) -> dict[str, Any]:
+        command = ["taskset", "-c", str(self._core), sys.executable, clients.__file__]
         command += [f"--{name}={value}" for name, value in flags.items()]
         done = subprocess.run(command, env=self._env, check=True, stdout=subprocess.PIPE, text=True)
         result: dict[str, Any] = json.loads(done.stdout)
@@ -250,7 +250,7 @@ def main() -> None:
     place = origin.make_place(options.home)
     with origin.started(place, origin_core) as served:
         bench = Bench(place, served, client_core, options.count)
-        worst = [] if options.clients else [bench.worst_case(kind) for kind in worst_case.KINDS]
+        worst = [] if options.clients else [bench.worst_case(kind) for kind in clients.BODIES]
         for runs in take_turns(bench, entries, options.rounds):
             about["load_after"] = os.getloadavg()[0]
             checks = check(runs, worst)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Taken", "cpu_s", "machine", "tail", "timed"]
+__all__ = ["Taken", "cpu_s", "machine", "peak_rss_bytes", "tail", "timed"]
 
 SAMPLE_S: Final = 0.25
 """Seconds between two looks at the memory of a tree. A look takes 5 ms for pictrawl's and 8 ms for img2dataset's, which has 140 threads:
@@ -63,6 +63,13 @@ def cpu_s(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(int(field) for field in fields[11:15]) / _TICKS + sum(cpu_s(child) for child in _children(pid))
     return 0.0
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process has held. Not ru_maxrss, which counts what its parent held when it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    [peak] = [line for line in lines if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) * 1024
 
 
 def tail(log: Path) -> str:

@@ -23,9 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import measuring
 import scale_fill
 import scale_stages
-from scale_figures import Figure, cpu_s, measure_export, measure_near, peak_rss_bytes, show, show_answers
+from scale_figures import Figure, cpu_s, measure_export, measure_near, show, show_answers
 from scale_fill import server_of
 
 from app.db import Database, jobs, schema, units
@@ -110,7 +111,7 @@ async def _result(resources: Resources, job_id: str, used_s: float) -> Planned:
     counts = await units.counts(resources.db, job_id)
     [search] = await jobs.searches_of(resources.db, job_id)
     assert not [key for key in counts if key[0] == UnitKind.FETCH and key[1] in (UnitState.DONE, UnitState.RUNNING)], "something fetched"
-    return Planned(search.found, used_s, peak_rss_bytes() / 1e6)
+    return Planned(search.found, used_s, measuring.peak_rss_bytes() / 1e6)
 
 
 def measure_plan(count: int, url: str | None) -> Planned:

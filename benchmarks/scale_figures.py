@@ -28,7 +28,7 @@ from app.exports.formats import get_exporter
 from app.images.dedupe import find_exact, find_near
 
 __all__ = [
-    *("Figure", "cpu_s", "exponents", "measure_export", "measure_near", "peak_rss_bytes"),
+    *("Figure", "cpu_s", "exponents", "measure_export", "measure_near"),
     *("show", "show_answers", "taken"),
 ]
 
@@ -73,23 +73,16 @@ def taken(server: int | None = None) -> Iterator[Taken]:
     gc.collect()
     LIBC.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
-    before = peak_rss_bytes()
+    before = measuring.peak_rss_bytes()
     used = cpu_s(server)
     yield found
     found.cpu_s = cpu_s(server) - used
-    found.peak_mb = (peak_rss_bytes() - before) / 1e6
+    found.peak_mb = (measuring.peak_rss_bytes() - before) / 1e6
 
 
 def cpu_s(server: int | None) -> float:
     """CPU time of this process, and of a PostgreSQL server by its process id."""
     return time.process_time() + (0.0 if server is None else measuring.cpu_s(server))
-
-
-def peak_rss_bytes() -> int:
-    """The most memory this process has held. Not ru_maxrss, which counts what its parent held when it forked."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    [peak] = [line for line in lines if line.startswith("VmHWM:")]
-    return int(peak.split()[1]) * 1024
 
 
 def exponents(totals: Mapping[int, float]) -> list[float]:

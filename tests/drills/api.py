@@ -27,7 +27,7 @@ class Api:
         """Start it and wait until it answers."""
         port = free_port()
         process = scene.fleet.start("api", "pictrawl", ["serve", "--no-worker", "--port", str(port)], mutants=mutants)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             api = cls(scene, client, process)
             await until(api._answers)
             yield api

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.drills import lethal as poison
-from tests.drills.mutants import _put, mutant
+from tests.drills.mutants import _put, locate, mutant
 
 __all__ = ["BALLAST", "DIES_AT", "FORGOTTEN", "STEPS", "STORE_FAULTS"]
 
@@ -131,12 +131,7 @@ def _at(step: str) -> None:
 
 
 def _dies_around(name: str, before: str | None, after: str | None) -> None:
-    import importlib
-
-    owner, _, attribute = name.rpartition(".")
-    module, _, kind = owner.rpartition(".")
-    place: Any = getattr(importlib.import_module(module), kind) if kind[:1].isupper() else importlib.import_module(owner)
-    call = getattr(place, attribute)
+    call = getattr(*locate(name))
 
     async def called(*args: Any, **named: Any) -> Any:
         if before:
@@ -152,10 +147,8 @@ def _dies_around(name: str, before: str | None, after: str | None) -> None:
 STEPS = (
     "before writing",
     "between two samples",
-    "before publishing",
     "before the rename",
     "after the rename",
-    "before the row",
     "before verifying",
     "while verifying",
     "before the row is ready",
@@ -172,7 +165,6 @@ def dies_at_a_step() -> None:
     from workers.stages import export
 
     _dies_around("workers.stages.export.write_export", "before writing", None)
-    _dies_around("app.storage.Store.publish_tree", "before publishing", "before the row")
     _dies_around("workers.stages.export.verify_export", "before verifying", None)
     _dies_around("workers.stages.export._publish", "before the row is ready", None)
     _dies_around("app.db.datasets.set_report", None, "before the commit")

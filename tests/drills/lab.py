@@ -1,4 +1,4 @@
-"""Where a drill happens: servers, a store, an origin with its plan, a fleet, and the watcher who notes what is settled when."""
+"""The environment of a drill: servers, a store, an origin with its plan, worker processes, and a watcher of recorded outcomes."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,18 @@ from tests.drills.world import Rows, connect, read_disk, read_rows
 from tests.services import PostgresServer, RedisServer
 from tests.templates import postgres_like_new
 
-__all__ = ["FINISH_S", "LEASE_S", "SWEEP_S", "Lab", "Scene", "until"]
+__all__ = ["FINISH_S", "LEASE_S", "SHORT_LEASE", "SWEEP_S", "Lab", "Scene", "until"]
 
-LEASE_S = 2.5
+LEASE_S = 6.0
+"""Seconds of a lease in drills in which leases run out. Workers renew each third: one that is stalled for 4 s still holds its units."""
+
+SHORT_LEASE: dict[str, object] = {"jobs.lease_s": LEASE_S}
+"""Settings for drills in which leases run out. All other drills have production's lease, which no stall of a busy machine outlasts."""
+
 SWEEP_S = 1.0
 
-FINISH_S = 40.0
-"""Seconds a job may take after its faults are over; far above the few it needs, since the machine may be busy."""
+FINISH_S = 120.0
+"""Seconds a job may take after its faults are over. It needs a few; only that it ends matters, and the machine may be busy."""
 
 SETTINGS: dict[str, object] = {
     "queue.backend": "redis",
@@ -44,17 +49,17 @@ SETTINGS: dict[str, object] = {
     "retry.jitter": 0,
     "jobs.chunk_size": 10,
     "jobs.drain_s": 5,
-    "jobs.lease_s": LEASE_S,
+    "jobs.lease_s": 30,
     "jobs.retry_delay_s": 0.5,
     "jobs.sweep_interval_s": SWEEP_S,
     "validate.children": 1,
     "log.format": "json",
 }
-"""Settings by dotted name: production's shape, with its waits shortened."""
+"""Settings by dotted name: as in production, with shorter waits."""
 
 
 class Lab:
-    """What drills share in one test process: the servers and the forge. :meth:`open` makes the rest anew for each drill."""
+    """What drills share in one test process: the servers and the forking process. :meth:`open` makes the rest for each drill."""
 
     def __init__(self, folder: Path, forge: Forge, redis: RedisServer, postgres: PostgresServer) -> None:
         self.folder = folder
@@ -74,11 +79,11 @@ class Lab:
         postgres: PostgresServer | None = None,
         redis_url: str | None = None,
     ) -> AsyncIterator["Scene"]:
-        """A drill's scene. What goes wrong in it is told with the seed and the processes' last words.
+        """Open a drill's scene. A failure in it carries the seed and the last log lines of the processes.
 
         Args:
-            redis, postgres: servers of the drill's own, to be broken; the caller closes them.
-            redis_url: what workers are told, where it is not the server itself.
+            redis, postgres: the drill's own servers, if it breaks them; the caller closes them.
+            redis_url: the address that workers get, where it is not the server's.
         """
         async with AsyncExitStack() as stack:
             server = postgres or self.postgres
@@ -100,7 +105,7 @@ class Lab:
             try:
                 yield scene
             except BaseException as error:
-                error.add_note(f"repeat it with {SEED_VARIABLE}={self.seed}\n{await scene.story()}\n{fleet.tail()}")
+                error.add_note(f"repeat it with {SEED_VARIABLE}={self.seed}\n{await scene.summary()}\n{fleet.tail()}")
                 raise
             finally:
                 watcher.cancel()
@@ -117,7 +122,12 @@ def _as_variables(flags: Mapping[str, object]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Scene:
-    """One drill under way."""
+    """One running drill.
+
+    Attributes:
+        submitted: URLs by job id.
+        settled: for each URL with a recorded outcome, its number of requests when the outcome was first seen.
+    """
 
     plan: Plan
     fleet: Fleet
@@ -130,7 +140,7 @@ class Scene:
     footprints: dict[str, Footprint] = field(default_factory=dict)
 
     async def submit(self, urls: list[str] | None = None) -> str:
-        """Hand the plan in, as the API does; return the job's id."""
+        """Submit URLs, all of the plan by default, as the API does; return the job's id."""
         wanted = urls or self.plan.urls
         request = JobRequest(urls=wanted, validation_level="basic", dedupe="exact", export_format="files")
         spec = settle(self.resources, request, url_list=await store_urls(self.resources, wanted))
@@ -139,7 +149,7 @@ class Scene:
         return job_id
 
     def pages_of(self, job_id: str) -> dict[str, Page]:
-        """What a job was asked for."""
+        """The pages of a job's URLs."""
         return {url: self.plan.pages[url] for url in self.submitted[job_id]}
 
     async def rows(self) -> Rows:
@@ -149,15 +159,15 @@ class Scene:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
-        """A connection to the database that the product does not know of."""
+        """A connection to the database that does not come from the product's pool."""
         connection = await connect(self.dsn)
         try:
             yield connection
         finally:
             await connection.close(timeout=5)
 
-    async def story(self) -> str:
-        """Jobs, and units that are not simply done, for whoever reads a failure."""
+    async def summary(self) -> str:
+        """Jobs, and units that are not done at the first claim, for the note of a failure."""
         try:
             rows = await self.rows()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -166,7 +176,7 @@ class Scene:
         return "\n".join(str(row) for row in (*rows.jobs, *odd[:20]))
 
     async def watch(self) -> None:
-        """Note how often each URL had been asked for when its outcome was first seen on record."""
+        """Record each URL's number of requests when its outcome is first seen in the database."""
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 async with self.connection() as connection:
@@ -182,7 +192,7 @@ class Scene:
             self.settled.setdefault(row["url"], hits[row["url"]])
 
     def measure(self) -> None:
-        """Note what each process holds now, before the faults."""
+        """Record descriptors and memory of each worker, before the faults."""
         self.footprints = self._footprints()
 
     def _footprints(self) -> dict[str, Footprint]:
@@ -190,8 +200,8 @@ class Scene:
             f"{p.name} {p.pid}": Footprint(p.descriptors(), p.resident_bytes()) for p in self.fleet.living if p.name.startswith("worker")
         }
 
-    async def ready(self, workers: int, within_s: float = 60.0) -> None:
-        """Until so many worker processes have shown a sign of life."""
+    async def ready(self, workers: int, within_s: float = 120.0) -> None:
+        """Wait for the first heartbeats of so many worker processes."""
         async with self.connection() as connection:
 
             async def all_there() -> bool:
@@ -201,7 +211,7 @@ class Scene:
             await until(all_there, within_s)
 
     async def finished(self, job_id: str, within_s: float = FINISH_S) -> Rows:
-        """Wait for a job's end; the invariant ``finishes`` is broken where it does not come, or is none to be glad of."""
+        """Wait for a job's end. Breaks the invariant ``finishes`` if the job does not end, or fails."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -221,8 +231,8 @@ class Scene:
         return False
 
     async def check(self, *job_ids: str) -> Rows:
-        """Every invariant that holds for any drill whose jobs ran to their ends."""
-        await asyncio.sleep(0.3)  # what should not be written any more would be written now
+        """Check every invariant that holds for any drill whose jobs ended."""
+        await asyncio.sleep(0.3)  # for writes that should not happen any more
         rows = await self.rows()
         for job_id in job_ids:
             mine, pages = rows.of(job_id), self.pages_of(job_id)
@@ -242,8 +252,8 @@ class Scene:
         return rows
 
 
-async def until(condition: Callable[[], Any], within_s: float = 20.0, *, every_s: float = 0.05) -> Any:
-    """Wait until a condition, awaited where it wants to be, gives something true; return that."""
+async def until(condition: Callable[[], Any], within_s: float = 90.0, *, every_s: float = 0.05) -> Any:
+    """Call a condition, which may be a coroutine function, until it returns something true; return that."""
     deadline = time.monotonic() + within_s
     while True:
         value = condition()
@@ -252,5 +262,5 @@ async def until(condition: Callable[[], Any], within_s: float = 20.0, *, every_s
         if value:
             return value
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing true came of {condition} within {within_s:g} s")
+            raise TimeoutError(f"{condition} did not become true within {within_s:g} s")
         await asyncio.sleep(every_s)

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.images.pool.pool import DecoderPool
 from app.storage import Store, paths
+from tests.drills.mutants import _put
 from workers import isolated_process
 from workers.stages import export
 
@@ -47,7 +48,9 @@ def arm() -> None:
             die()
         await write_export(ctx, unit)
 
-    Store.put_many, DecoderPool.answers, export.write_export = put_many, judge, write  # type: ignore[method-assign]
+    _put("app.storage.Store.put_many", put_many)
+    _put("app.images.pool.pool.DecoderPool.answers", judge)
+    _put("workers.stages.export.write_export", write)
 
 
 if __name__ == "__main__":

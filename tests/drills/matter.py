@@ -29,8 +29,8 @@ __all__ = [
     "told",
 ]
 
-LONG_S = 4 * FINISH_S
-"""Seconds for a job that sees several leases run out, one after the other, on a busy machine."""
+LONG_S = 2 * FINISH_S
+"""Seconds for a job that sees several leases run out, one after the other."""
 
 
 def calm_urls(scene: Scene) -> list[str]:

@@ -4,14 +4,14 @@ A drill that still passes with its mutant proves nothing. Here alone our own cod
 fork, before the entry point runs.
 """
 
-import importlib
 import os
+import pkgutil
 import signal
 from collections.abc import Callable
 from functools import partialmethod
 from typing import Any
 
-__all__ = ["HASTE", "MUTANTS", "hasten", "mutant"]
+__all__ = ["HASTE", "MUTANTS", "hasten", "locate", "mutant"]
 
 HASTE: dict[str, float] = {
     "app.jobs.dispatch.UNSENT_AFTER_S": 2.0,
@@ -34,20 +34,25 @@ def mutant(function: Callable[[], None]) -> Callable[[], None]:
 def hasten() -> None:
     """Shorten the times that no setting shortens."""
     for name, seconds in HASTE.items():
-        module, _, constant = name.rpartition(".")
-        assert hasattr(importlib.import_module(module), constant), name
-        setattr(importlib.import_module(module), constant, seconds)
+        _put(name, seconds)
+
+
+def locate(name: str) -> tuple[Any, str]:
+    """The owner and the attribute of ``package.module.Class.attribute``.
+
+    Raises:
+        AttributeError: the product has no such name.
+    """
+    owner, _, attribute = name.rpartition(".")
+    place = pkgutil.resolve_name(owner)
+    if not hasattr(place, attribute):
+        raise AttributeError(f"{name} does not exist")
+    return place, attribute
 
 
 def _put(name: str, value: Any) -> None:
     """Replace ``package.module.Class.attribute``, which must exist."""
-    owner, _, attribute = name.rpartition(".")
-    try:
-        place: Any = importlib.import_module(owner)
-    except ModuleNotFoundError:
-        module, _, kind = owner.rpartition(".")
-        place = getattr(importlib.import_module(module), kind)
-    assert hasattr(place, attribute), name
+    place, attribute = locate(name)
     setattr(place, attribute, value)
 
 
@@ -186,16 +191,6 @@ def patient() -> None:
     _put("app.queue.ANSWER_S", 3600.0)
     _put("app.queue.translate_redis_errors", for_ever)
     _put("downloader.limiter.redis_store.RedisHostStateStore.__init__", partialmethod(RedisHostStateStore.__init__, reply_timeout_s=None))
-
-
-@mutant
-def every_end_is_a_crash() -> None:
-    """A lease that ran out is its unit's crash, whoever was to blame."""
-    from sqlalchemy import false, true
-
-    for module in ("units", "sweeping"):
-        _put(f"app.db.{module}.owner_lives", false)
-        _put(f"app.db.{module}.owner_is_silent", lambda _lease_s: true())
 
 
 @mutant

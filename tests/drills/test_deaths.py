@@ -5,19 +5,22 @@ import asyncio
 from tests.drills import invariants
 from tests.drills.api import Api
 from tests.drills.conftest import Broken
-from tests.drills.lab import FINISH_S, LEASE_S, Lab, Scene, until
+from tests.drills.lab import FINISH_S, LEASE_S, SHORT_LEASE, Lab, Scene, until
 from tests.drills.recovery import Recovery
 
-SLOW = {"fetch.per_host": 2}
-"""Four calm hosts with two places each: a job that lasts longer than the faults."""
+SLOW: dict[str, object] = {"fetch.per_host": 2}
+"""Two connections to each of four hosts: the job lasts longer than the faults."""
 
-DRAIN_S = 15.0
-"""``jobs.drain_s`` of the rolling restarts: enough for what is in hand, on a busy machine too."""
+DRAIN_S = 30.0
+"""``jobs.drain_s`` of the rolling restarts: enough for the units in hand, on a busy machine too."""
+
+ROLLING = SLOW | {"jobs.drain_s": DRAIN_S, "jobs.lease_s": 15}
+"""Settings of the rolling restarts, in which no lease runs out."""
 
 
 async def drill_kills(lab: Lab, *, mutant: str | None = None, kills: int = 6) -> list[float]:
     """SIGKILL a worker at random every second or two; a supervisor restarts it. Returns how long each unit waited for its next run."""
-    async with lab.open(120, latency_s=0.6, settings=SLOW) as scene, scene.connection() as connection:
+    async with lab.open(120, latency_s=0.6, settings=SLOW | SHORT_LEASE) as scene, scene.connection() as connection:
         scene.fleet.start_workers(3, mutants=[mutant] if mutant else [])
         await scene.ready(3)
         recovery = Recovery(connection)
@@ -51,7 +54,7 @@ async def test_killed_workers_are_proved_by_a_mutant(lab: Lab, breaks: type[Brok
 async def drill_all_dead(lab: Lab, *, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
     """Kill every worker; the API goes on answering and accepting; start workers again."""
     mutants = [mutant] if mutant else []
-    async with lab.open(80, latency_s=0.3, settings=SLOW) as scene, Api.serving(scene) as api:
+    async with lab.open(80, latency_s=0.3, settings=SLOW | SHORT_LEASE) as scene, Api.serving(scene) as api:
         workers = scene.fleet.start_workers(2, mutants=mutants)
         await scene.ready(2)
         urls = scene.plan.urls
@@ -78,12 +81,12 @@ async def test_the_api_outlives_all_workers(lab: Lab) -> None:
 async def test_the_api_without_workers_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
     """What the dead held is never taken over: the first job does not end."""
     with breaks("finishes"):
-        await drill_all_dead(lab, mutant="no_takeover", finish_s=8)
+        await drill_all_dead(lab, mutant="no_takeover", finish_s=12)
 
 
 async def drill_rolling(lab: Lab, *, mutant: str | None = None, restarts: int = 5) -> None:
     """SIGTERM one worker after the other under load, and wait for its successor each time."""
-    async with lab.open(150, latency_s=0.15, settings=SLOW | {"jobs.drain_s": DRAIN_S}) as scene:
+    async with lab.open(150, latency_s=0.15, settings=ROLLING) as scene:
         workers = scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
         await scene.ready(2)
         job_id = await scene.submit()

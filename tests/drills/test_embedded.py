@@ -9,7 +9,7 @@ from tests.drills import faults, invariants
 from tests.drills.conftest import Broken
 from tests.drills.fleet import Process
 from tests.drills.invariants import InvariantBroken
-from tests.drills.lab import Lab, Scene, until
+from tests.drills.lab import SHORT_LEASE, Lab, Scene, until
 from tests.drills.matter import LONG_S, SmallDisk, told
 from tests.drills.plan import Kind
 
@@ -25,7 +25,7 @@ async def drill_full_workspace(lab: Lab, *, mutant: str | None = None, finish_s:
     """``pictrawl build`` in a workspace on a small disk that fills up in the middle."""
     began = time.monotonic()
     with SmallDisk(lab.folder / "small", SIZE_BYTES) as disk:
-        async with lab.open(60, latency_s=0.3, settings={"fetch.per_host": 2}) as scene:
+        async with lab.open(60, latency_s=0.3, settings={"fetch.per_host": 2} | SHORT_LEASE) as scene:
             build = _start(scene, disk.folder, mutant)
             await until(lambda: scene.plan.hits().total() > 8, LONG_S)
             await asyncio.to_thread(faults.fill, disk.folder)

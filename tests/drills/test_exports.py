@@ -8,7 +8,7 @@ import pytest
 from tests.drills import faults, invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
-from tests.drills.lab import Lab, until
+from tests.drills.lab import SHORT_LEASE, Lab, until
 from tests.drills.matter import LONG_S, told
 from tests.drills.world import read_disk
 
@@ -16,7 +16,7 @@ from tests.drills.world import read_disk
 async def drill_export_killed(lab: Lab, *, step: str, mutant: str | None = None) -> None:
     """SIGKILL at one step, a look at what is there, and another worker."""
     began = time.monotonic()
-    async with lab.open(60) as scene:  # more samples than an export takes at a time
+    async with lab.open(60, settings=SHORT_LEASE) as scene:  # more samples than an export reads at a time
         scene.fleet.environment[faults.DIES_AT] = step
         [worker] = scene.fleet.start_workers(1, mutants=["dies_at_a_step", *([mutant] if mutant else [])])
         await scene.ready(1)

@@ -6,11 +6,11 @@ import time
 from tests.drills import invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
-from tests.drills.lab import LEASE_S, Lab, Scene, until
+from tests.drills.lab import LEASE_S, SHORT_LEASE, Lab, Scene, until
 from tests.drills.matter import LONG_S, calm_urls, said, told
 from tests.services import PostgresServer
 
-SLOW = {"fetch.per_host": 2, "jobs.builder_slots": 4}
+SLOW = SHORT_LEASE | {"fetch.per_host": 2, "jobs.builder_slots": 4}
 
 OUTAGE_S = 2 * LEASE_S + 1.0
 """Seconds without a database: every lease runs out."""
@@ -62,6 +62,7 @@ async def drill_outage(lab: Lab, *, mutant: str | None = None) -> None:
         async with lab.open(80, latency_s=0.3, settings=SLOW, postgres=server) as scene:
             scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
             await scene.ready(2)
+            scene.measure()
             job_id = await scene.submit(calm_urls(scene))
             await until(lambda: scene.plan.hits().total() > 8)
             async with scene.fleet.supervised():

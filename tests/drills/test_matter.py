@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.drills import faults, invariants, mutants, mutants_matter
+from tests.drills import faults, invariants
 from tests.drills.invariants import InvariantBroken
 from tests.drills.matter import SmallDisk
 from tests.drills.test_decoders import _deep_gif, _numbered, _with_chunk, _zeros
@@ -52,9 +52,3 @@ def test_a_small_disk_fills_up(tmp_path: Path) -> None:
         (disk.folder / "more").write_bytes(b"x" * 10_000)
         with pytest.raises(OSError, match="Read-only"), disk.read_only():
             (disk.folder / "even more").touch()
-
-
-def test_faults_and_mutants_are_registered() -> None:
-    """The forge knows them by their names."""
-    names = {name for module in (faults, mutants_matter) for name, value in vars(module).items() if mutants.MUTANTS.get(name) is value}
-    assert {"lethal", "dies_at_a_step", "no_quarantine", "storage_is_a_bug"} <= names

@@ -8,7 +8,7 @@ import pytest
 from tests.drills import invariants, lethal
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
-from tests.drills.lab import Lab, Scene, until
+from tests.drills.lab import SHORT_LEASE, Lab, Scene, until
 from tests.drills.matter import LONG_S, calm_urls, ends_as, lonely_page, said, told
 from tests.drills.plan import Page
 from tests.drills.world import Job, Rows
@@ -27,15 +27,16 @@ MOST_HITS = CRASHES + 1
 async def drill_poison(lab: Lab, *, poison: str, mutant: str | None = None) -> None:
     """One image kills whoever stores it, or whoever judges it, in a chunk of ten, beside three other chunks."""
     began = time.monotonic()
-    async with lab.open(48) as scene:
+    async with lab.open(48, settings=SHORT_LEASE) as scene:
         page = lonely_page(scene)
         state = "failed" if poison == lethal.FETCH else "rejected"
         ends_as(scene, page, (state, "poison"))
-        _come_late(scene, page)
+        urls = calm_urls(scene)
+        _answer_last(scene, page, [url for url in urls if url != page.url])
         scene.fleet.environment[poison] = page.sha256
         scene.fleet.start_workers(2, mutants=["lethal", *([mutant] if mutant else [])])
         await scene.ready(2)
-        job_id = await scene.submit(calm_urls(scene))
+        job_id = await scene.submit(urls)
         async with scene.fleet.supervised():
             await finished_after_few_deaths(scene, job_id, MOST_DEATHS)
         await scene.check(job_id)
@@ -45,14 +46,17 @@ async def drill_poison(lab: Lab, *, poison: str, mutant: str | None = None) -> N
         told(scene, began, hits=scene.plan.hits()[page.url])
 
 
-def _come_late(scene: Scene, page: Page) -> None:
-    """After its neighbours, so that each death is one without progress: a URL has no more attempts than a unit has crashes, and one."""
+def _answer_last(scene: Scene, page: Page, others: list[str]) -> None:
+    """Answer after all others have their outcomes on record: from the second death on, a run of the unit makes no progress.
 
-    async def late(exchange: Exchange) -> None:
-        await exchange.rest(1.5)
+    Without that the unit's count of crashes would begin at 0 again, and the URL would use up its attempts before.
+    """
+
+    async def last(exchange: Exchange) -> None:
+        await until(lambda: all(url in scene.settled for url in others))
         await image(page.body)(exchange)
 
-    scene.plan.origin.script(page.path, late)
+    scene.plan.origin.script(page.path, last)
 
 
 async def finished_after_few_deaths(scene: Scene, job_id: str, most: int) -> Rows:
@@ -84,7 +88,7 @@ async def test_poison_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> N
 async def drill_poisonous_unit(lab: Lab, *, mutant: str | None = None) -> None:
     """An export kills whoever begins it: no image is at work, so the unit itself is to blame."""
     began = time.monotonic()
-    async with lab.open(20) as scene:
+    async with lab.open(20, settings=SHORT_LEASE) as scene:
         scene.fleet.environment[lethal.EXPORT] = "yes"
         scene.fleet.start_workers(2, mutants=["lethal", *([mutant] if mutant else [])])
         await scene.ready(2)

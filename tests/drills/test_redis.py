@@ -115,6 +115,7 @@ async def drill_refuses_writes(lab: Lab, *, fault: str, mutant: str | None = Non
                 second = await scene.submit(urls[40:])
                 await asyncio.sleep(3.0)
                 await asyncio.to_thread(tell, server, healing)
+                invariants.stays_up(scene.fleet.exits)
                 await scene.finished(first)
                 await _settled(scene, second)
             invariants.acknowledged([first, second], await scene.check(first, second))
@@ -126,15 +127,14 @@ async def test_a_redis_that_refuses_writes_delays_and_no_more(lab: Lab, fault: s
     await drill_refuses_writes(lab, fault=fault)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_refused_writes_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken], fault: str) -> None:
+async def test_refused_writes_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
     """arq's own poll loop does not survive a refused write."""
     with breaks("stays_up"):
-        await drill_refuses_writes(lab, fault=fault, mutant="stock_poll")
+        await drill_refuses_writes(lab, fault="read-only", mutant="stock_poll")
 
 
-DRAIN_S = 10.0
-"""``jobs.drain_s`` of the drill below: enough for what is in hand."""
+DRAIN_S = 15.0
+"""``jobs.drain_s`` of the drill below: enough for the units in hand."""
 
 
 async def drill_forgotten_at_work(lab: Lab, *, mutant: str | None = None) -> None:

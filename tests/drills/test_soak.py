@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 
 from tests.drills.conftest import Broken
-from tests.drills.lab import Lab, Scene
+from tests.drills.lab import SHORT_LEASE, Lab, Scene
 from tests.drills.matter import calm_urls, ends_as, said
 from tests.drills.plan import Page
 from tests.drills.soak import SMALL, Storm, Strength, choose_strength
 from tests.drills.world import Rows
 from tests.services import PostgresServer, RedisServer
 
-SETTINGS = {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drain_s": 3}
+SETTINGS = SHORT_LEASE | {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drain_s": 3}
 
 
 async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None, finish_s: float | None = None) -> None:

@@ -10,7 +10,8 @@ STAMP := $(VENV)/.installed
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done
 JOBS ?= 2
-DRILL_JOBS ?= 6
+# Drills wait more than they work; more of them at once would stall each other on two cores.
+DRILL_JOBS ?= 4
 PYTHON ?= $(shell $(FIND_PYTHON))
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
@@ -59,7 +60,7 @@ lock: $(STAMP) ## recompile both locks from pyproject.toml; UPGRADE=1 takes the 
 	$(LOCK) --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what was built, .venv included
-	rm -rf $(VENV) dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-newest dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-7s %s\n", $$1, $$2}'

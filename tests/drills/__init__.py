@@ -1,4 +1,4 @@
-"""Fault drills: real processes, a real redis-server and PostgreSQL, faults on purpose, and invariants that must hold afterwards.
+"""Fault drills: real processes, a real redis-server and PostgreSQL, injected faults, and invariants that must hold afterwards.
 
-Each drill is proved by a mutant: the same drill with one safety of the product taken away has to break an invariant.
+Each drill is proved by a mutant: the same drill without one safety of the product has to break an invariant.
 """

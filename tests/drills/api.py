@@ -1,4 +1,4 @@
-"""The API as a client sees it: a real ``pictrawl serve --no-worker``, and requests to it."""
+"""A real ``pictrawl serve --no-worker``, and a client of its API."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ __all__ = ["Api"]
 
 
 class Api:
-    """One server, restarted on the same port."""
+    """One server, which restarts on the same port, and its client."""
 
     def __init__(self, scene: Scene, client: httpx.AsyncClient, process: Process) -> None:
         self._scene = scene
@@ -24,7 +24,7 @@ class Api:
     @classmethod
     @asynccontextmanager
     async def serving(cls, scene: Scene, *, mutants: Sequence[str] = ()) -> AsyncIterator["Api"]:
-        """Start it and wait until it answers."""
+        """Start a server and wait until it answers."""
         port = free_port()
         process = scene.fleet.start("api", "pictrawl", ["serve", "--no-worker", "--port", str(port)], mutants=mutants)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
@@ -33,16 +33,16 @@ class Api:
             yield api
 
     async def again(self, *, mutants: Sequence[str] = ()) -> None:
-        """Start it anew after its death."""
+        """Start it again after it died."""
         self.process = self._scene.fleet.again(self.process, mutants=mutants)
         await until(self._answers)
 
     async def status(self, path: str) -> int:
-        """The status of an answer to a GET."""
+        """The status code of a GET."""
         return (await self._client.get(path)).status_code
 
     async def submit(self, urls: list[str], *, key: str) -> str:
-        """Hand in a list; return the job's id. ``httpx.TransportError`` where no answer comes."""
+        """Submit URLs and return the job's id. Raises ``httpx.TransportError`` if no answer comes."""
         body = {"urls": urls, "validation_level": "basic", "dedupe": "exact", "export_format": "files"}
         answer = await self._client.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
         assert answer.status_code == 202, answer.text
@@ -51,11 +51,11 @@ class Api:
         return job_id
 
     async def steer(self, job_id: str, desired: str) -> httpx.Response:
-        """Ask a job to run, pause or end."""
+        """Set a job's desired state."""
         return await self._client.patch(f"/v1/jobs/{job_id}", json={"desired_state": desired})
 
     async def delete(self, dataset_id: str) -> httpx.Response:
-        """Ask for a dataset's end."""
+        """Delete a dataset."""
         return await self._client.delete(f"/v1/datasets/{dataset_id}")
 
     async def _answers(self) -> Any:

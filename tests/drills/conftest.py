@@ -1,4 +1,4 @@
-"""What drills share: one forking process and one pair of servers for each test process, and a lab for each drill."""
+"""Fixtures of the drills: one forking process and one pair of servers for each test process, and a lab for each drill."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.services import PostgresServer, RedisServer
 
 @pytest.fixture(scope="session")
 def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    """The process that forks."""
+    """The forking process of this test process."""
     if sys.platform != "linux":
         pytest.skip("drills look at processes through /proc")
     forge = Forge(tmp_path_factory.mktemp("forge"))
@@ -25,14 +25,14 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
 
 @pytest.fixture
 def lab(tmp_path: Path, forge: Forge, redis_server: RedisServer, postgres_server: PostgresServer) -> Lab:
-    """A place for one drill; its seed is printed."""
+    """The lab of one drill. Prints its seed."""
     lab = Lab(tmp_path, forge, redis_server, postgres_server)
     print(f"seed {lab.seed}")
     return lab
 
 
 class Broken(AbstractContextManager[None]):
-    """Expects an invariant to break in the body: the proof that a drill can fail."""
+    """Expects the body to break one of these invariants: the proof that the drill can fail."""
 
     def __init__(self, *names: str) -> None:
         self._names = names

@@ -1,6 +1,6 @@
-"""Faults that a drill puts into a worker's process: bytes that kill, a store that fails, death at a certain step, an older version.
+"""Faults that a drill injects into a worker: images that kill it, a failing store, death at a given step, an older version.
 
-Registered like mutants and started like them; no safety of the product is taken away.
+Registered and applied like mutants, but they take no safety of the product away.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from tests.drills.mutants import _put, locate, mutant
 __all__ = ["BALLAST", "DIES_AT", "FORGOTTEN", "STEPS", "STORE_FAULTS"]
 
 DIES_AT, FORGOTTEN, STORE_FAULTS = "DIES_AT", "FORGOTTEN_FUNCTION", "STORE_FAULTS"
-"""Variables: a step of an export, the name of a job function, and the share of calls to the store that fail."""
+"""Environment variables: a step of an export, the name of a job function, and the share of store calls that fail."""
 
 BALLAST = "ballast"
-"""File that fills the store's disk."""
+"""Name of the file that fills a disk."""
 
 
 @mutant
 def lethal() -> None:
-    """What :mod:`tests.drills.lethal` says kills this process, and the one of a unit in quarantine."""
+    """The images of :mod:`tests.drills.lethal` kill this process, and the process of a unit in quarantine."""
     from workers.worker_pool import WorkerPool
 
     begin = WorkerPool.__init__
@@ -41,7 +41,7 @@ def lethal() -> None:
 
 @mutant
 def failing_store() -> None:
-    """A share of all writes and reads of the store fails as a broken disk does, below the product's own border."""
+    """A share of all writes and reads of the store fail with EIO, below the product's error border."""
     import obstore
 
     from app.storage import local_files
@@ -63,7 +63,7 @@ def failing_store() -> None:
 
 @mutant
 def slow_store() -> None:
-    """Every write takes most of a second."""
+    """Every write takes 0.7 s."""
     from app.storage import local_files
 
     write = local_files.write_file
@@ -92,7 +92,7 @@ def full_before_export() -> None:
 
 
 def fill(folder: Path) -> None:
-    """Take what room there is on the folder's disk."""
+    """Fill the disk of a folder."""
     with (folder / BALLAST).open("ab", buffering=0) as ballast:
         for size in (1 << 16, 1 << 12, 1):
             try:
@@ -105,7 +105,7 @@ def fill(folder: Path) -> None:
 
 @mutant
 def forgetful() -> None:
-    """A worker of an older version, which does not know one of the functions."""
+    """A worker of an older version, which lacks one job function."""
     from workers.worker import make_worker
 
     def older(*args: Any, **named: Any) -> Any:
@@ -118,12 +118,12 @@ def forgetful() -> None:
 
 @mutant
 def impatient() -> None:
-    """What is put off because an origin fails for everybody comes back after some seconds."""
+    """URLs deferred for lack of retry budget come back after 12 s."""
     _put("downloader.client._BUDGET_WAIT_S", 12.0)
 
 
 def _at(step: str) -> None:
-    """Die here where this is the step, once in a drill."""
+    """Die if this is the chosen step, once in a drill."""
     marker = Path(f"died-{step}")
     if os.environ[DIES_AT] == step and not marker.exists():
         marker.touch()
@@ -154,12 +154,12 @@ STEPS = (
     "before the row is ready",
     "before the commit",
 )
-"""Where an export's worker can be made to die."""
+"""Steps of an export at which its worker can die."""
 
 
 @mutant
 def dies_at_a_step() -> None:
-    """The process dies at the step that the environment names."""
+    """The process dies at the step in ``DIES_AT``."""
     from app.exports import formats
     from app.storage import local_files
     from workers.stages import export
@@ -197,7 +197,7 @@ def _dying_rename(put: Any) -> Any:
 
 
 def _dying_verifier(get: Any) -> Any:
-    """The exporter's verification runs for a moment, and is cut off."""
+    """Wrap exporters so that the process dies shortly after a verification has begun."""
 
     def exporter(name: str) -> Any:
         found = get(name)

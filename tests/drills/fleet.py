@@ -1,4 +1,4 @@
-"""The processes of a drill: started, watched, restarted where a supervisor would, killed, stopped, and all gone at the end."""
+"""The processes of a drill: starts them, signals them, restarts them as a supervisor does, and kills them all at the end."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,10 @@ from tests.drills.stopwatch import Stopwatch
 __all__ = ["Exit", "Fleet", "Process"]
 
 LOOK_S = 0.03
-"""Seconds between two looks at who has ended; also how fast a supervisor restarts."""
+"""Seconds between two polls of exit codes; also the supervisor's delay before a restart."""
 
 QUIET = ('"INFO"', '"DEBUG"', "download.retry")
-"""Lines of a log that tell nothing of a failure."""
+"""Log lines with one of these do not explain a failure."""
 
 END_S = 60.0
 """Seconds a killed process has to be gone. Only that it goes matters."""
@@ -44,7 +44,7 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """``None`` while it runs; a signal's is negative."""
+        """``None`` while it runs, negative if a signal ended it."""
         if self.popen is not None:
             return self.popen.poll()
         return int(self.exit_file.read_text()) if self.exit_file.exists() else None
@@ -55,29 +55,29 @@ class Process:
         return self.exit_code is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; to one that has ended, none."""
+        """Send a signal, unless it has ended."""
         if self.is_alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL: no farewell."""
+        """Send SIGKILL."""
         self.send(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGSTOP: frozen, as a virtual machine that is moved."""
+        """Send SIGSTOP: it freezes, as when a virtual machine is moved."""
         self.send(signal.SIGSTOP)
 
     def cont(self) -> None:
-        """SIGCONT: goes on as if nothing had been."""
+        """Send SIGCONT: it continues."""
         self.send(signal.SIGCONT)
 
     def term(self) -> None:
-        """SIGTERM: please go."""
+        """Send SIGTERM."""
         self.send(signal.SIGTERM)
 
     async def ended(self, within_s: float = END_S) -> int:
-        """Wait for its end; return its exit code."""
+        """Wait for its end and return its exit code."""
         async with asyncio.timeout(within_s):
             while (code := self.exit_code) is None:
                 await asyncio.sleep(LOOK_S)
@@ -94,18 +94,18 @@ class Process:
             raise InvariantBroken("goes_in_order", f"{self.name} {what} {watch.elapsed_s:.1f} s after SIGTERM")
 
     def descriptors(self) -> int:
-        """Open files and sockets."""
+        """Number of open files and sockets."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def resident_bytes(self) -> int:
-        """Memory that is its own or shared and in use."""
+        """Resident memory (VmRSS)."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A process that ended by itself or was killed, while its supervisor wanted it to run."""
+    """A process that exited or was killed while it was supervised."""
 
     name: str
     pid: int
@@ -116,7 +116,7 @@ class Fleet:
     """The processes of one drill.
 
     Args:
-        environment: the product's settings, as variables.
+        environment: the product's settings as environment variables.
     """
 
     def __init__(self, forge: Forge, folder: Path, environment: Mapping[str, str]) -> None:
@@ -130,11 +130,11 @@ class Fleet:
 
     @property
     def living(self) -> list[Process]:
-        """Who runs now."""
+        """The processes that run now."""
         return [process for process in self.processes.values() if process.is_alive]
 
     def start_workers(self, count: int, *, mutants: Sequence[str] = (), prefix: str = "worker") -> list[Process]:
-        """``python -m workers all``, so often."""
+        """Start ``python -m workers all`` so many times."""
         return [self.start(f"{prefix}-{number}", "workers", ["all"], mutants=mutants) for number in range(count)]
 
     def start(self, name: str, program: str, arguments: Sequence[str], *, mutants: Sequence[str] = ()) -> Process:
@@ -144,7 +144,7 @@ class Fleet:
         return self._keep(Process(name, self._forge.fork(order), log, exit_file, order))
 
     def start_command(self, name: str, *arguments: str) -> Process:
-        """The real thing: ``python`` with these arguments, no fork, no haste."""
+        """Start ``python`` with these arguments: no fork, no shortened times, no restart."""
         log, exit_file = self._files(name)
         with log.open("ab") as stream:
             environment = bare_environment() | {"PYTHONPATH": str(ROOT)} | self.environment
@@ -163,13 +163,13 @@ class Fleet:
         return process
 
     def again(self, process: Process, *, mutants: Sequence[str] | None = None) -> Process:
-        """Start a process that has ended once more, with other mutants where some are named."""
+        """Restart a process that has ended, with these mutants if given, else with the same ones."""
         order = process.order
         return self.start(process.name, order.program, order.arguments, mutants=order.mutants if mutants is None else mutants)
 
     @asynccontextmanager
     async def supervised(self) -> AsyncIterator[None]:
-        """Restart whoever ends, whatever the reason, as a container's restart policy does, for the body's time."""
+        """Restart every process that ends, as a container's restart policy does, while the body runs."""
         task = asyncio.create_task(self._supervise())
         try:
             yield
@@ -187,20 +187,20 @@ class Fleet:
             await asyncio.sleep(LOOK_S)
 
     def pick(self, dice: random.Random) -> Process:
-        """A worker at random that runs."""
+        """A random running worker."""
         return dice.choice([process for process in self.living if process.order.program == "workers"])
 
     def tail(self, lines: int = 8) -> str:
-        """The last warnings of every process, for whoever reads a failure."""
-        told = []
+        """The last warnings in the log of every process, for the note of a failure."""
+        parts = []
         for log in self.logs:
             text = log.read_text(errors="replace").splitlines() if log.exists() else []
             loud = [line[:500] for line in text if not any(word in line for word in QUIET)]
-            told.append(f"--- {log} ({len(text)} lines)\n" + "\n".join(loud[-lines:]))
-        return "\n".join(told)
+            parts.append(f"--- {log} ({len(text)} lines)\n" + "\n".join(loud[-lines:]))
+        return "\n".join(parts)
 
     async def close(self) -> None:
-        """Kill whoever is left and see them off."""
+        """Kill all processes and wait for their ends."""
         for process in self.processes.values():
             process.is_kept = False
             process.kill()

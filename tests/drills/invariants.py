@@ -1,4 +1,4 @@
-"""What must hold after every drill, whatever was killed. Pure: each function gets what is there and raises on the first thing wrong."""
+"""The invariants that hold after every drill. Pure functions: each gets rows or files and raises on the first violation."""
 
 import json
 from collections import Counter
@@ -35,15 +35,15 @@ __all__ = [
 ]
 
 MOST_HITS = 3 + 1 + 1
-"""Requests a URL may cost: the budget, one reserved without an outcome when a process died, one repeat on a reused connection."""
+"""Most requests for one URL: the budget, one reserved without an outcome when a process died, one repeat on a reused connection."""
 
 OPEN_UNITS = frozenset({"pending", "queued", "running", "quarantined"})
 SHOWN = 5
-"""Offenders that a message names."""
+"""Offenders that a message lists."""
 
 
 class InvariantBroken(AssertionError):
-    """Something that must always hold does not.
+    """An invariant does not hold.
 
     Attributes:
         name: the invariant's name.
@@ -55,7 +55,7 @@ class InvariantBroken(AssertionError):
 
 
 def finishes(job: Job | None, within_s: float) -> None:
-    """A job ends, and well, within so long after the faults are over."""
+    """A job ends in time after the faults, and does not fail."""
     if job is None:
         raise InvariantBroken("finishes", "the job is gone")
     if job.finished_at is None:
@@ -65,11 +65,11 @@ def finishes(job: Job | None, within_s: float) -> None:
 
 
 def conservation(pages: Mapping[str, Page], rows: Rows) -> None:
-    """Every URL that was submitted has one row in one final state, and no unit is left, dead or counted wrongly."""
+    """Every submitted URL has one row in a final state, and every unit is done."""
     seen = Counter(image.url for image in rows.images)
     _refuse("conservation", "URLs without a row", sorted(set(pages) - set(seen)))
-    _refuse("conservation", "rows that nobody asked for", sorted(set(seen) - set(pages)))
-    _refuse("conservation", "images on the way", [f"{i.url} {i.state}" for i in rows.images if i.state not in FINAL_IMAGES])
+    _refuse("conservation", "rows that were not submitted", sorted(set(seen) - set(pages)))
+    _refuse("conservation", "images without an outcome", [f"{i.url} {i.state}" for i in rows.images if i.state not in FINAL_IMAGES])
     _refuse("conservation", "units not done", [f"{u.kind} {u.state} {u.error}" for u in rows.units if u.state != "done"])
 
 
@@ -77,18 +77,18 @@ FINAL_IMAGES = frozenset({"kept", "failed", "rejected", "duplicate", "tombstoned
 
 
 def counted(rows: Rows) -> None:
-    """A job's count of open units is the number of its open units."""
+    """The ``open_units`` of each job is the number of its open units."""
     still_open = Counter(unit.job_id for unit in rows.units if unit.state in OPEN_UNITS)
     wrong = [f"{job.id} counts {job.open_units}, has {still_open[job.id]}" for job in rows.jobs if job.open_units != still_open[job.id]]
     _refuse("counted", "jobs that miscount", wrong)
 
 
 def classes(pages: Mapping[str, Page], rows: Rows) -> None:
-    """Each URL ends as its origin made it end: no fault of ours is recorded as a URL's."""
+    """Each URL has the outcome that its origin caused: no fault of ours is recorded as the URL's."""
     groups: Counter[str] = Counter()
     for image in rows.images:
         page = pages[image.url]
-        _refuse("classes", "ends that the origin did not make", [] if _is_right(page, image) else [_shown(page, image)])
+        _refuse("classes", "outcomes that the origin did not cause", [] if _is_right(page, image) else [_shown(page, image)])
         groups[page.sha256] += image.state == "kept"
     bytes_of = {page.sha256 for page in pages.values() if page.kind not in (Kind.MISSING, Kind.BROKEN) and not page.ends}
     _refuse("classes", "contents not kept exactly once", sorted(digest for digest in bytes_of if groups[digest] != 1))
@@ -111,7 +111,7 @@ def _shown(page: Page, image: Image) -> str:
 
 
 def doubled(pages: Mapping[str, Page], rows: Rows) -> None:
-    """One row for each URL and job, one job for each export that is ready, and digests that are those of the bytes that were sent."""
+    """Each URL of a job has one row, each job one export, and each digest is that of the bytes that the origin sent."""
     twice = [url for url, count in Counter(image.url for image in rows.images).items() if count > 1]
     _refuse("doubled", "URLs with several rows", twice)
     wrong = [image.url for image in rows.images if image.sha256 and image.sha256 != pages[image.url].sha256]
@@ -121,47 +121,47 @@ def doubled(pages: Mapping[str, Page], rows: Rows) -> None:
 
 
 def hits(found: Mapping[str, int], most: int = MOST_HITS) -> None:
-    """No URL costs its origin more requests than the rule allows, whatever crashed."""
-    _refuse("hits", f"URLs asked more than {most} times", [f"{url}: {count}" for url, count in found.items() if count > most])
+    """No URL is requested more often than the rule allows, whatever crashed."""
+    _refuse("hits", f"URLs requested more than {most} times", [f"{url}: {count}" for url, count in found.items() if count > most])
 
 
 def asked_as_planned(pages: Mapping[str, Page], found: Mapping[str, int], *, extra: int = 0) -> None:
-    """Each URL was asked for as often as its origin made necessary, and at most ``extra`` times more: our faults cost no request."""
+    """Each URL was requested as often as its origin made necessary, and at most ``extra`` times more."""
     wrong = [
         f"{url}: {found.get(url, 0)}, not {page.costs}" for url, page in pages.items() if not 0 <= found.get(url, 0) - page.costs <= extra
     ]
-    _refuse("asked_as_planned", "URLs asked too often or too seldom", wrong)
+    _refuse("asked_as_planned", "URLs requested too often or too rarely", wrong)
 
 
 def asked_once_settled(at_settling: Mapping[str, int], found: Mapping[str, int]) -> None:
-    """A URL whose outcome is on record is never requested again."""
+    """A URL with a recorded outcome is never requested again."""
     again = [f"{url}: {count} requests, {found[url]} now" for url, count in at_settling.items() if found.get(url, 0) > count]
-    _refuse("asked_once_settled", "URLs asked again", again)
+    _refuse("asked_once_settled", "URLs requested again", again)
 
 
 def blobs(rows: Rows, disk: Disk) -> None:
-    """Every file in blobs/ holds the bytes that its name promises, and every digest on a row has its file."""
+    """Every file in blobs/ holds the bytes of the digest in its name, and every digest of a row has its file."""
     _refuse("blobs", "files with other bytes", [name for name, digest in disk.blobs.items() if name != digest])
     missing = [image.url for image in rows.images if image.sha256 and image.sha256 not in disk.blobs]
     _refuse("blobs", "rows without bytes", missing)
 
 
 def leftovers(after_clean_up: Disk) -> None:
-    """What dead processes left half-written is what the clean-up takes away, and nothing else is left behind."""
-    _refuse("leftovers", "files that belong to nothing", list(after_clean_up.strays))
+    """After the clean-up nothing half-written of dead processes is left."""
+    _refuse("leftovers", "stray files", list(after_clean_up.strays))
 
 
 def archive(rows: Rows, disk: Disk) -> None:
-    """An export is there as a whole or not at all: what can be seen is what its report lists, and holds each kept image once."""
+    """A visible export is complete: it has the files that its report lists, and holds each kept image once."""
     by_id = {export.id: export for export in rows.exports}
     for export_id, files in disk.exports.items():
         export = by_id.get(export_id)
         if export is not None and export.report and export.state == "ready":
             _check_export(export, files, rows)
         elif "manifest.json" not in files:
-            raise InvariantBroken("archive", f"{export_id} can be seen without its manifest: {sorted(files)[:SHOWN]}")
+            raise InvariantBroken("archive", f"{export_id} is visible without its manifest: {sorted(files)[:SHOWN]}")
     absent = [export.id for export in rows.exports if export.state == "ready" and export.id not in disk.exports]
-    _refuse("archive", "exports that are ready and not there", absent)
+    _refuse("archive", "ready exports without files", absent)
 
 
 def _check_export(export: Export, files: Mapping[str, str], rows: Rows) -> None:
@@ -169,53 +169,53 @@ def _check_export(export: Export, files: Mapping[str, str], rows: Rows) -> None:
     _refuse("archive", f"files that {export.id} lacks", sorted(listed - set(files)))
     held = Counter(digest for path, digest in files.items() if path.startswith("images/"))
     kept = Counter(str(image.sha256) for image in rows.images if image.state == "kept" and image.job_id == export.job_id)
-    _refuse("archive", "samples that are not there once", sorted(digest for digest in held | kept if held[digest] != kept[digest]))
+    _refuse("archive", "kept images that are not in it once", sorted(digest for digest in held | kept if held[digest] != kept[digest]))
 
 
 def acknowledged(job_ids: Iterable[str], rows: Rows) -> None:
-    """What was answered with 2xx is on record, and was carried out."""
+    """Every accepted job is on record and succeeded."""
     states = {job.id: job.state for job in rows.jobs}
-    _refuse("acknowledged", "jobs that were promised", [f"{i}: {states.get(i)}" for i in job_ids if states.get(i) != "succeeded"])
+    _refuse("acknowledged", "accepted jobs without success", [f"{i}: {states.get(i)}" for i in job_ids if states.get(i) != "succeeded"])
 
 
 def no_crash(rows: Rows, logs: Iterable[Path] = ()) -> None:
-    """No unit was charged with a crash, and in these logs of processes none ever was: progress takes a charge back."""
+    """No unit is charged with a crash, and none was in these logs: progress resets a unit's count, so that rows alone do not show it."""
     _refuse("no_crash", "units with crashes", [f"{unit.kind} {unit.id}: {unit.crashes}" for unit in rows.units if unit.crashes])
-    told = [json.loads(line) for log in logs for line in log.read_text().splitlines() if '"unit.taken_back"' in line]
-    _refuse("no_crash", "charges in the logs", [f"{line['unit_id']}: {line['crashes']}" for line in told if line["crashes"]])
+    taken_back = [json.loads(line) for log in logs for line in log.read_text().splitlines() if '"unit.taken_back"' in line]
+    _refuse("no_crash", "charges in the logs", [f"{line['unit_id']}: {line['crashes']}" for line in taken_back if line["crashes"]])
 
 
 def no_storm(rows: Rows, most: int) -> None:
-    """No unit went from hand to hand: each was claimed at most so often."""
+    """Each unit was claimed at most so often."""
     _refuse("no_storm", f"units claimed more than {most} times", [f"{u.kind} {u.id}: {u.epoch}" for u in rows.units if u.epoch > most])
 
 
 def only(job_ids: Iterable[str], rows: Rows) -> None:
-    """There are these jobs and no others: nothing that was asked for once was made twice."""
+    """These jobs exist and no others: no submission made two."""
     wanted = set(job_ids)
     _refuse("only", "jobs too many or too few", sorted(wanted ^ {job.id for job in rows.jobs}))
 
 
 def drained(rows: Rows) -> None:
-    """Every attempt that was put on record has its outcome: nothing was cut off."""
+    """Every recorded attempt has its outcome: no request was cut off."""
     cut = [f"image {a.image_id}, number {a.number}, epoch {a.epoch}, {a.state}" for a in rows.attempts if a.state != "done"]
     _refuse("drained", "attempts without an outcome", cut)
 
 
 def stays_up(exits: Iterable[object]) -> None:
-    """No process ended by itself."""
+    """No process exited."""
     _refuse("stays_up", "processes that ended", [str(one) for one in exits])
 
 
 def silent_after(times: Iterable[float], limit: float, what: str) -> None:
-    """Nothing happens any more after a moment."""
+    """No event comes later than a limit."""
     late = [f"{at - limit:.2f} s late" for at in times if at > limit]
     _refuse("silent_after", what, late)
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a process holds."""
+    """Descriptors and memory of a process."""
 
     descriptors: int
     resident_bytes: int
@@ -224,7 +224,7 @@ class Footprint:
 def bounded(
     before: Mapping[str, Footprint], after: Mapping[str, Footprint], *, descriptors: int = 80, resident_bytes: int = 150_000_000
 ) -> None:
-    """Who survived holds no more than it did, but for what pools, kept connections and caches may hold."""
+    """A surviving process holds no more than before, apart from pools, kept connections and caches."""
     for name, was in before.items():
         now = after.get(name, was)
         if now.descriptors > was.descriptors + descriptors:

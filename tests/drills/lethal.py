@@ -1,7 +1,7 @@
-"""``python -m tests.drills.lethal``: :mod:`workers.isolated_process` in a process that certain bytes, or a certain unit, kill.
+"""``python -m tests.drills.lethal`` runs :mod:`workers.isolated_process` in a process that certain images or an export kill.
 
-The environment says which: the digest of an image that kills whoever stores it, that of one that kills whoever has it judged, and whether
-an export kills whoever begins it. Workers are armed in the same way by the fault ``lethal``.
+The environment names them: the digest of an image that kills the process that stores it, the digest of one that kills the process that
+validates it, and whether an export kills the process that begins it. The fault ``lethal`` arms workers in the same way.
 """
 
 import os
@@ -19,18 +19,18 @@ from workers.stages import export
 __all__ = ["COMMAND", "EXPORT", "FETCH", "JUDGE", "arm", "die"]
 
 FETCH, JUDGE, EXPORT = "LETHAL_FETCH", "LETHAL_JUDGE", "LETHAL_EXPORT"
-"""Variables: two digests, and anything at all."""
+"""Environment variables: two digests, and any value."""
 
 COMMAND = (sys.executable, "-m", "tests.drills.lethal")
 
 
 def die() -> None:
-    """End this process as a crash would."""
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def arm() -> None:
-    """Make what the environment names lethal in this process."""
+    """Let what the environment names kill this process."""
     put, answers, write_export = Store.put_many, DecoderPool.answers, export.write_export
 
     async def put_many(self: Any, objects: Any) -> Any:

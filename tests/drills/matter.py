@@ -1,4 +1,4 @@
-"""What drills of bad matter share: pages of a drill's own, decoder processes, a small disk, and what workers said in their logs."""
+"""Shared by drills of hostile images and failing disks: extra pages, decoder processes, a small disk, and log events of the workers."""
 
 import contextlib
 import json
@@ -34,12 +34,12 @@ LONG_S = 2 * FINISH_S
 
 
 def calm_urls(scene: Scene) -> list[str]:
-    """The URLs whose origin answers the same at once and always: a crash more or less cannot use their attempts up."""
+    """URLs whose origin always gives the same answer: crashes cannot use up their attempts."""
     return [url for url, page in scene.plan.pages.items() if page.costs == 1]
 
 
 def lonely_page(scene: Scene, *, but: str = "") -> Page:
-    """A good page whose bytes no other page has."""
+    """An OK page whose bytes no other page has."""
     pages = scene.plan.pages.values()
     return next(
         page for page in pages if page.kind is Kind.OK and page.url != but and sum(other.sha256 == page.sha256 for other in pages) == 1
@@ -47,12 +47,12 @@ def lonely_page(scene: Scene, *, but: str = "") -> Page:
 
 
 def ends_as(scene: Scene, page: Page, *ends: tuple[str, str | None]) -> None:
-    """A page's right ends, from now on."""
+    """Set the right outcomes of a page."""
     scene.plan.pages[page.url] = replace(page, ends=frozenset(ends))
 
 
 def add_page(scene: Scene, name: str, body: bytes, *ends: tuple[str, str | None], address: str = "127.0.0.1", rest_s: float = 0.0) -> Page:
-    """One more URL, with bytes of the drill's own."""
+    """Add a URL with these bytes and outcomes to the plan."""
 
     async def step(exchange: Exchange) -> None:
         await exchange.rest(rest_s)
@@ -66,7 +66,7 @@ def add_page(scene: Scene, name: str, body: bytes, *ends: tuple[str, str | None]
 
 
 def decoders_of(pid: int) -> list[int]:
-    """The decoder processes of a worker."""
+    """Pids of a worker's decoder processes."""
     found = []
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
@@ -77,7 +77,7 @@ def decoders_of(pid: int) -> list[int]:
 
 
 def high_water_bytes(pid: int) -> int:
-    """The most memory that a process ever had in use."""
+    """Peak resident memory of a process (VmHWM)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
@@ -95,15 +95,15 @@ def said(scene: Scene, *events: str) -> list[dict[str, object]]:
 
 
 def told(scene: Scene, began: float, **figures: object) -> None:
-    """Say what a drill did."""
+    """Print a drill's duration and figures."""
     words = " ".join(f"{name}={value}" for name, value in figures.items())
     print(f"drill: {time.monotonic() - began:.1f} s, exits {len(scene.fleet.exits)}, {words}")
 
 
 class SmallDisk:
-    """A filesystem in memory, mounted at a folder for the body's time: it fills up without harm to anybody.
+    """A tmpfs of a given size, mounted at a folder while the body runs: a disk that a drill may fill.
 
-    Needs root, or sudo without a password; where a filesystem cannot be mounted the drill is skipped and says so.
+    Needs root, or sudo without a password. Where it cannot be mounted, the drill is skipped.
     """
 
     def __init__(self, folder: Path, size_bytes: int) -> None:
@@ -122,12 +122,12 @@ class SmallDisk:
         _as_root("umount", "--lazy", str(self.folder))
 
     def resize(self, size_bytes: int) -> None:
-        """More room."""
+        """Change its size."""
         self._remount(f"size={size_bytes}")
 
     @contextlib.contextmanager
     def read_only(self) -> Iterator[None]:
-        """No write for the body's time, as after an error of the medium."""
+        """Read-only while the body runs, as after an I/O error."""
         self._refuse_writes()
         try:
             yield
@@ -135,7 +135,7 @@ class SmallDisk:
             self._remount("rw")
 
     def _refuse_writes(self) -> None:
-        """Once no file is being written."""
+        """Remount it read-only, as soon as no file is open for writing."""
         deadline = time.monotonic() + 10
         while True:
             try:

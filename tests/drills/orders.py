@@ -1,4 +1,4 @@
-"""What the test asks the forking process for, and the test's side of that process."""
+"""The orders to the forking process, and the test's side of that process."""
 
 import json
 import os
@@ -15,12 +15,12 @@ __all__ = ["ROOT", "Forge", "Order", "bare_environment"]
 ROOT = Path(__file__).parents[2]
 
 _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""A process with threads must not be forked."""
+"""Environment of the forking process: a process with threads must not be forked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One process to fork. ``exit_file`` appears with its exit code; a signal's is negative, as :mod:`subprocess` has it."""
+    """One process to fork. ``exit_file`` gets its exit code, negative for a signal as in :mod:`subprocess`."""
 
     program: str
     arguments: Sequence[str]
@@ -32,12 +32,12 @@ class Order:
 
 
 def bare_environment() -> dict[str, str]:
-    """This process's, without our settings."""
+    """The environment of this process without the product's settings."""
     return {name: value for name, value in os.environ.items() if not name.upper().startswith("PICTRAWL_")}
 
 
 class Forge:
-    """The process that forks; one serves all drills of a test process."""
+    """The forking process. One serves all drills of a test process."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "forge.log"
@@ -55,14 +55,14 @@ class Forge:
         self._read()
 
     def fork(self, order: Order) -> int:
-        """Start a process; return its pid."""
+        """Start a process and return its pid."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
         self._process.stdin.flush()
         return int(self._read()["pid"])
 
     def close(self) -> None:
-        """End it, and whatever of its children is left."""
+        """End it and its remaining children."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

@@ -1,4 +1,4 @@
-"""What is asked for and what must come of it: N URLs from a seed, each with its bytes, its manners and its one right end."""
+"""A plan of N URLs drawn from a seed, each with its bytes, its behaviour and its one right outcome, and the origin that serves them."""
 
 import asyncio
 import contextlib
@@ -19,15 +19,15 @@ from tests.origin import Exchange, Origin, Step, image, reply
 __all__ = ["SEED_VARIABLE", "Kind", "Page", "Plan", "PlanOrigin", "choose_seed", "make_plan"]
 
 SEED_VARIABLE = "DRILL_SEED"
-"""Set it to the seed that a failure names, and the same URLs, faults and times are drawn again."""
+"""Environment variable with the seed that a failure names: the same URLs, faults and times are drawn again."""
 
 _CALM = 4
 _TROUBLED = 24
-"""Loopback addresses for hosts that answer at once, and for those that refuse first: a refusal slows its whole host down."""
+"""Loopback addresses of hosts that answer at once, and of those that refuse first: a refusal slows its whole host down."""
 
 
 class Kind(StrEnum):
-    """How a URL behaves."""
+    """The behaviour of a URL."""
 
     OK = "ok"
     FLAKY = "flaky"
@@ -48,8 +48,8 @@ class Page:
     """One URL.
 
     Attributes:
-        sha256: empty where it never gives bytes.
-        ends: the states and reasons that are right for it, where its kind does not say so.
+        sha256: empty if the URL never returns bytes.
+        ends: the states and reasons that are right for it, if its kind does not decide that.
     """
 
     url: str
@@ -61,13 +61,13 @@ class Page:
 
     @property
     def costs(self) -> int:
-        """Requests where nothing but the origin goes wrong."""
+        """Number of requests without any fault of ours."""
         return 2 if self.kind in _TROUBLE else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All URLs of a drill, by URL, and the hits they got."""
+    """All URLs of a drill, and their hits."""
 
     seed: int
     pages: dict[str, Page]
@@ -75,16 +75,16 @@ class Plan:
 
     @property
     def urls(self) -> list[str]:
-        """In the order of the list that is submitted."""
+        """URLs in the order of the submitted list."""
         return list(self.pages)
 
     def hits(self) -> Counter[str]:
-        """Requests so far, by URL."""
+        """Number of requests so far, by URL."""
         return Counter(f"http://{hit.headers.get('host', '')}{hit.target}" for hit in self.origin.log)
 
 
 class PlanOrigin(Origin):
-    """An origin on many loopback addresses, one port: to the downloader each address is a host of its own."""
+    """An origin on many loopback addresses and one port: the downloader takes each address for a host of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,13 +106,13 @@ class PlanOrigin(Origin):
 
 
 def choose_seed() -> int:
-    """The seed that was asked for, or a new one."""
+    """The seed of ``DRILL_SEED``, or a new one."""
     given = os.environ.get(SEED_VARIABLE)
     return int(given) if given else random.SystemRandom().randrange(1_000_000)
 
 
 def make_plan(origin: PlanOrigin, seed: int, count: int, *, latency_s: float = 0.05) -> Plan:
-    """Draw ``count`` URLs and teach the origin to answer them, each after ``latency_s``."""
+    """Draw ``count`` URLs and script the origin's answers, each after ``latency_s``."""
     dice = random.Random(seed)
     kinds = list(_kinds(count))
     dice.shuffle(kinds)

@@ -1,4 +1,4 @@
-"""A wire between a worker and Redis that can be slow, or dark: bytes go nowhere and no connection breaks."""
+"""A TCP proxy between workers and Redis that can delay, hold back or lose bytes without breaking a connection."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ class Wire:
     """Forwards one loopback port to another.
 
     Attributes:
-        latency_s: seconds each piece of bytes takes, one way.
+        latency_s: delay of each chunk of bytes, one way.
     """
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lit = asyncio.Event()
-        self._lit.set()
-        self._buried: set[asyncio.Task[None]] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._silenced: set[asyncio.Task[None]] = set()
         self.latency_s = 0.0
         self.port = 0
 
@@ -41,16 +41,16 @@ class Wire:
 
     @contextlib.contextmanager
     def dark(self) -> Iterator[None]:
-        """Nothing is forwarded for the body's time; afterwards it all arrives."""
-        self._lit.clear()
+        """Hold all bytes back while the body runs, then forward them."""
+        self._open.clear()
         try:
             yield
         finally:
-            self._lit.set()
+            self._open.set()
 
-    def bury(self) -> None:
-        """The connections there are stay silent for ever, without a word to either side; new ones work."""
-        self._buried |= self._tasks
+    def silence(self) -> None:
+        """Forward nothing on the current connections any more, and leave them open. New ones work."""
+        self._silenced |= self._tasks
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -64,7 +64,7 @@ class Wire:
                 writer.close()
 
     async def _join(self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._lit.wait()
+        await self._open.wait()
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         try:
             ways = [asyncio.create_task(self._carry(task, here, there)) for here, there in ((reader, there_writer), (there_reader, writer))]
@@ -81,8 +81,8 @@ class Wire:
         while data := await reader.read(65536):
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
-            await self._lit.wait()
-            if owner in self._buried:
+            await self._open.wait()
+            if owner in self._silenced:
                 await asyncio.Event().wait()
             writer.write(data)
             await writer.drain()

@@ -25,7 +25,7 @@ async def held_by(connection: "asyncpg.Connection[Any]", pid: int) -> dict[str, 
 
 
 class Recovery:
-    """Follows the units of killed workers until others run them."""
+    """Watches the units of killed workers until others run them."""
 
     def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
         self._connection = connection

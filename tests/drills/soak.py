@@ -1,4 +1,4 @@
-"""Faults of every kind, drawn from a seed, one after the other for so long: what the soak does to a fleet and its servers."""
+"""The faults of the soak: every kind, drawn from a seed, one after the other, against workers and servers."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ from tests.services import PostgresServer, RedisServer
 __all__ = ["FULL", "SMALL", "Storm", "Strength", "choose_strength"]
 
 VARIABLE = "DRILL_SOAK"
-"""Set it to ``full`` for the long one."""
+"""Environment variable: ``full`` selects the long soak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How much there is of everything.
+    """The size of a soak.
 
     Attributes:
         urls: URLs of the job.
         workers: processes.
-        seconds: over which the faults are spread.
+        seconds: the time over which the faults are spread.
         faults: how many of each kind.
-        latency_s: of the origin; long enough for the job to outlast the storm, short since units that are heard alone wait for each.
-        finish_s: seconds for the end of the job, after the last fault.
+        latency_s: of the origin; long enough for the job to outlast the faults, short since units in quarantine run one after the other.
+        finish_s: seconds in which the job must end after the last fault.
     """
 
     urls: int
@@ -61,15 +61,15 @@ FULL = Strength(
 
 
 def choose_strength() -> Strength:
-    """The long one where it was asked for."""
+    """The long soak if ``DRILL_SOAK`` asks for it."""
     return FULL if os.environ.get(VARIABLE) == "full" else SMALL
 
 
 class Storm:
-    """Draws faults and lets them happen.
+    """Draws faults and injects them.
 
     Attributes:
-        done: how many of each kind there were.
+        done: number of injected faults of each kind.
     """
 
     def __init__(self, scene: Scene, redis: RedisServer, postgres: PostgresServer) -> None:
@@ -80,8 +80,8 @@ class Storm:
         self._thaws: set[asyncio.Task[None]] = set()
         self.done: Counter[str] = Counter()
 
-    async def rage(self, strength: Strength) -> None:
-        """All faults at times drawn at random; one that takes long delays those after it."""
+    async def run(self, strength: Strength) -> None:
+        """Inject all faults at random times. One that takes long delays the next ones."""
         names = [name for name, count in strength.faults.items() for _ in range(count)]
         self._dice.shuffle(names)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""An origin that fails for everybody is not hammered, and what was put off is fetched once it is well."""
+"""An origin that answers 503 to everything gets few retries, and deferred URLs are fetched once it recovers."""
 
 import contextlib
 import time
@@ -12,15 +12,15 @@ from tests.drills.plan import Kind, Page
 from tests.origin import Exchange, Step, image, reply
 
 MOST_REQUESTS = 1.1
-"""Requests for each URL during the brown-out: one retry for ten first attempts."""
+"""Most requests per URL during the brown-out: one retry for ten first attempts."""
 
 SETTINGS = {"retry.budget": 0.1, "retry.budget_floor": 1}
 
 MOST_HITS = 3
 
 
-class Weather:
-    """Whether every answer is 503."""
+class Brownout:
+    """Answers 503 to every request while ``is_bad``."""
 
     def __init__(self, scene: Scene) -> None:
         self.is_bad = True
@@ -40,10 +40,10 @@ class Weather:
 
 
 async def drill_brown_out(lab: Lab, *, mutant: str | None = None) -> None:
-    """503 for every request until each URL was asked for once, then all is well."""
+    """Answer 503 until each URL was requested once, then answer normally."""
     began = time.monotonic()
     async with lab.open(70, settings=SETTINGS) as scene:
-        weather = Weather(scene)
+        brownout = Brownout(scene)
         scene.fleet.start_workers(1, mutants=["impatient", *([mutant] if mutant else [])])
         await scene.ready(1)
         urls = calm_urls(scene)
@@ -51,9 +51,9 @@ async def drill_brown_out(lab: Lab, *, mutant: str | None = None) -> None:
         async with scene.fleet.supervised():
             await until(lambda: len(scene.plan.hits()) == len(urls), LONG_S)
             requests = scene.plan.hits().total()
-            weather.is_bad = False
+            brownout.is_bad = False
             if requests > MOST_REQUESTS * len(urls) + 1:
-                raise InvariantBroken("amplification", f"{requests} requests for {len(urls)} URLs of which none could be had")
+                raise InvariantBroken("amplification", f"{requests} requests for {len(urls)} URLs during the brown-out")
             deferred = [image for image in (await scene.rows()).images if image.state == "deferred"]
             await scene.finished(job_id, LONG_S)
         invariants.no_crash(await scene.check(job_id))
@@ -62,12 +62,12 @@ async def drill_brown_out(lab: Lab, *, mutant: str | None = None) -> None:
         assert deferred
 
 
-async def test_a_brown_out_is_not_fed(lab: Lab) -> None:
-    """Few retries while it lasts, every URL's true end afterwards, and never more than three requests."""
+async def test_a_brown_out_gets_few_retries(lab: Lab) -> None:
+    """There are few retries while it lasts; every URL has its right outcome afterwards, after at most three requests."""
     await drill_brown_out(lab)
 
 
 async def test_a_brown_out_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Without a budget every URL is retried at once."""
+    """Without the retry budget every URL is retried at once."""
     with breaks("amplification"):
         await drill_brown_out(lab, mutant="no_budget")

@@ -1,4 +1,4 @@
-"""No fault at all: what the plan foretells is what comes, through forked workers and through the real command."""
+"""The baseline without faults: the plan's outcomes, with forked workers and with the real command."""
 
 import signal
 
@@ -6,8 +6,8 @@ from tests.drills import invariants
 from tests.drills.lab import FINISH_S, Lab
 
 
-async def test_nothing_goes_wrong_where_nothing_is_done(lab: Lab) -> None:
-    """The baseline: every invariant holds after a quiet run of two workers."""
+async def test_every_invariant_holds_without_faults(lab: Lab) -> None:
+    """Two workers, one job."""
     async with lab.open(60) as scene:
         scene.fleet.start_workers(2)
         await scene.ready(2)
@@ -18,7 +18,7 @@ async def test_nothing_goes_wrong_where_nothing_is_done(lab: Lab) -> None:
 
 
 async def test_the_real_command_behaves_as_the_fork_does(lab: Lab) -> None:
-    """``python -m workers all``, no fork and no haste: the same plan, the same end, and 0 on SIGTERM."""
+    """``python -m workers all``, without fork and shortened times: the same outcomes, and exit code 0 on SIGTERM."""
     async with lab.open(40) as scene:
         worker = scene.fleet.start_command("worker-real", "-m", "workers", "all")
         await scene.ready(1)
@@ -30,7 +30,7 @@ async def test_the_real_command_behaves_as_the_fork_does(lab: Lab) -> None:
 
 
 async def test_many_jobs_share_a_worker(lab: Lab) -> None:
-    """Twelve small jobs that begin one after the other: each ends as if it had been alone."""
+    """Twelve small jobs, submitted one after the other: each has its right outcomes."""
     async with lab.open(96, latency_s=0.1, settings={"fetch.per_host": 4}) as scene:
         scene.fleet.start_workers(1)
         await scene.ready(1)

@@ -1,4 +1,4 @@
-"""Workers die: one after the other without a word, all at once, and in order while they are replaced."""
+"""Workers are killed one after the other, killed all at once, and replaced one by one with SIGTERM."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ ROLLING = SLOW | {"jobs.drain_s": DRAIN_S, "jobs.lease_s": 15}
 
 
 async def drill_kills(lab: Lab, *, mutant: str | None = None, kills: int = 6) -> list[float]:
-    """SIGKILL a worker at random every second or two; a supervisor restarts it. Returns how long each unit waited for its next run."""
+    """SIGKILL a random worker every second or two; a supervisor restarts it. Return how long each unit waited for its next run."""
     async with lab.open(120, latency_s=0.6, settings=SLOW | SHORT_LEASE) as scene, scene.connection() as connection:
         scene.fleet.start_workers(3, mutants=[mutant] if mutant else [])
         await scene.ready(3)
@@ -40,19 +40,19 @@ async def drill_kills(lab: Lab, *, mutant: str | None = None, kills: int = 6) ->
 
 
 async def test_killed_workers_lose_nothing(lab: Lab) -> None:
-    """After six kills every URL has its one right end, and what a dead worker held ran again within lease, sweep and two seconds."""
+    """After six kills every URL has its one right outcome, and a dead worker's units ran again within lease, sweep and two seconds."""
     took_s = await drill_kills(lab)
     print(f"units that ran again: {len(took_s)}, after at most {max(took_s, default=0):.2f} s")
 
 
 async def test_killed_workers_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where nobody takes over from the dead, their units wait for ever."""
+    """Without take-over the units of dead workers wait for ever."""
     with breaks("takeover"):
         await drill_kills(lab, mutant="no_takeover", kills=4)
 
 
 async def drill_all_dead(lab: Lab, *, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
-    """Kill every worker; the API goes on answering and accepting; start workers again."""
+    """Kill every worker; the API still answers and accepts; start workers again."""
     mutants = [mutant] if mutant else []
     async with lab.open(80, latency_s=0.3, settings=SLOW | SHORT_LEASE) as scene, Api.serving(scene) as api:
         workers = scene.fleet.start_workers(2, mutants=mutants)
@@ -74,18 +74,18 @@ async def drill_all_dead(lab: Lab, *, mutant: str | None = None, finish_s: float
 
 
 async def test_the_api_outlives_all_workers(lab: Lab) -> None:
-    """It answers while nobody works, and what it accepts then is carried out by whoever comes."""
+    """It answers without workers, and the job that it accepts then is carried out by later workers."""
     await drill_all_dead(lab)
 
 
 async def test_the_api_without_workers_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """What the dead held is never taken over: the first job does not end."""
+    """Without take-over the first job does not end."""
     with breaks("finishes"):
         await drill_all_dead(lab, mutant="no_takeover", finish_s=12)
 
 
 async def drill_rolling(lab: Lab, *, mutant: str | None = None, restarts: int = 5) -> None:
-    """SIGTERM one worker after the other under load, and wait for its successor each time."""
+    """SIGTERM one worker after the other under load; wait for its successor each time."""
     async with lab.open(150, latency_s=0.15, settings=ROLLING) as scene:
         workers = scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
         await scene.ready(2)
@@ -108,11 +108,11 @@ async def _replace(scene: Scene, name: str) -> None:
 
 
 async def test_rolling_restarts_cost_nothing(lab: Lab) -> None:
-    """Exit code 0 within the drain, every request's outcome on record, no URL asked once more than its origin made necessary."""
+    """Exit code 0 within the drain, every request's outcome on record, and no request more than the origin made necessary."""
     await drill_rolling(lab)
 
 
 async def test_rolling_restarts_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """A worker that leaves at once cuts requests off."""
+    """A worker that exits at once cuts requests off."""
     with breaks("drained", "no_crash"):
         await drill_rolling(lab, mutant="leaves_at_once", restarts=2)

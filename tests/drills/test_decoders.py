@@ -1,4 +1,4 @@
-"""Decoder processes die, and pictures try to fill the memory: that costs an image its verdict, and nobody else anything."""
+"""Decoder processes are killed, and images exhaust memory: only the image in the decoder loses its verdict."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,13 @@ from tests.drills.matter import LONG_S, add_page, decoders_of, ends_as, high_wat
 from tests.images.samples import chunk, encode, photo, png_bomb, png_header_bomb
 
 HEAVY = 40
-"""Pictures that take a decoder a tenth of a second each."""
+"""Number of images that each take a decoder a tenth of a second."""
 
 CRASHED = ("rejected", "decoder_crash")
 
 
 async def drill_decoder_killed(lab: Lab, *, mutant: str | None = None, kills: int = 8) -> None:
-    """SIGKILL the decoders of a worker again and again while they are at work."""
+    """SIGKILL the busy decoders of a worker again and again."""
     began = time.monotonic()
     async with lab.open(20, settings={"validate.children": 2}) as scene:
         heavy = encode(photo(2200, 2200, noise=0), "PNG", compress_level=1)
@@ -65,7 +65,7 @@ async def _kill_some(scene: Scene, worker: Process, kills: int, finishing: "asyn
 
 
 def _has_worked(pid: int) -> bool:
-    """Whether it has used more of the processor than its start does."""
+    """Whether it has used more CPU time than its start takes."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") > 1.0
@@ -73,7 +73,7 @@ def _has_worked(pid: int) -> bool:
 
 
 async def _spare_the_crashed(scene: Scene, job_id: str) -> int:
-    """Images that lost their verdict have had their right end; return how many."""
+    """Accept ``decoder_crash`` as the outcome of the images that have it; return their number."""
     crashed = [image for image in (await scene.rows()).of(job_id).images if image.reason == "decoder_crash"]
     for image in crashed:
         ends_as(scene, scene.plan.pages[image.url], CRASHED)
@@ -81,28 +81,28 @@ async def _spare_the_crashed(scene: Scene, job_id: str) -> int:
 
 
 async def test_a_killed_decoder_costs_one_verdict(lab: Lab) -> None:
-    """At most the image in its hand, no other image, no unit, no request; the worker stays."""
+    """It costs at most the image that it decodes, no other image, no unit and no request; the worker stays up."""
     await drill_decoder_killed(lab)
 
 
 async def test_killed_decoders_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where a decoder's death is an error of the worker, a unit dies."""
+    """If a decoder's death is an error of the worker, a unit dies."""
     with breaks("finishes", "conservation"):
         await drill_decoder_killed(lab, mutant="decoder_takes_the_unit_along", kills=30)
 
 
 BOMBED = {"validate.max_pixels": 100_000_000, "validate.child_memory_bytes": 400_000_000, "validate.children": 2}
-"""A bound on pixels that lets a picture through which no decoder has the memory for."""
+"""A pixel limit that admits an image for which no decoder has the memory."""
 
 MOST_GROWTH_BYTES = 120_000_000
-"""Memory that a worker may take over a job of small pictures, whatever the pictures say they are."""
+"""Most memory that a worker may gain in a job of small files, whatever their headers declare."""
 
 MANY = ("rejected", "too_many_pixels")
 BROKEN = ("rejected", "corrupt")
 
 
 async def drill_bombs(lab: Lab, *, mutant: str | None = None) -> None:
-    """Pictures that are small on the wire and beyond all bounds in memory, among ordinary ones."""
+    """Decompression bombs among ordinary images."""
     began = time.monotonic()
     async with lab.open(30, settings=BOMBED) as scene:
         _add_bombs(scene)
@@ -141,7 +141,7 @@ def _with_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _deep_gif(frames: int = 3_000) -> bytes:
-    """As many pictures of 200 by 200 as no bound on pixels lets through, each of them one colour."""
+    """An animation whose frames together exceed any pixel limit."""
     gif = encode(Image.new("P", (200, 200)), "GIF")
     at = gif.index(b"\x2c\0\0\0\0", 13)  # the image descriptor; before it the header and the colours
     return gif[:at] + gif[at:-1] * frames + b";"
@@ -153,11 +153,11 @@ async def _ends_of_bombs(scene: Scene, job_id: str) -> dict[str, str | None]:
 
 
 async def test_bombs_are_refused_and_the_worker_stays_small(lab: Lab) -> None:
-    """Each is rejected for what it is, its neighbours are kept, and the worker's memory does not follow."""
+    """Each is rejected with its reason, the other images are kept, and the worker's memory does not grow with them."""
     await drill_bombs(lab)
 
 
 async def test_bombs_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where a decoder's lack of memory is the worker's, the chunk never gets its verdicts."""
+    """If a decoder out of memory is a MemoryError of the worker, the chunk never gets its verdicts."""
     with breaks("finishes", "conservation"):
         await drill_bombs(lab, mutant="bomb_takes_the_worker_along")

@@ -1,4 +1,4 @@
-"""The same message five times, and more sweepers than one: the claim and the lock decide, not the messages."""
+"""Duplicate messages and concurrent sweepers: claim and lock decide, not the messages."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ from tests.drills.invariants import InvariantBroken
 from tests.drills.lab import FINISH_S, Lab, Scene
 
 COPIES = 5
-"""Messages for each unit beside its own."""
+"""Additional messages for each unit."""
 
 
 async def drill_duplicates(lab: Lab, *, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
-    """Every unit's message is there five times more, under other names, so that two workers race for each."""
+    """Send every unit's message five times more under other ids, so that two workers race for each."""
     async with lab.open(60, latency_s=0.1) as scene:
         scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
         await scene.ready(2)
@@ -34,7 +34,7 @@ async def drill_duplicates(lab: Lab, *, mutant: str | None = None, finish_s: flo
 
 
 async def _send_copies(scene: Scene) -> None:
-    """Copy the message of every unit as soon as it can be seen."""
+    """Copy the message of every unit as soon as its row is there."""
     seen: set[str] = set()
     async with scene.connection() as connection:
         while True:
@@ -50,18 +50,18 @@ async def _send_copies(scene: Scene) -> None:
 
 
 async def test_a_message_that_comes_six_times_counts_once(lab: Lab) -> None:
-    """Each unit is claimed once, each URL asked as often as if the message had come once."""
+    """Each unit is claimed once, and each URL requested as often as without duplicates."""
     await drill_duplicates(lab)
 
 
 async def test_duplicates_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """A claim without its condition runs units again that are at work or done."""
+    """A claim without its condition runs units that are running or done."""
     with breaks("finishes", "conservation", "counted", "hits", "asked_once_settled", "no_storm"):
         await drill_duplicates(lab, mutant="claims_anything", finish_s=12)
 
 
 async def drill_sweepers(lab: Lab, *, mutants: tuple[str, ...] = (), finish_s: float = FINISH_S) -> None:
-    """Two fleets of two workers, each of which tries to sweep all the time beside its ordinary work."""
+    """Two times two workers, each of which tries to sweep all the time."""
     async with lab.open(80, latency_s=0.05, settings={"jobs.sweep_interval_s": INTERVAL_S}) as scene:
         scene.fleet.start_workers(2, mutants=["storm_of_sweeps", *mutants], prefix="worker-one")
         scene.fleet.start_workers(2, mutants=["storm_of_sweeps", *mutants], prefix="worker-two")
@@ -94,17 +94,17 @@ BUSY = 3
 
 
 def _sweeps(lines: list[str]) -> list[tuple[float, int]]:
-    """When a process began to sweep, and its pid."""
+    """Time and pid of each sweep in a log."""
     records = [json.loads(line) for line in lines if line.startswith("{")]
     return [(float(record["at"]), int(record["pid"])) for record in records if record.get("event") == "drill.sweep"]
 
 
 async def test_sweepers_take_turns(lab: Lab) -> None:
-    """Of many who would sweep one does, and what it sends is sent once."""
+    """Only one worker sweeps at a time, and sends each message once."""
     await drill_sweepers(lab)
 
 
 async def test_sweepers_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Without the lock they all do."""
+    """Without the lock they all sweep."""
     with breaks("single_flight"):
         await drill_sweepers(lab, mutants=("no_lock",))

@@ -1,4 +1,4 @@
-"""A worker is out of file descriptors: that is our fault, and it passes."""
+"""A worker runs out of file descriptors: no URL is blamed, and it recovers."""
 
 import asyncio
 import resource
@@ -12,17 +12,17 @@ from tests.drills.matter import LONG_S, said, told
 MOST_HITS = 3 + 1
 
 FEW = 16
-"""Descriptors below which all are taken: no file and no socket can be opened any more."""
+"""A limit below the open descriptors: no file and no socket can be opened any more."""
 
 SHORT_S = 5.0
-"""Seconds without descriptors; a unit rests two."""
+"""Seconds without descriptors. A released unit waits two."""
 
 
 async def drill_exhausted(lab: Lab, *, is_first_write: bool = False, mutant: str | None = None) -> None:
-    """No new descriptor for some seconds in the middle of a job, on new connections and in the store; then as many as before.
+    """For some seconds in the middle of a job no descriptor can be opened, for connections or files; then the old limit again.
 
     Args:
-        is_first_write: the shortage begins before the worker has ever written to its store, which prepares itself with the first write.
+        is_first_write: the shortage begins before the worker's first write to its store, which prepares itself then.
     """
     began = time.monotonic()
     async with lab.open(80, latency_s=0.2, settings={"fetch.per_host": 2, "jobs.builder_slots": 3}) as scene:
@@ -45,17 +45,17 @@ async def drill_exhausted(lab: Lab, *, is_first_write: bool = False, mutant: str
         told(scene, began, rested=len(said(scene, "unit.rests")), requests=scene.plan.hits().total())
 
 
-async def test_a_lack_of_descriptors_blames_nobody(lab: Lab) -> None:
-    """Units rest and come back, no URL and no host is at fault, and the worker lives."""
+async def test_a_lack_of_descriptors_blames_no_url(lab: Lab) -> None:
+    """Units are released and come back, no URL and no host is blamed, and the worker stays up."""
     await drill_exhausted(lab)
 
 
 async def test_a_lack_of_descriptors_at_the_first_write_passes_too(lab: Lab) -> None:
-    """A store that could not be prepared once can be later, in the same process."""
+    """A store that could not be prepared is prepared later, in the same process."""
     await drill_exhausted(lab, is_first_write=True)
 
 
 async def test_a_lack_of_descriptors_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where it is taken for the network's fault, URLs fail."""
+    """If it counts as a network error, URLs fail."""
     with breaks("classes"):
         await drill_exhausted(lab, mutant="blames_the_host")

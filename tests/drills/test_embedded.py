@@ -1,4 +1,4 @@
-"""One process with everything in one folder, SQLite and its log included, and the folder's disk is full for a while."""
+"""One process with store, SQLite and log in one folder whose disk is full for a while."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ MOST_HITS = 3 + 1
 SIZE_BYTES = 24_000_000
 
 FULL_S = 6.0
-"""Seconds without room; what waits for it rests two."""
+"""Seconds without free space. A released unit waits two."""
 
 
 async def drill_full_workspace(lab: Lab, *, mutant: str | None = None, finish_s: float = LONG_S) -> None:
@@ -54,26 +54,26 @@ async def _succeeds(build: Process, within_s: float) -> None:
     try:
         code = await build.ended(within_s)
     except TimeoutError as error:
-        raise InvariantBroken("finishes", f"still at work after {within_s:g} s") from error
+        raise InvariantBroken("finishes", f"still running after {within_s:g} s") from error
     if code != 0:
         raise InvariantBroken("finishes", f"exit code {code}")
 
 
 def _is_whole(scene: Scene, out: Path) -> None:
-    """The dataset holds each picture that could be had once."""
+    """The dataset holds each available image once."""
     lines = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     had = sorted(line["sha256"] for line in lines)
     wanted = sorted({page.sha256 for page in scene.plan.pages.values() if page.kind not in (Kind.MISSING, Kind.BROKEN)})
     if had != wanted:
-        raise InvariantBroken("classes", f"{len(had)} pictures, not the {len(wanted)} that could be had")
+        raise InvariantBroken("classes", f"{len(had)} images, not {len(wanted)}")
 
 
 async def test_a_full_workspace_is_waited_for(lab: Lab) -> None:
-    """The build goes on when there is room again, and its dataset is whole."""
+    """The build continues when there is space again, and its dataset is complete."""
     await drill_full_workspace(lab)
 
 
 async def test_a_full_workspace_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """A unit whose end could not be written for lack of room is taken up again when its lease has run out, or never."""
+    """A unit whose end could not be written is taken over when its lease has run out; without take-over the build does not end."""
     with breaks("finishes"):
         await drill_full_workspace(lab, mutant="no_takeover", finish_s=20)

@@ -1,4 +1,4 @@
-"""A worker dies at each step of an export: what can be seen is the whole archive or none, and the job ends with one good one."""
+"""A worker dies at each step of an export: the export is visible as a whole or not at all, and the job ends with one good export."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tests.drills.world import read_disk
 
 
 async def drill_export_killed(lab: Lab, *, step: str, mutant: str | None = None) -> None:
-    """SIGKILL at one step, a look at what is there, and another worker."""
+    """SIGKILL the worker at one step, check the store, and start another worker."""
     began = time.monotonic()
     async with lab.open(60, settings=SHORT_LEASE) as scene:  # more samples than an export reads at a time
         scene.fleet.environment[faults.DIES_AT] = step
@@ -38,17 +38,17 @@ async def drill_export_killed(lab: Lab, *, step: str, mutant: str | None = None)
 
 @pytest.mark.parametrize("step", faults.STEPS)
 async def test_an_export_is_whole_or_absent(lab: Lab, step: str) -> None:
-    """Also at the moment of death; and what the dead one left is swept up."""
+    """Also at the moment of death; and the leftovers of the dead worker are removed."""
     await drill_export_killed(lab, step=step)
 
 
 async def test_a_killed_export_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Whoever publishes file by file shows a part."""
+    """Publishing file by file shows a part of the export."""
     with breaks("archive"):
         await drill_export_killed(lab, step="before the rename", mutant="publishes_file_by_file")
 
 
 async def test_a_killed_verification_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Whoever makes an export ready when it is written shows what nobody has verified."""
+    """An export that is ready once it is written has not been verified."""
     with breaks("archive"):
         await drill_export_killed(lab, step="before verifying", mutant="ready_unverified")

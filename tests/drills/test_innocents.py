@@ -1,4 +1,4 @@
-"""Crashes and outages that no unit and no image is to blame for: none is."""
+"""Crashes and outages without a guilty unit or image: none is blamed."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from tests.services import PostgresServer
 SLOW = SHORT_LEASE | {"fetch.per_host": 2, "jobs.builder_slots": 4}
 
 OUTAGE_S = 2 * LEASE_S + 1.0
-"""Seconds without a database: every lease runs out."""
+"""Seconds without a database: every lease runs out, and all retries of a job, which are 3, half a second apart."""
 
 
 async def drill_random_kills(lab: Lab, *, mutant: str | None = None, kills: int = 8, crashes: int = 3) -> None:
-    """SIGKILL workers at random, fast enough that units die again and again, and none of them is poison.
+    """SIGKILL random workers so often that units crash repeatedly, although none of them is poison.
 
     Args:
-        crashes: ``jobs.max_crashes``; with 1 every unit that a worker had in hand is a suspect.
+        crashes: ``jobs.max_crashes``. With 1 every unit of a killed worker goes into quarantine.
     """
     began = time.monotonic()
     async with lab.open(90, latency_s=0.4, settings=SLOW | {"jobs.max_crashes": crashes}) as scene:
@@ -34,29 +34,29 @@ async def drill_random_kills(lab: Lab, *, mutant: str | None = None, kills: int 
                 await asyncio.sleep(scene.dice.uniform(0.3, 1.2))
             await scene.finished(job_id, LONG_S)
         rows = await scene.check(job_id)
-        condemned = [image.url for image in rows.images if image.reason == "poison"]
-        assert not condemned
+        poisoned = [image.url for image in rows.images if image.reason == "poison"]
+        assert not poisoned
         told(scene, began, quarantined=len(said(scene, "quarantine.began")), exonerated=len(said(scene, "quarantine.ended")))
 
 
-async def test_random_kills_condemn_nobody(lab: Lab) -> None:
+async def test_random_kills_blame_no_image(lab: Lab) -> None:
     """No image is poison and no unit is dead, however often their workers died."""
     await drill_random_kills(lab)
 
 
-async def test_suspects_are_heard(lab: Lab) -> None:
-    """Where one crash makes a suspect, each is tried alone, and exonerated."""
+async def test_quarantine_exonerates(lab: Lab) -> None:
+    """If one crash is enough for quarantine, each unit runs there in a process of its own and is exonerated."""
     await drill_random_kills(lab, kills=1, crashes=1)
 
 
-async def test_innocence_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Whoever condemns without a trial loses good work."""
+async def test_quarantine_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """If units in quarantine are given up without a run, good work is lost."""
     with breaks("finishes", "conservation"):
         await drill_random_kills(lab, kills=1, crashes=1, mutant="condemns_unheard")
 
 
 async def drill_outage(lab: Lab, *, mutant: str | None = None) -> None:
-    """PostgreSQL is away for longer than a lease, and every worker lives."""
+    """PostgreSQL is down for longer than a lease and than all retries of a job; every worker lives."""
     began = time.monotonic()
     with PostgresServer() as server:
         async with lab.open(80, latency_s=0.3, settings=SLOW, postgres=server) as scene:
@@ -69,14 +69,14 @@ async def drill_outage(lab: Lab, *, mutant: str | None = None) -> None:
                 await asyncio.to_thread(server.kill)
                 await asyncio.sleep(OUTAGE_S)
                 await asyncio.to_thread(server.start)
-                await _nobody_is_charged(scene, job_id)
+                await _no_unit_is_charged(scene, job_id)
             invariants.stays_up(scene.fleet.exits)
             await scene.check(job_id)
             told(scene, began, taken_back=len(said(scene, "unit.taken_back")))
 
 
-async def _nobody_is_charged(scene: Scene, job_id: str) -> None:
-    """Until the job's end: no crash on any unit, not for a moment, and none in any log."""
+async def _no_unit_is_charged(scene: Scene, job_id: str) -> None:
+    """No unit is charged with a crash until the job's end, not for a moment, and none in any log."""
     waiting = asyncio.create_task(scene.finished(job_id, LONG_S))
     async with scene.connection() as connection:
         while not waiting.done():
@@ -91,12 +91,12 @@ async def _nobody_is_charged(scene: Scene, job_id: str) -> None:
         raise InvariantBroken("no_crash", f"{charged[:3]}")
 
 
-async def test_an_outage_charges_nobody(lab: Lab) -> None:
-    """Leases that ran out while the database was away are nobody's crash."""
+async def test_an_outage_charges_no_unit(lab: Lab) -> None:
+    """A lease that ran out while the database was down is not a crash. Units continue with a fresh retry budget."""
     await drill_outage(lab)
 
 
 async def test_an_outage_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where a lease that ran out is a crash, units of living workers are charged."""
+    """If every lease that ran out is a crash, units of living workers are charged."""
     with breaks("no_crash"):
         await drill_outage(lab, mutant="no_alibi")

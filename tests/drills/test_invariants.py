@@ -1,4 +1,4 @@
-"""Each invariant, on a world that keeps it and on worlds that break it: a checker that cannot fail proves nothing."""
+"""Each invariant on rows and files that keep it, and on ones that break it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,8 +46,8 @@ def with_image(number: int, **change: object) -> Rows:
     return replace(ROWS, images=tuple(images))
 
 
-def test_a_good_world_breaks_nothing() -> None:
-    """Every checker lets a world pass in which all is well."""
+def test_good_rows_break_nothing() -> None:
+    """Every checker accepts good rows and files."""
     invariants.finishes(JOB, 1)
     for check in (invariants.conservation, invariants.classes, invariants.doubled):
         check(PAGES, ROWS)
@@ -119,20 +119,20 @@ def _export(change: dict[str, str]) -> Disk:
 
 @pytest.mark.parametrize(("name", "check"), [pytest.param(name, check, id=f"{name}: {what}") for name, what, check in VIOLATIONS])
 def test_a_violation_is_named(name: str, check: Callable[[], None]) -> None:
-    """A world with one thing wrong breaks the invariant that is about it."""
+    """One thing wrong breaks the invariant that is about it."""
     with pytest.raises(InvariantBroken) as broken:
         check()
     assert broken.value.name == name
 
 
 def test_every_invariant_is_seen_to_break() -> None:
-    """No checker is left out of the list above."""
+    """No checker is missing in the list above."""
     checkers = {name for name in invariants.__all__ if name.islower()}
     assert checkers == {name for name, _, _ in VIOLATIONS}
 
 
 def test_the_disk_is_read_as_it_is(tmp_path: Path) -> None:
-    """Blobs by name and by bytes, exports by file, and everything half-written or unknown as a stray."""
+    """Blobs by name and bytes, exports by file, and everything half-written or unknown as a stray."""
     for path, body in {"blobs/ab/cd/abcd": b"x", "exports/e/images/0.jpg": b"y", "blobs/ab/cd/abcd#1": b"z", ".scratch/t/f": b""}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(body)

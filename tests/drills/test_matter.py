@@ -1,4 +1,4 @@
-"""What the drills of bad matter are made of: their hostile pictures, their ends, and their full disk."""
+"""The hostile images, page outcomes and small disk of the drills."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.images.samples import encode, opened, photo
 
 
 def test_a_page_may_name_its_own_ends() -> None:
-    """Then those are right, and no other; nor need its bytes be kept."""
+    """Then those outcomes are right and no other, and its bytes need not be kept."""
     pages = {**PAGES, "http://h/b": replace(PAGES["http://h/b"], ends=frozenset({("failed", "poison")}))}
     invariants.classes(pages, with_image(2, state="failed", reason="poison"))
     with pytest.raises(InvariantBroken, match="classes"):
@@ -23,7 +23,7 @@ def test_a_page_may_name_its_own_ends() -> None:
 
 
 def test_the_deep_picture_has_all_its_frames(tmp_path: Path) -> None:
-    """It is hostile by its depth, and not broken."""
+    """It is hostile by its number of frames, and not broken."""
     path = tmp_path / "deep.gif"
     path.write_bytes(_deep_gif(12))
     with Image.open(path) as image:
@@ -38,12 +38,12 @@ def test_a_numbered_picture_is_the_same_picture() -> None:
 
 
 def test_a_bomb_is_small_on_the_wire() -> None:
-    """Half a gigabyte in as many kilobytes."""
+    """Half a gigabyte in half a megabyte."""
     assert len(_with_chunk(b"iCCP", b"p\0\0" + _zeros(500_000_000))) < 1_000_000
 
 
 def test_a_small_disk_fills_up(tmp_path: Path) -> None:
-    """Ballast takes everything, nothing more can be written, and gives it back."""
+    """Ballast fills it; a resize makes room again; read-only refuses writes."""
     with SmallDisk(tmp_path / "disk", 1_000_000) as disk:
         faults.fill(disk.folder)
         with pytest.raises(OSError, match="No space left"):

@@ -1,4 +1,4 @@
-"""A user with very many URLs on a slow host, and one with few: the second one's job takes about as long as if it were alone."""
+"""Fairness: a small job beside one with very many URLs on a slow host takes about as long as alone."""
 
 import asyncio
 import time
@@ -18,23 +18,23 @@ from tests.images.samples import encode, photo
 from tests.origin import Exchange, Step, image
 
 GREEDY = 600
-"""URLs of the one, on one host that takes a second for each and gets two requests at a time: five minutes' work."""
+"""URLs of the big job, on one host that takes a second for each, two at a time: five minutes' work."""
 
 FLOOR_S = 5.0
 """Seconds below which a time is mostly noise."""
 
 TIMES = 2.0
-"""How much longer the small job may take beside the big one."""
+"""Factor by which the small job may be slower beside the big one."""
 
 
-class Slowness:
-    """How long the slow host takes."""
+class SlowHost:
+    """A host that takes ``seconds`` for each answer."""
 
     def __init__(self) -> None:
         self.seconds = 1.0
 
     def add_pages(self, scene: Scene, count: int) -> list[str]:
-        """So many URLs on the slow host, all with the same bytes; return them."""
+        """Add URLs on this host, all with the same bytes; return them."""
         body = encode(photo(96, 96, seed=5001))
         urls = []
         for number in range(count):
@@ -54,7 +54,7 @@ class Slowness:
 
 
 async def submit_as(scene: Scene, user: str, urls: list[str]) -> str:
-    """Hand URLs in for a user; return the job's id."""
+    """Submit URLs as a user; return the job's id."""
     request = JobRequest(urls=urls, validation_level="basic", dedupe="exact", export_format="files")
     spec = settle(scene.resources, request, url_list=await store_urls(scene.resources, urls))
     job_id = (await submit_build(scene.resources, spec, name=user, caller=Caller(user))).job_id
@@ -63,14 +63,14 @@ async def submit_as(scene: Scene, user: str, urls: list[str]) -> str:
 
 
 async def drill_greedy(lab: Lab, *, mutant: str | None = None) -> None:
-    """The small job alone, then another one like it beside the big one; the slow host is fast at the end, so that all ends."""
+    """Run a small job alone, then one like it beside the big one. At the end the slow host becomes fast, so that the big job ends."""
     began = time.monotonic()
     settings = {"fetch.per_host": 2, "jobs.builder_slots": 4, "jobs.validator_slots": 2}
     async with lab.open(60, latency_s=0.02, settings=settings) as scene:
         small = [url for url, page in scene.plan.pages.items() if page.costs == 1]
         half = len(small) // 2
-        slowness = Slowness()
-        big = slowness.add_pages(scene, GREEDY)
+        slow_host = SlowHost()
+        big = slow_host.add_pages(scene, GREEDY)
         scene.fleet.start_workers(1, mutants=[mutant] if mutant else [])
         await scene.ready(1)
         alone_s = await _time(scene, await submit_as(scene, "small", small[:half]), LONG_S)
@@ -80,7 +80,7 @@ async def drill_greedy(lab: Lab, *, mutant: str | None = None) -> None:
         beside = await submit_as(scene, "small", small[half:])
         beside_s = await _time(scene, beside, limit_s)
         hits = sum("/greedy-" in url for url in scene.plan.hits())
-        slowness.seconds = 0.0
+        slow_host.seconds = 0.0
         told(scene, began, alone_s=round(alone_s, 1), beside_s=round(beside_s, 1), greedy_hits=hits)
         await scene.finished(greedy, LONG_S)
         rows = await scene.rows()
@@ -112,12 +112,12 @@ async def _time(scene: Scene, job_id: str, within_s: float) -> float:
 
 
 async def test_a_small_job_is_not_held_up_by_a_big_one(lab: Lab) -> None:
-    """It ends within twice its time alone, and the big one loses nothing and asks for nothing twice."""
+    """It ends within twice its time alone; the big one loses nothing and requests nothing twice."""
     await drill_greedy(lab)
 
 
 @pytest.mark.parametrize("mutant", ["first_come", "never_gives_way"])
 async def test_fairness_is_proved_by_mutants(lab: Lab, breaks: type[Broken], mutant: str) -> None:
-    """Where the older job gets what is free, or keeps what it has, the small one waits for minutes."""
+    """If the older job gets every free slot, or keeps its slots, the small one waits for minutes."""
     with breaks("fair"):
         await drill_greedy(lab, mutant=mutant)

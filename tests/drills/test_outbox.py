@@ -10,7 +10,7 @@ from tests.drills.lab import FINISH_S, Lab
 
 
 async def drill_unsent(lab: Lab, *, mutant: str | None = None, api_mutant: str | None = None, finish_s: float = FINISH_S) -> None:
-    """The client gets no answer and sends the same request with the same key to the next server."""
+    """The client gets no answer and repeats the request with the same key at the next server."""
     later = [api_mutant] if api_mutant else []
     async with lab.open(30) as scene, Api.serving(scene, mutants=["dies_before_it_sends", *later]) as api:
         scene.fleet.start_workers(1, mutants=[mutant] if mutant else [])
@@ -27,17 +27,17 @@ async def drill_unsent(lab: Lab, *, mutant: str | None = None, api_mutant: str |
 
 
 async def test_a_job_that_was_committed_and_not_sent_is_carried_out_once(lab: Lab) -> None:
-    """The replay gets the same job, and the sweeper sends what nobody had sent."""
+    """The repeated request gets the same job, and the sweeper sends the message."""
     await drill_unsent(lab)
 
 
 async def test_the_outbox_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Without the sweeper nobody ever learns of the job."""
+    """Without the sweeper no worker gets the job."""
     with breaks("finishes"):
         await drill_unsent(lab, mutant="no_sweeper", finish_s=6)
 
 
 async def test_the_replay_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """An API that forgets its keys makes a second job."""
+    """An API that ignores idempotency keys makes a second job."""
     with breaks("only"):
         await drill_unsent(lab, api_mutant="forgets_keys")

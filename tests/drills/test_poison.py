@@ -1,4 +1,4 @@
-"""Matter that kills whoever touches it: it is found out and condemned, alone, and nobody else suffers for long."""
+"""Poison: an image or a unit that kills each worker that processes it is found and ends alone."""
 
 import asyncio
 import time
@@ -18,14 +18,14 @@ CRASHES = 3
 """``jobs.max_crashes``."""
 
 MOST_DEATHS = CRASHES + 2
-"""Workers that one poison may kill: a run that was about to bring its unit further counts from 0 again."""
+"""Most workers that one poison may kill: a run that makes progress resets its unit's count."""
 
 MOST_HITS = CRASHES + 1
-"""Requests for a poisonous URL: one for each worker it killed, and the last one, in quarantine."""
+"""Most requests for a poisonous URL: one for each worker that it killed, and one in quarantine."""
 
 
 async def drill_poison(lab: Lab, *, poison: str, mutant: str | None = None) -> None:
-    """One image kills whoever stores it, or whoever judges it, in a chunk of ten, beside three other chunks."""
+    """One image of a chunk of ten kills the worker that stores it, or that validates it, beside three other chunks."""
     began = time.monotonic()
     async with lab.open(48, settings=SHORT_LEASE) as scene:
         page = lonely_page(scene)
@@ -60,7 +60,7 @@ def _answer_last(scene: Scene, page: Page, others: list[str]) -> None:
 
 
 async def finished_after_few_deaths(scene: Scene, job_id: str, most: int) -> Rows:
-    """Wait for a job's end, and for no more than so many deaths."""
+    """Wait for a job's end. Breaks the invariant ``deaths`` if more workers die."""
     waiting = asyncio.create_task(scene.finished(job_id, LONG_S))
     try:
         while not waiting.done():
@@ -74,8 +74,8 @@ async def finished_after_few_deaths(scene: Scene, job_id: str, most: int) -> Row
 
 
 @pytest.mark.parametrize("poison", [lethal.FETCH, lethal.JUDGE])
-async def test_poison_is_condemned_alone(lab: Lab, poison: str) -> None:
-    """Exactly the image that kills ends as ``poison``, after few deaths and few requests; every other one has its true end."""
+async def test_poison_is_found_alone(lab: Lab, poison: str) -> None:
+    """Only the image that kills ends as ``poison``, after few deaths and few requests; every other one has its right outcome."""
     await drill_poison(lab, poison=poison)
 
 
@@ -86,7 +86,7 @@ async def test_poison_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> N
 
 
 async def drill_poisonous_unit(lab: Lab, *, mutant: str | None = None) -> None:
-    """An export kills whoever begins it: no image is at work, so the unit itself is to blame."""
+    """An export kills the worker that begins it: no image is in progress, so the unit itself is to blame."""
     began = time.monotonic()
     async with lab.open(20, settings=SHORT_LEASE) as scene:
         scene.fleet.environment[lethal.EXPORT] = "yes"
@@ -119,7 +119,7 @@ async def _ended_after_few_deaths(scene: Scene, job_id: str) -> Job:
 
 
 async def test_a_unit_that_kills_dies_alone(lab: Lab) -> None:
-    """The job fails, says by what, and keeps what it has."""
+    """The job fails, names the cause, and keeps its images."""
     await drill_poisonous_unit(lab)
 
 

@@ -1,4 +1,4 @@
-"""Redis dies, forgets, fills up, refuses writes: it only wakes workers up, so nothing but time may be lost."""
+"""Redis is killed, flushed, full or read-only. It only wakes workers up, so that nothing but time may be lost."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ NARROW = {"fetch.per_host": 2, "jobs.builder_slots": 2, "jobs.validator_slots": 
 
 
 def tell(server: RedisServer, command: str) -> None:
-    """Say one thing to a Redis that must obey."""
+    """Send Redis a command that must answer with OK."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(f"{command}\r\n".encode())
         reply = connection.recv(64)
@@ -26,7 +26,7 @@ def tell(server: RedisServer, command: str) -> None:
 
 @asynccontextmanager
 async def under_way(lab: Lab, server: RedisServer, mutant: str | None) -> AsyncIterator[tuple[Scene, str]]:
-    """A job of which a part is fetched, a part runs and a part waits in the queue; whoever exits is restarted."""
+    """A running job of which some units are done, some run and some wait in the queue; processes that exit are restarted."""
     async with lab.open(80, latency_s=0.1, settings=NARROW, redis=server) as scene:
         scene.fleet.start_workers(2, mutants=[mutant] if mutant else [])
         await scene.ready(2)
@@ -38,7 +38,7 @@ async def under_way(lab: Lab, server: RedisServer, mutant: str | None) -> AsyncI
 
 
 async def _settled(scene: Scene, job_id: str, finish_s: float = FINISH_S) -> None:
-    """The end of every drill of this file: all is done, by the workers that were there, and no URL was asked in vain."""
+    """Checks of every drill in this file: the job is done, by the first workers, without additional requests."""
     await scene.finished(job_id, finish_s)
     invariants.stays_up(scene.fleet.exits)
     rows = await scene.check(job_id)
@@ -47,11 +47,11 @@ async def _settled(scene: Scene, job_id: str, finish_s: float = FINISH_S) -> Non
 
 
 AWAY_S = 4.0
-"""Seconds without a Redis: longer than the client's own retries."""
+"""Seconds without Redis: longer than the client's own retries."""
 
 
 async def drill_redis_dies(lab: Lab, *, keep: bool, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
-    """SIGKILL, some seconds of nothing, and a start with what was kept: every command, or nothing."""
+    """SIGKILL Redis and start it again some seconds later, with its log or empty."""
     with RedisServer(keep=keep) as server:
         async with under_way(lab, server, mutant) as (scene, job_id):
             await asyncio.to_thread(server.kill)
@@ -62,18 +62,18 @@ async def drill_redis_dies(lab: Lab, *, keep: bool, mutant: str | None = None, f
 
 @pytest.mark.parametrize("keep", [True, False], ids=["with its log", "empty"])
 async def test_workers_outlive_a_killed_redis(lab: Lab, keep: bool) -> None:
-    """The same processes go on, whether Redis comes back with its messages or without."""
+    """The same processes continue, whether Redis comes back with its messages or empty."""
     await drill_redis_dies(lab, keep=keep)
 
 
 async def test_a_killed_redis_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """What an empty Redis has lost is never sent again."""
+    """Without a resend the lost messages are gone."""
     with breaks("finishes"):
         await drill_redis_dies(lab, keep=False, mutant="no_resend", finish_s=10)
 
 
 async def drill_flushed(lab: Lab, *, mutant: str | None = None, finish_s: float = FINISH_S) -> None:
-    """FLUSHALL, again and again, in the middle of everything."""
+    """FLUSHALL five times in the middle of a job."""
     with RedisServer() as server:
         async with under_way(lab, server, mutant) as (scene, job_id):
             for _ in range(5):
@@ -83,12 +83,12 @@ async def drill_flushed(lab: Lab, *, mutant: str | None = None, finish_s: float 
 
 
 async def test_a_flushed_redis_loses_nothing(lab: Lab) -> None:
-    """The database says what is open, and the queue is topped up from it."""
+    """The queue is filled again from the database."""
     await drill_flushed(lab)
 
 
 async def test_a_flushed_redis_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Units that count as sent are never sent again."""
+    """Without a resend the units whose messages are lost stay queued."""
     with breaks("finishes"):
         await drill_flushed(lab, mutant="no_resend", finish_s=10)
 
@@ -97,11 +97,11 @@ FAULTS = {
     "out of memory": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
     "read-only": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
 }
-"""What is said to Redis to break it, and to heal it."""
+"""Commands that break Redis, and that heal it."""
 
 
 async def drill_refuses_writes(lab: Lab, *, fault: str, mutant: str | None = None) -> None:
-    """Reads work and every write is refused for three seconds; a job is handed in meanwhile."""
+    """Redis refuses every write for three seconds; a job is submitted meanwhile."""
     breaking, healing = FAULTS[fault]
     with RedisServer() as server:
         async with lab.open(80, latency_s=0.1, settings=NARROW, redis=server) as scene:
@@ -123,7 +123,7 @@ async def drill_refuses_writes(lab: Lab, *, fault: str, mutant: str | None = Non
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_redis_that_refuses_writes_delays_and_no_more(lab: Lab, fault: str) -> None:
-    """Workers stay, jobs are accepted, and both end once Redis takes writes again."""
+    """Workers stay up, jobs are accepted, and both jobs end once Redis takes writes again."""
     await drill_refuses_writes(lab, fault=fault)
 
 
@@ -138,7 +138,7 @@ DRAIN_S = 15.0
 
 
 async def drill_forgotten_at_work(lab: Lab, *, mutant: str | None = None) -> None:
-    """Redis forgets who works at what, as after an outage longer than a lease; then the worker is asked to go."""
+    """Redis loses arq's in-progress keys, as after an outage longer than a lease; then the worker gets SIGTERM."""
     async with lab.open(40, latency_s=1.0, settings={"jobs.drain_s": DRAIN_S}) as scene:
         [worker] = scene.fleet.start_workers(1, mutants=[mutant] if mutant else [])
         await scene.ready(1)
@@ -157,17 +157,17 @@ async def drill_forgotten_at_work(lab: Lab, *, mutant: str | None = None) -> Non
 
 
 def _forget(server: RedisServer) -> None:
-    """Take arq's marks of what is in progress away."""
+    """Delete arq's in-progress keys."""
     script = "for _, key in ipairs(redis.call('KEYS', 'arq:in-progress:*')) do redis.call('DEL', key) end return redis.status_reply('OK')"
     tell(server, f'EVAL "{script}" 0')
 
 
-async def test_a_message_that_comes_again_to_its_own_worker_hides_nothing(lab: Lab) -> None:
-    """The worker still knows what it has in hand, and ends it in order before it goes."""
+async def test_a_message_redelivered_to_its_own_worker_is_not_run_twice(lab: Lab) -> None:
+    """The worker still knows its running units, and ends them in order before it exits."""
     await drill_forgotten_at_work(lab)
 
 
-async def test_a_message_that_comes_again_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """arq's own worker runs it beside itself, loses sight of the first run, and does not go in order."""
+async def test_a_redelivered_message_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """arq's own worker runs it a second time, loses track of the first run, and does not exit in order."""
     with breaks("goes_in_order", "drained", "asked_as_planned"):
         await drill_forgotten_at_work(lab, mutant="runs_beside_itself")

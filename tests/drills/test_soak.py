@@ -1,4 +1,4 @@
-"""Everything at once: workers, decoders, Redis and PostgreSQL die, freeze and forget, in an order that a seed draws."""
+"""All faults in one job: workers, decoders, Redis and PostgreSQL are killed, frozen and flushed, in an order drawn from a seed."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ SETTINGS = SHORT_LEASE | {"fetch.per_host": 4, "jobs.chunk_size": 25, "jobs.drai
 
 
 async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None, finish_s: float | None = None) -> None:
-    """One job under a storm, and time to end after it."""
+    """One job under all faults, and its end after them."""
     with RedisServer(keep=lab.seed % 2 == 0) as redis, PostgresServer() as postgres:
         async with lab.open(strength.urls, latency_s=strength.latency_s, settings=SETTINGS, redis=redis, postgres=postgres) as scene:
             storm = Storm(scene, redis, postgres)
@@ -27,7 +27,7 @@ async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None,
             job_id = await scene.submit(calm_urls(scene))
             began = time.monotonic()
             async with scene.fleet.supervised():
-                await storm.rage(strength)
+                await storm.run(strength)
                 stormy_s, over_at = time.monotonic() - began, time.time()
                 await scene.finished(job_id, finish_s or strength.finish_s)
             ended = (await scene.rows()).of(job_id)
@@ -38,7 +38,7 @@ async def drill_soak(lab: Lab, strength: Strength, *, mutant: str | None = None,
 
 
 def _spare_the_crashed(scene: Scene, rows: Rows, most: int) -> list[Page]:
-    """A decoder that was killed may have cost the image in its hand the verdict, as often as decoders were killed."""
+    """Accept ``decoder_crash`` for at most one image per killed decoder."""
     crashed = [scene.plan.pages[image.url] for image in rows.images if image.reason == "decoder_crash"]
     assert len(crashed) <= most
     for page in crashed:
@@ -56,19 +56,19 @@ def _tell(lab: Lab, scene: Scene, storm: Storm, stormy_s: float, after_s: float,
 
 
 async def test_soak(lab: Lab) -> None:
-    """Every URL has its one right end; nothing is doubled, blamed or left over."""
+    """Every URL has its one right outcome; nothing is doubled, blamed or left over."""
     await drill_soak(lab, choose_strength())
 
 
 @pytest.mark.parametrize("mutant", ["no_takeover"])
 async def test_the_soak_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken], mutant: str) -> None:
-    """What the dead held is never taken over."""
+    """Without take-over the job does not end."""
     with breaks("finishes"):
         await drill_soak(lab, SMALL, mutant=mutant, finish_s=25.0)
 
 
-async def test_the_storm_is_the_same_for_the_same_seed(lab: Lab) -> None:
-    """A failure can be repeated: the plan and the dice are drawn from the seed alone."""
+async def test_a_seed_repeats_the_soak(lab: Lab) -> None:
+    """A failure can be repeated: plan and faults are drawn from the seed only."""
     async with lab.open(20) as one:
         first = (one.plan.urls, one.dice.random())
     await asyncio.sleep(0)

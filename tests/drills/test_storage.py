@@ -1,4 +1,4 @@
-"""The store's disk is full, read-only, broken now and then, or slow: work waits and comes back, and no URL is blamed."""
+"""The store's disk is full, read-only, sometimes broken, or slow: units wait, and no URL is blamed."""
 
 import asyncio
 import time
@@ -15,20 +15,20 @@ from tests.drills.matter import LONG_S, SmallDisk, said, told
 from tests.drills.world import Rows, read_disk
 
 MOST_HITS = 3 + 1
-"""Requests a URL may cost, and one more."""
+"""Most requests for one URL: its attempts and one more."""
 
 SMALL_BYTES = 8_000_000
-"""Far more than the images take; a file of ballast takes the rest."""
+"""Far more than the images need; a ballast file takes the rest."""
 
 FULL_S = 9.0
-"""Seconds without room: a unit rests two, so it comes back and fails again more often than a URL has attempts."""
+"""Seconds without space. A released unit waits two, so that it fails more often than a URL has attempts."""
 
 NARROW = {"fetch.per_host": 2, "jobs.builder_slots": 3}
 
 
 @asynccontextmanager
 async def small_disk(lab: Lab, mutants: list[str], **environment: str) -> AsyncIterator[tuple[Scene, SmallDisk, str]]:
-    """A store on a small disk, a worker, and a job under way; what is there at the end holds every invariant."""
+    """A store on a small disk, a worker and a running job. Checks the invariants after the body."""
     began = time.monotonic()
     with SmallDisk(lab.folder / "store", SMALL_BYTES) as disk:
         async with lab.open(60, latency_s=0.15, settings=NARROW) as scene:
@@ -47,12 +47,12 @@ async def small_disk(lab: Lab, mutants: list[str], **environment: str) -> AsyncI
 
 
 async def rests(scene: Scene) -> bool:
-    """Whether a unit waits for its store, and says so."""
+    """Whether a released unit waits for the store."""
     return any(unit.state == "pending" and unit.error for unit in (await scene.rows()).units)
 
 
 async def drill_full(lab: Lab, *, mutant: str | None = None) -> None:
-    """No room is left while images come in; after some rests there is room again."""
+    """The disk is full while images come in; later there is space again."""
     async with small_disk(lab, [mutant] if mutant else []) as (scene, disk, _):
         await until(lambda: scene.plan.hits().total() > 8)
         await asyncio.to_thread(faults.fill, scene.store)
@@ -63,7 +63,7 @@ async def drill_full(lab: Lab, *, mutant: str | None = None) -> None:
 
 
 async def _stays_whole(scene: Scene, seconds: float) -> None:
-    """For so long, whatever can be seen in the store is whole, no URL is blamed and no unit is given up."""
+    """For so long every blob is complete, no URL is blamed and no unit is dead."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         invariants.blobs(Rows(), await asyncio.to_thread(read_disk, scene.store))
@@ -77,24 +77,24 @@ async def _stays_whole(scene: Scene, seconds: float) -> None:
 
 
 async def test_a_full_disk_is_waited_for(lab: Lab) -> None:
-    """Units rest, nothing half-written can be seen, no URL is blamed nor asked more often than three times and one."""
+    """Units wait, no partial blob is visible, and no URL is blamed or requested more than four times."""
     await drill_full(lab)
 
 
 async def test_a_full_disk_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Whoever writes in place shows half an image."""
+    """Writing under the final name shows partial images."""
     with breaks("blobs"):
         await drill_full(lab, mutant="puts_in_place")
 
 
 async def test_a_full_disk_is_proved_by_a_second_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where a full disk is a bug, units die of it."""
+    """If a full disk counts as a bug, units die."""
     with breaks("conservation"):
         await drill_full(lab, mutant="storage_is_a_bug")
 
 
 async def drill_full_before_export(lab: Lab, *, mutant: str | None = None) -> None:
-    """No room is left when the export begins; after some rests there is room again."""
+    """The disk is full when the export begins; later there is space again."""
     async with small_disk(lab, ["full_before_export", *([mutant] if mutant else [])]) as (scene, _, job_id):
         await until(lambda: (lab.folder / "was-full").exists(), 90)
         await until(lambda: rests(scene) if not mutant else _is_over(scene, job_id), 60)
@@ -107,19 +107,19 @@ async def _is_over(scene: Scene, job_id: str) -> bool:
     return any(job.finished_at is not None for job in (await scene.rows()).of(job_id).jobs)
 
 
-async def test_an_export_waits_for_room(lab: Lab) -> None:
-    """It is absent as long as there is no room, and whole afterwards."""
+async def test_an_export_waits_for_space(lab: Lab) -> None:
+    """It is absent as long as the disk is full, and complete afterwards."""
     await drill_full_before_export(lab)
 
 
-async def test_an_export_without_room_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where a full disk is a bug, there is no export."""
+async def test_an_export_without_space_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """If a full disk counts as a bug, there is no export."""
     with breaks("finishes", "conservation"):
         await drill_full_before_export(lab, mutant="storage_is_a_bug")
 
 
 async def drill_read_only(lab: Lab, *, mutant: str | None = None) -> None:
-    """The store's disk takes no writes for some seconds."""
+    """The store's disk is read-only for some seconds."""
     async with small_disk(lab, [mutant] if mutant else []) as (scene, disk, _):
         await until(lambda: scene.plan.hits().total() > 8)
         with disk.read_only():
@@ -128,18 +128,18 @@ async def drill_read_only(lab: Lab, *, mutant: str | None = None) -> None:
 
 
 async def test_a_read_only_store_is_waited_for(lab: Lab) -> None:
-    """As a full one is."""
+    """Like a full one."""
     await drill_read_only(lab)
 
 
 async def test_a_read_only_store_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where it is a bug, units die of it."""
+    """If it counts as a bug, units die."""
     with breaks("conservation"):
         await drill_read_only(lab, mutant="storage_is_a_bug")
 
 
 async def drill_errors(lab: Lab, *, fault: str, share: float = 0.025, mutant: str | None = None) -> None:
-    """A share of the calls to the store fail with EIO, or every write takes most of a second."""
+    """A share of the calls to the store fail with EIO, or every write takes 0.7 s."""
     began = time.monotonic()
     async with lab.open(60) as scene:
         scene.fleet.environment[faults.STORE_FAULTS] = str(share)
@@ -156,11 +156,11 @@ async def drill_errors(lab: Lab, *, fault: str, share: float = 0.025, mutant: st
 
 @pytest.mark.parametrize("fault", ["failing_store", "slow_store"])
 async def test_errors_of_the_store_cost_time_only(lab: Lab, fault: str) -> None:
-    """Every URL has its true end, and every digest its bytes."""
+    """Every URL has its right outcome, and every digest its bytes."""
     await drill_errors(lab, fault=fault)
 
 
 async def test_errors_of_the_store_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where they are bugs, units die of them."""
+    """If they count as bugs, units die."""
     with breaks("finishes", "conservation"):
         await drill_errors(lab, fault="failing_store", share=0.1, mutant="storage_is_a_bug")  # of 100 calls one in forty may spare all

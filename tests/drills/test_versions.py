@@ -1,4 +1,4 @@
-"""Workers of two versions on one queue, and messages that nobody can read: nothing is eaten, nobody is harmed."""
+"""Workers of two versions on one queue, and malformed messages: no unit is lost and no worker dies."""
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ from tests.drills.lab import FINISH_S, Lab, Scene, until
 from tests.drills.matter import LONG_S, said, told
 
 OLD = 2
-"""Old workers beside one new one."""
+"""Number of old workers beside one new one."""
 
 
 async def drill_mixed(lab: Lab, *, forgotten: str, mutant: str | None = None, finish_s: float = LONG_S) -> None:
-    """Workers that do not know one of the functions, as before an upgrade: arq deletes the messages they take."""
+    """Workers that lack one job function, as before an upgrade: arq deletes the messages that they take."""
     began = time.monotonic()
     mutants = [mutant] if mutant else []
     async with lab.open(40) as scene:
@@ -39,13 +39,13 @@ async def drill_mixed(lab: Lab, *, forgotten: str, mutant: str | None = None, fi
 
 
 @pytest.mark.parametrize("forgotten", ["validate_chunk", "export_dataset"])
-async def test_an_older_worker_eats_nothing(lab: Lab, forgotten: str) -> None:
-    """What it deletes is sent again until a worker takes it that knows what to do."""
+async def test_an_older_worker_loses_nothing(lab: Lab, forgotten: str) -> None:
+    """A deleted message is sent again until a worker with the function takes it."""
     await drill_mixed(lab, forgotten=forgotten)
 
 
 async def test_mixed_versions_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """What is never sent again is gone."""
+    """Without a resend the deleted messages are gone."""
     with breaks("finishes"):
         await drill_mixed(lab, forgotten="validate_chunk", mutant="no_resend", finish_s=20)
 
@@ -65,7 +65,7 @@ GARBAGE: dict[str, bytes | None] = {
 
 
 async def drill_garbage(lab: Lab, *, mutant: str | None = None) -> None:
-    """Messages that no version ever wrote, on both queues, before and among those of a job."""
+    """Malformed messages on both queues, before a job and during it."""
     began = time.monotonic()
     async with lab.open(60, latency_s=0.1, settings={"fetch.per_host": 2}) as scene:
         await _litter(scene, "before")
@@ -95,7 +95,7 @@ async def _litter(scene: Scene, when: str) -> None:
 
 
 async def _taken_away(scene: Scene) -> None:
-    """Until no such message is left, or somebody died of one."""
+    """Wait until no malformed message is left. Breaks the invariant ``stays_up`` if a worker died."""
     deadline = time.monotonic() + FINISH_S
     while left := await _left(scene.resources.queue.pool):
         invariants.stays_up(scene.fleet.exits)
@@ -109,12 +109,12 @@ async def _left(pool: Any) -> list[str]:
     return [member for member in members if any(name in member for name in GARBAGE)]
 
 
-async def test_garbage_in_the_queue_harms_nobody(lab: Lab) -> None:
-    """It is thrown away; workers stay, the job ends, and no URL is asked for in vain."""
+async def test_malformed_messages_are_dropped(lab: Lab) -> None:
+    """They are removed; workers stay up, the job ends, and there are no additional requests."""
     await drill_garbage(lab)
 
 
-async def test_garbage_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """A worker that lets the error out dies of it."""
+async def test_malformed_messages_are_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """A worker that does not handle the error dies."""
     with breaks("stays_up"):
         await drill_garbage(lab, mutant="chokes")

@@ -1,4 +1,4 @@
-"""The wire between workers and Redis is slow, goes dark, or dies without a word."""
+"""The connection between workers and Redis is slow, silent for a while, or half-open."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ HANG_S = 40.0
 
 @asynccontextmanager
 async def wired(lab: Lab, mutant: str | None = None, count: int = 80) -> AsyncIterator[tuple[Scene, Wire, str]]:
-    """Two workers that reach Redis over a wire of ours, and a job under way."""
+    """Two workers that reach Redis through a :class:`Wire`, and a running job."""
     with RedisServer() as server:
         async with Wire(server.port) as wire:
             url = f"redis://127.0.0.1:{wire.port}/0"
@@ -44,7 +44,7 @@ async def _settled(scene: Scene, job_id: str, finish_s: float = FINISH_S) -> Non
 
 
 async def drill_dark(lab: Lab, *, mutant: str | None = None, hang_s: float = HANG_S) -> None:
-    """For some seconds nothing gets through, and no connection breaks; then all of it arrives."""
+    """For some seconds nothing gets through and no connection breaks; then all bytes arrive."""
     async with wired(lab, mutant) as (scene, wire, job_id):
         with wire.dark():
             await asyncio.sleep(DARK_S)
@@ -52,7 +52,7 @@ async def drill_dark(lab: Lab, *, mutant: str | None = None, hang_s: float = HAN
                 await until(lambda: _nothing_runs(scene), hang_s)
             except TimeoutError as error:
                 running = [unit for unit in (await scene.rows()).units if unit.state == "running"]
-                raise InvariantBroken("hang", f"after {DARK_S + hang_s:g} s without Redis still at work: {running[:3]}") from error
+                raise InvariantBroken("hang", f"after {DARK_S + hang_s:g} s without Redis still running: {running[:3]}") from error
         await _settled(scene, job_id)
 
 
@@ -60,21 +60,21 @@ async def _nothing_runs(scene: Scene) -> bool:
     return all(unit.state != "running" for unit in (await scene.rows()).units)
 
 
-async def test_what_is_in_hand_ends_without_redis(lab: Lab) -> None:
-    """Units at work need the database and their hosts only; leases hold, nothing is claimed twice, and the rest follows with the light."""
+async def test_running_units_end_without_redis(lab: Lab) -> None:
+    """They need only the database and their hosts. Leases hold, nothing is claimed twice, and the other units run afterwards."""
     await drill_dark(lab)
 
 
-async def test_darkness_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """A queue whose answers are waited for without end holds the units up."""
+async def test_a_silent_redis_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
+    """Without a time limit on Redis's answers the units hang."""
     with breaks("hang"):
         await drill_dark(lab, mutant="patient", hang_s=5.0)
 
 
-async def test_connections_that_died_in_silence_are_replaced(lab: Lab) -> None:
-    """Half-open connections, as a firewall or a failover leaves them: workers notice by themselves and go on over new ones."""
+async def test_half_open_connections_are_replaced(lab: Lab) -> None:
+    """A firewall or a failover leaves such connections. Workers notice it and open new ones."""
     async with wired(lab) as (scene, wire, job_id):
-        wire.bury()
+        wire.silence()
         await _settled(scene, job_id)
 
 
@@ -85,6 +85,6 @@ async def drill_slow(lab: Lab) -> None:
         await _settled(scene, job_id, 2 * FINISH_S)
 
 
-async def test_a_slow_redis_slows_and_no_more(lab: Lab) -> None:
-    """No unit changes hands because of it."""
+async def test_a_slow_redis_costs_time_only(lab: Lab) -> None:
+    """No unit is claimed more than twice because of it."""
     await drill_slow(lab)

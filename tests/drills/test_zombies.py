@@ -1,4 +1,4 @@
-"""A worker that is frozen past its lease and goes on: its work is another's by then, and nothing it writes may count."""
+"""Zombies: a worker that is frozen past its lease and continues. Its unit belongs to another worker, and none of its writes may count."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ STOPS = frozenset({"unit.stopped", "unit.lease_lost"})
 
 
 async def drill_zombie(lab: Lab, *, mutant: str | None = None) -> Process:
-    """Freeze the worker that waits for an answer until its successor has finished the job, let the answer come, thaw it."""
+    """Freeze a worker that waits for an answer, let its successor finish the job, then thaw it: the answer is there."""
     async with lab.open(30, settings=SHORT_LEASE | {"jobs.builder_slots": 1}) as scene:
         gate = _hold_first_request(scene)
         zombie = scene.fleet.start("worker-zombie", "workers", ["all"], mutants=[mutant] if mutant else [])
@@ -42,7 +42,7 @@ async def _has_acted(scene: Scene, zombie: Process, rows: Rows) -> bool:
 
 
 class Gate:
-    """Holds one URL's first answer back."""
+    """Holds the first answer of one URL back until ``answer`` is set."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -63,24 +63,24 @@ def _hold_first_request(scene: Scene) -> Gate:
 
 
 def events_of(process: Process) -> list[str]:
-    """The names of the events in a process's log."""
+    """Names of the events in a process's log."""
     lines = process.log_file.read_text().splitlines()
     return [str(json.loads(line).get("event")) for line in lines if line.startswith("{")]
 
 
 async def test_a_zombie_stops_by_itself(lab: Lab) -> None:
-    """It sees by its own clock that its lease has run out, and says so."""
+    """It notices by its own clock that its lease has run out."""
     zombie = await drill_zombie(lab)
     assert STOPS & set(events_of(zombie))
 
 
-async def test_a_zombie_that_does_not_know_is_refused_by_the_database(lab: Lab) -> None:
-    """Without its own clock and renewals the fence alone holds: every write names its epoch."""
+async def test_the_database_refuses_a_zombie_that_does_not_notice(lab: Lab) -> None:
+    """Without the check of its clock and renewals the fence is enough: every write names its epoch."""
     zombie = await drill_zombie(lab, mutant="blind")
     assert "unit.lease_lost" in events_of(zombie)
 
 
 async def test_a_zombie_is_proved_by_a_mutant(lab: Lab, breaks: type[Broken]) -> None:
-    """Where the database believes whoever writes, the finished job's rows change."""
+    """Without the fence the rows of the finished job change."""
     with breaks("conservation", "counted"):
         await drill_zombie(lab, mutant="no_fence")

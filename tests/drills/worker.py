@@ -1,8 +1,8 @@
-"""A process that has imported everything and forks the product's processes on request, each in a few milliseconds instead of seconds.
+"""A process that has imported everything and forks the product's processes on request, in milliseconds instead of seconds.
 
-What runs in the fork is the entry point itself (``python -m workers all``, ``pictrawl serve``), with its own session, environment, folder,
-output and signals; its death and its exit code are those of any process. A mutant, and the haste of :mod:`tests.drills.mutants`, are
-applied in the fork, before the entry point runs.
+The fork runs the entry point itself (``python -m workers all``, ``pictrawl serve``) with its own session, environment, folder, output and
+signals; its end and its exit code are those of any process. Mutants and the shortened times of :mod:`tests.drills.mutants` are applied in
+the fork, before the entry point runs.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from typing import Any
 from tests.drills.orders import Order
 
 LOOK_MS = 20
-"""Milliseconds between two looks for children that ended."""
+"""Milliseconds between two polls for children that ended."""
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
@@ -37,7 +37,7 @@ PRELOADED = (
 
 
 def main() -> None:
-    """Fork until the other side hangs up. Returns in a child only, and then at the end of its program."""
+    """Fork until standard input ends. Returns in a child only, at the end of its program."""
     _import_everything()
     os.write(1, b'{"ready": true}\n')
     run(_serve())
@@ -51,10 +51,10 @@ def _import_everything() -> None:
 
 
 def _serve() -> Order:
-    """Take orders from standard input, one line each, and answer with the pid. Comes back in the child, with its order."""
+    """Read orders from standard input, one a line, and answer with the pid. Returns in the child, with its order."""
     children: dict[int, str] = {}
     while True:
-        _bury(children)
+        _reap(children)
         if not select.select([0], [], [], LOOK_MS / 1000)[0]:
             continue
         line = os.read(0, 1 << 16)
@@ -68,7 +68,7 @@ def _serve() -> Order:
         os.write(1, json.dumps({"pid": pid}).encode() + b"\n")
 
 
-def _bury(children: dict[int, str]) -> None:
+def _reap(children: dict[int, str]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
@@ -88,8 +88,8 @@ def _end(children: dict[int, str]) -> None:
 
 
 def run(order: Order) -> None:
-    """Become the program that the order names."""
-    _settle_in(order)
+    """Run the program that the order names."""
+    _set_up(order)
     from tests.drills import mutants
 
     mutants.hasten()
@@ -98,7 +98,7 @@ def run(order: Order) -> None:
     _PROGRAMS[order.program](order.arguments)
 
 
-def _settle_in(order: Order) -> None:
+def _set_up(order: Order) -> None:
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     log = os.open(order.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

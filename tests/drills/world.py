@@ -1,4 +1,4 @@
-"""What is really there: the database's rows by plain SQL, and the store's files by plain reading. Nothing here asks the product."""
+"""Reads the database's rows by plain SQL and the store's files from disk, without the product's code."""
 
 import hashlib
 import json
@@ -91,7 +91,7 @@ class Rows:
     exports: tuple[Export, ...] = ()
 
     def of(self, job_id: str) -> Self:
-        """What belongs to one job."""
+        """The rows of one job."""
         return type(self)(
             tuple(job for job in self.jobs if job.id == job_id),
             tuple(unit for unit in self.units if unit.job_id == job_id),
@@ -105,14 +105,14 @@ Row = TypeVar("Row", Job, Unit, Image, Attempt, Export)
 
 
 async def connect(dsn: str) -> "asyncpg.Connection[Any]":
-    """A connection of the drill's own; JSON columns come as values."""
+    """Open a connection that decodes JSON columns."""
     connection = await asyncpg.connect(dsn.replace("+asyncpg", ""), timeout=10)
     await connection.set_type_codec("json", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
     return connection
 
 
 async def read_rows(connection: "asyncpg.Connection[Any]") -> Rows:
-    """Every row that the invariants ask about, as of one moment."""
+    """Read every row that the invariants check, in one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return Rows(
             await _all(connection, Job, "jobs"),
@@ -134,9 +134,9 @@ class Disk:
     """The store's files.
 
     Attributes:
-        blobs: digest of the bytes by the digest that the name spells.
+        blobs: the digest of each blob's bytes, by the digest in its name.
         exports: by export id, the digest of every file by its path.
-        strays: what lies there and belongs to nothing: half-written files, scratch folders, unknown names.
+        strays: half-written files, scratch folders and unknown names.
     """
 
     blobs: Mapping[str, str] = field(default_factory=dict)
@@ -148,7 +148,7 @@ _FOLDERS = ("blobs", "thumbs", "lists", "exports", "check")
 
 
 def read_disk(root: Path) -> Disk:
-    """Read and hash everything below a local store."""
+    """Read and hash all files of a local store."""
     blobs: dict[str, str] = {}
     exports: dict[str, dict[str, str]] = {}
     strays: list[str] = []

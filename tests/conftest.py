@@ -1,7 +1,7 @@
-"""What every test gets: an environment without our settings, an empty folder to stand in, and the bill for what it leaves behind.
+"""Fixtures for all tests. Every test has an environment without our settings and an empty working directory, and fails if it leaks.
 
-On demand: settings, databases, and the real servers of :mod:`tests.services`. Without their packages, tests marked ``services`` are
-skipped and say which package is missing; with PICTRAWL_TEST_REQUIRE_SERVICES=1 they fail instead.
+On demand: settings, databases, and the real servers of :mod:`tests.services`. Tests marked ``services`` are skipped if a package is
+missing, and name it; with PICTRAWL_TEST_REQUIRE_SERVICES=1 they fail instead.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ REQUIRE_SERVICES = os.environ.get("PICTRAWL_TEST_REQUIRE_SERVICES") == "1"
 """Read before the environment is emptied."""
 
 SERVICE_OF = {"redis_server": "redis", "redis_url": "redis", "postgres_server": "postgresql", "postgres_url": "postgresql"}
-"""The service behind a fixture; a test that asks for one is marked."""
+"""The service of each fixture. Tests that use such a fixture are marked."""
 
 GRACE_S = 2.0
-"""Seconds a child process has to end after its test."""
+"""Seconds in which child processes must end after their test."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a service, and watch the tasks of what runs on an event loop."""
+    """Mark tests that need a service, and check the tasks of tests that run on an event loop."""
     for item in items:
         names = getattr(item, "fixturenames", [])
         needed = {SERVICE_OF[name] for name in names if name in SERVICE_OF}
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a service that is not installed, or fail it where services are required."""
+    """Skip a test whose service is not installed, or fail it if services are required."""
     for mark in item.iter_markers("services"):
         if packages := missing_packages(*mark.args):
             reason = f"needs {', '.join(packages)}: apt-get install {' '.join(packages)}"
@@ -50,26 +50,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def _standing_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Empty folders to stand in, one after the other."""
+def _working_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of working directories, one after the other."""
     base = tmp_path_factory.mktemp("cwd")
     return (base / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
-def _hermetic(monkeypatch: pytest.MonkeyPatch, _standing_places: Iterator[Path]) -> None:
-    """No setting comes in from the shell or from a file in the current folder, and nothing is written into the checkout."""
+def _hermetic(monkeypatch: pytest.MonkeyPatch, _working_directories: Iterator[Path]) -> None:
+    """No setting comes from the shell or from a file in the working directory, and no test writes into the checkout."""
     for name in list(os.environ):
         if name.upper().startswith(ENV_PREFIX):
             monkeypatch.delenv(name)
-    place = next(_standing_places)
+    place = next(_working_directories)
     place.mkdir()
     monkeypatch.chdir(place)
 
 
 @pytest.fixture
 async def no_leaked_tasks() -> AsyncIterator[None]:
-    """A task that outlives its test is a resource that nobody closed."""
+    """Fail a test that leaves asyncio tasks behind."""
     yield
     for _ in range(3):  # callbacks of what has just been closed
         await asyncio.sleep(0)
@@ -79,7 +79,7 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_leaked_children() -> Iterator[None]:
-    """A child process that outlives its test would go on on the machine of whoever runs the tests."""
+    """Fail a test that leaves child processes behind."""
     before = children()
     yield
     deadline = time.monotonic() + GRACE_S
@@ -90,7 +90,7 @@ def _no_leaked_children() -> Iterator[None]:
 
 
 def children() -> set[int]:
-    """Living children of this process, of any of its threads; empty where the system does not tell (other than Linux)."""
+    """Running child processes of all threads of this process. Empty on systems other than Linux."""
     found: set[int] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):
@@ -107,13 +107,13 @@ def _is_zombie(pid: int) -> bool:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """The defaults, but for a workspace in ``tmp_path`` and leave to fetch from loopback, any port."""
+    """The defaults with a workspace in ``tmp_path``, and loopback addresses and all ports allowed."""
     return load_settings({"workspace.path": tmp_path / "workspace", "fetch.allow_networks": ["127.0.0.0/8", "::1/128"], "fetch.ports": []})
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """One redis-server for the session. A test that kills a server makes its own."""
+    """One redis-server for the session. A test that kills a server starts its own."""
     with RedisServer() as server:
         yield server
 
@@ -127,14 +127,14 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One PostgreSQL for the session. A test that kills a server makes its own."""
+    """One PostgreSQL for the session. A test that kills a server starts its own."""
     with PostgresServer() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """An empty database of this test's own."""
+    """URL of an empty database of this test."""
     name = f"test_{time.time_ns():x}"
     yield postgres_server.create_database(name)
     postgres_server.drop_database(name)
@@ -142,7 +142,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """A database file that is not there yet."""
+    """URL of a database file that does not exist yet."""
     return f"sqlite+aiosqlite:///{tmp_path / 'pictrawl.db'}"
 
 
@@ -155,13 +155,13 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))])
 def any_database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database of each kind that we support, in turn."""
+    """URL of an empty database, for each supported kind."""
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))])
 async def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    """A database with the newest schema, of each kind in turn."""
+    """A database with the newest schema, for each supported kind."""
     if request.param == "sqlite":
         async for db in opened(sqlite_like_new(tmp_path / "pictrawl.db")):
             yield db
@@ -174,7 +174,7 @@ async def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
 
 
 async def opened(url: str) -> AsyncIterator[Database]:
-    """A database, closed at the end, since its thread would keep the process alive."""
+    """Open a database and close it at the end: its thread would keep the process alive."""
     db = Database(url)
     try:
         yield db

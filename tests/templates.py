@@ -1,4 +1,4 @@
-"""Databases with the newest schema, copied instead of migrated: the migrations themselves have tests of their own."""
+"""Databases with the newest schema, copied from a template instead of migrated. The migrations have their own tests."""
 
 import asyncio
 import atexit
@@ -14,11 +14,11 @@ from tests.services import PostgresServer
 __all__ = ["postgres_like_new", "sqlite_like_new"]
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="pictrawl-template-")
-atexit.register(_FOLDER.cleanup)  # left to itself, it warns
+atexit.register(_FOLDER.cleanup)  # its finalizer would warn
 
 
 def sqlite_like_new(path: Path) -> str:
-    """Put a SQLite database with the newest schema at ``path`` and return its URL."""
+    """Create a SQLite database with the newest schema at ``path`` and return its URL."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_sqlite_template(), path)
     return f"sqlite+aiosqlite:///{path}"
@@ -32,7 +32,7 @@ def _sqlite_template() -> Path:
 
 
 def postgres_like_new(server: PostgresServer, name: str) -> str:
-    """Make a PostgreSQL database with the newest schema and return its URL."""
+    """Create a PostgreSQL database with the newest schema and return its URL."""
     return server.create_database(name, template=_postgres_template(server))
 
 
@@ -43,7 +43,7 @@ def _postgres_template(server: PostgresServer) -> str:
 
 
 def _migrate(url: str) -> None:
-    """In a thread with an event loop of its own: whoever asks may stand in one."""
+    """Migrate in a thread with its own event loop: the caller may be in one."""
     worker = threading.Thread(target=lambda: asyncio.run(_upgrade(url)))
     worker.start()
     worker.join()

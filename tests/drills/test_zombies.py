@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
 
 from tests.drills.conftest import Broken
 from tests.drills.fleet import Process
@@ -25,7 +28,7 @@ async def drill_zombie(lab: Lab, *, mutant: str | None = None) -> Process:
         await asyncio.wait_for(gate.asked.wait(), 90)
         async with scene.connection() as connection:
             await until(lambda: held_by(connection, zombie.pid))
-            zombie.stop()
+            await _freeze(connection, zombie)
             gate.answer.set()
             scene.fleet.start_workers(1, prefix="worker-successor")
             rows = await scene.finished(job_id)
@@ -34,6 +37,18 @@ async def drill_zombie(lab: Lab, *, mutant: str | None = None) -> Process:
         await asyncio.sleep(1.0)  # for what it writes next
         await scene.check(job_id)
         return zombie
+
+
+async def _freeze(connection: "asyncpg.Connection[Any]", zombie: Process) -> None:
+    """Stop it outside of any transaction: a frozen process keeps its locks, and the sweeper would wait for them."""
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    while True:
+        zombie.stop()
+        await asyncio.sleep(0.2)  # for what PostgreSQL has received and not begun
+        if not await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {others} AND xact_start IS NOT NULL"):
+            return
+        zombie.cont()
+        await asyncio.sleep(0.05)
 
 
 async def _has_acted(scene: Scene, zombie: Process, rows: Rows) -> bool:

@@ -1,4 +1,4 @@
-"""Real processes whose standard error is broken: they work on to the end, and exit as they would."""
+"""Real processes with a broken standard error: they work to the end, and exit with their usual codes."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.workers.proof import eventually
 
 @asynccontextmanager
 async def embedded(folder: Path, stderr: int) -> AsyncIterator[tuple[httpx.AsyncClient, "asyncio.subprocess.Process"]]:
-    """API and worker in one process on a workspace, with a standard error of choice."""
+    """API and worker in one process on a workspace, with this descriptor as standard error."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PICTRAWL_")}
     env = clean | {"PICTRAWL_LOG__LEVEL": "DEBUG", "PICTRAWL_FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]', "PICTRAWL_FETCH__PORTS": "[]"}
     env |= {"PYTHONPATH": str(ROOT), "PICTRAWL_VALIDATE__CHILDREN": "1", "PICTRAWL_LOG__FILE": str(folder / "file.log")}
@@ -49,7 +49,7 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
 
 
 def stderr_of_kind(kind: str) -> tuple[int, list[int]]:
-    """A descriptor to write to, and all that is to be closed in the end."""
+    """A descriptor for standard error, and all descriptors to close at the end."""
     if kind == "full disk":
         full = os.open("/dev/full", os.O_WRONLY)
         return full, [full]
@@ -62,7 +62,7 @@ def stderr_of_kind(kind: str) -> tuple[int, list[int]]:
 
 @pytest.mark.parametrize("kind", ["full disk", "reader gone", "nobody reads"])
 async def test_a_broken_standard_error_costs_lines_and_no_work(tmp_path: Path, kind: str) -> None:
-    """API, worker and decoder go on to the end and exit as ever; the losses are counted, and the log file misses nothing."""
+    """API, worker and decoder finish and exit as usual; the lost lines are counted, and the log file has them all."""
     stderr, opened = stderr_of_kind(kind)
     async with Origin() as origin:
         for number in range(5):
@@ -74,7 +74,7 @@ async def test_a_broken_standard_error_costs_lines_and_no_work(tmp_path: Path, k
             job = await follow(client, answer.headers["location"])
             metrics = (await client.get("/metrics")).text
             if kind == "nobody reads":
-                os.read(opened[0], 1 << 20)  # the command says goodbye there, past the log
+                os.read(opened[0], 1 << 20)  # the command writes its last line there, not through the log
     for descriptor in opened:
         os.close(descriptor)
     assert (job["status"], job["progress"]["kept"]) == ("succeeded", 5)
@@ -87,8 +87,8 @@ async def test_a_broken_standard_error_costs_lines_and_no_work(tmp_path: Path, k
 
 
 @pytest.mark.parametrize("kind", ["full disk", "reader gone"])
-def test_a_command_with_a_broken_standard_error_ends_as_it_would(tmp_path: Path, kind: str) -> None:
-    """Its exit code is its own."""
+def test_a_command_with_a_broken_standard_error_keeps_its_exit_code(tmp_path: Path, kind: str) -> None:
+    """The exit code is that of the command."""
     stderr, opened = stderr_of_kind(kind)
     env = {key: value for key, value in os.environ.items() if not key.startswith("PICTRAWL_")} | {"PYTHONPATH": str(ROOT)}
     (tmp_path / "list.txt").write_text("http://127.0.0.1:1/a.jpg\n")

@@ -1,6 +1,6 @@
-"""Canaries: secrets planted wherever one can come in, a day full of failures on the real architecture, then a search of all that it left.
+"""Canaries: secrets in every input, many failures on a real fleet, then a search for them in everything that the fleet wrote.
 
-A URL is its owner's data: its row holds it as it was given, and its owner is shown it. Everywhere else it has neither user nor query.
+A URL is its owner's data: its row has it unchanged, and its owner may see it. Everywhere else it has neither user nor query.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from tests.services import PostgresServer, RedisServer, free_port
 from tests.workers.proof import eventually
 
 CANARY = re.compile(r"CANARY[A-Za-z]+")
-"""Each is a word of its own, so that a find says where it was planted."""
+"""Each canary is unique, so that a match tells where it came from."""
 
 ROWS_WITH_URLS = {
-    ("images", "url"),  # what the user asked for; it is fetched with its query, or not at all
-    ("images", "final_url"),  # where the image really came from, as its export's provenance says
+    ("images", "url"),  # the submitted URL: it is fetched with its query
+    ("images", "final_url"),  # the provenance of the image, part of its export
 }
 
 ANSWERS_WITH_URLS = {"url", "final_url"}
-"""Keys of an image in an API reply, which only the owner of its dataset gets."""
+"""Keys of an image in an API reply, which only the dataset's owner gets."""
 
 REDIS_PASSWORD, DATABASE_PASSWORD = "CANARYredis", "CANARYdatabase"
 HEADERS = {
@@ -51,7 +51,7 @@ HEADERS = {
 
 
 class GuardedRedis(RedisServer):
-    """redis-server that wants a password."""
+    """redis-server with a password."""
 
     @property
     def url(self) -> str:
@@ -69,7 +69,7 @@ class GuardedRedis(RedisServer):
 
 @dataclass
 class Left:
-    """What a day left behind: lines by process, rows by table, API replies, keys and values of Redis."""
+    """Everything the fleet wrote: lines by process, rows by table, API replies, keys and values of Redis."""
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -77,13 +77,13 @@ class Left:
     redis: list[str] = field(default_factory=list)
 
     async def note(self, response: httpx.Response) -> None:
-        """Keep a reply."""
+        """Record a reply."""
         await response.aread()
         self.replies.append(response)
 
 
 def bad_urls(origin: Origin) -> list[str]:
-    """One URL for every way to fail, each with secrets in its user and its query, under names known and unknown."""
+    """One URL for each kind of failure, with secrets in its user and its query, under known and unknown names."""
     secret = "sig=CANARYsig&token=CANARYtoken&X-Amz-Signature=CANARYamz&what=CANARYunknown#CANARYfragment"
     at = origin.url("").removeprefix("http://").rstrip("/")
     user = "user:CANARYuserinfo"
@@ -106,14 +106,14 @@ def bad_urls(origin: Origin) -> list[str]:
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[tuple[GuardedRedis, PostgresServer]]:
-    """Servers of this module's own: they are broken on the way."""
+    """Servers of this module, which it kills."""
     with GuardedRedis() as queue, PostgresServer() as database:
         yield queue, database
 
 
 @pytest.fixture
 async def left(tmp_path: Path, services: tuple[GuardedRedis, PostgresServer]) -> AsyncIterator[Left]:
-    """A day on a fleet whose parts fail one after the other."""
+    """Run a fleet whose parts fail one after the other."""
     queue, database = services
     name = "hygiene"
     address = database.create_database(name).replace("postgres@", f"postgres:{DATABASE_PASSWORD}@")
@@ -148,7 +148,7 @@ async def left(tmp_path: Path, services: tuple[GuardedRedis, PostgresServer]) ->
 
 
 async def with_failing_urls(client: httpx.AsyncClient, origin: Origin, queue: GuardedRedis, found: Left) -> None:
-    """A job all of whose URLs but one fail, each in its way; then everything the API has to say of it."""
+    """Run a job whose URLs fail, all but one; then read everything that the API has about it."""
     urls = bad_urls(origin)
     answer = await client.post("/v1/jobs", json={"urls": urls, "name": "canaries"}, headers={"Idempotency-Key": "day-1"})
     assert answer.status_code == 202, answer.text
@@ -166,7 +166,7 @@ async def with_failing_urls(client: httpx.AsyncClient, origin: Origin, queue: Gu
 
 
 async def with_bad_requests(client: httpx.AsyncClient) -> None:
-    """What a client does wrong is told to it without what it sent."""
+    """Send invalid requests: the answers must not repeat their values."""
     address = "http://user:CANARYbadrequest@h.test/x?sig=CANARYbadquery"
     for body in ({"urls": [address], "target": "CANARYnumber"}, {"urls": 7, "urls_": address}, {"keywords": []}):
         assert (await client.post("/v1/jobs", json=body)).status_code in (400, 422)
@@ -176,7 +176,7 @@ async def with_bad_requests(client: httpx.AsyncClient) -> None:
 
 
 async def with_a_key(client: httpx.AsyncClient, env: dict[str, str], folder: Path) -> None:
-    """An API key made, used, and used wrongly; then put out of force, so that the rest of the day needs none."""
+    """Create an API key, use it rightly and wrongly, and revoke it, so that later requests need none."""
     made = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.cli", "keys", "create", "canary", "--json"), env=env, cwd=folder, stdout=-1, stderr=-2
     )
@@ -195,11 +195,11 @@ async def with_a_key(client: httpx.AsyncClient, env: dict[str, str], folder: Pat
 
 
 TOKENS: list[str] = []
-"""Secret parts of real keys: canaries that cannot be chosen."""
+"""Secrets of real API keys, which cannot be chosen."""
 
 
 async def without_redis(client: httpx.AsyncClient, queue: GuardedRedis, found: Left, origin: Origin) -> None:
-    """Redis dies under a submission and comes back."""
+    """Kill Redis during a submission and start it again."""
     queue.kill()
     answer = await client.post("/v1/jobs", json={"urls": [f"{origin.url('/404.jpg')}?sig=CANARYoutbox"]})
     assert answer.status_code == 202
@@ -211,7 +211,7 @@ async def without_redis(client: httpx.AsyncClient, queue: GuardedRedis, found: L
 
 
 async def without_database(client: httpx.AsyncClient, database: PostgresServer) -> None:
-    """PostgreSQL dies and comes back; meanwhile every answer is a problem."""
+    """Kill PostgreSQL and start it again; meanwhile every answer is a problem document."""
     database.kill()
     refused = await client.post("/v1/jobs", json={"urls": ["http://user:CANARYaway@h.test/a.jpg?sig=CANARYawayquery"]})
     assert refused.status_code in (500, 503)
@@ -226,7 +226,7 @@ async def without_database(client: httpx.AsyncClient, database: PostgresServer) 
 
 
 async def with_a_bug(client: httpx.AsyncClient, database: PostgresServer, name: str, origin: Origin) -> None:
-    """A table is gone, which no code expects: 500 in the API, a dead unit in the worker, both over a statement full of URLs."""
+    """Rename a table, which no code expects: 500 in the API and a dead unit in the worker, each for a statement full of URLs."""
     database.run_sql("ALTER TABLE images RENAME COLUMN url_key TO gone", name)
     answer = await client.post("/v1/jobs", json={"urls": [f"{origin.url('/bug.jpg')}?sig=CANARYbug"], "keywords": []})
     if answer.status_code == 202:
@@ -240,7 +240,7 @@ async def with_a_bug(client: httpx.AsyncClient, database: PostgresServer, name: 
 
 
 def dumped(queue: GuardedRedis) -> list[str]:
-    """All keys and values."""
+    """All keys and values of Redis."""
     with redis.Redis.from_url(queue.url) as client:
         read = {b"string": client.get, b"hash": client.hgetall, b"zset": lambda key: client.zrange(key, 0, -1, withscores=True)}
         read |= {b"set": client.smembers, b"list": lambda key: client.lrange(key, 0, -1)}
@@ -256,12 +256,12 @@ def rows_of(database: PostgresServer, name: str) -> dict[str, list[dict[str, Any
 
 
 def found_in(shown: str) -> set[str]:
-    """Canaries of every kind."""
+    """All canaries in a text."""
     return set(CANARY.findall(shown)) | {token for token in TOKENS if token in shown}
 
 
 def without(value: Any, keys: set[str]) -> Any:
-    """A document without the values of some keys."""
+    """A document without these keys."""
     if isinstance(value, dict):
         return {key: without(item, keys) for key, item in value.items() if key not in keys}
     return [without(item, keys) for item in value] if isinstance(value, list) else value
@@ -272,7 +272,7 @@ def leaks_in_lines(left: Left) -> dict[str, str]:
 
 
 async def test_no_secret_is_left_anywhere(left: Left) -> None:
-    """Not in a log line, an error column, an API reply, a key or value of Redis, or a label of a metric."""
+    """No secret is in a log line, an error column, an API reply, a key or value of Redis, or a metric label."""
     assert len(left.lines["api.log"]) > 50
     assert len(left.lines["worker.log"]) > 50
     leaks: dict[str, str] = leaks_in_lines(left)
@@ -316,7 +316,7 @@ WRONG = [
 def test_an_address_that_does_not_work_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, wrong: dict[str, str]
 ) -> None:
-    """Not by the message, not by the log, and not by the traceback that -vv asks for."""
+    """Neither message, log nor the traceback of -vv has it."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setenv("PICTRAWL_CONFIG", "")
     for name, value in wrong.items():
@@ -333,7 +333,7 @@ def test_an_address_that_does_not_work_is_not_shown(
 
 
 async def test_an_error_of_the_database_hides_its_parameters(any_database: Database) -> None:
-    """They are keywords and URLs, and its text goes to logs and rows."""
+    """The parameters are keywords and URLs, and the error's text goes to logs and rows."""
     with pytest.raises(DBAPIError) as caught:
         async with any_database.write() as connection:
             await connection.execute(text("INSERT INTO nowhere VALUES (:value)"), {"value": "CANARYparameter"})

@@ -1,4 +1,4 @@
-"""Whole jobs on the real architecture: API process, worker processes, Redis and PostgreSQL, an origin that misbehaves."""
+"""Whole jobs on the real architecture: API process, worker processes, Redis and PostgreSQL, and an unreliable origin."""
 
 import asyncio
 import io
@@ -47,7 +47,7 @@ async def _retries(db: Database, job_id: str, count: int) -> bool:
 
 
 def environment(tmp_path: Path, redis_url: str, postgres_url: str, **more: str) -> dict[str, str]:
-    """What a fleet's processes are told."""
+    """Environment of a fleet's processes."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PICTRAWL_")}
     return clean | {
         "PICTRAWL_QUEUE__BACKEND": "redis",
@@ -72,20 +72,20 @@ def start(arguments: list[str], env: dict[str, str], log: Path) -> subprocess.Po
 
 @asynccontextmanager
 async def deployment(tmp_path: Path, env: dict[str, str], *, workers: int) -> AsyncIterator[httpx.AsyncClient]:
-    """Schema, one API process and some worker processes; a client of the API."""
+    """Migrate, start one API process and some workers, and yield a client of the API."""
     done = await asyncio.create_subprocess_exec(sys.executable, "-m", "app.cli", "db", "upgrade", env=env, cwd=tmp_path)
     assert await done.wait() == 0
     port = free_port()
     processes = [start(["serve", "--no-worker", "--port", str(port)], env, tmp_path / "api.log")]
     processes += [start(["worker", "all"], env, tmp_path / "worker.log") for _ in range(workers)]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            await eventually(lambda: _ready(client), 60)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            await eventually(lambda: _ready(client), 300)  # the processes import everything first, on a machine that may be busy
             yield client
     finally:
         for process in processes:
             process.terminate()
-        codes = [await asyncio.to_thread(process.wait, 40) for process in processes]
+        codes = [await asyncio.to_thread(process.wait, 120) for process in processes]
     assert codes == [0] * len(codes), (tmp_path / "api.log").read_text()[-2000:] + (tmp_path / "worker.log").read_text()[-2000:]
 
 
@@ -96,8 +96,8 @@ async def _ready(client: httpx.AsyncClient) -> bool:
         return False
 
 
-async def follow(client: httpx.AsyncClient, job_url: str, timeout_s: float = 120.0) -> dict[str, Any]:
-    """Ask the API for a job until it has ended."""
+async def follow(client: httpx.AsyncClient, job_url: str, timeout_s: float = 300.0) -> dict[str, Any]:
+    """Poll a job until it has ended."""
 
     async def final() -> dict[str, Any] | None:
         body: dict[str, Any] = (await client.get(job_url)).json()
@@ -107,7 +107,7 @@ async def follow(client: httpx.AsyncClient, job_url: str, timeout_s: float = 120
     return result
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the webdataset package leaves its file to the collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the webdataset package does not close its file
 async def test_the_api_and_two_worker_processes_make_a_dataset(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
     """POST /v1/jobs on a real fleet: 300 of 300 images kept, shards that the webdataset package reads, logs from API to export."""
     wds = pytest.importorskip("webdataset")
@@ -151,7 +151,7 @@ async def _degraded(client: httpx.AsyncClient) -> bool:
 
 
 async def test_a_submission_without_redis_is_accepted_and_done_later(tmp_path: Path, postgres_url: str) -> None:
-    """The row is the outbox: 202 while Redis is away, and the job is done once it is back."""
+    """The row is the outbox: 202 while Redis is down, and the job runs once it is up again."""
     from tests.services import RedisServer
 
     with RedisServer() as server:

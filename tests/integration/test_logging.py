@@ -1,5 +1,6 @@
-"""One job with failures, on a real worker: every line, ours and the libraries', says whose it is."""
+"""The log of one job with failures on a real worker: events, fields, and ids on every line, also on those of libraries."""
 
+import asyncio
 import json
 from io import StringIO
 from pathlib import Path
@@ -18,9 +19,13 @@ from tests.workers.test_worker_pool import ended, submit
 SECRET = "s3cr3t-canary"
 
 
-@pytest.fixture
-async def lines(tmp_path: Path) -> list[dict[str, object]]:
-    """The log of a whole job: good, flaky and broken URLs, one with a secret in it, compressed and exported."""
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    """The log of a whole job with good, flaky and broken URLs, one of them with a secret. It is compressed and exported."""
+    return asyncio.run(_log_of_a_job(tmp_path_factory.mktemp("job")))
+
+
+async def _log_of_a_job(tmp_path: Path) -> list[dict[str, object]]:
     stream = StringIO()
     logging_setup.config.configure("DEBUG", "json", None, stream=stream)
     try:
@@ -82,7 +87,7 @@ def test_a_missing_field_and_an_absent_event_are_gaps() -> None:
 
 
 async def test_every_retry_is_logged_once_with_its_cause_and_wait(lines: list[dict[str, object]]) -> None:
-    """Each wait is one WARNING: which attempt, what went wrong, how long."""
+    """Each wait is one WARNING with attempt, cause and seconds."""
     retries = named(lines, "download.retry")
     assert len(retries) == 1 + 2
     assert {line["level"] for line in retries} == {"WARNING"}
@@ -100,13 +105,13 @@ async def test_every_line_carries_the_job_or_is_a_processs_own(lines: list[dict[
     assert others <= {"job.accepted", *PROCESS_EVENTS}
 
 
-async def test_no_secret_and_no_broken_line_comes_out(lines: list[dict[str, object]]) -> None:
-    """Query strings stay inside; braces in data neither raise nor vanish."""
+async def test_no_line_is_broken_or_has_a_secret(lines: list[dict[str, object]]) -> None:
+    """No query string is logged; braces in data neither raise nor vanish."""
     assert SECRET not in json.dumps([line for line in lines if line["event"] != "test.stored"])
 
 
-async def test_the_journal_holds_the_jobs_life(lines: list[dict[str, object]]) -> None:
-    """What was logged at INFO or above with a job_id is in the database, in order, with the same fields."""
+async def test_the_event_log_has_the_lines_of_the_job(lines: list[dict[str, object]]) -> None:
+    """Every line at INFO or above with a job_id is in the database, in order, with the same fields."""
     last = lines[-1]
     stored = last["stored"]
     written = [line for line in lines if line.get("job_id") == last["wanted"] and line["level"] in ("INFO", "WARNING", "ERROR")]

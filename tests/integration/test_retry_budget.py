@@ -1,4 +1,4 @@
-"""What may not eat a job's retries: deploys, crashes, a message left behind, an outage of the database. On workers as they run."""
+"""Deploys, crashes, stale messages and database outages do not use up a job's retries. On real workers."""
 
 import asyncio
 import signal
@@ -43,13 +43,13 @@ DELAY_S = 60.0
 
 @pytest.fixture(params=HOUSES)
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    """What a job runs on, each in turn."""
+    """Each supported pair of database and queue."""
     async for opened in open_house(request, tmp_path):
         yield opened
 
 
 class Puppet:
-    """A downloader that never comes to an end, or fails."""
+    """A downloader that never returns, or fails."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -64,13 +64,13 @@ class Puppet:
 
 
 async def crash(bench: Bench, unit_id: str) -> None:
-    """What a worker leaves behind that was killed in the middle of a unit."""
+    """Leave the state of a worker that was killed in the middle of a unit."""
     assert await units.claim(bench.db, unit_id, owner="wrk_dead", lease_s=30) is not None
     await expire(bench.db, unit_id)
 
 
 async def test_five_deploys_and_two_crashes_leave_a_unit_its_three_retries(house: House) -> None:
-    """A shutdown releases the unit at once and counts nothing, arq's own count of tries means nothing: then MemoryError has its 4 runs."""
+    """A shutdown releases the unit and counts nothing, and arq's own count of tries is ignored: MemoryError still has its 4 runs."""
     async with house() as (bench, _):
         puppet = Puppet()
         worker_resources = WorkerResources(puppet, None)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ async def test_five_deploys_and_two_crashes_leave_a_unit_its_three_retries(house
 
 
 async def test_a_message_left_by_a_crash_does_not_cut_the_wait_short(house: House) -> None:
-    """Two messages of one unit, the older one once tried by a worker that was killed: it is not the retry that the unit waits for."""
+    """Of two messages of one unit, the older one was tried by a killed worker: it does not start the retry early."""
     async with house(MemoryError("no room")) as (bench, leases):
         delivery = await one_unit(bench, UnitKind.FETCH)
         pool, old = bench.context.queue.pool, envelope(delivery).token
@@ -117,7 +117,7 @@ async def test_a_message_left_by_a_crash_does_not_cut_the_wait_short(house: Hous
 
 
 async def test_an_outage_of_the_database_ends_deliveries_and_loses_no_unit(tmp_path: Path, redis_url: str) -> None:
-    """PostgreSQL is down for all 4 runs: the message goes with the real error; once it answers, the sweeper sends the unit, and it ends."""
+    """PostgreSQL is down for all 4 runs: the message ends with the real error; later the sweeper sends the unit again, and it ends."""
     lines: list[dict[str, Any]] = []
     sink = add_sink(lambda record: lines.append(dict(record)), level="WARNING")
     with PostgresServer() as server:
@@ -144,7 +144,7 @@ async def test_an_outage_of_the_database_ends_deliveries_and_loses_no_unit(tmp_p
 
 
 async def test_sigterm_releases_the_unit_and_counts_nothing(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
-    """A worker process that is told to end in the middle of a request: exit 0, the unit is due, its message waits, no failure counts."""
+    """A worker gets SIGTERM in the middle of a request: exit code 0, the unit is due, its message waits, no failure is counted."""
     environment = {
         "PICTRAWL_QUEUE__BACKEND": "redis",
         "PICTRAWL_QUEUE__URL": redis_url,

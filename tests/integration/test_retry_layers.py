@@ -1,4 +1,4 @@
-"""One retry layer for each kind of failure: measured in requests at the origin, runs of the job, and waits asked for.
+"""One retry layer for each kind of failure, measured in requests at the origin, runs of the job, and waits.
 
 The decision table of DESIGN and docs/RETRY_ARCHITECTURE.md, row by row, against a real socket and a real arq worker.
 """
@@ -37,7 +37,7 @@ QUICK = {
 
 
 class Waits:
-    """A sleep that notes what it was asked for and returns at once."""
+    """A sleep that records its seconds and returns at once."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -48,7 +48,7 @@ class Waits:
 
 
 class FailingDownloader(Downloader):
-    """Raises each of its faults once, after some outcomes of a chunk."""
+    """A downloader that raises each of its faults once, in the middle of a chunk."""
 
     faults: ClassVar[list[type[BaseException]]] = []
     after = 5
@@ -84,7 +84,7 @@ async def fleet(folder: Path, kind: type[Downloader] = Downloader) -> AsyncItera
 
 
 async def fetch_one(folder: Path, step: Step) -> tuple[StoredImage, int, list[float], int]:
-    """One URL through a whole job; returns its row, the origin's hits, the waits, and the runs of its chunk."""
+    """Run a job with one URL; return its row, the origin's hits, the waits, and the runs of its chunk."""
     async with Origin() as origin, fleet(folder) as (resources, waits):
         origin.script("/x.jpg", step)
         job_id = await submit(resources, [origin.url("/x.jpg")])
@@ -133,7 +133,7 @@ async def test_permanent_failures_are_not_retried(status: int, reason: Reason, t
 
 
 async def test_retry_after_replaces_the_backoff(tmp_path: Path) -> None:
-    """The origin's word is waited for once, and nothing beside it."""
+    """The origin's wait is the only one."""
     row, hits, waits, _ = await fetch_one(tmp_path, reply(429, headers={"Retry-After": "7"}))
     assert (row.reason, hits, waits) == (Reason.RATE_LIMITED, 3, [7.0, 7.0])
 
@@ -192,7 +192,7 @@ async def test_the_retry_figures_of_a_job_are_the_origins(tmp_path: Path) -> Non
 
 
 class Failing:
-    """The database is away for the first writes of outcomes."""
+    """A function that fails at its first calls, as if the database were down."""
 
     def __init__(self, db: Database, *, times: int) -> None:
         self.left, self.failed = times, 0

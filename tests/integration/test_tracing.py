@@ -1,7 +1,8 @@
-"""One trace from the call of the API to the request of an origin: over real processes, Redis and PostgreSQL, and into quarantine's own."""
+"""One trace from the API call to the request at the origin: over real processes, Redis and PostgreSQL, and into the isolated process."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow
 from tests.origin import Origin, image, reply
 from tests.receiver import Receiver, Told, receiving, recording
-from tests.services import free_port
+from tests.services import PostgresServer, RedisServer, free_port
 from tests.workers.bench import open_bench
 from tests.workers.proof import change_unit, failing_bench, one_unit
 from tests.workers.test_quarantine import quarantined
@@ -28,7 +29,7 @@ SECRET = "s3cr3t-canary"
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A job, and what was told of it."""
+    """A job, its spans, its log lines and the headers that the origin got."""
 
     job_id: str
     receiver: Receiver
@@ -36,18 +37,18 @@ class Story:
     heard: set[str]
 
     def job_spans(self) -> list[Told]:
-        """All but those of the API calls that watched the job."""
+        """All spans of the caller's trace, without the API calls that polled the job."""
         return [span for span in self.receiver.spans if span.trace_id == TRACE_ID]
 
 
 def traced(receiver_url: str, **more: str) -> dict[str, str]:
-    """What turns tracing on in a process."""
+    """Environment that turns tracing on."""
     told = {"PICTRAWL_TRACE__ENABLED": "true", "PICTRAWL_TRACE__ENDPOINT": receiver_url, "PICTRAWL_TRACE__URL_RATIO": "1"}
     return told | {"OTEL_BSP_SCHEDULE_DELAY": "200", "PICTRAWL_RETRY__BACKOFF_BASE_S": "0.05"} | more
 
 
 async def a_job(folder: Path, redis_url: str, postgres_url: str, receiver: Receiver, **variables: str) -> Story:
-    """One job on a fleet: a picture at once, one at the second attempt, one that is not there; its processes have ended in order."""
+    """Run one job on a fleet: one image at once, one at the second attempt, one missing. Its processes exit in order."""
     async with Origin() as origin:
         origin.script("/a.jpg", image(encode(photo(seed=1))))
         origin.script("/b.jpg", reply(503), image(encode(photo(seed=2))))
@@ -62,16 +63,19 @@ async def a_job(folder: Path, redis_url: str, postgres_url: str, receiver: Recei
     return Story(job["id"], receiver, [json.loads(line) for line in written if line.startswith("{")], heard)
 
 
-@pytest.fixture
-async def story(tmp_path: Path, redis_url: str, postgres_url: str) -> AsyncIterator[Story]:
-    """A job with tracing on everywhere."""
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[Story]:
+    """A job with tracing on in all processes."""
+    redis_server.flush()
+    database = postgres_server.create_database("traced")
     with receiving() as receiver:
-        yield await a_job(tmp_path, redis_url, postgres_url, receiver, **traced(receiver.url))
+        yield asyncio.run(a_job(tmp_path_factory.mktemp("job"), redis_server.url, database, receiver, **traced(receiver.url)))
+    postgres_server.drop_database("traced")
 
 
 @pytest.mark.services("redis", "postgresql")
 async def test_one_trace_from_the_api_to_the_origin(story: Story) -> None:
-    """The caller's trace id on every span of the job, and each where it belongs."""
+    """Every span of the job has the caller's trace id and the right parent."""
     told = story.job_spans()
     by_id = {span.span_id: span for span in told}
     (api,) = [span for span in told if span.name == "POST /v1/jobs"]
@@ -95,12 +99,12 @@ async def test_one_trace_from_the_api_to_the_origin(story: Story) -> None:
     assert answers == [("/a.jpg", 200), ("/b.jpg", 200), ("/b.jpg", 503), ("ne.jpg", 404), ("ts.txt", 404)]
     assert {span.service for span in told} == {"pictrawl"}
     stray = {span.name for span in story.receiver.spans if span.trace_id != TRACE_ID}
-    assert stray <= {"GET /v1/jobs/{job_id}"}  # watching is not the job's
+    assert stray <= {"GET /v1/jobs/{job_id}"}  # polling is not part of the job
 
 
 @pytest.mark.services("redis", "postgresql")
-async def test_log_lines_keep_the_callers_trace_and_nobody_else_hears_of_it(story: Story) -> None:
-    """Every line of the job has its trace id; the origin got no header of ours, the collector no secret."""
+async def test_log_lines_have_the_callers_trace_and_the_origin_gets_no_header(story: Story) -> None:
+    """Every line of the job has its trace id; the origin gets no trace header, the collector no secret."""
     lines = [line for line in story.logs if line.get("job_id") == story.job_id]
     assert {line["traceparent"].split("-")[1] for line in lines} == {TRACE_ID}
     known = {span.span_id for span in story.job_spans()}
@@ -110,8 +114,8 @@ async def test_log_lines_keep_the_callers_trace_and_nobody_else_hears_of_it(stor
 
 
 @pytest.mark.services("redis", "postgresql")
-async def test_with_nobody_at_the_endpoint_the_job_ends_all_the_same(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
-    """No span arrives, a line or two in each process say so, and everything else is as ever."""
+async def test_without_a_collector_the_job_ends_as_usual(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
+    """No span arrives, one or two log lines of each process say so, and everything else works."""
     story = await a_job(tmp_path, redis_url, postgres_url, Receiver(""), **traced(f"http://127.0.0.1:{free_port()}"))
     told = [line["event"] for line in story.logs if str(line["event"]).startswith("trace.")]
     assert told
@@ -121,10 +125,10 @@ async def test_with_nobody_at_the_endpoint_the_job_ends_all_the_same(tmp_path: P
 
 
 @pytest.mark.services("redis", "postgresql")
-async def test_off_there_is_no_span_and_the_callers_trace_goes_through_as_it_came(
+async def test_with_tracing_off_there_is_no_span_and_the_log_has_the_callers_trace(
     tmp_path: Path, redis_url: str, postgres_url: str
 ) -> None:
-    """Nothing is sent to the collector that OTEL_ variables name, to the origin, or made up for the log."""
+    """Nothing is sent to the collector in the OTEL_ variables or to the origin, and the log has no trace id of our own."""
     with receiving() as receiver:
         story = await a_job(tmp_path, redis_url, postgres_url, receiver, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
         assert receiver.requests == 0
@@ -133,7 +137,7 @@ async def test_off_there_is_no_span_and_the_callers_trace_goes_through_as_it_cam
 
 
 async def test_a_retry_of_the_job_layer_is_another_span_of_the_same_trace(tmp_path: Path) -> None:
-    """The failed run keeps its error, without its secrets; the next one stands beside it."""
+    """The span of the failed run has its error without secrets; the next run has a span beside it."""
     error = errors.DatabaseConnectionError(f"cannot reach postgresql://u:{SECRET}@host/db")
     async with recording() as told, failing_bench(tmp_path, error) as (bench, leases):
         delivery = await one_unit(bench, UnitKind.INTEGRITY)
@@ -152,8 +156,8 @@ async def test_a_retry_of_the_job_layer_is_another_span_of_the_same_trace(tmp_pa
     assert SECRET not in runs[0].to_json()
 
 
-async def test_quarantines_own_process_goes_on_in_the_trace(tmp_path: Path) -> None:
-    """Its span hangs below that of the run that started it, and what it fetches below its own."""
+async def test_the_isolated_process_continues_the_trace(tmp_path: Path) -> None:
+    """Its span is a child of the run that started it, and its requests are children of its span."""
     with receiving() as receiver:
         flags = {"trace.enabled": True, "trace.endpoint": receiver.url, "trace.url_ratio": 1.0}
         async with Origin() as origin, open_bench(tmp_path, flags) as bench:
@@ -172,7 +176,7 @@ async def test_quarantines_own_process_goes_on_in_the_trace(tmp_path: Path) -> N
 
 
 async def test_a_job_that_is_not_sampled_leaves_nothing_anywhere(tmp_path: Path) -> None:
-    """The decision is made once, at its submission, and goes with its messages."""
+    """The sampling decision is made once, at submission, and is part of its messages."""
     async with recording(sample_ratio=0.0) as told, open_bench(tmp_path) as bench, Origin() as origin:
         origin.script("/a.jpg", image(encode(photo(seed=1))))
         job_id = await bench.submit([origin.url("/a.jpg")])

@@ -1,4 +1,4 @@
-"""A job with failures on a real fleet, and then every line that any of its processes wrote: ours, arq's, uvicorn's and SQLAlchemy's."""
+"""Every log line of a job with failures on a real fleet: ours and those of arq, uvicorn and SQLAlchemy."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ QUICK = {
 
 @pytest.fixture
 def postgres() -> Any:
-    """A server of this test's own: it is stopped in the middle."""
+    """A server of this test, which it stops."""
     with PostgresServer() as server:
         yield server
 
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.services("postgresql")
 
 @pytest.fixture
 async def lines(tmp_path: Path, redis_url: str, postgres: PostgresServer) -> list[Line]:
-    """What three processes wrote of a job whose URLs fail in many ways, and whose database went away for some seconds."""
+    """The lines of three processes for a job whose URLs fail in many ways and whose database is down for some seconds."""
     async with Origin() as origin:
         urls = [origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1)))) for number in range(12)]
         urls += [
@@ -85,8 +85,8 @@ async def _told(log: Path, event: str) -> bool:
     return f'"event":"{event}"' in log.read_text()
 
 
-async def test_every_line_says_whose_it_is(lines: list[Line]) -> None:
-    """Inside a job: job, job_id, run, worker, unit, the API call that began it and the caller's trace. Elsewhere: an event of a process."""
+async def test_every_line_has_its_context(lines: list[Line]) -> None:
+    """Lines of a job have job, job_id, run, worker, unit, the API call and the caller's trace. Other lines are events of a process."""
     inside = [line for line in lines if line.get("job") in JOB_NAMES.values()]
     for line in inside:
         assert set(line) >= INSIDE, (INSIDE - set(line), line)

@@ -31,7 +31,7 @@ def die() -> None:
 
 def arm() -> None:
     """Let what the environment names kill this process."""
-    put, answers, write_export = Store.put_many, DecoderPool.answers, export.write_export
+    put, answers, write_export = Store.put_many, DecoderPool.run_batch, export.write_export
 
     async def put_many(self: Any, objects: Any) -> Any:
         if any(paths.blob_digest(key) == os.environ.get(FETCH, "none") for key, _ in objects):
@@ -49,7 +49,7 @@ def arm() -> None:
         await write_export(ctx, unit)
 
     _put("app.storage.Store.put_many", put_many)
-    _put("app.images.pool.pool.DecoderPool.answers", judge)
+    _put("app.images.pool.pool.DecoderPool.run_batch", judge)
     _put("workers.stages.export.write_export", write)
 
 

@@ -153,8 +153,8 @@ def leaves_at_once() -> None:
 @mutant
 def forgets_keys() -> None:
     """An Idempotency-Key means nothing."""
-    _put("app.db.fleet.remember", _nothing)
-    _put("app.db.fleet.note", _nothing)
+    _put("app.db.api_keys.recall_idempotent", _nothing)
+    _put("app.db.api_keys.note_idempotent", _nothing)
 
 
 @mutant
@@ -294,4 +294,4 @@ def deletes_anything() -> None:
         async with db.write() as connection:
             await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))
 
-    _put("app.db.jobs.delete_dataset", delete_dataset)
+    _put("app.db.datasets.delete_dataset", delete_dataset)

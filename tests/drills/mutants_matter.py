@@ -31,7 +31,7 @@ def no_alibi() -> None:
     """A lease that ran out is its unit's crash, whether its worker lives or not."""
     from sqlalchemy import false, true
 
-    for module in ("units", "sweeping"):
+    for module in ("units", "outbox"):
         _put(f"app.db.{module}.owner_is_silent", lambda _: true())
         _put(f"app.db.{module}.owner_lives", lambda: false())
 
@@ -51,7 +51,7 @@ def bomb_takes_the_worker_along() -> None:
 def _crash_raises(kind: type[Exception]) -> None:
     from app.images.pool import pool
 
-    ask = pool.DecoderPool._ask
+    ask = pool.DecoderPool._run_in
 
     async def raising(self: Any, child: Any, request: Any) -> Any:
         async with aclosing(ask(self, child, request)) as groups:
@@ -60,7 +60,7 @@ def _crash_raises(kind: type[Exception]) -> None:
                     raise kind("the decoder crashed")
                 yield group
 
-    _put("app.images.pool.pool.DecoderPool._ask", raising)
+    _put("app.images.pool.pool.DecoderPool._run_in", raising)
 
 
 @mutant
@@ -79,10 +79,10 @@ def first_come() -> None:
 def never_gives_way() -> None:
     """A unit keeps its slot to its end, whoever waits."""
 
-    def gives_way(*_: Any) -> None:
+    def should_preempt(*_: Any) -> None:
         return None
 
-    _put("workers.leases.gives_way", gives_way)
+    _put("workers.leases.should_preempt", should_preempt)
 
 
 @mutant

@@ -8,7 +8,7 @@ from typing import Any
 from app.cli.failures import UsageError
 from app.db import Database, datasets
 from app.db.rows import Job
-from app.exports.publish import check_destination, materialise
+from app.exports.publish import check_destination, copy_to_folder
 from app.storage import MANIFEST, Store
 
 __all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered", "read_manifest"]
@@ -60,7 +60,7 @@ async def deliver(db: Database, store: Store, job: Job, destination: Destination
     ready = [export for export in await datasets.exports_of_job(db, job.id) if export.state == "ready" and export.prefix]
     if destination is None or not ready:
         return None
-    await materialise(store, str(ready[0].prefix), destination.folder, destination.overwrite)
+    await copy_to_folder(store, str(ready[0].prefix), destination.folder, destination.overwrite)
     return destination.folder
 
 

@@ -1,4 +1,4 @@
-"""How a dataset leaves: one module for each format in :mod:`app.exports.formats`, and publication to a folder of the user's.
+"""Exports of a dataset: one module for each format in :mod:`app.exports.formats`, and publication to a folder of the user.
 
-Knows samples and bytes; no row, no job, no network.
+Knows samples and bytes; no rows, jobs or network.
 """

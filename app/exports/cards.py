@@ -1,4 +1,4 @@
-"""``README.md``: what the dataset is, how many of what, under which licences, and how to load it. A dataset card for the HF hub."""
+"""``README.md``, the dataset card for the Hugging Face hub: contents, counts, licences, and how to load the dataset."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from app.exports import spool
 from app.exports.exporter import ExportOptions
 from app.exports.spool import DatasetFacts
 
-__all__ = ["CardParts", "cell", "link", "plain", "render", "yaml_text"]
+__all__ = ["CardParts", "autolink", "escape_cell", "one_line", "render", "yaml_string"]
 
 _MAX_LABELS = 200  # rows of the label table
 _SIZES = (
@@ -31,39 +31,39 @@ _HUB_LICENSES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CardParts:
-    """What a format adds to the card.
+    """The parts of the card that depend on the format.
 
     Attributes:
-        layout: the tree, as a code block shows it.
+        layout: the tree of files, for a code block.
         usage: Python that loads it.
         configs: data files of each split, for the hub.
-        features: whether the hub gets the columns and classes spelled out.
-        loose_images: whether each image is a file of its own.
-        folders: folder of each class, where classes have folders.
-        notes: paragraphs that a user of this format should know.
+        features: whether the front matter lists columns and classes.
+        has_image_files: whether each image is a separate file.
+        folders: the folder of each class, if classes have folders.
+        notes: paragraphs for users of this format.
     """
 
     layout: str
     usage: str
     configs: Mapping[str, str]
     features: bool
-    loose_images: bool
+    has_image_files: bool
     folders: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
 
 def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:
-    """The whole card."""
-    name = cell(options.dataset_name)
+    """Return the card as Markdown."""
+    name = escape_cell(options.dataset_name)
     sections = [
         _front_matter(facts, options, parts),
         f"# {name}\n",
         f"{facts.samples:,} images, collected and checked by pictrawl.\n",
-        *([f"{cell(options.description)}\n"] if options.description else []),
-        _table("Splits", "Split", facts.splits),
-        *([_labels(facts)] if facts.labels else []),
-        _licenses(facts, options),
-        _table("Sources", "Source", facts.sources),
+        *([f"{escape_cell(options.description)}\n"] if options.description else []),
+        _count_table("Splits", "Split", facts.splits),
+        *([_label_section(facts)] if facts.labels else []),
+        _license_section(facts, options),
+        _count_table("Sources", "Source", facts.sources),
         f"## Files\n\n```text\n{parts.layout}```\n\n`sha256sum -c SHA256SUMS` checks every file.\n",
         f"## Loading\n\n```python\n{parts.usage}```\n",
         *(f"{note}\n" for note in (*parts.notes, *_absent_notes(facts))),
@@ -72,13 +72,13 @@ def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str
 
 
 def _front_matter(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:
-    lines = ["---", f"pretty_name: {yaml_text(options.dataset_name)}", *_license_lines(facts)]
+    lines = ["---", f"pretty_name: {yaml_string(options.dataset_name)}", *_license_lines(facts)]
     lines += ["size_categories:", f"- {_size_category(facts.samples)}", "tags:", "- image", "- pictrawl"]
     tasks = [*(["image-classification"] if facts.labels else []), *(["image-to-text"] if facts.has_captions else [])]
     lines += ["task_categories:", *(f"- {task}" for task in tasks)] if tasks else []
     if parts.configs:
         lines += ["configs:", "- config_name: default", "  data_files:"]
-        lines += [line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {yaml_text(path)}")]
+        lines += [line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {yaml_string(path)}")]
     lines += _feature_lines(facts) if parts.features and facts.samples else []
     return "\n".join([*lines, "---", ""])
 
@@ -100,37 +100,37 @@ def _feature_lines(facts: DatasetFacts) -> list[str]:
         lines.append(f"  - name: {column}")
         if column == "label":
             lines += ["    dtype:", "      class_label:", "        names:"]
-            lines += [f"          '{number}': {yaml_text(name)}" for number, name in enumerate(facts.classes)]
+            lines += [f"          '{number}': {yaml_string(name)}" for number, name in enumerate(facts.classes)]
         else:
             lines.append(f"    dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}")
     return lines
 
 
-def _table(title: str, column: str, counts: Mapping[str, int]) -> str:
+def _count_table(title: str, column: str, counts: Mapping[str, int]) -> str:
     lines = [f"## {title}\n", f"| {column} | Images |", "| --- | ---: |"]
-    lines += [f"| {cell(name)} | {count:,} |" for name, count in counts.items()]
+    lines += [f"| {escape_cell(name)} | {count:,} |" for name, count in counts.items()]
     return "\n".join([*lines, ""])
 
 
-def _labels(facts: DatasetFacts) -> str:
+def _label_section(facts: DatasetFacts) -> str:
     most = dict(sorted(facts.labels.items(), key=lambda item: (-item[1], item[0]))[:_MAX_LABELS])
-    table = _table("Labels", "Label", most)
+    table = _count_table("Labels", "Label", most)
     left = len(facts.labels) - len(most)
     return f"{table}\n... and {left:,} more, in `manifest.json`.\n" if left else table
 
 
-def _licenses(facts: DatasetFacts, options: ExportOptions) -> str:
+def _license_section(facts: DatasetFacts, options: ExportOptions) -> str:
     stated = {name or "not stated by the source": count for name, count in facts.licenses.items()}
-    text = _table("Licences", "Licence", stated)
+    text = _count_table("Licences", "Licence", stated)
     text += "\nEach image keeps its own licence; `ATTRIBUTION.md` lists whom to credit, and for what.\n"
-    return text + (f"\n{cell(options.licence_note)}\n" if options.licence_note else "")
+    return text + (f"\n{escape_cell(options.licence_note)}\n" if options.licence_note else "")
 
 
 def _absent_notes(facts: DatasetFacts) -> list[str]:
     return [
         f"**Split `{split}` has no image of {len(classes)} of {len(facts.labels)} classes** (see `absent_labels` in `manifest.json`): "
         "a loader that numbers classes by their folders numbers them differently there."
-        for split, classes in facts.absent.items()
+        for split, classes in facts.absent_labels.items()
     ]
 
 
@@ -138,25 +138,25 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$!])")
 _URL_SAFE = "/:?#@&=+,;%-._~"
 
 
-def plain(text: str) -> str:
-    """On one line, without control or direction characters."""
+def one_line(text: str) -> str:
+    """Text on one line, without control or direction characters."""
     return "".join(char for char in " ".join(text.split()) if char.isprintable())
 
 
-def cell(text: str | None) -> str:
-    """Words in a table or a heading: no markup, no HTML, no way out of the cell."""
-    return _SPECIAL.sub(r"\\\1", plain(text or ""))
+def escape_cell(text: str | None) -> str:
+    """Text for a table cell or a heading, with all Markdown and HTML characters escaped."""
+    return _SPECIAL.sub(r"\\\1", one_line(text or ""))
 
 
-def link(url: str | None) -> str:
-    """A URL as an autolink if it is a web address, else as plain words."""
+def autolink(url: str | None) -> str:
+    """A Markdown autolink if the URL is a web address, else escaped text."""
     if not url or _scheme(url) not in ("http", "https"):
-        return cell(url)
-    return f"<{quote(plain(url), safe=_URL_SAFE)}>"
+        return escape_cell(url)
+    return f"<{quote(one_line(url), safe=_URL_SAFE)}>"
 
 
-def yaml_text(text: str) -> str:
-    """A YAML double-quoted scalar that reads back as exactly ``text``."""
+def yaml_string(text: str) -> str:
+    """A YAML double-quoted scalar that parses to exactly ``text``."""
     return '"' + "".join(map(_yaml_char, text)) + '"'
 
 

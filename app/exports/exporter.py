@@ -1,4 +1,4 @@
-"""What an exporter is: a folder writer that can also read back what it wrote. Knows samples and bytes, not rows or jobs."""
+"""The protocol of an exporter, which writes a folder and verifies it. Knows samples and bytes, no rows or jobs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from app.domain import ExportReport, Sample, VerifyReport
 __all__ = ["ExportOptions", "Exporter", "Read"]
 
 Read = Callable[[Sequence[Sample]], Awaitable[Sequence[bytes]]]
-"""How an exporter gets the bytes of a few samples, in their order."""
+"""Reads the bytes of a few samples, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What an export is called and how it is cut.
+    """Name and texts of an export, and the size of its shards.
 
     Attributes:
-        dataset_name: as the user wrote it; stands in the card, never in a path.
+        dataset_name: as the user wrote it; used in the card, never in a path.
         created_at: seconds since the epoch; the only time in an export, so that the same options give the same bytes.
-        shard_samples, shard_bytes: a shard is closed before it would exceed either; one sample larger than ``shard_bytes`` still gets in.
+        shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard.
         description: a paragraph for the card.
         licence_note: a paragraph for the card's licence section, such as the terms of a source.
     """
@@ -39,7 +39,7 @@ class Exporter(Protocol):
 
     @property
     def format(self) -> str:
-        """Name of the format, as settings and the API spell it."""
+        """Name of the format in settings and the API."""
         ...
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
@@ -47,10 +47,10 @@ class Exporter(Protocol):
 
         Raises:
             errors.ValidationError: a sample's bytes are not those of its digest, or a sample breaks a rule of the format.
-            errors.StorageError: the disk refuses. What ``read`` raises passes through.
+            errors.StorageError: the disk reports an error. Errors of ``read`` are not translated.
         """
         ...
 
     async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
-        """Read the whole export back by the rules of its format and say what is wrong with it."""
+        """Read the whole export back by the rules of its format and report its problems."""
         ...

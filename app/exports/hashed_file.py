@@ -1,4 +1,4 @@
-"""Writing a file while hashing it."""
+"""A file that is hashed while it is written, or while it is read back."""
 
 import contextlib
 import hashlib
@@ -11,10 +11,10 @@ from app.storage import local_files
 __all__ = ["FileFacts", "HashedFile", "hash_open_file"]
 
 _READ_BYTES = 1 << 18
-"""Read at once, into the same memory again and again: fits into a core's cache beside the digest's."""
+"""Bytes read at once into one reused buffer, which fits into a core's cache."""
 
 _WRITEBACK_BYTES = 32_000_000
-"""So much of a file begins its way to the disk at once: of a shard of a gigabyte little is left when it is to be flushed."""
+"""Bytes after which writeback to the disk is started, so that little of a shard of 1 GB is left for the final flush."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class FileFacts:
 
 
 class HashedFile:
-    """A file that is written once, front to back, and knows its size and digest at the end. Its name is final only then."""
+    """A file that is written once, front to back. It gets its final name when its size and digest are known."""
 
     def __init__(self, path: Path) -> None:
         self.size_bytes = 0
-        self._on_its_way = 0
+        self._writeback_bytes = 0
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
         self._file: BinaryIO = self._part.open("xb")
@@ -41,27 +41,27 @@ class HashedFile:
         self._file.write(piece)
         self._digest.update(piece)
         self.size_bytes += len(piece)
-        if self.size_bytes - self._on_its_way >= _WRITEBACK_BYTES:
-            local_files.start_writeback(self._file.fileno(), self._on_its_way, self.size_bytes - self._on_its_way)
-            self._on_its_way = self.size_bytes
+        if self.size_bytes - self._writeback_bytes >= _WRITEBACK_BYTES:
+            local_files.start_writeback(self._file.fileno(), self._writeback_bytes, self.size_bytes - self._writeback_bytes)
+            self._writeback_bytes = self.size_bytes
 
     def finish(self) -> FileFacts:
-        """Close the file and give it its name."""
+        """Close the file and rename it to its final name."""
         self._file.close()
         self._part.rename(self._path)
         return FileFacts(self.size_bytes, self._digest.hexdigest())
 
     def abandon(self) -> None:
-        """Close the file as it is; it keeps its unfinished name. Harmless after :meth:`finish`."""
+        """Close the file without renaming it. Does nothing after :meth:`finish`."""
         with contextlib.suppress(OSError):  # closing flushes, and the disk may be full
             self._file.close()
 
 
 def hash_open_file(file: BinaryIO) -> FileFacts:
-    """Size and digest of what an open file still holds."""
+    """Size and digest of an open file from its position to its end."""
     digest, size = hashlib.sha256(), 0
     buffer = memoryview(bytearray(_READ_BYTES))
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # of every binary file that `open` gives
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # binary files of `open` have it
         digest.update(buffer[:count])
         size += count
     return FileFacts(size, digest.hexdigest())

@@ -1,4 +1,4 @@
-"""What the two formats share whose images are files of their own: placing them with their ``metadata.jsonl``, and reading both back."""
+"""Shared by the formats with separate image files: writing images and ``metadata.jsonl``, and verifying both."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,15 +26,15 @@ class MetadataFiles:
             self._files[where] = HashedFile(folder / where / METADATA)
 
     def add(self, sample: Sample, where: str, file_name: str) -> None:
-        """Write the row of an image that lies at ``file_name`` below ``where``."""
-        self._files[where].write(spool.encode(spool.row(sample, self._facts, file_name)) + b"\n")
+        """Write the row of the image ``file_name``, which is relative to the folder ``where``."""
+        self._files[where].write(spool.encode_row(spool.to_row(sample, self._facts, file_name)) + b"\n")
 
     def finish(self) -> dict[str, FileFacts]:
         """Close them all."""
         return {f"{where}/{METADATA}".lstrip("/"): self._files[where].finish() for where in sorted(self._files)}
 
     def abandon(self) -> None:
-        """Let go of them after a failure."""
+        """Close them after a failure."""
         for file in self._files.values():
             file.abandon()
 
@@ -44,7 +44,7 @@ def write_image(folder: Path, sample: Sample, body: bytes) -> str:
     name = names.image_name(sample)
     try:
         _write_new(folder / name, body)
-    except FileNotFoundError:  # the first one of its folder
+    except FileNotFoundError:  # the first image of its folder
         folder.mkdir(parents=True, exist_ok=True)
         _write_new(folder / name, body)
     return name
@@ -56,33 +56,33 @@ def _write_new(path: Path, body: bytes) -> None:
 
 
 def read_metadata(inspection: Inspection, where: str) -> Iterator[tuple[str, Row]]:
-    """The rows of one ``metadata.jsonl``, each with the path of its image in the export. Complains about rows that have none."""
+    """The rows of one ``metadata.jsonl``, each with the path of its image in the export. A row without a path is a problem."""
     source = f"{where}/{METADATA}".lstrip("/")
-    with inspection.opened(source) as file:
+    with inspection.open_file(source) as file:
         for number, line in enumerate(file or (), start=1):
             row = parse_object(line)
             file_name = None if row is None else row.get("file_name")
             if row is None or not isinstance(file_name, str) or not is_inside(file_name):
-                inspection.complain(f"{source} line {number}: no row with a file_name inside this folder")
+                inspection.add_problem(f"{source} line {number}: no row with a file_name inside this folder")
                 continue
             yield f"{where}/{file_name}".lstrip("/"), row
 
 
 def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
-    """Read one image back and hold it against its row."""
-    if (found := inspection.hashed(path)) is not None:
+    """Read one image back and compare it with its row."""
+    if (found := inspection.hash_file(path)) is not None:
         inspection.count_image(path, found, row)
         inspection.sums.add_image(found.sha256, path)
 
 
 def inspect_tree(inspection: Inspection) -> None:
-    """Look for files that no row names, and for folders without a file: torchvision refuses an empty class."""
+    """Find files that no row names, and empty folders: torchvision rejects an empty class."""
     images = 0
     for entry in local_files.entries_below(inspection.folder):
         path = Path(entry).relative_to(inspection.folder).as_posix()
         if not entry.is_dir(follow_symlinks=False):
-            images += not inspection.manifest.names(path)
+            images += not inspection.manifest.lists(path)
         elif next(local_files.entries_below(Path(entry)), None) is None:
-            inspection.complain(f"{path}: empty folder")
+            inspection.add_problem(f"{path}: empty folder")
     if images != inspection.samples:
-        inspection.complain(f"{images} image files, but {inspection.samples} rows name one")
+        inspection.add_problem(f"{images} image files, but {inspection.samples} rows name one")

@@ -1,4 +1,4 @@
-"""File names that every filesystem takes. A label only ever becomes a path through ``slug``; everything else is generated."""
+"""File names that are valid on every filesystem. Of user text only labels become part of a path, through `slug`."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ UNLABELLED = "unlabelled"
 _MAX_SLUG_BYTES = 80
 _HASH_CHARS = 8
 _RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
-_OURS = frozenset({"metadata.jsonl"})  # stands beside the class folders
+_USED_NAMES = frozenset({"metadata.jsonl"})  # a file beside the class folders
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}")
@@ -24,26 +24,26 @@ _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def slug(label: str) -> str:
-    """The folder name of a label: ``a-z0-9._-``, at most 80 bytes, fine on Windows, never hidden, never ``..``.
+    """The folder name of a label: ``a-z0-9._-``, at most 80 bytes, valid on Windows, never hidden, never ``..``.
 
-    Accents are dropped. What has no letter or digit left, or is a device name, becomes ``class_<hash8>``.
+    Accents are removed. A label without letters or digits, or with the name of a device, becomes ``class_<hash8>``.
     """
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", label).casefold())
     plain = "".join(char for char in decomposed if not unicodedata.combining(char))
     text = _UNSAFE.sub("-", plain)[:_MAX_SLUG_BYTES].strip("-._")
-    if not text or text.split(".")[0] in _RESERVED or text in _OURS:
+    if not text or text.split(".")[0] in _RESERVED or text in _USED_NAMES:
         return f"class_{_hash(label)}"
     return text
 
 
 def class_folders(labels: Iterable[str]) -> dict[str, str]:
-    """A folder for each label. The first of several labels with one slug, in sorted order, gets it; the others a suffix."""
+    """A folder for each label. Of several labels with the same slug the first in sorted order gets it, the others get a suffix."""
     folders: dict[str, str] = {}
     taken: set[str] = set()
     for label in sorted(set(labels)):
         name = slug(label)
         if name in taken:
-            name = _suffixed(name, label, taken)
+            name = _with_suffix(name, label, taken)
         taken.add(name)
         folders[label] = name
     return folders
@@ -60,10 +60,10 @@ def image_name(sample: Sample) -> str:
 
 
 def check_sample(sample: Sample, index: int) -> None:
-    """Check what becomes part of a path.
+    """Check the fields of a sample that become part of a path.
 
     Raises:
-        errors.ValidationError: the sample's index is not ``index``, or its digest, extension or split is not fit for a name.
+        errors.ValidationError: the sample's index is not ``index``, or its digest, extension or split is not valid in a file name.
     """
     if sample.index != index:
         raise errors.ValidationError(f"sample {index} has index {sample.index}; indexes must be dense")
@@ -78,11 +78,11 @@ def check_sample(sample: Sample, index: int) -> None:
         raise errors.ValidationError(f"sample {index}: {sample.split!r} is a device name on Windows and cannot be a split")
 
 
-def _suffixed(name: str, label: str, taken: set[str]) -> str:
+def _with_suffix(name: str, label: str, taken: set[str]) -> str:
     base = name[: _MAX_SLUG_BYTES - _HASH_CHARS - 1].rstrip("-._")
     candidate = f"{base}-{_hash(label)}"
     salt = 0
-    while candidate in taken:  # another label is spelled like the suffixed name
+    while candidate in taken:  # another label has this very slug
         salt += 1
         candidate = f"{base}-{_hash(f'{label}#{salt}')}"
     return candidate

@@ -1,4 +1,4 @@
-"""From the store to a folder of the user's: whole or not at all."""
+"""Copies a published export from the store to a folder of the user, completely or not at all."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,17 @@ from pathlib import Path
 import errors
 from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, local_files, paths, storage_errors, threads
 
-__all__ = ["check_destination", "folder_of", "materialise"]
+__all__ = ["check_destination", "copy_to_folder", "open_folder"]
 
 
-_LINKS_AT_ONCE = 256  # in one visit to a thread
+_LINK_BATCH = 256  # files linked in one thread call
 
 
 def check_destination(destination: Path, overwrite: bool = False) -> None:
-    """Check, before a job begins, that an export can be put at ``destination``: a folder is made beside it and taken away again.
+    """Check, before a job starts, that an export can be put at ``destination``: a folder is created beside it and removed again.
 
     Raises:
-        errors.ConfigurationError: it is a file, holds something and ``overwrite`` is off, or cannot be written or made.
+        errors.ConfigurationError: it is a file, is not empty and ``overwrite`` is off, or cannot be written or created.
     """
     try:
         _check_target(destination, overwrite)
@@ -30,32 +30,32 @@ def check_destination(destination: Path, overwrite: bool = False) -> None:
         raise errors.ConfigurationError(f"output {destination} cannot be written: {error.strerror}") from error
 
 
-async def materialise(store: Store, prefix: str, destination: Path, overwrite: bool = False) -> None:
-    """Put the published tree at ``prefix`` into ``destination``, which appears by one rename when everything is there.
+async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite: bool = False) -> None:
+    """Copy the published tree at ``prefix`` to ``destination``, which appears by one rename when the copy is complete.
 
     Files of a local store on the same filesystem are hard links: no time and no space, but an edit in place shows in the store too.
-    With ``overwrite`` the folder that is in the way changes places with the new one and is then deleted.
+    With ``overwrite`` an existing folder is exchanged with the new one and then deleted.
 
     Raises:
         errors.ConfigurationError: see :func:`check_destination`.
         MissingObject: nothing is published there.
-        errors.StorageError: the store or the disk refuses. The destination is as it was.
+        errors.StorageError: the store or the disk reports an error. The destination is unchanged.
     """
     with storage_errors.writing("write", destination.name):
         target = await asyncio.to_thread(destination.resolve)
-        await asyncio.to_thread(_check_all, target, overwrite, store)
+        await asyncio.to_thread(_check_copy, target, overwrite, store)
         partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(partial.mkdir, parents=True)
             await _fill(store, prefix, partial)
-            await threads.to_thread_uncancelled(_swap_in, partial, target, overwrite)
+            await threads.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager
-async def folder_of(store: Store, prefix: str) -> AsyncIterator[Path]:
-    """A folder with the published tree at ``prefix``: the very one of a local store (do not write there), else a temporary copy."""
+async def open_folder(store: Store, prefix: str) -> AsyncIterator[Path]:
+    """A folder with the published tree at ``prefix``: that of a local store itself (do not write there), else a temporary copy."""
     local = store.local_path(prefix)
     if local is not None:
         if not await asyncio.to_thread(local.is_dir):
@@ -71,13 +71,13 @@ async def _fill(store: Store, prefix: str, partial: Path) -> None:
     if store.root is None:
         await _download(store, prefix, partial)
     else:
-        async with folder_of(store, prefix) as source:
+        async with open_folder(store, prefix) as source:
             await _link_tree(source, partial)
     await threads.to_thread_uncancelled(local_files.sync_tree, partial)
 
 
 async def _link_tree(source: Path, partial: Path) -> None:
-    async for files in threads.in_batches(local_files.files_below(source), _LINKS_AT_ONCE):
+    async for files in threads.in_batches(local_files.files_below(source), _LINK_BATCH):
         await threads.to_thread_uncancelled(_link_files, source, partial, files)
 
 
@@ -103,12 +103,12 @@ def _link_files(source: Path, partial: Path, files: list[Path]) -> None:
             shutil.copyfile(path, target)
 
 
-def _swap_in(partial: Path, destination: Path, overwrite: bool) -> None:
-    check_destination(destination, overwrite)  # somebody may have put something there meanwhile
+def _put_in_place(partial: Path, destination: Path, overwrite: bool) -> None:
+    check_destination(destination, overwrite)  # the destination may have been created meanwhile
     local_files.put_in_place(partial, destination)
 
 
-def _check_all(destination: Path, overwrite: bool, store: Store) -> None:
+def _check_copy(destination: Path, overwrite: bool, store: Store) -> None:
     check_destination(destination, overwrite)
     if store.root is not None and store.root.resolve().is_relative_to(destination):
         raise errors.ConfigurationError(f"output {destination} holds the store; name another folder")
@@ -121,8 +121,8 @@ def _check_target(destination: Path, overwrite: bool) -> None:
         raise errors.ConfigurationError(f"output {destination} is a file; name a folder")
     if not overwrite and any(destination.iterdir()):
         raise errors.ConfigurationError(f"output {destination} is not empty; name another folder or add --overwrite")
-    precious = (Path.cwd(), Path.home())
-    if any(folder.resolve().is_relative_to(destination.resolve()) for folder in precious):
+    protected = (Path.cwd(), Path.home())
+    if any(folder.resolve().is_relative_to(destination.resolve()) for folder in protected):
         raise errors.ConfigurationError(f"output {destination} holds the home or the working directory; name another folder")
 
 

@@ -1,4 +1,4 @@
-"""The files that stand beside the images of every format: ``ATTRIBUTION.md``, ``README.md``, ``SHA256SUMS`` and ``manifest.json``."""
+"""The files beside the images in every format: ``ATTRIBUTION.md``, ``README.md``, ``SHA256SUMS`` and ``manifest.json``."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,28 +17,28 @@ from app.storage import MANIFEST
 __all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "SidecarWriter", "needs_attribution", "write_sidecars"]
 
 SCHEMA_VERSION = 1
-"""Of ``manifest.json``; raised when a reader of the old one would misread the new one."""
+"""Of ``manifest.json``; increased when readers of the old version would misread the new one."""
 
 ATTRIBUTION = "ATTRIBUTION.md"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
 
-_FREE = ("cc0", "pdm", "public domain", "publicdomain", "public-domain", "pd-", "no known copyright", "unlicense")
+_FREE_LICENSE_PREFIXES = ("cc0", "pdm", "public domain", "publicdomain", "public-domain", "pd-", "no known copyright", "unlicense")
 
 
 class SidecarWriter:
-    """Grows with every image: a line of ``SHA256SUMS`` if it is a file, a row of ``ATTRIBUTION.md`` if somebody is due credit."""
+    """Writes for every image a line of ``SHA256SUMS`` if it is a separate file, and a row of ``ATTRIBUTION.md`` if it needs one."""
 
-    def __init__(self, folder: Path, *, loose_images: bool) -> None:
-        self._loose = loose_images
+    def __init__(self, folder: Path, *, has_image_files: bool) -> None:
+        self._has_image_files = has_image_files
         self._credited = 0
         self._sums = HashedFile(folder / SUMS)
         self._attribution = HashedFile(folder / ATTRIBUTION)
         self._attribution.write(b"# Attribution\n\n")
 
-    def note(self, sample: Sample, path: str) -> None:
-        """Enter one image that was written to ``path``."""
-        if self._loose:
+    def add(self, sample: Sample, path: str) -> None:
+        """Add one image that was written to ``path``."""
+        if self._has_image_files:
             self._sums.write(_sum_line(sample.sha256, path))
         if needs_attribution(sample):
             self._attribution.write((b"" if self._credited else _ATTRIBUTION_HEAD) + _attribution_row(sample, path))
@@ -47,26 +47,26 @@ class SidecarWriter:
     def finish_attribution(self) -> FileFacts:
         """Close ``ATTRIBUTION.md``."""
         if not self._credited:
-            self._attribution.write(b"No image of this dataset asks for attribution.\n")
+            self._attribution.write(b"No image of this dataset requires attribution.\n")
         return self._attribution.finish()
 
     def finish_sums(self, files: Mapping[str, FileFacts]) -> FileFacts:
-        """Add the files that are no images and close ``SHA256SUMS``."""
+        """Add the other files and close ``SHA256SUMS``."""
         for path in sorted(files):
             self._sums.write(_sum_line(files[path].sha256, path))
         return self._sums.finish()
 
     def close(self) -> None:
-        """Let go of what is still open."""
+        """Close the files that are still open."""
         self._sums.abandon()
         self._attribution.abandon()
 
 
 def needs_attribution(sample: Sample) -> bool:
-    """Whether an image's licence asks for credit, or somebody is known to be its creator."""
+    """Whether an image's licence requires attribution, or its creator is known."""
     if sample.creator or sample.attribution:
         return True
-    return bool(sample.license) and not (sample.license or "").lower().startswith(_FREE)
+    return bool(sample.license) and not (sample.license or "").lower().startswith(_FREE_LICENSE_PREFIXES)
 
 
 def write_sidecars(
@@ -78,7 +78,7 @@ def write_sidecars(
     files: Mapping[str, FileFacts],
     sidecar_writer: SidecarWriter,
 ) -> dict[str, FileFacts]:
-    """Write everything that stands beside the images, ``manifest.json`` last. Returns every file that is no image."""
+    """Write all sidecar files, ``manifest.json`` last. Returns every file that is no image, by path."""
     known = dict(files)
     known[ATTRIBUTION] = sidecar_writer.finish_attribution()
     known[CARD] = _write(folder / CARD, cards.render(facts, options, parts).encode())
@@ -96,13 +96,13 @@ def _manifest(
         "schema_version": SCHEMA_VERSION,
         "generator": "pictrawl",
         "format": format_name,
-        "dataset": {"id": options.dataset_id, "name": _valid(options.dataset_name), "created_at": created},
+        "dataset": {"id": options.dataset_id, "name": _valid_unicode(options.dataset_name), "created_at": created},
         "samples": facts.samples,
         "image_bytes": facts.image_bytes,
         "splits": facts.splits,
         "labels": facts.labels,
         "split_labels": facts.split_labels,
-        "absent_labels": facts.absent,
+        "absent_labels": facts.absent_labels,
         "class_folders": parts.folders,
         "licenses": facts.licenses,
         "sources": facts.sources,
@@ -111,7 +111,7 @@ def _manifest(
     }
 
 
-def _valid(text: str) -> str:
+def _valid_unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
@@ -132,13 +132,13 @@ _ATTRIBUTION_HEAD = b"| File | Title | Creator | Licence | Page | Credit line |\
 
 
 def _attribution_row(sample: Sample, path: str) -> bytes:
-    license_text = " ".join(part for part in (cards.cell(sample.license), cards.link(sample.license_url)) if part)
+    license_text = " ".join(part for part in (cards.escape_cell(sample.license), cards.autolink(sample.license_url)) if part)
     cells = (
         f"`{path}`",
-        cards.cell(sample.title),
-        cards.cell(sample.creator),
+        cards.escape_cell(sample.title),
+        cards.escape_cell(sample.creator),
         license_text,
-        cards.link(sample.page_url or sample.url),
-        cards.cell(sample.attribution),
+        cards.autolink(sample.page_url or sample.url),
+        cards.escape_cell(sample.attribution),
     )
     return f"| {' | '.join(cells)} |\n".encode()

@@ -1,4 +1,4 @@
-"""The first pass over the samples: rest them on disk, and learn what a format must know before it writes its first byte."""
+"""The first pass over the samples: spool them to disk and count what a format must know before it writes its first byte."""
 
 import asyncio
 import dataclasses
@@ -15,10 +15,10 @@ import errors
 from app.domain import Sample
 from app.exports import names
 
-__all__ = ["INTEGER_COLUMNS", "OPTIONAL_COLUMNS", "DatasetFacts", "Spool", "class_of", "column_names", "encode", "row"]
+__all__ = ["INTEGER_COLUMNS", "OPTIONAL_COLUMNS", "DatasetFacts", "Spool", "class_of", "column_names", "encode_row", "to_row"]
 
 OPTIONAL_COLUMNS = ("caption", "title", "page_url", "license", "license_url", "creator", "attribution", "phash")
-"""Text that a sample may lack. A column is written if any sample has it, then for all, so that every reader sees one schema."""
+"""Optional text columns. A column is written for all samples if any sample has it, so that every reader sees one schema."""
 
 _WRITE_LINES = 500
 _READ_BYTES = 1_000_000
@@ -26,13 +26,13 @@ _READ_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What is known of all samples together. Mappings are sorted by key.
+    """Counts over all samples. Mappings are sorted by key.
 
     Attributes:
-        labels: samples of each class; empty if no sample has a label.
+        labels: number of samples of each class; empty if no sample has a label.
         split_labels: the same within each split.
-        columns: the optional columns that some sample has.
-        licenses: images under each licence, ``""`` for none stated.
+        columns: the optional columns that at least one sample has.
+        licenses: number of images under each licence; ``""`` where none is stated.
     """
 
     samples: int
@@ -47,34 +47,34 @@ class DatasetFacts:
 
     @property
     def has_captions(self) -> bool:
-        """Whether some sample has a caption."""
+        """Whether at least one sample has a caption."""
         return "caption" in self.columns
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Every class, sorted by name: its position is its number."""
+        """All classes, sorted by name; the position of a class is its number."""
         return tuple(self.labels)
 
     @property
-    def absent(self) -> dict[str, list[str]]:
-        """The classes that a split lacks, for each split that lacks one."""
+    def absent_labels(self) -> dict[str, list[str]]:
+        """The classes without a sample in a split, for each split that has such classes."""
         lacking = {split: [name for name in self.labels if name not in found] for split, found in self.split_labels.items()}
         return {split: classes for split, classes in lacking.items() if classes}
 
 
 class Spool:
-    """Samples resting in an unnamed file, which goes away with the process whatever happens to it."""
+    """Samples in an unnamed temporary file, which the system deletes with the process."""
 
     def __init__(self, folder: Path) -> None:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
-        self._tally = _Tally()
+        self._tally = _FactsCounter()
 
     async def fill(self, samples: AsyncIterator[Sample]) -> DatasetFacts:
-        """Take every sample, in order. Text that is no valid Unicode is repaired on the way."""
+        """Store every sample, in order. Invalid Unicode in its text is replaced."""
         lines: list[bytes] = []
         async for sample in samples:
             names.check_sample(sample, self._tally.samples)
-            line, sample = _line(sample)
+            line, sample = _to_json_line(sample)
             self._tally.add(sample)
             lines.append(line)
             if len(lines) >= _WRITE_LINES:
@@ -91,7 +91,7 @@ class Spool:
                 yield Sample(**orjson.loads(line))
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         self._file.close()
 
 
@@ -102,7 +102,7 @@ def class_of(sample: Sample, facts: DatasetFacts) -> str | None:
     return sample.label or names.UNLABELLED
 
 
-class _Tally:
+class _FactsCounter:
     def __init__(self) -> None:
         self.samples = 0
         self._bytes = 0
@@ -135,28 +135,28 @@ class _Tally:
         return DatasetFacts(
             samples=self.samples,
             image_bytes=self._bytes,
-            splits=_sorted(splits),
-            labels=_sorted(labels),
-            split_labels={split: _sorted(split_labels[split]) for split in sorted(split_labels)},
+            splits=_sorted_counts(splits),
+            labels=_sorted_counts(labels),
+            split_labels={split: _sorted_counts(split_labels[split]) for split in sorted(split_labels)},
             columns=tuple(name for name in OPTIONAL_COLUMNS if name in self._columns),
-            licenses=_sorted(self._licenses),
-            sources=_sorted(self._sources),
-            extensions=_sorted(self._extensions),
+            licenses=_sorted_counts(self._licenses),
+            sources=_sorted_counts(self._sources),
+            extensions=_sorted_counts(self._extensions),
         )
 
 
-def _line(sample: Sample) -> tuple[bytes, Sample]:
+def _to_json_line(sample: Sample) -> tuple[bytes, Sample]:
     try:
         return orjson.dumps(sample) + b"\n", sample
     except TypeError:  # a lone surrogate
-        sample = _repaired(sample)
+        sample = _replace_surrogates(sample)
     try:
         return orjson.dumps(sample) + b"\n", sample
     except TypeError as error:
         raise errors.ValidationError(f"sample {sample.index} cannot be written as JSON") from error
 
 
-def _repaired(sample: Sample) -> Sample:
+def _replace_surrogates(sample: Sample) -> Sample:
     texts: dict[str, Any] = {
         field.name: value.encode("utf-8", "replace").decode()
         for field in dataclasses.fields(sample)
@@ -165,31 +165,31 @@ def _repaired(sample: Sample) -> Sample:
     return dataclasses.replace(sample, **texts)
 
 
-def _sorted(counts: Counter[str]) -> dict[str, int]:
+def _sorted_counts(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
 INTEGER_COLUMNS = frozenset({"width", "height", "size_bytes"})
-_BEFORE = ("split", "width", "height", "size_bytes", "media_type", "sha256", "source_sha256", "source", "url")
+_REQUIRED_COLUMNS = ("split", "width", "height", "size_bytes", "media_type", "sha256", "source_sha256", "source", "url")
 
 
 def column_names(facts: DatasetFacts) -> tuple[str, ...]:
     """The columns of every row, in order, without ``file_name``."""
-    return (*(("label",) if facts.labels else ()), *_BEFORE, *facts.columns)
+    return (*(("label",) if facts.labels else ()), *_REQUIRED_COLUMNS, *facts.columns)
 
 
-def row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) -> dict[str, Any]:
-    """One image as JSON. ``file_name`` is relative to the file that the row stands in."""
+def to_row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) -> dict[str, Any]:
+    """One image as a JSON object. ``file_name`` is relative to the folder of the file that holds the row."""
     values: dict[str, Any] = {} if file_name is None else {"file_name": file_name}
     for name in column_names(facts):
-        values[name] = class_of(sample, facts) if name == "label" else (getattr(sample, name) or _nothing(name))
+        values[name] = class_of(sample, facts) if name == "label" else (getattr(sample, name) or _empty_value(name))
     return values
 
 
-def encode(values: dict[str, Any]) -> bytes:
+def encode_row(values: dict[str, Any]) -> bytes:
     """One line of JSON, without its newline."""
     return orjson.dumps(values)
 
 
-def _nothing(name: str) -> str | int:
+def _empty_value(name: str) -> str | int:
     return 0 if name in INTEGER_COLUMNS else ""

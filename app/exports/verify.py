@@ -1,4 +1,4 @@
-"""Reading an export back. Believes no count that was written down: everything is read, hashed and counted again, then compared."""
+"""Verification of an export: every file is read, hashed and counted again, then compared with the manifest and the report."""
 
 import asyncio
 import contextlib
@@ -17,24 +17,24 @@ from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
 from app.storage import storage_errors, threads
 
-__all__ = ["Inspection", "Manifest", "Row", "Sums", "is_inside", "parse_object", "verify_folder"]
+__all__ = ["ChecksumSet", "Inspection", "Manifest", "Row", "is_inside", "parse_object", "verify_folder"]
 
 Row = Mapping[str, Any]
-"""A JSON object that was read back."""
+"""A JSON object of the export."""
 
 MAX_PROBLEMS = 100
-_STEPS = 64  # images hashed in one visit to a thread
+_IMAGES_PER_CALL = 64  # images hashed in one thread call
 _NAME = re.compile(r"(\d{6,})_([0-9a-f]{12})\.[a-z0-9]{1,5}")
 
 
 class Manifest:
-    """``manifest.json`` as it was read: every part may be missing or of the wrong type."""
+    """``manifest.json`` as it was read; any part may be missing or of the wrong type."""
 
     def __init__(self, values: Row) -> None:
         self._values = values
 
     def get(self, name: str) -> Any:
-        """A value as it stands there."""
+        """A value of any type, or None."""
         return self._values.get(name)
 
     def mapping(self, name: str) -> Row:
@@ -42,40 +42,40 @@ class Manifest:
         value = self._values.get(name)
         return value if isinstance(value, dict) else {}
 
-    def names(self, path: str) -> bool:
-        """Whether ``path`` is a file that the manifest knows, or itself."""
+    def lists(self, path: str) -> bool:
+        """Whether the manifest lists the file ``path``; it counts itself."""
         return path == MANIFEST or path in self.mapping("files")
 
 
-class Sums:
-    """Compares the lines of ``SHA256SUMS`` with the images on disk as two sets, in constant memory: by the sum of their hashes."""
+class ChecksumSet:
+    """Compares the lines of ``SHA256SUMS`` with the images on disk as sets, in constant memory: by the sum of their hashes."""
 
     def __init__(self) -> None:
         self.images = 0
         self._total = 0
 
     def add_image(self, sha256: str, path: str) -> None:
-        """An image that was read back."""
+        """Add an image that was read back."""
         self.images += 1
-        self._total += _line_number(sha256, path)
+        self._total += _line_hash(sha256, path)
 
     def matches(self, lines: Iterable[tuple[str, str]]) -> bool:
         """Whether these are the lines of exactly the images that were added."""
         count = total = 0
         for sha256, path in lines:
             count += 1
-            total += _line_number(sha256, path)
+            total += _line_hash(sha256, path)
         return (count, total) == (self.images, self._total)
 
 
 class Inspection:
-    """What is found while an export is read back."""
+    """Counts and problems found while an export is read back."""
 
     def __init__(self, folder: Path, report: ExportReport, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
         self.samples = 0
-        self.sums = Sums()
+        self.sums = ChecksumSet()
         self.problems: list[str] = []
         self._report = report
         self._seen = bytearray(report.samples // 8 + 1)  # one bit for each index
@@ -83,42 +83,42 @@ class Inspection:
         self._splits: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
 
-    def complain(self, problem: str) -> None:
-        """Keep a problem, if it is one of the first 100."""
+    def add_problem(self, problem: str) -> None:
+        """Add a problem, unless there are 100 already."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(problem)
 
-    def hashed(self, path: str) -> FileFacts | None:
-        """Size and digest of a file of the export, or ``None`` and a complaint."""
-        with self.opened(path) as file:
+    def hash_file(self, path: str) -> FileFacts | None:
+        """Size and digest of a file of the export; a missing file is a problem, and gives ``None``."""
+        with self.open_file(path) as file:
             return None if file is None else hash_open_file(file)
 
     @contextlib.contextmanager
-    def opened(self, path: str) -> Iterator[BinaryIO | None]:
-        """A file of the export, or ``None`` and a complaint."""
+    def open_file(self, path: str) -> Iterator[BinaryIO | None]:
+        """Open a file of the export; a missing file is a problem, and gives ``None``."""
         file = self._open(path)
         if file is None:
-            self.complain(f"{path}: missing")
+            self.add_problem(f"{path}: missing")
         with file or contextlib.nullcontext():
             yield file
 
     def count_image(self, path: str, found: FileFacts, row: Row) -> None:
-        """Count an image and hold its bytes and its name against its row."""
+        """Count an image and compare its bytes and its name with its row."""
         self.samples += 1
         self._image_bytes += found.size_bytes
         self._splits[str(row.get("split"))] += 1
         if "label" in row:
             self._labels[str(row["label"])] += 1
         if found.sha256 != row.get("sha256") or found.size_bytes != row.get("size_bytes"):
-            self.complain(f"{path}: the bytes are not those of its row")
+            self.add_problem(f"{path}: the bytes differ from those of its row")
         name = _NAME.fullmatch(path.rpartition("/")[2])
         if name is None or name[2] != found.sha256[:12]:
-            self.complain(f"{path}: the name is not that of its bytes")
+            self.add_problem(f"{path}: the name does not match the bytes")
         elif not self._is_new(int(name[1])):
-            self.complain(f"{path}: index {int(name[1])} is beyond the end or was there before")
+            self.add_problem(f"{path}: index {int(name[1])} is out of range or repeated")
 
     def finish(self) -> None:
-        """Compare what was counted with what the manifest and the report say."""
+        """Compare the counts with those of the manifest and the report."""
         sizes = {path: facts.get("size_bytes") for path, facts in self.manifest.mapping("files").items() if isinstance(facts, dict)}
         written = {path: size for path, size in self._report.files.items() if path != MANIFEST}
         for what, counted, claimed in (
@@ -129,7 +129,7 @@ class Inspection:
             ("files", written, (sizes,)),
         ):
             if any(counted != claim for claim in claimed):
-                self.complain(f"{what}: found {_short(counted)}, stated {' and '.join(map(_short, claimed))}")
+                self.add_problem(f"{what}: found {_shorten(counted)}, stated {' and '.join(map(_shorten, claimed))}")
 
     def _open(self, path: str) -> BinaryIO | None:
         if is_inside(path):
@@ -147,7 +147,7 @@ class Inspection:
 
 
 async def verify_folder(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
-    """Read an export back: its manifest, every file that the manifest names, and beside that, by ``inspect``, every image."""
+    """Verify an export: its manifest, every file that the manifest lists, and in parallel, by ``inspect``, every image."""
     with storage_errors.writing("verify", report.format):
         manifest = Manifest(await asyncio.to_thread(_read_manifest, folder))
         if (manifest.get("schema_version"), manifest.get("format")) != (SCHEMA_VERSION, report.format):
@@ -155,12 +155,14 @@ async def verify_folder(folder: Path, report: ExportReport, inspect: Callable[[I
                 samples=0, problems=(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}",)
             )
         files, images = (Inspection(folder, report, manifest) for _ in range(2))
-        await threads.gather_all([_walk(_inspect_files(files), at_once=1), _walk(_inspect_images(images, inspect), at_once=_STEPS)])
+        await threads.gather_all(
+            [_run_steps(_inspect_files(files), per_call=1), _run_steps(_inspect_images(images, inspect), per_call=_IMAGES_PER_CALL)]
+        )
     return VerifyReport(samples=images.samples, problems=tuple([*files.problems, *images.problems][:MAX_PROBLEMS]))
 
 
 def parse_object(text: bytes) -> Row | None:
-    """A JSON object, or ``None`` if the text is none."""
+    """Parse a JSON object; ``None`` for anything else."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -169,13 +171,13 @@ def parse_object(text: bytes) -> Row | None:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a relative path stays below where it starts, on every system."""
+    """Whether a relative path stays below its folder, on every system."""
     return "\\" not in path and "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-async def _walk(steps: Iterator[None], *, at_once: int) -> None:
-    """Take the steps in threads, so many in a visit; who is cancelled waits for the end of the present one."""
-    while await threads.to_thread_uncancelled(_advance, steps, at_once):
+async def _run_steps(steps: Iterator[None], *, per_call: int) -> None:
+    """Run the steps in threads, ``per_call`` in each call; a cancelled caller waits for the current call."""
+    while await threads.to_thread_uncancelled(_run_some, steps, per_call):
         pass
 
 
@@ -192,24 +194,24 @@ def _inspect_images(inspection: Inspection, inspect: Callable[[Inspection], Iter
 
 
 def _inspect_file(inspection: Inspection, path: str, stated: Any) -> None:
-    found = inspection.hashed(path)
+    found = inspection.hash_file(path)
     if found and (not isinstance(stated, dict) or (found.size_bytes, found.sha256) != (stated.get("size_bytes"), stated.get("sha256"))):
-        inspection.complain(f"{path}: not the bytes that {MANIFEST} states")
+        inspection.add_problem(f"{path}: the bytes differ from those stated in {MANIFEST}")
 
 
 def _inspect_sums(inspection: Inspection) -> None:
-    with inspection.opened(SUMS) as file:
-        images = (pair for pair in map(_sum, file or ()) if not inspection.manifest.names(pair[1]))
+    with inspection.open_file(SUMS) as file:
+        images = (pair for pair in map(_parse_sum, file or ()) if not inspection.manifest.lists(pair[1]))
         if not inspection.sums.matches(images):
-            inspection.complain(f"{SUMS}: its images are not those that were found")
+            inspection.add_problem(f"{SUMS}: its images differ from those found")
 
 
-def _sum(line: bytes) -> tuple[str, str]:
+def _parse_sum(line: bytes) -> tuple[str, str]:
     sha256, _, path = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
     return sha256, path
 
 
-def _line_number(sha256: str, path: str) -> int:
+def _line_hash(sha256: str, path: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{sha256}  {path}".encode()).digest())
 
 
@@ -220,10 +222,10 @@ def _read_manifest(folder: Path) -> Row:
         return {}
 
 
-def _advance(steps: Iterator[None], at_once: int) -> bool:
-    return len(list(itertools.islice(steps, at_once))) == at_once
+def _run_some(steps: Iterator[None], per_call: int) -> bool:
+    return len(list(itertools.islice(steps, per_call))) == per_call
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."

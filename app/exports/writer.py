@@ -1,6 +1,6 @@
-"""The one way an export is written: spool the samples, read ahead, place each image, then the sidecars, the manifest last.
+"""How every export is written: spool the samples, read ahead, write each image, then the sidecars, the manifest last.
 
-While one thread places images, others read and hash the next ones: what costs time, digests and files, holds no interpreter lock.
+While one thread writes images, others read and hash the next ones: hashing and file access release the GIL.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ __all__ = ["FormatWriter", "write_export"]
 
 log = get_logger(__name__)
 
-_BATCH = 32  # images read, checked, and written, in one visit to a thread each: on busy cores a visit's way back takes up to 1 ms
-_BATCH_BYTES = 4_000_000  # a batch that holds so much takes no more: memory is that of three batches, or of three large images
+_BATCH = 32  # images per thread call for reading, checking and writing: on busy cores the return from a call takes up to 1 ms
+_BATCH_BYTES = 4_000_000  # a batch of this size is complete: memory is that of three batches, or of three large images
 _READ_AHEAD = 1  # batches read while one is written: 32 requests at a time hide an object store's latency
 
 Batch = Sequence[tuple[Sample, bytes]]
-"""Samples with bytes that are theirs."""
+"""Samples with their bytes, whose digests were checked."""
 
 
 class FormatWriter(Protocol):
-    """The part of a format that knows where an image goes. Blocking; called from one thread at a time."""
+    """The part of a format that writes images. Blocking; called from one thread at a time."""
 
     @property
     def card(self) -> CardParts:
-        """What the card says of this format."""
+        """The parts of the card that depend on the format."""
         ...
 
     def add(self, sample: Sample, body: bytes) -> str:
@@ -52,7 +52,7 @@ class FormatWriter(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Let go of every open file after a failure."""
+        """Close every open file after a failure."""
         ...
 
 
@@ -64,15 +64,15 @@ async def write_export(
     make_format_writer: Callable[[Path, DatasetFacts, ExportOptions], FormatWriter],
     format_name: str,
 ) -> ExportReport:
-    """Write a whole export. Either every file is there, ``manifest.json`` written last, or ``folder`` is empty."""
+    """Write an export. Afterwards every file exists, ``manifest.json`` written last, or ``folder`` is empty."""
     with storage_errors.writing("export", format_name):
-        await asyncio.to_thread(_claim, folder)
-        async with _emptied_on_failure(folder):
+        await asyncio.to_thread(_prepare_folder, folder)
+        async with _delete_contents_on_failure(folder):
             spool = await asyncio.to_thread(Spool, folder)
             with contextlib.closing(spool):
                 facts = await spool.fill(samples)
-                with _abandoned_on_failure(await asyncio.to_thread(make_format_writer, folder, facts, options)) as format_writer:
-                    return await _pack(spool, read, folder, _ExportRun(format_writer, facts, options, format_name))
+                with _abandon_on_failure(await asyncio.to_thread(make_format_writer, folder, facts, options)) as format_writer:
+                    return await _write_images(spool, read, folder, _ExportRun(format_writer, facts, options, format_name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +83,20 @@ class _ExportRun:
     format: str
 
 
-async def _pack(spool: Spool, read: Read, folder: Path, run: _ExportRun) -> ExportReport:
-    sidecar_writer = sidecars.SidecarWriter(folder, loose_images=run.format_writer.card.loose_images)
+async def _write_images(spool: Spool, read: Read, folder: Path, run: _ExportRun) -> ExportReport:
+    sidecar_writer = sidecars.SidecarWriter(folder, has_image_files=run.format_writer.card.has_image_files)
     with contextlib.closing(sidecar_writer):
-        async with contextlib.aclosing(_ahead(_batches(spool.read()), read)) as batches:
+        async with contextlib.aclosing(_prefetch(_batches(spool.read()), read)) as batches:
             async for batch in batches:
-                await threads.to_thread_uncancelled(_place, run.format_writer, sidecar_writer, batch)
+                await threads.to_thread_uncancelled(_add_batch, run.format_writer, sidecar_writer, batch)
         report = await threads.to_thread_uncancelled(_finish, folder, run, sidecar_writer)
-    if run.facts.absent:
-        log.warning("export.classes_absent", splits=sorted(run.facts.absent))
+    if run.facts.absent_labels:
+        log.warning("export.classes_absent", splits=sorted(run.facts.absent_labels))
     return report
 
 
 async def _batches(samples: AsyncIterator[Sample]) -> AsyncIterator[list[Sample]]:
-    """The samples, a few at a time: fewer where they are large."""
+    """The samples in batches by number and size."""
     batch: list[Sample] = []
     size_bytes = 0
     async for sample in samples:
@@ -109,8 +109,8 @@ async def _batches(samples: AsyncIterator[Sample]) -> AsyncIterator[list[Sample]
         yield batch
 
 
-async def _ahead(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGenerator[Batch]:
-    """Each batch with its bytes, in order, while the next ones are being read."""
+async def _prefetch(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGenerator[Batch]:
+    """Each batch with its bytes, in order, while the next one is read."""
     pending: deque[asyncio.Future[Batch]] = deque()
     try:
         async for batch in batches:
@@ -129,27 +129,27 @@ async def _ahead(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGener
 
 async def _read(batch: Sequence[Sample], read: Read) -> Batch:
     bodies = await read(batch)
-    return await threads.to_thread_uncancelled(_checked, batch, bodies)
+    return await threads.to_thread_uncancelled(_check_digests, batch, bodies)
 
 
-def _checked(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:
+def _check_digests(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:
     pairs = list(zip(batch, bodies, strict=True))
     for sample, body in pairs:
         if hashlib.sha256(body).hexdigest() != sample.sha256 or len(body) != sample.size_bytes:
-            raise errors.ValidationError(f"image {sample.image_id}: the stored bytes are not those of {sample.sha256}")
+            raise errors.ValidationError(f"image {sample.image_id}: the stored bytes do not match the digest {sample.sha256}")
     return pairs
 
 
-def _place(format_writer: FormatWriter, sidecar_writer: sidecars.SidecarWriter, batch: Batch) -> None:
+def _add_batch(format_writer: FormatWriter, sidecar_writer: sidecars.SidecarWriter, batch: Batch) -> None:
     for sample, body in batch:
-        sidecar_writer.note(sample, format_writer.add(sample, body))
+        sidecar_writer.add(sample, format_writer.add(sample, body))
 
 
 def _finish(folder: Path, run: _ExportRun, sidecar_writer: sidecars.SidecarWriter) -> ExportReport:
     files = run.format_writer.finish()
     manifest = sidecars.write_sidecars(folder, run.format, run.facts, run.options, run.format_writer.card, files, sidecar_writer)
     sizes = {path: found.size_bytes for path, found in sorted(manifest.items())}
-    images = run.facts.image_bytes if run.format_writer.card.loose_images else 0
+    images = run.facts.image_bytes if run.format_writer.card.has_image_files else 0
     return ExportReport(
         format=run.format,
         samples=run.facts.samples,
@@ -161,18 +161,18 @@ def _finish(folder: Path, run: _ExportRun, sidecar_writer: sidecars.SidecarWrite
 
 
 @contextlib.asynccontextmanager
-async def _emptied_on_failure(folder: Path) -> AsyncIterator[None]:
+async def _delete_contents_on_failure(folder: Path) -> AsyncIterator[None]:
     done = False
     try:
         yield
         done = True
     finally:
         if not done:
-            await asyncio.to_thread(_empty, folder)
+            await asyncio.to_thread(_delete_contents, folder)
 
 
 @contextlib.contextmanager
-def _abandoned_on_failure(format_writer: FormatWriter) -> Iterator[FormatWriter]:
+def _abandon_on_failure(format_writer: FormatWriter) -> Iterator[FormatWriter]:
     done = False
     try:
         yield format_writer
@@ -182,13 +182,13 @@ def _abandoned_on_failure(format_writer: FormatWriter) -> Iterator[FormatWriter]
             format_writer.abandon()
 
 
-def _claim(folder: Path) -> None:
+def _prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise errors.ConfigurationError(f"the folder to export into is not empty: {folder}")
+        raise errors.ConfigurationError(f"the export folder is not empty: {folder}")
 
 
-def _empty(folder: Path) -> None:
+def _delete_contents(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -32,11 +32,11 @@ async def test_an_export_is_written_verified_published_and_materialised(store: S
         report = await write("imagefolder", folder, samples())
         before = tree(folder)
         await store.publish_tree(folder, "exports/e")
-    await publish.materialise(store, "exports/e", tmp_path / "new/out")
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "new/out")
     assert tree(tmp_path / "new/out") == before
     assert await problems("imagefolder", tmp_path / "new/out", report) == ()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
-    async with publish.folder_of(store, "exports/e") as folder:
+    async with publish.open_folder(store, "exports/e") as folder:
         assert await problems("imagefolder", folder, report) == ()
     assert folder.exists() == (store.root is not None)
 
@@ -45,7 +45,7 @@ async def test_a_local_export_is_linked(tmp_path: Path) -> None:
     """No byte is copied where the filesystem is the same."""
     store = open_store(f"{tmp_path}/store")
     await published(store)
-    await publish.materialise(store, "exports/e", tmp_path / "out")
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "out")
     assert (tmp_path / "out/README.md").samefile(tmp_path / "store/exports/e/README.md")
 
 
@@ -67,7 +67,7 @@ async def test_a_filled_destination_is_refused_and_kept(store: Store, tmp_path: 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").touch()
     with pytest.raises(errors.ConfigurationError, match=r"output .*/out is not empty; .*--overwrite"):
-        await publish.materialise(store, "exports/e", tmp_path / "out")
+        await publish.copy_to_folder(store, "exports/e", tmp_path / "out")
     assert list(tree(tmp_path / "out")) == ["mine"]
 
 
@@ -75,9 +75,9 @@ async def test_an_empty_destination_is_filled_and_overwrite_replaces_a_full_one(
     """Nothing of the old one stays, in it or beside it."""
     before = await published(store)
     (tmp_path / "place/out").mkdir(parents=True)
-    await publish.materialise(store, "exports/e", tmp_path / "place/out")
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "place/out")
     (tmp_path / "place/out/mine").touch()
-    await publish.materialise(store, "exports/e", tmp_path / "place/out", overwrite=True)
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "place/out", overwrite=True)
     assert tree(tmp_path / "place/out") == before
     assert [path.name for path in (tmp_path / "place").iterdir()] == ["out"]
 
@@ -86,9 +86,9 @@ async def test_what_is_not_published_leaves_nothing(store: Store, tmp_path: Path
     """Neither the destination nor a partial one."""
     (tmp_path / "place").mkdir()
     with pytest.raises(MissingObject, match="read exports/none"):
-        await publish.materialise(store, "exports/none", tmp_path / "place/out")
+        await publish.copy_to_folder(store, "exports/none", tmp_path / "place/out")
     with pytest.raises(MissingObject):
-        async with publish.folder_of(store, "exports/none"):
+        async with publish.open_folder(store, "exports/none"):
             pass
     assert list((tmp_path / "place").iterdir()) == []
 
@@ -107,7 +107,7 @@ async def test_a_failing_download_leaves_the_destination_as_it_was(tmp_path: Pat
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").touch()
     with pytest.raises(errors.StorageError, match="no space"):
-        await publish.materialise(Failing(store._backend), "exports/e", tmp_path / "out", overwrite=True)
+        await publish.copy_to_folder(Failing(store._backend), "exports/e", tmp_path / "out", overwrite=True)
     assert list(tree(tmp_path)) == ["out/mine"]
 
 
@@ -116,7 +116,7 @@ async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:
     store = open_store(f"{tmp_path}/store")
     await published(store, 600)
     (tmp_path / "place").mkdir()
-    task = asyncio.create_task(publish.materialise(store, "exports/e", tmp_path / "place/out"))
+    task = asyncio.create_task(publish.copy_to_folder(store, "exports/e", tmp_path / "place/out"))
     while not list((tmp_path / "place").glob("out.partial-*/*")):
         await asyncio.sleep(0)
     task.cancel()
@@ -130,7 +130,7 @@ async def test_a_destination_that_holds_the_store_is_refused(tmp_path: Path) -> 
     store = open_store(f"{tmp_path}/work/store")
     await published(store)
     with pytest.raises(errors.ConfigurationError, match="holds the store"):
-        await publish.materialise(store, "exports/e", tmp_path / "work", overwrite=True)
+        await publish.copy_to_folder(store, "exports/e", tmp_path / "work", overwrite=True)
     assert await store.exists("exports/e/manifest.json")
 
 

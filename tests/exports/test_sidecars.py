@@ -50,7 +50,7 @@ async def test_attribution_has_one_inert_row_for_each_image_that_needs_one(tmp_p
 async def test_attribution_says_when_nobody_is_due_credit(tmp_path: Path) -> None:
     """The file is there all the same."""
     await write("files", tmp_path / "e", [sample(0, creator=None, license=None)])
-    assert "No image of this dataset asks for attribution." in (tmp_path / "e/ATTRIBUTION.md").read_text()
+    assert "No image of this dataset requires attribution." in (tmp_path / "e/ATTRIBUTION.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["files", "imagefolder", "webdataset"])

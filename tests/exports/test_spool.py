@@ -44,13 +44,13 @@ async def test_facts_count_what_is_there(tmp_path: Path) -> None:
     assert facts.has_captions
     assert (facts.licenses, facts.sources, facts.extensions) == ({"CC-BY-4.0": 10}, {"wikimedia": 10}, {"jpg": 10})
     assert facts.image_bytes == sum(item.size_bytes for item in items)
-    assert facts.absent == {}
+    assert facts.absent_labels == {}
 
 
 async def test_absent_names_the_classes_a_split_lacks(tmp_path: Path) -> None:
     """A loader that numbers folders needs to know."""
     facts, _ = await spooled(tmp_path, [sample(0, label="a"), sample(1, label="b"), sample(2, label="c")])
-    assert facts.absent == {"test": ["b", "c"], "train": ["a"]}
+    assert facts.absent_labels == {"test": ["b", "c"], "train": ["a"]}
 
 
 async def test_images_without_a_label_are_a_class_only_beside_labelled_ones(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ async def rows_of(folder: Path, items: list[Sample]) -> list[dict[str, object]]:
     spool = Spool(folder)
     facts = await spool.fill(each(items))
     spool.close()
-    return [rows.row(item, facts, "x.jpg") for item in items]
+    return [rows.to_row(item, facts, "x.jpg") for item in items]
 
 
 async def test_rows_share_columns_and_types_and_hold_no_null(tmp_path: Path) -> None:
@@ -102,5 +102,5 @@ async def test_rows_of_an_unlabelled_dataset_have_no_label(tmp_path: Path) -> No
     """Nor a class called None."""
     (only,) = await rows_of(tmp_path, [sample(0, label=None)])
     assert "label" not in only
-    assert b"null" not in rows.encode(only)
-    assert orjson.loads(rows.encode(only)) == only
+    assert b"null" not in rows.encode_row(only)
+    assert orjson.loads(rows.encode_row(only)) == only

@@ -73,8 +73,8 @@ async def test_an_image_under_another_images_name_is_noticed(tmp_path: Path) -> 
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     reseal(tmp_path)
     found = await problems("files", tmp_path, report)
-    assert f"{rows[0]['file_name']}: the name is not that of its bytes" in found
-    assert "SHA256SUMS: its images are not those that were found" in found
+    assert f"{rows[0]['file_name']}: the name does not match the bytes" in found
+    assert "SHA256SUMS: its images differ from those found" in found
 
 
 async def test_at_most_a_hundred_problems_are_kept(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_a_folder_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -
 
 def test_sums_are_compared_as_sets() -> None:
     """Order does not matter; a line too many, too few or another one does."""
-    sums = verify.Sums()
+    sums = verify.ChecksumSet()
     for line in (("a" * 64, "x"), ("b" * 64, "y")):
         sums.add_image(*line)
     assert sums.matches([("b" * 64, "y"), ("a" * 64, "x")])

@@ -75,7 +75,7 @@ async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_pat
 @pytest.mark.parametrize("name", FORMATS)
 async def test_bytes_that_are_not_those_of_the_digest_are_refused(tmp_path: Path, name: str) -> None:
     """A damaged blob never enters a dataset."""
-    with pytest.raises(errors.ValidationError, match="image 101: the stored bytes are not those of"):
+    with pytest.raises(errors.ValidationError, match="image 101: the stored bytes do not match the digest"):
         await formats.get_exporter(name).write(each(samples(3)), Bodies([image(0), image(1)[:-1] + b"x", image(2)]), tmp_path, OPTIONS)
 
 
@@ -86,7 +86,7 @@ async def test_a_size_that_is_not_that_of_the_bytes_is_refused(tmp_path: Path) -
 
 
 async def test_a_folder_that_holds_something_is_refused_and_kept(tmp_path: Path) -> None:
-    """Cleaning up after a failure must never take what was there before."""
+    """Cleaning up after a failure must never take what repeated."""
     (tmp_path / "precious").touch()
     with pytest.raises(errors.ConfigurationError, match="not empty"):
         await write("files", tmp_path, samples())

@@ -120,7 +120,7 @@ async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Read an export back with its format's own reader; mark it ready, or failed with its problems."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
-        async with publish.folder_of(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
+        async with publish.open_folder(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
             result = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
         async with unit.transaction() as connection:
             await _publish(connection, row.id, list(result.problems))

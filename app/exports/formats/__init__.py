@@ -21,7 +21,7 @@ def get_exporter(name: str) -> Exporter:
     """The exporter of a format.
 
     Raises:
-        errors.ConfigurationError: there is no such format; the message lists those there are.
+        errors.ConfigurationError: there is no such format; the message lists all formats.
     """
     try:
         return EXPORTERS[name]

@@ -1,4 +1,4 @@
-"""``files``: plain images in one folder, and ``metadata.jsonl`` with a row for each. For everything that has its own loader."""
+"""``files``: images in one folder, and ``metadata.jsonl`` with a row for each. For programs with their own loader."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ class _FilesWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
-        self.card = CardParts(layout=_LAYOUT, usage=_USAGE, configs={}, features=False, loose_images=True, folders={})
+        self.card = CardParts(layout=_LAYOUT, usage=_USAGE, configs={}, features=False, has_image_files=True, folders={})
 
     def add(self, sample: Sample, body: bytes) -> str:
         path = f"{_IMAGES}/{image_files.write_image(self._folder / _IMAGES, sample, body)}"
@@ -60,6 +60,6 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     for path, row in image_files.read_metadata(inspection, ""):
         image_files.inspect_image(inspection, path, row)
         if path.rpartition("/")[0] != _IMAGES:
-            inspection.complain(f"{path}: lies outside {_IMAGES}/")
+            inspection.add_problem(f"{path}: is outside {_IMAGES}/")
         yield
     image_files.inspect_tree(inspection)

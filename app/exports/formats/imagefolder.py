@@ -1,4 +1,4 @@
-"""``imagefolder``: ``train/<class>/<image>`` with a ``metadata.jsonl`` in each split; what Hugging Face datasets and torchvision read."""
+"""``imagefolder``: ``train/<class>/<image>`` with a ``metadata.jsonl`` in each split, for Hugging Face datasets and torchvision."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -56,7 +56,7 @@ class _FolderWriter:
             usage=_USAGE + (_USAGE_LABELS if facts.labels else ""),
             configs={split: f"{split}/**" for split in facts.splits},
             features=True,
-            loose_images=True,
+            has_image_files=True,
             folders=self._folders,
             notes=(_TORCHVISION,) if facts.labels else (),
         )
@@ -88,4 +88,4 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
 def _inspect_place(inspection: verify.Inspection, path: str, split: str, row: verify.Row, folders: verify.Row) -> None:
     where = split if "label" not in row else f"{split}/{folders.get(str(row['label']))}"
     if row.get("split") != split or path.rpartition("/")[0] != where:
-        inspection.complain(f"{path}: does not lie where its split and label say")
+        inspection.add_problem(f"{path}: is not in the folder of its split and label")

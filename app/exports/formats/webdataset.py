@@ -1,7 +1,7 @@
-"""``webdataset``: tar shards that are read front to back. One sample is a run of members with one key: image, json, txt, cls.
+"""``webdataset``: tar shards that are read from front to back. One sample is a run of members with one key: image, json, txt, cls.
 
-Every sample has the same members: ``cls`` if any has a label, ``txt`` if any has a caption (empty where there is none). Loaders settle
-the columns on the first few samples, and Hugging Face datasets those of all splits on one of them.
+Every sample has the same members: ``cls`` if any has a label, ``txt`` if any has a caption (empty where there is none). Loaders infer
+the columns from the first few samples, and Hugging Face datasets infer those of all splits from one split.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ class _ShardsWriter:
             usage=_USAGE.format(first=f"{next(iter(facts.splits), 'train')}-000000.tar", images=";".join(facts.extensions) or "jpg"),
             configs={split: f"{split}-*.tar" for split in facts.splits},
             features=False,
-            loose_images=False,
+            has_image_files=False,
             folders={},
             notes=(_MIXED,) if len(facts.extensions) > 1 else (),
         )
@@ -87,7 +87,7 @@ class _ShardsWriter:
             split_writer.abandon()
 
     def _members(self, sample: Sample, body: bytes) -> dict[str, bytes]:
-        members = {sample.extension: body, "json": spool.encode(spool.row(sample, self._facts))}
+        members = {sample.extension: body, "json": spool.encode_row(spool.to_row(sample, self._facts))}
         if (label := class_of(sample, self._facts)) is not None:
             members["cls"] = str(self._numbers[label]).encode()
         if self._facts.has_captions:
@@ -108,14 +108,14 @@ class _SplitWriter:
 
     def add(self, key: str, members: dict[str, bytes]) -> str:
         """Write one sample. Returns the name of its shard."""
-        size_bytes = sum(tar.BLOCK_BYTES + tar.padded(len(body)) for body in members.values())
+        size_bytes = sum(tar.BLOCK_BYTES + tar.padded_size(len(body)) for body in members.values())
         if self._open is not None and self._is_full(self._open, size_bytes):
             self._roll(self._open)
         if self._open is None:
             self._open = HashedFile(self._folder / self._name)
         for suffix, body in members.items():
-            self._open.write(tar.header(f"{key}.{suffix}", len(body)))
-            self._open.write(body)  # by itself: no copy of an image is made
+            self._open.write(tar.make_header(f"{key}.{suffix}", len(body)))
+            self._open.write(body)  # a separate write makes no copy of the image
             self._open.write(bytes(-len(body) % tar.BLOCK_BYTES))
         self._samples += 1
         return self._name
@@ -127,7 +127,7 @@ class _SplitWriter:
         return self._finished
 
     def abandon(self) -> None:
-        """Let go of the open shard after a failure."""
+        """Close the open shard after a failure."""
         if self._open is not None:
             self._open.abandon()
 
@@ -136,11 +136,11 @@ class _SplitWriter:
         return f"{self._split}-{len(self._finished):06d}.tar"
 
     def _is_full(self, shard: HashedFile, more_bytes: int) -> bool:
-        closed_bytes = tar.padded(shard.size_bytes + more_bytes + 2 * tar.BLOCK_BYTES, tar.RECORD_BYTES)
+        closed_bytes = tar.padded_size(shard.size_bytes + more_bytes + 2 * tar.BLOCK_BYTES, tar.RECORD_BYTES)
         return self._samples >= self._options.shard_samples or closed_bytes > self._options.shard_bytes
 
     def _roll(self, shard: HashedFile) -> None:
-        end = tar.padded(shard.size_bytes + 2 * tar.BLOCK_BYTES, tar.RECORD_BYTES) - shard.size_bytes
+        end = tar.padded_size(shard.size_bytes + 2 * tar.BLOCK_BYTES, tar.RECORD_BYTES) - shard.size_bytes
         shard.write(bytes(end))
         self._finished[self._name] = shard.finish()
         self._open, self._samples = None, 0
@@ -148,15 +148,15 @@ class _SplitWriter:
 
 CLASSES = "classes.json"
 
-_MEMBER = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")  # webdataset's own, tariterators.base_plus_ext
+_MEMBER = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")  # as in webdataset's tariterators.base_plus_ext
 _SHARD = re.compile(r"([a-z][a-z0-9_]*)-(\d{6,})\.tar")
-_BESIDE = ("cls", "json", "txt")
+_TEXT_SUFFIXES = ("cls", "json", "txt")
 
 Members = dict[str, bytes]
 
 
 def inspect(inspection: Inspection) -> Iterator[None]:
-    """Read every shard that the manifest names."""
+    """Read every shard that the manifest lists."""
     classes = _read_classes(inspection)
     expected: dict[str, int] = {}
     schema: list[str] | None = None
@@ -165,13 +165,13 @@ def inspect(inspection: Inspection) -> Iterator[None]:
             continue
         split, number = match[1], int(match[2])
         if number != expected.get(split, 0):
-            inspection.complain(f"{path}: shard {expected.get(split, 0)} of {split} is missing")
+            inspection.add_problem(f"{path}: shard {expected.get(split, 0)} of {split} is missing")
         expected[split] = number + 1
         for key, members in _read_shard(inspection, path):
-            kinds = sorted(suffix if suffix in _BESIDE else "image" for suffix in members)
+            kinds = sorted(suffix if suffix in _TEXT_SUFFIXES else "image" for suffix in members)
             schema = schema or kinds
             if kinds != schema:
-                inspection.complain(f"{path}: {key} has other members than the first sample")
+                inspection.add_problem(f"{path}: {key} has different members than the first sample")
             _inspect_sample(inspection, f"{path}/{key}", split, members, classes)
             yield
     _inspect_folder(inspection)
@@ -185,24 +185,24 @@ def _order(path: str) -> tuple[str, int]:
 def _read_classes(inspection: Inspection) -> list[Any]:
     if CLASSES not in inspection.manifest.mapping("files"):
         return []
-    with inspection.opened(CLASSES) as file:
+    with inspection.open_file(CLASSES) as file:
         wrapped = parse_object(b'{"classes":' + (file.read() if file else b"") + b"}")
     names = None if wrapped is None else wrapped["classes"]
     if not isinstance(names, list) or names != sorted(inspection.manifest.mapping("labels")):
-        inspection.complain(f"{CLASSES}: not the sorted names of the labels")
+        inspection.add_problem(f"{CLASSES}: not the sorted names of the labels")
         return []
     return names
 
 
 def _read_shard(inspection: Inspection, path: str) -> Iterator[tuple[str, Members]]:
-    """The samples of one shard. Members of a key that come apart make two samples, as they would for every loader."""
-    with inspection.opened(path) as file:
+    """The samples of one shard. Separated members of one key make two samples, as in every loader."""
+    with inspection.open_file(path) as file:
         if file is None:
             return
         try:
-            yield from _read_samples(inspection, path, tar.members(file))
+            yield from _read_samples(inspection, path, tar.read_members(file))
         except tarfile.TarError as error:
-            inspection.complain(f"{path}: not a whole tar file: {error}")
+            inspection.add_problem(f"{path}: not a valid tar file: {error}")
 
 
 def _read_samples(inspection: Inspection, path: str, found: Iterable[tar.Member]) -> Iterator[tuple[str, Members]]:
@@ -210,7 +210,7 @@ def _read_samples(inspection: Inspection, path: str, found: Iterable[tar.Member]
     for member in found:
         match = _MEMBER.fullmatch(member.name)
         if match is None or not member.is_plain:
-            inspection.complain(f"{path}: {member.name}: no plain member with a key and a suffix")
+            inspection.add_problem(f"{path}: {member.name}: not a plain file with a key and a suffix")
             continue
         key, suffix = match[1], match[2].lower()
         if key != current and members:
@@ -218,26 +218,26 @@ def _read_samples(inspection: Inspection, path: str, found: Iterable[tar.Member]
             members = Members()
         current = key
         if suffix in members:
-            inspection.complain(f"{path}: {key} has two members .{suffix}")
+            inspection.add_problem(f"{path}: {key} has two members .{suffix}")
         members[suffix] = member.body
     if members:
         yield current, members
 
 
 def _inspect_sample(inspection: Inspection, where: str, split: str, members: Members, classes: list[Any]) -> None:
-    images = [suffix for suffix in members if suffix not in _BESIDE]
+    images = [suffix for suffix in members if suffix not in _TEXT_SUFFIXES]
     row = parse_object(members.get("json", b""))
     if row is None or len(images) != 1:
-        inspection.complain(f"{where}: not one image and one json")
+        inspection.add_problem(f"{where}: not one image and one json")
         return
     body = members[images[0]]
     inspection.count_image(f"{where}.{images[0]}", FileFacts(len(body), hashlib.sha256(body).hexdigest()), row)
     if row.get("split") != split:
-        inspection.complain(f"{where}: lies in a shard of another split than its row says")
+        inspection.add_problem(f"{where}: is in a shard of another split than its row states")
     if members.get("txt", b"").decode("utf-8", "replace") != row.get("caption", ""):
-        inspection.complain(f"{where}: txt is not the caption of its row")
+        inspection.add_problem(f"{where}: txt differs from the caption of its row")
     if _class_name(members, classes) != row.get("label"):
-        inspection.complain(f"{where}: cls is not the label of its row")
+        inspection.add_problem(f"{where}: cls differs from the label of its row")
 
 
 def _class_name(members: Members, classes: list[Any]) -> Any:
@@ -249,5 +249,5 @@ def _class_name(members: Members, classes: list[Any]) -> Any:
 def _inspect_folder(inspection: Inspection) -> None:
     for path in sorted(inspection.folder.rglob("*")):
         name = path.relative_to(inspection.folder).as_posix()
-        if not inspection.manifest.names(name):
-            inspection.complain(f"{name}: not in the manifest")
+        if not inspection.manifest.lists(name):
+            inspection.add_problem(f"{name}: not in the manifest")

@@ -49,7 +49,7 @@ async def test_verify_notices_an_image_outside_images(tmp_path: Path) -> None:
     for path in ("metadata.jsonl", "SHA256SUMS"):
         (tmp_path / path).write_text((tmp_path / path).read_text().replace("images/", "elsewhere/"))
     reseal(tmp_path)
-    assert any("lies outside images/" in problem for problem in await problems("files", tmp_path, report))
+    assert any("is outside images/" in problem for problem in await problems("files", tmp_path, report))
 
 
 async def test_verify_notices_a_label_that_was_changed(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ async def test_verify_notices_an_image_in_the_folder_of_another_class(tmp_path: 
     (tmp_path / "train/cat").rmdir()
     reseal(tmp_path)
     found = await problems("imagefolder", tmp_path, report)
-    assert f"train/hot-dog/{image.name}: does not lie where its split and label say" in found
+    assert f"train/hot-dog/{image.name}: is not in the folder of its split and label" in found
 
 
 async def test_verify_notices_an_empty_class(tmp_path: Path) -> None:

@@ -163,21 +163,21 @@ def with_row(members: list[Member], **values: object) -> list[Member]:
 
 
 CHANGES: dict[str, tuple[Callable[[list[Member]], list[Member]], str]] = {
-    "image": (lambda m: swap(m, "jpg", lambda body: body + b"x"), "the bytes are not those of its row"),
-    "label": (lambda m: swap(m, "cls", lambda _: b"0"), "cls is not the label"),
-    "no number": (lambda m: swap(m, "cls", lambda _: b"cat"), "cls is not the label"),
-    "unknown class": (lambda m: swap(m, "cls", lambda _: b"17"), "cls is not the label"),
-    "caption": (lambda m: swap(m, "txt", lambda _: b"other"), "txt is not the caption"),
+    "image": (lambda m: swap(m, "jpg", lambda body: body + b"x"), "the bytes differ from those of its row"),
+    "label": (lambda m: swap(m, "cls", lambda _: b"0"), "cls differs from the label"),
+    "no number": (lambda m: swap(m, "cls", lambda _: b"cat"), "cls differs from the label"),
+    "unknown class": (lambda m: swap(m, "cls", lambda _: b"17"), "cls differs from the label"),
+    "caption": (lambda m: swap(m, "txt", lambda _: b"other"), "txt differs from the caption"),
     "row": (lambda m: swap(m, "json", lambda _: b"[]"), "not one image and one json"),
     "split": (lambda m: with_row(m, split="test"), "another split"),
-    "no caption": (lambda m: drop(m, "txt"), "other members than the first sample"),
+    "no caption": (lambda m: drop(m, "txt"), "different members than the first sample"),
     "no image": (lambda m: drop(m, "jpg"), "not one image and one json"),
     "sample lost": (lambda m: m[4:], "samples: found 3"),
-    "sample twice": (lambda m: [*m, *m[:4]], "index 0 is beyond the end or was there before"),
-    "torn apart": (lambda m: [*m[1:], m[0]], "other members"),
+    "sample twice": (lambda m: [*m, *m[:4]], "index 0 is out of range or repeated"),
+    "torn apart": (lambda m: [*m[1:], m[0]], "different members"),
     "member twice": (lambda m: [m[0], *m], "has two members .cls"),
-    "no suffix": (lambda m: [*m, ("plain", b"")], "plain: no plain member"),
-    "foreign name": (lambda m: [(f"x{name}", body) for name, body in m], "the name is not that of its bytes"),
+    "no suffix": (lambda m: [*m, ("plain", b"")], "plain: not a plain file"),
+    "foreign name": (lambda m: [(f"x{name}", body) for name, body in m], "the name does not match the bytes"),
 }
 
 
@@ -202,7 +202,7 @@ async def test_members_of_another_mode_or_kind_are_noticed(tmp_path: Path, repor
     """A member that is no plain file is skipped by loaders."""
     write_members(tmp_path / SHARD, read_members(tmp_path / SHARD), mode=0o777)
     reseal(tmp_path)
-    assert any("no plain member" in problem for problem in await problems("webdataset", tmp_path, report))
+    assert any("not a plain file" in problem for problem in await problems("webdataset", tmp_path, report))
 
 
 @pytest.mark.parametrize("keep", [0, 512, 700, 3000, 6000])

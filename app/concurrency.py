@@ -1,15 +1,16 @@
-"""Ways to run coroutines that asyncio lacks: a bounded set of tasks, one writer for many callers, and a step that cancellation cannot cut.
+"""Ways to run coroutines and threads that asyncio lacks: bounded tasks, one writer for many callers, steps that cancellation cannot cut.
 
 Knows nothing of what it runs. The downloader's window of requests is a subject of its own, in ``downloader/concurrent_map.py``.
 """
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
-__all__ = ["BatchWriter", "BoundedTasks", "finish_despite_cancel"]
+__all__ = ["BatchWriter", "BoundedTasks", "finish_despite_cancel", "for_each", "gather_all", "in_batches", "to_thread_uncancelled"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -133,3 +134,39 @@ class BatchWriter(Generic[Item]):
     async def finish(self) -> None:
         """Wait for the writes in progress, whose callers may have been cancelled."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def to_thread_uncancelled(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """``asyncio.to_thread``, but a cancelled caller still waits for the thread, so that it can clean up files safely."""
+    return await finish_despite_cancel(asyncio.to_thread(function, *args, **kwargs))
+
+
+async def in_batches(items: Iterator[T], size: int) -> AsyncIterator[list[T]]:
+    """Lists of up to ``size`` items of a blocking iterator, each list made in a thread."""
+    while batch := await to_thread_uncancelled(lambda: list(itertools.islice(items, size))):
+        yield batch
+
+
+async def gather_all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Await a few things in parallel; their results in their order. The first error cancels the others and waits for them."""
+    running = [asyncio.ensure_future(item) for item in work]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def for_each(items: AsyncIterator[T], function: Callable[[T], Coroutine[Any, Any, None]], max_running: int) -> None:
+    """Call ``function`` for every item, at most ``max_running`` in parallel. The first error cancels the others and waits for them."""
+    async with BoundedTasks[None](max_running) as tasks:
+        async for item in items:
+            await tasks.wait_for_slot()
+            tasks.start(function(item))
+        while len(tasks):
+            await tasks.next_done()

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import errors
-from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, local_files, paths, storage_errors, threads
+from app import concurrency
+from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, local_files, paths, storage_errors
 
 __all__ = ["check_destination", "copy_to_folder", "open_folder"]
 
@@ -48,7 +49,7 @@ async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite
         try:
             await asyncio.to_thread(partial.mkdir, parents=True)
             await _fill(store, prefix, partial)
-            await threads.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
+            await concurrency.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
 
@@ -73,12 +74,12 @@ async def _fill(store: Store, prefix: str, partial: Path) -> None:
     else:
         async with open_folder(store, prefix) as source:
             await _link_tree(source, partial)
-    await threads.to_thread_uncancelled(local_files.sync_tree, partial)
+    await concurrency.to_thread_uncancelled(local_files.sync_tree, partial)
 
 
 async def _link_tree(source: Path, partial: Path) -> None:
-    async for files in threads.in_batches(local_files.files_below(source), _LINK_BATCH):
-        await threads.to_thread_uncancelled(_link_files, source, partial, files)
+    async for files in concurrency.in_batches(local_files.files_below(source), _LINK_BATCH):
+        await concurrency.to_thread_uncancelled(_link_files, source, partial, files)
 
 
 async def _download(store: Store, prefix: str, folder: Path) -> None:
@@ -88,7 +89,7 @@ async def _download(store: Store, prefix: str, folder: Path) -> None:
         await store.fetch_to(info.key, path)
 
     with storage_errors.writing("read", prefix):
-        await threads.for_each(store.list(prefix), fetch, TRANSFERS)
+        await concurrency.for_each(store.list(prefix), fetch, TRANSFERS)
         if not await asyncio.to_thread(any, local_files.files_below(folder)):
             raise MissingObject(f"read {prefix}: nothing is published there")
 

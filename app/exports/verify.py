@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from app import concurrency
 from app.domain import ExportReport, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
-from app.storage import storage_errors, threads
+from app.storage import storage_errors
 
 __all__ = ["ChecksumSet", "Inspection", "Manifest", "Row", "is_inside", "parse_object", "verify_folder"]
 
@@ -155,7 +156,7 @@ async def verify_folder(folder: Path, report: ExportReport, inspect: Callable[[I
                 samples=0, problems=(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}",)
             )
         files, images = (Inspection(folder, report, manifest) for _ in range(2))
-        await threads.gather_all(
+        await concurrency.gather_all(
             [_run_steps(_inspect_files(files), per_call=1), _run_steps(_inspect_images(images, inspect), per_call=_IMAGES_PER_CALL)]
         )
     return VerifyReport(samples=images.samples, problems=tuple([*files.problems, *images.problems][:MAX_PROBLEMS]))
@@ -177,7 +178,7 @@ def is_inside(path: str) -> bool:
 
 async def _run_steps(steps: Iterator[None], *, per_call: int) -> None:
     """Run the steps in threads, ``per_call`` in each call; a cancelled caller waits for the current call."""
-    while await threads.to_thread_uncancelled(_run_some, steps, per_call):
+    while await concurrency.to_thread_uncancelled(_run_some, steps, per_call):
         pass
 
 

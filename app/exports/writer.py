@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 import errors
+from app import concurrency
 from app.domain import ExportReport, Sample
 from app.exports import sidecars
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, Read
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts, Spool
-from app.storage import storage_errors, threads
+from app.storage import storage_errors
 from logging_setup import get_logger
 
 __all__ = ["FormatWriter", "write_export"]
@@ -88,8 +89,8 @@ async def _write_images(spool: Spool, read: Read, folder: Path, run: _ExportRun)
     with contextlib.closing(sidecar_writer):
         async with contextlib.aclosing(_prefetch(_batches(spool.read()), read)) as batches:
             async for batch in batches:
-                await threads.to_thread_uncancelled(_add_batch, run.format_writer, sidecar_writer, batch)
-        report = await threads.to_thread_uncancelled(_finish, folder, run, sidecar_writer)
+                await concurrency.to_thread_uncancelled(_add_batch, run.format_writer, sidecar_writer, batch)
+        report = await concurrency.to_thread_uncancelled(_finish, folder, run, sidecar_writer)
     if run.facts.absent_labels:
         log.warning("export.classes_absent", splits=sorted(run.facts.absent_labels))
     return report
@@ -129,7 +130,7 @@ async def _prefetch(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGe
 
 async def _read(batch: Sequence[Sample], read: Read) -> Batch:
     bodies = await read(batch)
-    return await threads.to_thread_uncancelled(_check_digests, batch, bodies)
+    return await concurrency.to_thread_uncancelled(_check_digests, batch, bodies)
 
 
 def _check_digests(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:

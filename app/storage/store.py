@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import obstore
 
 import errors
-from app.storage import backends, local_files, paths, storage_errors, threads
+from app import concurrency
+from app.storage import backends, local_files, paths, storage_errors
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -93,8 +94,8 @@ class Store:
         for key, _ in objects:
             paths.check_key(key)
         if self._root is not None:
-            return await threads.to_thread_uncancelled(self._write_files, objects)
-        return await threads.gather_all(self._send(key, body) for key, body in objects)
+            return await concurrency.to_thread_uncancelled(self._write_files, objects)
+        return await concurrency.gather_all(self._send(key, body) for key, body in objects)
 
     async def put_file(self, key: str, path: Path) -> None:
         """Store the file at ``path`` under ``key``, atomically, in parts: memory does not grow with the file."""
@@ -171,7 +172,7 @@ class Store:
         paths.check_key(prefix)
         if self._root is not None:
             with storage_errors.writing("publish", prefix):
-                await threads.to_thread_uncancelled(local_files.publish_tree, self._root, folder, prefix)
+                await concurrency.to_thread_uncancelled(local_files.publish_tree, self._root, folder, prefix)
         else:
             await self._upload_tree(folder, prefix)
 
@@ -180,7 +181,7 @@ class Store:
         paths.check_key(prefix)
         if self._root is not None:
             with storage_errors.writing("delete", prefix):
-                await threads.to_thread_uncancelled(local_files.remove_tree, self._root, prefix)
+                await concurrency.to_thread_uncancelled(local_files.remove_tree, self._root, prefix)
             return
         await self.delete([f"{prefix}/{MANIFEST}"])
         while keys := await self._some_keys(prefix):
@@ -262,7 +263,7 @@ class Store:
     async def _fetch_part(self, key: str, part: Path) -> None:
         with part.open("wb") as file:
             async for piece in self.stream(key):
-                await threads.to_thread_uncancelled(file.write, piece)
+                await concurrency.to_thread_uncancelled(file.write, piece)
 
     async def _upload_tree(self, folder: Path, prefix: str) -> None:
         manifest = folder / MANIFEST
@@ -271,14 +272,14 @@ class Store:
             await self.put_file(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
 
         with storage_errors.writing("publish", prefix):
-            await threads.for_each(_files_but(manifest, folder), upload, TRANSFERS)
+            await concurrency.for_each(_files_but(manifest, folder), upload, TRANSFERS)
             if await asyncio.to_thread(manifest.exists):
                 await upload(manifest)
             await self.delete([info.key async for info in self.list(prefix) if not (folder / info.key[len(prefix) + 1 :]).exists()])
 
 
 async def _files_but(left_out: Path, folder: Path) -> AsyncIterator[Path]:
-    async for batch in threads.in_batches(local_files.files_below(folder), _LIST_PAGE):
+    async for batch in concurrency.in_batches(local_files.files_below(folder), _LIST_PAGE):
         for path in batch:
             if path != left_out:
                 yield path

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.image_search import Fingerprint, fingerprints
 from app.domain import ImageState, JobKind, Reason
 from app.images.dedupe import find_exact, find_near
-from app.storage import threads
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, JobContext
 
@@ -55,7 +55,7 @@ async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
 async def update_images(unit: ClaimedUnit, changes: Iterator[dict[str, Any]]) -> int:
     """Update any number of images, a batch at a time; return how many. Only one batch of changes is in memory."""
     written = 0
-    async for batch in threads.in_batches(changes, WRITE_BATCH):
+    async for batch in concurrency.in_batches(changes, WRITE_BATCH):
         async with unit.transaction() as connection:
             await _update_batch(connection, batch)
         written += len(batch)

@@ -9,12 +9,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
 from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, Read
-from app.storage import Store, paths, storage_errors, threads
+from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger, spans
 from workers.unit import ClaimedUnit, JobContext
 
@@ -102,8 +103,8 @@ def _make_reader(store: Store) -> Read:
 
     async def read(samples: Sequence[Sample]) -> Sequence[bytes]:
         if store.root is not None:
-            return await threads.to_thread_uncancelled(_read_files, store.root, samples)
-        return await threads.gather_all(store.get(paths.blob(sample.sha256)) for sample in samples)
+            return await concurrency.to_thread_uncancelled(_read_files, store.root, samples)
+        return await concurrency.gather_all(store.get(paths.blob(sample.sha256)) for sample in samples)
 
     return read
 

@@ -36,7 +36,7 @@ from downloader.models import (
 )
 from downloader.request import Reply, Requester, RequestOptions, make_client
 from downloader.resolver import Lookup
-from downloader.retry import RetryBudget, RetryPolicy
+from downloader.retry import RetryBudget, RetryPolicy, drop_tracebacks
 from downloader.robots import Robots
 from downloader.transport import GuardedTransport
 from downloader.url_guard import URLGuard
@@ -169,12 +169,13 @@ class Downloader:
                 reply = await self._policy.run(self._attempt_image, state)
         except HostClosedError as exc:
             state.record_attempt()
-            return _deferred_by_host(state, exc.with_traceback(None))
+            drop_tracebacks(exc)
+            return _deferred_by_host(state, exc)
         except (errors.PermanentError, errors.TransientError) as exc:
             if state.is_log_error:
                 raise
-            # Tenacity's frame in the traceback holds the error: a cycle that would keep the body until the collector runs.
-            return self._resolve(state, exc.with_traceback(None))
+            drop_tracebacks(exc)
+            return self._resolve(state, exc)
         state.record_attempt()
         return _fetched(state, reply)
 

@@ -18,7 +18,7 @@ from downloader.fetch_state import FetchState
 from downloader.models import RetryRules
 from logging_setup import get_logger
 
-__all__ = ["BACKOFF", "RETRY_AFTER", "RetryBudget", "RetryPolicy", "backoff_s"]
+__all__ = ["BACKOFF", "RETRY_AFTER", "RetryBudget", "RetryPolicy", "backoff_s", "drop_tracebacks"]
 
 BACKOFF: Final = "backoff"
 RETRY_AFTER: Final = "retry_after"
@@ -136,6 +136,21 @@ class RetryPolicy:
         return state.is_over_budget
 
 
+def drop_tracebacks(error: BaseException) -> None:
+    """Drop the tracebacks of an error that was handled, and of its causes.
+
+    Their frames hold the body that was read, and lead to Tenacity's frame, which holds the error: a cycle that only the collector ends.
+    """
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        link = chain.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            chain += [link.__cause__, link.__context__, *(link.exceptions if isinstance(link, BaseExceptionGroup) else ())]
+
+
 def _state_of(call: tenacity.RetryCallState) -> FetchState:
     state: FetchState = call.args[0]
     return state
@@ -163,4 +178,4 @@ def _before_sleep(call: tenacity.RetryCallState) -> None:
         host=state.host,
     )
     if error is not None:
-        error.__traceback__ = None  # its frames hold the body that was read, for as long as we wait
+        drop_tracebacks(error)

@@ -21,7 +21,7 @@ _SHARE_TTL_S: Final = 5.0
 
 _TIMES: Final[dict[str, tuple[str, ...]]] = {
     "window": ("cut_at",),
-    "rate": ("cut_at", "next_start", "last_start", "since", "answered_at", "troubled_since", "unspaced_until"),
+    "rate": ("cut_at", "next_start", "last_start", "since", "answered_at"),
     "breaker": ("refusing_since", "open_until", "probe_until"),
 }
 
@@ -99,11 +99,11 @@ class HostState:
         if until > self.not_before:
             self.not_before, self.reason = until, reason.value
 
-    def on_success(self, limits: HostLimits, now: float, *, started_at: float) -> None:
+    def on_success(self, limits: HostLimits, now: float) -> None:
         """The host answered, and not with a refusal."""
         self.breaker.on_success()
         self.window.on_success(limits.max_in_flight)
-        self.rate.on_success(now, started_at=started_at)
+        self.rate.on_success(now)
 
     def on_refusal(self, reason: Reason, limits: HostLimits, now: float, *, started_at: float, retry_after_s: float | None) -> None:
         """The host answered 429 or 503."""

@@ -86,8 +86,8 @@ class HostFeedback:
 
     def succeeded(self) -> None:
         """The answer was no refusal."""
-        limits, started_at = self._limits, self._started_at
-        self._update(lambda state, now: state.on_success(limits, now, started_at=started_at))
+        limits = self._limits
+        self._update(lambda state, now: state.on_success(limits, now))
 
     def refused(self, reason: Reason, retry_after_s: float | None = None) -> None:
         """The host answered 429 or 503."""

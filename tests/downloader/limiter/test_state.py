@@ -112,7 +112,7 @@ def test_a_start_too_far_off_counts_as_closed():
 def lived_in():
     state = HostState()
     for number in range(20):
-        state.on_success(TWO, T + number / 20, started_at=T + number / 20)
+        state.on_success(TWO, T + number / 20)
     state.on_refusal(Reason.RATE_LIMITED, TWO, T + 1, started_at=T + 1, retry_after_s=None)
     state.breaker.on_connect_error(T)
     state.block_until(T + 9, Reason.SERVICE_UNAVAILABLE)

@@ -25,7 +25,7 @@ __all__ = [
     "JobKind",
     "JobState",
     "Level",
-    "Problem",
+    "ListProblem",
     "Reason",
     "Sample",
     "StoredImage",
@@ -169,7 +169,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ListProblem:
     """A line of a list, or an item of a source, that could not be used. ``line`` counts from 1."""
 
     line: int

@@ -18,7 +18,18 @@ from app.cli.settings import load_settings
 from app.db import Database, datasets, images, jobs
 from app.db.rows import Search, Unit
 from app.domain import StoredImage, UnitState
-from app.explain import Duplicate, ImageStory, JobStory, Line, Try, find_images, image_lines, image_story, job_story, verdict_words
+from app.explain import (
+    Duplicate,
+    ExplanationLine,
+    ImageHistory,
+    JobHistory,
+    RequestRecord,
+    explain_image,
+    explain_job,
+    find_images,
+    image_lines,
+    verdict_words,
+)
 from app.formatting import clipped, count, duration, number, when
 
 __all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load_explanation", "show_image", "show_job"]
@@ -50,50 +61,50 @@ def show_image(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", h
 
 async def _explain_image(cli: Cli, what: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        story = await image_story(db, await find_images(db, what))
-    cli.result(image_text(story), {"items": [image_document_of(story)]}, brief=story.image.state.value)
+        history = await explain_image(db, await find_images(db, what))
+    cli.result(image_text(history), {"items": [image_document_of(history)]}, brief=history.image.state.value)
     return 0
 
 
 async def _show_image(cli: Cli, image_id: int) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        story = await image_story(db, [await images.get(db, image_id)])
-    cli.result(image_text(story), image_document_of(story), brief=story.image.state.value)
+        history = await explain_image(db, [await images.get(db, image_id)])
+    cli.result(image_text(history), image_document_of(history), brief=history.image.state.value)
     return 0
 
 
-def image_text(story: ImageStory) -> str:
+def image_text(history: ImageHistory) -> str:
     """The URL, the verdict, and a line for each fact; consecutive lines on one topic name it once."""
-    shown = [clipped(story.image.url, 300), f"  {verdict_words(story.image)}"]
-    rows = [(line.topic, _line_text(line)) for line in image_lines(story)]
+    shown = [clipped(history.image.url, 300), f"  {verdict_words(history.image)}"]
+    rows = [(line.topic, _line_text(line)) for line in image_lines(history)]
     return "\n".join([*shown, *_topic_rows(rows)])
 
 
-def _line_text(line: Line) -> str:
+def _line_text(line: ExplanationLine) -> str:
     if line.at is None or line.topic == "request":  # the text of a request holds its time
         return line.words
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(line.at))}  {line.words}"
 
 
-def image_document_of(story: ImageStory) -> dict[str, Any]:
+def image_document_of(history: ImageHistory) -> dict[str, Any]:
     """The image's row, and the facts that are not in it."""
-    image, duplicate = story.image, story.duplicate
+    image, duplicate = history.image, history.duplicate
     return image_document(image) | {
         "verdict": verdict_words(image),
-        "dataset_name": story.dataset.name,
-        "keyword": story.search.keyword if story.search else None,
-        "robots_txt": story.robots_txt,
-        "level": story.rules.level,
-        "attempts": [_attempt(made) for made in story.tries],
-        "checks": [asdict(line) | {"passed": line.passed} for line in story.checks],
+        "dataset_name": history.dataset.name,
+        "keyword": history.search.keyword if history.search else None,
+        "robots_txt": history.robots_txt,
+        "level": history.rules.level,
+        "attempts": [_attempt(made) for made in history.requests],
+        "checks": [asdict(line) | {"passed": line.passed} for line in history.checks],
         "duplicate": None if duplicate is None else _duplicate(duplicate),
-        "exports": [export.id for export in story.exports],
-        "also": [_other(other) for other in story.others],
-        "lines": [asdict(line) for line in image_lines(story)],
+        "exports": [export.id for export in history.exports],
+        "also": [_other(other) for other in history.others],
+        "lines": [asdict(line) for line in image_lines(history)],
     }
 
 
-def _attempt(made: Try) -> dict[str, Any]:
+def _attempt(made: RequestRecord) -> dict[str, Any]:
     attempt = made.attempt
     more = {
         "job_id": made.job_id,
@@ -133,7 +144,7 @@ class JobExplanation:
     report: BuildReport
     dataset: str
     searches: Sequence[Search]
-    story: JobStory
+    history: JobHistory
 
     def text(self, workspace_options: str = "") -> str:
         """The form for people. ``workspace_options`` are appended to the commands in it."""
@@ -144,10 +155,10 @@ class JobExplanation:
         lines += summary if job.is_final else summary[1:]
         if self.searches:
             lines += ["", self._searches()]
-        if self.story.work and not job.is_final:
+        if self.history.work and not job.is_final:
             lines += ["", self._units()]
-        lines += ["", "where its time went", *_topic_rows([(line.topic, line.words) for line in self.story.slow()])]
-        lines += _topic_rows([("look at", command + workspace_options) for command in self.story.next_commands()])
+        lines += ["", "where its time went", *_topic_rows([(line.topic, line.words) for line in self.history.slow()])]
+        lines += _topic_rows([("look at", command + workspace_options) for command in self.history.next_commands()])
         return "\n".join(lines)
 
     def _times(self) -> list[tuple[str, str]]:
@@ -158,7 +169,7 @@ class JobExplanation:
             ("ended", when(job.finished_at) if job.finished_at else ""),
             ("target", f"{count(job.target, 'image')}, at least {job.min_images}" if job.target else ""),
             ("stage", "" if job.is_final else f"{job.state}{f' ({job.stage})' if job.stage else ''}"),
-            *(("waits for", words) for words in self.story.waits()),
+            *(("waits for", words) for words in self.history.waits()),
             ("rounds", f"its sources were searched {count(job.rounds + 1, 'time')}" if job.rounds else ""),
         ]
 
@@ -170,7 +181,7 @@ class JobExplanation:
         return table(("source", "searched", "found", "new", "bad", "state"), rows, right=(2, 3, 4))
 
     def _units(self) -> str:
-        rows = [(kind, state, number(value)) for (kind, state), value in sorted(self.story.work.items())]
+        rows = [(kind, state, number(value)) for (kind, state), value in sorted(self.history.work.items())]
         return table(("work", "state", "units"), rows, right=(2,))
 
     def document(self) -> dict[str, Any]:
@@ -184,14 +195,14 @@ class JobExplanation:
             "retries": report.retries,
             "bad_lines": report.bad_lines,
             "searches": [search_document(item) for item in self.searches],
-            "units": [{"kind": kind, "state": state, "count": value} for (kind, state), value in sorted(self.story.work.items())],
+            "units": [{"kind": kind, "state": state, "count": value} for (kind, state), value in sorted(self.history.work.items())],
             "dead_units": [
                 {"id": unit.id, "kind": unit.kind.value, "error": unit.error}
-                for unit in self.story.troubled
+                for unit in self.history.troubled
                 if unit.state is UnitState.DEAD
             ],
             "exports": [export_document(export) for export in report.exports],
-            "time": _time_document(self.story),
+            "time": _time_document(self.history),
         }
 
 
@@ -207,18 +218,18 @@ def _search_end(search: Search) -> str:
     return "exhausted" if search.is_exhausted else "has more"
 
 
-def _time_document(story: JobStory) -> dict[str, Any]:
+def _time_document(history: JobHistory) -> dict[str, Any]:
     return {
-        "waited_for_worker_s": round(story.waited_s, 3),
-        "stages": [asdict(stage) for stage in story.stages],
-        "hosts": [asdict(host) for host in story.costly_hosts],
-        "hosts_in_all": len(story.hosts),
-        "failures": dict(story.failures),
-        "exhausted": story.exhausted,
-        "deferred": [asdict(item) for item in story.set_aside],
-        "waits_for": story.waits(),
-        "troubled": [_unit(unit) for unit in story.troubled],
-        "lines": [asdict(line) for line in story.slow()],
+        "waited_for_worker_s": round(history.waited_s, 3),
+        "stages": [asdict(stage) for stage in history.stages],
+        "hosts": [asdict(host) for host in history.costly_hosts],
+        "hosts_in_all": len(history.hosts),
+        "failures": dict(history.failures),
+        "exhausted": history.exhausted,
+        "deferred": [asdict(item) for item in history.set_aside],
+        "waits_for": history.waits(),
+        "troubled": [_unit(unit) for unit in history.troubled],
+        "lines": [asdict(line) for line in history.slow()],
     }
 
 
@@ -236,5 +247,5 @@ async def load_explanation(db: Database, job_id: str) -> JobExplanation:
         report=report,
         dataset=(await datasets.get_dataset(db, report.job.dataset_id)).name,
         searches=await jobs.searches_of(db, job_id),
-        story=await job_story(db, job_id),
+        history=await explain_job(db, job_id),
     )

@@ -11,8 +11,7 @@ from app.cli.documents import attempt_document
 from app.cli.options import Cli
 from app.cli.session import configure_logging, run
 from app.cli.settings import load_settings
-from app.explain.evidence import decision_lines, decisions_document, evidence_words
-from app.explain.requests import attempt_lines
+from app.explain.render import attempt_lines, decision_lines, decisions_document, evidence_words
 from app.formatting import clipped, size
 from app.resources import make_downloader
 from app.settings import Settings

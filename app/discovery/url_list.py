@@ -14,7 +14,7 @@ from typing import IO
 
 import errors
 from app.discovery.lists import columns, delimited, json_lines, parquet, streams
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 __all__ = ["SUFFIXES", "Inspection", "inspect", "read", "sniff"]
@@ -49,7 +49,7 @@ class Inspection:
 
     rows: int
     usable: int
-    problems: tuple[Problem, ...]
+    problems: tuple[ListProblem, ...]
     columns: tuple[str, ...] = ()
 
 
@@ -71,7 +71,7 @@ def sniff(name: str | PurePath) -> str:
     return form + packing
 
 
-def read(path: Path, spec: ListSpec, *, skip: int = 0) -> Iterator[Candidate | Problem]:
+def read(path: Path, spec: ListSpec, *, skip: int = 0) -> Iterator[Candidate | ListProblem]:
     """Yield one item for each data row, in order: a candidate, or the problem with it.
 
     A data row is a line with something on it but a comment (txt), a record under the header (csv, tsv), a value (json, jsonl) or a row
@@ -99,7 +99,7 @@ def inspect(path: Path, spec: ListSpec) -> Inspection:
     with _opened(path, spec, 0) as table:
         items = list(islice(_items(table, 0), INSPECTED_ROWS))
         names = table.names
-    problems = tuple(item for item in items if isinstance(item, Problem))
+    problems = tuple(item for item in items if isinstance(item, ListProblem))
     if not items:
         raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it{_looks_like(path, spec)}")
     if names:
@@ -109,16 +109,16 @@ def inspect(path: Path, spec: ListSpec) -> Inspection:
     return Inspection(len(items), len(items) - len(problems), problems, tuple(names))
 
 
-def _items(table: streams.Table, skip: int) -> Iterator[Candidate | Problem]:
+def _items(table: streams.Table, skip: int) -> Iterator[Candidate | ListProblem]:
     rank, line = -1, 0
     build = table.build
     try:
         for rank, line, payload in table.rows:
             if rank >= skip:
-                yield payload if isinstance(payload, Problem) else build(payload, line, rank)
+                yield payload if isinstance(payload, ListProblem) else build(payload, line, rank)
     except streams.DamagedError as exc:
         if rank + 1 >= skip:
-            yield Problem(line=line + 1, message=str(exc))
+            yield ListProblem(line=line + 1, message=str(exc))
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[streams.Table]:
             else:
                 table = _text_table(reader, form, spec, f"the list {path}")
         except streams.DamagedError as exc:
-            table = streams.Table(iter([(0, 1, Problem(line=1, message=str(exc)))]), delimited.build_from_line)
+            table = streams.Table(iter([(0, 1, ListProblem(line=1, message=str(exc)))]), delimited.build_from_line)
         yield table
 
 
@@ -156,7 +156,7 @@ def _unpacked(reader: streams.Reader, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _garbage(path: Path, spec: ListSpec, problems: tuple[Problem, ...]) -> str:
+def _garbage(path: Path, spec: ListSpec, problems: tuple[ListProblem, ...]) -> str:
     first = problems[0]
     found = f"{first.message} (line {first.line}: {first.text!r})" if first.text else f"{first.message} (line {first.line})"
     return f"the list {path} holds no usable URL in its first {len(problems)} rows; the first: {found}{_looks_like(path, spec)}"

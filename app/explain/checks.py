@@ -1,13 +1,18 @@
-"""Each check of an image as a line of text. What is checked, against which limit, is `app.images.checks`' alone."""
+"""Why an image was kept or not: each check with its value and limit, and which of two duplicates ranks higher.
+
+The rules themselves are in :mod:`app.images.checks` and :mod:`app.images.ranking`. Pure.
+"""
 
 from dataclasses import dataclass
 from typing import Final
 
 from app.domain import Reason, StoredImage, ValidationRules
+from app.formatting import clipped, number, size
 from app.images import checks
 from app.images.checks import Facts, Outcome
+from app.images.ranking import compare_rank
 
-__all__ = ["CheckLine", "check_lines"]
+__all__ = ["CheckLine", "Duplicate", "check_lines", "why_kept"]
 
 _WORDS: Final[dict[Outcome, str]] = {"passed": "ok", "failed": "FAILED", "not_reached": "not reached", "not_asked": "not asked for"}
 
@@ -16,11 +21,11 @@ _UNDECODED: Final = frozenset({Reason.CORRUPT, Reason.DECODER_CRASH, Reason.NOT_
 
 @dataclass(frozen=True, slots=True)
 class CheckLine:
-    """One check.
+    """One check of an image.
 
     Attributes:
-        value: as it was measured; ``None`` where it was not.
-        outcome: ``not_reached`` once another has failed, ``not_asked`` where the job's level does not look at it.
+        value: the measured value; ``None`` where it was not measured.
+        outcome: ``not_reached`` after another check has failed, ``not_asked`` where the job's level does not apply the check.
     """
 
     name: str
@@ -30,7 +35,7 @@ class CheckLine:
 
     @property
     def passed(self) -> bool | None:
-        """``None`` where it did not count."""
+        """Whether the image passed; ``None`` where the check was not made."""
         return {"passed": True, "failed": False}.get(self.outcome)
 
     def words(self) -> str:
@@ -48,3 +53,69 @@ def check_lines(image: StoredImage, rules: ValidationRules) -> list[CheckLine]:
     failed_to_decode = False if image.reason in _UNDECODED else None
     results = checks.evaluate(facts, rules, decodes=True if image.measures else failed_to_decode)
     return [CheckLine(result.name, result.value, result.limit, result.outcome) for result in results]
+
+
+HASH_BITS: Final = 64
+"""Length of a perceptual hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An image that repeats another one.
+
+    Attributes:
+        original: the image that is kept instead.
+        limit: bits up to which two hashes count as the same picture.
+    """
+
+    image: StoredImage
+    original: StoredImage
+    limit: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has the same bytes as some image, which is the original or a near duplicate of it."""
+        return self.image.reason is Reason.DUPLICATE_EXACT
+
+    @property
+    def distance(self) -> int | None:
+        """Bits in which the two hashes differ; ``None`` where one of them is missing."""
+        if not self.image.phash or not self.original.phash:
+            return None
+        return (int(self.image.phash, 16) ^ int(self.original.phash, 16)).bit_count()
+
+    def words(self) -> str:
+        """``of image 3, https://…: differs in 4 of 64 bits, limit 6; the other has more pixels (800x600 against 640x480)``."""
+        url = clipped(self.original.url, 200)
+        state = "" if self.original.state.value == "kept" else f" (now {self.original.state.value})"
+        return f"of image {self.original.id}{state}, {url}: {self._similarity()}; {why_kept(self.image, self.original)}"
+
+    def _similarity(self) -> str:
+        if self.is_exact and self.image.sha256 == self.original.sha256:
+            return "the same bytes"
+        bits = "an unknown number of bits" if self.distance is None else f"{self.distance} of {HASH_BITS} bits"
+        if self.is_exact:
+            return f"the same bytes as one that differs from it in {bits}, limit {self.limit}"
+        return f"differs in {bits}, limit {self.limit}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    id: int
+    pixels: int
+    size_bytes: int
+
+
+def why_kept(image: StoredImage, original: StoredImage) -> str:
+    """Say what makes the original rank higher; a row may have changed since that was decided."""
+    mine, theirs = (_Ranked(item.id, (item.width or 0) * (item.height or 0), item.size_bytes or 0) for item in (image, original))
+    decided_by, is_better = compare_rank(theirs, mine)
+    if decided_by == "id":
+        return "alike in pixels and bytes, the other was found first" if is_better else "what was kept has changed since"
+    if decided_by == "pixels":
+        what = f"pixels ({original.width or 0}x{original.height or 0} against {image.width or 0}x{image.height or 0})"
+    else:
+        one, other = size(theirs.size_bytes), size(mine.size_bytes)
+        one, other = (one, other) if one != other else (number(theirs.size_bytes), number(mine.size_bytes))
+        what = f"bytes for as many pixels ({one} against {other})"
+    return f"the other has more {what}" if is_better else f"what was kept has changed since: it has fewer {what}"

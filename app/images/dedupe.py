@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.images import hamming_index
+from app.images.ranking import RANKING
 from errors import ConfigurationError
 
 __all__ = ["MAX_DISTANCE", "Comparable", "Match", "find_exact", "find_near"]
@@ -87,8 +88,6 @@ def find_near(items: Iterable[Comparable], distance: int) -> Mapping[int, Match]
 
 
 def _best_first(items: Sequence[Comparable]) -> npt.NDArray[np.int64]:
-    """Positions of the items, the best first: most pixels, then most bytes, then the lowest id."""
-    ids, sizes, pixels = (
-        np.fromiter((getattr(item, name) for item in items), dtype=np.int64, count=len(items)) for name in ("id", "size_bytes", "pixels")
-    )
-    return np.lexsort((ids, -sizes, -pixels))
+    """Positions of the items in the order of :data:`app.images.ranking.RANKING`, the best first."""
+    keys = [sign * np.fromiter((getattr(item, name) for item in items), dtype=np.int64, count=len(items)) for name, sign in RANKING]
+    return np.lexsort(keys[::-1])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import errors
 from app.discovery import url_list
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 URLS = [f"https://example.org/{n}.jpg" for n in range(20)]
@@ -77,7 +77,7 @@ def test_read_when_resumed_after_problems(tmp_path: Path, form: str) -> None:
     path = saved(tmp_path, form, data)
     found = list(url_list.read(path, spec(form)))
     assert len(found) == 20
-    assert [number for number, item in enumerate(found) if isinstance(item, Problem)] == [3, 9]
+    assert [number for number, item in enumerate(found) if isinstance(item, ListProblem)] == [3, 9]
     for skip in range(21):
         assert list(url_list.read(path, spec(form), skip=skip)) == found[skip:]
 
@@ -89,9 +89,9 @@ def test_read_when_packed_data_is_cut_off(tmp_path: Path, form: str, packing: st
     packed = PACKINGS[packing](FORMS[form])
     path = saved(tmp_path, form + packing, packed[: len(packed) - 20])
     found = list(url_list.read(path, spec(form + packing)))
-    assert isinstance(found[-1], Problem)
+    assert isinstance(found[-1], ListProblem)
     assert "damaged or cut off" in found[-1].message
-    assert sum(isinstance(item, Problem) for item in found) == 1
+    assert sum(isinstance(item, ListProblem) for item in found) == 1
     assert list(url_list.read(path, spec(form + packing), skip=len(found) - 1)) == found[-1:]
     assert list(url_list.read(path, spec(form + packing), skip=len(found))) == []
 
@@ -242,7 +242,7 @@ def test_read_when_parquet_is_flipped(tmp_path: Path, place: int, noise: bytes) 
         found = list(url_list.read(path, spec(".parquet")))
     except errors.ConfigurationError:
         return
-    assert all(isinstance(item, Candidate | Problem) for item in found)
+    assert all(isinstance(item, Candidate | ListProblem) for item in found)
 
 
 def test_read_when_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

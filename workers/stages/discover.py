@@ -15,7 +15,7 @@ import errors
 from app.db import Connection, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import Page, url_list
-from app.domain import Candidate, Problem, UnitKind
+from app.domain import Candidate, ListProblem, UnitKind
 from app.resources import make_source
 from app.spec import ListSpec
 from app.storage import Store
@@ -108,13 +108,13 @@ async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: 
             yield Page(
                 candidates=tuple(row for row in read if isinstance(row, Candidate)),
                 cursor=str(skip) if len(read) == page_size else None,
-                problems=tuple(row for row in read if isinstance(row, Problem)),
+                problems=tuple(row for row in read if isinstance(row, ListProblem)),
             )
             if len(read) < page_size:
                 return
 
 
-def _read(rows: Iterator[Candidate | Problem], count: int) -> list[Candidate | Problem]:
+def _read(rows: Iterator[Candidate | ListProblem], count: int) -> list[Candidate | ListProblem]:
     return list(islice(rows, count))
 
 
@@ -173,18 +173,18 @@ class CandidateWriter:
         await lifecycle.add_units(connection, self.job.id, children)
         return sizes
 
-    def _log_problems(self, problems: Sequence[Problem]) -> None:
+    def _log_problems(self, problems: Sequence[ListProblem]) -> None:
         for problem in problems[: max(0, LOGGED_PROBLEMS - self.logged)]:
             log.warning("list.bad_line", line=problem.line, problem=problem.message, text=problem.text)
         self.logged += len(problems)
 
 
-def _normalise_all(candidates: Sequence[Candidate]) -> tuple[list[tuple[str, Candidate]], list[Problem]]:
+def _normalise_all(candidates: Sequence[Candidate]) -> tuple[list[tuple[str, Candidate]], list[ListProblem]]:
     valid: list[tuple[str, Candidate]] = []
-    bad: list[Problem] = []
+    bad: list[ListProblem] = []
     for candidate in candidates:
         try:
             valid.append((normalise(candidate.url), candidate))
         except errors.InvalidURLError as error:
-            bad.append(Problem(candidate.line or 0, str(error)))
+            bad.append(ListProblem(candidate.line or 0, str(error)))
     return valid, bad

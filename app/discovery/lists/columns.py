@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import errors
 from app.discovery import licences, text, urls
 from app.discovery.lists import streams
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 __all__ = ["Columns", "assemble", "find", "pick", "require", "shown"]
@@ -97,7 +97,7 @@ class Columns:
     digest: int | None
     others: tuple[tuple[str, int, Callable[[object], str | int | None]], ...]
 
-    def candidate(self, values: Sequence[object], line: int, rank: int) -> Candidate | Problem:
+    def candidate(self, values: Sequence[object], line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate that a row of values stands for, or why there is none."""
         url = _plain(values[self.url])
         if not isinstance(url, str):

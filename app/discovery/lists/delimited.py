@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import errors
 from app.discovery import urls
 from app.discovery.lists import columns, streams
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 __all__ = ["plain_table", "table"]
@@ -134,7 +134,7 @@ def plain_table(reader: streams.Reader) -> streams.Table:
     return streams.Table(_plain_rows(reader), build_from_line)
 
 
-def build_from_line(raw: bytes, line: int, rank: int) -> Candidate | Problem:
+def build_from_line(raw: bytes, line: int, rank: int) -> Candidate | ListProblem:
     """Return the candidate of one line, or why there is none."""
     try:
         url = raw.decode()

@@ -13,7 +13,7 @@ import orjson
 
 from app.discovery import urls
 from app.discovery.lists import columns, streams
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 __all__ = ["Objects", "array", "lines", "table"]
@@ -39,7 +39,7 @@ class Objects:
         self._shapes: dict[tuple[str, ...], columns.Columns | None] = {}
         self.names: list[str] = []
 
-    def build(self, element: object, line: int, rank: int) -> Candidate | Problem:
+    def build(self, element: object, line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate of one element, or why there is none."""
         if isinstance(element, str):
             fault = urls.fault(element.strip())
@@ -53,7 +53,7 @@ class Objects:
             return streams.bad_row(line, f"no key holds a URL; the keys are {columns.shown(element)}")
         return shape.candidate(tuple(element.values()), line, rank)
 
-    def build_line(self, raw: bytes, line: int, rank: int) -> Candidate | Problem:
+    def build_line(self, raw: bytes, line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate of one line of JSON, or why there is none."""
         if len(raw) > MAX_ELEMENT_CHARS:
             return streams.bad_row(line, f"the line is longer than {MAX_ELEMENT_CHARS} bytes", raw)
@@ -192,7 +192,7 @@ def _may_go_on(buffer: _Buffer, exc: ValueError | RecursionError) -> bool:
     return exc.msg.startswith("Unterminated string") or exc.pos >= len(buffer.text) - _NEAR_END
 
 
-def _give_up(buffer: _Buffer, line: int, first: str) -> Problem:
+def _give_up(buffer: _Buffer, line: int, first: str) -> ListProblem:
     problem = streams.bad_row(line, "broken JSON", buffer.text[buffer.position : buffer.position + 10_000])
     buffer.position += 1
     buffer.skip_to(_NEXT_OBJECT if first == "{" else _NEXT_VALUE)

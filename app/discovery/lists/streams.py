@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import errors
 from app.discovery import text
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 
 __all__ = [
     "BLOCK_BYTES",
@@ -174,7 +174,7 @@ def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
 SOURCE = "list"
 
 Row = tuple[int, int, Any]
-"""Rank, line, payload; a payload that is a ``Problem`` is passed on as it is."""
+"""Rank, line, payload; a payload that is a ``ListProblem`` is passed on as it is."""
 
 
 class DamagedError(Exception):
@@ -192,10 +192,10 @@ class Table:
     """
 
     rows: Iterator[Row]
-    build: Callable[[Any, int, int], Candidate | Problem]
+    build: Callable[[Any, int, int], Candidate | ListProblem]
     names: Sequence[str] = ()
 
 
-def bad_row(line: int, message: str, raw: str | bytes = "") -> Problem:
+def bad_row(line: int, message: str, raw: str | bytes = "") -> ListProblem:
     """Return the problem of one row, with the beginning of its text."""
-    return Problem(line=line, message=message, text=text.preview(raw))
+    return ListProblem(line=line, message=message, text=text.preview(raw))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 
 __all__ = ["JsonClient", "Page", "Source"]
 
@@ -33,7 +33,7 @@ class Page:
 
     candidates: tuple[Candidate, ...]
     cursor: str | None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ListProblem, ...] = ()
     note: str = ""
 
 

@@ -13,7 +13,7 @@ import errors
 from app.discovery import licences, text, urls
 from app.discovery.sources import mediawiki
 from app.discovery.sources.source import JsonClient, Page
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 
 __all__ = ["DEFAULT_WIDTH_PX", "METADATA", "STANDARD_WIDTHS_PX", "Wikimedia", "image_info", "read_file", "standard_width"]
 
@@ -108,7 +108,7 @@ class Wikimedia:
 
     def _page(self, files: list[dict[str, Any]], first: int, following: dict[str, str] | None, note: str) -> Page:
         candidates: list[Candidate] = []
-        problems: list[Problem] = []
+        problems: list[ListProblem] = []
         for rank, file in enumerate(files, first):
             found = read_file(file, rank=rank, source=self.name, width_px=self._width_px)
             if isinstance(found, Candidate):
@@ -185,16 +185,16 @@ def image_info(file: Mapping[str, Any]) -> dict[str, Any]:
     return infos[0] if isinstance(infos, list) and infos and isinstance(infos[0], dict) else {}
 
 
-def read_file(file: Mapping[str, Any], *, rank: int, source: str, width_px: int | None) -> Candidate | Problem | None:
+def read_file(file: Mapping[str, Any], *, rank: int, source: str, width_px: int | None) -> Candidate | ListProblem | None:
     """Return the file as a candidate, as a problem if its record is broken, or ``None`` if it is of a kind that is not taken."""
     info = image_info(file)
     if not info:
-        return Problem(line=rank + 1, message="the file has no image information", text=text.preview(str(file.get("title", ""))))
+        return ListProblem(line=rank + 1, message="the file has no image information", text=text.preview(str(file.get("title", ""))))
     if info.get("mime") not in _MIME_TYPES:
         return None
     url, width, height = _choose(info, width_px)
     if url is None:
-        return Problem(line=rank + 1, message="the file has no usable address", text=text.preview(str(info.get("url", ""))))
+        return ListProblem(line=rank + 1, message="the file has no usable address", text=text.preview(str(info.get("url", ""))))
     return _candidate(file, info, Candidate(url=url, source=source, rank=rank, width=width, height=height))
 
 

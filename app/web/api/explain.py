@@ -6,10 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from app import explain as stories
 from app.db import images
 from app.domain import ImageState, StoredImage, UnitKind, UnitState
-from app.explain import ImageStory, JobStory
+from app.explain import ImageHistory, JobHistory, explain_image, explain_job, find_images, image_lines, verdict_words
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
 
@@ -150,40 +149,40 @@ class WhatQuery(NoQuery):
 async def explain(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation:
     """Of several rows of one image the newest is told; the others are listed."""
     db = call.resources.db
-    found = await stories.find_images(db, query.what.strip(), user_id=call.user_id)
-    return _image(await stories.image_story(db, found))
+    found = await find_images(db, query.what.strip(), user_id=call.user_id)
+    return _image(await explain_image(db, found))
 
 
 @router.get("/v1/images/{image_id}/explain", operation_id="images_explain", summary="What became of an image", tags=["images"])
 async def explain_image(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> ImageExplanation:
     """Each request with its wait, each check with value and limit, each decision."""
     db = call.resources.db
-    return _image(await stories.image_story(db, [await images.get(db, image_id, user_id=call.user_id)]))
+    return _image(await explain_image(db, [await images.get(db, image_id, user_id=call.user_id)]))
 
 
 @router.get("/v1/jobs/{job_id}/explain", operation_id="jobs_explain", summary="Where a job's time went", tags=["jobs"])
 async def explain_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
     """Per kind of work and per host, with waits by their cause, and what it waits for now."""
-    return _job(await stories.job_story(call.resources.db, job_id, user_id=call.user_id))
+    return _job(await explain_job(call.resources.db, job_id, user_id=call.user_id))
 
 
-def _image(story: ImageStory) -> ImageExplanation:
-    image, duplicate = story.image, story.duplicate
+def _image(history: ImageHistory) -> ImageExplanation:
+    image, duplicate = history.image, history.duplicate
     return ImageExplanation(
         image=image_view(image),
-        verdict=stories.verdict_words(image),
-        dataset_name=story.dataset.name,
-        keyword=story.search.keyword if story.search else None,
-        robots_txt=story.robots_txt,
-        level=story.rules.level,
-        requests=[attempt_view(made.job_id, made.state, made.attempt) for made in story.tries],
-        checks=[Check.model_validate(line) for line in story.checks],
+        verdict=verdict_words(image),
+        dataset_name=history.dataset.name,
+        keyword=history.search.keyword if history.search else None,
+        robots_txt=history.robots_txt,
+        level=history.rules.level,
+        requests=[attempt_view(made.job_id, made.state, made.attempt) for made in history.requests],
+        checks=[Check.model_validate(line) for line in history.checks],
         duplicate=None
         if duplicate is None
         else Repeats(of=duplicate.original.id, words=duplicate.words(), **_named(duplicate, "is_exact", "distance", "limit")),
-        exports=[export.id for export in story.exports],
-        also=[_also(other) for other in story.others],
-        lines=[Line.model_validate(line) for line in stories.image_lines(story)],
+        exports=[export.id for export in history.exports],
+        also=[_also(other) for other in history.others],
+        lines=[Line.model_validate(line) for line in image_lines(history)],
     )
 
 
@@ -195,18 +194,18 @@ def _also(image: StoredImage) -> Also:
     return Also(status=image.state, **_named(image, "id", "dataset_id", "job_id", "url"))
 
 
-def _job(story: JobStory) -> JobExplanation:
+def _job(history: JobHistory) -> JobExplanation:
     return JobExplanation(
-        job_id=story.job.id,
-        waited_for_worker_s=story.waited_s,
-        stages=[Stage.model_validate(item) for item in story.stages],
-        hosts=[Host.model_validate(item) for item in story.costly_hosts],
-        hosts_in_all=len(story.hosts),
-        failures=dict(story.failures),
-        requests=story.made,
-        deferred=[Deferred.model_validate(item) for item in story.set_aside],
-        waits_for=story.waits(),
-        troubled=[Troubled.model_validate(item) for item in story.troubled],
-        lines=[Line.model_validate(line) for line in story.slow()],
-        **_named(story, "retried", "recovered", "exhausted"),
+        job_id=history.job.id,
+        waited_for_worker_s=history.waited_s,
+        stages=[Stage.model_validate(item) for item in history.stages],
+        hosts=[Host.model_validate(item) for item in history.costly_hosts],
+        hosts_in_all=len(history.hosts),
+        failures=dict(history.failures),
+        requests=history.made,
+        deferred=[Deferred.model_validate(item) for item in history.set_aside],
+        waits_for=history.waits(),
+        troubled=[Troubled.model_validate(item) for item in history.troubled],
+        lines=[Line.model_validate(line) for line in history.slow()],
+        **_named(history, "retried", "recovered", "exhausted"),
     )

@@ -4,14 +4,14 @@ import pytest
 
 import errors
 from app.discovery.lists import columns
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".csv")
 URL = "https://example.org/a.jpg"
 
 
-def candidate(names: list[str], values: list[object], spec: ListSpec = SPEC) -> Candidate | Problem:
+def candidate(names: list[str], values: list[object], spec: ListSpec = SPEC) -> Candidate | ListProblem:
     return columns.pick(names, spec, "the list x").candidate(values, 7, 3)
 
 
@@ -73,7 +73,7 @@ def test_candidate_when_values_make_no_sense() -> None:
 def test_candidate_when_url_is_none(value: object, words: str) -> None:
     """A row without a URL is a problem on its line."""
     found = candidate(["url"], [value])
-    assert isinstance(found, Problem)
+    assert isinstance(found, ListProblem)
     assert found.line == 7
     assert words in found.message
 
@@ -82,7 +82,7 @@ def test_candidate_when_url_is_none(value: object, words: str) -> None:
 def test_candidate_when_digest_is_broken(digest: object) -> None:
     """A promise that cannot be checked is not dropped in silence."""
     found = candidate(["url", "sha256"], [URL, digest])
-    assert isinstance(found, Problem)
+    assert isinstance(found, ListProblem)
     assert "sha256" in found.message
 
 

@@ -6,18 +6,18 @@ import pytest
 
 import errors
 from app.discovery.lists import delimited
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".csv")
 
 
-def items(data: bytes, *, tabs: bool = False) -> list[Candidate | Problem]:
+def items(data: bytes, *, tabs: bool = False) -> list[Candidate | ListProblem]:
     table = delimited.table(io.BytesIO(data), SPEC, "the list x", tabs=tabs)
-    return [payload if isinstance(payload, Problem) else table.build(payload, line, rank) for rank, line, payload in table.rows]
+    return [payload if isinstance(payload, ListProblem) else table.build(payload, line, rank) for rank, line, payload in table.rows]
 
 
-def shown(found: list[Candidate | Problem]) -> list[str | tuple[int, str]]:
+def shown(found: list[Candidate | ListProblem]) -> list[str | tuple[int, str]]:
     return [item.caption or "" if isinstance(item, Candidate) else (item.line, item.message) for item in found]
 
 
@@ -98,7 +98,7 @@ def test_table_when_header_is_bad(data: bytes, words: str) -> None:
         items(data)
 
 
-def plain_items(data: bytes) -> list[Candidate | Problem]:
+def plain_items(data: bytes) -> list[Candidate | ListProblem]:
     table = delimited.plain_table(io.BytesIO(data))
     return [table.build(payload, line, rank) for rank, line, payload in table.rows]
 
@@ -116,7 +116,7 @@ def test_plain_rows_when_a_line_is_bad() -> None:
     """Each bad line is a problem with its number; the rest goes on."""
     found = plain_items(b"cat\nhttps://example.org/\xff\nhttps://example.org/" + b"x" * 100_000 + b"\nhttps://example.org/ok.jpg\n")
     assert [item.line for item in found] == [1, 2, 3, 4]
-    messages = [item.message for item in found if isinstance(item, Problem)]
+    messages = [item.message for item in found if isinstance(item, ListProblem)]
     assert "does not begin with http" in messages[0]
     assert messages[1:] == ["the line is not UTF-8", "the URL is longer than 8192 characters"]
     assert isinstance(found[3], Candidate)

@@ -6,22 +6,22 @@ import json
 import pytest
 
 from app.discovery.lists import json_lines, streams
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".json")
 
 
-def items(data: bytes, spec: ListSpec = SPEC, size: int = 10**9) -> list[Candidate | Problem]:
+def items(data: bytes, spec: ListSpec = SPEC, size: int = 10**9) -> list[Candidate | ListProblem]:
     class Small(io.BytesIO):
         def read(self, wanted: int | None = -1, /) -> bytes:
             return super().read(size)
 
     table = json_lines.table(Small(data), spec)
-    return [payload if isinstance(payload, Problem) else table.build(payload, line, rank) for rank, line, payload in table.rows]
+    return [payload if isinstance(payload, ListProblem) else table.build(payload, line, rank) for rank, line, payload in table.rows]
 
 
-def shown(found: list[Candidate | Problem]) -> list[str | tuple[int, str]]:
+def shown(found: list[Candidate | ListProblem]) -> list[str | tuple[int, str]]:
     return [item.caption or item.url if isinstance(item, Candidate) else (item.line, item.message) for item in found]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import errors
 from app.discovery.lists import parquet
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
 SPEC = ListSpec(key="k", suffix=".parquet")
@@ -22,9 +22,9 @@ def packed(columns: dict[str, Any], **options: Any) -> bytes:
     return file.getvalue()
 
 
-def items(data: bytes, skip: int = 0) -> list[tuple[int, Candidate | Problem]]:
+def items(data: bytes, skip: int = 0) -> list[tuple[int, Candidate | ListProblem]]:
     table = parquet.table(io.BytesIO(data), SPEC, "the list x", skip=skip)
-    return [(rank, payload if isinstance(payload, Problem) else table.build(payload, line, rank)) for rank, line, payload in table.rows]
+    return [(rank, payload if isinstance(payload, ListProblem) else table.build(payload, line, rank)) for rank, line, payload in table.rows]
 
 
 URLS = [f"https://example.org/{n}.jpg" for n in range(1000)]
@@ -50,13 +50,13 @@ def test_rows_when_values_are_odd() -> None:
     """Nothing, bytes, bad bytes and nested values cost their own row."""
     bad = pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\x02\0\0\0\x13\0\0\0"), pa.py_buffer(b"\xff\xfehttp://a.org/x/yz"))
     found = [item for _, item in items(packed({"url": bad}))]
-    assert isinstance(found[0], Problem)
+    assert isinstance(found[0], ListProblem)
     assert isinstance(found[1], Candidate)
     (nothing, good) = [item for _, item in items(packed({"url": [None, b"https://example.org/1"]}))]
-    assert isinstance(nothing, Problem)
+    assert isinstance(nothing, ListProblem)
     assert isinstance(good, Candidate)
     ((_, nested),) = items(packed({"url": [["https://example.org/1"]]}))
-    assert isinstance(nested, Problem)
+    assert isinstance(nested, ListProblem)
 
 
 def test_rows_when_a_column_stands_twice() -> None:
@@ -75,7 +75,7 @@ def test_rows_when_a_row_group_is_damaged() -> None:
     assert len(found) == 501
     rank, problem = found[-1]
     assert (rank, problem.line) == (500, 501)
-    assert isinstance(problem, Problem)
+    assert isinstance(problem, ListProblem)
     assert "row group 2 is damaged" in problem.message
     assert [rank for rank, _ in items(bytes(data), skip=500)] == [500]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import errors
 from app.discovery.lists import streams
-from app.domain import Problem
+from app.domain import ListProblem
 
 
 @settings(deadline=None)
@@ -130,4 +130,4 @@ def test_optional_when_package_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_bad_row_when_text_is_long_and_secret() -> None:
     """A problem shows the beginning of its line, without credentials."""
-    assert streams.bad_row(3, "broken", b"https://u:p@host/" + b"x" * 999) == Problem(3, "broken", "https://…@host/" + "x" * 185)
+    assert streams.bad_row(3, "broken", b"https://u:p@host/" + b"x" * 999) == ListProblem(3, "broken", "https://…@host/" + "x" * 185)

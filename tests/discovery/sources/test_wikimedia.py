@@ -9,7 +9,7 @@ import pytest
 import errors
 from app.discovery.sources import wikimedia
 from app.discovery.sources.source import JsonClient, Page
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from tests.discovery.fakes import JPEG, Commons, ScriptedClient, picture
 
 
@@ -129,7 +129,7 @@ async def test_pages_when_query_has_another_shape(query: object) -> None:
     assert await collect(ScriptedClient({"batchcomplete": True, "query": query})) == [Page((), None)]
 
 
-def read(file: dict[str, Any], width_px: int | None = 960) -> Candidate | Problem | None:
+def read(file: dict[str, Any], width_px: int | None = 960) -> Candidate | ListProblem | None:
     return wikimedia.read_file(file, rank=4, source="wikimedia", width_px=width_px)
 
 
@@ -198,14 +198,14 @@ def test_read_when_kind_is_not_taken(mime: str | None) -> None:
 def test_read_when_there_is_no_record(file: dict[str, Any]) -> None:
     """A file without its record is a problem at its position."""
     found = read(file)
-    assert isinstance(found, Problem)
+    assert isinstance(found, ListProblem)
     assert found.line == 5
 
 
 def test_read_when_address_is_unusable() -> None:
     """An address that cannot be requested is a problem."""
     found = read(edited({"url": "javascript:alert(1)", "thumburl": None}))
-    assert isinstance(found, Problem)
+    assert isinstance(found, ListProblem)
     assert "address" in found.message
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.discovery import url_list
-from app.domain import Candidate, Problem
+from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 from downloader import Fetched, FetchRequest
 from downloader.client import Downloader
@@ -29,7 +29,7 @@ async def test_row(row: Row, tmp_path: Path) -> None:
         items = list(url_list.read(path, SPEC))
         urls = {normalise(item.url): item.url for item in items if isinstance(item, Candidate)}
         outcomes = [outcome async for outcome in downloader.fetch_many([FetchRequest(url) for url in urls.values()])]
-    assert [item.line for item in items if isinstance(item, Problem)] == [5, 7]
+    assert [item.line for item in items if isinstance(item, ListProblem)] == [5, 7]
     assert all(isinstance(outcome, Fetched) for outcome in outcomes)
     assert sorted(hit.target for hit in origin.log) == ["/a", "/b"]
 

@@ -8,7 +8,7 @@ import errors
 from app.db import Database, attempts, jobs, tables
 from app.db.rows import NewUnit
 from app.domain import JobState, Reason, UnitKind, UnitState
-from app.explain import job_story
+from app.explain import explain_job
 from downloader.models import Attempt
 from tests.db.builders import add_images, add_job, change, claimed, unit_ids
 
@@ -38,7 +38,7 @@ async def test_a_job_tells_hosts_waits_retries_and_what_it_waits_for(any_databas
     await try_image(db, unit, two, asked, Attempt(2, 4.0, 1.0, 200))
     await try_image(db, unit, three, Attempt(1, 1.0, 0.125, 429, "RateLimitError", Reason.RATE_LIMITED))
     await change(db, tables.units, validate, state="dead", error="MemoryError: \x1b[31mout", crashes=1)
-    story = await job_story(db, job_id)
+    story = await explain_job(db, job_id)
     busy, other = story.hosts
     assert (busy.host, busy.requests, busy.failed, busy.took_s) == ("h.test", 4, 3, 3.0)
     assert (busy.queued_s, busy.backoff_s, busy.retry_after_s, busy.waited_s) == (0.25, 2.0, 3.0, 5.25)
@@ -61,24 +61,26 @@ async def test_a_job_tells_hosts_waits_retries_and_what_it_waits_for(any_databas
 async def test_a_job_that_nobody_works_at_says_so(database: Database) -> None:
     """It waits for a worker; paused, for whoever paused it; ended, for nothing."""
     job_id = await add_job(database)
-    assert (await job_story(database, job_id)).waits() == ["a worker: nothing of it is being worked at"]
+    assert (await explain_job(database, job_id)).waits() == ["a worker: nothing of it is being worked at"]
     await change(database, tables.jobs, job_id, waiting_for="the disk")
-    assert (await job_story(database, job_id)).waits()[0] == "the disk"
+    assert (await explain_job(database, job_id)).waits()[0] == "the disk"
     await change(database, tables.jobs, job_id, desired_state="paused")
-    assert (await job_story(database, job_id)).waits() == ["it is paused"]
+    assert (await explain_job(database, job_id)).waits() == ["it is paused"]
     async with database.write() as connection:
         await jobs.end(connection, job_id, JobState.CANCELLED)
-    assert (await job_story(database, job_id)).waits() == []
+    assert (await explain_job(database, job_id)).waits() == []
     (unit_id,) = await unit_ids(database, job_id)
     await change(database, tables.units, unit_id, state=UnitState.QUARANTINED, crashes=3)
-    assert any(line.words.startswith("fetch is quarantined, 3 crashes: no word why") for line in (await job_story(database, job_id)).slow())
+    assert any(
+        line.words.startswith("fetch is quarantined, 3 crashes: no word why") for line in (await explain_job(database, job_id)).slow()
+    )
 
 
 async def test_a_job_that_waited_for_a_worker_says_how_long(database: Database) -> None:
     """Time before its first work is nobody's host."""
     job_id = await add_job(database)
     await change(database, tables.jobs, job_id, created_at=100.0, started_at=190.0)
-    assert (await job_story(database, job_id)).slow()[0].words == "1m30s for a worker"
+    assert (await explain_job(database, job_id)).slow()[0].words == "1m30s for a worker"
 
 
 async def test_hosts_beyond_the_most_expensive_are_counted(database: Database) -> None:
@@ -89,7 +91,7 @@ async def test_hosts_beyond_the_most_expensive_are_counted(database: Database) -
     for number, image_id in enumerate(await add_images(database, job_id, 12)):
         await change(database, tables.images, image_id, url=f"http://h{number}.test/")
         await try_image(database, unit, image_id, Attempt(1, 1.0, 1.0 + number, 200))
-    story = await job_story(database, job_id)
+    story = await explain_job(database, job_id)
     assert [host.host for host in story.costly_hosts][:2] == ["h11.test", "h10.test"]
     assert story.slow()[-1].words == "and 2 more hosts that cost less each"
 
@@ -98,4 +100,4 @@ async def test_a_foreign_job_is_not_found(database: Database) -> None:
     """Users see their own."""
     job_id = await add_job(database, user_id="ann")
     with pytest.raises(errors.NotFoundError):
-        await job_story(database, job_id, user_id="bob")
+        await explain_job(database, job_id, user_id="bob")

@@ -1,4 +1,4 @@
-"""A job's story: where its time went, what it waits for, what of it failed, and where to look next."""
+"""A job's history: where its time went, what it waits for, what of it failed, and where to look next."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from app.db.images import DeferredImages
 from app.db.rows import Job, Unit
 from app.db.units import StageTime
 from app.domain import JobState
-from app.explain.lines import Line
+from app.explain.image import ExplanationLine
 from app.formatting import clipped, count, duration, listing, number
 
-__all__ = ["JobStory", "job_story"]
+__all__ = ["JobHistory", "explain_job"]
 
 HOSTS_SHOWN = 10
 """Hosts that are told of, the most expensive first."""
 
 
 @dataclass(frozen=True, slots=True)
-class JobStory:
+class JobHistory:
     """A job and its times.
 
     Attributes:
@@ -53,19 +53,19 @@ class JobStory:
         """The hosts that are told of."""
         return self.hosts[:HOSTS_SHOWN]
 
-    def slow(self) -> list[Line]:
+    def slow(self) -> list[ExplanationLine]:
         """Why it takes its time."""
-        lines = [Line("waited", f"{duration(self.waited_s)} for a worker", self.job.created_at)] if self.waited_s >= 1 else []
-        lines += [Line("stage", self._stage(stage), stage.began_at) for stage in self.stages]
-        lines += [Line("host", _host_words(host)) for host in self.costly_hosts]
+        lines = [ExplanationLine("waited", f"{duration(self.waited_s)} for a worker", self.job.created_at)] if self.waited_s >= 1 else []
+        lines += [ExplanationLine("stage", self._stage(stage), stage.began_at) for stage in self.stages]
+        lines += [ExplanationLine("host", _host_words(host)) for host in self.costly_hosts]
         if len(self.hosts) > HOSTS_SHOWN:
-            lines.append(Line("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} that cost less each"))
+            lines.append(ExplanationLine("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} that cost less each"))
         if self.failures:
-            lines.append(Line("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
+            lines.append(ExplanationLine("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
         if self.retried:
             words = f"{count(self.retried, 'URL')} retried: {number(self.recovered)} came, {number(self.exhausted)} failed"
-            lines.append(Line("retries", words))
-        return lines + [Line("unit", _unit_words(unit)) for unit in self.troubled]
+            lines.append(ExplanationLine("retries", words))
+        return lines + [ExplanationLine("unit", _unit_words(unit)) for unit in self.troubled]
 
     def _stage(self, stage: StageTime) -> str:
         ended = stage.ended_at if stage.ended_at is not None else self.job.finished_at or self.now
@@ -124,7 +124,7 @@ def _unit_words(unit: Unit) -> str:
     return f"{unit.kind.value} is {unit.state.value}{crashed}: {clipped(unit.error or 'no word why', 200)}"
 
 
-async def job_story(db: Database, job_id: str, *, user_id: str | None = None) -> JobStory:
+async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) -> JobHistory:
     """Read all that is known of a job's time.
 
     Raises:
@@ -132,7 +132,7 @@ async def job_story(db: Database, job_id: str, *, user_id: str | None = None) ->
     """
     job = await jobs.get(db, job_id, user_id=user_id)
     made, retried, recovered = await attempts.retry_figures(db, job_id)
-    return JobStory(
+    return JobHistory(
         job=job,
         now=await db.now(),
         stages=await units.stage_times(db, job_id),

@@ -1,0 +1,222 @@
+"""Find the rows of an image, and gather what is known of it: requests, events, checks, duplicates, exports.
+
+:mod:`app.explain.render` turns the result into text.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import errors
+from app.db import Database, attempts, datasets, events, image_search, images, jobs, units
+from app.db.rows import Dataset, Event, Export, Job, Search
+from app.domain import ImageState, JobKind, StoredImage, ValidationRules
+from app.explain.checks import CheckLine, Duplicate, check_lines
+from downloader.models import Attempt
+
+__all__ = ["EVENT_NAMES", "ExplanationLine", "ImageHistory", "RequestRecord", "explain_image", "find_images", "robots_txt_of"]
+
+NEAR_DISTANCE = 6
+"""Bits; the default of ``validate.near_distance``, for specs that lack the value."""
+
+EXPORTS = 20
+"""Exports of a dataset that are read, newest first."""
+
+EVENT_NAMES = (
+    "job.retry",
+    "job.retries_exhausted",
+    "unit.dead",
+    "unit.rests",
+    "unit.taken_back",
+    "unit.quarantined",
+    "quarantine.began",
+    "quarantine.ended",
+    "unit.interrupted",
+    "unit.lease_lost",
+    "unit.retried",
+    "unit.discarded",
+    "image.poison",
+)
+"""Events of a chunk's units that explain what happened to its images."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationLine:
+    """One line of an explanation.
+
+    Attributes:
+        topic: one or two words.
+        words: printable, whatever the data holds.
+        at: Unix time in seconds, where it is known.
+    """
+
+    topic: str
+    words: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A request to an image's origin; ``state`` is ``reserved``, ``done``, or ``lost`` with the process that made it."""
+
+    job_id: str
+    state: str
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHistory:
+    """An image with all that is known of it.
+
+    Attributes:
+        job: the one it belongs to; the rules of its checks are those of whichever job judged it last.
+        search: how it was found; ``None`` where that is not known any more.
+        events: crashes, retries and deaths of the work on its chunk.
+        exports: finished ones that it is part of.
+        others: rows of the same URL in other datasets, or with the same bytes.
+    """
+
+    image: StoredImage
+    job: Job
+    dataset: Dataset
+    search: Search | None
+    rules: ValidationRules
+    requests: Sequence[RequestRecord]
+    events: Sequence[Event]
+    checks: Sequence[CheckLine]
+    duplicate: Duplicate | None
+    exports: Sequence[Export]
+    others: Sequence[StoredImage] = ()
+
+    @property
+    def robots_txt(self) -> str | None:
+        """Where the rules for it lie, where they were asked."""
+        return robots_txt_of(self.image.final_url or self.image.url) if self.image.robots else None
+
+
+async def explain_image(db: Database, found: Sequence[StoredImage]) -> ImageHistory:
+    """Read all that is known of the first of these images; the rest are its other rows."""
+    image = found[0]
+    job = await jobs.get(db, image.job_id)
+    rules = await _rules(db, image, job)
+    return ImageHistory(
+        image=image,
+        job=job,
+        dataset=await datasets.get_dataset(db, image.dataset_id),
+        search=await jobs.find_search(db, image.search_id) if image.search_id else None,
+        rules=rules,
+        requests=[RequestRecord(*made) for made in await attempts.of_image(db, image.id)],
+        events=await _events_of_chunk(db, image),
+        checks=check_lines(image, rules),
+        duplicate=await _duplicate(db, image, job),
+        exports=await _exports(db, image),
+        others=found[1:],
+    )
+
+
+async def _rules(db: Database, image: StoredImage, job: Job) -> ValidationRules:
+    """Those of a later validation of the dataset, where there was one, else of the image's own job."""
+    if image.measures is not None:
+        later = await jobs.newest_of_dataset(db, image.dataset_id, JobKind.VALIDATION)
+        if later is not None and later.started_at is not None and later.spec.get("validation"):
+            job = later
+    given: dict[str, Any] = dict(job.spec.get("validation") or {})
+    return ValidationRules(**given | ({"formats": tuple(given["formats"])} if "formats" in given else {}))
+
+
+async def _events_of_chunk(db: Database, image: StoredImage) -> list[Event]:
+    if image.chunk_id is None:
+        return []
+    of_chunk = await units.units_of_chunk(db, image.job_id, image.chunk_id)
+    return await events.named(db, image.job_id, EVENT_NAMES, chunk_id=image.chunk_id, unit_ids=[unit.id for unit in of_chunk])
+
+
+async def _duplicate(db: Database, image: StoredImage, job: Job) -> Duplicate | None:
+    if image.duplicate_of is None or image.state is not ImageState.DUPLICATE:
+        return None
+    try:
+        original = await images.get(db, image.duplicate_of)
+    except errors.NotFoundError:
+        return None
+    return Duplicate(image, original, int(job.spec.get("near_distance") or NEAR_DISTANCE))
+
+
+async def _exports(db: Database, image: StoredImage) -> list[Export]:
+    """An export has every image that was kept when it was begun, so it has those that have not changed since."""
+    if image.state is not ImageState.KEPT:
+        return []
+    page = await datasets.page_exports(db, dataset_id=image.dataset_id, limit=EXPORTS)
+    return [export for export in page.items if export.state == "ready" and export.created_at >= (image.updated_at or 0.0)]
+
+
+LAST_ID = 2**63 - 1
+HIDDEN_QUERY = "?***"
+"""How log lines show that a URL has a query."""
+
+
+async def find_images(db: Database, what: str, *, user_id: str | None = None) -> list[StoredImage]:
+    """All rows of the one image that is meant, newest first; each is of another dataset, or has the bytes that were asked for.
+
+    Args:
+        what: an image's id, 64 hex digits of SHA-256, or a URL: as the list has it, in another spelling, or without its query.
+
+    Raises:
+        errors.NotFoundError: nobody asked for it, or not this user.
+        errors.ValidationError: it could be any of several images, which the message names, or it is nothing of the kind.
+    """
+    if re.fullmatch(r"\d+", what, re.ASCII):
+        return [await _by_id(db, what, user_id)]
+    if re.fullmatch(r"[0-9a-fA-F]{64}", what):
+        found = await image_search.by_digest(db, what.lower(), user_id=user_id)
+    else:
+        found = await _by_url(db, what, user_id)
+    if not found:
+        raise errors.NotFoundError(f"no job asked for {what[:200]}; is it written as in the list?")
+    return found
+
+
+async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
+    if len(digits) > len(str(LAST_ID)) or int(digits) > LAST_ID:
+        raise errors.NotFoundError(f"no image {digits[:40]}")
+    return await images.get(db, int(digits), user_id=user_id)
+
+
+async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredImage]:
+    """Most are in normal form already, and found without the parser, whose import takes longer than the rest."""
+    if not re.match(r"(?i)https?://[^/?#]", url):
+        raise errors.ValidationError(
+            f"{url[:80]!r} is no job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
+        )
+    shown = url.removesuffix(HIDDEN_QUERY)
+    found = await image_search.by_url_keys(db, [images.url_digest(url)], user_id=user_id)
+    if not found and shown == url:
+        found = await image_search.by_url_keys(db, [images.url_digest(_normal(url))], user_id=user_id)
+    return found or _one_of(shown, await image_search.by_url_prefix(db, shown, user_id=user_id))
+
+
+def _normal(url: str) -> str:
+    from downloader.url_guard import normalise
+
+    try:
+        return normalise(url)
+    except errors.InvalidURLError:
+        return url
+
+
+def _one_of(url: str, found: list[StoredImage]) -> list[StoredImage]:
+    """Those of one URL; without a query a URL may stand for many."""
+    if len({image.url for image in found}) < 2:
+        return found
+    ids = ", ".join(str(image.id) for image in found[:5]) + (" …" if len(found) > 5 else "")
+    raise errors.ValidationError(f"{len(found)} images have or led to {url[:200]}; take one of them by its id: {ids}")
+
+
+def robots_txt_of(url: str) -> str | None:
+    """Return the address of the robots.txt that applies to a URL, without userinfo."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/robots.txt" if parts.netloc else None

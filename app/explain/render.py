@@ -1,0 +1,349 @@
+"""Explanations as text: an image's history line by line, its requests, and the evidence of a refusal.
+
+Pure. Text that a site or a list wrote is clipped and comes out printable.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from app.db.rows import Event
+from app.domain import ImageState, Reason, StoredImage
+from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
+from app.formatting import clipped, duration, size
+from downloader.models import Attempt, Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
+from errors import EVIDENCE_CHARS
+
+__all__ = [
+    "attempt_lines",
+    "attempt_words",
+    "clock",
+    "decision_lines",
+    "decisions_document",
+    "event_line",
+    "evidence_words",
+    "image_lines",
+    "opt_out_words",
+    "robots_words",
+    "verdict_words",
+]
+
+_STANDS = {
+    ImageState.PENDING: "not fetched yet",
+    ImageState.FETCHED: "its bytes are here, not judged yet",
+    ImageState.VALID: "it passed its checks; duplicates and labels are still to come",
+    ImageState.KEPT: "it is in the dataset",
+    ImageState.DEFERRED: "to be fetched later",
+}
+
+
+def verdict_words(image: StoredImage) -> str:
+    """``failed: http_404, the origin answered 404``."""
+    words = f"{image.state.value}: {image.reason.value}" if image.reason else image.state.value
+    if image.detail:
+        return f"{words}, {clipped(image.detail, 300)}"
+    stands = _STANDS.get(image.state)
+    return f"{words}: {stands}" if stands and not image.reason else f"{words}, {stands}" if stands else words
+
+
+def image_lines(history: ImageHistory) -> list[ExplanationLine]:
+    """Everything, in the order in which it happened."""
+    return [
+        *_found(history),
+        *_licence(history.image),
+        *_robots(history),
+        *_requests(history),
+        *_happened(history),
+        *_bytes(history.image),
+        *_checks(history),
+        *_decided(history),
+        *_left(history),
+        *_others(history),
+    ]
+
+
+def _found(history: ImageHistory) -> Iterator[ExplanationLine]:
+    image = history.image
+    yield ExplanationLine("found", _source_words(history))
+    if image.page_url:
+        yield ExplanationLine("page", clipped(image.page_url, 300))
+    chunk = f", {image.chunk_id}" if image.chunk_id else ""
+    yield ExplanationLine("part of", f"image {image.id} of {clipped(history.dataset.name, 60)}, job {image.job_id}{chunk}")
+
+
+def _source_words(history: ImageHistory) -> str:
+    image = history.image
+    searched = f" {clipped(history.search.keyword, 80)}" if history.search else ""
+    if image.line:
+        return f"by {clipped(image.source, 40)}{searched}, line {image.line}"
+    return f"by {clipped(image.source, 40)}{f', searching{searched}' if searched else ''}, rank {image.rank}"
+
+
+def _licence(image: StoredImage) -> Iterator[ExplanationLine]:
+    if image.license or image.creator or image.attribution:
+        words = [clipped(image.license or "licence unknown", 80), clipped(image.creator or "creator unknown", 80)]
+        words += [f"credit: {clipped(image.attribution, 200)}"] if image.attribution else []
+        yield ExplanationLine("licence", ", ".join(words))
+    if image.reason is Reason.LICENCE:
+        yield ExplanationLine("licence", f"not accepted: {clipped(image.detail or 'not one that was asked for', 200)}")
+
+
+def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:
+    image = history.image
+    if image.robots:
+        yield ExplanationLine("robots.txt", robots_words(image.robots, image.final_url or image.url))
+    if image.evidence:
+        yield ExplanationLine("evidence", evidence_words(image.reason, image.evidence))
+
+
+def _requests(history: ImageHistory) -> Iterator[ExplanationLine]:
+    if not history.requests and history.image.state is not ImageState.PENDING:
+        yield ExplanationLine(
+            "requests", "none yet" if history.image.state is ImageState.DEFERRED else "none: it ended before any was sent"
+        )
+    for job_id in dict.fromkeys(made.job_id for made in history.requests):
+        tries = [made for made in history.requests if made.job_id == job_id]
+        yield from _of_one_job(history.image, tries, is_another=job_id != history.image.job_id)
+    if history.image.opt_out and history.image.opt_out != OptOutVerdict.NOT_READ:
+        yield ExplanationLine("opt-out", opt_out_words(history.image.opt_out))
+
+
+def _of_one_job(image: StoredImage, tries: list[RequestRecord], *, is_another: bool) -> Iterator[ExplanationLine]:
+    ended = "" if is_another else _ended(image)
+    of = f", for job {tries[0].job_id}" if is_another else ""
+    lines = attempt_lines([(made.state, made.attempt) for made in tries], ended=ended)
+    for made, words in zip(tries, lines, strict=True):
+        yield ExplanationLine("request", words + of, made.attempt.started_at or None)
+
+
+def _ended(image: StoredImage) -> str:
+    if image.state is ImageState.FAILED:
+        return "gave up"
+    return "asked to come back later" if image.state is ImageState.DEFERRED else ""
+
+
+def _happened(history: ImageHistory) -> Iterator[ExplanationLine]:
+    yield from filter(None, (event_line(event, history.image.id) for event in history.events))
+    image = history.image
+    if image.state is ImageState.DEFERRED and image.not_before:
+        waited = f", first put off {duration(max(0.0, image.not_before - image.deferred_at))} before that" if image.deferred_at else ""
+        yield ExplanationLine("deferred", f"not asked again before its time{waited}", image.not_before)
+
+
+def _bytes(image: StoredImage) -> Iterator[ExplanationLine]:
+    if image.final_url and image.final_url != image.url:
+        yield ExplanationLine("redirect", clipped(image.final_url, 300))
+    if image.sha256:
+        promised = ", as the list promised" if image.expected_sha256 == image.sha256 else ""
+        words = f"{size(image.size_bytes or 0)} {clipped(image.media_type or 'of an unknown type', 40)}, sha256 {image.sha256}{promised}"
+        yield ExplanationLine("bytes", words, image.fetched_at)
+
+
+def _checks(history: ImageHistory) -> Iterator[ExplanationLine]:
+    if history.checks:
+        yield ExplanationLine("level", history.rules.level)
+        yield from (ExplanationLine("check", check.words()) for check in history.checks)
+    elif history.image.state is ImageState.FAILED:
+        yield ExplanationLine("checks", "none reached: there are no bytes")
+
+
+def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
+    image = history.image
+    if history.duplicate is not None:
+        yield ExplanationLine("duplicate", history.duplicate.words())
+    elif image.state is ImageState.DUPLICATE:
+        yield ExplanationLine("duplicate", f"of image {image.duplicate_of}, which is gone")
+    if image.reason is Reason.OVER_TARGET:
+        yield ExplanationLine(
+            "target", f"of {history.job.target}: searches take turns, each in its source's order, and it ranked {image.rank}"
+        )
+    if image.state is ImageState.KEPT:
+        yield ExplanationLine("label", f"{clipped(image.label or 'none', 100)}, split {clipped(image.split or 'none', 32)}")
+
+
+def _left(history: ImageHistory) -> Iterator[ExplanationLine]:
+    image = history.image
+    if image.out_sha256:
+        shape = f"{image.out_width}x{image.out_height} {clipped(image.out_media_type or '', 40)}, {size(image.out_size_bytes or 0)}"
+        yield ExplanationLine("compressed", f"{shape}, sha256 {image.out_sha256}")
+    for export in history.exports:
+        yield ExplanationLine("export", f"{export.id}, {clipped(export.format, 24)}", export.verified_at)
+
+
+def _others(history: ImageHistory) -> Iterator[ExplanationLine]:
+    for other in history.others:
+        same = "" if other.url == history.image.url else f", {clipped(other.url, 200)}"
+        yield ExplanationLine("also", f"image {other.id} of dataset {other.dataset_id}, job {other.job_id}: {verdict_words(other)}{same}")
+
+
+CAUSES = {"retry_after": "as Retry-After asked", "backoff": "backoff"}
+
+QUEUED_S = 0.1
+"""Seconds in line below which nobody waited."""
+
+GAP_S = 1.0
+"""Seconds between two attempts that no wait explains, from which on the URL was set aside."""
+
+
+def attempt_lines(attempts: Sequence[tuple[str, Attempt]], *, ended: str) -> list[str]:
+    """One line for each attempt (state, attempt); ``ended`` says what the last one led to."""
+    ends = [_gap_words(one[1], other[1]) for one, other in itertools.pairwise(attempts)] + [ended]
+    return [
+        f"{attempt.number}  {clock(attempt.started_at)}  {attempt_words(state, attempt, end)}"
+        for (state, attempt), end in zip(attempts, ends, strict=False)
+    ]
+
+
+def attempt_words(state: str, attempt: Attempt, ended: str = "") -> str:
+    """``queued 1.2s, 503 ServiceUnavailableError in 0.31s, then waited 2.0s (backoff)``."""
+    if state == "lost":
+        return "no outcome: the process died meanwhile"
+    if state == "reserved":
+        return "under way"
+    got = " ".join(clipped(str(part), 60) for part in (attempt.status, attempt.error) if part is not None) or "no reply"
+    queued = f"queued {_seconds(attempt.queued_s)}, " if attempt.queued_s >= QUEUED_S else ""
+    words = f"{queued}{got} in {attempt.elapsed_s:.2f}s"
+    if attempt.wait_s > 0:
+        cause = CAUSES.get(attempt.wait_cause, clipped(attempt.wait_cause, 20))
+        return f"{words}, then waited {_seconds(attempt.wait_s)}{f' ({cause})' if cause else ''}"
+    return f"{words}, {ended}" if ended else words
+
+
+def _gap_words(attempt: Attempt, following: Attempt) -> str:
+    """A URL that was deferred lets its place go; its next attempt belongs to a later run."""
+    gap_s = following.started_at - following.queued_s - attempt.started_at - attempt.elapsed_s
+    return f"then set aside for {_seconds(gap_s)}" if attempt.started_at and gap_s >= GAP_S else ""
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}s" if value < 60 else duration(value)
+
+
+def clock(at: float) -> str:
+    """Local time of day to the millisecond."""
+    return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at % 1 * 1000):03d}" if at else "-"
+
+
+_WHAT: Final[dict[Reason, str]] = {
+    Reason.ROBOTS: "the rule at {}",
+    Reason.OPT_OUT: "the reply's header {}",
+    Reason.BLOCKED_ADDRESS: "{}, which may not be dialled",
+    Reason.INVALID_URL: "the URL's {}",
+    Reason.REDIRECT: "the {} of the URL that the redirect leads to",
+    Reason.HOST_UNAVAILABLE: "no word from robots.txt, so nothing is allowed for now: {}",
+}
+
+_ROBOTS: Final[dict[RobotsVerdict, str]] = {
+    RobotsVerdict.ALLOWED: "allows it, {where}",
+    RobotsVerdict.DISALLOWED: "disallows it, {evidence}",
+    RobotsVerdict.NO_FILE: "none, so all is allowed: {evidence}",
+    RobotsVerdict.UNREACHABLE: "not to be had, {where}: {evidence}",
+}
+
+_OPT_OUT: Final[dict[OptOutVerdict, str]] = {
+    OptOutVerdict.OFF: "not read: fetch.opt_out is off",
+    OptOutVerdict.NONE: "none in the reply's headers",
+    OptOutVerdict.REFUSED: "refused, {evidence}",
+}
+
+
+def evidence_words(reason: Reason | None, evidence: str) -> str:
+    """``the reply's header x-robots-tag: noai``."""
+    words = _WHAT.get(reason, "{}") if reason else "{}"
+    return words.format(clipped(evidence, EVIDENCE_CHARS))
+
+
+def decision_lines(decisions: Decisions) -> list[str]:
+    """What was decided, a line each; of hops that were decided alike one, and nothing of what it did not come to."""
+    lines = [f"robots.txt  {words}" for words in dict.fromkeys(_robots_words(hop) for hop in decisions.hops)]
+    if decisions.robots is RobotsVerdict.OFF:
+        lines.append("robots.txt  not asked: fetch.robots is off")
+    if decisions.opt_out in _OPT_OUT:
+        lines.append(f"opt-out     {_OPT_OUT[decisions.opt_out].format(evidence=decisions.opt_out_evidence)}")
+    return lines
+
+
+def _robots_words(hop: RobotsDecision) -> str:
+    return _ROBOTS[hop.verdict].format(where=clipped(hop.robots_txt, EVIDENCE_CHARS), evidence=hop.evidence)
+
+
+def decisions_document(decisions: Decisions) -> dict[str, Any]:
+    """What was decided, as data. ``robots`` is the last hop's word, which counted; ``hops`` has all of them."""
+    hops = [{"robots_txt": hop.robots_txt, "verdict": hop.verdict.value, "evidence": hop.evidence} for hop in decisions.hops]
+    return {
+        "robots": {
+            "asked": bool(hops),
+            "verdict": decisions.robots.value,
+            "evidence": decisions.hops[-1].evidence if hops else None,
+            "hops": hops,
+        },
+        "opt_out": {"verdict": decisions.opt_out.value, "evidence": decisions.opt_out_evidence},
+    }
+
+
+_ROBOTS_KEPT: Final[dict[str, str]] = {
+    RobotsVerdict.OFF: "not asked: fetch.robots was off",
+    RobotsVerdict.NOT_ASKED: "not asked: it ended before it came to that",
+    RobotsVerdict.ALLOWED: "allows it",
+    RobotsVerdict.DISALLOWED: "disallows it",
+    RobotsVerdict.NO_FILE: "there is none, so all is allowed",
+    RobotsVerdict.UNREACHABLE: "not to be had",
+}
+
+_OPT_OUT_KEPT: Final[dict[str, str]] = {
+    OptOutVerdict.OFF: "not read: fetch.opt_out was off",
+    OptOutVerdict.NOT_READ: "not read: there was no successful reply",
+    OptOutVerdict.NONE: "none in the reply's headers",
+    OptOutVerdict.REFUSED: "refused by the reply's headers",
+}
+
+
+def robots_words(verdict: str, url: str) -> str:
+    """What an image's row keeps of robots.txt's word: ``allows it, https://h.test/robots.txt``."""
+    words = _ROBOTS_KEPT.get(verdict, clipped(verdict, 24))
+    where = robots_txt_of(url) if verdict not in (RobotsVerdict.OFF, RobotsVerdict.NOT_ASKED) else None
+    return f"{words}, {clipped(where, EVIDENCE_CHARS)}" if where else words
+
+
+def opt_out_words(verdict: str) -> str:
+    """What an image's row keeps of the reply's headers."""
+    return _OPT_OUT_KEPT.get(verdict, clipped(verdict, 24))
+
+
+_EVENT_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "job.retry": lambda d: f"a run failed, {_event_error(d)}: again after {_event_wait(d)}, retry {d.get('retry')} of {d.get('of')}",
+    "job.retries_exhausted": lambda d: f"a run failed, {_event_error(d)}: given up after {d.get('retries')} retries",
+    "unit.dead": lambda d: f"the unit died, {_event_error(d)}",
+    "unit.rests": lambda d: f"a fault of ours, {_event_error(d)}: rested for {_event_wait(d)}, nothing counted",
+    "unit.taken_back": lambda d: f"its worker fell silent (crash {d.get('crashes')}): the unit was taken back",
+    "unit.quarantined": lambda d: f"its workers died {d.get('crashes')} times: the unit goes into quarantine",
+    "quarantine.began": lambda _: "quarantine began: one image at a time, in a process of its own",
+    "quarantine.ended": lambda _: "quarantine ended",
+    "unit.interrupted": lambda _: "its worker was stopped: the unit was given back",
+    "unit.lease_lost": lambda _: "its worker lost the lease: another one goes on",
+    "unit.retried": lambda _: "somebody put the dead unit back to work",
+    "unit.discarded": lambda _: "somebody gave the dead unit up",
+}
+
+
+def event_line(event: Event, image_id: int) -> ExplanationLine | None:
+    """What one event says of an image; nothing, where it is about another image of the chunk."""
+    if event.event == "image.poison":
+        if event.data.get("image_id") != image_id:
+            return None
+        return ExplanationLine(
+            "poison", f"it killed the process that worked at it alone: {clipped(str(event.data.get('how')), 200)}", event.at
+        )
+    return ExplanationLine(
+        "unit", f"{clipped(str(event.data.get('job') or 'work'), 40)}: {_EVENT_WORDS[event.event](event.data)}", event.at
+    )
+
+
+def _event_error(data: Mapping[str, Any]) -> str:
+    return clipped(": ".join(str(data[name]) for name in ("error_type", "error") if data.get(name)) or "no word why", 200)
+
+
+def _event_wait(data: Mapping[str, Any]) -> str:
+    wait_s = data.get("wait_s")
+    return duration(wait_s) if isinstance(wait_s, int | float) else "a while"

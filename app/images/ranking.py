@@ -1,0 +1,38 @@
+"""Which of two images with the same picture is kept. Pure; imports no array library."""
+
+from typing import Final, Literal, Protocol
+
+__all__ = ["RANKING", "Rankable", "compare_rank"]
+
+Property = Literal["pixels", "size_bytes", "id"]
+
+RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (("pixels", -1), ("size_bytes", -1), ("id", 1))
+"""Properties in the order in which they decide, each with its sign in an ascending sort: most pixels, most bytes, lowest id."""
+
+
+class Rankable(Protocol):
+    """What the ranking reads of an image."""
+
+    @property
+    def id(self) -> int:
+        """Unique; a lower id was found earlier."""
+        ...
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the bytes as fetched."""
+        ...
+
+
+def compare_rank(one: Rankable, other: Rankable) -> tuple[Property, bool]:
+    """Return the property that decides between two images, and whether ``one`` ranks before ``other``."""
+    for name, sign in RANKING:
+        difference = sign * (getattr(one, name) - getattr(other, name))
+        if difference:
+            return name, difference < 0
+    return "id", False

@@ -1,0 +1,232 @@
+"""An image's story in words: what a whole job seldom shows at once."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.db.rows import Dataset, Event, Export, Job
+from app.domain import ImageState, JobKind, JobState, Reason, StoredImage, ValidationRules
+from app.explain.image import EVENT_NAMES, ImageHistory, RequestRecord
+from app.explain.render import (
+    attempt_lines,
+    attempt_words,
+    clock,
+    decision_lines,
+    decisions_document,
+    event_line,
+    evidence_words,
+    image_lines,
+    verdict_words,
+)
+from downloader import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
+from downloader.models import Attempt
+
+IMAGE = StoredImage(7, "ds_1", "job_1", "chunk_1", "http://h/a.jpg", "wikimedia", ImageState.PENDING, rank=4)
+JOB = Job(
+    "job_1",
+    "local",
+    "ds_1",
+    JobKind.BUILD,
+    JobState.RUNNING,
+    JobState.RUNNING,
+    None,
+    {},
+    10,
+    0,
+    0,
+    0,
+    0,
+    None,
+    None,
+    None,
+    None,
+    0.0,
+    None,
+    None,
+)
+
+
+def history(image: dict[str, Any], **facts: Any) -> ImageHistory:
+    """The story of an image with these values."""
+    empty: dict[str, Any] = {"search": None, "requests": (), "events": (), "checks": (), "duplicate": None, "exports": ()}
+    return ImageHistory(
+        image=replace(IMAGE, **image), job=JOB, dataset=Dataset("ds_1", "local", "birds", 0.0), rules=ValidationRules(), **empty | facts
+    )
+
+
+def told(image: dict[str, Any], **facts: Any) -> dict[str, str]:
+    """The words by their topic."""
+    return {line.topic: line.words for line in image_lines(history(image, **facts))}
+
+
+def test_an_image_that_waits_tells_what_for() -> None:
+    """Pending, or deferred with how long it has been put off; no request is no refusal."""
+    assert verdict_words(IMAGE) == "pending: not fetched yet"
+    deferred = {"state": ImageState.DEFERRED, "reason": Reason.RATE_LIMITED, "not_before": 1090.0, "deferred_at": 1000.0}
+    assert verdict_words(replace(IMAGE, **deferred)) == "deferred: rate_limited, to be fetched later"
+    words = told(deferred)
+    assert (words["requests"], words["deferred"]) == ("none yet", "not asked again before its time, first put off 1m30s before that")
+    assert told({})["found"] == "by wikimedia, rank 4"
+    assert told(deferred | {"deferred_at": None})["deferred"] == "not asked again before its time"
+
+
+def test_what_was_decided_of_the_dataset_is_told() -> None:
+    """A licence that was not asked for, a target that was met, an original that is gone."""
+    licence = told({"state": ImageState.REJECTED, "reason": Reason.LICENCE, "license": "CC-BY-NC-4.0", "attribution": "J. \x1b[1mDoe"})
+    assert licence["licence"] == "not accepted: not one that was asked for"
+    over = told({"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met"})
+    assert over["target"] == "of 10: searches take turns, each in its source's order, and it ranked 4"
+    assert told({"state": ImageState.DUPLICATE, "duplicate_of": 3})["duplicate"] == "of image 3, which is gone"
+
+
+def test_how_it_left_is_told() -> None:
+    """Compressed to what, and with which exports; a redirect on the way; a digest that was promised."""
+    out = {"out_sha256": "b" * 64, "out_media_type": "image/webp", "out_size_bytes": 900, "out_width": 256, "out_height": 192}
+    digest = {"sha256": "a" * 64, "expected_sha256": "a" * 64, "final_url": "http://cdn/a.jpg", "page_url": "http://h/page"}
+    export = Export("exp_1", "local", "ds_1", "job_1", "files", "standard", "ready", "p", 1, 1, None, None, None, 5.0, 6.0)
+    words = told({"state": ImageState.KEPT} | out | digest, exports=(export,))
+    assert words["compressed"] == f"256x192 image/webp, 900 B, sha256 {'b' * 64}"
+    assert words["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, as the list promised"
+    assert (words["export"], words["redirect"], words["page"]) == ("exp_1, files", "http://cdn/a.jpg", "http://h/page")
+
+
+def test_requests_of_an_earlier_job_are_told_apart() -> None:
+    """A retry of the dataset gave the image to another job; a crash of its worker is part of the story."""
+    tries = (
+        RequestRecord("job_0", "lost", Attempt(1, 1.0, 0.0)),
+        RequestRecord("job_1", "done", Attempt(1, 9.0, 0.5, 404, "NotFoundError")),
+    )
+    crash = Event(1, "job_1", 5.0, "WARNING", "unit.taken_back", {"crashes": 1})
+    other = Event(2, "job_1", 5.0, "ERROR", "image.poison", {"image_id": 8})
+    lines = image_lines(history({"state": ImageState.FAILED, "reason": Reason.HTTP_404}, requests=tries, events=(crash, other)))
+    requests = [line.words for line in lines if line.topic == "request"]
+    assert requests[0].endswith("no outcome: the process died meanwhile, for job job_0")
+    assert requests[1].endswith("404 NotFoundError in 0.50s, gave up")
+    assert [line.words for line in lines if line.topic == "unit"] == ["work: its worker fell silent (crash 1): the unit was taken back"]
+    assert not [line for line in lines if line.topic == "poison"]
+
+
+def test_words_of_strangers_cannot_forge_a_line() -> None:
+    """Whatever a list or a site wrote."""
+    evil = "x\n  kept: it is in the dataset\x1b[2J"
+    values = {"license": evil, "creator": evil, "attribution": evil, "page_url": evil, "final_url": evil, "evidence": evil, "source": evil}
+    lines = image_lines(history({"state": ImageState.KEPT, "label": evil, "split": evil, "robots": evil, "opt_out": evil} | values))
+    assert all(line.words.isprintable() for line in lines)
+
+
+FAILED = Attempt(1, 1000.0, 0.31, 503, "ServiceUnavailableError", wait_s=2.0, wait_cause="backoff")
+
+
+def test_an_attempt_tells_status_time_wait_and_cause() -> None:
+    """And how long it stood in line, where that was long enough to matter."""
+    assert attempt_words("done", FAILED) == "503 ServiceUnavailableError in 0.31s, then waited 2.0s (backoff)"
+    queued = Attempt(1, 0.0, 0.5, 429, "RateLimitError", wait_s=90.0, wait_cause="retry_after", queued_s=1.24)
+    assert attempt_words("done", queued) == "queued 1.2s, 429 RateLimitError in 0.50s, then waited 1m30s (as Retry-After asked)"
+    assert attempt_words("done", Attempt(1, 0.0, 0.5, 200, queued_s=0.09)) == "200 in 0.50s"
+    assert attempt_words("done", Attempt(1, 0.0, 0.5, wait_s=1.0, wait_cause="")) == "no reply in 0.50s, then waited 1.0s"
+
+
+def test_lost_and_open_attempts_have_no_outcome() -> None:
+    """Said as what they are."""
+    assert attempt_words("lost", FAILED) == "no outcome: the process died meanwhile"
+    assert attempt_words("reserved", FAILED) == "under way"
+
+
+def test_a_gap_that_no_wait_explains_is_a_url_set_aside() -> None:
+    """A deferred URL comes back in a later run, maybe much later."""
+    first = Attempt(1, 1000.0, 0.5, 429, "RateLimitError")
+    lines = attempt_lines([("done", first), ("done", Attempt(2, 1601.0, 0.2, 200, queued_s=0.5))], ended="")
+    assert lines[0].endswith("429 RateLimitError in 0.50s, then set aside for 10m00s")
+    soon = attempt_lines([("done", first), ("done", Attempt(2, 1001.0, 0.2, 200))], ended="gave up")
+    assert soon[0].endswith("in 0.50s")
+    assert soon[1].endswith(", gave up")
+    assert attempt_lines([], ended="gave up") == []
+
+
+def test_clock_has_milliseconds() -> None:
+    """A time that is not known is a dash."""
+    assert clock(0.0) == "-"
+    assert clock(1000.25).endswith(":40.250")
+
+
+WHERE = "https://h.test/robots.txt"
+GONE = "the origin answered 503 for https://h.test/robots.txt"
+
+
+@pytest.mark.parametrize(
+    ("reason", "evidence", "words"),
+    [
+        (Reason.ROBOTS, f"{WHERE} line 2, user-agent *: Disallow: /", f"the rule at {WHERE} line 2, user-agent *: Disallow: /"),
+        (Reason.OPT_OUT, "tdm-reservation: 1", "the reply's header tdm-reservation: 1"),
+        (Reason.BLOCKED_ADDRESS, "10.0.0.1", "10.0.0.1, which may not be dialled"),
+        (Reason.INVALID_URL, "host label '-a'", "the URL's host label '-a'"),
+        (Reason.REDIRECT, "scheme 'ftp'", "the scheme 'ftp' of the URL that the redirect leads to"),
+        (Reason.HOST_UNAVAILABLE, GONE, f"no word from robots.txt, so nothing is allowed for now: {GONE}"),
+        (Reason.HTTP_404, "{0}{x.y}", "{0}{x.y}"),
+        (None, "a\x1b[31mb", "a [31mb"),
+    ],
+)
+def test_evidence_words(reason: Reason | None, evidence: str, words: str) -> None:
+    """What the evidence is of, by the reason; whatever it holds, it is only text."""
+    assert evidence_words(reason, evidence) == words
+
+
+@pytest.mark.parametrize(
+    ("decisions", "lines"),
+    [
+        (Decisions(), []),
+        (
+            Decisions(RobotsVerdict.OFF, (), OptOutVerdict.OFF),
+            ["robots.txt  not asked: fetch.robots is off", "opt-out     not read: fetch.opt_out is off"],
+        ),
+        (
+            Decisions(RobotsVerdict.UNREACHABLE, (RobotsDecision(WHERE, RobotsVerdict.UNREACHABLE, GONE),)),
+            [f"robots.txt  not to be had, {WHERE}: {GONE}"],
+        ),
+        (
+            Decisions(RobotsVerdict.ALLOWED, (RobotsDecision(WHERE, RobotsVerdict.ALLOWED),) * 3, OptOutVerdict.NONE),
+            [f"robots.txt  allows it, {WHERE}", "opt-out     none in the reply's headers"],
+        ),
+    ],
+)
+def test_decision_lines(decisions: Decisions, lines: list[str]) -> None:
+    """One line for each thing that was decided, none for what it did not come to."""
+    assert decision_lines(decisions) == lines
+
+
+def test_every_verdict_has_its_words() -> None:
+    """No verdict ends in a KeyError, and each is in the data by its name."""
+    for robots in RobotsVerdict:
+        for opt_out in OptOutVerdict:
+            hops = () if robots in (RobotsVerdict.OFF, RobotsVerdict.NOT_ASKED) else (RobotsDecision(WHERE, robots, "why"),)
+            decisions = Decisions(robots, hops, opt_out, None)
+            assert isinstance(decision_lines(decisions), list)
+            document = decisions_document(decisions)
+            assert (document["robots"]["verdict"], document["robots"]["asked"]) == (robots.value, bool(hops))
+            assert document["opt_out"]["verdict"] == opt_out.value
+
+
+def event(name: str, **data: object) -> Event:
+    return Event(1, "job_1", 5.0, "WARNING", name, data)
+
+
+@pytest.mark.parametrize("name", EVENT_NAMES)
+def test_every_event_has_words_whatever_it_lacks(name: str) -> None:
+    """A line of an older version, or one that was cut: no KeyError, no forged line."""
+    line = event_line(event(name, image_id=7, how="\x1b[31m", error="a\nb", job="\x07"), 7)
+    assert line is not None
+    assert line.at == 5.0
+    assert line.words.isprintable()
+
+
+def test_a_retry_of_the_job_layer_is_told_with_its_cause() -> None:
+    """Which of how many, and after what wait."""
+    line = event_line(event("job.retry", job="process_chunk", error_type="MemoryError", error="", retry=1, of=3, wait_s=60.0), 7)
+    assert line is not None
+    assert line.words == "process_chunk: a run failed, MemoryError: again after 1m00s, retry 1 of 3"
+
+
+def test_poison_is_told_of_the_image_that_it_was() -> None:
+    """Not of its neighbours in the chunk."""
+    assert event_line(event("image.poison", image_id=8), 7) is None

@@ -146,7 +146,7 @@ class WhatQuery(NoQuery):
 
 
 @router.get("/v1/explain", operation_id="explain", summary="What became of a URL", tags=["images"])
-async def explain(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation:
+async def get_explanation(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation:
     """Of several rows of one image the newest is told; the others are listed."""
     db = call.resources.db
     found = await find_images(db, query.what.strip(), user_id=call.user_id)
@@ -154,14 +154,14 @@ async def explain(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExpl
 
 
 @router.get("/v1/images/{image_id}/explain", operation_id="images_explain", summary="What became of an image", tags=["images"])
-async def explain_image(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> ImageExplanation:
+async def get_image_explanation(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> ImageExplanation:
     """Each request with its wait, each check with value and limit, each decision."""
     db = call.resources.db
     return _image(await explain_image(db, [await images.get(db, image_id, user_id=call.user_id)]))
 
 
 @router.get("/v1/jobs/{job_id}/explain", operation_id="jobs_explain", summary="Where a job's time went", tags=["jobs"])
-async def explain_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
+async def get_job_explanation(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
     """Per kind of work and per host, with waits by their cause, and what it waits for now."""
     return _job(await explain_job(call.resources.db, job_id, user_id=call.user_id))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import uvloop
+
 from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.options import Cli
@@ -41,17 +43,9 @@ FRESH_S = 30.0
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a command's body on uvloop, where that exists."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    """Run a command's body on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop  # not installed on Windows
-
-    return uvloop.new_event_loop
 
 
 def configure_logging(cli: Cli, settings: Settings, *, default: str | None = None, stream: Stream | None = None) -> None:

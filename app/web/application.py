@@ -20,13 +20,13 @@ from app.web.middleware import BodyLimit, Frame
 __all__ = ["create_app", "openapi_document"]
 
 TAGS = [
-    {"name": "jobs", "description": "What was asked for."},
-    {"name": "images", "description": "What was found."},
-    {"name": "datasets", "description": "What was kept."},
-    {"name": "exports", "description": "How it leaves."},
-    {"name": "checks", "description": "Whether it is still whole."},
-    {"name": "fleet", "description": "Where images come from, and who works."},
-    {"name": "operations", "description": "For machines that watch machines."},
+    {"name": "jobs", "description": "Builds, exports and checks as jobs."},
+    {"name": "images", "description": "Candidates and images."},
+    {"name": "datasets", "description": "Datasets."},
+    {"name": "exports", "description": "Datasets in a format."},
+    {"name": "checks", "description": "Integrity, duplicates, validation."},
+    {"name": "fleet", "description": "Sources, workers, queues."},
+    {"name": "operations", "description": "Health, readiness, metrics."},
 ]
 
 
@@ -34,8 +34,8 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     """The API over these resources.
 
     Args:
-        keys_required: ask for a key even while none is in force, so that revoking the last one closes the door instead of opening it.
-            A server that others can reach needs this.
+        keys_required: require a key even while none is in force, so that revoking the last key locks the API instead of opening it. A server
+            that others can reach needs this.
     """
     app = _routes()
     metrics = Metrics()
@@ -75,7 +75,7 @@ def _routes() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """What is logged in a job's context while a request is answered belongs to the job's life too."""
+    """Record log lines with a job's context into the job log, as workers do."""
     async with recording(app.state.resources.db), measure_lag():
         yield
 

@@ -98,7 +98,7 @@ def _unauthenticated(detail: str, challenge: str) -> problems.Refusal:
 
 
 def _require_local(method: str, headers: Headers) -> None:
-    """Keep web pages out where no key does: a page that rebinds its name to loopback, and one that posts across sites."""
+    """Refuse browsers where no key protects the API: DNS rebinding to loopback, and cross-site posts."""
     host = headers.get("host", "")
     if not is_loopback_name(_host_part(host)):
         raise problems.Refusal("misdirected", "Without an API key this server answers to localhost and loopback addresses only.")
@@ -115,7 +115,7 @@ def _host_part(host: str) -> str:
 
 
 def is_loopback_name(host: str) -> bool:
-    """Whether a name or an address can only be this machine. Any other name may be rebound by who owns it."""
+    """Return whether a host name or address can only be this machine; any other name may be rebound by its owner."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""What every request goes through: an id, one log line, its figures, a limit on its body, and an answer even where we have a bug."""
+"""Middleware of every request: request id, log line, metrics, body limit, and a 500 problem for a bug."""
 
 import re
 import time
@@ -29,7 +29,7 @@ CLIENT_LEFT = 499
 
 
 class Frame:
-    """The outermost layer: request id in and out, log context, one line, figures, and the 500 for what nobody caught."""
+    """The outermost layer: request id, log context, one log line, metrics, and the 500 for an exception that nothing handled."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self.app = app
@@ -39,7 +39,7 @@ class Frame:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope = dict(scope)  # the server keeps its own: it must still see a HEAD
+        scope = dict(scope)  # the server keeps its own scope, in which the method stays HEAD
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         headers = Headers(scope=scope)
         state["request_id"] = request_id_of(headers)
@@ -63,7 +63,7 @@ class Frame:
             scope["method"] = "GET"
         try:
             await self.app(scope, receive, exchange.send)
-        except Exception as error:  # noqa: BLE001 - the border: a bug costs one request, and its words stay in the log
+        except Exception as error:  # noqa: BLE001 - the border: a bug fails one request; its message goes to the log only
             log.opt(exception=error).error("http.failed", error_type=type(error).__name__)
             if exchange.status is None:
                 refusal = problems.Refusal("internal", "The log has the cause under this request_id.")
@@ -84,22 +84,22 @@ def _route_of(scope: Scope) -> str:
 
 
 def _span(scope: Scope, parent: str | None) -> spans.Span:
-    """The request's span; names of its attributes are OpenTelemetry's. The query is left out, and so is what only machines ask."""
+    """The request's span, with OpenTelemetry's attribute names. The query is left out; probes and scrapes have no span."""
     if scope["path"] in QUIET_PATHS:
         return spans.NOTHING
-    told = {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope.get("scheme", "http")}
-    return spans.span(scope["method"], kind="server", parent=parent, request_id=scope["state"]["request_id"], **told)
+    attributes = {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope.get("scheme", "http")}
+    return spans.span(scope["method"], kind="server", parent=parent, request_id=scope["state"]["request_id"], **attributes)
 
 
 def _finish(span: spans.Span, exchange: "Exchange") -> None:
     route, status = _route_of(exchange.scope), exchange.status or CLIENT_LEFT
     span.rename(f"{exchange.method} {route}")
-    told = {"http.route": route, "http.response.status_code": status, "error.type": str(status) if status >= 500 else None}
-    span.set(user_id=exchange.scope["state"].get("user_id"), **told)
+    attributes = {"http.route": route, "http.response.status_code": status, "error.type": str(status) if status >= 500 else None}
+    span.set(user_id=exchange.scope["state"].get("user_id"), **attributes)
 
 
 class Exchange:
-    """One answer on its way out: its status, and the headers that every answer gets."""
+    """Records the status of a response and adds the headers of every response."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
@@ -109,7 +109,7 @@ class Exchange:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """Pass a message on."""
+        """Forward an ASGI message."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -121,13 +121,13 @@ class Exchange:
 
 
 def request_id_of(headers: Headers) -> str:
-    """The client's X-Request-ID where it is fit for a log line and a header, else a new one."""
+    """Return the client's X-Request-ID where it is valid in a log line and a header, else a new one."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else new_id("req")
 
 
 def traceparent_of(headers: Headers) -> dict[str, str]:
-    """The caller's trace, as a field; nothing where it sent none, several, or one that is not well-formed."""
+    """Return the caller's traceparent as a log field; empty where there is none, several, or a malformed one."""
     given = headers.getlist("traceparent")
     found = _TRACEPARENT.match(given[0]) if len(given) == 1 else None
     if found is None or given[0][found.end() :][:1] not in ("", "-") or (given[0].startswith("00") and found.end() != len(given[0])):
@@ -136,7 +136,7 @@ def traceparent_of(headers: Headers) -> dict[str, str]:
 
 
 class BodyLimit:
-    """Refuse a body above the limit: at once where its length is announced, while it is read where not."""
+    """Refuses a body above the limit, at once where its length is announced, else while it is read."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self.app = app

@@ -27,7 +27,7 @@ BACKLOG = 2048
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals to the caller, and says when it listens."""
+    """A uvicorn server that leaves signals to the caller and reports when it listens."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -82,7 +82,7 @@ async def serve(
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nothing here believes X-Forwarded-*
+        proxy_headers=False,  # X-Forwarded-* is not trusted
         timeout_graceful_shutdown=GRACE_S,
     )
     wanted = resources.settings.metrics
@@ -99,13 +99,13 @@ async def _run(server: _Server, listener: socket.socket, stopping: asyncio.Event
         await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         asked.cancel()
-        stopping.set()  # streams end by themselves, so that the server need not wait for them
+        stopping.set()  # ends open streams, which the server would wait for
         server.should_exit = True
         await asyncio.shield(running)
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Listen before uvicorn does: it would end the process where the address is taken."""
+    """Bind the socket before uvicorn, which would end the process where the address is in use."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, protocol)

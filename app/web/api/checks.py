@@ -17,17 +17,17 @@ router = APIRouter(tags=["checks"])
 
 
 class Strict(BaseModel):
-    """Base of what comes in."""
+    """Base of request bodies: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NoOptions(Strict):
-    """Nothing to choose."""
+    """No options."""
 
 
 class DuplicateOptions(Strict):
-    """How alike is alike."""
+    """Options of the duplicate check."""
 
     mode: Literal["exact", "near"] = "near"
     near_distance: int | None = Field(
@@ -37,7 +37,7 @@ class DuplicateOptions(Strict):
 
 
 class ValidationOptions(Strict):
-    """By which rules; default: those the dataset was built by."""
+    """Rules of the validation; default: those of the build."""
 
     level: Level | None = None
     min_width: int | None = Field(None, ge=1, le=100_000)
@@ -45,7 +45,7 @@ class ValidationOptions(Strict):
 
 
 class IntegrityCheck(Strict):
-    """Read every stored object again and compare its digest."""
+    """Read every stored object and compare its digest."""
 
     kind: Literal["integrity"]
     options: NoOptions = NoOptions()
@@ -59,7 +59,7 @@ class DuplicateCheck(Strict):
 
 
 class ValidationCheck(Strict):
-    """Decode and judge every image again."""
+    """Decode and check every image again."""
 
     kind: Literal["validation"]
     options: ValidationOptions = ValidationOptions()
@@ -78,7 +78,7 @@ NewCheck = Annotated[IntegrityCheck | DuplicateCheck | ValidationCheck, Body(dis
 async def create_check(
     call: Here, dataset_id: DatasetId, body: NewCheck, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
 ) -> Check:
-    """Integrity, duplicates, or validation anew."""
+    """Run integrity, duplicates or validation on the dataset."""
     options = body.options.model_dump(exclude_none=True)
     made = await submit.submit_check(
         call.resources, CheckKind(body.kind), dataset_id=dataset_id, options=options, caller=call.caller(key, body)
@@ -99,7 +99,7 @@ async def list_checks(call: Here, query: Annotated[OfDataset, Query()]) -> Page[
 
 @router.get("/v1/checks/{check_id}", operation_id="checks_get", summary="One check with what it found")
 async def get_check(call: Here, check_id: CheckId, _: Annotated[NoQuery, Query()]) -> Check:
-    """The report is there once its status is final."""
+    """The report is set once the status is final."""
     return await _load(call, check_id)
 
 

@@ -66,7 +66,7 @@ Text = Annotated[str, AfterValidator(_without_nul)]
 
 
 class View(BaseModel):
-    """Base of everything that is sent."""
+    """Base of every response body."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -103,7 +103,7 @@ class DeadQuery(PageQuery):
 
     job_id: Text | None = Field(None, max_length=40)
     kind: UnitKind | None = None
-    error: Text | None = Field(None, max_length=200, description="What the error begins with: its class, as in `MemoryError`.")
+    error: Text | None = Field(None, max_length=200, description="Prefix of the error, such as `MemoryError`.")
 
 
 class OfDataset(PageQuery):
@@ -124,7 +124,7 @@ class ImageQuery(OfDataset):
 
 
 def at(seconds: float | None) -> datetime | None:
-    """A time of the database, Unix seconds, as it is sent: RFC 3339 in UTC."""
+    """Convert Unix seconds of the database to a UTC datetime (RFC 3339 in JSON)."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -135,7 +135,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key with the same request gives the same answer again, for a day; with another request it is refused.",
+        description="The same key with the same request gives the same answer for a day; with another request it is refused.",
     ),
 ]
 
@@ -152,7 +152,7 @@ class Call:
     traceparent: str | None = None
 
     def caller(self, key: str | None = None, body: BaseModel | None = None) -> submit.Caller:
-        """Who submits. The key belongs to path and body together: one key for two resources is a mistake of the client's."""
+        """The submitter. An Idempotency-Key belongs to path and body together."""
         if key is None:
             return submit.Caller(self.user_id, self.request_id, traceparent=self.traceparent)
         sent = body.model_dump_json(exclude_unset=True) if body is not None else ""
@@ -160,7 +160,7 @@ class Call:
         return submit.Caller(self.user_id, self.request_id, idempotency, self.traceparent)
 
     async def made_before(self, caller: submit.Caller) -> submit.Submitted | None:
-        """What the caller's Idempotency-Key already made, for routes that would do more than write rows."""
+        """Return what the caller's Idempotency-Key already created, for routes that do more than write rows."""
         if caller.idempotency is None:
             return None
         key, digest = caller.idempotency
@@ -185,7 +185,7 @@ Here = Annotated[Call, Depends(_call)]
 
 
 def json_only(request: Request) -> None:
-    """Refuse a body that does not say it is JSON. A form, which a web page may post anywhere, ends here too."""
+    """Refuse a body that is not declared as JSON, including forms, which any web page may post."""
     headers = Headers(scope=request.scope)
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -195,25 +195,25 @@ def json_only(request: Request) -> None:
 
 
 POLL_S = 1
-"""Seconds after which it is worth looking at accepted work for the first time."""
+"""Retry-After of accepted work, in seconds."""
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
-        "description": "Accepted; the work is on record and will be done.",
+        "description": "Accepted; the work is stored and will be done.",
         "headers": {
-            "Location": {"description": "Where to look.", "schema": {"type": "string"}},
-            "Retry-After": {"description": "Seconds until it is worth looking.", "schema": {"type": "integer"}},
+            "Location": {"description": "URL of the resource to poll.", "schema": {"type": "string"}},
+            "Retry-After": {"description": "Seconds before the first poll.", "schema": {"type": "integer"}},
         },
     }
 }
 
 
 def accepted(response: Response, location: str) -> None:
-    """Say where accepted work can be watched (RFC 9110 15.3.3)."""
+    """Set Location and Retry-After of accepted work (RFC 9110 15.3.3)."""
     response.headers["Location"] = location
     response.headers["Retry-After"] = str(POLL_S)
 
 
 def may_fail(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Statuses of problems that are particular to a route; those of every route are added to the document as a whole."""
+    """OpenAPI responses for problems specific to a route; those of every route are added by :mod:`app.web.api.openapi`."""
     return {status: {} for status in statuses}

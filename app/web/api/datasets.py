@@ -29,7 +29,7 @@ class DatasetSummary(View):
 
 
 class Dataset(DatasetSummary):
-    """A dataset and what became of its candidates."""
+    """A dataset with the figures of its candidates."""
 
     progress: Progress
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
@@ -37,7 +37,7 @@ class Dataset(DatasetSummary):
 
 
 class NewExport(BaseModel):
-    """The form a dataset shall leave in."""
+    """The format to export in."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -80,7 +80,7 @@ async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Q
     responses=may_fail(409),
 )
 async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> Response:
-    """With its jobs, images and exports. Not while a job works on it. The bytes go with the next clean-up."""
+    """Deletes its jobs, images and exports too. Refused while a job works on it. The next clean-up deletes the bytes."""
     await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
     await datasets.delete_dataset(call.resources.db, dataset_id)
     return Response(status_code=204)
@@ -96,7 +96,7 @@ async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery
 async def create_export(
     call: Here, dataset_id: DatasetId, body: NewExport, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
 ) -> Export:
-    """It is read back before it is published."""
+    """The export is verified before it is published."""
     made = await submit.submit_export(
         call.resources, dataset_id, export_format=body.export_format, storage_tier=body.storage_tier, caller=call.caller(key, body)
     )
@@ -106,7 +106,7 @@ async def create_export(
 
 @router.get("/v1/datasets/{dataset_id}/exports", operation_id="exports_list", summary="List a dataset's exports, newest first")
 async def list_exports(call: Here, dataset_id: DatasetId, query: Annotated[PageQuery, Query()]) -> Page[ExportSummary]:
-    """Every one that was asked for."""
+    """All exports of the dataset, whatever their state."""
     await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
     page = await datasets.page_exports(
         call.resources.db, dataset_id=dataset_id, user_id=call.user_id, limit=query.limit, cursor=query.cursor

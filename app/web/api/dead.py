@@ -20,14 +20,14 @@ JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-f]{32}$")]
 
 
 class DeadUnit(View):
-    """A unit of work that died, or that had."""
+    """A unit of work that is or was dead."""
 
     id: str
     job_id: str
     kind: UnitKind
     status: UnitState = Field(description="dead; pending once it was retried, cancelled once it was discarded.")
-    error: str | None = Field(description="What it died of: as a rule an error's class, a colon, and its words.")
-    crashes: int = Field(description="Workers that died while they ran it, since it last got on.")
+    error: str | None = Field(description="The error: usually its class, a colon and its message.")
+    crashes: int = Field(description="Crashes of its workers since its last progress.")
     chunk_id: str | None
     search_id: str | None
     created_at: datetime
@@ -35,19 +35,19 @@ class DeadUnit(View):
 
 
 class Discarded(DeadUnit):
-    """A unit that was given up."""
+    """A discarded unit."""
 
-    images: int = Field(description="Images that it left open and that have failed now, with the reason `cancelled`.")
+    images: int = Field(description="Its open images, which have failed with the reason `cancelled`.")
 
 
 class Retried(View):
-    """Units that were put back to work."""
+    """Units set back to pending."""
 
     items: list[DeadUnit]
 
 
 class AllDiscarded(View):
-    """Units that were given up."""
+    """Discarded units."""
 
     items: list[Discarded]
 
@@ -67,14 +67,14 @@ class WhichUnits(BaseModel):
         return self
 
     def which(self) -> dead_units.Which:
-        """As the queries take it."""
+        """Convert to the selection of the database queries."""
         return dead_units.Which(tuple(dict.fromkeys(self.unit_ids or ())), self.job_id)
 
 
 class NewDiscard(WhichUnits):
-    """These units, or all dead units of a job, and whether it goes on without them."""
+    """These units, or all dead units of a job, and whether the job continues without them."""
 
-    resume: bool = Field(False, description="Let a job that failed go on, once none of its units is dead.")
+    resume: bool = Field(False, description="Continue a failed job once none of its units is dead.")
 
 
 @router.get("/v1/dead", operation_id="dead_list", summary="List dead units, the last that died first")
@@ -87,7 +87,7 @@ async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[De
 
 @router.post("/v1/dead/retry", operation_id="dead_retry", summary="Put dead units back to work", responses=may_fail(404, 409))
 async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()]) -> Retried:
-    """All of them, or none. A job that failed because of them goes on."""
+    """All of them, or none. A job that failed because of them continues."""
     revived = await control.retry_dead(call.resources.db, body.which(), user_id=call.user_id)
     await submit.wake(call.resources)
     return Retried(items=[DeadUnit(**_row(unit)) for unit in revived])
@@ -95,7 +95,7 @@ async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()
 
 @router.post("/v1/dead/discard", operation_id="dead_discard", summary="Give dead units up", responses=may_fail(404, 409))
 async def discard_dead(call: Here, body: NewDiscard, _: Annotated[NoQuery, Query()]) -> AllDiscarded:
-    """All of them, or none. Images they left open fail with the reason `cancelled`; a retry of the job fetches those again."""
+    """All of them, or none. Their open images fail with the reason `cancelled`; a retry of the job fetches them again."""
     given_up = await control.discard_dead(call.resources.db, body.which(), user_id=call.user_id, resume=body.resume)
     await submit.wake(call.resources)
     return AllDiscarded(items=[Discarded(**_row(item.unit), images=item.images) for item in given_up])

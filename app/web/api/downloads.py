@@ -16,7 +16,7 @@ from app.web.api.conventions import may_fail
 __all__ = ["IMMUTABLE", "Download", "Slice", "Unsatisfiable", "binary", "has_current", "parse_range", "respond"]
 
 IMMUTABLE = "private, max-age=31536000, immutable"
-"""For what is named by its digest. Private: it belongs to one user."""
+"""Cache-Control of content-addressed objects. Private, because they belong to one user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Unsatisfiable(Exception):
 
 
 def parse_range(header: str | None, if_range: str | None, *, size: int, etag: str) -> Slice | None:
-    """The one range that is asked for; ``None`` for the whole file.
+    """Parse a Range header with one range; ``None`` means the whole file.
 
-    A header that makes no sense is ignored, and so are several ranges at once, as RFC 9110 14.2 allows. With an If-Range that is not
-    our present strong validator the client gets the whole file.
+    An invalid header and several ranges are ignored (RFC 9110 14.2). An If-Range other than the current strong validator gives the
+    whole file.
 
     Raises:
-        Unsatisfiable: it begins beyond the end.
+        Unsatisfiable: the range begins beyond the end.
     """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or (if_range is not None and if_range.strip() != etag) or not (match[1] or match[2]):
@@ -66,7 +66,7 @@ def _last(count: int, size: int) -> Slice:
 
 
 def has_current(if_none_match: str | None, etag: str) -> bool:
-    """Whether the client already holds what ``etag`` names (weak comparison, RFC 9110 13.1.2)."""
+    """Return whether If-None-Match names ``etag`` (weak comparison, RFC 9110 13.1.2)."""
     if if_none_match is None:
         return False
     return if_none_match.strip() == "*" or etag in _ETAG.findall(if_none_match)
@@ -133,14 +133,14 @@ def disposition(filename: str) -> str:
 
 
 def binary(*media_types: str, ranged: bool = True) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI is told of a download."""
+    """The OpenAPI responses of a download."""
     body = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
     documented: dict[int | str, dict[str, Any]] = {
         200: {"description": "The bytes.", "content": body},
         304: {"description": "The client has them (If-None-Match)."},
     }
     if ranged:
-        documented[206] = {"description": "The part that Range asked for.", "content": body}
+        documented[206] = {"description": "The requested range.", "content": body}
         documented |= may_fail(416)
     return documented
 

@@ -18,13 +18,13 @@ router = APIRouter()
 
 
 class Read(View):
-    """A view of a value that has the same names."""
+    """A response model built from an object with the same attributes."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class Line(Read):
-    """One thing that is known, in words."""
+    """One line of the explanation."""
 
     topic: str
     words: str
@@ -41,13 +41,13 @@ class Check(Read):
 
 
 class Repeats(View):
-    """What a duplicate repeats, and by how much."""
+    """The image that a duplicate repeats, and the distance."""
 
     of: int
     is_exact: bool
     distance: int | None = Field(description="Bits of 64 in which the hashes differ.")
-    limit: int = Field(description="Bits up to which two images count as one.")
-    words: str = Field(description="With what makes the other the better one.")
+    limit: int = Field(description="Largest distance of near duplicates.")
+    words: str = Field(description="Why the other image is kept.")
 
 
 class Also(View):
@@ -61,20 +61,20 @@ class Also(View):
 
 
 class ImageExplanation(View):
-    """What became of an image."""
+    """Everything recorded about an image."""
 
     image: Image
     verdict: str
     dataset_name: str
-    keyword: str | None = Field(description="What was searched, or the list's name.")
+    keyword: str | None = Field(description="The keyword searched, or the name of the list.")
     robots_txt: str | None
-    level: str = Field(description="Of the checks.")
+    level: str = Field(description="Validation level.")
     requests: list[Attempt]
-    checks: list[Check] = Field(description="In the order in which they are made.")
+    checks: list[Check] = Field(description="In the order of evaluation.")
     duplicate: Repeats | None
-    exports: list[str] = Field(description="Finished exports that it is part of.")
+    exports: list[str] = Field(description="Finished exports that contain it.")
     also: list[Also]
-    lines: list[Line] = Field(description="All of it in words, in order.")
+    lines: list[Line] = Field(description="The explanation as text lines, in order.")
 
 
 class Stage(Read):
@@ -88,7 +88,7 @@ class Stage(Read):
 
 
 class Host(Read):
-    """What the requests to one host took; seconds are summed over requests, many of which run at once."""
+    """Time spent on one host; seconds are summed over requests, many of which run at once."""
 
     host: str
     requests: int
@@ -100,7 +100,7 @@ class Host(Read):
 
 
 class Deferred(Read):
-    """Images that are set aside for one reason."""
+    """Images deferred for one reason."""
 
     reason: str
     images: int
@@ -109,7 +109,7 @@ class Deferred(Read):
 
 
 class Troubled(Read):
-    """A unit of work that died, is in quarantine, or failed and comes again."""
+    """A unit that is dead, quarantined, or released after a failure."""
 
     id: str
     kind: UnitKind
@@ -124,36 +124,36 @@ class JobExplanation(View):
     job_id: str
     waited_for_worker_s: float
     stages: list[Stage] = Field(description="In the order in which they began; they overlap.")
-    hosts: list[Host] = Field(description="The most expensive, most first.")
+    hosts: list[Host] = Field(description="The hosts that took the most time, in descending order.")
     hosts_in_all: int
     failures: dict[str, int] = Field(description="Requests that failed, by reason, most frequent first.")
     requests: int
     retried: int = Field(description="URLs that needed more than one request.")
     recovered: int
-    exhausted: int = Field(description="URLs that were retried and failed all the same.")
+    exhausted: int = Field(description="URLs that failed after retries.")
     deferred: list[Deferred]
-    waits_for: list[str] = Field(description="What it waits for now, in words.")
+    waits_for: list[str] = Field(description="What the job waits for now.")
     troubled: list[Troubled]
-    lines: list[Line] = Field(description="All of it in words.")
+    lines: list[Line] = Field(description="The explanation as text lines.")
 
 
 class WhatQuery(NoQuery):
-    """Which image."""
+    """The image to explain."""
 
     what: Text = Field(
         min_length=1, max_length=8192, description="A URL as the list has it, in another spelling, or without its query; an id; a SHA-256."
     )
 
 
-@router.get("/v1/explain", operation_id="explain", summary="What became of a URL", tags=["images"])
+@router.get("/v1/explain", operation_id="explain", summary="Explain a URL or a digest", tags=["images"])
 async def get_explanation(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation:
-    """Of several rows of one image the newest is told; the others are listed."""
+    """Explains the newest of several matching rows and lists the others."""
     db = call.resources.db
     found = await find_images(db, query.what.strip(), user_id=call.user_id)
     return _image(await explain_image(db, found))
 
 
-@router.get("/v1/images/{image_id}/explain", operation_id="images_explain", summary="What became of an image", tags=["images"])
+@router.get("/v1/images/{image_id}/explain", operation_id="images_explain", summary="Explain an image", tags=["images"])
 async def get_image_explanation(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> ImageExplanation:
     """Each request with its wait, each check with value and limit, each decision."""
     db = call.resources.db
@@ -162,7 +162,7 @@ async def get_image_explanation(call: Here, image_id: ImageId, _: Annotated[NoQu
 
 @router.get("/v1/jobs/{job_id}/explain", operation_id="jobs_explain", summary="Where a job's time went", tags=["jobs"])
 async def get_job_explanation(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
-    """Per kind of work and per host, with waits by their cause, and what it waits for now."""
+    """Time by stage and by host, waits by cause, and what the job waits for now."""
     return _job(await explain_job(call.resources.db, job_id, user_id=call.user_id))
 
 

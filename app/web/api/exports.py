@@ -56,11 +56,11 @@ class ExportSummary(View):
 
 
 class Export(ExportSummary):
-    """An export and what is in it."""
+    """An export with its files and counts."""
 
     splits: dict[str, int] = Field(description="Samples by split.")
     labels: dict[str, int] = Field(description="Samples by label.")
-    problems: list[str] = Field(description="What reading it back found.")
+    problems: list[str] = Field(description="Problems that the verification found.")
 
 
 class ExportFile(View):
@@ -81,7 +81,7 @@ class Check(View):
     job_id: str
     status: JobState
     options: dict[str, Any]
-    report: dict[str, Any] | None = Field(description="What it found; null until it has ended.")
+    report: dict[str, Any] | None = Field(description="The result; null until the check has ended.")
     error: str | None
     created_at: datetime
     finished_at: datetime | None

@@ -19,15 +19,15 @@ router = APIRouter(tags=["fleet"])
 
 
 class Source(View):
-    """A place that is searched by keyword."""
+    """A source that is searched by keyword."""
 
     name: str
     title: str
     needs_contact: bool
     needs_key: bool
-    is_ready: bool = Field(description="Whether this server has what the source asks for.")
+    is_ready: bool = Field(description="Whether the settings that the source requires are set.")
     terms_url: str
-    licences: str = Field(description="How a licence comes with an image.")
+    licences: str = Field(description="How the source states the licence of an image.")
     depth: int | None = Field(description="Results a search can reach; null for no limit.")
 
 
@@ -48,24 +48,24 @@ class Worker(View):
     slots: int = Field(description="Units it runs at once.")
     running: int
     loop_lag_s: float
-    is_alive: bool = Field(description="Whether it showed a sign of life within 30 seconds.")
+    is_alive: bool = Field(description="Whether its last heartbeat is at most 30 seconds old.")
     started_at: datetime
     beat_at: datetime
 
 
 class Workers(View):
-    """Every worker that did not end in order."""
+    """All workers that have not stopped in order."""
 
     items: list[Worker]
 
 
 class Queue(View):
-    """A queue and the units that pass through it."""
+    """A queue and its units."""
 
     name: str
     depth: int | None = Field(description="Messages waiting; null while the queue is away.")
     units: dict[str, int] = Field(
-        description="Units that are not finished, as the database has them: pending, deferred (pending, but not due yet), queued, running, "
+        description="Open units in the database: pending, deferred (pending, but not due yet), queued, running, "
         "quarantined, dead."
     )
     oldest_due_s: float | None = Field(description="Seconds that the oldest unit that may run has waited; null where none waits.")
@@ -80,7 +80,7 @@ class Queues(View):
 
 @router.get("/v1/sources", operation_id="sources_list", summary="List the sources")
 async def list_sources(call: Here, _: Annotated[NoQuery, Query()]) -> Sources:
-    """Their names are what a job's `sources` takes."""
+    """The names are the values of a job's `sources`."""
     has_contact = bool(call.resources.settings.fetch.contact.strip())
     names = ("name", "title", "needs_contact", "needs_key", "terms_url", "licences", "depth")
     return Sources(
@@ -93,7 +93,7 @@ async def list_sources(call: Here, _: Annotated[NoQuery, Query()]) -> Sources:
 
 @router.get("/v1/workers", operation_id="workers_list", summary="List the workers")
 async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
-    """With their last signs of life."""
+    """With their last heartbeats."""
     db = call.resources.db
     alive = {worker.id for worker in await fleet.workers(db, fresh_s=BEAT_FRESH_S)}
     names = ("id", "kind", "host", "pid", "version", "slots", "running")
@@ -113,7 +113,7 @@ async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
 
 @router.get("/v1/queues", operation_id="queues_list", summary="List the queues")
 async def list_queues(call: Here, _: Annotated[NoQuery, Query()]) -> Queues:
-    """A queue that is away loses nothing: what waits in it is in the database too."""
+    """Counts come from the database; the depth of the queue is null while Redis is unavailable."""
     depths = await queue_depths(call.resources) or {}
     found = await fleet.backlogs(call.resources.db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)
     return Queues(items=[_queue(item, depths.get(item.name)) for item in found])

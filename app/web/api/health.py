@@ -36,14 +36,14 @@ class Health(View):
 
 
 class Ready(View):
-    """What this server needs, and whether it is there."""
+    """The dependencies of this server and their state."""
 
-    status: Literal["ok", "degraded"] = Field(description="degraded: the queue is away; jobs are taken and begin when it is back.")
+    status: Literal["ok", "degraded"] = Field(description="degraded: the queue is unavailable; jobs are accepted and begin later.")
     checks: dict[str, Literal["ok", "away"]]
 
 
 class Readiness:
-    """The last look at each part; one look at a time."""
+    """Caches the result of probing each dependency; one probe runs at a time."""
 
     def __init__(self, check_s: float = CHECK_S) -> None:
         self._check_s = check_s
@@ -52,7 +52,7 @@ class Readiness:
         self._checks: dict[str, Literal["ok", "away"]] = {}
 
     async def look(self, resources: Resources) -> dict[str, Literal["ok", "away"]]:
-        """Whether each part answers."""
+        """Probe each dependency."""
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 parts = {"database": resources.db.ping, "queue": resources.queue.ping, "storage": resources.store.check}
@@ -75,13 +75,13 @@ async def _answers(name: str, check: Callable[[], Awaitable[None]], within_s: fl
 
 @router.get("/healthz", operation_id="health_live", summary="Whether this process lives")
 async def healthz(_: Annotated[NoQuery, Query()]) -> Health:
-    """Asks nobody else: a database that is away is no reason to restart the API."""
+    """Checks no dependency: an unavailable database is no reason to restart the API."""
     return Health(version=product_version())
 
 
 @router.get("/readyz", operation_id="health_ready", summary="Whether this server can do its work")
 async def readyz(request: Request, _: Annotated[NoQuery, Query()]) -> Ready:
-    """503 while the database or the store is away. Without the queue it still takes jobs."""
+    """503 while the database or the store is unavailable. Without the queue jobs are still accepted."""
     checks = await request.app.state.readiness.look(request.app.state.resources)
     away = [name for name, found in checks.items() if found == "away"]
     if set(away) - {"queue"}:
@@ -98,6 +98,6 @@ async def readyz(request: Request, _: Annotated[NoQuery, Query()]) -> Ready:
     responses={200: {"description": "The text exposition format.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def get_metrics(call: Here, request: Request, _: Annotated[NoQuery, Query()]) -> Response:
-    """Needs a key where the API does."""
+    """Requires a key where the API does."""
     body = await request.app.state.metrics.render(call.resources)
     return Response(body, media_type=metrics.CONTENT_TYPE)

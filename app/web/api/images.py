@@ -1,4 +1,4 @@
-"""``/v1/images``: what is known of each image, what it cost to get it, and its bytes."""
+"""``/v1/images``: images with their state and metadata, their attempts, and their bytes."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ COPIED = (
 
 
 class Image(View):
-    """An image: where it came from, what it is, and whether it is in the dataset or for which reason not."""
+    """An image: its source, its properties, its state and the reason."""
 
     id: int
     dataset_id: str
@@ -39,15 +39,15 @@ class Image(View):
     chunk_id: str | None
     status: ImageState
     reason: Reason | None = Field(description="Why it is not in the dataset.")
-    detail: str | None = Field(description="The reason with its numbers, in words.")
-    evidence: str | None = Field(description="What it rests on: a header line, a rule of robots.txt, an address; at most 300 characters.")
-    robots: str | None = Field(description="What robots.txt said: off, not_asked, allowed, disallowed, no_file or unreachable.")
-    opt_out: str | None = Field(description="What the reply's headers said of training: off, not_read, none or refused.")
+    detail: str | None = Field(description="The reason with its numbers.")
+    evidence: str | None = Field(description="The header line, robots.txt rule or address behind the reason; at most 300 characters.")
+    robots: str | None = Field(description="Decision by robots.txt: off, not_asked, allowed, disallowed, no_file or unreachable.")
+    opt_out: str | None = Field(description="Decision by opt-out headers: off, not_read, none or refused.")
     url: str
     final_url: str | None
     page_url: str | None
     source: str
-    rank: int = Field(description="Place in the source's own order.")
+    rank: int = Field(description="Position in the order of the source.")
     line: int | None = Field(description="Line of the list it came from.")
     title: str | None
     caption: str | None
@@ -58,7 +58,7 @@ class Image(View):
     attribution: str | None
     group_id: str | None
     split: str | None
-    sha256: str | None = Field(description="Of the bytes as they came.")
+    sha256: str | None = Field(description="SHA-256 of the fetched bytes.")
     size_bytes: int | None
     media_type: str | None
     width: int | None
@@ -66,7 +66,7 @@ class Image(View):
     phash: str | None
     measures: Mapping[str, Any] | None
     duplicate_of: int | None
-    out_sha256: str | None = Field(description="Of the bytes as they leave, where they were compressed.")
+    out_sha256: str | None = Field(description="SHA-256 of the compressed bytes, if any.")
     out_media_type: str | None
     out_size_bytes: int | None
     out_width: int | None
@@ -84,12 +84,12 @@ class Attempt(View):
     number: int
     state: str = Field(description="reserved, done, or lost where the process died before the outcome was written.")
     started_at: datetime | None
-    queued_s: float = Field(description="Waited before it, for its host to be open and for a free place.")
+    queued_s: float = Field(description="Seconds spent waiting for the host before the request.")
     elapsed_s: float
     status: int | None = Field(description="HTTP status of the reply.")
     error: str | None
     reason: Reason | None
-    wait_s: float = Field(description="The wait that followed.")
+    wait_s: float = Field(description="Seconds waited after it.")
     wait_cause: str
 
 
@@ -100,7 +100,7 @@ class Attempts(View):
 
 
 def image_view(image: StoredImage) -> Image:
-    """An image's row as it is sent."""
+    """Convert an image's row to its JSON form."""
     own = f"/v1/images/{image.id}"
     links = {
         "self": own,
@@ -123,7 +123,7 @@ def image_view(image: StoredImage) -> Image:
 
 @router.get("/v1/images", operation_id="images_list", summary="List images, oldest first")
 async def list_images(call: Here, query: Annotated[ImageQuery, Query()]) -> Page[Image]:
-    """Filters narrow each other down."""
+    """All filters must match."""
     wanted = ImageFilter(**query.model_dump(exclude={"limit", "cursor"}))
     page = await image_search.page(call.resources.db, wanted, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
     return Page(items=[image_view(image) for image in page.items], next_cursor=page.next_cursor)
@@ -131,20 +131,20 @@ async def list_images(call: Here, query: Annotated[ImageQuery, Query()]) -> Page
 
 @router.get("/v1/images/{image_id}", operation_id="images_get", summary="One image")
 async def get_image(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Image:
-    """All that is known of it."""
+    """With all recorded fields."""
     return image_view(await images.get(call.resources.db, image_id, user_id=call.user_id))
 
 
-@router.get("/v1/images/{image_id}/attempts", operation_id="images_attempts", summary="What it cost to get an image")
+@router.get("/v1/images/{image_id}/attempts", operation_id="images_attempts", summary="List the attempts to fetch an image")
 async def list_attempts(call: Here, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Attempts:
-    """Every request that went to its origin, with its outcome and the wait after it."""
+    """Every request to its origin, with its outcome and the wait after it."""
     image = await images.get(call.resources.db, image_id, user_id=call.user_id)
     made = await attempts.of_image(call.resources.db, image.id)
     return Attempts(items=[attempt_view(job_id, state, attempt) for job_id, state, attempt in made])
 
 
 def attempt_view(job_id: str, state: str, attempt: Made) -> Attempt:
-    """A request as answers show it."""
+    """Convert an attempt to its JSON form."""
     names = ("number", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")
     values = {name: getattr(attempt, name) for name in names}
     return Attempt(job_id=job_id, state=state, started_at=at(attempt.started_at or None), **values)
@@ -173,7 +173,7 @@ async def get_thumbnail(call: Here, request: Request, image_id: ImageId, _: Anno
     responses=downloads.binary("image/*"),
 )
 async def get_content(call: Here, request: Request, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Response:
-    """As they leave with an export: compressed where the job compresses, else as they came."""
+    """The bytes that an export holds: compressed where the job compresses, else as fetched."""
     image = await images.get(call.resources.db, image_id, user_id=call.user_id)
     sha256 = _require_bytes(image, image.out_sha256 or image.sha256)
     media_type = (image.out_media_type or image.media_type) if image.out_sha256 else image.media_type

@@ -25,7 +25,7 @@ log = get_logger(__name__)
 router = APIRouter(tags=["jobs"])
 
 POLL_S = 0.5
-"""Seconds between two looks at the journal; it is written as often."""
+"""Seconds between two reads of the job log, which is written as often."""
 
 PROGRESS_S = 1.0
 COST_FACTOR = 20.0
@@ -35,10 +35,10 @@ PING_S = 15.0
 """Seconds of silence after which a comment keeps proxies from closing the stream."""
 
 SETTLE_S = 1.5
-"""Seconds after a job's end within which its last lines reach the journal."""
+"""Seconds after a job's end within which its last lines reach the database."""
 
 SERVER_ONLY = frozenset({"traceback", "logger"})
-"""Fields of a log line that tell of the server, not of the job."""
+"""Fields of a log line that describe the server, not the job; they are not sent."""
 
 LAST_ID = 2**63 - 1
 
@@ -96,7 +96,7 @@ class Bye(View):
 
 LastEventId = Annotated[
     str | None,
-    Header(alias="Last-Event-ID", pattern=r"^\d{1,18}$", description="The last line a broken stream brought; goes before `after`."),
+    Header(alias="Last-Event-ID", pattern=r"^\d{1,18}$", description="Id of the last line received; overrides `after`."),
 ]
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
@@ -130,7 +130,7 @@ async def job_events(
     last_event_id: LastEventId = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
 ) -> Response:
-    """A stream is resumed where it broke with `Last-Event-ID`, as browsers do by themselves."""
+    """`Last-Event-ID` resumes a broken stream; browsers send it by themselves."""
     db = call.resources.db
     job = await jobs.get(db, job_id, user_id=call.user_id)
     if last_event_id is not None:
@@ -155,7 +155,7 @@ def _view(event: rows.Event) -> Event:
 
 
 def wants_stream(accept: str) -> bool:
-    """Whether an Accept header prefers a stream (RFC 9110 12.5.1). Who does not care gets one."""
+    """Return whether an Accept header prefers a stream (RFC 9110 12.5.1); without a preference it is a stream."""
     return _preference(accept, "text", "event-stream") >= _preference(accept, "application", "json")
 
 
@@ -181,7 +181,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 class Stream:
-    """One listener. The database is asked, so it does not matter which process works on the job."""
+    """One client of the stream. It polls the database, so any process may work on the job."""
 
     def __init__(self, db: Database, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:
         self.db = db
@@ -194,7 +194,7 @@ class Stream:
         self.figures: job_views.JobProgress | None = None
 
     async def run(self) -> AsyncIterator[bytes]:
-        """Everything, until the job has ended, the server stops or the database goes away."""
+        """Yield messages until the job has ended, the server stops or the database is unavailable."""
         try:
             yield self._message("snapshot", await job_views.load_job(self.db, self.job))
             async for message in self._follow():
@@ -207,7 +207,7 @@ class Stream:
 
     async def _follow(self) -> AsyncIterator[bytes]:
         while not self.stopping.is_set():
-            was_settled = self._is_settled()  # looked at before the journal: what is written later than that does not matter
+            was_settled = self._is_settled()  # read before the lines, so that no line of a running job is missed
             async for message in self._lines():
                 yield message
             if (figures := await self._progress(at_once=was_settled)) is not None:

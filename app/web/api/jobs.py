@@ -34,7 +34,7 @@ class Progress(View):
 
 
 class Retries(View):
-    """What this job's requests to origins cost."""
+    """Requests to origins and retries of this job."""
 
     attempts: int = Field(description="Requests in all.")
     retried: int = Field(description="URLs that needed more than one.")
@@ -43,11 +43,11 @@ class Retries(View):
 
 
 class JobProgress(View):
-    """What moves while a job runs."""
+    """The figures that change while a job runs."""
 
     status: JobState
     stage: str | None
-    waiting_for: str | None = Field(description="What of ours holds it up, in words.")
+    waiting_for: str | None = Field(description="What blocks the job on our side, such as a full disk.")
     progress: Progress
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
@@ -63,7 +63,7 @@ class JobSummary(View):
     desired_state: JobState
     stage: str | None
     dataset_id: str
-    spec: dict[str, Any] = Field(description="What it was asked to do, with every default filled in.")
+    spec: dict[str, Any] = Field(description="The request with every default filled in.")
     target: int | None = Field(description="Images wanted; null for all.")
     min_images: int
     priority: int
@@ -106,7 +106,7 @@ def _row(job: rows.Job) -> dict[str, Any]:
 
 
 def _spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is the server's own: where a list rests in the store, and a folder that the command line named."""
+    """The spec without the list's key in the store and the output folder of the command line."""
     shown = {name: value for name, value in spec.items() if name not in ("output", "url_list")}
     if spec.get("url_list"):
         shown["url_list"] = spec["url_list"]["name"]
@@ -130,7 +130,7 @@ def progress_of(funnel: Funnel) -> Progress:
 
 
 def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
-    """What moves of a job."""
+    """The figures that change while a job runs."""
     rate = round(funnel.recovered / funnel.retried, 4) if funnel.retried else None
     return JobProgress(
         status=job.state,
@@ -144,13 +144,13 @@ def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
 
 
 async def load_figures(db: Database, job: rows.Job) -> JobProgress:
-    """Count: the images of the dataset, as the job itself counts them when it decides, and the attempts of the job."""
+    """Count the images of the dataset by state and the attempts of the job."""
     counts = await images.counts(db, dataset_id=job.dataset_id)
     return figures_of(job, Funnel(counts, *await attempts.retry_figures(db, job.id)))
 
 
 async def load_job(db: Database, job: rows.Job) -> Job:
-    """A job with everything."""
+    """Load a job with its figures and exports."""
     figures = await load_figures(db, job)
     made = await datasets.exports_of_job(db, job.id, with_report=False)
     return Job(
@@ -195,7 +195,7 @@ def _holds_nul(value: Any) -> bool:
 
 
 class JobChange(BaseModel):
-    """What a job shall do."""
+    """The wanted state of a job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -217,14 +217,14 @@ class NewRetry(BaseModel):
 
 @router.post("/v1/jobs", operation_id="jobs_create", summary="Build a dataset", status_code=202, responses=ACCEPTED)
 async def create_job(call: Here, body: NewJob, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None) -> Job:
-    """The job is on record when this answers, whether or not a worker is there to begin it."""
+    """The job is stored when this answers, whether or not a worker is alive."""
     caller = call.caller(key, body)
     made = await call.made_before(caller) or await _build(call, body, caller)
     return await _answer(call, response, made.job_id)
 
 
 async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Submitted:
-    submit.settle(call.resources, body)  # what is refused is refused before anything is stored
+    submit.settle(call.resources, body)  # refuse before anything is stored
     listed = None if body.urls is None else await submit.store_urls(call.resources, body.urls)
     spec = submit.settle(call.resources, body, url_list=listed)
     name = body.name or ", ".join(body.keywords)[:NAME_CHARS] or "urls"

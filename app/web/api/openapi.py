@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with our problems in place of its validation errors, and the key that is asked for."""
+"""The OpenAPI document: FastAPI's, with RFC 9457 problems in place of its validation errors, and the bearer key."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ DOCUMENT_PATH = "/v1/openapi.json"
 DESCRIPTION = """\
 Turn keywords or URL lists into image datasets fit for training.
 
-Work is accepted with `202` and a `Location`; it is on record from then on. Lists are pages: send `next_cursor` back as `cursor`.
-Times are RFC 3339 in UTC, sizes bytes, durations seconds. What is not known in a query or a body is refused.
+Work is accepted with `202` and a `Location`, and is stored by then. Lists are paged: send `next_cursor` back as `cursor`.
+Times are RFC 3339 in UTC, sizes bytes, durations seconds. Unknown query parameters and fields are refused.
 
-Every error is a problem (RFC 9457, `application/problem+json`); its `code` never changes its meaning. Every answer carries the
-`X-Request-ID` that the log knows it by; send one to choose it.
+Every error is a problem (RFC 9457, `application/problem+json`) with a stable `code`. Every answer carries the `X-Request-ID` of the log;
+send one to choose it.
 
 Send an API key as `Authorization: Bearer ptk_…`. A server on loopback without any key takes every request for the user `local`.
 """
@@ -28,7 +28,7 @@ _TITLES = {
     400: "The body cannot be read.",
     401: "An API key is needed, or this one is not in force.",
     403: "A web page of another origin may not do this.",
-    404: "There is no such thing, or it belongs to somebody else.",
+    404: "There is no such resource, or it belongs to another user.",
     409: "The state of the resource does not allow it.",
     413: "The body is too large.",
     415: "The body is not JSON.",
@@ -41,7 +41,7 @@ _TITLES = {
 
 
 def build(app: FastAPI) -> dict[str, Any]:
-    """The document of an application's routes."""
+    """Build the document of an application's routes."""
     document = get_openapi(
         title=app.title, version=app.version, openapi_version="3.1.0", description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
     )
@@ -75,7 +75,7 @@ def _document_problems(path: str, method: str, operation: dict[str, Any]) -> Non
 
 
 def _always(path: str, method: str, operation: dict[str, Any]) -> set[int]:
-    """What may go wrong with any route like this one."""
+    """Statuses that any route of this kind may answer."""
     statuses = {422, 500}
     if path == "/healthz":
         return statuses

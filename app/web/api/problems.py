@@ -55,10 +55,10 @@ class Problem(BaseModel):
     type: str = Field(description="URI of the kind of problem.", examples=["urn:pictrawl:problem:not-found"])
     title: str = Field(description="The kind of problem in words.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What is wrong this time.")
+    detail: str = Field(description="What is wrong with this request.")
     instance: str = Field(description="Path of the request.")
     code: str = Field(description="Stable slug of the kind of problem.", examples=["not-found"])
-    request_id: str = Field(description="What the log calls this request.")
+    request_id: str = Field(description="Id of this request in the log.")
     errors: list[FieldProblem] | None = Field(None, description="Each thing wrong with the request, at most 20.")
 
 
@@ -102,7 +102,7 @@ _BY_STATUS = {400: "bad-request", 401: "unauthenticated", 404: "not-found", 405:
 
 
 class Refusal(HTTPException):
-    """A request ends here with a problem. FastAPI lets its own exception class through wherever it would hide another."""
+    """Ends a request with a problem. A subclass of FastAPI's exception, which FastAPI passes through everywhere."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ def of_status(status: int, detail: str, headers: Mapping[str, str] | None = None
 
 
 def of_error(error: errors.PictrawlError) -> Refusal:
-    """The problem for one of our errors. What failed on our side is named, never quoted."""
+    """Map one of our errors to a problem. Text of internal failures is not sent."""
     for family, code, retry_s in _UNAVAILABLE:
         if isinstance(error, family):
             return Refusal(code, f"{KINDS[code].title}; try again later.", headers={"Retry-After": str(retry_s)})
@@ -148,7 +148,7 @@ _REFUSED: tuple[tuple[type[errors.PictrawlError], str], ...] = (
     (errors.InvalidURLError, "validation-failed"),
     (errors.ConfigurationError, "not-configured"),
 )
-"""First match decides: the more exact the class, the earlier."""
+"""The first match decides, so more exact classes come first."""
 
 
 def respond(scope: Scope, refusal: Refusal) -> Response:
@@ -167,7 +167,7 @@ def respond(scope: Scope, refusal: Refusal) -> Response:
 
 
 def fields_of(found: Sequence[Any], body: Any) -> list[FieldProblem]:
-    """What pydantic found, with a JSON pointer for each place in the body and a name for each parameter."""
+    """Translate pydantic's errors: a JSON pointer for each place in the body, a name for each parameter."""
     return [_field(item, body) for item in found[:_LISTED]]
 
 
@@ -201,7 +201,7 @@ log = get_logger(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of this application with a problem."""
+    """Install handlers that answer every error with a problem."""
     handlers: dict[Any, Any] = {
         StarletteHTTPException: _on_http_error,
         RequestValidationError: _on_bad_request,
@@ -237,7 +237,7 @@ async def _on_bad_request(request: Request, error: RequestValidationError) -> Re
 
 def _as_refusal(error: RequestValidationError) -> Refusal:
     found = error.errors()
-    if any(item["loc"][0] == "path" for item in found):  # an id that cannot exist is an id that does not
+    if any(item["loc"][0] == "path" for item in found):  # a malformed id is answered like an unknown one
         return Refusal("not-found", "There is nothing with this id.")
     if any(item["type"] == "json_invalid" for item in found):
         item = found[0]

@@ -34,7 +34,7 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     """The API over these resources.
 
     Args:
-        keys_required: require a key even while none is in force, so that revoking the last key locks the API instead of opening it. A server
+        keys_required: require a key even while none is in force, so that revoking the last key locks the API. A server
             that others can reach needs this.
     """
     app = _routes()

@@ -34,10 +34,10 @@ from logging_setup.config import configure
 LOOPBACK: Final = ("127.0.0.0/8",)
 TIMEOUT_S: Final = 60.0
 CLIENTS_AT_BEST: Final = 16
-"""So many httpx clients side by side are httpx's best arrangement for 64 in flight."""
+"""The number of httpx clients with which 64 requests in flight are fastest."""
 
 _DEFAULT_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-"""What httpx takes when it is told nothing."""
+"""httpx's own defaults."""
 
 BODIES: Final = ("large", "endless")
 """For the worst case of memory: each request in flight has all of its body but the end. ``large`` bodies have ``max_bytes`` and are kept;
@@ -51,7 +51,7 @@ Fetch = Callable[[str], Awaitable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one client has to fetch, and how."""
+    """The URLs of one client, and how to fetch them."""
 
     urls: list[str]
     sizes: dict[str, int]
@@ -60,18 +60,18 @@ class Task:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """A context that trusts the origin's authority, if it speaks TLS."""
+        """A context that trusts the origin's authority; None over http."""
         return ssl.create_default_context(cafile=self.authority) if self.authority else None
 
     def check(self, url: str, size_bytes: int) -> None:
-        """Refuse a body of another length than the file's."""
+        """Exit where a body has another length than the file."""
         expected = self.sizes[url.rpartition("/")[2]]
         if size_bytes != expected:
             raise SystemExit(f"{url}: {size_bytes} bytes instead of {expected}")
 
 
 class Recorder:
-    """An attempt log in memory: what reservations and records cost the downloader, without a database."""
+    """An attempt log in memory, instead of the database."""
 
     def __init__(self) -> None:
         self.reserved = 0
@@ -98,7 +98,7 @@ async def fetch_all(task: Task, urls: Iterable[str], workers: int, fetch: Fetch)
 
 
 def downloader_for(task: Task) -> Downloader:
-    """The downloader with everything on; only settings that an operator may set are other than their defaults."""
+    """The downloader with every feature enabled; only operator settings differ from their defaults."""
     limits = FetchLimits(concurrency=task.in_flight, per_host=task.in_flight, allow_networks=LOOPBACK, ports=())
     return Downloader(limits, RetryRules(), ssl_context=task.tls)
 
@@ -147,7 +147,7 @@ async def httpx_default(task: Task) -> None:
 
 
 async def httpx_sharded(task: Task) -> None:
-    """Many clients with few connections each: the pool's cost grows with its own connections only."""
+    """Many clients with few connections each, since the cost of httpx's pool grows with its connections."""
     share = max(1, task.in_flight // CLIENTS_AT_BEST)
     clients = [_httpx(task, _keeping(share)) for _ in range(CLIENTS_AT_BEST)]
     shares = [task.urls[number::CLIENTS_AT_BEST] for number in range(CLIENTS_AT_BEST)]
@@ -208,7 +208,7 @@ def measure(client: str, task: Task) -> dict[str, Any]:
 
 
 async def _run(client: Callable[[Task], Awaitable[None]], task: Task) -> None:
-    process_setup.tune_gc()  # as in our workers; for all alike
+    process_setup.tune_gc()  # as in the workers
     await client(task)
 
 

@@ -1,4 +1,4 @@
-"""How fast pictrawl is beside img2dataset, from the command to the finished dataset, and with how much CPU and memory.
+"""Speed, CPU and memory of pictrawl and of img2dataset, from the command to the finished dataset.
 
 ::
 
@@ -29,24 +29,24 @@ import measuring
 import origin
 import peers
 import results
-from contestants import CACHED_CONTEXT, MALLOC, Contestant, Fleet, Img2dataset, Pictrawl, Ran, servers
+from contestants import CACHED_CONTEXT, MALLOC, Contestant, Fleet, Img2dataset, Pictrawl, RunResult, servers
 from results import STEADY, Target
 
 from tests.services import missing_packages
 
 WARM_UP: Final = 20
-"""Pictures of a run before the first round, which nobody times: it compiles modules and opens what the page cache will hold."""
+"""Pictures of an untimed run before the first round: it compiles modules and fills the page cache."""
 
 PAUSE_S: Final = 60.0
-"""Seconds after a row's files were deleted: on ext4 making a file is 20 to 40 times as slow for about 35 s after many are gone."""
+"""Seconds of pause after a row's files were deleted: ext4 creates files 20 to 40 times as slowly for about 35 s after many deletions."""
 
 CORPUS_BYTES: Final = 112_000
-"""Room that a picture takes in the corpus."""
+"""Disk space of one picture in the corpus."""
 
 ENVIRONMENT_BYTES: Final = 1_000_000_000
-"""Room that img2dataset's environment takes, its installer's cache included."""
+"""Disk space of img2dataset's environment and of its installer's cache."""
 
-Runs = dict[str, list[Ran]]
+Runs = dict[str, list[RunResult]]
 
 
 # --- the rows
@@ -54,11 +54,11 @@ Runs = dict[str, list[Ran]]
 _MOST_FIRST_S: Final = 1.5
 _MOST_MEMORY: Final = 0.5
 _STOCK_IMAGES: Final = 500
-"""With a TLS context for every connection img2dataset gets 40 to 60 images a second."""
+"""Fewer images, because img2dataset with a TLS context for each connection fetches 40 to 60 a second."""
 
 _TLS_THREADS: Final = 16
 _HOST_THREADS: Final = 32
-"""In each of two processes: as many at once as the 64 of ours."""
+"""In each of two processes: as many requests at once as pictrawl's 64."""
 
 _KEEP: Final = ("--resize_mode=no", "--skip_reencode=True")
 _PASS: Final = ("--disable_all_reencoding=True",)
@@ -85,7 +85,7 @@ _FLEET_SHRINKING: Final = Fleet(name="pictrawl, fleet, 256 keep_ratio", options=
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. Rows of one ``series`` run together in each round, and who is in both runs once.
+    """One row. Rows of one ``series`` run together in each round; a contestant of both rows runs once.
 
     Attributes:
         pair: whose shards are compared picture by picture after the last round, ours first.
@@ -139,7 +139,7 @@ ROWS: Final = {
 
 
 def series_of(names: Sequence[str]) -> list[Row]:
-    """The rows to run, those of one series joined into one."""
+    """Return the rows to run; rows of one series are joined."""
     joined: dict[str, Row] = {}
     for row in (ROWS[name] for name in names):
         before = joined.get(row.series)
@@ -154,7 +154,7 @@ def _join(one: Row, other: Row) -> Row:
 
 @contextlib.contextmanager
 def opened(row: Row, place: origin.Place, names: list[str]) -> Iterator[tuple[list[Contestant], list[str]]]:
-    """Start what a row needs; yield who runs, and the URL of every picture."""
+    """Start the servers of a row; yield its contestants and the URL of every picture."""
     with contextlib.ExitStack() as stack:
         if row.source == "hosts":
             urls = many_hosts.urls_of(stack.enter_context(many_hosts.started(place)), names)
@@ -173,7 +173,7 @@ def opened(row: Row, place: origin.Place, names: list[str]) -> Iterator[tuple[li
 
 
 class Report:
-    """What was found so far. It is written down after every round: a command that is interrupted costs only its round."""
+    """The results so far. They are saved after every round, so that an interrupted command loses only its round."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -198,7 +198,7 @@ class Report:
 
 
 def prepare(home: Path, count: int) -> origin.Place:
-    """Corpus, certificates, and img2dataset's environment: what is there already stays."""
+    """Create the corpus, certificates and img2dataset's environment where they are missing."""
     place = origin.Place(home, "photos")
     made = corpus.fill(place.corpus, count)
     print(f"{made} of {count} pictures were made, the others were there", file=sys.stderr)
@@ -210,7 +210,7 @@ def prepare(home: Path, count: int) -> origin.Place:
 
 
 def run_row(row: Row, place: origin.Place, names: list[str], rounds: int, report: Report) -> None:
-    """Run a row to its end in a folder of its own, and judge it."""
+    """Run all rounds of a row in a folder of its own and compare it with its targets."""
     folder = Path(tempfile.mkdtemp(prefix="row-", dir=place.home))
     try:
         with opened(row, place, names) as (entries, urls):
@@ -233,7 +233,7 @@ def run_row(row: Row, place: origin.Place, names: list[str], rounds: int, report
 def take_turns(
     row: Row, entries: Sequence[Contestant], place: origin.Place, folder: Path, urls: Sequence[str], rounds: int
 ) -> Iterator[Runs]:
-    """Run everybody once a round, the other way round in every second; yield all runs so far after each."""
+    """Run each contestant once a round, in reverse order every second round; yield all runs so far after each round."""
     runs: Runs = {entry.name: [] for entry in entries}
     for number in range(rounds):
         for entry in entries if number % 2 == 0 else reversed(entries):
@@ -242,8 +242,8 @@ def take_turns(
         yield runs
 
 
-def _run_once(entry: Contestant, place: origin.Place, folder: Path, urls: Sequence[str], what: str) -> Ran:
-    """In a folder that is new: nothing is deleted before the row has ended."""
+def _run_once(entry: Contestant, place: origin.Place, folder: Path, urls: Sequence[str], what: str) -> RunResult:
+    """Run one contestant in a new folder; nothing is deleted before the row has ended."""
     ran = entry.run(place, Path(tempfile.mkdtemp(prefix="run-", dir=folder)), urls[: entry.most])
     figures = f"{ran.per_s:.1f} images/s, steady {ran.steady_per_s:.1f}, CPU {ran.cpu_ms:.2f} ms an image, peak {ran.peak_mb:.0f} MB"
     first = "" if ran.first_s is None else f", first image after {ran.first_s:.2f} s"
@@ -252,7 +252,7 @@ def _run_once(entry: Contestant, place: origin.Place, folder: Path, urls: Sequen
 
 
 def check_room(rows: Sequence[Row], home: Path, count: int, rounds: int) -> None:
-    """Refuse before anything is made where the largest row would fill the disk."""
+    """Exit before any work where the largest row would fill the disk."""
     largest = max(sum(entry.bytes_per_image * min(count, entry.most or count) for entry in row.entries) for row in rows) * rounds
     fixed = 0 if (home / "img2dataset").exists() else ENVIRONMENT_BYTES
     needed, free = largest + count * CORPUS_BYTES + fixed, shutil.disk_usage(home).free
@@ -262,7 +262,7 @@ def check_room(rows: Sequence[Row], home: Path, count: int, rounds: int) -> None
 
 
 def check_programs(rows: Sequence[Row]) -> None:
-    """Refuse before anything is made where a server is not installed."""
+    """Exit before any work where a server is not installed."""
     missing = [] if shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") else ["nginx"]
     if any(row.name.startswith("fleet") for row in rows):
         missing += missing_packages("redis", "postgresql")
@@ -270,7 +270,7 @@ def check_programs(rows: Sequence[Row]) -> None:
         raise SystemExit(f"not installed: apt-get install {' '.join(missing)}")
 
 
-def _plain(ran: Ran) -> dict[str, Any]:
+def _plain(ran: RunResult) -> dict[str, Any]:
     known = {name: value for name, value in dataclasses.asdict(ran).items() if name != "output"}
     return known | {"per_s": ran.per_s, "steady_per_s": ran.steady_per_s, "cpu_ms": ran.cpu_ms}
 

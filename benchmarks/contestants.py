@@ -25,15 +25,15 @@ import peers
 from tests.services import PostgresServer, RedisServer
 
 __all__ = [
-    *("CACHED_CONTEXT", "MALLOC", "TIMES", "Contestant", "Fleet", "Img2dataset", "Pictrawl", "Ran", "Servers"),
+    *("CACHED_CONTEXT", "MALLOC", "TIMES", "Contestant", "Fleet", "Img2dataset", "Pictrawl", "RunResult", "Servers"),
     *("job_times", "pictrawl", "servers", "settings_of", "write_list"),
 ]
 
 MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": "268435456", "MALLOC_TRIM_THRESHOLD_": "536870912"}
-"""Bytes: glibc then keeps large buffers instead of asking the kernel for each anew, which is worth most where pages are cleared slowly."""
+"""Bytes: with these thresholds glibc keeps large buffers instead of returning them to the kernel."""
 
 CACHED_CONTEXT: Final = {"PICTRAWL_BENCH_CACHED_CONTEXT": "1"}
-"""img2dataset with one TLS context a process instead of one a connection."""
+"""img2dataset with one TLS context for each process instead of one for each connection."""
 
 _SHIM: Final = """\
 import os
@@ -45,18 +45,18 @@ if os.environ.get("PICTRAWL_BENCH_CACHED_CONTEXT"):
 
 _PROCESSES: Final = 2
 _SHARDS: Final = 4
-"""Shards of a run of img2dataset's, two for each of its processes: 1,250 images each of 5,000, so that neither waits for the other."""
+"""Shards of one img2dataset run, two for each of its processes, so that neither process waits for the other."""
 
 TIMES: Final = (
     "SELECT (SELECT state FROM jobs), (SELECT started_at FROM jobs), (SELECT finished_at FROM jobs), "
     "(SELECT count(*) FROM images WHERE state = 'kept'), (SELECT min(fetched_at) FROM images)"
 )
-"""One row, in SQLite and PostgreSQL: the only job's state, its start and end, the images kept, when the first one was stored."""
+"""One row, in SQLite and PostgreSQL: state, start and end of the only job, kept images, time of the first stored image."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """One run. ``steady_s`` leaves its start-up out; ``first_s`` is from exec to the first stored image, where that is known."""
+class RunResult:
+    """One run. ``steady_s`` excludes the start-up; ``first_s`` is from exec to the first stored image, where known."""
 
     images: int
     wall_s: float
@@ -68,7 +68,7 @@ class Ran:
 
     @property
     def per_s(self) -> float:
-        """Images a second of the whole command."""
+        """Images per second of the whole command."""
         return self.images / self.wall_s
 
     @property
@@ -89,19 +89,19 @@ class Contestant(Protocol):
 
     @property
     def most(self) -> int | None:
-        """Images that a run of it takes at most."""
+        """The most images of one run."""
 
     @property
     def bytes_per_image(self) -> int:
-        """Room that a run takes on disk."""
+        """Disk space of a run, per image."""
 
-    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> Ran:
+    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> RunResult:
         """Run once in a new folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pictrawl:
-    """``pictrawl build`` on the embedded default, everything on."""
+    """``pictrawl build`` with the embedded queue and every feature enabled."""
 
     name: str = "pictrawl"
     options: tuple[str, ...] = ("--per-host", "64")
@@ -109,13 +109,13 @@ class Pictrawl:
     most: int | None = None
     bytes_per_image: int = 260_000
 
-    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> Ran:
+    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> RunResult:
         workspace, log = folder / "workspace", folder / "log.jsonl"
         env = settings_of(place, folder, {"WORKSPACE__PATH": str(workspace)}) | self.env
         write_list(folder, urls)
-        taken = measuring.timed([*pictrawl(), *self.options], folder, env, needs=place.servers())
-        row = _asked(workspace / "pictrawl.db") if taken.code == 0 else ()
-        ran = job_times(self.name, taken, row, len(urls), folder)
+        usage = measuring.timed([*pictrawl(), *self.options], folder, env, needs=place.servers())
+        row = _job_row(workspace / "pictrawl.db") if usage.code == 0 else ()
+        ran = job_times(self.name, usage, row, len(urls), folder)
         if not log.stat().st_size:
             raise SystemExit(f"{self.name}: wrote no log, so logging was not measured")
         return ran
@@ -132,23 +132,23 @@ class Img2dataset:
     most: int | None = None
     bytes_per_image: int = 130_000
 
-    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> Ran:
+    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> RunResult:
         write_list(folder, urls)
         output = folder / "out"
         command = [str(peers.environment(place) / "bin" / "img2dataset"), *self.flags, *self._usual(len(urls))]
         own = {"SSL_CERT_FILE": str(place.home / "bundle.pem"), "PYTHONPATH": str(_shim(place))}
-        env = surroundings() | peers.QUIET | own | dict(self.env)
-        taken = measuring.timed(command, folder, env, needs=place.servers())
+        env = environment_without_settings() | peers.QUIET | own | dict(self.env)
+        usage = measuring.timed(command, folder, env, needs=place.servers())
         stats = [json.loads(path.read_text()) for path in output.glob("*_stats.json")]
         got = sum(shard["successes"] for shard in stats)
-        if taken.code or got != len(urls):
+        if usage.code or got != len(urls):
             said = measuring.tail(folder / "out.log")
-            raise SystemExit(f"{self.name}: exit code {taken.code}, {got} of {len(urls)} images\n{said}")
+            raise SystemExit(f"{self.name}: exit code {usage.code}, {got} of {len(urls)} images\n{said}")
         steady_s = max(shard["end_time"] for shard in stats) - min(shard["start_time"] for shard in stats)
-        return Ran(len(urls), taken.wall_s, steady_s, taken.cpu_s, taken.peak_mb, None, output)
+        return RunResult(len(urls), usage.wall_s, steady_s, usage.cpu_s, usage.peak_mb, None, output)
 
     def _usual(self, count: int) -> list[str]:
-        """What every run of it gets."""
+        """The options of every run."""
         flags = {
             "url_list": "list.txt",
             "output_folder": "out",
@@ -163,12 +163,12 @@ class Img2dataset:
 
 
 def pictrawl() -> list[str]:
-    """The command that both of our contestants give."""
+    """The command of both pictrawl contestants."""
     return [str(Path(sys.executable).parent / "pictrawl"), "build", "--urls", "list.txt", "--format", "webdataset", "-o", "out"]
 
 
 def settings_of(place: origin.Place, folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with no settings of the caller's: only what loopback asks for, and a log at INFO."""
+    """This process's environment without the caller's settings: only what loopback needs, and a log at INFO."""
     settings = {
         "FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
         "FETCH__PORTS": "[]",
@@ -177,44 +177,44 @@ def settings_of(place: origin.Place, folder: Path, more: Mapping[str, str]) -> d
         **more,
     }
     own = {"SSL_CERT_FILE": str(place.home / "bundle.pem")}
-    return surroundings() | own | {f"PICTRAWL_{name}": value for name, value in settings.items()}
+    return environment_without_settings() | own | {f"PICTRAWL_{name}": value for name, value in settings.items()}
 
 
-def surroundings() -> dict[str, str]:
-    """This process's environment without the caller's settings; bytecode may be written, so that the warm-up compiles, and nobody else."""
+def environment_without_settings() -> dict[str, str]:
+    """This process's environment without the caller's settings. Bytecode may be written, so that only the warm-up run compiles modules."""
     unwanted = ("PICTRAWL_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 def write_list(folder: Path, urls: Sequence[str]) -> None:
-    """The list that both read."""
+    """Write the URL list that each contestant reads."""
     (folder / "list.txt").write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
 
 
-def job_times(name: str, taken: measuring.Taken, row: Sequence[Any], count: int, folder: Path) -> Ran:
-    """What a job's row (see `TIMES`; empty where the command failed) says of its run.
+def job_times(name: str, usage: measuring.Usage, row: Sequence[Any], count: int, folder: Path) -> RunResult:
+    """Return the result of a run from its job's row (see `TIMES`; empty where the command failed).
 
     Raises:
         SystemExit: not every image was kept.
     """
-    said = f"exit code {taken.code}\n{measuring.tail(folder / 'out.log')}"
+    said = f"exit code {usage.code}\n{measuring.tail(folder / 'out.log')}"
     if not row:
         raise SystemExit(f"{name}: {said}")
     state, started_at, finished_at, kept, first_at = row
     if state != "succeeded" or int(kept) != count:
         raise SystemExit(f"{name}: job {state}, {kept} of {count} images kept, {said}")
-    steady_s, first_s = float(finished_at) - float(started_at), float(first_at) - taken.started_at
-    return Ran(count, taken.wall_s, steady_s, taken.cpu_s, taken.peak_mb, first_s, folder / "out")
+    steady_s, first_s = float(finished_at) - float(started_at), float(first_at) - usage.started_at
+    return RunResult(count, usage.wall_s, steady_s, usage.cpu_s, usage.peak_mb, first_s, folder / "out")
 
 
-def _asked(path: Path) -> Sequence[Any]:
+def _job_row(path: Path) -> Sequence[Any]:
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         row: Sequence[Any] = database.execute(TIMES).fetchone()
         return row
 
 
 def _shim(place: origin.Place) -> Path:
-    """A folder whose ``sitecustomize`` Python imports before img2dataset: it does nothing unless it is asked to."""
+    """A folder whose ``sitecustomize`` Python imports before img2dataset; it does nothing without the environment variable."""
     folder = place.home / "shim"
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(_SHIM)
@@ -225,16 +225,16 @@ def _shim(place: origin.Place) -> Path:
 
 _QUEUES: Final = ("builder", "validator")
 _READY_S: Final = 60.0
-"""Seconds in which both workers must have given a sign of life; on a busy machine they load their modules for ten."""
+"""Seconds in which both workers must have written a heartbeat; on a busy machine loading their modules takes ten."""
 
 _LOOK_S: Final = 0.1
 _END_S: Final = 60.0
-"""Seconds in which a worker must have ended once it is told to; it drains for 20 at most."""
+"""Seconds in which a worker must end after SIGTERM; it drains for at most 20."""
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What the fleets of a row share, one after the other."""
+    """The servers that the fleets of a row use in turn."""
 
     redis: RedisServer
     postgres: PostgresServer
@@ -247,16 +247,16 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """``pictrawl build`` carried out by workers elsewhere; CPU and memory are those of workers, servers and command together."""
+    """``pictrawl build`` executed by separate workers; CPU and memory are those of workers, servers and command together."""
 
     name: str = "pictrawl, fleet"
     options: tuple[str, ...] = ("--per-host", "64")
     most: int | None = None
     bytes_per_image: int = 260_000
     servers: Servers | None = None
-    """Known once they run."""
+    """Set after the servers were started."""
 
-    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> Ran:
+    def run(self, place: origin.Place, folder: Path, urls: Sequence[str]) -> RunResult:
         assert self.servers is not None
         servers, database = self.servers, f"bench{next(self.servers.numbers)}"
         write_list(folder, urls)
@@ -265,14 +265,14 @@ class Fleet:
         _migrate(folder, env)
         with _workers(servers, folder, env, database) as pids:
             command, beside = [*pictrawl(), *self.options], [*pids, *servers.pids]
-            taken = measuring.timed(command, folder, env, needs=place.servers(), beside=beside)
-            row = servers.postgres.run_sql(TIMES, database).split("|") if taken.code == 0 else ()
-        return job_times(self.name, taken, row, len(urls), folder)
+            usage = measuring.timed(command, folder, env, needs=place.servers(), beside=beside)
+            row = servers.postgres.run_sql(TIMES, database).split("|") if usage.code == 0 else ()
+        return job_times(self.name, usage, row, len(urls), folder)
 
 
 @contextlib.contextmanager
 def servers() -> Iterator[Servers]:
-    """Start both, each with a folder of its own."""
+    """Start Redis and PostgreSQL, each with a folder of its own."""
     with RedisServer() as redis, PostgresServer(fsync=True) as postgres:
         yield Servers(redis, postgres)
 
@@ -285,13 +285,13 @@ def _settings(servers: Servers, place: origin.Place, folder: Path, database: str
         "DB__URL": servers.postgres.create_database(database),
         "QUEUE__BACKEND": "redis",
         "QUEUE__URL": servers.redis.url,
-        "FETCH__PER_HOST": "64",  # the workers fetch: the command's own option would not reach them
+        "FETCH__PER_HOST": "64",  # the workers fetch, so the command's own option has no effect
     }
     return settings_of(place, folder, fleet)
 
 
 def _migrate(folder: Path, env: Mapping[str, str]) -> None:
-    """Workers refuse a database without tables."""
+    """Create the tables; workers refuse a database without them."""
     command = [pictrawl()[0], "db", "upgrade"]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -300,13 +300,13 @@ def _migrate(folder: Path, env: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _workers(servers: Servers, folder: Path, env: Mapping[str, str], database: str) -> Iterator[list[int]]:
-    """One worker process a queue, once both have written that they are there."""
+    """Start one worker process for each queue and wait for both heartbeats."""
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(_worker(queue, folder, env)) for queue in _QUEUES]
         until = time.monotonic() + _READY_S
         while servers.postgres.run_sql("SELECT count(*) FROM workers", database) != str(len(_QUEUES)):
             if time.monotonic() > until or any(worker.poll() is not None for worker in started):
-                raise SystemExit(f"the fleet's workers do not start\n{_said(folder)}")
+                raise SystemExit(f"the fleet's workers do not start\n{_worker_logs(folder)}")
             time.sleep(_LOOK_S)
         yield [worker.pid for worker in started]
 
@@ -327,5 +327,5 @@ def _worker(queue: str, folder: Path, env: Mapping[str, str]) -> Iterator[subpro
             process.wait()
 
 
-def _said(folder: Path) -> str:
+def _worker_logs(folder: Path) -> str:
     return "\n".join(measuring.tail(folder / f"{queue}.log") for queue in _QUEUES)

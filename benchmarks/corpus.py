@@ -1,6 +1,6 @@
-"""The corpus of the comparison: seeded JPEGs of 55 to 160 KB, 640x480 to 1280x960, that look to a codec like photographs.
+"""The corpus of the comparison: seeded JPEGs of 55 to 160 KB, 640x480 to 1280x960, that a codec treats like photographs.
 
-It knows no server and no client. A picture is a function of its number: a missing one is made anew, byte for byte.
+A picture is a function of its number, so that a missing one is created again byte for byte.
 """
 
 import concurrent.futures
@@ -19,20 +19,20 @@ _QUALITY: Final = 85
 _SUBSAMPLING: Final = "4:2:0"
 
 _BYTES_MEAN, _BYTES_SIGMA, _BYTES_RANGE = 111_000, 23_000, (66_000, 146_000)
-"""The size aimed at. A picture's own content moves it: of 5,000, 5 % are below 77 KB, the mean is 110, 5 % are above 145."""
+"""The intended size; the content of a picture changes it. Of 5,000, 5 % are below 77 KB, the mean is 110, 5 % are above 145."""
 
 _COARSE_PX: Final = 32
-"""Side of a patch of the smooth texture: coarse enough that every picture has another perceptual hash."""
+"""Side of a patch of the smooth texture: coarse enough that each picture has a different perceptual hash."""
 
 _COARSE_SIGMA: Final = 28.0
-"""Brightness levels by which neighbouring patches differ."""
+"""Standard deviation of the brightness of patches."""
 
 _GRAIN_LEVELS: Final = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0)
 _BYTES_PER_PIXEL: Final = (0.0756, 0.0821, 0.0955, 0.1104, 0.138, 0.1661, 0.2246, 0.2746, 0.3307, 0.373, 0.4165)
-"""What a pixel takes with so many brightness levels of grain: measured on these pictures at this quality."""
+"""Bytes of a pixel at each level of grain, measured on these pictures at this quality."""
 
 _BATCH: Final = 25
-"""Pictures that a process makes for one message."""
+"""Pictures that a process creates for one message."""
 
 
 def name_of(number: int) -> str:
@@ -41,7 +41,7 @@ def name_of(number: int) -> str:
 
 
 def fill(folder: Path, count: int) -> int:
-    """Make the pictures that are missing, one process a core; return how many those were."""
+    """Create the missing pictures with one process for each core; return how many were missing."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(count) if not (folder / name_of(number)).exists()]
     if missing:
@@ -51,7 +51,7 @@ def fill(folder: Path, count: int) -> int:
 
 
 def picture(number: int) -> bytes:
-    """Gradient, texture, shapes and grain; the same bytes for the same number and library."""
+    """Return a picture of gradient, texture, shapes and grain; the same bytes for the same number and library."""
     random = np.random.default_rng(number)
     width, height = _SHAPES[int(random.integers(len(_SHAPES)))]
     smooth = _gradient(random, width, height) + _texture(random, width, height)
@@ -65,14 +65,14 @@ def picture(number: int) -> bytes:
 
 
 def _make(folder: Path, number: int) -> None:
-    """Whole or not at all: a run that was interrupted must not leave half a picture."""
+    """Write a whole picture or none, so that an interrupted run leaves no partial file."""
     part = folder / f"{number:06d}.part"
     part.write_bytes(picture(number))
     part.replace(folder / name_of(number))
 
 
 def _gradient(random: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Four colours in the corners, and what lies between them."""
+    """Four corner colours with linear interpolation."""
     corners = random.uniform(30, 220, size=(2, 2, 3)).astype(np.float32)
     down, across = np.linspace(0, 1, height, dtype=np.float32)[:, None, None], np.linspace(0, 1, width, dtype=np.float32)[None, :, None]
     left, right = (corners[0, side] * (1 - down) + corners[1, side] * down for side in (0, 1))
@@ -80,14 +80,14 @@ def _gradient(random: np.random.Generator, width: int, height: int) -> np.ndarra
 
 
 def _texture(random: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Smooth light and shade around 0."""
+    """Smooth variations of brightness around 0."""
     patches = random.normal(128, _COARSE_SIGMA, size=(height // _COARSE_PX + 1, width // _COARSE_PX + 1, 3)).clip(0, 255)
     grown = Image.fromarray(patches.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(grown, dtype=np.float32) - 128
 
 
 def _draw_shapes(random: np.random.Generator, canvas: Image.Image) -> None:
-    """Edges: ellipses, rectangles and lines in any colour."""
+    """Draw ellipses, rectangles and lines for edges."""
     draw = ImageDraw.Draw(canvas)
     for _ in range(int(random.integers(6, 18))):
         left, top = (int(random.integers(side)) for side in canvas.size)
@@ -103,6 +103,6 @@ def _draw_shapes(random: np.random.Generator, canvas: Image.Image) -> None:
 
 
 def _grain(random: np.random.Generator, pixels: int) -> float:
-    """The levels of grain that bring so many pixels to a size drawn for them."""
+    """Return the level of grain that gives a picture the size drawn for it."""
     aim = float(np.clip(random.normal(_BYTES_MEAN, _BYTES_SIGMA), *_BYTES_RANGE))
     return float(np.interp(aim / pixels, _BYTES_PER_PIXEL, _GRAIN_LEVELS))

@@ -1,4 +1,4 @@
-"""How fast the downloader is, and with how much memory, beside what else could fetch images.
+"""Speed, CPU and memory of the downloader, compared with other clients.
 
 ::
 
@@ -30,7 +30,7 @@ import peers
 
 ROOT: Final = Path(__file__).parent.parent
 SLOW: Final = frozenset({"httpx-kept", "httpx-default"})
-"""They get the plain count of images, the others twice as many: a run should take seconds, not a minute."""
+"""These get the plain count of images, the others twice as many, so that no run takes a minute."""
 
 IN_FLIGHT: Final = 64
 SWEEP: Final = (16, 256)
@@ -46,10 +46,10 @@ Runs = dict[str, list[dict[str, Any]]]
 _MOST_RSS_MB: Final = 150.0
 _MOST_DRIFT: Final = 0.2
 _RECEIVING_MB: Final = 1.5
-"""What a connection may hold beside its body: what aiohttp has read ahead, and a read of the event loop's, both in copies."""
+"""What a connection may hold beside its body: the read-ahead of aiohttp and one read of the event loop, both copied."""
 
 _GROWING: Final = 1.125
-"""A buffer that grows without knowing how far is an eighth larger than what is in it."""
+"""A buffer that grows without a known length is an eighth larger than its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Bench:
 
 
 def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> Iterator[Runs]:
-    """Run every client once a round, each round beginning with another one; yield all results so far after each."""
+    """Run every client once a round, each round starting with a different one; yield all results so far after each round."""
     runs: Runs = {entry.label: [] for entry in entries}
     for number in range(rounds):
         first = number * 3 % len(entries)
@@ -192,7 +192,7 @@ def take_turns(bench: Bench, entries: Sequence[Entry], rounds: int) -> Iterator[
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return what the figures depend on."""
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
     models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
@@ -207,7 +207,7 @@ def machine() -> dict[str, Any]:
 
 
 def print_table(runs: Runs) -> None:
-    """A line for each client: median and range of the rounds."""
+    """Print a line for each client: median and range of the rounds."""
     print(f"\n{'client':<30}{'images/s':>10}{'range':>18}{'CPU ms/image':>14}{'range':>18}{'peak MB':>9}")
     for label, results in runs.items():
         speed = [result["images_per_s"] for result in results]
@@ -254,7 +254,7 @@ def main() -> None:
         for runs in take_turns(bench, entries, options.rounds):
             about["load_after"] = os.getloadavg()[0]
             checks = check(runs, worst)
-            if options.json:  # after every round: one that is interrupted costs only itself
+            if options.json:  # after every round, so that an interrupt loses only that round
                 report = {"machine": about, "runs": runs, "worst_case": worst, "targets": [asdict(check) for check in checks]}
                 options.json.write_text(json.dumps(report, indent=1) + "\n")
     print(", ".join(f"{name} {value}" for name, value in about.items()), " " * 20)

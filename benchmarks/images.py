@@ -1,12 +1,12 @@
-"""Decoders, thumbnail encoders and hashes beside each other, and what each decoder makes of damaged files.
+"""CPU of image decoders, thumbnail encoders and hashes, and which damaged files each decoder refuses.
 
 ::
 
     python benchmarks/images.py                          # a seeded corpus
     python benchmarks/images.py --images FOLDER --count 200 --rounds 5
 
-Each figure is the CPU of a fresh process over the same images; libraries alternate, and the best round counts. What is not ours is
-installed into a scratch folder (``--home``) and never into the project.
+Each figure is the CPU of a fresh process over the same images; libraries alternate, and the best round counts. Libraries that the project
+does not use are installed into a scratch folder (``--home``).
 """
 
 import argparse
@@ -45,10 +45,10 @@ TIMED: Final = (
     ("product", "resize"),
     *(("pieces", task) for task in ("sha256", "phash", "thumbnail jpeg 75", "thumbnail webp method 0")),
 )
-"""Library and task; of the product, ``small`` is a verdict, and ``resize`` a verdict along with what leaves."""
+"""Library and task. For the product, ``small`` is a verdict and ``resize`` a verdict with the resized output."""
 
 _CHILDS: Final = {**MALLOC, "VIPS_CONCURRENCY": "1"}
-"""glibc as in a decoder process."""
+"""glibc's settings as in a decoder process."""
 
 RUN_BYTES: Final = 512
 
@@ -63,7 +63,7 @@ def ask(peers: Path, *arguments: str) -> Any:
 
 
 def damaged(body: bytes) -> Mapping[str, bytes]:
-    """One photo, whole in several forms and damaged in several ways."""
+    """Return one photo in several valid forms and with several kinds of damage."""
     image = Image.open(io.BytesIO(body))
     middle = len(body) // 2
     flipped, dice = bytearray(body), random.Random(7)
@@ -90,7 +90,7 @@ def damaged(body: bytes) -> Mapping[str, bytes]:
 
 
 def measure(peers: Path, folder: Path, count: int, rounds: int) -> dict[tuple[str, str], dict[str, float]]:
-    """The best round of each."""
+    """Return the best round of each library and task."""
     best: dict[tuple[str, str], dict[str, float]] = {}
     for _ in range(rounds):
         for key in TIMED:
@@ -100,7 +100,7 @@ def measure(peers: Path, folder: Path, count: int, rounds: int) -> dict[tuple[st
 
 
 def show_times(best: Mapping[tuple[str, str], Mapping[str, float]]) -> None:
-    """Print the table of times; a ratio is that to Pillow's in the same task, or to Pillow's small decode."""
+    """Print the table of times, with the ratio to Pillow in the same task, else to Pillow's small decode."""
     print("| What | Library | ms of CPU | x Pillow | Bytes |\n|---|---|---|---|---|")
     for (library, task), got in best.items():
         base = best.get(("pillow", task), best["pillow", "small"])
@@ -108,14 +108,14 @@ def show_times(best: Mapping[tuple[str, str], Mapping[str, float]]) -> None:
 
 
 def show_damage(found: Mapping[str, Mapping[str, bool]]) -> None:
-    """Print what each takes."""
+    """Print which files each library accepts."""
     print(f"\n| File | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
     for name in next(iter(found.values())):
-        print(f"| {name[3:]} | {' | '.join('taken' if of[name] else 'refused' for of in found.values())} |")
+        print(f"| {name[3:]} | {' | '.join('accepted' if of[name] else 'refused' for of in found.values())} |")
 
 
 def show_quality(peers: Path, bodies: Sequence[bytes]) -> None:
-    """Print how near each resized image is to one by LANCZOS from all pixels, and how long its file is."""
+    """Print the file size of each library's resized images and their SSIM to a LANCZOS reduction."""
     sys.path.append(str(peers))
     sizes: dict[str, list[float]] = {}
     for body in bodies:
@@ -123,7 +123,7 @@ def show_quality(peers: Path, bodies: Sequence[bytes]) -> None:
         for library in ("opencv", "pillow", "pyvips"):
             made = TASKS[library]()["resize"](body)
             assert isinstance(made, bytes)
-            sizes.setdefault(library, []).extend((len(made), results.nearness(made, whole)))
+            sizes.setdefault(library, []).extend((len(made), results.similarity_to(made, whole)))
     print("\n| Resized by | Bytes, of OpenCV's | SSIM |\n|---|---|---|")
     for library, got in sizes.items():
         print(f"| {library} | {sum(got[::2]) / sum(sizes['opencv'][::2]):.3f} | {float(np.mean(got[1::2])):.4f} |")
@@ -138,19 +138,19 @@ _SEEN: Final = 160
 """Pixels that a verdict needs on the longer side."""
 
 _ROUNDS: Final = 3
-"""The best of these counts."""
+"""Repetitions, of which the best counts."""
 
 Step = Callable[[bytes], object]
 
 
 def scaled(width: int, height: int) -> tuple[int, int]:
-    """The size with the ratio kept and the shorter side ``SIDE``."""
+    """Return the size with the shorter side ``SIDE`` and the same aspect ratio."""
     factor = SIDE / min(width, height)
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def pillow() -> Mapping[str, Step]:
-    """What the product uses: draft mode, then BICUBIC."""
+    """The product's way: draft mode, then BICUBIC."""
 
     def opened(body: bytes, at_least: Callable[[int, int], tuple[int, int]] | None = None) -> Image.Image:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(body))
@@ -183,7 +183,7 @@ def simplejpeg() -> Mapping[str, Step]:
 
 
 def opencv() -> Mapping[str, Step]:
-    """As img2dataset does it, with INTER_AREA."""
+    """OpenCV as img2dataset uses it, with INTER_AREA."""
     import cv2  # type: ignore[import-not-found,unused-ignore]
 
     cv2.setNumThreads(1)
@@ -207,7 +207,7 @@ def opencv() -> Mapping[str, Step]:
 
 
 def pyvips() -> Mapping[str, Step]:
-    """libvips on one thread, told to fail on damage."""
+    """libvips on one thread, set to fail on damage."""
     import pyvips as library  # type: ignore[import-not-found,unused-ignore]
 
     library.cache_set_max(0)
@@ -227,7 +227,7 @@ def pyvips() -> Mapping[str, Step]:
 
 
 def product() -> Mapping[str, Step]:
-    """The product: a verdict, and a verdict with what leaves."""
+    """The product: a verdict, and a verdict with the resized output."""
     from app.domain import CompressionRules, ValidationRules
     from app.images.verdict import validate
 
@@ -243,7 +243,7 @@ def product() -> Mapping[str, Step]:
 
 
 def pieces() -> Mapping[str, Step]:
-    """What else is done to an image, from the pixels of its verdict."""
+    """The other steps on an image, from the pixels of its verdict."""
     from app.images import measures
 
     kept: dict[bytes, Image.Image] = {}
@@ -272,20 +272,20 @@ TASKS: Final[Mapping[str, Callable[[], Mapping[str, Step]]]] = {
 
 
 def encoded(image: Image.Image, encoding: str, **options: Any) -> bytes:
-    """The file of an image."""
+    """Return an image as a file's bytes."""
     out = io.BytesIO()
     image.save(out, encoding, **options)
     return out.getvalue()
 
 
 def samples_of(folder: Path, count: int) -> list[bytes]:
-    """Files spread over a folder."""
+    """Return files spread over a folder."""
     paths = sorted(folder.glob("*.jpg"))
     return [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
 def timed(step: Step, bodies: list[bytes]) -> dict[str, float]:
-    """CPU for one image, the best of some rounds, and the bytes that came out, where bytes did."""
+    """Return the CPU per image, the best of some rounds, and the mean size of the output where there is one."""
     sizes = [len(made) for body in bodies if isinstance(made := step(body), bytes)]
     best = float("inf")
     for _ in range(_ROUNDS):
@@ -296,8 +296,8 @@ def timed(step: Step, bodies: list[bytes]) -> dict[str, float]:
     return {"ms": best / len(bodies) * 1000, "bytes": sum(sizes) / len(bodies)}
 
 
-def taken(step: Step, folder: Path) -> dict[str, bool]:
-    """By the name of each damaged file, whether it was taken."""
+def accepted(step: Step, folder: Path) -> dict[str, bool]:
+    """Return by file name whether the file was accepted."""
     found = {}
     for path in sorted(folder.iterdir()):
         try:
@@ -313,7 +313,7 @@ def child(how: str, library: str, *rest: str) -> None:
     """Measure one library in this process and print what was found as JSON; see `ask`."""
     steps = TASKS[library]()
     if how == "damage":
-        print(json.dumps(taken(steps["full"], Path(rest[0]))))
+        print(json.dumps(accepted(steps["full"], Path(rest[0]))))
     else:
         task, folder, count = rest
         print(json.dumps(timed(steps[task], samples_of(Path(folder), int(count)))))

@@ -1,4 +1,4 @@
-"""What the job layer costs: chunks a second through claim, run and finish, and CPU a chunk, beside jobs of bare arq on the same Redis.
+"""Cost of the job layer: chunks per second through claim, run and finish, and CPU per chunk, compared with bare arq jobs.
 
 ::
 
@@ -59,12 +59,12 @@ KINDS: Final = {"no-op": UnitKind.FETCH, "validate_chunk": UnitKind.VALIDATE}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run."""
+    """The result of one run."""
 
     who: str
     per_s: float
     cpu_ms: dict[str, float]
-    """CPU milliseconds a chunk, by process."""
+    """CPU milliseconds per chunk, by process."""
 
     @property
     def total_ms(self) -> float:
@@ -72,11 +72,11 @@ class Result:
 
 
 async def run_no_op(settings: Settings) -> None:
-    """A builder whose ``process_chunk`` does nothing but claim, in the place of the real one."""
+    """Run a builder whose ``process_chunk`` only claims its unit."""
 
     @job(retry_on=INFRASTRUCTURE)
     async def process_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id: str) -> None:
-        """Claim, and be done.
+        """Claim the unit and return.
 
         Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart.
         """
@@ -88,16 +88,16 @@ async def run_no_op(settings: Settings) -> None:
 
 
 async def run_validator(settings: Settings) -> None:
-    """A validator as it is."""
+    """Run an unchanged validator."""
     async with open_resources(settings) as resources:
         await serve_until_signalled(resources, ("validator",))
 
 
 async def run_bare(settings: Settings) -> None:
-    """arq's own worker."""
+    """Run arq's own worker."""
 
     async def nothing(_: dict[str, Any], *, job_id: str, chunk_id: str, unit_id: str) -> None:
-        """No work."""
+        """Do nothing."""
 
     pool = (await redis_queue(settings.queue.url.get_secret_value())).pool
     slots = settings.jobs.builder_slots
@@ -110,7 +110,7 @@ async def run_bare(settings: Settings) -> None:
         keep_result=0,
         log_results=False,
     )
-    with contextlib.suppress(asyncio.CancelledError):  # how it ends at SIGTERM
+    with contextlib.suppress(asyncio.CancelledError):  # raised at SIGTERM
         await worker.async_run()
 
 
@@ -118,14 +118,14 @@ RUNS: Final[dict[str, Callable[[Settings], Awaitable[None]]]] = {"no-op": run_no
 
 
 class Bench:
-    """Servers, and the means to give them work."""
+    """Servers, a database and a queue for them."""
 
     def __init__(self, resources: Resources, redis: RedisServer, postgres: PostgresServer, flags: dict[str, Any]) -> None:
         self.resources, self.redis, self.postgres, self.flags = resources, redis, postgres, flags
 
     @contextlib.contextmanager
     def worker(self, who: str) -> Iterator[int]:
-        """A worker process of a kind; its process id."""
+        """Start a worker process of a kind; yield its process id."""
         flags = [f"--set={name}={value}" for name, value in self.flags.items()]
         process = subprocess.Popen([sys.executable, __file__, f"--worker={who}", *flags])
         try:
@@ -135,7 +135,7 @@ class Bench:
             process.wait()
 
     async def measure(self, who: str, chunks: int) -> Result:
-        """Start the worker, warm it up, then time a batch."""
+        """Start the worker, run a warm-up batch, then time a batch."""
         give = self.give_bare if who == "bare arq" else self.give
         with self.worker(who) as pid:
             await give(who, WARM_UP)
@@ -146,7 +146,7 @@ class Bench:
         return Result(who, chunks / seconds, spent)
 
     async def give(self, who: str, chunks: int) -> float:
-        """Insert units of some jobs, send the first of them, and wait for the last; return the seconds that it took."""
+        """Insert units of some jobs, send the first ones and wait for the last; return the seconds."""
         kind, db = KINDS[who], self.resources.db
         each = [NewUnit(kind, {"chunk_id": f"chunk_{number}"}) for number in range(chunks // JOBS)]
         async with db.write() as connection:
@@ -181,7 +181,7 @@ class Bench:
             return float((await connection.execute(query)).one()[0])
 
     async def give_bare(self, _: str, chunks: int) -> float:
-        """The same ids in arq's own messages, all at once."""
+        """Enqueue arq jobs with the same ids at once and wait for them."""
         pool: ArqRedis = self.resources.queue.pool
         now_ms = int(time.time() * 1000)
         async with pool.pipeline(transaction=False) as pipe:
@@ -198,7 +198,7 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def opened(options: argparse.Namespace) -> AsyncIterator[Bench]:
-    """Servers with an empty schema."""
+    """Start the servers and create the tables."""
     with tempfile.TemporaryDirectory() as folder, RedisServer() as redis, PostgresServer(fsync=True) as server:
         flags = {
             "workspace.path": folder,
@@ -223,7 +223,7 @@ async def opened(options: argparse.Namespace) -> AsyncIterator[Bench]:
 
 
 def show(results: Sequence[Result]) -> bool:
-    """The table and the benchmark's own verdict."""
+    """Print the table; return whether the target is met."""
     names = ("worker", "PostgreSQL", "Redis")
     print("| Who | chunks/s | CPU ms a chunk | " + " | ".join(f"of it {name}" for name in names) + " | x bare arq's CPU | x its speed |")
     print("|---|---|---|" + "---|" * len(names) + "---|---|")
@@ -248,7 +248,7 @@ def _spread(values: Sequence[float], style: str) -> str:
 
 
 async def run(options: argparse.Namespace) -> bool:
-    """Alternating rounds."""
+    """Run all rounds, the kinds in turn."""
     results = []
     async with opened(options) as bench:
         for number in range(options.rounds):

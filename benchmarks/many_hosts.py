@@ -1,10 +1,10 @@
-"""An origin of many hosts, none of which is near: every address of loopback's 127.1.0.0/16 is one, and waits before it answers.
+"""An origin of many distant hosts: each address of loopback's 127.1.0.0/16 is a host that waits before it answers.
 
 ::
 
-    python benchmarks/many_hosts.py PORT    # only the waiting; nginx asks it about every request
+    python benchmarks/many_hosts.py PORT    # only the process that delays; nginx asks it about every request
 
-nginx serves files and TLS. Before each answer it asks a process here, which answers after the time that belongs to the address asked.
+nginx serves files over TLS. Before each answer it asks this process, which replies after the delay of the host's address.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ __all__ = ["addresses", "started", "urls_of", "wait_s"]
 
 HOSTS: Final = 500
 _LEAST_S, _MOST_S = 0.05, 0.2
-"""What lies between near and far on the open network."""
+"""Typical round trip times on the open network."""
 
 _SEED: Final = "pictrawl"
 _BLOCK: Final = 250
-"""Addresses used of each 127.1.x.0/24."""
+"""Addresses used in each 127.1.x.0/24."""
 
 _ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -78,28 +78,28 @@ _HOST: Final = """\
         }}
     }}
 """
-"""A certificate of its own, as on the open network: one that named them all would take as long to read as a picture to fetch."""
+"""Each host has its own certificate, as on the open network; one with all names would be as large as a picture."""
 
 
 def addresses(count: int = HOSTS) -> list[str]:
-    """The first addresses that are hosts."""
+    """Return the addresses of the hosts."""
     return [f"127.1.{number // _BLOCK}.{number % _BLOCK + 1}" for number in range(count)]
 
 
 def wait_s(address: str) -> float:
-    """How long a host thinks before each answer: its own time, the same in every run."""
+    """Return the delay of a host before each answer, the same in every run."""
     return _LEAST_S + zlib.crc32(f"{_SEED}:{address}".encode()) / 2**32 * (_MOST_S - _LEAST_S)
 
 
 def urls_of(port: int, names: list[str]) -> list[str]:
-    """Every name once, the hosts in turn."""
+    """Return a URL for each name, the hosts in turn."""
     hosts = addresses()
     return [f"https://{hosts[number % len(hosts)]}:{port}/{name}" for number, name in enumerate(names)]
 
 
 @contextlib.contextmanager
 def started(place: origin.Place) -> Iterator[int]:
-    """Run all hosts; yield the port on which each of them answers over https. Each must have its certificate."""
+    """Run all hosts; yield the port on which each of them serves https. Their certificates must exist."""
     http, https, waiting = origin.free_ports(3)
     user = "user root;" if os.geteuid() == 0 else ""
     hosts = "".join(
@@ -116,7 +116,7 @@ def started(place: origin.Place) -> Iterator[int]:
 
 
 class Waiting(asyncio.Protocol):
-    """Answers ``GET /ADDRESS`` after that address's time. One request at a time on a connection, which is how nginx asks."""
+    """Answers ``GET /ADDRESS`` after the address's delay; nginx sends one request at a time on a connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -135,7 +135,7 @@ class Waiting(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Wait on behalf of all hosts until a signal ends the process."""
+    """Serve the delays of all hosts until a signal ends the process."""
     server = await asyncio.get_running_loop().create_server(Waiting, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 

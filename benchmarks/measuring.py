@@ -1,4 +1,4 @@
-"""What one command takes: seconds from exec to exit, CPU and peak memory of its whole process tree. Linux only; knows no contestant."""
+"""Time, CPU and peak memory of one command and its whole process tree. Linux only."""
 
 import contextlib
 import os
@@ -12,23 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Taken", "cpu_s", "machine", "peak_rss_bytes", "tail", "timed"]
+__all__ = ["Usage", "cpu_s", "machine", "peak_rss_bytes", "tail", "timed"]
 
 SAMPLE_S: Final = 0.25
-"""Seconds between two looks at the memory of a tree. A look takes 5 ms for pictrawl's and 8 ms for img2dataset's, which has 140 threads:
-2 to 3 % of one of the cores that they run on."""
+"""Seconds between two samples of a tree's memory. A sample takes 5 ms for pictrawl and 8 ms for img2dataset with its 140 threads."""
 
 LIMIT_S: Final = 1800.0
-"""A run that takes longer hangs: the slowest, img2dataset over https with a context for each connection, needs half a minute."""
+"""A run that takes longer hangs; the slowest one needs half a minute."""
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _TAIL: Final = 2000
-"""Characters of a failed command's output that are quoted."""
+"""Characters of a failed command's output that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """One command. ``started_at`` is Unix time at exec; ``cpu_s`` counts user and system time of it and of all it waited for."""
+class Usage:
+    """Usage of one command. ``started_at`` is Unix time at exec; ``cpu_s`` is user and system time, of its child processes too."""
 
     started_at: float
     wall_s: float
@@ -37,12 +36,12 @@ class Taken:
     code: int
 
 
-def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], *, needs: Sequence[int], beside: Sequence[int] = ()) -> Taken:
-    """Run a command in a folder, its output into ``out.log`` there, after what was written before has reached the disk.
+def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], *, needs: Sequence[int], beside: Sequence[int] = ()) -> Usage:
+    """Flush the disk, then run a command in a folder with its output in ``out.log``.
 
     Args:
-        needs: processes without which the run is void: it is killed where one of them ends, since it might wait for hours.
-        beside: processes that were started before and work for it; their memory and CPU count too, and it needs them.
+        needs: processes that the command depends on; it is killed where one of them ends.
+        beside: processes that were started before and work for the command; their memory and CPU count too.
     """
     os.sync()
     with (folder / "out.log").open("wb") as out:
@@ -54,11 +53,11 @@ def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], *, needs
             wall_s = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
     spent = used.ru_utime + used.ru_stime + sum(cpu_s(pid) for pid in beside) - before
-    return Taken(started_at, wall_s, spent, peak[0] / 1024, process.returncode)
+    return Usage(started_at, wall_s, spent, peak[0] / 1024, process.returncode)
 
 
 def cpu_s(pid: int) -> float:
-    """CPU of a process, its living children, and those of them that have ended."""
+    """Return the CPU seconds of a process and of its children, those that have ended too."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(int(field) for field in fields[11:15]) / _TICKS + sum(cpu_s(child) for child in _children(pid))
@@ -66,21 +65,21 @@ def cpu_s(pid: int) -> float:
 
 
 def peak_rss_bytes() -> int:
-    """The most memory this process has held. Not ru_maxrss, which counts what its parent held when it forked."""
+    """Return the peak memory of this process. ru_maxrss would include its parent's memory at the fork."""
     lines = Path("/proc/self/status").read_text().splitlines()
     [peak] = [line for line in lines if line.startswith("VmHWM:")]
     return int(peak.split()[1]) * 1024
 
 
 def tail(log: Path) -> str:
-    """The end of what a command said."""
+    """Return the end of a command's output."""
     with contextlib.suppress(OSError):
         return log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
     return ""
 
 
 def machine(**versions: str) -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return what the figures depend on."""
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
     models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
@@ -95,7 +94,7 @@ def machine(**versions: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _ended_with(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Nothing of a command outlives an interrupt here, or its limit."""
+    """Kill the command's process group after an interrupt here, or after its time limit."""
     timer = threading.Timer(LIMIT_S, _kill, [process.pid])
     timer.start()
     try:
@@ -115,7 +114,7 @@ def _kill(group: int) -> None:
 
 @contextlib.contextmanager
 def _watched(pid: int, needs: Sequence[int], beside: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the peak so far, KB, of what the trees of these processes hold together; kill the first one when its needs are gone."""
+    """Yield the peak memory so far, KB, of these process trees together; kill the first process when one of its needs has ended."""
     peak, done = [0], threading.Event()
 
     def look() -> None:
@@ -135,7 +134,7 @@ def _watched(pid: int, needs: Sequence[int], beside: Sequence[int]) -> Iterator[
 
 
 def _is_running(pid: int) -> bool:
-    """Whether a process is there and has not ended; one that nobody has waited for yet still has its number."""
+    """Return whether a process runs; a zombie does not."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
@@ -146,7 +145,7 @@ def _tree_kb(pid: int) -> int:
 
 
 def _pss_kb(pid: int) -> int:
-    """Proportional set size: a page that several processes share counts once among them. 0 where the process is gone."""
+    """Return the proportional set size: a page shared by several processes counts once in all. 0 where the process has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -155,7 +154,7 @@ def _pss_kb(pid: int) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """Children of any of its threads."""
+    """Return the children of all threads of a process."""
     found = []
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -1,6 +1,6 @@
 """The origin of the benchmarks: a seeded corpus of JPEGs of about 100 KB, served by nginx over http and https on loopback.
 
-It knows no client. 300 distinct images are served under any number of names, ``/<number>/<image>.jpg``, so that no URL comes twice.
+300 distinct images are served under any number of names, ``/<number>/<image>.jpg``, so that no URL comes twice.
 """
 
 import contextlib
@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 IMAGES: Final = 300
-"""Distinct files: 30 MB, which the page cache holds and the processor's caches do not."""
+"""Distinct files, 30 MB in all: they fit into the page cache and not into the processor's caches."""
 
 LARGE_BYTES: Final = 4_000_000
-"""Size of ``/large/<anything>``; ``/endless/<anything>`` goes on and does not say how long. For the worst case of memory."""
+"""Size of ``/large/<anything>``; ``/endless/<anything>`` is longer and has no Content-Length. For the worst case of memory."""
 
 TRICKLE_BYTES: Final = 200_000
-"""The last bytes of such a body come slowly, so that every request in flight holds nearly all of its own at the same time."""
+"""The last bytes of such a body are sent slowly, so that all requests in flight hold nearly a whole body at the same time."""
 
 _SHAPES: Final = ((800, 600), (1024, 768), (1280, 720), (960, 1280))
 _SIGMA: Final = 10.0
-"""Grain that brings a million pixels at quality 75 to some 100 KB."""
+"""Grain with which a million pixels at quality 75 take some 100 KB."""
 
 ROBOTS: Final = "User-agent: *\nDisallow: /private/\nAllow: /\n"
 _READY_S: Final = 10.0
@@ -101,11 +101,11 @@ class Place:
         return self.home / "authority.pem"
 
     def certificate(self, host: str) -> Path:
-        """Where the certificate and the key of a host lie that has its own."""
+        """The file with the certificate and the key of a host."""
         return self.home / "hosts" / f"{host}.pem"
 
     def servers(self) -> list[int]:
-        """The process that serves now.
+        """The process ids of the server.
 
         Raises:
             SystemExit: none does.
@@ -126,13 +126,13 @@ class Origin:
 
 
 def cores() -> tuple[int, int]:
-    """Return the core of the client and that of the origin; they are one where the machine has one."""
+    """Return the cores of the client and of the origin; the same core where the machine has one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 
 
 def make_place(home: Path) -> Place:
-    """Fill the scratch folder with what is not there yet."""
+    """Create what is missing in the scratch folder."""
     place = Place(home)
     place.corpus.mkdir(parents=True, exist_ok=True)
     for number in range(IMAGES):
@@ -153,13 +153,13 @@ def sizes_of(place: Place) -> dict[str, int]:
 
 
 def urls_of(base: str, count: int) -> list[str]:
-    """Return distinct URLs that go round the corpus."""
+    """Return distinct URLs that repeat the corpus."""
     return [f"{base}/{number}/{number % IMAGES:03d}.jpg" for number in range(count)]
 
 
 @contextlib.contextmanager
 def started(place: Place, core: int | None) -> Iterator[Origin]:
-    """Run nginx on one core, or wherever there is room, on free ports of loopback."""
+    """Run nginx on one core, or on any, on free loopback ports."""
     http, https = free_ports(2)
     user = "user root;" if os.geteuid() == 0 else ""
     held = LARGE_BYTES - TRICKLE_BYTES
@@ -170,7 +170,7 @@ def started(place: Place, core: int | None) -> Iterator[Origin]:
 
 @contextlib.contextmanager
 def running(place: Place, config: str, ready_url: str, core: int | None) -> Iterator[None]:
-    """Run nginx with a configuration, from when a URL is answered."""
+    """Run nginx with a configuration and wait until a URL is answered."""
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "nginx"
     (place.home / "nginx.conf").write_text(config)
     pinned = [] if core is None else ["taskset", "-c", str(core)]
@@ -189,7 +189,7 @@ def running(place: Place, config: str, ready_url: str, core: int | None) -> Iter
 
 
 def certify(place: Place, *hosts: str) -> None:
-    """An authority of our own, its certificate for loopback and one for each of ``hosts``; made anew, because certificates run out."""
+    """Create an authority, its certificate for loopback and one for each of ``hosts``, again for each run, because they expire."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(place.authority))
     _issue(authority, place.home / "server.pem", "127.0.0.1", "localhost")
@@ -198,20 +198,20 @@ def certify(place: Place, *hosts: str) -> None:
 
 
 def _issue(authority: trustme.CA, path: Path, *names: str) -> None:
-    """One file with a certificate and its key."""
+    """Write one file with a certificate and its key."""
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(authority.issue_cert(*names).private_key_and_cert_chain_pem.bytes())
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on."""
+    """Return free loopback ports."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in held]
 
 
 def _image(number: int) -> bytes:
-    """Something like a photograph: a smooth picture with grain; the same bytes for the same number and library."""
+    """Return a smooth picture with grain, like a photograph; the same bytes for the same number and library."""
     random = np.random.default_rng(number)
     width, height = _SHAPES[number % len(_SHAPES)]
     coarse = random.integers(40, 216, size=(6, 8, 3), dtype=np.uint8)
@@ -224,7 +224,7 @@ def _image(number: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: a run that was interrupted must not leave half an image."""
+    """Write a whole image or none, so that an interrupted run leaves no partial file."""
     part = path.with_suffix(".part")
     part.write_bytes(content)
     part.replace(path)

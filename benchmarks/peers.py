@@ -1,4 +1,4 @@
-"""Packages that are measured and are not ours, put into the scratch folder: never into the project's dependencies.
+"""Installs packages that are only measured into the scratch folder, never into the project's dependencies.
 
 It knows how to install them and how to run img2dataset, which has an environment of its own.
 """
@@ -19,11 +19,11 @@ __all__ = ["IMG2DATASET", "QUIET", "bundle", "environment", "img2dataset", "inst
 
 IMG2DATASET: Final = "img2dataset==1.47.0"
 QUIET: Final = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
-"""Two of its imports call home otherwise."""
+"""Prevents network requests by two of its imports."""
 
 
 def installed(folder: Path, wanted: Sequence[str]) -> Path:
-    """Return the folder once these packages, and none that they depend on, are in it."""
+    """Install these packages without their dependencies into a folder; return it."""
     if not folder.exists():
         _uv("pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(folder), *wanted)
     return folder
@@ -60,7 +60,7 @@ def img2dataset(place: origin.Place, base: str, count: int, *, core: int, thread
 
 
 def environment(place: origin.Place) -> Path:
-    """Return the folder of img2dataset's own environment, from PyPI the first time."""
+    """Return the folder of img2dataset's own environment; the first call installs it."""
     folder = place.home / "img2dataset"
     if not (folder / "bin" / "img2dataset").exists():
         _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
@@ -69,7 +69,7 @@ def environment(place: origin.Place) -> Path:
 
 
 def bundle(place: origin.Place) -> Path:
-    """The public authorities as on any machine, and ours."""
+    """Write a bundle of the public authorities and the origin's; return its path."""
     bundle = place.home / "bundle.pem"
     bundle.write_text(Path(certifi.where()).read_text() + place.authority.read_text())
     return bundle

@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 __all__ = [
-    *("Compared", "Runs", "Side", "Target", "Verdict", "compare", "judge", "judge_similarity", "nearness"),
+    *("Compared", "Runs", "Side", "Target", "Verdict", "compare", "judge", "judge_similarity", "similarity_to"),
     *("ratio_table", "ratios", "run_table", "similarity_table", "spread", "ssim"),
 ]
 
 Runs = Mapping[str, Sequence[Any]]
-"""By the name of a contestant its runs, one a round; of each the attributes of `contestants.Ran` are read."""
+"""The runs of each contestant by its name, one for each round; a run has the attributes of `contestants.RunResult`."""
 
 WHOLE: Final = "per_s"
 STEADY: Final = "steady_per_s"
@@ -39,7 +39,7 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one figure of ours must be, alone or beside the same figure of another's run in the same round.
+    """A bound of one figure of ours, or of its ratio to the same figure of another contestant's run in the same round.
 
     Attributes:
         row: what it belongs to.
@@ -59,7 +59,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target with what was measured: a value a round, and the steady ratios where the target is one of whole commands."""
+    """A target and its measured values, one for each round; also the steady ratios where the target is about whole commands."""
 
     row: str
     what: str
@@ -68,11 +68,11 @@ class Verdict:
     steady: tuple[float, ...]
     met: bool
     style: str = ".2f"
-    """How its values are written."""
+    """The format of the values."""
 
 
 def judge(target: Target, runs: Runs) -> Verdict:
-    """Hold a target to the median of its rounds."""
+    """Compare the median over the rounds with the target."""
     ours = runs[target.ours]
     other = runs[target.other] if target.other is not None else None
     values = ratios(ours, other, target.field) if other is not None else tuple(float(getattr(run, target.field)) for run in ours)
@@ -83,17 +83,17 @@ def judge(target: Target, runs: Runs) -> Verdict:
 
 
 def ratios(ours: Sequence[Any], other: Sequence[Any], field: str) -> tuple[float, ...]:
-    """Ours by theirs, round by round."""
+    """Return ours divided by theirs for each round."""
     return tuple(float(getattr(mine, field) / getattr(theirs, field)) for mine, theirs in zip(ours, other, strict=True))
 
 
 def spread(values: Sequence[float], style: str) -> str:
-    """Median, and in brackets the range."""
+    """Return the median and, in brackets, the range."""
     return f"{statistics.median(values):{style}} ({min(values):{style}} to {max(values):{style}})" if values else "-"
 
 
 def run_table(rows: Mapping[str, Runs]) -> str:
-    """A line for each contestant of each row."""
+    """Return a table with a line for each contestant of each row."""
     lines = [_line("Row", "Contestant", "Images", *(head for head, _, _ in _COLUMNS)), _line(*["---"] * (3 + len(_COLUMNS)))]
     for row, runs in rows.items():
         for name, found in runs.items():
@@ -103,7 +103,7 @@ def run_table(rows: Mapping[str, Runs]) -> str:
 
 
 def ratio_table(verdicts: Sequence[Verdict]) -> str:
-    """A line for each target."""
+    """Return a table with a line for each target."""
     heads = ("Row", "Target", "Bound", "Round by round", "Median (range)", "Steady, median (range)", "")
     lines = [_line(*heads), _line(*["---"] * len(heads))]
     for verdict in verdicts:
@@ -124,20 +124,20 @@ def _line(*cells: str) -> str:
 # --- similarity of shrunken pictures
 
 SAMPLE: Final = 250
-"""Pictures compared: drawn with a seed, enough for a mean that another draw does not move."""
+"""Pictures that are compared, drawn with a seed; another draw does not change the mean."""
 
 _BYTES_APART: Final = 0.02
-"""What mean file sizes may differ by and still count as the same quality."""
+"""The most by which the mean file sizes may differ."""
 
 _WINDOW: Final = 11
 _SIGMA: Final = 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-"""Window in pixels, and the constants, of the paper."""
+"""Window in pixels and constants of the paper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One dataset's part of the sample, means."""
+    """Means over the sample of one dataset."""
 
     size_bytes: float
     ssim: float
@@ -145,7 +145,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Both, and how many pictures of the sample have the same width and height."""
+    """Both datasets, and how many pictures of the sample have the same width and height."""
 
     pictures: int
     same_size: int
@@ -154,7 +154,7 @@ class Compared:
 
 
 def compare(ours: Path, theirs: Path, originals: Path) -> Compared:
-    """Draw pictures that both folders must hold, and compare them.
+    """Draw a sample of the pictures of both folders and compare them.
 
     Raises:
         SystemExit: the folders do not hold the same URLs.
@@ -169,7 +169,7 @@ def compare(ours: Path, theirs: Path, originals: Path) -> Compared:
 
 
 def judge_similarity(row: str, found: Compared) -> list[Verdict]:
-    """Same sizes, same bytes within a little, and at least as near to the original."""
+    """Return the verdicts: the same width and height, nearly the same file size, at least the same SSIM."""
     same = found.same_size / found.pictures
     size = found.ours.size_bytes / found.theirs.size_bytes
     nearer = found.ours.ssim - found.theirs.ssim
@@ -181,7 +181,7 @@ def judge_similarity(row: str, found: Compared) -> list[Verdict]:
 
 
 def similarity_table(found: Compared) -> str:
-    """What was compared, in Markdown."""
+    """Return the comparison as a Markdown table."""
     lines = [f"| {found.pictures} pictures, {found.same_size} of the same width and height | pictrawl | img2dataset |", "|---|---|---|"]
     lines.append(f"| mean file size, bytes | {found.ours.size_bytes:,.0f} | {found.theirs.size_bytes:,.0f} |")
     lines.append(f"| mean SSIM to a LANCZOS reduction of the original | {found.ours.ssim:.5f} | {found.theirs.ssim:.5f} |")
@@ -189,7 +189,7 @@ def similarity_table(found: Compared) -> str:
 
 
 def ssim(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean structural similarity of two pictures of brightness, 0 to 255; 1 for the same picture."""
+    """Return the mean structural similarity of two brightness arrays, 0 to 255; 1 for equal ones."""
     one, other = one.astype(np.float64), other.astype(np.float64)
     mean_one, mean_other = _blurred(one), _blurred(other)
     spread_one, spread_other = _blurred(one * one) - mean_one**2, _blurred(other * other) - mean_other**2
@@ -199,7 +199,7 @@ def ssim(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _blurred(values: np.ndarray) -> np.ndarray:
-    """Gaussian weights along both axes, where the whole window fits."""
+    """Blur with Gaussian weights along both axes, only where the whole window fits."""
     weights = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     weights /= weights.sum()
     height, width = (side - _WINDOW + 1 for side in values.shape)
@@ -208,20 +208,20 @@ def _blurred(values: np.ndarray) -> np.ndarray:
 
 
 def _side(sample: list[tuple[bytes, Path]]) -> Side:
-    near = [_nearness_to(original, body) for body, original in sample]
+    near = [_similarity_to_file(original, body) for body, original in sample]
     return Side(statistics.fmean(len(body) for body, _ in sample), statistics.fmean(near))
 
 
-def nearness(body: bytes, original: Image.Image) -> float:
-    """SSIM to what Pillow's slow, exact filter makes of the original at the same size."""
+def similarity_to(body: bytes, original: Image.Image) -> float:
+    """Return the SSIM to the original reduced to the same size by Pillow's LANCZOS filter."""
     small = _opened(body)
     reference = original.convert("RGB").resize(small.size, Image.Resampling.LANCZOS)
     return ssim(np.asarray(small.convert("L")), np.asarray(reference.convert("L")))
 
 
-def _nearness_to(original: Path, body: bytes) -> float:
+def _similarity_to_file(original: Path, body: bytes) -> float:
     with Image.open(original) as large:
-        return nearness(body, large)
+        return similarity_to(body, large)
 
 
 def _opened(body: bytes) -> Image.Image:
@@ -229,7 +229,7 @@ def _opened(body: bytes) -> Image.Image:
 
 
 def _bodies(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """URL and bytes of every picture in the shards."""
+    """Yield the URL and bytes of every picture in the shards."""
     for shard in sorted(folder.glob("*.tar")):
         members: dict[str, dict[str, bytes]] = {}
         with tarfile.open(shard) as archive:

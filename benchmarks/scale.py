@@ -51,12 +51,12 @@ HOSTS = 5_000
 """Hosts that the URLs are spread over."""
 
 LOOK_S = 0.2
-"""Seconds between two looks at the job."""
+"""Seconds between two polls of the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What it took. ``cpu_s`` includes a PostgreSQL server's, and storing the list; ``peak_rss_mb`` is all that the process held."""
+    """Cost of planning. ``cpu_s`` includes the PostgreSQL server and storing the list; ``peak_rss_mb`` is the whole process's."""
 
     urls: int
     cpu_s: float
@@ -64,20 +64,20 @@ class Planned:
 
 
 class PlanningOnly(ArqQueue):
-    """A queue that lets every message through but those that would fetch."""
+    """A queue that drops the messages for fetching chunks."""
 
     async def send(self, messages: Sequence[Envelope]) -> None:
         await super().send([message for message in messages if message.kind is not UnitKind.FETCH])
 
 
 def write_list(path: Path, count: int) -> None:
-    """Distinct URLs, one a line."""
+    """Write distinct URLs, one per line."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(f"https://host{number % HOSTS:04d}.example.com/images/{number:09d}.jpg\n" for number in range(count))
 
 
 async def _plan(settings: Settings, listing: Path) -> Planned:
-    """Plan one list; return what it took."""
+    """Plan one list; return its cost."""
     if settings.db.url is not None:
         await _upgrade(settings.database_url)
     async with open_resources(settings, queue=PlanningOnly(embedded_queue().pool)) as resources:
@@ -115,7 +115,7 @@ async def _result(resources: Resources, job_id: str, used_s: float) -> Planned:
 
 
 def measure_plan(count: int, url: str | None) -> Planned:
-    """Plan so many URLs in this process, whose peak memory is then told."""
+    """Plan a list of ``count`` URLs in this process, whose peak memory is part of the result."""
     with tempfile.TemporaryDirectory(prefix="pictrawl-bench-") as folder:
         listing = Path(folder) / "list.txt"
         write_list(listing, count)
@@ -129,7 +129,7 @@ def measure_plan(count: int, url: str | None) -> Planned:
 
 @contextlib.contextmanager
 def database(kind: str, folder: Path) -> Iterator[str | None]:
-    """An empty database, by its address; None where PostgreSQL's programs are not installed."""
+    """Yield the URL of an empty database; None where PostgreSQL is not installed."""
     if kind == "sqlite":
         with tempfile.TemporaryDirectory(dir=folder, prefix="pictrawl-scale-") as place:
             yield f"sqlite+aiosqlite:///{Path(place) / 'pictrawl.db'}"
@@ -142,7 +142,7 @@ def database(kind: str, folder: Path) -> Iterator[str | None]:
 
 
 def in_process(parts: Sequence[str], size: int, folder: Path, url: str = "") -> list[Figure]:
-    """What a process of its own finds at one size."""
+    """Return the figures of one size, measured in a process of its own."""
     command = [sys.executable, __file__, *parts, "--one", str(size), "--url", url, "--folder", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -156,22 +156,22 @@ def in_process(parts: Sequence[str], size: int, folder: Path, url: str = "") -> 
 
 
 def measure(parts: Sequence[str], size: int, folder: Path, url: str) -> None:
-    """Print what these parts find at one size, a JSON object a line."""
+    """Print the figures of these parts at one size, one JSON object per line."""
     configure("WARNING", "json", None)
     where = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
     if "plan" in parts:
-        _say(_planned(measure_plan(size, None if where == "SQLite" else url), where))
+        _print(_planned(measure_plan(size, None if where == "SQLite" else url), where))
     if "near" in parts:
         for figure in measure_near(size):
-            _say(figure)
+            _print(figure)
     if "export" in parts:
         for figure in measure_export(size, folder):
-            _say(figure)
+            _print(figure)
     if {"stages", "pages"} & {*parts}:
         asyncio.run(_in_database(parts, size, url, where))
 
 
-def _say(figure: Figure) -> None:
+def _print(figure: Figure) -> None:
     print(json.dumps(asdict(figure)), flush=True)
 
 
@@ -183,19 +183,19 @@ async def _in_database(parts: Sequence[str], size: int, url: str, where: str) ->
     db = Database(url)
     try:
         untried = scale_stages.CHUNKS * scale_fill.CHUNK
-        house = scale_stages.House(db, *await scale_fill.fill(db, size, untried=untried), size, await scale_fill.server_of(db))
-        async for figure in scale_stages.measure_stages(house, where):
+        filled = scale_stages.FilledDatabase(db, *await scale_fill.fill(db, size, untried=untried), size, await scale_fill.server_of(db))
+        async for figure in scale_stages.measure_stages(filled, where):
             if "stages" in parts:
-                _say(figure)
+                _print(figure)
         if "pages" in parts:
-            async for figure in scale_stages.measure_pages(house, where):
-                _say(figure)
+            async for figure in scale_stages.measure_pages(filled, where):
+                _print(figure)
     finally:
         await db.close()
 
 
 def run(parts: Sequence[str], sizes: Sequence[int], kinds: Sequence[str], folder: Path) -> list[Figure]:
-    """Every part at every size."""
+    """Return the figures of every part at every size."""
     found: list[Figure] = []
     for kind in kinds:
         for size in sizes:
@@ -213,10 +213,10 @@ def run(parts: Sequence[str], sizes: Sequence[int], kinds: Sequence[str], folder
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=PARTS, default=[*PARTS], help="what is measured; all of it where nothing is named")
+    parser.add_argument("parts", nargs="*", choices=PARTS, default=[*PARTS], help="what is measured; all parts by default")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=[*DATABASES])
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where databases and exports rest meanwhile")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="folder for databases and exports")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--url", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()

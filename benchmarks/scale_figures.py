@@ -29,15 +29,15 @@ from app.images.dedupe import find_exact, find_near
 
 __all__ = [
     *("Figure", "cpu_s", "exponents", "measure_export", "measure_near"),
-    *("show", "show_answers", "taken"),
+    *("show", "show_answers", "measured"),
 ]
 
 LIBC: Final = ctypes.CDLL(None)
 CLEAR_PEAK: Final = "5"
-"""What ``/proc/self/clear_refs`` takes to begin a new peak (proc(5))."""
+"""Value for ``/proc/self/clear_refs`` that resets the peak (proc(5))."""
 
 STEEP: Final = 1.0 + math.log10(1.3)
-"""Exponent above which a stage grows worse than n log n between 10,000 and 1,000,000: 1.3 times the time for an image in each decade."""
+"""Exponent above which a stage is marked as steep: 1.3 times the time per image in each decade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,17 @@ class Figure:
 
 
 @dataclass(slots=True)
-class Taken:
-    """Filled in when the body of :func:`taken` ends."""
+class Cost:
+    """Filled in when the body of :func:`measured` ends."""
 
     cpu_s: float = 0.0
     peak_mb: float = 0.0
 
 
 @contextmanager
-def taken(server: int | None = None) -> Iterator[Taken]:
-    """CPU time of this process and of a PostgreSQL server, by its process id, and the memory that comes on top of what is held already."""
-    found = Taken()
+def measured(server: int | None = None) -> Iterator[Cost]:
+    """Measure the CPU time of this process and of a PostgreSQL server, and the peak memory above what is held before."""
+    found = Cost()
     gc.collect()
     LIBC.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
@@ -81,18 +81,18 @@ def taken(server: int | None = None) -> Iterator[Taken]:
 
 
 def cpu_s(server: int | None) -> float:
-    """CPU time of this process, and of a PostgreSQL server by its process id."""
+    """Return the CPU seconds of this process and of a PostgreSQL server, by its process id."""
     return time.process_time() + (0.0 if server is None else measuring.cpu_s(server))
 
 
 def exponents(totals: Mapping[int, float]) -> list[float]:
-    """The slope between neighbouring sizes where both axes are logarithmic: 1 is linear, n log n is 1.09 between 10,000 and 1,000,000."""
+    """Return the slopes between neighbouring sizes on logarithmic axes: 1 is linear, n log n is 1.09 between 10,000 and 1,000,000."""
     pairs = itertools.pairwise(sorted(totals))
     return [math.log(totals[more] / totals[less]) / math.log(more / less) for less, more in pairs]
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """A table: a line for each thing, milliseconds of CPU for 1,000 images at each size, exponents between sizes, and the peaks."""
+    """Print a table: CPU milliseconds for 1,000 images at each size, exponents between sizes, and the peaks of memory."""
     if not figures:
         return
     sizes = sorted({figure.size for figure in figures})
@@ -108,7 +108,7 @@ def show(figures: Sequence[Figure]) -> None:
 
 
 def show_answers(figures: Sequence[Figure], target_ms: float) -> None:
-    """A table of answers: milliseconds of each at every size, and whether the target is met."""
+    """Print a table of the milliseconds of each query at every size, and whether the target is met."""
     if not figures:
         return
     sizes = sorted({figure.size for figure in figures})
@@ -123,27 +123,27 @@ def show_answers(figures: Sequence[Figure], target_ms: float) -> None:
 # --- near duplicates
 
 DISTANCE = 6
-"""The default."""
+"""The default distance of near duplicates."""
 
 NEAR, PLACEHOLDERS, FLAT = 0.05, 0.02, 0.05
-"""Shares: copies of another image within 3 bits, one image again and again, and pictures of little but a gradient."""
+"""Shares of copies of another image within 3 bits, of copies of one placeholder, and of flat pictures."""
 
 FLAT_BITS = 12
-"""Bits in which hashes of flat pictures vary: they crowd in a few buckets, and most of them are near some other one."""
+"""Bits in which hashes of flat pictures differ: they share a few buckets, and most of them have a near duplicate."""
 
 
 def measure_near(size: int) -> Iterator[Figure]:
-    """Random hashes alone, and the mixture."""
+    """Measure random hashes alone, and the mixture of a crawl."""
     rng = np.random.default_rng(size)
     for what, hashes in (("random hashes", _random(rng, size)), ("hashes of a crawl", _crawled(rng, size))):
         items = [
             Fingerprint(at, ImageState.VALID, f"{at:064x}", f"{value:016x}", 307_200, 100_000 + at % 777)
             for at, value in enumerate(hashes.tolist())
         ]
-        with taken() as found:
+        with measured() as found:
             find_near(items, DISTANCE)
         yield Figure("find_near", what, size, found.cpu_s, found.peak_mb)
-    with taken() as found:
+    with measured() as found:
         find_exact(items)
     yield Figure("find_exact", "digests", size, found.cpu_s, found.peak_mb)
 
@@ -163,7 +163,7 @@ def _crawled(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint64]:
 
 
 def _bits(rng: np.random.Generator, count: int, most: int, width: int) -> npt.NDArray[np.uint64]:
-    """For each of so many hashes, up to ``most`` of its lowest bits."""
+    """Return masks for ``count`` hashes, each with up to ``most`` of the lowest ``width`` bits."""
     found = np.zeros(count, dtype=np.uint64)
     for _ in range(most):
         found |= np.uint64(1) << rng.integers(0, width, count, dtype=np.uint64)
@@ -179,7 +179,7 @@ SIZE_BYTES = 400
 
 
 def measure_export(size: int, folder: Path) -> Iterator[Figure]:
-    """Each format, written and verified."""
+    """Measure writing and verifying in each format."""
     for name in FORMATS:
         with tempfile.TemporaryDirectory(dir=folder, prefix="pictrawl-scale-") as place:
             yield from asyncio.run(_export(name, size, Path(place) / "export"))
@@ -187,9 +187,9 @@ def measure_export(size: int, folder: Path) -> Iterator[Figure]:
 
 async def _export(name: str, size: int, target: Path) -> list[Figure]:
     options = ExportOptions(dataset_name="scale", dataset_id="ds_1", created_at=1_790_000_000.0, shard_samples=SHARD_SAMPLES)
-    with taken() as wrote:
+    with measured() as wrote:
         report = await get_exporter(name).write(_samples(size), _read, target, options)
-    with taken() as read:
+    with measured() as read:
         found = await get_exporter(name).verify(target, report)
     assert found.samples == size, found
     assert not found.problems, found.problems

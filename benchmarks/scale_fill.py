@@ -1,4 +1,4 @@
-"""A database with one dataset of so many images, as it stands when its last chunks are still to be fetched. Made by SQL alone."""
+"""Fills a database by SQL with one dataset of any size whose last chunks are not fetched yet."""
 
 import hashlib
 import sqlite3
@@ -17,7 +17,7 @@ __all__ = ["CHUNK", "USER", "chunk_id", "fill", "server_of"]
 CHUNK = 100
 USER = "bench"
 STEP = 50_000
-"""Rows of one statement."""
+"""Rows per statement."""
 
 UNIT_KINDS = (("fetch", "builder"), ("validate", "validator"))
 NUMBERS = "WITH RECURSIVE s(n) AS (SELECT {low} UNION ALL SELECT n + 1 FROM s WHERE n < {high})"
@@ -93,7 +93,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "finished_at": "1790000009.0 + n",
     },
 }
-"""What each column of a table holds in row n. One image in 25 has failed, one line of the log in 10 is a warning."""
+"""The value of each column in row n. One image in 25 has failed, one log line in 10 is a warning."""
 
 UNTRIED = (
     "UPDATE images SET state = 'pending', reason = NULL, sha256 = NULL, size_bytes = NULL, phash = NULL, measures = NULL, width = NULL,"
@@ -103,12 +103,12 @@ UNTRIED = (
 
 
 def chunk_id(number: int) -> str:
-    """The chunk that holds the images 100 * number + 1 to 100 * number + 100."""
+    """Return the chunk of the images 100 * number + 1 to 100 * number + 100."""
     return f"chunk_{number}"
 
 
 async def fill(db: Database, size: int, *, untried: int) -> tuple[str, str]:
-    """A job and its dataset of ``size`` images, of which the last ``untried`` are still pending. Returns both ids."""
+    """Insert a job and its dataset of ``size`` images, the last ``untried`` of them pending. Return both ids."""
     await schema.upgrade(db)
     spec = JobSpec(compression=CompressionRules(format="webp"), splits={"train": 0.8, "validation": 0.1, "test": 0.1})
     async with db.write() as connection:
@@ -142,7 +142,7 @@ def _into(table: str, low: int, high: int, **values: str) -> str:
 
 
 async def server_of(db: Database) -> int | None:
-    """The process id of a PostgreSQL on this machine, whose children do its work."""
+    """Return the process id of the PostgreSQL server on this machine; its children do the work."""
     if db.is_sqlite:
         return None
     async with db.read() as connection:
@@ -160,7 +160,7 @@ async def _run(url: str, statements: list[str]) -> None:
         for statement in statements:
             await connection.execute(statement)
         await connection.execute("SELECT setval(pg_get_serial_sequence('images', 'id'), (SELECT max(id) FROM images))")
-        await connection.execute("VACUUM ANALYZE")  # what autovacuum does in time
+        await connection.execute("VACUUM ANALYZE")  # as autovacuum does later
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()

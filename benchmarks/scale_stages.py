@@ -1,6 +1,6 @@
-"""The database's work of each stage, by the workers' own functions: the network, the decoders and the store answer at once.
+"""Database work of each stage, by the workers' own functions; downloader, decoders and store are stand-ins that answer at once.
 
-Pages are timed too: images as the API and the command line ask for them, and a job's log, at the start, in the middle and at the end.
+Also the time of pages by key: images as the API and the CLI list them, and a job's log, at the start, in the middle and at the end.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from scale_figures import Figure, taken
+from scale_figures import Figure, measured
 from scale_fill import CHUNK, USER, chunk_id
 
 from app.cli import follow
@@ -32,17 +32,17 @@ from workers.stages import label as label_stage
 from workers.stages import validate as validate_stage
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["CHUNKS", "TARGET_MS", "House", "measure_pages", "measure_stages"]
+__all__ = ["CHUNKS", "TARGET_MS", "FilledDatabase", "measure_pages", "measure_stages"]
 
 CHUNKS = 20
-"""Chunks that stages which work chunk by chunk are timed over."""
+"""Chunks over which a stage that works chunk by chunk is measured."""
 
 
 class Origin:
-    """A downloader whose requests take no time."""
+    """A downloader that fetches nothing."""
 
     async def fetch_many(self, requests: Sequence[FetchRequest], *, log: Any, stop: asyncio.Event) -> AsyncIterator[Fetched]:
-        """Each URL's first attempt, on record as the real one is."""
+        """Reserve and record one attempt for each URL, as the real one does."""
         for request in requests:
             await log.reserve(request, 1)
             attempt = Attempt(number=1, started_at=time.time(), elapsed_s=0.01, status=200)
@@ -52,12 +52,12 @@ class Origin:
 
 
 class Decoders:
-    """Decoders that know the answer."""
+    """Decoders that decode nothing."""
 
     size = 2
 
     async def run_batch(self, sources: Sequence[bytes | Path], rules: Any, compression: Any = None) -> AsyncGenerator[list[Answer], None]:
-        """Valid images, each like no other; bytes like no others."""
+        """Answer that each image is valid, with hashes and bytes that do not repeat."""
         yield [Answer(_verdict() if isinstance(rules, ValidationRules) else _output()) for _ in sources]
 
 
@@ -71,22 +71,22 @@ def _output() -> Compressed:
 
 
 class Store:
-    """A store that takes all and holds the same for everyone."""
+    """A store that discards objects and returns the same bytes for every key."""
 
     def local_path(self, key: str) -> None:
-        """Nothing is here."""
+        """No object is a local file."""
 
     async def get(self, key: str) -> bytes:
-        """What every key holds."""
+        """Return the same bytes."""
         return b"bytes"
 
     async def put_many(self, objects: Sequence[tuple[str, bytes]]) -> list[None]:
-        """Forget them."""
+        """Discard the objects."""
         return [None] * len(objects)
 
 
-class House:
-    """One filled database, and a worker's means to work in it."""
+class FilledDatabase:
+    """A filled database and a worker's context for it."""
 
     def __init__(self, db: Database, job: str, dataset: str, size: int, server: int | None) -> None:
         nothing: Any = SimpleNamespace(add=lambda _: None, remove=lambda _: None)
@@ -96,7 +96,7 @@ class House:
         self.context = JobContext(Resources(load_settings({}), db, store, nothing), stand_ins, nothing, "wrk_scale")
 
     async def work(self, kind: UnitKind, **payload: Any) -> ClaimedUnit:
-        """A unit in hand."""
+        """Add and claim a unit."""
         async with self.db.write() as connection:
             (unit_id,) = await lifecycle.add_units(connection, self.job, [NewUnit(kind, payload)])
         unit = await units.claim(self.db, unit_id, owner="wrk_scale", lease_s=3600)
@@ -107,17 +107,17 @@ class House:
 
     @property
     def last(self) -> list[str]:
-        """The chunks at the end, which are still to be fetched."""
+        """The last chunks, which are not fetched yet."""
         return [chunk_id(self.size // CHUNK - 1 - number) for number in range(CHUNKS)]
 
     @property
     def anywhere(self) -> list[str]:
-        """Chunks all over the dataset."""
+        """Chunks spread over the dataset."""
         return [chunk_id(self.size // CHUNK * number // CHUNKS) for number in range(CHUNKS)]
 
 
 async def insert(work: ClaimedUnit, chunk: str) -> None:
-    """A page of a list with 100 new candidates, their chunk and its unit."""
+    """Store a page of a list with 100 new candidates, their chunk and its unit."""
     search = await jobs.get_search(work.ctx.db, "srch_1")
     urls = (f"https://fresh.example.com/{chunk}/{line}.jpg" for line in range(CHUNK))
     page = discover.Page(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
@@ -132,56 +132,56 @@ async def fetch(work: ClaimedUnit, chunk: str) -> None:
 
 
 async def validate(work: ClaimedUnit, chunk: str) -> None:
-    """Read what is fetched of a chunk and write its verdicts."""
+    """Read the fetched images of a chunk and write their verdicts."""
     await validate_stage.validate_chunk(work.ctx, work, chunk)
 
 
 async def compress(work: ClaimedUnit, chunk: str) -> None:
-    """Read what is kept of a chunk and write what became of it."""
+    """Read the kept images of a chunk and write their compressed forms."""
     await compress_stage.compress_chunk(work.ctx, work, chunk)
 
 
-async def duplicates(house: House) -> None:
-    """Every fingerprint read and compared, every change written."""
-    await deduplicate.find_duplicates(house.context, await house.work(UnitKind.DUPLICATES))
+async def duplicates(filled: FilledDatabase) -> None:
+    """Read and compare all fingerprints and write the changes."""
+    await deduplicate.find_duplicates(filled.context, await filled.work(UnitKind.DUPLICATES))
 
 
-async def label(house: House) -> None:
-    """Every image chosen, labelled and put into a split."""
-    await label_stage.label_images(await house.work(UnitKind.LABELS))
+async def label(filled: FilledDatabase) -> None:
+    """Choose, label and split all images."""
+    await label_stage.label_images(await filled.work(UnitKind.LABELS))
 
 
-async def page_through(house: House) -> None:
-    """Every kept image in the pages of an export."""
+async def page_through(filled: FilledDatabase) -> None:
+    """Read all kept images in the pages of an export."""
     last_id = 0
     while True:
-        async with house.db.read() as connection:
-            page = await images.kept_after(connection, house.dataset, last_id=last_id, limit=export.PAGE)
+        async with filled.db.read() as connection:
+            page = await images.kept_after(connection, filled.dataset, last_id=last_id, limit=export.PAGE)
         if len(page) < export.PAGE:
             return
         last_id = page[-1].id
 
 
-async def finalize(house: House) -> None:
-    """What the decision on the next stage is made from."""
-    Funnel(await images.counts(house.db, dataset_id=house.dataset), *await attempts.retry_figures(house.db, house.job))
-    await jobs.searches_of(house.db, house.job)
-    await units.dead_of(house.db, house.job)
+async def finalize(filled: FilledDatabase) -> None:
+    """Read what the decision on the next stage needs."""
+    Funnel(await images.counts(filled.db, dataset_id=filled.dataset), *await attempts.retry_figures(filled.db, filled.job))
+    await jobs.searches_of(filled.db, filled.job)
+    await units.dead_of(filled.db, filled.job)
 
 
-async def chunks_to_compress(house: House) -> None:
-    """The chunks that hold what is kept."""
-    async with house.db.read() as connection:
-        assert await images.kept_chunks(connection, house.dataset)
+async def chunks_to_compress(filled: FilledDatabase) -> None:
+    """Read the chunks with kept images."""
+    async with filled.db.read() as connection:
+        assert await images.kept_chunks(connection, filled.dataset)
 
 
-async def look(house: House) -> None:
-    """What the progress display asks."""
-    await follow.take_snapshot(house.db, house.job, lambda: ())
+async def look(filled: FilledDatabase) -> None:
+    """Read what the progress display shows."""
+    await follow.take_snapshot(filled.db, filled.job, lambda: ())
 
 
 ChunkStage = tuple[str, UnitKind, str, Callable[[ClaimedUnit, str], Awaitable[None]]]
-WholeStage = tuple[str, Callable[[House], Awaitable[None]]]
+WholeStage = tuple[str, Callable[[FilledDatabase], Awaitable[None]]]
 
 STAGES: tuple[ChunkStage | WholeStage, ...] = (
     ("take in candidates", UnitKind.SEARCH, "last", insert),
@@ -196,24 +196,24 @@ STAGES: tuple[ChunkStage | WholeStage, ...] = (
     ("finalize's counts", finalize),
     ("a look at the progress", look),
 )
-"""In the order of a job; those with a kind of unit work chunk by chunk."""
+"""The stages in the order of a job; those with a kind of unit work chunk by chunk."""
 
 
-async def measure_stages(house: House, where: str) -> AsyncIterator[Figure]:
-    """Every stage once, in order."""
+async def measure_stages(filled: FilledDatabase, where: str) -> AsyncIterator[Figure]:
+    """Measure every stage once, in order."""
     for stage in STAGES:
         if len(stage) == 2:
             name, whole = stage
-            with taken(house.server) as found:
-                await whole(house)
-            yield Figure(where, name, house.size, found.cpu_s, found.peak_mb)
+            with measured(filled.server) as found:
+                await whole(filled)
+            yield Figure(where, name, filled.size, found.cpu_s, found.peak_mb)
         else:
             name, kind, which, step = stage
-            works = [(await house.work(kind, chunk_id=chunk), chunk) for chunk in getattr(house, which)]
-            with taken(house.server) as found:
+            works = [(await filled.work(kind, chunk_id=chunk), chunk) for chunk in getattr(filled, which)]
+            with measured(filled.server) as found:
                 for work, chunk in works:
                     await step(work, chunk)
-            yield Figure(where, name, house.size, found.cpu_s * house.size / CHUNK / CHUNKS)
+            yield Figure(where, name, filled.size, found.cpu_s * filled.size / CHUNK / CHUNKS)
 
 
 # --- pages
@@ -221,16 +221,16 @@ async def measure_stages(house: House, where: str) -> AsyncIterator[Figure]:
 TARGET_MS = 50.0
 ROUNDS = 5
 LIMIT = 50
-"""Rows of a page where nobody asks for another number."""
+"""Default number of rows in a page."""
 
 PLACES = (("start", 0.0), ("middle", 0.5), ("end", 0.9995))
 
 Ask = Callable[[int], Awaitable[object]]
 
 
-def questions(house: House) -> dict[str, Ask]:
-    """What is asked, as functions of the id that a page begins after."""
-    job, dataset = house.job, house.dataset
+def questions(filled: FilledDatabase) -> dict[str, Ask]:
+    """Return the queries by name, as functions of the id that a page begins after."""
+    job, dataset = filled.job, filled.dataset
     filters = {
         "images": ImageFilter(),
         "images of a job": ImageFilter(job_id=job),
@@ -257,45 +257,45 @@ def questions(house: House) -> dict[str, Ask]:
         "log, warnings": EventFilter(level="warning"),
         "log, errors, of which there are none": EventFilter(level="error"),
         "log, host": EventFilter(host="host10.example.com"),
-        "log, chunk": EventFilter(chunk_id=chunk_id(house.size // 100 - 7)),
+        "log, chunk": EventFilter(chunk_id=chunk_id(filled.size // 100 - 7)),
         "log, event": EventFilter(event="download.retry"),
         "log, event, of which there are none": EventFilter(event="list."),
     }
-    asked: dict[str, Ask] = {f"{name} (API)": _images(house, wanted, USER) for name, wanted in filters.items()}
-    asked |= {name: _images(house, wanted, None) for name, wanted in filters.items()}
-    asked["images of a stranger (API)"] = _images(house, ImageFilter(), "stranger")
-    return asked | {name: _events(house, wanted) for name, wanted in logs.items()}
+    asked: dict[str, Ask] = {f"{name} (API)": _images(filled, wanted, USER) for name, wanted in filters.items()}
+    asked |= {name: _images(filled, wanted, None) for name, wanted in filters.items()}
+    asked["images of a stranger (API)"] = _images(filled, ImageFilter(), "stranger")
+    return asked | {name: _events(filled, wanted) for name, wanted in logs.items()}
 
 
-def _images(house: House, wanted: ImageFilter, user_id: str | None) -> Ask:
+def _images(filled: FilledDatabase, wanted: ImageFilter, user_id: str | None) -> Ask:
     async def ask(last_id: int) -> object:
-        return await image_search.page(house.db, wanted, user_id=user_id, limit=LIMIT, cursor=paging.encode(last_id) if last_id else None)
+        return await image_search.page(filled.db, wanted, user_id=user_id, limit=LIMIT, cursor=paging.encode(last_id) if last_id else None)
 
     return ask
 
 
-def _events(house: House, wanted: EventFilter) -> Ask:
+def _events(filled: FilledDatabase, wanted: EventFilter) -> Ask:
     async def ask(last_id: int) -> object:
-        return await events.after(house.db, house.job, wanted, last_id=last_id)
+        return await events.after(filled.db, filled.job, wanted, last_id=last_id)
 
     return ask
 
 
-async def measure_pages(house: House, where: str) -> AsyncIterator[Figure]:
-    """The time of an answer to each question at each place."""
-    for name, ask in questions(house).items():
+async def measure_pages(filled: FilledDatabase, where: str) -> AsyncIterator[Figure]:
+    """Measure each query at each place."""
+    for name, ask in questions(filled).items():
         for place, share in PLACES:
-            yield Figure(where, f"{name}, {place}", house.size, await _best(ask, int(house.size * share)), is_answer=True)
+            yield Figure(where, f"{name}, {place}", filled.size, await _best(ask, int(filled.size * share)), is_answer=True)
 
 
 async def _best(ask: Ask, last_id: int) -> float:
-    """The best of a few: the others were held up by what else the machine does."""
+    """Return the shortest of a few times, since other processes slow some of them down."""
     await ask(last_id)
     found = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         await ask(last_id)
         found.append(time.perf_counter() - began)
-        if found[-1] > 1:  # far off the target already
+        if found[-1] > 1:  # far above the target
             break
     return min(found)

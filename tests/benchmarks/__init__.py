@@ -1,4 +1,4 @@
-"""The pure parts of the benchmarks. They are scripts beside the packages, so their folder goes where Python looks, and last."""
+"""Tests of the benchmarks. These are scripts outside of the packages, so their folder is appended to sys.path."""
 
 import sys
 from pathlib import Path

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def test_picture_is_the_same_bytes_for_the_same_number() -> None:
-    """A picture that is missing is made anew as it was."""
+    """A missing picture can be created again."""
     assert corpus.picture(3) == corpus.picture(3)
     assert corpus.picture(3) != corpus.picture(4)
 
@@ -25,7 +25,7 @@ def test_picture_is_a_jpeg_of_the_sizes_that_are_promised() -> None:
 
 
 def test_fill_leaves_what_is_there(tmp_path: Path) -> None:
-    """Only what is missing is made: nothing here, so no process is started."""
+    """Only missing pictures are created; here none is missing and no process starts."""
     for number in range(2):
         (tmp_path / corpus.name_of(number)).write_bytes(b"mine")
     assert corpus.fill(tmp_path, 2) == 0

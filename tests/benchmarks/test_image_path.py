@@ -23,7 +23,7 @@ def test_one_image_passes_the_files_of_its_jobs() -> None:
 
 
 def test_only_functions_that_run_in_a_job_count() -> None:
-    """A call outside of a job is none of its files; nor is a file that is not the project's."""
+    """Calls outside of a job and files of other projects do not count."""
     recorder = image_path.Recorder()
     with recorder.recording():
         errors.classify.classify_http_error(404)
@@ -36,7 +36,7 @@ def test_only_functions_that_run_in_a_job_count() -> None:
 
 
 def test_crons_are_shown_and_not_counted() -> None:
-    """The total is of the jobs that have units."""
+    """The total covers the jobs that have units."""
     found = {"sweep": {"a.py", "b.py"}, "process_chunk": {"b.py", "c.py"}, "validate_chunk": {"c.py", "d.py"}}
     assert image_path.files_of(found) == {"b.py", "c.py", "d.py"}
     assert image_path.table(found).splitlines()[-1].split() == ["all", "jobs", "3"]

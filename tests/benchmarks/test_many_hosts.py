@@ -1,4 +1,4 @@
-"""The hosts of the comparison that are far away."""
+"""The distant hosts of the comparison."""
 
 import ipaddress
 
@@ -6,7 +6,7 @@ import many_hosts
 
 
 def test_addresses_are_distinct_and_on_loopback() -> None:
-    """500 hosts that no packet leaves this machine for."""
+    """500 hosts on this machine."""
     addresses = many_hosts.addresses()
     assert len(set(addresses)) == len(addresses) == 500
     assert all(ipaddress.ip_address(address) in ipaddress.ip_network("127.1.0.0/16") for address in addresses)
@@ -14,7 +14,7 @@ def test_addresses_are_distinct_and_on_loopback() -> None:
 
 
 def test_a_host_has_its_own_distance() -> None:
-    """50 to 200 ms, spread over all of that, and the same whoever asks."""
+    """50 to 200 ms, spread over the whole range, and the same in each call."""
     waits = [many_hosts.wait_s(address) for address in many_hosts.addresses()]
     assert waits == [many_hosts.wait_s(address) for address in many_hosts.addresses()]
     assert 0.05 <= min(waits) < 0.06

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 @dataclass
 class Run:
-    """What a verdict reads of a run."""
+    """The attributes of a run that a verdict reads."""
 
     images: int = 100
     per_s: float = 1.0
@@ -32,19 +32,19 @@ RUNS = {
 
 
 def test_a_ratio_is_of_two_runs_of_one_round() -> None:
-    """Never of one contestant's median by the other's: a machine's speed drifts from round to round."""
+    """Not of two medians: a machine's speed drifts from round to round."""
     assert results.ratios(RUNS["we"], RUNS["they"], "per_s") == (1.0, 3.0, 3.0)
 
 
 def test_ratios_want_as_many_rounds_of_both() -> None:
-    """A round that one of them lacks is no round."""
+    """A different number of rounds is an error."""
     with pytest.raises(ValueError, match="shorter"):
         results.ratios(RUNS["we"], RUNS["they"][:2], "per_s")
 
 
 @pytest.mark.parametrize(("bound", "met"), [(2.9, True), (3.0, True), (3.1, False)])
 def test_least_is_held_by_the_median(bound: float, met: bool) -> None:
-    """One slow round misses no target, one fast one meets none; the steady ratios stand beside it."""
+    """One slow or fast round does not decide; the steady ratios are kept too."""
     verdict = results.judge(results.Target("row", "we x they", "we", "they", bound), RUNS)
     assert verdict.met is met
     assert verdict.values == (1.0, 3.0, 3.0)
@@ -53,7 +53,7 @@ def test_least_is_held_by_the_median(bound: float, met: bool) -> None:
 
 @pytest.mark.parametrize(("bound", "met"), [(1.9, False), (2.0, True)])
 def test_most_is_held_by_the_median_of_ours_alone(bound: float, met: bool) -> None:
-    """A target without another's figure reads ours."""
+    """A target without another contestant reads our own figure."""
     verdict = results.judge(results.Target("row", "first", "we", None, bound, "first_s", is_most=True), RUNS)
     assert verdict.met is met
     assert verdict.values == (1.0, 2.0, 9.0)
@@ -61,7 +61,7 @@ def test_most_is_held_by_the_median_of_ours_alone(bound: float, met: bool) -> No
 
 
 def test_tables_say_median_and_range_and_what_is_missed() -> None:
-    """They are pasted as they are, so every line has as many cells as the head."""
+    """Every line has as many cells as the head."""
     missed = results.judge(results.Target("row", "we x they", "we", "they", 4), RUNS)
     for table in (results.run_table({"row": RUNS}), results.ratio_table([missed])):
         assert len({line.count("|") for line in table.splitlines()}) == 1
@@ -70,7 +70,7 @@ def test_tables_say_median_and_range_and_what_is_missed() -> None:
 
 
 def test_what_a_contestant_cannot_say_is_a_dash() -> None:
-    """img2dataset does not tell when its first image came."""
+    """img2dataset does not report the time of its first image."""
     assert results.run_table({"row": {"they": RUNS["they"]}}).endswith(" | - |")
 
 
@@ -92,7 +92,7 @@ def jpeg(image: Image.Image, quality: int = 95) -> bytes:
 
 
 def shard(folder: Path, bodies: Mapping[str, bytes]) -> Path:
-    """A dataset of one shard, as both write them."""
+    """A dataset of one shard."""
     folder.mkdir()
     with tarfile.open(folder / "00000.tar", "w") as archive:
         for number, (url, body) in enumerate(bodies.items()):
@@ -108,26 +108,26 @@ def luma(image: Image.Image) -> np.ndarray:
 
 
 def test_ssim_of_a_picture_with_itself_is_one() -> None:
-    """And only of that."""
+    """The SSIM of equal pictures is 1."""
     assert results.ssim(luma(picture()), luma(picture())) == pytest.approx(1.0)
 
 
 def test_ssim_falls_with_every_blur() -> None:
-    """The more is lost, the less it is; another picture is further than any blur of this one."""
+    """A stronger blur gives a lower SSIM; a different picture the lowest."""
     blurred = [results.ssim(luma(picture()), luma(picture().filter(ImageFilter.GaussianBlur(radius)))) for radius in (0.5, 1, 3)]
     other = results.ssim(luma(picture()), luma(picture(2)))
     assert 1 > blurred[0] > blurred[1] > blurred[2] > other
 
 
 def test_ssim_of_flat_pictures_is_that_of_their_brightness() -> None:
-    """Without structure, formula (6) of the paper is all that is left: (2ab + C1) / (a² + b² + C1)."""
+    """Without structure the SSIM is formula (6) of the paper: (2ab + C1) / (a² + b² + C1)."""
     c1 = (0.01 * 255) ** 2
     dark, light = np.full((20, 30), 50, dtype=np.uint8), np.full((20, 30), 200, dtype=np.uint8)
     assert results.ssim(dark, light) == pytest.approx((2 * 50 * 200 + c1) / (50**2 + 200**2 + c1))
 
 
 def test_the_nearer_dataset_is_found(tmp_path: Path) -> None:
-    """Matched by URL and not by order; all three verdicts of a worse copy's rival are met but that of the size."""
+    """Pictures are matched by URL and not by order; only the verdict of the file size is missed."""
     originals = tmp_path / "originals"
     originals.mkdir()
     urls = {f"http://127.0.0.1/{seed}.jpg": picture(seed, 4 * SIDE) for seed in range(3)}
@@ -143,7 +143,7 @@ def test_the_nearer_dataset_is_found(tmp_path: Path) -> None:
 
 
 def test_another_size_is_seen(tmp_path: Path) -> None:
-    """One picture of other pixels misses the target."""
+    """One picture of a different size misses the target."""
     (tmp_path / "1.jpg").write_bytes(jpeg(picture(side=2 * SIDE)))
     ours = shard(tmp_path / "ours", {"http://127.0.0.1/1.jpg": jpeg(picture())})
     theirs = shard(tmp_path / "theirs", {"http://127.0.0.1/1.jpg": jpeg(picture(side=SIDE - 1))})
@@ -153,7 +153,7 @@ def test_another_size_is_seen(tmp_path: Path) -> None:
 
 
 def test_datasets_of_other_urls_are_not_compared(tmp_path: Path) -> None:
-    """A picture that one of them lacks would otherwise go unseen."""
+    """Different URLs are an error."""
     ours = shard(tmp_path / "ours", {"http://127.0.0.1/1.jpg": jpeg(picture())})
     theirs = shard(tmp_path / "theirs", {"http://127.0.0.1/2.jpg": jpeg(picture())})
     with pytest.raises(SystemExit, match="do not hold the same URLs: 1 and 1"):

@@ -1,4 +1,4 @@
-"""The benchmark of growth, at a size that says nothing of growth."""
+"""The benchmark of growth runs, at a small size."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "scale.py"
 
 
 def test_every_stage_and_page_still_runs(tmp_path: Path) -> None:
-    """Its stand-ins for network, decoders and store must be what the workers ask for; nothing else would tell."""
+    """Its stand-ins for downloader, decoders and store have the interface that the workers use."""
     command = [sys.executable, str(BENCHMARK), "stages", "pages", "--sizes", "3000", "--databases", "sqlite", "--folder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

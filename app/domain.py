@@ -1,4 +1,9 @@
-"""The vocabulary: what the parts of pictrawl hand to each other. Plain values; nothing here does I/O."""
+"""The values that the parts of pictrawl pass to each other, in the order of an image's life. Plain values without I/O.
+
+A *job* is what a user asks for. It is split into *units* of work. A *candidate* becomes a row of ``images``, is fetched, validated
+(:class:`Verdict`), checked for duplicates, labelled, compressed, and exported as a :class:`Sample`. An image that does not get that far
+has one :class:`Reason`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +41,11 @@ __all__ = [
     "VerifyReport",
 ]
 
+Level = Literal["basic", "standard", "strict"]
+"""Levels of validation; each applies the checks of the levels before it."""
+
+ExportFormat = Literal["files", "imagefolder", "webdataset"]
+
 MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")}
 """Media type of each format that a dataset may hold."""
 
@@ -43,15 +53,15 @@ EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type
 """File name extension, without the dot, of each media type."""
 
 TRACED = ("request_id", "traceparent")
-"""What says whence a job comes: the request that made it, and the trace it belongs to (W3C Trace Context). Goes with the ids through the
-queue, so that log lines have it even before the database was asked."""
+"""Fields that say where a job comes from: the API request, and the trace (W3C Trace Context). They travel through the queue with the ids,
+so that log lines carry them before the database is read."""
 
-Level = Literal["basic", "standard", "strict"]
-ExportFormat = Literal["files", "imagefolder", "webdataset"]
+
+# Jobs and their units
 
 
 class JobKind(StrEnum):
-    """What a job is for. A build makes a dataset; the others work on one that exists."""
+    """What a job does. A build makes a dataset; every other kind works on an existing one."""
 
     BUILD = "build"
     EXPORT = "export"
@@ -62,7 +72,14 @@ class JobKind(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job.
+
+    ``pending -> planning -> running <-> paused -> finalizing``, then one of the final states. ``finalizing`` goes back to ``running``
+    when more candidates are needed.
+
+    - ``succeeded``: the target was met. ``partial``: the dataset has fewer images than asked for.
+    - ``failed``: a unit died, or no image was kept. ``cancelled``: by the user.
+    """
 
     PENDING = "pending"
     PLANNING = "planning"
@@ -80,7 +97,11 @@ ACTIVE_JOB_STATES = frozenset(JobState) - FINAL_JOB_STATES
 
 
 class UnitState(StrEnum):
-    """Where a unit of work stands."""
+    """State of a unit of work.
+
+    ``pending -> queued -> running``, then ``done``, ``dead`` (an error that is not retried) or ``cancelled``. A released unit is
+    ``pending`` again. A unit whose workers crashed too often is ``quarantined`` and runs alone.
+    """
 
     PENDING = "pending"
     QUEUED = "queued"
@@ -91,8 +112,13 @@ class UnitState(StrEnum):
     QUARANTINED = "quarantined"
 
 
+WAITING_UNIT_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
+OPEN_UNIT_STATES = (*WAITING_UNIT_STATES, UnitState.RUNNING)
+"""States of the units that a job counts as open; the job moves on when none is left."""
+
+
 class UnitKind(StrEnum):
-    """The kind of a unit of work; each of the 12 job functions claims one kind."""
+    """Kind of a unit of work; each of the 12 job functions claims units of one kind."""
 
     PLAN = "plan"
     KEYWORDS = "keywords"
@@ -116,8 +142,25 @@ class UnitKind(StrEnum):
 VALIDATOR_KINDS = frozenset({UnitKind.VALIDATE, UnitKind.DUPLICATES, UnitKind.INTEGRITY, UnitKind.VERIFY})
 
 
+class CheckKind(StrEnum):
+    """A check of a finished dataset that a user can request."""
+
+    INTEGRITY = "integrity"
+    DUPLICATES = "duplicates"
+    VALIDATION = "validation"
+
+
+# An image, from candidate to sample
+
+
 class ImageState(StrEnum):
-    """Where an image stands. ``pending``, ``fetched``, ``valid`` and ``deferred`` are on the way; the rest is final."""
+    """State of an image; every state but ``pending``, ``fetched``, ``valid`` and ``kept`` has a reason.
+
+    - ``pending``: a candidate, not fetched yet. ``deferred``: to be fetched after its not-before time.
+    - ``fetched``: its bytes are in the store. ``valid``: it passed the checks. ``kept``: it is part of the dataset.
+    - ``failed``: it could not be fetched. ``rejected``: a check failed, or the target was already met.
+    - ``duplicate``: another image of the dataset shows the same. ``tombstoned``: it was removed later, on request.
+    """
 
     PENDING = "pending"
     FETCHED = "fetched"
@@ -130,24 +173,19 @@ class ImageState(StrEnum):
     TOMBSTONED = "tombstoned"
 
 
-class CheckKind(StrEnum):
-    """A check that a user may ask for on its own."""
-
-    INTEGRITY = "integrity"
-    DUPLICATES = "duplicates"
-    VALIDATION = "validation"
-
-
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An image that a source offers: where its bytes are and what the source says of it.
+    """An image that a source offers: its URL, and what the source says about it. Nothing has been fetched yet.
 
     Attributes:
         url: absolute URL of the image file.
+        source: name of the source, such as ``wikimedia``, or ``list``.
         rank: position in the source's own order, 0 first.
-        license: SPDX-like id (``CC-BY-4.0``) where it could be told, else the source's own words.
-        group_id: what must stay in one split (an album, an observation); empty if nothing.
-        expected_sha256: digest that the list promises, lower-case hex.
+        license: SPDX-like id (``CC-BY-4.0``) where it is known, else the source's own words.
+        group_id: images with the same group stay in one split (an album, an observation); ``None`` for no group.
+        expected_sha256: digest that a list promises, lower-case hex.
+        width, height: pixels, as the source says.
+        line: line of the list, from 1; ``None`` for a search result.
     """
 
     url: str
@@ -170,7 +208,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ListProblem:
-    """A line of a list, or an item of a source, that could not be used. ``line`` counts from 1."""
+    """A line of a URL list, or an item of a source, that cannot be used. ``line`` counts from 1."""
 
     line: int
     message: str
@@ -179,18 +217,18 @@ class ListProblem:
 
 @dataclass(frozen=True, slots=True)
 class ValidationRules:
-    """What an image must be to enter a dataset.
+    """Limits that an image must meet to enter a dataset.
 
     Attributes:
-        level: ``basic`` (decodes fully, real format, size), ``standard`` (+ aspect, low information, truncated, animated),
-            ``strict`` (+ blur, extreme exposure).
+        level: ``basic`` (decodes fully, format, size), ``standard`` (adds aspect, low information, truncated, animated),
+            ``strict`` (adds blur and extreme exposure).
         min_width, min_height: pixels.
-        max_pixels: width times height above which an image is not decoded at all.
+        max_pixels: width times height above which an image is not decoded.
         max_aspect: longer side over shorter side.
-        min_entropy: bits of the grey histogram of the 1/8-scale image, 0 to 8.
+        min_entropy: bits of the grey histogram of the image at 1/8 scale, 0 to 8.
         min_sharpness: variance of the Laplacian of the grey image, scaled to 256 pixels on its longer side.
-        min_brightness, max_brightness: mean grey, 0 to 255, outside of which exposure is extreme.
-        formats: format names as Pillow gives them, lower case.
+        min_brightness, max_brightness: mean grey, 0 to 255.
+        formats: names of formats as Pillow gives them, lower case.
     """
 
     level: Level = "standard"
@@ -207,14 +245,14 @@ class ValidationRules:
 
 @dataclass(frozen=True, slots=True)
 class CompressionRules:
-    """How an image leaves: its encoding and its size.
+    """Encoding and size of the exported images.
 
     Attributes:
-        format: ``keep`` leaves the original encoding (and, with ``resize`` none, the original bytes).
+        format: ``keep`` leaves the encoding as it is and, with ``resize="none"``, the bytes as well.
         level: encoder quality, 1 to 100, for jpeg and webp; for png the zlib level is ``min(9, level // 10)``.
-        resize: ``none``, ``keep_ratio`` (shorter side becomes ``size``), ``center_crop`` or ``border`` (a square).
+        resize: ``none``, ``keep_ratio`` (the shorter side becomes ``size``), ``center_crop`` or ``border`` (a square).
         size: pixels.
-        only_if_bigger: never enlarge.
+        only_if_bigger: never enlarge an image.
     """
 
     format: Literal["keep", "jpeg", "webp", "png"] = "keep"
@@ -225,13 +263,13 @@ class CompressionRules:
 
     @property
     def is_identity(self) -> bool:
-        """Whether bytes leave as they came."""
+        """Whether the exported bytes are the fetched bytes."""
         return self.format == "keep" and self.resize == "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """One image after compression. ``width`` and ``height`` in pixels."""
+    """One compressed image. ``width`` and ``height`` in pixels."""
 
     body: bytes = field(repr=False)
     format: str
@@ -241,17 +279,17 @@ class Compressed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What validation found out about one image.
+    """Result of the validation of one image.
 
     Attributes:
         reason: ``None`` if the image is valid.
         detail: the failed check in words, with its value and its limit.
-        format: real format, lower case (``jpeg``).
-        width, height: pixels after the EXIF orientation is applied.
+        format: the real format, lower case (``jpeg``).
+        width, height: pixels, after the EXIF orientation is applied.
         phash: 64-bit perceptual hash as 16 hex digits.
-        measures: each check's name with its measured value.
+        measures: measured value of each check, by name.
         thumbnail: JPEG bytes, at most 256 pixels on the longer side.
-        output: how the image leaves, where that was asked for along with the verdict; None if it was not, or the image is rejected.
+        output: the compressed image, if it was requested together with the verdict and the image is valid.
     """
 
     reason: Reason | None = None
@@ -268,12 +306,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One row of ``images``: an image and all we know of it.
+    """One row of the table ``images``: an image and everything known about it. Times are Unix seconds.
 
     Attributes:
-        evidence: what the reason rests on, in the words of whoever gave it: a header line, a rule of robots.txt, an address.
-        robots: what robots.txt said of it when it was last fetched, a `downloader.models.RobotsVerdict`; None before.
-        opt_out: what the reply's headers said of use for training, an `OptOutVerdict`; None before.
+        detail: the reason in words, with values.
+        sha256, size_bytes, media_type, width, height: of the fetched bytes; pixels after the EXIF orientation is applied.
+        phash, measures: see :class:`Verdict`.
+        duplicate_of: id of the kept image that it repeats.
+        out_sha256, out_media_type, out_size_bytes, out_width, out_height: of the compressed bytes, which are exported.
+        not_before: when a deferred image may be fetched; ``deferred_at`` is its first deferral.
+        evidence: what the reason rests on, quoted: a header line, a rule of robots.txt, an address.
+        robots: a `downloader.models.RobotsVerdict` from its last fetch; ``None`` before the first.
+        opt_out: a `downloader.models.OptOutVerdict` from its last fetch; ``None`` before the first.
     """
 
     id: int
@@ -324,13 +368,14 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a dataset as an exporter needs it.
+    """One kept image as an exporter needs it.
 
     Attributes:
-        index: position in the export, 0 first, dense.
-        image_id: id of the image's row.
-        sha256: digest of the bytes that leave, which is also their key in the store.
+        index: position in the export, dense, 0 first.
+        image_id: id of the row in ``images``.
+        sha256: digest of the exported bytes, which is also their key in the store; ``source_sha256`` is the digest of the fetched bytes.
         extension: without the dot (``jpg``).
+        width, height: pixels of the exported image.
     """
 
     index: int
@@ -356,6 +401,9 @@ class Sample:
     phash: str | None = None
 
 
+# Exports
+
+
 @dataclass(frozen=True, slots=True)
 class ExportReport:
     """What an exporter wrote. ``splits`` and ``labels`` count samples; ``files`` maps a relative path to its size in bytes."""
@@ -370,7 +418,7 @@ class ExportReport:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What reading an export back found. ``problems`` is empty when all is well; the first 100 are kept."""
+    """Result of reading an export back. ``problems`` is empty if nothing is wrong; at most the first 100 are kept."""
 
     samples: int
     problems: tuple[str, ...] = ()
@@ -379,9 +427,3 @@ class VerifyReport:
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
-
-
-WAITING_UNIT_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
-
-
-OPEN_UNIT_STATES = (*WAITING_UNIT_STATES, UnitState.RUNNING)

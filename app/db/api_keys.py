@@ -1,7 +1,7 @@
-"""API keys: how one is made, written, read and compared. Pure; the rows are :mod:`app.db.fleet`'s, the door is the web's.
+"""The keys that API requests carry: API keys, which authenticate a user, and Idempotency-Keys, which make a request happen once.
 
-A token is ``ptk_<id>_<secret>``. The id finds the row; only the SHA-256 of the secret is kept there. A secret of 256 random bits
-needs no slow hash: there is nothing to guess.
+A token is ``ptk_<id>_<secret>``. The id finds the row, which stores the SHA-256 of the secret only. A slow hash is not needed, since a
+secret of 256 random bits cannot be guessed.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ __all__ = [
     "secret_digest",
 ]
 
-_ID_BYTES = 8  # tells keys apart; no secret
+_ID_BYTES = 8  # identifies the key; not secret
 _SECRET_BYTES = 32
 _TOKEN = re.compile(r"ptk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 
 class NewApiKey(NamedTuple):
-    """A key at its birth: the only moment at which its token is known."""
+    """A new key. Its token is known only now, since the database stores a digest."""
 
     key_id: str
     token: str
@@ -49,56 +49,56 @@ class NewApiKey(NamedTuple):
 
 
 class ApiToken(NamedTuple):
-    """What a token spells."""
+    """The parts of a token."""
 
     key_id: str
     secret: str
 
 
 def make_key() -> NewApiKey:
-    """A new key. Store the id and the digest, show the token once."""
+    """Make a key. Store its id and digest, and show its token once."""
     bare_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
     return NewApiKey(f"key_{bare_id}", f"ptk_{bare_id}_{secret}", secret_digest(secret))
 
 
 def parse_token(token: str) -> ApiToken | None:
-    """The id and the secret in a token; ``None`` where it is none of ours."""
+    """Return the id and the secret in a token; ``None`` if it is not a token of this form."""
     match = _TOKEN.fullmatch(token)
     return ApiToken(f"key_{match[1]}", match[2]) if match else None
 
 
 def secret_digest(secret: str) -> str:
-    """What is stored of a secret: its SHA-256 in hex."""
+    """Return the SHA-256 of a secret in hex, which is stored instead of it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def digests_match(one: str, other: str) -> bool:
-    """Whether two digests are equal, in a time that does not tell where they differ."""
+    """Whether two digests are equal, compared in constant time."""
     return hmac.compare_digest(one, other)
 
 
 async def add_key(db: Database, *, key_id: str, user_id: str, name: str, digest: str) -> None:
-    """Insert an API key; only the digest of its secret is kept."""
+    """Insert an API key with the digest of its secret."""
     async with db.write() as connection:
         await connection.execute(insert(tables.api_keys).values(id=key_id, user_id=user_id, name=name, digest=digest, created_at=db_now()))
 
 
 async def list_keys(db: Database) -> list[ApiKey]:
-    """All API keys, without their digests."""
+    """Return all API keys, without their digests."""
     columns = [tables.api_keys.c[name] for name in ("id", "user_id", "name", "created_at", "revoked_at", "last_used_at")]
     async with db.read() as connection:
         return [ApiKey(**row._mapping) for row in (await connection.execute(select(*columns).order_by(tables.api_keys.c.created_at))).all()]
 
 
 async def has_keys(db: Database) -> bool:
-    """Whether any key is in force."""
+    """Whether any key is not revoked."""
     query = select(tables.api_keys.c.id).where(tables.api_keys.c.revoked_at.is_(None)).limit(1)
     async with db.read() as connection:
         return (await connection.execute(query)).first() is not None
 
 
 async def find_key(db: Database, key_id: str) -> tuple[str, str] | None:
-    """(user id, digest) of a key in force."""
+    """Return (user id, digest) of a key that is not revoked."""
     columns = tables.api_keys.c
     async with db.read() as connection:
         row = (
@@ -108,7 +108,7 @@ async def find_key(db: Database, key_id: str) -> tuple[str, str] | None:
 
 
 async def touch_key(db: Database, key_id: str, *, every_s: float = 60.0) -> None:
-    """Note that a key was used, at most once a minute."""
+    """Record the use of a key, at most once in ``every_s`` seconds."""
     columns = tables.api_keys.c
     is_old = or_(columns.last_used_at.is_(None), columns.last_used_at < db_now() - every_s)
     async with db.write() as connection:
@@ -116,7 +116,7 @@ async def touch_key(db: Database, key_id: str, *, every_s: float = 60.0) -> None
 
 
 async def revoke_key(db: Database, key_id: str) -> None:
-    """Put a key out of force at once."""
+    """Revoke a key at once."""
     columns = tables.api_keys.c
     async with db.write() as connection:
         result = await connection.execute(
@@ -157,7 +157,7 @@ async def note_idempotent(connection: Connection, *, user_id: str, key: str, bod
 
 
 async def expire_idempotency(db: Database, *, older_than_s: float) -> int:
-    """Forget old Idempotency-Keys."""
+    """Delete old Idempotency-Keys; return how many."""
     async with db.write() as connection:
         result = await connection.execute(
             delete(tables.idempotency_keys).where(tables.idempotency_keys.c.created_at < db_now() - older_than_s)

@@ -32,10 +32,10 @@ __all__ = [
 
 
 async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """What each image already cost in the unit's job: (attempts that count, highest row number).
+    """Return the attempts that each image has used in the unit's job: (attempts that count, highest row number).
 
-    Rows that an earlier epoch reserved without an outcome are lost. One lost attempt of an image is forgiven: a crash costs no URL
-    its budget; further ones count, so the origin sees at most one request more than the rule says.
+    Rows that an earlier epoch reserved without an outcome become lost. The first lost attempt of an image does not count, so that a
+    crash costs no URL its budget; further ones count, so the origin gets at most one request more than the limit.
     """
     columns = tables.attempts.c
     ours = (columns.job_id == unit.job_id, columns.image_id.in_(list(image_ids)))
@@ -43,14 +43,14 @@ async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> 
         update(tables.attempts).where(*ours, columns.state == "reserved", columns.epoch != unit.epoch).values(state="lost")
     )
     lost = func.sum(case((columns.state == "lost", 1), else_=0)).label("lost")
-    told = func.sum(case((columns.state == "lost", 0), else_=1)).label("told")
-    query = select(columns.image_id, told, lost, func.max(columns.number).label("last")).where(*ours).group_by(columns.image_id)
+    known = func.sum(case((columns.state == "lost", 0), else_=1)).label("known")
+    query = select(columns.image_id, known, lost, func.max(columns.number).label("last")).where(*ours).group_by(columns.image_id)
     rows = (await connection.execute(query)).all()
-    return {row.image_id: (int(row.told) + max(0, int(row.lost) - 1), int(row.last)) for row in rows}
+    return {row.image_id: (int(row.known) + max(0, int(row.lost) - 1), int(row.last)) for row in rows}
 
 
 async def reserve(connection: Connection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:
-    """Put attempts (image id, row number) on record before their requests."""
+    """Insert attempts (image id, row number) before their requests are sent."""
     rows = [
         {"job_id": unit.job_id, "image_id": image_id, "number": number, "epoch": unit.epoch, "state": "reserved"}
         for image_id, number in wanted
@@ -68,26 +68,27 @@ async def record(connection: Connection, unit: Unit, finished: Sequence[tuple[in
     if not finished:
         return
     rows: list[Mapping[str, Any]] = [
-        {"row_job": unit.job_id, "row_image": image_id, "row_number": number} | {new: getattr(attempt, name) for name, new in _TOLD.items()}
+        {"row_job": unit.job_id, "row_image": image_id, "row_number": number}
+        | {new: getattr(attempt, name) for name, new in _OUTCOME.items()}
         for image_id, number, attempt in finished
     ]
     await connection.execute(_record(), rows)
 
 
-_TOLD = {name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")}
-"""What an attempt says of itself, and how the statement calls it."""
+_OUTCOME = {name: f"new_{name}" for name in ("started_at", "queued_s", "elapsed_s", "status", "error", "reason", "wait_s", "wait_cause")}
+"""Columns that an outcome sets, with the names of their bound parameters."""
 
 
 @functools.cache
 def _record() -> Any:
-    """Built once: every group of outcomes needs it."""
+    """Built once, since every group of outcomes needs it."""
     columns = tables.attempts.c
     ours = (columns.job_id == bindparam("row_job"), columns.image_id == bindparam("row_image"), columns.number == bindparam("row_number"))
-    return update(tables.attempts).where(*ours).values({name: bindparam(new) for name, new in _TOLD.items()} | {"state": "done"})
+    return update(tables.attempts).where(*ours).values({name: bindparam(new) for name, new in _OUTCOME.items()} | {"state": "done"})
 
 
 async def drop_reserved(connection: Connection, unit: Unit, unused: Sequence[tuple[int, int]]) -> None:
-    """Take reservations back whose requests were never sent."""
+    """Delete reservations whose requests were never sent."""
     columns = tables.attempts.c
     for image_id, number in unused:
         await connection.execute(
@@ -98,7 +99,7 @@ async def drop_reserved(connection: Connection, unit: Unit, unused: Sequence[tup
 
 
 async def of_image(db: Database, image_id: int) -> list[tuple[str, str, Attempt]]:
-    """An image's attempts in all jobs, as (job id, state, attempt), in order."""
+    """Return an image's attempts in all jobs as (job id, state, attempt), in order."""
     columns = tables.attempts.c
     query = select(tables.attempts).where(columns.image_id == image_id).order_by(columns.started_at, columns.number)
     async with db.read() as connection:
@@ -121,7 +122,7 @@ def _as_attempt(row: Any) -> Attempt:
 
 
 async def totals(db: Database) -> dict[tuple[int, str], int]:
-    """Attempts by (number in their job, outcome): ``ok``, a reason, or ``unknown`` where none was written, or not yet."""
+    """Count attempts by (number, outcome): ``ok``, a reason, or ``unknown`` where no outcome was written."""
     columns = tables.attempts.c
     outcome = case((columns.state != "done", "unknown"), else_=func.coalesce(columns.reason, "ok")).label("outcome")
     query = select(columns.number, outcome, func.count().label("made")).group_by(columns.number, outcome)
@@ -130,7 +131,7 @@ async def totals(db: Database) -> dict[tuple[int, str], int]:
 
 
 async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
-    """Of a job's URLs: (attempts in all, URLs that were retried, retried URLs that recovered)."""
+    """Return for a job (attempts, URLs that were retried, retried URLs that succeeded)."""
     columns = tables.attempts.c
     per_image = (
         select(
@@ -153,7 +154,7 @@ async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
 
 
 async def images_tried(db: Database, job_id: str) -> int:
-    """Images that cost a job at least one request."""
+    """Count the images for which a job made at least one request."""
     columns = tables.attempts.c
     query = select(func.count(columns.image_id.distinct())).where(columns.job_id == job_id)
     async with db.read() as connection:
@@ -162,13 +163,13 @@ async def images_tried(db: Database, job_id: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class HostTime:
-    """What the requests to one host took, seconds summed over all of them.
+    """Times of the requests to one host, in seconds, summed over all requests.
 
     Attributes:
-        host: with its port, where it is written.
-        failed: requests that brought no image.
-        queued_s: waited before requests, for the host to be open and for a free place.
-        backoff_s: waited after failures, of our own accord.
+        host: with its port, if the URL has one.
+        failed: requests without an image.
+        queued_s: waited for the host limiter before requests.
+        backoff_s: waited after failures by our own backoff.
         retry_after_s: waited because the host asked for it.
     """
 
@@ -182,7 +183,7 @@ class HostTime:
 
     @property
     def waited_s(self) -> float:
-        """All waits."""
+        """Sum of all waits."""
         return self.queued_s + self.backoff_s + self.retry_after_s
 
     def __add__(self, other: "HostTime") -> "HostTime":
@@ -198,7 +199,7 @@ class HostTime:
 
 
 async def host_times(db: Database, job_id: str) -> list[HostTime]:
-    """What each host's requests took, most first."""
+    """Return the times of each host, the longest first."""
     columns = tables.attempts.c
     place = _place(tables.images.c.url, is_sqlite=db.is_sqlite).label("place")
     waits = [
@@ -227,7 +228,7 @@ async def host_times(db: Database, job_id: str) -> list[HostTime]:
 
 
 def _place(url: Any, *, is_sqlite: bool) -> Any:
-    """What stands between the scheme and the path."""
+    """The part of a URL between its scheme and its path."""
     if not is_sqlite:
         return func.split_part(url, "/", 3)
     rest = func.substr(url, func.instr(url, "://") + 3)
@@ -235,7 +236,7 @@ def _place(url: Any, *, is_sqlite: bool) -> Any:
 
 
 def _host(place: str) -> str:
-    """Without userinfo, which is a secret, and without a query that follows at once."""
+    """Remove userinfo, which is secret, and a query without a path before it."""
     for mark in "?#":
         place = place.partition(mark)[0]
     return place.rpartition("@")[2].lower()
@@ -249,7 +250,7 @@ def _merged(times: Iterable[HostTime]) -> Iterable[HostTime]:
 
 
 async def failures_by_reason(db: Database, job_id: str) -> dict[str, int]:
-    """Requests that failed, by reason, most frequent first."""
+    """Count failed requests by reason, most frequent first."""
     columns = tables.attempts.c
     query = select(columns.reason, func.count().label("number")).where(columns.job_id == job_id, columns.reason.is_not(None))
     async with db.read() as connection:
@@ -258,7 +259,7 @@ async def failures_by_reason(db: Database, job_id: str) -> dict[str, int]:
 
 
 async def count_exhausted(db: Database, job_id: str) -> int:
-    """URLs that were retried and failed all the same."""
+    """Count the URLs that were retried and failed nevertheless."""
     columns = tables.attempts.c
     retried = select(columns.image_id).where(columns.job_id == job_id).group_by(columns.image_id).having(func.count() > 1)
     query = select(func.count()).where(tables.images.c.id.in_(retried), tables.images.c.state == ImageState.FAILED)

@@ -1,4 +1,7 @@
-"""The database's door: one engine, two kinds of transaction, and the border where a driver's error gets one of our names."""
+"""The engine and its transactions: connect, begin, commit, and translate the errors of the drivers.
+
+Knows no table. :mod:`app.db.exceptions` holds the translation itself.
+"""
 
 import asyncio
 import functools
@@ -32,17 +35,17 @@ __all__ = ["Connection", "Database", "TransactionTimer", "db_now", "new_id"]
 T = TypeVar("T")
 
 SQLITE_BUSY_S = 30.0
-"""Seconds a SQLite writer waits for another; far above any transaction of ours."""
+"""Seconds that a SQLite writer waits for another process; far longer than any transaction of ours."""
 
 SQLITE_FIRST_S, SQLITE_FIRST_PAUSE_S = 2.0, 0.02
-"""Seconds, and between two tries, in which a file that another process has just begun is to be had."""
+"""Seconds for which opening a SQLite file is retried, and seconds between two tries, while another process creates the file."""
 
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-"""How PostgreSQL reads; said in BEGIN itself, so it costs no statement, and a reader never fails on a conflict."""
+"""Read transactions of PostgreSQL. Both are options of BEGIN, so they cost no statement, and a reader never fails on a conflict."""
 
 
 class db_now(FunctionElement[float]):
-    """The database's clock as Unix seconds: leases compare with it, so that no worker's clock matters."""
+    """The clock of the database as Unix seconds. Leases compare with it, so the clocks of the workers do not matter."""
 
     type = Double()
     inherit_cache = True
@@ -50,7 +53,7 @@ class db_now(FunctionElement[float]):
 
 @compiles(db_now, "postgresql")
 def _now_postgresql(*_: Any, **__: Any) -> str:
-    return "extract(epoch from statement_timestamp())::double precision"  # stable in its statement, so an index can be searched by it
+    return "extract(epoch from statement_timestamp())::double precision"  # constant within a statement, so that an index can be used
 
 
 @compiles(db_now)
@@ -59,8 +62,10 @@ def _now_sqlite(*_: Any, **__: Any) -> str:
 
 
 class _Ids:
-    """128-bit numbers that only grow: 48 bits of milliseconds, 80 random bits (the layout of UUIDv7); within a millisecond, or while
-    the clock stands back, the last one plus a random step (RFC 9562 6.2, method 2)."""
+    """Increasing 128-bit numbers: 48 bits of milliseconds and 80 random bits, as in UUIDv7.
+
+    Within one millisecond, or after the clock was set back, the next number is the last one plus a random step (RFC 9562 6.2, method 2).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,12 +82,12 @@ _ids = _Ids()
 
 
 def new_id(prefix: str) -> str:
-    """A sortable id, prefix and 32 hex digits: of two ids of this process the later one sorts later."""
+    """Return a sortable id: prefix and 32 hex digits. Ids of one process sort in the order in which they were made."""
     return f"{prefix}_{_ids.next():032x}"
 
 
 class TransactionTimer:
-    """One transaction: made when it is asked for, entered around its whole life."""
+    """Measures one transaction: the wait for its connection, its duration, and the error that ended it."""
 
     __slots__ = ("_at", "_is_connected", "mode")
 
@@ -95,7 +100,7 @@ class TransactionTimer:
         return self
 
     def has_connection(self) -> None:
-        """The wait is over; the transaction begins."""
+        """Record the wait; the transaction begins now."""
         self._note_wait()
         self._is_connected = True
 
@@ -114,7 +119,7 @@ class TransactionTimer:
 
 
 def _fault(error: BaseException | None) -> str | None:
-    """What the database did wrong; None where it did not, whatever ended the body."""
+    """Return the kind of a database error, as the metric labels it; ``None`` for every other error."""
     if isinstance(error, errors.DatabaseConnectionError):
         return "connection"
     if isinstance(error, errors.StorageError):
@@ -137,19 +142,19 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator["Connection"]:
-        """One transaction that writes; commits at the end. Its body holds database calls only."""
+        """Open a transaction that writes, and commit it at the end. Its body makes database calls only."""
         timer = TransactionTimer("write")
         if not self.is_sqlite:
             async with self._begin(timer) as connection:
                 yield connection
             return
-        async with self._write_lock:  # one writer per file anyway: queue here instead of polling a busy file
+        async with self._write_lock:  # SQLite has one writer per file: wait here instead of polling a busy file
             async with self._begin(timer) as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator["Connection"]:
-        """One transaction that only reads, on one snapshot where the database has them."""
+        """Open a transaction that only reads; all its statements see one snapshot."""
         async with self._begin(TransactionTimer("read")) as connection:
             yield connection
 
@@ -164,7 +169,7 @@ class Database:
             raise
 
     def take_failure(self) -> bool:
-        """Whether the database could not be reached, or not used, since this was last asked: silence then proves nothing of a worker."""
+        """Return whether a transaction failed for want of the database since the last call: a missing heartbeat then proves no crash."""
         has_failed, self._has_failed = self._has_failed, False
         return has_failed
 
@@ -197,7 +202,7 @@ class Database:
             raise
 
     async def _open(self) -> AsyncConnection:
-        """Connect. Of two that turn a new SQLite file to WAL at once, one is refused on the spot, whatever its timeout; it tries again."""
+        """Connect. If two processes switch a new SQLite file to WAL at once, one fails immediately despite its timeout; it tries again."""
         ends = time.monotonic() + SQLITE_FIRST_S
         while True:
             try:
@@ -213,12 +218,12 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def now(self) -> float:
-        """The database's clock, Unix seconds."""
+        """Return the clock of the database, Unix seconds."""
         async with self.read() as connection:
             return float((await connection.execute(text(f"SELECT {_now_sql(self.is_sqlite)}"))).scalar_one())
 
     async def close(self) -> None:
-        """Close every connection; a thread of an open one would keep the process alive."""
+        """Close every connection. The thread of an open SQLite connection would keep the process alive."""
         await self.engine.dispose()
 
 
@@ -227,7 +232,7 @@ def _now_sql(is_sqlite: bool) -> str:
 
 
 class Connection:
-    """A connection inside a transaction. A cancelled caller leaves between two statements, never inside one:
+    """A connection inside a transaction. Cancellation takes effect between two statements, never inside one.
 
     SQLAlchemy drops a connection whose statement is cancelled, and a dropped SQLite connection keeps its lock on the file.
     """
@@ -279,7 +284,7 @@ async def _transaction(raw: AsyncConnection) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(SQLAlchemyError, OSError):  # nothing is left to roll back on a dead connection; what ended the body is the news
+        with suppress(SQLAlchemyError, OSError):  # a dead connection has nothing to roll back; the first error counts
             await uninterrupted(transaction.rollback())
         raise
     await uninterrupted(transaction.commit())
@@ -288,7 +293,7 @@ async def _transaction(raw: AsyncConnection) -> AsyncIterator[None]:
 async def _close(connection: AsyncConnection) -> None:
     try:
         await connection.close()
-    except (SQLAlchemyError, OSError):  # the connection is gone, which is what closing is for
+    except (SQLAlchemyError, OSError):  # the connection is gone already
         await connection.invalidate()
 
 
@@ -300,11 +305,11 @@ def _create(url: str, pool_size: int, pool_timeout_s: float, is_sqlite: bool) ->
             max_overflow=5,
             pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
-            hide_parameters=True,  # they are URLs and keywords: an error's text goes to logs and to rows
+            hide_parameters=True,  # parameters are URLs and keywords, and an error's text goes to logs and rows
             connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"application_name": "pictrawl"}},
         )
     path = make_url(url).database
-    if not path or path == ":memory:":  # each connection would have a database of its own
+    if not path or path == ":memory:":  # each connection would get its own database
         raise errors.ConfigurationError("db.url names no file; use sqlite+aiosqlite:///folder/pictrawl.db")
     _make_folder(Path(path).parent)
     engine = create_async_engine(
@@ -328,8 +333,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
-    """WAL lets readers read while one writes; NORMAL keeps every commit over a crash of the process."""
-    connection.isolation_level = None  # we say BEGIN ourselves
+    """Set the pragmas. WAL lets readers read during a write; NORMAL keeps every commit across a crash of the process."""
+    connection.isolation_level = None  # the driver must not send BEGIN by itself
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,4 +1,7 @@
-"""From what drivers raise to our names: pure tables, one for each database. :mod:`app.db.engine` applies them."""
+"""The errors of the database layer: the translation of driver errors, a table for each database, and two conflicts of our own.
+
+Pure; :mod:`app.db.engine` applies the translation.
+"""
 
 import sqlite3
 
@@ -12,20 +15,20 @@ __all__ = ["KeyReused", "StateConflict", "came_from_driver", "translate"]
 SQLITE_TRANSIENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
 )
-"""Result codes that pass: another writer, a file that cannot be opened or written now, and WAL's own race (sqlite.org/rescode.html)."""
+"""Transient result codes: another writer, a file that cannot be opened or written now, a race in WAL (sqlite.org/rescode.html)."""
 
 SQLITE_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 """Result codes of a full or failing disk."""
 
 POSTGRES_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "53200"})
-"""SQLSTATEs that pass: serialisation, deadlock, lock and statement timeouts, shutdown, start-up, too many clients, out of memory."""
+"""Transient SQLSTATEs: serialisation, deadlock, lock and statement timeouts, shutdown, start-up, too many clients, out of memory."""
 
 POSTGRES_DISK = frozenset({"53100", "58030"})
 """SQLSTATEs of a full or failing disk."""
 
 
 def came_from_driver(error: BaseException) -> bool:
-    """Whether a plain error was raised in a driver, or in SQLAlchemy, rather than in a body of ours."""
+    """Whether an OSError or sqlite3.Error was raised inside a driver or SQLAlchemy, not in the body of a transaction."""
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in {"asyncpg", "aiosqlite", "sqlalchemy"}:
@@ -35,7 +38,7 @@ def came_from_driver(error: BaseException) -> bool:
 
 
 def translate(error: SQLAlchemyError) -> Exception:
-    """The one table from what a driver raises to our names. A programming error stays what it is."""
+    """Return the error to raise for an error of SQLAlchemy. A programming error is returned unchanged."""
     if isinstance(error, PoolTimeout):
         return errors.DatabaseConnectionError("no database connection was free in time")
     if not isinstance(error, DBAPIError):
@@ -47,7 +50,7 @@ def translate(error: SQLAlchemyError) -> Exception:
 
 def _translate_sqlite(error: DBAPIError) -> Exception:
     code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is None:  # not from SQLite itself but from the driver around it
+    if code is None:  # raised by the driver, not by SQLite
         return _translate_other(error)
     if code & 0xFF in SQLITE_DISK:  # the low byte is the primary code
         return errors.StorageError(f"the database's disk is full or failing: {error.orig}")
@@ -66,7 +69,7 @@ def _translate_postgresql(error: DBAPIError) -> Exception:
 
 
 def _translate_other(error: DBAPIError) -> Exception:
-    """What a driver says of its own accord, without a code: only words tell a lost connection."""
+    """Translate an error without a code; only its text shows that the connection is lost."""
     words = str(error.orig).lower()
     if error.connection_invalidated or any(word in words for word in ("connection", "closed", "cannot perform operation")):
         return errors.DatabaseConnectionError(f"the database cannot be reached: {words[:200]}")
@@ -74,8 +77,8 @@ def _translate_other(error: DBAPIError) -> Exception:
 
 
 class StateConflict(errors.ValidationError):
-    """What is asked for does not fit the state that a row is in. Another state, or another moment, would allow it."""
+    """The request does not fit the current state of a row; it may be possible in another state."""
 
 
 class KeyReused(errors.ValidationError):
-    """An Idempotency-Key came again with another request."""
+    """An Idempotency-Key was used again with another request."""

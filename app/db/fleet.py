@@ -1,4 +1,7 @@
-"""Queries on workers, the sweeper's lock, API keys and idempotency keys: what keeps the fleet and its door in order."""
+"""Queries on workers, named locks, and the backlog of the queues.
+
+The backlog is cheap to read: finished units, of which there may be millions, are never counted.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -28,11 +31,11 @@ __all__ = [
 ]
 
 LATE_S = 2.0
-"""Seconds by which the next holder of a lock may be late before that counts as a gap."""
+"""Seconds that the next holder of a lock may be late without a gap."""
 
 
 async def beat(db: Database, worker: WorkerRow) -> None:
-    """Write a worker's sign of life; its row appears with the first."""
+    """Write the heartbeat of a worker; the first one inserts its row."""
     dialect = sqlite if db.is_sqlite else postgresql
     values = {name: getattr(worker, name) for name in ("id", "kind", "host", "pid", "version", "slots", "running", "loop_lag_s")}
     statement = dialect.insert(tables.workers).values(**values, started_at=db_now(), beat_at=db_now())
@@ -42,13 +45,13 @@ async def beat(db: Database, worker: WorkerRow) -> None:
 
 
 async def retire(db: Database, worker_id: str) -> None:
-    """Remove a worker that ended in order."""
+    """Delete the row of a worker that shut down."""
     async with db.write() as connection:
         await connection.execute(delete(tables.workers).where(tables.workers.c.id == worker_id))
 
 
 async def workers(db: Database, *, fresh_s: float | None = None) -> Sequence[WorkerRow]:
-    """Workers, or only those whose last sign of life is younger than ``fresh_s``."""
+    """Return the workers, or only those whose last heartbeat is younger than ``fresh_s``."""
     query = select(tables.workers).order_by(tables.workers.c.started_at)
     if fresh_s is not None:
         query = query.where(tables.workers.c.beat_at > db_now() - fresh_s)
@@ -57,30 +60,30 @@ async def workers(db: Database, *, fresh_s: float | None = None) -> Sequence[Wor
 
 
 async def slots(connection: Connection, *, fresh_s: float) -> dict[str, int]:
-    """Units that the living workers of each kind run at once."""
+    """Return the slots of the live workers of each kind: units that they run at once."""
     return {row.kind: int(row.number) for row in (await connection.execute(_slots(), {"fresh_s": fresh_s})).all()}
 
 
 @functools.cache
 def _slots() -> Any:
-    """Built once, since it is asked whenever a unit ends."""
+    """Built once, since it runs whenever a unit finishes."""
     columns = tables.workers.c
     is_fresh = columns.beat_at > db_now() - bindparam("fresh_s", type_=Double())
     return select(columns.kind, func.sum(columns.slots).label("number")).where(is_fresh).group_by(columns.kind)
 
 
 async def forget_workers(db: Database, *, older_than_s: float) -> int:
-    """Remove the rows of workers that have been silent for long."""
+    """Delete the rows of workers without a recent heartbeat; return how many."""
     async with db.write() as connection:
         result = await connection.execute(delete(tables.workers).where(tables.workers.c.beat_at < db_now() - older_than_s))
     return result.rowcount
 
 
 async def take_lock(db: Database, name: str, *, owner: str, for_s: float, anew: bool = False) -> bool:
-    """Hold a named lock for a time; False while another holds it. It runs out by itself.
+    """Take or renew a named lock for ``for_s`` seconds; return false while another owner holds it. The lock expires by itself.
 
     Args:
-        anew: begin its ``since`` anew, as it begins by itself where nobody took the lock for ``2 * for_s`` and 2 s.
+        anew: reset ``since`` to now. It is also reset if nobody held the lock for ``for_s`` and :data:`LATE_S`.
     """
     dialect = sqlite if db.is_sqlite else postgresql
     columns = tables.locks.c
@@ -96,22 +99,22 @@ async def take_lock(db: Database, name: str, *, owner: str, for_s: float, anew: 
 
 
 DEFERRED = "deferred"
-"""Pending, with a not-before time that lies ahead."""
+"""Pending, with a not-before time in the future."""
 
 UNFINISHED = (UnitState.PENDING, UnitState.QUEUED, UnitState.RUNNING, UnitState.QUARANTINED, UnitState.DEAD)
 
 STATES = (UnitState.PENDING.value, DEFERRED, *(state.value for state in UNFINISHED[1:]))
-"""What is counted."""
+"""States that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """One queue as the database knows it.
+    """The backlog of one queue.
 
     Attributes:
-        units: how many there are, for each of :data:`STATES`.
-        oldest_due_s: seconds since the oldest unit that may run and does not fell due; ``None`` where none waits. Paused jobs do not count.
-        slots: units that the living workers of the queue run at once.
+        units: count for each of :data:`STATES`.
+        oldest_due_s: seconds for which the oldest runnable unit has been due; ``None`` if none waits. Paused jobs do not count.
+        slots: units that the live workers of the queue run at once.
     """
 
     name: str
@@ -121,19 +124,19 @@ class Backlog:
 
 
 async def backlogs(db: Database, names: Sequence[str], *, fresh_s: float) -> list[Backlog]:
-    """The backlog of each of these queues; a worker counts whose last sign of life is younger than ``fresh_s``."""
+    """Return the backlog of each of these queues; a worker is live if its last heartbeat is younger than ``fresh_s``."""
     async with db.read() as connection:
         counted = (await connection.execute(count_unfinished(names))).all()
         oldest = {row.queue: row.age_s for row in (await connection.execute(find_oldest(names))).all()}
-        slots = {row.kind: row.slots for row in (await connection.execute(_slots_of_living(fresh_s))).all()}
+        slots_of = await slots(connection, fresh_s=fresh_s)
     units = {name: dict.fromkeys(STATES, 0) for name in names}
     for row in counted:
         units[row.queue][row.state] = row.number
-    return [Backlog(name, units[name], oldest.get(name), int(slots.get(name, 0))) for name in names]
+    return [Backlog(name, units[name], oldest.get(name), slots_of.get(name, 0)) for name in names]
 
 
 async def count_by_kind(db: Database) -> dict[tuple[str, str], int]:
-    """Units that are not finished, by (kind, one of :data:`STATES`)."""
+    """Count unfinished units by (kind, one of :data:`STATES`)."""
     names = sorted({kind.queue for kind in UnitKind})
     async with db.read() as connection:
         rows = (await connection.execute(count_unfinished(names, by=tables.units.c.kind))).all()
@@ -141,7 +144,7 @@ async def count_by_kind(db: Database) -> dict[tuple[str, str], int]:
 
 
 def count_unfinished(names: Sequence[str], *, by: Any = tables.units.c.queue) -> Any:
-    """The query for units by queue, or another column, and state."""
+    """Build the query that counts units by queue, or another column, and state."""
     columns = tables.units.c
     ahead = and_(columns.state == UnitState.PENDING, columns.not_before > db_now())
     unfinished = (
@@ -154,7 +157,7 @@ def count_unfinished(names: Sequence[str], *, by: Any = tables.units.c.queue) ->
 
 
 def find_oldest(names: Sequence[str]) -> Any:
-    """The query for the seconds that the oldest due unit of each queue has waited."""
+    """Build the query for the seconds that the oldest due unit of each queue has waited."""
     columns = tables.units.c
     due_since = case((columns.not_before > columns.created_at, columns.not_before), else_=columns.created_at)
     return (
@@ -164,8 +167,3 @@ def find_oldest(names: Sequence[str]) -> Any:
         .where(tables.jobs.c.desired_state == JobState.RUNNING)
         .group_by(columns.queue)
     )
-
-
-def _slots_of_living(fresh_s: float) -> Any:
-    columns = tables.workers.c
-    return select(columns.kind, func.sum(columns.slots).label("slots")).where(columns.beat_at > db_now() - fresh_s).group_by(columns.kind)

@@ -1,4 +1,4 @@
-"""Queries on datasets, jobs and their searches: read, move on, end. Nothing here knows of units; :mod:`app.db.lifecycle` does."""
+"""Queries on jobs and their searches. :mod:`app.db.lifecycle` changes jobs together with their units."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ __all__ = [
 OPEN_IMAGES = (ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID)
 
 _ONE = select(tables.jobs).where(tables.jobs.c.id == bindparam("wanted"))
-"""Built once: every claim asks for its job, and whoever watches one."""
+"""Built once, since every claim reads its job."""
 
 
 def as_job(row: Row[Any]) -> Job:
@@ -48,13 +48,13 @@ def as_job(row: Row[Any]) -> Job:
 
 
 async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:
-    """One job; a foreign one is not found."""
+    """Return one job; the job of another user is not found."""
     async with db.read() as connection:
         return await find(connection, job_id, user_id=user_id)
 
 
 async def find(connection: Connection, job_id: str, *, user_id: str | None = None, lock: bool = False) -> Job:
-    """One job inside a transaction; with ``lock`` nobody changes its row before the transaction ends."""
+    """Return one job inside a transaction; ``lock`` locks its row until the transaction ends."""
     query = _owned(_ONE, user_id)
     row = (await connection.execute(query.with_for_update() if lock else query, {"wanted": job_id})).first()
     if row is None:
@@ -63,21 +63,21 @@ async def find(connection: Connection, job_id: str, *, user_id: str | None = Non
 
 
 async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:
-    """These jobs by id; those that do not exist are left out."""
+    """Return these jobs by id, without those that do not exist."""
     async with db.read() as connection:
         rows = (await connection.execute(select(tables.jobs).where(tables.jobs.c.id.in_(list(job_ids))))).all()
     return {row.id: as_job(row) for row in rows}
 
 
 async def has_chunk(db: Database, job_id: str, chunk_id: str) -> bool:
-    """Whether a chunk is a job's."""
+    """Whether a chunk belongs to a job."""
     columns = tables.chunks.c
     async with db.read() as connection:
         return (await connection.execute(select(columns.id).where(columns.id == chunk_id, columns.job_id == job_id))).first() is not None
 
 
 async def newest_of_dataset(db: Database, dataset_id: str, kind: JobKind) -> Job | None:
-    """The newest job of one kind on a dataset."""
+    """Return the newest job of one kind on a dataset."""
     columns = tables.jobs.c
     query = select(tables.jobs).where(columns.dataset_id == dataset_id, columns.kind == kind)
     async with db.read() as connection:
@@ -86,14 +86,14 @@ async def newest_of_dataset(db: Database, dataset_id: str, kind: JobKind) -> Job
 
 
 async def counts_by_state(db: Database) -> dict[JobState, int]:
-    """How many jobs there are in each state."""
+    """Count the jobs in each state."""
     query = select(tables.jobs.c.state, func.count().label("number")).group_by(tables.jobs.c.state)
     async with db.read() as connection:
         return {JobState(row.state): row.number for row in (await connection.execute(query)).all()}
 
 
 async def latest(db: Database, *, user_id: str | None = None, resumable: bool = False) -> Job | None:
-    """The newest job, or the newest that can go on."""
+    """Return the newest job, or the newest that can be resumed."""
     query = _owned(select(tables.jobs), user_id).order_by(tables.jobs.c.created_at.desc(), tables.jobs.c.id.desc()).limit(1)
     if resumable:
         done = [JobState.SUCCEEDED, JobState.PARTIAL, JobState.CANCELLED]
@@ -112,7 +112,7 @@ async def page(
     limit: int = 50,
     cursor: str | None = None,
 ) -> PageOf[Job]:
-    """Jobs, newest first."""
+    """Return jobs, newest first."""
     columns = tables.jobs.c
     query = _owned(select(tables.jobs), user_id)
     if state is not None:
@@ -128,7 +128,7 @@ def _owned(query: Any, user_id: str | None) -> Any:
 
 
 async def set_stage(connection: Connection, job_id: str, *, state: JobState, stage: str | None, another_round: bool = False) -> None:
-    """Move a job that has not ended to a state and stage."""
+    """Set state and stage of a job that has not ended and is not paused."""
     values: dict[str, Any] = {"state": state, "stage": stage, "waiting_for": None}
     if another_round:
         values["rounds"] = tables.jobs.c.rounds + 1
@@ -138,7 +138,7 @@ async def set_stage(connection: Connection, job_id: str, *, state: JobState, sta
 
 
 async def wait_for(db: Database, job_id: str, what: str | None) -> None:
-    """Say on the row what a job waits for."""
+    """Record what a job waits for; ``None`` for nothing."""
     async with db.write() as connection:
         await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(waiting_for=what))
 
@@ -146,7 +146,7 @@ async def wait_for(db: Database, job_id: str, what: str | None) -> None:
 async def end(
     connection: Connection, job_id: str, state: JobState, *, shortfall: Mapping[str, Any] | None = None, error: str | None = None
 ) -> None:
-    """Give a job its last state. A cancelled one closes its open images with that reason."""
+    """Set the final state of a job. The open images of a cancelled job fail with the reason ``cancelled``."""
     result = await connection.execute(
         update(tables.jobs)
         .where(tables.jobs.c.id == job_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES))
@@ -169,7 +169,7 @@ async def end(
 
 
 async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tuple[str, str, str | None]]) -> list[str]:
-    """Insert (source, keyword, label) whose source and keyword are not there yet; return the ids of the new ones, in order."""
+    """Insert searches (source, keyword, label) that the job does not have yet; return the ids of the new ones, in order."""
     if not wanted:
         return []
     common = {"job_id": job_id, "is_exhausted": False, "found": 0, "new": 0, "bad": 0}
@@ -187,27 +187,27 @@ async def _searches(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
 
 
 async def searches_of(db: Database, job_id: str) -> list[Search]:
-    """A job's searches in the order they were planned."""
+    """Return the searches of a job in the order in which they were planned."""
     async with db.read() as connection:
         return [Search(**row._mapping) for row in await _searches(connection, job_id)]
 
 
 async def list_keys(db: Database) -> set[str]:
-    """Where in the store the URL lists of jobs lie."""
+    """Return the store keys of the URL lists of all builds."""
     async with db.read() as connection:
         rows = (await connection.execute(select(tables.jobs.c.spec).where(tables.jobs.c.kind == JobKind.BUILD))).all()
     return {row.spec["url_list"]["key"] for row in rows if row.spec.get("url_list")}
 
 
 async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
-    """The label of every search that ever brought images to a dataset, by the search's id."""
+    """Return the labels of all searches for a dataset, by search id."""
     query = select(tables.searches.c.id, tables.searches.c.label).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id)
     async with db.read() as connection:
         return {row.id: row.label for row in (await connection.execute(query)).all()}
 
 
 async def latest_build(db: Database, dataset_id: str) -> Job:
-    """The last build of a dataset."""
+    """Return the last build of a dataset."""
     found = await newest_of_dataset(db, dataset_id, JobKind.BUILD)
     if found is None:
         raise errors.NotFoundError(f"dataset {dataset_id} was not built by a job")
@@ -215,14 +215,14 @@ async def latest_build(db: Database, dataset_id: str) -> Job:
 
 
 async def find_search(db: Database, search_id: str) -> Search | None:
-    """One search, if it is still there."""
+    """Return one search, or ``None``."""
     async with db.read() as connection:
         row = (await connection.execute(select(tables.searches).where(tables.searches.c.id == search_id))).first()
     return Search(**row._mapping) if row else None
 
 
 async def get_search(db: Database, search_id: str) -> Search:
-    """One search."""
+    """Return one search."""
     async with db.read() as connection:
         row = (await connection.execute(select(tables.searches).where(tables.searches.c.id == search_id))).one()
     return Search(**row._mapping)
@@ -231,7 +231,7 @@ async def get_search(db: Database, search_id: str) -> Search:
 async def advance_search(
     connection: Connection, search_id: str, *, cursor: str | None, is_exhausted: bool, found: int, new: int, bad: int, note: str | None
 ) -> None:
-    """Move a search's cursor and count what a page gave."""
+    """Advance the cursor of a search and add the counts of one page."""
     columns = tables.searches.c
     await connection.execute(
         update(tables.searches)

@@ -1,4 +1,4 @@
-"""What changes a job together with its units: create, steer, revive."""
+"""Changes of a job together with its units: create, add and count units, pause, resume, cancel, revive."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ async def create(
     request_id: str | None = None,
     traceparent: str | None = None,
 ) -> str:
-    """Insert a job with its first units, return its id. The rows are the outbox: nothing else need reach Redis."""
+    """Insert a job with its first units and return its id. The rows are the outbox; the dispatcher sends them to the queue later."""
     job_id = new_id("job")
     await connection.execute(
         insert(tables.jobs).values(
@@ -56,11 +56,11 @@ async def create(
 
 
 async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
-    """Ask a job to run, pause or end. Running units learn of it within two seconds.
+    """Set the desired state of a job: running, paused or cancelled. Running units see it within two seconds.
 
     Raises:
         errors.NotFoundError: no such job of this user.
-        StateConflict: the job has ended already, or is about to, since it was cancelled.
+        StateConflict: the job has ended, or is being cancelled.
     """
     async with db.write() as connection:
         job = await find(connection, job_id, user_id=user_id, lock=True)
@@ -94,16 +94,16 @@ def _state_on_steer(job: Job, desired: JobState) -> JobState:
 
 
 async def _call_back(connection: Connection, job_id: str) -> None:
-    """Units that were sent wait in the database again: their messages find nothing to claim while the job is paused."""
+    """Make queued units pending again; while the job is paused, their messages find nothing to claim."""
     sent = (tables.units.c.job_id == job_id, tables.units.c.state == UnitState.QUEUED)
     await connection.execute(update(tables.units).where(*sent).values(state=UnitState.PENDING, queued_at=None))
 
 
 async def revive(db: Database, job_id: str) -> int:
-    """Put the dead units of a job that failed, or still runs, back to work; return how many there were.
+    """Make the dead units of a failed or running job pending again; return how many there were.
 
     Raises:
-        StateConflict: the job cannot go on, see :func:`reopen`.
+        StateConflict: the job cannot continue, see :func:`reopen`.
     """
     async with db.write() as connection:
         job = await find(connection, job_id, lock=True)
@@ -122,14 +122,14 @@ INDISPENSABLE: Mapping[JobKind, frozenset[UnitKind]] = {
     JobKind.DUPLICATES: frozenset({UnitKind.PLAN, UnitKind.DUPLICATES}),
     JobKind.VALIDATION: frozenset({UnitKind.PLAN}),
 }
-"""What a job was made for: without it, its end would claim what was never done. A build does its stages anew when it goes on."""
+"""Units that a job of each kind cannot succeed without. A build repeats its stages when it continues."""
 
 
 async def reopen(connection: Connection, job: Job) -> None:
-    """Let a job that failed run again. Where none of its units is open, its end is looked for next.
+    """Let a failed job run again; if none of its units is open, it is finalized next.
 
     Raises:
-        StateConflict: what the job was made for was discarded, so that it could only end with a lie.
+        StateConflict: a unit without which the job cannot succeed was discarded.
     """
     columns = tables.units.c
     given_up = select(columns.kind).where(
@@ -148,7 +148,7 @@ async def reopen(connection: Connection, job: Job) -> None:
 
 
 async def add_units(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> list[str]:
-    """Insert units of a job and count them as open; return their ids. They wait in the order in which they fall due, at once by default."""
+    """Insert units of a job, count them as open, and return their ids. A unit without a not-before time is due at once."""
     if not new:
         return []
     rows = [
@@ -172,7 +172,7 @@ async def add_units(connection: Connection, job_id: str, new: Sequence[NewUnit])
 
 @functools.cache
 def _add() -> Any:
-    """Built once, as those below: mostly a unit's end makes another."""
+    """Built once, as the statements below: most units add another one when they finish."""
     due: Any = func.coalesce(bindparam("due"), db_now())
     return insert(tables.units).values(created_at=db_now(), not_before=due)
 
@@ -184,11 +184,11 @@ def _count_up() -> Any:
 
 
 async def count_down(connection: Connection, job_id: str, ended: int, *, failure: str | None = None) -> list[str]:
-    """Count ended units of a job; at 0 the job moves on. Returns the ids of units that this made.
+    """Subtract finished units from the open units of a job; at 0, finalize the job. Return the ids of the units that were added.
 
-    Where it was the decision on how to move on that died, with ``failure``, the job has failed: another one would die the same way.
+    If the unit that finalizes the job died, with the error ``failure``, the job fails, since another one would die in the same way.
 
-    Of a job that is to be cancelled, the units that wait are cancelled first: a unit that ended meanwhile may have left children.
+    In a job that is being cancelled, the waiting units are cancelled first; a unit that finished meanwhile may have added children.
     """
     row = (await connection.execute(_count_down(), {"wanted": job_id, "ended": ended})).first()
     if row is None or row.state in FINAL_JOB_STATES:
@@ -200,14 +200,14 @@ async def count_down(connection: Connection, job_id: str, ended: int, *, failure
     if row.open_units > 0:
         return []
     if failure is not None:
-        await end(connection, job_id, JobState.FAILED, error=f"the job's end could not be decided: {failure}")
+        await end(connection, job_id, JobState.FAILED, error=f"the job could not be finalized: {failure}")
         return []
     return await ensure_finalize(connection, job_id)
 
 
 @functools.cache
 def _count_down() -> Any:
-    """Built once, since every unit's end needs it."""
+    """Built once, since every finished unit needs it."""
     columns = tables.jobs.c
     statement = update(tables.jobs).where(columns.id == bindparam("wanted")).values(open_units=columns.open_units - bindparam("ended"))
     return statement.returning(columns.open_units, columns.state, columns.desired_state)
@@ -228,7 +228,7 @@ async def _cancel_waiting(connection: Connection, job_id: str) -> int:
 
 
 async def cancel_strays(connection: Connection, job_id: str | None = None) -> None:
-    """Units that were given back after their job was cancelled: nobody would ever claim them, and the job would never end."""
+    """Cancel units that were released after their job was cancelled; no worker would claim them, and the job would never end."""
     job = tables.jobs.c
     query = select(job.id).where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state == JobState.CANCELLED)
     if job_id is not None:
@@ -246,7 +246,7 @@ async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:
 
 
 async def revive_dead(connection: Connection, job_id: str, unit_ids: Sequence[str] | None = None) -> int:
-    """Dead units of a job, all or these, become pending again, due at once, their crashes forgotten."""
+    """Make dead units of a job, all or these, pending again: due at once, with their crashes reset. Return how many."""
     columns = tables.units.c
     which = [columns.job_id == job_id, columns.state == UnitState.DEAD]
     if unit_ids is not None:

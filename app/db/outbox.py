@@ -1,4 +1,7 @@
-"""Queries of the dispatcher: who waits and what is under way, and the units that go to the queue next."""
+"""Queries of the dispatcher and the sweeper: which units go to the queue next, and which come back from lost workers and messages.
+
+The table ``units`` is a transactional outbox: a pending row is sent to the queue later, and sent again if its message is lost.
+"""
 
 import functools
 from collections import defaultdict
@@ -40,10 +43,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What goes through the queue: ids, and what the log wants to know.
+    """A unit to be sent through the queue: ids, and the fields of its log lines.
 
     Attributes:
-        rank: see :class:`app.jobs.fairness.Turn`.
+        rank: see :class:`app.jobs.fairness.Turn`; 0 goes first.
         request_id: the request that made the job.
         traceparent: the trace it belongs to (W3C Trace Context).
     """
@@ -60,7 +63,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """Units of one queue that are sent or running: how many, how many of them in quarantine, by user, and by job."""
+    """Counts of the queued and running units of one queue: all of them, those in quarantine, by user, and by job."""
 
     units: int = 0
     alone: int = 0
@@ -70,7 +73,7 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class JobDemand:
-    """A job with units that are due.
+    """A job with due units.
 
     Attributes:
         priority: orders the jobs of one user, higher first; between users it counts for nothing, since users set it themselves.
@@ -96,7 +99,7 @@ class QueueShare:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Who wants a queue: units under way by user, the jobs that have units due, and whether one in quarantine may go."""
+    """Demand for one queue: active units by user, jobs with due units, and whether a unit in quarantine may be sent."""
 
     queue: str
     busy: Mapping[str, int]
@@ -105,7 +108,7 @@ class Demand:
 
 
 async def under_way(connection: Connection, *, max_crashes: int) -> Mapping[str, UnderWay]:
-    """What is under way in each queue. There are never more such units than fit into the windows."""
+    """Count the queued and running units of each queue. There are never more of them than fit into the windows."""
     table: dict[str, UnderWay] = defaultdict(UnderWay)
     for row in (await connection.execute(_under_way(), {"max_crashes": max_crashes})).all():
         known = table[row.queue]
@@ -117,7 +120,7 @@ async def under_way(connection: Connection, *, max_crashes: int) -> Mapping[str,
 
 @functools.cache
 def _under_way() -> Any:
-    """Built once, since it is asked whenever a unit ends."""
+    """Built once, since it runs whenever a unit finishes."""
     unit, job = tables.units.c, tables.jobs.c
     alone = func.sum(case((unit.crashes >= bindparam("max_crashes", type_=Integer()), 1), else_=0)).label("alone")
     query = select(unit.queue, unit.job_id, job.user_id, func.count().label("number"), alone).join(tables.jobs, job.id == unit.job_id)
@@ -126,7 +129,7 @@ def _under_way() -> Any:
 
 
 async def demand(connection: Connection, queue: str, busy: UnderWay) -> Demand:
-    """What is asked of a queue. One unit in quarantine is under way at a time."""
+    """Return the demand for a queue. At most one unit in quarantine is queued or running at a time."""
     rows = (await connection.execute(_with_due_units(queue))).all()
     claimants = [JobDemand(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at) for row in rows]
     has_quarantined = not busy.alone and (await connection.execute(_quarantined(queue))).first() is not None
@@ -134,7 +137,7 @@ async def demand(connection: Connection, queue: str, busy: UnderWay) -> Demand:
 
 
 async def shares(db: Database) -> Mapping[str, Sequence[QueueShare]]:
-    """Who has how much of each queue, and who waits."""
+    """Return each user's share of each queue."""
     unit, job = tables.units.c, tables.jobs.c
     running = func.sum(case((unit.state == UnitState.RUNNING, 1), else_=0)).label("running")
     waited_s = (db_now() - func.min(case((unit.state == UnitState.QUEUED, unit.queued_at)))).label("waited_s")
@@ -149,9 +152,9 @@ async def shares(db: Database) -> Mapping[str, Sequence[QueueShare]]:
 
 @functools.cache
 def _with_due_units(queue: str) -> Any:
-    """One look into an index for each open job, however many units wait: a scalar subquery is not turned into a join.
+    """Jobs with due units: one index lookup per open job, however many units wait, since a scalar subquery is not turned into a join.
 
-    Built once for each queue, as the next: both are asked whenever a unit ends.
+    Built once for each queue, since it runs whenever a unit finishes.
     """
     unit, job = tables.units.c, tables.jobs.c
     first = select(unit.id).where(*_due_of(job.id, queue)).order_by(unit.not_before, unit.id).limit(1).correlate(tables.jobs)
@@ -165,7 +168,7 @@ def _due_of(job_id: Any, queue: str) -> tuple[Any, ...]:
 
 
 async def take(connection: Connection, queue: str, shares: Mapping[str, int]) -> list[Delivery]:
-    """Mark due units as sent, up to so many of each job, those first that have been due the longest, and return them."""
+    """Mark due units as queued, up to the given number for each job, the longest due first, and return them."""
     if connection.dialect_name == "postgresql":
         return await _mark_sent(connection, await _ids(connection, _first_of_each(queue, shares)))
     ids = [found for job_id, number in shares.items() for found in await _ids(connection, _first_of(job_id, queue, number))]
@@ -179,7 +182,7 @@ def _first_of(job_id: Any, queue: str, number: Any) -> Any:
 
 
 def _first_of_each(queue: str, shares: Mapping[str, int]) -> Any:
-    """All jobs in one statement."""
+    """The same for all jobs in one statement; needs LATERAL."""
     wanted = values(column("job_id", String), column("number", Integer), name="wanted").data(list(shares.items()))
     first = _first_of(wanted.c.job_id, queue, wanted.c.number).correlate(wanted).lateral("first")
     return select(first.c.id).select_from(wanted.join(first, true()))
@@ -190,7 +193,7 @@ async def _ids(connection: Connection, query: Any) -> list[str]:
 
 
 async def take_quarantined(connection: Connection, queue: str) -> list[Delivery]:
-    """Mark the one unit in quarantine that has been due the longest as sent."""
+    """Mark the unit in quarantine that has been due the longest as queued."""
     return await _mark_sent(connection, await _ids(connection, _quarantined(queue).with_for_update(of=tables.units, skip_locked=True)))
 
 
@@ -203,7 +206,7 @@ def _quarantined(queue: str) -> Any:
 
 
 async def _mark_sent(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
-    """Only what waits still: another dispatcher may have sent it meanwhile, and its worker run it."""
+    """Mark only units that still wait; another dispatcher may have sent them, and a worker may run them already."""
     if not ids:
         return []
     unit = tables.units.c
@@ -218,7 +221,7 @@ async def _mark_sent(connection: Connection, ids: Sequence[str]) -> list[Deliver
 
 
 async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> list[Delivery]:
-    """Units sent some time ago and claimed by nobody: the sweeper asks the queue whether it still has them."""
+    """Return units that were queued some time ago and not claimed; the sweeper asks the queue whether it still has their messages."""
     columns = tables.units.c
     query = (
         select(*_delivered())
@@ -231,7 +234,7 @@ async def queued(db: Database, *, older_than_s: float, limit: int = 1000) -> lis
 
 @functools.cache
 def _delivered() -> tuple[Any, ...]:
-    """Built once, since it is asked for with every dispatch."""
+    """Built once, since every dispatch selects these columns."""
     unit, job = tables.units.c, tables.jobs.c
     of_job = [select(job[name]).where(job.id == unit.job_id).scalar_subquery().label(name) for name in TRACED]
     return unit.id, unit.kind, unit.job_id, unit.epoch, unit.payload, *of_job
@@ -250,12 +253,12 @@ def _as_delivery(row: Row[Any]) -> Delivery:
 
 
 def waiting_state(max_crashes: int) -> Any:
-    """The state in which a unit waits: by its crashes."""
+    """The state in which a unit waits, pending or quarantined, by its crashes."""
     return case((tables.units.c.crashes >= max_crashes, UnitState.QUARANTINED), else_=UnitState.PENDING)
 
 
 async def return_unsent(db: Database, unit_ids: Sequence[str], *, max_crashes: int) -> int:
-    """Units that the queue lost, or never got, wait again."""
+    """Make units pending again whose messages the queue lost, or never got; return how many."""
     if not unit_ids:
         return 0
     async with db.write() as connection:
@@ -263,14 +266,14 @@ async def return_unsent(db: Database, unit_ids: Sequence[str], *, max_crashes: i
 
 
 async def call_back(connection: Connection, *which: Any, max_crashes: int) -> int:
-    """Units that were sent wait in the database again; their messages, should they come, find them as they would have been found."""
+    """Make queued units pending again. A message that still arrives can claim its unit as usual."""
     statement = update(tables.units).where(*which, tables.units.c.state == UnitState.QUEUED)
     return (await connection.execute(statement.values(state=waiting_state(max_crashes), queued_at=None))).rowcount
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one pass of the sweeper moved."""
+    """Numbers of units that one pass of the sweeper moved."""
 
     expired: int = 0
     quarantined: int = 0
@@ -281,16 +284,16 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Units whose lease had run out: those whose worker lives or died for the first times, and those that died too often."""
+    """Units whose lease had expired: those that are pending again, and those whose workers crashed too often."""
 
     pending: Sequence[Unit] = ()
     quarantined: Sequence[Unit] = ()
 
 
 async def end_leases(db: Database, *, max_crashes: int) -> int:
-    """Take every unit back and forget every worker, for a caller who knows that none is left; return how many leases there were.
+    """Take back every unit and delete every worker, for a caller that knows that no worker is left; return the number of leases.
 
-    Each counts one crash. What was sent waits in the database again: a queue that lived in a dead process holds nothing.
+    Each lease counts one crash. Queued units are pending again, since a queue inside a dead process has lost its messages.
     """
     async with db.write() as connection:
         await connection.execute(delete(tables.workers))
@@ -301,10 +304,10 @@ async def end_leases(db: Database, *, max_crashes: int) -> int:
 
 
 async def return_expired(connection: Connection, *, lease_s: float, max_crashes: int) -> Returned:
-    """Units whose lease ran out wait again, in quarantine from their ``max_crashes``-th crash on.
+    """Take back the units whose lease has expired; from their ``max_crashes``-th crash on they are quarantined.
 
-    A crash is counted where the owner has been silent for a lease, while the database answered. An owner that gave a sign of life after
-    its lease ran out is slow or was cut off, not dead: nothing is counted. Where neither is known yet, a later sweep decides.
+    A crash is counted if the owner sent no heartbeat for one lease while the database was reachable. An owner that sent one after its
+    lease expired is slow or was disconnected; no crash is counted. If neither is known yet, a later sweep decides.
     """
     is_expired = tables.units.c.lease_until < db_now()
     free = await _take_back(connection, and_(is_expired, owner_lives()), charge=0, max_crashes=max_crashes)
@@ -327,7 +330,7 @@ async def _take_back(connection: Connection, which: ColumnElement[bool], *, char
 
 
 async def lost_finalizes(db: Database) -> int:
-    """Jobs without an open unit that have not ended get their finalize unit: a repair that should find nothing."""
+    """Add the finalize unit of active jobs without an open unit; return how many. A repair that should find nothing."""
     job = tables.jobs.c
     no_unit = ~(
         select(tables.units.c.id)

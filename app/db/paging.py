@@ -1,4 +1,4 @@
-"""Keyset pages: a cursor is the last row's sort key, so a page costs the same however deep it lies."""
+"""Keyset pagination: a cursor is the sort key of the last row, so every page costs the same."""
 
 import base64
 import json
@@ -13,37 +13,41 @@ from app.db.engine import Database
 __all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of", "newest_first"]
 
 MAX_LIMIT = 200
-"""Rows in one page."""
+"""Rows in one page at most."""
 
 Place = Sequence[ColumnElement[bool] | TextClause]
-"""Conditions that a range of one index meets, in which rows lie in the order of their keys."""
+"""Conditions that select one range of one index, in which the rows are ordered by their keys."""
 
 
 def encode(*values: Any) -> str:
-    """An opaque cursor."""
+    """Return an opaque cursor for these values."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, *kinds: type) -> tuple[Any, ...]:
-    """The values in a cursor; ``errors.ValidationError`` where it is none of ours."""
+    """Return the values in a cursor.
+
+    Raises:
+        errors.ValidationError: :func:`encode` did not make this cursor.
+    """
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(values, list) or not _are_keys(values, kinds) or encode(*values) != cursor:
-            raise ValueError("not our own writing")
+            raise ValueError("not an encoded cursor")
     except (ValueError, RecursionError) as error:
-        raise errors.ValidationError("cursor is not one that this list gave out; leave it away to start at the beginning") from error
+        raise errors.ValidationError("cursor is not one that this list returned; omit it to start at the beginning") from error
     return tuple(values)
 
 
 def _are_keys(values: list[Any], kinds: tuple[type, ...]) -> bool:
-    """Whether every database can compare these values: of the right types, numbers in 64 bits, text of ids."""
+    """Whether every database can compare these values: right types, 64-bit numbers, printable ASCII text."""
     return [type(value) for value in values] == list(kinds) and all(
         value.isascii() and value.isprintable() if isinstance(value, str) else -(2**63) <= value < 2**63 for value in values
     )
 
 
 def after(columns: list[Any], values: tuple[Any, ...], *, descending: bool) -> ColumnElement[bool]:
-    """The condition for rows beyond a cursor."""
+    """Return the condition for the rows after a cursor."""
     row = tuple_(*columns)
     edge = tuple_(*(literal(value) for value in values))
     return row < edge if descending else row > edge
@@ -71,10 +75,10 @@ async def newest_first(
 
 
 def first_of(columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id: int | None, limit: int) -> Select[Any]:
-    """The first rows beyond ``last_id`` in several places, by id.
+    """Return a query for the first rows after ``last_id`` in several index ranges, ordered by id.
 
-    Asked for all at once, a database gathers every row of every place and sorts them. So each place is asked for as many ids as there
-    are rows wanted in the end, and only those are sorted.
+    In one condition over all ranges, a database would read every row of every range and sort them. Here each range yields at most
+    ``limit`` ids, and only those are sorted.
 
     Args:
         columns: the columns of one table, its id first.

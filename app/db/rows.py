@@ -1,4 +1,4 @@
-"""Rows as plain values: what the query modules hand out."""
+"""The rows that the query modules return, as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageOf(Generic[T]):
-    """One page of a list; ``next_cursor`` is ``None`` on the last."""
+    """One page of a list; ``next_cursor`` is ``None`` on the last page."""
 
     items: list[T]
     next_cursor: str | None
@@ -73,18 +73,18 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen to it by itself."""
+        """Whether it has ended."""
         return self.state in FINAL_JOB_STATES
 
     @property
     def traced(self) -> dict[str, str]:
-        """Whence it comes, as fields of its log lines."""
+        """The fields of its log lines that say where it comes from."""
         return {name: value for name in TRACED if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True, slots=True)
 class NewUnit:
-    """A piece of work to insert. ``payload`` holds ids; ``not_before`` is Unix seconds, ``None`` for now."""
+    """A unit of work to insert. ``payload`` holds ids; ``not_before`` is Unix seconds, ``None`` for now."""
 
     kind: UnitKind
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class NewUnit:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A piece of work; ``epoch`` fences every write made for it. A claim brings the ``job`` along, as it stood then."""
+    """A unit of work. Its ``epoch`` fences every write made for it. ``job`` is set by a claim, as of that time."""
 
     id: str
     job_id: str
@@ -109,7 +109,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class DeadUnit:
-    """A unit that died. ``user_id`` is the owner of its job; times are Unix seconds."""
+    """A dead unit. ``user_id`` is the owner of its job; times are Unix seconds."""
 
     id: str
     job_id: str
@@ -126,7 +126,7 @@ class DeadUnit:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One keyword in one source, or one list."""
+    """A search for one keyword in one source, or the reading of one list."""
 
     id: str
     job_id: str
@@ -143,7 +143,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export and, once verified, where it lies in the store."""
+    """An export; ``prefix`` is its place in the store."""
 
     id: str
     user_id: str
@@ -164,7 +164,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCheck:
-    """A check somebody asked for, with what it found."""
+    """A check that a user requested, with its report."""
 
     id: str
     user_id: str
@@ -179,7 +179,7 @@ class DatasetCheck:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a job's life."""
+    """One line of a job's event log."""
 
     id: int
     job_id: str
@@ -191,7 +191,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker process and its last sign of life."""
+    """A worker process and its last heartbeat."""
 
     id: str
     kind: str
@@ -219,7 +219,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """How many images of one source stand in one state for one reason."""
+    """Number of images of one source in one state with one reason."""
 
     source: str
     state: ImageState
@@ -233,7 +233,7 @@ PASSED_CHECKS = frozenset({ImageState.VALID, ImageState.KEPT, ImageState.DUPLICA
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """How far a dataset's candidates came. Each stage counts all that reached it."""
+    """The funnel of a dataset: how many candidates reached each stage."""
 
     counts: tuple[SourceCount, ...]
     attempts: int = 0
@@ -246,12 +246,12 @@ class Funnel:
 
     @property
     def candidates(self) -> int:
-        """Rows there are."""
+        """All rows."""
         return sum(c.count for c in self.counts)
 
     @property
     def fetched(self) -> int:
-        """Rows whose bytes came."""
+        """Rows that were fetched."""
         return self._sum(PASSED_FETCH, over_target=False)
 
     @property
@@ -266,17 +266,17 @@ class Funnel:
 
     @property
     def kept(self) -> int:
-        """Rows in the dataset."""
+        """Rows that are kept."""
         return self._sum(frozenset({ImageState.KEPT}), over_target=False)
 
     @property
     def open(self) -> int:
-        """Rows on the way."""
+        """Rows without a final state."""
         return self._sum(frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED}), over_target=False)
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Rows that are out, by reason, most frequent first."""
+        """Rows that were dropped, by reason, most frequent first."""
         table: dict[str, int] = {}
         for count in self.counts:
             if count.reason is not None and count.state not in (ImageState.DEFERRED, ImageState.KEPT):

@@ -1,6 +1,6 @@
-"""aiosqlite with one visit to its thread for a statement, where its own cursor makes four, and BEGIN a fifth.
+"""aiosqlite with one call into its thread per statement; its own cursor makes four, and BEGIN a fifth.
 
-A visit costs both threads a turn of the interpreter's lock, which is dearer than most of our statements. Knows no tables.
+Each call into the thread costs two GIL switches, more than most of our statements. Knows no tables.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ import aiosqlite
 __all__ = ["connect"]
 
 _CHUNK_ROWS: Final = 64
-"""Rows of a visit where rows are asked for one by one, which nobody does here; aiosqlite's own default."""
+"""Rows per call when rows are fetched one by one, which does not happen here; the default of aiosqlite."""
 
 
 async def connect(path: str, **options: Any) -> aiosqlite.Connection:
@@ -25,7 +25,7 @@ async def connect(path: str, **options: Any) -> aiosqlite.Connection:
         sqlite3.Error: the file can't be opened.
     """
     connection = _Connection(lambda: sqlite3.connect(path, **options), _CHUNK_ROWS)
-    connection._thread.daemon = True  # as SQLAlchemy has it for those it makes: one that got lost must not keep the process alive
+    connection._thread.daemon = True  # as SQLAlchemy does; a leaked connection must not keep the process alive
     return await connection
 
 
@@ -34,7 +34,7 @@ class _Connection(aiosqlite.Connection):
     _only_reads = _has_ended = False
 
     def begin(self, *, reads: bool) -> None:
-        """Have the next statement open a transaction, on the way. One that only reads takes its snapshot with its first read anyway."""
+        """Let the next statement open the transaction in the same call. A reader takes its snapshot with its first read anyway."""
         self._opening = "BEGIN" if reads else "BEGIN IMMEDIATE"
         self._only_reads, self._has_ended = reads, False
 
@@ -42,8 +42,8 @@ class _Connection(aiosqlite.Connection):
         return _Cursor(self)
 
     async def read(self, sql: str, parameters: Sequence[Any], *, many: bool) -> tuple[sqlite3.Cursor, list[Any]]:
-        """Run a statement and read all of its rows; the cursor is closed, and tells what it knows of them."""
-        found: tuple[sqlite3.Cursor, list[Any]] = await self._execute(  # type: ignore[no-untyped-call]  # as its own cursors do
+        """Run a statement and fetch all its rows; return the cursor for its metadata."""
+        found: tuple[sqlite3.Cursor, list[Any]] = await self._execute(  # type: ignore[no-untyped-call]  # as aiosqlite's own cursor does
             _run, self._conn, self._take_opening(), sql, parameters, many
         )
         return found
@@ -53,7 +53,7 @@ class _Connection(aiosqlite.Connection):
         return opening
 
     async def commit(self) -> None:
-        """What was only read needs no answer: it cannot fail, and the thread does it before whatever it is asked for next."""
+        """Commit. The commit of a reader cannot fail, so it is queued without waiting for it."""
         if self._take_opening():
             return
         if self._only_reads:
@@ -63,7 +63,7 @@ class _Connection(aiosqlite.Connection):
             await super().commit()
 
     async def rollback(self) -> None:
-        """The pool asks for one whenever a connection comes back, and mostly there is nothing to take back."""
+        """Roll back if there is something to roll back. The pool calls this whenever a connection is returned."""
         if not self._take_opening() and not self._has_ended and self.in_transaction:
             await super().rollback()
 
@@ -77,7 +77,7 @@ def _run(connection: sqlite3.Connection, opening: str, sql: str, parameters: Seq
 
 
 class _Cursor:
-    """What SQLAlchemy asks of a driver's cursor (its protocol ``AsyncIODBAPICursor``), over rows that are all there."""
+    """SQLAlchemy's cursor protocol ``AsyncIODBAPICursor`` over rows that are all fetched already."""
 
     arraysize = 1
 

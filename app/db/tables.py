@@ -1,6 +1,7 @@
-"""The tables. Times are Unix seconds as the database's own clock tells them; ids with a prefix are ours, integers the database's.
+"""The tables. Times are Unix seconds by the clock of the database. Text ids are made by :func:`app.db.engine.new_id`, integer ids by the
+database.
 
-Indexes follow the questions that are asked often: due units by queue, open units by lease, images by job and state.
+The indexes serve the frequent queries: due units by queue, open units by lease, images by job and state.
 """
 
 from sqlalchemy import (
@@ -50,22 +51,22 @@ metadata = MetaData(
 Id = String(40)
 Slug = String(24)
 PENDING = text("state = 'pending'")
-"""Written out, not bound: an index over a part of a table is used only where the statement says the same words."""
+"""A literal, not a bound value: a partial index is used only if the statement contains its condition word for word."""
 
 WARNED = text("level IN ('WARNING', 'ERROR', 'CRITICAL')")
-"""Of a log line, and written out for the same reason."""
+"""The condition of the index of warnings, a literal for the same reason."""
 
 REASONED = text("reason IS NOT NULL")
-"""Of an image: most that are kept have none."""
+"""The condition of the index of reasons; most kept images have none."""
 
 LABELLED, SPLIT = text("label IS NOT NULL"), text("split IS NOT NULL")
-"""Of an image that is kept: no other is entered where these are looked up, so that crawling pays nothing for it."""
+"""Conditions of indexes over kept images; no other image has a label or a split there, so crawling does not update them."""
 
 
-def _told(table: str, name: str) -> Index:
-    """An index over the lines of a job that say so much of themselves; most do not."""
-    told = text(f"{name} IS NOT NULL")
-    return Index(f"ix_{table}_{name}", "job_id", name, "id", sqlite_where=told, postgresql_where=told)
+def _partial_index(table: str, name: str) -> Index:
+    """A partial index over the events that have a value in a column; most have none."""
+    has_value = text(f"{name} IS NOT NULL")
+    return Index(f"ix_{table}_{name}", "job_id", name, "id", sqlite_where=has_value, postgresql_where=has_value)
 
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -304,7 +305,7 @@ events = Table(
     Index("ix_events_job", "job_id", "id"),
     Index("ix_events_name", "job_id", "event", "id"),
     Index("ix_events_warned", "job_id", "level", "id", sqlite_where=WARNED, postgresql_where=WARNED),
-    *(_told("events", name) for name in ("host", "chunk_id", "url_key")),
+    *(_partial_index("events", name) for name in ("host", "chunk_id", "url_key")),
 )
 
 workers = Table(

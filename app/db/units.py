@@ -1,6 +1,6 @@
-"""Queries on units, the pieces of work: claim with epoch and lease, finish with children, release.
+"""Queries on units of work: claim with an epoch and a lease, finish with children, release.
 
-Every write for a claimed unit is fenced: it names the epoch the claim gave, and touches nothing once a successor has claimed it.
+Every write for a claimed unit is fenced: it names the epoch of the claim, and changes nothing after another worker has claimed the unit.
 """
 
 import functools
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class LeaseLost(Exception):
-    """The unit is another worker's now: stop, and write nothing."""
+    """Another worker has claimed the unit: stop, and write nothing."""
 
 
 def as_unit(row: Row[Any]) -> Unit:
@@ -60,10 +60,10 @@ def as_unit(row: Row[Any]) -> Unit:
 
 
 async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float) -> Unit | None:
-    """Take a unit: one statement. ``None`` means a duplicate delivery, a job that is paused or cancelled, or one not due yet.
+    """Claim a unit in one statement. ``None`` means a duplicate delivery, a paused or cancelled job, or a unit that is not due yet.
 
-    When a unit is due, its row alone says: a second message of the same unit, left by a crash or a deploy, has not waited for it. A unit
-    that runs is taken over where its lease has run out and its owner is known to be dead, which counts a crash, or to live.
+    The row alone decides whether a unit is due, since a duplicate message, left by a crash or a deploy, may come early. A running unit
+    whose lease has expired is taken over if its owner is known to be dead, which counts a crash, or known to be alive.
     """
     async with db.write() as connection:
         row = (await connection.execute(_claim(), {"wanted": unit_id, "claimant": owner, "lease_s": lease_s})).first()
@@ -72,7 +72,7 @@ async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float) -> Un
 
 @functools.cache
 def _claim() -> Any:
-    """Built once: putting the statement together costs more than sending it."""
+    """Built once: building the statement costs more than sending it."""
     columns = tables.units.c
     lease_s: Any = bindparam("lease_s", type_=Double())
     waiting = and_(columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
@@ -94,10 +94,10 @@ def _claim() -> Any:
 
 
 async def adopt(db: Database, unit_id: str, epoch: int) -> Unit:
-    """A unit that another process of the same owner has claimed.
+    """Return a unit that another process of the same owner has claimed.
 
     Raises:
-        LeaseLost: it is that owner's no more.
+        LeaseLost: the owner no longer holds it.
     """
     columns = tables.units.c
     query = select(tables.units).where(columns.id == unit_id, columns.epoch == epoch, columns.state == UnitState.RUNNING)
@@ -109,7 +109,11 @@ async def adopt(db: Database, unit_id: str, epoch: int) -> Unit:
 
 
 async def fence(connection: Connection, unit: Unit) -> None:
-    """Lock the unit's row for this transaction; raise LeaseLost if it is ours no more."""
+    """Lock the row of the unit for this transaction.
+
+    Raises:
+        LeaseLost: another worker holds the unit.
+    """
     if (await connection.execute(_fence(), {"wanted": unit.id, "held": unit.epoch})).first() is None:
         raise LeaseLost(unit.id)
 
@@ -120,7 +124,7 @@ def _fence() -> Any:
 
 
 def _held() -> tuple[Any, ...]:
-    """:func:`_ours` for a statement that is built once."""
+    """The condition :func:`_ours` with bound parameters, for statements that are built once."""
     columns = tables.units.c
     return columns.id == bindparam("wanted"), columns.epoch == bindparam("held"), columns.state == UnitState.RUNNING
 
@@ -134,7 +138,7 @@ async def finish(
 ) -> list[str]:
     """End a unit and insert its children in the same transaction; return the children's ids.
 
-    Where it was the job's last open unit, the job moves to ``finalizing`` with a finalize unit, or ends if it was cancelled.
+    If it was the last open unit of its job, the job moves to ``finalizing`` with a finalize unit, or ends if it was cancelled.
 
     Raises:
         LeaseLost: nothing was written.
@@ -156,10 +160,10 @@ def _finish() -> Any:
 async def release(
     db: Database, unit: Unit, *, delay_s: float = 0.0, error: str | None = None, until: float | None = None, quarantined: bool = False
 ) -> bool:
-    """Give a unit back, due after ``delay_s`` or at ``until`` (Unix seconds). False if it was ours no more.
+    """Release a unit, due after ``delay_s`` or at ``until`` (Unix seconds); return false if another worker holds it.
 
     Args:
-        quarantined: it stays in quarantine; else its crashes are forgotten.
+        quarantined: the unit stays in quarantine; otherwise its crashes are reset.
     """
     async with db.write() as connection:
         return await release_in(connection, unit, delay_s=delay_s, error=error, until=until, quarantined=quarantined)
@@ -174,7 +178,7 @@ async def release_in(
     until: float | None = None,
     quarantined: bool = False,
 ) -> bool:
-    """:func:`release` inside a transaction. A unit of a job that was cancelled meanwhile is cancelled, too."""
+    """:func:`release` inside a transaction. A unit whose job was cancelled meanwhile is cancelled as well."""
     waits = {"state": UnitState.QUARANTINED} if quarantined else {"state": UnitState.PENDING, "crashes": 0}
     result = await connection.execute(
         update(tables.units)
@@ -194,17 +198,17 @@ async def release_in(
 
 
 async def reset_crashes(connection: Connection, unit: Unit) -> None:
-    """A claimed unit has come further: what killed its workers before has not stopped it."""
+    """Reset the crashes of a claimed unit, because it has made progress."""
     await connection.execute(update(tables.units).where(*_ours(unit), tables.units.c.crashes > 0).values(crashes=0))
 
 
 async def set_payload(connection: Connection, unit: Unit, payload: Mapping[str, Any]) -> None:
-    """Change a claimed unit's payload."""
+    """Change the payload of a claimed unit."""
     await connection.execute(update(tables.units).where(*_ours(unit)).values(payload=dict(payload)))
 
 
 async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
-    """Prolong the leases of one worker in one statement; return the ids that are still its own."""
+    """Renew the leases of one worker in one statement; return the ids that it still holds."""
     columns = tables.units.c
     wanted = dict(held_units)
     statement = (
@@ -219,21 +223,21 @@ async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]],
 
 
 async def desired_states(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
-    """What is wanted of each of these jobs."""
+    """Return the desired state of each of these jobs."""
     query = select(tables.jobs.c.id, tables.jobs.c.desired_state).where(tables.jobs.c.id.in_(list(set(job_ids))))
     async with db.read() as connection:
         return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
 
 
 async def dead_of(db: Database, job_id: str) -> list[Unit]:
-    """The units of a job that died, with their errors."""
+    """Return the dead units of a job, at most 100."""
     query = select(tables.units).where(tables.units.c.job_id == job_id, tables.units.c.state == UnitState.DEAD).limit(100)
     async with db.read() as connection:
         return [as_unit(row) for row in (await connection.execute(query)).all()]
 
 
 async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str], int]:
-    """Units by (kind, state)."""
+    """Count units by (kind, state)."""
     columns = tables.units.c
     query = select(columns.kind, columns.state, func.count().label("number")).group_by(columns.kind, columns.state)
     if job_id is not None:
@@ -243,7 +247,7 @@ async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str
 
 
 async def next_due(db: Database, job_id: str) -> float | None:
-    """When the job's next waiting unit falls due, Unix seconds."""
+    """Return when the next pending unit of a job is due, Unix seconds."""
     columns = tables.units.c
     query = select(func.min(columns.not_before)).where(columns.job_id == job_id, columns.state == UnitState.PENDING)
     async with db.read() as connection:
@@ -252,12 +256,14 @@ async def next_due(db: Database, job_id: str) -> float | None:
 
 
 def owner_lives() -> ColumnElement[bool]:
-    """Whether a unit's owner gave a sign of life after its lease ran out: it is slow, or was cut off, and did not die."""
+    """Whether the owner of a unit has sent a heartbeat since the lease expired: it is slow or was disconnected, but alive."""
     return and_(_last_beat() >= tables.units.c.lease_until)
 
 
 def owner_is_silent(lease_s: Any) -> ColumnElement[bool]:
-    """Whether a unit's owner gave no sign of life for a lease, while the database answered: before, nobody could give one.
+    """Whether the owner of a unit has sent no heartbeat for one lease while the database was reachable.
+
+    During an outage of the database nobody can send a heartbeat, so silence proves nothing.
 
     Args:
         lease_s: seconds, or a parameter for them.

@@ -441,7 +441,7 @@ async def test_a_decision_that_dies_fails_the_job_once(any_database: Database) -
     (unit,) = await claimed_all(any_database, job_id)
     await finish(any_database, unit, state=UnitState.DEAD, error="KeyError: 'x'")
     job = await job_row(any_database, job_id)
-    assert (job.state, job.open_units, job.error) == ("failed", 0, "the job's end could not be decided: KeyError: 'x'")
+    assert (job.state, job.open_units, job.error) == ("failed", 0, "the job could not be finalized: KeyError: 'x'")
     assert await finalizers(any_database, job_id) == 1
     assert await lifecycle.revive(any_database, job_id) == 1
     assert await finalizers(any_database, job_id) == 1

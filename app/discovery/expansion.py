@@ -55,7 +55,7 @@ async def expand(client: JsonClient, keyword: str, limit: int, langs: Sequence[s
 
 
 async def _find(client: JsonClient, url: str, keyword: str, language: str) -> str | None:
-    """Return the id of the best ranked item that bears ``keyword`` in ``language``."""
+    """Return the id of the best ranked item whose label or alias in ``language`` is ``keyword``."""
     params = {
         "action": "wbsearchentities",
         "search": keyword,

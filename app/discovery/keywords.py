@@ -1,4 +1,4 @@
-"""Keywords as users type them, made fit for a search, and the label that stands for one. No search happens here."""
+"""Normalises keywords and derives a label from one. Searches nothing."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _JOINERS = "\u200c\u200d"
 """Invisible, but part of words in Persian and Indic scripts and of emoji."""
 
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
-"""Names that no file may bear on Windows."""
+"""File names that Windows reserves."""
 
 
 def clean(words: Iterable[str]) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def clean(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def fold(keyword: str) -> str:
-    """Return what two spellings of the same keyword have in common."""
+    """Return the case-folded form of a keyword, equal for spellings that differ in case or spaces only."""
     return " ".join(unicodedata.normalize("NFKC", keyword).casefold().split())
 
 

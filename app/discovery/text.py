@@ -1,6 +1,6 @@
-"""Text from outside made harmless: no control characters, no markup, no more than we asked for.
+"""Cleans text from outside: no control characters, no markup, bounded length.
 
-Every word of a source or a list passes here before it becomes part of a record; nothing here knows what the words mean.
+Every text of a source or a list is cleaned here before it becomes part of a candidate.
 """
 
 import re
@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 __all__ = ["clean", "preview", "strip_html"]
 
 MAX_HTML_CHARS = 20_000
-"""Characters of markup that are looked at; html.parser is quadratic on hostile input."""
+"""Characters of markup that are parsed; html.parser is quadratic on hostile input."""
 
 MAX_PREVIEW_CHARS = 200
 
@@ -17,9 +17,9 @@ _SPACES = re.compile(r"\s+")
 _UNWANTED = re.compile(
     "["
     "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters that are not white space
-    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"  # invisible, or turning the direction of what follows
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"  # invisible, or changing the writing direction
     "\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff"  # half a character: neither UTF-8 nor a database takes it
+    "\ud800-\udfff"  # lone surrogates, which neither UTF-8 nor a database accepts
     "]"
 )
 _CREDENTIALS = re.compile(r"(https?://|//)?\S+@", re.IGNORECASE)
@@ -40,14 +40,14 @@ def clean(value: object, limit: int) -> str | None:
 
 
 def preview(value: str | bytes) -> str:
-    """Return the beginning of a line that could not be used, for a person to recognise, without user names and passwords."""
+    """Return the beginning of an unusable line for a message, without user names and passwords."""
     head = value[: 64 * MAX_PREVIEW_CHARS]
     words = head.decode("utf-8", "replace") if isinstance(head, bytes) else head
     return clean(_CREDENTIALS.sub(r"\1…@", words), MAX_PREVIEW_CHARS) or ""
 
 
 def strip_html(value: object, limit: int) -> str | None:
-    """Return the words of an HTML fragment, without what it hides from its reader, as :func:`clean` does."""
+    """Return the visible text of an HTML fragment, cleaned by :func:`clean`."""
     if not isinstance(value, str):
         return None
     value = value[:MAX_HTML_CHARS]
@@ -67,7 +67,7 @@ def _words(markup: str) -> str:
 
 
 class _Words(HTMLParser):
-    """Collects what a browser would show. ``_hidden`` is the stack of open elements from the outermost hidden one inwards."""
+    """Collects the text that a browser would show. ``_hidden`` is the stack of open elements from the outermost hidden one inwards."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,4 +1,4 @@
-"""Lists of URLs: what kind a file is, whether it is worth a job, and its rows as candidates, in bounded memory.
+"""URL lists: the format of a file, an inspection of its first rows, and its rows as candidates, in bounded memory.
 
 Reads a file once from its beginning and holds a block of it; no row, no job and no network is known here.
 """
@@ -27,7 +27,7 @@ _PACKINGS = ("", ".gz", ".zst")
 SUFFIXES = tuple(form + packing for packing in _PACKINGS for form in _FORMATS)
 """Every kind of list, as :func:`sniff` names it."""
 
-_BEGINNINGS = (  # of files that are not what their name says
+_BEGINNINGS = (  # first bytes of files whose suffix is wrong
     (b"\x1f\x8b", "gzip data, so its name should end in .gz"),
     (b"\x28\xb5\x2f\xfd", "zstd data, so its name should end in .zst"),
     (b"PAR1", "Parquet, so its name should end in .parquet"),
@@ -45,7 +45,7 @@ _BEGINNINGS = (  # of files that are not what their name says
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the first rows of a list hold: ``rows`` counts those looked at, ``usable`` the candidates among them."""
+    """Result of reading the first rows of a list: ``rows`` were read, ``usable`` of them are candidates."""
 
     rows: int
     usable: int
@@ -87,7 +87,7 @@ def read(path: Path, spec: ListSpec, *, skip: int = 0) -> Iterator[Candidate | L
 
 
 def inspect(path: Path, spec: ListSpec) -> Inspection:
-    """Look at the first 1,000 rows before a job is made of them.
+    """Inspect the first 1,000 rows before a job is made of them.
 
     Raises:
         errors.ConfigurationError: as :func:`read`, and where the list is empty or none of these rows holds a usable URL.
@@ -163,7 +163,7 @@ def _garbage(path: Path, spec: ListSpec, problems: tuple[ListProblem, ...]) -> s
 
 
 def _looks_like(path: Path, spec: ListSpec) -> str:
-    """Say what the file seems to be instead, from its first bytes; empty if that is no help."""
+    """Say what the file seems to be by its first bytes; empty if they are not known."""
     if spec.suffix.endswith(_PACKINGS[1:]):
         return ""
     with path.open("rb") as file:

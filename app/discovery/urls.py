@@ -1,4 +1,4 @@
-"""Whether a string can be an image's URL at all: a fast look, for lists of millions; where it is not enough, the downloader rules."""
+"""A fast check whether a string is a URL that can be requested, for lists of millions; unclear cases go to the downloader's guard."""
 
 import re
 
@@ -8,7 +8,7 @@ from downloader import url_guard
 __all__ = ["MAX_URL_CHARS", "fault", "usable"]
 
 MAX_URL_CHARS = 8192
-"""8 KB: what servers commonly take as a request line."""
+"""8 KB, the request line that servers commonly accept."""
 
 _PLAINLY_GOOD = re.compile(
     r"https?+://"

@@ -1,1 +1,1 @@
-"""The formats a URL list may have, one module each. All of them yield rows; :mod:`app.discovery.url_list` makes sense of them."""
+"""The formats a URL list may have, one module each. All yield rows, which :mod:`app.discovery.url_list` turns into candidates."""

@@ -1,4 +1,4 @@
-"""Which column means what, and a row of values read into a candidate. The same for every format that has columns."""
+"""Maps column names to fields and a row of values to a candidate, for every format with columns."""
 
 import difflib
 import re

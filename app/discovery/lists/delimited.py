@@ -1,4 +1,4 @@
-"""CSV and TSV with a header line, quoted as RFC 4180 says. A record that is broken costs that record, never what follows it."""
+"""CSV and TSV with a header line, quoted as RFC 4180 says. A broken record is reported, the rows after it are read."""
 
 import csv
 from collections import deque
@@ -20,11 +20,11 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 
 class _BrokenRecordError(Exception):
-    """The record at hand cannot be read."""
+    """The current record cannot be read."""
 
 
 class _Feed:
-    """Hands lines to ``csv.reader`` and remembers those of the record at hand, so that all but its first can be read again."""
+    """Feeds lines to ``csv.reader`` and keeps those of the current record, so that all but its first can be read again."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = enumerate(lines, 1)
@@ -46,7 +46,7 @@ class _Feed:
         return _decode(item[1])
 
     def check(self, delimiter: str) -> None:
-        """Refuse a record of several lines that is not quoted as it should be: two stray quotes may have met."""
+        """Refuse a record of several lines that is not strictly quoted: it may come from two stray quotes."""
         if len(self.taken) > 1:
             try:
                 next(csv.reader([_decode(raw) for _, raw in self.taken], delimiter=delimiter, strict=True))
@@ -54,7 +54,7 @@ class _Feed:
                 raise _BrokenRecordError("a quote is opened and not closed") from exc
 
     def give_back(self) -> None:
-        """Let the lines after the record's first be read again."""
+        """Push the lines after the record's first back, to be read again."""
         self._again.extendleft(reversed(self.taken[1:]))
         del self.taken[1:]
 

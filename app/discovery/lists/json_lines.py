@@ -120,7 +120,7 @@ class _Rejoined:
 
 
 class _Buffer:
-    """The text at hand; bytes that are not UTF-8 stand in it as lone surrogates."""
+    """The buffered text; bytes that are not UTF-8 appear as lone surrogates."""
 
     def __init__(self, reader: streams.Reader) -> None:
         self._reader = reader
@@ -130,7 +130,7 @@ class _Buffer:
         self.is_last = False
 
     def fill(self) -> None:
-        """Forget what was read and add a block."""
+        """Drop what was read and append a block."""
         block = self._reader.read(streams.BLOCK_BYTES)
         self.is_last = not block
         self.text = self.text[self.position :] + self._decoder.decode(block, final=self.is_last)
@@ -146,7 +146,7 @@ class _Buffer:
             self.fill()
 
     def skip_to(self, pattern: re.Pattern[str]) -> None:
-        """Go on behind the next match of ``pattern``, to the end if there is none."""
+        """Move behind the next match of ``pattern``, or to the end."""
         while not (found := pattern.search(self.text, self.position)):
             if self.is_last:
                 self.position = len(self.text)
@@ -169,7 +169,7 @@ def _array_rows(buffer: _Buffer) -> Iterator[streams.Row]:
 
 
 def _element(buffer: _Buffer, line: int, first: str) -> Any:
-    """Return the next element, or its problem, and go behind it."""
+    """Return the next element, or its problem, and move behind it."""
     while True:
         try:
             element, end = _DECODER.raw_decode(buffer.text, buffer.position)

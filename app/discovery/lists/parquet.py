@@ -1,4 +1,4 @@
-"""Parquet lists: only the columns that are needed, a batch of rows at a time. pyarrow is loaded when a list of this kind comes."""
+"""Parquet lists: only the columns that are needed, a batch of rows at a time. pyarrow (extra ``parquet``) is imported on use."""
 
 from collections.abc import Iterator, Sequence
 from typing import IO, Any

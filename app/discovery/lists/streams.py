@@ -1,4 +1,4 @@
-"""Bytes of a list, unpacked as they are read, and cut into lines of bounded length. Knows nothing of what the lines say."""
+"""Bytes of a list, unpacked as they are read, and cut into lines of bounded length. Does not interpret them."""
 
 import gzip
 import importlib
@@ -32,7 +32,7 @@ BLOCK_BYTES = 256 * 1024
 """Read at a time: large enough that Python's share is small, small enough for the second-level cache."""
 
 MAX_WINDOW_BYTES = 2**27
-"""What the zstd tool itself unpacks without ``--long``."""
+"""The window that the zstd tool accepts without ``--long``."""
 
 ZSTD_INPUT_BYTES = 4096
 """Unpacked at a time. A block of 4 bytes can stand for 128 KiB: more input at once could fill the memory."""
@@ -58,7 +58,7 @@ def split_suffix(suffix: str) -> tuple[str, str]:
 
 
 def optional(module: str, extra: str, what: str) -> Any:
-    """Import a package that not everybody installs.
+    """Import a package that comes with an extra.
 
     Raises:
         errors.ConfigurationError: it is not installed; names the extra that brings it.
@@ -95,7 +95,7 @@ def opened(path: Path, packing: str) -> Iterator[Reader]:
 
 
 class _Guarded:
-    """A reader whose faults are ours."""
+    """A reader that translates foreign errors."""
 
     def __init__(self, read: Callable[[int], bytes], path: Path, faults: tuple[type[Exception], ...]) -> None:
         self._read = read
@@ -112,7 +112,7 @@ class _Guarded:
 
 
 class _Frames:
-    """Unpacks zstd frame by frame: zstandard's own stream reader takes a file that is cut off for one that ends."""
+    """Unpacks zstd frame by frame: zstandard's own stream reader does not report a truncated file."""
 
     def __init__(self, file: Reader, decoder: Any) -> None:
         self._file = file
@@ -178,7 +178,7 @@ Row = tuple[int, int, Any]
 
 
 class DamagedError(Exception):
-    """The file breaks off: nothing after this point can be read. Never leaves this package's callers."""
+    """The file is damaged: nothing after this point can be read. Handled by :mod:`app.discovery.url_list`."""
 
 
 @dataclass(frozen=True, slots=True)

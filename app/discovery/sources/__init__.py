@@ -1,4 +1,4 @@
-"""The sources there are, by name. Opening one checks what its terms ask of the operator; nothing is requested yet."""
+"""All keyword sources by name. To add one: a module here, its class in ``_CLASSES``. Opening a source requests nothing."""
 
 import difflib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ __all__ = ["SOURCES", "SourceInfo", "check_source", "open_source"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What users are told of a source; the fields mean what they mean on :class:`app.discovery.sources.source.Source`."""
+    """The description of a source; the fields mean the same as on :class:`app.discovery.sources.source.Source`."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""The MediaWiki Action API: one request, and what its body says. Errors come inside a 200, so the body is read before it is believed.
+"""The MediaWiki Action API: one request and its answer. Errors come with status 200, so every body is checked for them.
 
 Knows neither images nor terms; https://www.mediawiki.org/wiki/API:Errors_and_warnings and API:Etiquette are its sources.
 """
@@ -14,7 +14,7 @@ from app.discovery.sources.source import JsonClient
 __all__ = ["call", "continuation", "endpoint"]
 
 MIN_LAG_WAIT_S = 5.0
-"""What API:Etiquette asks for after ``maxlag``."""
+"""The wait that API:Etiquette asks for after ``maxlag``."""
 MAX_LAG_WAIT_S = 60.0
 RATE_LIMIT_WAIT_S = 60.0
 """The body names no time; less than a minute meets the same limit again."""

@@ -1,4 +1,4 @@
-"""What a source of images is: one protocol, the page it hands over, and the client it speaks through.
+"""The protocol of an image source, its pages, and the client it requests through.
 
 Knows no concrete source, no row and no job; a source never keeps state between two calls, its cursor is all there is.
 """
@@ -13,7 +13,7 @@ __all__ = ["JsonClient", "Page", "Source"]
 
 
 class JsonClient(Protocol):
-    """What a source needs of the downloader: JSON from a URL, politely, or one of ``errors``."""
+    """The part of the downloader that a source uses: JSON of a URL, or one of ``errors``."""
 
     async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """Return the decoded body of a GET request."""
@@ -28,7 +28,7 @@ class Page:
         candidates: in the source's own order.
         cursor: where the next page begins, to be kept and handed to ``Source.pages`` again; ``None`` when nothing is left.
         problems: items of this page that could not be used; ``line`` is the item's position in the search, from 1.
-        note: what a reader of the log should know of this page, in words.
+        note: a remark on this page for the log.
     """
 
     candidates: tuple[Candidate, ...]
@@ -38,7 +38,7 @@ class Page:
 
 
 class Source(Protocol):
-    """A place that answers a keyword with images.
+    """Answers a keyword with images.
 
     Attributes:
         name: stable slug, the word users type.
@@ -63,7 +63,7 @@ class Source(Protocol):
 
         Raises:
             errors.ValidationError: ``cursor`` is none of this source's.
-            errors.TransientError: not now; with ``retry_after_s`` where the source asks for patience.
-            errors.PermanentError: the source refuses, or its answer makes no sense.
+            errors.TransientError: temporarily unavailable; ``retry_after_s`` where the source names a wait.
+            errors.PermanentError: the source refuses, or its answer is invalid.
         """
         ...

@@ -23,7 +23,7 @@ DEPTH = 10_000
 PAGE_SIZE = 50
 """Files a request; more than 50 thumbnails are not computed in one."""
 MAX_REPLIES = 20
-"""Replies to gather for one batch of files before it is taken as it is."""
+"""Replies merged for one batch of files at most."""
 
 STANDARD_WIDTHS_PX = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
 """The only thumbnails that are served without limits (https://w.wiki/GHai); any other width is answered with 429."""
@@ -73,7 +73,7 @@ class Wikimedia:
         self._width_px = standard_width(width_px)
 
     async def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[Page]:
-        """Yield pages of up to 50 files; a page is whole, however many replies the API cuts it into."""
+        """Yield pages of up to 50 files, each merged from all replies that the API splits it into."""
         place = _parse_cursor(cursor)
         while True:
             files, following, note = await self._gather(keyword, place)
@@ -141,7 +141,7 @@ def _offset(place: Mapping[str, str]) -> int:
 
 
 def _advance(start: Mapping[str, str], following: dict[str, str] | None) -> tuple[dict[str, str] | None, str]:
-    """Return where to go on, or why not: an answer that does not lead further would be asked for again and again."""
+    """Return where to continue, or why not: a continuation that does not advance would loop."""
     if following is None:
         return None, ""
     if _offset(following) >= DEPTH:

@@ -43,7 +43,7 @@ layers: $(STAMP)
 	$(BIN)/lint-imports
 
 references: $(STAMP)
-	$(BIN)/python -m app.cli.reference --check
+	$(BIN)/python docs/reference/generate.py --check
 	$(BIN)/python -m tests.log_events --check
 
 locks: $(STAMP)

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import reference
 from app.cli.settings import setting_lines
 from app.domain import Reason
 from app.settings import Settings, load_settings, setting_names
+from docs.reference import generate
 from tests.cli.test_entry import COMMANDS
 
 
 def test_cli_reference_has_every_command_and_option() -> None:
     """Each command once, with its options."""
-    text = reference.cli_reference()
+    text = generate.cli_reference()
     for command in COMMANDS:
         assert f"\n## pictrawl {command.replace('-', ' ')}\n" in text
     for option in ("--urls", "--min-images", "--set", "--reason", "--follow", "--origins"):
@@ -22,14 +22,14 @@ def test_cli_reference_has_every_command_and_option() -> None:
 
 def test_settings_reference_has_every_setting() -> None:
     """Name, variable, default; and the defaults read back as they are."""
-    text = reference.settings_reference()
+    text = generate.settings_reference()
     for name in setting_names(Settings):
         assert f"`{name}`" in text
 
 
 def test_env_example_is_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uncommented as a whole, it changes nothing."""
-    assert all(not line or line.startswith("#") for line in reference.env_example().splitlines())
+    assert all(not line or line.startswith("#") for line in generate.env_example().splitlines())
     for line in setting_lines():
         if line.default:
             monkeypatch.setenv(line.variable, line.default)
@@ -41,15 +41,15 @@ def test_env_example_is_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_reason_has_a_meaning() -> None:
     """The list is closed, and so is this one."""
-    assert set(reference.MEANINGS) == set(Reason)
-    assert "`http_404`" in reference.reasons_reference()
+    assert set(generate.MEANINGS) == set(Reason)
+    assert "`http_404`" in generate.reasons_reference()
 
 
 def test_files_are_written_and_stale_ones_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Written once they are current; a changed or missing one is named and is exit code 1."""
-    assert reference.main([]) == 0
-    assert reference.main(["--check"]) == 0
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
     Path(".env.example").write_text("old")
     Path("docs/reference/cli.md").unlink()
-    assert reference.main(["--check"]) == 1
+    assert generate.main(["--check"]) == 1
     assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["docs/reference/cli.md;", ".env.example;"]

@@ -58,7 +58,7 @@ def find_exact(items: Iterable[Comparable]) -> Mapping[int, Match]:
     """Map the id of each image whose bytes another one also has to the best of them, which is never a duplicate itself."""
     found = list(items)
     kept: dict[str, int] = {}
-    for position in _best_first(found):
+    for position in _best_first(found).tolist():
         kept.setdefault(found[position].sha256, found[position].id)
     return {item.id: Match(kept[item.sha256], 0) for item in found if kept[item.sha256] != item.id}
 

@@ -1,4 +1,4 @@
-"""What a file says before it is decoded: its format by signature, whether it has its end, damage a decoder passes over.
+"""The structure of an image file: format by signature, end marker, and damage that decoders do not report.
 
 Reads bytes only; must not know Pillow, rules or verdicts.
 """
@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["FORMATS", "find_damage", "has_end", "is_lossless_webp", "sniff"]
 
 FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
-"""What is ever decoded. Formats with a script, an interpreter or a rare parser behind them are not among them."""
+"""All formats that are decoded. Formats with scripts, an interpreter or a rarely used parser are left out."""
 
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -36,11 +36,11 @@ _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 
 _ZERO_RUN: Final = bytes(128)
-"""128 bytes: a block of 63 one-bit coefficients takes at most 24 to 48 zero bytes, so a whole block lies inside."""
+"""128 bytes: a block of 63 one-bit coefficients takes 24 to 48 zero bytes, so the run holds a whole block."""
 
 
 def sniff(body: bytes) -> str | None:
-    """Return the image format that the first bytes announce, lower case, or None. It may be one outside of `FORMATS`."""
+    """Return the image format by the first bytes, lower case, or None. It may be a format outside of `FORMATS`."""
     for prefix, name in _SIGNATURES:
         if body.startswith(prefix):
             return name
@@ -52,7 +52,7 @@ def sniff(body: bytes) -> str | None:
 
 
 def _by_brand(body: bytes) -> str | None:
-    """Tell AVIF from HEIF: some encoders name ``mif1`` first and ``avif`` among the compatible brands (ISO 14496-12, 4.3)."""
+    """Distinguish AVIF from HEIF: some encoders name ``mif1`` first and ``avif`` among the compatible brands (ISO 14496-12, 4.3)."""
     end = min(int.from_bytes(body[:4], "big"), 256)
     brands = {body[8:12], *(body[at : at + 4] for at in range(16, end, 4))}
     if brands & _AVIF_BRANDS:
@@ -61,7 +61,10 @@ def _by_brand(body: bytes) -> str | None:
 
 
 def has_end(body: bytes, image_format: str) -> bool:
-    """Whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer. Bytes after the end are no concern; other decoders see to it."""
+    """Whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer; True for other formats, whose decoders check it.
+
+    Bytes after the end are ignored.
+    """
     if image_format == "jpeg":
         return body.endswith(b"\xff\xd9") or body.find(b"\xff\xd9", _jpeg_scan(body)) >= 0
     if image_format == "png":
@@ -70,10 +73,10 @@ def has_end(body: bytes, image_format: str) -> bool:
 
 
 def find_damage(body: bytes, image_format: str) -> str | None:
-    """Describe damage inside the pixel data that Pillow decodes without a word, or return None.
+    """Describe damage inside the pixel data that Pillow decodes without an error, or return None.
 
-    PNG: a critical chunk whose CRC is wrong (Pillow skips the CRC of IDAT). JPEG: a run of zero bytes, as a hole in a
-    download leaves it, where the Huffman tables rule it out.
+    PNG: a critical chunk whose CRC is wrong (Pillow skips the CRC of IDAT). JPEG: a run of zero bytes, as a gap in a
+    download leaves it, where the Huffman tables exclude it.
     """
     if image_format == "png":
         return _walk_png(body)[1]
@@ -95,7 +98,7 @@ def is_lossless_webp(body: bytes) -> bool:
 
 
 def _walk_png(body: bytes) -> tuple[bool, str | None]:
-    """Return whether IEND is there, and the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
+    """Return whether there is an IEND chunk, and the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
     at, view = 8, memoryview(body)
     while at + 12 <= len(body):
         length = int.from_bytes(body[at : at + 4], "big")
@@ -128,13 +131,13 @@ def _gif_has_trailer(body: bytes) -> bool:
 
 
 def _colour_table_size(body: bytes, flags_at: int) -> int:
-    """Bytes of the colour table that a flag byte announces."""
+    """Bytes of the colour table by its flag byte."""
     flags = body[flags_at] if flags_at < len(body) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _jpeg_segments(body: bytes) -> list[tuple[int, int, int]]:
-    """List (marker, start, end of the payload) of the segments up to and with the first SOS (ITU T.81, B.1)."""
+    """List (marker, start, end of the payload) of the segments up to and including the first SOS (ITU T.81, B.1)."""
     segments, at = [], 2
     while at + 4 <= len(body) and body[at] == 0xFF:
         marker = body[at + 1]
@@ -150,13 +153,13 @@ def _jpeg_segments(body: bytes) -> list[tuple[int, int, int]]:
 
 
 def _jpeg_scan(body: bytes) -> int:
-    """Where the first scan of the main image begins: a thumbnail in EXIF has scans and an end of its own."""
+    """Offset of the first scan of the main image; a thumbnail in EXIF has its own scans and end marker."""
     segments = _jpeg_segments(body)
     return segments[-1][2] if segments and segments[-1][0] == 0xDA else len(body)
 
 
 def _has_impossible_zeros(body: bytes) -> bool:
-    """Whether a zero run lies in the first scan of a sequential JPEG whose luma code of zeros is not "end of block".
+    """Whether there is a zero run in the first scan of a sequential JPEG whose luma code of zeros is not "end of block".
 
     A canonical Huffman table gives the code of zeros to its first symbol (ITU T.81, C). Where that is "end of block", flat
     areas are zeros; where it is a coefficient, 128 zero bytes would be a block in which all 63 coefficients are -1.
@@ -169,7 +172,7 @@ def _has_impossible_zeros(body: bytes) -> bool:
 
 
 def _luma_zeros_are_a_coefficient(body: bytes) -> bool:
-    """Whether the first symbol of the first component's AC table stands for a coefficient; False where it can't be told."""
+    """Whether the first symbol of the first component's AC table stands for a coefficient; False where it is not known."""
     first_symbols: dict[int, int] = {}
     sequential = False
     segments = _jpeg_segments(body)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.images import hamming_index
-from app.images.ranking import RANKING
+from app.images.ranking import RANKING, Rankable
 from errors import ConfigurationError
 
 __all__ = ["MAX_DISTANCE", "Comparable", "Match", "find_exact", "find_near"]
@@ -17,13 +17,8 @@ MAX_DISTANCE: Final = 16
 """Bits of 64. Two unrelated pictures differ in 32 bits on average; 16 bits apart they are not alike any more."""
 
 
-class Comparable(Protocol):
+class Comparable(Rankable, Protocol):
     """One image to compare."""
-
-    @property
-    def id(self) -> int:
-        """Unique."""
-        ...
 
     @property
     def sha256(self) -> str:
@@ -33,16 +28,6 @@ class Comparable(Protocol):
     @property
     def phash(self) -> str | None:
         """16 hex digits, or None where there is none."""
-        ...
-
-    @property
-    def pixels(self) -> int:
-        """Width times height."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of its bytes."""
         ...
 
 

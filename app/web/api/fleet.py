@@ -65,8 +65,7 @@ class Queue(View):
     name: str
     depth: int | None = Field(description="Messages waiting; null while the queue is away.")
     units: dict[str, int] = Field(
-        description="Open units in the database: pending, deferred (pending, but not due yet), queued, running, "
-        "quarantined, dead."
+        description="Open units in the database: pending, deferred (pending, but not due yet), queued, running, quarantined, dead."
     )
     oldest_due_s: float | None = Field(description="Seconds that the oldest unit that may run has waited; null where none waits.")
     slots: int = Field(description="Units that the living workers of this queue run at once.")

@@ -380,3 +380,36 @@ async def test_nothing_of_a_url_that_is_done_waits_for_the_collector(time, limit
     finally:
         gc.enable()
     assert left == []
+
+
+async def test_plain_get_is_what_the_client_would_have_built(time):
+    """The header lines that are ready leave out nothing that httpx sends."""
+    sent = []
+
+    def answer(request):
+        sent.append(request)
+        return httpx.Response(200, content=JPEG)
+
+    url = "http://127.0.0.1:8000/a%2fb?x=%zz"
+    async with Downloader(LIMITS, transport=httpx.MockTransport(answer), sleep=time.sleep, clock=time.clock) as downloader:
+        await downloader.fetch(url)
+        await downloader.send(url, RequestOptions(1000, headers={"X-Of": "a caller"}))
+    plain, built = sent
+    expected = [header for header in built.headers.raw if header[0] != b"X-Of"]
+    assert (plain.method, plain.url, plain.headers.raw, plain.extensions) == (built.method, built.url, expected, built.extensions)
+    assert plain.content == built.content == b""
+
+
+async def test_cookie_of_a_reply_is_neither_kept_nor_sent_back(time):
+    """The second request is the first one again."""
+    sent = []
+
+    def answer(request):
+        sent.append(request.headers.raw)
+        return httpx.Response(200, content=JPEG, headers={"Set-Cookie": "a=b; Path=/"})
+
+    async with Downloader(LIMITS, transport=httpx.MockTransport(answer), sleep=time.sleep, clock=time.clock) as downloader:
+        for _ in range(2):
+            await downloader.fetch("http://127.0.0.1:8000/a")
+        assert not downloader._client.cookies
+    assert sent[0] == sent[1]

@@ -30,8 +30,8 @@ async def embedded(folder: Path, stderr: int) -> AsyncIterator[tuple[httpx.Async
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.cli", "serve", "--port", str(port)), cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=stderr
     )
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        await eventually(lambda: is_ready(client), 60)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        await eventually(lambda: is_ready(client), 300)
         try:
             yield client, process
         finally:
@@ -93,8 +93,8 @@ def test_a_command_with_a_broken_standard_error_keeps_its_exit_code(tmp_path: Pa
     env = {key: value for key, value in os.environ.items() if not key.startswith("PICTRAWL_")} | {"PYTHONPATH": str(ROOT)}
     (tmp_path / "list.txt").write_text("http://127.0.0.1:1/a.jpg\n")
     command = [sys.executable, "-m", "app.cli", "build", "-vv", "--urls", "list.txt", "--json"]
-    expected = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=120, check=False)
-    done = subprocess.run(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=stderr, timeout=120, check=False)
+    expected = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=stderr, timeout=300, check=False)
     for descriptor in opened:
         os.close(descriptor)
     assert done.returncode == expected.returncode, (expected.stderr, done.stdout)

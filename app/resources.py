@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from app.db import Database, schema
 from app.discovery import Source, open_source
 from app.images.pool.pool import DecoderPool
+from app.observability.tracing import exporting
 from app.queue import ArqQueue, embedded_queue, redis_queue
 from app.settings import Settings
 from app.storage import Store, open_store
-from app.tracing import started
 from downloader import FetchLimits, RetryRules
 from downloader.client import Downloader
 from downloader.limiter import HostStateStore
@@ -64,7 +64,7 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
     An embedded database is migrated to the newest schema; a shared one must have it already.
     """
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(started(settings.trace, version=product_version()))
+        await stack.enter_async_context(exporting(settings.trace, version=product_version()))
         db = Database(settings.database_url, pool_size=settings.db.pool_size)
         stack.push_async_callback(db.close)
         if settings.db.url is None or db.is_sqlite:

@@ -11,8 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from app.observability.tracing import exporting
 from app.settings import TraceSettings
-from app.tracing import started
 
 __all__ = ["Receiver", "Told", "receiving", "recording"]
 
@@ -120,5 +120,5 @@ def receiving(*, status: int = 200, hangs: bool = False) -> Iterator[Receiver]:
 async def recording(**settings: Any) -> AsyncIterator[Callable[[], list[ReadableSpan]]]:
     """Tracing on in this process for the body's time; afterwards, what was recorded, in the order in which it began."""
     exporter = InMemorySpanExporter()
-    async with started(TraceSettings(enabled=True, **settings), exporter=exporter):
+    async with exporting(TraceSettings(enabled=True, **settings), exporter=exporter):
         yield lambda: sorted(exporter.get_finished_spans(), key=lambda span: span.start_time or 0)

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry import trace
+
 from app.domain import UnitKind
 from app.jobs import event_log
+from app.observability import tracing
 from app.process_setup import set_parent_death_signal
 from app.queue import JOB_NAMES
 from app.resources import open_resources, open_worker_resources
 from app.settings import load_settings
-from logging_setup import get_logger, spans
+from logging_setup import get_logger
 from logging_setup.config import configure
 from workers import builder, validator
 from workers.leases import Leases
@@ -26,6 +29,7 @@ from workers.unit import JobContext
 __all__ = ["main"]
 
 log = get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 JOBS = {name: getattr(module, name).__wrapped__ for module in (builder, validator) for name in module.__all__}
 """The job functions without their decorator: its rules apply in the worker that reads the answer."""
@@ -41,9 +45,10 @@ async def _run(request: Mapping[str, Any]) -> None:
         async with event_log.recording(resources.db):
             name, ids = JOB_NAMES[UnitKind(request["kind"])], request["ids"]
             traced, fields = request["traced"], {"job": name, "run": request["run"], "worker": ctx.worker_id, "alone": True} | ids
+            parent = tracing.parent_context(traced.get("traceparent"))
             with (
-                spans.span(f"{name} alone", parent=traced.get("traceparent"), **fields) as span,
-                log.contextualize(**fields | traced | dict(span.carried())),
+                tracer.start_as_current_span(f"{name} alone", parent, attributes=fields),
+                log.contextualize(**fields | traced | tracing.carried()),
             ):
                 await _run_job(ctx, leases, name, ids)
 

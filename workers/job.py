@@ -17,25 +17,28 @@ import functools
 import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self
 
 from arq import Retry
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 import errors
 from app.db import jobs, units
 from app.db.rows import Unit
 from app.domain import TRACED, UnitState
-from app.observability import metrics
+from app.observability import metrics, tracing
 from errors import INFRASTRUCTURE
-from logging_setup import get_logger, spans
+from logging_setup import get_logger
 from workers import quarantine
 from workers.unit import ClaimedUnit, JobContext, RanIsolated, Stopped, StopReason, Unclaimed
 
 __all__ = ["INFRASTRUCTURE", "JOBS", "RunRecorder", "claim", "job"]
 
 log = get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 OWN_FAULT_DELAY_S = 60.0
 """Seconds before a unit runs again after a StorageError or QueueUnavailableError: long enough to free a disk, short enough to notice."""
@@ -56,7 +59,7 @@ def job(*, retry_on: tuple[type[BaseException], ...]) -> Callable[[JobFunction[I
             context: JobContext = ctx["context"].for_run(ctx.get("job_try", 1), str(ids.get("unit_id", "")))
             traced = {name: str(ids.pop(name)) for name in TRACED if name in ids}
             fields = {"job": function.__name__, "run": context.run, "worker": context.worker_id} | ids
-            with _span(fields, traced.get("traceparent")) as span, log.contextualize(**fields | traced | dict(span.carried())):
+            with _run_span(fields, traced.get("traceparent")), log.contextualize(**fields | traced | tracing.carried()):
                 await _run_and_settle(context, functools.partial(function, context, *args, **ids), retry_on)
 
         run.retry_on = retry_on  # type: ignore[attr-defined]
@@ -105,9 +108,18 @@ async def _claim_row(ctx: JobContext, unit_id: str) -> Unit:
     return row
 
 
-def _span(fields: Mapping[str, Any], parent: str | None) -> spans.Span:
-    """The span of one run. Crons have none: they have no unit and run every few seconds."""
-    return spans.span(fields["job"], kind="consumer", parent=parent, **fields) if "unit_id" in fields else spans.NOTHING
+def _run_span(fields: Mapping[str, Any], traceparent: str | None) -> AbstractContextManager[Span]:
+    """The span of one run; its outcome and error are set by `RunRecorder`. Crons have none: they have no unit and run every few seconds."""
+    if "unit_id" not in fields:
+        return nullcontext(trace.INVALID_SPAN)
+    return tracer.start_as_current_span(
+        fields["job"],
+        tracing.parent_context(traceparent),
+        SpanKind.CONSUMER,
+        dict(fields),
+        record_exception=False,
+        set_status_on_exception=False,
+    )
 
 
 class RunRecorder:
@@ -117,7 +129,7 @@ class RunRecorder:
 
     def __init__(self, function: str) -> None:
         self._function = function
-        self._span = spans.current()
+        self._span = trace.get_current_span()
         self._started_at = time.perf_counter()
         self._outcome = "done"
         self._error: BaseException | None = None
@@ -134,10 +146,11 @@ class RunRecorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._span.set(outcome=self._outcome)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._span.set_attribute("outcome", self._outcome)
         if self._error is not None:
-            self._span.fail(self._error)
+            self._span.record_exception(self._error)
+            self._span.set_status(StatusCode.ERROR, str(self._error))
         metrics.runs.labels(self._function, self._outcome).inc()
         if self._outcome != "not_claimed":
             metrics.run_seconds.labels(self._function).observe(time.perf_counter() - self._started_at)
@@ -180,7 +193,7 @@ async def _run_and_settle(ctx: JobContext, call: functools.partial[Awaitable[Non
 
 async def _after_stop(ctx: JobContext, reason: StopReason) -> None:
     log.info("unit.stopped", reason=reason.value)
-    spans.current().set(reason=reason.value)
+    trace.get_current_span().set_attribute("reason", reason.value)
     if reason is StopReason.CANCELLED and ctx.unit is not None:
         await _settle_if_possible(ctx.unit.end_as(UnitState.CANCELLED))
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import errors
 from app.db import images, units
 from app.domain import ImageState, Reason, UnitKind
+from app.observability import tracing
 from app.settings import as_flags
-from logging_setup import get_logger, spans
+from logging_setup import get_logger
 from workers.unit import IN_PROGRESS_KEY, ClaimedUnit, Stopped, StopReason
 
 __all__ = ["STARTED", "IsolatedProcessDied", "run_isolated"]
@@ -98,7 +99,7 @@ def _encode_request(unit: ClaimedUnit) -> bytes:
     ctx = unit.ctx
     chunk = {"chunk_id": unit.row.payload["chunk_id"]} if "chunk_id" in unit.row.payload else {}
     ids = {"job_id": unit.job.id, "unit_id": unit.row.id} | chunk
-    traced = {**unit.job.traced, **spans.carried()}
+    traced = {**unit.job.traced, **tracing.carried()}
     request = {"parent": os.getpid(), "settings": as_flags(ctx.settings), "kind": unit.row.kind, "ids": ids, "traced": traced}
     return json.dumps(request | {"epoch": unit.row.epoch, "worker": ctx.worker_id, "run": ctx.run}).encode()
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
 import errors
 from app import discovery
 from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
@@ -18,10 +21,11 @@ from app.db.rows import Export, NewUnit
 from app.domain import CheckKind, JobKind, JobState, Reason, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
+from app.observability import tracing
 from app.resources import Resources
 from app.spec import JobRequest, JobSpec, ListSpec
 from app.storage import paths
-from logging_setup import get_logger, spans
+from logging_setup import get_logger
 
 __all__ = [
     "RETRYABLE",
@@ -40,6 +44,7 @@ __all__ = [
 ]
 
 log = get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 DEFAULT_MAX_IMAGES = 100
 """Images that keywords ask for when nobody says how many. A list has no default: all of it."""
@@ -256,14 +261,16 @@ async def _job(
         min_images=build.min_images if build else 0,
         priority=priority,
         request_id=caller.request_id,
-        traceparent=spans.carried(caller.traceparent).get("traceparent"),
+        traceparent=tracing.carried(caller.traceparent).get("traceparent"),
     )
     return Submitted(job_id, job_id)
 
 
 async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Awaitable[Submitted]]) -> Submitted:
-    """Write once for each Idempotency-Key, commit, then wake. All spans of the job hang below the one of its submission."""
-    with spans.span("submit", kind="producer", parent=caller.traceparent, user_id=caller.user_id) as span:
+    """Write once for each Idempotency-Key, commit, then wake. The span of the submission is the parent of all spans of the job."""
+    attributes = {"user_id": caller.user_id}
+    parent = tracing.parent_context(caller.traceparent)
+    with tracer.start_as_current_span("submit", parent, SpanKind.PRODUCER, attributes) as span:
         async with resources.db.write() as connection:
             if caller.idempotency:
                 key, digest = caller.idempotency
@@ -272,9 +279,9 @@ async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Aw
             made = await make(connection)
             if caller.idempotency:
                 await api_keys.note_idempotent(connection, user_id=caller.user_id, key=key, body_digest=digest, resource=made.resource)
-        span.set(job_id=made.job_id)
-        trace = spans.carried(caller.traceparent)
-        with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **trace):
+        span.set_attribute("job_id", made.job_id)
+        traced = tracing.carried(caller.traceparent)
+        with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **traced):
             log.info("job.accepted", resource=made.resource)
             await wake(resources)
     return made

@@ -3,19 +3,24 @@
 import re
 import time
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db import new_id
+from app.observability import tracing
 from app.web.api import problems
 from app.web.metrics import Metrics
-from logging_setup import get_logger, spans
+from logging_setup import get_logger
 
 __all__ = ["BodyLimit", "Frame"]
 
 log = get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -47,9 +52,9 @@ class Frame:
         exchange = Exchange(scope, send)
         began = time.perf_counter()
         with _span(scope, caller.get("traceparent")) as span:
-            trace = {**caller, **span.carried()}
-            state.update(trace)
-            with log.contextualize(request_id=state["request_id"], **trace):
+            traced = {**caller, **tracing.carried()}
+            state.update(traced)
+            with log.contextualize(request_id=state["request_id"], **traced):
                 try:
                     await self._answer(exchange, receive)
                 finally:
@@ -83,19 +88,23 @@ def _route_of(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", None) or "unmatched"
 
 
-def _span(scope: Scope, parent: str | None) -> spans.Span:
-    """The request's span, with OpenTelemetry's attribute names. The query is left out; probes and scrapes have no span."""
+def _span(scope: Scope, traceparent: str | None) -> AbstractContextManager[Span]:
+    """The span of the request, with the attribute names of OpenTelemetry and without the query. Health checks and scrapes have none."""
     if scope["path"] in QUIET_PATHS:
-        return spans.NOTHING
+        return nullcontext(trace.INVALID_SPAN)
     attributes = {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope.get("scheme", "http")}
-    return spans.span(scope["method"], kind="server", parent=parent, request_id=scope["state"]["request_id"], **attributes)
+    attributes["request_id"] = scope["state"]["request_id"]
+    return tracer.start_as_current_span(scope["method"], tracing.parent_context(traceparent), SpanKind.SERVER, attributes)
 
 
-def _finish(span: spans.Span, exchange: "Exchange") -> None:
+def _finish(span: Span, exchange: "Exchange") -> None:
     route, status = _route_of(exchange.scope), exchange.status or CLIENT_LEFT
-    span.rename(f"{exchange.method} {route}")
-    attributes = {"http.route": route, "http.response.status_code": status, "error.type": str(status) if status >= 500 else None}
-    span.set(user_id=exchange.scope["state"].get("user_id"), **attributes)
+    span.update_name(f"{exchange.method} {route}")
+    span.set_attributes({"http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        span.set_attribute("error.type", str(status))
+    if user_id := exchange.scope["state"].get("user_id"):
+        span.set_attribute("user_id", user_id)
 
 
 class Exchange:

@@ -1,11 +1,11 @@
 """The spans of a URL: every request with its status and its error, the waits between them, and not a word to the origin."""
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 from downloader import FetchLimits, FetchRequest, RetryRules
 from downloader.client import Downloader
-from logging_setup import spans
 from tests.images.samples import encode, photo
 from tests.origin import Origin, Step, image, redirect, reply, stall
 from tests.receiver import recording
@@ -23,7 +23,7 @@ async def fetch(*urls: str, robots: bool = False) -> None:
     """Fetch inside a chunk's span."""
     limits = FetchLimits(**{name: getattr(LIMITS, name) for name in LIMITS.__slots__} | {"robots": robots})
     async with Downloader(limits, RetryRules(jitter=0), sleep=no_sleep) as downloader:
-        with spans.span("chunk"):
+        with trace.get_tracer(__name__).start_as_current_span("chunk"):
             async for _ in downloader.fetch_many([FetchRequest(url) for url in urls]):
                 pass
 

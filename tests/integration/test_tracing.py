@@ -12,7 +12,7 @@ from arq import Retry
 
 import errors
 from app.domain import UnitKind
-from app.tracing import started
+from app.observability.tracing import exporting
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow
 from tests.origin import Origin, image, reply
@@ -162,7 +162,7 @@ async def test_the_isolated_process_continues_the_trace(tmp_path: Path) -> None:
         flags = {"trace.enabled": True, "trace.endpoint": receiver.url, "trace.url_ratio": 1.0}
         async with Origin() as origin, open_bench(tmp_path, flags) as bench:
             origin.script("/a.jpg", image(encode(photo(seed=1))))
-            async with started(bench.resources.settings.trace):
+            async with exporting(bench.resources.settings.trace):
                 await bench.submit([origin.url("/a.jpg")])
                 await bench.drive(until=UnitKind.FETCH)
                 await bench.run(await quarantined(bench, UnitKind.FETCH))

@@ -9,6 +9,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import trace
+
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
@@ -16,12 +18,13 @@ from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, Read
 from app.storage import Store, paths, storage_errors
-from logging_setup import get_logger, spans
+from logging_setup import get_logger
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["verify_export", "write_export"]
 
 log = get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 PAGE = 1_000
 """Rows read at once. An export of any size needs the memory of one page and one image."""
@@ -42,11 +45,12 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
         prefix = paths.export(row.id)
         async with ctx.store.scratch() as folder:
             target = folder / row.id
-            with spans.span("export.write", export_format=row.format):
+            with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
                 samples, read = _samples(ctx, row.dataset_id), _make_reader(ctx.store)
                 report = await formats.get_exporter(row.format).write(samples, read, target, options)
             unit.require_lease()
-            with spans.span("export.publish", files=len(report.files), size_bytes=report.size_bytes):
+            sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
+            with tracer.start_as_current_span("export.publish", attributes=sizes):
                 await ctx.store.publish_tree(target, prefix)
         async with unit.transaction() as connection:
             await datasets.set_export(connection, row.id, state="written", prefix=prefix, **_report_columns(report))

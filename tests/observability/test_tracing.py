@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,20 +12,22 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import errors
 import logging_setup.config
+from app.observability.tracing import FLUSH_S, exporting, traces_url
 from app.settings import TraceSettings, load_settings
-from app.tracing import FLUSH_S, started, traces_url
-from logging_setup import spans
 from tests.receiver import receiving
 from tests.services import free_port
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ON = TraceSettings(enabled=True)
+
+tracer = trace.get_tracer(__name__)
 
 BLOCKED = """
 import sys
@@ -98,39 +101,41 @@ async def test_an_otel_variable_that_cannot_be_used_is_refused(monkeypatch: pyte
     """The SDK raises ValueError for it; that is a setting's fault, and says so."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     with pytest.raises(errors.ConfigurationError, match=r"max_queue_size"):
-        async with started(ON, exporter=InMemorySpanExporter()):
+        async with exporting(ON, exporter=InMemorySpanExporter()):
             pass
-    assert not spans.is_on()
 
 
 async def test_off_makes_nothing() -> None:
     """The default."""
-    async with started(TraceSettings()):
-        assert not spans.is_on()
+    async with exporting(TraceSettings()):
+        with tracer.start_as_current_span("one") as span:
+            assert not span.is_recording()
 
 
 async def test_the_outermost_call_of_a_process_decides() -> None:
     """A server with a worker beside it opens resources twice; spans go to one place, once."""
     outer, inner = InMemorySpanExporter(), InMemorySpanExporter()
-    async with started(ON, exporter=outer):
-        async with started(ON, exporter=inner):
-            with spans.span("one"):
+    async with exporting(ON, exporter=outer):
+        async with exporting(ON, exporter=inner):
+            with tracer.start_as_current_span("one"):
                 pass
-        assert spans.is_on()
-    assert not spans.is_on()
-    assert [span.name for span in outer.get_finished_spans()] == ["one"]
+        with tracer.start_as_current_span("two") as span:
+            assert span.is_recording()
+    with tracer.start_as_current_span("three") as span:
+        assert not span.is_recording()
+    assert [span.name for span in outer.get_finished_spans()] == ["one", "two"]
     assert inner.get_finished_spans() == ()
 
 
 async def test_spans_reach_a_collector_with_who_sent_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over OTLP/HTTP; the last ones are sent before the body's end is over."""
     with receiving() as receiver:
-        async with started(to(receiver.url), version="1.2.3"):
-            with spans.span("one", job_id="job_1", count=3, ratio=0.5, nothing=None, many=[1, 2]):
+        async with exporting(to(receiver.url), version="1.2.3"):
+            with tracer.start_as_current_span("one", attributes={"job_id": "job_1", "count": 3, "ratio": 0.5}):
                 pass
     (told,) = receiver.spans
     assert (told.name, told.service, told.parent_id) == ("one", "pictrawl", "")
-    assert told.attributes == {"job_id": "job_1", "count": 3, "ratio": 0.5, "many": "[1, 2]"}
+    assert told.attributes == {"job_id": "job_1", "count": 3, "ratio": 0.5}
 
 
 async def test_standard_variables_hold_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,27 +143,44 @@ async def test_standard_variables_hold_where_nothing_is_set(monkeypatch: pytest.
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         monkeypatch.setenv("OTEL_SERVICE_NAME", "ours")
-        async with started(ON):
-            with spans.span("one"):
+        async with exporting(ON):
+            with tracer.start_as_current_span("one"):
                 pass
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
-        async with started(ON):
-            with spans.span("two"):
+        async with exporting(ON):
+            with tracer.start_as_current_span("two"):
                 pass
-        async with started(TraceSettings(enabled=True, sample_ratio=1.0, service_name="mine")):
-            with spans.span("three"):
+        async with exporting(TraceSettings(enabled=True, sample_ratio=1.0, service_name="mine")):
+            with tracer.start_as_current_span("three"):
                 pass
     assert [(span.name, span.service) for span in receiver.spans] == [("one", "ours"), ("three", "mine")]
 
 
-async def test_a_disabled_sdk_makes_no_spans_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OTEL_SDK_DISABLED: what came in is carried on."""
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    exporter, parent = InMemorySpanExporter(), f"00-{'a' * 32}-{'b' * 16}-01"
-    async with started(ON, exporter=exporter):
-        with spans.span("one", parent=parent) as span:
-            assert span.carried() == {"traceparent": parent}
-    assert exporter.get_finished_spans() == ()
+def test_a_disabled_sdk_makes_no_spans_and_breaks_nothing() -> None:
+    """OTEL_SDK_DISABLED: what came in is carried on. In a process of its own, because the provider reads it once."""
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    code = (
+        "import asyncio, sys\nfrom opentelemetry import trace\nfrom app.observability.tracing import carried, exporting, parent_context\n"
+        "from app.settings import TraceSettings\n"
+        "async def main():\n    async with exporting(TraceSettings(enabled=True)):\n"
+        "        with trace.get_tracer('x').start_as_current_span('one', parent_context(sys.argv[1])) as span:\n"
+        "            print(span.is_recording(), carried()['traceparent'])\n"
+        "asyncio.run(main())"
+    )
+    environment = os.environ | {"OTEL_SDK_DISABLED": "true"}
+    done = subprocess.run([sys.executable, "-c", code, parent], cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == f"False {parent}\n"
+
+
+def test_a_start_without_tracing_imports_no_sdk() -> None:
+    """The API is all that spans need; the SDK and its exporter take 0.4 s to import."""
+    code = (
+        "import sys, app.resources, workers.job, app.web\nfrom app.observability.tracing import carried, exporting\n"
+        "sdk = [name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))]\n"
+        "print(sdk, carried('00-there'), carried())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[] {'traceparent': '00-there'} {}\n"
 
 
 async def test_a_collector_that_is_away_costs_one_line_and_its_return_another() -> None:
@@ -166,14 +188,14 @@ async def test_a_collector_that_is_away_costs_one_line_and_its_return_another() 
     stream, exporter = StringIO(), Flaky()
     logging_setup.config.configure("INFO", "json", None, stream=stream)
     try:
-        async with started(ON, exporter=exporter):
+        async with exporting(ON, exporter=exporter):
             for _ in range(3 * 512):  # three batches
-                with spans.span("lost"):
+                with tracer.start_as_current_span("lost"):
                     pass
             await asyncio.to_thread(exporter.lost.wait, 10)
             exporter.works = True
             for _ in range(512):
-                with spans.span("sent"):
+                with tracer.start_as_current_span("sent"):
                     pass
     finally:
         logging_setup.config.configure("WARNING", "json", None)
@@ -200,9 +222,9 @@ async def test_nobody_at_the_endpoint_costs_no_time_and_no_traceback() -> None:
     logging_setup.config.configure("INFO", "json", None, stream=stream)
     try:
         began = time.monotonic()
-        async with started(to(f"http://127.0.0.1:{free_port()}")):
+        async with exporting(to(f"http://127.0.0.1:{free_port()}")):
             for _ in range(5_000):  # more than the queue takes
-                with spans.span("one"):
+                with tracer.start_as_current_span("one"):
                     pass
         assert time.monotonic() - began < FLUSH_S + 10
     finally:
@@ -222,8 +244,8 @@ async def test_a_collector_that_hangs_does_not_hold_the_end() -> None:
     try:
         with receiving(hangs=True) as receiver:
             began = time.monotonic()
-            async with started(to(receiver.url)):
-                with spans.span("one"):
+            async with exporting(to(receiver.url)):
+                with tracer.start_as_current_span("one"):
                     pass
                 asyncio.get_running_loop().call_later(0.1, turned.set)
             took_s = time.monotonic() - began
@@ -237,9 +259,10 @@ async def test_a_collector_that_hangs_does_not_hold_the_end() -> None:
 def test_a_process_ends_although_its_collector_hangs() -> None:
     """The thread that sends is nobody's to wait for."""
     code = (
-        "import asyncio, sys\nfrom app.settings import TraceSettings\nfrom app.tracing import started\nfrom logging_setup import spans\n"
-        "async def main():\n    async with started(TraceSettings(enabled=True, endpoint=sys.argv[1])):\n"
-        "        with spans.span('one'): pass\n"
+        "import asyncio, sys\nfrom opentelemetry import trace\nfrom app.settings import TraceSettings\n"
+        "from app.observability.tracing import exporting\n"
+        "async def main():\n    async with exporting(TraceSettings(enabled=True, endpoint=sys.argv[1])):\n"
+        "        with trace.get_tracer('x').start_as_current_span('one'): pass\n"
         "asyncio.run(main())"
     )
     with receiving(hangs=True) as receiver:

@@ -104,7 +104,7 @@ async def test_webdataset_card_names_the_members_it_has(tmp_path: Path) -> None:
     ],
 )
 def test_cell_is_inert(text: str | None, safe: str) -> None:
-    """One line of words."""
+    """One line of text."""
     assert cards.escape_cell(text) == safe
 
 
@@ -119,7 +119,7 @@ def test_cell_is_inert(text: str | None, safe: str) -> None:
     ],
 )
 def test_link_is_only_made_of_web_addresses(url: str | None, safe: str) -> None:
-    """Everything else stays words."""
+    """Everything else is plain text."""
     assert cards.autolink(url) == safe
 
 

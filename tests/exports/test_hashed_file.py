@@ -23,7 +23,7 @@ def test_a_file_has_its_name_only_when_finished(tmp_path: Path) -> None:
 
 
 def test_a_long_file_begins_its_way_to_the_disk_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each stretch once, in order, and none before it is long enough to be worth it."""
+    """Each range once, in order, and none before it is long enough."""
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(hashed_file, "_WRITEBACK_BYTES", 1000)
     monkeypatch.setattr(hashed_file.local_files, "start_writeback", lambda _, start, size: asked.append((start, size)))
@@ -35,7 +35,7 @@ def test_a_long_file_begins_its_way_to_the_disk_while_it_is_written(tmp_path: Pa
 
 
 def test_an_abandoned_file_never_gets_its_name(tmp_path: Path) -> None:
-    """It stays a part, and takes nothing more."""
+    """It keeps its unfinished name and cannot be written to."""
     file = HashedFile(tmp_path / "a")
     file.abandon()
     with pytest.raises(ValueError, match="closed"):

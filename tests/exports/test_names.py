@@ -101,5 +101,5 @@ def test_check_sample_refuses_what_would_spoil_a_path(values: dict[str, object])
 
 
 def test_check_sample_takes_a_plain_one() -> None:
-    """No complaint."""
+    """Verification reports no problem."""
     names.check_sample(sample(3), 3)

@@ -142,7 +142,7 @@ def test_check_destination_takes_what_can_be_made(tmp_path: Path) -> None:
 
 
 def test_check_destination_refuses_files_and_what_lies_below_them(tmp_path: Path) -> None:
-    """In words that name the path."""
+    """The message names the path."""
     (tmp_path / "file").touch()
     with pytest.raises(errors.ConfigurationError, match="is a file; name a folder"):
         publish.check_destination(tmp_path / "file", overwrite=True)

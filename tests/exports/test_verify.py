@@ -98,7 +98,7 @@ async def test_a_folder_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -
 
 
 def test_sums_are_compared_as_sets() -> None:
-    """Order does not matter; a line too many, too few or another one does."""
+    """The order makes no difference; an added, missing or different line does."""
     sums = verify.ChecksumSet()
     for line in (("a" * 64, "x"), ("b" * 64, "y")):
         sums.add_image(*line)

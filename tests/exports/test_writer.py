@@ -110,7 +110,7 @@ async def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
 
 
 async def test_large_images_are_read_one_by_one(tmp_path: Path) -> None:
-    """What bounds memory is bytes, not images."""
+    """Memory is bounded by bytes, not by the number of images."""
     bodies = [image(number) + bytes(3_000_000) for number in range(5)]
     batches: list[int] = []
 

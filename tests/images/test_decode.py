@@ -111,13 +111,13 @@ def test_cmyk_jpeg_decodes() -> None:
 
 
 def test_a_missing_end_is_told() -> None:
-    """Pillow decodes a PNG without IEND; we know."""
+    """Pillow decodes a PNG without IEND; the check finds it."""
     assert not _decoded(samples.encode(samples.photo(80, 60), "PNG")[:-12]).is_complete
 
 
 @pytest.mark.parametrize("encoding", ["JPEG", "PNG"])
 def test_a_hole_in_the_data_is_corrupt(encoding: str) -> None:
-    """A run of zeros that Pillow decodes without a word."""
+    """A run of zeros that Pillow decodes without an error."""
     assert _reason(samples.with_hole(samples.encode(samples.photo(), encoding))) is Reason.CORRUPT
 
 

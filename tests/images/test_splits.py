@@ -99,7 +99,7 @@ def test_large_groups_go_where_they_fit() -> None:
 
 
 def test_a_group_larger_than_every_share_goes_where_most_is_lacking() -> None:
-    """Nothing has room for it; train lacks most."""
+    """No split has room for it; train lacks most."""
     assert set(assign_all([("cat", "all")] * 10, SHARES, 0)) == {"train"}
 
 

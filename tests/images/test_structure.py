@@ -9,7 +9,7 @@ from tests.images import samples
 
 @pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_sniff_names_what_pillow_writes(encoding: str) -> None:
-    """Every format that is decoded is told by its first bytes."""
+    """Every format that is decoded is recognised by its first bytes."""
     assert structure.sniff(samples.encode(samples.photo(64, 64), encoding)) == encoding.lower()
 
 
@@ -31,7 +31,7 @@ def test_sniff_names_what_pillow_writes(encoding: str) -> None:
     ],
 )
 def test_sniff_names_foreign_formats_and_nothing_else(body: bytes, name: str | None) -> None:
-    """A foreign image has a name, anything else none."""
+    """Other image formats have a name, anything else has none."""
     assert structure.sniff(body) == name
 
 

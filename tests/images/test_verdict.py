@@ -203,7 +203,7 @@ def test_what_leaves_is_what_compression_makes(encoding: str, wanted: Literal["k
 
 
 def test_what_is_rejected_or_stays_as_it_is_has_no_output() -> None:
-    """Nothing is encoded for nothing."""
+    """An image that is rejected is not encoded."""
     assert validate(samples.encode(samples.photo(63, 64)), STANDARD, LEAVING).output is None
     assert validate(samples.encode(samples.photo())[:-500], STANDARD, LEAVING).output is None
     assert validate(samples.encode(samples.photo()), STANDARD, CompressionRules()) == validate(samples.encode(samples.photo()), STANDARD)

@@ -102,7 +102,7 @@ def test_writeback_asks_linux_for_the_range_and_waits_for_nothing(monkeypatch: p
 
 
 def test_writeback_is_skipped_where_the_system_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It costs time, not the file."""
+    """It takes more time, and the file is the same."""
     monkeypatch.setattr(local_files.ctypes, "CDLL", lambda *_: object())
     write_with_writeback(tmp_path / "a")
     assert (tmp_path / "a").stat().st_size == 200_000
@@ -200,6 +200,6 @@ def test_clear_leftovers_takes_only_what_is_old(tmp_path: Path) -> None:
 
 
 def test_what_vanishes_while_it_is_looked_at_is_left_alone(tmp_path: Path) -> None:
-    """Somebody else deals with it."""
+    """Another process deletes it."""
     assert local_files._last_written(tmp_path / "gone") == float("inf")
     assert local_files.clear_leftovers(tmp_path, 0) == 0

@@ -151,7 +151,7 @@ async def test_scratch_of_a_local_store_is_listed_nowhere(tmp_path: Path) -> Non
 
 
 async def test_a_tree_is_published_to_a_bucket_manifest_last() -> None:
-    """Who sees the manifest sees everything; what an earlier tree left goes last."""
+    """A reader who sees the manifest sees all files; files of an earlier tree are deleted last."""
     order: list[str] = []
 
     class Recorded(Store):
@@ -188,7 +188,7 @@ async def test_clear_leftovers_is_for_local_stores(tmp_path: Path) -> None:
 
 
 async def test_an_object_that_shrinks_under_a_reader_is_an_error(tmp_path: Path) -> None:
-    """A stream never passes half an object off as whole."""
+    """A stream that yields part of an object raises an error."""
     store = open_store(str(tmp_path))
     await store.put("a", b"x" * 5_000_000)
     stream = store.stream("a")
@@ -199,7 +199,7 @@ async def test_an_object_that_shrinks_under_a_reader_is_an_error(tmp_path: Path)
 
 
 async def test_check_notices_a_store_that_answers_other_bytes() -> None:
-    """A round trip that comes back different is no working store, and leaves nothing behind."""
+    """A round trip with different bytes fails the check, and leaves no object."""
 
     class Forgetful(Store):
         async def get(self, key: str) -> bytes:
@@ -212,7 +212,7 @@ async def test_check_notices_a_store_that_answers_other_bytes() -> None:
 
 
 async def test_a_refused_disk_fails_the_check(tmp_path: Path) -> None:
-    """The root turned into a file: the check says so."""
+    """If the root has become a file, the check fails."""
     store = open_store(str(tmp_path / "s"))
     (tmp_path / "s").rmdir()
     (tmp_path / "s").touch()

@@ -130,7 +130,7 @@ def read_members(path: Path) -> list[Member]:
 
 
 def write_members(path: Path, members: list[Member], mode: int = 0o644) -> None:
-    """Write a shard as somebody else might."""
+    """Write a shard as another program might."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name, body in members:
             header = tarfile.TarInfo(name)

@@ -73,7 +73,7 @@ def test_failures_are_told_apart(jpeg: bytes, tmp_path: Path) -> None:
 
 
 def test_a_bug_ends_the_loop_after_its_answer(jpeg: bytes) -> None:
-    """What is not understood is trusted with no further image, not even with the rest of its batch."""
+    """After an unexpected exception a process gets no further image, not even of its batch."""
     rules = ValidationRules(level="no such level")  # type: ignore[arg-type]
     out, collector = io.BytesIO(), RemarkCollector()
     child.serve(_stream(Request(rules, (jpeg, jpeg))), out, collector)

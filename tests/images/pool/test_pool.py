@@ -34,7 +34,7 @@ async def pool() -> AsyncIterator[DecoderPool]:
 
 
 class Endless:
-    """A file that a child opens and never reads to its end."""
+    """A named pipe that a child opens and cannot read to its end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -300,7 +300,7 @@ async def test_a_memory_bomb_in_a_batch_costs_one_image(jpeg: bytes) -> None:
 
 
 async def test_a_bug_in_a_batch_costs_a_process_for_each_image(jpeg: bytes) -> None:
-    """No image is judged by a process in which something happened that nobody understands."""
+    """A process in which an unexpected exception was raised gets no further image."""
     rules = ValidationRules(level="no such level")  # type: ignore[arg-type]
     async with DecoderPool(1) as pool, aclosing(pool.run_batch([jpeg, jpeg], rules)) as groups:
         reasons = [answer.as_verdict().reason async for group in groups for answer in group]
@@ -309,7 +309,7 @@ async def test_a_bug_in_a_batch_costs_a_process_for_each_image(jpeg: bytes) -> N
 
 
 async def test_recycling_counts_images_and_not_batches(jpeg: bytes) -> None:
-    """A batch that is longer than a child's life is cut."""
+    """A batch longer than the remaining life of a child is cut."""
     async with DecoderPool(1, recycle_after=2) as pool:
         assert {verdict.reason for verdict in await _all(pool, [jpeg] * 5)} == {None}
         assert (pool.stats().started, pool.stats().restarts, pool.stats().crashes) == (3, 2, 0)
@@ -324,7 +324,7 @@ async def test_a_file_that_cannot_be_read_is_our_fault(jpeg: bytes, tmp_path: Pa
 
 
 async def test_cancelling_a_batch_kills_its_child(endless: Endless, jpeg: bytes) -> None:
-    """No late answer of its other images can be taken for anybody's."""
+    """A late answer of its other images cannot be attributed to another batch."""
     async with DecoderPool(1) as pool:
         batch = asyncio.create_task(_all(pool, [jpeg, endless.path, jpeg]))
         await endless.opened()
@@ -337,7 +337,7 @@ async def test_cancelling_a_batch_kills_its_child(endless: Endless, jpeg: bytes)
 
 
 async def test_a_batch_that_is_left_halfway_kills_its_child(endless: Endless, jpeg: bytes) -> None:
-    """Whoever stops listening gets no slot back that still speaks."""
+    """A process with unread answers is not reused."""
     async with DecoderPool(1) as pool:
         async with aclosing(pool.run_batch([jpeg, endless.path], RULES)) as groups:
             assert len(await anext(groups)) == 1
@@ -354,7 +354,7 @@ async def test_a_pool_that_was_never_used_closes() -> None:
 
 
 async def test_children_that_never_come_up_are_our_fault(monkeypatch: pytest.MonkeyPatch, jpeg: bytes) -> None:
-    """The image is not blamed, and the pool recovers."""
+    """The image gets no verdict, and the pool recovers."""
     async with DecoderPool(1) as pool:
         with monkeypatch.context() as broken:
             broken.setattr("sys.executable", "/bin/false")
@@ -364,7 +364,7 @@ async def test_children_that_never_come_up_are_our_fault(monkeypatch: pytest.Mon
 
 
 async def test_children_that_die_before_they_begin_are_not_tried_forever(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Three of them, then it is our fault."""
+    """After three of them a StorageError is raised."""
     ready_then_gone = tmp_path / "python"
     ready_then_gone.write_text("#!/bin/sh\nprintf R\n")
     ready_then_gone.chmod(0o700)

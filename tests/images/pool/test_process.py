@@ -17,7 +17,7 @@ MEMORY_BYTES = 1 << 30
 
 
 async def test_a_child_answers_and_is_reaped(jpeg: bytes) -> None:
-    """Started, ready, asked, killed, gone."""
+    """A process is started, ready, used, killed and gone."""
     child = await DecoderProcess.start(MEMORY_BYTES)
     await child.wait_ready()
     assert child.is_alive
@@ -31,7 +31,7 @@ async def test_a_child_answers_and_is_reaped(jpeg: bytes) -> None:
 
 
 async def test_a_dead_child_has_not_started(jpeg: bytes) -> None:
-    """A request that nobody took says so."""
+    """A request that was not begun says so."""
     child = await DecoderProcess.start(MEMORY_BYTES)
     await child.wait_ready()
     os.kill(child.pid, 9)
@@ -127,7 +127,7 @@ def _opened() -> tuple[PipeProtocol, Pipe, Pipe]:
 
 
 async def test_waiting_ends_with_bytes_with_the_end_or_with_the_limit() -> None:
-    """And says which; what was heard stays until it is taken."""
+    """The result says which; received bytes stay until they are consumed."""
     pipes, _, _ = _opened()
     assert not await pipes.wait_for_more(0)
     loop = asyncio.get_running_loop()
@@ -142,7 +142,7 @@ async def test_waiting_ends_with_bytes_with_the_end_or_with_the_limit() -> None:
 
 
 async def test_a_pipe_that_is_closed_takes_nothing_and_says_nothing() -> None:
-    """How far a process got is told by what it said."""
+    """How far a process got is known from what it sent."""
     pipes, out, _ = _opened()
     PipeProtocol().write([b"nobody is there yet"])
     pipes.write([b"a", b"b"])
@@ -152,7 +152,7 @@ async def test_a_pipe_that_is_closed_takes_nothing_and_says_nothing() -> None:
 
 
 async def test_a_flood_that_nobody_takes_is_held_back() -> None:
-    """Until somebody waits for more."""
+    """Reading resumes when somebody waits for more."""
     pipes, _, heard = _opened()
     pipes.pipe_data_received(STDOUT, bytes(1 << 20))
     assert not heard.paused

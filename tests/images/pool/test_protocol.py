@@ -14,7 +14,7 @@ from logging_setup.capture import MAX_REMARKS, Remark
 
 
 def _answer(reply: Reply, remarks: Sequence[Remark] = ()) -> Answer:
-    """What a parent hears of a reply."""
+    """The answer that a parent receives for a reply."""
     received = bytearray(b"".join((protocol.STARTED, *protocol.encode_reply(reply, remarks))))
     answer = protocol.pop_answer(received)
     assert answer is not None

@@ -11,30 +11,63 @@ import pytest
 from app.concurrency import BatchWriter, BoundedTasks, finish_despite_cancel, for_each, gather_all, in_batches, to_thread_uncancelled
 
 
-async def test_a_step_finishes_despite_repeated_cancels() -> None:
-    """The step ends, what it made is undone, and the cancellation is raised after both."""
-    events: list[str] = []
-    release = asyncio.Event()
+async def test_a_step_is_finished_before_its_cancellation_is_heard() -> None:
+    """finish_despite_cancel() ends the step, undoes what it made, and then raises, however often the caller is cancelled."""
+    gate, said = asyncio.Event(), []
 
     async def step() -> str:
-        await release.wait()
-        events.append("made")
-        return "it"
+        await gate.wait()
+        said.append("done")
+        return "made"
 
-    async def undo(result: str) -> None:
+    async def undo(made: str) -> None:
         await asyncio.sleep(0)
-        events.append(f"undone {result}")
+        said.append(f"un{made}")
 
     task = asyncio.create_task(finish_despite_cancel(step(), undo=undo))
     for _ in range(3):
         await asyncio.sleep(0)
         task.cancel()
-    await asyncio.sleep(0)
     assert not task.done()
-    release.set()
+    gate.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert events == ["made", "undone it"]
+    assert said == ["done", "unmade"]
+
+
+@pytest.fixture
+async def unheard() -> list[dict[str, Any]]:
+    """What the event loop complains of."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    return complaints
+
+
+async def test_a_step_that_fails_while_its_caller_is_cancelled_stays_quiet(unheard: list[dict[str, Any]]) -> None:
+    """The caller hears of its cancellation; nobody else has to hear of the error, and nothing is undone."""
+    gate, said = asyncio.Event(), []
+
+    async def step() -> None:
+        await gate.wait()
+        raise KeyError("too late")
+
+    async def undo(_: None) -> None:
+        said.append("undone")
+
+    task = asyncio.create_task(finish_despite_cancel(step(), undo=undo))
+    other = asyncio.create_task(finish_despite_cancel(step()))
+    await asyncio.sleep(0)
+    task.cancel()
+    other.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    for cancelled in (task, other):
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+    del task, other, cancelled
+    await asyncio.sleep(0)
+    assert unheard == []
+    assert said == []
 
 
 async def test_tasks_are_bounded_and_all_end() -> None:

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
 import errors
+from app.concurrency import finish_despite_cancel
 from app.db import sqlite_driver
 from app.db.exceptions import came_from_driver, translate
 from app.observability import metrics
@@ -175,7 +176,7 @@ class Database:
 
     @asynccontextmanager
     async def _translated(self, timer: TransactionTimer) -> AsyncIterator["Connection"]:
-        raw = await uninterrupted(self._connect(timer.mode), undo=_close)
+        raw = await finish_despite_cancel(self._connect(timer.mode), undo=_close)
         timer.has_connection()
         try:
             async with _transaction(raw):
@@ -187,7 +188,7 @@ class Database:
                 raise errors.DatabaseConnectionError(f"the database connection broke: {type(error).__name__}") from error
             raise
         finally:
-            await uninterrupted(_close(raw))
+            await finish_despite_cancel(_close(raw))
 
     async def _connect(self, mode: str) -> AsyncConnection:
         try:
@@ -249,45 +250,24 @@ class Connection:
 
     async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run one statement, with one set of parameters or a list of them."""
-        return await uninterrupted(self._raw.execute(statement, parameters))
+        return await finish_despite_cancel(self._raw.execute(statement, parameters))
 
     async def run_sync(self, function: Callable[[SyncConnection], T]) -> T:
         """Run a function that needs SQLAlchemy's synchronous connection."""
-        return await uninterrupted(self._raw.run_sync(function))
-
-
-async def uninterrupted(step: Coroutine[Any, Any, T], *, undo: Callable[[T], Coroutine[Any, Any, None]] | None = None) -> T:
-    """Await a step to its end even where the caller is cancelled meanwhile; the cancellation is raised after it."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await _end_of(task)
-        if undo is not None and not task.cancelled() and task.exception() is None:
-            await _end_of(asyncio.ensure_future(undo(task.result())))
-        raise
-
-
-async def _end_of(task: asyncio.Future[Any]) -> None:
-    """Wait for a task of a caller who is being cancelled, however often it is cancelled again; its error goes unheard."""
-    while not task.done():
-        with suppress(asyncio.CancelledError):  # not lost: uninterrupted raises the first one
-            await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
+        return await finish_despite_cancel(self._raw.run_sync(function))
 
 
 @asynccontextmanager
 async def _transaction(raw: AsyncConnection) -> AsyncIterator[None]:
     transaction = raw.begin()
-    await uninterrupted(transaction.start())
+    await finish_despite_cancel(transaction.start())
     try:
         yield
     except BaseException:
         with suppress(SQLAlchemyError, OSError):  # a dead connection has nothing to roll back; the first error counts
-            await uninterrupted(transaction.rollback())
+            await finish_despite_cancel(transaction.rollback())
         raise
-    await uninterrupted(transaction.commit())
+    await finish_despite_cancel(transaction.commit())
 
 
 async def _close(connection: AsyncConnection) -> None:

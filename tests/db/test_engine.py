@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 import errors
 from app.db import Database, db_now, new_id, schema, tables
-from app.db.engine import TransactionTimer, uninterrupted
+from app.db.engine import TransactionTimer
 from tests.db.builders import count
 from tests.figures import Growth
 from tests.services import PostgresServer
@@ -432,65 +432,6 @@ async def test_a_caller_cancelled_twice_still_waits_for_its_statement(any_databa
         await ended(task)
     await asyncio.wait_for(add_lock(any_database, "after"), timeout=5)
     assert any_database.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-
-
-async def test_a_step_is_finished_before_its_cancellation_is_heard() -> None:
-    """uninterrupted() ends the step, undoes what it made, and then raises, however often the caller is cancelled."""
-    gate, said = asyncio.Event(), []
-
-    async def step() -> str:
-        await gate.wait()
-        said.append("done")
-        return "made"
-
-    async def undo(made: str) -> None:
-        await asyncio.sleep(0)
-        said.append(f"un{made}")
-
-    task = asyncio.create_task(uninterrupted(step(), undo=undo))
-    for _ in range(3):
-        await asyncio.sleep(0)
-        task.cancel()
-    assert not task.done()
-    gate.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert said == ["done", "unmade"]
-
-
-@pytest.fixture
-async def unheard() -> list[dict[str, Any]]:
-    """What the event loop complains of."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    return complaints
-
-
-async def test_a_step_that_fails_while_its_caller_is_cancelled_stays_quiet(unheard: list[dict[str, Any]]) -> None:
-    """The caller hears of its cancellation; nobody else has to hear of the error, and nothing is undone."""
-    gate, said = asyncio.Event(), []
-
-    async def step() -> None:
-        await gate.wait()
-        raise KeyError("too late")
-
-    async def undo(_: None) -> None:
-        said.append("undone")
-
-    task = asyncio.create_task(uninterrupted(step(), undo=undo))
-    other = asyncio.create_task(uninterrupted(step()))
-    await asyncio.sleep(0)
-    task.cancel()
-    other.cancel()
-    await asyncio.sleep(0)
-    gate.set()
-    for cancelled in (task, other):
-        with pytest.raises(asyncio.CancelledError):
-            await cancelled
-    del task, other, cancelled
-    await asyncio.sleep(0)
-    assert unheard == []
-    assert said == []
 
 
 ERRORS = "pictrawl_database_errors_total"

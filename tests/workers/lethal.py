@@ -20,7 +20,7 @@ def die_over(body: bytes) -> None:
 
 def arm() -> None:
     """Make the bytes lethal in this process: in the store's way in, and on the way to the decoders."""
-    put, answers = Store.put_many, DecoderPool.answers
+    put, run_batch = Store.put_many, DecoderPool.run_batch
 
     async def put_many(self: Any, objects: Any) -> Any:
         for _, body in objects:
@@ -30,9 +30,9 @@ def arm() -> None:
     def look(self: Any, sources: Any, rules: Any, compression: Any = None) -> Any:
         for source in sources:
             die_over(source if isinstance(source, bytes) else source.read_bytes())
-        return answers(self, sources, rules, compression)
+        return run_batch(self, sources, rules, compression)
 
-    Store.put_many, DecoderPool.answers = put_many, look  # type: ignore[method-assign]
+    Store.put_many, DecoderPool.run_batch = put_many, look  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

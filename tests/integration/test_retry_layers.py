@@ -157,14 +157,14 @@ async def test_job_retries_do_not_multiply_requests(tmp_path: Path) -> None:
 
 
 async def test_faults_in_mid_chunk_do_not_multiply_requests(tmp_path: Path) -> None:
-    """Memory and database faults in the middle of a chunk: 4 runs, and no URL gets a fourth request."""
+    """Memory and database faults in the middle of chunks: the job layer retries each time, and no URL gets a fourth request."""
     FailingDownloader.faults = [MemoryError, errors.DatabaseConnectionError, MemoryError]
     async with Origin() as origin, fleet(tmp_path, FailingDownloader) as (resources, _):
         for number in range(4):
             origin.script(f"/busy{number}.jpg", reply(503))
-        for number in range(6):
+        for number in range(16):
             origin.script(f"/{number}.jpg", image(encode(photo(seed=number))))
-        paths = [*(f"/busy{number}.jpg" for number in range(4)), *(f"/{number}.jpg" for number in range(6))]
+        paths = [*(f"/busy{number}.jpg" for number in range(4)), *(f"/{number}.jpg" for number in range(16))]
         job_id = await submit(resources, [origin.url(path) for path in paths])
         job = await ended(resources, job_id)
         assert FailingDownloader.faults == []

@@ -111,7 +111,7 @@ class RetryPolicy:
 
         Args:
             attempt: one request; ``state.number`` is its number in the URL's job.
-            state: of the URL; told of every wait.
+            state: of the URL; each wait is noted there.
 
         Raises:
             Exception: what the last attempt raised, itself.

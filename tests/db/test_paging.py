@@ -47,7 +47,7 @@ def test_anything_else_is_refused(cursor: str) -> None:
 )  # fmt: skip
 def test_values_that_no_list_orders_by_are_refused(value: Any) -> None:
     """Wrong shapes and types, and numbers that no database holds."""
-    with pytest.raises(errors.ValidationError, match="leave it away to start at the beginning"):
+    with pytest.raises(errors.ValidationError, match="omit it to start at the beginning"):
         paging.decode(cursor_of(value), int)
 
 

@@ -127,7 +127,7 @@ async def revoke_key(db: Database, key_id: str) -> None:
 
 
 async def recall_idempotent(connection: Connection, *, user_id: str, key: str, body_digest: str) -> str | None:
-    """The resource an Idempotency-ApiKey already made. Whoever asks with the same key meanwhile waits for this transaction's end.
+    """Return the resource that an Idempotency-Key made before. A concurrent request with the same key waits for this transaction.
 
     Raises:
         KeyReused: the key was used with another body.
@@ -139,21 +139,21 @@ async def recall_idempotent(connection: Connection, *, user_id: str, key: str, b
     if row is None:
         return None
     if row.body_digest != body_digest:
-        raise KeyReused("this Idempotency-ApiKey was used with another request; send a new key")
+        raise KeyReused("this Idempotency-Key was used with another request; send a new key")
     return str(row.resource)
 
 
 async def note_idempotent(connection: Connection, *, user_id: str, key: str, body_digest: str, resource: str) -> None:
-    """Bind an Idempotency-ApiKey to what it made.
+    """Bind an Idempotency-Key to the resource that its request made.
 
     Raises:
-        StateConflict: a request with the same key got there between the look and this; nothing of ours may stay.
+        StateConflict: a concurrent request with the same key was faster; roll this transaction back.
     """
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.idempotency_keys).on_conflict_do_nothing()
     values = {"user_id": user_id, "key": key, "body_digest": body_digest, "resource": resource, "created_at": db_now()}
     if (await connection.execute(statement.values(**values))).rowcount != 1:
-        raise StateConflict("a request with this Idempotency-ApiKey is being answered; send it again")
+        raise StateConflict("a request with this Idempotency-Key is being answered; send it again")
 
 
 async def expire_idempotency(db: Database, *, older_than_s: float) -> int:

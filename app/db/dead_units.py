@@ -1,26 +1,26 @@
-"""Queries on dead units, the pieces of work that will not run again by themselves: list them, put them back to work, give them up.
+"""Queries on dead units: list them, retry them, discard them.
 
-A unit dies of an error that nobody retries. Its job goes on without it as far as it can, and then ends as ``failed``, since a dead unit
-means work of ours that was not done. Two ways lead out of that:
+A unit dies of an error that is not retried. Its job continues without it as far as possible, and then ends as ``failed``. There are two
+ways to continue:
 
-- **retry**: the unit is pending again, due at once, its crashes forgotten. A job that failed runs again; it does its stages anew once
-  nothing is open.
-- **discard**: the unit is ``cancelled`` for good and keeps its error. What it left behind is closed, so that each image has one last state:
+- **retry**: the unit is pending again, due at once, with its crashes reset. A failed job runs again, and repeats its stages once no unit
+  is open.
+- **discard**: the unit is ``cancelled`` for good and keeps its error. Its unfinished work is closed, so that each image has a final state:
 
   =========  =======================================================================================================
-  fetch      images not fetched yet are ``failed``, reason ``cancelled``; what was fetched goes on to a validation
-  validate   images not judged yet are ``failed``, reason ``cancelled``
-  compress   kept images not compressed yet are ``failed``, reason ``cancelled``: they would leave in the wrong form
+  fetch      images not fetched yet are ``failed``, reason ``cancelled``; fetched images get a validation
+  validate   images not validated yet are ``failed``, reason ``cancelled``
+  compress   kept images not compressed yet are ``failed``, reason ``cancelled``, since they have the wrong form
   search     the search counts as exhausted, with a note why
-  others     left no image behind. A build that goes on does its stages anew, with units of their own
+  others     leave no image behind; a build that continues repeats its stages, with new units
   =========  =======================================================================================================
 
-  An image that another open unit still holds is left to that one. A job that failed stays so until it is resumed; once none of its
-  units is dead, it then ends with what it has. What a job was made for, such as the export of an export job, can be discarded but not
-  done without: :func:`app.db.lifecycle.reopen` refuses.
+  Images that another open unit of the chunk will process are left alone. A failed job stays failed until it is resumed; if it has no
+  dead unit then, it ends with the images that it has. A unit without which a job cannot succeed, such as the export of an export job, can
+  be discarded, but :func:`app.db.lifecycle.reopen` then refuses the job.
 
-While a job is being finalized neither is possible: its end has been decided by what was dead when it was looked at.
-Both lock the job's row first, so two who ask at once come one after the other, and the second finds nothing dead.
+Neither is possible while a job is being finalized, since its dead units have been counted already. Both lock the row of the job first, so
+of two concurrent requests the second finds no dead unit.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ __all__ = ["DeadFilter", "Discarded", "Which", "close", "discard", "page", "retr
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """A unit that was given up, and how many images this closed."""
+    """A discarded unit, and the number of images that this closed."""
 
     unit: DeadUnit
     images: int
@@ -50,7 +50,7 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """The dead units that somebody means: these, or all of a job."""
+    """Selects dead units: these, or all of a job."""
 
     unit_ids: tuple[str, ...] = ()
     job_id: str | None = None
@@ -58,14 +58,14 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class DeadFilter:
-    """Which dead units a page shows. ``None`` is any; ``error`` is what the error begins with, such as the name of its class."""
+    """Filter of a page of dead units. ``None`` matches any; ``error`` is a prefix of the error, such as the name of its class."""
 
     job_id: str | None = None
     kind: UnitKind | None = None
     error: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as SQL. Case counts, which LIKE would see differently from database to database."""
+        """Return the filter as SQL. LIKE is avoided, since its case sensitivity differs between the databases."""
         columns = tables.units.c
         found = [columns[name] == value for name in ("job_id", "kind") if (value := getattr(self, name)) is not None]
         return [*found, func.substr(columns.error, 1, len(self.error)) == self.error] if self.error else found
@@ -101,19 +101,19 @@ def _of_user(user_id: str | None) -> list[ColumnElement[bool]]:
 async def page(
     db: Database, wanted: DeadFilter, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> PageOf[DeadUnit]:
-    """Dead units, the last that died first."""
+    """Return dead units, the most recently died first."""
     query = _select().where(tables.units.c.state == UnitState.DEAD, *wanted.conditions(), *_of_user(user_id))
     rows, next_cursor = await paging.newest_first(db, query, [_DIED_AT, tables.units.c.id], limit=limit, cursor=cursor)
     return PageOf([_as_dead(row) for row in rows], next_cursor)
 
 
 async def retry(db: Database, which: Which, *, user_id: str | None = None) -> list[DeadUnit]:
-    """Put dead units back to work, all or none; return them as they are now, with the error they had.
+    """Make dead units pending again, all or none; return them in their new state, with the error they had.
 
     Raises:
         errors.NotFoundError: no such unit, or job, of this user.
-        StateConflict: one of the units is not dead any more, or its job has ended otherwise than by failing, is being cancelled, or
-            is being finalized.
+        StateConflict: one of the units is not dead any more, or its job has ended in another state than failed, is being cancelled,
+            or is being finalized.
     """
     async with db.write() as connection:
         revived: list[DeadUnit] = []
@@ -125,14 +125,14 @@ async def retry(db: Database, which: Which, *, user_id: str | None = None) -> li
 
 
 async def discard(db: Database, which: Which, *, user_id: str | None = None, resume: bool = False) -> list[Discarded]:
-    """Give dead units up, all or none, and close what they left behind; return them as they are now.
+    """Discard dead units, all or none, and close their unfinished work; return them in their new state.
 
     Args:
-        resume: let a job that failed go on, once none of its units is dead.
+        resume: let a failed job run again if it has no dead unit left.
 
     Raises:
         errors.NotFoundError: no such unit, or job, of this user.
-        StateConflict: one of the units is not dead any more, its job is being finalized, or it shall be resumed and cannot go on.
+        StateConflict: one of the units is not dead any more, or its job is being finalized or cannot be resumed.
     """
     async with db.write() as connection:
         given_up: list[Discarded] = []
@@ -145,7 +145,7 @@ async def discard(db: Database, which: Which, *, user_id: str | None = None, res
 
 
 async def _taken(connection: Connection, which: Which, user_id: str | None) -> list[tuple[Job, list[DeadUnit]]]:
-    """The dead units that are meant, job by job, each job's row locked, always in the same order: two who ask never wait in a ring."""
+    """Return the selected dead units by job, with the rows of the jobs locked in a fixed order, which prevents deadlocks."""
     job_ids = {which.job_id} if which.job_id is not None else await _jobs_of(connection, which.unit_ids, user_id)
     taken = []
     for job_id in sorted(job_ids):
@@ -169,7 +169,7 @@ async def _jobs_of(connection: Connection, unit_ids: Sequence[str], user_id: str
 
 
 async def _dead_of(connection: Connection, job_id: str, unit_ids: Sequence[str] = ()) -> list[DeadUnit]:
-    """A job's dead units, or those of them that are named, oldest first."""
+    """Return the dead units of a job, all or those given, oldest first."""
     columns = tables.units.c
     query = _select().where(columns.job_id == job_id, columns.state == UnitState.DEAD).order_by(columns.created_at, columns.id)
     query = query.where(columns.id.in_(unit_ids)) if unit_ids else query
@@ -185,9 +185,9 @@ async def _require_all_dead(connection: Connection, unit_ids: Sequence[str], dea
 
 async def _require_retryable(connection: Connection, job: Job) -> None:
     if JobState.CANCELLED in (job.state, job.desired_state):
-        raise StateConflict(f"job {job.id} was cancelled; its units do not go back to work")
+        raise StateConflict(f"job {job.id} was cancelled; its units cannot be retried")
     if job.is_final and job.state is not JobState.FAILED:
-        raise StateConflict(f"job {job.id} has ended as {job.state}; its units do not go back to work")
+        raise StateConflict(f"job {job.id} has ended as {job.state}; its units cannot be retried")
     await _require_not_ending(connection, job)
 
 
@@ -207,17 +207,17 @@ async def _revive(connection: Connection, job: Job, dead: Sequence[DeadUnit]) ->
 async def _give_up(connection: Connection, job: Job, dead: Sequence[DeadUnit]) -> list[Discarded]:
     ids = [unit.id for unit in dead]
     await connection.execute(update(tables.units).where(tables.units.c.id.in_(ids)).values(state=UnitState.CANCELLED))
-    last_first = sorted(dead, key=lambda unit: unit.kind is UnitKind.FETCH)  # a fetch may add the validation that its sibling gave up
+    last_first = sorted(dead, key=lambda unit: unit.kind is UnitKind.FETCH)  # a fetch may add the validation that was just discarded
     return [Discarded(replace(unit, state=UnitState.CANCELLED), await close(connection, job, unit)) for unit in last_first]
 
 
 DETAIL_CHARS = 300
-"""Characters of a unit's error that an image or a search it left behind is told."""
+"""Characters of a unit's error in the detail of its images and the note of its search."""
 
 
 async def close(connection: Connection, job: Job, unit: DeadUnit) -> int:
-    """Give what a unit left behind its last state; return how many images."""
-    why = f"its {unit.kind} unit was discarded: {(unit.error or 'no word why')[:DETAIL_CHARS]}"
+    """Give the unfinished work of a unit a final state; return the number of images."""
+    why = f"its {unit.kind} unit was discarded: {(unit.error or 'no error recorded')[:DETAIL_CHARS]}"
     if unit.kind is UnitKind.SEARCH:
         await connection.execute(update(tables.searches).where(tables.searches.c.id == unit.search_id).values(is_exhausted=True, note=why))
     if unit.chunk_id is None:
@@ -230,18 +230,18 @@ async def close(connection: Connection, job: Job, unit: DeadUnit) -> int:
 
 
 _Held = tuple[UnitKind, bool]
-"""A kind of unit that a chunk still has, and whether it is open; else it is dead, and somebody has yet to decide."""
+"""The kind of another unit of a chunk, and whether that unit is open; otherwise it is dead and still to be retried or discarded."""
 
 _SUCCESSORS: dict[UnitKind, frozenset[_Held]] = {
     UnitKind.FETCH: frozenset({(UnitKind.FETCH, True)}),
-    UnitKind.VALIDATE: frozenset({(UnitKind.VALIDATE, True), (UnitKind.FETCH, True)}),  # a fetch ends with a validation of its own
+    UnitKind.VALIDATE: frozenset({(UnitKind.VALIDATE, True), (UnitKind.FETCH, True)}),  # a fetch adds a validation when it finishes
     UnitKind.COMPRESS: frozenset({(UnitKind.COMPRESS, True)}),
 }
-"""The other units of a chunk that will see to the images that a unit of each kind left behind."""
+"""Other units of a chunk that will process the images of a discarded unit, by its kind."""
 
 
 async def _holders(connection: Connection, job: Job, chunk_id: str) -> set[_Held]:
-    """What other units a chunk has, of any job on the dataset."""
+    """Return the other units of a chunk, of any job on the dataset."""
     columns = tables.units.c
     query = (
         select(columns.kind, columns.state)
@@ -262,7 +262,7 @@ async def _fail(connection: Connection, unit: DeadUnit, why: str) -> int:
 
 
 def _left_by(unit: DeadUnit) -> ColumnElement[bool] | None:
-    """The images that only this unit would have brought further."""
+    """The condition for the images that only this unit would have processed."""
     columns = tables.images.c
     match unit.kind:
         case UnitKind.FETCH:
@@ -275,7 +275,7 @@ def _left_by(unit: DeadUnit) -> ColumnElement[bool] | None:
 
 
 async def _validate_the_rest(connection: Connection, unit: DeadUnit, holders: set[_Held]) -> None:
-    """What a fetch brought before it died is judged, as it would have been at its end."""
+    """Add a validation of the images that a fetch stored before it died, as its end would have done."""
     if {kind for kind, _ in holders} & {UnitKind.VALIDATE, UnitKind.FETCH}:
         return
     columns = tables.images.c

@@ -1,4 +1,4 @@
-"""Queries on events: the lines of a job's life, in the order they were written, and those among them that are about one thing."""
+"""Queries on the event log of jobs: insert lines, and read them in the order in which they were written, filtered by subject."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ WARNED = LEVELS[2:]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which lines; what is given narrows each other down.
+    """Filter of event lines; all given conditions must hold.
 
     Attributes:
-        level: at least this severe, in any spelling.
-        event: what the event begins with.
-        url: as log lines show URLs, so without userinfo and query.
-        host: in any spelling; lines that name a URL count for its host, and all ports are one host.
+        level: this level or a more severe one, in any case.
+        event: prefix of the event.
+        url: as log lines show it, without userinfo and query.
+        host: in any case, without a port; a line with a URL belongs to the host of that URL.
     """
 
     level: str | None = None
@@ -38,19 +38,19 @@ class EventFilter:
     chunk_id: str | None = None
 
     def conditions(self) -> list[Any]:
-        """The filter as SQL, but for its event."""
+        """Return the filter as SQL, without its event."""
         columns = tables.events.c
         found: list[Any] = [column == value for column, value in self._subjects() if value is not None]
         return found + ([columns.level.in_(self.levels)] if self.level is not None else [])
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The levels that are wanted."""
+        """The levels that match."""
         return LEVELS[LEVELS.index(self.level.upper()) :] if self.level is not None else LEVELS
 
     @property
-    def names_little(self) -> bool:
-        """Whether host, chunk or URL find the few lines there are."""
+    def is_selective(self) -> bool:
+        """Whether a host, chunk or URL is given, which only few lines match."""
         return any(value is not None for _, value in self._subjects())
 
     def _subjects(self) -> tuple[tuple[ColumnElement[Any], str | None], ...]:
@@ -64,7 +64,7 @@ EVERY = EventFilter()
 
 
 async def add(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert events (job_id, at, level, event, data). Those of a job that was deleted meanwhile are dropped."""
+    """Insert events (job_id, at, level, event, data). Events of jobs that were deleted meanwhile are dropped."""
     if not rows:
         return
     async with db.write() as connection:
@@ -77,7 +77,7 @@ async def add(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _subject(data: Mapping[str, Any]) -> dict[str, str | None]:
-    """What a line is about, in columns of their own. A value that no column takes costs its line nothing but being found by it."""
+    """Return the indexed columns of a line. A value that does not fit its column is left out; the line itself keeps it."""
     url, host = data.get("url"), data.get("host")
     place = f"//{host}" if isinstance(host, str) and host else url
     return {
@@ -92,7 +92,7 @@ def _fit(value: Any, length: int) -> str | None:
 
 
 def _host_of(url: str) -> str | None:
-    """In lower case, without its port."""
+    """Return the host in lower case, without its port."""
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -100,23 +100,23 @@ def _host_of(url: str) -> str | None:
 
 
 def _url_key(shown: str) -> str:
-    """URLs are longer than an index takes, so they are looked up by their digest."""
+    """Return the digest by which a URL is looked up, since URLs can be too long for an index."""
     return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_id: int = 0, limit: int = 500) -> list[Event]:
-    """A job's events beyond ``last_id``, oldest first."""
+    """Return a job's events after ``last_id``, oldest first."""
     columns = tables.events.c
     of_job = columns.job_id == job_id
     narrowed = [of_job, *wanted.conditions()]
     async with db.read() as connection:
-        if wanted.names_little:
+        if wanted.is_selective:
             begins = [columns.event.startswith(wanted.event, autoescape=True)] if wanted.event is not None else []
             return await _read(connection, [[*narrowed, *begins]], last_id, limit)
         if wanted.event is not None:
             names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
             return await _read(connection, [[*narrowed, columns.event == name] for name in names], last_id, limit)
-        if {*wanted.levels} <= {*WARNED}:  # in the words of their index
+        if {*wanted.levels} <= {*WARNED}:  # the condition of their partial index
             return await _read(connection, [[of_job, tables.WARNED, columns.level == level] for level in wanted.levels], last_id, limit)
         return await _read(connection, [narrowed], last_id, limit)
 
@@ -124,12 +124,12 @@ async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_
 async def _read(connection: Connection, places: Sequence[paging.Place], last_id: int, limit: int) -> list[Event]:
     if not places:
         return []
-    rows = (await connection.execute(paging.first_of(_TOLD, places, last_id=last_id, limit=limit))).all()
+    rows = (await connection.execute(paging.first_of(_COLUMNS, places, last_id=last_id, limit=limit))).all()
     return [Event(**row._mapping) for row in rows]
 
 
 async def _names(connection: Connection, job_id: str) -> list[str]:
-    """What the lines of a job are called, of which there are a few dozen: one step through the index for each, however many lines."""
+    """Return the distinct event names of a job, a few dozen: one index lookup for each name (a loose index scan)."""
     columns = tables.events.c
     names = select(func.min(columns.event).label("event")).where(columns.job_id == job_id).cte("names", recursive=True)
     following = select(func.min(columns.event)).where(columns.job_id == job_id, columns.event > names.c.event).scalar_subquery()
@@ -141,7 +141,10 @@ async def _names(connection: Connection, job_id: str) -> list[str]:
 async def named(
     db: Database, job_id: str, names: Sequence[str], *, chunk_id: str | None = None, unit_ids: Sequence[str] = (), limit: int = 500
 ) -> list[Event]:
-    """A job's events of these names, oldest first; of one chunk where it is given, with those that name one of its units instead."""
+    """Return a job's events with these names, oldest first.
+
+    With a ``chunk_id``, only the events of that chunk, and those without a chunk that name one of its units.
+    """
     columns = tables.events.c
     of_job = columns.job_id == job_id
     chosen = list(dict.fromkeys(names))
@@ -154,4 +157,4 @@ async def named(
         return await _read(connection, places, 0, limit)
 
 
-_TOLD = [tables.events.c[name] for name in ("id", "job_id", "at", "level", "event", "data")]
+_COLUMNS = [tables.events.c[name] for name in ("id", "job_id", "at", "level", "event", "data")]

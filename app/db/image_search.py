@@ -1,4 +1,7 @@
-"""Pages of images by key, whatever they are narrowed down to: a page costs the same at the start and at the end of any dataset."""
+"""Ways to find images: filtered pages, lookups by URL or digest, and scans of a whole dataset.
+
+Every page is read from index ranges by key, so it costs the same at the start and at the end of any dataset.
+"""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -28,12 +31,12 @@ __all__ = [
 ]
 
 PLACES = 64
-"""Places that one statement looks into; SQLite takes at most 500 in one."""
+"""Index ranges in one statement; SQLite takes at most 500."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """Which images a page shows. ``None`` is any."""
+    """Filter of a page of images. ``None`` matches any."""
 
     job_id: str | None = None
     dataset_id: str | None = None
@@ -44,14 +47,14 @@ class ImageFilter:
     split: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as SQL."""
+        """Return the filter as SQL."""
         return [tables.images.c[field.name] == value for field in fields(self) if (value := getattr(self, field.name)) is not None]
 
 
 async def page(
     db: Database, wanted: ImageFilter, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> PageOf[StoredImage]:
-    """Images by id, oldest first."""
+    """Return images by id, oldest first."""
     limit = max(1, min(limit, paging.MAX_LIMIT))
     last_id = paging.decode(cursor, int)[0] if cursor is not None else None
     rows: list[StoredImage] = []
@@ -65,11 +68,11 @@ async def page(
 
 
 async def _places(connection: Connection, wanted: ImageFilter, user_id: str | None) -> list[Place]:
-    """Where the wanted images lie in the order of their ids: each place is a range of one index, and no image is in two."""
+    """Return disjoint ranges of one index each that hold the matching images in the order of their ids."""
     columns = tables.images.c
     narrowed = (replace(wanted, dataset_id=None) if wanted.job_id else wanted).conditions()
     if (user_id, wanted.dataset_id, wanted.job_id, wanted.state, wanted.reason) == (None,) * 5:
-        return [narrowed]  # by the primary key: without a filter every row is one
+        return [narrowed]  # the primary key: without a filter every row matches
     datasets = await _datasets(connection, wanted, user_id)
     if wanted.reason is not None or (wanted.source is not None and wanted.state is None):
         return [[columns.dataset_id == dataset, *narrowed] for dataset in datasets]
@@ -79,7 +82,7 @@ async def _places(connection: Connection, wanted: ImageFilter, user_id: str | No
 
 
 async def _datasets(connection: Connection, wanted: ImageFilter, user_id: str | None) -> Sequence[str]:
-    """The datasets that may hold what is wanted; none where it is somebody else's."""
+    """Return the datasets that may hold matching images; none if they belong to another user."""
     columns = tables.datasets.c
     query = select(columns.id)
     if wanted.job_id is not None:
@@ -92,22 +95,22 @@ async def _datasets(connection: Connection, wanted: ImageFilter, user_id: str | 
 
 
 MOST = 20
-"""Images handed out at most: more of them tell nothing new."""
+"""Images that a lookup returns at most."""
 
 
 async def by_url_keys(db: Database, url_keys: Sequence[str], *, user_id: str | None = None) -> list[StoredImage]:
-    """Images whose normalised URL has one of these digests."""
+    """Return images by the digests of their normalised URLs, newest first."""
     return await _newest(db, tables.images.c.url_key.in_(list(url_keys)), user_id)
 
 
 async def by_digest(db: Database, sha256: str, *, user_id: str | None = None) -> list[StoredImage]:
-    """Images whose bytes have this digest, as they came or as they leave."""
+    """Return images whose fetched or compressed bytes have this digest, newest first."""
     columns = tables.images.c
     return await _newest(db, or_(columns.sha256 == sha256, columns.out_sha256 == sha256), user_id)
 
 
 async def by_url_prefix(db: Database, url: str, *, user_id: str | None = None) -> list[StoredImage]:
-    """Images whose URL is this one and a query, and those that a redirect led there. Reads every row: for what is found no other way."""
+    """Return images whose URL is this one with a query, or that were redirected to it, newest first. Reads every row."""
     columns = tables.images.c
     return await _newest(db, or_(columns.url.startswith(f"{url}?", autoescape=True), columns.final_url == url), user_id)
 
@@ -119,12 +122,12 @@ async def _newest(db: Database, condition: Any, user_id: str | None) -> list[Sto
 
 
 PAGE = 10_000
-"""Rows of one statement: rows of a million at once would take a gigabyte before they are made small, and a minute with no word."""
+"""Rows of one statement. A million rows at once would take a gigabyte, and a minute without progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What duplicates are told by."""
+    """What duplicates are found by."""
 
     id: int
     state: ImageState
@@ -136,11 +139,11 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What it is decided by whether an image is kept, under which label and in which split.
+    """What decides whether an image is kept, with which label, and in which split.
 
     Attributes:
-        group: what stays in one split: the group that its source named, else the image's digest.
-        rank: place in its search's own order, 0 first.
+        group: images with the same group stay in one split; the group that the source gave, else the digest.
+        rank: position in the order of its search, 0 first.
     """
 
     id: int
@@ -151,7 +154,7 @@ class Choice:
 
 
 async def fingerprints(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
-    """The fingerprints of a dataset's images that have bytes and are in these states, by id."""
+    """Return the fingerprints of a dataset's images with bytes in these states, by id."""
     c = tables.images.c
     found: list[Fingerprint] = []
     for state in states:
@@ -165,10 +168,10 @@ async def fingerprints(connection: Connection, dataset_id: str, states: Iterable
 
 
 async def choices(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Choice]:
-    """What is to choose from: a dataset's images that have bytes and are in these states, by id."""
+    """Return the choices among a dataset's images with bytes in these states, by id."""
     c = tables.images.c
     found: list[Choice] = []
-    same: dict[str | None, str | None] = {}  # names that many images share are held once
+    same: dict[str | None, str | None] = {}  # strings that many images share are stored once
     for state in states:
         async for rows in _pages(connection, dataset_id, state, (c.sha256, c.group_id, c.label, c.search_id, c.rank)):
             for image_id, sha256, group_id, label, search_id, rank in rows:
@@ -179,7 +182,7 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
 
 
 async def _pages(connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
-    """By key and state by state, which is an index's order: a page costs the same wherever it lies, and nothing is sorted."""
+    """Read pages by key for one state, in the order of an index, so nothing is sorted."""
     c = tables.images.c
     query = select(c.id, *columns).where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None)).order_by(c.id).limit(PAGE)
     last_id = 0

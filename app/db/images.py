@@ -1,4 +1,7 @@
-"""Queries on images: candidates in, a chunk's work out and back in bulk, counts and pages."""
+"""Queries on images: insert candidates, read and update the images of a chunk in bulk, count them.
+
+:mod:`app.db.image_search` reads pages of images and finds images by URL or digest.
+"""
 
 import functools
 import hashlib
@@ -37,12 +40,12 @@ __all__ = [
 BATCH = 500
 """Rows in one statement; 500 times our columns stays below SQLite's 32,766 parameters."""
 
-_FORGOTTEN: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
-"""What an image that is tried or judged anew no longer has."""
+_CLEARED: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
+"""Columns that are cleared when an image is fetched or validated again."""
 
 
 def url_digest(normalised_url: str) -> str:
-    """The key that makes a URL unique in its dataset: SHA-256 of its normal form, hex."""
+    """Return the key that makes a URL unique in its dataset: SHA-256 of its normalised form, hex."""
     return hashlib.sha256(normalised_url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -79,7 +82,7 @@ async def add_candidates(
 
 
 async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
-    """Two searches that find the same URLs in another order would wait for each other: the dataset's row lets one in at a time."""
+    """Lock the row of the dataset: two searches that insert the same URLs in different orders would deadlock."""
     await connection.execute(select(tables.datasets.c.id).where(tables.datasets.c.id == dataset_id).with_for_update(key_share=True))
 
 
@@ -96,7 +99,7 @@ def _as_row(candidate: Candidate) -> dict[str, Any]:
 
 
 async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, due_only: bool = False) -> list[StoredImage]:
-    """A chunk's images in these states, by id; with ``due_only`` without those whose not-before time lies ahead."""
+    """Return a chunk's images in these states, by id; with ``due_only`` only those whose not-before time has passed."""
     columns = tables.images.c
     query = select(*STORED).where(columns.chunk_id == chunk_id, columns.state.in_(list(states))).order_by(columns.id)
     if due_only:
@@ -105,7 +108,7 @@ async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[I
 
 
 async def chunk_states(connection: Connection, chunk_id: str) -> dict[ImageState, float]:
-    """The states that a chunk's images are in, each with the earliest time at which one of them is due, Unix seconds."""
+    """Return the states of a chunk's images, each with the earliest time at which one of them is due, Unix seconds."""
     columns = tables.images.c
     due = func.min(func.coalesce(columns.not_before, 0.0)).label("due")
     query = select(columns.state, due).where(columns.chunk_id == chunk_id).group_by(columns.state)
@@ -113,7 +116,7 @@ async def chunk_states(connection: Connection, chunk_id: str) -> dict[ImageState
 
 
 async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Change images in bulk. Each change names its ``id``; all name the same columns. One prepared statement, sent once."""
+    """Update images in bulk with one prepared statement. Each change has an ``id``; all changes have the same columns."""
     if not changes:
         return
     names = tuple(name for name in changes[0] if name != "id")
@@ -123,7 +126,7 @@ async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any
 
 
 async def update_alike(connection: Connection, ids: Sequence[int], values: Mapping[str, Any]) -> None:
-    """Give all of these images the same values, in one statement: a third of what a statement for each takes. At most some thousand."""
+    """Set the same values on all these images in one statement, at most a few thousand; three times as fast as one for each."""
     await connection.execute(update(tables.images).where(tables.images.c.id.in_(ids)).values(**values, updated_at=db_now()))
 
 
@@ -132,16 +135,15 @@ _NEW = "new_{}"
 
 @functools.lru_cache(maxsize=64)
 def _update(names: tuple[str, ...]) -> Any:
-    """Built once for each set of columns, of which there are about a dozen: every group of outcomes needs one."""
+    """Built once for each set of columns, of which there are about a dozen."""
     values: dict[str, Any] = {name: bindparam(_NEW.format(name)) for name in names} | {"updated_at": db_now()}
     return update(tables.images).where(tables.images.c.id == bindparam("row_id")).values(values)
 
 
 async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:
-    """Images by source, state and reason, of a dataset or of what one job works on.
+    """Count the images of a dataset or of a job by source, state and reason.
 
-    A dataset's images are counted through its jobs: their index holds all that is asked, so no row is read; and job by job, which is that
-    index's order, so nothing is sorted.
+    A dataset's images are counted through its jobs: the index over jobs has all columns, so no row is read and nothing is sorted.
     """
     columns = tables.images.c
     keys = (columns.job_id, columns.state, columns.reason, columns.source)
@@ -159,14 +161,14 @@ async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | N
 
 
 def of_user(user_id: str | None) -> list[ColumnElement[bool]]:
-    """The condition that an image is in one of a user's datasets; for the few rows that something else finds."""
+    """Return the condition that an image belongs to a user; only for queries that find few rows by another condition."""
     if user_id is None:
         return []
     return [tables.images.c.dataset_id.in_(select(tables.datasets.c.id).where(tables.datasets.c.user_id == user_id))]
 
 
 async def get(db: Database, image_id: int, *, user_id: str | None = None) -> StoredImage:
-    """One image; a foreign one is not found."""
+    """Return one image; the image of another user is not found."""
     query = select(*STORED).where(tables.images.c.id == image_id, *of_user(user_id))
     async with db.read() as connection:
         row = (await connection.execute(query)).first()
@@ -178,16 +180,16 @@ async def get(db: Database, image_id: int, *, user_id: str | None = None) -> Sto
 async def kept_after(
     connection: Connection, dataset_id: str, *, last_id: int = 0, limit: int = 1000, chunk_id: str | None = None
 ) -> list[StoredImage]:
-    """Kept images with an id above ``last_id``, by id: the way through a dataset of any size."""
+    """Return kept images with an id above ``last_id``, by id; call it repeatedly to read a dataset of any size."""
     columns = tables.images.c
-    # a chunk is in one dataset; asked for both, SQLite would go through all that the dataset keeps
+    # with both conditions SQLite would read every kept image of the dataset; a chunk belongs to one dataset
     where = columns.dataset_id == dataset_id if chunk_id is None else columns.chunk_id == chunk_id
     query = select(*STORED).where(where, columns.state == ImageState.KEPT, columns.id > last_id).order_by(columns.id).limit(limit)
     return [as_image(row) for row in (await connection.execute(query)).all()]
 
 
 async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
-    """Chunks that hold kept images which are not compressed yet."""
+    """Return the chunks with kept images that are not compressed yet."""
     columns = tables.images.c
     is_left = and_(columns.state == ImageState.KEPT, columns.out_sha256.is_(None))
     query = select(columns.chunk_id).where(columns.dataset_id == dataset_id, is_left).distinct()
@@ -195,7 +197,7 @@ async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
 
 
 async def labels_of(connection: Connection, dataset_id: str) -> dict[str | None, int]:
-    """Kept images by label."""
+    """Count kept images by label."""
     columns = tables.images.c
     query = select(columns.label, func.count().label("number")).where(columns.dataset_id == dataset_id, columns.state == ImageState.KEPT)
     return {row.label: row.number for row in (await connection.execute(query.group_by(columns.label))).all()}
@@ -204,7 +206,7 @@ async def labels_of(connection: Connection, dataset_id: str) -> dict[str | None,
 async def reassign(
     connection: Connection, dataset_id: str, *, job_id: str, chunk_ids: Sequence[str], size: int, reasons: Sequence[Reason]
 ) -> int:
-    """Give failed images to another job as pending, chunk by chunk; return how many."""
+    """Move failed images to another job as pending images, chunk by chunk; return how many."""
     columns = tables.images.c
     moved = 0
     for chunk_id in chunk_ids:
@@ -218,14 +220,14 @@ async def reassign(
         result = await connection.execute(
             update(tables.images)
             .where(columns.id.in_(ids))
-            .values(job_id=job_id, chunk_id=chunk_id, state=ImageState.PENDING, **_FORGOTTEN, not_before=None, deferred_at=None)
+            .values(job_id=job_id, chunk_id=chunk_id, state=ImageState.PENDING, **_CLEARED, not_before=None, deferred_at=None)
         )
         moved += result.rowcount
     return moved
 
 
 async def count_failed(connection: Connection, dataset_id: str, reasons: Sequence[Reason]) -> int:
-    """Failed images with one of these reasons."""
+    """Count failed images with one of these reasons."""
     columns = tables.images.c
     query = select(func.count()).where(
         columns.dataset_id == dataset_id, columns.state == ImageState.FAILED, columns.reason.in_(list(reasons))
@@ -234,7 +236,7 @@ async def count_failed(connection: Connection, dataset_id: str, reasons: Sequenc
 
 
 async def referenced_blobs(db: Database, digests: Sequence[str]) -> set[str]:
-    """Which of these digests some image still points to."""
+    """Return those of these digests that an image still refers to."""
     columns = tables.images.c
     query = select(columns.sha256, columns.out_sha256).where(or_(columns.sha256.in_(list(digests)), columns.out_sha256.in_(list(digests))))
     async with db.read() as connection:
@@ -243,7 +245,7 @@ async def referenced_blobs(db: Database, digests: Sequence[str]) -> set[str]:
 
 
 async def add_chunk(connection: Connection, job_id: str, sizes: Mapping[str, int]) -> None:
-    """Insert chunk rows."""
+    """Insert chunks with their sizes."""
     if sizes:
         rows = [{"id": chunk_id, "job_id": job_id, "size": size} for chunk_id, size in sizes.items()]
         await connection.execute(insert(tables.chunks).values(created_at=db_now()), rows)
@@ -252,32 +254,32 @@ async def add_chunk(connection: Connection, job_id: str, sizes: Mapping[str, int
 async def reset_for_validation(
     connection: Connection, dataset_id: str, states: Sequence[ImageState], reasons: Sequence[Reason]
 ) -> list[str]:
-    """Images that have bytes become ``fetched`` again, to be validated anew; returns their chunks."""
+    """Set images with bytes to ``fetched`` again, to be validated once more; return their chunks."""
     columns = tables.images.c
     rejected = and_(columns.state == ImageState.REJECTED, columns.reason.in_(list(reasons)))
     wanted = and_(columns.dataset_id == dataset_id, columns.sha256.is_not(None), or_(columns.state.in_(list(states)), rejected))
     chunks = [row.chunk_id for row in (await connection.execute(select(columns.chunk_id).where(wanted).distinct())).all()]
     await connection.execute(
-        update(tables.images).where(wanted).values(state=ImageState.FETCHED, **_FORGOTTEN, duplicate_of=None, updated_at=db_now())
+        update(tables.images).where(wanted).values(state=ImageState.FETCHED, **_CLEARED, duplicate_of=None, updated_at=db_now())
     )
     return sorted(chunks)
 
 
 STORED = [tables.images.c[field.name] for field in fields(StoredImage)]
-"""In the order of the fields: a row is the arguments."""
+"""Columns of an image in the order of the fields of StoredImage, so that a row is its arguments."""
 
 _STATES: Final = {state.value: state for state in ImageState}
 _REASONS: Final[dict[str | None, Reason | None]] = {None: None} | {reason.value: reason for reason in Reason}
-"""Looking up costs a fifth of what an enum's constructor does, and a build reads every row several times."""
+"""A dict lookup costs a fifth of the constructor of an enum, and a build reads every row several times."""
 
 _STATE = STORED.index(tables.images.c.state)
 
 
 def as_image(row: Row[Any]) -> StoredImage:
-    """A row of the columns :data:`STORED`.
+    """Convert a row of the columns :data:`STORED`.
 
     Raises:
-        KeyError: a state or a reason that this version does not know.
+        KeyError: this version does not know the state or the reason.
     """
     values: tuple[Any, ...] = (*row[:_STATE], _STATES[row[_STATE]], _REASONS[row[_STATE + 1]], *row[_STATE + 2 :])
     return StoredImage(*values)
@@ -285,7 +287,7 @@ def as_image(row: Row[Any]) -> StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class DeferredImages:
-    """Images that are deferred for one reason; Unix times of the first and the last to be due."""
+    """Images deferred for one reason; ``first_at`` and ``last_at`` are when the first and the last are due, Unix seconds."""
 
     reason: str
     images: int
@@ -294,7 +296,7 @@ class DeferredImages:
 
 
 async def deferred_by_reason(db: Database, job_id: str) -> list[DeferredImages]:
-    """A job's deferred images by reason, most first."""
+    """Return a job's deferred images by reason, most frequent first."""
     columns = tables.images.c
     query = (
         select(

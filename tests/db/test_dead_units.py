@@ -167,7 +167,7 @@ async def test_a_job_that_ended_otherwise_takes_no_unit_back(any_database: Datab
     unit_id = await kill(any_database, (await unit_ids(any_database, job_id))[0])
     async with any_database.write() as connection:
         await jobs.end(connection, job_id, state)
-    with pytest.raises(StateConflict, match="do not go back to work"):
+    with pytest.raises(StateConflict, match="cannot be retried"):
         await dead_units.retry(any_database, Which(job_id=job_id))
     assert (await unit_row(any_database, unit_id)).state == "dead"
 

@@ -103,7 +103,7 @@ class Demand:
 
     queue: str
     busy: Mapping[str, int]
-    claimants: Sequence[JobDemand]
+    jobs: Sequence[JobDemand]
     has_quarantined: bool = False
 
 
@@ -131,9 +131,9 @@ def _under_way() -> Any:
 async def demand(connection: Connection, queue: str, busy: UnderWay) -> Demand:
     """Return the demand for a queue. At most one unit in quarantine is queued or running at a time."""
     rows = (await connection.execute(_with_due_units(queue))).all()
-    claimants = [JobDemand(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at) for row in rows]
+    jobs = [JobDemand(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at) for row in rows]
     has_quarantined = not busy.alone and (await connection.execute(_quarantined(queue))).first() is not None
-    return Demand(queue, busy.users, claimants, has_quarantined)
+    return Demand(queue, busy.users, jobs, has_quarantined)
 
 
 async def shares(db: Database) -> Mapping[str, Sequence[QueueShare]]:

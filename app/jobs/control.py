@@ -1,6 +1,6 @@
-"""What the command line and the API both do to a job that is there: steer it, put its dead units back to work, give them up.
+"""Control of existing jobs: run, pause, cancel, revive; retry and discard dead units.
 
-Each change is said in the log of the job that it concerns. Nothing here wakes a worker; :func:`app.jobs.submit.wake` does.
+Each change is logged with the context of its job. Nothing here wakes a worker; :func:`app.jobs.submit.wake` does.
 """
 
 from app.db import Database, dead_units, jobs, lifecycle
@@ -14,7 +14,7 @@ log = get_logger(__name__)
 
 
 async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
-    """Run, pause or cancel a job, and say so in its log."""
+    """Run, pause or cancel a job."""
     job = await lifecycle.steer(db, job_id, desired, user_id=user_id)
     with log.contextualize(job_id=job.id, user_id=job.user_id):
         log.info("job.steered", desired_state=desired.value)
@@ -22,7 +22,7 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
 
 
 async def revive(db: Database, job_id: str) -> int:
-    """Let a job that failed go on, with all its dead units; return how many there were."""
+    """Let a failed job run again with all its dead units; return how many there were."""
     revived = await lifecycle.revive(db, job_id)
     with log.contextualize(job_id=job_id, user_id=(await jobs.get(db, job_id)).user_id):
         log.info("job.revived", units=revived)
@@ -30,7 +30,7 @@ async def revive(db: Database, job_id: str) -> int:
 
 
 async def retry_dead(db: Database, which: dead_units.Which, *, user_id: str | None = None) -> list[DeadUnit]:
-    """Put dead units back to work; see :func:`app.db.dead_units.retry`."""
+    """Retry dead units; see :func:`app.db.dead_units.retry`."""
     revived = await dead_units.retry(db, which, user_id=user_id)
     for unit in revived:
         with log.contextualize(**_context(unit)):
@@ -41,7 +41,7 @@ async def retry_dead(db: Database, which: dead_units.Which, *, user_id: str | No
 async def discard_dead(
     db: Database, which: dead_units.Which, *, user_id: str | None = None, resume: bool = False
 ) -> list[dead_units.Discarded]:
-    """Give dead units up; see :func:`app.db.dead_units.discard`."""
+    """Discard dead units; see :func:`app.db.dead_units.discard`."""
     given_up = await dead_units.discard(db, which, user_id=user_id, resume=resume)
     for discarded in given_up:
         with log.contextualize(**_context(discarded.unit)):

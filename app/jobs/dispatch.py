@@ -1,4 +1,7 @@
-"""From the database to the queue: due units are marked as sent, and sent. The sweeper's heart, and what follows every submission."""
+"""Dispatch units from the database to the queue: mark due units as queued, and send their messages.
+
+Called by the sweeper, after every submission, and when units finish.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +13,7 @@ import errors
 from app.concurrency import BatchWriter
 from app.db import Connection, Database, fleet, outbox
 from app.domain import TRACED
-from app.jobs.fairness import Turn, turns
+from app.jobs.fairness import Turn, allocate_turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
@@ -19,37 +22,37 @@ __all__ = ["BEAT_FRESH_S", "Dispatcher", "dispatch", "envelope", "mark_due", "re
 OfJob = TypeVar("OfJob", Turn, outbox.Delivery)
 
 BEAT_FRESH_S = 30.0
-"""Seconds without a sign of life after which a worker's slots no longer count."""
+"""Seconds without a heartbeat after which the slots of a worker no longer count."""
 
 WINDOW_FACTOR = 2
-"""Units sent for each slot: one runs, one waits behind it. Small, so that priority, pause and fairness act at once."""
+"""Active units for each slot: one runs, one waits. Small, so that priority, pause and fairness take effect soon."""
 
 NEWCOMERS = 8
-"""Users with nothing under way whose first unit goes out at once, however full the window is."""
+"""Users without an active unit whose first unit is sent at once, even if the window is full."""
 
 UNSENT_AFTER_S = 10.0
-"""Seconds after which a unit that was sent and not claimed is looked for in the queue."""
+"""Seconds after which the message of a queued unit is looked up in the queue."""
 
 
 def envelope(delivery: outbox.Delivery) -> Envelope:
-    """The message for a unit. A message sent again for the same run is the same message."""
+    """Return the message for a unit. Its token is the same whenever the message is sent again for the same run."""
     ids = {name: getattr(delivery, name) for name in ("job_id", "unit_id", "chunk_id", *TRACED)}
-    told = tuple((name, value) for name, value in ids.items() if value)
-    return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, told, rank=delivery.rank)
+    fields = tuple((name, value) for name, value in ids.items() if value)
+    return Envelope(f"{delivery.unit_id}:{delivery.epoch}", delivery.kind, fields, rank=delivery.rank)
 
 
-async def dispatch(resources: Resources, *, in_passing_for: Collection[str] | None = None) -> int:
-    """Top the queues up from the database; return how many units went out.
+async def dispatch(resources: Resources, *, finished_users: Collection[str] | None = None) -> int:
+    """Fill the windows of the queues from the database; return how many units were sent.
 
     Args:
-        in_passing_for: users of whom a unit has just ended. A window of which less than a quarter is free is left alone, so that one look
-            serves many units that end, unless one of these users has nothing in it.
+        finished_users: users of units that have just finished. Then a window of which less than a quarter is free is skipped, so that one
+            dispatch serves many finished units, unless one of these users has no unit in it.
 
     Raises:
         errors.QueueUnavailableError: the units are pending again.
     """
     max_crashes = resources.settings.jobs.max_crashes
-    chosen = await mark_due(resources.db, max_crashes=max_crashes, in_passing_for=in_passing_for)
+    chosen = await mark_due(resources.db, max_crashes=max_crashes, finished_users=finished_users)
     try:
         await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
@@ -59,12 +62,12 @@ async def dispatch(resources: Resources, *, in_passing_for: Collection[str] | No
 
 
 async def mark_due(
-    db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, in_passing_for: Collection[str] | None = None
+    db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, finished_users: Collection[str] | None = None
 ) -> list[outbox.Delivery]:
-    """Mark what fits into the windows as sent, fairly among users and their jobs. Reads first: mostly there is nothing to send.
+    """Mark due units that fit into the windows as queued, fairly among users and their jobs. Reads first, as often nothing is due.
 
     Args:
-        windows: units of each queue that may be sent or running at once; by default as the slots of the living workers say.
+        windows: active units that each queue may have; by default derived from the slots of the live workers.
     """
     async with db.read() as connection:
         sizes = await _windows(connection) if windows is None else windows
@@ -73,9 +76,9 @@ async def mark_due(
         wanted = [
             await outbox.demand(connection, queue, under_way[queue])
             for queue, room in rooms.items()
-            if in_passing_for is None or room >= sizes[queue] // 4 or any(user not in under_way[queue].users for user in in_passing_for)
+            if finished_users is None or room >= sizes[queue] // 4 or any(user not in under_way[queue].users for user in finished_users)
         ]
-    if not any(demand.claimants or demand.has_quarantined for demand in wanted):
+    if not any(demand.jobs or demand.has_quarantined for demand in wanted):
         return []
     async with db.write() as connection:
         return [delivery for demand in wanted for delivery in await _take(connection, demand, room=rooms[demand.queue])]
@@ -92,24 +95,24 @@ async def _take(connection: Connection, demand: outbox.Demand, *, room: int) -> 
 
 
 async def _take_turns(connection: Connection, demand: outbox.Demand, *, room: int) -> list[outbox.Delivery]:
-    """Take what each job's turns allow; what a job does not have falls to the others."""
+    """Mark the units that each job's turns allow; turns that a job cannot use go to the other jobs."""
     taken: list[outbox.Delivery] = []
     busy = dict(demand.busy)
-    claimants = {claimant.job_id: claimant for claimant in demand.claimants}
+    demands = {job.job_id: job for job in demand.jobs}
     newcomers = NEWCOMERS
-    while claimants:
-        shares = _by_job(turns(claimants.values(), busy, room - len(taken), newcomers=newcomers))
+    while demands:
+        shares = _by_job(allocate_turns(demands.values(), busy, room - len(taken), newcomers=newcomers))
         if not shares:
             break
         newcomers = 0
         got = _by_job(await outbox.take(connection, demand.queue, {job_id: len(share) for job_id, share in shares.items()}))
         for job_id, share in shares.items():
-            claimant, deliveries = claimants[job_id], got.get(job_id, [])
+            job, deliveries = demands[job_id], got.get(job_id, [])
             taken += [replace(delivery, rank=turn.rank) for delivery, turn in zip(deliveries, share, strict=False)]
-            busy[claimant.user_id] = busy.get(claimant.user_id, 0) + len(deliveries)
-            claimants[job_id] = replace(claimant, under_way=claimant.under_way + len(deliveries))
+            busy[job.user_id] = busy.get(job.user_id, 0) + len(deliveries)
+            demands[job_id] = replace(job, under_way=job.under_way + len(deliveries))
             if len(deliveries) < len(share):
-                del claimants[job_id]
+                del demands[job_id]
     return sorted(taken, key=lambda delivery: delivery.rank)
 
 
@@ -121,7 +124,7 @@ def _by_job(items: Iterable[OfJob]) -> dict[str, list[OfJob]]:
 
 
 async def resend_lost(resources: Resources) -> int:
-    """Units that were sent and that the queue no longer holds wait again; return how many."""
+    """Make queued units pending again whose messages the queue no longer has; return how many."""
     waiting = await outbox.queued(resources.db, older_than_s=UNSENT_AFTER_S)
     if not waiting:
         return 0
@@ -132,14 +135,14 @@ async def resend_lost(resources: Resources) -> int:
 
 
 class Dispatcher:
-    """Dispatches after units that end. Units that end while a dispatch runs share the next one."""
+    """Dispatches after units finish. Units that finish during a dispatch share the next one."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._writer = BatchWriter(self._dispatch_for, context=Context())  # empty: a dispatch serves many jobs, and logs for none
 
     async def top_up(self, user_id: str) -> None:
-        """Send what is due by now; a unit of this user has just ended.
+        """Send due units after a unit of this user has finished.
 
         Raises:
             errors.QueueUnavailableError: see :func:`dispatch`.
@@ -147,7 +150,7 @@ class Dispatcher:
         await self._writer.add(user_id)
 
     async def _dispatch_for(self, user_ids: Sequence[str]) -> None:
-        await dispatch(self._resources, in_passing_for=frozenset(user_ids))
+        await dispatch(self._resources, finished_users=frozenset(user_ids))
 
     async def finish(self) -> None:
         """Wait for the dispatches in progress, whose callers may have been cancelled."""

@@ -1,7 +1,7 @@
-"""A job's log lines as event rows: what is logged at INFO or above inside a job's context can be read back by anyone who may see the job.
+"""The event log of jobs: log lines at INFO or above with a ``job_id`` are written to the table ``events``.
 
-Workers and the API record; where both live in one process they share one recording, or every event would be written twice. Lines wait
-half a second at most for their write. What waits is bounded, warnings apart from the rest, and what the bounds cost is itself a line.
+Workers and the API record events. In one process they share one recording, so that no event is written twice. Lines are written within half
+a second. The buffer is bounded, for warnings and other lines separately, and the number of dropped lines is logged itself.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ WRITE_S = 0.5
 """Seconds between two writes."""
 
 KEPT = 20_000
-"""Events that wait while the database is away, of each kind: an hour without a database costs INFO lines before it costs a warning."""
+"""Lines buffered while the database is unreachable, for each kind: in a long outage INFO lines are dropped before warnings."""
 
 BATCH = 2_000
-"""Events in one transaction: what gathered over an outage must not hold the database's one writer for seconds."""
+"""Lines in one transaction, so that a backlog after an outage does not hold the write lock for seconds."""
 
 OWN_COLUMNS = frozenset({"ts", "level", "event", "job_id"})
 UNIMPORTANT: Final = frozenset({"DEBUG", "INFO"})
 Row = dict[str, Any]
 
 
-class Waiting:
-    """Lines on their way to the database, in the order they were logged; the oldest of their kind give way where there are too many.
+class LineBuffer:
+    """A bounded buffer of lines in the order in which they were logged; the oldest of a kind are dropped when it is full.
 
-    Filled by whichever thread logs, emptied by one task.
+    Any thread adds lines, one task takes them.
     """
 
     def __init__(self, kept: int = KEPT) -> None:
@@ -54,14 +54,14 @@ class Waiting:
         return sum(len(lines) for lines in self._lines.values())
 
     def put(self, row: Row) -> None:
-        """Take a line in."""
+        """Add a line."""
         with self._lock:
             self._count += 1
             self._lines[_is_important(row)].append((self._count, row))
             self._keep_bounds()
 
     def take(self, most: int = BATCH) -> list[tuple[int, Row]]:
-        """The oldest lines, numbered; they wait no more."""
+        """Remove and return the oldest lines, numbered."""
         with self._lock:
             merged = heapq.merge(*self._lines.values())
             taken = [line for line, _ in zip(merged, range(most), strict=False)]
@@ -70,14 +70,14 @@ class Waiting:
             return taken
 
     def put_back(self, taken: Sequence[tuple[int, Row]]) -> None:
-        """Lines that could not be written wait again, before all that came since."""
+        """Return lines that could not be written to the front of the buffer."""
         with self._lock:
             for number, row in reversed(taken):
                 self._lines[_is_important(row)].appendleft((number, row))
             self._keep_bounds()
 
     def take_dropped(self) -> dict[str, int]:
-        """How many lines of each job gave way since this was last asked."""
+        """Return and reset the number of dropped lines of each job."""
         with self._lock:
             dropped, self._dropped = dict(self._dropped), Counter()
             return dropped
@@ -93,41 +93,41 @@ def _is_important(row: Row) -> bool:
 
 
 class _Recording:
-    """One sink and one writer for a database, however many hold it open."""
+    """One sink and one writer task for a database, shared by all its holders."""
 
     def __init__(self, db: Database, kept: int = KEPT) -> None:
         self.db = db
         self.holders = 0
-        self.waiting = Waiting(kept)
+        self.waiting = LineBuffer(kept)
         self.sink = add_sink(lambda record: _take(self.waiting, record), level="INFO")
         self.closing = asyncio.Event()
         self.writer = asyncio.create_task(self._write_regularly())
 
     async def close(self) -> None:
-        """Take no more, and write what waits. The writer is asked, not cancelled: a write that is cut off loses its rows."""
+        """Stop recording and write the buffer. The writer is stopped by an event, since a cancelled write would lose its rows."""
         self.closing.set()
         await asyncio.shield(self.writer)
-        _tell_dropped(self.waiting)
+        _log_dropped(self.waiting)
         remove_sink(self.sink)
         await asyncio.shield(_write(self.db, self.waiting))
         if self.waiting:
-            log.error("journal.not_written", lines=len(self.waiting))
+            log.error("event_log.not_written", lines=len(self.waiting))
 
     async def _write_regularly(self) -> None:
         while not self.closing.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.closing.wait(), WRITE_S)
             if await _write(self.db, self.waiting):
-                _tell_dropped(self.waiting)
+                _log_dropped(self.waiting)
 
 
 _open: dict[int, _Recording] = {}
-"""Recordings of this process by their database's identity; each is removed before its database can go."""
+"""Open recordings by the identity of their database; each is removed before its database is closed."""
 
 
 @asynccontextmanager
 async def recording(db: Database) -> AsyncIterator[None]:
-    """Write the events of jobs to the database for the body's time, and the rest of them at its end."""
+    """Record the events of jobs while the body runs, and write the remaining lines at its end."""
     current = _open.get(id(db))
     if current is None:
         current = _open[id(db)] = _Recording(db)
@@ -141,7 +141,7 @@ async def recording(db: Database) -> AsyncIterator[None]:
             await current.close()
 
 
-def _take(waiting: Waiting, record: Mapping[str, Any]) -> None:
+def _take(waiting: LineBuffer, record: Mapping[str, Any]) -> None:
     job_id = record.get("job_id")
     if not isinstance(job_id, str):
         return
@@ -150,7 +150,7 @@ def _take(waiting: Waiting, record: Mapping[str, Any]) -> None:
 
 
 def _fit(value: Any) -> Any:
-    """JSON has no NaN and no infinity: PostgreSQL would refuse the line, and every line written with it."""
+    """Replace NaN and infinity, which JSON lacks: PostgreSQL would refuse all lines of the statement."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -158,14 +158,14 @@ def _fit(value: Any) -> Any:
     return [_fit(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _tell_dropped(waiting: Waiting) -> None:
-    """A line like any other, which goes the same way: into the job's own log."""
+def _log_dropped(waiting: LineBuffer) -> None:
+    """Log the number of dropped lines of each job, into the event log of that job."""
     for job_id, lines in waiting.take_dropped().items():
-        log.bind(job_id=job_id).warning("journal.lines_dropped", lines=lines)
+        log.bind(job_id=job_id).warning("event_log.lines_dropped", lines=lines)
 
 
-async def _write(db: Database, waiting: Waiting) -> bool:
-    """Write what waits, as far as the database takes it; whether it took all."""
+async def _write(db: Database, waiting: LineBuffer) -> bool:
+    """Write the buffered lines; return whether all were written."""
     while taken := waiting.take():
         written = False
         try:
@@ -173,7 +173,7 @@ async def _write(db: Database, waiting: Waiting) -> bool:
             written = True
         except (errors.DatabaseConnectionError, errors.StorageError):
             return False
-        finally:  # whatever it was that went wrong, the lines are still there
+        finally:  # after any error the lines are kept
             if not written:
                 waiting.put_back(taken)
     return True

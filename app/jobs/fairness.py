@@ -1,7 +1,7 @@
-"""Whose turn it is: users share the fleet equally, a user's jobs share what the user gets. Pure; no database, no queue.
+"""Fair scheduling: users share the workers equally, and the jobs of a user share what the user gets. Pure.
 
-Max-min fairness by counting what is under way: the next unit goes to the user with the fewest, and of that user's jobs to the one of the
-highest priority with the fewest. A user with a million URLs and one with a hundred get the same share for as long as both want it.
+Max-min fairness over active units, which are queued or running: the next unit goes to the user with the fewest, and among that user's jobs
+to the one with the highest priority, then the fewest. A user with a million URLs and one with a hundred get equal shares while both wait.
 """
 
 import heapq
@@ -10,34 +10,34 @@ from dataclasses import dataclass
 
 from app.db.outbox import JobDemand, QueueShare
 
-__all__ = ["Holding", "Turn", "should_preempt", "turns"]
+__all__ = ["Holding", "Turn", "allocate_turns", "should_preempt"]
 
 PATIENCE_S = 1.0
-"""Seconds that a user with nothing running waits for a slot before somebody gives way."""
+"""Seconds that a user without a running unit waits for a slot before another user's unit is preempted."""
 
 TURN_S = 30.0
-"""Seconds that a user's only running unit may go on while another user waits."""
+"""Seconds that the only running unit of a user is safe from preemption."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One unit of a job may go. ``rank`` is how many its user had under way before it: a unit of a lower rank overtakes in the queue."""
+    """Permission to send one unit of a job. ``rank`` is the number of active units that its user has already; lower ranks run first."""
 
     job_id: str
     rank: int
 
 
-def turns(claimants: Iterable[JobDemand], busy: Mapping[str, int], room: int, *, newcomers: int = 0) -> list[Turn]:
-    """QueueShare ``room`` units out, as if every job had enough; in the order in which they should run.
+def allocate_turns(demands: Iterable[JobDemand], busy: Mapping[str, int], room: int, *, newcomers: int = 0) -> list[Turn]:
+    """Allocate ``room`` units to the jobs, as if each had enough, in the order in which they should run.
 
     Args:
-        busy: units under way by user.
+        busy: active units by user.
         room: units that fit into the window.
-        newcomers: users with nothing under way that get one unit each even where the window is full.
+        newcomers: users without an active unit that get one unit each even if the window is full.
     """
     jobs: dict[str, list[tuple[int, int, float, str]]] = {}
-    for claimant in claimants:
-        jobs.setdefault(claimant.user_id, []).append((-claimant.priority, claimant.under_way, claimant.since, claimant.job_id))
+    for demand in demands:
+        jobs.setdefault(demand.user_id, []).append((-demand.priority, demand.under_way, demand.since, demand.job_id))
     users = [(busy.get(user, 0), min(entry[2] for entry in waiting), user) for user, waiting in jobs.items()]
     heapq.heapify(users)
     for waiting in jobs.values():
@@ -55,7 +55,7 @@ def turns(claimants: Iterable[JobDemand], busy: Mapping[str, int], room: int, *,
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A unit that a worker runs and that can give way."""
+    """A running unit that can be preempted. ``ran_s`` is seconds since it started."""
 
     unit_id: str
     user_id: str
@@ -63,9 +63,10 @@ class Holding:
 
 
 def should_preempt(shares: Sequence[QueueShare], holdings: Iterable[Holding]) -> str | None:
-    """Which unit should give its slot to a user who has none: of the user who holds the most, the one that has run the longest.
+    """Return the unit to preempt for a user without a slot: the longest-running unit of the user with the most running units.
 
-    ``None`` while nobody has waited for long, or where whoever holds a slot holds only one and has not had it for long.
+    ``None`` if no such user has waited for :data:`PATIENCE_S`, or if every running unit is the only one of its user and started less than
+    :data:`TURN_S` ago.
     """
     if not any(share.running == 0 and share.waited_s >= PATIENCE_S for share in shares):
         return None

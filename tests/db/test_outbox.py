@@ -200,13 +200,13 @@ async def test_in_passing_a_window_that_is_nearly_full_is_left_alone(any_databas
     """A quarter has to be free, or the user whose unit ended must have none there."""
     job_id = await add_job(any_database, 20)
     await due(any_database, "builder", window=7)
-    assert await mark_due(any_database, {"builder": 8}, max_crashes=3, in_passing_for=["local"]) == []
+    assert await mark_due(any_database, {"builder": 8}, max_crashes=3, finished_users=["local"]) == []
     late = await add_job(any_database, 1, user_id="late")
-    sent = await mark_due(any_database, {"builder": 8}, max_crashes=3, in_passing_for=["late"])
+    sent = await mark_due(any_database, {"builder": 8}, max_crashes=3, finished_users=["late"])
     assert [delivery.job_id for delivery in sent] == [late]
     for unit_id in (await unit_ids(any_database, job_id))[:2]:
         await finish(any_database, await claimed(any_database, unit_id))
-    assert len(await mark_due(any_database, {"builder": 8}, max_crashes=3, in_passing_for=["local"])) == 2
+    assert len(await mark_due(any_database, {"builder": 8}, max_crashes=3, finished_users=["local"])) == 2
 
 
 async def test_who_has_how_much_of_a_queue(any_database: Database) -> None:

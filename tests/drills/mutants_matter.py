@@ -68,11 +68,11 @@ def first_come() -> None:
     """Whoever asked first gets everything that is free."""
     from app.jobs.fairness import Turn
 
-    def turns(claimants: Any, _busy: Any, room: int, *, newcomers: int = 0) -> list[Any]:
-        oldest = min(claimants, key=lambda claimant: claimant.since, default=None)
+    def allocate_turns(demands: Any, _busy: Any, room: int, *, newcomers: int = 0) -> list[Any]:
+        oldest = min(demands, key=lambda demand: demand.since, default=None)
         return [Turn(oldest.job_id, 0)] * max(room, 0) if oldest else []
 
-    _put("app.jobs.dispatch.turns", turns)
+    _put("app.jobs.dispatch.allocate_turns", allocate_turns)
 
 
 @mutant

@@ -139,8 +139,8 @@ async def test_units_that_end_together_share_a_pass(resources: Resources, monkey
     passes: list[set[str]] = []
     gate = asyncio.Event()
 
-    async def slowly(_: Resources, *, in_passing_for: set[str]) -> int:
-        passes.append(in_passing_for)
+    async def slowly(_: Resources, *, finished_users: set[str]) -> int:
+        passes.append(finished_users)
         await gate.wait()
         return 0
 

@@ -3,7 +3,7 @@ from typing import Any
 
 from app.db import Database, events
 from app.db.rows import Event
-from app.jobs.event_log import Waiting, _Recording, recording
+from app.jobs.event_log import LineBuffer, _Recording, recording
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from logging_setup import get_logger
@@ -71,13 +71,13 @@ def row(number: int, level: str = "INFO", job_id: str = "job_1") -> dict[str, An
     return {"job_id": job_id, "level": level, "event": f"test.{number}"}
 
 
-def taken(waiting: Waiting, most: int = 100) -> list[str]:
+def taken(waiting: LineBuffer, most: int = 100) -> list[str]:
     return [line["event"] for _, line in waiting.take(most)]
 
 
 def test_lines_wait_in_the_order_in_which_they_were_logged() -> None:
     """Whatever their level, also where some of them could not be written at first."""
-    waiting = Waiting()
+    waiting = LineBuffer()
     for number, level in enumerate(["INFO", "WARNING", "INFO", "ERROR"]):
         waiting.put(row(number, level))
     first = waiting.take(2)
@@ -90,7 +90,7 @@ def test_lines_wait_in_the_order_in_which_they_were_logged() -> None:
 
 def test_too_many_lines_cost_the_oldest_of_their_kind_and_are_counted() -> None:
     """A flood of INFO lines takes no warning with it."""
-    waiting = Waiting(2)
+    waiting = LineBuffer(2)
     waiting.put(row(0, "WARNING"))
     for number in range(1, 6):
         waiting.put(row(number, job_id="job_2"))
@@ -111,7 +111,7 @@ async def test_what_the_bound_cost_is_a_line_of_the_job(settings: Settings) -> N
         await journal.close()
         lines = await events.after(resources.db, job.id)
     assert [line.data["number"] for line in lines if line.event == "test.flood"] == [3, 4]
-    (dropped,) = [line for line in lines if line.event == "journal.lines_dropped"]
+    (dropped,) = [line for line in lines if line.event == "event_log.lines_dropped"]
     assert (dropped.level, dropped.data["lines"]) == ("WARNING", 3)
 
 
@@ -136,4 +136,4 @@ async def test_lines_that_were_never_written_are_counted_in_the_log() -> None:
     await journal.close()
     remove_sink(sink)
     await db.close()
-    assert [(record["event"], record["lines"]) for record in said] == [("journal.not_written", 1)]
+    assert [(record["event"], record["lines"]) for record in said] == [("event_log.not_written", 1)]

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.outbox import JobDemand, QueueShare
-from app.jobs.fairness import PATIENCE_S, TURN_S, Holding, should_preempt, turns
+from app.jobs.fairness import PATIENCE_S, TURN_S, Holding, allocate_turns, should_preempt
 
 
 def counts(*claimants: JobDemand, busy: dict[str, int] | None = None, room: int, newcomers: int = 0) -> dict[str, int]:
     """How many turns each job gets."""
-    return dict(Counter(turn.job_id for turn in turns(claimants, busy or {}, room, newcomers=newcomers)))
+    return dict(Counter(turn.job_id for turn in allocate_turns(claimants, busy or {}, room, newcomers=newcomers)))
 
 
 def test_users_get_the_same_however_many_jobs_they_have() -> None:
@@ -35,7 +35,7 @@ def test_priority_orders_a_users_own_jobs_only() -> None:
 
 def test_of_equals_the_older_goes_first() -> None:
     """The order is the one in which jobs were made, and ranks count each user's units."""
-    taken = turns([JobDemand("young", "y", since=2.0), JobDemand("old", "o", since=1.0)], {}, 4)
+    taken = allocate_turns([JobDemand("young", "y", since=2.0), JobDemand("old", "o", since=1.0)], {}, 4)
     assert [(turn.job_id, turn.rank) for turn in taken] == [("old", 0), ("young", 0), ("old", 1), ("young", 1)]
 
 
@@ -57,7 +57,7 @@ def test_no_user_gets_two_more_than_another_who_wants_more(jobs: list[tuple[str,
     """Max-min fairness: whoever got a turn had no more under way before it than any other who waits has in the end."""
     claimants = [JobDemand(f"job{number}", user, priority, under_way) for number, (user, priority, under_way) in enumerate(jobs)]
     owner = {claimant.job_id: claimant.user_id for claimant in claimants}
-    taken = turns(claimants, busy, room)
+    taken = allocate_turns(claimants, busy, room)
     assert len(taken) == (max(room, 0) if claimants else 0)
     total = Counter(busy) + Counter(owner[turn.job_id] for turn in taken)
     for turn in taken:

@@ -72,8 +72,11 @@ class JobRunner:
 
     def say_stopping(self) -> None:
         """After the first Ctrl-C."""
-        drain = f" (up to {self.settings.jobs.drain_s:.0f} s)" if self.runs_workers else ""
-        self.cli.note(f"stopping after the current downloads{drain}; Ctrl-C again stops now, and nothing is lost")
+        if not self.runs_workers:
+            self.cli.note("stopping to follow the job; the fleet's workers continue it")
+            return
+        drain_s = self.settings.jobs.drain_s
+        self.cli.note(f"stopping after the current downloads (up to {drain_s:.0f} s); Ctrl-C again stops now, and nothing is lost")
 
     def say_stopped(self) -> None:
         """After the second Ctrl-C."""
@@ -116,7 +119,7 @@ async def take_workspace(stack: AsyncExitStack, settings: Settings, resources: R
 
 @asynccontextmanager
 async def open_job_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Open database, store and queue. The queue comes first: where Redis does not answer, no folder is made."""
+    """Open the queue, then the database and the store: if Redis does not answer, no folder has been created."""
     queue = await make_queue(settings)
     try:
         async with open_resources(settings, queue=queue) as resources:

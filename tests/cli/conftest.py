@@ -1,4 +1,4 @@
-"""The command in this process or as a process of its own, and an origin with pictures that remembers who asked for what."""
+"""Fixtures: the command in this process or in a process of its own, an origin that counts its requests, and finished builds."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 PICTURES = 100
 LOOPBACK = ["--set", "fetch.allow_networks=127.0.0.0/8", "--set", "fetch.ports=[]", "--per-host", "16"]
 OPEN = LOOPBACK[:4]
-"""Loopback may be fetched from, for commands without --per-host."""
+"""Allows loopback addresses, for commands without --per-host."""
 SLOWLY = [*LOOPBACK[:4], "--per-host", "4", "--set", "jobs.chunk_size=10"]
 STATES = ("pending", "deferred", "queued", "running", "quarantined", "dead")
 FORGED = "CC-BY-4.0\x1b[2J"
@@ -42,7 +42,7 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left on its way out."""
+    """A command's exit code and output."""
 
     code: int
     out: str
@@ -157,14 +157,14 @@ def gallery(site: Site, bodies: list[bytes]) -> Site:
 
 @pytest.fixture
 def slow_gallery(site: Site, bodies: list[bytes]) -> Site:
-    """A hundred pictures, each of which takes its time."""
+    """A hundred pictures, each sent slowly."""
     for at, body in enumerate(bodies):
         site.add(f"/{at:03d}.jpg", drip(body, seconds=0.1, pieces=4))
     return site
 
 
 def wait_for_hits(site: Site, count: int) -> None:
-    """Until the origin was asked so often."""
+    """Wait until the origin has had this many requests."""
     deadline = time.monotonic() + 60
     while sum(site.origin.hits.values()) < count:
         assert time.monotonic() < deadline, site.origin.hits
@@ -172,7 +172,7 @@ def wait_for_hits(site: Site, count: int) -> None:
 
 
 def in_database(body: Callable[[Database], Awaitable[T]]) -> T:
-    """Do something to this workspace's database, which is made if there is none."""
+    """Run a coroutine on this workspace's database, which is created if there is none."""
 
     async def run() -> T:
         db = Database(load_settings().database_url)
@@ -186,7 +186,7 @@ def in_database(body: Callable[[Database], Awaitable[T]]) -> T:
 
 
 async def employ(db: Database) -> None:
-    """A builder that lives and a validator that has been silent for a minute."""
+    """Add a builder that is alive and a validator whose last heartbeat is a minute old."""
     await fleet.beat(db, WorkerRow("wrk_1-builder", "builder", "box", 7, "0.1.0", 8, 2, 0.0123, 0.0, 0.0))
     await fleet.beat(db, WorkerRow("wrk_2-validator", "validator", "box", 8, "0.1.0", 4, 0, 0.0, 0.0, 0.0))
     silent = update(tables.workers).where(tables.workers.c.id == "wrk_2-validator")

@@ -27,7 +27,7 @@ def everything_below(folder: Path) -> set[str]:
 
 
 def test_build_of_a_list_delivers_every_image_once(gallery: Site, invoke: Invoke) -> None:
-    """Files: one document on stdout in the contract's shape, each picture there once, each URL asked for once."""
+    """Files: one document on stdout in the contract's shape, each picture there once, one request for each URL."""
     result = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "--json", *LOOPBACK)
     document = result.json
     assert result.code == 0, result.err
@@ -54,7 +54,7 @@ def test_build_as_webdataset_is_read_back_by_its_own_reader(gallery: Site, invok
     assert {json.loads(sample["json"])["url"] for sample in samples} == set(gallery.urls)
 
 
-def test_build_says_in_words_what_came_of_it(gallery: Site, invoke: Invoke) -> None:
+def test_build_prints_a_summary(gallery: Site, invoke: Invoke) -> None:
     """Without --json: dataset, funnel and what to do next, in 80 columns but for what is there to copy; progress is on stderr."""
     gallery.add("/gone.jpg")
     result = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "-n", 101, "--min-images", 5, *LOOPBACK)
@@ -67,7 +67,7 @@ def test_build_says_in_words_what_came_of_it(gallery: Site, invoke: Invoke) -> N
     assert all(len(line) <= 80 for line in result.out.splitlines() if "pictrawl" not in line)
 
 
-def test_build_counts_bad_lines_and_goes_on(gallery: Site, invoke: Invoke) -> None:
+def test_build_counts_bad_lines_and_continues(gallery: Site, invoke: Invoke) -> None:
     """A line that is no URL is named with its number; the rest is built."""
     path = gallery.write_list(Path("list.txt"))
     path.write_text("no url\n" + path.read_text())
@@ -78,7 +78,7 @@ def test_build_counts_bad_lines_and_goes_on(gallery: Site, invoke: Invoke) -> No
 
 
 def test_build_from_stdin_with_every_option(gallery: Site, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A packed CSV on stdin; labels, splits, size and encoding are what was asked for; -q prints the path alone."""
+    """A packed CSV on stdin; labels, splits, size and encoding are those of the options; -q prints the path alone."""
     rows = "\n".join(["link,about,what", *(f"{url},a picture,{'cat' if at % 2 else 'dog'}" for at, url in enumerate(gallery.urls[:40]))])
     packed = io.BytesIO(gzip.compress(rows.encode()))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(packed))
@@ -180,7 +180,7 @@ def test_build_refuses_what_is_wrong_before_it_writes(lists: None, invoke: Invok
 
 
 def test_build_refuses_as_one_json_document(invoke: Invoke) -> None:
-    """With --json an error is a problem document on stdout, wherever the option stands."""
+    """With --json an error is a problem document on stdout, wherever the option is given."""
     for words in ("--json build --urls none.txt", "build --urls none.txt --json", "build --nonsense --json"):
         result = invoke(*words.split())
         assert result.code == 2
@@ -204,7 +204,7 @@ def test_build_refuses_a_database_that_is_newer(invoke: Invoke, lists: None) -> 
 
 
 def test_build_stdin_from_a_terminal_is_refused(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody types a list."""
+    """A list is piped in, not typed."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     result = invoke("build", "--urls", "-")
@@ -213,7 +213,7 @@ def test_build_stdin_from_a_terminal_is_refused(invoke: Invoke, monkeypatch: pyt
 
 
 def test_build_detached_waits_for_a_worker_and_resume_does_it(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
-    """--detach only makes the job and warns that nobody works; resume carries it out where the build wanted it."""
+    """--detach only submits the job and warns that no worker is alive; resume runs it and delivers to the build's folder."""
     site.add("/a.jpg", reply(body=bodies[0]))
     made = invoke("build", "--urls", site.write_list(Path("list.txt")), "--detach", "-q", *LOOPBACK)
     assert made.code == 0

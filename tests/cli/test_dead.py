@@ -22,7 +22,7 @@ def failed(gallery: Site, invoke: Invoke) -> tuple[str, str]:
 
 
 async def kill_a_fetch(db: Database, job_id: str) -> str:
-    """As it would be had a worker met a bug."""
+    """Put a fetch unit in the state that a bug in a worker leaves."""
     units, jobs, images = tables.units, tables.jobs, tables.images
     async with db.write() as connection:
         query = select(units.c.id, units.c.payload).where(units.c.job_id == job_id, units.c.kind == "fetch").order_by(units.c.id.desc())
@@ -48,7 +48,7 @@ def test_dead_units_are_listed(failed: tuple[str, str], invoke: Invoke) -> None:
     assert invoke("dead", "ls", "-q").out == f"{unit_id}\n"
 
 
-def test_a_retried_unit_is_done_by_whoever_resumes(failed: tuple[str, str], invoke: Invoke) -> None:
+def test_a_retried_unit_is_done_by_resume(failed: tuple[str, str], invoke: Invoke) -> None:
     """The job runs again, and ends with all its images; what was done is in its log. A second retry is refused."""
     job_id, unit_id = failed
     retried = invoke("dead", "retry", unit_id)
@@ -78,8 +78,8 @@ def test_a_failed_job_finishes_with_what_it_has(failed: tuple[str, str], invoke:
     assert invoke("retry", job_id, "--json", *OPEN).json["funnel"]["kept"] == 10
 
 
-def test_discard_may_let_the_job_go_on(failed: tuple[str, str], invoke: Invoke) -> None:
-    """It is finalizing, and whoever resumes it sees its end; words and bare ids."""
+def test_discard_may_let_the_job_continue(failed: tuple[str, str], invoke: Invoke) -> None:
+    """The job is finalizing, and resume brings it to its end; text and bare ids."""
     job_id, unit_id = failed
     discarded = invoke("dead", "discard", unit_id, "--resume")
     assert discarded.out == f"{unit_id}: fetch of {job_id} given up, 5 images closed\n"

@@ -7,11 +7,11 @@ import pytest
 
 from tests.cli.conftest import Built, Invoke, Result, Site, image_id
 
-Told = tuple[str, dict[str, Any]]
+Explained = tuple[str, dict[str, Any]]
 
 
-def told(invoke: Invoke, what: object) -> Told:
-    """The story in words and as data."""
+def explained(invoke: Invoke, what: object) -> Explained:
+    """The explanation as text and as a document."""
     said = invoke("explain", what)
     assert said.code == 0, said.err
     assert all(line.isprintable() for line in said.out.splitlines())
@@ -19,9 +19,9 @@ def told(invoke: Invoke, what: object) -> Told:
     return said.out, item
 
 
-def test_a_kept_image_tells_its_whole_way(licensed: Built, invoke: Invoke) -> None:
+def test_a_kept_image_shows_its_whole_way(licensed: Built, invoke: Invoke) -> None:
     """Found, licence, robots.txt, request, headers, bytes, every check, label, split and export; no control character of a list's."""
-    words, data = told(invoke, f"{licensed.base}/kept.jpg")
+    words, data = explained(invoke, f"{licensed.base}/kept.jpg")
     assert "kept: it is in the dataset" in words
     assert "found      by list list.jsonl, line 1" in words
     assert "licence    CC-BY-4.0" in words
@@ -40,9 +40,9 @@ def test_a_kept_image_tells_its_whole_way(licensed: Built, invoke: Invoke) -> No
     ("name", "status", "error", "cause"),
     [("busy", 503, "ServiceUnavailableError", "backoff"), ("asks", 429, "RateLimitError", "retry_after")],
 )
-def test_a_retried_image_tells_each_attempt(licensed: Built, invoke: Invoke, name: str, status: int, error: str, cause: str) -> None:
+def test_a_retried_image_shows_each_attempt(licensed: Built, invoke: Invoke, name: str, status: int, error: str, cause: str) -> None:
     """Status, wait, and whether the host asked for it."""
-    words, data = told(invoke, f"{licensed.base}/{name}.jpg")
+    words, data = explained(invoke, f"{licensed.base}/{name}.jpg")
     first, second = data["attempts"]
     assert (first["status"], first["error"], first["wait_cause"], second["status"]) == (status, error, cause, 200)
     assert first["wait_s"] >= 1
@@ -50,45 +50,45 @@ def test_a_retried_image_tells_each_attempt(licensed: Built, invoke: Invoke, nam
     assert ("(as Retry-After asked)" if cause == "retry_after" else "(backoff)") in words
 
 
-def test_images_that_never_came_tell_why(licensed: Built, invoke: Invoke) -> None:
+def test_images_that_never_came_show_why(licensed: Built, invoke: Invoke) -> None:
     """Gone, forbidden by robots.txt, refused for training: each with what decided."""
-    words, data = told(invoke, f"{licensed.base}/gone.jpg")
+    words, data = explained(invoke, f"{licensed.base}/gone.jpg")
     assert (data["reason"], data["attempts"][0]["status"]) == ("http_404", 404)
     assert "404 NotFoundError in " in words
     assert "checks     none reached: there are no bytes" in words
-    words, data = told(invoke, f"{licensed.base}/private.jpg")
+    words, data = explained(invoke, f"{licensed.base}/private.jpg")
     assert (data["robots"], data["robots_txt"], data["attempts"]) == ("disallowed", f"{licensed.base}/robots.txt", [])
     assert "robots.txt disallows it" in words
     assert "line 2, user-agent *: Disallow: /private" in words
     assert "requests   none: it ended before any was sent" in words
-    words, data = told(invoke, f"{licensed.base}/noai.jpg")
+    words, data = explained(invoke, f"{licensed.base}/noai.jpg")
     assert (data["reason"], data["opt_out"]) == ("opt_out", "refused")
     assert "opt-out    refused by the reply's headers" in words
 
 
-def test_images_that_were_judged_tell_which_check_failed(licensed: Built, invoke: Invoke) -> None:
+def test_images_that_were_judged_show_which_check_failed(licensed: Built, invoke: Invoke) -> None:
     """With value and limit, and what was not reached behind it."""
-    words, data = told(invoke, f"{licensed.base}/tiny.jpg")
+    words, data = explained(invoke, f"{licensed.base}/tiny.jpg")
     failed = [check for check in data["checks"] if check["outcome"] == "failed"]
     assert [(check["name"], check["passed"], check["limit"]) for check in failed] == [("width", False, "at least 64")]
     assert "not reached" in words
-    _, data = told(invoke, f"{licensed.base}/broken.jpg")
+    _, data = explained(invoke, f"{licensed.base}/broken.jpg")
     assert data["reason"] == "corrupt"
     assert any(check["outcome"] == "failed" for check in data["checks"])
 
 
-def test_a_duplicate_tells_of_which_and_why_the_other_was_kept(licensed: Built, invoke: Invoke) -> None:
+def test_a_duplicate_shows_of_which_and_why_the_other_was_kept(licensed: Built, invoke: Invoke) -> None:
     """The same bytes; who came first."""
-    words, data = told(invoke, f"{licensed.base}/double.jpg")
-    _, original = told(invoke, f"{licensed.base}/kept.jpg?size=large")
+    words, data = explained(invoke, f"{licensed.base}/double.jpg")
+    _, original = explained(invoke, f"{licensed.base}/kept.jpg?size=large")
     assert data["duplicate"] == {"of": original["id"], "url": original["url"], "is_exact": True, "distance": 0, "limit": 6}
     assert "the same bytes; alike in pixels and bytes, the other was found first" in words
-    words, data = told(invoke, original["sha256"])
+    words, data = explained(invoke, original["sha256"])
     assert [other["id"] for other in data["also"]] == [original["id"]]
     assert f"also       image {original['id']} of dataset" in words
 
 
-def test_the_job_tells_where_its_time_went(licensed: Built, invoke: Invoke) -> None:
+def test_the_job_shows_where_its_time_went(licensed: Built, invoke: Invoke) -> None:
     """Kinds of work, hosts with their waits, failures, retries, and what to type next."""
     words = invoke("explain", licensed.job_id).out
     for part in ("where its time went", "stage      plan", "127.0.0.1", "backoff", "Retry-After", "2 URLs retried: 2 came, 0 failed"):
@@ -100,7 +100,7 @@ def test_the_job_tells_where_its_time_went(licensed: Built, invoke: Invoke) -> N
     assert (time["exhausted"], time["waits_for"], time["troubled"]) == (0, [], [])
 
 
-def test_explain_tells_attempts_with_wait_and_cause(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
+def test_explain_shows_attempts_with_wait_and_cause(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
     """A throttled URL: both requests, the wait and that the origin asked for it."""
     story = invoke("explain", f"{mixed_site.origin.base}/busy.jpg")
     assert story.code == 0
@@ -110,7 +110,7 @@ def test_explain_tells_attempts_with_wait_and_cause(mixed: Result, invoke: Invok
     assert [attempt["status"] for attempt in items[0]["attempts"]] == [429, 200]
 
 
-def test_explain_tells_checks_duplicates_and_redirects(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
+def test_explain_shows_checks_duplicates_and_redirects(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
     """Each check with value and limit; the original of a duplicate; where a redirect led; what was never asked for."""
     tiny = invoke("explain", f"{mixed_site.origin.base}/tiny.jpg").out
     assert "rejected: too_small" in tiny
@@ -128,7 +128,7 @@ def test_explain_tells_checks_duplicates_and_redirects(mixed: Result, invoke: In
     assert (item["id"], [other["id"] for other in item["also"]]) == (max(double, original), [min(double, original)])
 
 
-def test_explain_tells_what_a_refusal_rests_on(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
+def test_explain_shows_what_a_refusal_rests_on(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
     """Which rule of robots.txt, which header, which address; the same in images show and as data."""
     base = mixed_site.origin.base
     rule = f"{base}/robots.txt line 3, user-agent *: Disallow: /private"
@@ -150,7 +150,7 @@ def test_explain_refuses_what_nobody_asked_for(mixed: Result, invoke: Invoke) ->
         assert invoke("explain", what).code == 2
 
 
-def test_explain_of_a_job_tells_funnel_searches_and_where_it_is(mixed: Result, invoke: Invoke) -> None:
+def test_explain_of_a_job_shows_funnel_searches_and_where_it_is(mixed: Result, invoke: Invoke) -> None:
     """In words and as data."""
     job_id = mixed.json["job_id"]
     told = invoke("explain", job_id).out

@@ -37,14 +37,14 @@ def test_every_known_error_has_words_and_a_code(error: BaseException, code: int,
     assert failure.problem()["exit_code"] == code
 
 
-def test_words_of_a_stranger_do_not_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """Escape sequences in a message are shown, not obeyed."""
     failures.show(describe(UsageError("bad \x1b[31m name")), as_json=False)
     assert "\x1b" not in capsys.readouterr().err
 
 
 def test_a_bug_is_1_with_its_traceback_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody catches it: the interpreter's own hook reports it."""
+    """It is not caught: the interpreter's excepthook reports it."""
     code = "import app.cli.version as v, app.cli.entry as e\ndef bug(cli): raise KeyError('x')\nv.version = bug\ne.main()"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
@@ -61,7 +61,7 @@ def test_a_bug_is_1_with_its_traceback_only_where_asked(monkeypatch: pytest.Monk
 
 
 def test_known_errors_show_a_traceback_with_vv(invoke: Invoke) -> None:
-    """For whoever wants to know where it came from."""
+    """It shows where the error was raised."""
     result = invoke("-vv", "jobs", "ls")
     assert result.code == 2
     assert "Traceback" in result.err

@@ -64,7 +64,7 @@ def test_fetch_of_a_blocked_address_sends_nothing(invoke: Invoke) -> None:
     assert "evidence    10.0.0.1, which may not be dialled" in invoke("fetch", "http://10.0.0.1/").out
 
 
-def test_fetch_tells_what_was_decided(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+def test_fetch_shows_the_decisions(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
     """robots.txt with its line, the opt-out with its header, in words and as data; nothing of what it did not come to."""
     private, noai = wished(site, bodies)
     where = f"{site.origin.base}/robots.txt"
@@ -90,8 +90,8 @@ def test_fetch_tells_what_was_decided(site: Site, bodies: list[bytes], invoke: I
     assert "opt-out     refused, x-robots-tag: noindex, noai" in told
 
 
-def test_fetch_tells_of_every_hop_and_of_no_file(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
-    """Hops decided alike are told once in words, each in the data."""
+def test_fetch_shows_every_hop_and_a_missing_robots_txt(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+    """Equal decisions on several hops are one line of text, and an entry each in the document."""
     site.add("/b.jpg", reply(body=bodies[0]))
     url = site.add("/a.jpg", reply(302, headers={"Location": "/b.jpg"}))
     assert [hop["verdict"] for hop in invoke("fetch", url, "--json", *QUICK).json["decisions"]["robots"]["hops"]] == ["no_file"] * 2
@@ -100,7 +100,7 @@ def test_fetch_tells_of_every_hop_and_of_no_file(site: Site, bodies: list[bytes]
     assert "opt-out     none in the reply's headers" in told
 
 
-def test_fetch_tells_of_a_robots_txt_that_cannot_be_had(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+def test_fetch_shows_an_unreachable_robots_txt(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
     """Deferred, and why."""
     site.add("/robots.txt", reply(503))
     told = invoke("fetch", site.add("/a.jpg", reply(body=bodies[0])), *QUICK)
@@ -128,5 +128,5 @@ def test_robots_and_opt_outs_can_be_switched_off(
             decided = invoke("fetch", url, "--json", *flags, *QUICK).json["decisions"]
         assert result.code == 0
         assert said in result.out
-        assert [wish for wish, word in decided.items() if word["verdict"] == "off"] == [name]
+        assert [name for name, word in decided.items() if word["verdict"] == "off"] == [name]
     assert "fetch.robots is off" in invoke("fetch", private, "--no-robots", *QUICK).out

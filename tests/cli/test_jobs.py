@@ -13,8 +13,8 @@ def test_jobs_are_listed_by_state(mixed: Result, invoke: Invoke) -> None:
     assert invoke("jobs", "ls", "--state", "nope").code == 2
 
 
-def test_jobs_are_steered(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
-    """Pause, resume and cancel are wishes on the row; a job that has ended takes none."""
+def test_jobs_are_controlled(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
+    """Pause, resume and cancel set the wanted state; a job that has ended refuses them."""
     made = invoke("build", "--urls", "list.txt", "-o", "more", "--detach", "-q", *LOOPBACK).out.strip()
     paused = invoke("jobs", "pause", made, "--json").json
     assert (paused["status"], paused["desired_state"]) == ("paused", "paused")
@@ -27,8 +27,8 @@ def test_jobs_are_steered(mixed: Result, invoke: Invoke, mixed_site: Site) -> No
     assert "has ended" in ended.err
 
 
-def test_steering_leaves_a_line_in_the_jobs_log(invoke: Invoke) -> None:
-    """From the command line as from the API: what was wanted, and whose job it is."""
+def test_control_commands_are_in_the_jobs_log(invoke: Invoke) -> None:
+    """As with the API: the wanted state, and the job's user."""
     Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")
     job_id = invoke("build", "--urls", "list.txt", "--detach", "-q").out.strip()
     for verb in ("pause", "resume", "cancel"):

@@ -25,7 +25,7 @@ from tests.cli.conftest import (
 def test_interrupted_build_is_saved_and_resumed(
     slow_gallery: Site, spawn: Spawn, invoke: Invoke, number: signal.Signals, code: int
 ) -> None:
-    """The first signal drains, says how to go on and exits 128 + n; resume asks for no URL twice and delivers everything."""
+    """The first signal drains, says how to go on and exits 128 + n; resume requests no URL twice and delivers everything."""
     process = spawn("build", "--urls", slow_gallery.write_list(Path("list.txt")), *SLOWLY)
     wait_for_hits(slow_gallery, 30)
     process.send_signal(number)
@@ -42,7 +42,7 @@ def test_interrupted_build_is_saved_and_resumed(
 
 
 def test_killed_build_is_resumed_without_asking_twice(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
-    """SIGKILL half-way: resume finishes within seconds, every image is there once, and no URL with an outcome is asked for again."""
+    """SIGKILL half-way: resume finishes within seconds, every image is there once, and no URL with an outcome is requested again."""
     process = spawn("build", "--urls", slow_gallery.write_list(Path("list.txt")), "--json", *SLOWLY)
     wait_for_hits(slow_gallery, 60)
     process.kill()
@@ -97,7 +97,7 @@ def test_resume_and_retry_refuse_what_cannot_go_on(gallery: Site, invoke: Invoke
 
 
 def test_retry_fetches_again_what_failed_and_renews_the_dataset(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
-    """What was missing is there on the second try; what was there is not asked for again."""
+    """What failed is fetched on the second try; what was fetched is not requested again."""
     from app.cli.demo.origin import reply
 
     site.add("/a.jpg", reply(body=bodies[0]))

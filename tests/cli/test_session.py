@@ -7,7 +7,7 @@ from app.cli.demo.origin import drip
 from tests.cli.conftest import SLOWLY, Invoke, Site, Spawn, wait_for_hits
 
 
-def test_looking_makes_no_workspace(invoke: Invoke) -> None:
+def test_reading_makes_no_workspace(invoke: Invoke) -> None:
     """Commands that only look refuse where there is nothing, and leave nothing behind."""
     looks = ["jobs ls", "images ls", "datasets ls", "explain job_x", "db current", "keys ls"]
     for command in [*looks, "datasets verify ds_x", "datasets export ds_x -o x"]:
@@ -34,7 +34,7 @@ def test_second_signal_ends_at_once(slow_gallery: Site, spawn: Spawn) -> None:
 
 
 def test_two_builds_in_one_workspace_are_refused(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
-    """The second one is told who is at work, with exit code 5, and writes no job."""
+    """The second is refused with exit code 5 and the name of the first, and writes no job."""
     path = slow_gallery.write_list(Path("list.txt"))
     process = spawn("build", "--urls", path, *SLOWLY)
     wait_for_hits(slow_gallery, 5)

@@ -63,7 +63,7 @@ def test_watching_ends_when_the_job_is_cancelled(mixed: Result, invoke: Invoke) 
 
 
 def test_logs_are_filtered_by_url_host_chunk_level_and_event(licensed: Built, invoke: Invoke) -> None:
-    """Alone and together; as many as asked for, and on from there."""
+    """Alone and together; with a limit, and on from its cursor."""
     logs = ("jobs", "logs", licensed.job_id)
     (retry,) = invoke(*logs, "--url", f"{licensed.base}/busy.jpg", "--json").json["items"]
     assert (retry["event"], retry["level"], retry["data"]["status"]) == ("download.retry", "WARNING", 503)

@@ -156,7 +156,7 @@ class UrlList:
 
     path: Path
     spec: ListSpec
-    inspection: url_list.Inspection
+    inspection: url_list.ListInspection
 
 
 @contextmanager

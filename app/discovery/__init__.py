@@ -6,13 +6,13 @@ Knows :mod:`app.domain` and the errors; no database, no queue, no HTTP library. 
 from app.discovery import expansion, keywords, licences, url_list
 from app.discovery.expansion import Expansion, expand
 from app.discovery.sources import SOURCES, SourceInfo, check_source, open_source
-from app.discovery.sources.source import JsonClient, Page, Source
+from app.discovery.sources.source import JsonClient, SearchPage, Source
 
 __all__ = [
     "SOURCES",
     "Expansion",
     "JsonClient",
-    "Page",
+    "SearchPage",
     "Source",
     "SourceInfo",
     "check_source",

@@ -17,7 +17,7 @@ from app.discovery.lists import columns, delimited, json_lines, parquet, streams
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
-__all__ = ["SUFFIXES", "Inspection", "inspect", "read", "sniff"]
+__all__ = ["SUFFIXES", "ListInspection", "inspect", "read", "sniff"]
 
 INSPECTED_ROWS = 1_000
 _FORMATS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -44,7 +44,7 @@ _BEGINNINGS = (  # first bytes of files whose suffix is wrong
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class ListInspection:
     """Result of reading the first rows of a list: ``rows`` were read, ``usable`` of them are candidates."""
 
     rows: int
@@ -86,7 +86,7 @@ def read(path: Path, spec: ListSpec, *, skip: int = 0) -> Iterator[Candidate | L
         yield from _items(table, skip)
 
 
-def inspect(path: Path, spec: ListSpec) -> Inspection:
+def inspect(path: Path, spec: ListSpec) -> ListInspection:
     """Inspect the first 1,000 rows before a job is made of them.
 
     Raises:
@@ -106,7 +106,7 @@ def inspect(path: Path, spec: ListSpec) -> Inspection:
         columns.require(names, spec, f"the list {path}", with_url=len(problems) == len(items))
     if len(problems) == len(items):
         raise errors.ConfigurationError(_garbage(path, spec, problems))
-    return Inspection(len(items), len(items) - len(problems), problems, tuple(names))
+    return ListInspection(len(items), len(items) - len(problems), problems, tuple(names))
 
 
 def _items(table: streams.Table, skip: int) -> Iterator[Candidate | ListProblem]:

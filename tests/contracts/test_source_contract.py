@@ -19,7 +19,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def search(name: str, client: discovery.JsonClient, cursor: str | None = None) -> list[discovery.Page]:
+async def search(name: str, client: discovery.JsonClient, cursor: str | None = None) -> list[discovery.SearchPage]:
     source = discovery.open_source(name, client, contact="me@example.org")
     return [page async for page in source.pages("cat", cursor)]
 

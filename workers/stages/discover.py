@@ -14,7 +14,7 @@ from pathlib import Path
 import errors
 from app.db import Connection, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
-from app.discovery import Page, url_list
+from app.discovery import SearchPage, url_list
 from app.domain import Candidate, ListProblem, UnitKind
 from app.resources import make_source
 from app.spec import ListSpec
@@ -63,7 +63,7 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
         await unit.release()
 
 
-async def _pages(unit: ClaimedUnit, search: Search, want: int | None) -> AsyncGenerator[Page, None]:
+async def _pages(unit: ClaimedUnit, search: Search, want: int | None) -> AsyncGenerator[SearchPage, None]:
     spec, ctx = unit.spec, unit.ctx
     if search.source == LIST_SOURCE and spec.url_list is not None:
         async with aclosing(list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE))) as pages:
@@ -96,7 +96,7 @@ async def _after_source_error(unit: ClaimedUnit, search: Search, error: errors.P
         await unit.finish_in(connection)
 
 
-async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[Page, None]:
+async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[SearchPage, None]:
     """Read a stored URL list as pages; the cursor is the number of rows read. One page is in memory."""
     async with _as_local_file(store, spec.key) as path:
         first = skip = int(cursor or 0)
@@ -105,7 +105,7 @@ async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: 
             page_size = min(size, FIRST_LIST_PAGE + skip - first)
             read = await asyncio.to_thread(_read, rows, page_size)
             skip += len(read)
-            yield Page(
+            yield SearchPage(
                 candidates=tuple(row for row in read if isinstance(row, Candidate)),
                 cursor=str(skip) if len(read) == page_size else None,
                 problems=tuple(row for row in read if isinstance(row, ListProblem)),
@@ -140,7 +140,7 @@ class CandidateWriter:
     logged: int = 0
     added: int = 0
 
-    async def add(self, page: Page) -> int:
+    async def add(self, page: SearchPage) -> int:
         """Insert a page's new candidates, with chunks and fetch units, and advance the cursor; return how many were new."""
         valid, bad = _normalise_all(page.candidates)
         problems = [*page.problems, *bad]

@@ -23,7 +23,7 @@ class _BrokenRecordError(Exception):
     """The current record cannot be read."""
 
 
-class _Feed:
+class _LineFeed:
     """Feeds lines to ``csv.reader`` and keeps those of the current record, so that all but its first can be read again."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
@@ -31,7 +31,7 @@ class _Feed:
         self._again: deque[tuple[int, bytes]] = deque()
         self.taken: list[tuple[int, bytes]] = []
 
-    def __iter__(self) -> "_Feed":
+    def __iter__(self) -> "_LineFeed":
         return self
 
     def __next__(self) -> str:
@@ -74,7 +74,7 @@ def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> 
     Raises:
         errors.ConfigurationError: there is no header that can be read, or none with a column of URLs.
     """
-    feed = _Feed(streams.lines(reader, MAX_LINE_BYTES))
+    feed = _LineFeed(streams.lines(reader, MAX_LINE_BYTES))
     header, delimiter = _header(feed, spec, where, ("\t",) if tabs else _DELIMITERS)
     if not header:
         return streams.Table(iter(()), columns.assemble({"url": 0}).candidate)
@@ -82,7 +82,7 @@ def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> 
     return streams.Table(_rows(feed, delimiter, len(header)), found.candidate, tuple(header))
 
 
-def _header(feed: _Feed, spec: ListSpec, where: str, delimiters: tuple[str, ...]) -> tuple[list[str], str]:
+def _header(feed: _LineFeed, spec: ListSpec, where: str, delimiters: tuple[str, ...]) -> tuple[list[str], str]:
     """Return the first record that is not blank and the delimiter that makes a URL column of it; no fields if there is no record."""
     try:
         line = _first_line(feed)
@@ -98,7 +98,7 @@ def _header(feed: _Feed, spec: ListSpec, where: str, delimiters: tuple[str, ...]
     return headers[chosen], chosen
 
 
-def _first_line(feed: _Feed) -> str:
+def _first_line(feed: _LineFeed) -> str:
     """Return the first line that is not blank, empty if there is none."""
     for line in feed:
         feed.taken.clear()
@@ -107,7 +107,7 @@ def _first_line(feed: _Feed) -> str:
     return ""
 
 
-def _rows(feed: _Feed, delimiter: str, width: int) -> Iterator[streams.Row]:
+def _rows(feed: _LineFeed, delimiter: str, width: int) -> Iterator[streams.Row]:
     reader = csv.reader(feed, delimiter=delimiter)
     rank = 0
     while True:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app.domain import Candidate, ListProblem
 
-__all__ = ["JsonClient", "Page", "Source"]
+__all__ = ["JsonClient", "SearchPage", "Source"]
 
 
 class JsonClient(Protocol):
@@ -21,7 +21,7 @@ class JsonClient(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SearchPage:
     """One step of a search.
 
     Attributes:
@@ -56,7 +56,7 @@ class Source(Protocol):
     licences: str
     depth: int | None
 
-    def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[Page]:
+    def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[SearchPage]:
         """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.
 
         A page that was yielded can be asked for again with the cursor of the page before it.

@@ -12,7 +12,7 @@ from typing import Any
 import errors
 from app.discovery import licences, text, urls
 from app.discovery.sources import mediawiki
-from app.discovery.sources.source import JsonClient, Page
+from app.discovery.sources.source import JsonClient, SearchPage
 from app.domain import Candidate, ListProblem
 
 __all__ = ["DEFAULT_WIDTH_PX", "METADATA", "STANDARD_WIDTHS_PX", "Wikimedia", "image_info", "read_file", "standard_width"]
@@ -72,7 +72,7 @@ class Wikimedia:
         self._url = mediawiki.endpoint(base_url or ROOT)
         self._width_px = standard_width(width_px)
 
-    async def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[Page]:
+    async def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[SearchPage]:
         """Yield pages of up to 50 files, each merged from all replies that the API splits it into."""
         place = _parse_cursor(cursor)
         while True:
@@ -106,7 +106,7 @@ class Wikimedia:
         following, note = _advance(start, place)
         return sorted(files.values(), key=_index), following, note
 
-    def _page(self, files: list[dict[str, Any]], first: int, following: dict[str, str] | None, note: str) -> Page:
+    def _page(self, files: list[dict[str, Any]], first: int, following: dict[str, str] | None, note: str) -> SearchPage:
         candidates: list[Candidate] = []
         problems: list[ListProblem] = []
         for rank, file in enumerate(files, first):
@@ -119,7 +119,9 @@ class Wikimedia:
         words = [note] if note else []
         if passed_over:
             words.append(f"{passed_over} of {len(files)} files are of a kind that is not taken")
-        return Page(tuple(candidates), json.dumps(following, sort_keys=True) if following else None, tuple(problems), "; ".join(words))
+        return SearchPage(
+            tuple(candidates), json.dumps(following, sort_keys=True) if following else None, tuple(problems), "; ".join(words)
+        )
 
 
 def _parse_cursor(cursor: str | None) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Line(Read):
     at: datetime | None
 
 
-class Check(Read):
+class ImageCheck(Read):
     """One check of the image."""
 
     name: str
@@ -40,7 +40,7 @@ class Check(Read):
     outcome: str = Field(description="passed, failed, not_reached once another failed, or not_asked at this level.")
 
 
-class Repeats(View):
+class DuplicateOf(View):
     """The image that a duplicate repeats, and the distance."""
 
     of: int
@@ -70,8 +70,8 @@ class ImageExplanation(View):
     robots_txt: str | None
     level: str = Field(description="Validation level.")
     requests: list[Attempt]
-    checks: list[Check] = Field(description="In the order of evaluation.")
-    duplicate: Repeats | None
+    checks: list[ImageCheck] = Field(description="In the order of evaluation.")
+    duplicate: DuplicateOf | None
     exports: list[str] = Field(description="Finished exports that contain it.")
     also: list[Also]
     lines: list[Line] = Field(description="The explanation as text lines, in order.")
@@ -99,7 +99,7 @@ class Host(Read):
     retry_after_s: float
 
 
-class Deferred(Read):
+class DeferredImages(Read):
     """Images deferred for one reason."""
 
     reason: str
@@ -131,7 +131,7 @@ class JobExplanation(View):
     retried: int = Field(description="URLs that needed more than one request.")
     recovered: int
     exhausted: int = Field(description="URLs that failed after retries.")
-    deferred: list[Deferred]
+    deferred: list[DeferredImages]
     waits_for: list[str] = Field(description="What the job waits for now.")
     troubled: list[Troubled]
     lines: list[Line] = Field(description="The explanation as text lines.")
@@ -176,10 +176,10 @@ def _image(history: ImageHistory) -> ImageExplanation:
         robots_txt=history.robots_txt,
         level=history.rules.level,
         requests=[attempt_view(made.job_id, made.state, made.attempt) for made in history.requests],
-        checks=[Check.model_validate(line) for line in history.checks],
+        checks=[ImageCheck.model_validate(line) for line in history.checks],
         duplicate=None
         if duplicate is None
-        else Repeats(of=duplicate.original.id, words=duplicate.words(), **_named(duplicate, "is_exact", "distance", "limit")),
+        else DuplicateOf(of=duplicate.original.id, words=duplicate.words(), **_named(duplicate, "is_exact", "distance", "limit")),
         exports=[export.id for export in history.exports],
         also=[_also(other) for other in history.others],
         lines=[Line.model_validate(line) for line in image_lines(history)],
@@ -203,7 +203,7 @@ def _job(history: JobHistory) -> JobExplanation:
         hosts_in_all=len(history.hosts),
         failures=dict(history.failures),
         requests=history.made,
-        deferred=[Deferred.model_validate(item) for item in history.set_aside],
+        deferred=[DeferredImages.model_validate(item) for item in history.set_aside],
         waits_for=history.waits(),
         troubled=[Troubled.model_validate(item) for item in history.troubled],
         lines=[Line.model_validate(line) for line in history.slow()],

@@ -140,7 +140,7 @@ async def job_events(
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if call.is_head:
         return EventSourceResponse(iter(()), headers=headers)
-    return EventSourceResponse(Stream(db, job, query, request.app.state.stopping).run(), headers=headers)
+    return EventSourceResponse(EventStream(db, job, query, request.app.state.stopping).run(), headers=headers)
 
 
 async def _page(db: Database, job_id: str, query: EventQuery) -> Response:
@@ -180,7 +180,7 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-class Stream:
+class EventStream:
     """One client of the stream. It polls the database, so any process may work on the job."""
 
     def __init__(self, db: Database, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 import errors
 from app.discovery.sources import wikimedia
-from app.discovery.sources.source import JsonClient, Page
+from app.discovery.sources.source import JsonClient, SearchPage
 from app.domain import Candidate, ListProblem
 from tests.discovery.fakes import JPEG, Commons, ScriptedClient, picture
 
 
-async def collect(client: JsonClient, cursor: str | None = None, **options: Any) -> list[Page]:
+async def collect(client: JsonClient, cursor: str | None = None, **options: Any) -> list[SearchPage]:
     return [page async for page in wikimedia.Wikimedia(client, **options).pages("cat", cursor)]
 
 
@@ -46,7 +46,7 @@ async def test_pages_when_resumed() -> None:
 async def test_pages_when_asked() -> None:
     """The request searches bitmaps, asks for a standard width, and yields to a lagging server."""
     client = ScriptedClient({"batchcomplete": True})
-    assert await collect(client, base_url="http://127.0.0.1:8000/", width_px=700) == [Page((), None)]
+    assert await collect(client, base_url="http://127.0.0.1:8000/", width_px=700) == [SearchPage((), None)]
     ((url, params),) = client.requests
     assert url == "http://127.0.0.1:8000/w/api.php"
     assert params["gsrsearch"] == "filetype:bitmap cat"
@@ -126,7 +126,7 @@ async def test_pages_when_cursor_is_not_ours(cursor: str) -> None:
 @pytest.mark.parametrize("query", [None, [], {"pages": {}}, {"pages": None}])
 async def test_pages_when_query_has_another_shape(query: object) -> None:
     """A body without files is an empty page."""
-    assert await collect(ScriptedClient({"batchcomplete": True, "query": query})) == [Page((), None)]
+    assert await collect(ScriptedClient({"batchcomplete": True, "query": query})) == [SearchPage((), None)]
 
 
 def read(file: dict[str, Any], width_px: int | None = 960) -> Candidate | ListProblem | None:

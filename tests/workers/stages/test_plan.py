@@ -22,7 +22,7 @@ class FakeSource:
         self.asked: list[tuple[str, str | None]] = []
 
     async def pages(self, keyword: str, cursor: str | None) -> Any:
-        from app.discovery import Page
+        from app.discovery import SearchPage
 
         self.asked.append((keyword, cursor))
         if self.failures:
@@ -32,7 +32,7 @@ class FakeSource:
             numbers = range(start, min(start + 10, self.total))
             found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg"), "wikimedia", rank=number) for number in numbers)
             start += 10
-            yield Page(found, str(start) if start < self.total else None)
+            yield SearchPage(found, str(start) if start < self.total else None)
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ async def insert(work: ClaimedUnit, chunk: str) -> None:
     """Store a page of a list with 100 new candidates, their chunk and its unit."""
     search = await jobs.get_search(work.ctx.db, "srch_1")
     urls = (f"https://fresh.example.com/{chunk}/{line}.jpg" for line in range(CHUNK))
-    page = discover.Page(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
+    page = discover.SearchPage(candidates=tuple(Candidate(url=url, source="list", rank=0) for url in urls), cursor="1")
     await discover.CandidateWriter(work, work.job, search).add(page)
 
 

@@ -1,14 +1,13 @@
-"""What can go wrong, by name: the taxonomy every layer raises, and the tables that put foreign errors into it.
+"""The errors that every layer raises, and the tables that map foreign errors to them.
 
-Knows nothing of jobs, rows or requests; everything else may import it. The tables of foreign errors need httpx and are loaded when
+It depends on no other package of the project. The tables of foreign errors need httpx and are loaded when
 first asked for (PEP 562): neither a decoder child nor ``--help`` pays for it.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from errors.decisions import DECISION_TABLE, Decision, Layer, decision_for
-from errors.evidence import EVIDENCE_CHARS, as_evidence
-from errors.reasons import Reason
+from errors.reasons import EVIDENCE_CHARS, Reason, as_evidence
 from errors.taxonomy import (
     INFRASTRUCTURE,
     TRANSIENT,

@@ -1,4 +1,4 @@
-"""Who retries what: the decision table as data. Knows the tree and nothing else; docs and tests read it, nobody branches on it."""
+"""Who retries what: the decision table as data, read by documentation and tests. No code branches on it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ __all__ = ["DECISION_TABLE", "Decision", "Layer", "decision_for"]
 
 
 class Layer(StrEnum):
-    """The one layer that tries again."""
+    """The one layer that retries."""
 
     JOB = "job"
     REQUEST = "request"
@@ -19,11 +19,11 @@ class Layer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens after an error, in words and numbers that a test can hold against the code.
+    """What happens after an error; tests compare it with the code.
 
     Attributes:
-        layer: who tries again.
-        tries: how often the work is done at most, the first time included; 0 means without limit.
+        layer: the layer that retries.
+        tries: maximum number of tries, the first included; 0 is unlimited.
         waits_s: the waits between the tries, without jitter.
     """
 
@@ -74,7 +74,7 @@ DECISION_TABLE: dict[type[BaseException], Decision] = {
 
 
 def decision_for(error_type: type[BaseException]) -> Decision:
-    """Return the row of a class, or of its nearest ancestor in the table; what is in no family is tried once."""
+    """Return the row of a class or of its nearest ancestor in the table; any other class is tried once."""
     for ancestor in error_type.__mro__:
         if ancestor in DECISION_TABLE:
             return DECISION_TABLE[ancestor]

@@ -1,8 +1,15 @@
-"""The closed list of reasons for which an image is not in a dataset. The slugs are contract: rows, API, CLI and metrics use them."""
+"""The closed list of reasons why an image is not in a dataset, and the text that is kept as evidence for one.
+
+The slugs are contract: rows, API, CLI and metrics use them.
+"""
 
 from enum import StrEnum
+from typing import Final
 
-__all__ = ["Reason"]
+__all__ = ["EVIDENCE_CHARS", "Reason", "as_evidence"]
+
+EVIDENCE_CHARS: Final = 300
+"""Maximum length of evidence: enough for a header line, or a robots.txt rule with its line number."""
 
 
 class Reason(StrEnum):
@@ -58,3 +65,14 @@ class Reason(StrEnum):
     OVER_TARGET = "over_target"
     CANCELLED = "cancelled"
     TOMBSTONED = "tombstoned"
+
+
+def as_evidence(text: str, limit: int = EVIDENCE_CHARS) -> str:
+    """Return untrusted text in one line: unprintable characters (controls, bidi marks, surrogates) escaped, at most ``limit`` characters.
+
+    Total and idempotent.
+    """
+    if len(text) > limit or not text.isprintable():
+        escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text[:limit])
+        return escaped[: limit - 1] + "…" if len(escaped) > limit or len(text) > limit else escaped
+    return text

@@ -1,6 +1,6 @@
-"""What may not be in a log line: credentials, query strings, control characters. Pure text in, text out.
+"""Removes credentials, query strings and control characters from log lines. Pure functions from text to text.
 
-Every rule is linear in the text: it comes from strangers, and whoever can slow the log down can slow the worker down.
+Every rule is linear in the text, which is untrusted: a slow rule would let a stranger slow the worker down.
 """
 
 import contextlib
@@ -14,21 +14,21 @@ __all__ = ["escape_controls", "escape_json", "is_secret_name", "redact", "redact
 _MASK: Final = "***"
 _MAX_DEPTH: Final = 6
 _MAX_ITEMS: Final = 100
-"""Items of a container; more would be a page, not a line."""
+"""Items of a container that are logged; the rest is left out."""
 
 _MAX_CHARS: Final = 20_000
-"""A log line is for reading; a longer value is cut."""
+"""A longer value is cut."""
 
 _INT64: Final = range(-(1 << 63), 1 << 64)
-"""Integers that JSON writers agree on."""
+"""Integers that JSON writers can represent; others are logged as text."""
 
 _SHORT_CHARS: Final = 256
-"""Most values are ids, hosts and names that come again and again: what was found of a short one is remembered."""
+"""Results for texts up to this length are cached: most values are ids, hosts and names that repeat."""
 
 _SUSPECT: Final = re.compile(
     r"ptk_|whsec_|bearer|basic |authorization|cookie|passw|passphrase|pwd|secret|token|api[-_]?key|signature", re.IGNORECASE
 )
-"""One cheap search decides whether the exact ones are worth their time."""
+"""One cheap search decides whether the exact rules have to run."""
 
 _NAMES: Final = (
     r"(?:pg)?passw(?:or)?d|passphrase|pwd|secret(?:[-_]?access)?(?:[-_]?key)?|client[-_]?secret|api[-_]?key"
@@ -45,7 +45,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(rf"\b((?:\w{{1,60}}[-_])?(?:{_NAMES}))([\"']?\s{{0,9}}[=:]\s{{0,9}}b?){_VALUE}", re.IGNORECASE), rf"\1\2{_MASK}"),
 )
 _WORD: Final = re.compile(r"[^\s\"<>]+")
-"""No URL holds a space, a double quote or an angle bracket (RFC 3986 2): what lies between two of them is looked at as one."""
+"""No URL contains a space, a double quote or an angle bracket (RFC 3986 2), so text is examined between them."""
 
 _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _MARKED: Final = re.compile(r"[?#]")
@@ -56,7 +56,7 @@ _SECRET_NAME: Final = re.compile(
 _UNSHOWN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""What moves the cursor, ends a line, turns the direction of writing (Unicode TR9), cannot be seen, or cannot be encoded."""
+"""Characters that move the cursor, end a line, change the text direction (Unicode TR9), are invisible, or cannot be encoded."""
 
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -79,7 +79,7 @@ _redact_short = functools.lru_cache(maxsize=4096)(_redact)
 
 
 def _without_address_secrets(word: re.Match[str]) -> str:
-    """Hide who logs in, and everything behind the first question mark or, in a URL, fragment mark."""
+    """Hide the userinfo, and everything after the first question mark or, in a URL, number sign."""
     first, *others = word[0].split("://")
     if not others:
         return _without_query(_without_userinfo(first) if ":" in first.partition("@")[0] else first, is_url=False)
@@ -89,7 +89,7 @@ def _without_address_secrets(word: re.Match[str]) -> str:
 
 
 def _without_userinfo(rest: str, before: str = "") -> str:
-    """``rest`` follows ``://``. A password may hold a slash where it is no web address, or none that could be one."""
+    """``rest`` follows ``://``. Unless it is a valid web address, a password in it may contain a slash."""
     if "@" not in rest:
         return rest
     end = _AUTHORITY_END.search(rest)
@@ -111,7 +111,7 @@ def _without_query(word: str, *, is_url: bool) -> str:
 
 
 def redact_value(name: str, value: Any, depth: int = 0) -> Any:
-    """Return a value fit for a log line: plain ones as they are, text redacted, containers item by item, the rest as text."""
+    """Return a loggable value: numbers unchanged, text redacted, containers item by item, anything else as redacted text."""
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
@@ -133,12 +133,12 @@ def _as_key(key: Any) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
-    """Tell whether a field of that name is a secret whatever it holds."""
+    """Return whether the name of a field marks its value as secret."""
     return _SECRET_NAME.fullmatch(name) is not None
 
 
 def escape_controls(text: str) -> str:
-    """Return a text that stays on its line and cannot speak to the terminal."""
+    """Return the text with line breaks and terminal control characters escaped."""
     return text if text.isprintable() else _UNSHOWN.sub(_escaped, text)
 
 
@@ -148,14 +148,14 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def escape_json(text: str) -> str:
-    """Return JSON that says the same and holds nothing a terminal, or a reader of lines, could stumble over."""
+    """Return equivalent JSON with characters that could affect a terminal or a line reader escaped."""
     if text.isascii() and "\x7f" not in text:
         return text
     return _UNSHOWN.sub(lambda match: _code_units(match[0]), text)
 
 
 def _code_units(char: str) -> str:
-    """RFC 8259 7: beyond 16 bits it takes two."""
+    """RFC 8259 7: a character beyond 16 bits takes two escapes."""
     raw = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{raw[at : at + 2].hex()}" for at in range(0, len(raw), 2))
 

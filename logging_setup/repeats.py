@@ -1,6 +1,6 @@
-"""Warnings that say the same over and over: the first few of a minute are written, the rest are counted, and the count is written.
+"""Limits repeated warnings: the first few per minute are written, the others are counted, and their count is written.
 
-Only for lines that people and log servers read; who receives records (`add_sink`) gets every one.
+Applies to lines only; sinks added with `add_sink` receive every record.
 """
 
 import time
@@ -11,23 +11,23 @@ from typing import Any, Final
 __all__ = ["BURST", "KEPT", "WINDOW_S", "Repeats"]
 
 BURST: Final = 5
-"""Lines of one identity that a window lets through."""
+"""Equal lines written per window."""
 
 WINDOW_S: Final = 60.0
-"""Seconds in which lines of one identity are counted together."""
+"""Length of a window, seconds."""
 
 KEPT: Final = 512
-"""Identities that are remembered; the one whose window began first goes first, and its count is written."""
+"""Identities kept. Beyond that the oldest window is closed and its count written."""
 
 _LIMITED: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
 _SAME: Final = (
     *("logger", "job_id", "host", "source", "keyword", "kind", "loop", "part", "stage", "status", "code", "problem", "line"),
     *("reason", "how", "library", "error_type", "error"),
 )
-"""What makes a warning another one. Not here: numbers of attempts, waits, times, URLs, and the unit or chunk at work."""
+"""Fields that distinguish warnings. Attempt numbers, waits, times, URLs, units and chunks do not."""
 
 _LOST: Final = ("unit_id", "chunk_id", "image_id", "export_id", "url", "route")
-"""What else makes an error another one: work that is lost is lost piece by piece."""
+"""Further fields that distinguish errors: each lost piece of work is logged."""
 
 Fields = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ class _Window:
 
 
 class Repeats:
-    """Decides which lines are written. Each line that is held back is counted in the field ``repeated`` of one that is not."""
+    """Decides which lines are written. Suppressed lines are counted in the field ``repeated`` of a later one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -49,7 +49,7 @@ class Repeats:
         self._due = float("inf")
 
     def admit(self, fields: Fields) -> list[Fields]:
-        """Return what is to be written now: counts that are due, then the line itself, unless it is held back."""
+        """Return the lines to write now: due counts, then the line itself unless it is suppressed."""
         now = self._clock()
         due = self._take_due(now) if now >= self._due else []
         if fields["level"] not in _LIMITED or self._is_new(fields, now, due):
@@ -57,7 +57,7 @@ class Repeats:
         return due
 
     def flush(self) -> list[Fields]:
-        """Return all counts there are: no line follows."""
+        """Return all pending counts, at the end of the process."""
         return self._take_due(float("inf"))
 
     def _is_new(self, fields: Fields, now: float, due: list[Fields]) -> bool:
@@ -88,7 +88,7 @@ class Repeats:
 
 
 def _identity(fields: Fields) -> int:
-    """A warning's words and what it is about; the hash alone is kept, since an error's text may be long."""
+    """Hash of the event and the distinguishing fields: an error's text may be long."""
     level, event = fields["level"], fields["event"]
     names = _SAME if level == "WARNING" else (*_SAME, *_LOST)
     own = fields.get(f"{event.partition('.')[0]}_id")
@@ -100,5 +100,5 @@ def _word(value: Any) -> Any:
 
 
 def _count(window: _Window) -> list[Fields]:
-    """The last of the lines held back, with how many they were, itself included."""
+    """The last suppressed line, with the number of suppressed lines including itself."""
     return [] if window.last is None else [{**window.last, "repeated": window.held}]

@@ -23,7 +23,7 @@ async def test_the_real_command_behaves_as_the_fork_does(lab: Lab) -> None:
         worker = scene.fleet.start_command("worker-real", "-m", "workers", "all")
         await scene.ready(1)
         job_id = await scene.submit()
-        await scene.finished(job_id, 2 * FINISH_S)
+        await scene.finished(job_id, 5 * FINISH_S)
         await scene.check(job_id)
         worker.send(signal.SIGTERM)
         assert await worker.ended() == 0

@@ -1,8 +1,7 @@
 """The values that the parts of pictrawl pass to each other, in the order of an image's life. Plain values without I/O.
 
-A *job* is what a user asks for. It is split into *units* of work. A *candidate* becomes a row of ``images``, is fetched, validated
-(:class:`Verdict`), checked for duplicates, labelled, compressed, and exported as a :class:`Sample`. An image that does not get that far
-has one :class:`Reason`.
+A *job* is what a user asks for, split into *units* of work. A *candidate* becomes a row of ``images``, is fetched, validated, checked for
+duplicates, labelled, compressed, and exported as a :class:`Sample`. An image that does not get that far has one :class:`Reason`.
 """
 
 from collections.abc import Mapping
@@ -25,7 +24,6 @@ __all__ = [
     "Compressed",
     "CompressionRules",
     "ExportFormat",
-    "ExportReport",
     "ImageState",
     "JobKind",
     "JobState",
@@ -38,7 +36,6 @@ __all__ = [
     "UnitState",
     "ValidationRules",
     "Verdict",
-    "VerifyReport",
 ]
 
 Level = Literal["basic", "standard", "strict"]
@@ -402,28 +399,3 @@ class Sample:
 
 
 # Exports
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an exporter wrote. ``splits`` and ``labels`` count samples; ``files`` maps a relative path to its size in bytes."""
-
-    format: str
-    samples: int
-    size_bytes: int
-    splits: Mapping[str, int]
-    labels: Mapping[str, int]
-    files: Mapping[str, int] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """Result of reading an export back. ``problems`` is empty if nothing is wrong; at most the first 100 are kept."""
-
-    samples: int
-    problems: tuple[str, ...] = ()
-
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems

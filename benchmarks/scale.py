@@ -84,7 +84,7 @@ async def _plan(settings: Settings, listing: Path) -> Planned:
         server = await server_of(resources.db)
         began = cpu_s(server)
         stored = await submit.store_list(resources, listing, ListSpec(key="", suffix=".txt", name=listing.name))
-        spec = submit.settle(resources, JobRequest(urls=["the list"]), url_list=stored)
+        spec = submit.resolve_spec(resources, JobRequest(urls=["the list"]), url_list=stored)
         job = await submit.submit_build(resources, spec, name="benchmark")
         async with run_workers(resources, ("builder",)):
             await _until_planned(resources, job.job_id)

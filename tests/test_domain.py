@@ -20,8 +20,8 @@ from app.domain import (
     UnitState,
     ValidationRules,
     Verdict,
-    VerifyReport,
 )
+from app.exports.exporter import VerifyReport
 
 WORDS = {
     JobKind: "build export verify integrity duplicates validation",

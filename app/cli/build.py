@@ -124,7 +124,7 @@ async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") ->
     resources = runner.resources
     stored = await submit.store_list(resources, urls.path, urls.spec) if urls else None
     with validation_as_usage():
-        spec = submit.settle(resources, plan.request, url_list=stored, output=str(plan.destination.folder.absolute()))
+        spec = submit.resolve_spec(resources, plan.request, url_list=stored, output=str(plan.destination.folder.absolute()))
     spec = spec.model_copy(update={"overwrite": plan.destination.overwrite})
     return (await submit.submit_build(resources, spec, name=plan.name)).job_id
 

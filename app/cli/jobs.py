@@ -47,12 +47,12 @@ def cancel(cli: Cli, job: JobId) -> int:
 
     Images that it has not fetched yet count as cancelled.
     """
-    return run(_steer(cli, job, JobState.CANCELLED))
+    return run(_set_desired_state(cli, job, JobState.CANCELLED))
 
 
 def pause(cli: Cli, job: JobId) -> int:
     """Pause a job; requests in flight are finished."""
-    return run(_steer(cli, job, JobState.PAUSED))
+    return run(_set_desired_state(cli, job, JobState.PAUSED))
 
 
 def resume(cli: Cli, job: JobId) -> int:
@@ -60,12 +60,12 @@ def resume(cli: Cli, job: JobId) -> int:
 
     Where there are none, use `pictrawl resume`.
     """
-    return run(_steer(cli, job, JobState.RUNNING))
+    return run(_set_desired_state(cli, job, JobState.RUNNING))
 
 
-async def _steer(cli: Cli, job_id: str, desired: JobState) -> int:
+async def _set_desired_state(cli: Cli, job_id: str, desired: JobState) -> int:
     async with open_database(cli, load_settings(cli), record=True) as db:
-        job = await control.steer(db, job_id, desired)
+        job = await control.set_desired_state(db, job_id, desired)
         if desired is not JobState.PAUSED and not job.is_final:
             await warn_without_workers(cli, db)
     cli.result(f"job {job.id}: wanted {job.desired_state}, is {job.state}", job_document(job), brief=job.id)

@@ -91,7 +91,7 @@ async def _start(runner: JobRunner, job: Job) -> str:
         await control.revive(runner.resources.db, job.id)
         await submit.wake(runner.resources)
     elif job.desired_state is not JobState.RUNNING:
-        await submit.steer(runner.resources, job.id, JobState.RUNNING)
+        await submit.set_desired_state(runner.resources, job.id, JobState.RUNNING)
     else:
         await submit.wake(runner.resources)
     return job.id

@@ -13,7 +13,7 @@ from app.db.jobs import end, find
 from app.db.rows import Job, NewUnit
 from app.domain import ACTIVE_JOB_STATES, FINAL_JOB_STATES, WAITING_UNIT_STATES, JobKind, JobState, UnitKind, UnitState
 
-__all__ = ["add_units", "cancel_strays", "count_down", "create", "ensure_finalize", "reopen", "revive", "revive_dead", "steer"]
+__all__ = ["add_units", "cancel_strays", "count_down", "create", "ensure_finalize", "reopen", "revive", "revive_dead", "set_desired_state"]
 
 
 async def create(
@@ -55,7 +55,7 @@ async def create(
     return job_id
 
 
-async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
+async def set_desired_state(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
     """Set the desired state of a job: running, paused or cancelled. Running units see it within two seconds.
 
     Raises:
@@ -73,7 +73,7 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
         await connection.execute(
             update(tables.jobs)
             .where(tables.jobs.c.id == job_id)
-            .values(desired_state=desired, state=_state_on_steer(job, desired), waiting_for=None)
+            .values(desired_state=desired, state=_state_for(job, desired), waiting_for=None)
         )
         if desired is JobState.PAUSED:
             await _call_back(connection, job_id)
@@ -85,7 +85,7 @@ async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | 
 _PARTICIPLE = {JobState.RUNNING: "resumed", JobState.PAUSED: "paused", JobState.CANCELLED: "cancelled"}
 
 
-def _state_on_steer(job: Job, desired: JobState) -> JobState:
+def _state_for(job: Job, desired: JobState) -> JobState:
     if desired is JobState.PAUSED:
         return JobState.PAUSED
     if desired is JobState.RUNNING and job.state is JobState.PAUSED:

@@ -1,13 +1,13 @@
 """The protocol of an exporter, which writes a folder and verifies it. Knows samples and bytes, no rows or jobs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from app.domain import ExportReport, Sample, VerifyReport
+from app.domain import Sample
 
-__all__ = ["ExportOptions", "Exporter", "Read"]
+__all__ = ["ExportOptions", "ExportReport", "Exporter", "Read", "VerifyReport"]
 
 Read = Callable[[Sequence[Sample]], Awaitable[Sequence[bytes]]]
 """Reads the bytes of a few samples, in their order."""
@@ -32,6 +32,31 @@ class ExportOptions:
     shard_bytes: int = 1_000_000_000
     description: str = ""
     licence_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an exporter wrote. ``splits`` and ``labels`` count samples; ``files`` maps a relative path to its size in bytes."""
+
+    format: str
+    samples: int
+    size_bytes: int
+    splits: Mapping[str, int]
+    labels: Mapping[str, int]
+    files: Mapping[str, int] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Result of reading an export back. ``problems`` is empty if nothing is wrong; at most the first 100 are kept."""
+
+    samples: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
 
 
 class Exporter(Protocol):

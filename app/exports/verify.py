@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app import concurrency
-from app.domain import ExportReport, VerifyReport
+from app.exports.exporter import ExportReport, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
 from app.storage import storage_errors

@@ -15,10 +15,10 @@ from typing import Protocol
 
 import errors
 from app import concurrency
-from app.domain import ExportReport, Sample
+from app.domain import Sample
 from app.exports import sidecars
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, Read
+from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts, Spool
 from app.storage import storage_errors

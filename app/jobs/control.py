@@ -8,14 +8,14 @@ from app.db.rows import DeadUnit, Job
 from app.domain import JobState
 from logging_setup import get_logger
 
-__all__ = ["discard_dead", "retry_dead", "revive", "steer"]
+__all__ = ["discard_dead", "retry_dead", "revive", "set_desired_state"]
 
 log = get_logger(__name__)
 
 
-async def steer(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
+async def set_desired_state(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
     """Run, pause or cancel a job."""
-    job = await lifecycle.steer(db, job_id, desired, user_id=user_id)
+    job = await lifecycle.set_desired_state(db, job_id, desired, user_id=user_id)
     with log.contextualize(job_id=job.id, user_id=job.user_id):
         log.info("job.steered", desired_state=desired.value)
     return job

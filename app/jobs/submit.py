@@ -1,6 +1,6 @@
-"""What the command line and the API both do: check a request, write its job, commit, then wake the workers.
+"""Submission: check a request, write its job, commit, then wake the workers. Used by the command line and the API.
 
-The committed row is the outbox. That Redis is away is logged, not an error: the sweeper sends what is pending.
+The committed row is the outbox: if Redis is unavailable, the sweeper sends the job later.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ __all__ = [
     "Caller",
     "Submitted",
     "body_digest",
-    "settle",
-    "steer",
+    "resolve_spec",
+    "set_desired_state",
     "store_list",
     "store_urls",
     "submit_build",
@@ -47,10 +47,10 @@ log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 DEFAULT_MAX_IMAGES = 100
-"""Images that keywords ask for when nobody says how many. A list has no default: all of it."""
+"""Default of ``max_images`` for keywords. A list has no default: all of it."""
 
 WAKE_S = 2.0
-"""Seconds that a submission waits for the queue; a Redis that does not answer would hold it for minutes."""
+"""Seconds that a submission waits for the queue; a hanging Redis would hold it for minutes."""
 
 RETRYABLE = frozenset(
     {
@@ -67,12 +67,12 @@ RETRYABLE = frozenset(
         Reason.CANCELLED,
     }
 )
-"""Reasons that a retry takes up when none is named: those that may have passed."""
+"""Reasons that a retry covers by default: those that may have passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What a request made. ``resource`` is the id to give back: a job's, an export's or a check's."""
+    """The result of a submission. ``resource`` is the id to return: of a job, an export or a check."""
 
     resource: str
     job_id: str
@@ -81,7 +81,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, under which request id and trace, and with which Idempotency-Key (key, digest of the body)."""
+    """The submitter: user, request id, Idempotency-Key (key, digest of the body) and trace."""
 
     user_id: str = "local"
     request_id: str = field(default_factory=lambda: new_id("req"))
@@ -89,8 +89,8 @@ class Caller:
     traceparent: str | None = None
 
 
-def settle(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
-    """A request with every default filled in from the settings, so that all workers decide the same."""
+def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
+    """Fill in every default from the settings, so that all workers decide the same."""
     settings = resources.settings
     rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
@@ -129,7 +129,7 @@ async def store_list(resources: Resources, path: Path, spec: ListSpec) -> ListSp
 
 
 async def store_urls(resources: Resources, urls: list[str]) -> ListSpec:
-    """Put URLs that came in a request into the store as a list."""
+    """Store the URLs of a request as a list."""
     body = "\n".join(url.replace("\r", " ").replace("\n", " ") for url in urls).encode("utf-8", "replace")
     key = paths.url_list(new_id("list"), ".txt")
     await resources.store.put(key, body)
@@ -137,7 +137,7 @@ async def store_urls(resources: Resources, urls: list[str]) -> ListSpec:
 
 
 async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priority: int = 0, caller: Caller | None = None) -> Submitted:
-    """Make a dataset and the job that fills it."""
+    """Create a dataset and the job that builds it."""
     caller = caller or Caller()
 
     async def make(connection: Any) -> Submitted:
@@ -150,7 +150,7 @@ async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priori
 async def submit_retry(
     resources: Resources, job_id: str, reasons: frozenset[Reason] = RETRYABLE, *, caller: Caller | None = None
 ) -> Submitted:
-    """A new job that fetches again what failed in a dataset for one of these reasons.
+    """Create a job that fetches again what failed in a dataset for one of these reasons.
 
     Raises:
         errors.ValidationError: the job builds nothing.
@@ -203,7 +203,7 @@ async def submit_check(
     options: Mapping[str, Any] | None = None,
     caller: Caller | None = None,
 ) -> Submitted:
-    """Check a dataset (integrity, duplicates, validation anew), or verify an export."""
+    """Check a dataset (integrity, duplicates, validation), or verify an export."""
     caller = caller or Caller()
     if export is None:
         await _require_dataset(resources, str(dataset_id), caller)
@@ -229,7 +229,7 @@ async def submit_check(
 
 
 async def _respecified(resources: Resources, dataset_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec a dataset was last built by, with another level or other sizes."""
+    """Return the spec of the last build of a dataset, with the given level and sizes."""
     spec = JobSpec(**(await jobs.latest_build(resources.db, dataset_id)).spec)
     rules = replace(spec.validation, **{name: value for name, value in options.items() if value is not None})
     return spec.model_copy(update={"validation": rules}).model_dump(mode="json")
@@ -288,7 +288,7 @@ async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Aw
 
 
 async def wake(resources: Resources) -> None:
-    """Send what is due. Redis being away, or silent, delays the job and not the answer; the sweeper sends what this did not."""
+    """Dispatch what is due. An unavailable Redis delays the job, not the answer; the sweeper sends the rest."""
     try:
         async with asyncio.timeout(WAKE_S):
             await dispatch(resources)
@@ -298,12 +298,12 @@ async def wake(resources: Resources) -> None:
 
 
 def body_digest(body: bytes) -> str:
-    """What tells two request bodies apart for an Idempotency-Key."""
+    """Return the digest by which an Idempotency-Key recognises the same body."""
     return hashlib.sha256(body).hexdigest()
 
 
-async def steer(resources: Resources, job_id: str, desired: JobState, *, user_id: str | None = None) -> None:
-    """Run, pause or cancel a job, and wake the workers for one that is to run."""
-    await control.steer(resources.db, job_id, desired, user_id=user_id)
+async def set_desired_state(resources: Resources, job_id: str, desired: JobState, *, user_id: str | None = None) -> None:
+    """Run, pause or cancel a job; wake the workers for one that shall run."""
+    await control.set_desired_state(resources.db, job_id, desired, user_id=user_id)
     if desired is JobState.RUNNING:
         await wake(resources)

@@ -48,7 +48,7 @@ def test_watching_ends_when_the_job_is_cancelled(mixed: Result, invoke: Invoke) 
         async def steer() -> None:
             db = Database(settings.database_url)
             try:
-                await lifecycle.steer(db, made, JobState.CANCELLED)
+                await lifecycle.set_desired_state(db, made, JobState.CANCELLED)
             finally:
                 await db.close()
 

@@ -110,7 +110,7 @@ async def test_what_the_queue_lost_is_found_and_sent_again(any_database: Databas
 async def test_a_job_without_an_open_unit_gets_its_finalize_back(any_database: Database) -> None:
     """The repair finds jobs that would never end, once, and leaves alone what is paused, ended, or at work."""
     lost, paused, ended, working = [await add_job(any_database) for _ in range(4)]
-    await lifecycle.steer(any_database, paused, JobState.PAUSED)
+    await lifecycle.set_desired_state(any_database, paused, JobState.PAUSED)
     for job_id in (lost, paused, ended):
         (unit_id,) = await unit_ids(any_database, job_id)
         await change(any_database, tables.units, unit_id, state=UnitState.DONE)
@@ -145,7 +145,7 @@ async def test_due_leaves_what_is_not_due(any_database: Database) -> None:
     later = await any_database.now() + 3600
     job_id = await add_job(any_database, [NewUnit(UnitKind.VALIDATE), NewUnit(UnitKind.FETCH, not_before=later), NewUnit(UnitKind.FETCH)])
     for desired in (JobState.PAUSED, JobState.CANCELLED):
-        await lifecycle.steer(any_database, await add_job(any_database, 3), desired)
+        await lifecycle.set_desired_state(any_database, await add_job(any_database, 3), desired)
     sent = await due(any_database, "builder", window=100)
     assert [delivery.unit_id for delivery in sent] == [(await unit_ids(any_database, job_id))[2]]
     assert [delivery.kind for delivery in await due(any_database, "validator", window=100)] == [UnitKind.VALIDATE]

@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from app.jobs.submit import settle, store_urls, submit_build
+from app.jobs.submit import resolve_spec, store_urls, submit_build
 from app.resources import Resources, open_resources
 from app.settings import load_settings
 from app.spec import JobRequest
@@ -143,7 +143,7 @@ class Scene:
         """Submit URLs, all of the plan by default, as the API does; return the job's id."""
         wanted = urls or self.plan.urls
         request = JobRequest(urls=wanted, validation_level="basic", dedupe="exact", export_format="files")
-        spec = settle(self.resources, request, url_list=await store_urls(self.resources, wanted))
+        spec = resolve_spec(self.resources, request, url_list=await store_urls(self.resources, wanted))
         job_id = (await submit_build(self.resources, spec, name="drill")).job_id
         self.submitted[job_id] = wanted
         return job_id

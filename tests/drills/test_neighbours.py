@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.jobs.submit import Caller, settle, store_urls, submit_build
+from app.jobs.submit import Caller, resolve_spec, store_urls, submit_build
 from app.spec import JobRequest
 from tests.drills import invariants
 from tests.drills.conftest import Broken
@@ -56,7 +56,7 @@ class SlowHost:
 async def submit_as(scene: Scene, user: str, urls: list[str]) -> str:
     """Submit URLs as a user; return the job's id."""
     request = JobRequest(urls=urls, validation_level="basic", dedupe="exact", export_format="files")
-    spec = settle(scene.resources, request, url_list=await store_urls(scene.resources, urls))
+    spec = resolve_spec(scene.resources, request, url_list=await store_urls(scene.resources, urls))
     job_id = (await submit_build(scene.resources, spec, name=user, caller=Caller(user))).job_id
     scene.submitted[job_id] = urls
     return job_id

@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from app.domain import ExportReport, Sample
+from app.domain import Sample
 from app.exports import formats
-from app.exports.exporter import ExportOptions
+from app.exports.exporter import ExportOptions, ExportReport
 
 OPTIONS = ExportOptions(dataset_name="Cats & dogs", dataset_id="d-1", created_at=1_700_000_000.0, shard_samples=4)
 

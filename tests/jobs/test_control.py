@@ -27,9 +27,9 @@ def lines() -> Iterator[list[dict[str, Any]]]:
 async def test_a_steered_job_says_so(database: Database, lines: list[dict[str, Any]]) -> None:
     """With what is wanted; a refusal leaves no line."""
     job_id = await add_job(database, user_id="ann")
-    assert (await control.steer(database, job_id, JobState.CANCELLED, user_id="ann")).state is JobState.CANCELLED
+    assert (await control.set_desired_state(database, job_id, JobState.CANCELLED, user_id="ann")).state is JobState.CANCELLED
     with pytest.raises(StateConflict):
-        await control.steer(database, job_id, JobState.PAUSED)
+        await control.set_desired_state(database, job_id, JobState.PAUSED)
     (line,) = lines
     assert (line["event"], line["job_id"], line["user_id"], line["desired_state"]) == ("job.steered", job_id, "ann", "cancelled")
 

@@ -128,9 +128,9 @@ async def test_a_unit_that_comes_back_is_another_message(resources: Resources) -
 async def test_paused_jobs_are_not_sent(resources: Resources) -> None:
     """And are, once they go on."""
     job_id = await add_job(resources.db, 2)
-    await lifecycle.steer(resources.db, job_id, JobState.PAUSED)
+    await lifecycle.set_desired_state(resources.db, job_id, JobState.PAUSED)
     assert await dispatch(resources) == 0
-    await lifecycle.steer(resources.db, job_id, JobState.RUNNING)
+    await lifecycle.set_desired_state(resources.db, job_id, JobState.RUNNING)
     assert await dispatch(resources) == 2
 
 

@@ -17,8 +17,8 @@ from app.jobs.submit import (
     RETRYABLE,
     Caller,
     body_digest,
-    settle,
-    steer,
+    resolve_spec,
+    set_desired_state,
     store_list,
     store_urls,
     submit_build,
@@ -89,7 +89,7 @@ def test_what_a_request_leaves_open_comes_from_the_settings() -> None:
         validate__level="strict", validate__min_width=200, validate__near_distance=3, compress__format="webp",
         export__format="webdataset", export__shard_samples=77, export__shard_bytes=2_000_000,
     )  # fmt: skip
-    spec = settle(resources, JobRequest(keywords=["cat", " Cat ", "dog"]), output="out")
+    spec = resolve_spec(resources, JobRequest(keywords=["cat", " Cat ", "dog"]), output="out")
     assert spec.keywords == ["cat", "dog"]
     assert (spec.max_images, spec.min_images, spec.output) == (100, 0, "out")
     assert (spec.validation.level, spec.validation.min_width, spec.near_distance) == ("strict", 200, 3)
@@ -103,7 +103,7 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
         keywords=["cat"], max_images=5, min_images=2, validation_level="basic", min_height=300, export_format="imagefolder",
         compression=CompressionRules(format="png"), splits={"train": 0.5, "test": 0.5}, seed=9, dedupe="exact", label="pet",
     )  # fmt: skip
-    spec = settle(with_settings(validate__level="strict", validate__min_width=200), asked)
+    spec = resolve_spec(with_settings(validate__level="strict", validate__min_width=200), asked)
     assert (spec.max_images, spec.min_images) == (5, 2)
     assert (spec.validation.level, spec.validation.min_width, spec.validation.min_height) == ("basic", 200, 300)
     assert (spec.export_format, spec.compression, spec.splits, spec.seed) == (
@@ -115,16 +115,16 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
 def test_a_list_is_taken_whole_and_needs_no_source() -> None:
     """There is no default limit for URLs, and nobody asks a source."""
     listed = ListSpec(key="lists/a.txt", suffix=".txt")
-    spec = settle(with_settings(), JobRequest(urls=["https://example.org/a"], sources=["unknown"]), url_list=listed)
+    spec = resolve_spec(with_settings(), JobRequest(urls=["https://example.org/a"], sources=["unknown"]), url_list=listed)
     assert (spec.max_images, spec.url_list, spec.keywords) == (None, listed, [])
 
 
 def test_a_source_that_cannot_be_asked_is_refused_at_once() -> None:
     """An unknown one, and one that wants a contact that is not set."""
     with pytest.raises(errors.PermanentError, match="flickr"):
-        settle(with_settings(), JobRequest(keywords=["cat"], sources=["flickr"]))
+        resolve_spec(with_settings(), JobRequest(keywords=["cat"], sources=["flickr"]))
     with pytest.raises(errors.PermanentError, match="contact"):
-        settle(with_settings(fetch__contact=""), JobRequest(keywords=["cat"], sources=["wikimedia"]))
+        resolve_spec(with_settings(fetch__contact=""), JobRequest(keywords=["cat"], sources=["wikimedia"]))
 
 
 # lists
@@ -325,13 +325,13 @@ async def test_a_job_is_steered_and_woken(resources: Resources) -> None:
     """Paused, its unit waits; told to go on, it is sent at once; cancelled, it ends."""
     job_id = await build(resources)
     (unit_id,) = await unit_ids(resources.db, job_id)
-    await steer(resources, job_id, JobState.PAUSED, user_id="ann")
+    await set_desired_state(resources, job_id, JobState.PAUSED, user_id="ann")
     assert (await unit_row(resources.db, unit_id)).state == "pending"
-    await steer(resources, job_id, JobState.RUNNING, user_id="ann")
+    await set_desired_state(resources, job_id, JobState.RUNNING, user_id="ann")
     assert (await unit_row(resources.db, unit_id)).state == "queued"
     with pytest.raises(errors.NotFoundError):
-        await steer(resources, job_id, JobState.CANCELLED, user_id="bob")
-    await steer(resources, job_id, JobState.CANCELLED)
+        await set_desired_state(resources, job_id, JobState.CANCELLED, user_id="bob")
+    await set_desired_state(resources, job_id, JobState.CANCELLED)
     assert (await jobs.get(resources.db, job_id)).state is JobState.CANCELLED
 
 

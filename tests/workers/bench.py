@@ -16,7 +16,7 @@ from app.domain import CompressionRules, UnitKind
 from app.images.pool.child import answer
 from app.images.pool.protocol import Answer, Request
 from app.jobs.dispatch import envelope, mark_due
-from app.jobs.submit import settle, store_urls, submit_build
+from app.jobs.submit import resolve_spec, store_urls, submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
 from app.resources import Resources, WorkerResources
 from app.settings import Settings, load_settings
@@ -70,13 +70,13 @@ class Bench:
         """Submit a build of a URL list, return the job's id."""
         asked = JobRequest(urls=urls, **request)
         url_list: ListSpec = await store_urls(self.resources, urls)
-        spec = settle(self.resources, asked, url_list=url_list)
+        spec = resolve_spec(self.resources, asked, url_list=url_list)
         return (await submit_build(self.resources, spec, name=asked.name or "test")).job_id
 
     async def search(self, *keywords: str, **request: Any) -> str:
         """Submit a build by keywords, return the job's id."""
         asked = JobRequest(keywords=list(keywords), **request)
-        return (await submit_build(self.resources, settle(self.resources, asked), name="test")).job_id
+        return (await submit_build(self.resources, resolve_spec(self.resources, asked), name="test")).job_id
 
     async def due(self) -> list[outbox.Delivery]:
         """Every unit that is sent or could be."""

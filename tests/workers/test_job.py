@@ -93,7 +93,7 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
         await claimed.wait()
         from app.db import lifecycle
 
-        await lifecycle.steer(bench.db, delivery.job_id, JobState.CANCELLED)
+        await lifecycle.set_desired_state(bench.db, delivery.job_id, JobState.CANCELLED)
         await bench.leases.renew_and_check()
         await run
     finally:

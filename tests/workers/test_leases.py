@@ -58,7 +58,7 @@ async def test_a_unit_that_is_anothers_is_lost(bench: Bench) -> None:
 async def test_pause_and_cancel_reach_running_work(bench: Bench, desired: JobState, reason: StopReason) -> None:
     """The flags are in the database; the next look sets the unit's stop."""
     work, leases = await held_work(bench)
-    await lifecycle.steer(bench.db, work.job.id, desired)
+    await lifecycle.set_desired_state(bench.db, work.job.id, desired)
     await leases.renew_and_check()
     assert work.stop.is_set()
     assert work.stop_reason is reason

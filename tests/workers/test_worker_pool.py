@@ -16,7 +16,7 @@ from app.db import Database, events, fleet, image_search, images, jobs, schema, 
 from app.db.rows import Funnel
 from app.domain import JobState
 from app.images.pool.pool import DecoderPool
-from app.jobs.submit import settle, store_urls, submit_build
+from app.jobs.submit import resolve_spec, store_urls, submit_build
 from app.observability.registry import exposition
 from app.queue import embedded_queue, redis_queue
 from app.resources import Resources, WorkerResources
@@ -51,7 +51,7 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Resources]:
 async def submit(resources: Resources, urls: list[str], **request: object) -> str:
     """Submit a list, return the job's id."""
     url_list = await store_urls(resources, urls)
-    spec = settle(resources, JobRequest(urls=urls, **request), url_list=url_list)  # type: ignore[arg-type]
+    spec = resolve_spec(resources, JobRequest(urls=urls, **request), url_list=url_list)  # type: ignore[arg-type]
     return (await submit_build(resources, spec, name="test")).job_id
 
 
@@ -93,7 +93,7 @@ async def test_the_embedded_worker_makes_a_dataset(embedded: Resources) -> None:
 
 async def test_pause_holds_and_resume_goes_on(embedded: Resources) -> None:
     """A paused job's units are given back and none is sent; nothing is requested twice when it goes on."""
-    from app.jobs.submit import steer
+    from app.jobs.submit import set_desired_state
 
     async with Origin() as origin:
         gate = asyncio.Event()
@@ -107,11 +107,11 @@ async def test_pause_holds_and_resume_goes_on(embedded: Resources) -> None:
         async with run_workers(embedded):
             job_id = await submit(embedded, [origin.url("/slow.jpg"), *urls])
             await eventually(lambda: origin.hits("/slow.jpg"))
-            await steer(embedded, job_id, JobState.PAUSED)
+            await set_desired_state(embedded, job_id, JobState.PAUSED)
             gate.set()
             await eventually(lambda: _idle(embedded, job_id))
             assert (await jobs.get(embedded.db, job_id)).state is JobState.PAUSED
-            await steer(embedded, job_id, JobState.RUNNING)
+            await set_desired_state(embedded, job_id, JobState.RUNNING)
             job = await ended(embedded, job_id)
         assert job.state is JobState.SUCCEEDED
         assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(20))
@@ -124,7 +124,7 @@ async def _idle(resources: Resources, job_id: str) -> bool:
 
 async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resources) -> None:
     """Cancel ends the requests in hand; what is open is failed as cancelled, and no write comes after."""
-    from app.jobs.submit import steer
+    from app.jobs.submit import set_desired_state
 
     async with Origin() as origin:
 
@@ -137,7 +137,7 @@ async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resourc
             job_id = await submit(embedded, [origin.url(f"/{number}.jpg") for number in range(20)])
             await eventually(lambda: origin.hits("/0.jpg"))
             begun = time.monotonic()
-            await steer(embedded, job_id, JobState.CANCELLED)
+            await set_desired_state(embedded, job_id, JobState.CANCELLED)
             job = await ended(embedded, job_id)
     assert job.state is JobState.CANCELLED
     assert time.monotonic() - begun < 20

@@ -14,9 +14,9 @@ from opentelemetry import trace
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
-from app.domain import EXTENSIONS, ExportReport, Sample, StoredImage, UnitKind
+from app.domain import EXTENSIONS, Sample, StoredImage, UnitKind
 from app.exports import formats, publish
-from app.exports.exporter import ExportOptions, Read
+from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, JobContext

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from app.domain import ExportReport, Sample, VerifyReport
+from app.domain import Sample
 from app.exports import image_files, verify, writer
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, Read
+from app.exports.exporter import ExportOptions, ExportReport, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from app.domain import ExportReport, Sample, VerifyReport
+from app.domain import Sample
 from app.exports import names, spool, tar, verify, writer
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, Read
+from app.exports.exporter import ExportOptions, ExportReport, Read, VerifyReport
 from app.exports.hashed_file import FileFacts, HashedFile
 from app.exports.spool import DatasetFacts, class_of
 from app.exports.verify import Inspection, parse_object

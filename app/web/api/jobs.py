@@ -224,9 +224,9 @@ async def create_job(call: Here, body: NewJob, response: Response, _: Annotated[
 
 
 async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Submitted:
-    submit.settle(call.resources, body)  # refuse before anything is stored
+    submit.resolve_spec(call.resources, body)  # refuse before anything is stored
     listed = None if body.urls is None else await submit.store_urls(call.resources, body.urls)
-    spec = submit.settle(call.resources, body, url_list=listed)
+    spec = submit.resolve_spec(call.resources, body, url_list=listed)
     name = body.name or ", ".join(body.keywords)[:NAME_CHARS] or "urls"
     return await submit.submit_build(call.resources, spec, name=name, priority=body.priority, caller=caller)
 
@@ -254,7 +254,7 @@ async def get_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> 
 @router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume or cancel a job", responses=may_fail(409))
 async def change_job(call: Here, job_id: JobId, body: JobChange, _: Annotated[NoQuery, Query()]) -> Job:
     """Running work learns of it within two seconds. A job that has ended cannot be changed."""
-    await submit.steer(call.resources, job_id, JobState(body.desired_state), user_id=call.user_id)
+    await submit.set_desired_state(call.resources, job_id, JobState(body.desired_state), user_id=call.user_id)
     return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
 
 

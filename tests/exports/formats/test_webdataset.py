@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from app.domain import ExportReport, Sample
+from app.domain import Sample
 from app.exports import formats
+from app.exports.exporter import ExportReport
 from tests.exports.builders import OPTIONS, Bodies, each, image, problems, reseal, sample, samples, write
 
 with warnings.catch_warnings():

@@ -164,7 +164,7 @@ async def test_a_listed_digest_must_match(bench: Bench, origin: Origin) -> None:
     import json
 
     from app.db import new_id
-    from app.jobs.submit import settle, submit_build
+    from app.jobs.submit import resolve_spec, submit_build
     from app.spec import JobRequest, ListSpec
 
     body = encode(photo(seed=3))
@@ -174,7 +174,7 @@ async def test_a_listed_digest_must_match(bench: Bench, origin: Origin) -> None:
     rows = [{"url": origin.url(f"/{name}.jpg"), "sha256": digest} for name in ("good", "swapped")]
     key = paths.url_list(new_id("list"), ".jsonl")
     await bench.context.store.put(key, "\n".join(json.dumps(row) for row in rows).encode())
-    spec = settle(bench.resources, JobRequest(urls=["x"]), url_list=ListSpec(key=key, suffix=".jsonl"))
+    spec = resolve_spec(bench.resources, JobRequest(urls=["x"]), url_list=ListSpec(key=key, suffix=".jsonl"))
     job_id = (await submit_build(bench.resources, spec, name="digests")).job_id
     await bench.drive()
     found = {

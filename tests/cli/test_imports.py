@@ -11,7 +11,7 @@ from tests.cli.conftest import ROOT
 LATER = {"PIL", "app.images.verdict", "app.images.rendering"}
 """What a build needs after its first image, or in its decoders alone. The array library comes with fakeredis, the embedded queue."""
 
-NEVER = {"alembic", "mako", "fastapi", "starlette", "uvicorn", "opentelemetry", "pyarrow", "asyncpg", "app.web"}
+NEVER = {"alembic", "mako", "fastapi", "starlette", "uvicorn", "opentelemetry.sdk", "pyarrow", "asyncpg", "app.web"}
 """What no build of a plain list needs on the embedded default."""
 
 CLIENTS = {"numpy", "httpx", "aiohttp", "redis", "fakeredis", "arq", "rich", "app.resources", "workers"}

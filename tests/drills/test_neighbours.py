@@ -18,10 +18,10 @@ from tests.images.samples import encode, photo
 from tests.origin import Exchange, Step, image
 
 GREEDY = 600
-"""URLs of the big job, on one host that takes a second for each, two at a time: five minutes' work."""
+"""URLs of the big job, on one host that takes four seconds for each, two at a time: a chunk of it takes more than a minute."""
 
 FLOOR_S = 12.0
-"""Seconds below which a time is mostly noise on a busy machine. Behind the big job the small one would wait for minutes."""
+"""Seconds below which a time is mostly noise on a busy machine. Behind the big job the small one waits for more than a minute."""
 
 TIMES = 2.0
 """Factor by which the small job may be slower beside the big one."""
@@ -31,7 +31,7 @@ class SlowHost:
     """A host that takes ``seconds`` for each answer."""
 
     def __init__(self) -> None:
-        self.seconds = 1.0
+        self.seconds = 4.0
 
     def add_pages(self, scene: Scene, count: int) -> list[str]:
         """Add URLs on this host, all with the same bytes; return them."""

@@ -81,6 +81,8 @@ def backoff_s(number: int, rules: RetryRules, chance: float) -> float:
 class RetryPolicy:
     """Tenacity's AsyncRetrying with the rules of the settings. The argument of each call is the URL's state, which the hooks read.
 
+    All calls share one AsyncRetrying: its hooks are plain functions, so no call suspends while Tenacity decides.
+
     Args:
         rules: how often, how long.
         budget: what retries are taken from; without limit where there is none.
@@ -116,7 +118,7 @@ class RetryPolicy:
         Raises:
             Exception: what the last attempt raised, itself.
         """
-        return await self._retrying.copy()(FetchState.run_attempt, state, attempt)
+        return await self._retrying(FetchState.run_attempt, state, attempt)
 
     def _should_retry(self, call: tenacity.RetryCallState) -> bool:
         """A Retry-After too long to wait for ends the attempts of this run; the caller defers or fails the URL."""

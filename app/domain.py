@@ -217,8 +217,7 @@ class ValidationRules:
     """Limits that an image must meet to enter a dataset.
 
     Attributes:
-        level: ``basic`` (decodes fully, format, size), ``standard`` (adds aspect, low information, truncated, animated),
-            ``strict`` (adds blur and extreme exposure).
+        level: ``basic`` (decodes, format, size), ``standard`` (+ aspect, detail, truncation, animation), ``strict`` (+ blur, exposure).
         min_width, min_height: pixels.
         max_pixels: width times height above which an image is not decoded.
         max_aspect: longer side over shorter side.

@@ -132,7 +132,7 @@ class UnitKind(StrEnum):
 
     @property
     def queue(self) -> str:
-        """``validator`` for what reads hostile bytes or whole datasets, ``builder`` for the rest."""
+        """The queue of the worker that runs it: ``validator`` for validation and checks, ``builder`` for the rest."""
         return "validator" if self in VALIDATOR_KINDS else "builder"
 
 
@@ -396,5 +396,3 @@ class Sample:
     attribution: str | None = None
     phash: str | None = None
 
-
-# Exports

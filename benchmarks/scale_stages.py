@@ -172,7 +172,7 @@ async def finalize(filled: FilledDatabase) -> None:
 async def chunks_to_compress(filled: FilledDatabase) -> None:
     """Read the chunks with kept images."""
     async with filled.db.read() as connection:
-        assert await images.kept_chunks(connection, filled.dataset)
+        assert await images.uncompressed_chunks(connection, filled.dataset)
 
 
 async def look(filled: FilledDatabase) -> None:

@@ -112,14 +112,14 @@ class FetchState:
         return self._is_reserving
 
     async def run_attempt(self, attempt: Callable[["FetchState"], Awaitable[_T]]) -> _T:
-        """Run the next attempt and note its result. Errors that are not the URL's own leave no note."""
+        """Run the next attempt and note its result. An error that is not the URL's own, and a refusal before the request, leave no note."""
         self.number += 1
         self._is_dialled = False
         self._start_timer()
         try:
             result = await attempt(self)
         except (errors.PermanentError, errors.TransientError) as exc:
-            if self._is_dialled or isinstance(exc, errors.TransientError):  # a URL refused before its request has cost nothing
+            if self._is_dialled or isinstance(exc, errors.TransientError):
                 self._note(type(exc).__name__, exc.slug)
             raise
         except HostClosedError as exc:

@@ -200,7 +200,7 @@ class Requester:
                     async with asyncio.timeout(max(time_left_s, 0)):
                         return await self._exchange(target, state, options, feedback)
             except TimeoutError as exc:
-                feedback.timed_out()
+                feedback.overloaded()
                 raise errors.TimeoutException(f"no complete reply within {time_left_s:.3g} s", status=state.status) from exc
             finally:
                 state.sent += 1
@@ -275,7 +275,7 @@ class Requester:
         """
         wait_s = error.retry_after_s
         if error.status == _GATEWAY_TIMEOUT or (wait_s is not None and wait_s > self._rules.retry_after_max_s):
-            feedback.timed_out()
+            feedback.overloaded()
             return
         if wait_s is not None:
             until = self._clock() + wait_s
@@ -289,7 +289,7 @@ def _report_failure(feedback: HostFeedback, exc: BaseException, error: errors.Pi
     if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         feedback.connected()
         if isinstance(error, errors.TimeoutException):
-            feedback.timed_out()
+            feedback.overloaded()
     elif isinstance(error, errors.TransientError):
         feedback.unreachable()
 

@@ -108,7 +108,7 @@ class PermanentError(PictrawlError):
 
 
 class TransientError(PictrawlError):
-    """May succeed a moment later: the request layer retries it, nobody else."""
+    """May succeed a moment later. The request layer retries it; a search that still fails is released up to 5 times."""
 
     reason = Reason.NETWORK
 

@@ -87,7 +87,7 @@ async def generate_labels(ctx: JobContext, *, job_id: str, unit_id: str) -> None
 
 @job(retry_on=INFRASTRUCTURE)
 async def export_dataset(ctx: JobContext, *, job_id: str, unit_id: str) -> None:
-    """Write a dataset in the wanted format; it is published once ``verify_export`` has read it back.
+    """Write a dataset in the wanted format; it is ready once ``verify_export`` has read it back.
 
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. A repeated run writes the whole export again.
     """

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from app.cli import exit_codes
+from app.cli.build_options import Format
 from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver, read_manifest
 from app.cli.documents import export_document
@@ -33,7 +34,7 @@ def export(
     cli: Cli,
     dataset: DatasetId,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the export.")],
-    form: Annotated[Literal["files", "imagefolder", "webdataset"], typer.Option("--format", "-f", help="Format of the export.")] = "files",
+    form: Annotated[Format, typer.Option("--format", "-f", help="Format of the export.")] = "files",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the content of the folder.")] = False,
 ) -> int:
     """Write a dataset in another format, verified before it appears."""

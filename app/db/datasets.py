@@ -87,7 +87,7 @@ async def add_export(connection: Connection, *, user_id: str, dataset_id: str, j
 
 
 async def set_export(connection: Connection, export_id: str, **values: Any) -> None:
-    """Change columns of an export. Its states: pending, writing, written, ready, failed."""
+    """Change columns of an export. Its states: pending, written, ready, failed."""
     if values.get("state") == "ready":
         values["verified_at"] = db_now()
     await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))

@@ -22,9 +22,11 @@ __all__ = [
     "STORED",
     "DeferredImages",
     "add_candidates",
+    "add_chunks",
     "as_image",
     "chunk_images",
     "chunk_states",
+    "count_failed",
     "counts",
     "deferred_by_reason",
     "get",
@@ -33,8 +35,11 @@ __all__ = [
     "of_user",
     "reassign",
     "referenced_blobs",
+    "reset_for_validation",
+    "uncompressed_chunks",
     "update_alike",
     "update_many",
+    "url_digest",
 ]
 
 BATCH = 500
@@ -188,7 +193,7 @@ async def kept_after(
     return [as_image(row) for row in (await connection.execute(query)).all()]
 
 
-async def kept_chunks(connection: Connection, dataset_id: str) -> list[str]:
+async def uncompressed_chunks(connection: Connection, dataset_id: str) -> list[str]:
     """Return the chunks with kept images that are not compressed yet."""
     columns = tables.images.c
     is_left = and_(columns.state == ImageState.KEPT, columns.out_sha256.is_(None))
@@ -244,7 +249,7 @@ async def referenced_blobs(db: Database, digests: Sequence[str]) -> set[str]:
     return {digest for row in rows for digest in row if digest}
 
 
-async def add_chunk(connection: Connection, job_id: str, sizes: Mapping[str, int]) -> None:
+async def add_chunks(connection: Connection, job_id: str, sizes: Mapping[str, int]) -> None:
     """Insert chunks with their sizes."""
     if sizes:
         rows = [{"id": chunk_id, "job_id": job_id, "size": size} for chunk_id, size in sizes.items()]

@@ -1,7 +1,6 @@
 """The checks on an image: what is measured, the limit, the level that applies it, and the order. Pure; imports no image library.
 
-The first failing check names the reason, so the order is contract. Checks of the laxer levels come first: a stricter level adds
-rejections and never changes the reason of another one.
+The first failing check names the reason, so the order of the table is contract.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

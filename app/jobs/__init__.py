@@ -1,1 +1,1 @@
-"""What the command line, the API and the pages do with a job: submit it, control it, dispatch its units, record its log."""
+"""What the command line and the API do with a job: submit it, control it, dispatch its units, record its log."""

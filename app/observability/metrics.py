@@ -1,4 +1,6 @@
-"""Everything that this process counts. Names end in their unit; times are in seconds, sizes in bytes.
+"""The metrics of downloads, jobs, decoders, database and store; HTTP requests are counted in :mod:`app.web.metrics`.
+
+Names end in their unit; times are in seconds, sizes in bytes.
 
 Label values come from the closed lists in `labels`; a value from outside (a status, a cause) is passed through `Label.known` first.
 """

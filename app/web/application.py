@@ -13,7 +13,7 @@ from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
 from app.web.api import checks, datasets, dead, explain, exports, fleet, health, images, job_events, jobs, openapi, problems
 from app.web.api.conventions import json_only
-from app.web.identity import Gate
+from app.web.identity import KeyAuthentication
 from app.web.metrics import Metrics
 from app.web.middleware import BodyLimit, Frame
 
@@ -44,7 +44,7 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     app.state.readiness = health.Readiness()
     app.state.stopping = asyncio.Event()
     app.add_middleware(BodyLimit, max_bytes=resources.settings.serve.max_body_bytes)  # innermost first
-    app.add_middleware(Gate, db=resources.db, keys_required=keys_required)
+    app.add_middleware(KeyAuthentication, db=resources.db, keys_required=keys_required)
     app.add_middleware(Frame, metrics=metrics)
     problems.install(app)
     return app

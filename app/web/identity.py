@@ -16,7 +16,7 @@ from app.db import Database, api_keys
 from app.web.api import problems
 from logging_setup import get_logger
 
-__all__ = ["LOCAL_USER", "OPEN_PATHS", "Gate", "authenticate", "is_loopback_name"]
+__all__ = ["LOCAL_USER", "OPEN_PATHS", "KeyAuthentication", "authenticate", "is_loopback_name"]
 
 log = get_logger(__name__)
 
@@ -30,7 +30,7 @@ TOUCH_S = 60.0
 _NO_KEY = "0" * 64
 
 
-class Gate:
+class KeyAuthentication:
     """Middleware that puts ``user_id`` on the request's state, or ends the request with a problem."""
 
     def __init__(self, app: ASGIApp, *, db: Database | None, keys_required: bool = False) -> None:

@@ -42,7 +42,7 @@ class CircuitBreaker:
     reason: str = Reason.HOST_UNAVAILABLE.value
 
     def blocked_until(self, now: float) -> float:
-        """Return when to ask again; 0 where a request may be sent, the probe included."""
+        """Return when to ask again; 0 where a request may be sent, the probe included. During a probe: half a pause from now."""
         if self.open_until > now:
             return self.open_until
         return now + _FIRST_PAUSE_S / 2 if self.probe_until > now else 0.0

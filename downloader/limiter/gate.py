@@ -229,7 +229,7 @@ class HostGate:
 
     async def _wait_for_start(self, queue: HostQueue, grant: Grant, waited_until: float) -> bool:
         """Wait for the next start time where requests are spaced; return False where a rate cut has made that time void."""
-        if not grant.rate_per_s or not queue.starts:  # a blocked host grants no start times
+        if not grant.rate_per_s or not queue.starts:  # no spacing, or blocked: the caller checks
             return True
         wait_s = queue.starts.popleft() - max(self._clock(), waited_until)
         if wait_s > 0:

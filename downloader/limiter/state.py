@@ -106,7 +106,7 @@ class HostState:
         self.rate.on_success(now)
 
     def on_refusal(self, reason: Reason, limits: HostLimits, now: float, *, started_at: float, retry_after_s: float | None) -> None:
-        """The host answered 429 or 503."""
+        """The host answered 429, 503 or one of ``retry.extra_statuses``."""
         self.breaker.on_connected()
         self.window.on_overload(now, started_at=started_at, maximum=limits.max_in_flight)
         if self.rate.on_refusal(now, started_at=started_at, retry_after_s=retry_after_s):

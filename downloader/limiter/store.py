@@ -90,14 +90,14 @@ class HostFeedback:
         self._update(lambda state, now: state.on_success(limits, now))
 
     def refused(self, reason: Reason, retry_after_s: float | None = None) -> None:
-        """The host answered 429 or 503."""
+        """The host answered 429, 503 or one of ``retry.extra_statuses``."""
         limits, started_at = self._limits, self._started_at
         self._update(
             lambda state, now: state.on_refusal(reason, limits, now, started_at=started_at, retry_after_s=retry_after_s), urgent=True
         )
 
-    def timed_out(self) -> None:
-        """The host took too long."""
+    def overloaded(self) -> None:
+        """The host is overloaded: it took too long, answered 504, or asked for a wait above the cap."""
         limits, started_at = self._limits, self._started_at
         self._update(lambda state, now: state.on_timeout(limits, now, started_at=started_at), urgent=True)
 

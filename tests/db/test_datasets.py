@@ -179,7 +179,7 @@ async def test_a_dataset_goes_with_all_that_hangs_on_it(any_database: Database) 
         await add_images(any_database, owner, 2)
         async with any_database.write() as connection:
             await jobs.add_searches(connection, owner, [("wikimedia", "cat", "cat")])
-            await images.add_chunk(connection, owner, {f"chunk_{owner}"[:40]: 2})
+            await images.add_chunks(connection, owner, {f"chunk_{owner}"[:40]: 2})
             export_id = await datasets.add_export(
                 connection, user_id="local", dataset_id=dataset_id, job_id=owner, export_format="files", storage_tier="standard"
             )

@@ -117,8 +117,8 @@ async def test_chunk_rows_are_written_with_their_sizes(any_database: Database) -
     """One row for each chunk; none is no statement."""
     job_id = await add_job(any_database)
     async with any_database.write() as connection:
-        await images.add_chunk(connection, job_id, {})
-        await images.add_chunk(connection, job_id, {"chunk_1": 3, "chunk_2": 5})
+        await images.add_chunks(connection, job_id, {})
+        await images.add_chunks(connection, job_id, {"chunk_1": 3, "chunk_2": 5})
     columns = tables.chunks.c
     rows = await all_rows(any_database, select(columns.id, columns.job_id, columns.size).order_by(columns.id))
     assert rows == [("chunk_1", job_id, 3), ("chunk_2", job_id, 5)]
@@ -279,7 +279,7 @@ async def test_the_way_through_the_kept_images(any_database: Database) -> None:
             seen += [image.id for image in page]
         assert seen == first + second
         assert [image.id for image in await images.kept_after(connection, dataset_id, chunk_id="chunk_2")] == second
-        assert await images.kept_chunks(connection, dataset_id) == ["chunk_1", "chunk_2"]
+        assert await images.uncompressed_chunks(connection, dataset_id) == ["chunk_1", "chunk_2"]
         assert await images.labels_of(connection, dataset_id) == {"cat": 7, None: 4}
 
 

@@ -1,1 +1,1 @@
-"""What the jobs do: one module for each stage of a build."""
+"""What the jobs do, one module for each stage; ``outcomes`` and ``decode`` serve several of them."""

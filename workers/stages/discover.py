@@ -168,7 +168,7 @@ class CandidateWriter:
         sizes = await images.add_candidates(
             connection, dataset_id=self.job.dataset_id, job_id=self.job.id, search_id=self.search.id, chunks=groups
         )
-        await images.add_chunk(connection, self.job.id, sizes)
+        await images.add_chunks(connection, self.job.id, sizes)
         children = [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in sizes]
         await lifecycle.add_units(connection, self.job.id, children)
         return sizes

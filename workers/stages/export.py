@@ -1,4 +1,4 @@
-"""Writes a dataset in an export format, and reads the export back before it is published.
+"""Writes a dataset in an export format under its prefix in the store, and marks it ready once it has been read back.
 
 Retry: none here. A run that is repeated writes the whole export again under the same prefix.
 """

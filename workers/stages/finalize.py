@@ -99,7 +99,9 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str)
     if stage == "labels":
         return [NewUnit(UnitKind.LABELS)]
     if stage == "compress":
-        return [NewUnit(UnitKind.COMPRESS, {"chunk_id": chunk}) for chunk in await images.kept_chunks(connection, unit.job.dataset_id)]
+        return [
+            NewUnit(UnitKind.COMPRESS, {"chunk_id": chunk}) for chunk in await images.uncompressed_chunks(connection, unit.job.dataset_id)
+        ]
     spec = unit.spec
     export_id = await datasets.add_export(
         connection,

@@ -76,7 +76,7 @@ async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
     reasons = unit.spec.retry_reasons or []
     count = await images.count_failed(connection, job.dataset_id, reasons)
     chunk_ids = [new_id("chunk") for _ in range(math.ceil(count / size))]
-    await images.add_chunk(connection, job.id, dict.fromkeys(chunk_ids, size))
+    await images.add_chunks(connection, job.id, dict.fromkeys(chunk_ids, size))
     await images.reassign(connection, job.dataset_id, job_id=job.id, chunk_ids=chunk_ids, size=size, reasons=reasons)
     return [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in chunk_ids]
 

@@ -1,4 +1,7 @@
-"""All keyword sources by name. To add one: a module here, its class in ``_CLASSES``. Opening a source requests nothing."""
+"""All keyword sources by name. Opening a source requests nothing.
+
+To add one: a module here, its class in ``_CLASSES``, its settings in ``SourcesSettings``, and their use in ``app.resources.make_source``.
+"""
 
 import difflib
 from collections.abc import Mapping

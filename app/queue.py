@@ -1,6 +1,6 @@
-"""The queue: arq on Redis, or on an in-process Redis. It carries ids that wake workers up; the database says what is to be done.
+"""The queue: arq on Redis, or on an in-process Redis. Messages carry ids; the database holds the units.
 
-If all of it is lost, the next sweep fills it again.
+If messages are lost, the next sweep sends them again.
 """
 
 import asyncio

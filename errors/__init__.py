@@ -1,7 +1,7 @@
 """The errors that every layer raises, and the tables that map foreign errors to them.
 
-It depends on no other package of the project. The tables of foreign errors need httpx and are loaded when
-first asked for (PEP 562): neither a decoder child nor ``--help`` pays for it.
+It depends on no other package of the project. The tables of foreign errors need httpx and are loaded on first
+access (PEP 562), because decoder processes and ``--help`` do without it.
 """
 
 from typing import TYPE_CHECKING, Any

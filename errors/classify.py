@@ -1,6 +1,6 @@
-"""Foreign errors into the tree: two total, pure functions over statuses and exceptions, and the builders that word them.
+"""Maps HTTP statuses and foreign exceptions to our errors: two pure, total classification functions, and two functions that build errors.
 
-Knows httpx's and the standard library's exceptions; must not know requests, retries or who asks.
+Knows the exceptions of httpx and the standard library; must not know requests, retries or callers.
 """
 
 import errno
@@ -41,7 +41,7 @@ _REASON_BY_STATUS: Final[dict[int, Reason]] = {
 }
 
 _OUR_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENOSPC, errno.EDQUOT})
-"""This machine ran out of something; the host at the other end has no part in it."""
+"""A resource of this machine is exhausted; the remote host is not the cause."""
 
 _NAME_UNKNOWN: Final = frozenset(
     code for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if (code := getattr(socket, name, None)) is not None
@@ -50,7 +50,7 @@ _NAME_UNKNOWN: Final = frozenset(
 _BROKEN_HANDSHAKES: Final = frozenset(
     {"UNEXPECTED_EOF_WHILE_READING", "WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 )
-"""OpenSSL's reasons for bytes that are no TLS at all: a cut connection or a port that speaks something else, so it may pass."""
+"""OpenSSL's reasons for bytes that are not TLS: a broken connection or a server of another protocol. These errors may be temporary."""
 
 _CUT_BODY: Final = re.compile(r"complete message body|not completed|incomplete", re.IGNORECASE)
 _CUT_CONNECTION: Final = re.compile(r"disconnected|closed connection|connection closed|without sending a", re.IGNORECASE)
@@ -60,7 +60,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def classify_http_error(status: int) -> type[taxonomy.PictrawlError]:
-    """Return the class for an HTTP status: seven codes have their own, any other is PermanentError. Total for every int."""
+    """Return the class for an HTTP status: PermanentError unless the status has a class of its own. Accepts every int."""
     return _BY_STATUS.get(status, taxonomy.PermanentError)
 
 
@@ -70,10 +70,10 @@ def from_status(
     """Build the error for an HTTP status.
 
     Args:
-        status: what the origin answered.
-        where: the URL; query, fragment and userinfo are cut from the message.
-        retry_after_s: what a valid Retry-After asked for.
-        extra_statuses: statuses that the operator counts as ServiceUnavailable.
+        status: the status of the response.
+        where: the URL; the message omits its query, fragment and userinfo.
+        retry_after_s: the valid Retry-After, if any.
+        extra_statuses: statuses that the settings treat as ServiceUnavailable.
     """
     error_type = taxonomy.ServiceUnavailableError if status in extra_statuses else classify_http_error(status)
     message = f"the origin answered {status}{_for(where)}"
@@ -89,16 +89,16 @@ def _reason_for(status: int, error_type: type[taxonomy.PictrawlError]) -> Reason
 
 
 def classify_network_error(exc: BaseException) -> type[taxonomy.PictrawlError]:
-    """Return the class for whatever a request raised, looking through causes, contexts and groups. Total.
+    """Return the class for a request's exception. Searches causes, contexts and groups. Accepts any exception.
 
     Raises:
-        MemoryError: where one is in the chain; it is never the URL's fault and never classified.
+        MemoryError: one is in the chain. It is never the URL's fault, so it is not classified.
     """
     return _classify(list(_chain(exc)))
 
 
 def from_network_error(exc: BaseException, where: str = "") -> taxonomy.PictrawlError:
-    """Build the error for whatever a request raised, with ``exc`` as its cause; one of ours in the chain is returned itself."""
+    """Build the error for an exception of a request, with ``exc`` as its cause. One of our errors in the chain is returned as it is."""
     chain = list(_chain(exc))
     error_type = _classify(chain)
     for found in chain:
@@ -110,7 +110,7 @@ def from_network_error(exc: BaseException, where: str = "") -> taxonomy.Pictrawl
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL fit for a message: no userinfo, query or fragment, no control characters. Total for any text."""
+    """Return a URL for messages: without userinfo, query, fragment and control characters. Accepts any text."""
     return _CONTROL.sub("", _USERINFO.sub("//", _URL_SECRETS.sub("", url[:2000]), count=1))[:300]
 
 
@@ -167,7 +167,7 @@ def _of_tls(exc: BaseException) -> type[taxonomy.PictrawlError] | None:
     if isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
         return taxonomy.NetworkError
     reason = getattr(exc, "reason", None)
-    if reason is None:  # aiohttp wraps one SSLError in another, which knows nothing
+    if reason is None:  # aiohttp wraps an SSLError in one without a reason
         return None
     return taxonomy.NetworkError if reason in _BROKEN_HANDSHAKES else taxonomy.TLSError
 
@@ -218,11 +218,11 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _of_http,
     _of_connections,
 )
-"""First rule that speaks decides: the more exact the evidence, the earlier."""
+"""The first rule that returns a class decides. More specific rules come first."""
 
 
 def _describe(chain: list[BaseException]) -> str:
-    """Word the root cause without quoting text that may hold a URL."""
+    """Describe the root cause without quoting text that may contain a URL."""
     certificates = [found for found in chain if isinstance(found, ssl.SSLCertVerificationError)]
     if certificates:
         said = next((words for found in certificates if (words := getattr(found, "verify_message", ""))), "not valid")

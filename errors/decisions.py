@@ -1,4 +1,4 @@
-"""Who retries what: the decision table as data, read by documentation and tests. No code branches on it."""
+"""The retry decision table as data: which layer retries which error. Documentation and tests read it; no code branches on it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,7 +70,7 @@ DECISION_TABLE: dict[type[BaseException], Decision] = {
     taxonomy.HostUnavailableError: _NEVER,
     taxonomy.ConfigurationError: _NEVER,
 }
-"""One row for every class that somebody may raise."""
+"""One row for every class that may be raised."""
 
 
 def decision_for(error_type: type[BaseException]) -> Decision:

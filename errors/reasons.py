@@ -1,4 +1,4 @@
-"""The closed list of reasons why an image is not in a dataset, and the text that is kept as evidence for one.
+"""The closed list of reasons why an image is not in a dataset, and the evidence text stored with a reason.
 
 The slugs are contract: rows, API, CLI and metrics use them.
 """
@@ -27,7 +27,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     SERVICE_UNAVAILABLE = "service_unavailable"
     RETRY_AFTER_OVER_CAP = "retry_after_over_cap"
-    # the way to the origin
+    # connecting to the origin
     TIMEOUT = "timeout"
     NETWORK = "network"
     TRUNCATED_BODY = "truncated_body"
@@ -35,7 +35,7 @@ class Reason(StrEnum):
     TLS = "tls"
     HOST_UNAVAILABLE = "host_unavailable"
     RETRY_BUDGET = "retry_budget"
-    # what we refuse to request or to take
+    # refused by our rules or the site's
     BLOCKED_ADDRESS = "blocked_address"
     INVALID_URL = "invalid_url"
     REDIRECT = "redirect"
@@ -46,7 +46,7 @@ class Reason(StrEnum):
     ROBOTS = "robots"
     OPT_OUT = "opt_out"
     CONTACT_REQUIRED = "contact_required"
-    # what validation found
+    # found by validation
     POISON = "poison"
     CORRUPT = "corrupt"
     DECODER_CRASH = "decoder_crash"
@@ -58,7 +58,7 @@ class Reason(StrEnum):
     EXPOSURE = "exposure"
     ANIMATED = "animated"
     FORMAT = "format"
-    # what the dataset as a whole decided
+    # decided over the whole dataset
     DUPLICATE_EXACT = "duplicate_exact"
     DUPLICATE_NEAR = "duplicate_near"
     LICENCE = "licence"

@@ -1,21 +1,21 @@
-"""The tree of errors. A class says who may retry: nobody, the request layer, the job layer, or the sweeper.
+"""The exception hierarchy. Each class belongs to the layer that retries it: none, the request layer, the job layer, or the sweeper.
 
 ::
 
     PictrawlError
-    ├── PermanentError            nobody retries
+    ├── PermanentError            never retried
     │   ├── BadRequestError (400), AuthenticationError (401, 403), NotFoundError (404), ValidationError
     │   ├── InvalidURLError, BlockedAddressError, HostNotFoundError, TLSError, RedirectError
     │   ├── ProtocolError, TooLargeError, EmptyBodyError, NotAnImageError
     │   ├── RobotsError, OptOutError, ContactRequiredError
     │   └── RetryAfterOverCapError, HostUnavailableError, ConfigurationError
-    ├── TransientError            the request layer: 3 attempts
+    ├── TransientError            retried by the request layer: 3 attempts
     │   ├── TimeoutException, RateLimitError (429), ServiceUnavailableError (503, 504)
     │   └── NetworkError
     │       └── TruncatedBodyError
-    ├── InfrastructureError       the job layer: 3 retries, 60 s apart
+    ├── InfrastructureError       retried by the job layer: 3 retries, 60 s apart
     │   └── DatabaseConnectionError
-    └── StorageError, QueueUnavailableError   ours: the work is released and comes back by itself
+    └── StorageError, QueueUnavailableError   the unit is released and dispatched again later
 """
 
 from typing import Any, ClassVar
@@ -60,14 +60,14 @@ __all__ = [
 
 
 class PictrawlError(Exception):
-    """Root of the tree.
+    """Base of all errors.
 
     Args:
-        message: what failed and on what; constant text with no secret and no query string in it.
-        status: HTTP status of the reply, where there was one.
-        retry_after_s: seconds the origin asked us to wait, where it did.
-        reason: overrides the class's own reason, for statuses that share a class.
-        evidence: the raw signal a refusal rests on (a header line, a robots rule, an address).
+        message: what failed and on what, without secrets and query strings.
+        status: HTTP status of the response, if there was one.
+        retry_after_s: the response's Retry-After, seconds, if it has one.
+        reason: overrides the reason of the class, for statuses that share one class.
+        evidence: the raw cause of a refusal: a header line, a robots.txt rule, an address.
     """
 
     reason: ClassVar[Reason] = Reason.PROTOCOL
@@ -90,7 +90,7 @@ class PictrawlError(Exception):
 
     @property
     def slug(self) -> Reason:
-        """The reason an image's row gets for this error."""
+        """The reason to store in an image's row for this error."""
         return self._reason or type(self).reason
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,21 +104,21 @@ def _rebuild(
 
 
 class PermanentError(PictrawlError):
-    """Would fail the same way again: never retried."""
+    """Would fail in the same way again. Never retried."""
 
 
 class TransientError(PictrawlError):
-    """May succeed a moment later. The request layer retries it; a search that still fails is released up to 5 times."""
+    """May succeed later. The request layer retries it; a search that still fails is released up to 5 times."""
 
     reason = Reason.NETWORK
 
 
 class InfrastructureError(PictrawlError):
-    """Our own machinery failed: the job layer retries it, nobody else."""
+    """Our own infrastructure failed. Only the job layer retries it."""
 
 
 class ValidationError(PermanentError):
-    """Input or content breaks a rule that we state."""
+    """Input or content is invalid."""
 
     reason = Reason.CORRUPT
 
@@ -148,7 +148,7 @@ class InvalidURLError(PermanentError):
 
 
 class BlockedAddressError(PermanentError):
-    """The host is, or resolves to, an address or port that may not be dialled."""
+    """The host is, or resolves to, an address or port that is not allowed."""
 
     reason = Reason.BLOCKED_ADDRESS
 
@@ -160,7 +160,7 @@ class HostNotFoundError(PermanentError):
 
 
 class TLSError(PermanentError):
-    """The certificate or the handshake is not to be trusted. Never worked around."""
+    """The TLS handshake failed or the certificate is invalid. Never bypassed."""
 
     reason = Reason.TLS
 
@@ -172,25 +172,25 @@ class RedirectError(PermanentError):
 
 
 class ProtocolError(PermanentError):
-    """The reply is not HTTP as we speak it, or a status that makes no sense for an image."""
+    """The response is not valid HTTP, or its status makes no sense for an image."""
 
     reason = Reason.PROTOCOL
 
 
 class TooLargeError(PermanentError):
-    """More bytes than ``fetch.max_bytes``, on the wire or unpacked."""
+    """The body exceeds ``fetch.max_bytes``, on the wire or decompressed."""
 
     reason = Reason.TOO_LARGE
 
 
 class EmptyBodyError(PermanentError):
-    """A success without a body."""
+    """A successful response has no body."""
 
     reason = Reason.EMPTY_BODY
 
 
 class NotAnImageError(PermanentError):
-    """The bytes do not begin like any image format that we take."""
+    """The first bytes are those of no accepted image format."""
 
     reason = Reason.NOT_AN_IMAGE
 
@@ -202,47 +202,47 @@ class RobotsError(PermanentError):
 
 
 class OptOutError(PermanentError):
-    """The reply carries a machine-readable refusal of use for training."""
+    """A response header refuses use for training."""
 
     reason = Reason.OPT_OUT
 
 
 class ContactRequiredError(PermanentError):
-    """The site's own rules ask for a contact in the User-Agent, and ``fetch.contact`` is empty."""
+    """The site requires a contact in the User-Agent, and ``fetch.contact`` is empty."""
 
     reason = Reason.CONTACT_REQUIRED
 
 
 class RetryAfterOverCapError(PermanentError):
-    """The origin asks us to wait longer than ``retry.retry_after_max_s``."""
+    """The response's Retry-After is longer than ``retry.retry_after_max_s``."""
 
     reason = Reason.RETRY_AFTER_OVER_CAP
 
 
 class HostUnavailableError(PermanentError):
-    """The host stayed closed until the deferral ended."""
+    """The host did not answer before the URL's deferral ended."""
 
     reason = Reason.HOST_UNAVAILABLE
 
 
 class ConfigurationError(PermanentError):
-    """A setting or an argument is wrong; the message names it, its value and the way out."""
+    """A setting or an argument is invalid; the message names it, its value and the remedy."""
 
 
 class TimeoutException(TransientError):
-    """Connecting, reading or the whole attempt took too long."""
+    """Connecting, reading or the whole attempt timed out."""
 
     reason = Reason.TIMEOUT
 
 
 class NetworkError(TransientError):
-    """The connection failed or broke."""
+    """The connection could not be made, or it broke."""
 
     reason = Reason.NETWORK
 
 
 class TruncatedBodyError(NetworkError):
-    """Fewer bytes came than were announced."""
+    """The body is shorter than announced."""
 
     reason = Reason.TRUNCATED_BODY
 
@@ -254,25 +254,25 @@ class RateLimitError(TransientError):
 
 
 class ServiceUnavailableError(TransientError):
-    """503 and 504, and what ``retry.extra_statuses`` adds."""
+    """503, 504 and the statuses in ``retry.extra_statuses``."""
 
     reason = Reason.SERVICE_UNAVAILABLE
 
 
 class DatabaseConnectionError(InfrastructureError):
-    """The database cannot be reached or cannot take the statement now."""
+    """The database cannot be reached, or cannot execute the statement now."""
 
 
 class StorageError(PictrawlError):
-    """Disk, object store or file descriptors failed: our fault, never the URL's."""
+    """The disk or object store failed, or file descriptors ran out. Never counted against the URL."""
 
 
 class QueueUnavailableError(PictrawlError):
-    """Redis cannot be reached; the row stays pending and the sweeper sends it later."""
+    """Redis cannot be reached. The unit stays pending and the sweeper dispatches it later."""
 
 
 TRANSIENT: tuple[type[TransientError], ...] = (TimeoutException, NetworkError, RateLimitError, ServiceUnavailableError)
-"""What the request layer retries."""
+"""The errors that the request layer retries."""
 
 INFRASTRUCTURE: tuple[type[BaseException], ...] = (MemoryError, DatabaseConnectionError)
-"""What the job layer retries."""
+"""The errors that the job layer retries."""

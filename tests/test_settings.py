@@ -127,7 +127,7 @@ def test_another_file_is_named_by_a_variable(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing file is not passed over in silence."""
     monkeypatch.setenv("PICTRAWL_CONFIG", "nowhere.toml")
-    assert refused() == "PICTRAWL_CONFIG names nowhere.toml, which is no file"
+    assert refused() == "PICTRAWL_CONFIG = nowhere.toml: no such file"
 
 
 @pytest.mark.parametrize("content", [b"[fetch\n", b"per_host == 3", b"\xff\xfe"])
@@ -193,8 +193,8 @@ def test_an_unknown_flag_is_an_error() -> None:
         ("queue__backend", "rabbit", "queue.backend = 'rabbit': Input should be 'embedded' or 'redis'"),
         ("log__level", "loud", "log.level = 'LOUD': Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("validate__min_brightness", "250", "validate.min_brightness = 250 must be below validate.max_brightness = 247"),
-        ("fetch__ports", "80,443", "environment variable PICTRAWL_FETCH__PORTS = '80,443': write a JSON list, such as [80, 443]"),
-        ("fetch__ports", "80", "environment variable PICTRAWL_FETCH__PORTS = '80': write a JSON list"),
+        ("fetch__ports", "80,443", "environment variable PICTRAWL_FETCH__PORTS = '80,443': use a JSON list, such as [80, 443]"),
+        ("fetch__ports", "80", "environment variable PICTRAWL_FETCH__PORTS = '80': use a JSON list"),
         ("fetch__ports", '["http"]', "fetch.ports.0 = 'http': Input should be a valid integer"),
     ],
 )

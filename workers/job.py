@@ -74,7 +74,7 @@ async def claim(ctx: JobContext, unit_id: str) -> AsyncIterator[ClaimedUnit]:
     """Claim a unit for the body's time; it is finished afterwards unless the body has settled it.
 
     Raises:
-        Unclaimed: the unit is not to be had; the message was delivered twice.
+        Unclaimed: the unit is claimed by another worker, finished, or not due.
         RanIsolated: the unit was in quarantine and is settled; the body did not run.
         Stopped: the job was cancelled, or the lease lost, while the body ran.
     """

@@ -1,4 +1,4 @@
-"""What became of an image or a job, gathered from the database and told in words and as data, for the command line and the API alike."""
+"""Explains the outcome of an image and the duration of a job from the database, as text and as data, for the command line and the API."""
 
 from app.explain.checks import Duplicate
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, explain_image, find_images

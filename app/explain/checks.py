@@ -1,4 +1,4 @@
-"""Why an image was kept or not: each check with its value and limit, and which of two duplicates ranks higher.
+"""Why an image was kept or rejected: each check with its value and limit, and why a duplicate ranks lower than its original.
 
 The rules themselves are in :mod:`app.images.checks` and :mod:`app.images.ranking`. Pure.
 """
@@ -14,7 +14,7 @@ from app.images.ranking import compare_rank
 
 __all__ = ["CheckLine", "Duplicate", "check_lines", "why_kept"]
 
-_WORDS: Final[dict[Outcome, str]] = {"passed": "ok", "failed": "FAILED", "not_reached": "not reached", "not_asked": "not asked for"}
+_WORDS: Final[dict[Outcome, str]] = {"passed": "ok", "failed": "FAILED", "not_reached": "not reached", "not_asked": "not applied"}
 
 _UNDECODED: Final = frozenset({Reason.CORRUPT, Reason.DECODER_CRASH, Reason.NOT_AN_IMAGE, Reason.POISON})
 
@@ -24,8 +24,8 @@ class CheckLine:
     """One check of an image.
 
     Attributes:
-        value: the measured value; ``None`` where it was not measured.
-        outcome: ``not_reached`` after another check has failed, ``not_asked`` where the job's level does not apply the check.
+        value: the measured value; ``None`` if it was not measured.
+        outcome: ``not_reached`` if an earlier check failed, ``not_asked`` if the job's level does not apply the check.
     """
 
     name: str
@@ -35,7 +35,7 @@ class CheckLine:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the image passed; ``None`` where the check was not made."""
+        """Whether the image passed; ``None`` if the check did not run."""
         return {"passed": True, "failed": False}.get(self.outcome)
 
     def words(self) -> str:
@@ -45,7 +45,7 @@ class CheckLine:
 
 
 def check_lines(image: StoredImage, rules: ValidationRules) -> list[CheckLine]:
-    """A line for each check of an image by the rules of the job that decided on it; none for an image that was not validated."""
+    """Return one line per check, by the rules of the job that decided on the image; none if it was not validated."""
     if image.measures is None:
         return []
     image_format = (image.media_type or "").removeprefix("image/")
@@ -61,11 +61,11 @@ HASH_BITS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An image that repeats another one.
+    """A duplicate and the image that was kept instead.
 
     Attributes:
         original: the image that is kept instead.
-        limit: bits up to which two hashes count as the same picture.
+        limit: the largest distance of near duplicates, bits.
     """
 
     image: StoredImage
@@ -74,12 +74,12 @@ class Duplicate:
 
     @property
     def is_exact(self) -> bool:
-        """Whether it has the same bytes as some image, which is the original or a near duplicate of it."""
+        """Whether its bytes equal those of the original, or of a near duplicate of the original."""
         return self.image.reason is Reason.DUPLICATE_EXACT
 
     @property
     def distance(self) -> int | None:
-        """Bits in which the two hashes differ; ``None`` where one of them is missing."""
+        """Bits in which the two hashes differ; ``None`` if either hash is missing."""
         if not self.image.phash or not self.original.phash:
             return None
         return (int(self.image.phash, 16) ^ int(self.original.phash, 16)).bit_count()
@@ -95,7 +95,7 @@ class Duplicate:
             return "the same bytes"
         bits = "an unknown number of bits" if self.distance is None else f"{self.distance} of {HASH_BITS} bits"
         if self.is_exact:
-            return f"the same bytes as one that differs from it in {bits}, limit {self.limit}"
+            return f"the same bytes as a near duplicate of it, which differs in {bits}, limit {self.limit}"
         return f"differs in {bits}, limit {self.limit}"
 
 
@@ -107,15 +107,15 @@ class _Ranked:
 
 
 def why_kept(image: StoredImage, original: StoredImage) -> str:
-    """Say what makes the original rank higher; a row may have changed since that was decided."""
+    """Say why the original ranks higher. The rows may have changed since the decision."""
     mine, theirs = (_Ranked(item.id, (item.width or 0) * (item.height or 0), item.size_bytes or 0) for item in (image, original))
     decided_by, is_better = compare_rank(theirs, mine)
     if decided_by == "id":
-        return "alike in pixels and bytes, the other was found first" if is_better else "what was kept has changed since"
+        return "equal in pixels and bytes, the other was found first" if is_better else "the kept image has changed since"
     if decided_by == "pixels":
         what = f"pixels ({original.width or 0}x{original.height or 0} against {image.width or 0}x{image.height or 0})"
     else:
         one, other = size(theirs.size_bytes), size(mine.size_bytes)
         one, other = (one, other) if one != other else (number(theirs.size_bytes), number(mine.size_bytes))
-        what = f"bytes for as many pixels ({one} against {other})"
-    return f"the other has more {what}" if is_better else f"what was kept has changed since: it has fewer {what}"
+        what = f"bytes for the same number of pixels ({one} against {other})"
+    return f"the other has more {what}" if is_better else f"the kept image has changed since: it has fewer {what}"

@@ -1,4 +1,4 @@
-"""Find the rows of an image, and gather what is known of it: requests, events, checks, duplicates, exports.
+"""Finds the rows of an image and reads its history: requests, events, checks, duplicates, exports.
 
 :mod:`app.explain.render` turns the result into text.
 """
@@ -19,10 +19,10 @@ from downloader.models import Attempt
 __all__ = ["EVENT_NAMES", "ExplanationLine", "ImageHistory", "RequestRecord", "explain_image", "find_images", "robots_txt_of"]
 
 NEAR_DISTANCE = 6
-"""Bits; the default of ``validate.near_distance``, for specs that lack the value."""
+"""Bits; the default of ``validate.near_distance``, for job specs without the value."""
 
 EXPORTS = 20
-"""Exports of a dataset that are read, newest first."""
+"""Maximum number of exports that are read, newest first."""
 
 EVENT_NAMES = (
     "job.retry",
@@ -39,7 +39,7 @@ EVENT_NAMES = (
     "unit.discarded",
     "image.poison",
 )
-"""Events of a chunk's units that explain what happened to its images."""
+"""Events of a chunk's units that matter for its images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class ExplanationLine:
 
     Attributes:
         topic: one or two words.
-        words: printable, whatever the data holds.
-        at: Unix time in seconds, where it is known.
+        words: printable text.
+        at: Unix time in seconds, if known.
     """
 
     topic: str
@@ -59,7 +59,7 @@ class ExplanationLine:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request to an image's origin; ``state`` is ``reserved``, ``done``, or ``lost`` with the process that made it."""
+    """A request to an image's origin; ``state`` is ``reserved``, ``done``, or ``lost`` if the process died during it."""
 
     job_id: str
     state: str
@@ -68,14 +68,15 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImageHistory:
-    """An image with all that is known of it.
+    """An image and its history.
 
     Attributes:
-        job: the one it belongs to; the rules of its checks are those of whichever job judged it last.
-        search: how it was found; ``None`` where that is not known any more.
-        events: crashes, retries and deaths of the work on its chunk.
-        exports: finished ones that it is part of.
-        others: rows of the same URL in other datasets, or with the same bytes.
+        job: the job of the image's row.
+        rules: the validation rules of the last job that validated it.
+        search: the search that found it; ``None`` if its row is gone.
+        events: crashes, retries and dead units of its chunk.
+        exports: finished exports that contain it.
+        others: rows with the same URL in other datasets, or with the same bytes.
     """
 
     image: StoredImage
@@ -92,12 +93,12 @@ class ImageHistory:
 
     @property
     def robots_txt(self) -> str | None:
-        """Where the rules for it lie, where they were asked."""
+        """URL of the robots.txt that applies to it; ``None`` if its row records no verdict."""
         return robots_txt_of(self.image.final_url or self.image.url) if self.image.robots else None
 
 
 async def explain_image(db: Database, found: Sequence[StoredImage]) -> ImageHistory:
-    """Read all that is known of the first of these images; the rest are its other rows."""
+    """Read the history of the first of these images; the others become :attr:`ImageHistory.others`."""
     image = found[0]
     job = await jobs.get(db, image.job_id)
     rules = await _rules(db, image, job)
@@ -117,7 +118,7 @@ async def explain_image(db: Database, found: Sequence[StoredImage]) -> ImageHist
 
 
 async def _rules(db: Database, image: StoredImage, job: Job) -> ValidationRules:
-    """Those of a later validation of the dataset, where there was one, else of the image's own job."""
+    """The rules of the newest validation job of the dataset, if one has started; else those of the image's own job."""
     if image.measures is not None:
         later = await jobs.newest_of_dataset(db, image.dataset_id, JobKind.VALIDATION)
         if later is not None and later.started_at is not None and later.spec.get("validation"):
@@ -144,7 +145,7 @@ async def _duplicate(db: Database, image: StoredImage, job: Job) -> Duplicate | 
 
 
 async def _exports(db: Database, image: StoredImage) -> list[Export]:
-    """An export has every image that was kept when it was begun, so it has those that have not changed since."""
+    """Finished exports that contain the image: those created after the last change of its row, if it is kept."""
     if image.state is not ImageState.KEPT:
         return []
     page = await datasets.page_exports(db, dataset_id=image.dataset_id, limit=EXPORTS)
@@ -153,18 +154,18 @@ async def _exports(db: Database, image: StoredImage) -> list[Export]:
 
 LAST_ID = 2**63 - 1
 HIDDEN_QUERY = "?***"
-"""How log lines show that a URL has a query."""
+"""Replaces the query of a URL in log lines."""
 
 
 async def find_images(db: Database, what: str, *, user_id: str | None = None) -> list[StoredImage]:
-    """All rows of the one image that is meant, newest first; each is of another dataset, or has the bytes that were asked for.
+    """Find all rows of one image, newest first: one per dataset for a URL, all images with the bytes for a digest.
 
     Args:
-        what: an image's id, 64 hex digits of SHA-256, or a URL: as the list has it, in another spelling, or without its query.
+        what: an image's id, 64 hex digits of SHA-256, or a URL; the URL may be spelled differently or lack its query.
 
     Raises:
-        errors.NotFoundError: nobody asked for it, or not this user.
-        errors.ValidationError: it could be any of several images, which the message names, or it is nothing of the kind.
+        errors.NotFoundError: no job of this user has it.
+        errors.ValidationError: several images match (the message lists their ids), or ``what`` has none of these forms.
     """
     if re.fullmatch(r"\d+", what, re.ASCII):
         return [await _by_id(db, what, user_id)]
@@ -173,7 +174,7 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
     else:
         found = await _by_url(db, what, user_id)
     if not found:
-        raise errors.NotFoundError(f"no job asked for {what[:200]}; is it written as in the list?")
+        raise errors.NotFoundError(f"no image found for {what[:200]}; check its spelling against the list")
     return found
 
 
@@ -184,10 +185,10 @@ async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
 
 
 async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredImage]:
-    """Most are in normal form already, and found without the parser, whose import takes longer than the rest."""
+    """Try the URL as written first: most are normalised already, and importing the URL parser takes longer than the query."""
     if not re.match(r"(?i)https?://[^/?#]", url):
         raise errors.ValidationError(
-            f"{url[:80]!r} is no job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
+            f"{url[:80]!r} is not a job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
         )
     shown = url.removesuffix(HIDDEN_QUERY)
     found = await image_search.by_url_keys(db, [images.url_digest(url)], user_id=user_id)
@@ -206,15 +207,15 @@ def _normal(url: str) -> str:
 
 
 def _one_of(url: str, found: list[StoredImage]) -> list[StoredImage]:
-    """Those of one URL; without a query a URL may stand for many."""
+    """Return the rows if all have one URL. A URL without its query may match several."""
     if len({image.url for image in found}) < 2:
         return found
     ids = ", ".join(str(image.id) for image in found[:5]) + (" …" if len(found) > 5 else "")
-    raise errors.ValidationError(f"{len(found)} images have or led to {url[:200]}; take one of them by its id: {ids}")
+    raise errors.ValidationError(f"{len(found)} images match {url[:200]}; use one of their ids: {ids}")
 
 
 def robots_txt_of(url: str) -> str | None:
-    """Return the address of the robots.txt that applies to a URL, without userinfo."""
+    """Return the URL of the robots.txt that applies to a URL, without userinfo."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A job's history: where its time went, what it waits for, what of it failed, and where to look next."""
+"""A job's history: time by stage and host, what it waits for, what failed, and which commands show more."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,19 @@ from app.formatting import clipped, count, duration, listing, number
 __all__ = ["JobHistory", "explain_job"]
 
 HOSTS_SHOWN = 10
-"""Hosts that are told of, the most expensive first."""
+"""Maximum number of hosts shown, the slowest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """A job and its times.
+    """A job with its times and failures.
 
     Attributes:
         now: the database's clock, Unix seconds.
-        hosts: what each host's requests took, most first; seconds are summed over requests, many of which run at once.
+        hosts: time by host, the largest first; seconds are summed over requests, which overlap.
         failures: requests that failed, by reason.
-        made, retried, recovered, exhausted: requests in all; URLs that needed more than one, came after all, failed all the same.
+        made: number of requests.
+        retried: URLs with more than one request; of these ``recovered`` succeeded and ``exhausted`` failed.
         work: units by kind and state.
     """
 
@@ -39,31 +40,31 @@ class JobHistory:
     retried: int
     recovered: int
     exhausted: int
-    set_aside: Sequence[DeferredImages]
+    deferred: Sequence[DeferredImages]
     troubled: Sequence[Unit]
     work: Mapping[tuple[str, str], int]
 
     @property
     def waited_s(self) -> float:
-        """Seconds between the job's making and its first work."""
+        """Seconds between the job's creation and the start of its first unit."""
         return max(0.0, (self.job.started_at or self.job.finished_at or self.now) - self.job.created_at)
 
     @property
     def costly_hosts(self) -> Sequence[HostTime]:
-        """The hosts that are told of."""
+        """The hosts that are shown."""
         return self.hosts[:HOSTS_SHOWN]
 
     def slow(self) -> list[ExplanationLine]:
-        """Why it takes its time."""
+        """Where the job's time went."""
         lines = [ExplanationLine("waited", f"{duration(self.waited_s)} for a worker", self.job.created_at)] if self.waited_s >= 1 else []
         lines += [ExplanationLine("stage", self._stage(stage), stage.began_at) for stage in self.stages]
         lines += [ExplanationLine("host", _host_words(host)) for host in self.costly_hosts]
         if len(self.hosts) > HOSTS_SHOWN:
-            lines.append(ExplanationLine("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} that cost less each"))
+            lines.append(ExplanationLine("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} with less time each"))
         if self.failures:
             lines.append(ExplanationLine("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
         if self.retried:
-            words = f"{count(self.retried, 'URL')} retried: {number(self.recovered)} came, {number(self.exhausted)} failed"
+            words = f"{count(self.retried, 'URL')} retried: {number(self.recovered)} succeeded, {number(self.exhausted)} failed"
             lines.append(ExplanationLine("retries", words))
         return lines + [ExplanationLine("unit", _unit_words(unit)) for unit in self.troubled]
 
@@ -76,28 +77,28 @@ class JobHistory:
         )
 
     def waits(self) -> list[str]:
-        """What it waits for now; nothing once it has ended."""
+        """What the job waits for now; empty once it has ended."""
         job = self.job
         if job.is_final:
             return []
         if job.desired_state is JobState.PAUSED:
             return ["it is paused"]
         found = [clipped(job.waiting_for, 200)] if job.waiting_for else []
-        found += [self._set_aside(item) for item in self.set_aside]
+        found += [self._deferred_words(item) for item in self.deferred]
         by_state: dict[str, int] = {}
         for (_, state), value in self.work.items():
             by_state[state] = by_state.get(state, 0) + value
-        if not by_state.get("running") and (by_state.get("pending") or by_state.get("queued")) and not self.set_aside:
-            found.append("a worker: nothing of it is being worked at")
+        if not by_state.get("running") and (by_state.get("pending") or by_state.get("queued")) and not self.deferred:
+            found.append("a worker: none of its units is running")
         return found
 
-    def _set_aside(self, item: DeferredImages) -> str:
+    def _deferred_words(self, item: DeferredImages) -> str:
         first, last = max(0.0, item.first_at - self.now), max(0.0, item.last_at - self.now)
         due = f"for {duration(first)}" if duration(first) == duration(last) else f"for {duration(first)} to {duration(last)}"
         return f"{count(item.images, 'image')} deferred {due}: {clipped(item.reason, 24)}"
 
     def next_commands(self) -> list[str]:
-        """Where to look next, for whoever sits at a terminal."""
+        """Commands that show more."""
         job_id = self.job.id
         found = [f"pictrawl jobs logs {job_id} --level warning"] if self.retried or self.troubled else []
         worst = next((host for host in self.hosts if host.failed), None)
@@ -112,7 +113,7 @@ class JobHistory:
 
 def _host_words(host: HostTime) -> str:
     failed = f", {number(host.failed)} failed" if host.failed else ""
-    waits = {"in line": host.queued_s, "backoff": host.backoff_s, "Retry-After": host.retry_after_s}
+    waits = {"queued": host.queued_s, "backoff": host.backoff_s, "Retry-After": host.retry_after_s}
     waited = ", ".join(f"{duration(value)} {cause}" for cause, value in waits.items() if value >= 0.5)
     return f"{clipped(host.host, 80)}: {count(host.requests, 'request')}{failed}, {duration(host.took_s)} in requests" + (
         f"; waits: {waited}" if waited else ""
@@ -121,14 +122,14 @@ def _host_words(host: HostTime) -> str:
 
 def _unit_words(unit: Unit) -> str:
     crashed = f", {count(unit.crashes, 'crash')}".replace("crashs", "crashes") if unit.crashes else ""
-    return f"{unit.kind.value} is {unit.state.value}{crashed}: {clipped(unit.error or 'no word why', 200)}"
+    return f"{unit.kind.value} is {unit.state.value}{crashed}: {clipped(unit.error or 'no error recorded', 200)}"
 
 
 async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) -> JobHistory:
-    """Read all that is known of a job's time.
+    """Read the history of a job.
 
     Raises:
-        errors.NotFoundError: there is none, or it is somebody else's.
+        errors.NotFoundError: no such job, or it belongs to another user.
     """
     job = await jobs.get(db, job_id, user_id=user_id)
     made, retried, recovered = await attempts.retry_figures(db, job_id)
@@ -142,7 +143,7 @@ async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) 
         retried=retried,
         recovered=recovered,
         exhausted=await attempts.count_exhausted(db, job_id),
-        set_aside=await images.deferred_by_reason(db, job_id),
+        deferred=await images.deferred_by_reason(db, job_id),
         troubled=await units.troubled_units(db, job_id),
         work=await units.counts(db, job_id),
     )

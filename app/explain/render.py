@@ -1,6 +1,6 @@
 """Explanations as text: an image's history line by line, its requests, and the evidence of a refusal.
 
-Pure. Text that a site or a list wrote is clipped and comes out printable.
+Pure. Text from sites and lists is clipped and made printable.
 """
 
 import itertools
@@ -31,8 +31,8 @@ __all__ = [
 
 _STANDS = {
     ImageState.PENDING: "not fetched yet",
-    ImageState.FETCHED: "its bytes are here, not judged yet",
-    ImageState.VALID: "it passed its checks; duplicates and labels are still to come",
+    ImageState.FETCHED: "stored, not validated yet",
+    ImageState.VALID: "it passed its checks; duplicates and labels are decided later",
     ImageState.KEPT: "it is in the dataset",
     ImageState.DEFERRED: "to be fetched later",
 }
@@ -48,7 +48,7 @@ def verdict_words(image: StoredImage) -> str:
 
 
 def image_lines(history: ImageHistory) -> list[ExplanationLine]:
-    """Everything, in the order in which it happened."""
+    """Return the whole history, in chronological order."""
     return [
         *_found(history),
         *_licence(history.image),
@@ -86,7 +86,7 @@ def _licence(image: StoredImage) -> Iterator[ExplanationLine]:
         words += [f"credit: {clipped(image.attribution, 200)}"] if image.attribution else []
         yield ExplanationLine("licence", ", ".join(words))
     if image.reason is Reason.LICENCE:
-        yield ExplanationLine("licence", f"not accepted: {clipped(image.detail or 'not one that was asked for', 200)}")
+        yield ExplanationLine("licence", f"not accepted: {clipped(image.detail or 'not in the list of accepted licences', 200)}")
 
 
 def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:
@@ -100,7 +100,7 @@ def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:
 def _requests(history: ImageHistory) -> Iterator[ExplanationLine]:
     if not history.requests and history.image.state is not ImageState.PENDING:
         yield ExplanationLine(
-            "requests", "none yet" if history.image.state is ImageState.DEFERRED else "none: it ended before any was sent"
+            "requests", "none yet" if history.image.state is ImageState.DEFERRED else "none: it was decided without a request"
         )
     for job_id in dict.fromkeys(made.job_id for made in history.requests):
         tries = [made for made in history.requests if made.job_id == job_id]
@@ -119,23 +119,23 @@ def _of_one_job(image: StoredImage, tries: list[RequestRecord], *, is_another: b
 
 def _ended(image: StoredImage) -> str:
     if image.state is ImageState.FAILED:
-        return "gave up"
-    return "asked to come back later" if image.state is ImageState.DEFERRED else ""
+        return "no further attempt"
+    return "deferred" if image.state is ImageState.DEFERRED else ""
 
 
 def _happened(history: ImageHistory) -> Iterator[ExplanationLine]:
     yield from filter(None, (event_line(event, history.image.id) for event in history.events))
     image = history.image
     if image.state is ImageState.DEFERRED and image.not_before:
-        waited = f", first put off {duration(max(0.0, image.not_before - image.deferred_at))} before that" if image.deferred_at else ""
-        yield ExplanationLine("deferred", f"not asked again before its time{waited}", image.not_before)
+        waited = f", first deferred {duration(max(0.0, image.not_before - image.deferred_at))} earlier" if image.deferred_at else ""
+        yield ExplanationLine("deferred", f"not requested again before this time{waited}", image.not_before)
 
 
 def _bytes(image: StoredImage) -> Iterator[ExplanationLine]:
     if image.final_url and image.final_url != image.url:
         yield ExplanationLine("redirect", clipped(image.final_url, 300))
     if image.sha256:
-        promised = ", as the list promised" if image.expected_sha256 == image.sha256 else ""
+        promised = ", as the list states" if image.expected_sha256 == image.sha256 else ""
         words = f"{size(image.size_bytes or 0)} {clipped(image.media_type or 'of an unknown type', 40)}, sha256 {image.sha256}{promised}"
         yield ExplanationLine("bytes", words, image.fetched_at)
 
@@ -145,7 +145,7 @@ def _checks(history: ImageHistory) -> Iterator[ExplanationLine]:
         yield ExplanationLine("level", history.rules.level)
         yield from (ExplanationLine("check", check.words()) for check in history.checks)
     elif history.image.state is ImageState.FAILED:
-        yield ExplanationLine("checks", "none reached: there are no bytes")
+        yield ExplanationLine("checks", "none: there are no bytes")
 
 
 def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
@@ -153,7 +153,7 @@ def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
     if history.duplicate is not None:
         yield ExplanationLine("duplicate", history.duplicate.words())
     elif image.state is ImageState.DUPLICATE:
-        yield ExplanationLine("duplicate", f"of image {image.duplicate_of}, which is gone")
+        yield ExplanationLine("duplicate", f"of image {image.duplicate_of}, which was deleted")
     if image.reason is Reason.OVER_TARGET:
         yield ExplanationLine(
             "target", f"of {history.job.target}: searches take turns, each in its source's order, and it ranked {image.rank}"
@@ -180,14 +180,14 @@ def _others(history: ImageHistory) -> Iterator[ExplanationLine]:
 CAUSES = {"retry_after": "as Retry-After asked", "backoff": "backoff"}
 
 QUEUED_S = 0.1
-"""Seconds in line below which nobody waited."""
+"""Waits in the host's queue below this many seconds are not shown."""
 
 GAP_S = 1.0
-"""Seconds between two attempts that no wait explains, from which on the URL was set aside."""
+"""Seconds between two attempts, without a recorded wait, from which on the URL counts as deferred."""
 
 
 def attempt_lines(attempts: Sequence[tuple[str, Attempt]], *, ended: str) -> list[str]:
-    """One line for each attempt (state, attempt); ``ended`` says what the last one led to."""
+    """Return one line per attempt (state, attempt); ``ended`` says what followed the last one."""
     ends = [_gap_words(one[1], other[1]) for one, other in itertools.pairwise(attempts)] + [ended]
     return [
         f"{attempt.number}  {clock(attempt.started_at)}  {attempt_words(state, attempt, end)}"
@@ -198,9 +198,9 @@ def attempt_lines(attempts: Sequence[tuple[str, Attempt]], *, ended: str) -> lis
 def attempt_words(state: str, attempt: Attempt, ended: str = "") -> str:
     """``queued 1.2s, 503 ServiceUnavailableError in 0.31s, then waited 2.0s (backoff)``."""
     if state == "lost":
-        return "no outcome: the process died meanwhile"
+        return "no outcome: the process died during the request"
     if state == "reserved":
-        return "under way"
+        return "in progress"
     got = " ".join(clipped(str(part), 60) for part in (attempt.status, attempt.error) if part is not None) or "no reply"
     queued = f"queued {_seconds(attempt.queued_s)}, " if attempt.queued_s >= QUEUED_S else ""
     words = f"{queued}{got} in {attempt.elapsed_s:.2f}s"
@@ -211,9 +211,9 @@ def attempt_words(state: str, attempt: Attempt, ended: str = "") -> str:
 
 
 def _gap_words(attempt: Attempt, following: Attempt) -> str:
-    """A URL that was deferred lets its place go; its next attempt belongs to a later run."""
+    """Say how long the URL was deferred between two attempts; the second one belongs to a later run."""
     gap_s = following.started_at - following.queued_s - attempt.started_at - attempt.elapsed_s
-    return f"then set aside for {_seconds(gap_s)}" if attempt.started_at and gap_s >= GAP_S else ""
+    return f"then deferred for {_seconds(gap_s)}" if attempt.started_at and gap_s >= GAP_S else ""
 
 
 def _seconds(value: float) -> str:
@@ -228,17 +228,17 @@ def clock(at: float) -> str:
 _WHAT: Final[dict[Reason, str]] = {
     Reason.ROBOTS: "the rule at {}",
     Reason.OPT_OUT: "the reply's header {}",
-    Reason.BLOCKED_ADDRESS: "{}, which may not be dialled",
+    Reason.BLOCKED_ADDRESS: "{}, which is not allowed",
     Reason.INVALID_URL: "the URL's {}",
     Reason.REDIRECT: "the {} of the URL that the redirect leads to",
-    Reason.HOST_UNAVAILABLE: "no word from robots.txt, so nothing is allowed for now: {}",
+    Reason.HOST_UNAVAILABLE: "robots.txt is unreachable, so the whole host is disallowed for now: {}",
 }
 
 _ROBOTS: Final[dict[RobotsVerdict, str]] = {
     RobotsVerdict.ALLOWED: "allows it, {where}",
     RobotsVerdict.DISALLOWED: "disallows it, {evidence}",
-    RobotsVerdict.NO_FILE: "none, so all is allowed: {evidence}",
-    RobotsVerdict.UNREACHABLE: "not to be had, {where}: {evidence}",
+    RobotsVerdict.NO_FILE: "none, so everything is allowed: {evidence}",
+    RobotsVerdict.UNREACHABLE: "unreachable, {where}: {evidence}",
 }
 
 _OPT_OUT: Final[dict[OptOutVerdict, str]] = {
@@ -255,10 +255,10 @@ def evidence_words(reason: Reason | None, evidence: str) -> str:
 
 
 def decision_lines(decisions: Decisions) -> list[str]:
-    """What was decided, a line each; of hops that were decided alike one, and nothing of what it did not come to."""
+    """Return one line per decision that was made; hops with the same decision share a line."""
     lines = [f"robots.txt  {words}" for words in dict.fromkeys(_robots_words(hop) for hop in decisions.hops)]
     if decisions.robots is RobotsVerdict.OFF:
-        lines.append("robots.txt  not asked: fetch.robots is off")
+        lines.append("robots.txt  not read: fetch.robots is off")
     if decisions.opt_out in _OPT_OUT:
         lines.append(f"opt-out     {_OPT_OUT[decisions.opt_out].format(evidence=decisions.opt_out_evidence)}")
     return lines
@@ -269,7 +269,7 @@ def _robots_words(hop: RobotsDecision) -> str:
 
 
 def decisions_document(decisions: Decisions) -> dict[str, Any]:
-    """What was decided, as data. ``robots`` is the last hop's word, which counted; ``hops`` has all of them."""
+    """Return the decisions as data. ``robots`` is the decision of the last hop; ``hops`` has those of all hops."""
     hops = [{"robots_txt": hop.robots_txt, "verdict": hop.verdict.value, "evidence": hop.evidence} for hop in decisions.hops]
     return {
         "robots": {
@@ -283,12 +283,12 @@ def decisions_document(decisions: Decisions) -> dict[str, Any]:
 
 
 _ROBOTS_KEPT: Final[dict[str, str]] = {
-    RobotsVerdict.OFF: "not asked: fetch.robots was off",
-    RobotsVerdict.NOT_ASKED: "not asked: it ended before it came to that",
+    RobotsVerdict.OFF: "not read: fetch.robots was off",
+    RobotsVerdict.NOT_ASKED: "not read: the image was decided earlier",
     RobotsVerdict.ALLOWED: "allows it",
     RobotsVerdict.DISALLOWED: "disallows it",
-    RobotsVerdict.NO_FILE: "there is none, so all is allowed",
-    RobotsVerdict.UNREACHABLE: "not to be had",
+    RobotsVerdict.NO_FILE: "none, so everything is allowed",
+    RobotsVerdict.UNREACHABLE: "unreachable",
 }
 
 _OPT_OUT_KEPT: Final[dict[str, str]] = {
@@ -300,40 +300,40 @@ _OPT_OUT_KEPT: Final[dict[str, str]] = {
 
 
 def robots_words(verdict: str, url: str) -> str:
-    """What an image's row keeps of robots.txt's word: ``allows it, https://h.test/robots.txt``."""
+    """The verdict on robots.txt in an image's row: ``allows it, https://h.test/robots.txt``."""
     words = _ROBOTS_KEPT.get(verdict, clipped(verdict, 24))
     where = robots_txt_of(url) if verdict not in (RobotsVerdict.OFF, RobotsVerdict.NOT_ASKED) else None
     return f"{words}, {clipped(where, EVIDENCE_CHARS)}" if where else words
 
 
 def opt_out_words(verdict: str) -> str:
-    """What an image's row keeps of the reply's headers."""
+    """The verdict on the opt-out headers in an image's row."""
     return _OPT_OUT_KEPT.get(verdict, clipped(verdict, 24))
 
 
 _EVENT_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "job.retry": lambda d: f"a run failed, {_event_error(d)}: again after {_event_wait(d)}, retry {d.get('retry')} of {d.get('of')}",
-    "job.retries_exhausted": lambda d: f"a run failed, {_event_error(d)}: given up after {d.get('retries')} retries",
-    "unit.dead": lambda d: f"the unit died, {_event_error(d)}",
-    "unit.rests": lambda d: f"a fault of ours, {_event_error(d)}: rested for {_event_wait(d)}, nothing counted",
-    "unit.taken_back": lambda d: f"its worker fell silent (crash {d.get('crashes')}): the unit was taken back",
-    "unit.quarantined": lambda d: f"its workers died {d.get('crashes')} times: the unit goes into quarantine",
-    "quarantine.began": lambda _: "quarantine began: one image at a time, in a process of its own",
+    "job.retry": lambda d: f"a run failed, {_event_error(d)}: next run after {_event_wait(d)}, retry {d.get('retry')} of {d.get('of')}",
+    "job.retries_exhausted": lambda d: f"a run failed, {_event_error(d)}: failed after {d.get('retries')} retries",
+    "unit.dead": lambda d: f"the unit was marked dead, {_event_error(d)}",
+    "unit.rests": lambda d: f"storage or queue unavailable, {_event_error(d)}: released for {_event_wait(d)}, no retry counted",
+    "unit.taken_back": lambda d: f"its worker sent no more heartbeats (crash {d.get('crashes')}): the unit was reclaimed",
+    "unit.quarantined": lambda d: f"its workers died {d.get('crashes')} times: the unit was put into quarantine",
+    "quarantine.began": lambda _: "quarantine began: one image at a time, in an isolated process",
     "quarantine.ended": lambda _: "quarantine ended",
-    "unit.interrupted": lambda _: "its worker was stopped: the unit was given back",
-    "unit.lease_lost": lambda _: "its worker lost the lease: another one goes on",
-    "unit.retried": lambda _: "somebody put the dead unit back to work",
-    "unit.discarded": lambda _: "somebody gave the dead unit up",
+    "unit.interrupted": lambda _: "its worker was stopped: the unit was released",
+    "unit.lease_lost": lambda _: "its worker lost the lease: another worker continues",
+    "unit.retried": lambda _: "the dead unit was retried by a user",
+    "unit.discarded": lambda _: "the dead unit was discarded by a user",
 }
 
 
 def event_line(event: Event, image_id: int) -> ExplanationLine | None:
-    """What one event says of an image; nothing, where it is about another image of the chunk."""
+    """Return the line of one event; ``None`` if the event concerns another image of the chunk."""
     if event.event == "image.poison":
         if event.data.get("image_id") != image_id:
             return None
         return ExplanationLine(
-            "poison", f"it killed the process that worked at it alone: {clipped(str(event.data.get('how')), 200)}", event.at
+            "poison", f"it killed the isolated process that ran it: {clipped(str(event.data.get('how')), 200)}", event.at
         )
     return ExplanationLine(
         "unit", f"{clipped(str(event.data.get('job') or 'work'), 40)}: {_EVENT_WORDS[event.event](event.data)}", event.at
@@ -341,7 +341,7 @@ def event_line(event: Event, image_id: int) -> ExplanationLine | None:
 
 
 def _event_error(data: Mapping[str, Any]) -> str:
-    return clipped(": ".join(str(data[name]) for name in ("error_type", "error") if data.get(name)) or "no word why", 200)
+    return clipped(": ".join(str(data[name]) for name in ("error_type", "error") if data.get(name)) or "no error recorded", 200)
 
 
 def _event_wait(data: Mapping[str, Any]) -> str:

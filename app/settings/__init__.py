@@ -1,6 +1,6 @@
-"""Every setting of pictrawl in one tree. Read by entry points only; the parts get plain values from :mod:`app.resources`.
+"""Every setting of pictrawl in one tree. Only entry points read it; :mod:`app.resources` passes plain values to the other packages.
 
-Order: defaults < ``pictrawl.toml`` < environment (``PICTRAWL_FETCH__PER_HOST=4``) < flags. An unknown name is an error.
+Precedence: flags, environment (``PICTRAWL_FETCH__PER_HOST=4``), ``pictrawl.toml``, defaults. An unknown name is an error.
 """
 
 from app.settings.sections import TraceSettings

@@ -1,4 +1,4 @@
-"""The tree: where its values come from, in which order, and what is said of a wrong one."""
+"""The settings tree: the sources of its values, their precedence, and the error messages for invalid ones."""
 
 import difflib
 import json
@@ -43,13 +43,13 @@ RESERVED_VARIABLES = frozenset(
         *("PICTRAWL_PROMETHEUS_IMAGE", "PICTRAWL_PROMETHEUS_PORT", "PICTRAWL_GRAFANA_IMAGE", "PICTRAWL_GRAFANA_PORT"),
     }
 )
-"""Variables with our prefix that are no settings: the file's path, the test suite's switch, and what docker-compose.yml reads."""
+"""Variables with our prefix that are not settings: the path of the file, a switch of the test suite, variables of docker-compose.yml."""
 
 
 class Environment(PydanticBaseSettingsSource):
-    """The environment, in which a variable with our prefix that names no setting is an error.
+    """Reads environment variables. A variable with our prefix that names no setting is an error.
 
-    Not pydantic-settings' own source: that one gives a section with an alias no prefix, and words a list that is no JSON without its name.
+    pydantic-settings' own source ignores the prefix for a section with an alias, and its error for an invalid list lacks the name.
     """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
@@ -60,7 +60,7 @@ class Environment(PydanticBaseSettingsSource):
 
     @staticmethod
     def read() -> dict[str, dict[str, Any]]:
-        """What the environment sets, by section and name."""
+        """Return the values in the environment, by section and name."""
         known = set(setting_names(Settings))
         tree: dict[str, dict[str, Any]] = {}
         for variable, text in os.environ.items():
@@ -80,12 +80,12 @@ def _json_list(variable: str, text: str) -> list[Any]:
     except ValueError:
         value = None
     if not isinstance(value, list):
-        raise errors.ConfigurationError(f'environment variable {variable} = {text!r}: write a JSON list, such as [80, 443] or ["a"]')
+        raise errors.ConfigurationError(f'environment variable {variable} = {text!r}: use a JSON list, such as [80, 443] or ["a"]')
     return value
 
 
 class TomlFile(PydanticBaseSettingsSource):
-    """``pictrawl.toml``, from PICTRAWL_CONFIG or the current folder."""
+    """Reads the file that PICTRAWL_CONFIG names, else ``pictrawl.toml`` in the current folder."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return self.read().get(field_name), field_name, False
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """The database's URL with its password, if a file holds it."""
+        """The URL of the database, with the password from ``db.password_file`` if set."""
         if self.db.url is None:
             return f"sqlite+aiosqlite:///{self.workspace.path.absolute() / 'pictrawl.db'}"
         url = self.db.url.get_secret_value()
@@ -155,7 +155,7 @@ class Settings(BaseSettings):
 
     @property
     def storage_url(self) -> str:
-        """The store's URL."""
+        """The URL of the object store."""
         return self.storage.url or (self.workspace.path.absolute() / "store").as_uri()
 
 
@@ -173,11 +173,11 @@ def _with_password(url: str, file: Path) -> str:
 
 
 def config_path() -> Path | None:
-    """The settings file in force, if there is one."""
+    """Return the path of the settings file, if one is used."""
     named = os.environ.get("PICTRAWL_CONFIG")
     if named:
         if not Path(named).is_file():
-            raise errors.ConfigurationError(f"PICTRAWL_CONFIG names {named}, which is no file")
+            raise errors.ConfigurationError(f"PICTRAWL_CONFIG = {named}: no such file")
         return Path(named)
     return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
 
@@ -186,10 +186,10 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """Read the tree.
 
     Args:
-        flags: what the command line says, by dotted name: ``{"fetch.per_host": 4}``.
+        flags: values from the command line, by dotted name: ``{"fetch.per_host": 4}``.
 
     Raises:
-        errors.ConfigurationError: naming the setting, its value and the way out.
+        errors.ConfigurationError: a setting is invalid; the message names it, its value and the remedy.
     """
     try:
         return Settings(**_merged(flags or {}))
@@ -198,7 +198,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
 
 
 def as_flags(settings: Settings) -> dict[str, Any]:
-    """The whole tree as :func:`load_settings` takes it, in JSON's types and with its secrets: for a process of our own, and no log."""
+    """Return the tree as arguments of :func:`load_settings`, in JSON types. Contains secrets: only for child processes, never for logs."""
     tree = settings.model_dump(by_alias=True)
     return {f"{section}.{field}": _plain(value) for section, fields in tree.items() for field, value in fields.items()}
 
@@ -214,7 +214,7 @@ def _plain(value: Any) -> Any:
 
 
 def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Flags as whole sections: pydantic-settings merges sources deeply, so only what a flag names is given."""
+    """Return flags as a tree of sections. pydantic-settings merges sources deeply, so other settings keep their values."""
     tree: dict[str, Any] = {}
     for name, value in flags.items():
         section, _, field = name.partition(".")
@@ -239,7 +239,7 @@ def _unknown(what: str, name: str) -> str:
 
 
 def setting_names(model: type[BaseModel]) -> Iterator[str]:
-    """Every leaf by its dotted name."""
+    """Yield the dotted name of every setting."""
     return (name for name, _ in _leaves(model))
 
 
@@ -255,11 +255,11 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
 
 LISTS = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is tuple)
 SECRETS = frozenset(name for name, kind in _leaves(Settings) if SecretStr in (kind, *get_args(kind)))
-"""Settings whose values are shown to nobody."""
+"""Settings whose values are never shown."""
 
 
 def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, str]]:
-    """Every setting's value and where it comes from: ``default``, the file's path, ``environment`` or ``flag``."""
+    """Return every setting's value and origin: ``default``, the path of the file, ``environment`` or ``flag``."""
     file, path, environment = TomlFile.read(), config_path(), Environment.read()
     dump = settings.model_dump(by_alias=True, mode="json")
     table: dict[str, tuple[Any, str]] = {}

@@ -139,7 +139,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.TLS: "The TLS handshake failed, or the certificate is not valid.",
         Reason.HOST_UNAVAILABLE: "The host did not answer before the URL's deferral ended (`retry.defer_max_s`).",
         Reason.RETRY_BUDGET: "No retry was left: the retry budget held the URL until its deferral ended, or all attempts were made.",
-        Reason.BLOCKED_ADDRESS: "The host is, or resolves to, an address or port that may not be dialled.",
+        Reason.BLOCKED_ADDRESS: "The host is, or resolves to, an address or port that is not allowed.",
         Reason.INVALID_URL: "Not an absolute http or https URL.",
         Reason.REDIRECT: "A redirect loop, too many hops, or no usable Location.",
         Reason.TOO_LARGE: "More bytes than `fetch.max_bytes`.",

@@ -55,12 +55,12 @@ def test_images_that_never_came_show_why(licensed: Built, invoke: Invoke) -> Non
     words, data = explained(invoke, f"{licensed.base}/gone.jpg")
     assert (data["reason"], data["attempts"][0]["status"]) == ("http_404", 404)
     assert "404 NotFoundError in " in words
-    assert "checks     none reached: there are no bytes" in words
+    assert "checks     none: there are no bytes" in words
     words, data = explained(invoke, f"{licensed.base}/private.jpg")
     assert (data["robots"], data["robots_txt"], data["attempts"]) == ("disallowed", f"{licensed.base}/robots.txt", [])
     assert "robots.txt disallows it" in words
     assert "line 2, user-agent *: Disallow: /private" in words
-    assert "requests   none: it ended before any was sent" in words
+    assert "requests   none: it was decided without a request" in words
     words, data = explained(invoke, f"{licensed.base}/noai.jpg")
     assert (data["reason"], data["opt_out"]) == ("opt_out", "refused")
     assert "opt-out    refused by the reply's headers" in words
@@ -82,7 +82,7 @@ def test_a_duplicate_shows_of_which_and_why_the_other_was_kept(licensed: Built, 
     words, data = explained(invoke, f"{licensed.base}/double.jpg")
     _, original = explained(invoke, f"{licensed.base}/kept.jpg?size=large")
     assert data["duplicate"] == {"of": original["id"], "url": original["url"], "is_exact": True, "distance": 0, "limit": 6}
-    assert "the same bytes; alike in pixels and bytes, the other was found first" in words
+    assert "the same bytes; equal in pixels and bytes, the other was found first" in words
     words, data = explained(invoke, original["sha256"])
     assert [other["id"] for other in data["also"]] == [original["id"]]
     assert f"also       image {original['id']} of dataset" in words
@@ -91,7 +91,7 @@ def test_a_duplicate_shows_of_which_and_why_the_other_was_kept(licensed: Built, 
 def test_the_job_shows_where_its_time_went(licensed: Built, invoke: Invoke) -> None:
     """Kinds of work, hosts with their waits, failures, retries, and what to type next."""
     words = invoke("explain", licensed.job_id).out
-    for part in ("where its time went", "stage      plan", "127.0.0.1", "backoff", "Retry-After", "2 URLs retried: 2 came, 0 failed"):
+    for part in ("where its time went", "stage      plan", "127.0.0.1", "backoff", "Retry-After", "2 URLs retried: 2 succeeded, 0 failed"):
         assert part in words
     assert f"look at    pictrawl jobs logs {licensed.job_id} --level warning" in words
     time = invoke("explain", licensed.job_id, "--json").json["time"]
@@ -118,11 +118,11 @@ def test_explain_shows_checks_duplicates_and_redirects(mixed: Result, invoke: In
     original = image_id(invoke, "/kept.jpg")
     told = invoke("images", "show", max(double, original)).out
     assert f"duplicate  of image {min(double, original)}" in told
-    assert re.search(r"sharpness +- +at least 20 +not asked for", told)
+    assert re.search(r"sharpness +- +at least 20 +not applied", told)
     assert "at least 64" in told
-    assert "not asked for" in told
+    assert "not applied" in told
     assert "redirect" in invoke("explain", f"{mixed_site.origin.base}/moved.jpg").out
-    assert "gave up" in invoke("explain", f"{mixed_site.origin.base}/gone.jpg").out
+    assert "no further attempt" in invoke("explain", f"{mixed_site.origin.base}/gone.jpg").out
     sha256 = invoke("images", "show", original, "--json").json["sha256"]
     (item,) = invoke("explain", sha256, "--json").json["items"]
     assert (item["id"], [other["id"] for other in item["also"]]) == (max(double, original), [min(double, original)])
@@ -135,7 +135,7 @@ def test_explain_shows_what_a_refusal_rests_on(mixed: Result, invoke: Invoke, mi
     for name, evidence, words in (
         ("private", rule, f"evidence   the rule at {rule}"),
         ("noai", "x-robots-tag: noai", "evidence   the reply's header x-robots-tag: noai"),
-        ("blocked", "10.0.0.1", "evidence   10.0.0.1, which may not be dialled"),
+        ("blocked", "10.0.0.1", "evidence   10.0.0.1, which is not allowed"),
     ):
         assert words in invoke("explain", f"{base}/{name}.jpg").out
         shown = image_id(invoke, f"/{name}.jpg")

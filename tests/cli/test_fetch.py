@@ -61,7 +61,7 @@ def test_fetch_of_a_blocked_address_sends_nothing(invoke: Invoke) -> None:
     wrong = invoke("fetch", "http://h.test:99999/", "--json").json
     assert (wrong["reason"], wrong["evidence"]) == ("invalid_url", "port 99999")
     assert "evidence    the URL's scheme 'ftp'" in invoke("fetch", "ftp://h.test/").out
-    assert "evidence    10.0.0.1, which may not be dialled" in invoke("fetch", "http://10.0.0.1/").out
+    assert "evidence    10.0.0.1, which is not allowed" in invoke("fetch", "http://10.0.0.1/").out
 
 
 def test_fetch_shows_the_decisions(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
@@ -96,7 +96,7 @@ def test_fetch_shows_every_hop_and_a_missing_robots_txt(site: Site, bodies: list
     url = site.add("/a.jpg", reply(302, headers={"Location": "/b.jpg"}))
     assert [hop["verdict"] for hop in invoke("fetch", url, "--json", *QUICK).json["decisions"]["robots"]["hops"]] == ["no_file"] * 2
     told = invoke("fetch", url, *QUICK).out
-    assert told.count("robots.txt  none, so all is allowed: the origin answered 404") == 1
+    assert told.count("robots.txt  none, so everything is allowed: the origin answered 404") == 1
     assert "opt-out     none in the reply's headers" in told
 
 
@@ -105,7 +105,7 @@ def test_fetch_shows_an_unreachable_robots_txt(site: Site, bodies: list[bytes], 
     site.add("/robots.txt", reply(503))
     told = invoke("fetch", site.add("/a.jpg", reply(body=bodies[0])), *QUICK)
     assert told.code == 4
-    assert f"robots.txt  not to be had, {site.origin.base}/robots.txt: the origin answered 503" in told.out
+    assert f"robots.txt  unreachable, {site.origin.base}/robots.txt: the origin answered 503" in told.out
     assert "deferred: host_unavailable" in told.out
 
 
@@ -116,7 +116,7 @@ def test_robots_and_opt_outs_can_be_switched_off(
     """Each by its own setting, from wherever settings come; the image comes, and what was not asked is said."""
     private, noai = wished(site, bodies)
     for url, name, said in (
-        (private, "robots", "robots.txt  not asked: fetch.robots is off"),
+        (private, "robots", "robots.txt  not read: fetch.robots is off"),
         (noai, "opt_out", "opt-out     not read: fetch.opt_out is off"),
     ):
         assert invoke("fetch", url, *QUICK).code == 4

@@ -66,7 +66,7 @@ async def test_a_url_that_stands_for_many_is_refused_with_their_ids(any_database
     """Nobody is told of the wrong image."""
     db = any_database
     found = await add(db, await add_job(db), *(f"http://h.test/i?n={n}" for n in range(7)))
-    with pytest.raises(errors.ValidationError, match=rf"7 images .*by its id: {found[6]}, {found[5]}.* …"):
+    with pytest.raises(errors.ValidationError, match=rf"7 images .*one of their ids: {found[6]}, {found[5]}.* …"):
         await ids(db, "http://h.test/i")
 
 

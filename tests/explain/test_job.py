@@ -53,7 +53,7 @@ async def test_a_job_tells_hosts_waits_retries_and_what_it_waits_for(any_databas
     assert waits.startswith("1 image deferred for 1m")
     told = {line.topic: line.words for line in story.slow()}
     assert told["host"].startswith("other.test:8443: 1 request, 1 failed")
-    assert told["retries"] == "2 URLs retried: 1 came, 1 failed"
+    assert told["retries"] == "2 URLs retried: 1 succeeded, 1 failed"
     assert told["unit"] == "validate is dead, 1 crash: MemoryError:  [31mout"
     assert [command.split()[1] for command in story.next_commands()] == ["jobs", "jobs", "dead", "images"]
 
@@ -61,7 +61,7 @@ async def test_a_job_tells_hosts_waits_retries_and_what_it_waits_for(any_databas
 async def test_a_job_that_nobody_works_at_says_so(database: Database) -> None:
     """It waits for a worker; paused, for whoever paused it; ended, for nothing."""
     job_id = await add_job(database)
-    assert (await explain_job(database, job_id)).waits() == ["a worker: nothing of it is being worked at"]
+    assert (await explain_job(database, job_id)).waits() == ["a worker: none of its units is running"]
     await change(database, tables.jobs, job_id, waiting_for="the disk")
     assert (await explain_job(database, job_id)).waits()[0] == "the disk"
     await change(database, tables.jobs, job_id, desired_state="paused")
@@ -72,7 +72,7 @@ async def test_a_job_that_nobody_works_at_says_so(database: Database) -> None:
     (unit_id,) = await unit_ids(database, job_id)
     await change(database, tables.units, unit_id, state=UnitState.QUARANTINED, crashes=3)
     assert any(
-        line.words.startswith("fetch is quarantined, 3 crashes: no word why") for line in (await explain_job(database, job_id)).slow()
+        line.words.startswith("fetch is quarantined, 3 crashes: no error recorded") for line in (await explain_job(database, job_id)).slow()
     )
 
 
@@ -93,7 +93,7 @@ async def test_hosts_beyond_the_most_expensive_are_counted(database: Database) -
         await try_image(database, unit, image_id, Attempt(1, 1.0, 1.0 + number, 200))
     story = await explain_job(database, job_id)
     assert [host.host for host in story.costly_hosts][:2] == ["h11.test", "h10.test"]
-    assert story.slow()[-1].words == "and 2 more hosts that cost less each"
+    assert story.slow()[-1].words == "and 2 more hosts with less time each"
 
 
 async def test_a_foreign_job_is_not_found(database: Database) -> None:

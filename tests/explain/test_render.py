@@ -61,23 +61,23 @@ def told(image: dict[str, Any], **facts: Any) -> dict[str, str]:
 
 
 def test_an_image_that_waits_tells_what_for() -> None:
-    """Pending, or deferred with how long it has been put off; no request is no refusal."""
+    """Pending, or deferred with the time since the first deferral; an image without a request is not shown as refused."""
     assert verdict_words(IMAGE) == "pending: not fetched yet"
     deferred = {"state": ImageState.DEFERRED, "reason": Reason.RATE_LIMITED, "not_before": 1090.0, "deferred_at": 1000.0}
     assert verdict_words(replace(IMAGE, **deferred)) == "deferred: rate_limited, to be fetched later"
     words = told(deferred)
-    assert (words["requests"], words["deferred"]) == ("none yet", "not asked again before its time, first put off 1m30s before that")
+    assert (words["requests"], words["deferred"]) == ("none yet", "not requested again before this time, first deferred 1m30s earlier")
     assert told({})["found"] == "by wikimedia, rank 4"
-    assert told(deferred | {"deferred_at": None})["deferred"] == "not asked again before its time"
+    assert told(deferred | {"deferred_at": None})["deferred"] == "not requested again before this time"
 
 
 def test_what_was_decided_of_the_dataset_is_told() -> None:
-    """A licence that was not asked for, a target that was met, an original that is gone."""
+    """A licence that is not accepted, a target that was met, an original that was deleted."""
     licence = told({"state": ImageState.REJECTED, "reason": Reason.LICENCE, "license": "CC-BY-NC-4.0", "attribution": "J. \x1b[1mDoe"})
-    assert licence["licence"] == "not accepted: not one that was asked for"
+    assert licence["licence"] == "not accepted: not in the list of accepted licences"
     over = told({"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met"})
     assert over["target"] == "of 10: searches take turns, each in its source's order, and it ranked 4"
-    assert told({"state": ImageState.DUPLICATE, "duplicate_of": 3})["duplicate"] == "of image 3, which is gone"
+    assert told({"state": ImageState.DUPLICATE, "duplicate_of": 3})["duplicate"] == "of image 3, which was deleted"
 
 
 def test_how_it_left_is_told() -> None:
@@ -87,7 +87,7 @@ def test_how_it_left_is_told() -> None:
     export = Export("exp_1", "local", "ds_1", "job_1", "files", "standard", "ready", "p", 1, 1, None, None, None, 5.0, 6.0)
     words = told({"state": ImageState.KEPT} | out | digest, exports=(export,))
     assert words["compressed"] == f"256x192 image/webp, 900 B, sha256 {'b' * 64}"
-    assert words["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, as the list promised"
+    assert words["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, as the list states"
     assert (words["export"], words["redirect"], words["page"]) == ("exp_1, files", "http://cdn/a.jpg", "http://h/page")
 
 
@@ -101,9 +101,10 @@ def test_requests_of_an_earlier_job_are_told_apart() -> None:
     other = Event(2, "job_1", 5.0, "ERROR", "image.poison", {"image_id": 8})
     lines = image_lines(history({"state": ImageState.FAILED, "reason": Reason.HTTP_404}, requests=tries, events=(crash, other)))
     requests = [line.words for line in lines if line.topic == "request"]
-    assert requests[0].endswith("no outcome: the process died meanwhile, for job job_0")
-    assert requests[1].endswith("404 NotFoundError in 0.50s, gave up")
-    assert [line.words for line in lines if line.topic == "unit"] == ["work: its worker fell silent (crash 1): the unit was taken back"]
+    assert requests[0].endswith("no outcome: the process died during the request, for job job_0")
+    assert requests[1].endswith("404 NotFoundError in 0.50s, no further attempt")
+    words = [line.words for line in lines if line.topic == "unit"]
+    assert words == ["work: its worker sent no more heartbeats (crash 1): the unit was reclaimed"]
     assert not [line for line in lines if line.topic == "poison"]
 
 
@@ -129,19 +130,19 @@ def test_an_attempt_tells_status_time_wait_and_cause() -> None:
 
 def test_lost_and_open_attempts_have_no_outcome() -> None:
     """Said as what they are."""
-    assert attempt_words("lost", FAILED) == "no outcome: the process died meanwhile"
-    assert attempt_words("reserved", FAILED) == "under way"
+    assert attempt_words("lost", FAILED) == "no outcome: the process died during the request"
+    assert attempt_words("reserved", FAILED) == "in progress"
 
 
-def test_a_gap_that_no_wait_explains_is_a_url_set_aside() -> None:
-    """A deferred URL comes back in a later run, maybe much later."""
+def test_a_gap_without_a_recorded_wait_is_a_deferral() -> None:
+    """The next attempt of a deferred URL belongs to a later run."""
     first = Attempt(1, 1000.0, 0.5, 429, "RateLimitError")
     lines = attempt_lines([("done", first), ("done", Attempt(2, 1601.0, 0.2, 200, queued_s=0.5))], ended="")
-    assert lines[0].endswith("429 RateLimitError in 0.50s, then set aside for 10m00s")
-    soon = attempt_lines([("done", first), ("done", Attempt(2, 1001.0, 0.2, 200))], ended="gave up")
+    assert lines[0].endswith("429 RateLimitError in 0.50s, then deferred for 10m00s")
+    soon = attempt_lines([("done", first), ("done", Attempt(2, 1001.0, 0.2, 200))], ended="no further attempt")
     assert soon[0].endswith("in 0.50s")
-    assert soon[1].endswith(", gave up")
-    assert attempt_lines([], ended="gave up") == []
+    assert soon[1].endswith(", no further attempt")
+    assert attempt_lines([], ended="no further attempt") == []
 
 
 def test_clock_has_milliseconds() -> None:
@@ -159,10 +160,10 @@ GONE = "the origin answered 503 for https://h.test/robots.txt"
     [
         (Reason.ROBOTS, f"{WHERE} line 2, user-agent *: Disallow: /", f"the rule at {WHERE} line 2, user-agent *: Disallow: /"),
         (Reason.OPT_OUT, "tdm-reservation: 1", "the reply's header tdm-reservation: 1"),
-        (Reason.BLOCKED_ADDRESS, "10.0.0.1", "10.0.0.1, which may not be dialled"),
+        (Reason.BLOCKED_ADDRESS, "10.0.0.1", "10.0.0.1, which is not allowed"),
         (Reason.INVALID_URL, "host label '-a'", "the URL's host label '-a'"),
         (Reason.REDIRECT, "scheme 'ftp'", "the scheme 'ftp' of the URL that the redirect leads to"),
-        (Reason.HOST_UNAVAILABLE, GONE, f"no word from robots.txt, so nothing is allowed for now: {GONE}"),
+        (Reason.HOST_UNAVAILABLE, GONE, f"robots.txt is unreachable, so the whole host is disallowed for now: {GONE}"),
         (Reason.HTTP_404, "{0}{x.y}", "{0}{x.y}"),
         (None, "a\x1b[31mb", "a [31mb"),
     ],
@@ -178,11 +179,11 @@ def test_evidence_words(reason: Reason | None, evidence: str, words: str) -> Non
         (Decisions(), []),
         (
             Decisions(RobotsVerdict.OFF, (), OptOutVerdict.OFF),
-            ["robots.txt  not asked: fetch.robots is off", "opt-out     not read: fetch.opt_out is off"],
+            ["robots.txt  not read: fetch.robots is off", "opt-out     not read: fetch.opt_out is off"],
         ),
         (
             Decisions(RobotsVerdict.UNREACHABLE, (RobotsDecision(WHERE, RobotsVerdict.UNREACHABLE, GONE),)),
-            [f"robots.txt  not to be had, {WHERE}: {GONE}"],
+            [f"robots.txt  unreachable, {WHERE}: {GONE}"],
         ),
         (
             Decisions(RobotsVerdict.ALLOWED, (RobotsDecision(WHERE, RobotsVerdict.ALLOWED),) * 3, OptOutVerdict.NONE),
@@ -224,7 +225,7 @@ def test_a_retry_of_the_job_layer_is_told_with_its_cause() -> None:
     """Which of how many, and after what wait."""
     line = event_line(event("job.retry", job="process_chunk", error_type="MemoryError", error="", retry=1, of=3, wait_s=60.0), 7)
     assert line is not None
-    assert line.words == "process_chunk: a run failed, MemoryError: again after 1m00s, retry 1 of 3"
+    assert line.words == "process_chunk: a run failed, MemoryError: next run after 1m00s, retry 1 of 3"
 
 
 def test_poison_is_told_of_the_image_that_it_was() -> None:

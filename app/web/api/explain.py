@@ -203,7 +203,7 @@ def _job(history: JobHistory) -> JobExplanation:
         hosts_in_all=len(history.hosts),
         failures=dict(history.failures),
         requests=history.made,
-        deferred=[DeferredImages.model_validate(item) for item in history.set_aside],
+        deferred=[DeferredImages.model_validate(item) for item in history.deferred],
         waits_for=history.waits(),
         troubled=[Troubled.model_validate(item) for item in history.troubled],
         lines=[Line.model_validate(line) for line in history.slow()],

@@ -58,7 +58,7 @@ async def test_a_duplicate_is_explained_with_its_original(client: httpx.AsyncCli
     async with resources.db.write() as connection:
         await connection.execute(tables.images.delete().where(tables.images.c.id == kept))
     lines = (await client.get(f"/v1/images/{copy}/explain")).json()["lines"]
-    assert [line["words"] for line in lines if line["topic"] == "duplicate"] == [f"of image {kept}, which is gone"]
+    assert [line["words"] for line in lines if line["topic"] == "duplicate"] == [f"of image {kept}, which was deleted"]
 
 
 async def test_a_job_is_explained(client: httpx.AsyncClient, resources: Resources) -> None:

@@ -39,7 +39,7 @@ class FetchSettings(Section):
 
     concurrency: int = Field(64, ge=1, le=4096, description="Requests in flight in one worker.")
     per_host: int = Field(2, ge=1, le=1024, description="Requests in flight to one host, over all workers.")
-    rate_per_host: float = Field(0.0, ge=0, description="Requests per second to one host, over all workers; 0 adapts the rate to the host.")
+    rate_per_host: float = Field(0.0, ge=0, description="Requests per second to one host, over all workers; 0: only the learned limit.")
     connect_timeout_s: float = Field(10.0, gt=0, description="Seconds to connect, TLS included.")
     read_timeout_s: float = Field(30.0, gt=0, description="Maximum seconds without received data.")
     attempt_timeout_s: float = Field(35.0, gt=0, description="Seconds for one whole attempt.")
@@ -155,7 +155,7 @@ class CompressSettings(Section):
     level: int = Field(95, ge=1, le=100, description="Encoder quality, 1 to 100.")
     resize: Literal["none", "keep_ratio", "center_crop", "border"] = Field("none", description="How images are resized to size.")
     size: int = Field(256, ge=8, le=16384, description="Target size, pixels.")
-    only_if_bigger: bool = Field(True, description="Resize only images that are larger; never enlarge.")
+    only_if_bigger: bool = Field(True, description="Never enlarge an image.")
 
     def rules(self) -> CompressionRules:
         """Return the rules that are stored in a job's spec."""

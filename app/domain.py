@@ -311,7 +311,7 @@ class StoredImage:
         duplicate_of: id of the kept image that it repeats.
         out_sha256, out_media_type, out_size_bytes, out_width, out_height: of the compressed bytes, which are exported.
         not_before: when a deferred image may be fetched; ``deferred_at`` is its first deferral.
-        evidence: what the reason rests on, quoted: a header line, a rule of robots.txt, an address.
+        evidence: the quoted cause of the reason: a header line, a rule of robots.txt, an address.
         robots: a `downloader.models.RobotsVerdict` from its last fetch; ``None`` before the first.
         opt_out: a `downloader.models.OptOutVerdict` from its last fetch; ``None`` before the first.
     """
@@ -395,4 +395,3 @@ class Sample:
     creator: str | None = None
     attribution: str | None = None
     phash: str | None = None
-

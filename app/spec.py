@@ -70,7 +70,7 @@ class JobRequest(BaseModel):
 
 
 class ListSpec(BaseModel):
-    """A URL list that rests in the store: its key, its kind, and the columns to read."""
+    """A URL list in the store: its key, its format, and the columns to read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

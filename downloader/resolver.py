@@ -70,7 +70,7 @@ class ThreadedResolver:
 
 
 class CheckedResolver(AbstractResolver):
-    """Refuses a name if any of its addresses may not be dialled: with only the good ones kept, an attacker could retry until one slips."""
+    """Refuses a name if any of its addresses is not allowed, so that nobody can retry a mixed answer until one passes."""
 
     def __init__(self, guard: URLGuard, lookup: Lookup) -> None:
         self._guard = guard
@@ -81,7 +81,7 @@ class CheckedResolver(AbstractResolver):
 
         Raises:
             OSError: the name has no address.
-            errors.BlockedAddressError: an address may not be dialled.
+            errors.BlockedAddressError: an address is not allowed.
         """
         addresses = await self._lookup(host)
         if not addresses:

@@ -98,7 +98,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.TransportError: the connection or the reply failed; the foreign error is its cause.
-            errors.BlockedAddressError: the address may not be dialled.
+            errors.BlockedAddressError: the address is not allowed.
         """
         session = self._session or self._open()
         timeouts = request.extensions.get("timeout", {})

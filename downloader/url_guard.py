@@ -123,7 +123,7 @@ class URLGuard:
 
         Raises:
             errors.InvalidURLError: see `check_url`.
-            errors.BlockedAddressError: a port or a literal address that may not be dialled.
+            errors.BlockedAddressError: a port or a literal address is not allowed.
         """
         target = check_url(url, self._ports)
         if _as_address(target.host) is not None:

@@ -50,7 +50,7 @@ async def _ls(cli: Cli, wanted: DeadFilter, limit: int, cursor: str | None) -> i
 
 
 def retry(cli: Cli, unit: Units = None, job: OfJob = None) -> int:
-    """Put dead units back to work, once their cause is fixed.
+    """Retry dead units after their cause is fixed.
 
     Their job continues if it failed. Either all of the units are changed, or none.
     """
@@ -88,7 +88,9 @@ async def _discard(cli: Cli, which: Which, resume: bool) -> int:
         discarded = await control.discard_dead(db, which, resume=resume)
         if resume:
             await _dispatch(cli, settings, db, [item.unit.job_id for item in discarded])
-    lines = [f"{item.unit.id}: {item.unit.kind} of {item.unit.job_id} given up, {count(item.images, 'image')} closed" for item in discarded]
+    lines = [
+        f"{item.unit.id}: {item.unit.kind} of {item.unit.job_id} discarded, {count(item.images, 'image')} closed" for item in discarded
+    ]
     documents = [dead_document(item.unit) | {"images": item.images} for item in discarded]
     cli.result("\n".join(lines), {"items": documents}, brief="\n".join(item.unit.id for item in discarded))
     return 0

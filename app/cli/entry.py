@@ -59,7 +59,7 @@ _DATASETS = {
 }
 _DEAD = {
     "ls": Command("app.cli.dead", "ls", "List dead units, the last that died first."),
-    "retry": Command("app.cli.dead", "retry", "Put dead units back to work, once their cause is fixed."),
+    "retry": Command("app.cli.dead", "retry", "Retry dead units after their cause is fixed."),
     "discard": Command("app.cli.dead", "discard", "Give dead units up for good."),
 }
 _DB = {

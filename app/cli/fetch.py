@@ -87,7 +87,7 @@ def _verdict(outcome: Outcome) -> list[str]:
         text = f"failed: {outcome.reason.value}, {clipped(outcome.message, 300)}"
     else:
         wait_s = outcome.retry_after_s
-        text = f"deferred: {outcome.reason.value}" + (f", asked to come back in {wait_s:.0f} s" if wait_s else "")
+        text = f"deferred: {outcome.reason.value}" + (f", next request in {wait_s:.0f} s" if wait_s else "")
     shown = {outcome.decisions.opt_out_evidence, *(hop.evidence for hop in outcome.decisions.hops)}
     if outcome.evidence is None or outcome.evidence in shown:
         return [text]

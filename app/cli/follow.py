@@ -26,7 +26,7 @@ END_POLL_S = 0.05
 """Seconds between two looks at the job's row alone while it is about to end."""
 
 PATIENCE_S = 60.0
-"""Seconds that the database may be away before following is given up."""
+"""Seconds that the database may be unavailable before following ends with an error."""
 
 Hosts = Callable[[], Sequence[HostSnapshot]]
 """Returns the hosts that this process uses, and the state of each."""

@@ -82,7 +82,7 @@ def test_discard_may_let_the_job_continue(failed: tuple[str, str], invoke: Invok
     """The job is finalizing, and resume brings it to its end; text and bare ids."""
     job_id, unit_id = failed
     discarded = invoke("dead", "discard", unit_id, "--resume")
-    assert discarded.out == f"{unit_id}: fetch of {job_id} given up, 5 images closed\n"
+    assert discarded.out == f"{unit_id}: fetch of {job_id} discarded, 5 images closed\n"
     assert invoke("jobs", "show", job_id, "-q").out == "finalizing\n"
     assert invoke("resume", job_id, *OPEN).code == 0
 

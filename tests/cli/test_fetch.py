@@ -42,7 +42,7 @@ def test_fetch_shows_every_attempt_and_keeps_the_bytes(site: Site, bodies: list[
         ([reply(404)], "failed: http_404"),
         ([reset()], "failed: network"),
         ([cut_off(b"\xff\xd8\xff" + b"x" * 100)], "failed: truncated_body"),
-        ([reply(429, headers={"Retry-After": "60"})], "deferred: rate_limited, asked to come back in 60 s"),
+        ([reply(429, headers={"Retry-After": "60"})], "deferred: rate_limited, next request in 60 s"),
         ([reply(302, headers={"Location": "/gone.jpg"})], "redirected to"),
     ],
 )

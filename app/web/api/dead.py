@@ -1,4 +1,4 @@
-"""``/v1/dead``: units of work that will not run again by themselves. Put them back to work, or do without them."""
+"""``/v1/dead``: dead units, which will not run again by themselves. List, retry or discard them."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -85,7 +85,7 @@ async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[De
     return Page(items=[DeadUnit(**_row(unit)) for unit in page.items], next_cursor=page.next_cursor)
 
 
-@router.post("/v1/dead/retry", operation_id="dead_retry", summary="Put dead units back to work", responses=may_fail(404, 409))
+@router.post("/v1/dead/retry", operation_id="dead_retry", summary="Retry dead units", responses=may_fail(404, 409))
 async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()]) -> Retried:
     """All of them, or none. A job that failed because of them continues."""
     revived = await control.retry_dead(call.resources.db, body.which(), user_id=call.user_id)

@@ -1,4 +1,4 @@
-"""``pictrawl dead``: units of work that died. Retry them, or discard them."""
+"""``pictrawl dead``: list, retry or discard dead units."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -33,7 +33,7 @@ def ls(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> int:
-    """List dead units, the last that died first.
+    """List dead units, newest first.
 
     --error matches the beginning of the error, so the name of its class is enough.
     """
@@ -73,7 +73,7 @@ def discard(
     job: OfJob = None,
     resume: Annotated[bool, typer.Option("--resume", help="Let the job continue, once none of its units is dead.")] = False,
 ) -> int:
-    """Give dead units up for good.
+    """Discard dead units.
 
     Their open images fail with the reason cancelled; pictrawl retry JOB fetches them again.
     A job that failed can then be resumed, and ends with the images that it has.
@@ -103,7 +103,7 @@ def _which(unit_ids: list[str] | None, job_id: str | None) -> Which:
 
 
 async def _dispatch(cli: Cli, settings: Settings, db: Database, job_ids: Sequence[str]) -> None:
-    """Send the units to a fleet's workers; on the embedded default name the command that runs them."""
+    """Send the units to the workers of a fleet; with the embedded queue show the command that runs them."""
     if not is_embedded(settings):
         await wake_workers(cli, settings)
         await warn_without_workers(cli, db)

@@ -58,9 +58,9 @@ _DATASETS = {
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare."),
 }
 _DEAD = {
-    "ls": Command("app.cli.dead", "ls", "List dead units, the last that died first."),
+    "ls": Command("app.cli.dead", "ls", "List dead units, newest first."),
     "retry": Command("app.cli.dead", "retry", "Retry dead units after their cause is fixed."),
-    "discard": Command("app.cli.dead", "discard", "Give dead units up for good."),
+    "discard": Command("app.cli.dead", "discard", "Discard dead units."),
 }
 _DB = {
     "upgrade": Command("app.cli.db", "upgrade", "Bring the database to the newest schema."),

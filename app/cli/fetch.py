@@ -30,7 +30,7 @@ def fetch(
 ) -> int:
     """Fetch one URL as a build would.
 
-    Shows each request, the wait after it and the cause of the wait. Exit code 0 where the image came, 4 where it failed or was deferred.
+    Shows each request, the wait after it and the cause of the wait. Exit code 0 if the image was fetched, 4 if it failed or was deferred.
     """
     settings = load_settings(cli, {"fetch.robots": False} if no_robots else None)
     configure_logging(cli, settings, default="ERROR")

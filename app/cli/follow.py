@@ -23,7 +23,7 @@ SNAPSHOT_S = 0.25
 """Seconds between two snapshots; after a slow one ten times as long as it took."""
 
 END_POLL_S = 0.05
-"""Seconds between two looks at the job's row alone while it is about to end."""
+"""Seconds between two reads of the job's row while it is about to end."""
 
 PATIENCE_S = 60.0
 """Seconds that the database may be unavailable before following ends with an error."""

@@ -43,7 +43,7 @@ class FetchSettings(Section):
     connect_timeout_s: float = Field(10.0, gt=0, description="Seconds to connect, TLS included.")
     read_timeout_s: float = Field(30.0, gt=0, description="Maximum seconds without received data.")
     attempt_timeout_s: float = Field(35.0, gt=0, description="Seconds for one whole attempt.")
-    url_deadline_s: float = Field(120.0, gt=0, description="Seconds for one URL: all its attempts and waits, without deferrals.")
+    url_deadline_s: float = Field(120.0, gt=0, description="Seconds for all attempts of one URL and the waits between them.")
     max_bytes: int = Field(30_000_000, ge=1, description="Largest body, bytes, both on the wire and decompressed.")
     max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed; each target is checked like a listed URL.")
     allow_networks: tuple[str, ...] = Field((), description="CIDRs exempt from the address check; the port check still applies.")

@@ -77,7 +77,7 @@ class NewDiscard(WhichUnits):
     resume: bool = Field(False, description="Continue a failed job once none of its units is dead.")
 
 
-@router.get("/v1/dead", operation_id="dead_list", summary="List dead units, the last that died first")
+@router.get("/v1/dead", operation_id="dead_list", summary="List dead units, newest first")
 async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[DeadUnit]:
     """A job with dead units ends as failed, with all its other work done."""
     wanted = dead_units.DeadFilter(query.job_id, query.kind, query.error)
@@ -93,7 +93,7 @@ async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()
     return Retried(items=[DeadUnit(**_row(unit)) for unit in revived])
 
 
-@router.post("/v1/dead/discard", operation_id="dead_discard", summary="Give dead units up", responses=may_fail(404, 409))
+@router.post("/v1/dead/discard", operation_id="dead_discard", summary="Discard dead units", responses=may_fail(404, 409))
 async def discard_dead(call: Here, body: NewDiscard, _: Annotated[NoQuery, Query()]) -> AllDiscarded:
     """All of them, or none. Their open images fail with the reason `cancelled`; a retry of the job fetches them again."""
     given_up = await control.discard_dead(call.resources.db, body.which(), user_id=call.user_id, resume=body.resume)

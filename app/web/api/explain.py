@@ -1,4 +1,4 @@
-"""``/v1/.../explain``: why an image is or is not in its dataset, why a job is slow; in words, and as data."""
+"""``/v1/.../explain``: why an image is or is not in its dataset, and why a job is slow, as text and as data."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -141,7 +141,7 @@ class WhatQuery(NoQuery):
     """The image to explain."""
 
     what: Text = Field(
-        min_length=1, max_length=8192, description="A URL as the list has it, in another spelling, or without its query; an id; a SHA-256."
+        min_length=1, max_length=8192, description="A URL, also in another spelling or without its query; an image id; or a SHA-256."
     )
 
 

@@ -263,7 +263,7 @@ def questions(filled: FilledDatabase) -> dict[str, Ask]:
     }
     asked: dict[str, Ask] = {f"{name} (API)": _images(filled, wanted, USER) for name, wanted in filters.items()}
     asked |= {name: _images(filled, wanted, None) for name, wanted in filters.items()}
-    asked["images of a stranger (API)"] = _images(filled, ImageFilter(), "stranger")
+    asked["images of another user (API)"] = _images(filled, ImageFilter(), "another")
     return asked | {name: _events(filled, wanted) for name, wanted in logs.items()}
 
 

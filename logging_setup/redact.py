@@ -1,6 +1,6 @@
 """Removes credentials, query strings and control characters from log lines. Pure functions from text to text.
 
-Every rule is linear in the text, which is untrusted: a slow rule would let a stranger slow the worker down.
+Every rule is linear in the text, which is untrusted: a slow rule would let a hostile text slow the worker down.
 """
 
 import contextlib

@@ -69,7 +69,7 @@ async def test_evidence_of_a_hostile_file_is_fit_to_be_shown(origin: Origin, pol
 
 
 async def test_no_file(origin: Origin, polite: Downloader) -> None:
-    """404 allows, and is told apart from a file that allows."""
+    """404 allows, with a verdict of its own beside a file that allows."""
     outcome = await polite.fetch(origin.script("/a", image()))
     why = f"the origin answered 404 for {origin.url('/robots.txt')}"
     assert outcome.decisions.hops == (hop(origin, Robots.NO_FILE, why),)

@@ -1,4 +1,4 @@
-"""The state of a URL: which attempts are noted, which are not, and when the attempt log is told."""
+"""The state of a URL: which attempts are noted, which are not, and when the attempt log is called."""
 
 import pytest
 

@@ -342,7 +342,7 @@ async def resources(tmp_path: Path) -> AsyncIterator[Resources]:
 
 
 async def test_a_loop_that_dies_now_and_then_goes_on(at_once: None, lines: list[dict[str, Any]]) -> None:
-    """Each death is told; one that ends in order has ended."""
+    """Each death is logged; a task that ends in order is not a death."""
     turns = 0
 
     async def loop() -> None:

@@ -17,7 +17,7 @@ _reason = Label("reason", (labels.NO_REASON, *labels.REASONS), description=f"{_R
 _kind = Label("kind", labels.QUEUES)
 _mode = Label("mode", labels.DB_MODES)
 _function = Label("function", labels.FUNCTIONS)
-_storage_operation = Label("operation", labels.STORAGE_OPERATIONS)
+storage_operation = Label("operation", labels.STORAGE_OPERATIONS)
 status_class = Label("status_class", labels.STATUS_CLASSES)
 wait_cause = Label("cause", labels.WAIT_CAUSES)
 
@@ -115,10 +115,10 @@ database_errors = counter(
 storage_seconds = histogram(
     "pictrawl_storage_operation_duration_seconds",
     "Time of one operation of the store, without listings, which take as long as their reader.",
-    _storage_operation,
+    storage_operation,
 )
 storage_errors = counter(
-    "pictrawl_storage_errors", "Operations of the store that failed: disk full, bucket not reachable.", _storage_operation
+    "pictrawl_storage_errors", "Operations of the store that failed: disk full, bucket not reachable.", storage_operation
 )
 gauge("pictrawl_log_lines_dropped", "Log lines lost because a sink failed.").set_function(dropped_lines)
 

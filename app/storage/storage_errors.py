@@ -36,18 +36,22 @@ class _Writing:
         self._operation = operation
         self._key = key
 
+    @property
+    def _label(self) -> str:
+        return metrics.storage_operation.known(self._operation)
+
     def __enter__(self) -> None:
         self._began = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._operation != _UNTIMED:
-            metrics.storage_seconds.labels(self._operation).observe(time.perf_counter() - self._began)
+            metrics.storage_seconds.labels(self._label).observe(time.perf_counter() - self._began)
         if error is not None:
             self._translate(error)
 
     def _translate(self, error: BaseException) -> None:
         if isinstance(error, _FOREIGN):
-            metrics.storage_errors.labels(self._operation).inc()
+            metrics.storage_errors.labels(self._label).inc()
             raise errors.StorageError(f"{self._operation} {self._key}: {_cause_of(error)}") from error
 
 

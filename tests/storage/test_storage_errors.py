@@ -74,3 +74,12 @@ def test_operations_are_clocked_and_their_faults_counted() -> None:
         raise FileNotFoundError
     assert grown.of("pictrawl_storage_operation_duration_seconds_count") == {("put",): 2, ("fetch",): 1, ("get",): 1}
     assert grown.of("pictrawl_storage_errors_total") == {("put",): 1, ("fetch",): 1}
+
+
+def test_an_operation_outside_the_list_counts_as_other() -> None:
+    """Label values are a closed list, whatever an operation is called."""
+    grown = Growth()
+    with pytest.raises(errors.StorageError), storage_errors.writing("verify", "k"):
+        raise OSError(errno.EIO, "broken")
+    assert grown.of("pictrawl_storage_operation_duration_seconds_count") == {("other",): 1}
+    assert grown.of("pictrawl_storage_errors_total") == {("other",): 1}

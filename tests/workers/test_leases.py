@@ -84,7 +84,7 @@ async def test_a_unit_that_is_claimed_during_a_look_is_not_cancelled(bench: Benc
         leases.add(late)
         return wanted
 
-    monkeypatch.setattr(units, "held", claim_meanwhile)
+    monkeypatch.setattr(units, "desired_states", claim_meanwhile)
     await leases._check_jobs()
     assert late.stop_reason is None
 
@@ -131,7 +131,7 @@ async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.Monke
     async def never(*_: object) -> None:
         raise AssertionError("the database was asked")
 
-    monkeypatch.setattr(units, "held", never)
+    monkeypatch.setattr(units, "desired_states", never)
     monkeypatch.setattr(units, "renew", never)
     await leases.renew_and_check()
 

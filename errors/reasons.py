@@ -61,6 +61,8 @@ class Reason(StrEnum):
     # decided over the whole dataset
     DUPLICATE_EXACT = "duplicate_exact"
     DUPLICATE_NEAR = "duplicate_near"
+    LABEL_CONFLICT = "label_conflict"
+    PLACEHOLDER = "placeholder"
     LICENCE = "licence"
     OVER_TARGET = "over_target"
     CANCELLED = "cancelled"

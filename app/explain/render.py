@@ -135,8 +135,10 @@ def _bytes(image: StoredImage) -> Iterator[ExplanationLine]:
     if image.final_url and image.final_url != image.url:
         yield ExplanationLine("redirect", clipped(image.final_url, 300))
     if image.sha256:
-        promised = ", as the list states" if image.expected_sha256 == image.sha256 else ""
-        words = f"{size(image.size_bytes or 0)} {clipped(image.media_type or 'of an unknown type', 40)}, sha256 {image.sha256}{promised}"
+        words = f"{size(image.size_bytes or 0)} {clipped(image.media_type or 'of an unknown type', 40)}, sha256 {image.sha256}"
+        if image.expected_sha256:
+            agrees = image.expected_sha256 == image.sha256
+            words += ", as the list states" if agrees else f", not the {image.expected_sha256} of the list"
         yield ExplanationLine("bytes", words, image.fetched_at)
 
 

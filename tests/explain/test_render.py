@@ -88,6 +88,8 @@ def test_how_it_left_is_told() -> None:
     words = told({"state": ImageState.KEPT} | out | digest, exports=(export,))
     assert words["compressed"] == f"256x192 image/webp, 900 B, sha256 {'b' * 64}"
     assert words["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, as the list states"
+    changed = told({"state": ImageState.REJECTED, "reason": Reason.CORRUPT} | digest | {"expected_sha256": "c" * 64})
+    assert changed["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, not the {'c' * 64} of the list"
     assert (words["export"], words["redirect"], words["page"]) == ("exp_1, files", "http://cdn/a.jpg", "http://h/page")
 
 

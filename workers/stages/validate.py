@@ -114,7 +114,7 @@ async def _judge_batch(
 
 def _verdict(image: StoredImage, answers: Mapping[int, Answer | None]) -> Verdict:
     if image.id not in answers:
-        return Verdict(Reason.CORRUPT, f"sha256 is {image.sha256}, the list says {image.expected_sha256}")
+        return Verdict(Reason.CORRUPT, f"the origin now serves other bytes: expected sha256 {image.expected_sha256}, got {image.sha256}")
     answer = answers[image.id]
     return Verdict(Reason.CORRUPT, MISSING) if answer is None else answer.as_verdict()
 

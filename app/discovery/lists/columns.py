@@ -13,6 +13,9 @@ from app.spec import ListSpec
 
 __all__ = ["Columns", "assemble", "find", "pick", "require", "shown"]
 
+_FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
+"""Digest of the bytes at the URL, except beside a ``file_name``: then it is that of the local file, which may be resized or re-encoded."""
+
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "url": (
         *("url", "image_url", "img_url", "imageurl", "imgurl", "photo_image_url", "photo_url", "media_url", "content_url", "contenturl"),
@@ -27,7 +30,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "license_url": ("license_url", "licence_url", "licenseurl", "license_link"),
     "width": ("width", "original_width", "image_width", "w"),
     "height": ("height", "original_height", "image_height", "h"),
-    "expected_sha256": ("sha256", "sha_256", "image_sha256"),
+    "expected_sha256": ("source_sha256", *_FILE_DIGESTS),
     "page_url": ("page_url", "source_url", "landing_url", "foreign_landing_url", "originallandingurl", "page", "photo_url_page"),
     "title": ("title", "image_title"),
     "creator": ("creator", "author", "artist", "photographer", "user"),
@@ -117,11 +120,12 @@ class Columns:
 def find(names: Sequence[str], spec: ListSpec) -> dict[str, int]:
     """Return the position of each field that a column stands for; the spec's own columns win over what names suggest."""
     folded = [_fold(name) for name in names]
+    names_a_file = "file_name" in folded
     found = {}
     for field, aliases in ALIASES.items():
         wanted = _wanted(field, spec)
         position = _explicit(names, folded, wanted) if wanted else next((folded.index(name) for name in aliases if name in folded), None)
-        if position is not None:
+        if position is not None and not (names_a_file and folded[position] in _FILE_DIGESTS):
             found[field] = position
     return found
 

@@ -94,6 +94,25 @@ def test_candidate_when_digest_is_missing(digest: object) -> None:
     assert found.expected_sha256 is None
 
 
+@pytest.mark.parametrize(
+    ("digests", "expected"),
+    [
+        ({"sha256": "1" * 64}, "1" * 64),
+        ({"sha256": "1" * 64, "source_sha256": "2" * 64}, "2" * 64),
+        ({"file_name": "a.jpg", "sha256": "1" * 64, "source_sha256": "2" * 64}, "2" * 64),
+        ({"sha256": "1" * 64, "source_sha256": None}, None),
+        ({"file_name": "a.jpg", "sha256": "1" * 64}, None),
+        ({"file_name": "a.jpg", "sha256": "not of the origin"}, None),
+        ({"hash": -4419, "md5": "3" * 32, "sha256": "1" * 64}, "1" * 64),
+    ],
+)
+def test_candidate_expects_the_digest_of_the_origins_bytes(digests: dict[str, object], expected: str | None) -> None:
+    """Beside a file_name ``sha256`` is that of the local file, which may be resized; ``source_sha256`` is always that of the origin's."""
+    found = candidate(["url", *digests], [URL, *digests.values()])
+    assert isinstance(found, Candidate)
+    assert found.expected_sha256 == expected
+
+
 def test_pick_when_spec_names_columns() -> None:
     """The spec's columns win over what names suggest, exactly or in another case."""
     spec = ListSpec(key="k", suffix=".csv", url_column="link", caption_column="Alt", label_column="kind", license_column="terms")

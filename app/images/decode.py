@@ -9,23 +9,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
-    ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from app.images import structure
+from app.images import colour, structure
 from errors import Reason, ValidationError
 from logging_setup.capture import is_capturing
 
@@ -36,14 +33,11 @@ __all__ = [
     "decode",
     "downscale",
     "fit_within",
-    "flatten",
     "orientation_of",
     "pillow_errors",
     "read_header",
     "reduce_as_drafted",
     "swaps_sides",
-    "to_8bit",
-    "to_srgb",
 ]
 
 _PLUGINS: Final = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
@@ -66,9 +60,8 @@ _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
 _FIRST_SIDEWAYS: Final = 5
 """Orientations from this one on exchange width and height."""
 
-_PLAIN_MODES: Final = frozenset({"L", "RGB", "RGBA", "CMYK"})
 _BROKEN_METADATA: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
-"""What Pillow raises over malformed EXIF or ICC data (seen with mutated files); the pixels do not depend on it."""
+"""What Pillow raises over malformed EXIF data (seen with mutated files); the pixels do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +179,7 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
         orientation = orientation_of(image)
         width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)
         icc_profile, compression = image.info.get("icc_profile"), image.info.get("compression")
-        bare = to_8bit(image)
+        bare = colour.to_8bit(image)
         bare.info = {}
         return Decoded(
             format=header.format,
@@ -246,57 +239,3 @@ def fit_within(width: int, height: int, longer_side: int) -> tuple[int, int]:
 def downscale(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Scale to exactly ``size`` with antialiasing; a far larger image is box-reduced first, which costs a fraction."""
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
-
-
-def to_8bit(image: Image.Image) -> Image.Image:
-    """Return the same picture in mode L, RGB, RGBA or CMYK.
-
-    Grey of more than 8 bits is scaled linearly from black to white. White is 65535 for 16 bits, 1 for floats up to 1, and otherwise the
-    brightest value, because such a file does not state its white.
-    """
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_narrow(np.asarray(image)))
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    if image.mode in _PLAIN_MODES:
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Scale grey of any depth to uint8."""
-    if values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
-    grey = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    black, brightest = min(0.0, float(grey.min())), float(grey.max())
-    steps = (1.0, 255.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-    white = next((step for step in steps if brightest <= step), brightest)
-    return ((grey - black) * (255.0 / (white - black))).clip(0, 255).astype(np.uint8)
-
-
-def flatten(image: Image.Image) -> Image.Image:
-    """Return L or RGB: transparency is composed onto white, CMYK becomes RGB."""
-    if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB") if image.mode == "CMYK" else image
-
-
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to sRGB by an embedded ICC profile. An sRGB or unusable profile changes nothing, except that CMYK becomes RGB."""
-    if profile:
-        try:
-            image = _apply_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-        except (ImageCms.PyCMSError, *_BROKEN_METADATA):
-            pass
-    return image.convert("RGB") if image.mode == "CMYK" else image
-
-
-def _apply_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    """Apply a profile that is not sRGB already; grey is converted through RGB, because sRGB has no grey."""
-    if "srgb" in ImageCms.getProfileDescription(profile).lower():
-        return image
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, mode)
-    changed = transform.apply(image)
-    return changed.convert("L") if image.mode == "L" else changed

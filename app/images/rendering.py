@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from PIL import Image
 
 from app.domain import Compressed, CompressionRules
-from app.images import checks, decode, structure
+from app.images import checks, colour, decode, structure
 from app.images.decode import Decoded, Header
 from errors import Reason, ValidationError
 
@@ -117,7 +117,7 @@ def _draw(decoded: Decoded, plan: _Plan) -> Image.Image:
     image = decoded.image
     if image.size != stored_size:
         image = image.resize(stored_size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    image = decode.to_srgb(decode.apply_orientation(image, decoded.orientation), decoded.icc_profile)
+    image = colour.to_srgb(decode.apply_orientation(image, decoded.orientation), decoded.icc_profile)
     return image if image.size == plan.canvas else _crop_or_pad(image, plan.canvas)
 
 
@@ -146,7 +146,7 @@ def _encode(image: Image.Image, encoding: Encoding, level: int, is_lossless: boo
     if encoding == "png":
         options = {"compress_level": min(9, level // 10)}
     elif encoding == "jpeg":
-        image = decode.flatten(image)
+        image = colour.flatten(image)
     elif is_lossless:
         options = {"lossless": True, "quality": _LOSSLESS_EFFORT}
     image.info = {}

@@ -53,7 +53,7 @@ def flatten(image: Image.Image) -> Image.Image:
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert to sRGB by an embedded ICC profile. An sRGB or unusable profile changes nothing, except that CMYK becomes RGB."""
     if profile:
-        with contextlib.suppress(_BROKEN_PROFILE):
+        with contextlib.suppress(*_BROKEN_PROFILE):
             image = _apply_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     return image.convert("RGB") if image.mode == "CMYK" else image
 

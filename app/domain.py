@@ -27,6 +27,7 @@ __all__ = [
     "ImageState",
     "JobKind",
     "JobState",
+    "LabelConflicts",
     "Level",
     "ListProblem",
     "Reason",
@@ -40,6 +41,9 @@ __all__ = [
 
 Level = Literal["basic", "standard", "strict"]
 """Levels of validation; each applies the checks of the levels before it."""
+
+LabelConflicts = Literal["drop", "keep-first", "keep-all"]
+"""What becomes of one picture with several labels: none of its images is kept, those with the label of the first one, or one per label."""
 
 ExportFormat = Literal["files", "imagefolder", "webdataset"]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from app.domain import CompressionRules, ExportFormat, Level, Reason, ValidationRules
+from app.domain import CompressionRules, ExportFormat, LabelConflicts, Level, Reason, ValidationRules
 
 __all__ = ["JobRequest", "JobSpec", "ListSpec"]
 
@@ -31,6 +31,9 @@ class JobRequest(BaseModel):
     min_width: int | None = Field(default=None, ge=1)
     min_height: int | None = Field(default=None, ge=1)
     dedupe: Literal["none", "exact", "near"] = "near"
+    label_conflicts: LabelConflicts | None = Field(
+        default=None, description="What is kept of a picture with several labels: nothing, the first label's image, or one per label."
+    )
     compression: CompressionRules | None = None
     export_format: ExportFormat | None = None
     storage_tier: Literal["standard"] | None = None
@@ -99,6 +102,7 @@ class JobSpec(BaseModel):
     validation: ValidationRules = ValidationRules()
     dedupe: Literal["none", "exact", "near"] = "near"
     near_distance: int = 6
+    label_conflicts: LabelConflicts = "drop"
     compression: CompressionRules = CompressionRules()
     export_format: ExportFormat = "files"
     storage_tier: Literal["standard"] = "standard"

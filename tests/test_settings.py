@@ -74,6 +74,7 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
     values = {
         "fetch.allow_networks": '["10.0.0.0/8"]', "fetch.ports": "[81]", "retry.extra_statuses": "[520]", "queue.backend": "redis",
         "validate.level": "strict", "validate.child_memory_bytes": "400000000", "compress.format": "png", "validate.max_brightness": "99",
+        "validate.label_conflicts": "keep-all",
         "compress.resize": "border", "export.format": "webdataset", "export.storage_tier": "standard", "export.shard_bytes": "2000000",
         "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",

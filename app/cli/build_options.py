@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from app.cli.failures import UsageError
-from app.domain import CompressionRules
+from app.domain import CompressionRules, LabelConflicts
 
 __all__ = ["BuildOptions", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
 
@@ -51,6 +51,7 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
 
 
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
+LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
 
@@ -75,6 +76,7 @@ class BuildOptions:
     level: Annotated[LevelName | None, _quality("--level", help="How strictly images are checked (standard).")] = None
     min_size: Annotated[Text, _quality("--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None
     dedupe: Annotated[Dedupe, _quality("--dedupe", help="Which duplicates are dropped (near).")] = "near"
+    label_conflicts: Annotated[LabelConflicts | None, _quality("--label-conflicts", help=LABEL_CONFLICTS)] = None
     encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help="keep, jpeg, webp or png, as in webp:80 (keep).")] = None
     resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
     size: Annotated[Count, _output("--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None

@@ -110,6 +110,7 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
         dedupe=request.dedupe,
         near_distance=settings.validate_.near_distance,
+        label_conflicts=request.label_conflicts or settings.validate_.label_conflicts,
         compression=request.compression or settings.compress.rules(),
         export_format=request.export_format or settings.export.format,
         storage_tier=request.storage_tier or settings.export.storage_tier,

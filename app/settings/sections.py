@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from app.domain import CompressionRules, ExportFormat, Level, ValidationRules
+from app.domain import CompressionRules, ExportFormat, LabelConflicts, Level, ValidationRules
 
 __all__ = [
     "CompressSettings",
@@ -135,6 +135,9 @@ class ValidateSettings(Section):
     min_brightness: float = Field(8.0, ge=0, le=255, description="Minimum mean grey value.")
     max_brightness: float = Field(247.0, ge=0, le=255, description="Maximum mean grey value.")
     near_distance: int = Field(6, ge=0, le=16, description="Maximum distance of near duplicates, in bits of a 64-bit hash.")
+    label_conflicts: LabelConflicts = Field(
+        "drop", description="What is kept of one picture with several labels: drop (nothing), keep-first or keep-all (one image per label)."
+    )
     children: int = Field(0, ge=0, le=256, description="Decoder processes; 0 for one per core.")
     child_memory_bytes: int = Field(1_000_000_000, ge=300_000_000, description="Maximum address space of one decoder process, bytes.")
     deadline_s: float = Field(20.0, gt=0, description="Maximum seconds to decode one image.")

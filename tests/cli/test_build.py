@@ -84,7 +84,8 @@ def test_build_from_stdin_with_every_option(gallery: Site, invoke: Invoke, monke
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(packed))
     options = ["--url-col", "link", "--caption-col", "about", "--label-col", "what", "--list-format", "csv.gz", "--name", "Pets"]
     options += ["--split", "train=0.5,test=0.5", "--seed", "7", "--encode", "webp:70", "--resize", "center_crop", "--size", "64"]
-    options += ["--level", "basic", "--dedupe", "exact", "--min-size", "100", "-f", "imagefolder", "-q", "--concurrency", "8"]
+    options += ["--level", "basic", "--dedupe", "exact", "--label-conflicts", "keep-all", "--min-size", "100"]
+    options += ["-f", "imagefolder", "-q", "--concurrency", "8"]
     result = invoke("build", "--urls", "-", *options, *LOOPBACK)
     assert result.code == 0, result.err
     assert result.out == "datasets/pets\n"

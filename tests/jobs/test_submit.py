@@ -87,12 +87,14 @@ def test_what_a_request_leaves_open_comes_from_the_settings() -> None:
     """Every default is filled in at submission, so that all workers decide the same."""
     resources = with_settings(
         validate__level="strict", validate__min_width=200, validate__near_distance=3, compress__format="webp",
+        validate__label_conflicts="keep-all",
         export__format="webdataset", export__shard_samples=77, export__shard_bytes=2_000_000,
     )  # fmt: skip
     spec = resolve_spec(resources, JobRequest(keywords=["cat", " Cat ", "dog"]), output="out")
     assert spec.keywords == ["cat", "dog"]
     assert (spec.max_images, spec.min_images, spec.output) == (100, 0, "out")
     assert (spec.validation.level, spec.validation.min_width, spec.near_distance) == ("strict", 200, 3)
+    assert spec.label_conflicts == "keep-all"
     assert (spec.compression.format, spec.export_format, spec.storage_tier) == ("webp", "webdataset", "standard")
     assert (spec.shard_samples, spec.shard_bytes) == (77, 2_000_000)
 
@@ -102,6 +104,7 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
     asked = JobRequest(
         keywords=["cat"], max_images=5, min_images=2, validation_level="basic", min_height=300, export_format="imagefolder",
         compression=CompressionRules(format="png"), splits={"train": 0.5, "test": 0.5}, seed=9, dedupe="exact", label="pet",
+        label_conflicts="keep-first",
     )  # fmt: skip
     spec = resolve_spec(with_settings(validate__level="strict", validate__min_width=200), asked)
     assert (spec.max_images, spec.min_images) == (5, 2)
@@ -109,7 +112,7 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
     assert (spec.export_format, spec.compression, spec.splits, spec.seed) == (
         "imagefolder", CompressionRules(format="png"), {"train": 0.5, "test": 0.5}, 9,
     )  # fmt: skip
-    assert (spec.dedupe, spec.label) == ("exact", "pet")
+    assert (spec.dedupe, spec.label, spec.label_conflicts) == ("exact", "pet", "keep-first")
 
 
 def test_a_list_is_taken_whole_and_needs_no_source() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import timeit
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -81,14 +80,6 @@ def test_the_bound_counts_every_series() -> None:
     """With `other`, and a histogram's buckets, sum and count."""
     assert (COLOURS.bound, STEPS.bound) == (3, 2 * (2 + 1 + 2))
     assert Label("route", limit=64).bound == 64
-
-
-def test_counting_costs_microseconds(fresh: Callable[[], object]) -> None:
-    """Twenty counts per image are little beside its decode, which takes a thousand; the bound is generous for a busy machine."""
-    colours, steps = counter("pictrawl_test_colours", "Colours.", COLOUR), histogram("pictrawl_test_seconds", "Steps.", COLOUR)
-    rounds = 2000
-    assert min(timeit.repeat(lambda: colours.labels("red").inc(), number=rounds)) / rounds < 20e-6
-    assert min(timeit.repeat(lambda: steps.labels("red").observe(0.2), number=rounds)) / rounds < 40e-6
 
 
 async def test_what_belongs_to_the_loop_is_read_on_the_loop() -> None:

@@ -168,14 +168,13 @@ async def test_a_stream_ends_when_the_server_stops(resources: Resources) -> None
     """No listener holds a shutdown up; without `bye` it comes back."""
     job = await seeds.build(resources)
     stop = asyncio.Event()
-    began = time.monotonic()
     async with served(resources, stop) as client, client.stream("GET", f"/v1/jobs/{job.id}/events") as response:
         seen = []
         async for message in messages(response):
             seen.append(message.event)
             stop.set()
     assert "bye" not in seen
-    assert time.monotonic() - began < 8, "uvicorn's own patience is 10 s"
+    # Had uvicorn cut it off after its own 10 s, the reply would have ended without its last chunk, and `messages` with an error.
 
 
 async def test_a_stream_ends_when_its_listener_leaves(resources: Resources) -> None:

@@ -184,7 +184,7 @@ async def with_a_key(client: httpx.AsyncClient, env: dict[str, str], folder: Pat
     token, key_id = re.search(r'"token": ?"([^"]+)"', printed), re.search(r'"id": ?"([^"]+)"', printed)
     assert token, printed
     assert key_id, printed
-    TOKENS.append(token[1].rpartition("_")[2])
+    TOKENS.append(token[1].split("_", 2)[2])  # ptk_<id>_<secret>; the secret may have underscores
     assert (await client.get("/v1/jobs", headers={"Authorization": f"Bearer {token[1]}"})).status_code == 200
     for wrong in (f"Bearer {token[1]}x", "Bearer ptk_CANARYwrongkey", "Basic CANARYbasic", "CANARYscheme"):
         assert (await client.get("/v1/jobs", headers={"Authorization": wrong})).status_code == 401

@@ -79,11 +79,15 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
         yield Resources(settings, db, store, queue)
 
 
-async def make_queue(settings: Settings) -> ArqQueue:
-    """Open the queue that the settings name."""
+async def make_queue(settings: Settings, *, retries: int = 3) -> ArqQueue:
+    """Open the queue that the settings name.
+
+    Args:
+        retries: further attempts to connect. A worker waits for its Redis; a command says after the first one that none answers.
+    """
     if settings.queue.backend == "embedded":
         return embedded_queue()
-    return await redis_queue(settings.queue.url.get_secret_value())
+    return await redis_queue(settings.queue.url.get_secret_value(), retries=retries)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from app.db import jobs, outbox
 from app.images.pool.pool import DecoderPool
 from app.jobs import submit
 from app.jobs.event_log import recording
-from app.queue import ArqQueue, redis_queue
+from app.queue import ArqQueue
 from app.resources import Resources, make_queue, open_resources, open_worker_resources
 from app.settings import Settings
 from workers.worker_pool import run_workers
@@ -120,7 +120,7 @@ async def take_workspace(stack: AsyncExitStack, settings: Settings, resources: R
 @asynccontextmanager
 async def open_job_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Open the queue, then the database and the store: if Redis does not answer, no folder has been created."""
-    queue = await make_queue(settings)
+    queue = await make_queue(settings, retries=0)
     try:
         async with open_resources(settings, queue=queue) as resources:
             yield resources
@@ -135,7 +135,7 @@ async def connect_queue_once(settings: Settings) -> AsyncIterator[ArqQueue]:
     Raises:
         errors.QueueUnavailableError: Redis does not answer.
     """
-    queue = await redis_queue(settings.queue.url.get_secret_value(), retries=0)
+    queue = await make_queue(settings, retries=0)
     try:
         yield queue
     finally:

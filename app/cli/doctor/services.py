@@ -100,7 +100,7 @@ async def check_queue(settings: Settings) -> list[Finding]:
     if settings.queue.backend == "embedded":
         return [ok("queue", "queue", "embedded, in the process that does the work")]
     try:
-        queue = await make_queue(settings)
+        queue = await make_queue(settings, retries=0)
     except errors.QueueUnavailableError as error:
         return [fail("queue", "redis", str(error), "is Redis running, and is queue.url right?")]
     try:

@@ -6,11 +6,21 @@ Knows nothing of what it runs. The downloader's window of requests is a subject 
 import asyncio
 import contextvars
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
-__all__ = ["BatchWriter", "BoundedTasks", "finish_despite_cancel", "for_each", "gather_all", "in_batches", "to_thread_uncancelled"]
+__all__ = [
+    "BatchWriter",
+    "BoundedTasks",
+    "finish_despite_cancel",
+    "for_each",
+    "gather_all",
+    "in_batches",
+    "map_in_order",
+    "to_thread_uncancelled",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -149,6 +159,26 @@ async def in_batches(items: Iterator[T], size: int) -> AsyncIterator[list[T]]:
     """Lists of up to ``size`` items of a blocking iterator, each list made in a thread."""
     while batch := await to_thread_uncancelled(lambda: list(itertools.islice(items, size))):
         yield batch
+
+
+async def map_in_order(
+    items: AsyncIterator[Item], function: Callable[[Item], Coroutine[Any, Any, Result]], ahead: int
+) -> AsyncGenerator[Result, None]:
+    """The results of ``function`` in the order of the items, while up to ``ahead`` further calls run. Its end cancels those and waits."""
+    pending: deque[asyncio.Task[Result]] = deque()
+    try:
+        async for item in items:
+            pending.append(asyncio.create_task(function(item)))
+            if len(pending) > ahead:
+                yield await pending[0]
+                pending.popleft()
+        while pending:
+            yield await pending[0]
+            pending.popleft()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def gather_all(work: Iterable[Awaitable[T]]) -> list[T]:

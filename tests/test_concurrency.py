@@ -1,6 +1,7 @@
 """Tests of app.concurrency: nothing runs on unseen, nothing waits for ever, and cancellation is never lost."""
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from app.concurrency import BatchWriter, BoundedTasks, finish_despite_cancel, for_each, gather_all, in_batches, to_thread_uncancelled
+from app.concurrency import (
+    BatchWriter,
+    BoundedTasks,
+    finish_despite_cancel,
+    for_each,
+    gather_all,
+    in_batches,
+    map_in_order,
+    to_thread_uncancelled,
+)
 
 
 async def test_a_step_is_finished_before_its_cancellation_is_heard() -> None:
@@ -245,6 +255,43 @@ async def test_for_each_stops_at_the_first_error() -> None:
         await for_each(numbers(10), work, 3)
     assert begun == [0, 1, 2]
     assert sorted(ended) == [0, 2]
+
+
+async def test_map_in_order_keeps_the_order_and_runs_so_far_ahead() -> None:
+    """Whoever is through first; and no call begins further ahead than asked."""
+    begun: list[int] = []
+
+    async def late(number: int) -> int:
+        begun.append(number)
+        for _ in range(5 - number):
+            await asyncio.sleep(0)
+        return number
+
+    seen = []
+    async with contextlib.aclosing(map_in_order(numbers(9), late, 2)) as results:
+        async for number in results:
+            assert len(begun) <= number + 3
+            seen.append(number)
+    assert seen == list(range(9))
+
+
+async def test_map_in_order_waits_for_what_it_cancels() -> None:
+    """Where the caller stops, or a call fails."""
+    ended: list[int] = []
+
+    async def work(number: int) -> int:
+        if number == 0:
+            return number
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+        return number
+
+    async with contextlib.aclosing(map_in_order(numbers(9), work, 2)) as results:
+        assert await anext(results) == 0
+        await asyncio.sleep(0)
+    assert ended == [1, 2]
 
 
 async def test_gather_all_gives_everything_in_order() -> None:

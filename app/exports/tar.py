@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-__all__ = ["BLOCK_BYTES", "RECORD_BYTES", "Member", "make_header", "padded_size", "read_members"]
+__all__ = ["BLOCK_BYTES", "RECORD_BYTES", "Member", "TarWriter", "make_header", "padded_size", "read_members"]
 
 BLOCK_BYTES: Final = 512
 RECORD_BYTES: Final = 20 * BLOCK_BYTES
 
 _MTIME: Final = 315_532_800  # 1980-01-01: the same in every shard, and late enough for every archive format
 _MODE: Final = 0o644
+_MAX_NAME: Final = 99
+_SIZE_LIMIT: Final = 8**11
 _NAME: Final = re.compile(rb"[!-~]{1,99}(?=\0)")
 _SIZE: Final = re.compile(rb"[0-7]{11}\0")
 _END: Final = bytes(BLOCK_BYTES)
@@ -59,6 +61,40 @@ def make_header(name: str, size_bytes: int) -> bytes:
     encoded, size = name.encode("ascii"), b"%011o" % size_bytes
     checksum = b"%06o\0 " % (_SUM + sum(encoded) + sum(size))
     return encoded.ljust(100, b"\0") + _TO_SIZE + size + _TO_SUM + checksum + _FROM_SUM
+
+
+class TarWriter:
+    """Makes the bytes around those of the members, of any name and size. See :class:`app.exports.archive.ArchiveWriter`."""
+
+    def __init__(self) -> None:
+        self._written = 0
+        self._padding = 0
+
+    def begin(self, name: str, size_bytes: int, _: int | None) -> bytes:
+        """The header of the next member; in the pax format (POSIX.1-2001) where ustar is too small."""
+        header = _any_header(name, size_bytes)
+        self._padding = -size_bytes % BLOCK_BYTES
+        self._written += len(header) + size_bytes + self._padding
+        return header
+
+    def end(self, _: int) -> bytes:
+        """What follows the bytes of the current member."""
+        return bytes(self._padding)
+
+    def finish(self) -> Iterator[bytes]:
+        """The end marker."""
+        yield bytes(padded_size(self._written + 2 * BLOCK_BYTES, RECORD_BYTES) - self._written)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _any_header(name: str, size_bytes: int) -> bytes:
+    if name.isascii() and len(name) <= _MAX_NAME and size_bytes < _SIZE_LIMIT:
+        return make_header(name, size_bytes)
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size_bytes, _MTIME, _MODE
+    return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def read_members(file: BinaryIO) -> Iterator[Member]:

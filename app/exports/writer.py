@@ -5,10 +5,10 @@ While one thread writes images, others read and hash the next ones: hashing and 
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import shutil
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -87,7 +87,8 @@ class _ExportRun:
 async def _write_images(spool: Spool, read: Read, folder: Path, run: _ExportRun) -> ExportReport:
     sidecar_writer = sidecars.SidecarWriter(folder, has_image_files=run.format_writer.card.has_image_files)
     with contextlib.closing(sidecar_writer):
-        async with contextlib.aclosing(_prefetch(_batches(spool.read()), read)) as batches:
+        batches_read = concurrency.map_in_order(_batches(spool.read()), functools.partial(_read, read=read), _READ_AHEAD)
+        async with contextlib.aclosing(batches_read) as batches:
             async for batch in batches:
                 await concurrency.to_thread_uncancelled(_add_batch, run.format_writer, sidecar_writer, batch)
         report = await concurrency.to_thread_uncancelled(_finish, folder, run, sidecar_writer)
@@ -108,24 +109,6 @@ async def _batches(samples: AsyncIterator[Sample]) -> AsyncIterator[list[Sample]
             batch, size_bytes = [], 0
     if batch:
         yield batch
-
-
-async def _prefetch(batches: AsyncIterator[list[Sample]], read: Read) -> AsyncGenerator[Batch]:
-    """Each batch with its bytes, in order, while the next one is read."""
-    pending: deque[asyncio.Future[Batch]] = deque()
-    try:
-        async for batch in batches:
-            pending.append(asyncio.ensure_future(_read(batch, read)))
-            if len(pending) > _READ_AHEAD:
-                yield await pending[0]
-                pending.popleft()
-        while pending:
-            yield await pending[0]
-            pending.popleft()
-    finally:
-        for future in pending:
-            future.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def _read(batch: Sequence[Sample], read: Read) -> Batch:

@@ -24,7 +24,7 @@ from app.storage import backends, local_files, paths, storage_errors
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["MANIFEST", "TRANSFERS", "ObjectInfo", "Store", "open_store"]
+__all__ = ["MANIFEST", "READ_BYTES", "TRANSFERS", "ObjectInfo", "Store", "open_store"]
 
 MANIFEST = "manifest.json"
 """The file of a tree that is uploaded last: a tree that has it is complete."""
@@ -32,7 +32,9 @@ MANIFEST = "manifest.json"
 TRANSFERS = 16
 """Files that are transferred to or from a bucket in parallel."""
 
-_READ_BYTES = 4_000_000  # one ranged request each, so that a slow consumer keeps no request open
+READ_BYTES = 4_000_000
+"""Read in one ranged request, so that a slow consumer keeps no request open."""
+
 _PART_BYTES = 8_000_000  # S3 allows 10,000 parts: 80 GB a file
 _PARTS_IN_FLIGHT = 4
 _LIST_PAGE = 1000
@@ -143,15 +145,23 @@ class Store:
     async def stream(self, key: str, start: int | None = None, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from ``start`` up to, not including, ``end``, in pieces of at most 4 MB. Ends beyond the object are cut to it."""
         size = (await self.head(key)).size
-        position, stop = max(start or 0, 0), size if end is None else min(end, size)
-        while position < stop:
-            upto = min(position + _READ_BYTES, stop)
+        async for piece in self.stream_range(key, max(start or 0, 0), size if end is None else min(end, size)):
+            yield piece
+
+    async def stream_range(self, key: str, start: int, stop: int, *, piece_bytes: int = READ_BYTES) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` up to, not including, ``stop``, in pieces of ``piece_bytes`` and a last shorter one.
+
+        Raises:
+            errors.StorageError: the object ends before ``stop``.
+        """
+        paths.check_key(key)
+        for position in range(start, stop, piece_bytes):
+            upto = min(position + piece_bytes, stop)
             with storage_errors.reading("get", key):
                 piece = bytes(await obstore.get_range_async(self._backend, key, start=position, end=upto))
             if len(piece) != upto - position:
                 raise errors.StorageError(f"get {key}: the object changed while it was read")
             yield piece
-            position = upto
 
     async def fetch_to(self, key: str, path: Path) -> None:
         """Copy an object to the file at ``path``, which appears only when it is complete."""

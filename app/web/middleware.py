@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, SpanKind
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import errors
 from app.db import new_id
 from app.observability import tracing
 from app.web.api import problems
@@ -69,6 +70,10 @@ class Frame:
         try:
             await self.app(scope, receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the border: a bug fails one request; its message goes to the log only
+            if exchange.status is not None and isinstance(error.__cause__, errors.PictrawlError):  # Starlette's, of a handled error
+                cause = error.__cause__
+                log.error("http.broken_off", error_type=type(cause).__name__, error=cause.message)  # the server closes the connection
+                return
             log.opt(exception=error).error("http.failed", error_type=type(error).__name__)
             if exchange.status is None:
                 refusal = problems.Refusal("internal", "The log has the cause under this request_id.")

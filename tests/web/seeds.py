@@ -1,6 +1,8 @@
 """Rows and bytes as workers would have left them, and keys for tenants."""
 
 import asyncio
+import hashlib
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -58,8 +60,9 @@ async def image(resources: Resources, job: Job, name: str = "a.jpg", body: bytes
 
 
 async def export(resources: Resources, job: Job, files: dict[str, bytes], *, state: str = "ready") -> str:
-    """An export of a job's dataset with these files in the store. Returns its id."""
-    report = {"splits": {"train": 2}, "labels": {"bird": 2}, "files": {path: len(body) for path, body in files.items()}}
+    """An export of a job's dataset with these files in the store, its sums and its manifest among them. Returns its id."""
+    files = files if state == "pending" else with_sums(files)
+    report = {"splits": {"train": 2}, "labels": {"bird": 2}, "files": {path: len(body) for path, body in files.items() if "/" not in path}}
     async with resources.db.write() as connection:
         export_id = await datasets.add_export(
             connection, user_id=job.user_id, dataset_id=job.dataset_id, job_id=job.id, export_format="files", storage_tier="standard"
@@ -69,6 +72,14 @@ async def export(resources: Resources, job: Job, files: dict[str, bytes], *, sta
     for path, body in files.items():
         await resources.store.put(f"{paths.export(export_id)}/{path}", body)
     return export_id
+
+
+def with_sums(files: dict[str, bytes]) -> dict[str, bytes]:
+    """These files with ``SHA256SUMS`` and ``manifest.json``, in the order in which an export is listed."""
+    files = {path: body for path, body in files.items() if path != "manifest.json"}
+    sums = "".join(f"{hashlib.sha256(body).hexdigest()}  {path}\n" for path, body in files.items()).encode()
+    facts = {"SHA256SUMS": {"size_bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()}}
+    return {**files, "SHA256SUMS": sums, "manifest.json": json.dumps({"files": facts}).encode()}
 
 
 async def check(resources: Resources, job: Job) -> str:

@@ -1,7 +1,10 @@
 """The API on a real socket: what the in-process transport buffers, streams and shutdowns, only shows there."""
 
 import asyncio
+import io
 import json
+import tarfile
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,3 +52,12 @@ async def messages(response: httpx.Response) -> AsyncIterator[Message]:
         elif fields:
             yield Message(fields.get("event", "message"), json.loads(fields["data"]), fields.get("id"))
             fields = {}
+
+
+def unpacked(archive: bytes, form: str) -> dict[str, bytes]:
+    """The members of a tar or ZIP file."""
+    if form == "zip":
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            return {name: opened.read(name) for name in opened.namelist()}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened_tar:
+        return {member.name: opened_tar.extractfile(member).read() for member in opened_tar}  # type: ignore[union-attr]

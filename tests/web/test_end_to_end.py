@@ -1,5 +1,6 @@
 """One dataset, from POST to the last byte of its export, over sockets: an origin, the API and embedded workers in one process."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from app.resources import open_resources
 from app.settings import Settings, load_settings
 from tests.origin import Origin, image
-from tests.web.sockets import messages, served
+from tests.web.sockets import messages, served, unpacked
 from workers.worker_pool import run_workers
 
 
@@ -73,6 +74,15 @@ async def test_a_dataset_is_built_watched_and_downloaded(settings: Settings) -> 
             assert len(whole) == file["size_bytes"]
         originals = {(await client.get(f"/v1/images/{image_id}/content")).content for image_id in await kept(client, job["id"])}
         assert originals == {jpeg(number) for number in range(6)}
+
+        by_path = {file["path"]: file for file in files}
+        assert sum(path.endswith(".jpg") for path in by_path) == 6
+        stated = (await client.get(by_path["manifest.json"]["href"])).json()["files"]
+        for form in ("tar", "zip"):
+            members = unpacked((await client.get(export["links"]["archive"], params={"format": form})).content, form)
+            digests = {path: hashlib.sha256(body).hexdigest() for path, body in members.items()}
+            assert {path: facts["sha256"] for path, facts in stated.items()}.items() <= digests.items()
+            assert {path: file["sha256"] or digests[path] for path, file in by_path.items()} == digests
 
         image_id = (await kept(client, job["id"]))[0]
         thumbnail = await client.get(f"/v1/images/{image_id}/thumbnail")

@@ -6,8 +6,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.datastructures import Headers
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+import errors
 from app.db import jobs, outbox
 from app.jobs.dispatch import envelope
 from app.resources import Resources
@@ -147,6 +149,24 @@ async def test_a_bug_after_the_first_byte_only_ends_the_answer(lines: Lines) -> 
     await Frame(broken, metrics=Metrics())({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send)
     assert sent == ["http.response.start"]
     assert [line["error"] for line in of(lines, "http.failed")] == ["canary-52"]
+
+
+async def test_a_store_that_fails_after_the_first_byte_is_one_line(app: FastAPI, client: httpx.AsyncClient, lines: Lines) -> None:
+    """No traceback: it is no bug; and the answer does not end as if it were whole."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"first"
+        raise errors.StorageError("get k: canary-53")
+
+    async def download() -> StreamingResponse:
+        return StreamingResponse(pieces())
+
+    app.add_api_route("/download", download)
+    with pytest.raises(AssertionError, match=r"^$"):  # of httpx's transport: the answer did not end
+        await client.get("/download")
+    (line,) = of(lines, "http.broken_off")
+    assert (line["error_type"], line["error"]) == ("StorageError", "get k: canary-53")
+    assert not of(lines, "http.failed")
 
 
 async def test_a_client_that_leaves_is_counted_as_such(app: FastAPI, client: httpx.AsyncClient, lines: Lines) -> None:

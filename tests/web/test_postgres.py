@@ -45,14 +45,14 @@ async def test_pages_filters_and_figures(client: httpx.AsyncClient, resources: R
     job = await seeds.build(resources)
     await seeds.image(resources, job, "a.jpg", b"aa")
     await seeds.check(resources, job)
-    export_id = await seeds.export(resources, job, {"train/a.jpg": b"0123456789"})
+    export_id = await seeds.export(resources, job, {"train/000000_0a1b2c3d4e5f.jpg": b"0123456789"})
     for path in ("/v1/jobs?limit=1", "/v1/images?state=kept", "/v1/datasets", "/v1/checks", f"/v1/datasets/{job.dataset_id}/exports"):
         page = (await client.get(path)).json()
         assert page["items"]
         if page["next_cursor"]:
             assert (await client.get("/v1/jobs", params={"cursor": page["next_cursor"]})).status_code == 200
     assert (await client.get(f"/v1/jobs/{job.id}")).json()["progress"]["kept"] == 1
-    part = await client.get(f"/v1/exports/{export_id}/files/train/a.jpg", headers={"Range": "bytes=2-3"})
+    part = await client.get(f"/v1/exports/{export_id}/files/train/000000_0a1b2c3d4e5f.jpg", headers={"Range": "bytes=2-3"})
     assert (part.status_code, part.content) == (206, b"23")
     assert (await client.get(f"/v1/exports/{export_id}/files/train")).status_code == 404
     text = (await client.get("/metrics")).text

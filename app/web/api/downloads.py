@@ -1,7 +1,7 @@
-"""Sends stored objects: whole, in part (Range), or 304 where the client has them (RFC 9110 13 and 14)."""
+"""Sends objects: stored ones whole, in part (Range), or 304 where the client has them (RFC 9110 13 and 14); made ones whole."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from app.storage import Store
 from app.web.api import problems
 from app.web.api.conventions import may_fail
 
-__all__ = ["IMMUTABLE", "Download", "Slice", "Unsatisfiable", "binary", "has_current", "parse_range", "respond"]
+__all__ = ["IMMUTABLE", "Download", "Slice", "Unsatisfiable", "binary", "has_current", "parse_range", "respond", "respond_made"]
 
 IMMUTABLE = "private, max-age=31536000, immutable"
 """Cache-Control of content-addressed objects. Private, because they belong to one user."""
@@ -74,7 +74,7 @@ def has_current(if_none_match: str | None, etag: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An object to send. ``etag`` is strong and quoted; ``filename`` makes it an attachment."""
+    """An object to send. ``etag`` is strong and quoted; ``filename`` makes it an attachment. One that is made has no ``key``."""
 
     key: str
     etag: str
@@ -110,7 +110,22 @@ def _response(request: Request, store: Store, item: Download, headers: Mapping[s
     status = 206 if part is not None else 200
     if request.scope["state"].get("is_head"):
         return Response(None, status, sent, item.media_type)
-    return StreamingResponse(store.stream(item.key, chosen.start, chosen.stop), status, sent, item.media_type)
+    return StreamingResponse(store.stream_range(item.key, chosen.start, chosen.stop), status, sent, item.media_type)
+
+
+def respond_made(request: Request, pieces: AsyncGenerator[bytes, None], item: Download) -> Response:
+    """Answer with 200 or 304; the bytes are made while they are sent, so there are no ranges and no length in advance.
+
+    If ``pieces`` raises, the connection ends before the answer does, and the client sees that it has not all.
+    """
+    headers = _headers(item) | {"Accept-Ranges": "none"}
+    if has_current(request.headers.get("if-none-match"), item.etag):
+        return Response(status_code=304, headers=headers)
+    if request.scope["state"].get("is_head"):
+        answer = Response(None, 200, headers, item.media_type)
+        del answer.headers["content-length"]  # it would be that of nothing
+        return answer
+    return StreamingResponse(pieces, 200, headers, item.media_type)
 
 
 def _headers(item: Download) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """``/v1/exports``: one export, its files, its verification. Owns what an export and a check look like in JSON."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -9,13 +11,18 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 import errors
+from app import concurrency
 from app.db import datasets, jobs, paging, rows
 from app.db.exceptions import StateConflict
 from app.domain import EXTENSIONS, CheckKind, JobState
+from app.exports import archive, file_list, names
+from app.exports.archive import ArchiveFormat
+from app.exports.file_list import ListedFile
+from app.exports.sidecars import SUMS
 from app.jobs import submit
-from app.storage import paths
+from app.storage import MANIFEST, MissingObject, Store, paths
 from app.web.api import downloads
-from app.web.api.conventions import ACCEPTED, ExportId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
+from app.web.api.conventions import ACCEPTED, Call, ExportId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
 from app.web.api.downloads import Download
 
 __all__ = ["Check", "Export", "ExportFile", "ExportSummary", "check_view", "export_summary", "export_view", "router"]
@@ -36,6 +43,8 @@ MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.ite
     "txt": "text/plain",
 }
 """Media type by file name extension, of what exports hold."""
+
+ARCHIVE_TYPES: dict[ArchiveFormat, str] = {"tar": MEDIA_TYPES["tar"], "zip": "application/zip"}
 
 
 class ExportSummary(View):
@@ -68,6 +77,7 @@ class ExportFile(View):
 
     path: str
     size_bytes: int
+    sha256: str | None = Field(description="null for SHA256SUMS and manifest.json, which no list of digests names.")
     href: str
 
 
@@ -102,7 +112,8 @@ def export_view(export: rows.Export) -> Export:
 def _row(export: rows.Export) -> dict[str, Any]:
     names = ("id", "dataset_id", "job_id", "storage_tier", "samples", "size_bytes", "error")
     own = f"/v1/exports/{export.id}"
-    links = {"self": own, "files": f"{own}/files", "job": f"/v1/jobs/{export.job_id}", "dataset": f"/v1/datasets/{export.dataset_id}"}
+    links = {"self": own, "files": f"{own}/files", "archive": f"{own}/archive"}
+    links |= {"job": f"/v1/jobs/{export.job_id}", "dataset": f"/v1/datasets/{export.dataset_id}"}
     return {name: getattr(export, name) for name in names} | {
         "export_format": export.format,
         "status": export.state,
@@ -141,15 +152,31 @@ async def get_export(call: Here, export_id: ExportId, _: Annotated[NoQuery, Quer
 
 @router.get("/v1/exports/{export_id}/files", operation_id="exports_files", summary="List an export's files", responses=may_fail(409))
 async def list_files(call: Here, export_id: ExportId, query: Annotated[PageQuery, Query()]) -> Page[ExportFile]:
-    """By path. Only once the export is ready."""
-    export = await datasets.get_export(call.resources.db, export_id, user_id=call.user_id)
+    """Every file, images too, in the order of `SHA256SUMS`. Only once the export is ready."""
+    store = call.resources.store
+    export, sums_bytes = await datasets.get_file(call.resources.db, export_id, SUMS, user_id=call.user_id)
     _require_ready(export_id, export.state)
-    sizes = (export.report or {}).get("files", {})
-    after = paging.decode(query.cursor, str)[0] if query.cursor else ""
-    names = sorted(name for name in sizes if name > after)
-    shown = names[: query.limit]
-    items = [ExportFile(path=name, size_bytes=sizes[name], href=f"/v1/exports/{export_id}/files/{quote(name)}") for name in shown]
-    return Page(items=items, next_cursor=paging.encode(shown[-1]) if len(names) > query.limit else None)
+    start = paging.decode(query.cursor, int)[0] if query.cursor else 0
+    async with _in_store(call, export):
+        found = await _page_of_files(store, str(export.prefix), sums_bytes or 0, start, query.limit)
+        shown = found[: query.limit]
+        stored = await concurrency.gather_all(store.head(f"{export.prefix}/{file.path}") for file in shown)
+    items = [
+        ExportFile(path=file.path, size_bytes=info.size, sha256=file.sha256, href=f"/v1/exports/{export_id}/files/{quote(file.path)}")
+        for file, info in zip(shown, stored, strict=True)
+    ]
+    return Page(items=items, next_cursor=paging.encode(shown[-1].following) if len(found) > query.limit else None)
+
+
+async def _page_of_files(store: Store, prefix: str, sums_bytes: int, start: int, limit: int) -> list[ListedFile]:
+    """One file more than the page holds, if there are as many."""
+    found: list[ListedFile] = []
+    async with aclosing(file_list.list_files(store, prefix, sums_bytes, start)) as files:
+        async for file in files:
+            found.append(file)
+            if len(found) > limit:
+                break
+    return found
 
 
 @router.get(
@@ -161,19 +188,55 @@ async def list_files(call: Here, export_id: ExportId, query: Annotated[PageQuery
 )
 async def get_file(call: Here, request: Request, export_id: ExportId, path: FilePath, _: Annotated[NoQuery, Query()]) -> Response:
     """Whole or in part (Range). A file of a published export never changes."""
-    missing = errors.NotFoundError(f"export {export_id} has no such file")
     try:
         paths.check_key(path)
     except errors.ValidationError as error:
-        raise missing from error
+        raise errors.NotFoundError(f"export {export_id} has no such file") from error
     export, size = await datasets.get_file(call.resources.db, export_id, path, user_id=call.user_id)
     _require_ready(export_id, export.state)
-    if size is None:
-        raise missing
-    etag = hashlib.sha256(f"{export_id}/{path}:{export.verified_at}:{size}".encode()).hexdigest()[:32]
+    name = path.rpartition("/")[2]
+    if size is None and not names.is_image_name(name):
+        raise errors.NotFoundError(f"export {export_id} has no such file")
+    etag = hashlib.sha256(f"{export_id}/{path}".encode()).hexdigest()[:32]
     media_type = MEDIA_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
-    item = Download(f"{export.prefix}/{path}", f'"{etag}"', media_type, path.rpartition("/")[2])
-    return await downloads.respond(request, call.resources.store, item)
+    async with _in_store(call, export):
+        return await downloads.respond(request, call.resources.store, Download(f"{export.prefix}/{path}", f'"{etag}"', media_type, name))
+
+
+class ArchiveQuery(NoQuery):
+    """Which kind of archive."""
+
+    format: ArchiveFormat = Field("tar", description="ZIP needs ZIP64 beyond 4 GB or 65,535 files, which every current tool has.")
+
+
+@router.get(
+    "/v1/exports/{export_id}/archive",
+    operation_id="exports_archive",
+    summary="A whole export as one file",
+    response_class=Response,
+    responses=downloads.binary(*ARCHIVE_TYPES.values(), ranged=False) | may_fail(409),
+)
+async def get_archive(call: Here, request: Request, export_id: ExportId, query: Annotated[ArchiveQuery, Query()]) -> Response:
+    """Made while it is sent, uncompressed, the same bytes each time. A connection that closes early has not sent all."""
+    export, _ = await datasets.get_file(call.resources.db, export_id, SUMS, user_id=call.user_id)
+    _require_ready(export_id, export.state)
+    async with _in_store(call, export):
+        contents = await archive.read_contents(call.resources.store, str(export.prefix))
+    etag = f'"{contents.manifest_sha256[:32]}-{query.format}"'
+    item = Download("", etag, ARCHIVE_TYPES[query.format], f"{export_id}.{query.format}")
+    return downloads.respond_made(request, archive.stream_archive(call.resources.store, contents, query.format), item)
+
+
+@asynccontextmanager
+async def _in_store(call: Call, export: rows.Export) -> AsyncIterator[None]:
+    """Say of a file that is not in the store whether all of the export is gone."""
+    try:
+        yield
+    except MissingObject as error:
+        if await call.resources.store.exists(f"{export.prefix}/{MANIFEST}"):
+            raise errors.NotFoundError(f"export {export.id} has no such file") from error
+        way_out = f"make a new one with POST /v1/datasets/{export.dataset_id}/exports"
+        raise errors.NotFoundError(f"the files of export {export.id} were removed from the store; {way_out}") from error
 
 
 def _require_ready(export_id: str, state: str) -> None:

@@ -1,19 +1,25 @@
 """."""
 
+import hashlib
+from typing import Any
+
 import httpx
 import pytest
 
-from app.db import datasets, jobs
+from app.db import datasets, jobs, paging
 from app.resources import Resources
 from app.web.api.exports import check_view, export_view
 from tests.web import seeds
+from tests.web.sockets import served, unpacked
 
-FILES = {"manifest.json": b"{}", "train/lynx/000000_0a.jpg": b"0123456789", "train/puma/000001_0b.jpg": b"9"}
+IMAGE = "train/lynx/000000_0a1b2c3d4e5f.jpg"
+IMAGES = {IMAGE: b"0123456789", "train/puma/000001_0b1b2c3d4e5f.png": b"9"}
+FILES = seeds.with_sums(IMAGES | {"README.md": b"# birds"})
 
 
 @pytest.fixture
 async def export_id(resources: Resources) -> str:
-    return await seeds.export(resources, await seeds.build(resources), FILES)
+    return await seeds.export(resources, await seeds.build(resources), IMAGES | {"README.md": b"# birds"})
 
 
 async def test_get_shows_counts_and_no_files(client: httpx.AsyncClient, export_id: str) -> None:
@@ -24,27 +30,42 @@ async def test_get_shows_counts_and_no_files(client: httpx.AsyncClient, export_i
     assert "files" not in body
 
 
-async def test_files_are_paged_by_path_with_sizes(client: httpx.AsyncClient, export_id: str) -> None:
-    """Every file once, and where to take it."""
-    first = (await client.get(f"/v1/exports/{export_id}/files?limit=2")).json()
-    rest = (await client.get(f"/v1/exports/{export_id}/files", params={"cursor": first["next_cursor"]})).json()
-    listed = first["items"] + rest["items"]
-    assert {item["path"]: item["size_bytes"] for item in listed} == {path: len(body) for path, body in FILES.items()}
-    assert [item["path"] for item in listed] == sorted(FILES)
-    assert rest["next_cursor"] is None
+@pytest.mark.parametrize("limit", [1, 2, 5, 50])
+async def test_files_are_paged_with_sizes_and_digests(client: httpx.AsyncClient, export_id: str, limit: int) -> None:
+    """Every file once, images too, and where to take it."""
+    listed: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await client.get(f"/v1/exports/{export_id}/files", params={"limit": limit, **cursor})).json()
+        assert 0 < len(page["items"]) <= limit
+        listed += page["items"]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert [(item["path"], item["size_bytes"]) for item in listed] == [(path, len(body)) for path, body in FILES.items()]
     for item in listed:
-        assert (await client.get(item["href"])).content == FILES[item["path"]]
+        body = (await client.get(item["href"])).content
+        assert body == FILES[item["path"]]
+        assert item["sha256"] in (hashlib.sha256(body).hexdigest(), None if item["path"] in ("SHA256SUMS", "manifest.json") else "")
+
+
+@pytest.mark.parametrize("cursor", [paging.encode(1), paging.encode(-1), paging.encode(10**9), paging.encode("a"), "x"])
+async def test_files_refuse_a_cursor_of_another_list(client: httpx.AsyncClient, export_id: str, cursor: str) -> None:
+    """Cursors come from outside."""
+    answer = await client.get(f"/v1/exports/{export_id}/files", params={"cursor": cursor})
+    assert answer.status_code == 422
+    assert "cursor" in answer.json()["detail"]
 
 
 async def test_download_is_whole_or_in_part(client: httpx.AsyncClient, export_id: str) -> None:
     """200, 206, 416 and 304 for one file that never changes."""
-    path = f"/v1/exports/{export_id}/files/train/lynx/000000_0a.jpg"
+    path = f"/v1/exports/{export_id}/files/{IMAGE}"
     whole = await client.get(path)
     assert (whole.status_code, whole.content) == (200, b"0123456789")
     assert whole.headers["accept-ranges"] == "bytes"
     assert whole.headers["content-length"] == "10"
     assert whole.headers["content-type"] == "image/jpeg"
-    assert 'filename="000000_0a.jpg"' in whole.headers["content-disposition"]
+    assert 'filename="000000_0a1b2c3d4e5f.jpg"' in whole.headers["content-disposition"]
     etag = whole.headers["etag"]
     part = await client.get(path, headers={"Range": "bytes=-3", "If-Range": etag})
     assert (part.status_code, part.content) == (206, b"789")
@@ -59,7 +80,7 @@ async def test_download_is_whole_or_in_part(client: httpx.AsyncClient, export_id
 
 async def test_head_of_a_download_tells_its_size_and_sends_nothing(client: httpx.AsyncClient, export_id: str) -> None:
     """Download managers ask before they take."""
-    answer = await client.head(f"/v1/exports/{export_id}/files/train/lynx/000000_0a.jpg", headers={"Range": "bytes=0-3"})
+    answer = await client.head(f"/v1/exports/{export_id}/files/{IMAGE}", headers={"Range": "bytes=0-3"})
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (206, b"", "4")
 
 
@@ -100,15 +121,59 @@ async def test_download_gives_nothing_that_lies_beside_the_listed_files(
 async def test_files_are_not_given_before_they_are_verified(client: httpx.AsyncClient, resources: Resources, state: str) -> None:
     """409 until the export is ready: what was not read back is not published."""
     export_id = await seeds.export(resources, await seeds.build(resources), {"manifest.json": b"{}"}, state=state)
-    for path in ("files", "files/manifest.json"):
+    for path in ("files", "files/manifest.json", "archive"):
         answer = await client.get(f"/v1/exports/{export_id}/{path}")
         assert (answer.status_code, answer.json()["code"]) == (409, "state-conflict")
 
 
 async def test_a_file_that_the_store_lost_is_not_found(client: httpx.AsyncClient, resources: Resources, export_id: str) -> None:
-    """The list says it was there; the answer begins only once it is sure."""
-    await resources.store.delete([f"exports/{export_id}/manifest.json"])
-    assert (await client.get(f"/v1/exports/{export_id}/files/manifest.json")).status_code == 404
+    """An answer begins only once it is sure; where the whole export is gone, it says so and what to do."""
+    await resources.store.delete([f"exports/{export_id}/{IMAGE}"])
+    answer = await client.get(f"/v1/exports/{export_id}/files/{IMAGE}")
+    assert (answer.status_code, answer.json()["detail"]) == (404, f"export {export_id} has no such file")
+    await resources.store.delete_tree(f"exports/{export_id}")
+    for path in (f"files/{IMAGE}", "files/README.md", "files", "archive", "archive?format=zip"):
+        answer = await client.get(f"/v1/exports/{export_id}/{path}")
+        assert answer.status_code == 404
+        assert answer.json()["detail"].startswith(f"the files of export {export_id} were removed from the store; make a new one with POST")
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+async def test_archive_is_an_attachment_without_ranges(client: httpx.AsyncClient, export_id: str, form: str) -> None:
+    """200 whatever the range, 304 where the client has it, and HEAD without a length that is not known."""
+    path = f"/v1/exports/{export_id}/archive?format={form}"
+    whole = await client.get(path, headers={"Range": "bytes=0-9"})
+    assert (whole.status_code, whole.headers["content-type"]) == (200, {"tar": "application/x-tar", "zip": "application/zip"}[form])
+    assert (whole.headers["accept-ranges"], "content-length" in whole.headers) == ("none", False)
+    assert f'filename="{export_id}.{form}"' in whole.headers["content-disposition"]
+    again = await client.get(path, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = await client.head(path)
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", whole.headers["etag"])
+    assert "content-length" not in head.headers
+    assert (await client.get(path, headers={"If-None-Match": head.headers["etag"].replace(form, "x")})).content == whole.content
+
+
+async def test_archive_refuses_a_format_it_does_not_have(client: httpx.AsyncClient, export_id: str) -> None:
+    """422, with the name of the parameter."""
+    answer = await client.get(f"/v1/exports/{export_id}/archive?format=rar")
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "format")
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+async def test_archive_over_a_socket_is_whole_or_broken_off(resources: Resources, form: str) -> None:
+    """A file that is damaged in the store ends the connection before the answer, and the next request is served."""
+    images = {f"images/{n:06d}_{n:012x}.jpg": bytes([n]) * 700_000 for n in range(40)}
+    export_id = await seeds.export(resources, await seeds.build(resources), images)
+    async with served(resources) as client:
+        path = f"/v1/exports/{export_id}/archive?format={form}"
+        whole = (await client.get(path)).content
+        assert unpacked(whole, form) == seeds.with_sums(images)
+        assert (await client.get(path)).content == whole
+        await resources.store.put(f"exports/{export_id}/images/{30:06d}_{30:012x}.jpg", b"cut")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get(path)
+        assert (await client.get(f"/v1/exports/{export_id}/files")).status_code == 200
 
 
 async def test_verification_is_a_check_of_the_export(client: httpx.AsyncClient, export_id: str) -> None:

@@ -4,7 +4,7 @@ That file names every image and every other file but itself and ``manifest.json`
 page of any export costs the same wherever it begins.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import errors
@@ -33,7 +33,7 @@ class ListedFile:
     following: int
 
 
-async def list_files(store: Store, prefix: str, sums_bytes: int, start: int = 0) -> AsyncIterator[ListedFile]:
+async def list_files(store: Store, prefix: str, sums_bytes: int, start: int = 0) -> AsyncGenerator[ListedFile, None]:
     """Yield the files from a position on.
 
     Args:

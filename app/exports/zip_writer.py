@@ -3,7 +3,6 @@
 :mod:`zipfile` keeps a record of each member in memory, in the end of ten million; ours rest in a temporary file.
 """
 
-import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ _UTF8, _CRC_FOLLOWS = 1 << 11, 1 << 3
 _DATE: Final = 1 << 5 | 1  # 1980-01-01, the first that the format has, and the time in our tar files
 _ID_64: Final = 1
 _MAX_16, _MAX_32 = 2**16 - 1, 2**32 - 1
+_READ_BYTES: Final = 256_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ZipWriter:
         """The central directory and its end."""
         size_bytes = self._directory.tell()
         self._directory.seek(0)
-        while block := self._directory.read(shutil.COPY_BUFSIZE):
+        while block := self._directory.read(_READ_BYTES):
             yield block
         yield _directory_end(self._count, size_bytes, self._offset)
 

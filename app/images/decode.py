@@ -22,7 +22,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from app.images import colour, structure
+from app.images import colour_space, pixels, structure
 from errors import Reason, ValidationError
 from logging_setup.capture import is_capturing
 
@@ -87,7 +87,7 @@ class Decoded:
             size asked for.
         scale: the factor by which ``image`` is smaller than the full size.
         has_jpeg_data: whether the pixels are JPEG-coded, which is also possible in a TIFF.
-        icc_profile: the embedded colour profile, for the colours of ``image``.
+        icc_profile: the colour profile of ``image``, embedded or equal to what the file states; None for sRGB.
     """
 
     format: str
@@ -169,6 +169,7 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
     """
     with pillow_errors(f"{header.format} data"):
         image = header.image
+        icc_profile = colour_space.profile_of(image, body)
         scale = 1
         if min_size is not None and image.draft(None, min_size):
             scale = _draft_scale(header, min_size)
@@ -178,8 +179,8 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
             raise ValidationError(f"{header.format} data: {damage}", reason=Reason.CORRUPT)
         orientation = orientation_of(image)
         width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)
-        icc_profile, compression = image.info.get("icc_profile"), image.info.get("compression")
-        bare = colour.to_8bit(image)
+        compression = image.info.get("compression")
+        bare = pixels.to_8bit(image, body)
         bare.info = {}
         return Decoded(
             format=header.format,

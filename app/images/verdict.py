@@ -77,7 +77,7 @@ def _with_output(verdict: Verdict, body: bytes, decoded: Decoded, compression: C
 def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
     """Measure a decoded image and apply the checks of the rules' level."""
     with decode.pillow_errors(f"{decoded.format} pixels"):
-        thumbnail = colour.flatten(_small_upright(decoded))
+        thumbnail = colour.to_display(_small_upright(decoded), decoded.icc_profile)
         grey = thumbnail.convert("L")
         facts = _measure(decoded, grey, rules.level)
         violation = checks.find_violation(checks.checks_of(rules.level), facts, rules)
@@ -121,7 +121,7 @@ def _eighth_scale_histogram(decoded: Decoded, counts: list[int]) -> list[int]:
     factor = max(1, _ENTROPY_SCALE // max(1, done))
     if factor == 1 and max(decoded.image.size) <= checks.THUMBNAIL_SIDE:
         return counts
-    return colour.flatten(decoded.image.reduce(factor)).convert("L").histogram()
+    return colour.to_display(decoded.image.reduce(factor), decoded.icc_profile).convert("L").histogram()
 
 
 def _encode_thumbnail(image: Image.Image) -> bytes:

@@ -159,7 +159,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.BLURRY: "Too few edges (`validate.min_sharpness`, level strict).",
         Reason.EXPOSURE: "Nearly all black or white (`validate.min_brightness`, `validate.max_brightness`, level strict).",
         Reason.ANIMATED: "More than one frame.",
-        Reason.FORMAT: "An image format that the job does not accept.",
+        Reason.FORMAT: "An image format that the job does not accept, or a variant of one that cannot be shown or written right.",
         Reason.DUPLICATE_EXACT: "The same bytes as another image of the dataset.",
         Reason.DUPLICATE_NEAR: "Nearly identical to another image of the dataset (`validate.near_distance`).",
         Reason.LABEL_CONFLICT: "The same picture has different labels, so none of them can be trusted.",

@@ -1,54 +1,14 @@
-"""Modes, depths and colour profiles: what comes out is 8-bit sRGB."""
+"""Colour profiles and transparency: what comes out is sRGB on white."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from app.images import colour
+from tests.images import colour_files as files
 from tests.images import samples
-
-
-def _levels(image: Image.Image) -> list[int]:
-    return [int(value) for value in np.asarray(image).ravel()]
-
-
-@pytest.mark.parametrize(
-    ("values", "dtype", "expected"),
-    [
-        ([0, 0x8000, 0xFFFF], np.uint16, [0, 128, 255]),
-        ([0, 128, 255], np.int32, [0, 128, 255]),
-        ([0, 32768, 65535], np.int32, [0, 127, 255]),
-        ([0, 500_000, 1_000_000], np.int32, [0, 127, 255]),
-        ([-100, 0, 100], np.int32, [0, 71, 143]),
-        ([0.0, 0.5, 1.0], np.float32, [0, 127, 255]),
-        ([0.0, 100.0, 200.0], np.float32, [0, 100, 200]),
-        ([np.nan, np.inf, 1.0], np.float32, [0, 0, 255]),
-    ],
-)
-def test_deep_grey_is_scaled_to_eight_bits(values: list[float], dtype: Any, expected: list[int]) -> None:
-    """16 bits, 32 bits and floats become 0 to 255 without a warning, whatever stands in them."""
-    narrowed = colour.to_8bit(Image.fromarray(np.array([values], dtype=dtype)))
-    assert narrowed.mode == "L"
-    assert _levels(narrowed) == expected
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [("1", "L"), ("L", "L"), ("P", "RGB"), ("RGB", "RGB"), ("LA", "RGBA"), ("RGBA", "RGBA"), ("CMYK", "CMYK"), ("YCbCr", "RGB")],
-)
-def test_every_mode_becomes_one_of_four(mode: str, expected: str) -> None:
-    """What follows needs to know four modes only."""
-    assert colour.to_8bit(samples.photo(32, 32).convert(mode)).mode == expected
-
-
-def test_palette_with_transparency_keeps_it() -> None:
-    """A transparent palette entry becomes an alpha channel."""
-    image = samples.photo(32, 32).convert("P")
-    image.info["transparency"] = 0
-    assert colour.to_8bit(image).mode == "RGBA"
 
 
 def test_transparency_shows_white() -> None:
@@ -87,31 +47,31 @@ def test_an_unusable_profile_changes_nothing(profile: bytes | None) -> None:
     assert colour.to_srgb(Image.new("CMYK", (1, 1)), profile).mode == "RGB"
 
 
-def test_a_profile_for_another_mode_changes_nothing() -> None:
-    """Grey pixels with an RGB profile are left alone."""
-    assert colour.to_srgb(Image.new("L", (1, 1), 99), _swapped_primaries()).getpixel((0, 0)) == 99
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "L"])
+def test_a_profile_for_other_pixels_changes_nothing(mode: str) -> None:
+    """Ink profiles are for ink, colour profiles for colour; grey takes those of grey and of colour."""
+    other = {"CMYK": files.rgb_profile(files.P3, None, "P3")}.get(mode, files.ink_profile()[0])
+    image = Image.new(mode, (1, 1), 99)
+    assert colour.to_srgb(image, other).getpixel((0, 0)) == colour.to_srgb(image, None).getpixel((0, 0))
+
+
+def test_a_profile_is_judged_by_what_it_does() -> None:
+    """A name with sRGB in it proves nothing; a profile that does the same as sRGB is dropped without a conversion, whatever its name."""
+    image = samples.photo(8, 8)
+    assert colour.to_srgb(image, files.rgb_profile(files.BT709, 1.0, "linear sRGB")) != image
+    assert colour.to_srgb(image, files.rgb_profile(files.BT709, None, "Anything")) is image
+
+
+def test_a_huge_profile_is_applied_but_not_kept() -> None:
+    """A cache of large profiles would fill a decoder's memory."""
+    profile = files.rgb_profile(files.BT709, 1.0, "linear")
+    padded = (3_000_000).to_bytes(4, "big") + profile[4:] + bytes(3_000_000 - len(profile))
+    before = colour._conversion.cache_info().currsize
+    assert colour.to_srgb(Image.new("RGB", (1, 1), (55, 55, 55)), padded).getpixel((0, 0)) == (128, 128, 128)
+    assert colour._conversion.cache_info().currsize == before
 
 
 def test_a_grey_profile_stays_grey() -> None:
-    """Grey goes through sRGB and back, and its gamma is applied."""
-    changed = colour.to_srgb(Image.new("L", (1, 1), 128), _grey_profile(gamma=1.0))
-    assert changed.mode == "L"
-    assert int(np.asarray(changed)[0, 0]) > 170
-
-
-def _grey_profile(gamma: float) -> bytes:
-    """A minimal ICC profile for grey (ICC.1:2010, 7 and 8.4)."""
-    tags = {
-        b"wtpt": b"XYZ \0\0\0\0" + b"".join(round(value * 65536).to_bytes(4, "big") for value in (0.9642, 1.0, 0.8249)),
-        b"kTRC": b"curv\0\0\0\0" + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + b"\0\0",
-        b"desc": b"desc\0\0\0\0" + (5).to_bytes(4, "big") + b"Grey\0" + bytes(79),
-    }
-    table, data = len(tags).to_bytes(4, "big"), b""
-    for name, value in tags.items():
-        table += name + (128 + 4 + 12 * len(tags) + len(data)).to_bytes(4, "big") + len(value).to_bytes(4, "big")
-        data += value
-    header = bytearray(128)
-    header[0:4] = (128 + len(table) + len(data)).to_bytes(4, "big")
-    header[8:12], header[12:24], header[36:40] = b"\x02\x10\0\0", b"mntrGRAYXYZ ", b"acsp"
-    header[68:80] = tags[b"wtpt"][8:]
-    return bytes(header) + table + data
+    """Its curve is applied to each level: 55 of 255 in linear light is 128 in sRGB."""
+    changed = colour.to_srgb(Image.new("L", (1, 1), 55), files.grey_profile(1.0))
+    assert (changed.mode, changed.getpixel((0, 0))) == ("L", 128)

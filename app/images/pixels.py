@@ -120,8 +120,7 @@ def _narrow(values: npt.NDArray[Any], grey: _Grey) -> npt.NDArray[np.uint8]:
     """Scale grey of any depth to uint8, rounded to the nearest."""
     if values.dtype.itemsize == 2:
         low, high = 0.0, float(2**grey.bits - 1)
-        table = _scaled(np.arange(65536, dtype=np.float32), low, high, grey.is_inverted)
-        return table[values]
+        return _scaled(np.arange(65536, dtype=np.float32), low, high, grey.is_inverted).take(values)
     if grey.kind == "signed" and values.dtype.itemsize == 1:
         values = values.view(np.int8)
     if grey.kind == "unsigned":
@@ -164,7 +163,7 @@ def _key_of(image: Image.Image, body: bytes) -> int | None:
     key = image.info.get("transparency")
     if image.format != "PNG" or not isinstance(key, int):
         return None
-    return key & (2 ** bits_per_sample(image, body) - 1)
+    return key % (1 << bits_per_sample(image, body))
 
 
 def _with_key(image: Image.Image, grey: npt.NDArray[np.uint8], body: bytes) -> Image.Image:

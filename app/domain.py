@@ -269,12 +269,17 @@ class CompressionRules:
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """One compressed image. ``width`` and ``height`` in pixels."""
+    """One image as it leaves. ``width`` and ``height`` in pixels.
+
+    Attributes:
+        changes: what was removed from the fetched bytes so that loaders read them, for people.
+    """
 
     body: bytes = field(repr=False)
     format: str
     width: int
     height: int
+    changes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +294,8 @@ class Verdict:
         phash: 64-bit perceptual hash as 16 hex digits.
         measures: measured value of each check, by name.
         thumbnail: JPEG bytes, at most 256 pixels on the longer side.
-        output: the compressed image, if it was requested together with the verdict and the image is valid.
+        output: the image as it leaves, if that differs from the file and the image is valid: compressed, if that was requested together
+            with the verdict, or the same pixels without metadata over which loaders fail.
     """
 
     reason: Reason | None = None
@@ -313,7 +319,9 @@ class StoredImage:
         sha256, size_bytes, media_type, width, height: of the fetched bytes; pixels after the EXIF orientation is applied.
         phash, measures: see :class:`Verdict`.
         duplicate_of: id of the kept image that it repeats.
-        out_sha256, out_media_type, out_size_bytes, out_width, out_height: of the compressed bytes, which are exported.
+        out_sha256, out_media_type, out_size_bytes, out_width, out_height: of the bytes that are exported, where they differ from the
+            fetched ones: compressed, or without broken metadata.
+        changes: what was removed from the fetched bytes so that loaders read them.
         not_before: when a deferred image may be fetched; ``deferred_at`` is its first deferral.
         evidence: the quoted cause of the reason: a header line, a rule of robots.txt, an address.
         robots: a `downloader.models.RobotsVerdict` from its last fetch; ``None`` before the first.
@@ -364,6 +372,7 @@ class StoredImage:
     evidence: str | None = None
     robots: str | None = None
     opt_out: str | None = None
+    changes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +385,7 @@ class Sample:
         sha256: digest of the exported bytes, which is also their key in the store; ``source_sha256`` is the digest of the fetched bytes.
         extension: without the dot (``jpg``).
         width, height: pixels of the exported image.
+        changes: how the exported bytes differ from the fetched ones, besides size and encoding.
     """
 
     index: int
@@ -399,3 +409,4 @@ class Sample:
     creator: str | None = None
     attribution: str | None = None
     phash: str | None = None
+    changes: str | None = None

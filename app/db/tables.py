@@ -221,6 +221,7 @@ images = Table(
     Column("evidence", Text),
     Column("robots", Slug),
     Column("opt_out", Slug),
+    Column("changes", Text),
     UniqueConstraint("dataset_id", "url_key"),
     Index("ix_images_job_state", "job_id", "state", "reason", "source"),
     Index("ix_images_chunk", "chunk_id", "state"),

@@ -168,7 +168,9 @@ def _left(history: ImageHistory) -> Iterator[ExplanationLine]:
     image = history.image
     if image.out_sha256:
         shape = f"{image.out_width}x{image.out_height} {clipped(image.out_media_type or '', 40)}, {size(image.out_size_bytes or 0)}"
-        yield ExplanationLine("compressed", f"{shape}, sha256 {image.out_sha256}")
+        yield ExplanationLine("output" if image.changes else "compressed", f"{shape}, sha256 {image.out_sha256}")
+    if image.changes:
+        yield ExplanationLine("changed", clipped(image.changes, 300))
     for export in history.exports:
         yield ExplanationLine("export", f"{export.id}, {clipped(export.format, 24)}", export.verified_at)
 

@@ -22,7 +22,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from app.images import colour_space, pixels, structure
+from app.images import colour_space, metadata, pixels, structure
 from errors import Reason, ValidationError
 from logging_setup.capture import is_capturing
 
@@ -37,6 +37,7 @@ __all__ = [
     "pillow_errors",
     "read_header",
     "reduce_as_drafted",
+    "require_sound_metadata",
     "swaps_sides",
 ]
 
@@ -45,7 +46,6 @@ _PLUGINS: Final = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlug
 
 Image.MAX_IMAGE_PIXELS = None
 
-_ORIENTATION_TAG: Final = 0x0112
 _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -88,6 +88,7 @@ class Decoded:
         scale: the factor by which ``image`` is smaller than the full size.
         has_jpeg_data: whether the pixels are JPEG-coded, which is also possible in a TIFF.
         icc_profile: the colour profile of ``image``, embedded or equal to what the file states; None for sRGB.
+        metadata_fault: why a loader fails over the metadata of the file, if one does.
     """
 
     format: str
@@ -100,6 +101,7 @@ class Decoded:
     scale: int = 1
     has_jpeg_data: bool = False
     icc_profile: bytes | None = None
+    metadata_fault: str | None = None
 
 
 @contextmanager
@@ -177,6 +179,7 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
         image.load()
         if damage := structure.find_damage(body, header.format):
             raise ValidationError(f"{header.format} data: {damage}", reason=Reason.CORRUPT)
+        metadata_fault = _metadata_fault(body, header.format, image)
         orientation = orientation_of(image)
         width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)
         compression = image.info.get("compression")
@@ -193,7 +196,23 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
             scale=scale,
             has_jpeg_data="jpeg" in (header.format, compression),
             icc_profile=icc_profile,
+            metadata_fault=metadata_fault,
         )
+
+
+def _metadata_fault(body: bytes, name: str, image: Image.Image) -> str | None:
+    try:
+        with pillow_errors(f"{name} metadata"):
+            metadata.check(body, image)
+    except ValidationError as error:
+        return error.message
+    return None
+
+
+def require_sound_metadata(decoded: Decoded) -> None:
+    """Raise `errors.ValidationError` (``corrupt``) where a loader fails over the metadata of the file."""
+    if decoded.metadata_fault:
+        raise ValidationError(decoded.metadata_fault, reason=Reason.CORRUPT)
 
 
 def reduce_as_drafted(decoded: Decoded, header: Header, min_size: tuple[int, int]) -> Decoded:
@@ -213,12 +232,12 @@ def _draft_scale(header: Header, min_size: tuple[int, int]) -> int:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Read the EXIF orientation, 1 to 8; 1 where it is missing or invalid."""
+    """Read the EXIF orientation, 1 to 8, of any type of number, as Pillow applies it; 1 where it is missing or invalid."""
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        value = image.getexif().get(metadata.ORIENTATION, 1)
+        return int(value) if value in _TRANSPOSE else 1
     except _BROKEN_METADATA:
         return 1
-    return value if isinstance(value, int) and value in _TRANSPOSE else 1
 
 
 def swaps_sides(orientation: int) -> bool:

@@ -4,13 +4,13 @@ Must not know where bytes come from or go to.
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from PIL import Image
 
 from app.domain import Compressed, CompressionRules
-from app.images import checks, colour, decode, structure
+from app.images import checks, colour, decode, repair, structure
 from app.images.decode import Decoded, Header
 from errors import Reason, ValidationError
 
@@ -34,7 +34,7 @@ class _Plan:
 
 
 def compress(body: bytes, rules: CompressionRules) -> Compressed:
-    """Re-encode one image by the rules; identity rules return the bytes as they are, metadata included.
+    """Re-encode one image by the rules; identity rules return the bytes as they are, metadata included unless loaders fail over it.
 
     The first frame is taken, EXIF orientation applied, an ICC profile converted to sRGB and dropped; for JPEG, transparency
     becomes white. ``keep`` with a resize re-encodes jpeg, png and webp (lossless where the original is) as themselves,
@@ -45,12 +45,19 @@ def compress(body: bytes, rules: CompressionRules) -> Compressed:
         errors.ValidationError: the bytes do not decode, or the target encoding cannot hold the result.
         MemoryError: the picture does not fit into memory.
     """
+    output, repaired = repair.decode_or_repair(body, lambda form: _compress(form, rules))
+    return replace(output, changes=repaired.changes) if repaired else output
+
+
+def _compress(body: bytes, rules: CompressionRules) -> Compressed:
     header = decode.read_header(body)
     if not rules.is_identity:
         decoded = decode.decode(body, header, min_size=min_decode_size(header, rules))
+        decode.require_sound_metadata(decoded)
         return render(body, decoded, rules)
     refuse_size(header.width, header.height)
     decoded = decode.decode(body, header, min_size=(1, 1))  # finds damage, and the size with the orientation applied
+    decode.require_sound_metadata(decoded)
     return Compressed(body, header.format, decoded.width, decoded.height)
 
 

@@ -5,9 +5,10 @@ Reads bytes only; must not know Pillow, rules or verdicts.
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["FORMATS", "find_damage", "has_end", "is_lossless_webp", "sniff"]
+__all__ = ["FORMATS", "find_damage", "has_end", "is_lossless_webp", "jpeg_segments", "png_chunk", "png_chunks", "sniff"]
 
 FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
 """All formats that are decoded. Formats with scripts, an interpreter or a rarely used parser are left out."""
@@ -99,19 +100,32 @@ def is_lossless_webp(body: bytes) -> bool:
 
 def _walk_png(body: bytes) -> tuple[bool, str | None]:
     """Return whether there is an IEND chunk, and the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
-    at, view = 8, memoryview(body)
-    while at + 12 <= len(body):
-        length = int.from_bytes(body[at : at + 4], "big")
-        end = at + 12 + length
-        if end > len(body):
-            return False, None
-        kind = body[at + 4 : at + 8]
-        if not kind[0] & 0x20 and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(body[end - 4 : end], "big"):
+    view = memoryview(body)
+    for start, end in png_chunks(body):
+        kind = body[start + 4 : start + 8]
+        if not kind[0] & 0x20 and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(body[end - 4 : end], "big"):
             return True, f"wrong checksum of chunk {kind.decode('latin-1')}"
         if kind == b"IEND":
             return True, None
-        at = end
     return False, None
+
+
+def png_chunks(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each whole chunk, its length and checksum included, up to IEND (PNG specification, 5.3)."""
+    at = 8
+    while at + 12 <= len(body):
+        end = at + 12 + int.from_bytes(body[at : at + 4], "big")
+        if end > len(body):
+            return
+        yield at, end
+        if body[at + 4 : at + 8] == b"IEND":
+            return
+        at = end
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Make a chunk."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _gif_has_trailer(body: bytes) -> bool:
@@ -136,7 +150,7 @@ def _colour_table_size(body: bytes, flags_at: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _jpeg_segments(body: bytes) -> list[tuple[int, int, int]]:
+def jpeg_segments(body: bytes) -> list[tuple[int, int, int]]:
     """List (marker, start, end of the payload) of the segments up to and including the first SOS (ITU T.81, B.1)."""
     segments, at = [], 2
     while at + 4 <= len(body) and body[at] == 0xFF:
@@ -154,7 +168,7 @@ def _jpeg_segments(body: bytes) -> list[tuple[int, int, int]]:
 
 def _jpeg_scan(body: bytes) -> int:
     """Offset of the first scan of the main image; a thumbnail in EXIF has its own scans and end marker."""
-    segments = _jpeg_segments(body)
+    segments = jpeg_segments(body)
     return segments[-1][2] if segments and segments[-1][0] == 0xDA else len(body)
 
 
@@ -175,7 +189,7 @@ def _luma_zeros_are_a_coefficient(body: bytes) -> bool:
     """Whether the first symbol of the first component's AC table stands for a coefficient; False where it is not known."""
     first_symbols: dict[int, int] = {}
     sequential = False
-    segments = _jpeg_segments(body)
+    segments = jpeg_segments(body)
     for marker, start, end in segments:
         sequential = sequential or marker in (0xC0, 0xC1)
         if marker == 0xC4:

@@ -6,8 +6,8 @@ from typing import Final
 
 from PIL import Image
 
-from app.domain import CompressionRules, Level, ValidationRules, Verdict
-from app.images import checks, colour, decode, measures, rendering
+from app.domain import Compressed, CompressionRules, Level, ValidationRules, Verdict
+from app.images import checks, colour, decode, measures, rendering, repair
 from app.images.checks import Facts
 from app.images.decode import Decoded, Header
 from errors import ValidationError
@@ -25,7 +25,7 @@ def validate(body: bytes, rules: ValidationRules, compression: CompressionRules 
     """Decode, measure and judge one image. Any bytes give a verdict.
 
     Size, hash, measures and thumbnail are filled wherever the image decodes, also where it is rejected. Where it does not, format and
-    size are those of the header, if that could be read.
+    size are those of the header, if that could be read. A file that only decodes without its metadata is judged without it.
 
     Args:
         body: the file.
@@ -37,24 +37,42 @@ def validate(body: bytes, rules: ValidationRules, compression: CompressionRules 
         MemoryError: the picture does not fit into memory.
     """
     try:
-        header = decode.read_header(body)
+        verdict, repaired = repair.decode_or_repair(body, lambda form: _validate(form, rules, compression))
     except ValidationError as error:
-        return Verdict(reason=error.slug, detail=error.message)
+        return Verdict(error.slug, error.message, *_header_facts(body))
+    if repaired is None or verdict.reason:
+        return verdict
+    assert verdict.format
+    output = verdict.output or Compressed(repaired.body, verdict.format, verdict.width or 0, verdict.height or 0)
+    return replace(verdict, output=replace(output, changes=repaired.changes))
+
+
+def _header_facts(body: bytes) -> tuple[str | None, int | None, int | None]:
+    """Format, width and height of a file that does not decode, where its header can be read."""
+    try:
+        header = decode.read_header(body)
+    except ValidationError:
+        return None, None, None
+    return header.format, header.width, header.height
+
+
+def _validate(body: bytes, rules: ValidationRules, compression: CompressionRules | None) -> Verdict:
+    header = decode.read_header(body)
     facts = Facts(header.format, header.width, header.height)
     violation = checks.find_violation(checks.BEFORE_DECODING, facts, rules)
     if violation:
         return Verdict(violation.reason, violation.detail, header.format, header.width, header.height)
-    try:
-        return _decode_and_judge(body, header, rules, compression)
-    except ValidationError as error:
-        return Verdict(error.slug, error.message, header.format, header.width, header.height)
+    return _decode_and_judge(body, header, rules, compression)
 
 
 def _decode_and_judge(body: bytes, header: Header, rules: ValidationRules, compression: CompressionRules | None) -> Verdict:
     measured_size = decode.fit_within(header.width, header.height, checks.side_needed(rules.level))
     if compression is None or compression.is_identity:
-        return _judge(decode.decode(body, header, min_size=measured_size), rules)
+        decoded = decode.decode(body, header, min_size=measured_size)
+        decode.require_sound_metadata(decoded)
+        return _judge(decoded, rules)
     decoded = decode.decode(body, header, min_size=_size_for_both(measured_size, header, compression))
+    decode.require_sound_metadata(decoded)
     verdict = _judge(decode.reduce_as_drafted(decoded, header, measured_size), rules)
     return verdict if verdict.reason else _with_output(verdict, body, decoded, compression)
 

@@ -75,6 +75,7 @@ def output_columns(output: Compressed) -> Row:
         "out_size_bytes": len(output.body),
         "out_width": output.width,
         "out_height": output.height,
+        "changes": output.changes,
     }
 
 

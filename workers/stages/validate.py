@@ -123,7 +123,7 @@ def _objects(sha256: str, verdict: Verdict, row: Row) -> Iterator[tuple[str, byt
     """The objects to store for an image, by key."""
     if verdict.thumbnail is not None:
         yield paths.thumb(sha256), verdict.thumbnail
-    if verdict.output is not None:
+    if verdict.output is not None and "out_sha256" in row:
         yield paths.blob(row["out_sha256"]), verdict.output.body
 
 
@@ -139,4 +139,6 @@ def _as_row(image: StoredImage, verdict: Verdict) -> Row:
         "phash": verdict.phash,
         "measures": dict(verdict.measures),
     }
-    return row if verdict.output is None else row | output_columns(verdict.output)
+    if verdict.output is None or image.out_sha256:  # an output that exists is not replaced by a check
+        return row
+    return row | output_columns(verdict.output)

@@ -168,11 +168,16 @@ def encode_reply(reply: Reply, remarks: Sequence[Remark] = ()) -> tuple[bytes, .
         output = reply.output
         header = {name: getattr(reply, name) for name in _JSON_FIELDS} | extra
         header["thumbnail"] = None if reply.thumbnail is None else len(reply.thumbnail)
-        header["output"] = output and (output.format, output.width, output.height)
+        header["output"] = output and _described(output)
         return _frame({"type": "verdict"} | header, reply.thumbnail or b"", output.body if output else b"")
     if isinstance(reply, Compressed):
-        return _frame({"type": "compressed", "output": (reply.format, reply.width, reply.height)} | extra, reply.body)
+        return _frame({"type": "compressed", "output": _described(reply)} | extra, reply.body)
     return _frame({"type": "failure", "kind": reply.kind, "reason": reply.reason, "detail": reply.detail} | extra)
+
+
+def _described(output: Compressed) -> tuple[str, int, int, str | None]:
+    """The fields of an output beside its bytes, in order."""
+    return output.format, output.width, output.height, output.changes
 
 
 _JSON_FIELDS: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "measures")

@@ -26,7 +26,7 @@ COPIED = (
     "page_url", "final_url",
     "title", "caption", "label", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
-    "out_height",
+    "out_height", "changes",
 )  # fmt: skip
 
 
@@ -66,11 +66,12 @@ class Image(View):
     phash: str | None
     measures: Mapping[str, Any] | None
     duplicate_of: int | None
-    out_sha256: str | None = Field(description="SHA-256 of the compressed bytes, if any.")
+    out_sha256: str | None = Field(description="SHA-256 of the exported bytes, where they differ from the fetched ones.")
     out_media_type: str | None
     out_size_bytes: int | None
     out_width: int | None
     out_height: int | None
+    changes: str | None = Field(description="What was removed from the fetched bytes so that loaders read them.")
     not_before: datetime | None
     fetched_at: datetime | None
     updated_at: datetime | None

@@ -56,6 +56,7 @@ def test_a_request_is_cut_into_parts() -> None:
         Verdict(format="jpeg", thumbnail=b"", output=Compressed(b"\0out", "webp", 3, 4)),
         Verdict(format="jpeg", thumbnail=b"thumb", output=Compressed(b"", "webp", 3, 4)),
         Compressed(b"\0body", "png", 3, 4),
+        Compressed(b"body", "jpeg", 3, 4, changes="removed the EXIF block"),
         Failure("crash", Reason.DECODER_CRASH, "out of memory"),
     ],
 )

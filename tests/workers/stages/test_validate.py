@@ -13,6 +13,7 @@ from app.images.rendering import compress
 from app.storage import paths
 from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo
+from tests.images.test_metadata import BROKEN
 from tests.origin import Origin, image
 from tests.workers.bench import Bench, forget_outputs, open_bench
 
@@ -144,3 +145,27 @@ async def test_what_an_earlier_run_left_is_compressed_later(bench: Bench, origin
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
     told = [(line["ok"], line["failed"], line["file_count"]) for line in lines if line["event"] == "chunk.compressed"]
     assert told == [(3, 0, 3), (2, 1, 3)]
+
+
+async def test_broken_metadata_leave_a_form_without_them(bench: Bench, origin: Origin) -> None:
+    """The fetched bytes stay, the output is derived, the row says what was removed; sound files have no output; a check changes nothing."""
+    await built(bench, origin, {"broken.jpg": BROKEN["jpeg: rational that cannot be written"][0], "sound.jpg": encode(photo(seed=2))})
+    rows = await found(bench)
+    broken, sound = rows["broken.jpg"], rows["sound.jpg"]
+    assert (broken.state, sound.state) == (ImageState.VALID, ImageState.VALID)
+    assert (sound.out_sha256, sound.changes) == (None, None)
+    assert broken.changes.startswith("removed the EXIF block: jpeg metadata: ")
+    assert (
+        (broken.out_media_type, broken.out_width, broken.out_height)
+        == ("image/jpeg", broken.width, broken.height)
+        == ("image/jpeg", 120, 160)
+    )
+    fetched, output = [await bench.context.store.get(paths.blob(digest)) for digest in (broken.sha256, broken.out_sha256)]
+    assert fetched == BROKEN["jpeg: rational that cannot be written"][0]
+    assert len(output) == broken.out_size_bytes
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.images).values(state=ImageState.FETCHED, out_size_bytes=7))
+        await connection.execute(update(tables.units).where(tables.units.c.kind == UnitKind.VALIDATE).values(state="pending"))
+    assert await bench.run_kind(UnitKind.VALIDATE) == 1
+    after = (await found(bench))["broken.jpg"]
+    assert (after.state, after.out_sha256, after.out_size_bytes) == (ImageState.VALID, broken.out_sha256, 7)

@@ -1,0 +1,253 @@
+"""The metadata in an image file: whether it stops a loader, and forms of the file without it. The pixel data is never touched.
+
+The loaders are those that the exports document: Hugging Face datasets, torchvision, webdataset. All of them read files with Pillow.
+Reads bytes and what Pillow read from them; must not know rules or verdicts.
+"""
+
+import io
+import re
+import struct
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from PIL import Image, ImageOps
+
+from app.images import structure
+
+__all__ = ["ORIENTATION", "check", "forms_without"]
+
+ORIENTATION: Final = 0x0112
+"""The tag of the orientation, in EXIF and in TIFF."""
+
+_READ_BY_LOADERS: Final = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "transparency", "mp"})
+"""Keys of Pillow's ``info`` whose values it parses again in ``getexif``, ``exif_transpose`` and ``convert``, or in ``open`` (``mp``)."""
+
+
+def check(body: bytes, image: Image.Image) -> None:
+    """Do with the metadata what loaders do, on one pixel instead of the picture. Warnings count as errors, which they are for some.
+
+    Args:
+        body: the file.
+        image: the same, loaded, with the ``info`` that loading left.
+
+    Raises:
+        Exception: whatever Pillow raises over broken metadata; where nothing is raised, no loader fails because of it.
+    """
+    if image.format == "TIFF":
+        _check_tiff(body)
+    if image.info.keys().isdisjoint(_READ_BY_LOADERS):
+        return
+    pixel = Image.new(image.mode, (1, 1))
+    pixel.info = dict(image.info)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pixel.convert("RGB")  # the warning about a palette with transparency says nothing about a fault
+        warnings.simplefilter("error")
+        ImageOps.exif_transpose(pixel)
+        if "mp" in image.info:
+            Image.open(io.BytesIO(body), formats=("JPEG",))
+
+
+def _check_tiff(body: bytes) -> None:
+    """Loading applies the metadata of a TIFF, so errors are known; a warning counts where it is gone with the removable entries."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            _load_tiff(body)
+        except Warning:
+            try:
+                _load_tiff(_tiff_bare(body, 1))
+            except Warning:
+                return
+            raise
+
+
+def _load_tiff(body: bytes) -> None:
+    Image.open(io.BytesIO(body), formats=("TIFF",)).load()
+
+
+def forms_without(body: bytes, image_format: str, orientation: int) -> Iterator[tuple[str, bytes]]:
+    """Yield what is removed and the file without it, the least first. Yields nothing where there is nothing to remove.
+
+    Args:
+        orientation: EXIF orientation, 1 to 8, that the file keeps, in an EXIF block of its own if it is not 1.
+    """
+    seen = {body}
+    for what, remove in _REMOVALS.get(image_format, ()):
+        cleaned = remove(body, orientation)
+        if cleaned not in seen:
+            seen.add(cleaned)
+            yield what, cleaned
+
+
+def _exif_of(orientation: int) -> bytes:
+    """The smallest EXIF block: a TIFF header and one directory with one entry, or none for orientation 1."""
+    if orientation == 1:
+        return b""
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)
+
+
+# JPEG: segments (ITU T.81, B.1.1.3)
+
+_EXIF: Final = b"Exif\0\0"
+_APP0: Final = 0xE0
+_SOS: Final = 0xDA
+_DECODED_APPS: Final = (b"JFIF\0", b"ICC_PROFILE\0", b"Adobe")
+"""Application segments that say how colours are coded."""
+
+
+def _jpeg_without_index(body: bytes, _: int) -> bytes:
+    """Without the index of a multi-picture file."""
+    return _filter_segments(body, lambda _, payload: not payload.startswith(b"MPF\0"), b"")
+
+
+def _jpeg_without_exif(body: bytes, orientation: int) -> bytes:
+    return _filter_segments(body, lambda _, payload: not payload.startswith(_EXIF), _exif_of(orientation))
+
+
+def _jpeg_bare(body: bytes, orientation: int) -> bytes:
+    """With no application segment or comment but those that say how colours are coded, where these are long enough to say it."""
+
+    def is_kept(marker: int, payload: bytes) -> bool:
+        is_metadata = _APP0 <= marker <= _APP0 + 15 or marker == 0xFE
+        return not is_metadata or (payload.startswith(_DECODED_APPS) and len(payload) >= 12)
+
+    return _filter_segments(body, is_kept, _exif_of(orientation))
+
+
+def _filter_segments(body: bytes, is_kept: Callable[[int, bytes], bool], exif: bytes) -> bytes:
+    """Drop segments before the first scan, and add an EXIF block. A file without a scan is returned as it is."""
+    segments = structure.jpeg_segments(body)
+    if not segments or segments[-1][0] != _SOS:
+        return body
+    kept = [body[start - 4 : end] for marker, start, end in segments[:-1] if is_kept(marker, body[start:end])]
+    if len(kept) == len(segments) - 1:
+        return body
+    block = b"\xff\xe1" + struct.pack(">H", 2 + len(_EXIF + exif)) + _EXIF + exif if exif else b""
+    at = 1 if kept and kept[0][1] == _APP0 else 0  # JFIF wants to be the first
+    return b"".join([body[:2], *kept[:at], block, *kept[at:], body[segments[-1][1] - 4 :]])
+
+
+# PNG: chunks (PNG specification, 5)
+
+_PNG_TEXT: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_PNG_READ: Final = re.compile(rb"(exif|xmp|XML:com\.adobe\.xmp|transparency|Raw profile type [^\0]*)\0")
+"""Keywords of text chunks that Pillow reads as something else than text."""
+
+_PNG_PIXELS: Final = frozenset(
+    {b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"bKGD", b"acTL", b"fcTL", b"fdAT"}
+)
+"""Ancillary chunks that say how pixels look, or hold some."""
+
+
+def _png_without_exif(body: bytes, orientation: int) -> bytes:
+    def is_kept(kind: bytes, data: bytes) -> bool:
+        return kind != b"eXIf" and not (kind in _PNG_TEXT and _PNG_READ.match(data))
+
+    return _filter_chunks(body, is_kept, orientation)
+
+
+def _png_bare(body: bytes, orientation: int) -> bytes:
+    """With no chunk but those that say how pixels look."""
+    return _filter_chunks(body, lambda kind, _: not kind[0] & 0x20 or kind in _PNG_PIXELS, orientation)
+
+
+def _filter_chunks(body: bytes, is_kept: Callable[[bytes, bytes], bool], orientation: int) -> bytes:
+    parts, at, dropped = [body[:8]], 8, False
+    for start, end in structure.png_chunks(body):
+        if is_kept(body[start + 4 : start + 8], body[start + 8 : end - 4]):
+            parts.append(body[start:end])
+        else:
+            dropped = True
+        at = end
+    if not dropped:
+        return body
+    if exif := _exif_of(orientation):
+        parts.insert(2, structure.png_chunk(b"eXIf", exif))
+    return b"".join([*parts, body[at:]])
+
+
+# WebP: RIFF chunks (WebP container specification, "Extended File Format")
+
+_WEBP_EXIF_FLAG: Final = 0x08
+_WEBP_XMP_FLAG: Final = 0x04
+
+
+def _webp_without_exif(body: bytes, orientation: int) -> bytes:
+    return _webp_without(body, {b"EXIF"}, _WEBP_EXIF_FLAG, orientation)
+
+
+def _webp_bare(body: bytes, orientation: int) -> bytes:
+    return _webp_without(body, {b"EXIF", b"XMP "}, _WEBP_EXIF_FLAG | _WEBP_XMP_FLAG, orientation)
+
+
+def _webp_without(body: bytes, kinds: Collection[bytes], flags: int, orientation: int) -> bytes:
+    parts: list[bytes] = []
+    at, dropped = 12, False
+    while at + 8 <= len(body):
+        size = int.from_bytes(body[at + 4 : at + 8], "little")
+        end = at + 8 + size + (size & 1)
+        if body[at : at + 4] in kinds:
+            dropped = True
+        else:
+            parts.append(body[at:end])
+        at = end
+    if not dropped:
+        return body
+    exif = _exif_of(orientation)
+    if exif:
+        parts.append(b"EXIF" + struct.pack("<I", len(exif)) + exif)
+    if parts and parts[0].startswith(b"VP8X"):
+        features = parts[0][8] & ~flags | (_WEBP_EXIF_FLAG if exif else 0)
+        parts[0] = parts[0][:8] + bytes([features]) + parts[0][9:]
+    content = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+# AVIF: items (ISO 14496-12, 8.11.6). An item of a type that no decoder knows is skipped; no offset changes. The orientation is a property.
+
+_AVIF_ITEM: Final = re.compile(rb"(infe\x02...(?:....)|infe\x03...(?:......))(Exif|mime)", re.DOTALL)
+
+
+def _avif_bare(body: bytes, _: int) -> bytes:
+    return _AVIF_ITEM.sub(rb"\1skip", body)
+
+
+# TIFF: entries of the first directory (TIFF 6.0, section 2; BigTIFF has wider fields)
+
+_TIFF_PIXELS: Final = frozenset(
+    {254, 255, *range(256, 260), 262, 263, 266, 273, 274, *range(277, 280), 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
+    | {*range(321, 326), 330, 332, 333, 334, 336, 338, 339, 340, 341, 347, *range(512, 522), 529, 530, 531, 532, 34675}
+)
+"""Tags that say how pixels are stored or look."""
+
+
+def _tiff_bare(body: bytes, _: int) -> bytes:
+    """Move the entries that say how pixels are stored to the front of the directory and shorten it; nothing else moves."""
+    order = "<" if body[:2] == b"II" else ">"
+    is_big = body[2:4] in (b"+\0", b"\0+")
+    start_field, count_field, entry_bytes = (("Q", 8), "Q", 20) if is_big else (("I", 4), "H", 12)
+    try:
+        (start,) = struct.unpack_from(order + start_field[0], body, start_field[1])
+        (count,) = struct.unpack_from(order + count_field, body, start)
+        first = start + struct.calcsize(count_field)
+        entries = [body[at : at + entry_bytes] for at in range(first, min(first + count * entry_bytes, len(body)), entry_bytes)]
+        kept = [entry for entry in entries if struct.unpack_from(order + "H", entry)[0] in _TIFF_PIXELS]
+    except struct.error:
+        return body
+    end = first + count * entry_bytes
+    following = body[end : end + start_field[1]]
+    directory = struct.pack(order + count_field, len(kept)) + b"".join(kept) + following
+    return body[:start] + directory.ljust(end + len(following) - start, b"\0") + body[end + len(following) :]
+
+
+_EXIF_BLOCK: Final = "the EXIF block"
+_ALL: Final = "all metadata"
+_REMOVALS: Final[dict[str, tuple[tuple[str, Callable[[bytes, int], bytes]], ...]]] = {
+    "jpeg": (("the multi-picture index", _jpeg_without_index), (_EXIF_BLOCK, _jpeg_without_exif), (_ALL, _jpeg_bare)),
+    "png": ((_EXIF_BLOCK, _png_without_exif), (_ALL, _png_bare)),
+    "webp": ((_EXIF_BLOCK, _webp_without_exif), (_ALL, _webp_bare)),
+    "avif": ((_ALL, _avif_bare),),
+    "tiff": ((_ALL, _tiff_bare),),
+}

@@ -226,6 +226,7 @@ class ValidationRules:
         max_pixels: width times height above which an image is not decoded.
         max_aspect: longer side over shorter side.
         min_entropy: bits of the grey histogram of the image at 1/8 scale, 0 to 8.
+        min_edges: share of the thumbnail's pixels at an edge, 0 to 1, with which an image of less entropy passes: a logo, a line chart.
         min_sharpness: variance of the Laplacian of the grey image, scaled to 256 pixels on its longer side.
         min_brightness, max_brightness: mean grey, 0 to 255.
         formats: names of formats as Pillow gives them, lower case.
@@ -237,6 +238,7 @@ class ValidationRules:
     max_pixels: int = 50_000_000
     max_aspect: float = 4.0
     min_entropy: float = 1.0
+    min_edges: float = 0.002
     min_sharpness: float = 20.0
     min_brightness: float = 8.0
     max_brightness: float = 247.0
@@ -296,6 +298,7 @@ class Verdict:
         thumbnail: JPEG bytes, at most 256 pixels on the longer side.
         output: the image as it leaves, if that differs from the file and the image is valid: compressed, if that was requested together
             with the verdict, or the same pixels without metadata over which loaders fail.
+        colour_grid: mean colours of 4 x 4 cells as 96 hex digits, see `app.images.measures.colour_grid`.
     """
 
     reason: Reason | None = None
@@ -308,6 +311,7 @@ class Verdict:
     measures: Mapping[str, float] = field(default_factory=dict)
     thumbnail: bytes | None = field(default=None, repr=False)
     output: Compressed | None = None
+    colour_grid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

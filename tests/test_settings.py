@@ -74,7 +74,7 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
     values = {
         "fetch.allow_networks": '["10.0.0.0/8"]', "fetch.ports": "[81]", "retry.extra_statuses": "[520]", "queue.backend": "redis",
         "validate.level": "strict", "validate.child_memory_bytes": "400000000", "compress.format": "png", "validate.max_brightness": "99",
-        "validate.label_conflicts": "keep-all",
+        "validate.label_conflicts": "keep-all", "validate.min_edges": "0.5",
         "compress.resize": "border", "export.format": "webdataset", "export.storage_tier": "standard", "export.shard_bytes": "2000000",
         "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",
@@ -308,7 +308,7 @@ def test_a_password_file_without_an_address_is_not_read() -> None:
 def test_the_sections_of_images_become_the_rules_of_a_job() -> None:
     """Each setting becomes the rule of the same name; the defaults are the same."""
     values: dict[str, Any] = {
-        "level": "strict", "min_width": 11, "min_height": 12, "max_pixels": 13, "max_aspect": 1.4, "min_entropy": 1.5,
+        "level": "strict", "min_width": 11, "min_height": 12, "max_pixels": 13, "max_aspect": 1.4, "min_entropy": 1.5, "min_edges": 0.4,
         "min_sharpness": 16.0, "min_brightness": 17.0, "max_brightness": 180.0,
     }  # fmt: skip
     settings = load_settings({f"validate.{name}": value for name, value in values.items()})

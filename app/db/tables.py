@@ -206,6 +206,7 @@ images = Table(
     Column("width", Integer),
     Column("height", Integer),
     Column("phash", String(16)),
+    Column("colour_grid", String(96)),
     Column("measures", JSON),
     Column("duplicate_of", Serial),
     Column("split", String(32)),

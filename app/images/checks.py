@@ -48,6 +48,7 @@ class Facts:
     Attributes:
         width, height: pixels; 0 where the header could not be read.
         entropy: bits of the grey histogram of the 1/8-scale image, 0 to 8; None where it was not measured.
+        edges: share of pixels at an edge, 0 to 1; None where it was not measured: it counts only for an image of little entropy.
         brightness: mean grey, 0 to 255; None where it was not measured.
         sharpness: variance of the Laplacian of the grey image, at most 256 pixels on its longer side; None where the level does not
             check it.
@@ -59,6 +60,7 @@ class Facts:
     frames: int = 1
     is_complete: bool = True
     entropy: float | None = None
+    edges: float | None = None
     brightness: float | None = None
     sharpness: float | None = None
 
@@ -72,6 +74,7 @@ class Facts:
             frames=int(measures.get("frames", 1)),
             is_complete=not measures.get("truncated", 0),
             entropy=measures.get("entropy"),
+            edges=measures.get("edges"),
             brightness=measures.get("brightness"),
             sharpness=measures.get("sharpness"),
         )
@@ -96,6 +99,7 @@ class Facts:
             "truncated": not self.is_complete,
             "frames": self.frames,
             "entropy": self.entropy,
+            "edges": self.edges,
             "brightness": self.brightness,
             "sharpness": self.sharpness,
         }
@@ -229,9 +233,11 @@ AFTER_DECODING: Final = (
         "standard",
         Reason.LOW_INFORMATION,
         value=lambda facts: facts.entropy,
-        limit=lambda rules: f"at least {rules.min_entropy:g} bits",
-        passes=lambda facts, rules: (facts.entropy or 0) >= rules.min_entropy,
-        detail=lambda facts, rules: f"entropy {facts.entropy:.2f} bits, limit {rules.min_entropy:.2f}",
+        limit=lambda rules: f"at least {rules.min_entropy:g} bits, or {rules.min_edges:.2%} edges",
+        passes=lambda facts, rules: (facts.entropy or 0) >= rules.min_entropy or (facts.edges or 0) >= rules.min_edges,
+        detail=lambda facts, rules: (
+            f"entropy {facts.entropy:.2f} bits, limit {rules.min_entropy:.2f}; edges {facts.edges or 0:.2%}, limit {rules.min_edges:.2%}"
+        ),
     ),
     Check(
         "brightness",

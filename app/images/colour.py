@@ -23,16 +23,15 @@ _CHANNELS: Final[dict[str, int]] = {"RGB": 3, "CMYK": 4, "GRAY": 1}
 """Channels of the pixels that a profile is for, by its colour space (ICC.1:2022, 7.2.8)."""
 
 
-def to_display(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return L or RGB as any screen shows it: sRGB, on white."""
-    return flatten(to_srgb(image, profile))
+def to_display(image: Image.Image, profile: bytes | None, ground: str = "white") -> Image.Image:
+    """Return L or RGB as any screen shows it: sRGB, transparency composed onto ``ground``."""
+    return flatten(to_srgb(image, profile), ground)
 
 
-def flatten(image: Image.Image) -> Image.Image:
-    """Return L or RGB: transparency is composed onto white, CMYK becomes RGB."""
+def flatten(image: Image.Image, ground: str = "white") -> Image.Image:
+    """Return L or RGB: transparency is composed onto ``ground``, CMYK becomes RGB."""
     if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 

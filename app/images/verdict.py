@@ -6,7 +6,7 @@ from typing import Final
 
 from PIL import Image
 
-from app.domain import Compressed, CompressionRules, Level, ValidationRules, Verdict
+from app.domain import Compressed, CompressionRules, ValidationRules, Verdict
 from app.images import checks, colour, decode, measures, rendering, repair
 from app.images.checks import Facts
 from app.images.decode import Decoded, Header
@@ -95,9 +95,11 @@ def _with_output(verdict: Verdict, body: bytes, decoded: Decoded, compression: C
 def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
     """Measure a decoded image and apply the checks of the rules' level."""
     with decode.pillow_errors(f"{decoded.format} pixels"):
-        thumbnail = colour.to_display(_small_upright(decoded), decoded.icc_profile)
+        small = colour.to_srgb(_small_upright(decoded), decoded.icc_profile)
+        ground = _ground_of(small, rules)
+        thumbnail = colour.flatten(small, ground)
         grey = thumbnail.convert("L")
-        facts = _measure(decoded, grey, rules.level)
+        facts = _measure(decoded, thumbnail, grey, ground, rules)
         violation = checks.find_violation(checks.checks_of(rules.level), facts, rules)
         return Verdict(
             reason=violation.reason if violation else None,
@@ -107,6 +109,7 @@ def _judge(decoded: Decoded, rules: ValidationRules) -> Verdict:
             height=decoded.height,
             frames=decoded.frames,
             phash=measures.perceptual_hash(grey),
+            colour_grid=measures.colour_grid(thumbnail),
             measures=facts.measures(),
             thumbnail=_encode_thumbnail(thumbnail),
         )
@@ -118,28 +121,41 @@ def _small_upright(decoded: Decoded) -> Image.Image:
     return decode.apply_orientation(decode.downscale(decoded.image, size), decoded.orientation)
 
 
-def _measure(decoded: Decoded, grey: Image.Image, level: Level) -> Facts:
-    """Compute every value, also those that only stricter levels check, except sharpness, which is not cheap."""
+def _ground_of(small: Image.Image, rules: ValidationRules) -> str:
+    """The colour behind transparency: white, or black if nothing can be seen on white, as with a white glyph."""
+    if small.mode != "RGBA" or _is_visible(colour.flatten(small), rules):
+        return "white"
+    return "black" if _is_visible(colour.flatten(small, "black"), rules) else "white"
+
+
+def _is_visible(picture: Image.Image, rules: ValidationRules) -> bool:
+    return measures.entropy_of(picture.convert("L").histogram()) >= rules.min_entropy or measures.edges_of(picture) >= rules.min_edges
+
+
+def _measure(decoded: Decoded, thumbnail: Image.Image, grey: Image.Image, ground: str, rules: ValidationRules) -> Facts:
+    """Compute every value, also those that only stricter levels check, except those that are not cheap: sharpness and edges."""
     counts = grey.histogram()
+    entropy = measures.entropy_of(_eighth_scale_histogram(decoded, counts, ground))
     return Facts(
         format=decoded.format,
         width=decoded.width,
         height=decoded.height,
         frames=decoded.frames,
         is_complete=decoded.is_complete,
-        entropy=measures.entropy_of(_eighth_scale_histogram(decoded, counts)),
+        entropy=entropy,
+        edges=measures.edges_of(thumbnail) if entropy < rules.min_entropy else None,
         brightness=measures.brightness_of(counts),
-        sharpness=measures.sharpness_of(grey) if checks.measures_sharpness(level) else None,
+        sharpness=measures.sharpness_of(grey) if checks.measures_sharpness(rules.level) else None,
     )
 
 
-def _eighth_scale_histogram(decoded: Decoded, counts: list[int]) -> list[int]:
+def _eighth_scale_histogram(decoded: Decoded, counts: list[int], ground: str) -> list[int]:
     """The grey histogram at 1/8 of the full size; ``counts``, the thumbnail's, where the decoded image is that small already."""
     done = round(max(decoded.width, decoded.height) / max(decoded.image.size))
     factor = max(1, _ENTROPY_SCALE // max(1, done))
     if factor == 1 and max(decoded.image.size) <= checks.THUMBNAIL_SIDE:
         return counts
-    return colour.to_display(decoded.image.reduce(factor), decoded.icc_profile).convert("L").histogram()
+    return colour.to_display(decoded.image.reduce(factor), decoded.icc_profile, ground).convert("L").histogram()
 
 
 def _encode_thumbnail(image: Image.Image) -> bytes:

@@ -131,6 +131,9 @@ class ValidateSettings(Section):
     max_pixels: int = Field(50_000_000, ge=1, description="Maximum width times height; larger images are rejected before decoding.")
     max_aspect: float = Field(4.0, ge=1, description="Maximum ratio of the longer side to the shorter side.")
     min_entropy: float = Field(1.0, ge=0, le=8, description="Minimum entropy of the grey histogram, bits.")
+    min_edges: float = Field(
+        0.002, ge=0, le=1, description="Share of pixels at an edge with which an image of less entropy passes; 1: never."
+    )
     min_sharpness: float = Field(20.0, ge=0, description="Minimum variance of the Laplacian, measured at 256 pixels.")
     min_brightness: float = Field(8.0, ge=0, le=255, description="Minimum mean grey value.")
     max_brightness: float = Field(247.0, ge=0, le=255, description="Maximum mean grey value.")

@@ -155,7 +155,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.TOO_SMALL: "A side is shorter than `validate.min_width` or `validate.min_height`.",
         Reason.TOO_MANY_PIXELS: "More pixels than `validate.max_pixels`.",
         Reason.ASPECT: "Longer side over shorter side is more than `validate.max_aspect`.",
-        Reason.LOW_INFORMATION: "Almost no content, as in a blank or a placeholder (`validate.min_entropy`).",
+        Reason.LOW_INFORMATION: "Neither shades nor edges, as in a blank (`validate.min_entropy`, `validate.min_edges`).",
         Reason.BLURRY: "Too few edges (`validate.min_sharpness`, level strict).",
         Reason.EXPOSURE: "Nearly all black or white (`validate.min_brightness`, `validate.max_brightness`, level strict).",
         Reason.ANIMATED: "More than one frame.",

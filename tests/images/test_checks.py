@@ -29,7 +29,8 @@ LEVELS: tuple[Level, ...] = ("basic", "standard", "strict")
         ("aspect", {"width": 60, "height": 120}, {"width": 60, "height": 121}, Reason.ASPECT, ("2.02", "2.00")),
         ("frames", {"frames": 1}, {"frames": 2}, Reason.ANIMATED, ("2 frames", "1")),
         ("all frames", {"frames": 2}, {"frames": 3}, Reason.TOO_MANY_PIXELS, ("3 frames", "14400", "10000")),
-        ("entropy", {"entropy": 1.0}, {"entropy": 0.99}, Reason.LOW_INFORMATION, ("0.99", "1.00")),
+        ("entropy", {"entropy": 1.0}, {"entropy": 0.99}, Reason.LOW_INFORMATION, ("0.99", "1.00", "0.00%", "0.20%")),
+        ("entropy", {"entropy": 0.0, "edges": 0.002}, {"entropy": 0.0, "edges": 0.0019}, Reason.LOW_INFORMATION, ("0.00", "0.19%")),
         ("brightness", {"brightness": 8.0}, {"brightness": 7.9}, Reason.EXPOSURE, ("7.9", "8.0")),
         ("brightness", {"brightness": 247.0}, {"brightness": 247.1}, Reason.EXPOSURE, ("247.1", "247.0")),
         ("sharpness", {"sharpness": 20.0}, {"sharpness": 19.9}, Reason.BLURRY, ("19.9", "20.0")),
@@ -57,7 +58,7 @@ def test_measures_name_every_value() -> None:
 
 def test_facts_come_back_from_their_measures() -> None:
     """Without measures the size of the header counts."""
-    for facts in (FACTS, replace(FACTS, frames=3, is_complete=False, sharpness=None)):
+    for facts in (FACTS, replace(FACTS, frames=3, is_complete=False, sharpness=None), replace(FACTS, entropy=0.5, edges=0.0123)):
         assert Facts.from_measures("jpeg", 0, 0, facts.measures()) == facts
     assert Facts.from_measures("png", 8, 6, {}) == Facts("png", 8, 6)
 
@@ -114,6 +115,7 @@ def _results(facts: Facts, rules: ValidationRules, *, decodes: bool | None = Tru
         frames=st.integers(1, 3),
         is_complete=st.booleans(),
         entropy=st.sampled_from([0.5, 5.0]),
+        edges=st.sampled_from([None, 0.001, 0.1]),
         brightness=st.sampled_from([2.0, 100.0, 250.0]),
         sharpness=st.sampled_from([None, 5.0, 50.0]),
     ),
@@ -132,7 +134,7 @@ def test_checks_behind_a_failure_are_not_reached() -> None:
     results = _results(Facts("jpeg", 40, 30, entropy=5.0, brightness=100.0), ValidationRules())
     assert results["format"] == CheckResult("format", "jpeg", "one of 7", "passed")
     assert results["width"] == CheckResult("width", 40.0, "at least 64", "failed")
-    assert results["entropy"] == CheckResult("entropy", 5.0, "at least 1 bits", "not_reached")
+    assert results["entropy"] == CheckResult("entropy", 5.0, "at least 1 bits, or 0.20% edges", "not_reached")
     assert results["sharpness"] == CheckResult("sharpness", None, "at least 20", "not_asked")
     assert "all frames" not in results
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from app.images import measures
 from tests.images import samples
@@ -50,6 +50,29 @@ def test_entropy_is_that_of_the_histogram() -> None:
     assert measures.entropy_of(Image.new("L", (16, 16), 9).histogram()) == 0.0
     assert measures.entropy_of(Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).histogram()) == 1.0
     assert measures.entropy_of(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).histogram()) == 8.0
+
+
+def test_edges_are_counted_inside_the_margin_in_any_channel() -> None:
+    """A border alone has none, noise has none, and colours of equal grey have an edge between them."""
+    frame, dot, shades = Image.new("RGB", (100, 80), "white"), Image.new("L", (100, 80), 255), Image.new("RGB", (100, 80), (100, 120, 140))
+    ImageDraw.Draw(frame).rectangle((0, 0, 99, 79), outline="black", width=3)
+    dot.putpixel((50, 40), 0)
+    shades.paste((140, 100, 138), (50, 0, 100, 80))
+    assert measures.edges_of(frame) == measures.edges_of(Image.new("L", (5, 300))) == measures.edges_of(Image.new("L", (1, 1))) == 0.0
+    assert measures.edges_of(dot) == 3 / (87 * 69)  # the dot, the pixel left of it and the one above
+    assert measures.edges_of(shades) == pytest.approx(1 / 87)
+    noise = np.random.default_rng(1).normal(200, 3, (200, 200, 3)).clip(0, 255).astype(np.uint8)
+    assert measures.edges_of(Image.fromarray(noise)) < 0.0005
+
+
+def test_colour_grid_is_the_mean_of_each_cell() -> None:
+    """Y, Cb and Cr by BT.601, rows first; grey has no chroma, and the size of the picture makes no difference."""
+    picture = Image.new("RGB", (128, 64), (255, 0, 0))
+    picture.paste((0, 0, 255), (32, 0, 64, 16))
+    red, blue = "4c54ff", "1dff6b"
+    assert measures.colour_grid(picture) == red + blue + 14 * red
+    assert measures.colour_grid(picture.resize((256, 128), Image.Resampling.NEAREST)) == measures.colour_grid(picture)
+    assert measures.colour_grid(Image.new("L", (3, 2), 77)) == 16 * "4d8080"
 
 
 def test_brightness_is_the_mean() -> None:

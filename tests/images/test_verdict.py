@@ -1,12 +1,13 @@
 """The verdict on ordinary, borderline and hostile files. No bytes make it raise."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from app.domain import CompressionRules, Level, Reason, ValidationRules
 from app.images.checks import CANNOT_COMPRESS
@@ -68,6 +69,63 @@ def test_reason(body: bytes, rules: ValidationRules, reason: Reason | None) -> N
     verdict = validate(body, rules)
     assert verdict.reason == reason
     assert bool(verdict.detail) is (reason is not None)
+
+
+def _drawn(mode: str, size: tuple[int, int], ground: Any, draw: Callable[[ImageDraw.ImageDraw], object]) -> Image.Image:
+    image = Image.new(mode, size, ground)
+    draw(ImageDraw.Draw(image))
+    return image
+
+
+WHITE_GLYPH = _drawn("RGBA", (160, 120), (0, 0, 0, 0), lambda draw: draw.polygon([(40, 100), (80, 20), (120, 100)], fill="white"))
+BLACK_GLYPH = _drawn("RGBA", (160, 120), (0, 0, 0, 0), lambda draw: draw.ellipse((60, 30, 100, 70), fill="black"))
+LOGO = _drawn("RGB", (256, 256), (30, 90, 160), lambda draw: draw.ellipse((90, 90, 160, 160), fill=(160, 60, 40)))
+CHART = _drawn(
+    "RGB", (400, 300), "white", lambda draw: draw.line([(40, 20), (40, 270), (380, 270), (200, 100), (60, 200)], fill="black", width=2)
+)
+TEXT = _drawn("L", (640, 480), 255, lambda draw: draw.text((100, 100), "The image carries words", fill=0, font_size=24))
+
+
+@pytest.mark.parametrize(
+    ("image", "encoding", "is_information"),
+    [
+        (WHITE_GLYPH, "PNG", True),
+        (BLACK_GLYPH, "PNG", True),
+        (BLACK_GLYPH.quantize(8), "PNG", True),
+        (WHITE_GLYPH.resize((1600, 1200)), "WEBP", True),
+        (LOGO, "PNG", True),
+        (LOGO.resize((64, 64)), "PNG", True),
+        (LOGO.resize((2000, 2000)), "JPEG", True),
+        (CHART, "PNG", True),
+        (CHART.resize((1600, 1200)), "JPEG", True),
+        (CHART.convert("1"), "PNG", True),
+        (TEXT, "PNG", True),
+        (Image.new("RGB", (300, 200), "white"), "PNG", False),
+        (Image.new("RGB", (300, 200), (200, 30, 90)), "JPEG", False),
+        (Image.new("RGBA", (300, 200), (0, 0, 0, 0)), "PNG", False),
+        (Image.new("RGBA", (300, 200), (128, 128, 128, 128)), "PNG", False),
+        (_drawn("RGB", (300, 200), "white", lambda draw: draw.rectangle((0, 0, 299, 199), outline="black")), "PNG", False),
+        (_drawn("RGB", (1200, 900), "white", lambda draw: draw.rectangle((0, 0, 1199, 899), outline="black")), "JPEG", False),
+        (_drawn("RGB", (300, 200), "white", lambda draw: draw.rectangle((1, 1, 298, 198), outline="black", width=2)), "PNG", False),
+        (_drawn("RGB", (300, 200), "white", lambda draw: draw.rectangle((150, 100, 152, 102), fill="black")), "PNG", False),
+        (_drawn("RGB", (300, 200), "white", lambda draw: draw.rectangle((150, 100, 152, 102), fill="black")), "JPEG", False),
+        (_drawn("RGB", (400, 300), (250, 250, 250), lambda draw: draw.ellipse((90, 90, 160, 160), fill=(240, 240, 240))), "PNG", False),
+    ],
+)
+def test_what_carries_information(image: Image.Image, encoding: str, is_information: bool) -> None:
+    """Clear edges do, on white or on black, whatever share of the picture they take; a blank, a border or a speck does not."""
+    verdict = validate(samples.encode(image, encoding, **({"quality": 30} if encoding == "JPEG" else {})), STANDARD)
+    assert verdict.reason is (None if is_information else Reason.LOW_INFORMATION), verdict.detail
+
+
+def test_white_glyphs_are_different_pictures() -> None:
+    """Judged on black, they have hashes, thumbnails and brightness of their own."""
+    other = _drawn("RGBA", (160, 120), (0, 0, 0, 0), lambda draw: draw.rectangle((10, 10, 60, 110), fill="white"))
+    first, second = (validate(samples.encode(image, "PNG"), BASIC) for image in (WHITE_GLYPH, other))
+    assert first.phash is not None
+    assert second.phash is not None
+    assert (int(first.phash, 16) ^ int(second.phash, 16)).bit_count() > 10
+    assert first.measures["brightness"] < 100
 
 
 def test_a_rejected_image_is_described_all_the_same() -> None:

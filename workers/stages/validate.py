@@ -137,6 +137,7 @@ def _as_row(image: StoredImage, verdict: Verdict) -> Row:
         "width": verdict.width,
         "height": verdict.height,
         "phash": verdict.phash,
+        "colour_grid": verdict.colour_grid,
         "measures": dict(verdict.measures),
     }
     if verdict.output is None or image.out_sha256:  # an output that exists is not replaced by a check

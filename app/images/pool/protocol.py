@@ -180,7 +180,7 @@ def _described(output: Compressed) -> tuple[str, int, int, str | None]:
     return output.format, output.width, output.height, output.changes
 
 
-_JSON_FIELDS: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "measures")
+_JSON_FIELDS: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "colour_grid", "measures")
 """Fields of a verdict that JSON holds unchanged."""
 
 

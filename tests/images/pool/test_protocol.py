@@ -53,7 +53,7 @@ def test_a_request_is_cut_into_parts() -> None:
     [
         Verdict(),
         Verdict(Reason.BLURRY, "sharp \u2260", "jpeg", 10, 20, 3, "00ff", {"entropy": 0.1}, b"\0jpeg"),
-        Verdict(format="jpeg", thumbnail=b"", output=Compressed(b"\0out", "webp", 3, 4)),
+        Verdict(format="jpeg", colour_grid="0f" * 48, thumbnail=b"", output=Compressed(b"\0out", "webp", 3, 4)),
         Verdict(format="jpeg", thumbnail=b"thumb", output=Compressed(b"", "webp", 3, 4)),
         Compressed(b"\0body", "png", 3, 4),
         Compressed(b"body", "jpeg", 3, 4, changes="removed the EXIF block"),

@@ -3,14 +3,46 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from app.domain import CompressionRules, ExportFormat, LabelConflicts, Level, Reason, ValidationRules
 
-__all__ = ["JobRequest", "JobSpec", "ListSpec"]
+__all__ = ["JobRequest", "JobSpec", "ListSpec", "ListedImage"]
 
 Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class ListedImage(BaseModel):
+    """An image URL and what is known of it: a row of a list with these columns. A number is taken as its text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    url: str = Field(min_length=1, max_length=8192, description="Absolute URL of the image file.")
+    label: str | None = Field(None, max_length=100, description="Class; that of the job wins.")
+    caption: str | None = Field(None, max_length=5000)
+    group_id: str | None = Field(None, max_length=200, description="Images of one group stay in one split.")
+    sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Expected digest; other bytes are rejected as corrupt.")
+    license: str | None = Field(None, max_length=200)
+    license_url: str | None = Field(None, max_length=8192)
+    creator: str | None = Field(None, max_length=300)
+    attribution: str | None = Field(None, max_length=1000, description="Credit line.")
+    title: str | None = Field(None, max_length=500)
+    page_url: str | None = Field(None, max_length=8192, description="The page that shows the image.")
+    width: int | None = Field(None, ge=1, le=1_000_000, description="Pixels, as the source says.")
+    height: int | None = Field(None, ge=1, le=1_000_000)
+
+
+def _kind(value: object) -> str | None:
+    if isinstance(value, str):
+        return "url"
+    return "image" if isinstance(value, dict | ListedImage) else None
+
+
+ListedUrl = Annotated[
+    Annotated[str, Tag("url")] | Annotated[ListedImage, Tag("image")],
+    Discriminator(_kind, custom_error_type="url_or_object", custom_error_message="must be a URL, or an object with a url"),
+]
 
 
 class JobRequest(BaseModel):
@@ -19,7 +51,9 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keywords: list[Keyword] = Field(default_factory=list, max_length=50, description="What to search for.")
-    urls: list[str] | None = Field(default=None, max_length=100_000, description="Image URLs, instead of keywords.")
+    urls: list[ListedUrl] | None = Field(
+        default=None, max_length=100_000, description="Image URLs, or objects with what is known of each, instead of keywords."
+    )
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"], min_length=1, description="Where to search; see /v1/sources.")
     expand: int = Field(default=0, ge=0, le=20, description="Add up to this many aliases and translations of each keyword, from Wikidata.")
     lang: list[str] = Field(default_factory=lambda: ["en"], min_length=1, max_length=10, description="Languages for expand.")

@@ -5,7 +5,8 @@ The committed row is the outbox: if Redis is unavailable, the sweeper sends the 
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing
 from app.resources import Resources
-from app.spec import JobRequest, JobSpec, ListSpec
+from app.spec import JobRequest, JobSpec, ListedImage, ListSpec
 from app.storage import paths
 from logging_setup import get_logger
 
@@ -129,12 +130,25 @@ async def store_list(resources: Resources, path: Path, spec: ListSpec) -> ListSp
     return spec.model_copy(update={"key": key})
 
 
-async def store_urls(resources: Resources, urls: list[str]) -> ListSpec:
-    """Store the URLs of a request as a list."""
-    body = "\n".join(url.replace("\r", " ").replace("\n", " ") for url in urls).encode("utf-8", "replace")
-    key = paths.url_list(new_id("list"), ".txt")
-    await resources.store.put(key, body)
-    return ListSpec(key=key, suffix=".txt", name="request")
+async def store_urls(resources: Resources, urls: Sequence[str | ListedImage]) -> ListSpec:
+    """Store the URLs of a request as a list: one a line, or as JSON lines where more than the URL is known of one."""
+    is_plain = all(isinstance(item, str) for item in urls)
+    suffix = ".txt" if is_plain else ".jsonl"
+    key = paths.url_list(new_id("list"), suffix)
+    await resources.store.put(key, await asyncio.to_thread(_as_lines, urls, _one_line if is_plain else _as_json))
+    return ListSpec(key=key, suffix=suffix, name="request")
+
+
+def _as_lines(urls: Sequence[str | ListedImage], encode: Callable[[Any], str]) -> bytes:
+    return "\n".join(map(encode, urls)).encode("utf-8", "replace")
+
+
+def _one_line(url: str) -> str:
+    return url.replace("\r", " ").replace("\n", " ")
+
+
+def _as_json(item: str | ListedImage) -> str:
+    return json.dumps(item if isinstance(item, str) else item.model_dump(exclude_none=True))
 
 
 async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priority: int = 0, caller: Caller | None = None) -> Submitted:

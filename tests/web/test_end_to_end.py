@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -42,8 +44,13 @@ def jpeg(seed: int) -> bytes:
 async def test_a_dataset_is_built_watched_and_downloaded(settings: Settings) -> None:
     """SSE to the end, figures that add up, every file by Range, a verification, a check, and one journal from API to export."""
     async with Origin() as origin, open_resources(settings) as resources, run_workers(resources), served(resources) as client:
-        urls = [origin.script(f"/{number}.jpg", image(jpeg(number))) for number in range(6)] + [origin.url("/missing.jpg")]
-        accepted = await client.post("/v1/jobs", json={"urls": urls, "export_format": "imagefolder", "label": "noise"})
+        labels = ("even", "odd")
+        urls: list[Any] = [
+            {"url": origin.script(f"/{number}.jpg", image(jpeg(number))), "label": labels[number % 2], "caption": f"no. {number}"}
+            for number in range(6)
+        ]
+        urls.append(origin.url("/missing.jpg"))
+        accepted = await client.post("/v1/jobs", json={"urls": urls, "export_format": "imagefolder"})
         assert accepted.status_code == 202
         job = accepted.json()
 
@@ -80,6 +87,9 @@ async def test_a_dataset_is_built_watched_and_downloaded(settings: Settings) -> 
         stated = (await client.get(by_path["manifest.json"]["href"])).json()["files"]
         for form in ("tar", "zip"):
             members = unpacked((await client.get(export["links"]["archive"], params={"format": form})).content, form)
+            rows = [json.loads(line) for line in members["train/metadata.jsonl"].splitlines()]
+            assert {(row["url"], row["label"], row["caption"]) for row in rows} == {tuple(known.values()) for known in urls[:6]}
+            assert {row["file_name"].partition("/")[0] for row in rows} == {"odd", "even"}
             digests = {path: hashlib.sha256(body).hexdigest() for path, body in members.items()}
             assert {path: facts["sha256"] for path, facts in stated.items()}.items() <= digests.items()
             assert {path: file["sha256"] or digests[path] for path, file in by_path.items()} == digests

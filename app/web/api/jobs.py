@@ -1,5 +1,6 @@
 """``/v1/jobs``: submit a build, list and read jobs, pause, resume, cancel, retry. Owns what a job looks like in JSON."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -169,29 +170,37 @@ class NewJob(JobRequest):
     model_config = ConfigDict(
         title="NewJob",
         allow_inf_nan=False,
-        json_schema_extra={"examples": [{"keywords": ["red panda"], "max_images": 200, "export_format": "webdataset"}]},
+        json_schema_extra={
+            "examples": [
+                {"keywords": ["red panda"], "max_images": 200, "export_format": "webdataset"},
+                {"urls": ["https://example.org/1.jpg", {"url": "https://example.org/2.jpg", "label": "lynx", "group_id": "trap 7"}]},
+            ]
+        },
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nul(cls, value: Any) -> Any:
-        if _holds_nul(value):
-            raise ValueError("text must not contain NUL")
+    def _without_unstorable_text(cls, value: Any) -> Any:
+        if _holds_unstorable_text(value):
+            raise ValueError("text must contain neither NUL nor half of a surrogate pair")
         return value
 
 
-def _holds_nul(value: Any) -> bool:
-    """PostgreSQL stores no NUL. A loop: JSON may be nested deeper than we may recurse."""
+def _holds_unstorable_text(value: Any) -> bool:
+    """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. A loop: JSON may be nested deeper than we may recurse."""
     waiting = [value]
     while waiting:
         current = waiting.pop()
-        if isinstance(current, str) and "\0" in current:
+        if isinstance(current, str) and _UNSTORABLE.search(current):
             return True
         if isinstance(current, dict):
             waiting += [*current.keys(), *current.values()]
         elif isinstance(current, list):
             waiting += current
     return False
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class JobChange(BaseModel):

@@ -1,6 +1,8 @@
 """."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,8 +11,10 @@ import pytest
 from app.db import jobs, units
 from app.db.api_keys import expire_idempotency
 from app.db.rows import Funnel, SourceCount
-from app.domain import ImageState, JobState, Reason
+from app.discovery import url_list
+from app.domain import Candidate, ImageState, JobState, ListProblem, Reason
 from app.resources import Resources
+from app.spec import ListSpec
 from app.web import create_app
 from app.web.api.jobs import figures_of, job_summary
 from tests.web import seeds
@@ -44,6 +48,44 @@ async def test_create_stores_urls_and_shows_no_key_of_the_store(client: httpx.As
     assert await resources.store.get(stored) == b"http://origin.example/a.jpg"
 
 
+async def test_create_takes_what_is_known_of_each_url(client: httpx.AsyncClient, resources: Resources, tmp_path: Path) -> None:
+    """Objects beside URLs are read as a list with these columns is, each in its place."""
+    known = {
+        "label": 3, "caption": "a lynx\nat night", "group_id": 12, "sha256": "AB" * 32, "license": "cc by 4.0", "creator": "Ann",
+        "attribution": "Ann (CC)", "title": "Lynx", "page_url": "https://example.org/p", "width": 640,
+    }  # fmt: skip
+    urls = ["http://origin.example/a.jpg", {"url": " http://origin.example/b.jpg ", **known}, "no URL\nnor two", {"url": "nor this"}]
+    job = (await client.post("/v1/jobs", json={"urls": urls})).json()
+    listed = ListSpec(**(await jobs.get(resources.db, job["id"])).spec["url_list"])
+    await resources.store.fetch_to(listed.key, tmp_path / "list.jsonl")
+    first, second, third, fourth = url_list.read(tmp_path / "list.jsonl", listed)
+    assert first == Candidate("http://origin.example/a.jpg", "list", 0, line=1)
+    assert isinstance(second, Candidate)
+    assert (second.url, second.rank, second.line, second.label, second.caption) == (
+        "http://origin.example/b.jpg",
+        1,
+        2,
+        "3",
+        "a lynx at night",
+    )
+    assert (second.group_id, second.expected_sha256, second.license, second.title) == ("12", "ab" * 32, "CC-BY-4.0", "Lynx")
+    assert isinstance(third, ListProblem)
+    assert isinstance(fourth, ListProblem)
+    assert (third.line, fourth.line) == (3, 4)
+
+
+async def test_create_compares_what_is_known_under_an_idempotency_key(client: httpx.AsyncClient) -> None:
+    """The same objects are the same request, in whatever order their keys stand; another label is another request."""
+    image = {"url": "http://origin.example/a.jpg", "label": "lynx"}
+    header = {"Idempotency-Key": "k"}
+    first = await client.post("/v1/jobs", json={"urls": [image]}, headers=header)
+    again = await client.post("/v1/jobs", json={"urls": [dict(reversed(image.items()))]}, headers=header)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    for other in (image | {"label": "puma"}, image | {"group_id": "g"}, image["url"]):
+        answer = await client.post("/v1/jobs", json={"urls": [other]}, headers=header)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused")
+
+
 async def test_create_takes_keywords_where_a_contact_is_set(client: httpx.AsyncClient) -> None:
     """A dataset without a name is called by its keywords."""
     job = (await client.post("/v1/jobs", json={"keywords": ["red panda", "lynx"]})).json()
@@ -61,14 +103,30 @@ async def test_create_takes_keywords_where_a_contact_is_set(client: httpx.AsyncC
         ({"urls": ["x"], "splits": {"train": 0.5}}, "#/splits"),
         ({"urls": []}, "#"),
         ({"urls": ["x\0y"]}, "#"),
+        ({"urls": ["x", {"url": "x", "caption": "half \ud800"}]}, "#"),
+        ({"urls": ["x", {"label": "lynx"}]}, "#/urls/1/url"),
+        ({"urls": [{"url": ""}]}, "#/urls/0/url"),
+        ({"urls": ["x", {"url": "x", "lable": "lynx"}]}, "#/urls/1/lable"),
+        ({"urls": ["x", "x", "x", {"url": "x", "label": "l" * 101}]}, "#/urls/3/label"),
+        ({"urls": [{"url": "x", "label": True}]}, "#/urls/0/label"),
+        ({"urls": [{"url": "x", "caption": ["a"]}]}, "#/urls/0/caption"),
+        ({"urls": [{"url": "x", "caption": "c" * 5001}]}, "#/urls/0/caption"),
+        ({"urls": [{"url": "x", "group_id": "g" * 201}]}, "#/urls/0/group_id"),
+        ({"urls": [{"url": "x", "sha256": "0a1b"}]}, "#/urls/0/sha256"),
+        ({"urls": [{"url": "x" * 8193}]}, "#/urls/0/url"),
+        ({"urls": ["x", 5]}, "#/urls/1"),
+        ({"urls": ["x", None]}, "#/urls/1"),
+        ({"urls": [["x"]]}, "#/urls/0"),
         ([], "#"),
     ],
 )
 async def test_create_refuses_a_body_and_points_at_the_place(client: httpx.AsyncClient, body: Any, pointer: str) -> None:
     """422 names each place by a JSON pointer."""
-    answer = await client.post("/v1/jobs", json=body)
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    answer = await client.post("/v1/jobs", content=json.dumps(body), headers=headers)
     assert answer.status_code == 422
     assert answer.json()["code"] == "validation-failed"
+    assert answer.json()["detail"].startswith(pointer.removeprefix("#/").removeprefix("#") or "body")
     assert [item["pointer"] for item in answer.json()["errors"]] == [pointer]
 
 

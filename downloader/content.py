@@ -4,20 +4,26 @@ Knows bytes, not requests. Whether an image decodes is a matter of validation.
 """
 
 import io
+import re
 import zlib
+from dataclasses import dataclass
 from typing import Final
 
 import errors
 
-__all__ = ["Body", "coding_of", "content_length", "sniff"]
+__all__ = ["Body", "ContentRange", "coding_of", "content_length", "content_range", "sniff"]
 
-_CODINGS: Final[dict[str, str]] = {
-    "": "identity",
-    "identity": "identity",
-    "gzip": "gzip",
-    "x-gzip": "gzip",
-    "deflate": "deflate",
-}
+_DECODED: Final[dict[str, str]] = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+_UNSUPPORTED: Final = frozenset(
+    {"aes128gcm", "br", "bzip2", "compress", "dcb", "dcz", "exi", "lzma", "pack200-gzip", "x-bzip2", "x-compress", "xz", "zstd"}
+)
+"""Codings of IANA's registry, and some that are not in it, which were not asked for. Other values of Content-Encoding name no coding."""
+
+_HEAD_BYTES: Final = 64
+"""Enough of a body to recognise an image."""
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_RANGE: Final = re.compile(r"bytes[ =]+(\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII | re.IGNORECASE)
 
 _PREFIXES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -76,24 +82,38 @@ def _sniff_brand(head: bytes) -> str | None:
 
 
 def coding_of(values: list[str]) -> str:
-    """Return the one coding that Content-Encoding names: identity, gzip or deflate.
+    """Return what Content-Encoding names: ``identity``, ``gzip``, ``deflate``, or codings that `Body` does not decode, comma-separated.
 
-    Raises:
-        errors.ProtocolError: a coding that was not asked for, or several on top of each other.
+    Values that are no coding (``UTF-8``, ``aws-chunked``, ``image/jpeg``) are ignored: the bytes are as they came.
     """
-    codings = [part.strip().lower() for value in values for part in value.split(",")]
-    codings = [part for part in codings if part and part != "identity"]
-    if len(codings) > 1:
-        raise errors.ProtocolError("several content codings on top of each other")
-    coding = _CODINGS.get(codings[0] if codings else "")
-    if coding is None:
-        raise errors.ProtocolError("a content coding that was not asked for")
-    return coding
+    names = [part.partition(";")[0].strip(' \t"').lower() for value in values for part in value.split(",")]
+    codings = [_DECODED.get(name, name) for name in names if name in _DECODED or name in _UNSUPPORTED]
+    return ", ".join(codings) or "identity"
 
 
 def content_length(value: str) -> int:
     """Return Content-Length in bytes, 0 for none; the HTTP parser refuses a malformed one."""
     return int(value[:20]) if value.isascii() and value.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """Content-Range in bytes (RFC 9110 14.4): the part ``first`` to ``last`` of a file of ``total``."""
+
+    first: int
+    last: int
+    total: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the part is the whole file."""
+        return self.first == 0 and self.last + 1 == self.total
+
+
+def content_range(value: str) -> ContentRange | None:
+    """Read Content-Range; None where it names no part of a file of known size."""
+    match = _RANGE.fullmatch(value.strip())
+    return ContentRange(int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 class Body:
@@ -102,6 +122,8 @@ class Body:
     One buffer, because a list of chunks needs twice the memory: once for the whole, once for the gaps that the chunks leave between
     those of other bodies. A body that arrives in one chunk is that chunk, without a copy.
 
+    What the bytes are counts, not what was announced: an image is an image, and what does not begin like gzip is not decoded.
+
     Args:
         coding: what `coding_of` returned.
         max_bytes: limit of both sizes.
@@ -109,7 +131,7 @@ class Body:
 
     Raises:
         errors.TooLargeError: by `feed`, one byte over the limit; never more is held in memory.
-        errors.ProtocolError: by `feed`, encoded data that is broken or followed by other data.
+        errors.ProtocolError: encoded data that is broken or followed by other data, or in a coding that was not asked for.
         errors.TruncatedBodyError: by `finish`, encoded data that ends early.
     """
 
@@ -121,21 +143,32 @@ class Body:
         self._first = b""
         self._buffer: io.BytesIO | None = None
         self._size_bytes = 0
-        self._decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if coding == "gzip" else None
+        self._head: bytes | None = None if coding == "identity" else b""
+        self._decoder: zlib._Decompress | None = None
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes that came over the wire, still encoded."""
+        return self._wire_bytes
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes from the wire."""
         self._wire_bytes += len(chunk)
         if self._wire_bytes > self._max_bytes:
             raise self._too_large()
-        if self._coding == "identity":
-            self._keep(chunk)
-        elif chunk:
-            self._decode(chunk)
+        if self._head is not None:
+            chunk = self._head = self._head + chunk
+            if len(chunk) < _HEAD_BYTES:
+                return
+            self._choose_decoder()
+        self._take(chunk)
 
     def finish(self) -> bytes:
         """Return the whole body."""
-        if self._coding != "identity" and self._wire_bytes and not (self._decoder and self._decoder.eof):
+        if head := self._head:
+            self._choose_decoder()
+            self._take(head)
+        if self._decoder is not None and not self._decoder.eof:
             raise errors.TruncatedBodyError("the encoded body ends early")
         return self.kept()
 
@@ -146,18 +179,36 @@ class Body:
         self._buffer.truncate(self._size_bytes)
         return self._buffer.getvalue()  # no copy
 
-    def _decode(self, chunk: bytes) -> None:
-        decoder = self._decoder = self._decoder or zlib.decompressobj(wbits=_deflate_wbits(chunk))
+    def _choose_decoder(self) -> None:
+        """Choose by the first bytes; the body is not decoded where they show that nothing is encoded."""
+        head, self._head = self._head or b"", None
+        if sniff(head[:_HEAD_BYTES]) is not None:
+            return
+        if self._coding == "gzip":
+            if head.startswith(_GZIP_MAGIC):
+                self._decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        elif self._coding == "deflate":
+            self._decoder = _deflate_decoder(head)
+        else:
+            raise errors.ProtocolError(f"the body is encoded as {self._coding}, which was not asked for")
+
+    def _take(self, chunk: bytes) -> None:
+        if self._decoder is None:
+            self._keep(chunk)
+        elif chunk:
+            self._decode(self._decoder, chunk)
+
+    def _decode(self, decoder: "zlib._Decompress", chunk: bytes) -> None:
         if decoder.eof:
-            raise errors.ProtocolError("data after the end of the encoded body")
+            raise errors.ProtocolError(f"data after the end of the {self._coding} body")
         try:
             while chunk:
                 self._keep(decoder.decompress(chunk, self._max_bytes - self._size_bytes + 1))
                 chunk = decoder.unconsumed_tail
         except zlib.error as exc:
-            raise errors.ProtocolError("the encoded body cannot be decoded") from exc
+            raise errors.ProtocolError(f"the {self._coding} body cannot be decoded") from exc
         if decoder.unused_data:
-            raise errors.ProtocolError("data after the end of the encoded body")
+            raise errors.ProtocolError(f"data after the end of the {self._coding} body")
 
     def _keep(self, part: bytes) -> None:
         self._size_bytes += len(part)
@@ -186,6 +237,12 @@ def _allocate(first: bytes, size_bytes: int) -> io.BytesIO:
     return buffer
 
 
-def _deflate_wbits(head: bytes) -> int:
-    """RFC 9110 8.4.1.2 means the zlib wrapper; some servers send the bare stream."""
-    return zlib.MAX_WBITS if head[0] & 0x0F == 8 and head[0] >> 4 <= 7 else -zlib.MAX_WBITS
+def _deflate_decoder(head: bytes) -> "zlib._Decompress | None":
+    """RFC 9110 8.4.1.2 means the zlib wrapper; some servers send the bare stream. None where the bytes are neither."""
+    if head[0] & 0x0F == 8 and head[0] >> 4 <= 7:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS)
+    try:
+        zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(head[:_HEAD_BYTES], 1)
+    except zlib.error:
+        return None
+    return zlib.decompressobj(wbits=-zlib.MAX_WBITS)

@@ -35,6 +35,7 @@ class FetchState:
         status: status of the last reply of the current attempt.
         url: URL of the current hop.
         sent: requests sent for it, redirects and earlier runs included.
+        is_idle_break: the current attempt failed because a kept-alive connection broke before a reply came.
         is_over_budget: the last retry was refused by the retry budget.
     """
 
@@ -52,6 +53,7 @@ class FetchState:
         "_robots_decisions",
         "_started",
         "_started_at",
+        "is_idle_break",
         "is_over_budget",
         "number",
         "queued_s",
@@ -81,7 +83,7 @@ class FetchState:
         self.waited_until = self.queued_s = 0.0
         self.status: int | None = None
         self.url: str | None = None
-        self.is_over_budget = False
+        self.is_idle_break = self.is_over_budget = False
         self._log = log
         self._clock = clock
         self._on_first_dial = on_first_dial

@@ -14,17 +14,19 @@ import httpx
 import errors
 import errors.classify  # at start: the error path could not load it once file descriptors have run out
 from downloader import retry_after, tracing
-from downloader.content import Body, coding_of, content_length
+from downloader.content import Body, coding_of, content_length, content_range
 from downloader.fetch_state import FetchState
 from downloader.limiter.gate import HostGate
 from downloader.limiter.store import HostFeedback
 from downloader.models import FetchLimits, RetryRules
+from downloader.transport import IdleConnectionError
 from downloader.url_guard import Target, URLGuard, resolve_location
 
 __all__ = ["Reply", "RequestOptions", "Requester", "make_client"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
+_PARTIAL: Final = 206
 _GATEWAY_TIMEOUT: Final = 504
 
 _LOCATIONS: Final = "pictrawl.locations"
@@ -146,7 +148,7 @@ class Requester:
             errors.PictrawlError: the reply is no success; transient where another attempt may help.
             HostClosedError: the host may not be asked now.
         """
-        state.status, state.url, state.queued_s = None, None, 0.0
+        state.status, state.url, state.queued_s, state.is_idle_break = None, None, 0.0, False
         time_left_s = min(self._limits.attempt_timeout_s, state.time_left_s)
         target = self._guard.check_url(state.request.url)
         seen: set[str] = set()
@@ -212,6 +214,7 @@ class Requester:
             answer = await self._send_and_read(target, state, options, feedback)
         except _FOREIGN as exc:
             error = errors.from_network_error(exc, target.url)
+            state.is_idle_break = isinstance(exc, IdleConnectionError)
             _report_failure(feedback, exc, error)
             try:
                 raise error from error.__cause__
@@ -262,7 +265,9 @@ class Requester:
             raise errors.EmptyBodyError(f"the origin answered {status}", status=status)
         if 300 <= status <= 399 and status != 304:
             raise errors.RedirectError(f"the origin answered {status}, which names no one place to go", status=status)
-        if status == 206 or not 200 <= status <= 299:
+        if status == _PARTIAL:
+            _check_range(response)
+        if not 200 <= status <= 299:
             raise errors.ProtocolError(f"the origin answered {status}, which was not asked for", status=status)
 
     def _retry_after_s(self, response: httpx.Response) -> float | None:
@@ -309,6 +314,32 @@ def _check_header_size(headers: httpx.Headers) -> None:
         raise errors.ProtocolError("too many or too large reply headers")
 
 
+def _check_range(response: httpx.Response) -> None:
+    """Take a 206 only for the whole file: we ask for no range."""
+    value = response.headers.get("content-range", "")
+    part = content_range(value)
+    if part is None or not part.is_whole:
+        evidence = errors.as_evidence(f"content-range: {value}") if value else None
+        raise errors.ProtocolError("the origin answered 206, a part of the file, which was not asked for", status=206, evidence=evidence)
+
+
+def _check_whole(response: httpx.Response, size_bytes: int) -> None:
+    """Refuse a part of a file in the place of the whole, by what Content-Range says of its size.
+
+    Args:
+        size_bytes: of the body on the wire.
+    """
+    value = response.headers.get("content-range", "")
+    part = content_range(value) if value else None
+    if part is None or size_bytes == part.total:
+        return
+    if response.status_code == _PARTIAL:
+        raise errors.TruncatedBodyError(f"{size_bytes} bytes came of {part.total}", status=_PARTIAL)
+    if size_bytes == part.last - part.first + 1:
+        message = f"only a part of the file came: {size_bytes} of {part.total} bytes"
+        raise errors.ProtocolError(message, status=response.status_code, evidence=errors.as_evidence(f"content-range: {value}"))
+
+
 async def _read_body(response: httpx.Response, options: RequestOptions) -> bytes:
     length_bytes = content_length(response.headers.get("content-length", ""))
     body = Body(coding_of(response.headers.get_list("content-encoding")), options.max_bytes, length_bytes)
@@ -322,4 +353,6 @@ async def _read_body(response: httpx.Response, options: RequestOptions) -> bytes
             if options.truncate:
                 return body.kept()
             raise
-    return body.finish()
+    whole = body.finish()
+    _check_whole(response, body.wire_bytes)
+    return whole

@@ -2,8 +2,9 @@
 
 Retried are exactly `errors.TRANSIENT` (timeout, network, 429, 503 and 504), up to ``RetryRules.attempts`` requests for a URL, earlier
 runs included. The waits are 2 s and 4 s plus up to 25 % jitter, or what a valid Retry-After asks for, where that is at most
-``inline_wait_max_s``. Permanent errors, errors of this machine and cancellation pass at once. Nothing else in the downloader sleeps
-between attempts.
+``inline_wait_max_s``. A first attempt whose kept-alive connection broke before a reply came is repeated at once, since the server may have
+closed that connection while it was idle (RFC 9112 9.3.1); the repeat is the second attempt. Permanent errors, errors of this machine and
+cancellation pass at once. Nothing else in the downloader sleeps between attempts.
 """
 
 import random as random_numbers
@@ -104,8 +105,9 @@ class RetryPolicy:
         self._budget = budget
         self._clock = clock
         self._random = random
+        self._sleep = sleep
         self._retrying = tenacity.AsyncRetrying(
-            retry=self._should_retry, stop=self._should_stop, wait=self._wait_s, before_sleep=_before_sleep, sleep=sleep, reraise=True
+            retry=self._should_retry, stop=self._should_stop, wait=self._wait_s, before_sleep=_before_sleep, sleep=self._pass, reraise=True
         )
 
     async def run(self, attempt: Callable[[FetchState], Awaitable[_T]], state: FetchState) -> _T:
@@ -127,8 +129,14 @@ class RetryPolicy:
         return is_transient and not _state_of(call).is_log_error
 
     def _wait_s(self, call: tenacity.RetryCallState) -> float:
-        asked_s = _retry_after_s(_error_of(call))
-        return backoff_s(_state_of(call).number, self._rules, self._random()) if asked_s is None else asked_s
+        state, asked_s = _state_of(call), _retry_after_s(_error_of(call))
+        if state.is_idle_break and state.number == 1:
+            return 0.0
+        return backoff_s(state.number, self._rules, self._random()) if asked_s is None else asked_s
+
+    async def _pass(self, seconds: float) -> None:
+        if seconds:
+            await self._sleep(seconds)
 
     def _should_stop(self, call: tenacity.RetryCallState) -> bool:
         state = _state_of(call)
@@ -168,7 +176,7 @@ def _retry_after_s(error: BaseException | None) -> float | None:
 
 def _before_sleep(call: tenacity.RetryCallState) -> None:
     state, error = _state_of(call), _error_of(call)
-    cause = BACKOFF if _retry_after_s(error) is None else RETRY_AFTER
+    cause = "" if not call.upcoming_sleep else BACKOFF if _retry_after_s(error) is None else RETRY_AFTER
     state.note_wait(call.upcoming_sleep, cause)
     _log.warning(
         "download.retry",

@@ -15,14 +15,17 @@ from typing import Any, ClassVar, Final
 import aiohttp
 import httpx
 import yarl
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from multidict import CIMultiDict
 
+import errors
 from downloader.lru import LRUDict
+from downloader.reply_head import ReplyHead
 from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own
 from downloader.url_guard import URLGuard
 
-__all__ = ["GuardedTransport", "enable_session_resumption"]
+__all__ = ["GuardedTransport", "IdleConnectionError", "enable_session_resumption"]
 
 _DNS_TTL_S: Final = 60
 _KEEPALIVE_S: Final = 15.0
@@ -42,8 +45,6 @@ _TRANSLATION: Final[tuple[tuple[type[Exception], type[httpx.HTTPError], str], ..
     (aiohttp.ClientConnectorError, httpx.ConnectError, "could not connect"),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "the server disconnected without sending a response"),
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the connection closed without sending the complete message body"),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "the reply is not HTTP"),
-    (HttpProcessingError, httpx.RemoteProtocolError, "the reply is not HTTP"),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "not a URL that can be requested"),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
     (UnicodeError, httpx.UnsupportedProtocol, "not a URL that can be requested"),
@@ -51,12 +52,29 @@ _TRANSLATION: Final[tuple[tuple[type[Exception], type[httpx.HTTPError], str], ..
 )
 """First match wins; anything else is a broken connection. The messages are constant: foreign ones quote the URL."""
 
+_REFUSED_BY_PARSER: Final = (aiohttp.ClientResponseError, HttpProcessingError)
+_PROLONGED: Final = ("Bad status line", "Data after")
+"""What the parser says of bytes after a reply."""
+
+_BROKEN: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+
+
+class IdleConnectionError(httpx.ReadError):
+    """A connection that had idled in the pool broke before one byte of the reply came: the keep-alive race of RFC 9112 9.3.1."""
+
 
 @dataclass(slots=True)
 class _Call:
-    """One request on its way through aiohttp. ``dials`` counts sockets opened for it; aiohttp races addresses in tasks of their own."""
+    """One request on its way through aiohttp.
+
+    Attributes:
+        dials: sockets opened for it; aiohttp races addresses in tasks of their own. 0: its connection came from the pool.
+        head: reads the head of its reply; None before the connection is there.
+        error: why it failed.
+    """
 
     dials: int = 0
+    head: ReplyHead | None = None
     error: aiohttp.ClientError | None = None
 
 
@@ -98,11 +116,13 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.TransportError: the connection or the reply failed; the foreign error is its cause.
+            errors.ProtocolError: the reply is not HTTP; the message says what came.
             errors.BlockedAddressError: the address is not allowed.
         """
         session = self._session or self._open()
         timeouts = request.extensions.get("timeout", {})
-        _call.set(_Call())
+        call = _Call()
+        _call.set(call)
         try:
             response = await session.request(
                 request.method,
@@ -114,8 +134,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 ssl=self._tls() if request.url.scheme == "https" else True,
             )
         except _FOREIGN as exc:
-            raise _translate(exc) from exc
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+            raise _translate(exc, call) from exc
+        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response, call))
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -126,7 +146,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def _open(self) -> aiohttp.ClientSession:
         """Build the session on the running loop. Its connection limits are off: the gate limits, and a second limit would deadlock."""
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             resolver=CheckedResolver(self._guard, self._lookup) if self._lookup else None,
             ttl_dns_cache=self._dns_ttl_s,
             limit=0,
@@ -143,7 +163,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
             max_headers=_MAX_HEADERS,
-            middlewares=(_refuse_hidden_attempt,),
+            middlewares=(_refuse_repeat,),
         )
         return self._session
 
@@ -163,13 +183,21 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return socket.socket(family, kind, protocol)
 
 
-async def _refuse_hidden_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp repeats an idempotent request once. Allow that only for a connection that had idled in the pool (RFC 9110 9.2.2).
+class _Connector(aiohttp.TCPConnector):
+    """Puts a `ReplyHead` before the parser of each connection that it gives out."""
 
-    A connection that was dialled for this request and broke is a failed attempt, which the retry policy counts.
-    """
+    async def connect(self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        assert connection.transport is not None
+        assert connection.protocol is not None
+        _call.get().head = ReplyHead(connection.transport, connection.protocol)
+        return connection
+
+
+async def _refuse_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp repeats an idempotent request once, unseen. A repeat is an attempt: the retry policy decides on it and counts it."""
     call = _call.get()
-    if call.error is not None and call.dials:
+    if call.error is not None:
         raise call.error
     try:
         return await handler(request)
@@ -179,15 +207,16 @@ async def _refuse_hidden_attempt(request: aiohttp.ClientRequest, handler: aiohtt
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, call: _Call) -> None:
         self._response = response
+        self._call = call
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             while chunk := await self._response.content.readany():
                 yield chunk
         except _FOREIGN as exc:
-            raise _translate(exc) from exc
+            raise _translate(exc, self._call) from exc
 
     async def aclose(self) -> None:
         """Return a finished connection to the pool and close any other: the rest of a body that is not wanted is not read."""
@@ -219,11 +248,28 @@ def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTim
     return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
 
 
-def _translate(exc: BaseException) -> httpx.HTTPError:
+def _translate(exc: BaseException, call: _Call) -> httpx.HTTPError | errors.ProtocolError:
+    if isinstance(exc, _REFUSED_BY_PARSER):
+        return errors.ProtocolError((call.head and call.head.fault) or _refusal(exc))
+    if isinstance(exc, _BROKEN) and not call.dials and call.head is not None and call.head.is_empty:
+        return IdleConnectionError("the kept-alive connection broke before a reply came")
     for foreign, error_type, message in _TRANSLATION:
         if isinstance(exc, foreign):
             return error_type(message)
     return httpx.ReadError("the connection broke")
+
+
+def _refusal(exc: BaseException | None) -> str:
+    """Say why the HTTP parser refused a reply whose head shows no fault, without what the parser quotes."""
+    words = ""
+    while exc is not None:
+        if isinstance(exc, LineTooLong):
+            return f"a header line of the reply has more than {_MAX_HEADER_BYTES} bytes"
+        words = words or next(iter(getattr(exc, "message", "").splitlines()), "").rstrip(":")
+        exc = exc.__cause__
+    if words.startswith(_PROLONGED):
+        return "more bytes came than the reply announced"
+    return f"the reply is not HTTP: {errors.as_evidence(words, 80) or 'no parser can read it'}"
 
 
 def enable_session_resumption(context: ssl.SSLContext) -> None:

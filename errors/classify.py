@@ -221,13 +221,40 @@ _RULES: Final[tuple[_Rule, ...]] = (
 """The first rule that returns a class decides. More specific rules come first."""
 
 
+_WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (httpx.ConnectTimeout, "connecting took too long"),
+    (httpx.PoolTimeout, "no free connection"),
+    (httpx.TimeoutException, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+    (httpx.ConnectError, "cannot connect"),
+    (httpx.NetworkError, "the connection broke"),
+    (httpx.DecodingError, "the body cannot be decoded"),
+    (httpx.ProxyError, "the proxy failed"),
+    (httpx.InvalidURL, "not a URL that can be requested"),
+    (httpx.UnsupportedProtocol, "not a URL that can be requested"),
+    (UnicodeError, "not a URL that can be requested"),
+)
+"""The first match of the outermost exception describes it."""
+
+_BROKEN_REPLIES: Final[dict[type[taxonomy.PictrawlError], str]] = {
+    taxonomy.TruncatedBodyError: "the connection closed before the whole body came",
+    taxonomy.NetworkError: "the connection closed before a reply came",
+    taxonomy.ProtocolError: "the reply is not HTTP",
+}
+
+
 def _describe(chain: list[BaseException]) -> str:
-    """Describe the root cause without quoting text that may contain a URL."""
+    """Describe an exception in words, without quoting text that may contain a URL."""
     certificates = [found for found in chain if isinstance(found, ssl.SSLCertVerificationError)]
     if certificates:
         said = next((words for found in certificates if (words := getattr(found, "verify_message", ""))), "not valid")
         return f"certificate refused ({said})"
-    for found in reversed(chain):
-        if isinstance(found, OSError) and found.strerror:
-            return f"{type(found).__name__} ({found.strerror.splitlines()[0][:100]})"
-    return type(chain[0]).__name__
+    outermost = chain[0]
+    cause = next((found.strerror for found in reversed(chain) if isinstance(found, OSError) and found.strerror), "")
+    if isinstance(outermost, httpx.RemoteProtocolError):
+        words = _BROKEN_REPLIES[_of_broken_reply(str(outermost))]
+    else:
+        words = next((words for kind, words in _WORDS if isinstance(outermost, kind)), "")
+        cause = cause or type(outermost).__name__
+    cause = next(iter(cause.splitlines()), "")[:100]
+    return f"{words} ({cause})" if words and cause else words or cause

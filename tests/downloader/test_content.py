@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import errors
-from downloader.content import Body, coding_of, sniff
+from downloader.content import Body, ContentRange, coding_of, content_range, sniff
+from tests.origin import JPEG
 
 
 @pytest.mark.parametrize(
@@ -30,11 +31,66 @@ def test_coding_of_one(values, coding):
     assert coding_of(values) == coding
 
 
-@pytest.mark.parametrize("values", [["gzip, gzip"], ["gzip", "deflate"], ["br"], ["zstd"], ["junk"]])
-def test_stacked_and_unknown_codings_are_refused(values):
-    """We asked for identity; two layers are an attack, an unknown one is unreadable."""
-    with pytest.raises(errors.ProtocolError):
-        coding_of(values)
+@pytest.mark.parametrize(
+    ("values", "coding"),
+    [
+        (["UTF-8"], "identity"),
+        (["aws-chunked", "gzip"], "gzip"),
+        (['"gzip";q=1, none'], "gzip"),
+        (["br"], "br"),
+        (["gzip, gzip"], "gzip, gzip"),
+        (["x-gzip", "zstd"], "gzip, zstd"),
+    ],
+)
+def test_what_names_no_coding_is_ignored(values, coding):
+    """Codings that are not decoded keep their names."""
+    assert coding_of(values) == coding
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "gzip, gzip"])
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_image_is_not_decoded(coding, step):
+    """Whatever was announced, and in whatever pieces it comes."""
+    body = Body(coding, 3000)
+    for at in range(0, len(JPEG), step):
+        body.feed(JPEG[at : at + step])
+    assert (body.finish(), body.wire_bytes) == (JPEG, len(JPEG))
+
+
+@pytest.mark.parametrize(
+    ("coding", "text"), [("gzip", b"User-agent: *\nDisallow: /"), ("gzip", b'{"a": 1}' * 50), ("deflate", b"User-agent: *\nDisallow: /")]
+)
+def test_text_that_is_not_encoded_is_not_decoded(coding, text):
+    """A robots.txt with a wrong header is still one."""
+    body = Body(coding, 3000)
+    body.feed(text)
+    assert body.finish() == text
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip"])
+def test_coding_that_was_not_asked_for_is_named(coding):
+    """It cannot be read, and the message says what came."""
+    body = Body(coding, 3000)
+    with pytest.raises(errors.ProtocolError, match=f"encoded as {coding}, which was not asked for"):
+        body.feed(gzip.compress(gzip.compress(JPEG * 2)))
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("bytes 0-9/10", ContentRange(0, 9, 10)),
+        ("Bytes=0-9/10", ContentRange(0, 9, 10)),
+        ("bytes 5-9/20", ContentRange(5, 9, 20)),
+        ("bytes 0-9/*", None),
+        ("bytes */10", None),
+        ("items 0-9/10", None),
+        ("", None),
+    ],
+)
+def test_content_range(value, part):
+    """A part of a file of known size; only the first of these is a whole file."""
+    assert content_range(value) == part
+    assert (part is not None and part.is_whole) == (part == ContentRange(0, 9, 10))
 
 
 def raw_deflate(data):
@@ -105,13 +161,13 @@ def test_bomb_is_stopped_at_the_bound():
 
 def test_truncated_broken_and_prolonged_data():
     """Short may pass another time; broken or followed by junk will not."""
-    packed = gzip.compress(b"abc" * 100)
+    packed = gzip.compress(bytes(range(256)))
     short = Body("gzip", 1000)
     short.feed(packed[:-3])
     with pytest.raises(errors.TruncatedBodyError):
         short.finish()
     with pytest.raises(errors.ProtocolError):
-        Body("gzip", 1000).feed(b"no gzip at all")
+        Body("gzip", 1000).feed(b"\x1f\x8b no gzip after all" * 9)
     with pytest.raises(errors.ProtocolError):
         Body("gzip", 1000).feed(packed + b"junk")
     late = Body("gzip", 1000)

@@ -28,7 +28,6 @@ FAILURES = {
     "headers drip": (drip(b"", HEAD + b"X: y\r\n" * 50, every_s=0.05), "timeout", 3),
     "banner of another protocol": (raw(b"SSH-2.0-OpenSSH\r\n"), "protocol", 1),
     "zero bytes instead of http": (raw(b"\0\0\0\0\r\n\r\n"), "protocol", 1),
-    "header without colon": (raw(HEAD + b"nonsense\r\n\r\nx"), "protocol", 1),
     "two lengths": (raw(HEAD + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\nabcde"), "protocol", 1),
     "negative length": (raw(HEAD + b"Content-Length: -2\r\n\r\nabcde"), "protocol", 1),
     "more than announced": (raw(HEAD + b"Content-Length: 2\r\n\r\nabcde"), "protocol", 1),
@@ -46,8 +45,8 @@ FAILURES = {
     "endless": (endless(), "too_large", 1),
     "gzip bomb": (reply(200, gzip.compress(b"\0" * 5_000_000), {"Content-Encoding": "gzip"}), "too_large", 1),
     "two codings": (reply(200, gzip.compress(gzip.compress(JPEG)), {"Content-Encoding": "gzip, gzip"}), "protocol", 1),
-    "unknown coding": (reply(200, JPEG, {"Content-Encoding": "br"}), "protocol", 1),
-    "no gzip": (reply(200, JPEG, {"Content-Encoding": "gzip"}), "protocol", 1),
+    "coding not asked for": (reply(200, b"\x0b\x02\x80abc", {"Content-Encoding": "br"}), "protocol", 1),
+    "broken gzip": (reply(200, b"\x1f\x8b\x08" + bytes(90), {"Content-Encoding": "gzip"}), "protocol", 1),
     "gzip cut": (reply(200, gzip.compress(JPEG)[:-4], {"Content-Encoding": "gzip"}), "truncated_body", 3),
     "login page": (reply(200, b"<html>sign in</html>", {"Content-Type": "text/html"}), "not_an_image", 1),
     "html as image": (reply(200, b"<html>no</html>", {"Content-Type": "image/jpeg"}), "not_an_image", 1),
@@ -90,6 +89,9 @@ SUCCESSES = {
     "gzip": (reply(200, gzip.compress(JPEG), {"Content-Encoding": "gzip"}), "image/jpeg"),
     "early hints": (raw(b"HTTP/1.1 103 X\r\n\r\n" * 20 + HEAD + b"Content-Length: %d\r\n\r\n" % len(JPEG) + JPEG), "image/jpeg"),
     "high bytes in a header": (raw(HEAD + b"X: \xfc\xff\r\nContent-Length: %d\r\n\r\n" % len(JPEG) + JPEG), "image/jpeg"),
+    "header without colon": (raw(HEAD + b"nonsense\r\nContent-Length: %d\r\n\r\n" % len(JPEG) + JPEG), "image/jpeg"),
+    "unknown coding": (reply(200, JPEG, {"Content-Encoding": "UTF-8"}), "image/jpeg"),
+    "no gzip": (reply(200, JPEG, {"Content-Encoding": "gzip"}), "image/jpeg"),
     "bare line feeds": (raw(b"HTTP/1.1 200 OK\nContent-Length: %d\n\n" % len(JPEG) + JPEG), "image/jpeg"),
 }
 

@@ -42,6 +42,25 @@ async def test_transient_gets_three_attempts(error_type):
 
 
 @pytest.mark.parametrize(
+    ("broken", "made", "numbers", "waits"), [((1, 2, 3), 0, [1, 2, 3], [4.0]), ((2,), 0, [1, 2, 3], [2.0, 4.0]), ((2, 3), 1, [2, 3], [4.0])]
+)
+async def test_first_attempt_on_a_broken_idle_connection_is_repeated_at_once(broken, made, numbers, waits):
+    """Once for a URL, without a wait, and as an attempt like any other; a later one waits."""
+    time, seen = FakeTime(), []
+
+    async def attempt(state):
+        seen.append(state.number)
+        state.is_idle_break = state.number in broken
+        raise errors.NetworkError("x")
+
+    state = state_of(time, attempts_made=made)
+    with pytest.raises(errors.NetworkError):
+        await RetryPolicy(RULES, clock=time.clock, sleep=time.sleep).run(attempt, state)
+    state.record_attempt()
+    assert (seen, time.waits, len(state.attempts)) == (numbers, waits, len(numbers))
+
+
+@pytest.mark.parametrize(
     "error",
     [
         errors.NotFoundError(),

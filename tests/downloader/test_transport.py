@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 import errors
-from downloader import Fetched, FetchFailed, RetryRules
+from downloader import Fetched, FetchFailed, FetchRequest, RetryRules
 from downloader.client import Downloader
 from downloader.transport import GuardedTransport, enable_session_resumption
 from downloader.url_guard import URLGuard
@@ -162,14 +162,32 @@ async def test_rebinding_name_is_checked_at_each_dial(origin, time):
     await transport.aclose()
 
 
-async def test_reused_connection_that_closed_is_repeated_once(origin, downloader):
-    """The keep-alive race costs no attempt; a fresh connection that breaks is no race."""
+async def test_reused_connection_that_closed_is_repeated_at_once_and_counted(origin, downloader, time):
+    """The keep-alive race costs an attempt and no wait."""
     origin.script("/a", image())
     origin.script("/b", hang_up(), image())
     assert isinstance(await downloader.fetch(origin.url("/a")), Fetched)
     outcome = await downloader.fetch(origin.url("/b"))
     assert isinstance(outcome, Fetched)
-    assert (len(outcome.attempts), len(origin.hits("/b"))) == (1, 2)
+    assert (len(outcome.attempts), len(origin.hits("/b")), time.waits) == (2, 2, [])
+
+
+@pytest.mark.parametrize(
+    "step", [reset(), hang_up(), reset(b"HTTP/1.1 2"), raw(b"HTTP/1.1 103 X\r\n\r\n")], ids=["reset", "close", "part", "hint"]
+)
+async def test_no_url_gets_a_fourth_request(origin, downloader, step):
+    """A server that breaks the connections of some URLs and keeps those of the others: no request is sent that no one counts."""
+    good = [origin.script(f"/good{number}", image()) for number in range(40)]
+    bad = [origin.script(f"/bad{number}", step) for number in range(3)]
+    hops = [origin.script(f"/hop{number}", redirect(f"/end{number}")) for number in range(3)]
+    for number in range(3):
+        origin.script(f"/end{number}", step)
+    urls = [*good[:20], *bad, *hops, *good[20:]]
+    outcomes = {outcome.request.url: outcome async for outcome in downloader.fetch_many([FetchRequest(url) for url in urls])}
+    assert [(outcomes[url].reason, len(outcomes[url].attempts)) for url in [*bad, *hops]] == [("network", 3)] * 6
+    assert all(isinstance(outcomes[url], Fetched) for url in good)
+    assert [len(origin.hits(f"/{name}{number}")) for name in ("bad", "hop", "end") for number in range(3)] == [3] * 9
+    assert max(len(origin.hits(f"/good{number}")) for number in range(40)) == 1
 
 
 async def test_fresh_connection_that_breaks_is_not_repeated(origin, downloader, time):

@@ -119,7 +119,24 @@ def test_message_words_the_root_cause():
     assert "certificate has expired" in str(errors.from_network_error(chained(httpx.ConnectError("x"), cert), "https://h.test/"))
     refused = chained(httpx.ConnectError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
     assert "Connection refused" in str(errors.from_network_error(refused))
-    assert "ReadError" in str(errors.from_network_error(httpx.ReadError("secret http://h/?q=1")))
+    assert str(errors.from_network_error(refused, "http://h.test/a?q=1")) == "cannot connect (Connection refused) for http://h.test/a"
+    assert str(errors.from_network_error(httpx.ReadError("secret http://h/?q=1"))) == "the connection broke (ReadError)"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Server disconnected without sending a response.", "the connection closed before a reply came for http://h.test/"),
+        (
+            "peer closed connection without sending complete message body",
+            "the connection closed before the whole body came for http://h.test/",
+        ),
+        ("secret http://h/?q=1", "the reply is not HTTP for http://h.test/"),
+    ],
+)
+def test_broken_reply_is_named_in_words(said, words):
+    """What the peer did, not the name of the library's exception."""
+    assert str(errors.from_network_error(httpx.RemoteProtocolError(said), "http://h.test/?q=1")) == words
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from workers.worker_pool import run_workers
 QUICK = {
     "fetch.read_timeout_s": 0.2,
     "fetch.attempt_timeout_s": 0.4,
-    "fetch.robots": False,  # its connection would be reused, and a reset on a reused connection is repeated once, uncounted
+    "fetch.robots": False,  # its connection would be reused, and a reset on a reused connection is repeated at once
     "jobs.retry_delay_s": 0.2,
 }
 

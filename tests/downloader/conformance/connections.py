@@ -8,6 +8,9 @@ __all__ = ["ROWS"]
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 LONG = HEAD + b"Content-Length: 1000\r\n\r\n"
+WARM = {"/warm": [image()]}
+"""Leaves a kept-alive connection."""
+
 WHOLE = HEAD + b"Content-Length: %d\r\n\r\n" % len(JPEG) + JPEG
 
 
@@ -16,10 +19,10 @@ def three_connections(scene: Scene, ending: Ending) -> None:
     assert scene.origin.connections == 3
 
 
-def repeated_unseen(scene: Scene, ending: Ending) -> None:
-    """The origin may see the race twice; the URL pays once."""
+def repeated_at_once(scene: Scene, ending: Ending) -> None:
+    """The keep-alive race costs an attempt, and no wait."""
     assert scene.targets() == ["/warm", "/x", "/x"]
-    assert scene.time.waits == []
+    assert [attempt.error for attempt in ending.attempts] == ["NetworkError", None]
 
 
 ROWS: list[Row] = [
@@ -27,8 +30,19 @@ ROWS: list[Row] = [
     retried("C36-close", errors.NetworkError, hang_up(), check=three_connections),
     retried("C36-half-a-status-line", errors.NetworkError, raw(b"HTTP/1.1 2"), check=three_connections),
     ok("C36-then-well", reset(), image(), requests=2, waits=(2.0,)),
-    ok("C37-close", hang_up(), image(), before=("/warm",), paths={"/warm": [image()]}, requests=3, attempts=1, check=repeated_unseen),
-    ok("C37-reset", reset(), image(), before=("/warm",), paths={"/warm": [image()]}, requests=3, attempts=1, check=repeated_unseen),
+    *(
+        ok(f"C37-{name}", step, image(), before=("/warm",), paths=WARM, requests=3, attempts=2, check=repeated_at_once)
+        for name, step in (("close", hang_up()), ("reset", reset()))
+    ),
+    *(
+        retried(f"C37-{name}-always", errors.NetworkError, step, before=("/warm",), paths=WARM, requests=4, attempts=3, waits=(4.0,))
+        for name, step in (("close", hang_up()), ("reset", reset()))
+    ),
+    *(
+        ok(f"C37-a-byte-came-{name}", step, image(), before=("/warm",), paths=WARM, requests=3, attempts=2, waits=(2.0,))
+        for name, step in (("close", raw(b"H")), ("reset", reset(b"H")), ("hint", raw(b"HTTP/1.1 103 X\r\n\r\n")))
+    ),
+    ok("C37-after-a-503", reply(503), hang_up(), image(), requests=3, waits=(2.0, 4.0)),
     retried("C38", errors.TruncatedBodyError, reset(LONG + b"abc"), check=three_connections),
     ok("C38-then-well", reset(LONG + b"abc"), image(), requests=2, waits=(2.0,)),
     retried("C39-body", errors.TimeoutException, stall(LONG + b"abc"), limits=IMPATIENT),

@@ -26,6 +26,15 @@ def either(name: str, step: Step) -> Row:
     return Row(name, (step,), ends=("ok", errors.ProtocolError.reason), error=errors.ProtocolError, check=never_another_body)
 
 
+def named(name: str, words: str, step: Step) -> Row:
+    """Refused, and the message says what the server sent."""
+
+    def check(scene: Scene, ending: Ending) -> None:
+        assert words in ending.outcome.message  # type: ignore[union-attr]
+
+    return final(name, errors.ProtocolError, step, check=check)
+
+
 def whole(scene: Scene, ending: Ending) -> None:
     assert isinstance(ending.outcome, Fetched)
     assert ending.outcome.body == JPEG
@@ -35,35 +44,48 @@ SAID = str(len(JPEG)).encode()
 
 ROWS: list[Row] = [
     either("C45", lines(b"Content-Length: " + SAID, body=JPEG + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")),
-    either("C46-twice", lines(b"Content-Length: " + SAID, b"Content-Length: " + SAID)),
-    either("C46-list", lines(b"Content-Length: " + SAID + b", " + SAID)),
-    final("C47-two-lengths", errors.ProtocolError, lines(b"Content-Length: 2", b"Content-Length: 5")),
-    final("C47-negative", errors.ProtocolError, lines(b"Content-Length: -2")),
-    final("C47-signed", errors.ProtocolError, lines(b"Content-Length: +2")),
-    final("C47-word", errors.ProtocolError, lines(b"Content-Length: many")),
-    final("C47-20-digits", errors.ProtocolError, lines(b"Content-Length: 99999999999999999999")),
-    final(
-        "C47-with-chunks", errors.ProtocolError, lines(b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n")
+    ok("C46-twice", lines(b"Content-Length: " + SAID, b"content-length:0" + SAID), check=whole),
+    ok("C46-list", lines(b"Content-Length: " + SAID + b", " + SAID), check=whole),
+    named("C47-two-lengths", "different values of Content-Length: 2, 5", lines(b"Content-Length: 2", b"Content-Length: 5")),
+    *(
+        named(f"C47-{name}", f'Content-Length is "{value}", not a number', lines(b"Content-Length: " + value.encode()))
+        for name, value in (
+            ("negative", "-2"),
+            ("signed", "+2"),
+            ("word", "many"),
+            ("20-digits", "9" * 20),
+            ("unit", "5 bytes"),
+            ("empty", ""),
+        )
+    ),
+    named(
+        "C47-with-chunks",
+        "both Content-Length and Transfer-Encoding",
+        lines(b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n"),
     ),
     ok("C48", raw(b"HTTP/1.0 200 OK\r\n\r\n" + JPEG), check=whole),
     ok("C48-1.1", raw(HEAD + b"Connection: close\r\n\r\n" + JPEG), check=whole),
-    final("C49-http-0.9", errors.ProtocolError, raw(JPEG)),
-    final("C49-ssh", errors.ProtocolError, raw(b"SSH-2.0-OpenSSH_9.2\r\n")),
-    final("C49-smtp", errors.ProtocolError, raw(b"220 mail.test ESMTP\r\n")),
-    final("C49-http-2", errors.ProtocolError, raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),
-    final("C49-nul", errors.ProtocolError, raw(b"\0\0\0\0\r\n\r\n")),
-    final("C49-html", errors.ProtocolError, raw(b"<html><body>hello</body></html>\r\n\r\n")),
-    final("C50-no-colon", errors.ProtocolError, lines(LENGTH.strip(), b"nonsense")),
-    final("C50-space-in-name", errors.ProtocolError, lines(LENGTH.strip(), b"a b: c")),
-    final("C50-nul-in-value", errors.ProtocolError, lines(LENGTH.strip(), b"a: b\0c")),
-    final("C50-empty-name", errors.ProtocolError, lines(LENGTH.strip(), b": c")),
+    named("C49-http-0.9", "does not begin like HTTP", raw(JPEG)),
+    named("C49-ssh", 'does not begin like HTTP but with "SSH-2.0-OpenSSH_9.2"', raw(b"SSH-2.0-OpenSSH_9.2\r\n")),
+    named("C49-smtp", 'does not begin like HTTP but with "220 mail.test ESMTP"', raw(b"220 mail.test ESMTP\r\n")),
+    named("C49-http-2", "does not begin like HTTP", raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),
+    named("C49-nul", "does not begin like HTTP", raw(b"\0\0\0\0\r\n\r\n")),
+    named("C49-html", "does not begin like HTTP", raw(b"<html><body>hello</body></html>\r\n\r\n")),
+    ok("C50-no-colon", lines(LENGTH.strip(), b"nonsense"), check=whole),
+    ok("C50-no-colon-first", lines(b"a line without a colon", b" folded: yes", LENGTH.strip()), check=whole),
+    ok("C50-space-in-name", lines(LENGTH.strip(), b"a b: c"), check=whole),
+    ok("C50-space-before-colon", lines(LENGTH.replace(b":", b" :").strip()), check=whole),
+    ok("C50-nul-in-value", lines(LENGTH.strip(), b"a: b\0c"), check=whole),
+    ok("C50-empty-name", lines(LENGTH.strip(), b": c"), check=whole),
+    final("C50-opt-out-survives", errors.OptOutError, lines(b"nonsense", b"X-Robots-Tag : noai", LENGTH.strip())),
     ok("C51-high-bytes", lines(LENGTH.strip(), b"x: \x80\xff\xfc"), check=whole),
     ok("C51-folded", lines(LENGTH.strip(), b"x: a\r\n b"), check=whole),
     ok("C51-bare-line-feeds", raw(b"HTTP/1.1 200 OK\n" + LENGTH.strip() + b"\n\n" + JPEG), check=whole),
     ok("C51-no-phrase", lines(LENGTH.strip(), status=b"HTTP/1.1 200"), check=whole),
     ok("C51-lower-case", lines(LENGTH.strip().lower()), check=whole),
-    final("C51-http-9.9", errors.ProtocolError, lines(LENGTH.strip(), status=b"HTTP/9.9 200 OK")),
-    final("C52-200-kb", errors.ProtocolError, lines(LENGTH.strip(), b"x: " + b"y" * 200_000)),
+    named("C51-http-9.9", 'status line of the reply is not valid: "HTTP/9.9 200 OK"', lines(LENGTH.strip(), status=b"HTTP/9.9 200 OK")),
+    named("C51-no-status", 'status line of the reply is not valid: "HTTP/1.1 2OO X"', lines(LENGTH.strip(), status=b"HTTP/1.1 2OO X")),
+    named("C52-200-kb", "header line of the reply has more than 32768 bytes", lines(LENGTH.strip(), b"x: " + b"y" * 200_000)),
     final("C52-90-kb-in-all", errors.ProtocolError, lines(LENGTH.strip(), *(b"x%d: %b" % (n, b"y" * 30_000) for n in range(3)))),
     final("C52-5000-headers", errors.ProtocolError, lines(LENGTH.strip(), *(b"x%d: y" % n for n in range(5000)))),
     ok("C52-100-headers", lines(LENGTH.strip(), *(b"x%d: y" % n for n in range(100))), check=whole),

@@ -34,8 +34,8 @@ __all__ = [
     "stays_up",
 ]
 
-MOST_HITS = 3 + 1 + 1
-"""Most requests for one URL: the budget, one reserved without an outcome when a process died, one repeat on a reused connection."""
+MOST_HITS = 3 + 1
+"""Most requests for one URL: the budget, and one reserved without an outcome when a process died."""
 
 OPEN_UNITS = frozenset({"pending", "queued", "running", "quarantined"})
 SHOWN = 5

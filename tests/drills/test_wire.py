@@ -1,4 +1,4 @@
-"""The connection between workers and Redis is slow, silent for a while, or half-open."""
+"""The connection between workers and Redis is slow, silent for a while, or half-open; an origin breaks kept-alive connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,10 @@ from tests.drills import invariants
 from tests.drills.conftest import Broken
 from tests.drills.invariants import InvariantBroken
 from tests.drills.lab import FINISH_S, LEASE_S, SHORT_LEASE, Lab, Scene, until
+from tests.drills.matter import ends_as
+from tests.drills.plan import Kind
 from tests.drills.proxy import Wire
+from tests.origin import reset
 from tests.services import RedisServer
 
 DARK_S = LEASE_S + 1.0
@@ -88,3 +91,33 @@ async def drill_slow(lab: Lab) -> None:
 async def test_a_slow_redis_costs_time_only(lab: Lab) -> None:
     """No unit is claimed more than twice because of it."""
     await drill_slow(lab)
+
+
+async def drill_resets(lab: Lab, *, kills: bool) -> None:
+    """An origin reads the requests for three URLs and resets their connections; it keeps those of the other URLs alive."""
+    settings = SHORT_LEASE | {"fetch.per_host": 2, "retry.backoff_base_s": 0.5}
+    async with lab.open(80, latency_s=0.05, settings=settings) as scene:
+        bad = [page for page in scene.plan.pages.values() if page.kind is Kind.OK][10:13]
+        for page in bad:
+            scene.plan.origin.script(page.path, reset())
+            ends_as(scene, page, ("failed", "network"))
+        worker, *_ = scene.fleet.start_workers(1)
+        await scene.ready(1)
+        job_id = await scene.submit()
+        async with scene.fleet.supervised():
+            if kills:
+                await until(lambda: any(scene.plan.hits()[page.url] for page in bad))
+                worker.kill()
+            await scene.finished(job_id)
+        await scene.check(job_id)
+        invariants.hits(scene.plan.hits(), 4 if kills else 3)
+
+
+async def test_broken_connections_to_an_origin_cost_three_requests(lab: Lab) -> None:
+    """A repeat on a kept-alive connection is an attempt."""
+    await drill_resets(lab, kills=False)
+
+
+async def test_broken_connections_and_a_dead_worker_cost_four_requests(lab: Lab) -> None:
+    """The attempts made before still count."""
+    await drill_resets(lab, kills=True)

@@ -82,7 +82,7 @@ class BuildOptions:
     size: Annotated[Count, _output("--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
     output: Annotated[Path | None, _output("--output", "-o", metavar="DIR", help="Folder of the dataset (./datasets/NAME).")] = None
-    overwrite: Annotated[bool, _output("--overwrite", help="Replace the content of the folder.")] = False
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
     per_host: Annotated[Count, _politeness("--per-host", min=1, metavar="N", help="Concurrent requests to one host (2).")] = None

@@ -1,16 +1,17 @@
 """``pictrawl datasets ls|show``. Export and verification, which run jobs, are in :mod:`app.cli.export`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from app.cli.documents import dataset_document, export_document
+from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, Limit
-from app.cli.output import show_page, table
+from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import datasets, images
-from app.db.rows import Funnel
+from app.db.rows import Dataset, Funnel, PageOf
 from app.formatting import clipped, listing, number, when
 
 __all__ = ["DatasetId", "ls", "show"]
@@ -18,19 +19,28 @@ __all__ = ["DatasetId", "ls", "show"]
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id.")]
 
 
-def ls(cli: Cli, limit: Limit = 20, cursor: Cursor = None) -> int:
+def ls(cli: Cli, limit: Limit = None, cursor: Cursor = None) -> int:
     """List datasets, newest first."""
-    return run(_ls(cli, limit, cursor))
+    return run(_ls(cli, Paging(limit, cursor, on_terminal=20)))
 
 
-async def _ls(cli: Cli, limit: int, cursor: str | None) -> int:
-    async with open_database(cli, load_settings(cli)) as db:
+async def _ls(cli: Cli, paging: Paging) -> int:
+    kept: dict[str, int] = {}
+
+    async def read(limit: int, cursor: str | None) -> PageOf[Dataset]:
         page = await datasets.list_datasets(db, limit=limit, cursor=cursor)
-        kept = [Funnel(await images.counts(db, dataset_id=dataset.id)).kept for dataset in page.items]
-    rows = [(one.id, clipped(one.name, 30), number(count), when(one.created_at)) for one, count in zip(page.items, kept, strict=True)]
-    documents = [dataset_document(one) | {"kept": count} for one, count in zip(page.items, kept, strict=True)]
-    text = table(("id", "name", "images", "made"), rows, right=(2,))
-    show_page(cli, page.items, text, documents=documents, cursor=page.next_cursor, what="datasets")
+        for dataset in page.items:
+            kept[dataset.id] = Funnel(await images.counts(db, dataset_id=dataset.id)).kept
+        return page
+
+    def row(dataset: Dataset) -> tuple[object, ...]:
+        return (dataset.id, clipped(dataset.name, 30), number(kept[dataset.id]), when(dataset.created_at))
+
+    def document(dataset: Dataset) -> dict[str, Any]:
+        return dataset_document(dataset) | {"kept": kept[dataset.id]}
+
+    async with open_database(cli, load_settings(cli)) as db:
+        await show_list(cli, Listing("datasets", ("id", "name", "images", "made"), row, document, right=(2,)), read, paging)
     return 0
 
 

@@ -7,13 +7,14 @@ import typer
 
 from app.cli.documents import dead_document
 from app.cli.failures import UsageError
+from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, Limit, parse_choice
-from app.cli.output import show_page, table
 from app.cli.runner import wake_workers
 from app.cli.session import is_embedded, open_database, run, warn_without_workers
 from app.cli.settings import load_settings
 from app.db import Database, dead_units
 from app.db.dead_units import DeadFilter, Which
+from app.db.rows import DeadUnit
 from app.domain import UnitKind
 from app.formatting import clipped, count, when
 from app.jobs import control
@@ -30,23 +31,25 @@ def ls(
     job: Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only of this job.")] = None,
     error: Annotated[str | None, typer.Option("--error", metavar="CLASS", help="Only with this error, as in MemoryError.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only of this kind, as in fetch.")] = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     cursor: Cursor = None,
 ) -> int:
     """List dead units, newest first.
 
     --error matches the beginning of the error, so the name of its class is enough.
     """
-    return run(_ls(cli, DeadFilter(job, parse_choice(UnitKind, kind, "--kind"), error), limit, cursor))
+    return run(_ls(cli, DeadFilter(job, parse_choice(UnitKind, kind, "--kind"), error), Paging(limit, cursor)))
 
 
-async def _ls(cli: Cli, wanted: DeadFilter, limit: int, cursor: str | None) -> int:
+async def _ls(cli: Cli, wanted: DeadFilter, paging: Paging) -> int:
+    listing = Listing("dead units", ("id", "job", "kind", "died", "error"), _row, dead_document)
     async with open_database(cli, load_settings(cli)) as db:
-        page = await dead_units.page(db, wanted, limit=limit, cursor=cursor)
-    rows = [(unit.id, unit.job_id, unit.kind, when(unit.died_at), clipped(unit.error or "-", 120)) for unit in page.items]
-    text = table(("id", "job", "kind", "died", "error"), rows)
-    show_page(cli, page.items, text, documents=[dead_document(unit) for unit in page.items], cursor=page.next_cursor, what="dead units")
+        await show_list(cli, listing, lambda limit, cursor: dead_units.page(db, wanted, limit=limit, cursor=cursor), paging)
     return 0
+
+
+def _row(unit: DeadUnit) -> tuple[object, ...]:
+    return (unit.id, unit.job_id, unit.kind, when(unit.died_at), clipped(unit.error or "-", 120))
 
 
 def retry(cli: Cli, unit: Units = None, job: OfJob = None) -> int:

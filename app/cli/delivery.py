@@ -1,17 +1,16 @@
 """Delivery: a finished build's export, from the store to the folder that the user named."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from app.cli.failures import UsageError
 from app.db import Database, datasets
 from app.db.rows import Job
+from app.exports.folder import read_manifest
 from app.exports.publish import check_destination, copy_to_folder
-from app.storage import MANIFEST, Store
+from app.storage import Store
 
-__all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered", "read_manifest"]
+__all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +37,6 @@ def destination_of(job: Job) -> Destination | None:
     """The folder that a build was asked to fill."""
     output = job.spec.get("output")
     return Destination(Path(output), bool(job.spec.get("overwrite"))) if output else None
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the dataset in a folder; empty where the folder holds none that pictrawl wrote."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) and manifest.get("generator") == "pictrawl" else {}
 
 
 def is_delivered(folder: Path, dataset_id: str) -> bool:

@@ -10,7 +10,7 @@ import typer
 from app.cli import exit_codes
 from app.cli.build_options import Format
 from app.cli.datasets import DatasetId
-from app.cli.delivery import Destination, deliver, read_manifest
+from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
 from app.cli.failures import UsageError
 from app.cli.options import Cli
@@ -20,13 +20,12 @@ from app.cli.settings import load_settings
 from app.db import Database, datasets, jobs
 from app.db.rows import Export
 from app.domain import CheckKind
+from app.exports.folder import digests_of, foreign_files, read_manifest
 from app.formatting import clipped, count, size
 from app.jobs import submit
-from app.storage import MANIFEST
 
 __all__ = ["export", "verify"]
 
-SUMS = "SHA256SUMS"
 SHOWN_PROBLEMS = 20
 
 
@@ -35,7 +34,7 @@ def export(
     dataset: DatasetId,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the export.")],
     form: Annotated[Format, typer.Option("--format", "-f", help="Format of the export.")] = "files",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the content of the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
 ) -> int:
     """Write a dataset in another format, verified before it appears."""
     return run(_export(cli, dataset, Destination(output, overwrite), form))
@@ -116,7 +115,7 @@ async def _verify_folder(cli: Cli, folder: Path) -> int:
     """Compare every file of a delivered dataset with the digests that its folder holds."""
     if not read_manifest(folder):
         raise UsageError(f"{folder} holds no dataset of pictrawl: there is no manifest.json", "name a dataset's id or its folder")
-    digests = await asyncio.to_thread(_read_digests, folder)
+    digests = await asyncio.to_thread(digests_of, folder)
     problems = await asyncio.to_thread(_compare, folder, digests)
     document = {"folder": str(folder), "files": len(digests), "problems": problems}
     return _report_problems(cli, f"{folder}: {count(len(digests), 'file')} read back", document, problems)
@@ -130,17 +129,6 @@ def _report_problems(cli: Cli, read: str, document: dict[str, Any], problems: li
     return exit_codes.UNVERIFIED if problems else exit_codes.OK
 
 
-def _read_digests(folder: Path) -> dict[str, str]:
-    """Relative path -> SHA-256, from the manifest and SHA256SUMS."""
-    files = read_manifest(folder).get("files")
-    digests = {path: str(facts.get("sha256", "")) for path, facts in (files if isinstance(files, dict) else {}).items()}
-    sums = folder / SUMS
-    for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
-        digest, _, path = line.partition("  ")
-        digests.setdefault(path, digest)
-    return digests
-
-
 def _compare(folder: Path, digests: dict[str, str]) -> list[str]:
     problems = []
     for path, digest in digests.items():
@@ -151,9 +139,7 @@ def _compare(folder: Path, digests: dict[str, str]) -> list[str]:
             problems.append(f"{path}: missing")
         elif _sha256(folder / parts) != digest:
             problems.append(f"{path}: its bytes differ")
-    known = {folder / path for path in digests} | {folder / MANIFEST}
-    extra = sorted(path for path in folder.rglob("*") if path.is_file() and path not in known)
-    return problems + [f"{path.relative_to(folder)}: not of this dataset" for path in extra]
+    return problems + [f"{path.relative_to(folder)}: not of this dataset" for path in foreign_files(folder)]
 
 
 def _sha256(path: Path) -> str:

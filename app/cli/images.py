@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 import typer
 
 from app.cli.documents import image_document
+from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, Limit, parse_choice
-from app.cli.output import show_page, table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import image_search
 from app.db.image_search import ImageFilter
-from app.domain import ImageState, Reason
+from app.domain import ImageState, Reason, StoredImage
 from app.formatting import clipped
 
 __all__ = ["ls"]
@@ -27,7 +27,7 @@ def ls(
     label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Only with this label.")] = None,
     split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Only in this split.")] = None,
     form: Annotated[Literal["table", "urls"], typer.Option("--format", "-f", help="urls can be the list of another build.")] = "table",
-    limit: Limit = 50,
+    limit: Limit = None,
     cursor: Cursor = None,
 ) -> int:
     """List images, oldest first."""
@@ -40,18 +40,16 @@ def ls(
         label=label,
         split=split,
     )
-    return run(_ls(cli, wanted, form, limit, cursor))
+    return run(_ls(cli, wanted, form, Paging(limit, cursor)))
 
 
-async def _ls(cli: Cli, wanted: ImageFilter, form: str, limit: int, cursor: str | None) -> int:
+async def _ls(cli: Cli, wanted: ImageFilter, form: str, paging: Paging) -> int:
+    heads = ("id", "status", "reason", "label", "url")
+    listing = Listing("images", heads, _row, image_document, right=(0,), line=(lambda image: image.url) if form == "urls" else None)
     async with open_database(cli, load_settings(cli)) as db:
-        page = await image_search.page(db, wanted, limit=limit, cursor=cursor)
-    if form == "urls":
-        text = "\n".join(image.url for image in page.items)
-    else:
-        rows = [
-            (image.id, image.state, image.reason or "-", clipped(image.label or "-", 16), clipped(image.url, 200)) for image in page.items
-        ]
-        text = table(("id", "status", "reason", "label", "url"), rows, right=(0,))
-    show_page(cli, page.items, text, documents=[image_document(image) for image in page.items], cursor=page.next_cursor, what="images")
+        await show_list(cli, listing, lambda limit, cursor: image_search.page(db, wanted, limit=limit, cursor=cursor), paging)
     return 0
+
+
+def _row(image: StoredImage) -> tuple[object, ...]:
+    return (image.id, image.state, image.reason or "-", clipped(image.label or "-", 16), clipped(image.url, 200))

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from app.cli.documents import job_document
+from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, JobId, Limit, parse_choice
-from app.cli.output import show_page, table
 from app.cli.session import open_database, run, warn_without_workers
 from app.cli.settings import load_settings
 from app.db import datasets, jobs
+from app.db.rows import Job, PageOf
 from app.domain import JobState
 from app.formatting import clipped, number, when
 from app.jobs import control
@@ -22,23 +23,29 @@ __all__ = ["cancel", "ls", "pause", "resume"]
 def ls(
     cli: Cli,
     state: Annotated[str | None, typer.Option("--state", metavar="STATE", help="Only jobs in this state.")] = None,
-    limit: Limit = 20,
+    limit: Limit = None,
     cursor: Cursor = None,
 ) -> int:
     """List jobs, newest first."""
-    return run(_ls(cli, parse_choice(JobState, state, "--state"), limit, cursor))
+    return run(_ls(cli, parse_choice(JobState, state, "--state"), Paging(limit, cursor, on_terminal=20)))
 
 
-async def _ls(cli: Cli, state: JobState | None, limit: int, cursor: str | None) -> int:
-    async with open_database(cli, load_settings(cli)) as db:
+async def _ls(cli: Cli, state: JobState | None, paging: Paging) -> int:
+    names: dict[str, str] = {}
+
+    async def read(limit: int, cursor: str | None) -> PageOf[Job]:
         page = await jobs.page(db, state=state, limit=limit, cursor=cursor)
-        names = {job.dataset_id: (await datasets.get_dataset(db, job.dataset_id)).name for job in page.items}
-    rows = [
-        (job.id, job.kind, job.state, clipped(names[job.dataset_id], 24), number(job.target) if job.target else "-", when(job.created_at))
-        for job in page.items
-    ]
-    text = table(("id", "kind", "status", "dataset", "target", "made"), rows, right=(4,))
-    show_page(cli, page.items, text, documents=[job_document(job) for job in page.items], cursor=page.next_cursor, what="jobs")
+        for dataset_id in {job.dataset_id for job in page.items} - names.keys():
+            names[dataset_id] = (await datasets.get_dataset(db, dataset_id)).name
+        return page
+
+    def row(job: Job) -> tuple[object, ...]:
+        target = number(job.target) if job.target else "-"
+        return (job.id, job.kind, job.state, clipped(names[job.dataset_id], 24), target, when(job.created_at))
+
+    heads = ("id", "kind", "status", "dataset", "target", "made")
+    async with open_database(cli, load_settings(cli)) as db:
+        await show_list(cli, Listing("jobs", heads, row, job_document, right=(4,)), read, paging)
     return 0
 
 

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from app.cli.failures import UsageError
+from app.cli.listing import Listing, show_items
 from app.cli.options import Cli
-from app.cli.output import show_page, table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import api_keys
 from app.db.api_keys import make_key
+from app.db.rows import ApiKey
 from app.formatting import clipped, when
 
 __all__ = ["create", "ls", "revoke"]
@@ -49,13 +50,13 @@ def ls(cli: Cli) -> int:
 async def _ls(cli: Cli) -> int:
     async with open_database(cli, load_settings(cli)) as db:
         found = await api_keys.list_keys(db)
-    rows = [
-        (key.id, clipped(key.user_id, 20), clipped(key.name, 24), "revoked" if key.revoked_at else "in force", when(key.last_used_at))
-        for key in found
-    ]
-    text = table(("id", "user", "name", "status", "last used"), rows)
-    show_page(cli, found, text, documents=[asdict(key) for key in found], cursor=None, what="keys")
+    await show_items(cli, Listing("keys", ("id", "user", "name", "status", "last used"), _row, asdict), found)
     return 0
+
+
+def _row(key: ApiKey) -> tuple[object, ...]:
+    status = "revoked" if key.revoked_at else "in force"
+    return (key.id, clipped(key.user_id, 20), clipped(key.name, 24), status, when(key.last_used_at))
 
 
 def revoke(cli: Cli, key: Annotated[str, typer.Argument(metavar="KEY", help="A key's id.")]) -> int:

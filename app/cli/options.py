@@ -25,7 +25,10 @@ Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=200, metavar="N", help="At most N items.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", "-n", min=1, metavar="N", help="At most N items; without it a page on a terminal, all where redirected."),
+]
 Cursor = Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Start behind the last page's end.")]
 
 

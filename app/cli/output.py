@@ -12,7 +12,7 @@ from typing import Any
 from app.formatting import clipped
 from logging_setup.sinks import sink_for
 
-__all__ = ["MAX_WIDTH", "Output", "show_page", "table", "width", "write_stderr"]
+__all__ = ["MAX_WIDTH", "Output", "aligned", "table", "width", "widths_of", "write_stderr"]
 
 MAX_WIDTH = 100
 """Columns used at most: longer lines are hard to read."""
@@ -75,23 +75,22 @@ def width() -> int:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
     """Columns two spaces apart. The last one is not padded; the columns numbered in ``right`` are right-aligned."""
-    cells = [[clipped(str(cell), 500) for cell in row] for row in [list(heads), *rows]]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(heads))]
-
-    def line(row: Sequence[str]) -> str:
-        shown = [cell.rjust(widths[at]) if at in right else cell.ljust(widths[at]) for at, cell in enumerate(row)]
-        return "  ".join(shown).rstrip()
-
-    return "\n".join(line(row) for row in cells)
+    return "\n".join(aligned([heads, *rows], widths_of([heads, *rows]), right))
 
 
-def show_page(output: Output, items: Sequence[Any], text: str, *, documents: list[dict[str, Any]], cursor: str | None, what: str) -> None:
-    """Write one page of a list: a table, a document with the next cursor, or ids alone."""
-    brief = "\n".join(str(document["id"]) for document in documents)
-    output.result(text if items else "", {"items": documents, "next_cursor": cursor}, brief=brief)
-    if output.as_json:
-        return
-    if not items:
-        output.note(f"no {what}")
-    if cursor:
-        output.note(f"more: add --cursor {cursor}")
+def widths_of(rows: Sequence[Sequence[object]]) -> list[int]:
+    """The width of each column, in characters."""
+    return [max(map(len, column)) for column in zip(*map(_cells, rows), strict=True)]
+
+
+def aligned(rows: Sequence[Sequence[object]], widths: Sequence[int], right: Sequence[int] = ()) -> list[str]:
+    """One line for each row. A cell that is wider than its column moves the rest of its line."""
+    return ["  ".join(_padded(cell, widths[at], at in right) for at, cell in enumerate(_cells(row))).rstrip() for row in rows]
+
+
+def _cells(row: Sequence[object]) -> list[str]:
+    return [clipped(str(cell), 500) for cell in row]
+
+
+def _padded(cell: str, width: int, is_right: bool) -> str:
+    return cell.rjust(width) if is_right else cell.ljust(width)

@@ -29,7 +29,7 @@ def resume(
     cli: Cli,
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="Default: the newest job that can continue.", show_default=False)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the content of the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
 ) -> int:
     """Continue a job that was interrupted or failed.
 

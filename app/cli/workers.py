@@ -1,8 +1,8 @@
 """``pictrawl workers``: the workers and their heartbeats. ``pictrawl worker`` runs one."""
 
 from app.cli.documents import worker_document
+from app.cli.listing import Listing, show_items
 from app.cli.options import Cli
-from app.cli.output import show_page, table
 from app.cli.session import FRESH_S, open_database, run
 from app.cli.settings import load_settings
 from app.db import fleet
@@ -24,15 +24,13 @@ async def _ls(cli: Cli) -> int:
     async with open_database(cli, load_settings(cli)) as db:
         now = await db.now()
         found = await fleet.workers(db)
-    documents = [worker_document(worker, now=now, fresh_s=FRESH_S) for worker in found]
-    rows = [_row(worker, document["beat_age_s"], is_alive=document["is_alive"]) for worker, document in zip(found, documents, strict=True)]
+
+    def row(worker: WorkerRow) -> tuple[object, ...]:
+        age_s = max(0.0, now - worker.beat_at)
+        seen = (f"{1000 * worker.loop_lag_s:.0f} ms", f"{duration(age_s)} ago", "alive" if age_s < FRESH_S else "silent")
+        return (worker.id, worker.kind, clipped(worker.host, 24), worker.pid, worker.version, worker.slots, worker.running, *seen)
+
     heads = ("id", "kind", "host", "pid", "version", "slots", "running", "lag", "seen", "status")
-    show_page(cli, found, table(heads, rows, right=(3, 5, 6, 7)), documents=documents, cursor=None, what="workers")
+    listing = Listing("workers", heads, row, lambda worker: worker_document(worker, now=now, fresh_s=FRESH_S), right=(3, 5, 6, 7))
+    await show_items(cli, listing, found)
     return 0
-
-
-def _row(worker: WorkerRow, age_s: float, *, is_alive: bool) -> tuple[object, ...]:
-    lag = f"{1000 * worker.loop_lag_s:.0f} ms"
-    status = "alive" if is_alive else "silent"
-    host = clipped(worker.host, 24)
-    return (worker.id, worker.kind, host, worker.pid, worker.version, worker.slots, worker.running, lag, f"{duration(age_s)} ago", status)

@@ -6,23 +6,27 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from itertools import islice
 from pathlib import Path
 
 import errors
 from app import concurrency
+from app.exports.folder import foreign_files
 from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, local_files, paths, storage_errors
 
 __all__ = ["check_destination", "copy_to_folder", "open_folder"]
 
 
 _LINK_BATCH = 256  # files linked in one thread call
+_SHOWN_FILES = 3
 
 
 def check_destination(destination: Path, overwrite: bool = False) -> None:
     """Check, before a job starts, that an export can be put at ``destination``: a folder is created beside it and removed again.
 
     Raises:
-        errors.ConfigurationError: it is a file, is not empty and ``overwrite`` is off, or cannot be written or created.
+        errors.ConfigurationError: it is a file, is not empty and ``overwrite`` is off, holds files that are
+            not of a dataset of ours, or cannot be written or created.
     """
     try:
         _check_target(destination, overwrite)
@@ -35,7 +39,7 @@ async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite
     """Copy the published tree at ``prefix`` to ``destination``, which appears by one rename when the copy is complete.
 
     Files of a local store on the same filesystem are hard links: no time and no space, but an edit in place shows in the store too.
-    With ``overwrite`` an existing folder is exchanged with the new one and then deleted.
+    With ``overwrite`` an existing dataset is exchanged with the new one and then deleted; a folder with anybody else's files is refused.
 
     Raises:
         errors.ConfigurationError: see :func:`check_destination`.
@@ -110,9 +114,9 @@ def _put_in_place(partial: Path, destination: Path, overwrite: bool) -> None:
 
 
 def _check_copy(destination: Path, overwrite: bool, store: Store) -> None:
-    check_destination(destination, overwrite)
     if store.root is not None and store.root.resolve().is_relative_to(destination):
         raise errors.ConfigurationError(f"output {destination} holds the store; name another folder")
+    check_destination(destination, overwrite)
 
 
 def _check_target(destination: Path, overwrite: bool) -> None:
@@ -125,6 +129,11 @@ def _check_target(destination: Path, overwrite: bool) -> None:
     protected = (Path.cwd(), Path.home())
     if any(folder.resolve().is_relative_to(destination.resolve()) for folder in protected):
         raise errors.ConfigurationError(f"output {destination} holds the home or the working directory; name another folder")
+    if foreign := [str(path.relative_to(destination)) for path in islice(foreign_files(destination), _SHOWN_FILES + 1)]:
+        shown = ", ".join(foreign[:_SHOWN_FILES]) + (" and more" if len(foreign) > _SHOWN_FILES else "")
+        raise errors.ConfigurationError(
+            f"output {destination} holds files that are not of a pictrawl dataset: {shown}; name another folder, or move them away"
+        )
 
 
 def _existing_parent(destination: Path) -> Path:

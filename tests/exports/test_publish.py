@@ -76,10 +76,37 @@ async def test_an_empty_destination_is_filled_and_overwrite_replaces_a_full_one(
     before = await published(store)
     (tmp_path / "place/out").mkdir(parents=True)
     await publish.copy_to_folder(store, "exports/e", tmp_path / "place/out")
-    (tmp_path / "place/out/mine").touch()
+    (tmp_path / "place/out/README.md").unlink()
     await publish.copy_to_folder(store, "exports/e", tmp_path / "place/out", overwrite=True)
     assert tree(tmp_path / "place/out") == before
     assert [path.name for path in (tmp_path / "place").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("is_dataset", [False, True])
+async def test_overwrite_replaces_no_file_of_somebody_else(store: Store, tmp_path: Path, is_dataset: bool) -> None:
+    """Neither in a folder of theirs nor beside a dataset of ours; three of the files are named."""
+    await published(store)
+    out = tmp_path / "out"
+    if is_dataset:
+        await publish.copy_to_folder(store, "exports/e", out)
+    (out / "notes/empty").mkdir(parents=True)
+    for name in ("a.txt", "notes/b.txt", "c.txt"):
+        (out / name).write_text("mine")
+    (out / "z").symlink_to(tmp_path / "nowhere")
+    before = sorted(out.rglob("*"))
+    with pytest.raises(errors.ConfigurationError, match=r"not of a pictrawl dataset: a.txt, c.txt, notes/b.txt and more; name"):
+        await publish.copy_to_folder(store, "exports/e", out, overwrite=True)
+    assert sorted(out.rglob("*")) == before
+
+
+async def test_a_manifest_that_is_not_ours_marks_no_dataset(store: Store, tmp_path: Path) -> None:
+    """Other tools write a manifest.json too, and a broken one lists nothing."""
+    await published(store)
+    for text in ("{}", "[]", '{"generator": "webpack", "files": {}}', "{"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out/manifest.json").write_text(text)
+        with pytest.raises(errors.ConfigurationError, match=r"not of a pictrawl dataset: manifest.json;"):
+            await publish.copy_to_folder(store, "exports/e", tmp_path / "out", overwrite=True)
 
 
 async def test_what_is_not_published_leaves_nothing(store: Store, tmp_path: Path) -> None:
@@ -104,11 +131,11 @@ async def test_a_failing_download_leaves_the_destination_as_it_was(tmp_path: Pat
 
     store = open_store("memory://")
     await published(store)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/mine").touch()
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "out")
+    before = tree(tmp_path)
     with pytest.raises(errors.StorageError, match="no space"):
         await publish.copy_to_folder(Failing(store._backend), "exports/e", tmp_path / "out", overwrite=True)
-    assert list(tree(tmp_path)) == ["out/mine"]
+    assert tree(tmp_path) == before
 
 
 async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""A folder that holds a dataset of ours: its manifest, the files that belong to it, and those that do not."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from app.exports.sidecars import SUMS
+from app.storage import MANIFEST
+
+__all__ = ["digests_of", "foreign_files", "read_manifest"]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of the dataset in a folder; empty where the folder holds none that pictrawl wrote."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) and manifest.get("generator") == "pictrawl" else {}
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file of the dataset but the manifest, as the manifest and ``SHA256SUMS`` state them."""
+    files = read_manifest(folder).get("files")
+    digests = {path: str(facts.get("sha256", "")) for path, facts in (files if isinstance(files, dict) else {}).items()}
+    sums = folder / SUMS
+    for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
+        digest, _, path = line.partition("  ")
+        digests.setdefault(path, digest)
+    return digests
+
+
+def foreign_files(folder: Path) -> Iterator[Path]:
+    """Files and links below a folder that are not of its dataset, sorted; all of them where it holds no dataset of ours."""
+    ours = {folder / path for path in digests_of(folder)} | {folder / MANIFEST} if read_manifest(folder) else set()
+    return (path for path in sorted(folder.rglob("*")) if path not in ours and (path.is_symlink() or not path.is_dir()))

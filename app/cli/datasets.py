@@ -10,13 +10,13 @@ from app.cli.options import Cli, Cursor, Limit
 from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import datasets, images
+from app.db import datasets, images, lookup
 from app.db.rows import Dataset, Funnel, PageOf
 from app.formatting import clipped, listing, number, when
 
 __all__ = ["DatasetId", "ls", "show"]
 
-DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id.")]
+DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id, the beginning of it, or its name.")]
 
 
 def ls(cli: Cli, limit: Limit = None, cursor: Cursor = None) -> int:
@@ -51,6 +51,7 @@ def show(cli: Cli, dataset: DatasetId) -> int:
 
 async def _show(cli: Cli, dataset_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
+        dataset_id = await lookup.dataset_id(db, dataset_id)
         dataset = await datasets.get_dataset(db, dataset_id)
         funnel = Funnel(await images.counts(db, dataset_id=dataset_id))
         async with db.read() as connection:

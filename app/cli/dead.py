@@ -1,6 +1,7 @@
 """``pictrawl dead``: list, retry or discard dead units."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from app.cli.options import Cli, Cursor, Limit, parse_choice
 from app.cli.runner import wake_workers
 from app.cli.session import is_embedded, open_database, run, warn_without_workers
 from app.cli.settings import load_settings
-from app.db import Database, dead_units
+from app.db import Database, dead_units, lookup
 from app.db.dead_units import DeadFilter, Which
 from app.db.rows import DeadUnit
 from app.domain import UnitKind
@@ -44,6 +45,7 @@ def ls(
 async def _ls(cli: Cli, wanted: DeadFilter, paging: Paging) -> int:
     listing = Listing("dead units", ("id", "job", "kind", "died", "error"), _row, dead_document)
     async with open_database(cli, load_settings(cli)) as db:
+        wanted = replace(wanted, job_id=wanted.job_id and await lookup.job_id(db, wanted.job_id))
         await show_list(cli, listing, lambda limit, cursor: dead_units.page(db, wanted, limit=limit, cursor=cursor), paging)
     return 0
 
@@ -63,7 +65,7 @@ def retry(cli: Cli, unit: Units = None, job: OfJob = None) -> int:
 async def _retry(cli: Cli, which: Which) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings, record=True) as db:
-        revived = await control.retry_dead(db, which)
+        revived = await control.retry_dead(db, await _resolved(db, which))
         await _dispatch(cli, settings, db, [unit.job_id for unit in revived])
     lines = [f"{unit.id}: {unit.kind} of {unit.job_id} is {unit.state}" for unit in revived]
     cli.result("\n".join(lines), {"items": [dead_document(unit) for unit in revived]}, brief="\n".join(unit.id for unit in revived))
@@ -88,7 +90,7 @@ def discard(
 async def _discard(cli: Cli, which: Which, resume: bool) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings, record=True) as db:
-        discarded = await control.discard_dead(db, which, resume=resume)
+        discarded = await control.discard_dead(db, await _resolved(db, which), resume=resume)
         if resume:
             await _dispatch(cli, settings, db, [item.unit.job_id for item in discarded])
     lines = [
@@ -103,6 +105,10 @@ def _which(unit_ids: list[str] | None, job_id: str | None) -> Which:
     if bool(unit_ids) is (job_id is not None):
         raise UsageError("name units, or --job JOB for all dead units of a job", "pictrawl dead ls")
     return Which(tuple(dict.fromkeys(unit_ids or ())), job_id)
+
+
+async def _resolved(db: Database, which: Which) -> Which:
+    return replace(which, job_id=which.job_id and await lookup.job_id(db, which.job_id))
 
 
 async def _dispatch(cli: Cli, settings: Settings, db: Database, job_ids: Sequence[str]) -> None:

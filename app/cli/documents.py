@@ -1,4 +1,4 @@
-"""Rows as the documents that ``--json`` prints. Keys are named like the columns; times are Unix seconds."""
+"""Rows as the documents that ``--json`` prints. Keys are named like the columns; times are Unix seconds here and printed by RFC 3339."""
 
 from dataclasses import asdict
 from typing import Any

@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -14,6 +14,7 @@ from app import process_setup
 from app.cli import exit_codes, failures
 from app.cli.options import Cli, with_global_options
 from app.cli.output import write_stderr
+from app.cli.version import print_and_exit
 from logging_setup import redact
 
 __all__ = ["LazyGroup", "command_tree", "main", "run", "sections_of"]
@@ -176,7 +177,10 @@ def command_tree() -> LazyGroup:
     return root
 
 
-def _root(cli: Cli) -> None:
+def _root(
+    cli: Cli,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_and_exit)] = False,
+) -> None:
     pass
 
 

@@ -15,7 +15,7 @@ from app.cli.output import table
 from app.cli.report import BuildReport, load_report
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import Database, datasets, images, jobs
+from app.db import Database, datasets, images, jobs, lookup
 from app.db.rows import Search, Unit
 from app.domain import StoredImage, UnitState
 from app.explain import (
@@ -132,6 +132,7 @@ def _other(image: StoredImage) -> dict[str, Any]:
 
 async def _show_job(cli: Cli, job_id: str, *, brief_state: bool = False) -> int:
     async with open_database(cli, load_settings(cli)) as db:
+        job_id = await lookup.job_id(db, job_id)
         found = await load_explanation(db, job_id)
     cli.result(found.text(cli.workspace_options), found.document(), brief=found.report.job.state.value if brief_state else job_id)
     return 0

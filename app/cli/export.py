@@ -17,7 +17,7 @@ from app.cli.options import Cli
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
-from app.db import Database, datasets, jobs
+from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
 from app.domain import CheckKind
 from app.exports.folder import digests_of, foreign_files, read_manifest
@@ -46,6 +46,7 @@ async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str
     destination.check(settings.workspace.path)
     async with open_runner(cli, settings, "datasets export") as runner:
         db = runner.resources.db
+        dataset_id = await lookup.dataset_id(db, dataset_id)
 
         async def start() -> str:
             return (await submit.submit_export(runner.resources, dataset_id, export_format=form)).job_id
@@ -67,14 +68,15 @@ def _export_text(made: Export, delivered: Path | None) -> str:
 
 
 def verify(
-    cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A dataset's id, or a folder that holds one.")]
+    cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A folder with a dataset, or a dataset's id or name.")]
 ) -> int:
     """Read a dataset back and compare.
 
-    By id: stored objects with their digests, and the latest export with its format's own reader.
+    By id or name: stored objects with their digests, and the latest export with its format's own reader.
     In a folder: every file with the digests that the folder holds. Exit code 7 where anything differs.
     """
-    return run(_verify_dataset(cli, dataset) if dataset.startswith("ds_") else _verify_folder(cli, Path(dataset)))
+    is_folder = not dataset.startswith("ds_") and Path(dataset).exists()
+    return run(_verify_folder(cli, Path(dataset)) if is_folder else _verify_dataset(cli, dataset))
 
 
 async def _verify_dataset(cli: Cli, dataset_id: str) -> int:
@@ -82,6 +84,7 @@ async def _verify_dataset(cli: Cli, dataset_id: str) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
     async with open_runner(cli, settings, "datasets verify") as runner:
+        dataset_id = await lookup.dataset_id(runner.resources.db, dataset_id)
         integrity = await _run_check(runner, dataset_id, None)
         problems = [f"image {found['image']}: {found['problem']}" for found in integrity.get("problems", [])]
         latest = await _latest_export(runner.resources.db, dataset_id)

@@ -1,5 +1,6 @@
 """``pictrawl images ls``: images by state, reason, source, label and split. ``images show`` is in :mod:`app.cli.explain`."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -9,7 +10,7 @@ from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, Limit, parse_choice
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import image_search
+from app.db import image_search, lookup
 from app.db.image_search import ImageFilter
 from app.domain import ImageState, Reason, StoredImage
 from app.formatting import clipped
@@ -47,6 +48,11 @@ async def _ls(cli: Cli, wanted: ImageFilter, form: str, paging: Paging) -> int:
     heads = ("id", "status", "reason", "label", "url")
     listing = Listing("images", heads, _row, image_document, right=(0,), line=(lambda image: image.url) if form == "urls" else None)
     async with open_database(cli, load_settings(cli)) as db:
+        wanted = replace(
+            wanted,
+            job_id=wanted.job_id and await lookup.job_id(db, wanted.job_id),
+            dataset_id=wanted.dataset_id and await lookup.dataset_id(db, wanted.dataset_id),
+        )
         await show_list(cli, listing, lambda limit, cursor: image_search.page(db, wanted, limit=limit, cursor=cursor), paging)
     return 0
 

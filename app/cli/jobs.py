@@ -11,7 +11,7 @@ from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, JobId, Limit, parse_choice
 from app.cli.session import open_database, run, warn_without_workers
 from app.cli.settings import load_settings
-from app.db import datasets, jobs
+from app.db import datasets, jobs, lookup
 from app.db.rows import Job, PageOf
 from app.domain import JobState
 from app.formatting import clipped, number, when
@@ -72,6 +72,7 @@ def resume(cli: Cli, job: JobId) -> int:
 
 async def _set_desired_state(cli: Cli, job_id: str, desired: JobState) -> int:
     async with open_database(cli, load_settings(cli), record=True) as db:
+        job_id = await lookup.job_id(db, job_id)
         job = await control.set_desired_state(db, job_id, desired)
         if desired is not JobState.PAUSED and not job.is_final:
             await warn_without_workers(cli, db)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from app.cli.output import Output, aligned, widths_of
+from app.cli.output import Output, aligned, to_json, widths_of
 from app.db.rows import PageOf
 
 __all__ = ["Listing", "Paging", "show_items", "show_list"]
@@ -128,7 +128,7 @@ class _DocumentWriter(Generic[T]):
     def write(self, items: Sequence[T]) -> None:
         """Write a page."""
         for item in items:
-            sys.stdout.write(self._separator + json.dumps(self._listing.document(item), ensure_ascii=False, default=str))
+            sys.stdout.write(self._separator + to_json(self._listing.document(item)))
             self._separator = ", "
 
     def end(self, cursor: str | None) -> None:

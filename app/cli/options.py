@@ -24,7 +24,7 @@ T = TypeVar("T")
 Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or its dataset's name.")]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", "-n", min=1, metavar="N", help="At most N items; without it a page on a terminal, all where redirected."),

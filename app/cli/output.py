@@ -7,12 +7,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from app.formatting import clipped
 from logging_setup.sinks import sink_for
 
-__all__ = ["MAX_WIDTH", "Output", "aligned", "table", "width", "widths_of", "write_stderr"]
+__all__ = ["MAX_WIDTH", "Output", "aligned", "table", "to_json", "width", "widths_of", "write_stderr"]
 
 MAX_WIDTH = 100
 """Columns used at most: longer lines are hard to read."""
@@ -55,7 +56,7 @@ class Output:
 
     def document(self, document: Any) -> None:
         """Write one JSON document to stdout."""
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(to_json(document) + "\n")
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -66,6 +67,25 @@ class Output:
     def warn(self, text: str, hint: str = "") -> None:
         """Write a warning to stderr; nothing hides it."""
         write_stderr(f"warning: {text}\n" + (f"  hint: {hint}\n" if hint else ""))
+
+
+def to_json(document: Any) -> str:
+    """The text of a document. Times, which are Unix seconds under ``at``, ``..._at`` and ``not_before``, become RFC 3339 in UTC."""
+    return json.dumps(_with_times(document), ensure_ascii=False, default=str)
+
+
+def _with_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _time(item) if _is_time(name, item) else _with_times(item) for name, item in value.items()}
+    return [_with_times(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_time(name: Any, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and (name in ("at", "not_before") or str(name).endswith("_at"))
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def width() -> int:

@@ -12,7 +12,7 @@ from app.cli.options import Cli
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
-from app.db import Database, jobs
+from app.db import Database, jobs, lookup
 from app.db.rows import Job
 from app.domain import JobState, Reason
 from app.jobs import control, submit
@@ -44,7 +44,7 @@ async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
     require_workspace(settings)
     async with open_runner(cli, settings, "resume") as runner:
         db = runner.resources.db
-        job = await jobs.get(db, job_id) if job_id else await _newest(db)
+        job = await jobs.get(db, await lookup.job_id(db, job_id)) if job_id else await _newest(db)
         destination = _destination(job, output, overwrite)
         if _can_continue(job):
             if destination is not None:
@@ -114,6 +114,7 @@ async def _retry(cli: Cli, job_id: str, names: list[str]) -> int:
     require_workspace(settings)
     reasons = _parse_reasons(names) or submit.RETRYABLE
     async with open_runner(cli, settings, "retry") as runner:
+        job_id = await lookup.job_id(runner.resources.db, job_id)
         destination = _destination(await jobs.get(runner.resources.db, job_id), None, False)
         if destination is not None:
             destination.check(settings.workspace.path)

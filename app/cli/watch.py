@@ -17,7 +17,7 @@ from app.cli.progress import open_display
 from app.cli.report import load_report
 from app.cli.session import Interrupts, open_database, run
 from app.cli.settings import load_settings
-from app.db import Database, events, jobs
+from app.db import Database, events, jobs, lookup
 from app.db.events import EventFilter
 from app.db.rows import Event
 from app.formatting import clipped
@@ -52,6 +52,7 @@ def watch(cli: Cli, job: JobId) -> int:
 async def _watch(cli: Cli, job_id: str) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings) as db:
+        job_id = await lookup.job_id(db, job_id)
         job = await jobs.get(db, job_id)
         with Interrupts() as interrupts, open_display(cli, settings, f"{job.kind}  {job_id}") as display:
             await follow_job(db, job_id, display.update, interrupts)
@@ -125,7 +126,7 @@ def _event_filter(level: str | None, event: str | None, url: str | None, host: s
 async def _print_logs(cli: Cli, job_id: str, wanted: EventFilter, window: Window) -> int:
     last_id = window.last_id
     async with open_database(cli, load_settings(cli)) as db:
-        await jobs.get(db, job_id)
+        job_id = await lookup.job_id(db, job_id)
         if wanted.chunk_id is not None and not await jobs.has_chunk(db, job_id, wanted.chunk_id):
             hint = "pictrawl explain of an image shows its chunk, with --json too"
             raise UsageError(f"--chunk {wanted.chunk_id[:80]!r} is no chunk of {job_id}", hint)

@@ -1,0 +1,67 @@
+"""What a user may write instead of an id: the beginning of one, or the name of a dataset."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Table, select
+
+import errors
+from app.db import tables
+from app.db.engine import Connection, Database
+
+__all__ = ["dataset_id", "job_id"]
+
+_SHOWN: Final = 3
+"""Ids that a message about an ambiguous beginning names."""
+
+
+async def job_id(db: Database, text: str) -> str:
+    """Return the id of a job: ``text`` is an id, the beginning of one, or a dataset's name, whose newest job is meant.
+
+    Raises:
+        errors.NotFoundError: nothing has this id, beginning or name.
+        errors.ValidationError: several ids begin so.
+    """
+    async with db.read() as connection:
+        found = await _by_beginning(connection, tables.jobs, text, "job")
+        if found is None and (dataset := await _by_name(connection, text)) is not None:
+            found = await _newest(connection, tables.jobs, tables.jobs.c.dataset_id == dataset)
+    if found is None:
+        raise errors.NotFoundError(f"no job or dataset {text}; pictrawl jobs ls")
+    return found
+
+
+async def dataset_id(db: Database, text: str) -> str:
+    """Return the id of a dataset: ``text`` is an id, the beginning of one, or a name, whose newest dataset is meant.
+
+    Raises:
+        errors.NotFoundError: nothing has this id, beginning or name.
+        errors.ValidationError: several ids begin so.
+    """
+    async with db.read() as connection:
+        found = await _by_beginning(connection, tables.datasets, text, "dataset") or await _by_name(connection, text)
+    if found is None:
+        raise errors.NotFoundError(f"no dataset {text}; pictrawl datasets ls")
+    return found
+
+
+async def _by_beginning(connection: Connection, table: Table, text: str, what: str) -> str | None:
+    """The only id that begins with ``text``, which must be longer than the prefix that all ids share (``job_``)."""
+    if len(text) <= len(text.partition("_")[0]) + 1:
+        return None
+    query = select(table.c.id).where(table.c.id.startswith(text, autoescape=True)).order_by(table.c.id).limit(_SHOWN + 1)
+    ids: Sequence[str] = [row.id for row in (await connection.execute(query)).all()]
+    if len(ids) > 1 and text not in ids:
+        shown = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
+        raise errors.ValidationError(f"several {what}s begin with {text}: {shown}; write more of the id")
+    return text if text in ids else next(iter(ids), None)
+
+
+async def _by_name(connection: Connection, name: str) -> str | None:
+    return await _newest(connection, tables.datasets, tables.datasets.c.name == name)
+
+
+async def _newest(connection: Connection, table: Table, condition: Any) -> str | None:
+    query = select(table.c.id).where(condition).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(1)
+    row = (await connection.execute(query)).first()
+    return None if row is None else str(row.id)

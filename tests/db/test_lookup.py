@@ -1,0 +1,60 @@
+"""Ids by their beginning, and datasets by name."""
+
+import os
+import re
+from typing import NamedTuple
+
+import pytest
+
+import errors
+from app.db import Database, datasets, lookup, tables
+from tests.db import builders
+
+
+class Made(NamedTuple):
+    """Two datasets of one name with a job each, and what the ids of the jobs have in common."""
+
+    datasets: tuple[str, str]
+    jobs: tuple[str, str]
+
+    @property
+    def common(self) -> str:
+        """What both begin with."""
+        return os.path.commonprefix(self.jobs)  # noqa: RUF071 - of characters
+
+
+@pytest.fixture
+async def made(any_database: Database) -> Made:
+    """The second one of each is newer."""
+    async with any_database.write() as connection:
+        older = await datasets.create_dataset(connection, user_id="local", name="100% birds")
+        newer = await datasets.create_dataset(connection, user_id="local", name="100% birds")
+    first, second = [await builders.add_job(any_database, dataset_id=dataset_id) for dataset_id in (older, newer)]
+    await builders.change(any_database, tables.datasets, older, created_at=1.0)
+    return Made((older, newer), (first, second))
+
+
+async def test_a_job_is_found_by_id_beginning_and_name(any_database: Database, made: Made) -> None:
+    """A name means the newest dataset's newest job."""
+    for job_id in made.jobs:
+        assert await lookup.job_id(any_database, job_id) == job_id
+        assert await lookup.job_id(any_database, job_id[: len(made.common) + 1]) == job_id
+    assert await lookup.job_id(any_database, "100% birds") == made.jobs[1]
+
+
+async def test_a_dataset_is_found_by_id_and_name(any_database: Database, made: Made) -> None:
+    """Of several with one name the newest."""
+    assert await lookup.dataset_id(any_database, made.datasets[0]) == made.datasets[0]
+    assert await lookup.dataset_id(any_database, "100% birds") == made.datasets[1]
+
+
+async def test_what_names_nothing_or_several_is_refused(any_database: Database, made: Made) -> None:
+    """The message names the ids that begin so, or where to look. What all ids share is no beginning, and % is a character."""
+    several = f"several jobs begin with {made.common}: {', '.join(sorted(made.jobs))}; write more of the id"
+    with pytest.raises(errors.ValidationError, match=re.escape(several)):
+        await lookup.job_id(any_database, made.common)
+    for text in ("job_", "job_%", "job_zz", "birds", "", "%", "_"):
+        with pytest.raises(errors.NotFoundError, match="pictrawl jobs ls"):
+            await lookup.job_id(any_database, text)
+    with pytest.raises(errors.NotFoundError, match="no dataset ds_0x; pictrawl datasets ls"):
+        await lookup.dataset_id(any_database, "ds_0x")

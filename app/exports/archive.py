@@ -23,7 +23,7 @@ from app.exports.tar import TarWriter
 from app.exports.zip_writer import ZipWriter
 from app.storage import TRANSFERS, Store
 
-__all__ = ["ArchiveFormat", "ArchiveWriter", "Contents", "read_contents", "stream_archive"]
+__all__ = ["ArchiveFormat", "ArchiveWriter", "Contents", "measure_archive", "read_contents", "stream_archive"]
 
 ArchiveFormat = Literal["tar", "zip"]
 
@@ -105,6 +105,19 @@ async def stream_archive(store: Store, contents: Contents, archive_format: Archi
                     yield piece
         for piece in writer.finish():
             yield piece
+
+
+async def measure_archive(store: Store, contents: Contents, archive_format: ArchiveFormat) -> int:
+    """The size of the archive in bytes: asks the store for that of every file. Raises what :func:`stream_archive` raises."""
+    with contextlib.closing(_WRITERS[archive_format]()) as writer:
+        files = list_files(store, contents.prefix, contents.sums_bytes)
+        infos = concurrency.map_in_order(files, lambda file: store.head(f"{contents.prefix}/{file.path}"), TRANSFERS)
+        total = 0
+        async with contextlib.aclosing(infos):
+            async for info in infos:
+                begin = writer.begin(info.key[len(contents.prefix) + 1 :], info.size, 0 if info.size <= _FIRST_BYTES else None)
+                total += len(begin) + info.size + len(writer.end(0))
+        return total + sum(map(len, writer.finish()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 import errors
-from app.exports.archive import ArchiveFormat, read_contents, stream_archive
+from app.exports.archive import ArchiveFormat, measure_archive, read_contents, stream_archive
 from app.storage import MissingObject, Store, open_store
 
 PREFIX = "exports/exp_1"
@@ -68,6 +68,7 @@ async def test_an_archive_holds_every_file_and_is_the_same_each_time(store: Stor
     body = await made(store, form)
     assert list(unpacked(body, form).items()) == list(whole.items())
     assert await made(store, form) == body
+    assert await measure_archive(store, await read_contents(store, PREFIX), form) == len(body)
 
 
 @pytest.mark.parametrize("form", get_args(ArchiveFormat))

@@ -1,7 +1,7 @@
 """Sends objects: stored ones whole, in part (Range), or 304 where the client has them (RFC 9110 13 and 14); made ones whole."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -113,17 +113,23 @@ def _response(request: Request, store: Store, item: Download, headers: Mapping[s
     return StreamingResponse(store.stream_range(item.key, chosen.start, chosen.stop), status, sent, item.media_type)
 
 
-def respond_made(request: Request, pieces: AsyncGenerator[bytes, None], item: Download) -> Response:
-    """Answer with 200 or 304; the bytes are made while they are sent, so there are no ranges and no length in advance.
+async def respond_made(
+    request: Request, pieces: AsyncGenerator[bytes, None], item: Download, measure: Callable[[], Awaitable[int]]
+) -> Response:
+    """Answer with 200 or 304; the bytes are made while they are sent, so there are no ranges.
 
-    If ``pieces`` raises, the connection ends before the answer does, and the client sees that it has not all.
+    If ``pieces`` raises, the connection ends before the answer does, and the client sees that it has not all: by the missing last chunk,
+    and in HTTP/1.0, as nginx speaks it to servers by default, by the length that ``measure`` gives.
     """
     headers = _headers(item) | {"Accept-Ranges": "none"}
     if has_current(request.headers.get("if-none-match"), item.etag):
         return Response(status_code=304, headers=headers)
+    if request.scope["http_version"] == "1.0":
+        headers["Content-Length"] = str(await measure())
     if request.scope["state"].get("is_head"):
         answer = Response(None, 200, headers, item.media_type)
-        del answer.headers["content-length"]  # it would be that of nothing
+        if request.scope["http_version"] != "1.0":
+            del answer.headers["content-length"]  # it would be that of nothing
         return answer
     return StreamingResponse(pieces, 200, headers, item.media_type)
 

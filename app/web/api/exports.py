@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -220,11 +221,13 @@ async def get_archive(call: Here, request: Request, export_id: ExportId, query: 
     """Made while it is sent, uncompressed, the same bytes each time. A connection that closes early has not sent all."""
     export, _ = await datasets.get_file(call.resources.db, export_id, SUMS, user_id=call.user_id)
     _require_ready(export_id, export.state)
+    store = call.resources.store
     async with _in_store(call, export):
-        contents = await archive.read_contents(call.resources.store, str(export.prefix))
-    etag = f'"{contents.manifest_sha256[:32]}-{query.format}"'
-    item = Download("", etag, ARCHIVE_TYPES[query.format], f"{export_id}.{query.format}")
-    return downloads.respond_made(request, archive.stream_archive(call.resources.store, contents, query.format), item)
+        contents = await archive.read_contents(store, str(export.prefix))
+        etag = f'"{contents.manifest_sha256[:32]}-{query.format}"'
+        item = Download("", etag, ARCHIVE_TYPES[query.format], f"{export_id}.{query.format}")
+        measure = partial(archive.measure_archive, store, contents, query.format)
+        return await downloads.respond_made(request, archive.stream_archive(store, contents, query.format), item, measure)
 
 
 @asynccontextmanager

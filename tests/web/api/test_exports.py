@@ -1,6 +1,8 @@
 """."""
 
+import asyncio
 import hashlib
+import re
 from typing import Any
 
 import httpx
@@ -170,10 +172,22 @@ async def test_archive_over_a_socket_is_whole_or_broken_off(resources: Resources
         whole = (await client.get(path)).content
         assert unpacked(whole, form) == seeds.with_sums(images)
         assert (await client.get(path)).content == whole
+        assert await by_http_1_0(client, path) == (len(whole), whole)
         await resources.store.put(f"exports/{export_id}/images/{30:06d}_{30:012x}.jpg", b"cut")
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(path)
+        length, part = await by_http_1_0(client, path)
+        assert len(part) < length
         assert (await client.get(f"/v1/exports/{export_id}/files")).status_code == 200
+
+
+async def by_http_1_0(client: httpx.AsyncClient, path: str) -> tuple[int, bytes]:
+    """The announced length and the bytes that came, as nginx asks by default: without chunks only the length tells the end."""
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(re.findall(rb"content-length: (\d+)", head.lower())[0]), body
 
 
 async def test_verification_is_a_check_of_the_export(client: httpx.AsyncClient, export_id: str) -> None:

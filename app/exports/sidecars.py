@@ -31,7 +31,7 @@ class SidecarWriter:
 
     def __init__(self, folder: Path, *, has_image_files: bool) -> None:
         self._has_image_files = has_image_files
-        self._credited = 0
+        self._credited = self._unknown = 0
         self._sums = HashedFile(folder / SUMS)
         self._attribution = HashedFile(folder / ATTRIBUTION)
         self._attribution.write(b"# Attribution\n\n")
@@ -43,10 +43,16 @@ class SidecarWriter:
         if needs_attribution(sample):
             self._attribution.write((b"" if self._credited else _ATTRIBUTION_HEAD) + _attribution_row(sample, path))
             self._credited += 1
+        elif not sample.license:
+            self._unknown += 1
 
     def finish_attribution(self) -> FileFacts:
-        """Close ``ATTRIBUTION.md``."""
-        if not self._credited:
+        """Close ``ATTRIBUTION.md``. Where nothing is known of an image's licence, it does not say that nothing is owed."""
+        if self._unknown:
+            images = "images" if self._credited else "images of this dataset"
+            text = f"No licence or creator is known for {self._unknown:,} {images}; that does not mean that none is owed.\n"
+            self._attribution.write((("\n" if self._credited else "") + text).encode())
+        elif not self._credited:
             self._attribution.write(b"No image of this dataset requires attribution.\n")
         return self._attribution.finish()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,22 @@ async def test_attribution_has_one_inert_row_for_each_image_that_needs_one(tmp_p
     assert lines[4:] == [f"| `{name}` | T itle | A \\| \\<b\\> | CC-BY-4.0 <https://cc.example/by> | <https://page.example/1> | by A |"]
 
 
-async def test_attribution_says_when_nobody_is_due_credit(tmp_path: Path) -> None:
-    """The file is there all the same."""
-    await write("files", tmp_path / "e", [sample(0, creator=None, license=None)])
-    assert "No image of this dataset requires attribution." in (tmp_path / "e/ATTRIBUTION.md").read_text()
+UNKNOWN = "No licence or creator is known for {} {}; that does not mean that none is owed."
+
+
+@pytest.mark.parametrize(
+    ("licences", "last"),
+    [
+        (("CC0-1.0",), "No image of this dataset requires attribution."),
+        ((None, ""), UNKNOWN.format(2, "images of this dataset")),
+        ((None, "CC0-1.0"), UNKNOWN.format(1, "images of this dataset")),
+        ((None, "CC-BY-4.0"), UNKNOWN.format(1, "images")),
+    ],
+)
+async def test_attribution_says_when_nobody_is_due_credit(tmp_path: Path, licences: Sequence[str | None], last: str) -> None:
+    """The file is there all the same, and does not take what is unknown for free."""
+    await write("files", tmp_path / "e", [sample(number, creator=None, license=name) for number, name in enumerate(licences)])
+    assert (tmp_path / "e/ATTRIBUTION.md").read_text().splitlines()[-1] == last
 
 
 @pytest.mark.parametrize("name", ["files", "imagefolder", "webdataset"])

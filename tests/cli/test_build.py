@@ -143,7 +143,7 @@ def lists() -> None:
         (["--urls", "good.txt", "-s", "wikimedia"], "--source has no effect with a list"),
         (["cat", "--label-col", "x"], "--label-col has no effect without --urls"),
         (["cat", "-s", "flickr", "--contact", "me@example.org"], "no source 'flickr'"),
-        (["cat"], "a way to reach you"),
+        (["cat"], "add --contact"),
         (["good.txt"], "did you mean --urls good.txt?"),
         (["  ", "--contact", "me@example.org"], "keyword 1"),
         (["--urls", "good.txt", "--set", "fetch.per_hsot=2"], "fetch.per_hsot does not exist"),

@@ -63,8 +63,8 @@ def check_source(name: str, *, contact: str) -> None:
         raise errors.ConfigurationError(_unknown(name))
     if source.needs_contact and not contact.strip():
         raise errors.ConfigurationError(
-            f"{source.title} asks for a way to reach you in every request; "
-            "set fetch.contact (PICTRAWL_FETCH__CONTACT) to a mail or web address"
+            f"{source.title} requires a mail or web address in every request, to reach you; "
+            "add --contact you@example.org, or set fetch.contact (PICTRAWL_FETCH__CONTACT)"
         )
 
 

@@ -13,14 +13,14 @@ import httpx
 
 import errors
 import errors.classify  # at start: the error path could not load it once file descriptors have run out
-from downloader import retry_after, tracing
+from downloader import retry_after, tracing, url_syntax
 from downloader.content import Body, coding_of, content_length, content_range
 from downloader.fetch_state import FetchState
 from downloader.limiter.gate import HostGate
 from downloader.limiter.store import HostFeedback
 from downloader.models import FetchLimits, RetryRules
 from downloader.transport import IdleConnectionError
-from downloader.url_guard import Target, URLGuard, resolve_location
+from downloader.url_guard import Target, URLGuard
 
 __all__ = ["Reply", "RequestOptions", "Requester", "make_client"]
 
@@ -172,7 +172,7 @@ class Requester:
 
     def _follow(self, base: Target, redirect: _Redirect, state: FetchState) -> Target:
         try:
-            return self._guard.check_url(resolve_location(base.url, redirect.location))
+            return self._guard.check_url(url_syntax.resolve(base.url, redirect.location))
         except errors.InvalidURLError as exc:
             message = f"the redirect leads to no usable URL: {exc.message}"
             raise errors.RedirectError(message, status=state.status, evidence=exc.evidence) from exc

@@ -55,7 +55,7 @@ _BROKEN_HANDSHAKES: Final = frozenset(
 _CUT_BODY: Final = re.compile(r"complete message body|not completed|incomplete", re.IGNORECASE)
 _CUT_CONNECTION: Final = re.compile(r"disconnected|closed connection|connection closed|without sending a", re.IGNORECASE)
 _URL_SECRETS: Final = re.compile(r"[?#].*\Z", re.DOTALL)
-_USERINFO: Final = re.compile(r"//[^/]*@")
+_USERINFO: Final = re.compile(r"//[^/]*@|\A\s*https?:[/\\]*[^/\\]*@", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 

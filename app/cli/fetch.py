@@ -11,6 +11,7 @@ from app.cli.documents import attempt_document
 from app.cli.options import Cli
 from app.cli.session import configure_logging, run
 from app.cli.settings import load_settings
+from app.discovery import urls
 from app.explain.render import attempt_lines, decision_lines, decisions_document, evidence_words
 from app.formatting import clipped, size
 from app.resources import make_downloader
@@ -39,7 +40,7 @@ def fetch(
 
 async def _fetch(cli: Cli, settings: Settings, url: str, output: Path | None) -> int:
     async with make_downloader(settings) as downloader:
-        outcome = await downloader.fetch(url)
+        outcome = await downloader.fetch(urls.usable(url) or url)
     if output is not None and isinstance(outcome, Fetched):
         await asyncio.to_thread(output.write_bytes, outcome.body)
     document = outcome_document(outcome)

@@ -161,7 +161,7 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
     """Find all rows of one image, newest first: one per dataset for a URL, all images with the bytes for a digest.
 
     Args:
-        what: an image's id, 64 hex digits of SHA-256, or a URL; the URL may be spelled differently or lack its query.
+        what: an image's id, 64 hex digits of SHA-256, or a URL: as the list has it, as it was requested, or without its query.
 
     Raises:
         errors.NotFoundError: no job of this user has it.
@@ -185,25 +185,30 @@ async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
 
 
 async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredImage]:
-    """Try the URL as written first: most are normalised already, and importing the URL parser takes longer than the query."""
-    if not re.match(r"(?i)https?://[^/?#]", url):
+    """Try the URL as given first: most are normalised already, and importing the URL parser takes longer than the query."""
+    if not re.match(r"(?i)[^\w/\\]*(https?:|[/\\]{2})[/\\]*[^/\\?#]", url):
         raise errors.ValidationError(
             f"{url[:80]!r} is not a job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
         )
     shown = url.removesuffix(HIDDEN_QUERY)
     found = await image_search.by_url_keys(db, [images.url_digest(url)], user_id=user_id)
-    if not found and shown == url:
-        found = await image_search.by_url_keys(db, [images.url_digest(_normal(url))], user_id=user_id)
-    return found or _one_of(shown, await image_search.by_url_prefix(db, shown, user_id=user_id))
+    if found:
+        return found
+    requested, key = _requested_and_key(shown)
+    if shown == url:
+        found = await image_search.by_url_keys(db, [images.url_digest(key)], user_id=user_id)
+    return found or _one_of(shown, await image_search.by_url_prefix(db, requested, user_id=user_id))
 
 
-def _normal(url: str) -> str:
+def _requested_and_key(url: str) -> tuple[str, str]:
+    """Return the URL that is requested for one as a list may have it, and its key; the text itself where it is no URL."""
+    from app.discovery import urls
     from downloader.url_guard import normalise
 
     try:
-        return normalise(url)
+        return (requested := urls.read(url)), normalise(requested)
     except errors.InvalidURLError:
-        return url
+        return url, url
 
 
 def _one_of(url: str, found: list[StoredImage]) -> list[StoredImage]:

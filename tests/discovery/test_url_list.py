@@ -255,6 +255,38 @@ def test_read_when_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert caught.value.__cause__.errno == errno.ENOENT
 
 
+MESSY = [
+    "http://h.test/a b.jpg",
+    "//h.test/b.jpg",
+    "http://%68.test/c.jpg?a=1&amp;b=2",
+    "http://h.test/d.jpg\u200b",
+    "\u00a0http:\\\\h.test\\é",
+]
+"""URLs as people copy them."""
+
+
+@pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        (".txt", "\n".join(MESSY)),
+        (".csv", "url,page_url\n" + "\n".join(f"{url},{MESSY[2]}" for url in MESSY)),
+        (".json", json.dumps(MESSY)),
+        (".jsonl", "\n".join(json.dumps({"url": url, "page_url": MESSY[2]}) for url in MESSY)),
+    ],
+)
+def test_read_when_urls_are_messy(tmp_path: Path, form: str, data: str) -> None:
+    """Every format gives the URLs that are requested."""
+    found = [item for item in url_list.read(saved(tmp_path, form, data.encode()), spec(form)) if isinstance(item, Candidate)]
+    assert [item.url for item in found] == [
+        "http://h.test/a%20b.jpg",
+        "https://h.test/b.jpg",
+        "http://h.test/c.jpg?a=1&b=2",
+        "http://h.test/d.jpg",
+        "http://h.test/%C3%A9",
+    ]
+    assert {item.page_url for item in found} <= {None, "http://h.test/c.jpg?a=1&b=2"}
+
+
 LONG = b"https://example.org/1.jpg?" + b"x" * 2000
 LONG_ROWS = {
     ".txt": (b"", LONG + b"\n", b""),

@@ -4,6 +4,7 @@ import pytest
 
 import errors
 from app.db import Database, image_search, images, tables
+from app.discovery import urls
 from app.domain import Candidate
 from app.explain import find_images
 from downloader.url_guard import normalise
@@ -35,6 +36,23 @@ async def test_a_url_is_found_in_every_spelling(any_database: Database) -> None:
         assert await ids(db, what) == [asked], what
     await change(db, tables.images, asked, final_url="http://cdn.test/c.jpg")
     assert await ids(db, "http://cdn.test/c.jpg") == [asked]
+
+
+async def test_a_url_is_found_as_the_list_has_it_and_as_it_was_requested(any_database: Database) -> None:
+    """The row holds the requested form; what a person copies out of the list leads to it."""
+    db = any_database
+    written = {
+        "http://h.test/a b.jpg": "http://h.test/a%20b.jpg",
+        "//h.test/c.jpg\u200b": "https://h.test/c.jpg",
+        "http://i❤.test/x?a=1&amp;b=2": "http://xn--i-7iq.test/x?a=1&b=2",
+        "http:\\\\%48.test\\d.jpg": "http://h.test/d.jpg",
+    }
+    job_id = await add_job(db)
+    for text, requested in written.items():
+        assert urls.read(text) == requested
+        (row,) = await add(db, job_id, requested)
+        assert await ids(db, text) == await ids(db, requested) == [row]
+    assert await ids(db, "http://i❤.test/x") == await ids(db, "http://xn--i-7iq.test/x?***") == [3]
 
 
 async def test_a_digest_finds_images_in_either_form(any_database: Database) -> None:

@@ -11,7 +11,7 @@ from app.discovery.lists import streams
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
-__all__ = ["Columns", "assemble", "find", "pick", "require", "shown"]
+__all__ = ["Columns", "assemble", "candidate_of", "find", "pick", "require", "shown"]
 
 _FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
 """Digest of the bytes at the URL, except beside a ``file_name``: then it is that of the local file, which may be resized or re-encoded."""
@@ -105,16 +105,24 @@ class Columns:
         url = _plain(values[self.url])
         if not isinstance(url, str):
             return streams.bad_row(line, "there is no URL" if url is None else "the URL is not text")
-        url = url.strip()
-        fault = urls.fault(url)
-        if fault:
-            return streams.bad_row(line, fault, url)
+        try:
+            url = urls.read(url)
+        except errors.InvalidURLError as exc:
+            return streams.bad_row(line, str(exc), url.strip())
         digest = _plain(values[self.digest]) if self.digest is not None else None
         if digest and not (isinstance(digest, str) and _DIGEST.fullmatch(digest.strip())):
             return streams.bad_row(line, "the sha256 is not 64 hexadecimal digits", url)
         found = {field: read(values[position]) for field, position, read in self.others}
         expected = digest.strip().lower() if isinstance(digest, str) and digest else None
         return Candidate(url=url, source=streams.SOURCE, rank=rank, line=line, expected_sha256=expected, **found)  # type: ignore[arg-type]
+
+
+def candidate_of(text: str, line: int, rank: int) -> Candidate | ListProblem:
+    """Return the candidate of a row that is nothing but a URL, or why there is none."""
+    try:
+        return Candidate(url=urls.read(text), source=streams.SOURCE, rank=rank, line=line)
+    except errors.InvalidURLError as exc:
+        return streams.bad_row(line, str(exc), text.strip())
 
 
 def find(names: Sequence[str], spec: ListSpec) -> dict[str, int]:
@@ -172,7 +180,7 @@ def _choice(names: Sequence[str], wanted: str = "") -> str:
 
 
 def _headless(names: Sequence[str]) -> str:
-    if any(not urls.fault(name.strip()) for name in names):
+    if any(urls.usable(name) for name in names):
         return "; its first row holds a URL, so a header such as url,caption is missing (a list of nothing but URLs is a .txt)"
     return ""
 

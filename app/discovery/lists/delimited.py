@@ -137,11 +137,9 @@ def plain_table(reader: streams.Reader) -> streams.Table:
 def build_from_line(raw: bytes, line: int, rank: int) -> Candidate | ListProblem:
     """Return the candidate of one line, or why there is none."""
     try:
-        url = raw.decode()
+        return columns.candidate_of(raw.decode(), line, rank)
     except UnicodeDecodeError:
         return streams.bad_row(line, "the line is not UTF-8", raw)
-    fault = urls.fault(url)
-    return streams.bad_row(line, fault, url) if fault else Candidate(url=url, source=streams.SOURCE, rank=rank, line=line)
 
 
 def _plain_rows(reader: streams.Reader) -> Iterator[streams.Row]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 
-from app.discovery import urls
 from app.discovery.lists import columns, streams
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
@@ -42,8 +41,7 @@ class Objects:
     def build(self, element: object, line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate of one element, or why there is none."""
         if isinstance(element, str):
-            fault = urls.fault(element.strip())
-            return streams.bad_row(line, fault, element) if fault else Candidate(element.strip(), streams.SOURCE, rank, line=line)
+            return columns.candidate_of(element, line, rank)
         if not isinstance(element, dict):
             return streams.bad_row(
                 line, "neither an object nor a URL", json.dumps(element)[:1000] if not isinstance(element, list) else "[…"

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 import errors
 from app.db import Database, events, jobs, rows
 from app.db.events import EventFilter
+from app.discovery import urls
 from app.web.api import jobs as job_views
 from app.web.api.conventions import Here, JobId, NoQuery, Text, View, at
 from logging_setup import get_logger, redact
@@ -67,7 +68,7 @@ class EventQuery(NoQuery):
 
     def wanted(self) -> EventFilter:
         """The filter, with the URL as lines show it."""
-        url = redact(self.url) if self.url is not None else None
+        url = redact(urls.usable(self.url) or self.url) if self.url is not None else None
         return EventFilter(level=self.level, event=self.event, url=url, host=self.host, chunk_id=self.chunk_id)
 
 

@@ -54,6 +54,10 @@ PRIVATE: Final = {
     "port": "http://10.0.0.1:8080/x",
     "https": "https://10.0.0.1/x",
     "userinfo": "http://public.test@10.0.0.1/x",
+    "backslashes": "http:\\\\10.0.0.1\\x",
+    "one-slash": "https:/10.0.0.1/x",
+    "escaped": "http://%31%30.1/x",
+    "backslash-userinfo": "http://10.0.0.1\\@public.test/x",
     "name": "http://private.test/x",
     "name-of-v6": "http://private6.test/x",
     "name-of-mapped": "http://mapped.test/x",
@@ -163,8 +167,6 @@ ROWS: list[Row] = [
             "unix": "unix:///run/x.sock",
             "bad-port": "http://h.test:99999/",
             "bad-host": "http://[::1/",
-            "backslash": "http:\\\\h.test/x",
-            "control": "/a\x01b",
         }.items()
     ),
     *(
@@ -191,6 +193,8 @@ ROWS: list[Row] = [
         attempts=1,
         check=asked("/x", "/b%C3%BCcher.jpg"),
     ),
+    ok("C35-backslash", redirect("\\y"), paths=Y, requests=2, attempts=1, check=asked("/x", "/y")),
+    ok("C35-control", redirect("/y?\x01b"), paths=Y, requests=2, attempts=1, check=asked("/x", "/y?%01b")),
     ok("C35-relative", redirect("y"), paths=Y, requests=2, attempts=1, check=asked("/x", "/y")),
     ok("C35-query-only", redirect("?y"), image(), requests=2, attempts=1, check=asked("/x", "/x?y")),
     ok("C35-dots", redirect("/a/../y"), paths=Y, requests=2, attempts=1, check=asked("/x", "/y")),

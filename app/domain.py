@@ -13,8 +13,10 @@ from errors import Reason
 
 __all__ = [
     "ACTIVE_JOB_STATES",
+    "ENCODER_SIDES",
     "EXTENSIONS",
     "FINAL_JOB_STATES",
+    "MAX_DRAWN_PIXELS",
     "MEDIA_TYPES",
     "OPEN_UNIT_STATES",
     "TRACED",
@@ -243,6 +245,13 @@ class ValidationRules:
     min_brightness: float = 8.0
     max_brightness: float = 247.0
     formats: tuple[str, ...] = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
+
+
+MAX_DRAWN_PIXELS = 178_956_970
+"""Width times height of what is decoded or drawn for an export (Pillow's own hard limit): 512 MB in RGB. Validation's limit is lower."""
+
+ENCODER_SIDES = {"jpeg": 65_500, "webp": 16_383}
+"""Largest width and height, pixels, that an encoder takes: libjpeg's JPEG_MAX_DIMENSION, and the 14 bits of WebP. PNG has no such limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["ago", "clipped", "clock", "count", "duration", "listing", "number", "size", "when"]
+__all__ = ["ago", "clipped", "clock", "complaint", "count", "duration", "listing", "number", "size", "when"]
 
 
 def number(value: float) -> str:
@@ -55,6 +56,13 @@ def clipped(text: str, columns: int) -> str:
     """A text cut to a number of columns, with control characters replaced by spaces."""
     shown = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     return shown if len(shown) <= columns else shown[: max(0, columns - 1)] + "…"
+
+
+def complaint(error: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a value, with the value itself where it is a number or no permitted word."""
+    words, value = str(error["msg"]).removeprefix("Value error, "), error["input"]
+    is_shown = isinstance(value, int | float) or (error["type"] == "literal_error" and isinstance(value, str))
+    return f"{words}, not {clipped(repr(value), 60)}" if is_shown and error["type"] != "value_error" else words
 
 
 def listing(counts: Mapping[str, int], *, most: int = 100) -> str:

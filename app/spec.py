@@ -1,22 +1,101 @@
 """What a user asks for: the request that the API and the command line validate, and the spec a job carries in its row."""
 
 import re
-from typing import Annotated, Literal, Self
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from app.domain import CompressionRules, ExportFormat, LabelConflicts, Level, Reason, ValidationRules
+from app.domain import (
+    ENCODER_SIDES,
+    MAX_DRAWN_PIXELS,
+    CompressionRules,
+    ExportFormat,
+    LabelConflicts,
+    Level,
+    Reason,
+    ValidationRules,
+)
+from app.invisible import find_invisible
 
-__all__ = ["JobRequest", "JobSpec", "ListSpec", "ListedImage"]
+__all__ = ["MAX_IMAGES", "Compression", "JobRequest", "JobSpec", "ListSpec", "ListedImage", "Side", "Strict"]
 
-Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+MAX_IMAGES = 10_000_000
+"""Images of one job; the database counts them in 32 bits."""
+
+Side = Annotated[int, Field(ge=1, le=100_000)]
+"""A limit on width or height, pixels; no format that is decoded holds more than that within the limit on pixels."""
+
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
-class ListedImage(BaseModel):
+def _refuse_invisible(text: str) -> str:
+    if found := find_invisible(text):
+        raise ValueError(f"{text[:40]!a} holds the invisible character {found}; remove it")
+    return text
+
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_refuse_invisible)]
+"""A keyword, a label or a name."""
+
+
+class Strict(BaseModel):
+    """Base of what comes from outside: unknown fields, numbers without an end, and truth values for numbers are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        if any(item is True or item is False for item in (value, *inside)) and _takes_numbers(wanted):
+            raise ValueError("true and false are no numbers; write the number")
+        return value
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    """Whether a type, or one inside of it, is a number."""
+    return annotation in (int, float) or any(map(_takes_numbers, get_args(annotation)))
+
+
+class Compression(Strict):
+    """How images are encoded and resized for exports."""
+
+    format: Literal["keep", "jpeg", "webp", "png"] = Field("keep", description="Output format; keep leaves the original encoding.")
+    level: int = Field(95, ge=1, le=100, description="Encoder quality, 1 to 100.")
+    resize: Literal["none", "keep_ratio", "center_crop", "border"] = Field("none", description="How images are resized to size.")
+    size: int = Field(256, ge=8, le=16384, description="Target size, pixels.")
+    only_if_bigger: bool = Field(True, description="Never enlarge an image.")
+
+    @model_validator(mode="after")
+    def _border_can_be_written(self) -> Self:
+        if self.resize == "border":
+            longest = min(ENCODER_SIDES.get(self.format, self.size), int(MAX_DRAWN_PIXELS**0.5))
+            if self.size > longest:
+                raise ValueError(f"size {self.size} with resize border and format {self.format}: at most {longest}, or another resize")
+        return self
+
+    def rules(self) -> CompressionRules:
+        """Return the rules that are stored in a job's spec."""
+        return CompressionRules(**self.model_dump())
+
+
+class ListedImage(Strict):
     """An image URL and what is known of it: a row of a list with these columns. A number is taken as its text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     url: str = Field(min_length=1, max_length=8192, description="Absolute URL of the image file.")
     label: str | None = Field(None, max_length=100, description="Class; that of the job wins.")
@@ -45,35 +124,38 @@ ListedUrl = Annotated[
 ]
 
 
-class JobRequest(BaseModel):
+class JobRequest(Strict):
     """A dataset to build: keywords or URLs, how many, how good, and in which form."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    keywords: list[Keyword] = Field(default_factory=list, max_length=50, description="What to search for.")
+    keywords: list[Word] = Field(default_factory=list, max_length=50, description="What to search for.")
     urls: list[ListedUrl] | None = Field(
         default=None, max_length=100_000, description="Image URLs, or objects with what is known of each, instead of keywords."
     )
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"], min_length=1, description="Where to search; see /v1/sources.")
     expand: int = Field(default=0, ge=0, le=20, description="Add up to this many aliases and translations of each keyword, from Wikidata.")
     lang: list[str] = Field(default_factory=lambda: ["en"], min_length=1, max_length=10, description="Languages for expand.")
-    name: Label | None = Field(default=None, description="Name of the dataset.")
-    label: Label | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
-    max_images: int | None = Field(default=None, ge=1, le=10_000_000, description="Stop at this many; 100 for keywords, all for URLs.")
-    min_images: int = Field(default=0, ge=0, description="Fewer than this is a shortfall.")
+    name: Word | None = Field(default=None, description="Name of the dataset.")
+    label: Word | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
+    max_images: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Stop at this many; 100 for keywords, all for URLs.")
+    min_images: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this is a shortfall.")
     validation_level: Level | None = None
-    min_width: int | None = Field(default=None, ge=1)
-    min_height: int | None = Field(default=None, ge=1)
+    min_width: Side | None = None
+    min_height: Side | None = None
     dedupe: Literal["none", "exact", "near"] = "near"
     label_conflicts: LabelConflicts | None = Field(
         default=None, description="What is kept of a picture with several labels: nothing, the first label's image, or one per label."
     )
-    compression: CompressionRules | None = None
+    compression: Compression | None = None
     export_format: ExportFormat | None = None
     storage_tier: Literal["standard"] | None = None
     splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0}, description="Share of each split; shares sum to 1.")
-    seed: int = 0
+    seed: Seed = 0
     priority: int = Field(default=0, ge=-100, le=100)
+
+    @field_validator("compression", mode="before")
+    @classmethod
+    def _from_rules(cls, value: Any) -> Any:
+        return asdict(value) if isinstance(value, CompressionRules) else value
 
     @field_validator("lang")
     @classmethod

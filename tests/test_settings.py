@@ -190,6 +190,13 @@ def test_an_unknown_flag_is_an_error() -> None:
         ("fetch__per_host", "0", "fetch.per_host = '0': Input should be greater than or equal to 1"),
         ("fetch__robots", "maybe", "fetch.robots = 'maybe': Input should be a valid boolean"),
         ("fetch__allow_networks", '["10.0.0.1/8"]', "fetch.allow_networks = ['10.0.0.1/8']: 10.0.0.1/8 has host bits set"),
+        ("compress__size", "0", "compress.size = '0': Input should be greater than or equal to 8"),
+        ("compress__level", "101", "compress.level = '101': Input should be less than or equal to 100"),
+        ("validate__max_aspect", "nan", "validate.max_aspect = 'nan': Input should be a finite number"),
+        ("validate__max_aspect", "inf", "validate.max_aspect = 'inf': Input should be a finite number"),
+        ("validate__max_pixels", str(10**30), "Input should be less than or equal to 1000000000"),
+        ("validate__near_distance", "17", "validate.near_distance = '17': Input should be less than or equal to 16"),
+        ("validate__min_width", "100001", "validate.min_width = '100001': Input should be less than or equal to 100000"),
         ("validate__level", "hard", "validate.level = 'hard': Input should be 'basic', 'standard' or 'strict'"),
         ("queue__backend", "rabbit", "queue.backend = 'rabbit': Input should be 'embedded' or 'redis'"),
         ("log__level", "loud", "log.level = 'LOUD': Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
@@ -203,6 +210,19 @@ def test_a_bad_value_is_named_with_its_setting_and_the_way_out(set_env: Any, nam
     """Enough to mend it without the manual."""
     set_env(**{name: value})
     assert words in refused()
+
+
+def test_what_is_no_number_in_the_file_is_refused() -> None:
+    """TOML has truth values and numbers without an end; and two values that do not fit each other."""
+    for text, words in {
+        "[validate]\nnear_distance = true": "validate.near_distance = True: true and false are no numbers; write the number",
+        "[fetch]\nports = [true]": "fetch.ports = [True]: true and false are no numbers",
+        "[validate]\nmin_entropy = nan": "validate.min_entropy = nan: Input should be a finite number",
+        "[compress]\nlevel = 9.5": "compress.level = 9.5: Input should be a valid integer",
+        "[compress]\nresize = 'border'\nsize = 16384": "size 16384 with resize border and format keep: at most 13377, or another resize",
+    }.items():
+        Path("pictrawl.toml").write_text(text, encoding="utf-8")
+        assert words in refused()
 
 
 def test_all_bad_values_are_told_at_once(set_env: Any) -> None:

@@ -6,7 +6,25 @@ import pytest
 from pydantic import ValidationError
 
 from app.domain import CompressionRules, Reason, ValidationRules
-from app.spec import JobRequest, JobSpec, ListSpec
+from app.settings.sections import CompressSettings
+from app.spec import Compression, JobRequest, JobSpec, ListSpec
+
+COMPRESSION: list[tuple[dict[str, Any], str]] = [
+    ({"size": 0}, ".size: Input should be greater than or equal to 8"),
+    ({"size": 16385}, ".size: Input should be less than or equal to 16384"),
+    ({"size": True}, ".size: Value error, true and false are no numbers"),
+    ({"size": 99.5}, ".size: Input should be a valid integer"),
+    ({"size": float("inf")}, ".size: Input should be a finite number"),
+    ({"level": 0}, ".level: Input should be greater than or equal to 1"),
+    ({"level": 101}, ".level: Input should be less than or equal to 100"),
+    ({"level": "best"}, ".level: Input should be a valid integer"),
+    ({"resize": "stretch"}, ".resize: Input should be 'none', 'keep_ratio', 'center_crop' or 'border'"),
+    ({"only_if_bigger": 2}, ".only_if_bigger: Input should be a valid boolean"),
+    ({"quality": 90}, ".quality: Extra inputs are not permitted"),
+    ({"format": "png", "resize": "border", "size": 16384}, ": Value error, size 16384 with resize border and format png: at most 13377"),
+    ({"format": "keep", "resize": "border", "size": 13378}, ": Value error, size 13378 with resize border and format keep: at most 13377"),
+]
+"""Rules that nothing could be compressed by, with the words after the field; the settings refuse the same."""
 
 
 def request(**values: Any) -> JobRequest:
@@ -45,9 +63,25 @@ def test_a_request_says_as_little_as_it_likes() -> None:
         ({"splits": {"train": 1.5, "test": -0.5}}, "share 1.5 of split 'train' is not between 0 and 1"),
         ({"splits": {"train": 0.5}}, "shares sum to 0.5, not 1"),
         ({"splits": {}}, "shares sum to 0, not 1"),
-        ({"splits": {"train": "nan"}}, "share nan of split 'train' is not between 0 and 1"),
-        ({"splits": {"train": float("inf")}}, "share inf of split 'train' is not between 0 and 1"),
+        ({"splits": {"train": "nan"}}, "splits.train: Input should be a finite number"),
+        ({"splits": {"train": float("inf")}}, "splits.train: Input should be a finite number"),
+        ({"splits": {"train": True}}, "splits: Value error, true and false are no numbers; write the number"),
+        ({"max_images": True}, "max_images: Value error, true and false are no numbers"),
+        ({"max_images": 10**400}, "max_images: Input should be less than or equal to 10000000"),
+        ({"min_images": 2**31}, "min_images: Input should be less than or equal to 10000000"),
+        ({"min_images": -1}, "min_images: Input should be greater than or equal to 0"),
+        ({"min_width": 0}, "min_width: Input should be greater than or equal to 1"),
+        ({"min_height": 10**30}, "min_height: Input should be less than or equal to 100000"),
+        ({"min_width": 1.5}, "min_width: Input should be a valid integer"),
+        ({"min_width": float("nan")}, "min_width: Input should be a finite number"),
+        ({"seed": 2**63}, "seed: Input should be less than or equal to 9223372036854775807"),
+        ({"seed": False}, "seed: Value error, true and false are no numbers"),
+        ({"expand": 21}, "expand: Input should be less than or equal to 20"),
+        ({"label": "\u202ecat"}, "label: Value error, '\\u202ecat' holds the invisible character U+202E RIGHT-TO-LEFT OVERRIDE; remove it"),
+        ({"name": "c\u00adat"}, "name: Value error, 'c\\xadat' holds the invisible character U+00AD SOFT HYPHEN"),
+        ({"keywords": ["c\u200bat"]}, "keywords.0: Value error, 'c\\u200bat' holds the invisible character U+200B ZERO WIDTH SPACE"),
         ({"compression": {"format": "bmp"}}, "compression.format: Input should be 'keep', 'jpeg', 'webp' or 'png'"),
+        *[({"compression": rules}, f"compression{words}") for rules, words in COMPRESSION],
         ({"export_format": "zip"}, "export_format: Input should be 'files', 'imagefolder' or 'webdataset'"),
         ({"priority": 101}, "priority: Input should be less than or equal to 100"),
         ({"max_image": 3}, "max_image: Extra inputs are not permitted"),
@@ -56,6 +90,16 @@ def test_a_request_says_as_little_as_it_likes() -> None:
 def test_a_request_that_makes_no_sense_is_refused(values: dict[str, Any], words: str) -> None:
     """The message names the field, its value and what is expected."""
     assert words in refused(**values)
+
+
+def test_the_limits_of_compression_are_those_of_the_settings() -> None:
+    """One model; what one of them refuses, with its words, the other refuses."""
+    for rules, words in COMPRESSION:
+        with pytest.raises(ValidationError) as caught:
+            CompressSettings(**rules)
+        assert words.rpartition(": ")[2].removeprefix("Value error, ") in str(caught.value)
+    assert request(compression=CompressionRules(format="webp", size=8)).compression == Compression(format="webp", size=8)
+    assert Compression(resize="border", size=13377).rules().size == 13377
 
 
 def test_words_are_trimmed_and_lists_are_taken() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from app.cli.failures import UsageError
 from app.domain import CompressionRules, LabelConflicts
+from app.formatting import complaint
 
 __all__ = ["BuildOptions", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
 
@@ -174,5 +175,4 @@ def validation_as_usage() -> Iterator[None]:
 
 def _field_error(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"])
-    text = str(item["msg"]).removeprefix("Value error, ")
-    return f"{name}: {text}" if name else text
+    return f"{name}: {complaint(item)}" if name else complaint(item)

@@ -4,15 +4,13 @@ import unicodedata
 from collections.abc import Iterable
 
 import errors
+from app.invisible import find_invisible
 
 __all__ = ["MAX_CHARS", "clean", "fold", "slug"]
 
 MAX_CHARS = 100
 MAX_SLUG_BYTES = 120
 """Of UTF-8. Leaves room in a file name, 255 bytes on common file systems, for what exporters add."""
-
-_JOINERS = "\u200c\u200d"
-"""Invisible, but part of words in Persian and Indic scripts and of emoji."""
 
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """File names that Windows reserves."""
@@ -27,7 +25,7 @@ def clean(words: Iterable[str]) -> tuple[str, ...]:
     kept: dict[str, str] = {}
     for number, word in enumerate(words, 1):
         keyword = " ".join(unicodedata.normalize("NFKC", word).split())
-        _check(keyword, number)
+        _check(keyword, word, number)
         kept.setdefault(fold(keyword), keyword)
     return tuple(kept.values())
 
@@ -46,15 +44,14 @@ def slug(keyword: str) -> str:
     return f"{label}_" if label in _DEVICES else label
 
 
-def _check(keyword: str, number: int) -> None:
+def _check(keyword: str, typed: str, number: int) -> None:
     which = f"keyword {number} ({_shown(keyword)})"
     if not keyword:
         raise errors.ConfigurationError(f"keyword {number} is empty; leave it out or write a word")
     if len(keyword) > MAX_CHARS:
         raise errors.ConfigurationError(f"{which} has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
-    for char in keyword:
-        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn") and char not in _JOINERS:
-            raise errors.ConfigurationError(f"{which} holds the invisible character U+{ord(char):04X}; remove it")
+    if invisible := find_invisible(typed):
+        raise errors.ConfigurationError(f"{which} holds the invisible character {invisible}; remove it")
 
 
 def _shown(keyword: str) -> str:

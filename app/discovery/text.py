@@ -17,7 +17,7 @@ _SPACES = re.compile(r"\s+")
 _UNWANTED = re.compile(
     "["
     "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters that are not white space
-    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"  # invisible, or changing the writing direction
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"  # invisible, or changing the writing direction
     "\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\ud800-\udfff"  # lone surrogates, which neither UTF-8 nor a database accepts
     "]"

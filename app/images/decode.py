@@ -4,6 +4,7 @@ Must not know checks or verdicts. The limit on pixels comes from the rules, so P
 """
 
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
 
 _FIRST_SIDEWAYS: Final = 5
 """Orientations from this one on exchange width and height."""
+
+_OUT_OF_MEMORY: Final = re.compile(r"out of memory|^encoding error [12]$", re.IGNORECASE)
+"""How Pillow words it; the numbers are libwebp's VP8_ENC_ERROR_OUT_OF_MEMORY and VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY."""
 
 _BROKEN_METADATA: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
 """What Pillow raises over malformed EXIF data (seen with mutated files); the pixels do not depend on it."""
@@ -120,7 +124,7 @@ def pillow_errors(action: str) -> Iterator[None]:
     except (ValidationError, MemoryError):
         raise
     except Exception as error:
-        if "out of memory" in str(error).lower():
+        if _OUT_OF_MEMORY.search(str(error)):
             raise MemoryError(action) from error
         raise ValidationError(f"{action}: {str(error) or type(error).__name__}"[:200], reason=Reason.CORRUPT) from error
 

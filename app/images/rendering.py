@@ -9,17 +9,14 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 
-from app.domain import Compressed, CompressionRules
+from app.domain import ENCODER_SIDES, MAX_DRAWN_PIXELS, Compressed, CompressionRules
 from app.images import checks, colour, decode, repair, structure
 from app.images.decode import Decoded, Header
 from errors import Reason, ValidationError
 
-__all__ = ["MAX_PIXELS", "compress", "min_decode_size", "refuse_size", "render"]
+__all__ = ["compress", "min_decode_size", "refuse_size", "render"]
 
 Encoding = Literal["jpeg", "webp", "png"]
-
-MAX_PIXELS: Final = 178_956_970
-"""Width times height of what is decoded or drawn here (Pillow's own hard limit): 512 MB in RGB. Validation's limit is lower."""
 
 _LOSSLESS_EFFORT: Final = 50
 """0 to 100: for lossless WebP, Pillow's quality is the time spent."""
@@ -63,8 +60,8 @@ def _compress(body: bytes, rules: CompressionRules) -> Compressed:
 
 def refuse_size(width: int, height: int) -> None:
     """Raise `errors.ValidationError` (``too_many_pixels``) where a picture of this size is neither decoded nor drawn."""
-    if width * height > MAX_PIXELS:
-        raise ValidationError(f"{width}x{height} is {width * height} pixels, limit {MAX_PIXELS}", reason=Reason.TOO_MANY_PIXELS)
+    if width * height > MAX_DRAWN_PIXELS:
+        raise ValidationError(f"{width}x{height} is {width * height} pixels, limit {MAX_DRAWN_PIXELS}", reason=Reason.TOO_MANY_PIXELS)
 
 
 def min_decode_size(header: Header, rules: CompressionRules) -> tuple[int, int] | None:
@@ -90,16 +87,32 @@ def render(body: bytes, decoded: Decoded, rules: CompressionRules) -> Compressed
     """Re-encode a decoded image by rules that are not identity; ``body`` is the file it was decoded from.
 
     Raises:
-        errors.ValidationError: the target encoding cannot hold the result, or it is too large.
-        MemoryError: the picture does not fit into memory.
+        errors.ValidationError: the target encoding cannot hold the result (``format``), or it is too large for the limit on pixels or for
+            memory (``too_many_pixels``).
     """
     refuse_size(decoded.width, decoded.height)
     plan = _plan(decoded.width, decoded.height, rules)
     encoding = _encoding_of(decoded, rules)
+    _refuse_side(encoding, plan.canvas)
     is_lossless = rules.format == "keep" and structure.is_lossless_webp(body)
-    with decode.pillow_errors(f"{encoding} from {decoded.format}"):
-        image = _draw(decoded, plan)
-        return Compressed(_encode(image, encoding, rules.level, is_lossless), encoding, image.width, image.height)
+    try:
+        with decode.pillow_errors(f"{encoding} from {decoded.format}"):
+            image = _draw(decoded, plan)
+            return Compressed(_encode(image, encoding, rules.level, is_lossless), encoding, image.width, image.height)
+    except MemoryError as error:
+        raise ValidationError(
+            f"{encoding} of {plan.canvas[0]}x{plan.canvas[1]}: out of memory; a smaller compress.size needs less, "
+            "validate.child_memory_bytes allows more",
+            reason=Reason.TOO_MANY_PIXELS,
+        ) from error
+
+
+def _refuse_side(encoding: Encoding, canvas: tuple[int, int]) -> None:
+    """Raise `errors.ValidationError` (``format``) where the encoder takes no picture of this size."""
+    longest = ENCODER_SIDES.get(encoding)
+    if longest is not None and max(canvas) > longest:
+        words = f"{encoding} takes at most {longest} pixels a side, not {canvas[0]}x{canvas[1]}; resize, or use another compress.format"
+        raise ValidationError(words, reason=Reason.FORMAT)
 
 
 def _plan(width: int, height: int, rules: CompressionRules) -> _Plan:
@@ -115,6 +128,7 @@ def _plan(width: int, height: int, rules: CompressionRules) -> _Plan:
     if rules.resize == "keep_ratio":
         return _Plan(scaled, scaled)
     square = rules.size if rules.resize == "border" else min(rules.size, *scaled)
+    refuse_size(square, square)
     return _Plan(scaled, (square, square))
 
 

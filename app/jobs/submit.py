@@ -112,7 +112,7 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         dedupe=request.dedupe,
         near_distance=settings.validate_.near_distance,
         label_conflicts=request.label_conflicts or settings.validate_.label_conflicts,
-        compression=request.compression or settings.compress.rules(),
+        compression=(request.compression or settings.compress).rules(),
         export_format=request.export_format or settings.export.format,
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,

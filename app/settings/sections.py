@@ -4,9 +4,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
-from app.domain import CompressionRules, ExportFormat, LabelConflicts, Level, ValidationRules
+from app.domain import ExportFormat, LabelConflicts, Level, ValidationRules
+from app.spec import Compression, Side, Strict
 
 __all__ = [
     "CompressSettings",
@@ -28,10 +29,8 @@ __all__ = [
 ]
 
 
-class Section(BaseModel):
+class Section(Strict):
     """Base of every section. It forbids unknown names itself, because the option of the root model does not apply to nested models."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FetchSettings(Section):
@@ -126,9 +125,11 @@ class ValidateSettings(Section):
     """The checks of an image. A job may set its own level and sizes."""
 
     level: Level = Field("standard", description="Which checks apply: basic, standard or strict.")
-    min_width: int = Field(64, ge=1, description="Minimum width, pixels.")
-    min_height: int = Field(64, ge=1, description="Minimum height, pixels.")
-    max_pixels: int = Field(50_000_000, ge=1, description="Maximum width times height; larger images are rejected before decoding.")
+    min_width: Side = Field(64, description="Minimum width, pixels.")
+    min_height: Side = Field(64, description="Minimum height, pixels.")
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=1_000_000_000, description="Maximum width times height; larger images are rejected before decoding."
+    )
     max_aspect: float = Field(4.0, ge=1, description="Maximum ratio of the longer side to the shorter side.")
     min_entropy: float = Field(1.0, ge=0, le=8, description="Minimum entropy of the grey histogram, bits.")
     min_edges: float = Field(
@@ -154,18 +155,8 @@ _VALIDATION_RULES = frozenset(rule.name for rule in fields(ValidationRules)) & V
 """The fields of :class:`ValidationRules` that are settings; the formats are not."""
 
 
-class CompressSettings(Section):
+class CompressSettings(Compression, Section):
     """How images are encoded and resized for exports."""
-
-    format: Literal["keep", "jpeg", "webp", "png"] = Field("keep", description="Output format; keep leaves the original encoding.")
-    level: int = Field(95, ge=1, le=100, description="Encoder quality, 1 to 100.")
-    resize: Literal["none", "keep_ratio", "center_crop", "border"] = Field("none", description="How images are resized to size.")
-    size: int = Field(256, ge=8, le=16384, description="Target size, pixels.")
-    only_if_bigger: bool = Field(True, description="Never enlarge an image.")
-
-    def rules(self) -> CompressionRules:
-        """Return the rules that are stored in a job's spec."""
-        return CompressionRules(**self.model_dump())
 
 
 class ExportSettings(Section):

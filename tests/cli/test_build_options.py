@@ -51,3 +51,6 @@ def test_validation_errors_are_usage_errors() -> None:
     """They name the field."""
     with pytest.raises(UsageError, match=r"^count: Input should be a valid integer"), validation_as_usage():
         Request(count="many")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^count: Input should be a valid integer, got a number with a fractional part, not 1.5$"):
+        with validation_as_usage():
+            Request(count=1.5)  # type: ignore[arg-type]

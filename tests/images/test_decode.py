@@ -129,7 +129,10 @@ def test_every_error_is_one_error(error: Exception) -> None:
     assert caught.value.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OSError("out of memory when reading image file"), RuntimeError("Out of memory")])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError("out of memory when reading image file"), RuntimeError("Out of memory"), ValueError("encoding error 1")],
+)
 def test_out_of_memory_is_not_the_images_fault(error: Exception) -> None:
     """It stays a MemoryError, also where Pillow calls it something else."""
     with pytest.raises(MemoryError), decode.pillow_errors("png data"):

@@ -1,5 +1,7 @@
 """Encodings, sizes, and what must not leave with an image."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -188,7 +190,9 @@ def test_output_is_deterministic() -> None:
             Reason.TOO_MANY_PIXELS,
         ),
         (samples.encode(samples.photo())[:-99], CompressionRules("png"), Reason.CORRUPT),
-        (samples.encode(Image.new("L", (16_400, 2)), "PNG"), CompressionRules("webp"), Reason.CORRUPT),
+        (samples.encode(Image.new("L", (16_384, 2)), "PNG"), CompressionRules("webp"), Reason.FORMAT),
+        (samples.encode(Image.new("L", (65_533, 2)), "GIF"), CompressionRules("jpeg"), Reason.FORMAT),
+        (samples.encode(Image.new("L", (9, 9)), "PNG"), CompressionRules("png", resize="border", size=13_378), Reason.TOO_MANY_PIXELS),
     ],
 )
 def test_what_cannot_be_done_is_refused(body: bytes, rules: CompressionRules, reason: Reason) -> None:
@@ -196,3 +200,31 @@ def test_what_cannot_be_done_is_refused(body: bytes, rules: CompressionRules, re
     with pytest.raises(ValidationError) as caught:
         compress(body, rules)
     assert caught.value.slug is reason
+
+
+@pytest.mark.parametrize(("encoding", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
+def test_an_encoders_limit_is_named(encoding: Any, longest: int) -> None:
+    """Encoder, limit and size; the limit itself can be written."""
+    with pytest.raises(ValidationError, match=f"{encoding} takes at most {longest} pixels a side, not {longest + 1}x1; resize"):
+        compress(samples.encode(Image.new("L", (longest + 1, 1)), "PNG"), CompressionRules(encoding))
+    assert _size(samples.encode(Image.new("L", (longest, 1)), "PNG"), format=encoding) == (longest, 1)
+
+
+def test_memory_that_ends_while_an_image_is_drawn_is_named() -> None:
+    """No crash and no fault of the image: encoder and size, and what helps. In a process of its own, whose memory is limited."""
+    script = """
+import resource, sys, errors
+from app.domain import CompressionRules
+from app.images.rendering import compress
+body = sys.stdin.buffer.read()
+compress(body, CompressionRules("png"))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
+try:
+    compress(body, CompressionRules("png", resize="border", size=13_000))
+except errors.ValidationError as error:
+    print(error.slug, error.message)
+"""
+    body = samples.encode(samples.photo(9, 9), "PNG")
+    done = subprocess.run([sys.executable, "-c", script], input=body, capture_output=True, check=True)
+    assert done.stdout.decode().startswith("too_many_pixels png of 13000x13000: out of memory; a smaller compress.size needs less")

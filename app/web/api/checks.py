@@ -8,18 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.db import datasets, jobs
 from app.domain import CheckKind, Level
 from app.jobs import submit
+from app.spec import Side, Strict
 from app.web.api.conventions import ACCEPTED, CheckId, DatasetId, Here, IdempotencyKey, NoQuery, OfDataset, Page, accepted, may_fail
 from app.web.api.exports import Check, check_view
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["checks"])
-
-
-class Strict(BaseModel):
-    """Base of request bodies: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NoOptions(Strict):
@@ -40,25 +35,31 @@ class ValidationOptions(Strict):
     """Rules of the validation; default: those of the build."""
 
     level: Level | None = None
-    min_width: int | None = Field(None, ge=1, le=100_000)
-    min_height: int | None = Field(None, ge=1, le=100_000)
+    min_width: Side | None = None
+    min_height: Side | None = None
 
 
-class IntegrityCheck(Strict):
+class OneKind(BaseModel):
+    """Base of the bodies that `kind` tells apart; pydantic allows no validator before a discriminator."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IntegrityCheck(OneKind):
     """Read every stored object and compare its digest."""
 
     kind: Literal["integrity"]
     options: NoOptions = NoOptions()
 
 
-class DuplicateCheck(Strict):
+class DuplicateCheck(OneKind):
     """Compare every image with every other."""
 
     kind: Literal["duplicates"]
     options: DuplicateOptions = DuplicateOptions()
 
 
-class ValidationCheck(Strict):
+class ValidationCheck(OneKind):
     """Decode and check every image again."""
 
     kind: Literal["validation"]

@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 import errors
 from app.db.exceptions import KeyReused, StateConflict
+from app.formatting import complaint
 from app.storage import MissingObject
 from logging_setup import get_logger
 
@@ -176,7 +177,7 @@ _LISTED = 20
 
 def _field(item: Any, body: Any) -> FieldProblem:
     where, *path = item["loc"]
-    detail = "is not known here" if item["type"] == "extra_forbidden" else str(item["msg"]).removeprefix("Value error, ")
+    detail = "is not known here" if item["type"] == "extra_forbidden" else complaint(item)
     if where == "body":
         return FieldProblem(pointer=_pointer(path, body), detail=detail)
     return FieldProblem(parameter=str(path[0]) if path else where, detail=detail)

@@ -5,11 +5,11 @@ The database says which units are open, and the queue is filled from it, so a lo
 
 from dataclasses import asdict
 
-from app.db import api_keys, datasets, fleet, images, jobs, outbox
+from app.db import fleet, jobs, outbox
 from app.domain import UnitState
+from app.jobs import cleaning
 from app.jobs.dispatch import dispatch, resend_lost
 from app.observability import metrics
-from app.storage import paths
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, job
 from workers.unit import JobContext
@@ -17,15 +17,6 @@ from workers.unit import JobContext
 __all__ = ["clean_up", "sweep", "sweep_once"]
 
 log = get_logger(__name__)
-
-BLOB_GRACE_S = 24 * 3600.0
-"""Age below which a blob is not removed, seconds: its row may not be written yet."""
-
-IDEMPOTENCY_S = 24 * 3600.0
-"""Seconds an Idempotency-Key is kept."""
-
-WORKER_FORGOTTEN_S = 3600.0
-"""Seconds without a heartbeat after which a worker's row is removed."""
 
 
 @job(retry_on=INFRASTRUCTURE)
@@ -85,52 +76,4 @@ async def clean_up(ctx: JobContext) -> None:
     """
     if not await fleet.take_lock(ctx.db, "clean_up", owner=ctx.worker_id, for_s=600.0):
         return
-    blobs = await _remove_blobs(ctx)
-    trees = await _remove_trees(ctx)
-    files = await ctx.store.clear_leftovers(BLOB_GRACE_S)
-    keys = await api_keys.expire_idempotency(ctx.db, older_than_s=IDEMPOTENCY_S)
-    workers = await fleet.forget_workers(ctx.db, older_than_s=WORKER_FORGOTTEN_S)
-    log.info("cleaned_up", blobs=blobs, trees=trees, files=files, idempotency_keys=keys, workers=workers)
-
-
-async def _remove_blobs(ctx: JobContext) -> int:
-    removed = 0
-    batch: dict[str, str] = {}
-    now = await ctx.db.now()
-    async for item in ctx.store.list("blobs/"):
-        digest = paths.blob_digest(item.key)
-        if digest is None or now - item.modified < BLOB_GRACE_S:
-            continue
-        batch[digest] = item.key
-        if len(batch) >= 500:
-            removed += await _remove_unreferenced(ctx, batch)
-            batch = {}
-    return removed + await _remove_unreferenced(ctx, batch)
-
-
-async def _remove_trees(ctx: JobContext) -> int:
-    """Remove exports and URL lists that have no row."""
-    now = await ctx.db.now()
-    last_modified: dict[str, float] = {}
-    for root in ("exports/", "lists/"):
-        async for item in ctx.store.list(root):
-            prefix = "/".join(item.key.split("/")[:2])
-            last_modified[prefix] = max(last_modified.get(prefix, 0.0), item.modified)
-    expired = [prefix for prefix, modified in last_modified.items() if now - modified >= BLOB_GRACE_S]
-    used = await datasets.prefixes(ctx.db) | await jobs.list_keys(ctx.db) if expired else set()
-    unused = [prefix for prefix in expired if prefix not in used]
-    for prefix in unused:
-        if prefix.startswith("exports/"):
-            await ctx.store.delete_tree(prefix)
-        else:
-            await ctx.store.delete([prefix])
-    return len(unused)
-
-
-async def _remove_unreferenced(ctx: JobContext, batch: dict[str, str]) -> int:
-    if not batch:
-        return 0
-    used = await images.referenced_blobs(ctx.db, list(batch))
-    unused = [digest for digest in batch if digest not in used]
-    await ctx.store.delete([batch[digest] for digest in unused] + [paths.thumb(digest) for digest in unused])
-    return len(unused)
+    log.info("cleaned_up", **asdict(await cleaning.clean(ctx.db, ctx.store)))

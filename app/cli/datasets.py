@@ -14,7 +14,7 @@ from app.db import datasets, images, lookup
 from app.db.rows import Dataset, Funnel, PageOf
 from app.formatting import clipped, listing, number, when
 
-__all__ = ["DatasetId", "ls", "show"]
+__all__ = ["DatasetId", "ls", "rm", "show"]
 
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id, the beginning of it, or its name.")]
 
@@ -41,6 +41,22 @@ async def _ls(cli: Cli, paging: Paging) -> int:
 
     async with open_database(cli, load_settings(cli)) as db:
         await show_list(cli, Listing("datasets", ("id", "name", "images", "made"), row, document, right=(2,)), read, paging)
+    return 0
+
+
+def rm(cli: Cli, dataset: DatasetId) -> int:
+    """Remove a dataset with its jobs and images.
+
+    `pictrawl workspace prune` then frees the disk; delivered folders stay.
+    """
+    return run(_rm(cli, dataset))
+
+
+async def _rm(cli: Cli, dataset_id: str) -> int:
+    async with open_database(cli, load_settings(cli)) as db:
+        dataset_id = await lookup.dataset_id(db, dataset_id)
+        await datasets.delete_dataset(db, dataset_id)
+    cli.result(f"dataset {dataset_id} is removed", {"id": dataset_id, "removed": True}, brief=dataset_id)
     return 0
 
 

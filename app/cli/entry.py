@@ -47,6 +47,7 @@ _JOBS = {
     "cancel": Command("app.cli.jobs", "cancel", "End a job for good."),
     "pause": Command("app.cli.jobs", "pause", "Pause a job; requests in flight are finished."),
     "resume": Command("app.cli.jobs", "resume", "Let a paused job run again on the workers that are running."),
+    "rm": Command("app.cli.jobs", "rm", "Remove a job that has ended, with its images."),
 }
 _IMAGES = {
     "ls": Command("app.cli.images", "ls", "List images, oldest first."),
@@ -57,11 +58,16 @@ _DATASETS = {
     "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
     "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears."),
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare."),
+    "rm": Command("app.cli.datasets", "rm", "Remove a dataset with its jobs and images."),
 }
 _DEAD = {
     "ls": Command("app.cli.dead", "ls", "List dead units, newest first."),
     "retry": Command("app.cli.dead", "retry", "Retry dead units after their cause is fixed."),
     "discard": Command("app.cli.dead", "discard", "Discard dead units."),
+}
+_WORKSPACE = {
+    "du": Command("app.cli.workspace", "du", "Show the disk space that the workspace takes."),
+    "prune": Command("app.cli.workspace", "prune", "Remove what nothing refers to any more."),
 }
 _DB = {
     "upgrade": Command("app.cli.db", "upgrade", "Bring the database to the newest schema."),
@@ -94,6 +100,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "images": Group("Look at images, kept or not.", _IMAGES),
     "datasets": Group("Look at datasets, export and verify them.", _DATASETS),
     "workers": Group("Look at the workers.", {"ls": Command("app.cli.workers", "ls", "List the workers and when each was last seen.")}),
+    "workspace": Group("The disk space of the workspace.", _WORKSPACE),
     "dead": Group("Retry or discard units of work that died.", _DEAD),
     "sources": Group("Sources that can be searched.", {"ls": Command("app.cli.sources", "ls", "List the sources and what they require.")}),
     "db": Group("The database's schema.", _DB),

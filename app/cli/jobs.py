@@ -17,7 +17,7 @@ from app.domain import JobState
 from app.formatting import clipped, number, when
 from app.jobs import control
 
-__all__ = ["cancel", "ls", "pause", "resume"]
+__all__ = ["cancel", "ls", "pause", "resume", "rm"]
 
 
 def ls(
@@ -68,6 +68,22 @@ def resume(cli: Cli, job: JobId) -> int:
     Where there are none, use `pictrawl resume`.
     """
     return run(_set_desired_state(cli, job, JobState.RUNNING))
+
+
+def rm(cli: Cli, job: JobId) -> int:
+    """Remove a job that has ended: its log, its requests and the images that it found.
+
+    Its dataset goes too where no other job worked for it. `pictrawl workspace prune` then frees the disk; delivered folders stay.
+    """
+    return run(_rm(cli, job))
+
+
+async def _rm(cli: Cli, job_id: str) -> int:
+    async with open_database(cli, load_settings(cli)) as db:
+        job_id = await lookup.job_id(db, job_id)
+        await jobs.delete_job(db, job_id)
+    cli.result(f"job {job_id} is removed", {"id": job_id, "removed": True}, brief=job_id)
+    return 0
 
 
 async def _set_desired_state(cli: Cli, job_id: str, desired: JobState) -> int:

@@ -1,6 +1,7 @@
 """Running a job from the command line: by workers in this process, or by a fleet that this process follows."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from app.cli.options import Cli
 from app.cli.progress import open_display
 from app.cli.report import load_report
 from app.cli.session import Interrupts, configure_logging, is_embedded, lock_workspace, warn_without_workers
-from app.db import jobs, outbox
+from app.db import fleet, jobs, outbox
 from app.images.pool.pool import DecoderPool
-from app.jobs import submit
+from app.jobs import cleaning, submit
 from app.jobs.event_log import recording
 from app.queue import ArqQueue
 from app.resources import Resources, make_queue, open_resources, open_worker_resources
@@ -68,7 +69,16 @@ class JobRunner:
         report = await load_report(db, job_id, delivered=delivered, interrupted=self.interrupts.code)
         text = report.summary(workspace_options=self.cli.workspace_options)
         self.cli.result(text, report.document(), brief=str(delivered) if delivered else job_id)
+        await self._clean_daily()
         return report.code
+
+    async def _clean_daily(self) -> None:
+        """Remove what is old and unused: a laptop has no worker that lives until the nightly clean-up. After Ctrl-C it is left out."""
+        db = self.resources.db
+        if not self.runs_workers or self.interrupts.code is not None:
+            return
+        if await fleet.take_lock(db, "clean_up", owner=f"{os.getpid()}", for_s=cleaning.GRACE_S):
+            await cleaning.clean(db, self.resources.store)
 
     def say_stopping(self) -> None:
         """After the first Ctrl-C."""

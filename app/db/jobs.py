@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
 from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
+from app.db.exceptions import StateConflict
 from app.db.rows import Job, PageOf, Search
 from app.domain import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
 from app.observability import metrics
@@ -17,6 +18,7 @@ __all__ = [
     "add_searches",
     "advance_search",
     "counts_by_state",
+    "delete_job",
     "end",
     "find",
     "find_search",
@@ -190,6 +192,23 @@ async def searches_of(db: Database, job_id: str) -> list[Search]:
     """Return the searches of a job in the order in which they were planned."""
     async with db.read() as connection:
         return [Search(**row._mapping) for row in await _searches(connection, job_id)]
+
+
+async def delete_job(db: Database, job_id: str) -> None:
+    """Delete a job with its units, events and images, and its dataset where no other job works for it.
+
+    Raises:
+        StateConflict: it has not ended.
+    """
+    columns = tables.jobs.c
+    async with db.write() as connection:
+        job = await find(connection, job_id, lock=True)
+        if not job.is_final:
+            raise StateConflict(f"job {job_id} is {job.state}; cancel it, or wait for its end")
+        await connection.execute(delete(tables.jobs).where(columns.id == job_id))
+        others = select(columns.id).where(columns.dataset_id == job.dataset_id)
+        if (await connection.execute(others.limit(1))).first() is None:
+            await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == job.dataset_id))
 
 
 async def list_keys(db: Database) -> set[str]:

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -513,3 +513,13 @@ async def test_a_writer_that_waits_for_its_turn_on_sqlite_waits_for_its_connecti
     await asyncio.gather(holder, follower)
     assert grown.of("pictrawl_database_connection_wait_seconds_sum")["write",] >= 0.04
     assert grown.of(TRANSACTIONS) == {("write",): 2}
+
+
+async def test_compacting_gives_space_back_or_says_why_not(any_database: Database) -> None:
+    """Nothing happens on PostgreSQL. A database that another process writes to is busy, not broken."""
+    await any_database.compact()
+    if any_database.is_sqlite:
+        with closing(sqlite3.connect(str(any_database.engine.url.database), isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(errors.DatabaseConnectionError):
+                await any_database.compact()

@@ -1,0 +1,135 @@
+"""The disk: what a workspace takes, and the removal of what nothing refers to."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from app.db import Database, api_keys, datasets, fleet, images, jobs
+from app.storage import ObjectInfo, Store, paths
+
+__all__ = ["GRACE_S", "Cleaned", "Usage", "clean", "measure"]
+
+GRACE_S = 24 * 3600.0
+"""Age below which a working fleet's objects are not removed, seconds: their rows may not be written yet."""
+
+_IDEMPOTENCY_S = 24 * 3600.0
+"""Seconds an Idempotency-Key is kept."""
+
+_WORKER_FORGOTTEN_S = 3600.0
+"""Seconds without a heartbeat after which a worker's row is removed."""
+
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """What was removed.
+
+    Attributes:
+        blobs: images' bytes, with their thumbnails.
+        trees: exports and URL lists.
+        files: files that were not finished, and scratch folders.
+        size_bytes: size of blobs and trees.
+    """
+
+    blobs: int = 0
+    trees: int = 0
+    files: int = 0
+    size_bytes: int = 0
+    idempotency_keys: int = 0
+    workers: int = 0
+
+
+@dataclass(slots=True)
+class Usage:
+    """Bytes and objects in the store, by kind: ``blobs``, ``thumbs``, ``exports``, ``lists``, ``other``; and what nothing refers to."""
+
+    size_bytes: Counter[str] = field(default_factory=Counter)
+    objects: Counter[str] = field(default_factory=Counter)
+    unused_bytes: int = 0
+    unused_objects: int = 0
+
+
+async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S) -> Cleaned:
+    """Remove blobs, exports and lists that no row refers to, unfinished files, old idempotency keys and rows of workers that ended.
+
+    Args:
+        min_age_s: younger objects are spared; 0 only where no job can be at work.
+    """
+    cleaned = Cleaned()
+    now = await db.now()
+
+    async def remove_blobs(unused: dict[str, ObjectInfo]) -> None:
+        await store.delete([item.key for item in unused.values()] + [paths.thumb(digest) for digest in unused])
+        cleaned.blobs += len(unused)
+        cleaned.size_bytes += sum(item.size for item in unused.values())
+
+    await _for_unused_blobs(db, store, now - min_age_s, remove_blobs)
+    for prefix, tree in (await _unused_trees(db, store, now - min_age_s)).items():
+        await (store.delete_tree(prefix) if prefix.startswith("exports/") else store.delete([prefix]))
+        cleaned.trees += 1
+        cleaned.size_bytes += tree.size_bytes
+    cleaned.files = await store.clear_leftovers(min_age_s)
+    cleaned.idempotency_keys = await api_keys.expire_idempotency(db, older_than_s=_IDEMPOTENCY_S)
+    cleaned.workers = await fleet.forget_workers(db, older_than_s=_WORKER_FORGOTTEN_S)
+    return cleaned
+
+
+async def measure(db: Database, store: Store) -> Usage:
+    """Measure the store: every object is listed."""
+    usage = Usage()
+    async for item in store.list():
+        kind = item.key.partition("/")[0]
+        kind = kind if kind in ("blobs", "thumbs", "exports", "lists") else "other"
+        usage.size_bytes[kind] += item.size
+        usage.objects[kind] += 1
+
+    async def count(unused: dict[str, ObjectInfo]) -> None:
+        usage.unused_objects += len(unused)
+        usage.unused_bytes += sum(item.size for item in unused.values())
+
+    await _for_unused_blobs(db, store, float("inf"), count)
+    trees = await _unused_trees(db, store, float("inf"))
+    usage.unused_objects += sum(tree.objects for tree in trees.values())
+    usage.unused_bytes += sum(tree.size_bytes for tree in trees.values())
+    return usage
+
+
+async def _for_unused_blobs(db: Database, store: Store, before: float, use: Callable[[dict[str, ObjectInfo]], Awaitable[None]]) -> None:
+    """Call ``use`` with batches of blobs, by digest, that no image refers to and that were last written before this Unix time."""
+    batch: dict[str, ObjectInfo] = {}
+
+    async def flush() -> None:
+        used = await images.referenced_blobs(db, list(batch)) if batch else set()
+        if unused := {digest: item for digest, item in batch.items() if digest not in used}:
+            await use(unused)
+        batch.clear()
+
+    async for item in store.list("blobs/"):
+        digest = paths.blob_digest(item.key)
+        if digest is not None and item.modified <= before:
+            batch[digest] = item
+            if len(batch) >= _BATCH:
+                await flush()
+    await flush()
+
+
+@dataclass(slots=True)
+class _Tree:
+    size_bytes: int = 0
+    objects: int = 0
+    modified: float = 0.0
+
+
+async def _unused_trees(db: Database, store: Store, before: float) -> dict[str, _Tree]:
+    """Exports and URL lists, by prefix, that have no row and were last written before this Unix time."""
+    trees: dict[str, _Tree] = {}
+    for root in ("exports/", "lists/"):
+        async for item in store.list(root):
+            tree = trees.setdefault("/".join(item.key.split("/")[:2]), _Tree())
+            tree.size_bytes += item.size
+            tree.objects += 1
+            tree.modified = max(tree.modified, item.modified)
+    old = {prefix: tree for prefix, tree in trees.items() if tree.modified <= before}
+    used = await datasets.prefixes(db) | await jobs.list_keys(db) if old else set()
+    return {prefix: tree for prefix, tree in old.items() if prefix not in used}

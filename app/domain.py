@@ -189,6 +189,7 @@ class Candidate:
         expected_sha256: digest that a list promises, lower-case hex.
         width, height: pixels, as the source says.
         line: line of the list, from 1; ``None`` for a search result.
+        split: the split that the list names.
     """
 
     url: str
@@ -207,6 +208,7 @@ class Candidate:
     width: int | None = None
     height: int | None = None
     line: int | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,4 +424,5 @@ class Sample:
     creator: str | None = None
     attribution: str | None = None
     phash: str | None = None
+    group_id: str | None = None
     changes: str | None = None

@@ -102,6 +102,7 @@ class ListedImage(Strict):
     caption: str | None = Field(None, max_length=5000)
     group_id: str | None = Field(None, max_length=200, description="Images of one group stay in one split.")
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Expected digest; other bytes are rejected as corrupt.")
+    split: str | None = Field(None, pattern="^[a-z][a-z0-9_]{0,31}$", description="Split, unless the job asks for other shares.")
     license: str | None = Field(None, max_length=200)
     license_url: str | None = Field(None, max_length=8192)
     creator: str | None = Field(None, max_length=300)

@@ -144,6 +144,7 @@ class Choice:
     Attributes:
         group: images with the same group stay in one split; the group that the source gave, else the digest.
         rank: position in the order of its search, 0 first.
+        split: the one that its list names, or that it was given before.
     """
 
     id: int
@@ -151,6 +152,7 @@ class Choice:
     label: str | None
     search_id: str | None
     rank: int
+    split: str | None = None
 
 
 async def fingerprints(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
@@ -173,10 +175,10 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
     found: list[Choice] = []
     same: dict[str | None, str | None] = {}  # strings that many images share are stored once
     for state in states:
-        async for rows in _pages(connection, dataset_id, state, (c.sha256, c.group_id, c.label, c.search_id, c.rank)):
-            for image_id, sha256, group_id, label, search_id, rank in rows:
-                group = same.setdefault(group_id, group_id) or sha256
-                found.append(Choice(image_id, group, same.setdefault(label, label), same.setdefault(search_id, search_id), rank))
+        async for rows in _pages(connection, dataset_id, state, (c.sha256, c.group_id, c.label, c.search_id, c.rank, c.split)):
+            for image_id, sha256, *texts, rank, split in rows:
+                group_id, label, search_id, split = (same.setdefault(text, text) for text in (*texts, split))
+                found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split))
     found.sort(key=lambda item: item.id)
     return found
 

@@ -100,6 +100,7 @@ def _insert_new(connection: Connection) -> Any:
 def _as_row(candidate: Candidate) -> dict[str, Any]:
     names = ("url", "source", "rank", "line", "page_url", "title", "caption", "label", "license", "license_url", "creator", "attribution")
     row = {name: getattr(candidate, name) for name in names}
+    row["split"] = candidate.split
     return row | {"group_id": candidate.group_id, "expected_sha256": candidate.expected_sha256}
 
 

@@ -17,7 +17,7 @@ from app.exports import names
 
 __all__ = ["INTEGER_COLUMNS", "OPTIONAL_COLUMNS", "DatasetFacts", "Spool", "class_of", "column_names", "encode_row", "to_row"]
 
-OPTIONAL_COLUMNS = ("caption", "title", "page_url", "license", "license_url", "creator", "attribution", "phash", "changes")
+OPTIONAL_COLUMNS = ("caption", "title", "page_url", "license", "license_url", "creator", "attribution", "group_id", "phash", "changes")
 """Optional text columns. A column is written for all samples if any sample has it, so that every reader sees one schema."""
 
 _WRITE_LINES = 500

@@ -99,6 +99,7 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         creator=image.creator,
         attribution=image.attribution,
         phash=image.phash,
+        group_id=image.group_id,
         changes=image.changes,
     )
 

@@ -15,9 +15,12 @@ from logging_setup import get_logger
 from workers.stages.deduplicate import update_images
 from workers.unit import ClaimedUnit
 
-__all__ = ["choose", "label_images"]
+__all__ = ["assign_splits", "choose", "label_images"]
 
 log = get_logger(__name__)
+
+ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
+"""The default of a request, which asks for no division: the splits that a list names stand."""
 
 
 async def label_images(unit: ClaimedUnit) -> None:
@@ -56,13 +59,25 @@ def _changes(
 ) -> Iterator[dict[str, Any]]:
     """Assign all labels and splits at once, then return the row changes as a generator."""
     names = [fixed or item.label or labels.get(item.search_id or "") for item in kept]
-    assigned = assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
+    assigned = assign_splits(kept, names, splits, seed)
     return _rows(kept, names, assigned, over)
+
+
+def assign_splits(kept: Sequence[Choice], names: Sequence[str | None], splits: Mapping[str, float], seed: int) -> list[str]:
+    """Return a split for each image: by the shares that the job asks for, else the one that the list names, for it or for its group.
+
+    Args:
+        names: label of each image.
+    """
+    if splits != ONE_SPLIT:
+        return assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
+    of_group = {item.group: item.split for item in reversed(kept) if item.split}
+    return [item.split or of_group.get(item.group) or next(iter(ONE_SPLIT)) for item in kept]
 
 
 def _rows(kept: Sequence[Choice], names: Sequence[str | None], splits: Sequence[str], over: Sequence[Choice]) -> Iterator[dict[str, Any]]:
     for item, name, split in zip(kept, names, splits, strict=True):
         yield {"id": item.id, "state": ImageState.KEPT, "reason": None, "detail": None, "label": name, "split": split}
-    rest = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met", "split": None}
+    rest = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met"}
     for item in over:
-        yield {"id": item.id, "label": item.label} | rest
+        yield {"id": item.id, "label": item.label, "split": item.split} | rest

@@ -11,7 +11,7 @@ from app.discovery.lists import streams
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
-__all__ = ["Columns", "assemble", "candidate_of", "find", "pick", "require", "shown"]
+__all__ = ["OWN_COLUMNS", "Columns", "assemble", "candidate_of", "find", "pick", "require", "shown"]
 
 _FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
 """Digest of the bytes at the URL, except beside a ``file_name``: then it is that of the local file, which may be resized or re-encoded."""
@@ -36,11 +36,19 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "creator": ("creator", "author", "artist", "photographer", "user"),
     "attribution": ("attribution", "credit", "attribution_text"),
     "group_id": ("group_id", "group", "observation_id", "album_id"),
+    "split": ("split",),
 }
 """For each field of a candidate the column names that stand for it, the best first, in lower case with ``_`` for spaces and dashes."""
 
+OWN_COLUMNS = frozenset({"file_name", "image", "size_bytes", "media_type", "sha256", "phash", "source", "changes"})
+"""Columns of our exports that describe the exported file: they stand for no field."""
+
+_OWN_MARKS = frozenset({"url", "split", "source", "sha256", "size_bytes", "media_type"})
+_OWN_ALIASES: Mapping[str, tuple[str, ...]] = {"expected_sha256": ("source_sha256",)}
+
 _EXPLICIT = {"url": "url_column", "caption": "caption_column", "label": "label_column", "license": "license_column"}
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _MAX_SIDE_PX = 1_000_000
 _MAX_SHOWN = 20
 
@@ -77,6 +85,12 @@ def _licence(value: object) -> str | None:
     return licences.normalise(words) or words
 
 
+def _split(value: object) -> str | None:
+    """Return the name of a split as exports take it, ``None`` for a number or words that are none."""
+    name = (text.clean(value, 100) or "").lower()
+    return name if _SPLIT.fullmatch(name) else None
+
+
 _READERS: Mapping[str, Callable[[object], str | int | None]] = {
     "caption": _words(5_000),
     "label": _words(100),
@@ -89,6 +103,7 @@ _READERS: Mapping[str, Callable[[object], str | int | None]] = {
     "creator": _words(300),
     "attribution": _words(1_000),
     "group_id": _words(200),
+    "split": _split,
 }
 
 
@@ -128,14 +143,20 @@ def candidate_of(text: str, line: int, rank: int) -> Candidate | ListProblem:
 def find(names: Sequence[str], spec: ListSpec) -> dict[str, int]:
     """Return the position of each field that a column stands for; the spec's own columns win over what names suggest."""
     folded = [_fold(name) for name in names]
-    names_a_file = "file_name" in folded
+    names_a_file, is_own = "file_name" in folded, _is_own_export(names)
     found = {}
     for field, aliases in ALIASES.items():
+        known = _OWN_ALIASES.get(field, (field,)) if is_own else aliases
         wanted = _wanted(field, spec)
-        position = _explicit(names, folded, wanted) if wanted else next((folded.index(name) for name in aliases if name in folded), None)
+        position = _explicit(names, folded, wanted) if wanted else next((folded.index(name) for name in known if name in folded), None)
         if position is not None and not (names_a_file and folded[position] in _FILE_DIGESTS):
             found[field] = position
     return found
+
+
+def _is_own_export(names: Sequence[str]) -> bool:
+    """Whether the rows are those of an export of ours, which calls each field by one name."""
+    return _OWN_MARKS.issubset(names)
 
 
 def pick(names: Sequence[str], spec: ListSpec, where: str) -> Columns:

@@ -113,6 +113,42 @@ def test_candidate_expects_the_digest_of_the_origins_bytes(digests: dict[str, ob
     assert found.expected_sha256 == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("train", "train"),
+        (" Validation ", "validation"),
+        ("TEST", "test"),
+        (None, None),
+        (0, None),
+        ("", None),
+        ("a/b", None),
+        ("2017", None),
+    ],
+)
+def test_candidate_takes_the_split_of_the_list(value: object, expected: str | None) -> None:
+    """A name that can be that of a split; numbers of folds and other words are none."""
+    found = candidate(["url", "split"], [URL, value])
+    assert isinstance(found, Candidate)
+    assert found.split == expected
+
+
+def test_candidate_of_a_row_of_our_own_export() -> None:
+    """It calls each field by one name: a title is no caption, and what describes the file is none of the fields."""
+    row = {
+        "file_name": "a.jpg", "label": "lynx", "split": "val", "width": 70, "height": 60, "size_bytes": 9, "media_type": "image/jpeg",
+        "sha256": "1" * 64, "source_sha256": "2" * 64, "source": "wikimedia", "url": URL, "title": "Lynx", "phash": "0f" * 8, "class": "no",
+    }  # fmt: skip
+    found = candidate(list(row), list(row.values()))
+    assert isinstance(found, Candidate)
+    assert (found.caption, found.title, found.label, found.split, found.expected_sha256) == (None, "Lynx", "lynx", "val", "2" * 64)
+    del row["source_sha256"]
+    del row["file_name"]
+    older = candidate(list(row), list(row.values()))
+    assert isinstance(older, Candidate)
+    assert older.expected_sha256 is None
+
+
 def test_pick_when_spec_names_columns() -> None:
     """The spec's columns win over what names suggest, exactly or in another case."""
     spec = ListSpec(key="k", suffix=".csv", url_column="link", caption_column="Alt", label_column="kind", license_column="terms")

@@ -52,7 +52,7 @@ async def test_create_takes_what_is_known_of_each_url(client: httpx.AsyncClient,
     """Objects beside URLs are read as a list with these columns is, each in its place."""
     known = {
         "label": 3, "caption": "a lynx\nat night", "group_id": 12, "sha256": "AB" * 32, "license": "cc by 4.0", "creator": "Ann",
-        "attribution": "Ann (CC)", "title": "Lynx", "page_url": "https://example.org/p", "width": 640,
+        "attribution": "Ann (CC)", "title": "Lynx", "page_url": "https://example.org/p", "width": 640, "split": "val",
     }  # fmt: skip
     urls = ["http://origin.example/a.jpg", {"url": " http://origin.example/b.jpg ", **known}, "no URL\nnor two", {"url": "nor this"}]
     job = (await client.post("/v1/jobs", json={"urls": urls})).json()
@@ -123,6 +123,7 @@ async def test_create_takes_keywords_where_a_contact_is_set(client: httpx.AsyncC
         ({"urls": [{"url": "x", "caption": "c" * 5001}]}, "#/urls/0/caption"),
         ({"urls": [{"url": "x", "group_id": "g" * 201}]}, "#/urls/0/group_id"),
         ({"urls": [{"url": "x", "sha256": "0a1b"}]}, "#/urls/0/sha256"),
+        ({"urls": [{"url": "x", "split": "../up"}]}, "#/urls/0/split"),
         ({"urls": [{"url": "x" * 8193}]}, "#/urls/0/url"),
         ({"urls": ["x", 5]}, "#/urls/1"),
         ({"urls": ["x", None]}, "#/urls/1"),

@@ -1,7 +1,7 @@
 """Which images are kept, and where they go."""
 
 from app.db.image_search import Choice
-from workers.stages.label import choose
+from workers.stages.label import assign_splits, choose
 
 
 def item(number: int, search: str, rank: int) -> Choice:
@@ -22,3 +22,13 @@ def test_searches_take_turns() -> None:
     kept, over = choose(found, 5)
     assert [entry.id for entry in kept] == [0, 21, 1, 20, 2]
     assert len(over) == 7
+
+
+def test_splits_of_the_list_stand_unless_the_job_asks_for_shares() -> None:
+    """An image without a split follows its group, else it is for training."""
+    found = [
+        Choice(number, group, None, "a", number, split)
+        for number, (group, split) in enumerate([("g", None), ("g", "val"), ("h", "test"), ("i", None), ("g", None)])
+    ]
+    assert assign_splits(found, [None] * 5, {"train": 1.0}, 0) == ["val", "val", "test", "train", "val"]
+    assert set(assign_splits(found, [None] * 5, {"val": 1.0}, 0)) == {"val"}

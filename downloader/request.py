@@ -32,7 +32,9 @@ _GATEWAY_TIMEOUT: Final = 504
 _LOCATIONS: Final = "pictrawl.locations"
 """Key of a reply's extensions: the values of its Location headers."""
 
-_ACCEPT: Final = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"
+_ACCEPT: Final = "image/jpeg,image/png,image/webp;q=0.9,image/*;q=0.8,*/*;q=0.5"
+"""Formats that every loader reads come first. AVIF is left to ``image/*``: many servers send it to whoever names it, at any weight."""
+
 _EMPTY: Final = httpx.ByteStream(b"")
 
 _MAX_HEADERS: Final = 200

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -20,9 +22,14 @@ from app.cli.settings import load_settings
 from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
 from app.domain import CheckKind
+from app.exports.exporter import ExportReport
 from app.exports.folder import digests_of, foreign_files, read_manifest
+from app.exports.formats import get_exporter
+from app.exports.verify import Manifest
 from app.formatting import clipped, count, size
+from app.images.pool.pool import DecoderPool, load_images
 from app.jobs import submit
+from app.settings import Settings
 
 __all__ = ["export", "verify"]
 
@@ -73,7 +80,8 @@ def verify(
     """Read a dataset back and compare.
 
     By id or name: stored objects with their digests, and the latest export with its format's own reader.
-    In a folder: every file with the digests that the folder holds. Exit code 7 where anything differs.
+    In a folder: every file with the digests that the folder holds. Either way each image is loaded as the loaders of the format do.
+    Exit code 7 where anything differs or does not load.
     """
     is_folder = not dataset.startswith("ds_") and Path(dataset).exists()
     return run(_verify_folder(cli, Path(dataset)) if is_folder else _verify_dataset(cli, dataset))
@@ -115,16 +123,32 @@ async def _run_check(runner: JobRunner, dataset_id: str, made: Export | None) ->
 
 
 async def _verify_folder(cli: Cli, folder: Path) -> int:
-    """Compare every file of a delivered dataset with the digests that its folder holds."""
+    """Compare every file of a delivered dataset with the digests that its folder holds, and load its images as loaders do."""
     if not read_manifest(folder):
         raise UsageError(f"{folder} holds no dataset of pictrawl: there is no manifest.json", "name a dataset's id or its folder")
     digests = await asyncio.to_thread(digests_of, folder)
-    problems = await asyncio.to_thread(_compare, folder, digests)
+    problems = await asyncio.to_thread(_compare, folder, digests) or await _read_as_loaders(load_settings(cli), folder)
     document = {"folder": str(folder), "files": len(digests), "problems": problems}
     return _report_problems(cli, f"{folder}: {count(len(digests), 'file')} read back", document, problems)
 
 
-def _report_problems(cli: Cli, read: str, document: dict[str, Any], problems: list[str]) -> int:
+async def _read_as_loaders(settings: Settings, folder: Path) -> Sequence[str]:
+    """Read a folder by the rules of its format, and load each image; return the problems."""
+    manifest = Manifest(read_manifest(folder))
+    samples = manifest.get("samples")
+    report = ExportReport(
+        format=str(manifest.get("format")),
+        samples=samples if isinstance(samples, int) else 0,
+        size_bytes=0,
+        splits=manifest.mapping("splits"),
+        labels=manifest.mapping("labels"),
+        files={path: facts.get("size_bytes", 0) for path, facts in manifest.mapping("files").items() if isinstance(facts, dict)},
+    )
+    async with DecoderPool.from_settings(settings) as decoders:
+        return (await get_exporter(report.format).verify(folder, report, partial(load_images, decoders))).problems
+
+
+def _report_problems(cli: Cli, read: str, document: dict[str, Any], problems: Sequence[str]) -> int:
     shown = [f"  {clipped(problem, 200)}" for problem in problems[:SHOWN_PROBLEMS]]
     rest = [f"  and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
     found = "nothing differs" if not problems else count(len(problems), "problem")

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from app.domain import Sample
+from app.domain import Sample, Verdict
 
-__all__ = ["ExportOptions", "ExportReport", "Exporter", "Read", "VerifyReport"]
+__all__ = ["ExportOptions", "ExportReport", "Exporter", "Load", "Read", "VerifyReport"]
 
 Read = Callable[[Sequence[Sample]], Awaitable[Sequence[bytes]]]
 """Reads the bytes of a few samples, in their order."""
+
+Load = Callable[[Sequence[bytes | Path]], Awaitable[Sequence[Verdict]]]
+"""Loads a few images, bytes or files, as the documented loaders do: for each its size, or why one of them fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class Exporter(Protocol):
         """Name of the format in settings and the API."""
         ...
 
+    @property
+    def extensions(self) -> frozenset[str] | None:
+        """Extensions of the images that the loaders of the format read, without the dot; None for all. Others are converted before."""
+        ...
+
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """Write the export into ``folder``, which must be empty or absent. On failure it is left empty.
 
@@ -76,6 +84,6 @@ class Exporter(Protocol):
         """
         ...
 
-    async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
-        """Read the whole export back by the rules of its format and report its problems."""
+    async def verify(self, folder: Path, report: ExportReport, load: Load | None = None) -> VerifyReport:
+        """Read the whole export back by the rules of its format and report its problems; with ``load``, load every image too."""
         ...

@@ -71,7 +71,7 @@ def read_metadata(inspection: Inspection, where: str) -> Iterator[tuple[str, Row
 def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
     """Read one image back and compare it with its row."""
     if (found := inspection.hash_file(path)) is not None:
-        inspection.count_image(path, found, row)
+        inspection.count_image(path, found, row, inspection.folder / path)
         inspection.sums.add_image(found.sha256, path)
 
 

@@ -1,4 +1,7 @@
-"""Verification of an export: every file is read, hashed and counted again, then compared with the manifest and the report."""
+"""Verification of an export: every file is read, hashed and counted again, then compared with the manifest and the report.
+
+Images are also loaded as the loaders of the format do, by a function that is passed in.
+"""
 
 import asyncio
 import contextlib
@@ -13,7 +16,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app import concurrency
-from app.exports.exporter import ExportReport, VerifyReport
+from app.exports.exporter import ExportReport, Load, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
 from app.storage import storage_errors
@@ -25,6 +28,7 @@ Row = Mapping[str, Any]
 
 MAX_PROBLEMS = 100
 _IMAGES_PER_CALL = 64  # images hashed in one thread call
+_LOADED_BYTES = 16_000_000  # images in memory that wait to be loaded; there may be one more
 _NAME = re.compile(r"(\d{6,})_([0-9a-f]{12})\.[a-z0-9]{1,5}")
 
 
@@ -72,13 +76,15 @@ class ChecksumSet:
 class Inspection:
     """Counts and problems found while an export is read back."""
 
-    def __init__(self, folder: Path, report: ExportReport, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, report: ExportReport, manifest: Manifest, extensions: frozenset[str] | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
         self.samples = 0
         self.sums = ChecksumSet()
         self.problems: list[str] = []
         self._report = report
+        self._extensions = extensions
+        self._to_load: list[tuple[str, Row, bytes | Path]] = []
         self._seen = bytearray(report.samples // 8 + 1)  # one bit for each index
         self._image_bytes = 0
         self._splits: Counter[str] = Counter()
@@ -103,8 +109,25 @@ class Inspection:
         with file or contextlib.nullcontext():
             yield file
 
-    def count_image(self, path: str, found: FileFacts, row: Row) -> None:
-        """Count an image and compare its bytes and its name with its row."""
+    @property
+    def is_full(self) -> bool:
+        """Whether the images that wait to be loaded take much memory."""
+        return sum(len(source) for _, _, source in self._to_load if isinstance(source, bytes)) > _LOADED_BYTES
+
+    async def load_images(self, load: Load | None) -> None:
+        """Load the images that were counted since the last call; an image that does not load, or not at its row's size, is a problem."""
+        waiting, self._to_load = self._to_load, []
+        if load is None or not waiting:
+            return
+        for (path, row, _), found in zip(waiting, await load([source for _, _, source in waiting]), strict=True):
+            if found.reason is not None:
+                self.add_problem(f"{path}: {found.detail}")
+            elif (found.width, found.height) != (row.get("width"), row.get("height")):
+                stated = f"{row.get('width')}x{row.get('height')}"
+                self.add_problem(f"{path}: loads as {found.width}x{found.height} pixels, its row says {stated}")
+
+    def count_image(self, path: str, found: FileFacts, row: Row, source: bytes | Path) -> None:
+        """Count an image and compare its bytes and its name with its row; ``source`` is loaded later."""
         self.samples += 1
         self._image_bytes += found.size_bytes
         self._splits[str(row.get("split"))] += 1
@@ -112,6 +135,9 @@ class Inspection:
             self._labels[str(row["label"])] += 1
         if found.sha256 != row.get("sha256") or found.size_bytes != row.get("size_bytes"):
             self.add_problem(f"{path}: the bytes differ from those of its row")
+        if self._extensions is not None and path.rpartition(".")[2] not in self._extensions:
+            self.add_problem(f"{path}: the loaders of this format do not see files with this suffix")
+        self._to_load.append((path, row, source))
         name = _NAME.fullmatch(path.rpartition("/")[2])
         if name is None or name[2] != found.sha256[:12]:
             self.add_problem(f"{path}: the name does not match the bytes")
@@ -147,18 +173,27 @@ class Inspection:
         return not was_there
 
 
-async def verify_folder(folder: Path, report: ExportReport, inspect: Callable[[Inspection], Iterator[None]]) -> VerifyReport:
-    """Verify an export: its manifest, every file that the manifest lists, and in parallel, by ``inspect``, every image."""
+async def verify_folder(
+    folder: Path,
+    report: ExportReport,
+    inspect: Callable[[Inspection], Iterator[None]],
+    extensions: frozenset[str] | None,
+    load: Load | None,
+) -> VerifyReport:
+    """Verify an export: its manifest, every file that the manifest lists, and in parallel, by ``inspect``, every image.
+
+    Args:
+        extensions: those of images that the loaders of the format see; None for all.
+        load: loads images as they do, if they are to be loaded.
+    """
     with storage_errors.writing("verify", report.format):
         manifest = Manifest(await asyncio.to_thread(_read_manifest, folder))
         if (manifest.get("schema_version"), manifest.get("format")) != (SCHEMA_VERSION, report.format):
             return VerifyReport(
                 samples=0, problems=(f"{MANIFEST}: missing, or not of version {SCHEMA_VERSION} and format {report.format}",)
             )
-        files, images = (Inspection(folder, report, manifest) for _ in range(2))
-        await concurrency.gather_all(
-            [_run_steps(_inspect_files(files), per_call=1), _run_steps(_inspect_images(images, inspect), per_call=_IMAGES_PER_CALL)]
-        )
+        files, images = (Inspection(folder, report, manifest, extensions) for _ in range(2))
+        await concurrency.gather_all([_run_steps(_inspect_files(files)), _inspect_and_load(images, inspect, load)])
     return VerifyReport(samples=images.samples, problems=tuple([*files.problems, *images.problems][:MAX_PROBLEMS]))
 
 
@@ -176,10 +211,18 @@ def is_inside(path: str) -> bool:
     return "\\" not in path and "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-async def _run_steps(steps: Iterator[None], *, per_call: int) -> None:
-    """Run the steps in threads, ``per_call`` in each call; a cancelled caller waits for the current call."""
-    while await concurrency.to_thread_uncancelled(_run_some, steps, per_call):
+async def _run_steps(steps: Iterator[None]) -> None:
+    """Run each step in a thread; a cancelled caller waits for the current one."""
+    while await concurrency.to_thread_uncancelled(lambda: next(steps, False)) is None:
         pass
+
+
+async def _inspect_and_load(inspection: Inspection, inspect: Callable[[Inspection], Iterator[None]], load: Load | None) -> None:
+    """Inspect images in threads, many in each call, and load them after each call."""
+    steps = _inspect_images(inspection, inspect)
+    while await concurrency.to_thread_uncancelled(_inspect_some, steps, inspection):
+        await inspection.load_images(load)
+    await inspection.load_images(load)
 
 
 def _inspect_files(inspection: Inspection) -> Iterator[None]:
@@ -223,8 +266,12 @@ def _read_manifest(folder: Path) -> Row:
         return {}
 
 
-def _run_some(steps: Iterator[None], per_call: int) -> bool:
-    return len(list(itertools.islice(steps, per_call))) == per_call
+def _inspect_some(steps: Iterator[None], inspection: Inspection) -> bool:
+    """Inspect some images; return whether there may be more."""
+    for _ in itertools.islice(steps, _IMAGES_PER_CALL - 1):
+        if inspection.is_full:
+            return True
+    return next(steps, False) is None
 
 
 def _shorten(value: object) -> str:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from app.images import structure
 
-__all__ = ["ORIENTATION", "check", "forms_without"]
+__all__ = ["ORIENTATION", "check", "forms_without", "one_pixel"]
 
 ORIENTATION: Final = 0x0112
 """The tag of the orientation, in EXIF and in TIFF."""
@@ -38,8 +38,7 @@ def check(body: bytes, image: Image.Image) -> None:
         _check_tiff(body)
     if image.info.keys().isdisjoint(_READ_BY_LOADERS):
         return
-    pixel = Image.new(image.mode, (1, 1))
-    pixel.info = dict(image.info)
+    pixel = one_pixel(image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pixel.convert("RGB")  # the warning about a palette with transparency says nothing about a fault
@@ -47,6 +46,13 @@ def check(body: bytes, image: Image.Image) -> None:
         ImageOps.exif_transpose(pixel)
         if "mp" in image.info:
             Image.open(io.BytesIO(body), formats=("JPEG",))
+
+
+def one_pixel(image: Image.Image) -> Image.Image:
+    """One pixel of the mode and with the metadata of an image."""
+    pixel = Image.new(image.mode, (1, 1))
+    pixel.info = dict(image.info)
+    return pixel
 
 
 def _check_tiff(body: bytes) -> None:

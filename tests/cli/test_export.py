@@ -1,8 +1,12 @@
 """``pictrawl datasets export|verify``."""
 
+import hashlib
+import json
 from pathlib import Path
 
 from tests.cli.conftest import Invoke, Result
+from tests.exports.builders import reseal
+from tests.images.test_metadata import BAD_RATIONAL, segment
 
 
 def test_datasets_are_exported_and_verified(mixed: Result, invoke: Invoke) -> None:
@@ -35,6 +39,29 @@ def test_verify_finds_damage_in_a_folder(mixed: Result, invoke: Invoke) -> None:
     for words in ("its bytes differ", "missing", "notes.txt: not of this dataset"):
         assert words in found.out
     assert invoke("datasets", "verify", "datasets").code == 2
+
+
+def test_verify_loads_what_the_digests_call_whole(mixed: Result, invoke: Invoke) -> None:
+    """A file over which loaders fail is a problem although every digest is right, as in folders of earlier versions."""
+    folder = Path("datasets/list")
+    first = min((folder / "images").iterdir())
+    body = first.read_bytes()
+    broken = body[:2] + segment(0xE1, b"Exif\0\0" + BAD_RATIONAL) + body[2:]
+    digest = hashlib.sha256(broken).hexdigest()
+    renamed = first.with_name(f"{first.name[:7]}{digest[:12]}.jpg")
+    first.unlink()
+    renamed.write_bytes(broken)
+    for name in ("metadata.jsonl", "SHA256SUMS"):
+        text = (folder / name).read_text().replace(hashlib.sha256(body).hexdigest(), digest).replace(first.name, renamed.name)
+        (folder / name).write_text(text.replace(f'"size_bytes":{len(body)},', f'"size_bytes":{len(broken)},'))
+    image_bytes = json.loads((folder / "manifest.json").read_text())["image_bytes"]
+    reseal(folder, image_bytes=image_bytes + len(broken) - len(body))
+    sums = (folder / "SHA256SUMS").read_text().splitlines()
+    new = hashlib.sha256((folder / "metadata.jsonl").read_bytes()).hexdigest()
+    (folder / "SHA256SUMS").write_text("".join(f"{new if line.endswith('metadata.jsonl') else line[:64]}{line[64:]}\n" for line in sums))
+    reseal(folder)
+    found = invoke("datasets", "verify", folder, "--json")
+    assert (found.code, found.json["problems"]) == (7, [f"images/{renamed.name}: cannot be loaded as jpeg: argument out of range"])
 
 
 def test_verify_finds_damage_in_the_store(mixed: Result, invoke: Invoke) -> None:

@@ -151,6 +151,15 @@ async def test_nothing_of_ours_or_theirs_is_sent_on(origin, downloader):
         assert hit.headers["user-agent"].startswith("pictrawl/")
 
 
+async def test_formats_that_every_loader_reads_are_asked_for_first(origin, downloader):
+    """AVIF is accepted and not named: many servers send it to whoever names it, others go by the weights."""
+    await downloader.fetch(origin.script("/a", image()))
+    accept = origin.log[0].headers["accept"]
+    weights = {kind: float(weight or 1) for kind, _, weight in (part.partition(";q=") for part in accept.split(","))}
+    assert weights["image/jpeg"] == weights["image/png"] > weights["image/webp"] > weights["image/*"] > weights["*/*"] > 0
+    assert "avif" not in accept
+
+
 async def test_no_cookie_ever_comes_back(origin, downloader):
     """Set on a failure, on a redirect, on a success, for the path, the host or its domain: the next request has none."""
     cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2; Path=/; Max-Age=999"), ("Set-Cookie", "c=3; Domain=h.test; Path=/")]

@@ -1,6 +1,7 @@
 """Tests of app.exports.names: every name is portable, whatever a label says."""
 
 import re
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 import errors
 from app.exports import names
+from tests.exports import loaders
 from tests.exports.builders import sample
 
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -26,6 +28,13 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
         ("st. bernard.", "st.-bernard"),
         ("ｆｕｌｌ", "full"),
         ("a" * 200, "a" * 80),
+        ("test tube", "classtest-tube"),
+        ("train", "classtrain"),
+        ("Crash-Test 2", "crash-classtest-2"),
+        ("2val", "2classval"),
+        ("Évaluation", "classevaluation"),
+        ("contest", "contest"),
+        ("a" * 75 + " testament", "a" * 75 + "-tes"),
     ],
 )
 def test_slug_keeps_what_is_portable(label: str, folder: str) -> None:
@@ -57,6 +66,23 @@ def test_class_folders_differ_even_without_case(labels: set[str]) -> None:
     assert len({folder.casefold() for folder in folders.values()}) == len(labels)
     assert all(len(folder) <= 80 for folder in folders.values())
     assert names.class_folders(sorted(labels, reverse=True)) == folders
+
+
+WORDS = ["test", "Train", "val", "dev", "valid", "training", "testing", "eval", "evaluation", "validation", "x", "2", "a" * 66]
+
+
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=4).map(tuple), max_size=6), st.sampled_from(" -_.0"))
+def test_no_class_folder_is_taken_for_a_split(words: list[tuple[str, ...]], between: str) -> None:
+    """By the patterns of Hugging Face datasets, also where labels collide and where they are cut."""
+    labels = [between.join(one) for one in words] + [between.join(one).upper() for one in words]
+    for folder in names.class_folders(labels).values():
+        assert not [pattern for pattern in split_patterns() if fnmatchcase(folder, pattern)]
+
+
+def split_patterns() -> list[str]:
+    """Of the names of folders."""
+    keywords = [keyword for split in loaders.SPLIT_KEYWORDS.values() for keyword in split]
+    return [pattern.format(keyword=keyword, sep=loaders.NON_WORDS_CHARS) for keyword in keywords for pattern in loaders.DIR_PATTERNS]
 
 
 def test_class_folders_give_the_plain_slug_to_the_first_in_order() -> None:

@@ -1,14 +1,17 @@
 """Tests of app.exports.verify: an export is believed in nothing that was not read back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import errors
-from app.exports import formats, verify
-from tests.exports.builders import image, problems, read_rows, reseal, samples, tree, write
+from app.domain import Reason, Verdict
+from app.exports import formats, names, verify
+from app.images import loading
+from tests.exports.builders import image, problems, read_rows, reseal, sample, samples, tree, write
 
 FORMATS = sorted(formats.EXPORTERS)
 
@@ -86,6 +89,35 @@ async def test_at_most_a_hundred_problems_are_kept(tmp_path: Path) -> None:
     assert verdict.samples == 150
     assert len(verdict.problems) == verify.MAX_PROBLEMS
     assert not verdict.is_good
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_an_image_that_a_loader_does_not_read_is_a_problem(name: str, tmp_path: Path) -> None:
+    """Every image is loaded once, from a file or from a shard; an error and a wrong size are told with the image."""
+    items = [sample(0), sample(1), sample(2, width=999), sample(3)]
+    report = await write(name, tmp_path, items)
+    sources: list[bytes | Path] = []
+
+    async def load(given: Sequence[bytes | Path]) -> list[Verdict]:
+        sources.extend(given)
+        bodies = [source if isinstance(source, bytes) else source.read_bytes() for source in given]
+        broken = Verdict(Reason.CORRUPT, "cannot be loaded as jpeg: odd")
+        return [broken if body == image(1) else loading.load(body) for body in bodies]
+
+    found = (await formats.get_exporter(name).verify(tmp_path, report, load)).problems
+    assert len(sources) == 4
+    assert len(found) == 2
+    for item, words in ((items[1], "cannot be loaded as jpeg: odd"), (items[2], "loads as 22x16 pixels, its row says 999x16")):
+        assert any(names.stem(item) in problem and problem.endswith(f": {words}") for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "extension", "is_seen"), [("imagefolder", "gif", False), ("webdataset", "gif", True), ("files", "avif", True)]
+)
+async def test_an_image_that_loaders_do_not_see_is_a_problem(name: str, extension: str, is_seen: bool, tmp_path: Path) -> None:
+    """By its suffix: loaders pass over others without a word."""
+    report = await write(name, tmp_path, [sample(0, extension=extension)])
+    assert (not await problems(name, tmp_path, report)) is is_seen
 
 
 async def test_a_folder_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ Retry: none here. A run that is repeated writes the whole export again under the
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from opentelemetry import trace
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
-from app.domain import EXTENSIONS, Sample, StoredImage, UnitKind
+from app.domain import EXTENSIONS, Compressed, CompressionRules, Sample, StoredImage, UnitKind
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
+from app.images.pool.pool import load_images
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
+from workers.stages.compress import output_columns
+from workers.stages.decode import BATCH, decode_batch, put_all
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["verify_export", "write_export"]
@@ -28,6 +32,9 @@ tracer = trace.get_tracer(__name__)
 
 PAGE = 1_000
 """Rows read at once. An export of any size needs the memory of one page and one image."""
+
+CONVERSION = CompressionRules(format="png", level=60)
+"""Lossless, and read by every loader."""
 
 
 async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
@@ -46,8 +53,9 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
         async with ctx.store.scratch() as folder:
             target = folder / row.id
             with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
-                samples, read = _samples(ctx, row.dataset_id), _make_reader(ctx.store)
-                report = await formats.get_exporter(row.format).write(samples, read, target, options)
+                exporter = formats.get_exporter(row.format)
+                samples = _samples(ctx, row.dataset_id, exporter.extensions)
+                report = await exporter.write(samples, _make_reader(ctx.store), target, options)
             unit.require_lease()
             sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
             with tracer.start_as_current_span("export.publish", attributes=sizes):
@@ -62,12 +70,12 @@ def _report_columns(report: ExportReport) -> dict[str, Any]:
     return {"samples": report.samples, "size_bytes": report.size_bytes, "report": asdict(report) | {"files": dict(report.files)}}
 
 
-async def _samples(ctx: JobContext, dataset_id: str) -> AsyncIterator[Sample]:
+async def _samples(ctx: JobContext, dataset_id: str, extensions: frozenset[str] | None) -> AsyncIterator[Sample]:
     last_id = index = 0
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
-        for image in page:
+        for image in await _convert(ctx, page, extensions):
             yield _as_sample(index, image)
             index += 1
         if len(page) < PAGE:
@@ -75,8 +83,41 @@ async def _samples(ctx: JobContext, dataset_id: str) -> AsyncIterator[Sample]:
         last_id = page[-1].id
 
 
+async def _convert(ctx: JobContext, page: Sequence[StoredImage], extensions: frozenset[str] | None) -> Sequence[StoredImage]:
+    """Replace images in formats that the loaders of the export do not see by their PNG forms, derived now and stored for a day.
+
+    An image that cannot be converted stays as it is: verification names it, and the export is not published.
+    """
+    unseen = [replace(image, sha256=image.out_sha256 or image.sha256) for image in page if not _is_seen(image, extensions)]
+    forms: dict[int, StoredImage] = {}
+    rows = {image.id: image for image in page}
+    for start in range(0, len(unseen), BATCH):
+        objects: list[tuple[str, bytes]] = []
+        for image_id, answer in await decode_batch(ctx, unseen[start : start + BATCH], CONVERSION):
+            if answer is not None and isinstance(answer.reply, Compressed):
+                forms[image_id] = _as_converted(rows[image_id], answer.reply)
+                objects.append((paths.blob(str(forms[image_id].out_sha256)), answer.reply.body))
+        await put_all(ctx, objects)
+    return [forms.get(image.id, image) for image in page]
+
+
+def _is_seen(image: StoredImage, extensions: frozenset[str] | None) -> bool:
+    return extensions is None or EXTENSIONS.get(_media_type(image)) in extensions
+
+
+def _as_converted(image: StoredImage, output: Compressed) -> StoredImage:
+    frames = int((image.measures or {}).get("frames", 1))
+    first = f", the first of {frames} frames" if frames > 1 else ""
+    words = f"converted from {_media_type(image)} to image/{output.format}, which the loaders of this format read{first}"
+    return replace(image, **output_columns(output) | {"changes": "; ".join(filter(None, (image.changes, words)))})
+
+
+def _media_type(image: StoredImage) -> str:
+    return image.out_media_type or image.media_type or "application/octet-stream"
+
+
 def _as_sample(index: int, image: StoredImage) -> Sample:
-    media_type = image.out_media_type or image.media_type or "application/octet-stream"
+    media_type = _media_type(image)
     return Sample(
         index=index,
         image_id=image.id,
@@ -128,7 +169,9 @@ async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         async with publish.open_folder(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
-            result = await formats.get_exporter(row.format).verify(folder, ExportReport(**(row.report or {})))
+            result = await formats.get_exporter(row.format).verify(
+                folder, ExportReport(**(row.report or {})), partial(load_images, ctx.decoders)
+            )
         async with unit.transaction() as connection:
             await _publish(connection, row.id, list(result.problems))
             await datasets.set_report(connection, unit.job.id, {"samples": result.samples, "problems": list(result.problems)})

@@ -6,7 +6,7 @@ from pathlib import Path
 from app.domain import Sample
 from app.exports import image_files, verify, writer
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, ExportReport, Read, VerifyReport
+from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts
 
@@ -28,14 +28,15 @@ class FilesExporter:
     """Writes and verifies the ``files`` format."""
 
     format = "files"
+    extensions = None
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""
         return await writer.write_export(samples, read, folder, options, _FilesWriter, self.format)
 
-    async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
+    async def verify(self, folder: Path, report: ExportReport, load: Load | None = None) -> VerifyReport:
         """See :class:`app.exports.exporter.Exporter`."""
-        return await verify.verify_folder(folder, report, _inspect)
+        return await verify.verify_folder(folder, report, _inspect, self.extensions, load)
 
 
 class _FilesWriter:

@@ -1,16 +1,19 @@
 """``imagefolder``: ``train/<class>/<image>`` with a ``metadata.jsonl`` in each split, for Hugging Face datasets and torchvision."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 
 from app.domain import Sample
 from app.exports import image_files, names, verify, writer
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, ExportReport, Read, VerifyReport
+from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts, class_of
 
 __all__ = ["ImageFolderExporter"]
+
+TORCHVISION_EXTENSIONS = frozenset({"jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"})
+"""``IMG_EXTENSIONS`` of ``torchvision.datasets.folder``; files with others are not seen. Hugging Face datasets read all of them."""
 
 _LAYOUT = """\
 <split>/metadata.jsonl                     one row per image: file_name, label, licence ...
@@ -29,20 +32,24 @@ dataset = dataset.cast_column("label", ClassLabel(names=names))
 _TORCHVISION = """\
 torchvision reads each split on its own: `torchvision.datasets.ImageFolder("path/to/this/folder/train")`. Its classes are the folder
 names; the true label of each is under `class_folders` in `manifest.json`."""
+_SPLITS_BY_NAME = """\
+`load_dataset("imagefolder", data_dir=...)` knows the splits train, validation and test only, by the names of folders, and would drop or
+join some of these; `load_dataset("path/to/this/folder")` reads all of them."""
 
 
 class ImageFolderExporter:
     """Writes and verifies the ``imagefolder`` format."""
 
     format = "imagefolder"
+    extensions = TORCHVISION_EXTENSIONS
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""
         return await writer.write_export(samples, read, folder, options, _FolderWriter, self.format)
 
-    async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
+    async def verify(self, folder: Path, report: ExportReport, load: Load | None = None) -> VerifyReport:
         """See :class:`app.exports.exporter.Exporter`."""
-        return await verify.verify_folder(folder, report, _inspect)
+        return await verify.verify_folder(folder, report, _inspect, self.extensions, load)
 
 
 class _FolderWriter:
@@ -58,7 +65,7 @@ class _FolderWriter:
             features=True,
             has_image_files=True,
             folders=self._folders,
-            notes=(_TORCHVISION,) if facts.labels else (),
+            notes=(*((_TORCHVISION,) if facts.labels else ()), *(() if _is_found_by_name(facts.splits) else (_SPLITS_BY_NAME,))),
         )
 
     def add(self, sample: Sample, body: bytes) -> str:
@@ -73,6 +80,12 @@ class _FolderWriter:
 
     def abandon(self) -> None:
         self._metadata.abandon()
+
+
+def _is_found_by_name(splits: Collection[str]) -> bool:
+    """Whether Hugging Face datasets find each split by the name of its folder, or a single one, whatever its name."""
+    found = {names.split_by_name(split) for split in splits}
+    return len(splits) < 2 or (None not in found and len(found) == len(splits))
 
 
 def _inspect(inspection: verify.Inspection) -> Iterator[None]:

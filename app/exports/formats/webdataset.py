@@ -16,12 +16,15 @@ import orjson
 from app.domain import Sample
 from app.exports import names, spool, tar, verify, writer
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, ExportReport, Read, VerifyReport
+from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts, HashedFile
 from app.exports.spool import DatasetFacts, class_of
 from app.exports.verify import Inspection, parse_object
 
 __all__ = ["CLASSES", "WebDatasetExporter", "inspect"]
+
+DECODED_EXTENSIONS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff"})
+"""Of our formats those in ``IMAGE_EXTENSIONS`` of ``webdataset.autodecode`` 1.0 and of Hugging Face datasets 5.2: neither decodes AVIF."""
 
 _LAYOUT = """\
 <split>-000000.tar    members KEY.jpg KEY.json, KEY.cls with labels, KEY.txt with captions
@@ -41,14 +44,15 @@ class WebDatasetExporter:
     """Writes and verifies the ``webdataset`` format."""
 
     format = "webdataset"
+    extensions = DECODED_EXTENSIONS
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""
         return await writer.write_export(samples, read, folder, options, _ShardsWriter, self.format)
 
-    async def verify(self, folder: Path, report: ExportReport) -> VerifyReport:
+    async def verify(self, folder: Path, report: ExportReport, load: Load | None = None) -> VerifyReport:
         """See :class:`app.exports.exporter.Exporter`."""
-        return await verify.verify_folder(folder, report, inspect)
+        return await verify.verify_folder(folder, report, inspect, self.extensions, load)
 
 
 class _ShardsWriter:
@@ -231,7 +235,7 @@ def _inspect_sample(inspection: Inspection, where: str, split: str, members: Mem
         inspection.add_problem(f"{where}: not one image and one json")
         return
     body = members[images[0]]
-    inspection.count_image(f"{where}.{images[0]}", FileFacts(len(body), hashlib.sha256(body).hexdigest()), row)
+    inspection.count_image(f"{where}.{images[0]}", FileFacts(len(body), hashlib.sha256(body).hexdigest()), row, body)
     if row.get("split") != split:
         inspection.add_problem(f"{where}: is in a shard of another split than its row states")
     if members.get("txt", b"").decode("utf-8", "replace") != row.get("caption", ""):

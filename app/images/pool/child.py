@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from app.domain import CompressionRules, Reason
+from app.images.loading import load
 from app.images.pool import protocol
-from app.images.pool.protocol import Failure, Reply, Request
+from app.images.pool.protocol import Failure, LoaderRules, Reply, Request
 from app.images.rendering import compress
 from app.images.verdict import validate
 from app.process_setup import set_parent_death_signal
@@ -40,6 +41,8 @@ def answer(request: Request, source: bytes | str, collector: RemarkCollector) ->
     try:
         if isinstance(request.rules, CompressionRules):
             return compress(body, request.rules)
+        if isinstance(request.rules, LoaderRules):
+            return load(body)
         return validate(body, request.rules, request.compression)
     except ValidationError as error:
         return Failure("invalid", error.slug, error.message)

@@ -21,6 +21,7 @@ __all__ = [
     "STARTED",
     "Answer",
     "Failure",
+    "LoaderRules",
     "Reply",
     "Request",
     "Rules",
@@ -44,7 +45,13 @@ STARTED: Final = b"S"
 
 _PREFIX_BYTES: Final = len(STARTED) + LENGTHS.size
 
-Rules = ValidationRules | CompressionRules
+
+@dataclass(frozen=True, slots=True)
+class LoaderRules:
+    """Asks whether an image loads with the loaders that the exports document: see `app.images.loading`. There is nothing to set."""
+
+
+Rules = ValidationRules | CompressionRules | LoaderRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +135,13 @@ def _frame(header: Mapping[str, Any], *payload: bytes) -> tuple[bytes, ...]:
     return LENGTHS.pack(len(text), sum(map(len, payload))) + text, *payload
 
 
+_TASKS: Final[dict[type, str]] = {ValidationRules: "validate", CompressionRules: "compress", LoaderRules: "load"}
+
+
 def encode_request(request: Request) -> tuple[bytes, ...]:
     """Return a frame in parts, so that the bytes of the images are not copied."""
     header = {
-        "task": "validate" if isinstance(request.rules, ValidationRules) else "compress",
+        "task": _TASKS[type(request.rules)],
         "rules": _rules_to_json(request.rules),
         "compression": request.compression and _rules_to_json(request.compression),
         "sources": [source if isinstance(source, str) else len(source) for source in request.sources],
@@ -152,13 +162,17 @@ def decode_request(header: bytes) -> tuple[Request, tuple[int, ...]]:
         The request, in which images that come as bytes are empty, and for each image the number of bytes to read from the payload.
     """
     data = json.loads(header)
-    rules = data["rules"]
-    is_validation = data["task"] == "validate"
     return Request(
-        ValidationRules(**{**rules, "formats": tuple(rules["formats"])}) if is_validation else CompressionRules(**rules),
+        _rules_of(data["task"], data["rules"]),
         tuple(source if isinstance(source, str) else b"" for source in data["sources"]),
         data["compression"] and CompressionRules(**data["compression"]),
     ), tuple(0 if isinstance(source, str) else source for source in data["sources"])
+
+
+def _rules_of(task: str, rules: dict[str, Any]) -> Rules:
+    if task == "validate":
+        return ValidationRules(**{**rules, "formats": tuple(rules["formats"])})
+    return CompressionRules(**rules) if task == "compress" else LoaderRules(**rules)
 
 
 def encode_reply(reply: Reply, remarks: Sequence[Remark] = ()) -> tuple[bytes, ...]:

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from tests.exports import loaders
 from tests.exports.builders import problems, read_rows, reseal, sample, samples, tree, write
 
 
@@ -86,3 +89,28 @@ async def test_verify_notices_an_empty_class(tmp_path: Path) -> None:
     report = await write("imagefolder", tmp_path, samples(4))
     (tmp_path / "train/empty").mkdir()
     assert await problems("imagefolder", tmp_path, report) == ("train/empty: empty folder",)
+
+
+@pytest.mark.parametrize(
+    ("splits", "is_told"),
+    [
+        (("train",), False),
+        (("holdout",), False),
+        (("train", "val", "test"), False),
+        (("train", "holdout"), True),
+        (("train", "train_small"), True),
+    ],
+)
+async def test_splits_that_a_loader_does_not_find_by_name_are_told(splits: tuple[str, ...], is_told: bool, tmp_path: Path) -> None:
+    """In the card: one form of the call would drop or join them."""
+    await write("imagefolder", tmp_path, [sample(number, split=split) for number, split in enumerate(splits)])
+    assert ("knows the splits train, validation and test only" in (tmp_path / "README.md").read_text()) is is_told
+
+
+async def test_a_class_named_like_a_split_stays_in_its_split(tmp_path: Path) -> None:
+    """Each image is in one split only, by the rule of names and by the card."""
+    labels = ["test tube", "Train", "dev", "cat"]
+    report = await write("imagefolder", tmp_path, [sample(number, label=labels[number % 4]) for number in range(12)])
+    for splits in (loaders.splits_by_name(tmp_path), loaders.splits_by_card(tmp_path)):
+        assert {split: len(list(loaders.imagefolder_rows(files))) for split, files in splits.items()} == {"test": 3, "train": 9}
+    assert await problems("imagefolder", tmp_path, report) == ()

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import pytest
 
 from app.domain import CompressionRules, Reason, ValidationRules, Verdict
-from app.images.pool.pool import DecoderPool
+from app.images.pool.pool import DecoderPool, load_images
 from app.images.rendering import compress
 from app.images.verdict import validate
 from app.settings import load_settings
@@ -381,3 +381,13 @@ async def test_a_pool_is_built_from_the_settings() -> None:
         assert configured.stats().size == 3
     async with DecoderPool.from_settings(load_settings()) as default:
         assert default.stats().size >= 1
+
+
+async def test_images_are_loaded_as_loaders_do(pool: DecoderPool, jpeg: bytes, tmp_path: Path) -> None:
+    """Many of them, from memory and from files, in their order; one that does not load costs no other."""
+    path = tmp_path / "turned"
+    path.write_bytes(samples.with_orientation(samples.photo(), 6))
+    found = await load_images(pool, [jpeg, path, b"odd"] * 7)
+    assert [(verdict.width, verdict.height) for verdict in found] == [(320, 240), (240, 320), (None, None)] * 7
+    assert [verdict.reason for verdict in found] == [None, None, Reason.NOT_AN_IMAGE] * 7
+    assert await load_images(pool, []) == []

@@ -8,7 +8,7 @@ import pytest
 
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
 from app.images.pool import protocol
-from app.images.pool.protocol import Answer, Failure, Reply, Request
+from app.images.pool.protocol import Answer, Failure, LoaderRules, Reply, Request
 from errors import ValidationError
 from logging_setup.capture import MAX_REMARKS, Remark
 
@@ -28,6 +28,7 @@ def _answer(reply: Reply, remarks: Sequence[Remark] = ()) -> Answer:
         Request(ValidationRules(level="strict", formats=("jpeg",), max_aspect=1.25), (b"\0\xff body", b"another")),
         Request(ValidationRules(), ("/some/where \u00e9\udcff", b"a body", "/else"), CompressionRules("jpeg", 90, "keep_ratio", 128)),
         Request(CompressionRules("webp", 80, "border", 64, False), (b"x",)),
+        Request(LoaderRules(), (b"x", "/a path")),
     ],
 )
 def test_requests_arrive_as_sent(request_: Request) -> None:

@@ -59,10 +59,10 @@ def clipped(text: str, columns: int) -> str:
 
 
 def complaint(error: Mapping[str, Any]) -> str:
-    """What pydantic found wrong with a value, with the value itself where it is a number or no permitted word."""
-    words, value = str(error["msg"]).removeprefix("Value error, "), error["input"]
-    is_shown = isinstance(value, int | float) or (error["type"] == "literal_error" and isinstance(value, str))
-    return f"{words}, not {clipped(repr(value), 60)}" if is_shown and error["type"] != "value_error" else words
+    """What pydantic found wrong with a value, with the value itself where it is a number; text is not quoted, it may be a secret."""
+    words, value = str(error["msg"]).removeprefix("Value error, "), error.get("input")
+    is_shown = isinstance(value, int | float) and error["type"] != "value_error"
+    return f"{words}, not {clipped(repr(value), 60)}" if is_shown else words
 
 
 def listing(counts: Mapping[str, int], *, most: int = 100) -> str:

@@ -141,6 +141,12 @@ async def test_create_refuses_a_body_and_points_at_the_place(client: httpx.Async
     assert [item["pointer"] for item in answer.json()["errors"]] == [pointer]
 
 
+async def test_a_number_out_of_bounds_is_shown_with_its_bound(client: httpx.AsyncClient) -> None:
+    """Field, limit and value in one line."""
+    answer = await client.post("/v1/jobs", json={"urls": ["x"], "compression": {"size": 0}})
+    assert answer.json()["detail"] == "compression/size: Input should be greater than or equal to 8, not 0"
+
+
 @pytest.mark.parametrize("share", ["NaN", "Infinity"])
 async def test_create_refuses_numbers_that_json_does_not_have(client: httpx.AsyncClient, share: str) -> None:
     """Python's JSON reader takes NaN; no database does."""

@@ -41,12 +41,16 @@ CANNOT_COMPRESS: Final = "cannot be compressed"
 """Prefix of the detail of an image that passes all checks and cannot be re-encoded by the rules."""
 
 
+_DAMAGED: Final = "data is lost"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured of one image. Before decoding only the first three are known.
 
     Attributes:
         width, height: pixels; 0 where the header could not be read.
+        damage: how the decoder knows that pixels are wrong; None where it reports nothing. Of what was measured only whether is kept.
         entropy: bits of the grey histogram of the 1/8-scale image, 0 to 8; None where it was not measured.
         edges: share of pixels at an edge, 0 to 1; None where it was not measured: it counts only for an image of little entropy.
         brightness: mean grey, 0 to 255; None where it was not measured.
@@ -59,6 +63,7 @@ class Facts:
     height: int
     frames: int = 1
     is_complete: bool = True
+    damage: str | None = None
     entropy: float | None = None
     edges: float | None = None
     brightness: float | None = None
@@ -73,6 +78,7 @@ class Facts:
             height=int(measures.get("height", height)),
             frames=int(measures.get("frames", 1)),
             is_complete=not measures.get("truncated", 0),
+            damage=_DAMAGED if measures.get("damaged", 0) else None,
             entropy=measures.get("entropy"),
             edges=measures.get("edges"),
             brightness=measures.get("brightness"),
@@ -97,6 +103,7 @@ class Facts:
             "pixels": self.pixels,
             "aspect": self.aspect,
             "truncated": not self.is_complete,
+            "damaged": self.damage is not None,
             "frames": self.frames,
             "entropy": self.entropy,
             "edges": self.edges,
@@ -200,6 +207,15 @@ AFTER_DECODING: Final = (
         limit=lambda _: "0",
         passes=lambda facts, _: facts.is_complete,
         detail=lambda facts, _: f"truncated: the {facts.format} end marker is missing",
+    ),
+    Check(
+        "damaged",
+        "standard",
+        Reason.CORRUPT,
+        value=lambda facts: facts.damage is not None,
+        limit=lambda _: "0",
+        passes=lambda facts, _: facts.damage is None,
+        detail=lambda facts, _: f"damaged {facts.format} data: {facts.damage}",
     ),
     Check(
         "aspect",

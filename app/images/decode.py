@@ -23,7 +23,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from app.images import colour_space, metadata, pixels, structure
+from app.images import colour_space, metadata, pixels, structure, turbojpeg
+from app.images.jpeg import JpegFile
+from app.images.structure import Integrity
 from errors import Reason, ValidationError
 from logging_setup.capture import is_capturing
 
@@ -86,6 +88,7 @@ class Decoded:
         width, height: pixels of the full-size image after the EXIF orientation is applied.
         frames: pictures in the file; only the first is decoded.
         is_complete: whether the file has its end marker.
+        damage: how the decoder knows that data is lost and some pixels are wrong; None where they are all there.
         orientation: EXIF orientation, 1 to 8, not yet applied to ``image``.
         image: 8-bit L, RGB, RGBA or CMYK, without ``info``; a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, never below the
             size asked for.
@@ -106,6 +109,7 @@ class Decoded:
     has_jpeg_data: bool = False
     icc_profile: bytes | None = None
     metadata_fault: str | None = None
+    damage: str | None = None
 
 
 @contextmanager
@@ -176,31 +180,30 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
     with pillow_errors(f"{header.format} data"):
         image = header.image
         icc_profile = colour_space.profile_of(image, body)
-        scale = 1
-        if min_size is not None and image.draft(None, min_size):
-            scale = _draft_scale(header, min_size)
+        scale = _draft_scale(header, min_size) if header.format == "jpeg" and min_size else 1
         frames = int(getattr(image, "n_frames", 1))
-        image.load()
-        if damage := structure.find_damage(body, header.format):
-            raise ValidationError(f"{header.format} data: {damage}", reason=Reason.CORRUPT)
+        loaded, integrity, damage = _load(body, header, scale)
+        if integrity.damage:
+            raise ValidationError(f"{header.format} data: {integrity.damage}", reason=Reason.CORRUPT)
         metadata_fault = _metadata_fault(body, header.format, image)
         orientation = orientation_of(image)
         width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)
         compression = image.info.get("compression")
-        bare = pixels.to_8bit(image, body)
+        bare = pixels.to_8bit(loaded, body)
         bare.info = {}
         return Decoded(
             format=header.format,
             width=width,
             height=height,
             frames=frames,
-            is_complete=structure.has_end(body, header.format),
+            is_complete=integrity.is_complete,
             orientation=orientation,
             image=bare,
             scale=scale,
             has_jpeg_data="jpeg" in (header.format, compression),
             icc_profile=icc_profile,
             metadata_fault=metadata_fault,
+            damage=damage,
         )
 
 
@@ -219,6 +222,23 @@ def require_sound_metadata(decoded: Decoded) -> None:
         raise ValidationError(decoded.metadata_fault, reason=Reason.CORRUPT)
 
 
+def _load(body: bytes, header: Header, scale: int) -> tuple[Image.Image, Integrity, str | None]:
+    """Return the pixels, what the file's structure says, and the damage that the decoder reported; a JPEG is decoded at 1/``scale``."""
+    image = header.image
+    if header.format != "jpeg":
+        image.load()
+        return image, structure.inspect(body, header.format), None
+    file = JpegFile.parse(body)
+    integrity = structure.inspect_jpeg(file)
+    if turbo := turbojpeg.decode(file, image.mode, image.size, scale):
+        turbo.image.format, turbo.image.info = image.format, image.info
+        return turbo.image, integrity, turbo.damage
+    if scale > 1:
+        image.draft(None, (header.width // scale, header.height // scale))
+    image.load()
+    return image, integrity, None
+
+
 def reduce_as_drafted(decoded: Decoded, header: Header, min_size: tuple[int, int]) -> Decoded:
     """Shrink a JPEG that was decoded larger to the size that `decode` would have chosen for ``min_size``.
 
@@ -230,7 +250,7 @@ def reduce_as_drafted(decoded: Decoded, header: Header, min_size: tuple[int, int
 
 
 def _draft_scale(header: Header, min_size: tuple[int, int]) -> int:
-    """The factor, 1, 2, 4 or 8, by which Pillow's ``draft`` decodes a JPEG smaller."""
+    """The factor, 1, 2, 4 or 8, by which a JPEG decoder may scale down at no cost."""
     most = min(header.width // min_size[0], header.height // min_size[1])
     return next(scale for scale in (8, 4, 2, 1) if most >= scale or scale == 1)
 

@@ -14,6 +14,7 @@ from typing import Final
 from PIL import Image, ImageOps
 
 from app.images import structure
+from app.images.jpeg import JpegFile
 
 __all__ = ["ORIENTATION", "check", "forms_without", "one_pixel"]
 
@@ -124,15 +125,15 @@ def _jpeg_bare(body: bytes, orientation: int) -> bytes:
 
 def _filter_segments(body: bytes, is_kept: Callable[[int, bytes], bool], exif: bytes) -> bytes:
     """Drop segments before the first scan, and add an EXIF block. A file without a scan is returned as it is."""
-    segments = structure.jpeg_segments(body)
-    if not segments or segments[-1][0] != _SOS:
+    segments = JpegFile.parse(body).segments
+    if not segments or segments[-1].marker != _SOS:
         return body
-    kept = [body[start - 4 : end] for marker, start, end in segments[:-1] if is_kept(marker, body[start:end])]
+    kept = [body[part.start - 4 : part.end] for part in segments[:-1] if is_kept(part.marker, body[part.start : part.end])]
     if len(kept) == len(segments) - 1:
         return body
     block = b"\xff\xe1" + struct.pack(">H", 2 + len(_EXIF + exif)) + _EXIF + exif if exif else b""
     at = 1 if kept and kept[0][1] == _APP0 else 0  # JFIF wants to be the first
-    return b"".join([body[:2], *kept[:at], block, *kept[at:], body[segments[-1][1] - 4 :]])
+    return b"".join([body[:2], *kept[:at], block, *kept[at:], body[segments[-1].start - 4 :]])
 
 
 # PNG: chunks (PNG specification, 5)

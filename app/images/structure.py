@@ -6,9 +6,12 @@ Reads bytes only; must not know Pillow, rules or verdicts.
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FORMATS", "find_damage", "has_end", "is_lossless_webp", "jpeg_segments", "png_chunk", "png_chunks", "sniff"]
+from app.images.jpeg import JpegFile
+
+__all__ = ["FORMATS", "Integrity", "inspect", "inspect_jpeg", "is_lossless_webp", "png_chunk", "png_chunks", "sniff"]
 
 FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
 """All formats that are decoded. Formats with scripts, an interpreter or a rarely used parser are left out."""
@@ -36,9 +39,6 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 
-_ZERO_RUN: Final = bytes(128)
-"""128 bytes: a block of 63 one-bit coefficients takes 24 to 48 zero bytes, so the run holds a whole block."""
-
 
 def sniff(body: bytes) -> str | None:
     """Return the image format by the first bytes, lower case, or None. It may be a format outside of `FORMATS`."""
@@ -61,29 +61,35 @@ def _by_brand(body: bytes) -> str | None:
     return "heif" if brands & _HEIF_BRANDS else None
 
 
-def has_end(body: bytes, image_format: str) -> bool:
-    """Whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer; True for other formats, whose decoders check it.
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What the bytes say about a file that Pillow decodes without an error.
 
-    Bytes after the end are ignored.
+    Attributes:
+        is_complete: whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer; True for other formats, whose decoders check it.
+            Bytes after the end are ignored.
+        damage: what is wrong inside the pixel data, if anything.
+    """
+
+    is_complete: bool = True
+    damage: str | None = None
+
+
+def inspect(body: bytes, image_format: str) -> Integrity:
+    """Look for the end marker and for silent damage; see `inspect_jpeg` for JPEG.
+
+    PNG: a critical chunk whose CRC is wrong (Pillow skips the CRC of IDAT).
     """
     if image_format == "jpeg":
-        return body.endswith(b"\xff\xd9") or body.find(b"\xff\xd9", _jpeg_scan(body)) >= 0
+        return inspect_jpeg(JpegFile.parse(body))
     if image_format == "png":
-        return _walk_png(body)[0]
-    return _gif_has_trailer(body) if image_format == "gif" else True
+        return _walk_png(body)
+    return Integrity(_gif_has_trailer(body)) if image_format == "gif" else Integrity()
 
 
-def find_damage(body: bytes, image_format: str) -> str | None:
-    """Describe damage inside the pixel data that Pillow decodes without an error, or return None.
-
-    PNG: a critical chunk whose CRC is wrong (Pillow skips the CRC of IDAT). JPEG: a run of zero bytes, as a gap in a
-    download leaves it, where the Huffman tables exclude it.
-    """
-    if image_format == "png":
-        return _walk_png(body)[1]
-    if image_format == "jpeg" and _has_impossible_zeros(body):
-        return "a run of zero bytes in the scan"
-    return None
+def inspect_jpeg(file: JpegFile) -> Integrity:
+    """Look for EOI, and for a run of zero bytes, as a gap in a download leaves it, where the Huffman tables exclude it."""
+    return Integrity(file.has_end(), "a run of zero bytes in the scan" if file.has_impossible_zeros() else None)
 
 
 def is_lossless_webp(body: bytes) -> bool:
@@ -98,16 +104,16 @@ def is_lossless_webp(body: bytes) -> bool:
     return False
 
 
-def _walk_png(body: bytes) -> tuple[bool, str | None]:
-    """Return whether there is an IEND chunk, and the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
+def _walk_png(body: bytes) -> Integrity:
+    """Look for an IEND chunk, and for the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
     view = memoryview(body)
     for start, end in png_chunks(body):
         kind = body[start + 4 : start + 8]
         if not kind[0] & 0x20 and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(body[end - 4 : end], "big"):
-            return True, f"wrong checksum of chunk {kind.decode('latin-1')}"
+            return Integrity(damage=f"wrong checksum of chunk {kind.decode('latin-1')}")
         if kind == b"IEND":
-            return True, None
-    return False, None
+            return Integrity()
+    return Integrity(is_complete=False)
 
 
 def png_chunks(body: bytes) -> Iterator[tuple[int, int]]:
@@ -148,60 +154,3 @@ def _colour_table_size(body: bytes, flags_at: int) -> int:
     """Bytes of the colour table by its flag byte."""
     flags = body[flags_at] if flags_at < len(body) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def jpeg_segments(body: bytes) -> list[tuple[int, int, int]]:
-    """List (marker, start, end of the payload) of the segments up to and including the first SOS (ITU T.81, B.1)."""
-    segments, at = [], 2
-    while at + 4 <= len(body) and body[at] == 0xFF:
-        marker = body[at + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:
-            at += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", body, at + 2)
-        segments.append((marker, at + 4, at + 2 + length))
-        if marker == 0xDA:
-            break
-        at += 2 + length
-    return segments
-
-
-def _jpeg_scan(body: bytes) -> int:
-    """Offset of the first scan of the main image; a thumbnail in EXIF has its own scans and end marker."""
-    segments = jpeg_segments(body)
-    return segments[-1][2] if segments and segments[-1][0] == 0xDA else len(body)
-
-
-def _has_impossible_zeros(body: bytes) -> bool:
-    """Whether there is a zero run in the first scan of a sequential JPEG whose luma code of zeros is not "end of block".
-
-    A canonical Huffman table gives the code of zeros to its first symbol (ITU T.81, C). Where that is "end of block", flat
-    areas are zeros; where it is a coefficient, 128 zero bytes would be a block in which all 63 coefficients are -1.
-    """
-    run = body.find(_ZERO_RUN, start := _jpeg_scan(body))
-    if run < 0:
-        return False
-    ends = [at for marker in (b"\xff\xd9", b"\xff\xda") if (at := body.find(marker, start)) >= 0]
-    return run < min(ends, default=len(body)) and _luma_zeros_are_a_coefficient(body)
-
-
-def _luma_zeros_are_a_coefficient(body: bytes) -> bool:
-    """Whether the first symbol of the first component's AC table stands for a coefficient; False where it is not known."""
-    first_symbols: dict[int, int] = {}
-    sequential = False
-    segments = jpeg_segments(body)
-    for marker, start, end in segments:
-        sequential = sequential or marker in (0xC0, 0xC1)
-        if marker == 0xC4:
-            first_symbols.update(_first_symbols(body[start:end]))
-    table = 0x10 | (body[segments[-1][1] + 2] & 0x0F)
-    return sequential and first_symbols.get(table, 0) not in (0x00, 0xF0)
-
-
-def _first_symbols(payload: bytes) -> dict[int, int]:
-    """Map class and id of each table in a DHT segment to its first symbol."""
-    found, at = {}, 0
-    while at + 17 < len(payload):
-        found[payload[at]] = payload[at + 17]
-        at += 17 + sum(payload[at + 1 : at + 17])
-    return found

@@ -142,6 +142,7 @@ def _measure(decoded: Decoded, thumbnail: Image.Image, grey: Image.Image, ground
         height=decoded.height,
         frames=decoded.frames,
         is_complete=decoded.is_complete,
+        damage=decoded.damage,
         entropy=entropy,
         edges=measures.edges_of(thumbnail) if entropy < rules.min_entropy else None,
         brightness=measures.brightness_of(counts),

@@ -31,6 +31,11 @@ def encode(image: Image.Image, encoding: str = "JPEG", **options: Any) -> bytes:
     return out.getvalue()
 
 
+def as_file(body: bytes) -> io.BytesIO:
+    """A file to open, for what happens before decoding."""
+    return io.BytesIO(body)
+
+
 def opened(body: bytes) -> Image.Image:
     """Decode for a look at the result."""
     image = Image.open(io.BytesIO(body))

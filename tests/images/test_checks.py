@@ -26,6 +26,7 @@ LEVELS: tuple[Level, ...] = ("basic", "standard", "strict")
         ("width", {"width": 64, "height": 48}, {"width": 63}, Reason.TOO_SMALL, ("63x60", "64x48")),
         ("height", {}, {"height": 47}, Reason.TOO_SMALL, ("80x47", "64x48")),
         ("truncated", {}, {"is_complete": False}, Reason.CORRUPT, ("truncated", "jpeg")),
+        ("damaged", {}, {"damage": "bad Huffman code"}, Reason.CORRUPT, ("damaged jpeg", "bad Huffman code")),
         ("aspect", {"width": 60, "height": 120}, {"width": 60, "height": 121}, Reason.ASPECT, ("2.02", "2.00")),
         ("frames", {"frames": 1}, {"frames": 2}, Reason.ANIMATED, ("2 frames", "1")),
         ("all frames", {"frames": 2}, {"frames": 3}, Reason.TOO_MANY_PIXELS, ("3 frames", "14400", "10000")),
@@ -52,13 +53,14 @@ def test_measures_name_every_value() -> None:
     measures = replace(FACTS, entropy=1.23456, sharpness=None).measures()
     assert measures["entropy"] == 1.2346
     assert measures["aspect"] == 1.3333
-    assert set(measures) == {"width", "height", "pixels", "aspect", "truncated", "frames", "entropy", "brightness"}
+    assert set(measures) == {"width", "height", "pixels", "aspect", "truncated", "damaged", "frames", "entropy", "brightness"}
     assert FACTS.measures()["sharpness"] == 50.0
 
 
 def test_facts_come_back_from_their_measures() -> None:
     """Without measures the size of the header counts."""
-    for facts in (FACTS, replace(FACTS, frames=3, is_complete=False, sharpness=None), replace(FACTS, entropy=0.5, edges=0.0123)):
+    broken = replace(FACTS, frames=3, is_complete=False, damage="data is lost", sharpness=None)
+    for facts in (FACTS, broken, replace(FACTS, entropy=0.5, edges=0.0123)):
         assert Facts.from_measures("jpeg", 0, 0, facts.measures()) == facts
     assert Facts.from_measures("png", 8, 6, {}) == Facts("png", 8, 6)
 
@@ -73,7 +75,7 @@ def test_levels_apply_what_the_rules_promise() -> None:
     """Basic checks size, standard aspect, information, truncation and animation, strict blur and exposure."""
     names = [{check.name for check in checks.checks_of(level)} for level in LEVELS]
     assert names[0] == {"width", "height", "all frames"}
-    assert names[1] - names[0] == {"aspect", "entropy", "truncated", "frames"}
+    assert names[1] - names[0] == {"aspect", "entropy", "truncated", "damaged", "frames"}
     assert names[2] - names[1] == {"sharpness", "brightness"}
 
 

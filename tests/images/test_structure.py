@@ -39,65 +39,65 @@ def test_jpeg_end_is_the_main_images_own() -> None:
     """A thumbnail in EXIF has an EOI too; it is not the end of the image."""
     thumbnail = samples.encode(samples.photo(64, 48))
     body = samples.encode(samples.photo(), exif=b"Exif\0\0" + thumbnail)
-    assert structure.has_end(body, "jpeg")
-    assert not structure.has_end(body[:-2], "jpeg")
-    assert not structure.has_end(body[: len(body) // 2], "jpeg")
+    assert structure.inspect(body, "jpeg").is_complete
+    assert not structure.inspect(body[:-2], "jpeg").is_complete
+    assert not structure.inspect(body[: len(body) // 2], "jpeg").is_complete
 
 
 def test_jpeg_end_may_be_followed_by_anything(jpeg: bytes) -> None:
     """Phones append more pictures after EOI."""
-    assert structure.has_end(jpeg + b"trailing" * 100, "jpeg")
+    assert structure.inspect(jpeg + b"trailing" * 100, "jpeg").is_complete
 
 
 def test_jpeg_end_is_found_past_fill_bytes_and_standalone_markers(jpeg: bytes) -> None:
     """Fill bytes and markers without a payload may stand between segments (ITU T.81, B.1.1)."""
-    assert structure.has_end(jpeg[:2] + b"\xff\xff\x01" + jpeg[2:] + b"!", "jpeg")
-    assert not structure.has_end(b"\xff\xd8\xff\xe0", "jpeg")
+    assert structure.inspect(jpeg[:2] + b"\xff\xff\x01" + jpeg[2:] + b"!", "jpeg").is_complete
+    assert not structure.inspect(b"\xff\xd8\xff\xe0", "jpeg").is_complete
 
 
 def test_png_end_is_iend(png: bytes) -> None:
     """A PNG without its last chunk is incomplete, wherever it was cut."""
-    assert structure.has_end(png, "png")
-    assert not any(structure.has_end(png[:-cut], "png") for cut in (1, 4, 12, 13, 1000))
+    assert structure.inspect(png, "png").is_complete
+    assert not any(structure.inspect(png[:-cut], "png").is_complete for cut in (1, 4, 12, 13, 1000))
 
 
 @pytest.mark.parametrize("frames", [1, 3])
 def test_gif_end_is_its_trailer(frames: int) -> None:
     """A GIF's blocks are walked to the trailer; a semicolon inside of them is none."""
     body = samples.animation(frames)
-    assert structure.has_end(body + b"more", "gif")
-    assert not any(structure.has_end(body[:-cut], "gif") for cut in (1, 2, 50, len(body) - 11))
+    assert structure.inspect(body + b"more", "gif").is_complete
+    assert not any(structure.inspect(body[:-cut], "gif").is_complete for cut in (1, 2, 50, len(body) - 11))
 
 
 def test_other_formats_are_left_to_their_decoders() -> None:
     """Pillow finds each truncation of the others by itself."""
-    assert structure.has_end(b"BM", "bmp")
+    assert structure.inspect(b"BM", "bmp").is_complete
 
 
 def test_png_damage_is_a_wrong_checksum_of_a_critical_chunk(png: bytes) -> None:
     """Pillow skips the checksum of IDAT; a text chunk's is nobody's concern."""
     at = png.index(b"IDAT") + 40
-    assert structure.find_damage(png, "png") is None
-    assert structure.find_damage(png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :], "png") == "wrong checksum of chunk IDAT"
+    assert structure.inspect(png, "png").damage is None
+    assert structure.inspect(png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :], "png").damage == "wrong checksum of chunk IDAT"
     text = samples.chunk(b"tEXt", b"Title\0x")[:-1] + b"?"
-    assert structure.find_damage(png[:33] + text + png[33:], "png") is None
+    assert structure.inspect(png[:33] + text + png[33:], "png").damage is None
 
 
 def test_jpeg_damage_is_a_hole_in_the_scan(jpeg: bytes) -> None:
     """A run of zeros that the Huffman tables rule out is damage; a decoder makes grey stripes of it."""
-    assert structure.find_damage(jpeg, "jpeg") is None
-    assert structure.find_damage(samples.with_hole(jpeg), "jpeg") == "a run of zero bytes in the scan"
+    assert structure.inspect(jpeg, "jpeg").damage is None
+    assert structure.inspect(samples.with_hole(jpeg), "jpeg").damage == "a run of zero bytes in the scan"
 
 
 def test_jpeg_zeros_are_no_damage_where_they_are_legal(jpeg: bytes) -> None:
     """Flat pictures with tables of their own are zeros; progressive scans and appended data are not judged."""
     flat = samples.encode(Image.new("RGB", (4000, 4000), "red"), optimize=True)
     assert flat.count(bytes(128)) > 0
-    assert structure.find_damage(flat, "jpeg") is None
-    assert structure.find_damage(jpeg + bytes(4096), "jpeg") is None
+    assert structure.inspect(flat, "jpeg").damage is None
+    assert structure.inspect(jpeg + bytes(4096), "jpeg").damage is None
     progressive = samples.encode(samples.photo(), progressive=True)
-    assert structure.find_damage(samples.with_hole(progressive), "jpeg") is None
-    assert structure.find_damage(b"\xff\xd8\xff" + bytes(500), "jpeg") is None
+    assert structure.inspect(samples.with_hole(progressive), "jpeg").damage is None
+    assert structure.inspect(b"\xff\xd8\xff" + bytes(500), "jpeg").damage is None
 
 
 @pytest.mark.parametrize(

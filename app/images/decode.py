@@ -230,13 +230,14 @@ def _load(body: bytes, header: Header, scale: int) -> tuple[Image.Image, Integri
         return image, structure.inspect(body, header.format), None
     file = JpegFile.parse(body)
     integrity = structure.inspect_jpeg(file)
-    if turbo := turbojpeg.decode(file, image.mode, image.size, scale):
+    turbo = turbojpeg.decode(file, image.mode, image.size, scale)
+    if turbo.image is not None:
         turbo.image.format, turbo.image.info = image.format, image.info
         return turbo.image, integrity, turbo.damage
     if scale > 1:
         image.draft(None, (header.width // scale, header.height // scale))
     image.load()
-    return image, integrity, None
+    return image, integrity, turbo.damage
 
 
 def reduce_as_drafted(decoded: Decoded, header: Header, min_size: tuple[int, int]) -> Decoded:

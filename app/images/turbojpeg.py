@@ -4,7 +4,7 @@ Must not know checks or verdicts.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,8 +16,14 @@ from app.images.jpeg import JpegFile
 
 __all__ = ["JpegPixels", "decode"]
 
-_LAYOUTS: Final = {"L": ("GRAY", "L", 1), "RGB": ("RGB", "RGB", 3), "CMYK": ("CMYK", "CMYK;I", 4)}
-"""By Pillow's mode: simplejpeg's colour space, Pillow's raw mode, and components."""
+_COMPONENTS: Final = {"L": 1, "RGB": 3, "CMYK": 4}
+"""Of a file that Pillow opens in this mode."""
+
+_LAYOUTS: Final = {"L": ("GRAY", "L", 1), "RGB": ("RGBX", "RGBX", 4), "CMYK": ("CMYK", "CMYK;I", 4)}
+"""By Pillow's mode: simplejpeg's colour space, Pillow's raw mode, and bytes of a pixel. Pillow stores RGB in four bytes as well."""
+
+_MAX_BUFFER_BYTES: Final = 256 << 20
+"""Pixels are copied from this buffer, so that it adds to the memory of a picture; a larger one is decoded by Pillow, and here at 1/8."""
 
 _LOST_DATA: Final = re.compile(
     r"bad Huffman code|premature end of data segment|found marker 0x\w\w instead of RST|Inconsistent progression sequence"
@@ -33,13 +39,18 @@ _EXTRANEOUS_AT_END: Final = re.compile(r"(\d+) extraneous bytes before marker 0x
 
 @dataclass(frozen=True, slots=True)
 class JpegPixels:
-    """Decoded pixels, and the warning according to which some of them are wrong, if there is one."""
+    """A decoded JPEG.
 
-    image: Image.Image
-    damage: str | None
+    Attributes:
+        image: None where Pillow has to decode the file.
+        damage: the warning according to which some pixels are wrong, if there is one.
+    """
+
+    image: Image.Image | None = None
+    damage: str | None = None
 
 
-def decode(file: JpegFile, mode: str, size: tuple[int, int], scale: int) -> JpegPixels | None:
+def decode(file: JpegFile, mode: str, size: tuple[int, int], scale: int) -> JpegPixels:
     """Decode all scans at 1/``scale``. The pixels are those of Pillow, which has the same library below it.
 
     Args:
@@ -49,17 +60,19 @@ def decode(file: JpegFile, mode: str, size: tuple[int, int], scale: int) -> Jpeg
         scale: 1, 2, 4 or 8.
 
     Returns:
-        None where TurboJPEG cannot tell: Pillow has to decode the file, or refuses it.
+        Neither pixels nor damage where TurboJPEG cannot tell: a kind of file that it does not decode, or an error, which Pillow has too.
 
     Raises:
         MemoryError: the picture does not fit into memory.
     """
     frame = file.frame
     # lossless JPEG, which cannot be scaled, makes simplejpeg write beyond its buffer
-    if frame is None or not frame.is_common or (frame.width, frame.height) != size or len(frame.components) != _LAYOUTS[mode][2]:
-        return None
-    width, height = -(-size[0] // scale), -(-size[1] // scale)
-    pixels = np.empty((height, width, len(frame.components)), np.uint8)
+    if frame is None or not frame.is_common or (frame.width, frame.height) != size or len(frame.components) != _COMPONENTS[mode]:
+        return JpegPixels()
+    (width, height), (_, raw_mode, pixel_bytes) = _scaled(size, scale), _LAYOUTS[mode]
+    if width * height * pixel_bytes > _MAX_BUFFER_BYTES:
+        return replace(decode(file, mode, size, 8), image=None)
+    pixels = np.empty((height, width, pixel_bytes), np.uint8)
     warning = _decode_into(pixels, file.body, mode)
     if warning and _HEADER_NOISE.search(warning):
         file = JpegFile.parse(file.without_metadata())
@@ -67,11 +80,17 @@ def decode(file: JpegFile, mode: str, size: tuple[int, int], scale: int) -> Jpeg
     if warning and _is_padding(warning, file):
         warning = None
     if warning and not _LOST_DATA.search(warning):
-        return None
+        return JpegPixels()
     if warning is None and file.lacks_scans():
         warning = "scans are missing"
-    image = Image.frombuffer(mode, (width, height), pixels, "raw", _LAYOUTS[mode][1], 0, 1)
+    image = Image.new(mode, (width, height), None)
+    image.frombytes(pixels, "raw", raw_mode)
     return JpegPixels(image, warning and warning.removeprefix("Corrupt JPEG data: "))
+
+
+def _scaled(size: tuple[int, int], scale: int) -> tuple[int, int]:
+    """Rounded up, as libjpeg does."""
+    return -(-size[0] // scale), -(-size[1] // scale)
 
 
 def _decode_into(pixels: npt.NDArray[np.uint8], body: bytes, mode: str) -> str | None:

@@ -13,7 +13,7 @@ from app.images.jpeg import JpegFile
 from tests.images import samples
 
 
-def _decode(body: bytes, scale: int = 1) -> turbojpeg.JpegPixels | None:
+def _decode(body: bytes, scale: int = 1) -> turbojpeg.JpegPixels:
     opened = Image.open(samples.as_file(body), formats=("JPEG",))
     return turbojpeg.decode(JpegFile.parse(body), opened.mode, opened.size, scale)
 
@@ -33,7 +33,7 @@ def test_pixels_are_those_of_pillow(scale: int, options: dict[str, Any]) -> None
     for mode in ("RGB", "L") if "subsampling" in options else ("RGB", "L", "CMYK"):
         body = samples.encode(samples.photo(123, 77).convert(mode), **options)
         pixels = _decode(body, scale)
-        assert pixels is not None
+        assert pixels.image is not None
         assert pixels.damage is None
         expected = _by_pillow(body, scale)
         assert (pixels.image.mode, pixels.image.size) == (expected.mode, expected.size)
@@ -45,7 +45,7 @@ def test_a_damaged_file_is_decoded_all_the_same(jpeg: bytes) -> None:
     middle = len(jpeg) // 2
     body = jpeg[:middle] + b"<html>" * 100 + jpeg[middle:]
     pixels = _decode(body)
-    assert pixels is not None
+    assert pixels.image is not None
     assert pixels.damage
     assert pixels.image.tobytes() == _by_pillow(body, 1).tobytes()
 
@@ -70,13 +70,11 @@ def test_harmless_warnings_are_no_damage(jpeg: bytes, name: str) -> None:
     """They do not touch the pixels, and they do not hide damage in the scan."""
     body = HARMLESS[name](jpeg)
     pixels = _decode(body)
-    assert pixels is not None
+    assert pixels.image is not None
     assert pixels.damage is None
     assert pixels.image.tobytes() == _by_pillow(jpeg, 1).tobytes()
     middle = len(jpeg) // 2
-    hurt = _decode(HARMLESS[name](jpeg[:middle] + jpeg[middle + 512 :]))
-    assert hurt is not None
-    assert hurt.damage
+    assert _decode(HARMLESS[name](jpeg[:middle] + jpeg[middle + 512 :])).damage
 
 
 @pytest.mark.parametrize(
@@ -91,7 +89,6 @@ def test_lost_data_is_told_in_the_decoders_words(damage: str, edit: Edit) -> Non
     """Without the prefix that all of them have."""
     body = samples.encode(samples.photo(), quality=87, restart_marker_blocks=5)
     pixels = _decode(edit(body))
-    assert pixels is not None
     assert pixels.damage
     assert re.fullmatch(damage, pixels.damage)
 
@@ -100,17 +97,27 @@ def test_missing_scans_are_damage() -> None:
     """A progressive file that ends between two scans."""
     body = samples.encode(samples.photo(), progressive=True)
     pixels = _decode(body[: body.rindex(b"\xff\xc4")] + b"\xff\xd9")
-    assert pixels is not None
     assert pixels.damage == "scans are missing"
 
 
 def test_what_turbojpeg_cannot_decode_is_left_to_pillow(jpeg: bytes) -> None:
     """Lossless JPEG, which would be written out of bounds; a size that is not the header's; a file without an end."""
-    assert _decode(jpeg.replace(b"\xff\xc0", b"\xff\xc3", 1), 8) is None
-    file = JpegFile.parse(jpeg)
-    assert turbojpeg.decode(file, "RGB", (319, 240), 1) is None
-    assert turbojpeg.decode(file, "L", (320, 240), 1) is None
-    assert turbojpeg.decode(JpegFile.parse(jpeg[:-700]), "RGB", (320, 240), 1) is None
+    file, unknown = JpegFile.parse(jpeg), turbojpeg.JpegPixels()
+    assert _decode(jpeg.replace(b"\xff\xc0", b"\xff\xc3", 1), 8) == unknown
+    assert turbojpeg.decode(file, "RGB", (319, 240), 1) == unknown
+    assert turbojpeg.decode(file, "L", (320, 240), 1) == unknown
+    assert turbojpeg.decode(JpegFile.parse(jpeg[:-700]), "RGB", (320, 240), 1) == unknown
+
+
+def test_a_large_picture_is_left_to_pillow_with_its_damage(monkeypatch: pytest.MonkeyPatch, jpeg: bytes) -> None:
+    """A second copy of its pixels would not fit into a decoder process; the warning comes from a decode at 1/8."""
+    monkeypatch.setattr(turbojpeg, "_MAX_BUFFER_BYTES", 100_000)
+    middle = len(jpeg) // 2
+    assert _decode(jpeg) == turbojpeg.JpegPixels()
+    assert _decode(jpeg, 2).image is not None
+    large = _decode(jpeg[:middle] + jpeg[middle + 512 :])
+    assert large.image is None
+    assert large.damage
 
 
 def test_out_of_memory_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch, jpeg: bytes) -> None:

@@ -4,7 +4,7 @@ A *job* is what a user asks for, split into *units* of work. A *candidate* becom
 duplicates, labelled, compressed, and exported as a :class:`Sample`. An image that does not get that far has one :class:`Reason`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,34 +12,11 @@ from typing import Any, Literal
 from errors import Reason
 
 __all__ = [
-    "ACTIVE_JOB_STATES",
-    "ENCODER_SIDES",
-    "EXTENSIONS",
-    "FINAL_JOB_STATES",
-    "MAX_DRAWN_PIXELS",
-    "MEDIA_TYPES",
-    "OPEN_UNIT_STATES",
-    "TRACED",
-    "WAITING_UNIT_STATES",
-    "Candidate",
-    "CheckKind",
-    "Compressed",
-    "CompressionRules",
-    "ExportFormat",
-    "ImageState",
-    "JobKind",
-    "JobState",
-    "LabelConflicts",
-    "Level",
-    "ListProblem",
-    "Reason",
-    "Sample",
-    "StoredImage",
-    "UnitKind",
-    "UnitState",
-    "ValidationRules",
-    "Verdict",
-]
+    "ACTIVE_JOB_STATES", "ENCODER_SIDES", "EXTENSIONS", "FINAL_JOB_STATES", "LIST_SOURCE", "MAX_DRAWN_PIXELS", "MEDIA_TYPES",
+    "OPEN_UNIT_STATES", "TRACED", "WAITING_UNIT_STATES",
+    "Candidate", "CheckKind", "Compressed", "CompressionRules", "ExportFormat", "ImageState", "JobKind", "JobState", "LabelConflicts",
+    "Level", "ListProblem", "Reason", "Sample", "StoredImage", "UnitKind", "UnitState", "ValidationRules", "Verdict",
+]  # fmt: skip
 
 Level = Literal["basic", "standard", "strict"]
 """Levels of validation; each applies the checks of the levels before it."""
@@ -48,6 +25,9 @@ LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 """What becomes of one picture with several labels: none of its images is kept, those with the label of the first one, or one per label."""
 
 ExportFormat = Literal["files", "imagefolder", "webdataset"]
+
+LIST_SOURCE = "list"
+"""Name of the source of images from a URL list."""
 
 MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")}
 """Media type of each format that a dataset may hold."""
@@ -157,7 +137,7 @@ class CheckKind(StrEnum):
 
 
 class ImageState(StrEnum):
-    """State of an image; every state but ``pending``, ``fetched``, ``valid`` and ``kept`` has a reason.
+    """State of an image; all but ``pending``, ``fetched``, ``valid`` and ``kept`` have a reason; ``kept`` may have ``label_conflict``.
 
     - ``pending``: a candidate, not fetched yet. ``deferred``: to be fetched after its not-before time.
     - ``fetched``: its bytes are in the store. ``valid``: it passed the checks. ``kept``: it is part of the dataset.
@@ -190,6 +170,8 @@ class Candidate:
         width, height: pixels, as the source says.
         line: line of the list, from 1; ``None`` for a search result.
         split: the split that the list names.
+        captions, labels: all of them where a row of the list gives several; the first is ``caption`` or ``label``.
+        extra: further columns of the list by name: text, numbers, booleans; a list of one text where the list has no types.
     """
 
     url: str
@@ -209,6 +191,9 @@ class Candidate:
     height: int | None = None
     line: int | None = None
     split: str | None = None
+    captions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +326,8 @@ class StoredImage:
         evidence: the quoted cause of the reason: a header line, a rule of robots.txt, an address.
         robots: a `downloader.models.RobotsVerdict` from its last fetch; ``None`` before the first.
         opt_out: a `downloader.models.OptOutVerdict` from its last fetch; ``None`` before the first.
+        captions, labels: all of them where its list gives several, else ``None``; the first is ``caption`` or ``label``.
+        extra: further columns of its list, as in :class:`Candidate`.
     """
 
     id: int
@@ -388,6 +375,9 @@ class StoredImage:
     robots: str | None = None
     opt_out: str | None = None
     changes: str | None = None
+    captions: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +391,8 @@ class Sample:
         extension: without the dot (``jpg``).
         width, height: pixels of the exported image.
         changes: how the exported bytes differ from the fetched ones, besides size and encoding.
+        captions, labels: all of them where there are several; the first is ``caption`` or ``label``.
+        extra: further columns of the list, as in :class:`Candidate`.
     """
 
     index: int
@@ -426,3 +418,6 @@ class Sample:
     phash: str | None = None
     group_id: str | None = None
     changes: str | None = None
+    captions: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)

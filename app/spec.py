@@ -39,6 +39,8 @@ Side = Annotated[int, Field(ge=1, le=100_000)]
 
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
+Captions = Literal["first", "all"]
+
 
 def _refuse_invisible(text: str) -> str:
     if found := find_invisible(text):
@@ -146,6 +148,7 @@ class JobRequest(Strict):
     label_conflicts: LabelConflicts | None = Field(
         default=None, description="What is kept of a picture with several labels: nothing, the first label's image, or one per label."
     )
+    captions: Captions = Field(default="first", description="Captions in the .txt of webdataset: the first, or all, one on a line.")
     compression: Compression | None = None
     export_format: ExportFormat | None = None
     storage_tier: Literal["standard"] | None = None
@@ -201,6 +204,7 @@ class ListSpec(BaseModel):
     caption_column: str | None = None
     label_column: str | None = None
     license_column: str | None = None
+    keep_columns: list[str] | None = None
 
 
 class JobSpec(BaseModel):
@@ -218,8 +222,10 @@ class JobSpec(BaseModel):
     min_images: int = 0
     validation: ValidationRules = ValidationRules()
     dedupe: Literal["none", "exact", "near"] = "near"
+    captions: Captions = "first"
     near_distance: int = 6
     label_conflicts: LabelConflicts = "drop"
+    url_label_conflicts: Literal["keep", "drop"] = "keep"
     compression: CompressionRules = CompressionRules()
     export_format: ExportFormat = "files"
     storage_tier: Literal["standard"] = "standard"

@@ -18,6 +18,8 @@ from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
 from app.discovery import url_list
+from app.exports.extra_columns import ColumnCounter
+from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count
 from app.jobs import submit
 from app.settings import Settings
@@ -28,6 +30,10 @@ __all__ = ["build", "run_build"]
 STDIN = "-"
 LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".zst"})
 SHOWN_PROBLEMS = 5
+SHOWN_COLUMNS = 20
+
+NO_COLUMN = "none"
+"""The value of ``--keep-col`` that keeps no further column."""
 
 
 @with_options_of(BuildOptions)
@@ -42,11 +48,12 @@ def build(cli: Cli, **options: Any) -> int:
 async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | None = None) -> int:
     """Run a build; ``more`` are settings by dotted name that win over the user's."""
     settings = load_settings(cli, options.settings | dict(more or {}))
-    columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col)
+    columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col, options.keep_col)
     with open_url_list(options.urls or [], columns, options.list_format) as urls:
         plan = _plan(settings, options, urls)
         if urls is not None:
             _warn_of_bad_lines(cli, urls)
+            _note_columns(cli, urls)
         async with open_runner(cli, settings, "build", detached=options.detach, prestart=True) as runner:
             if options.detach:
                 return await _submit_only(runner, plan, urls)
@@ -88,7 +95,7 @@ def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool
         if Path(keyword).suffix.lower() in LIST_SUFFIXES and Path(keyword).is_file():
             raise UsageError(f"{keyword} is a file", f"did you mean --urls {keyword}?")
     only_lists = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
-    only_lists |= {"--license-col": options.license_col, "--list-format": options.list_format}
+    only_lists |= {"--license-col": options.license_col, "--list-format": options.list_format, "--keep-col": options.keep_col}
     only_keywords = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
     unused = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
     if unused:
@@ -112,6 +119,7 @@ def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, 
         min_height=height,
         dedupe=options.dedupe,
         label_conflicts=options.label_conflicts,
+        captions=options.captions,
         compression=rules,
         export_format=options.export_format,
         splits=parse_splits(options.split),
@@ -149,6 +157,7 @@ class Columns:
     caption: str | None = None
     label: str | None = None
     license: str | None = None
+    keep: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +210,7 @@ def _inspect(path: Path, name: str, columns: Columns, list_format: str | None) -
         caption_column=columns.caption,
         label_column=columns.label,
         license_column=columns.license,
+        keep_columns=[] if columns.keep == [NO_COLUMN] else columns.keep,
     )
     return UrlList(path, spec, url_list.inspect(path, spec))
 
@@ -216,3 +226,22 @@ def _warn_of_bad_lines(cli: Cli, urls: UrlList) -> None:
         cli.note(f"  line {problem.line}: {clipped(problem.message, 120)}{text}")
     if len(problems) > SHOWN_PROBLEMS:
         cli.note(f"  and {len(problems) - SHOWN_PROBLEMS} more")
+
+
+def _note_columns(cli: Cli, urls: UrlList) -> None:
+    """Name the further columns of the list that the dataset will have, and those that it will not have."""
+    counter = ColumnCounter()
+    for extra in urls.inspection.extra:
+        counter.add(extra)
+    found = counter.columns(RESERVED_COLUMNS)
+    kept = [clipped(column.source, 40) + (f" (as {clipped(column.name, 50)})" if column.name != column.source else "") for column in found]
+    if kept:
+        cli.note(f"  further columns: {_listed(kept)}")
+    if urls.inspection.left_out:
+        names = [clipped(name, 40) for name in urls.inspection.left_out]
+        cli.note(f"  not carried over: {_listed(names)}; they hold lists, objects or bytes, --keep-col NAME carries one as text")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return ", ".join(names[:SHOWN_COLUMNS]) + more

@@ -20,6 +20,7 @@ Dedupe = Literal["none", "exact", "near"]
 Format = Literal["files", "imagefolder", "webdataset"]
 LevelName = Literal["basic", "standard", "strict"]
 Resize = Literal["none", "keep_ratio", "center_crop", "border"]
+Captions = Literal["first", "all"]
 Text = str | None
 Texts = list[str] | None
 Count = int | None
@@ -52,6 +53,7 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
 
 
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
+KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
@@ -66,6 +68,7 @@ class BuildOptions:
     caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
     label_col: Annotated[Text, _what("--label-col", metavar="NAME", help="Column of labels.")] = None
     license_col: Annotated[Text, _what("--license-col", metavar="NAME", help="Column of licences.")] = None
+    keep_col: Annotated[Texts, _what("--keep-col", metavar="NAME", help=KEEP_COL)] = None
     list_format: Annotated[Text, _what("--list-format", metavar="KIND", help=LIST_FORMAT)] = None
     label: Annotated[Text, _what("--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None
     name: Annotated[Text, _what("--name", metavar="NAME", help="Name of the dataset; default: the keywords, or the list.")] = None
@@ -82,6 +85,7 @@ class BuildOptions:
     resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
     size: Annotated[Count, _output("--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
+    captions: Annotated[Captions, _output("--captions", help="Captions in the .txt of webdataset: the first, or all (first).")] = "first"
     output: Annotated[Path | None, _output("--output", "-o", metavar="DIR", help="Folder of the dataset (./datasets/NAME).")] = None
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None

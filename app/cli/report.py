@@ -69,7 +69,7 @@ class BuildReport:
             "job_id": self.job.id,
             "status": self.job.state.value,
             "target": self.job.target,
-            "funnel": {name: getattr(funnel, name) for name in ("candidates", "fetched", "valid", "unique", "kept")},
+            "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES)},
             "reasons": funnel.reasons,
             "retries": self.retries,
             "exports": [self._export(export) for export in self.exports],
@@ -95,8 +95,9 @@ class BuildReport:
             ("not kept", listing(self.funnel.reasons, most=8)),
             ("retries", self._retries()),
             *self._shortfall(),
-            ("list", f"{count(self.bad_lines, 'line')} could not be used" if self.bad_lines else ""),
+            ("list", self._list()),
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
+            ("conflicts", self._conflicts(workspace_options)),
             ("resume" if not self.job.is_final else "details", self._next(workspace_options)),
         ]
         return "\n".join([self._headline(), *(_row(name, text) for name, text in rows if text)])
@@ -121,6 +122,19 @@ class BuildReport:
             return [("export", f"{export.id} ({facts}), in the store")]
         return [("dataset", str(self.delivered)), ("", facts)]
 
+    def _list(self) -> str:
+        funnel = self.funnel
+        if not funnel.rows_read:
+            return ""
+        figures = {"rows read": funnel.rows_read, "distinct URLs": funnel.distinct_urls, "merged rows": funnel.merged_rows}
+        figures |= {"bad lines": self.bad_lines} if self.bad_lines else {}
+        figures |= {"label conflicts": funnel.label_conflicts} if funnel.label_conflicts else {}
+        return ", ".join(f"{name} {number(value)}" for name, value in figures.items())
+
+    def _conflicts(self, workspace_options: str) -> str:
+        command = f"pictrawl images ls --job {self.job.id} --reason label_conflict{workspace_options}"
+        return command if self.funnel.rows_read and self.funnel.label_conflicts else ""
+
     def _retries(self) -> str:
         figures = self.retries
         if not figures["attempts"]:
@@ -141,7 +155,11 @@ class BuildReport:
         return f"pictrawl {'explain' if self.job.is_final else 'resume'} {self.job.id}{workspace_options}"
 
 
-COMMANDS = frozenset({"bad lines", "resume", "details", "dataset"})
+LIST_FIGURES = ("rows_read", "distinct_urls", "merged_rows", "label_conflicts")
+STAGES = ("candidates", "fetched", "valid", "unique", "kept")
+"""Figures of the list and stages of the funnel, by the names that every interface has for them."""
+
+COMMANDS = frozenset({"bad lines", "conflicts", "resume", "details", "dataset"})
 """Rows with text to copy: they are not wrapped."""
 
 NO_BREAK = "\u00a0"
@@ -158,8 +176,8 @@ def _row(name: str, text: str) -> str:
 
 
 def _funnel(funnel: Funnel) -> str:
-    names = ("candidates", "fetched", "valid", "unique", "kept")
-    return " > ".join(f"{number(getattr(funnel, name))} {name}" for name in names)
+    rows = [f"{number(funnel.rows_read)} rows read"] if funnel.rows_read else []
+    return " > ".join([*rows, *(f"{number(getattr(funnel, name))} {name}" for name in STAGES)])
 
 
 async def load_report(db: Database, job_id: str, *, delivered: Path | None = None, interrupted: int | None = None) -> BuildReport:
@@ -169,7 +187,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
     counts = await images.counts(db, dataset_id=job.dataset_id)
     return BuildReport(
         job=job,
-        funnel=Funnel(counts, made, retried, recovered),
+        funnel=Funnel(counts, made, retried, recovered, await jobs.list_figures(db, job.dataset_id)),
         tried=await attempts.images_tried(db, job_id),
         bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
         exports=await datasets.exports_of_job(db, job_id),

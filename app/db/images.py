@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, s
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
-from app.db import tables
+from app.db import list_rows, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
@@ -62,7 +62,7 @@ async def add_candidates(
     search_id: str,
     chunks: Sequence[tuple[str, Sequence[tuple[str, Candidate]]]],
 ) -> dict[str, int]:
-    """Insert the candidates that the dataset does not have yet.
+    """Insert the candidates that the dataset does not have yet; the rows of a list that name one of its URLs again go to ``list_rows``.
 
     Args:
         chunks: (chunk id, candidates with their normalised URLs).
@@ -72,10 +72,15 @@ async def add_candidates(
     """
     await _one_at_a_time(connection, dataset_id)
     rows: dict[str, dict[str, Any]] = {}
+    again: list[tuple[str, Candidate]] = []
+    first: dict[str, Candidate] = {}
     for chunk_id, candidates in chunks:
         for normalised, candidate in candidates:
             key = url_digest(normalised)
-            rows.setdefault(key, _as_row(candidate) | {"url_key": key, "chunk_id": chunk_id})
+            if first.setdefault(key, candidate) is candidate:
+                rows[key] = _as_row(candidate) | {"url_key": key, "chunk_id": chunk_id}
+            else:
+                again.append((key, candidate))
     common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id, "state": ImageState.PENDING}
     sizes: dict[str, int] = {}
     values = [row | common for row in rows.values()]
@@ -83,6 +88,8 @@ async def add_candidates(
     for start in range(0, len(values), BATCH):
         for row in (await connection.execute(statement, values[start : start + BATCH])).all():
             sizes[row.chunk_id] = sizes.get(row.chunk_id, 0) + 1
+            del first[row.url_key]
+    await list_rows.add(connection, dataset_id=dataset_id, search_id=search_id, rows=[*first.items(), *again])
     return sizes
 
 
@@ -94,14 +101,15 @@ async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
 def _insert_new(connection: Connection) -> Any:
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.images).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
-    return statement.returning(tables.images.c.chunk_id)
+    return statement.returning(tables.images.c.chunk_id, tables.images.c.url_key)
 
 
 def _as_row(candidate: Candidate) -> dict[str, Any]:
     names = ("url", "source", "rank", "line", "page_url", "title", "caption", "label", "license", "license_url", "creator", "attribution")
     row = {name: getattr(candidate, name) for name in names}
     row["split"] = candidate.split
-    return row | {"group_id": candidate.group_id, "expected_sha256": candidate.expected_sha256}
+    row |= {name: list(getattr(candidate, name)) or None for name in ("captions", "labels")}
+    return row | {"group_id": candidate.group_id, "expected_sha256": candidate.expected_sha256, "extra": candidate.extra or None}
 
 
 async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, due_only: bool = False) -> list[StoredImage]:

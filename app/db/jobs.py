@@ -10,8 +10,8 @@ import errors
 from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
-from app.db.rows import Job, PageOf, Search
-from app.domain import FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason
+from app.db.rows import Job, ListFigures, PageOf, Search
+from app.domain import FINAL_JOB_STATES, LIST_SOURCE, ImageState, JobKind, JobState, Reason
 from app.observability import metrics
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "has_chunk",
     "latest",
     "latest_build",
+    "list_figures",
     "newest_of_dataset",
     "page",
     "search_labels",
@@ -223,6 +224,15 @@ async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
     query = select(tables.searches.c.id, tables.searches.c.label).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id)
     async with db.read() as connection:
         return {row.id: row.label for row in (await connection.execute(query)).all()}
+
+
+async def list_figures(db: Database, dataset_id: str) -> ListFigures:
+    """Count the rows of the lists of a dataset."""
+    c = tables.searches.c
+    sums = (func.coalesce(func.sum(column), 0) for column in (c.found, c.new, c.bad))
+    query = select(*sums).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id, c.source == LIST_SOURCE)
+    async with db.read() as connection:
+        return ListFigures(*map(int, (await connection.execute(query)).one()))
 
 
 async def latest_build(db: Database, dataset_id: str) -> Job:

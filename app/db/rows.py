@@ -15,6 +15,7 @@ __all__ = [
     "Export",
     "Funnel",
     "Job",
+    "ListFigures",
     "NewUnit",
     "PageOf",
     "Search",
@@ -142,6 +143,25 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class ListFigures:
+    """The rows of a dataset's list; all 0 without a list.
+
+    Attributes:
+        rows_read: all rows so far; ``rows_read = distinct_urls + merged_rows + bad_lines``.
+        bad_lines: rows without a usable URL.
+    """
+
+    rows_read: int = 0
+    distinct_urls: int = 0
+    bad_lines: int = 0
+
+    @property
+    def merged_rows(self) -> int:
+        """Rows that name a URL of an earlier row."""
+        return self.rows_read - self.distinct_urls - self.bad_lines
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """An export; ``prefix`` is its place in the store."""
 
@@ -239,14 +259,35 @@ class Funnel:
     attempts: int = 0
     retried: int = 0
     recovered: int = 0
+    rows: ListFigures = ListFigures()
 
     def _sum(self, states: frozenset[ImageState], *, over_target: bool = True) -> int:
         extra = sum(c.count for c in self.counts if c.state is ImageState.REJECTED and c.reason is Reason.OVER_TARGET) if over_target else 0
         return sum(c.count for c in self.counts if c.state in states) + extra
 
     @property
+    def rows_read(self) -> int:
+        """Rows of the list."""
+        return self.rows.rows_read
+
+    @property
+    def distinct_urls(self) -> int:
+        """Different URLs among them."""
+        return self.rows.distinct_urls
+
+    @property
+    def merged_rows(self) -> int:
+        """Rows that name the URL of an earlier row."""
+        return self.rows.merged_rows
+
+    @property
+    def label_conflicts(self) -> int:
+        """Images whose URL or picture has several labels, kept or not."""
+        return sum(count.count for count in self.counts if count.reason is Reason.LABEL_CONFLICT)
+
+    @property
     def candidates(self) -> int:
-        """All rows."""
+        """All images."""
         return sum(c.count for c in self.counts)
 
     @property

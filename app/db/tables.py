@@ -32,6 +32,7 @@ __all__ = [
     "idempotency_keys",
     "images",
     "jobs",
+    "list_rows",
     "locks",
     "metadata",
     "searches",
@@ -223,6 +224,9 @@ images = Table(
     Column("robots", Slug),
     Column("opt_out", Slug),
     Column("changes", Text),
+    Column("captions", JSON(none_as_null=True)),
+    Column("labels", JSON(none_as_null=True)),
+    Column("extra", JSON(none_as_null=True)),
     UniqueConstraint("dataset_id", "url_key"),
     Index("ix_images_job_state", "job_id", "state", "reason", "source"),
     Index("ix_images_chunk", "chunk_id", "state"),
@@ -236,6 +240,19 @@ images = Table(
     Index("ix_images_sha", "sha256"),
     Index("ix_images_out_sha", "out_sha256"),
 )
+
+list_rows = Table(
+    "list_rows",
+    metadata,
+    Column("image_id", Serial, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("search_id", Id, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("line", Integer, nullable=False),
+    Column("captions", JSON(none_as_null=True)),
+    Column("labels", JSON(none_as_null=True)),
+    Column("extra", JSON(none_as_null=True)),
+)
+"""The rows of a list that name a URL more than once, the first included."""
 
 attempts = Table(
     "attempts",

@@ -5,12 +5,12 @@ Reads a file once from its beginning and holds a block of it; no row, no job and
 
 import codecs
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, Any
 
 import errors
 from app.discovery.lists import columns, delimited, json_lines, parquet, streams
@@ -45,12 +45,20 @@ _BEGINNINGS = (  # first bytes of files whose suffix is wrong
 
 @dataclass(frozen=True, slots=True)
 class ListInspection:
-    """Result of reading the first rows of a list: ``rows`` were read, ``usable`` of them are candidates."""
+    """Result of reading the first rows of a list: ``rows`` were read, ``usable`` of them are candidates.
+
+    Attributes:
+        columns: all of them, as the list names them.
+        left_out: the columns that are neither read nor kept, because they hold lists, objects or bytes.
+        extra: the further columns of each candidate, as in :class:`app.domain.Candidate`.
+    """
 
     rows: int
     usable: int
     problems: tuple[ListProblem, ...]
     columns: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    extra: tuple[Mapping[str, Any], ...] = ()
 
 
 def sniff(name: str | PurePath) -> str:
@@ -98,15 +106,16 @@ def inspect(path: Path, spec: ListSpec) -> ListInspection:
         raise errors.ConfigurationError(f"the list {path} is no regular file; save it to one")
     with _opened(path, spec, 0) as table:
         items = list(islice(_items(table, 0), INSPECTED_ROWS))
-        names = table.names
+        names, left_out = table.names, tuple(sorted(table.left_out))
     problems = tuple(item for item in items if isinstance(item, ListProblem))
+    extra = tuple(item.extra for item in items if isinstance(item, Candidate) and item.extra)
     if not items:
         raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it{_looks_like(path, spec)}")
     if names:
         columns.require(names, spec, f"the list {path}", with_url=len(problems) == len(items))
     if len(problems) == len(items):
         raise errors.ConfigurationError(_garbage(path, spec, problems))
-    return ListInspection(len(items), len(items) - len(problems), problems, tuple(names))
+    return ListInspection(len(items), len(items) - len(problems), problems, tuple(names), left_out, extra)
 
 
 def _items(table: streams.Table, skip: int) -> Iterator[Candidate | ListProblem]:
@@ -170,4 +179,6 @@ def _looks_like(path: Path, spec: ListSpec) -> str:
         head = file.read(1024)
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     what = next((words for magic, words in _BEGINNINGS if head.startswith(magic)), "")
+    if what.endswith((f" end in {spec.suffix}", f" ends in {spec.suffix}")):
+        return ""
     return f"; the file looks like {what}" if what else ""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.db.rows import Event
 from app.domain import ImageState, Reason, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
-from app.formatting import clipped, duration, size
+from app.formatting import clipped, duration, number, size
 from downloader.models import Attempt, Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from errors import EVIDENCE_CHARS
 
@@ -160,6 +160,10 @@ def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
         yield ExplanationLine(
             "target", f"of {history.job.target}: searches take turns, each in its source's order, and it ranked {image.rank}"
         )
+    if image.captions:
+        yield ExplanationLine("captions", f"{number(len(image.captions))} in its list; the first: {clipped(image.captions[0], 100)}")
+    if image.labels:
+        yield ExplanationLine("labels", f"{number(len(image.labels))} in its list: {clipped(', '.join(image.labels), 200)}")
     if image.state is ImageState.KEPT:
         yield ExplanationLine("label", f"{clipped(image.label or 'none', 100)}, split {clipped(image.split or 'none', 32)}")
 

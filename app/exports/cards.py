@@ -62,6 +62,7 @@ def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str
         *([f"{escape_cell(options.description)}\n"] if options.description else []),
         _count_table("Splits", "Split", facts.splits),
         *([_label_section(facts)] if facts.labels else []),
+        *([_extra_section(facts)] if facts.extra else []),
         _license_section(facts, options),
         _count_table("Sources", "Source", facts.sources),
         f"## Files\n\n```text\n{parts.layout}```\n\n`sha256sum -c SHA256SUMS` checks every file.\n",
@@ -102,7 +103,12 @@ def _feature_lines(facts: DatasetFacts) -> list[str]:
             lines += ["    dtype:", "      class_label:", "        names:"]
             lines += [f"          '{number}': {yaml_string(name)}" for number, name in enumerate(facts.classes)]
         else:
-            lines.append(f"    dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}")
+            kind = (
+                "sequence: string" if column in spool.LIST_COLUMNS else f"dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}"
+            )
+            lines.append(f"    {kind}")
+    for extra in facts.extra:
+        lines += [f"  - name: {yaml_string(extra.name)}", f"    dtype: {extra.dtype}"]
     return lines
 
 
@@ -117,6 +123,12 @@ def _label_section(facts: DatasetFacts) -> str:
     table = _count_table("Labels", "Label", most)
     left = len(facts.labels) - len(most)
     return f"{table}\n... and {left:,} more, in `manifest.json`.\n" if left else table
+
+
+def _extra_section(facts: DatasetFacts) -> str:
+    lines = ["## Columns of the list\n", "| Column | Type | In the list |", "| --- | --- | --- |"]
+    lines += [f"| {escape_cell(column.name)} | {column.dtype} | {escape_cell(column.source)} |" for column in facts.extra]
+    return "\n".join([*lines, ""])
 
 
 def _license_section(facts: DatasetFacts, options: ExportOptions) -> str:

@@ -26,6 +26,7 @@ class ExportOptions:
         shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard.
         description: a paragraph for the card.
         licence_note: a paragraph for the card's licence section, such as the terms of a source.
+        captions: which captions go where there is room for one text: the ``first``, or ``all``, one on a line.
     """
 
     dataset_name: str
@@ -35,6 +36,7 @@ class ExportOptions:
     shard_bytes: int = 1_000_000_000
     description: str = ""
     licence_note: str = ""
+    captions: str = "first"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,7 @@ from collections.abc import Iterable
 import errors
 from app.domain import Sample
 
-__all__ = ["UNLABELLED", "check_sample", "class_folders", "image_name", "is_image_name", "slug", "stem"]
-
-UNLABELLED = "unlabelled"
-"""Class of the images without a label in a dataset where others have one."""
+__all__ = ["check_sample", "class_folders", "image_name", "is_image_name", "slug", "stem"]
 
 _MAX_SLUG_BYTES = 80
 _HASH_CHARS = 8

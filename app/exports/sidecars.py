@@ -109,6 +109,8 @@ def _manifest(
         "labels": facts.labels,
         "split_labels": facts.split_labels,
         "absent_labels": facts.absent_labels,
+        "unlabelled": facts.unlabelled,
+        "list_columns": {column.name: {"type": column.dtype, "name": column.source} for column in facts.extra},
         "class_folders": parts.folders,
         "licenses": facts.licenses,
         "sources": facts.sources,

@@ -14,11 +14,31 @@ import orjson
 import errors
 from app.domain import Sample
 from app.exports import names
+from app.exports.extra_columns import ColumnCounter, ExtraColumn
 
-__all__ = ["INTEGER_COLUMNS", "OPTIONAL_COLUMNS", "DatasetFacts", "Spool", "class_of", "column_names", "encode_row", "to_row"]
+__all__ = [
+    "INTEGER_COLUMNS",
+    "LIST_COLUMNS",
+    "OPTIONAL_COLUMNS",
+    "RESERVED_COLUMNS",
+    "DatasetFacts",
+    "Spool",
+    "all_texts",
+    "class_of",
+    "column_names",
+    "encode_row",
+    "to_row",
+]
 
-OPTIONAL_COLUMNS = ("caption", "title", "page_url", "license", "license_url", "creator", "attribution", "group_id", "phash", "changes")
-"""Optional text columns. A column is written for all samples if any sample has it, so that every reader sees one schema."""
+OPTIONAL_COLUMNS = (
+    *("caption", "captions", "title", "page_url"),
+    *("license", "license_url", "creator", "attribution", "group_id", "phash", "changes"),
+)
+"""Optional columns. A column is written for all samples if any sample has it, so that every reader sees one schema. ``captions`` are
+written if any sample has several, and ``labels`` likewise."""
+
+LIST_COLUMNS = frozenset({"captions", "labels"})
+"""Columns with a list of texts; all others hold one value."""
 
 _WRITE_LINES = 500
 _READ_BYTES = 1_000_000
@@ -30,9 +50,13 @@ class DatasetFacts:
 
     Attributes:
         labels: number of samples of each class; empty if no sample has a label.
+        unlabelled: number of samples without a label.
         split_labels: the same within each split.
         columns: the optional columns that at least one sample has.
         licenses: number of images under each licence; ``""`` where none is stated.
+        has_labels: whether any sample has several labels.
+        extra: the further columns of the list.
+        left_out: number of further columns beyond the first 200.
     """
 
     samples: int
@@ -44,6 +68,10 @@ class DatasetFacts:
     licenses: Mapping[str, int]
     sources: Mapping[str, int]
     extensions: Mapping[str, int]
+    unlabelled: int = 0
+    has_labels: bool = False
+    extra: tuple[ExtraColumn, ...] = ()
+    left_out: int = 0
 
     @property
     def has_captions(self) -> bool:
@@ -88,7 +116,8 @@ class Spool:
         self._file.seek(0)
         while lines := await asyncio.to_thread(self._file.readlines, _READ_BYTES):
             for line in lines:
-                yield Sample(**orjson.loads(line))
+                row = orjson.loads(line)
+                yield Sample(**row | {"captions": tuple(row["captions"]), "labels": tuple(row["labels"])})
 
     def close(self) -> None:
         """Free the disk space."""
@@ -96,10 +125,8 @@ class Spool:
 
 
 def class_of(sample: Sample, facts: DatasetFacts) -> str | None:
-    """The class of a sample; ``None`` only where no sample has a label."""
-    if not facts.labels:
-        return None
-    return sample.label or names.UNLABELLED
+    """The class of a sample; ``None`` where it has no label."""
+    return (sample.label or None) if facts.labels else None
 
 
 class _FactsCounter:
@@ -111,6 +138,8 @@ class _FactsCounter:
         self._licenses: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._extensions: Counter[str] = Counter()
+        self._has_labels = False
+        self._extra = ColumnCounter()
 
     def add(self, sample: Sample) -> None:
         self.samples += 1
@@ -120,18 +149,19 @@ class _FactsCounter:
         self._licenses[sample.license or ""] += 1
         self._sources[sample.source] += 1
         self._extensions[sample.extension] += 1
+        self._has_labels = self._has_labels or len(sample.labels) > 1
+        self._extra.add(sample.extra)
 
     def facts(self) -> DatasetFacts:
         splits: Counter[str] = Counter()
         labels: Counter[str] = Counter()
         split_labels: dict[str, Counter[str]] = {}
-        labelled = any(label for _, label in self._labels)
         for (split, label), count in self._labels.items():
             splits[split] += count
             inside = split_labels.setdefault(split, Counter())
-            if labelled:
-                labels[label or names.UNLABELLED] += count
-                inside[label or names.UNLABELLED] += count
+            if label:
+                labels[label] += count
+                inside[label] += count
         return DatasetFacts(
             samples=self.samples,
             image_bytes=self._bytes,
@@ -142,6 +172,10 @@ class _FactsCounter:
             licenses=_sorted_counts(self._licenses),
             sources=_sorted_counts(self._sources),
             extensions=_sorted_counts(self._extensions),
+            unlabelled=self.samples - labels.total(),
+            has_labels=self._has_labels,
+            extra=self._extra.columns(RESERVED_COLUMNS),
+            left_out=self._extra.left_out,
         )
 
 
@@ -171,19 +205,34 @@ def _sorted_counts(counts: Counter[str]) -> dict[str, int]:
 
 INTEGER_COLUMNS = frozenset({"width", "height", "size_bytes"})
 _REQUIRED_COLUMNS = ("split", "width", "height", "size_bytes", "media_type", "sha256", "source_sha256", "source", "url")
+RESERVED_COLUMNS = ("file_name", "image", "label", "labels", *_REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+"""Names that a further column cannot have: ours, and ``image``, which Hugging Face gives the image itself."""
 
 
 def column_names(facts: DatasetFacts) -> tuple[str, ...]:
-    """The columns of every row, in order, without ``file_name``."""
-    return (*(("label",) if facts.labels else ()), *_REQUIRED_COLUMNS, *facts.columns)
+    """The columns of every row, in order, without ``file_name`` and without the further columns of the list."""
+    labels = (*(("label",) if facts.labels else ()), *(("labels",) if facts.has_labels else ()))
+    return (*labels, *_REQUIRED_COLUMNS, *facts.columns)
 
 
 def to_row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) -> dict[str, Any]:
     """One image as a JSON object. ``file_name`` is relative to the folder of the file that holds the row."""
     values: dict[str, Any] = {} if file_name is None else {"file_name": file_name}
     for name in column_names(facts):
-        values[name] = class_of(sample, facts) if name == "label" else (getattr(sample, name) or _empty_value(name))
-    return values
+        if name == "label":
+            values[name] = class_of(sample, facts)
+        elif name in LIST_COLUMNS:
+            values[name] = all_texts(sample, name)
+        else:
+            values[name] = getattr(sample, name) or _empty_value(name)
+    return values | {column.name: column.value(sample.extra) for column in facts.extra}
+
+
+def all_texts(sample: Sample, name: str) -> list[str]:
+    """All ``captions`` or ``labels`` of a sample."""
+    one = sample.caption if name == "captions" else sample.label
+    several = sample.captions if name == "captions" else sample.labels
+    return list(several) or ([one] if one else [])
 
 
 def encode_row(values: dict[str, Any]) -> bytes:

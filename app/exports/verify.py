@@ -131,7 +131,7 @@ class Inspection:
         self.samples += 1
         self._image_bytes += found.size_bytes
         self._splits[str(row.get("split"))] += 1
-        if "label" in row:
+        if row.get("label") is not None:
             self._labels[str(row["label"])] += 1
         if found.sha256 != row.get("sha256") or found.size_bytes != row.get("size_bytes"):
             self.add_problem(f"{path}: the bytes differ from those of its row")

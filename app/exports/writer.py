@@ -19,6 +19,7 @@ from app.domain import Sample
 from app.exports import sidecars
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Read
+from app.exports.extra_columns import MAX_COLUMNS
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts, Spool
 from app.storage import storage_errors
@@ -94,6 +95,8 @@ async def _write_images(spool: Spool, read: Read, folder: Path, run: _ExportRun)
         report = await concurrency.to_thread_uncancelled(_finish, folder, run, sidecar_writer)
     if run.facts.absent_labels:
         log.warning("export.classes_absent", splits=sorted(run.facts.absent_labels))
+    if run.facts.left_out:
+        log.warning("export.columns_left_out", columns=run.facts.left_out, limit=MAX_COLUMNS)
     return report
 
 

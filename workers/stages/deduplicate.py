@@ -14,6 +14,7 @@ from app.db.image_search import Fingerprint, fingerprints
 from app.domain import ImageState, JobKind, Reason
 from app.images.dedupe import find_exact, find_near
 from logging_setup import get_logger
+from workers.stages.merge_rows import merge_rows
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["find_duplicates", "update_images"]
@@ -39,6 +40,8 @@ async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
     options: Mapping[str, Any] = unit.job.spec if is_check else {}
     mode = str(options.get("mode", "near")) if is_check else unit.spec.dedupe
     distance = int(options.get("near_distance", ctx.settings.validate_.near_distance)) if is_check else unit.spec.near_distance
+    if not is_check:
+        await merge_rows(unit)
     states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE])
     async with ctx.db.read() as connection:
         found = await fingerprints(connection, unit.job.dataset_id, states)

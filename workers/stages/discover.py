@@ -15,7 +15,7 @@ import errors
 from app.db import Connection, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import SearchPage, url_list
-from app.domain import Candidate, ListProblem, UnitKind
+from app.domain import LIST_SOURCE, Candidate, ListProblem, UnitKind
 from app.resources import make_source
 from app.spec import ListSpec
 from app.storage import Store
@@ -23,12 +23,9 @@ from downloader.url_guard import normalise
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
 
-__all__ = ["LIST_SOURCE", "CandidateWriter", "discover_candidates", "list_pages"]
+__all__ = ["CandidateWriter", "discover_candidates", "list_pages"]
 
 log = get_logger(__name__)
-
-LIST_SOURCE = "list"
-"""The source name of URL lists."""
 
 FIRST_LIST_PAGE, LIST_PAGE = 200, 2_000
 """Rows of a list in one page and one transaction. Pages grow from the first size to the second, so that the first requests start early:

@@ -48,6 +48,7 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             created_at=dataset.created_at,
             shard_samples=unit.spec.shard_samples,
             shard_bytes=unit.spec.shard_bytes,
+            captions=unit.spec.captions,
         )
         prefix = paths.export(row.id)
         async with ctx.store.scratch() as folder:
@@ -142,6 +143,11 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         phash=image.phash,
         group_id=image.group_id,
         changes=image.changes,
+        captions=tuple(image.captions or ()),
+        labels=tuple(image.labels)
+        if image.labels and image.label in image.labels
+        else (),  # not those of the list beside a label of the job
+        extra=image.extra or {},
     )
 
 

@@ -13,6 +13,7 @@ from app.domain import ImageState, Reason
 from app.images.splits import assign_all
 from logging_setup import get_logger
 from workers.stages.deduplicate import update_images
+from workers.stages.merge_rows import find_label_conflicts
 from workers.unit import ClaimedUnit
 
 __all__ = ["assign_splits", "choose", "label_images"]
@@ -30,7 +31,8 @@ async def label_images(unit: ClaimedUnit) -> None:
         found = await choices(connection, unit.job.dataset_id, [ImageState.VALID, ImageState.KEPT])
     labels = await jobs.search_labels(unit.ctx.db, unit.job.dataset_id)
     kept, over = await asyncio.to_thread(choose, found, spec.max_images)
-    changes = await asyncio.to_thread(_changes, kept, over, labels, spec.label, spec.splits, spec.seed)
+    conflicts = await find_label_conflicts(unit)
+    changes = await asyncio.to_thread(_changes, kept, over, labels, spec.label, spec.splits, spec.seed, conflicts)
     await update_images(unit, changes)
     log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits))
 
@@ -56,11 +58,12 @@ def _changes(
     fixed: str | None,
     splits: Mapping[str, float],
     seed: int,
+    conflicts: Mapping[int, str],
 ) -> Iterator[dict[str, Any]]:
     """Assign all labels and splits at once, then return the row changes as a generator."""
     names = [fixed or item.label or labels.get(item.search_id or "") for item in kept]
     assigned = assign_splits(kept, names, splits, seed)
-    return _rows(kept, names, assigned, over)
+    return _rows(kept, names, assigned, over, conflicts)
 
 
 def assign_splits(kept: Sequence[Choice], names: Sequence[str | None], splits: Mapping[str, float], seed: int) -> list[str]:
@@ -75,9 +78,13 @@ def assign_splits(kept: Sequence[Choice], names: Sequence[str | None], splits: M
     return [item.split or of_group.get(item.group) or next(iter(ONE_SPLIT)) for item in kept]
 
 
-def _rows(kept: Sequence[Choice], names: Sequence[str | None], splits: Sequence[str], over: Sequence[Choice]) -> Iterator[dict[str, Any]]:
+def _rows(
+    kept: Sequence[Choice], names: Sequence[str | None], splits: Sequence[str], over: Sequence[Choice], conflicts: Mapping[int, str]
+) -> Iterator[dict[str, Any]]:
     for item, name, split in zip(kept, names, splits, strict=True):
-        yield {"id": item.id, "state": ImageState.KEPT, "reason": None, "detail": None, "label": name, "split": split}
+        conflict = conflicts.get(item.id)
+        reason, detail = (Reason.LABEL_CONFLICT, f"kept with the first label; {conflict}") if conflict else (None, None)
+        yield {"id": item.id, "state": ImageState.KEPT, "reason": reason, "detail": detail, "label": name, "split": split}
     rest = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met"}
     for item in over:
         yield {"id": item.id, "label": item.label, "split": item.split} | rest

@@ -11,9 +11,8 @@ from app.db import Connection, datasets, images, jobs, new_id
 from app.db.rows import Funnel, NewUnit, Search
 from app.discovery import Expansion
 from app.discovery.keywords import slug
-from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
+from app.domain import LIST_SOURCE, ImageState, JobKind, JobState, Reason, UnitKind
 from logging_setup import get_logger
-from workers.stages.discover import LIST_SOURCE
 from workers.unit import ClaimedUnit
 
 __all__ = ["candidates_per_search", "expand_keyword", "plan_another_round", "plan_job"]

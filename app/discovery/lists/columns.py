@@ -2,16 +2,18 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
 
 import errors
 from app.discovery import licences, text, urls
-from app.discovery.lists import streams
-from app.domain import Candidate, ListProblem
+from app.discovery.lists import streams, values
+from app.domain import LIST_SOURCE, Candidate, ListProblem
 from app.spec import ListSpec
 
-__all__ = ["OWN_COLUMNS", "Columns", "assemble", "candidate_of", "find", "pick", "require", "shown"]
+__all__ = ["OWN_COLUMNS", "Columns", "assemble", "candidate_of", "find", "kept_columns", "pick", "require", "shown", "unused_name"]
 
 _FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
 """Digest of the bytes at the URL, except beside a ``file_name``: then it is that of the local file, which may be resized or re-encoded."""
@@ -23,9 +25,11 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     ),
     "caption": (
         *("caption", "text", "alt", "alt_text", "alttext", "description", "image_description", "photo_description", "prompt"),
-        *("top_caption", "caption_text", "captions", "title"),
+        *("top_caption", "caption_text", "title"),
     ),
-    "label": ("label", "class", "category", "class_name", "label_name", "class_label", "labels", "species"),
+    "captions": ("captions",),
+    "label": ("label", "class", "category", "class_name", "label_name", "class_label", "species"),
+    "labels": ("labels",),
     "license": ("license", "licence", "license_name", "licence_name", "license_id", "rights"),
     "license_url": ("license_url", "licence_url", "licenseurl", "license_link"),
     "width": ("width", "original_width", "image_width", "w"),
@@ -47,41 +51,24 @@ _OWN_MARKS = frozenset({"url", "split", "source", "sha256", "size_bytes", "media
 _OWN_ALIASES: Mapping[str, tuple[str, ...]] = {"expected_sha256": ("source_sha256",)}
 
 _EXPLICIT = {"url": "url_column", "caption": "caption_column", "label": "label_column", "license": "license_column"}
+_PLURAL = {"captions": "caption_column", "labels": "label_column"}
+"""Columns that are read beside another, unless the spec names that one."""
+
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_MAX_SIDE_PX = 1_000_000
 _MAX_SHOWN = 20
+_MAX_CAPTION_CHARS, _MAX_LABEL_CHARS, _MAX_GROUP_CHARS, _MAX_NAME_CHARS = 5_000, 100, 200, 100
 
 
 def _words(limit: int) -> Callable[[object], str | None]:
     def read(value: object) -> str | None:
-        return text.clean(_plain(value), limit)
+        return text.clean(values.plain(value), limit)
 
     return read
 
 
-def _plain(value: object) -> object:
-    """Return numbers and bytes as the text they stand for; anything else as it is."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return repr(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "ignore")
-    return value
-
-
-def _side(value: object) -> int | None:
-    """Return a number of pixels, ``None`` if it is none; lists write 640, "640" and 640.0."""
-    try:
-        pixels = int(float(value)) if isinstance(value, str | int | float) else 0
-    except (ValueError, OverflowError):
-        return None
-    return pixels if 0 < pixels <= _MAX_SIDE_PX else None
-
-
 def _licence(value: object) -> str | None:
-    words = text.clean(_plain(value), 200)
+    words = text.clean(values.plain(value), 200)
     return licences.normalise(words) or words
 
 
@@ -92,50 +79,117 @@ def _split(value: object) -> str | None:
 
 
 _READERS: Mapping[str, Callable[[object], str | int | None]] = {
-    "caption": _words(5_000),
-    "label": _words(100),
     "license": _licence,
     "license_url": urls.usable,
-    "width": _side,
-    "height": _side,
+    "width": values.pixels,
+    "height": values.pixels,
     "page_url": urls.usable,
     "title": _words(500),
     "creator": _words(300),
     "attribution": _words(1_000),
-    "group_id": _words(200),
     "split": _split,
 }
+_Texts = Callable[..., Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where in a row each field stands. ``others`` holds field, position and reader of all but URL and digest."""
+    """Where in a row each field stands.
+
+    Attributes:
+        captions, labels: the positions that may hold any number of them.
+        others: field, position and reader of every other field.
+        kept: name and position of the columns that are carried to the exports as they are.
+        typed: whether the format has types; the cells of CSV and TSV are text.
+        nested: whether lists and objects are kept as well, because their columns were named.
+        left_out: names of the columns found so far with values that cannot be read or kept; the only part that changes.
+    """
 
     url: int
-    digest: int | None
-    others: tuple[tuple[str, int, Callable[[object], str | int | None]], ...]
+    digest: int | None = None
+    captions: tuple[int, ...] = ()
+    labels: tuple[int, ...] = ()
+    group: int | None = None
+    others: tuple[tuple[str, int, Callable[[object], str | int | None]], ...] = ()
+    kept: tuple[tuple[str, int], ...] = ()
+    names: Sequence[str] = ()
+    typed: bool = True
+    nested: bool = False
+    left_out: set[str] = field(default_factory=set, compare=False)
 
-    def candidate(self, values: Sequence[object], line: int, rank: int) -> Candidate | ListProblem:
+    def candidate(self, row: Sequence[object], line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate that a row of values stands for, or why there is none."""
-        url = _plain(values[self.url])
+        url = self._value(row, self.url)
+        url = values.plain(url)
         if not isinstance(url, str):
-            return streams.bad_row(line, "there is no URL" if url is None else "the URL is not text")
+            return streams.bad_row(line, "there is no URL" if url is None else f"the URL is not text but {_kind(url)}")
         try:
             url = urls.read(url)
         except errors.InvalidURLError as exc:
             return streams.bad_row(line, str(exc), url.strip())
-        digest = _plain(values[self.digest]) if self.digest is not None else None
+        digest = values.plain(self._value(row, self.digest))
         if digest and not (isinstance(digest, str) and _DIGEST.fullmatch(digest.strip())):
             return streams.bad_row(line, "the sha256 is not 64 hexadecimal digits", url)
-        found = {field: read(values[position]) for field, position, read in self.others}
-        expected = digest.strip().lower() if isinstance(digest, str) and digest else None
-        return Candidate(url=url, source=streams.SOURCE, rank=rank, line=line, expected_sha256=expected, **found)  # type: ignore[arg-type]
+        captions = self._all(row, self.captions, values.texts, _MAX_CAPTION_CHARS)
+        labels = self._all(row, self.labels, values.identifiers, _MAX_LABEL_CHARS)
+        return Candidate(
+            url=url,
+            source=LIST_SOURCE,
+            rank=rank,
+            line=line,
+            caption=captions[0] if captions else None,
+            captions=captions if len(captions) > 1 else (),
+            label=labels[0] if labels else None,
+            labels=labels if len(labels) > 1 else (),
+            group_id=next(iter(self._all(row, () if self.group is None else (self.group,), values.identifiers, _MAX_GROUP_CHARS)), None),
+            expected_sha256=digest.strip().lower() if isinstance(digest, str) and digest else None,
+            extra=self._extra(row),
+            **{name: read(self._value(row, position)) for name, position, read in self.others},  # type: ignore[arg-type]
+        )
+
+    def _value(self, row: Sequence[object], position: int | None) -> object:
+        """Return one value, ``None`` where it is missing."""
+        value = None if position is None else row[position]
+        return None if value is None or values.is_missing(value, typed=self.typed) else value
+
+    def _all(self, row: Sequence[object], positions: Sequence[int], read: _Texts, limit: int) -> tuple[str, ...]:
+        """Return the different texts of some columns, in order."""
+        found: dict[str, None] = {}
+        for position in positions:
+            read_here = list(read(row[position], limit, typed=self.typed))
+            if not read_here and isinstance(row[position], list | tuple | dict) and row[position]:
+                self._leave_out(position)
+            found |= dict.fromkeys(read_here)
+        return tuple(found)
+
+    def _extra(self, row: Sequence[object]) -> Mapping[str, Any]:
+        extra = {}
+        for name, position in self.kept:
+            value = row[position]
+            if value is None:
+                continue
+            kept = values.keep(value, typed=self.typed, nested=self.nested)
+            if kept is not None:
+                extra[name] = kept
+            elif isinstance(value, list | tuple | dict) and value:
+                self._leave_out(position)
+        return extra
+
+    def _leave_out(self, position: int) -> None:
+        if len(self.left_out) < _MAX_SHOWN and position < len(self.names):
+            self.left_out.add(self.names[position])
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return f"an object with the keys {shown(map(str, value))}; make a column of the one that holds the URL"
+    return "a list; write one row for each URL" if isinstance(value, list | tuple) else type(value).__name__
 
 
 def candidate_of(text: str, line: int, rank: int) -> Candidate | ListProblem:
     """Return the candidate of a row that is nothing but a URL, or why there is none."""
     try:
-        return Candidate(url=urls.read(text), source=streams.SOURCE, rank=rank, line=line)
+        return Candidate(url=urls.read(text), source=LIST_SOURCE, rank=rank, line=line)
     except errors.InvalidURLError as exc:
         return streams.bad_row(line, str(exc), text.strip())
 
@@ -145,12 +199,14 @@ def find(names: Sequence[str], spec: ListSpec) -> dict[str, int]:
     folded = [_fold(name) for name in names]
     names_a_file, is_own = "file_name" in folded, _is_own_export(names)
     found = {}
-    for field, aliases in ALIASES.items():
-        known = _OWN_ALIASES.get(field, (field,)) if is_own else aliases
-        wanted = _wanted(field, spec)
+    for field_name, aliases in ALIASES.items():
+        if _wanted(_PLURAL.get(field_name), spec):
+            continue
+        known = _OWN_ALIASES.get(field_name, (field_name,)) if is_own else aliases
+        wanted = _wanted(_EXPLICIT.get(field_name), spec)
         position = _explicit(names, folded, wanted) if wanted else next((folded.index(name) for name in known if name in folded), None)
         if position is not None and not (names_a_file and folded[position] in _FILE_DIGESTS):
-            found[field] = position
+            found[field_name] = position
     return found
 
 
@@ -159,10 +215,10 @@ def _is_own_export(names: Sequence[str]) -> bool:
     return _OWN_MARKS.issubset(names)
 
 
-def pick(names: Sequence[str], spec: ListSpec, where: str) -> Columns:
+def pick(names: Sequence[str], spec: ListSpec, where: str, *, typed: bool = True) -> Columns:
     """Return the columns of a table with a header; raises what :func:`require` does."""
     require(names, spec, where)
-    return assemble(find(names, spec))
+    return assemble(names, spec, typed=typed)
 
 
 def require(names: Sequence[str], spec: ListSpec, where: str, *, with_url: bool = True) -> None:
@@ -172,19 +228,57 @@ def require(names: Sequence[str], spec: ListSpec, where: str, *, with_url: bool 
         errors.ConfigurationError: one is missing; the message names those there are.
     """
     found = find(names, spec)
-    for field, setting in _EXPLICIT.items():
-        wanted = _wanted(field, spec)
-        if wanted and field not in found:
+    for field_name, setting in _EXPLICIT.items():
+        wanted = _wanted(setting, spec)
+        if wanted and field_name not in found:
             raise errors.ConfigurationError(f"{where} has no column {wanted[:60]!r} ({setting}); {_choice(names, wanted)}")
+    folded = [_fold(name) for name in names]
+    for wanted in spec.keep_columns or ():
+        if _explicit(names, folded, wanted) is None:
+            raise errors.ConfigurationError(f"{where} has no column {wanted[:60]!r} (keep_columns); {_choice(names, wanted)}")
     if with_url and "url" not in found:
         way_out = f"call one 'url' or name it with url_column{_headless(names)}"
         raise errors.ConfigurationError(f"{where} has no column with URLs; {_choice(names)}; {way_out}")
 
 
-def assemble(found: Mapping[str, int]) -> Columns:
-    """Return the columns at known positions; ``found`` has at least ``url``."""
-    others = tuple((field, found[field], read) for field, read in _READERS.items() if field in found)
-    return Columns(url=found["url"], digest=found.get("expected_sha256"), others=others)
+def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True) -> Columns:
+    """Return the columns of a table in which :func:`find` finds the URL."""
+    found = find(names, spec)
+    return Columns(
+        url=found["url"],
+        digest=found.get("expected_sha256"),
+        captions=tuple(found[name] for name in ("caption", "captions") if name in found),
+        labels=tuple(found[name] for name in ("label", "labels") if name in found),
+        group=found.get("group_id"),
+        others=tuple((name, found[name], read) for name, read in _READERS.items() if name in found),
+        kept=kept_columns(names, spec, frozenset(found.values())),
+        names=names,
+        typed=typed,
+        nested=spec.keep_columns is not None,
+    )
+
+
+def kept_columns(names: Sequence[str], spec: ListSpec, used: frozenset[int]) -> tuple[tuple[str, int], ...]:
+    """Return name and position of the columns to carry to the exports: those the spec names, else all that stand for no field.
+
+    Names are cleaned; one that stands twice gets a number, one that is empty its position.
+    """
+    folded = [_fold(name) for name in names]
+    if spec.keep_columns is None:
+        own = OWN_COLUMNS if _is_own_export(names) else frozenset()
+        positions = [position for position, name in enumerate(folded) if position not in used and name not in own]
+    else:
+        positions = [position for wanted in spec.keep_columns if (position := _explicit(names, folded, wanted)) is not None]
+    kept: dict[str, int] = {}
+    for position in dict.fromkeys(positions):
+        name = text.clean(names[position], _MAX_NAME_CHARS) or f"column_{position + 1}"
+        kept[unused_name(name, kept)] = position
+    return tuple(kept.items())
+
+
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """Return ``name``, with a number behind it if it is taken."""
+    return name if name not in taken else next(other for n in count(2) if (other := f"{name}_{n}") not in taken)
 
 
 def shown(names: Iterable[str]) -> str:
@@ -206,8 +300,7 @@ def _headless(names: Sequence[str]) -> str:
     return ""
 
 
-def _wanted(field: str, spec: ListSpec) -> str | None:
-    setting = _EXPLICIT.get(field)
+def _wanted(setting: str | None, spec: ListSpec) -> str | None:
     value: str | None = getattr(spec, setting) if setting else None
     return value
 

@@ -77,9 +77,9 @@ def table(reader: streams.Reader, spec: ListSpec, where: str, *, tabs: bool) -> 
     feed = _LineFeed(streams.lines(reader, MAX_LINE_BYTES))
     header, delimiter = _header(feed, spec, where, ("\t",) if tabs else _DELIMITERS)
     if not header:
-        return streams.Table(iter(()), columns.assemble({"url": 0}).candidate)
-    found = columns.pick(header, spec, where)
-    return streams.Table(_rows(feed, delimiter, len(header)), found.candidate, tuple(header))
+        return streams.Table(iter(()), columns.Columns(url=0).candidate)
+    found = columns.pick(header, spec, where, typed=False)
+    return streams.Table(_rows(feed, delimiter, len(header)), found.candidate, tuple(header), found.left_out)
 
 
 def _header(feed: _LineFeed, spec: ListSpec, where: str, delimiters: tuple[str, ...]) -> tuple[list[str], str]:

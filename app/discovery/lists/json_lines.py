@@ -7,6 +7,8 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,6 +23,7 @@ MAX_ELEMENT_CHARS = 1_000_000
 _MAX_SHAPES = 1_000
 """Sets of keys remembered; a list in which every object has other keys must not fill the memory."""
 _MAX_NAMES = 200
+_LONG_INTEGER = 2.0**63
 
 _SPACES = re.compile(r"[\s,]*")
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
@@ -37,6 +40,7 @@ class Objects:
         self._spec = spec
         self._shapes: dict[tuple[str, ...], columns.Columns | None] = {}
         self.names: list[str] = []
+        self.left_out: set[str] = set()
 
     def build(self, element: object, line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate of one element, or why there is none."""
@@ -58,7 +62,11 @@ class Objects:
         try:
             element = orjson.loads(raw)
         except ValueError as exc:
+            with suppress(ValueError, RecursionError):  # which reads a bare NaN, as Python and pandas write it
+                return self.build(_DECODER.decode(raw.decode()), line, rank)
             return streams.bad_row(line, "the line is not UTF-8" if "UTF-8" in str(exc) else "broken JSON", raw)
+        if isinstance(element, dict) and any(type(value) is float and abs(value) >= _LONG_INTEGER for value in element.values()):
+            element = _DECODER.decode(raw.decode())  # orjson makes floats of integers longer than 64 bits
         return self.build(element, line, rank)
 
     def _shape(self, keys: tuple[str, ...]) -> columns.Columns | None:
@@ -66,8 +74,8 @@ class Objects:
             if len(self._shapes) >= _MAX_SHAPES:
                 self._shapes.clear()
             self._remember(keys)
-            found = columns.find(keys, self._spec)
-            self._shapes[keys] = columns.assemble(found) if "url" in found else None
+            has_url = "url" in columns.find(keys, self._spec)
+            self._shapes[keys] = replace(columns.assemble(keys, self._spec), left_out=self.left_out) if has_url else None
         return self._shapes[keys]
 
     def _remember(self, keys: tuple[str, ...]) -> None:
@@ -88,13 +96,13 @@ def table(reader: streams.Reader, spec: ListSpec) -> streams.Table:
 def lines(reader: streams.Reader, spec: ListSpec) -> streams.Table:
     """Return the rows of a list with one JSON value a line."""
     objects = Objects(spec)
-    return streams.Table(_line_rows(reader), objects.build_line, objects.names)
+    return streams.Table(_line_rows(reader), objects.build_line, objects.names, objects.left_out)
 
 
 def array(reader: streams.Reader, spec: ListSpec) -> streams.Table:
     """Return the rows of a list that is one array; a row's line is its position in the array, from 1."""
     objects = Objects(spec)
-    return streams.Table(_array_rows(_Buffer(reader)), objects.build, objects.names)
+    return streams.Table(_array_rows(_Buffer(reader)), objects.build, objects.names, objects.left_out)
 
 
 def _line_rows(reader: streams.Reader) -> Iterator[streams.Row]:
@@ -181,7 +189,8 @@ def _element(buffer: _Buffer, line: int, first: str) -> Any:
         return streams.bad_row(line, "the element is not UTF-8", source) if source else element
 
 
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+"""Reads NaN and the infinities as missing values."""
 
 
 def _may_go_on(buffer: _Buffer, exc: ValueError | RecursionError) -> bool:

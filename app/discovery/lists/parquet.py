@@ -1,4 +1,4 @@
-"""Parquet lists: only the columns that are needed, a batch of rows at a time. pyarrow (extra ``parquet``) is imported on use."""
+"""Parquet lists: only the columns that are read or kept, a batch of rows at a time. pyarrow (extra ``parquet``) is imported on use."""
 
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -28,22 +28,40 @@ def table(file: IO[bytes], spec: ListSpec, where: str, *, skip: int = 0) -> stre
     except (pyarrow.ArrowException, OSError, ValueError) as exc:
         raise errors.ConfigurationError(f"{where} is no Parquet file, or a damaged one: {_first_line(exc)}") from exc
     columns.require(names, spec, where)
-    found = columns.find(names, spec)
-    wanted = sorted(set(found.values()))
-    build = columns.assemble({field: wanted.index(position) for field, position in found.items()}).candidate
-    return streams.Table(_rows(source, [names[position] for position in wanted], skip, pyarrow), build, names)
+    wanted, left_out = _wanted(names, source.schema_arrow.types, spec, pyarrow)
+    read = columns.assemble([names[position] for position in wanted], spec)
+    read.left_out.update(left_out)
+    places = [(names[position], names[:position].count(names[position])) for position in wanted]
+    return streams.Table(_rows(source, places, skip, pyarrow), read.candidate, names, read.left_out)
 
 
-def _rows(source: Any, wanted: Sequence[str], skip: int, pyarrow: Any) -> Iterator[streams.Row]:
+def _wanted(names: Sequence[str], types: Sequence[Any], spec: ListSpec, pyarrow: Any) -> tuple[list[int], list[str]]:
+    """Return the positions of the columns to read, and the names of those that are left out: bytes, lists and objects nobody asked for."""
+    used = frozenset(columns.find(names, spec).values())
+    kept = [position for _, position in columns.kept_columns(names, spec, used)]
+    unfit = [] if spec.keep_columns is not None else [position for position in kept if _is_unfit(types[position], pyarrow.types)]
+    return sorted({*used, *kept}.difference(unfit)), [names[position] for position in unfit]
+
+
+def _is_unfit(kind: Any, types: Any) -> bool:
+    return bool(types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+
+
+_Place = tuple[str, int]
+"""Name of a column, and how many columns before it have the same name."""
+
+
+def _rows(source: Any, places: Sequence[_Place], skip: int, pyarrow: Any) -> Iterator[streams.Row]:
     rank = 0
+    names = list(dict.fromkeys(name for name, _ in places))
     for group in range(source.num_row_groups):
         size = source.metadata.row_group(group).num_rows
         if rank + size <= skip:
             rank += size
             continue
         try:
-            for batch in source.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(wanted), use_threads=False):
-                for values in _values(batch, wanted, pyarrow):
+            for batch in source.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
+                for values in _values(batch, places, pyarrow):
                     yield rank, rank + 1, values
                     rank += 1
         except (pyarrow.ArrowException, OSError, ValueError, LookupError) as exc:
@@ -54,13 +72,16 @@ def _rows(source: Any, wanted: Sequence[str], skip: int, pyarrow: Any) -> Iterat
             return
 
 
-def _values(batch: Any, wanted: Sequence[str], pyarrow: Any) -> Iterator[tuple[object, ...]]:
+def _values(batch: Any, places: Sequence[_Place], pyarrow: Any) -> Iterator[tuple[object, ...]]:
     names = batch.schema.names
-    return zip(*(_column(batch.column(names.index(name)), pyarrow) for name in wanted), strict=True)
+    positions = [[at for at, other in enumerate(names) if other == name][nth] for name, nth in places]
+    return zip(*(_column(batch.column(position), pyarrow) for position in positions), strict=True)
 
 
 def _column(column: Any, pyarrow: Any) -> list[object]:
-    """Return a column's values; text that is not UTF-8 comes as bytes."""
+    """Return a column's values: times as text, which Python's types cannot hold to the nanosecond; text that is not UTF-8 as bytes."""
+    if pyarrow.types.is_temporal(column.type):
+        column = column.cast(pyarrow.string())
     try:
         values: list[object] = column.to_pylist()
     except UnicodeDecodeError:

@@ -3,7 +3,7 @@
 import gzip
 import importlib
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from app.domain import Candidate, ListProblem
 
 __all__ = [
     "BLOCK_BYTES",
-    "SOURCE",
     "DamagedError",
     "Reader",
     "Row",
@@ -171,8 +170,6 @@ def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
         yield rest
 
 
-SOURCE = "list"
-
 Row = tuple[int, int, Any]
 """Rank, line, payload; a payload that is a ``ListProblem`` is passed on as it is."""
 
@@ -189,11 +186,13 @@ class Table:
         rows: every data row, from the first; a format may leave out rows before the one it was asked to start with.
         build: makes a row's payload into what the list yields, given payload, line and rank.
         names: the columns; for JSON, which has no header, the keys of the objects read so far.
+        left_out: those of them with values that could not be read or kept so far, such as lists and objects.
     """
 
     rows: Iterator[Row]
     build: Callable[[Any, int, int], Candidate | ListProblem]
     names: Sequence[str] = ()
+    left_out: Collection[str] = ()
 
 
 def bad_row(line: int, message: str, raw: str | bytes = "") -> ListProblem:

@@ -17,7 +17,7 @@ TORCHVISION_EXTENSIONS = frozenset({"jpg", "jpeg", "png", "ppm", "bmp", "pgm", "
 
 _LAYOUT = """\
 <split>/metadata.jsonl                     one row per image: file_name, label, licence ...
-<split>/<class>/000000_<sha256[:12]>.jpg   without the class folder where nothing has a label
+<split>/<class>/000000_<sha256[:12]>.jpg   without the class folder where an image has no label
 """
 _USAGE = """\
 from datasets import load_dataset
@@ -99,6 +99,6 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
 
 
 def _inspect_place(inspection: verify.Inspection, path: str, split: str, row: verify.Row, folders: verify.Row) -> None:
-    where = split if "label" not in row else f"{split}/{folders.get(str(row['label']))}"
+    where = split if row.get("label") is None else f"{split}/{folders.get(str(row['label']))}"
     if row.get("split") != split or path.rpartition("/")[0] != where:
         inspection.add_problem(f"{path}: is not in the folder of its split and label")

@@ -1,6 +1,7 @@
 """``webdataset``: tar shards that are read from front to back. One sample is a run of members with one key: image, json, txt, cls.
 
-Every sample has the same members: ``cls`` if any has a label, ``txt`` if any has a caption (empty where there is none). Loaders infer
+Every sample has the same members: ``cls`` if any has a label (-1 where there is none), ``txt`` if any has a caption (empty where there
+is none). Loaders infer
 the columns from the first few samples, and Hugging Face datasets infer those of all splits from one split.
 """
 
@@ -26,9 +27,12 @@ __all__ = ["CLASSES", "WebDatasetExporter", "inspect"]
 DECODED_EXTENSIONS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff"})
 """Of our formats those in ``IMAGE_EXTENSIONS`` of ``webdataset.autodecode`` 1.0 and of Hugging Face datasets 5.2: neither decodes AVIF."""
 
+NO_CLASS = -1
+"""In ``cls`` of a sample without a label, where others have one."""
+
 _LAYOUT = """\
 <split>-000000.tar    members KEY.jpg KEY.json, KEY.cls with labels, KEY.txt with captions
-classes.json          the names of the classes; cls is a position in it
+classes.json          the names of the classes; cls is a position in it, -1 without a label
 """
 _USAGE = """\
 import webdataset as wds
@@ -59,6 +63,7 @@ class _ShardsWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._facts = facts
+        self._takes_all = options.captions == "all"
         self._numbers = {name: number for number, name in enumerate(facts.classes)}
         self._writers = {split: _SplitWriter(folder, split, options) for split in facts.splits}
         self.card = CardParts(
@@ -92,11 +97,14 @@ class _ShardsWriter:
 
     def _members(self, sample: Sample, body: bytes) -> dict[str, bytes]:
         members = {sample.extension: body, "json": spool.encode_row(spool.to_row(sample, self._facts))}
-        if (label := class_of(sample, self._facts)) is not None:
-            members["cls"] = str(self._numbers[label]).encode()
+        if self._facts.labels:
+            members["cls"] = str(self._numbers.get(class_of(sample, self._facts) or "", NO_CLASS)).encode()
         if self._facts.has_captions:
-            members["txt"] = (sample.caption or "").encode()
+            members["txt"] = self._caption(sample).encode()
         return dict(sorted(members.items()))
+
+    def _caption(self, sample: Sample) -> str:
+        return "\n".join(spool.all_texts(sample, "captions")) if self._takes_all else sample.caption or ""
 
 
 class _SplitWriter:
@@ -238,10 +246,14 @@ def _inspect_sample(inspection: Inspection, where: str, split: str, members: Mem
     inspection.count_image(f"{where}.{images[0]}", FileFacts(len(body), hashlib.sha256(body).hexdigest()), row, body)
     if row.get("split") != split:
         inspection.add_problem(f"{where}: is in a shard of another split than its row states")
-    if members.get("txt", b"").decode("utf-8", "replace") != row.get("caption", ""):
+    if members.get("txt", b"").decode("utf-8", "replace") not in (row.get("caption", ""), _joined(row.get("captions"))):
         inspection.add_problem(f"{where}: txt differs from the caption of its row")
     if _class_name(members, classes) != row.get("label"):
         inspection.add_problem(f"{where}: cls differs from the label of its row")
+
+
+def _joined(captions: Any) -> str | None:
+    return "\n".join(map(str, captions)) if isinstance(captions, list) else None
 
 
 def _class_name(members: Members, classes: list[Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db import datasets, images, rows
+from app.db import datasets, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import ExportFormat
 from app.jobs import submit
@@ -67,7 +67,8 @@ async def list_datasets(call: Here, query: Annotated[PageQuery, Query()]) -> Pag
 async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> Dataset:
     """Every candidate is counted: kept, on the way, or out for one reason."""
     dataset = await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
-    funnel = Funnel(await images.counts(call.resources.db, dataset_id=dataset_id))
+    db = call.resources.db
+    funnel = Funnel(await images.counts(db, dataset_id=dataset_id), rows=await jobs.list_figures(db, dataset_id))
     return Dataset(**_summary(dataset).model_dump(), progress=progress_of(funnel), reasons=funnel.reasons, sources=funnel.by_source())
 
 

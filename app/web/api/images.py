@@ -1,6 +1,6 @@
 """``/v1/images``: images with their state and metadata, their attempts, and their bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ router = APIRouter(tags=["images"])
 COPIED = (
     "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out", "rank", "line",
     "page_url", "final_url",
-    "title", "caption", "label", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
+    "title", "caption", "captions", "label", "labels", "extra", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
     "out_height", "changes",
 )  # fmt: skip
@@ -38,7 +38,7 @@ class Image(View):
     job_id: str
     chunk_id: str | None
     status: ImageState
-    reason: Reason | None = Field(description="Why it is not in the dataset.")
+    reason: Reason | None = Field(description="Why it is not in the dataset; label_conflict may stand at a kept image.")
     detail: str | None = Field(description="The reason with its numbers.")
     evidence: str | None = Field(description="The header line, robots.txt rule or address behind the reason; at most 300 characters.")
     robots: str | None = Field(description="Decision by robots.txt: off, not_asked, allowed, disallowed, no_file or unreachable.")
@@ -51,7 +51,10 @@ class Image(View):
     line: int | None = Field(description="Line of the list it came from.")
     title: str | None
     caption: str | None
+    captions: Sequence[str] | None = Field(description="All captions, where the list gives several.")
     label: str | None
+    labels: Sequence[str] | None = Field(description="All labels, where the list gives several.")
+    extra: Mapping[str, Any] | None = Field(description="Further columns of the list; text of a list without types is an array of one.")
     license: str | None
     license_url: str | None
     creator: str | None

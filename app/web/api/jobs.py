@@ -26,6 +26,10 @@ NAME_CHARS = 100
 class Progress(View):
     """How far the candidates of the job's dataset came; each number counts all that reached it."""
 
+    rows_read: int = Field(description="Rows of the list; 0 without one. They are distinct URLs, merged rows and lines without a URL.")
+    distinct_urls: int = Field(description="Different URLs in the list.")
+    merged_rows: int = Field(description="Rows that name the URL of an earlier row; their captions and labels are its image's as well.")
+    label_conflicts: int = Field(description="Images with different labels, kept or not.")
     candidates: int
     fetched: int
     valid: int
@@ -147,7 +151,8 @@ def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
 async def load_figures(db: Database, job: rows.Job) -> JobProgress:
     """Count the images of the dataset by state and the attempts of the job."""
     counts = await images.counts(db, dataset_id=job.dataset_id)
-    return figures_of(job, Funnel(counts, *await attempts.retry_figures(db, job.id)))
+    rows_of_list = await jobs.list_figures(db, job.dataset_id)
+    return figures_of(job, Funnel(counts, *await attempts.retry_figures(db, job.id), rows=rows_of_list))
 
 
 async def load_job(db: Database, job: rows.Job) -> Job:

@@ -94,9 +94,9 @@ def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool
     for keyword in keywords:
         if Path(keyword).suffix.lower() in LIST_SUFFIXES and Path(keyword).is_file():
             raise UsageError(f"{keyword} is a file", f"did you mean --urls {keyword}?")
-    only_lists = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
+    only_lists: dict[str, object] = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
     only_lists |= {"--license-col": options.license_col, "--list-format": options.list_format, "--keep-col": options.keep_col}
-    only_keywords = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
+    only_keywords: dict[str, object] = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
     unused = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
     if unused:
         raise UsageError(f"{unused[0]} has no effect {'with a list' if has_list else 'without --urls'}", "leave it out")

@@ -14,7 +14,7 @@ from app.cli.failures import UsageError
 from app.domain import CompressionRules, LabelConflicts
 from app.formatting import complaint
 
-__all__ = ["BuildOptions", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
+__all__ = ["CAPTIONS", "BuildOptions", "Captions", "Format", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
 
 Dedupe = Literal["none", "exact", "near"]
 Format = Literal["files", "imagefolder", "webdataset"]
@@ -55,6 +55,7 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
+CAPTIONS = "Captions in the .txt of webdataset: the first, or all, one on a line (first)."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
 
@@ -85,7 +86,7 @@ class BuildOptions:
     resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
     size: Annotated[Count, _output("--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
-    captions: Annotated[Captions, _output("--captions", help="Captions in the .txt of webdataset: the first, or all (first).")] = "first"
+    captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
     output: Annotated[Path | None, _output("--output", "-o", metavar="DIR", help="Folder of the dataset (./datasets/NAME).")] = None
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import exit_codes
-from app.cli.build_options import Format
+from app.cli.build_options import CAPTIONS, Captions, Format
 from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
@@ -41,13 +41,14 @@ def export(
     dataset: DatasetId,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the export.")],
     form: Annotated[Format, typer.Option("--format", "-f", help="Format of the export.")] = "files",
+    captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
 ) -> int:
     """Write a dataset in another format, verified before it appears."""
-    return run(_export(cli, dataset, Destination(output, overwrite), form))
+    return run(_export(cli, dataset, Destination(output, overwrite), form, captions))
 
 
-async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str) -> int:
+async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str, captions: str) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
     destination.check(settings.workspace.path)
@@ -56,7 +57,7 @@ async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str
         dataset_id = await lookup.dataset_id(db, dataset_id)
 
         async def start() -> str:
-            return (await submit.submit_export(runner.resources, dataset_id, export_format=form)).job_id
+            return (await submit.submit_export(runner.resources, dataset_id, export_format=form, captions=captions)).job_id
 
         job_id = await runner.run_job(start, f"exporting {dataset_id}")
         delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)

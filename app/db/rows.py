@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from app.domain import FINAL_JOB_STATES, TRACED, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
 
 __all__ = [
+    "NO_LIST",
     "ApiKey",
     "Dataset",
     "DatasetCheck",
@@ -161,6 +162,9 @@ class ListFigures:
         return self.rows_read - self.distinct_urls - self.bad_lines
 
 
+NO_LIST = ListFigures()
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """An export; ``prefix`` is its place in the store."""
@@ -259,7 +263,7 @@ class Funnel:
     attempts: int = 0
     retried: int = 0
     recovered: int = 0
-    rows: ListFigures = ListFigures()
+    rows: ListFigures = NO_LIST
 
     def _sum(self, states: frozenset[ImageState], *, over_target: bool = True) -> int:
         extra = sum(c.count for c in self.counts if c.state is ImageState.REJECTED and c.reason is Reason.OVER_TARGET) if over_target else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.db import Database, attempts, images, jobs, units
 from app.db.attempts import HostTime
 from app.db.images import DeferredImages
-from app.db.rows import Job, Unit
+from app.db.rows import NO_LIST, Job, ListFigures, Unit
 from app.db.units import StageTime
 from app.domain import JobState
 from app.explain.image import ExplanationLine
@@ -29,6 +29,7 @@ class JobHistory:
         made: number of requests.
         retried: URLs with more than one request; of these ``recovered`` succeeded and ``exhausted`` failed.
         work: units by kind and state.
+        rows: the rows of the list of its dataset.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class JobHistory:
     deferred: Sequence[DeferredImages]
     troubled: Sequence[Unit]
     work: Mapping[tuple[str, str], int]
+    rows: ListFigures = NO_LIST
 
     @property
     def waited_s(self) -> float:
@@ -146,4 +148,5 @@ async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) 
         deferred=await images.deferred_by_reason(db, job_id),
         troubled=await units.troubled_units(db, job_id),
         work=await units.counts(db, job_id),
+        rows=await jobs.list_figures(db, job.dataset_id),
     )

@@ -103,10 +103,8 @@ def _feature_lines(facts: DatasetFacts) -> list[str]:
             lines += ["    dtype:", "      class_label:", "        names:"]
             lines += [f"          '{number}': {yaml_string(name)}" for number, name in enumerate(facts.classes)]
         else:
-            kind = (
-                "sequence: string" if column in spool.LIST_COLUMNS else f"dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}"
-            )
-            lines.append(f"    {kind}")
+            kind = "int64" if column in spool.INTEGER_COLUMNS else "string"
+            lines.append(f"    {'sequence' if column in spool.LIST_COLUMNS else 'dtype'}: {kind}")
     for extra in facts.extra:
         lines += [f"  - name: {yaml_string(extra.name)}", f"    dtype: {extra.dtype}"]
     return lines

@@ -41,13 +41,13 @@ class ExtraColumn:
     dtype: str
 
     def value(self, extra: Mapping[str, Any]) -> Any:
-        """Return a sample's value in the type of the column, ``None`` for a missing one."""
+        """Return a sample's value in the type of the column. A missing one is ``""`` in a column of text, as everywhere, else ``None``."""
         found = extra.get(self.source)
         text = found[0] if isinstance(found, list) else found
-        if text is None or (self.dtype != "string" and text in _GAPS):
-            return None
         if self.dtype == "string":
-            return _as_text(text)
+            return "" if text is None else _as_text(text)
+        if text is None or text in _GAPS:
+            return None
         if self.dtype == "bool":
             return _BOOLEANS[text] if isinstance(text, str) else text
         if self.dtype == "int64":

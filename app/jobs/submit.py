@@ -190,14 +190,21 @@ async def submit_retry(
 
 
 async def submit_export(
-    resources: Resources, dataset_id: str, *, export_format: str, storage_tier: str = "standard", caller: Caller | None = None
+    resources: Resources,
+    dataset_id: str,
+    *,
+    export_format: str,
+    storage_tier: str = "standard",
+    captions: str = "first",
+    caller: Caller | None = None,
 ) -> Submitted:
     """Write a dataset in another format."""
     caller = caller or Caller()
     await _require_dataset(resources, dataset_id, caller)
 
     async def make(connection: Any) -> Submitted:
-        job = await _job(connection, caller, JobKind.EXPORT, dataset_id, {"export_format": export_format, "storage_tier": storage_tier})
+        spec = {"export_format": export_format, "storage_tier": storage_tier, "captions": captions}
+        job = await _job(connection, caller, JobKind.EXPORT, dataset_id, spec)
         export_id = await datasets.add_export(
             connection,
             user_id=caller.user_id,

@@ -53,12 +53,12 @@ async def test_absent_names_the_classes_a_split_lacks(tmp_path: Path) -> None:
     assert facts.absent_labels == {"test": ["b", "c"], "train": ["a"]}
 
 
-async def test_images_without_a_label_are_a_class_only_beside_labelled_ones(tmp_path: Path) -> None:
-    """Where nothing is labelled there are no classes."""
+async def test_images_without_a_label_are_no_class(tmp_path: Path) -> None:
+    """Neither beside labelled ones nor alone; they are counted."""
     mixed, none = [sample(0, label=""), sample(1, label="b")], [sample(0, label=None)]
     facts, _ = await spooled(tmp_path, mixed)
-    assert facts.labels == {"b": 1, "unlabelled": 1}
-    assert [class_of(item, facts) for item in mixed] == ["unlabelled", "b"]
+    assert (facts.labels, facts.unlabelled) == ({"b": 1}, 1)
+    assert [class_of(item, facts) for item in mixed] == [None, "b"]
     facts, _ = await spooled(tmp_path, none)
     assert facts.labels == {}
     assert class_of(none[0], facts) is None

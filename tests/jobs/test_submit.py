@@ -269,7 +269,11 @@ async def test_an_export_is_a_job_and_its_row(resources: Resources) -> None:
     export = await datasets.get_export(resources.db, made.resource, user_id="ann")
     job = await jobs.get(resources.db, made.job_id, user_id="ann")
     assert (export.format, export.state, export.job_id, export.dataset_id) == ("webdataset", "pending", job.id, dataset_id)
-    assert (job.kind, job.spec, job.target) == (JobKind.EXPORT, {"export_format": "webdataset", "storage_tier": "standard"}, None)
+    assert (job.kind, job.spec, job.target) == (
+        JobKind.EXPORT,
+        {"export_format": "webdataset", "storage_tier": "standard", "captions": "first"},
+        None,
+    )
 
 
 @pytest.mark.parametrize("kind", [CheckKind.INTEGRITY, CheckKind.DUPLICATES])

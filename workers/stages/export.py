@@ -119,6 +119,7 @@ def _media_type(image: StoredImage) -> str:
 
 def _as_sample(index: int, image: StoredImage) -> Sample:
     media_type = _media_type(image)
+    labels = image.labels or ()
     return Sample(
         index=index,
         image_id=image.id,
@@ -144,9 +145,7 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         group_id=image.group_id,
         changes=image.changes,
         captions=tuple(image.captions or ()),
-        labels=tuple(image.labels)
-        if image.labels and image.label in image.labels
-        else (),  # not those of the list beside a label of the job
+        labels=tuple(labels) if image.label in labels else (),  # a label of the job replaces those of the list
         extra=image.extra or {},
     )
 

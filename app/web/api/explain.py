@@ -122,6 +122,9 @@ class JobExplanation(View):
     """Where a job's time went."""
 
     job_id: str
+    rows_read: int = Field(description="Rows of the list of the job's dataset; 0 without one.")
+    distinct_urls: int = Field(description="Different URLs among them.")
+    merged_rows: int = Field(description="Rows that name the URL of an earlier row.")
     waited_for_worker_s: float
     stages: list[Stage] = Field(description="In the order in which they began; they overlap.")
     hosts: list[Host] = Field(description="The hosts that took the most time, in descending order.")
@@ -208,4 +211,5 @@ def _job(history: JobHistory) -> JobExplanation:
         troubled=[Troubled.model_validate(item) for item in history.troubled],
         lines=[Line.model_validate(line) for line in history.slow()],
         **_named(history, "retried", "recovered", "exhausted"),
+        **_named(history.rows, "rows_read", "distinct_urls", "merged_rows"),
     )

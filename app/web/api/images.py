@@ -24,7 +24,8 @@ router = APIRouter(tags=["images"])
 COPIED = (
     "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out", "rank", "line",
     "page_url", "final_url",
-    "title", "caption", "captions", "label", "labels", "extra", "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
+    "title", "caption", "captions", "label", "labels", "extra",
+    "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
     "out_height", "changes",
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """Which column means what."""
 
+from collections.abc import Sequence
+
 import pytest
 
 import errors
@@ -11,7 +13,7 @@ SPEC = ListSpec(key="k", suffix=".csv")
 URL = "https://example.org/a.jpg"
 
 
-def candidate(names: list[str], values: list[object], spec: ListSpec = SPEC) -> Candidate | ListProblem:
+def candidate(names: list[str], values: Sequence[object], spec: ListSpec = SPEC) -> Candidate | ListProblem:
     return columns.pick(names, spec, "the list x").candidate(values, 7, 3)
 
 
@@ -19,7 +21,7 @@ def candidate(names: list[str], values: list[object], spec: ListSpec = SPEC) -> 
 def test_pick_when_url_column_has_a_common_name(name: str) -> None:
     """Case, spaces and dashes do not matter."""
     found = candidate(["id", name], ["1", URL])
-    assert found == Candidate(url=URL, source="list", rank=3, line=7)
+    assert found == Candidate(url=URL, source="list", rank=3, line=7, extra={"id": "1"})
 
 
 def test_candidate_when_all_columns_are_there() -> None:
@@ -57,13 +59,14 @@ def test_candidate_when_all_columns_are_there() -> None:
         creator="Ann",
         attribution="Ann (CC)",
         group_id="12",
+        extra={"similarity": 0.3},
     )
 
 
 def test_candidate_when_values_make_no_sense() -> None:
     """What a list says beside the URL is taken if it makes sense and left if not; unknown licences keep their words."""
     names = ["url", "width", "height", "page_url", "caption", "license"]
-    found = candidate(names, [URL, "wide", float("inf"), "nowhere", ["x"], "All rights reserved"])
+    found = candidate(names, [URL, "wide", float("inf"), "nowhere", [{"x": 1}], "All rights reserved"])
     assert found == Candidate(url=URL, source="list", rank=3, line=7, license="All rights reserved")
 
 
@@ -153,7 +156,9 @@ def test_pick_when_spec_names_columns() -> None:
     """The spec's columns win over what names suggest, exactly or in another case."""
     spec = ListSpec(key="k", suffix=".csv", url_column="link", caption_column="Alt", label_column="kind", license_column="terms")
     found = candidate(["url", "link", "text", "alt", "KIND", "terms"], ["bad", URL, "no", "yes", "dog", "cc0"], spec)
-    assert found == Candidate(url=URL, source="list", rank=3, line=7, caption="yes", label="dog", license="CC0-1.0")
+    assert found == Candidate(
+        url=URL, source="list", rank=3, line=7, caption="yes", label="dog", license="CC0-1.0", extra={"url": "bad", "text": "no"}
+    )
 
 
 def test_pick_when_spec_names_an_unknown_column() -> None:
@@ -182,3 +187,54 @@ def test_shown_when_there_are_many() -> None:
     assert words.endswith("c19 and 5 more")
     assert "\x00" not in words
     assert columns.shown([""]) == "''"
+
+
+def test_candidate_when_there_are_several_captions_and_labels() -> None:
+    """Lists, and the plural column beside the singular one, give all of them, each once; the first is the caption or the label."""
+    names = ["url", "caption", "captions", "label", "labels"]
+    found = candidate(names, [URL, "a", ["b", None, "a", " b "], 3.0, ["x", "3"]])
+    assert isinstance(found, Candidate)
+    assert (found.caption, found.captions, found.label, found.labels) == ("a", ("a", "b"), "3", ("3", "x"))
+    found = candidate(names, [URL, None, ["b"], None, []])
+    assert isinstance(found, Candidate)
+    assert (found.caption, found.captions, found.label, found.labels) == ("b", (), None, ())
+    named = ListSpec(key="k", suffix=".csv", caption_column="caption")
+    found = candidate(names[:3], [URL, "a", "c"], named)
+    assert isinstance(found, Candidate)
+    assert (found.caption, found.captions, found.extra) == ("a", (), {"captions": "c"})
+
+
+def test_candidate_when_values_are_missing() -> None:
+    """A missing value is none in every field: no group of all images without a group, no digest that fails, no class called nan."""
+    names = ["url", "label", "caption", "group", "sha256", "license", "title", "creator", "width", "x"]
+    found = columns.pick(names, SPEC, "the list x", typed=False).candidate([URL, *["nan"] * 9], 7, 3)
+    assert found == Candidate(url=URL, source="list", rank=3, line=7)
+    assert candidate(names, [URL, *[float("nan")] * 9]) == found
+    nothing = columns.pick(["url"], SPEC, "the list x", typed=False).candidate(["None"], 7, 3)
+    assert isinstance(nothing, ListProblem)
+    assert nothing.message == "there is no URL"
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        (None, {"a": 1, "a_2": "x", "column_5": True}),
+        (["a"], {"a": 1}),
+        (["A", "box"], {"a": 1, "box": "[1, 2]"}),
+        ([], {}),
+    ],
+)
+def test_candidate_when_there_are_further_columns(keep: list[str] | None, kept: dict[str, object]) -> None:
+    """All with single values, or those the spec names, lists and objects as JSON; names that clash or are empty are made up."""
+    spec = ListSpec(key="k", suffix=".csv", keep_columns=keep)
+    read = columns.pick(["url", "a", "a", "box", "", "none"], spec, "the list x")
+    found = read.candidate([URL, 1, "x", [1, 2], True, None], 7, 3)
+    assert isinstance(found, Candidate)
+    assert found.extra == kept
+    assert read.left_out == ({"box"} if keep is None else set())
+
+
+def test_pick_when_a_kept_column_is_not_there() -> None:
+    """The error names it and those there are."""
+    with pytest.raises(errors.ConfigurationError, match=r"no column 'simil' \(keep_columns\).*nearest is 'similarity'"):
+        columns.pick(["url", "similarity"], ListSpec(key="k", suffix=".csv", keep_columns=["simil"]), "the list x")

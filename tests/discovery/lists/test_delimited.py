@@ -120,3 +120,14 @@ def test_plain_rows_when_a_line_is_bad() -> None:
     assert "does not begin with http" in messages[0]
     assert messages[1:] == ["the line is not UTF-8", "the URL is longer than 8192 characters"]
     assert isinstance(found[3], Candidate)
+
+
+def test_rows_when_cells_hold_numbers_and_lists() -> None:
+    """A cell has no type: class numbers with a gap are whole, words for a missing value are missing, printed lists are lists."""
+    found = items(
+        b"url,label,captions,score\nhttp://a.org/1,0.0,\"['a', 'b']\",0.10\nhttp://a.org/2,nan,None,\nhttp://a.org/3,1.5,[x],NA\n"
+    )
+    assert [item.label for item in found if isinstance(item, Candidate)] == ["0", None, "1.5"]
+    assert [item.caption for item in found if isinstance(item, Candidate)] == ["a", None, "[x]"]
+    assert [item.captions for item in found if isinstance(item, Candidate)] == [("a", "b"), (), ()]
+    assert [item.extra for item in found if isinstance(item, Candidate)] == [{"score": ["0.10"]}, {}, {"score": ["NA"]}]

@@ -114,3 +114,28 @@ def test_lines_when_spec_names_columns() -> None:
         b'{"url": "http://a.org/1", "u": "http://a.org/2"}\n{"url": "http://a.org/3"}', ListSpec(key="k", suffix=".json", url_column="u")
     )
     assert shown(found) == ["http://a.org/2", (2, "no key holds a URL; the keys are url")]
+
+
+def test_lines_when_numbers_are_not_json() -> None:
+    """A bare NaN, as Python and pandas write it, is a missing value; an integer keeps all its digits."""
+    data = (
+        b'{"url": "http://a.org/1", "caption": NaN, "label": Infinity, "x": -Infinity}\n'
+        b'{"url": "http://a.org/2", "label": 123456789012345678901234567890, "x": 12345678901234567890}\n'
+        b'{"url": "http://a.org/3", "caption": "None", "label": "nan", "x": {"a": 1}}\n'
+    )
+    for found in (items(data), items(b"[" + b",".join(data.splitlines()) + b"]")):
+        first, second, third = found
+        assert isinstance(first, Candidate)
+        assert (first.caption, first.label, first.extra) == (None, None, {})
+        assert isinstance(second, Candidate)
+        assert (second.label, second.extra) == ("123456789012345678901234567890", {"x": "12345678901234567890"})
+        assert isinstance(third, Candidate)
+        assert (third.caption, third.label, third.extra) == ("None", None, {})
+
+
+def test_table_when_values_are_left_out() -> None:
+    """The names of keys with values that are not kept are known afterwards."""
+    table = json_lines.table(io.BytesIO(b'{"url": "http://a.org/1", "box": [1], "captions": [{"text": "a"}]}'), SPEC)
+    for rank, line, payload in table.rows:
+        table.build(payload, line, rank)
+    assert table.left_out == {"box", "captions"}

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -31,12 +32,54 @@ URLS = [f"https://example.org/{n}.jpg" for n in range(1000)]
 
 
 def test_rows_when_columns_are_laion() -> None:
-    """Only the needed columns are read, whatever else is there; a row's line is its number."""
+    """Columns of bytes that nobody named are not read; a row's line is its number."""
     data = packed({"similarity": [0.1, 0.2], "URL": URLS[:2], "TEXT": ["cat", None], "WIDTH": [640, None], "blob": [b"\x00" * 99, None]})
     assert items(data) == [
-        (0, Candidate(URLS[0], "list", 0, caption="cat", width=640, line=1)),
-        (1, Candidate(URLS[1], "list", 1, line=2)),
+        (0, Candidate(URLS[0], "list", 0, caption="cat", width=640, line=1, extra={"similarity": 0.1})),
+        (1, Candidate(URLS[1], "list", 1, line=2, extra={"similarity": 0.2})),
     ]
+
+
+def test_rows_when_columns_have_every_type() -> None:
+    """Times and decimals are text, to the last digit; numbers, dictionaries and booleans their values; lists, maps and bytes left out."""
+    data = packed(
+        {
+            "url": URLS[:1],
+            "captions": [["a", "b"]],
+            "label": pa.array([0.0]),
+            "at": pa.array([1_001], pa.timestamp("ns")),
+            "day": pa.array([0], pa.date32()),
+            "price": pa.array([Decimal("1.50")]),
+            "kind": pa.array(["x"]).dictionary_encode(),
+            "id": pa.array([2**63 + 1], pa.uint64()),
+            "big": pa.array([2**53 + 1]),
+            "ok": [True],
+            "none": pa.array([None]),
+            "gap": [float("nan")],
+            "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
+            "box": [[1, 2]],
+            "point": [{"x": 1}],
+        }
+    )
+    ((_, found),) = items(data)
+    assert isinstance(found, Candidate)
+    assert (found.label, found.caption, found.captions) == ("0", "a", ("a", "b"))
+    assert found.extra == {
+        "at": "1970-01-01 00:00:00.000001001",
+        "day": "1970-01-01",
+        "price": "1.50",
+        "kind": "x",
+        "id": str(2**63 + 1),
+        "big": 2**53 + 1,
+        "ok": True,
+    }
+    table = parquet.table(io.BytesIO(data), SPEC, "the list x")
+    assert table.left_out == {"map", "box", "point"}
+    named = parquet.table(io.BytesIO(data), SPEC.model_copy(update={"keep_columns": ["box", "point"]}), "the list x")
+    ((rank, line, values),) = named.rows
+    found = named.build(values, line, rank)
+    assert isinstance(found, Candidate)
+    assert found.extra == {"box": "[1, 2]", "point": '{"x": 1}'}
 
 
 def test_rows_when_skipping() -> None:
@@ -60,10 +103,10 @@ def test_rows_when_values_are_odd() -> None:
 
 
 def test_rows_when_a_column_stands_twice() -> None:
-    """The first of two columns with one name counts."""
+    """The first of two columns with one name is read, the other kept."""
     file = io.BytesIO()
     pq.write_table(pa.Table.from_arrays([pa.array(URLS[:1]), pa.array(["x"])], names=["url", "url"]), file)
-    assert items(file.getvalue()) == [(0, Candidate(URLS[0], "list", 0, line=1))]
+    assert items(file.getvalue()) == [(0, Candidate(URLS[0], "list", 0, line=1, extra={"url": "x"}))]
 
 
 def test_rows_when_a_row_group_is_damaged() -> None:

@@ -56,7 +56,7 @@ async def test_create_export_answers_202_with_its_place(client: httpx.AsyncClien
     assert answer.headers["location"] == f"/v1/exports/{export['id']}"
     assert (export["status"], export["export_format"], export["storage_tier"]) == ("pending", "webdataset", "standard")
     made = (await client.get(export["links"]["job"])).json()
-    assert (made["kind"], made["spec"]) == ("export", {"export_format": "webdataset", "storage_tier": "standard"})
+    assert (made["kind"], made["spec"]) == ("export", {"export_format": "webdataset", "storage_tier": "standard", "captions": "first"})
     again = await client.post(path, json={"export_format": "webdataset"}, headers={"Idempotency-Key": "k"})
     assert again.json()["id"] == export["id"]
     assert [item["id"] for item in (await client.get(path)).json()["items"]] == [export["id"]]

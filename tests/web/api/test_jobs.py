@@ -20,6 +20,7 @@ from app.web.api.jobs import figures_of, job_summary
 from tests.web import seeds
 from tests.web.conftest import Connect
 
+NO_LIST = dict.fromkeys(("rows_read", "distinct_urls", "merged_rows", "label_conflicts"), 0)
 URLS = {"urls": ["http://origin.example/a.jpg"], "export_format": "imagefolder"}
 
 
@@ -32,7 +33,7 @@ async def test_create_answers_202_with_a_place_and_the_whole_job(client: httpx.A
     assert answer.headers["retry-after"] == "1"
     assert (await client.get(answer.headers["location"])).json() == job
     assert (job["kind"], job["status"], job["desired_state"], job["target"]) == ("build", "pending", "running", 7)
-    assert job["progress"] == {"candidates": 0, "fetched": 0, "valid": 0, "unique": 0, "kept": 0, "open": 0}
+    assert job["progress"] == {"candidates": 0, "fetched": 0, "valid": 0, "unique": 0, "kept": 0, "open": 0} | NO_LIST
     assert job["retries"] == {"attempts": 0, "retried": 0, "recovered": 0, "success_rate": None}
     assert job["spec"]["export_format"] == "imagefolder"
     assert job["request_id"] == answer.headers["x-request-id"]
@@ -234,7 +235,7 @@ async def test_get_shows_the_figures(client: httpx.AsyncClient, resources: Resou
     await seeds.image(resources, job, "c.jpg")
     await seeds.end(resources, job.id, JobState.PARTIAL, shortfall={"missing": 2})
     body = (await client.get(f"/v1/jobs/{job.id}")).json()
-    assert body["progress"] == {"candidates": 3, "fetched": 1, "valid": 1, "unique": 1, "kept": 1, "open": 1}
+    assert body["progress"] == {"candidates": 3, "fetched": 1, "valid": 1, "unique": 1, "kept": 1, "open": 1} | NO_LIST
     assert body["reasons"] == {"http_404": 1}
     assert body["sources"] == {"list": {"kept": 1, "failed": 1, "pending": 1}}
     assert (body["status"], body["shortfall"]) == ("partial", {"missing": 2})

@@ -41,6 +41,9 @@ Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 Captions = Literal["first", "all"]
 
+ListedLabel = Annotated[str, StringConstraints(max_length=100)]
+ListedCaption = Annotated[str, StringConstraints(max_length=5000)]
+
 
 def _refuse_invisible(text: str) -> str:
     if found := find_invisible(text):
@@ -101,7 +104,9 @@ class ListedImage(Strict):
 
     url: str = Field(min_length=1, max_length=8192, description="Absolute URL of the image file.")
     label: str | None = Field(None, max_length=100, description="Class; that of the job wins.")
+    labels: list[ListedLabel] | None = Field(None, max_length=1000, description="Several classes.")
     caption: str | None = Field(None, max_length=5000)
+    captions: list[ListedCaption] | None = Field(None, max_length=1000, description="Several captions.")
     group_id: str | None = Field(None, max_length=200, description="Images of one group stay in one split.")
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Expected digest; other bytes are rejected as corrupt.")
     split: str | None = Field(None, pattern="^[a-z][a-z0-9_]{0,31}$", description="Split, unless the job asks for other shares.")

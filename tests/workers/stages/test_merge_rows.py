@@ -71,7 +71,7 @@ async def built(bench: Bench, rows: list[dict[str, Any]], **request: Any) -> dic
     return {item.url.rsplit("/", 1)[1]: item for item in found}
 
 
-@pytest.mark.parametrize("policy", ["keep", "drop"])
+@pytest.mark.parametrize("policy", ["keep-first", "drop"])
 async def test_a_build_keeps_every_caption_and_reports_labels_that_differ(bench: Bench, origin: Origin, policy: str) -> None:
     """Rows of one URL far apart, in other spellings of it, among more rows than a page has; dropped only if the job says so."""
     for number in range(2):

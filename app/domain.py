@@ -379,6 +379,14 @@ class StoredImage:
     labels: Sequence[str] | None = None
     extra: Mapping[str, Any] | None = None
 
+    @property
+    def warning(self) -> str | None:
+        """What a user should know of an image that leaves as it came, or with its metadata changed only; None if there is nothing."""
+        bits = int((self.measures or {}).get("bits", 8))
+        if bits <= 8 or self.state is not ImageState.KEPT or (self.out_sha256 is not None and self.changes is None):
+            return None
+        return f"{bits} bits a channel leave as they came, which many loaders cut or refuse; compress.format png makes 8 of them"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -24,6 +24,7 @@ class BuildReport:
     Attributes:
         tried: images that took at least one request.
         bad_lines: lines of the list that hold no usable URL.
+        deep: kept images of more than 8 bits a channel that leave as they came.
         delivered: the folder that the dataset was written to.
         interrupted: the exit code of an interrupted run.
     """
@@ -32,6 +33,7 @@ class BuildReport:
     funnel: Funnel
     tried: int = 0
     bad_lines: int = 0
+    deep: int = 0
     exports: Sequence[Export] = field(default_factory=tuple)
     delivered: Path | None = None
     interrupted: int | None = None
@@ -95,6 +97,7 @@ class BuildReport:
             ("not kept", listing(self.funnel.reasons, most=8)),
             ("retries", self._retries()),
             *self._shortfall(),
+            ("warning", self._warning()),
             ("list", self._list()),
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
             ("conflicts", self._conflicts(workspace_options)),
@@ -146,6 +149,10 @@ class BuildReport:
         recovered = f"{number(figures['recovered'])} recovered ({share:.0f} %)" if figures["recovered"] else "none recovered"
         return f"{count(figures['retried'], 'URL')} retried, {recovered}, {mean}"
 
+    def _warning(self) -> str:
+        what = f"{count(self.deep, 'image')} of more than 8 bits a channel left as found (keep), which many loaders cut or refuse"
+        return f"{what}; --encode png makes 8 bits of them" if self.deep else ""
+
     def _shortfall(self) -> list[tuple[str, str]]:
         causes = (self.job.shortfall or {}).get("causes") or []
         rows = [("why short" if at == 0 else "", str(cause)) for at, cause in enumerate(causes)]
@@ -189,6 +196,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         job=job,
         funnel=Funnel(counts, made, retried, recovered, await jobs.list_figures(db, job.dataset_id)),
         tried=await attempts.images_tried(db, job_id),
+        deep=await images.count_deep(db, job.dataset_id) if job.is_final else 0,
         bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
         exports=await datasets.exports_of_job(db, job_id),
         delivered=delivered,

@@ -26,6 +26,7 @@ __all__ = [
     "as_image",
     "chunk_images",
     "chunk_states",
+    "count_deep",
     "count_failed",
     "counts",
     "deferred_by_reason",
@@ -172,6 +173,17 @@ async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | N
             key = (row.source, ImageState(row.state), Reason(row.reason) if row.reason else None)
             found[key] = found.get(key, 0) + row.number
     return tuple(SourceCount(*key, number) for key, number in found.items())
+
+
+async def count_deep(db: Database, dataset_id: str) -> int:
+    """Count the images with `StoredImage.warning`: kept as they came, of more than 8 bits. Reads the row of every kept image."""
+    columns = tables.images.c
+    is_unchanged = columns.out_sha256.is_(None) | columns.changes.is_not(None)
+    query = select(func.count()).where(
+        columns.dataset_id == dataset_id, columns.state == ImageState.KEPT, columns.measures["bits"].as_float() > 8, is_unchanged
+    )
+    async with db.read() as connection:
+        return int((await connection.execute(query)).scalar_one())
 
 
 def of_user(user_id: str | None) -> list[ColumnElement[bool]]:

@@ -175,6 +175,8 @@ def _left(history: ImageHistory) -> Iterator[ExplanationLine]:
         yield ExplanationLine("output" if image.changes else "compressed", f"{shape}, sha256 {image.out_sha256}")
     if image.changes:
         yield ExplanationLine("changed", clipped(image.changes, 300))
+    if image.warning:
+        yield ExplanationLine("warning", image.warning)
     for export in history.exports:
         yield ExplanationLine("export", f"{export.id}, {clipped(export.format, 24)}", export.verified_at)
 

@@ -51,6 +51,7 @@ class Facts:
     Attributes:
         width, height: pixels; 0 where the header could not be read.
         damage: how the decoder knows that pixels are wrong; None where it reports nothing. Of what was measured only whether is kept.
+        bits: of one channel, as the file stores it.
         entropy: bits of the grey histogram of the 1/8-scale image, 0 to 8; None where it was not measured.
         edges: share of pixels at an edge, 0 to 1; None where it was not measured: it counts only for an image of little entropy.
         brightness: mean grey, 0 to 255; None where it was not measured.
@@ -64,6 +65,7 @@ class Facts:
     frames: int = 1
     is_complete: bool = True
     damage: str | None = None
+    bits: int = 8
     entropy: float | None = None
     edges: float | None = None
     brightness: float | None = None
@@ -79,6 +81,7 @@ class Facts:
             frames=int(measures.get("frames", 1)),
             is_complete=not measures.get("truncated", 0),
             damage=_DAMAGED if measures.get("damaged", 0) else None,
+            bits=int(measures.get("bits", 8)),
             entropy=measures.get("entropy"),
             edges=measures.get("edges"),
             brightness=measures.get("brightness"),
@@ -105,6 +108,7 @@ class Facts:
             "truncated": not self.is_complete,
             "damaged": self.damage is not None,
             "frames": self.frames,
+            "bits": self.bits if self.bits > 8 else None,
             "entropy": self.entropy,
             "edges": self.edges,
             "brightness": self.brightness,

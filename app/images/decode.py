@@ -95,6 +95,7 @@ class Decoded:
         scale: the factor by which ``image`` is smaller than the full size.
         has_jpeg_data: whether the pixels are JPEG-coded, which is also possible in a TIFF.
         icc_profile: the colour profile of ``image``, embedded or equal to what the file states; None for sRGB.
+        bits: of one channel as the file stores it.
         metadata_fault: why a loader fails over the metadata of the file, if one does.
     """
 
@@ -108,6 +109,7 @@ class Decoded:
     scale: int = 1
     has_jpeg_data: bool = False
     icc_profile: bytes | None = None
+    bits: int = 8
     metadata_fault: str | None = None
     damage: str | None = None
 
@@ -202,6 +204,7 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
             scale=scale,
             has_jpeg_data="jpeg" in (header.format, compression),
             icc_profile=icc_profile,
+            bits=pixels.bits_per_sample(image, body),
             metadata_fault=metadata_fault,
             damage=damage,
         )

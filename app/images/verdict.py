@@ -143,6 +143,7 @@ def _measure(decoded: Decoded, thumbnail: Image.Image, grey: Image.Image, ground
         frames=decoded.frames,
         is_complete=decoded.is_complete,
         damage=decoded.damage,
+        bits=decoded.bits,
         entropy=entropy,
         edges=measures.edges_of(thumbnail) if entropy < rules.min_entropy else None,
         brightness=measures.brightness_of(counts),

@@ -12,6 +12,7 @@ import pytest
 
 from app.cli.demo.origin import reply
 from tests.cli.conftest import LOOPBACK, PICTURES, Invoke, Site
+from tests.images import colour_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what webdataset itself imports
@@ -66,6 +67,22 @@ def test_build_prints_a_summary(gallery: Site, invoke: Invoke) -> None:
     assert "pictrawl explain job_" in result.out
     assert "running" in result.err
     assert all(len(line) <= 80 for line in result.out.splitlines() if "pictrawl" not in line)
+
+
+def test_build_warns_of_images_that_leave_with_16_bits(site: Site, invoke: Invoke) -> None:
+    """In the summary and in the explanation of the image; the bytes stay those of the origin. Re-encoded there is nothing to warn of."""
+    body = colour_files.png((colour_files.smooth() * 65535).astype("uint16"), 16)
+    url = site.add("/deep.png", reply(body=body, kind="image/png"))
+    listed = site.write_list(Path("list.txt"))
+    result = invoke("build", "--urls", listed, "-o", "kept", *LOOPBACK)
+    assert result.code == 0, result.err
+    assert "1 image of more than 8 bits a channel left as found" in " ".join(result.out.split())
+    (copy,) = Path("kept").rglob("*.png")
+    assert copy.read_bytes() == body
+    explained = invoke("explain", url).out
+    assert "16 bits a channel leave as they came" in explained
+    again = invoke("build", "--urls", listed, "-o", "again", "--encode", "png", *LOOPBACK)
+    assert "8 bits a channel" not in again.out
 
 
 def test_build_counts_bad_lines_and_continues(gallery: Site, invoke: Invoke) -> None:

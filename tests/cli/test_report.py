@@ -74,3 +74,11 @@ def test_document_names_the_path_of_what_was_delivered_only() -> None:
     report = a_report(JobState.SUCCEEDED, exports=(an_export(), replace(an_export(), id="exp_y")), delivered=Path("out"))
     assert [export["path"] for export in report.document()["exports"]] == ["out", None]
     assert report.document()["retries"] == {"attempts": 560, "urls": 500, "retried": 64, "recovered": 51, "mean_attempts": 1.12}
+
+
+def test_summary_warns_of_images_that_loaders_may_refuse() -> None:
+    """With the count and the way out."""
+    text = " ".join(a_report(JobState.SUCCEEDED, deep=3).summary().split())
+    assert "warning 3 images of more than 8 bits a channel left as found (keep)" in text
+    assert "--encode png makes 8 bits of them" in text
+    assert "warning" not in a_report(JobState.SUCCEEDED).summary()

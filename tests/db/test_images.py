@@ -171,6 +171,21 @@ async def test_images_change_alike_in_one_statement(any_database: Database) -> N
     assert found[0].updated_at >= now - 0.01
 
 
+async def test_deep_images_are_counted_where_they_leave_as_they_came(any_database: Database) -> None:
+    """The same rows as those with a warning: kept, more than 8 bits, no output or one with other metadata only."""
+    job_id = await add_job(any_database)
+    ids = await add_images(any_database, job_id, 6, changes={"state": ImageState.KEPT, "measures": {"bits": 16.0}})
+    await set_all(any_database, ids[1:2], measures={"frames": 1.0})
+    await set_all(any_database, ids[2:3], measures=None)
+    await set_all(any_database, ids[3:4], out_sha256="aa" * 32)
+    await set_all(any_database, ids[4:5], out_sha256="bb" * 32, changes="EXIF removed")
+    await set_all(any_database, ids[5:], state=ImageState.REJECTED, reason=Reason.ASPECT)
+    rows = [await images.get(any_database, image_id) for image_id in ids]
+    assert [image.warning is not None for image in rows] == [True, False, False, False, True, False]
+    assert str(rows[0].warning).startswith("16 bits a channel leave as they came")
+    assert await images.count_deep(any_database, await dataset_of(any_database, job_id)) == 2
+
+
 async def test_a_thousand_images_change_in_one_statement(any_database: Database) -> None:
     """Each row gets its own values, and the moment of the change."""
     job_id = await add_job(any_database)

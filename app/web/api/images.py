@@ -27,7 +27,7 @@ COPIED = (
     "title", "caption", "captions", "label", "labels", "extra",
     "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
-    "out_height", "changes",
+    "out_height", "changes", "warning",
 )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ class Image(View):
     out_width: int | None
     out_height: int | None
     changes: str | None = Field(description="What was removed from the fetched bytes so that loaders read them.")
+    warning: str | None = Field(description="What loaders may stumble over, such as 16 bits a channel that left as they came.")
     not_before: datetime | None
     fetched_at: datetime | None
     updated_at: datetime | None

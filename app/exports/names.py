@@ -8,7 +8,10 @@ from collections.abc import Iterable
 import errors
 from app.domain import Sample
 
-__all__ = ["check_sample", "class_folders", "image_name", "is_image_name", "slug", "stem"]
+__all__ = ["IMAGE_NAME", "check_sample", "class_folders", "image_name", "slug", "stem"]
+
+IMAGE_NAME = re.compile(r"(\d{6,})_([0-9a-f]{12})\.[a-z0-9]{1,5}")
+"""A name that `image_name` generates: index, beginning of the digest."""
 
 _MAX_SLUG_BYTES = 80
 _HASH_CHARS = 8
@@ -23,7 +26,6 @@ letters: ``SPLIT_KEYWORDS`` and ``NON_WORDS_CHARS`` of ``datasets.data_files``, 
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}")
-_IMAGE_NAME = re.compile(r"\d{6,}_[0-9a-f]{12}\.[a-z0-9]{1,5}")
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -68,11 +70,6 @@ def stem(sample: Sample) -> str:
 def image_name(sample: Sample) -> str:
     """The generated file name of a sample: ``000017_0a1b2c3d4e5f.jpg``."""
     return f"{stem(sample)}.{sample.extension}"
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file name is one that :func:`image_name` generates."""
-    return _IMAGE_NAME.fullmatch(name) is not None
 
 
 def check_sample(sample: Sample, index: int) -> None:

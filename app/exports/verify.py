@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app import concurrency
+from app.exports import names
 from app.exports.exporter import ExportReport, Load, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
@@ -29,7 +29,6 @@ Row = Mapping[str, Any]
 MAX_PROBLEMS = 100
 _IMAGES_PER_CALL = 64  # images hashed in one thread call
 _LOADED_BYTES = 16_000_000  # images in memory that wait to be loaded; there may be one more
-_NAME = re.compile(r"(\d{6,})_([0-9a-f]{12})\.[a-z0-9]{1,5}")
 
 
 class Manifest:
@@ -138,7 +137,7 @@ class Inspection:
         if self._extensions is not None and path.rpartition(".")[2] not in self._extensions:
             self.add_problem(f"{path}: the loaders of this format do not see files with this suffix")
         self._to_load.append((path, row, source))
-        name = _NAME.fullmatch(path.rpartition("/")[2])
+        name = names.IMAGE_NAME.fullmatch(path.rpartition("/")[2])
         if name is None or name[2] != found.sha256[:12]:
             self.add_problem(f"{path}: the name does not match the bytes")
         elif not self._is_new(int(name[1])):

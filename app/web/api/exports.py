@@ -196,7 +196,7 @@ async def get_file(call: Here, request: Request, export_id: ExportId, path: File
     export, size = await datasets.get_file(call.resources.db, export_id, path, user_id=call.user_id)
     _require_ready(export_id, export.state)
     name = path.rpartition("/")[2]
-    if size is None and not names.is_image_name(name):
+    if size is None and not names.IMAGE_NAME.fullmatch(name):
         raise errors.NotFoundError(f"export {export_id} has no such file")
     etag = hashlib.sha256(f"{export_id}/{path}".encode()).hexdigest()[:32]
     media_type = MEDIA_TYPES.get(path.rpartition(".")[2], "application/octet-stream")

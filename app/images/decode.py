@@ -69,6 +69,9 @@ _OUT_OF_MEMORY: Final = re.compile(r"out of memory|^encoding error [12]$", re.IG
 _BROKEN_METADATA: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
 """What Pillow raises over malformed EXIF data (seen with mutated files); the pixels do not depend on it."""
 
+_ADDRESS: Final = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
+"""Where Pillow names the file in its messages: another one in each run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -132,7 +135,8 @@ def pillow_errors(action: str) -> Iterator[None]:
     except Exception as error:
         if _OUT_OF_MEMORY.search(str(error)):
             raise MemoryError(action) from error
-        raise ValidationError(f"{action}: {str(error) or type(error).__name__}"[:200], reason=Reason.CORRUPT) from error
+        words = _ADDRESS.sub("", str(error)) or type(error).__name__
+        raise ValidationError(f"{action}: {words}"[:200], reason=Reason.CORRUPT) from error
 
 
 @contextmanager

@@ -100,8 +100,10 @@ def _exif_of(orientation: int) -> bytes:
 _EXIF: Final = b"Exif\0\0"
 _APP0: Final = 0xE0
 _SOS: Final = 0xDA
-_DECODED_APPS: Final = (b"JFIF\0", b"ICC_PROFILE\0", b"Adobe")
+_CODING_APPS: Final = (b"JFIF\0", b"Adobe")
 """Application segments that say how colours are coded."""
+
+_PROFILE: Final = b"ICC_PROFILE\0"
 
 
 def _jpeg_without_index(body: bytes, _: int) -> bytes:
@@ -114,13 +116,18 @@ def _jpeg_without_exif(body: bytes, orientation: int) -> bytes:
 
 
 def _jpeg_bare(body: bytes, orientation: int) -> bytes:
-    """With no application segment or comment but those that say how colours are coded, where these are long enough to say it."""
+    """With no application segment or comment but those that say how colours are coded, and the colour profile."""
+    return _filter_segments(body, lambda marker, payload: _is_needed(marker, payload, (*_CODING_APPS, _PROFILE)), _exif_of(orientation))
 
-    def is_kept(marker: int, payload: bytes) -> bool:
-        is_metadata = _APP0 <= marker <= _APP0 + 15 or marker == 0xFE
-        return not is_metadata or (payload.startswith(_DECODED_APPS) and len(payload) >= 12)
 
-    return _filter_segments(body, is_kept, _exif_of(orientation))
+def _jpeg_without_profile(body: bytes, orientation: int) -> bytes:
+    return _filter_segments(body, lambda marker, payload: _is_needed(marker, payload, _CODING_APPS), _exif_of(orientation))
+
+
+def _is_needed(marker: int, payload: bytes, apps: tuple[bytes, ...]) -> bool:
+    """Whether a segment is no metadata, or one of these application segments, and long enough to say something."""
+    is_metadata = _APP0 <= marker <= _APP0 + 15 or marker == 0xFE
+    return not is_metadata or (payload.startswith(apps) and len(payload) >= 12)
 
 
 def _filter_segments(body: bytes, is_kept: Callable[[int, bytes], bool], exif: bytes) -> bytes:
@@ -143,7 +150,7 @@ _PNG_READ: Final = re.compile(rb"(exif|xmp|XML:com\.adobe\.xmp|transparency|Raw 
 """Keywords of text chunks that Pillow reads as something else than text."""
 
 _PNG_PIXELS: Final = frozenset(
-    {b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"bKGD", b"acTL", b"fcTL", b"fdAT"}
+    {b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"acTL", b"fcTL", b"fdAT"}
 )
 """Ancillary chunks that say how pixels look, or hold some."""
 
@@ -158,6 +165,11 @@ def _png_without_exif(body: bytes, orientation: int) -> bytes:
 def _png_bare(body: bytes, orientation: int) -> bytes:
     """With no chunk but those that say how pixels look."""
     return _filter_chunks(body, lambda kind, _: not kind[0] & 0x20 or kind in _PNG_PIXELS, orientation)
+
+
+def _png_without_profile(body: bytes, orientation: int) -> bytes:
+    """With the chunks only that every decoder must know."""
+    return _filter_chunks(body, lambda kind, _: not kind[0] & 0x20, orientation)
 
 
 def _filter_chunks(body: bytes, is_kept: Callable[[bytes, bytes], bool], orientation: int) -> bytes:
@@ -251,9 +263,15 @@ def _tiff_bare(body: bytes, _: int) -> bytes:
 
 _EXIF_BLOCK: Final = "the EXIF block"
 _ALL: Final = "all metadata"
+_ALL_AND_PROFILE: Final = "all metadata and the statements on colour"
 _REMOVALS: Final[dict[str, tuple[tuple[str, Callable[[bytes, int], bytes]], ...]]] = {
-    "jpeg": (("the multi-picture index", _jpeg_without_index), (_EXIF_BLOCK, _jpeg_without_exif), (_ALL, _jpeg_bare)),
-    "png": ((_EXIF_BLOCK, _png_without_exif), (_ALL, _png_bare)),
+    "jpeg": (
+        ("the multi-picture index", _jpeg_without_index),
+        (_EXIF_BLOCK, _jpeg_without_exif),
+        (_ALL, _jpeg_bare),
+        (_ALL_AND_PROFILE, _jpeg_without_profile),
+    ),
+    "png": ((_EXIF_BLOCK, _png_without_exif), (_ALL, _png_bare), (_ALL_AND_PROFILE, _png_without_profile)),
     "webp": ((_EXIF_BLOCK, _webp_without_exif), (_ALL, _webp_bare)),
     "avif": ((_ALL, _avif_bare),),
     "tiff": ((_ALL, _tiff_bare),),

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from errors import Reason
 
 __all__ = [
-    "ACTIVE_JOB_STATES", "ENCODER_SIDES", "EXTENSIONS", "FINAL_JOB_STATES", "LIST_SOURCE", "MAX_DRAWN_PIXELS", "MEDIA_TYPES",
-    "OPEN_UNIT_STATES", "TRACED", "WAITING_UNIT_STATES",
-    "Candidate", "CheckKind", "Compressed", "CompressionRules", "ExportFormat", "ImageState", "JobKind", "JobState", "LabelConflicts",
-    "Level", "ListProblem", "Reason", "Sample", "StoredImage", "UnitKind", "UnitState", "ValidationRules", "Verdict",
+    "ACTIVE_JOB_STATES", "ENCODER_SIDES", "EXTENSIONS", "FINAL_JOB_STATES", "GATHERING", "LIST_SOURCE", "MAX_DRAWN_PIXELS", "MEDIA_TYPES",
+    "OPEN_UNIT_STATES", "TRACED", "WAITING_UNIT_STATES", "WORKED_ON",
+    "Candidate", "CheckKind", "Compressed", "CompressionRules", "DesiredState", "ExportFormat", "ImageState", "JobKind", "JobState",
+    "LabelConflicts", "Level", "ListProblem", "Reason", "Sample", "StoredImage", "UnitKind", "UnitState", "ValidationRules", "Verdict",
 ]  # fmt: skip
 
 Level = Literal["basic", "standard", "strict"]
@@ -75,6 +75,18 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class DesiredState(StrEnum):
+    """What the user wants of a job: that it runs, pauses, ends at once, or (a build) ends with the images that it has."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+
+
+WORKED_ON = (DesiredState.RUNNING, DesiredState.FINISHED)
+"""Desired states of the jobs whose units are sent to workers."""
+
 FINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 ACTIVE_JOB_STATES = frozenset(JobState) - FINAL_JOB_STATES
 
@@ -123,6 +135,8 @@ class UnitKind(StrEnum):
 
 
 VALIDATOR_KINDS = frozenset({UnitKind.VALIDATE, UnitKind.DUPLICATES, UnitKind.INTEGRITY, UnitKind.VERIFY})
+GATHERING = frozenset({UnitKind.SEARCH, UnitKind.FETCH})
+"""Units that ask for more, for minutes: those of a build that shall finish early stop."""
 
 
 class CheckKind(StrEnum):

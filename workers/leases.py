@@ -5,7 +5,7 @@ import time
 
 import errors
 from app.db import Database, outbox, units
-from app.domain import JobState, UnitKind
+from app.domain import GATHERING, DesiredState, UnitKind
 from app.jobs.fairness import Holding, should_preempt
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, StopReason
@@ -94,11 +94,13 @@ class Leases:
         for unit in held:
             if self._held.get(unit.row.id) is not unit:
                 continue
-            state = states.get(unit.row.job_id, JobState.CANCELLED)  # a deleted job counts as cancelled
-            if state is JobState.CANCELLED:
+            state = states.get(unit.row.job_id, DesiredState.CANCELLED)  # a deleted job counts as cancelled
+            if state is DesiredState.CANCELLED:
                 unit.request_stop(StopReason.CANCELLED)
-            elif state is JobState.PAUSED:
+            elif state is DesiredState.PAUSED:
                 unit.request_stop(StopReason.PAUSED)
+            elif state is DesiredState.FINISHED and unit.row.kind in GATHERING and not unit.finishes_early:
+                unit.request_stop(StopReason.FINISHED)
 
     async def _preempt(self) -> None:
         """If a user waits for a slot and has none, ask at most one unit of a user with more than their share to stop in order."""

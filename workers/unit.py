@@ -16,7 +16,7 @@ from typing import Protocol
 import errors
 from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
-from app.domain import StoredImage, UnitState
+from app.domain import DesiredState, StoredImage, UnitState
 from app.images.pool.pool import DecoderPool
 from app.jobs.dispatch import Dispatcher
 from app.queue import ArqQueue
@@ -53,6 +53,7 @@ class StopReason(StrEnum):
     DRAIN = "drain"
     TURN = "turn"
     PAUSED = "paused"
+    FINISHED = "finished"
     CANCELLED = "cancelled"
     LOST = "lost"
 
@@ -179,6 +180,11 @@ class ClaimedUnit:
         return JobSpec(**self.job.spec)
 
     @property
+    def finishes_early(self) -> bool:
+        """Whether the job was to end with what it has when the unit was claimed: nothing more is requested."""
+        return self.job.desired_state is DesiredState.FINISHED
+
+    @property
     def is_quarantined(self) -> bool:
         """Whether the unit's workers have died ``jobs.max_crashes`` times."""
         return self.row.crashes >= self.ctx.settings.jobs.max_crashes
@@ -194,7 +200,7 @@ class ClaimedUnit:
             raise units.LeaseLost(self.row.id)
 
     def request_stop(self, reason: StopReason) -> None:
-        """Ask the unit to stop. Drain, turn and pause let it finish in order; cancelled and lost cancel its task."""
+        """Ask the unit to stop. Drain, turn, pause and finish let it end in order; cancelled and lost cancel its task."""
         if self.stop_reason in (StopReason.CANCELLED, StopReason.LOST):
             return
         self.stop_reason = reason

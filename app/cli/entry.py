@@ -86,6 +86,7 @@ _CONFIG = {
 COMMANDS: Mapping[str, Command | Group] = {
     "build": Command("app.cli.build", "build", "Build a dataset from keywords or a list of URLs."),
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed."),
+    "finish": Command("app.cli.resume", "finish", "End a build with the images that it has."),
     "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build."),
     "explain": Command("app.cli.explain", "explain", "Explain what happened to a job, a URL or an image."),
     "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would."),

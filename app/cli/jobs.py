@@ -13,7 +13,7 @@ from app.cli.session import open_database, run, warn_without_workers
 from app.cli.settings import load_settings
 from app.db import datasets, jobs, lookup
 from app.db.rows import Job, PageOf
-from app.domain import JobState
+from app.domain import DesiredState, JobState
 from app.formatting import clipped, number, when
 from app.jobs import control
 
@@ -54,12 +54,12 @@ def cancel(cli: Cli, job: JobId) -> int:
 
     Images that it has not fetched yet count as cancelled.
     """
-    return run(_set_desired_state(cli, job, JobState.CANCELLED))
+    return run(_set_desired_state(cli, job, DesiredState.CANCELLED))
 
 
 def pause(cli: Cli, job: JobId) -> int:
     """Pause a job; requests in flight are finished."""
-    return run(_set_desired_state(cli, job, JobState.PAUSED))
+    return run(_set_desired_state(cli, job, DesiredState.PAUSED))
 
 
 def resume(cli: Cli, job: JobId) -> int:
@@ -67,7 +67,7 @@ def resume(cli: Cli, job: JobId) -> int:
 
     Where there are none, use `pictrawl resume`.
     """
-    return run(_set_desired_state(cli, job, JobState.RUNNING))
+    return run(_set_desired_state(cli, job, DesiredState.RUNNING))
 
 
 def rm(cli: Cli, job: JobId) -> int:
@@ -86,11 +86,11 @@ async def _rm(cli: Cli, job_id: str) -> int:
     return 0
 
 
-async def _set_desired_state(cli: Cli, job_id: str, desired: JobState) -> int:
+async def _set_desired_state(cli: Cli, job_id: str, desired: DesiredState) -> int:
     async with open_database(cli, load_settings(cli), record=True) as db:
         job_id = await lookup.job_id(db, job_id)
         job = await control.set_desired_state(db, job_id, desired)
-        if desired is not JobState.PAUSED and not job.is_final:
+        if desired is not DesiredState.PAUSED and not job.is_final:
             await warn_without_workers(cli, db)
     cli.result(f"job {job.id}: wanted {job.desired_state}, is {job.state}", job_document(job), brief=job.id)
     return 0

@@ -102,6 +102,7 @@ class BuildReport:
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
             ("conflicts", self._conflicts(workspace_options)),
             ("resume" if not self.job.is_final else "details", self._next(workspace_options)),
+            ("finish", "" if self.job.is_final else f"pictrawl finish {self.job.id}{workspace_options} ends it with what is valid"),
         ]
         return "\n".join([self._headline(), *(_row(name, text) for name, text in rows if text)])
 
@@ -166,7 +167,7 @@ LIST_FIGURES = ("rows_read", "distinct_urls", "merged_rows", "label_conflicts")
 STAGES = ("candidates", "fetched", "valid", "unique", "kept")
 """Figures of the list and stages of the funnel, by the names that every interface has for them."""
 
-COMMANDS = frozenset({"bad lines", "conflicts", "resume", "details", "dataset"})
+COMMANDS = frozenset({"bad lines", "conflicts", "resume", "finish", "details", "dataset"})
 """Rows with text to copy: they are not wrapped."""
 
 NO_BREAK = "\u00a0"

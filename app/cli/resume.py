@@ -1,4 +1,4 @@
-"""``pictrawl resume`` continues a job that stopped; ``pictrawl retry`` fetches again what failed in a job that ended."""
+"""``pictrawl resume`` continues a job that stopped, ``finish`` ends a build with what it has, ``retry`` fetches again what failed."""
 
 import difflib
 from pathlib import Path
@@ -14,10 +14,10 @@ from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
 from app.db import Database, jobs, lookup
 from app.db.rows import Job
-from app.domain import JobState, Reason
+from app.domain import DesiredState, JobKind, JobState, Reason
 from app.jobs import control, submit
 
-__all__ = ["resume", "retry"]
+__all__ = ["finish", "resume", "retry"]
 
 REASON = "Only what failed for this; may be repeated. Default: the reasons that may have passed."
 
@@ -51,6 +51,44 @@ async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
                 destination.check(settings.workspace.path)
             await runner.run_job(lambda: _start(runner, job), f"resuming {job.kind}")
         return await runner.finish_build(job.id, destination)
+
+
+def finish(
+    cli: Cli,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="Default: the newest open build.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
+) -> int:
+    """End a build with the images that it has.
+
+    Nothing more is fetched: what is there is checked, deduplicated, labelled and exported. The rest gets the reason cancelled;
+    `pictrawl retry JOB --reason cancelled` fetches it later.
+    """
+    return run(_finish(cli, job, output, overwrite))
+
+
+async def _finish(cli: Cli, job_id: str | None, output: Path | None, overwrite: bool) -> int:
+    settings = load_settings(cli)
+    require_workspace(settings)
+    async with open_runner(cli, settings, "finish") as runner:
+        db = runner.resources.db
+        job = await jobs.get(db, await lookup.job_id(db, job_id)) if job_id else await _newest_open(db)
+        destination = _destination(job, output, overwrite)
+        if destination is not None:
+            destination.check(settings.workspace.path)
+
+        async def start() -> str:
+            await submit.set_desired_state(runner.resources, job.id, DesiredState.FINISHED)
+            return job.id
+
+        return await runner.finish_build(await runner.run_job(start, f"finishing {job.kind}"), destination)
+
+
+async def _newest_open(db: Database) -> Job:
+    for job in (await jobs.page(db, kind=JobKind.BUILD, limit=NEWEST)).items:
+        if not job.is_final:
+            return job
+    raise UsageError("there is nothing to finish: every build has ended", "pictrawl jobs ls")
 
 
 async def _newest(db: Database) -> Job:
@@ -90,8 +128,8 @@ async def _start(runner: JobRunner, job: Job) -> str:
     if job.is_final:
         await control.revive(runner.resources.db, job.id)
         await submit.wake(runner.resources)
-    elif job.desired_state is not JobState.RUNNING:
-        await submit.set_desired_state(runner.resources, job.id, JobState.RUNNING)
+    elif job.desired_state is not DesiredState.RUNNING:
+        await submit.set_desired_state(runner.resources, job.id, DesiredState.RUNNING)
     else:
         await submit.wake(runner.resources)
     return job.id

@@ -91,7 +91,11 @@ class JobRunner:
     def say_stopped(self) -> None:
         """After the second Ctrl-C."""
         if self.job_id is not None:
-            self.cli.note(f"stopped; to continue: pictrawl resume {self.job_id}{self.cli.workspace_options}")
+            options = self.cli.workspace_options
+            self.cli.note(
+                f"stopped; nothing is lost\n  to continue                   pictrawl resume {self.job_id}{options}\n"
+                f"  to end with what it has now   pictrawl finish {self.job_id}{options}"
+            )
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ from app.db.engine import Connection, Database, db_now
 from app.db.exceptions import StateConflict
 from app.db.jobs import find
 from app.db.rows import DeadUnit, Job, NewUnit, PageOf
-from app.domain import OPEN_UNIT_STATES, ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import OPEN_UNIT_STATES, DesiredState, ImageState, JobState, Reason, UnitKind, UnitState
 
 __all__ = ["DeadFilter", "Discarded", "Which", "close", "discard", "page", "retry"]
 
@@ -184,7 +184,7 @@ async def _require_all_dead(connection: Connection, unit_ids: Sequence[str], dea
 
 
 async def _require_retryable(connection: Connection, job: Job) -> None:
-    if JobState.CANCELLED in (job.state, job.desired_state):
+    if job.state is JobState.CANCELLED or job.desired_state is DesiredState.CANCELLED:
         raise StateConflict(f"job {job.id} was cancelled; its units cannot be retried")
     if job.is_final and job.state is not JobState.FAILED:
         raise StateConflict(f"job {job.id} has ended as {job.state}; its units cannot be retried")

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import WorkerRow
-from app.domain import JobState, UnitKind, UnitState
+from app.domain import WORKED_ON, UnitKind, UnitState
 
 __all__ = [
     "STATES",
@@ -164,6 +164,6 @@ def find_oldest(names: Sequence[str]) -> Any:
         select(columns.queue, func.max(db_now() - due_since).label("age_s"))
         .join(tables.jobs)
         .where(columns.queue.in_(names), columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
-        .where(tables.jobs.c.desired_state == JobState.RUNNING)
+        .where(tables.jobs.c.desired_state.in_(WORKED_ON))
         .group_by(columns.queue)
     )

@@ -30,6 +30,7 @@ __all__ = [
     "count_failed",
     "counts",
     "deferred_by_reason",
+    "fail_open",
     "get",
     "kept_after",
     "labels_of",
@@ -128,6 +129,14 @@ async def chunk_states(connection: Connection, chunk_id: str) -> dict[ImageState
     due = func.min(func.coalesce(columns.not_before, 0.0)).label("due")
     query = select(columns.state, due).where(columns.chunk_id == chunk_id).group_by(columns.state)
     return {ImageState(row.state): float(row.due) for row in (await connection.execute(query)).all()}
+
+
+async def fail_open(connection: Connection, chunk_id: str, detail: str) -> int:
+    """Give the images of a chunk that are not fetched yet the reason ``cancelled``; return how many."""
+    columns = tables.images.c
+    left = (columns.chunk_id == chunk_id, columns.state.in_([ImageState.PENDING, ImageState.DEFERRED]))
+    values = {"state": ImageState.FAILED, "reason": Reason.CANCELLED, "detail": detail, "evidence": None, "not_before": None}
+    return (await connection.execute(update(tables.images).where(*left).values(**values, updated_at=db_now()))).rowcount
 
 
 async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Job, ListFigures, PageOf, Search
-from app.domain import FINAL_JOB_STATES, LIST_SOURCE, ImageState, JobKind, JobState, Reason
+from app.domain import FINAL_JOB_STATES, LIST_SOURCE, DesiredState, ImageState, JobKind, JobState, Reason
 from app.observability import metrics
 
 __all__ = [
@@ -46,8 +46,8 @@ _ONE = select(tables.jobs).where(tables.jobs.c.id == bindparam("wanted"))
 def as_job(row: Row[Any]) -> Job:
     """A row of ``jobs`` as a value."""
     values = dict(row._mapping)
-    states = {name: JobState(values[name]) for name in ("state", "desired_state")}
-    return Job(**values | states | {"kind": JobKind(values["kind"])})
+    states = {"state": JobState(values["state"]), "desired_state": DesiredState(values["desired_state"]), "kind": JobKind(values["kind"])}
+    return Job(**values | states)
 
 
 async def get(db: Database, job_id: str, *, user_id: str | None = None) -> Job:

@@ -11,9 +11,19 @@ from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.jobs import end, find
 from app.db.rows import Job, NewUnit
-from app.domain import ACTIVE_JOB_STATES, FINAL_JOB_STATES, WAITING_UNIT_STATES, JobKind, JobState, UnitKind, UnitState
+from app.domain import (
+    ACTIVE_JOB_STATES,
+    FINAL_JOB_STATES,
+    WAITING_UNIT_STATES,
+    WORKED_ON,
+    DesiredState,
+    JobKind,
+    JobState,
+    UnitKind,
+    UnitState,
+)
 
-__all__ = ["add_units", "cancel_strays", "count_down", "create", "ensure_finalize", "reopen", "revive", "revive_dead", "set_desired_state"]
+__all__ = ["add_units", "count_down", "create", "ensure_finalize", "reopen", "revive", "revive_dead", "set_desired_state", "settle_strays"]
 
 
 async def create(
@@ -39,7 +49,7 @@ async def create(
             dataset_id=dataset_id,
             kind=kind,
             state=JobState.PENDING,
-            desired_state=JobState.RUNNING,
+            desired_state=DesiredState.RUNNING,
             spec=dict(spec),
             target=target,
             min_images=min_images,
@@ -55,40 +65,51 @@ async def create(
     return job_id
 
 
-async def set_desired_state(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
-    """Set the desired state of a job: running, paused or cancelled. Running units see it within two seconds.
+async def set_desired_state(db: Database, job_id: str, desired: DesiredState, *, user_id: str | None = None) -> Job:
+    """Set the desired state of a job. Running units see it within two seconds.
+
+    A build that shall finish makes all of its waiting units due at once; its stages then close what was not fetched.
 
     Raises:
         errors.NotFoundError: no such job of this user.
-        StateConflict: the job has ended, or is being cancelled.
+        StateConflict: the job has ended, is being cancelled, or is no build and shall finish early.
     """
     async with db.write() as connection:
         job = await find(connection, job_id, user_id=user_id, lock=True)
-        if desired is JobState.CANCELLED and JobState.CANCELLED in (job.state, job.desired_state):
+        if desired is DesiredState.CANCELLED and (job.state is JobState.CANCELLED or job.desired_state is DesiredState.CANCELLED):
             return job
         if job.is_final:
             raise StateConflict(f"job {job_id} has ended as {job.state}; it cannot be {_PARTICIPLE[desired]}")
-        if job.desired_state is JobState.CANCELLED:
+        if job.desired_state is DesiredState.CANCELLED:
             raise StateConflict(f"job {job_id} is being cancelled; it cannot be {_PARTICIPLE[desired]}")
+        if desired is DesiredState.FINISHED and job.kind is not JobKind.BUILD:
+            raise StateConflict(f"job {job_id} is a job of kind {job.kind}; only a build can finish with what it has")
         await connection.execute(
             update(tables.jobs)
             .where(tables.jobs.c.id == job_id)
             .values(desired_state=desired, state=_state_for(job, desired), waiting_for=None)
         )
-        if desired is JobState.PAUSED:
+        if desired is DesiredState.PAUSED:
             await _call_back(connection, job_id)
-        if desired is JobState.CANCELLED:
+        if desired is DesiredState.FINISHED:
+            await _hurry(connection, job_id)
+        if desired is DesiredState.CANCELLED:
             await count_down(connection, job_id, 0)
         return await find(connection, job_id)
 
 
-_PARTICIPLE = {JobState.RUNNING: "resumed", JobState.PAUSED: "paused", JobState.CANCELLED: "cancelled"}
+_PARTICIPLE = {
+    DesiredState.RUNNING: "resumed",
+    DesiredState.PAUSED: "paused",
+    DesiredState.CANCELLED: "cancelled",
+    DesiredState.FINISHED: "finished",
+}
 
 
-def _state_for(job: Job, desired: JobState) -> JobState:
-    if desired is JobState.PAUSED:
+def _state_for(job: Job, desired: DesiredState) -> JobState:
+    if desired is DesiredState.PAUSED:
         return JobState.PAUSED
-    if desired is JobState.RUNNING and job.state is JobState.PAUSED:
+    if desired in WORKED_ON and job.state is JobState.PAUSED:
         return JobState.FINALIZING if job.stage else JobState.RUNNING
     return job.state
 
@@ -97,6 +118,12 @@ async def _call_back(connection: Connection, job_id: str) -> None:
     """Make queued units pending again; while the job is paused, their messages find nothing to claim."""
     sent = (tables.units.c.job_id == job_id, tables.units.c.state == UnitState.QUEUED)
     await connection.execute(update(tables.units).where(*sent).values(state=UnitState.PENDING, queued_at=None))
+
+
+async def _hurry(connection: Connection, job_id: str) -> None:
+    """Make the waiting units of a job due now: they will not wait for a host any more."""
+    waiting = (tables.units.c.job_id == job_id, tables.units.c.state.in_(WAITING_UNIT_STATES), tables.units.c.not_before > db_now())
+    await connection.execute(update(tables.units).where(*waiting).values(not_before=db_now()))
 
 
 async def revive(db: Database, job_id: str) -> int:
@@ -141,7 +168,7 @@ async def reopen(connection: Connection, job: Job) -> None:
     await connection.execute(
         update(tables.jobs)
         .where(tables.jobs.c.id == job.id)
-        .values(state=JobState.RUNNING, desired_state=JobState.RUNNING, stage=None, error=None, shortfall=None, finished_at=None)
+        .values(state=JobState.RUNNING, desired_state=DesiredState.RUNNING, stage=None, error=None, shortfall=None, finished_at=None)
     )
     if (await find(connection, job.id)).open_units <= 0:
         await ensure_finalize(connection, job.id)
@@ -193,7 +220,7 @@ async def count_down(connection: Connection, job_id: str, ended: int, *, failure
     row = (await connection.execute(_count_down(), {"wanted": job_id, "ended": ended})).first()
     if row is None or row.state in FINAL_JOB_STATES:
         return []
-    if row.desired_state == JobState.CANCELLED:
+    if row.desired_state == DesiredState.CANCELLED:
         if row.open_units <= await _cancel_waiting(connection, job_id):
             await end(connection, job_id, JobState.CANCELLED)
         return []
@@ -227,14 +254,21 @@ async def _cancel_waiting(connection: Connection, job_id: str) -> int:
     return result.rowcount
 
 
-async def cancel_strays(connection: Connection, job_id: str | None = None) -> None:
-    """Cancel units that were released after their job was cancelled; no worker would claim them, and the job would never end."""
+async def settle_strays(connection: Connection, job_id: str | None = None) -> None:
+    """Treat units that were released after their job was steered like those that waited then.
+
+    Of a cancelled job no worker would claim them, and it would never end; in one that shall finish they would wait for their hosts.
+    """
     job = tables.jobs.c
-    query = select(job.id).where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state == JobState.CANCELLED)
+    steered = [DesiredState.CANCELLED, DesiredState.FINISHED]
+    query = select(job.id, job.desired_state).where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state.in_(steered))
     if job_id is not None:
         query = query.where(job.id == job_id)
     for row in (await connection.execute(query)).all():
-        await count_down(connection, row.id, 0)
+        if row.desired_state == DesiredState.CANCELLED:
+            await count_down(connection, row.id, 0)
+        else:
+            await _hurry(connection, row.id)
 
 
 async def ensure_finalize(connection: Connection, job_id: str) -> list[str]:

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Integer, Row, String, and_, bindparam, cas
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
-from app.db.lifecycle import cancel_strays, ensure_finalize
+from app.db.lifecycle import ensure_finalize, settle_strays
 from app.db.rows import Unit
 from app.db.units import as_unit, owner_is_silent, owner_lives
-from app.domain import ACTIVE_JOB_STATES, OPEN_UNIT_STATES, TRACED, JobState, UnitKind, UnitState
+from app.domain import ACTIVE_JOB_STATES, OPEN_UNIT_STATES, TRACED, WORKED_ON, JobState, UnitKind, UnitState
 
 __all__ = [
     "Delivery",
@@ -159,7 +159,7 @@ def _with_due_units(queue: str) -> Any:
     unit, job = tables.units.c, tables.jobs.c
     first = select(unit.id).where(*_due_of(job.id, queue)).order_by(unit.not_before, unit.id).limit(1).correlate(tables.jobs)
     query = select(job.id, job.user_id, job.priority, job.created_at)
-    return query.where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state == JobState.RUNNING, first.scalar_subquery().is_not(None))
+    return query.where(job.state.in_(ACTIVE_JOB_STATES), job.desired_state.in_(WORKED_ON), first.scalar_subquery().is_not(None))
 
 
 def _due_of(job_id: Any, queue: str) -> tuple[Any, ...]:
@@ -202,7 +202,7 @@ def _quarantined(queue: str) -> Any:
     unit, job = tables.units.c, tables.jobs.c
     query = select(unit.id).join(tables.jobs, job.id == unit.job_id)
     query = query.where(unit.queue == queue, unit.state == UnitState.QUARANTINED, unit.not_before <= db_now())
-    return query.where(job.desired_state == JobState.RUNNING).order_by(unit.not_before, unit.id).limit(1)
+    return query.where(job.desired_state.in_(WORKED_ON)).order_by(unit.not_before, unit.id).limit(1)
 
 
 async def _mark_sent(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
@@ -299,7 +299,7 @@ async def end_leases(db: Database, *, max_crashes: int) -> int:
         await connection.execute(delete(tables.workers))
         await call_back(connection, true(), max_crashes=max_crashes)
         returned = await _take_back(connection, true(), charge=1, max_crashes=max_crashes)
-        await cancel_strays(connection)
+        await settle_strays(connection)
     return len(returned)
 
 
@@ -312,7 +312,7 @@ async def return_expired(connection: Connection, *, lease_s: float, max_crashes:
     is_expired = tables.units.c.lease_until < db_now()
     free = await _take_back(connection, and_(is_expired, owner_lives()), charge=0, max_crashes=max_crashes)
     crashed = await _take_back(connection, and_(is_expired, owner_is_silent(lease_s)), charge=1, max_crashes=max_crashes)
-    await cancel_strays(connection)
+    await settle_strays(connection)
     units = [*free, *crashed]
     pending = [unit for unit in units if unit.state is not UnitState.QUARANTINED]
     return Returned(pending, [unit for unit in units if unit.state is UnitState.QUARANTINED])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from app.domain import FINAL_JOB_STATES, TRACED, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
+from app.domain import FINAL_JOB_STATES, TRACED, DesiredState, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
 
 __all__ = [
     "NO_LIST",
@@ -56,7 +56,7 @@ class Job:
     dataset_id: str
     kind: JobKind
     state: JobState
-    desired_state: JobState
+    desired_state: DesiredState
     stage: str | None
     spec: Mapping[str, Any]
     target: int | None

@@ -14,7 +14,7 @@ from app.db import lifecycle, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.jobs import find
 from app.db.rows import NewUnit, Unit
-from app.domain import OPEN_UNIT_STATES, JobState, UnitKind, UnitState
+from app.domain import OPEN_UNIT_STATES, WORKED_ON, DesiredState, UnitKind, UnitState
 
 __all__ = [
     "LeaseLost",
@@ -78,7 +78,7 @@ def _claim() -> Any:
     waiting = and_(columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
     is_free = or_(owner_lives(), owner_is_silent(lease_s))
     takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now(), is_free)
-    runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state == JobState.RUNNING).exists()
+    runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state.in_(WORKED_ON)).exists()
     return (
         update(tables.units)
         .where(columns.id == bindparam("wanted"), or_(waiting, takeover), runnable)
@@ -193,7 +193,7 @@ async def release_in(
     )
     if result.rowcount != 1:
         return False
-    await lifecycle.cancel_strays(connection, unit.job_id)
+    await lifecycle.settle_strays(connection, unit.job_id)
     return True
 
 
@@ -222,11 +222,11 @@ async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]],
     return {row.id for row in rows if wanted[row.id] == row.epoch}
 
 
-async def desired_states(db: Database, job_ids: Iterable[str]) -> dict[str, JobState]:
+async def desired_states(db: Database, job_ids: Iterable[str]) -> dict[str, DesiredState]:
     """Return the desired state of each of these jobs."""
     query = select(tables.jobs.c.id, tables.jobs.c.desired_state).where(tables.jobs.c.id.in_(list(set(job_ids))))
     async with db.read() as connection:
-        return {row.id: JobState(row.desired_state) for row in (await connection.execute(query)).all()}
+        return {row.id: DesiredState(row.desired_state) for row in (await connection.execute(query)).all()}
 
 
 async def dead_of(db: Database, job_id: str) -> list[Unit]:

@@ -8,7 +8,7 @@ from app.db.attempts import HostTime
 from app.db.images import DeferredImages
 from app.db.rows import NO_LIST, Job, ListFigures, Unit
 from app.db.units import StageTime
-from app.domain import JobState
+from app.domain import DesiredState
 from app.explain.image import ExplanationLine
 from app.formatting import clipped, count, duration, listing, number
 
@@ -83,7 +83,7 @@ class JobHistory:
         job = self.job
         if job.is_final:
             return []
-        if job.desired_state is JobState.PAUSED:
+        if job.desired_state is DesiredState.PAUSED:
             return ["it is paused"]
         found = [clipped(job.waiting_for, 200)] if job.waiting_for else []
         found += [self._deferred_words(item) for item in self.deferred]

@@ -5,7 +5,7 @@ Each change is logged with the context of its job. Nothing here wakes a worker; 
 
 from app.db import Database, dead_units, jobs, lifecycle
 from app.db.rows import DeadUnit, Job
-from app.domain import JobState
+from app.domain import DesiredState
 from logging_setup import get_logger
 
 __all__ = ["discard_dead", "retry_dead", "revive", "set_desired_state"]
@@ -13,8 +13,8 @@ __all__ = ["discard_dead", "retry_dead", "revive", "set_desired_state"]
 log = get_logger(__name__)
 
 
-async def set_desired_state(db: Database, job_id: str, desired: JobState, *, user_id: str | None = None) -> Job:
-    """Run, pause or cancel a job."""
+async def set_desired_state(db: Database, job_id: str, desired: DesiredState, *, user_id: str | None = None) -> Job:
+    """Run, pause, cancel or finish a job."""
     job = await lifecycle.set_desired_state(db, job_id, desired, user_id=user_id)
     with log.contextualize(job_id=job.id, user_id=job.user_id):
         log.info("job.steered", desired_state=desired.value)

@@ -19,7 +19,7 @@ from app import discovery
 from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
-from app.domain import CheckKind, JobKind, JobState, Reason, UnitKind
+from app.domain import WORKED_ON, CheckKind, DesiredState, JobKind, Reason, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing
@@ -326,8 +326,8 @@ def body_digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-async def set_desired_state(resources: Resources, job_id: str, desired: JobState, *, user_id: str | None = None) -> None:
-    """Run, pause or cancel a job; wake the workers for one that shall run."""
+async def set_desired_state(resources: Resources, job_id: str, desired: DesiredState, *, user_id: str | None = None) -> None:
+    """Run, pause, cancel or finish a job; wake the workers for one that they shall work on."""
     await control.set_desired_state(resources.db, job_id, desired, user_id=user_id)
-    if desired is JobState.RUNNING:
+    if desired in WORKED_ON:
         await wake(resources)

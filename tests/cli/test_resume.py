@@ -110,3 +110,27 @@ def test_retry_fetches_again_what_failed_and_renews_the_dataset(site: Site, bodi
     assert json.loads(done.out)["funnel"]["kept"] == 2
     assert len(list(Path("datasets/list").rglob("*.jpg"))) == 2
     assert (site.hits("/a.jpg"), site.hits("/b.jpg")) == (1, 2)
+
+
+def test_an_interrupted_build_is_finished_with_what_it_has(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
+    """`finish` requests nothing more: what is valid is delivered, the rest has the reason cancelled and can be fetched later."""
+    process = spawn("build", "--urls", slow_gallery.write_list(Path("list.txt")), *SLOWLY)
+    wait_for_hits(slow_gallery, 30)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert f"pictrawl finish {invoke('jobs', 'ls', '-q').out.strip()}" in out
+    hits = sum(slow_gallery.origin.hits.values())
+    done = invoke("finish", "--json", *OPEN)
+    assert done.code == 0, done.err
+    assert done.json["status"] == "partial"
+    kept = done.json["funnel"]["kept"]
+    assert 0 < kept < PICTURES
+    assert done.json["reasons"] == {"cancelled": PICTURES - kept}
+    assert sum(slow_gallery.origin.hits.values()) == hits
+    assert len(list(Path("datasets/list").rglob("*.jpg"))) == kept
+    again = invoke("finish")
+    assert (again.code, "nothing to finish" in again.err) == (2, True)
+    ended = invoke("finish", done.json["job_id"])
+    assert (ended.code, "has ended as partial" in ended.err) == (2, True)
+    rest = invoke("retry", done.json["job_id"], "--reason", "cancelled", "--json", *OPEN)
+    assert rest.json["funnel"]["kept"] == PICTURES

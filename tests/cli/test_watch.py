@@ -43,12 +43,12 @@ def test_watching_ends_when_the_job_is_cancelled(mixed: Result, invoke: Invoke) 
         import asyncio
 
         from app.db import Database, lifecycle
-        from app.domain import JobState
+        from app.domain import DesiredState
 
         async def steer() -> None:
             db = Database(settings.database_url)
             try:
-                await lifecycle.set_desired_state(db, made, JobState.CANCELLED)
+                await lifecycle.set_desired_state(db, made, DesiredState.CANCELLED)
             finally:
                 await db.close()
 

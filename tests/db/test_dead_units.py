@@ -10,7 +10,7 @@ from app.db import Database, dead_units, jobs, lifecycle, tables, units
 from app.db.dead_units import DeadFilter, Which
 from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
-from app.domain import OPEN_UNIT_STATES, ImageState, JobKind, JobState, UnitKind, UnitState
+from app.domain import OPEN_UNIT_STATES, DesiredState, ImageState, JobKind, JobState, UnitKind, UnitState
 from tests.db.builders import add_images, add_job, all_rows, change, claimed, count, job_row, pages_of, unit_ids, unit_row
 from tests.db.dying import end_if_over, failed_job, kill
 
@@ -178,7 +178,7 @@ async def test_a_job_that_is_being_cancelled_takes_no_unit_back(any_database: Da
     one, other = await unit_ids(any_database, job_id)
     await kill(any_database, one)
     await claimed(any_database, other)
-    await lifecycle.set_desired_state(any_database, job_id, JobState.CANCELLED)
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.CANCELLED)
     with pytest.raises(StateConflict, match="was cancelled"):
         await dead_units.retry(any_database, Which((one,)))
 
@@ -363,7 +363,7 @@ async def test_the_unit_of_a_cancelled_job_may_be_discarded(any_database: Databa
     """It only leaves the list."""
     job_id = await add_job(any_database, 2)
     unit_id = await kill(any_database, (await unit_ids(any_database, job_id))[0])
-    await lifecycle.set_desired_state(any_database, job_id, JobState.CANCELLED)
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.CANCELLED)
     await dead_units.discard(any_database, Which((unit_id,)), resume=True)
     assert (await job_row(any_database, job_id)).state == "cancelled"
     assert await count(any_database, tables.units, tables.units.c.state == "dead") == 0

@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 
 from app.db import Database, fleet, lifecycle, tables
 from app.db.rows import NewUnit, WorkerRow
-from app.domain import JobState, UnitKind, UnitState
+from app.domain import DesiredState, UnitKind, UnitState
 from tests.db.builders import add_job, all_rows, change, claimed, due, unit_ids
 
 WORKER = WorkerRow(
@@ -133,7 +133,7 @@ async def test_the_age_is_that_of_the_oldest_unit_that_may_run(any_database: Dat
 async def test_a_paused_job_makes_no_queue_old(any_database: Database) -> None:
     """Its units wait because somebody wants them to."""
     job_id = await add_job(any_database, 1)
-    await lifecycle.set_desired_state(any_database, job_id, JobState.PAUSED)
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.PAUSED)
     found = (await look(any_database))["builder"]
     assert (found.units["pending"], found.oldest_due_s) == (1, None)
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 import errors
 from app.db import Database, jobs, lifecycle, tables, units
-from app.domain import ImageState, JobKind, JobState, Reason
+from app.domain import DesiredState, ImageState, JobKind, JobState, Reason
 from tests.db.builders import add_images, add_job, all_rows, count, dataset_of, end_job, job_row, pages_of, unit_ids
 
 # jobs
@@ -97,7 +97,7 @@ async def test_a_stage_moves_what_runs_only(any_database: Database) -> None:
 
     assert await set_stage("labels") == ("finalizing", "labels", 0, None, started)
     assert await set_stage(None, another_round=True) == ("finalizing", None, 1, None, started)
-    await lifecycle.set_desired_state(any_database, job_id, JobState.PAUSED)
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.PAUSED)
     assert await set_stage("export", another_round=True) == ("paused", None, 1, None, started)
     await end_job(any_database, job_id, JobState.SUCCEEDED)
     assert (await set_stage("export"))[:3] == ("succeeded", None, 1)

@@ -8,7 +8,7 @@ import errors
 from app.db import Database, datasets, jobs, lifecycle, tables, units
 from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
-from app.domain import JobKind, JobState, UnitKind, UnitState
+from app.domain import DesiredState, JobKind, JobState, UnitKind, UnitState
 from tests.db.builders import add_job, change, claimed, claimed_all, count, due, job_row, unit_ids, unit_row
 
 
@@ -34,13 +34,13 @@ async def test_a_pause_calls_back_what_was_sent(any_database: Database) -> None:
     job_id = await add_job(any_database, 3)
     running, *_ = [delivery.unit_id for delivery in await due(any_database, "builder", window=2)]
     await claimed(any_database, running)
-    job = await lifecycle.set_desired_state(any_database, job_id, JobState.PAUSED)
+    job = await lifecycle.set_desired_state(any_database, job_id, DesiredState.PAUSED)
     assert (job.state, job.desired_state, job.open_units) == (JobState.PAUSED, JobState.PAUSED, 3)
     states = [(await unit_row(any_database, unit_id)).state for unit_id in await unit_ids(any_database, job_id)]
     assert states == ["running", "pending", "pending"]
     assert await due(any_database, "builder", window=10) == []
-    assert (await lifecycle.set_desired_state(any_database, job_id, JobState.PAUSED)).state is JobState.PAUSED
-    job = await lifecycle.set_desired_state(any_database, job_id, JobState.RUNNING)
+    assert (await lifecycle.set_desired_state(any_database, job_id, DesiredState.PAUSED)).state is JobState.PAUSED
+    job = await lifecycle.set_desired_state(any_database, job_id, DesiredState.RUNNING)
     assert (job.state, job.desired_state) == (JobState.RUNNING, JobState.RUNNING)
     assert len(await due(any_database, "builder", window=10)) == 2
 
@@ -50,15 +50,15 @@ async def test_a_job_that_was_paused_while_finalizing_goes_on_finalizing(any_dat
     job_id = await add_job(any_database)
     async with any_database.write() as connection:
         await jobs.set_stage(connection, job_id, state=JobState.FINALIZING, stage="labels")
-    await lifecycle.set_desired_state(any_database, job_id, JobState.PAUSED)
-    assert (await lifecycle.set_desired_state(any_database, job_id, JobState.RUNNING)).state is JobState.FINALIZING
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.PAUSED)
+    assert (await lifecycle.set_desired_state(any_database, job_id, DesiredState.RUNNING)).state is JobState.FINALIZING
 
 
 async def test_a_job_that_runs_may_be_told_to_run(any_database: Database) -> None:
     """Nothing changes but what it says it waits for."""
     job_id = await add_job(any_database)
     await jobs.wait_for(any_database, job_id, "the disk")
-    job = await lifecycle.set_desired_state(any_database, job_id, JobState.RUNNING)
+    job = await lifecycle.set_desired_state(any_database, job_id, DesiredState.RUNNING)
     assert (job.state, job.waiting_for) == (JobState.RUNNING, None)
 
 
@@ -69,7 +69,7 @@ async def test_a_cancelled_job_without_work_in_hand_ends_at_once(any_database: D
     await due(any_database, "builder", window=1)
     await lifecycle.set_desired_state(any_database, job_id, first)
     for _ in range(2):
-        job = await lifecycle.set_desired_state(any_database, job_id, JobState.CANCELLED)
+        job = await lifecycle.set_desired_state(any_database, job_id, DesiredState.CANCELLED)
         assert (job.state, job.desired_state, job.open_units) == (JobState.CANCELLED, JobState.CANCELLED, 0)
     assert await count(any_database, tables.units, tables.units.c.state == "cancelled") == 3
 
@@ -79,8 +79,8 @@ async def test_a_cancellation_is_not_taken_back(any_database: Database, desired:
     """The units that waited are gone already: going on would end as if all were well."""
     job_id = await add_job(any_database, 2)
     await claimed(any_database, (await unit_ids(any_database, job_id))[0])
-    assert (await lifecycle.set_desired_state(any_database, job_id, JobState.CANCELLED)).state is JobState.RUNNING
-    assert (await lifecycle.set_desired_state(any_database, job_id, JobState.CANCELLED)).state is JobState.RUNNING
+    assert (await lifecycle.set_desired_state(any_database, job_id, DesiredState.CANCELLED)).state is JobState.RUNNING
+    assert (await lifecycle.set_desired_state(any_database, job_id, DesiredState.CANCELLED)).state is JobState.RUNNING
     with pytest.raises(StateConflict, match=r"is being cancelled; it cannot be (resumed|paused)"):
         await lifecycle.set_desired_state(any_database, job_id, desired)
     assert (await job_row(any_database, job_id)).desired_state == "cancelled"
@@ -102,7 +102,7 @@ async def test_a_foreign_job_is_not_found(any_database: Database) -> None:
     """Nobody steers what is not theirs."""
     job_id = await add_job(any_database, user_id="ann")
     with pytest.raises(errors.NotFoundError):
-        await lifecycle.set_desired_state(any_database, job_id, JobState.CANCELLED, user_id="bob")
+        await lifecycle.set_desired_state(any_database, job_id, DesiredState.CANCELLED, user_id="bob")
     assert (await job_row(any_database, job_id)).desired_state == "running"
 
 
@@ -111,7 +111,7 @@ async def test_steering_waits_for_an_end_that_is_under_way(postgres_database: Da
     job_id = await add_job(postgres_database)
     async with postgres_database.write() as connection:
         await jobs.end(connection, job_id, JobState.SUCCEEDED)
-        steering = asyncio.create_task(lifecycle.set_desired_state(postgres_database, job_id, JobState.PAUSED))
+        steering = asyncio.create_task(lifecycle.set_desired_state(postgres_database, job_id, DesiredState.PAUSED))
         for _ in range(10):
             await postgres_database.ping()
     with pytest.raises(StateConflict, match="has ended as succeeded"):

@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 
 from app.db import Database, jobs, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit
-from app.domain import JobState, UnitKind, UnitState
+from app.domain import DesiredState, JobState, UnitKind, UnitState
 from app.jobs.dispatch import mark_due
 from tests.db.builders import (
     add_job,
@@ -110,7 +110,7 @@ async def test_what_the_queue_lost_is_found_and_sent_again(any_database: Databas
 async def test_a_job_without_an_open_unit_gets_its_finalize_back(any_database: Database) -> None:
     """The repair finds jobs that would never end, once, and leaves alone what is paused, ended, or at work."""
     lost, paused, ended, working = [await add_job(any_database) for _ in range(4)]
-    await lifecycle.set_desired_state(any_database, paused, JobState.PAUSED)
+    await lifecycle.set_desired_state(any_database, paused, DesiredState.PAUSED)
     for job_id in (lost, paused, ended):
         (unit_id,) = await unit_ids(any_database, job_id)
         await change(any_database, tables.units, unit_id, state=UnitState.DONE)

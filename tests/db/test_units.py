@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from app.db import Database, jobs, lifecycle, tables, units
 from app.db.rows import NewUnit, Unit
-from app.domain import OPEN_UNIT_STATES, ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import OPEN_UNIT_STATES, DesiredState, ImageState, JobState, Reason, UnitKind, UnitState
 from tests.db.builders import (
     LEASE_S,
     add_images,
@@ -306,11 +306,11 @@ async def test_the_last_unit_of_a_paused_job_leaves_its_finalize_for_later(any_d
     """A pause holds: the finalize unit waits, the job stays paused, and goes on when it is told to."""
     job_id = await add_job(any_database)
     (unit,) = await claimed_all(any_database, job_id)
-    await lifecycle.set_desired_state(any_database, job_id, JobState.PAUSED)
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.PAUSED)
     (finalize,) = await finish(any_database, unit)
     assert (await job_row(any_database, job_id)).state == "paused"
     assert await units.claim(any_database, finalize, owner="a", lease_s=LEASE_S) is None
-    await lifecycle.set_desired_state(any_database, job_id, JobState.RUNNING)
+    await lifecycle.set_desired_state(any_database, job_id, DesiredState.RUNNING)
     assert await units.claim(any_database, finalize, owner="a", lease_s=LEASE_S) is not None
 
 
@@ -334,7 +334,7 @@ async def cancelled_with_one_at_work(db: Database) -> tuple[str, Unit]:
     job_id = await add_job(db, 3)
     unit = await claimed(db, (await unit_ids(db, job_id))[0])
     await add_images(db, job_id, 2)
-    await lifecycle.set_desired_state(db, job_id, JobState.CANCELLED)
+    await lifecycle.set_desired_state(db, job_id, DesiredState.CANCELLED)
     assert not (await jobs.get(db, job_id)).is_final
     return job_id, unit
 
@@ -425,8 +425,8 @@ async def test_renew_prolongs_what_is_still_ours_and_tells(any_database: Databas
 async def test_held_tells_what_is_wanted_of_each_job(any_database: Database) -> None:
     """Running, paused and cancelled; a job that is gone is not in the answer."""
     running, paused, ended = [await add_job(any_database) for _ in range(3)]
-    await lifecycle.set_desired_state(any_database, paused, JobState.PAUSED)
-    await lifecycle.set_desired_state(any_database, ended, JobState.CANCELLED)
+    await lifecycle.set_desired_state(any_database, paused, DesiredState.PAUSED)
+    await lifecycle.set_desired_state(any_database, ended, DesiredState.CANCELLED)
     assert await units.desired_states(any_database, [running, running, paused, ended, "job_gone"]) == {
         running: JobState.RUNNING, paused: JobState.PAUSED, ended: JobState.CANCELLED,
     }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from app.db import Database, dead_units, jobs
 from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
-from app.domain import JobState, UnitKind
+from app.domain import DesiredState, JobState, UnitKind
 from app.jobs import control
 from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import add_job
@@ -27,9 +27,9 @@ def lines() -> Iterator[list[dict[str, Any]]]:
 async def test_a_steered_job_says_so(database: Database, lines: list[dict[str, Any]]) -> None:
     """With what is wanted; a refusal leaves no line."""
     job_id = await add_job(database, user_id="ann")
-    assert (await control.set_desired_state(database, job_id, JobState.CANCELLED, user_id="ann")).state is JobState.CANCELLED
+    assert (await control.set_desired_state(database, job_id, DesiredState.CANCELLED, user_id="ann")).state is JobState.CANCELLED
     with pytest.raises(StateConflict):
-        await control.set_desired_state(database, job_id, JobState.PAUSED)
+        await control.set_desired_state(database, job_id, DesiredState.PAUSED)
     (line,) = lines
     assert (line["event"], line["job_id"], line["user_id"], line["desired_state"]) == ("job.steered", job_id, "ann", "cancelled")
 

@@ -12,7 +12,7 @@ from fakeredis import FakeServer
 import errors
 from app.db import Database, fleet, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit, WorkerRow
-from app.domain import JobState, UnitKind
+from app.domain import DesiredState, UnitKind
 from app.jobs.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
 from app.queue import Envelope, embedded_queue
 from app.resources import Resources
@@ -128,9 +128,9 @@ async def test_a_unit_that_comes_back_is_another_message(resources: Resources) -
 async def test_paused_jobs_are_not_sent(resources: Resources) -> None:
     """And are, once they go on."""
     job_id = await add_job(resources.db, 2)
-    await lifecycle.set_desired_state(resources.db, job_id, JobState.PAUSED)
+    await lifecycle.set_desired_state(resources.db, job_id, DesiredState.PAUSED)
     assert await dispatch(resources) == 0
-    await lifecycle.set_desired_state(resources.db, job_id, JobState.RUNNING)
+    await lifecycle.set_desired_state(resources.db, job_id, DesiredState.RUNNING)
     assert await dispatch(resources) == 2
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import errors
 from app.db import Database, api_keys, datasets, jobs, tables
 from app.db.exceptions import KeyReused, StateConflict
-from app.domain import CheckKind, CompressionRules, ImageState, JobKind, JobState, Reason, UnitKind, ValidationRules
+from app.domain import CheckKind, CompressionRules, DesiredState, ImageState, JobKind, JobState, Reason, UnitKind, ValidationRules
 from app.jobs.submit import (
     RETRYABLE,
     Caller,
@@ -332,13 +332,13 @@ async def test_a_job_is_steered_and_woken(resources: Resources) -> None:
     """Paused, its unit waits; told to go on, it is sent at once; cancelled, it ends."""
     job_id = await build(resources)
     (unit_id,) = await unit_ids(resources.db, job_id)
-    await set_desired_state(resources, job_id, JobState.PAUSED, user_id="ann")
+    await set_desired_state(resources, job_id, DesiredState.PAUSED, user_id="ann")
     assert (await unit_row(resources.db, unit_id)).state == "pending"
-    await set_desired_state(resources, job_id, JobState.RUNNING, user_id="ann")
+    await set_desired_state(resources, job_id, DesiredState.RUNNING, user_id="ann")
     assert (await unit_row(resources.db, unit_id)).state == "queued"
     with pytest.raises(errors.NotFoundError):
-        await set_desired_state(resources, job_id, JobState.CANCELLED, user_id="bob")
-    await set_desired_state(resources, job_id, JobState.CANCELLED)
+        await set_desired_state(resources, job_id, DesiredState.CANCELLED, user_id="bob")
+    await set_desired_state(resources, job_id, DesiredState.CANCELLED)
     assert (await jobs.get(resources.db, job_id)).state is JobState.CANCELLED
 
 

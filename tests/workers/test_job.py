@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 import errors
 from app.db import jobs, outbox, units
-from app.domain import JobState, UnitKind, UnitState
+from app.domain import DesiredState, JobState, UnitKind, UnitState
 from tests.db.builders import expire
 from tests.figures import Growth
 from tests.receiver import recording
@@ -93,7 +93,7 @@ async def test_a_cancelled_job_stops_its_running_unit(bench: Bench) -> None:
         await claimed.wait()
         from app.db import lifecycle
 
-        await lifecycle.set_desired_state(bench.db, delivery.job_id, JobState.CANCELLED)
+        await lifecycle.set_desired_state(bench.db, delivery.job_id, DesiredState.CANCELLED)
         await bench.leases.renew_and_check()
         await run
     finally:

@@ -13,7 +13,7 @@ import pytest
 
 from app.db import Database, events, fleet, image_search, images, jobs, schema, units
 from app.db.rows import Funnel
-from app.domain import JobState
+from app.domain import DesiredState, JobState
 from app.images.pool.pool import DecoderPool
 from app.jobs.submit import resolve_spec, store_urls, submit_build
 from app.observability.registry import exposition
@@ -106,11 +106,11 @@ async def test_pause_holds_and_resume_goes_on(embedded: Resources) -> None:
         async with run_workers(embedded):
             job_id = await submit(embedded, [origin.url("/slow.jpg"), *urls])
             await eventually(lambda: origin.hits("/slow.jpg"))
-            await set_desired_state(embedded, job_id, JobState.PAUSED)
+            await set_desired_state(embedded, job_id, DesiredState.PAUSED)
             gate.set()
             await eventually(lambda: _idle(embedded, job_id))
             assert (await jobs.get(embedded.db, job_id)).state is JobState.PAUSED
-            await set_desired_state(embedded, job_id, JobState.RUNNING)
+            await set_desired_state(embedded, job_id, DesiredState.RUNNING)
             job = await ended(embedded, job_id)
         assert job.state is JobState.SUCCEEDED
         assert all(len(origin.hits(f"/{number}.jpg")) == 1 for number in range(20))
@@ -119,6 +119,26 @@ async def test_pause_holds_and_resume_goes_on(embedded: Resources) -> None:
 async def _idle(resources: Resources, job_id: str) -> bool:
     counted = await units.counts(resources.db, job_id)
     return not any(state in ("running", "queued") for _, state in counted)
+
+
+async def test_a_job_that_shall_finish_ends_its_requests_and_waits_for_no_host(embedded: Resources) -> None:
+    """While it runs: requests in hand are finished, a URL that was put off for an hour is not waited for, no further one is requested."""
+    from app.jobs.submit import set_desired_state
+
+    async with Origin() as origin:
+        urls = photos(origin, 30)
+        origin.script("/later.jpg", reply(429, headers={"Retry-After": "3000"}))
+        async with run_workers(embedded):
+            job_id = await submit(embedded, [origin.url("/later.jpg"), *urls])
+            await eventually(lambda: origin.hits("/later.jpg"))
+            await set_desired_state(embedded, job_id, DesiredState.FINISHED)
+            job = await ended(embedded, job_id)
+    counted = Funnel(await images.counts(embedded.db, dataset_id=job.dataset_id))
+    assert counted.reasons["cancelled"] >= 1
+    assert counted.kept + counted.reasons["cancelled"] == 31
+    assert counted.open == 0
+    assert job.state in (JobState.PARTIAL, JobState.FAILED)
+    assert len(origin.hits("/later.jpg")) == 1
 
 
 async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resources) -> None:
@@ -135,7 +155,7 @@ async def test_a_cancelled_job_ends_soon_and_closes_its_images(embedded: Resourc
         async with run_workers(embedded):
             job_id = await submit(embedded, [origin.url(f"/{number}.jpg") for number in range(20)])
             await eventually(lambda: origin.hits("/0.jpg"))
-            await set_desired_state(embedded, job_id, JobState.CANCELLED)
+            await set_desired_state(embedded, job_id, DesiredState.CANCELLED)
             job = await ended(embedded, job_id)
     assert job.state is JobState.CANCELLED
     counted = Funnel(await images.counts(embedded.db, dataset_id=job.dataset_id))

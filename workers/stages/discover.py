@@ -44,6 +44,9 @@ SOURCE_PAUSE_S = 60.0
 async def discover_candidates(unit: ClaimedUnit) -> None:
     """Store pages of a search until it has found what this round wants, or is exhausted."""
     search = await jobs.get_search(unit.ctx.db, str(unit.row.payload["search_id"]))
+    if unit.finishes_early:
+        await _give_up(unit, search, "finished early, as asked")
+        return
     want = unit.row.payload.get("want")
     writer = CandidateWriter(unit, unit.job, search)
     try:
@@ -86,10 +89,13 @@ async def _after_source_error(unit: ClaimedUnit, search: Search, error: errors.P
             unit.is_settled = True
         return
     log.warning("source.gave_up", source=search.source, error_type=name, error=str(error))
+    await _give_up(unit, search, f"{name}: {error}")
+
+
+async def _give_up(unit: ClaimedUnit, search: Search, note: str) -> None:
+    """End a search that may have more."""
     async with unit.transaction() as connection:
-        await jobs.advance_search(
-            connection, search.id, cursor=search.cursor, is_exhausted=True, found=0, new=0, bad=0, note=f"{name}: {error}"
-        )
+        await jobs.advance_search(connection, search.id, cursor=search.cursor, is_exhausted=True, found=0, new=0, bad=0, note=note)
         await unit.finish_in(connection)
 
 

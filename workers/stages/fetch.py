@@ -29,6 +29,8 @@ BATCH_BODIES = 8
 LINGER_S = 0.1
 """Longest time a body waits for its batch to fill, seconds. Rows are written every half second, so the wait is invisible."""
 
+FINISHED_EARLY = "the build was finished with what it had"
+
 MIN_FREE_BYTES = 1 << 20
 """Bytes that the store must accept before a chunk that met a storage error continues."""
 
@@ -39,6 +41,9 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     Returns:
         How many images are ``ok``, ``failed`` and ``deferred``.
     """
+    if unit.finishes_early:
+        async with unit.transaction() as connection:
+            return Counter(ok=0, failed=await images.fail_open(connection, chunk_id, FINISHED_EARLY), deferred=0)
     if unit.row.error:  # a storage error released it: do not request bytes that cannot be stored, since each request counts
         await ctx.store.check(MIN_FREE_BYTES)
     async with unit.transaction() as connection:

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, NewUnit, Search
-from app.domain import JobKind, JobState, UnitKind
+from app.domain import JobKind, JobState, Reason, UnitKind
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.plan import plan_another_round
@@ -40,7 +40,16 @@ async def finalize_job(ctx: JobContext, unit: ClaimedUnit) -> None:
     dead = [row.error or row.kind.value for row in await units.dead_of(ctx.db, job.id)]
     spec = unit.spec if job.kind == "build" else None
     limit = ctx.settings.jobs.max_rounds
-    step = next_step(job.kind, job.stage, spec, funnel=funnel, searches=searches, rounds=job.rounds, max_rounds=limit, has_dead=bool(dead))
+    step = next_step(
+        job.kind,
+        job.stage,
+        spec,
+        funnel=funnel,
+        searches=[] if unit.finishes_early else searches,
+        rounds=job.rounds,
+        max_rounds=limit,
+        has_dead=bool(dead),
+    )
     log.info("job.stage", stage=step, kept=funnel.kept, unique=funnel.unique, candidates=funnel.candidates)
     if step == "more":
         await plan_another_round(unit, funnel, searches)
@@ -117,7 +126,9 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str)
 async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str]) -> None:
     job = unit.job
     if job.kind == "build":
-        end = plan_end(unit.spec, funnel, searches, rounds=job.rounds, max_rounds=unit.ctx.settings.jobs.max_rounds, dead=dead)
+        limit = unit.ctx.settings.jobs.max_rounds
+        early = unit.finishes_early
+        end = plan_end(unit.spec, funnel, searches, rounds=job.rounds, max_rounds=limit, dead=dead, finished_early=early)
     else:
         end = JobEnd(JobState.FAILED if dead else JobState.SUCCEEDED, error=dead[0] if dead else None)
     async with unit.transaction() as connection:
@@ -126,21 +137,35 @@ async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]
     log.info("job.ended", state=end.state.value, kept=funnel.kept, reasons=funnel.reasons, error=end.error)
 
 
-def plan_end(spec: JobSpec, funnel: Funnel, searches: Sequence[Search], *, rounds: int, max_rounds: int, dead: Sequence[str]) -> JobEnd:
-    """Decide the final state of a build: succeeded, partial with its causes, or failed with the first dead unit's error."""
+def plan_end(
+    spec: JobSpec,
+    funnel: Funnel,
+    searches: Sequence[Search],
+    *,
+    rounds: int,
+    max_rounds: int,
+    dead: Sequence[str],
+    finished_early: bool = False,
+) -> JobEnd:
+    """Decide the final state of a build: succeeded, partial with its causes, or failed with the first dead unit's error.
+
+    A build that was finished early and left something out is partial.
+    """
     if dead:
         return JobEnd(JobState.FAILED, error=f"{len(dead)} unit(s) of work failed; the first: {dead[0]}")
     goal = max(spec.max_images or 0, spec.min_images)
-    if funnel.kept and (funnel.kept >= goal):
+    was_cut = finished_early and (Reason.CANCELLED in funnel.reasons or any(search.note for search in searches))
+    if funnel.kept and funnel.kept >= goal and not was_cut:
         return JobEnd(JobState.SUCCEEDED)
-    shortfall = {"missing": max(goal - funnel.kept, 0), "causes": _causes(funnel, searches, rounds, max_rounds)}
+    causes = ["it was finished with what it had, as asked"] if finished_early else []
+    shortfall = {"missing": max(goal - funnel.kept, 0), "causes": causes + _causes(funnel, searches, rounds, max_rounds)}
     return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
 
 
 def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> list[str]:
     causes = [f"{search.source}: {search.note}" for search in searches if search.note]
     exhausted = [search for search in searches if search.is_exhausted]
-    if searches and len(exhausted) == len(searches):
+    if len(exhausted) == len(searches) and any(not search.note for search in searches):
         causes.append(f"every source is exhausted ({sum(search.found for search in searches)} found, {funnel.candidates} distinct)")
     if rounds >= max_rounds:
         causes.append(f"the sources were asked {rounds} times (jobs.max_rounds)")

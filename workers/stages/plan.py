@@ -59,6 +59,8 @@ async def plan_job(unit: ClaimedUnit) -> None:
 async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
     spec, job = unit.spec, unit.job
     log.info("job.planning", keywords=spec.keywords, max_images=spec.max_images, user_id=job.user_id)
+    if unit.finishes_early:
+        return []
     if spec.retry_reasons is not None:
         return await _plan_retry(connection, unit)
     if spec.keywords and spec.expand:
@@ -123,6 +125,9 @@ async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
     """Plan searches for a keyword and its aliases and translations from Wikidata, all under the keyword's label."""
     spec, keyword = unit.spec, str(unit.row.payload["keyword"])
     terms: list[str] = []
+    if unit.finishes_early:
+        await unit.finish()
+        return
     try:
         base_url = unit.ctx.settings.sources.wikidata_url
         expansions = await look_up(unit.ctx.downloader, keyword, spec.expand, spec.lang, base_url=base_url)

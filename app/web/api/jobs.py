@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app.db import Database, attempts, datasets, images, jobs, rows
 from app.db.rows import Funnel
-from app.domain import JobKind, JobState, Reason
+from app.domain import DesiredState, JobKind, JobState, Reason
 from app.jobs import submit
 from app.spec import JobRequest
 from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, View, accepted, at, may_fail
@@ -65,7 +65,7 @@ class JobSummary(View):
     id: str
     kind: JobKind
     status: JobState
-    desired_state: JobState
+    desired_state: DesiredState
     stage: str | None
     dataset_id: str
     spec: dict[str, Any] = Field(description="The request with every default filled in.")
@@ -213,7 +213,7 @@ class JobChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    desired_state: Literal["running", "paused", "cancelled"]
+    desired_state: DesiredState
 
 
 class NewRetry(BaseModel):
@@ -265,10 +265,13 @@ async def get_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> 
     return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
 
 
-@router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume or cancel a job", responses=may_fail(409))
+@router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume, cancel or finish a job", responses=may_fail(409))
 async def change_job(call: Here, job_id: JobId, body: JobChange, _: Annotated[NoQuery, Query()]) -> Job:
-    """Running work learns of it within two seconds. A job that has ended cannot be changed."""
-    await submit.set_desired_state(call.resources, job_id, JobState(body.desired_state), user_id=call.user_id)
+    """Running work learns of it within two seconds. A job that has ended cannot be changed.
+
+    `finished` is for builds: nothing more is fetched, and the dataset is made of the images that are there.
+    """
+    await submit.set_desired_state(call.resources, job_id, body.desired_state, user_id=call.user_id)
     return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
 
 

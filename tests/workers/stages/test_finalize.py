@@ -97,7 +97,7 @@ def test_a_shortfall_names_its_causes() -> None:
     ending = plan_end(
         JobSpec(max_images=9),
         funnel(kept=2, failed=3),
-        [search(is_exhausted=True, note="RateLimitError")],
+        [search(is_exhausted=True, note="RateLimitError"), search(is_exhausted=True)],
         rounds=20,
         max_rounds=20,
         dead=[],
@@ -106,3 +106,25 @@ def test_a_shortfall_names_its_causes() -> None:
     assert ending.shortfall["missing"] == 7
     text = " ".join(ending.shortfall["causes"])
     assert all(word in text for word in ("RateLimitError", "exhausted", "20 times", "http_404: 3"))
+
+
+def test_a_source_that_gave_up_is_not_called_exhausted() -> None:
+    """Nothing was searched, so nothing is known of what it has."""
+    gave_up = [search(is_exhausted=True, note="RateLimitError: refused")]
+    ending = plan_end(JobSpec(max_images=9), funnel(kept=0), gave_up, rounds=1, max_rounds=20, dead=[])
+    assert ending.shortfall is not None
+    assert ending.shortfall["causes"][0] == "wikimedia: RateLimitError: refused"
+    assert "exhausted" not in " ".join(ending.shortfall["causes"])
+
+
+@pytest.mark.parametrize(("cancelled", "state"), [(0, JobState.SUCCEEDED), (3, JobState.PARTIAL)])
+def test_a_build_that_was_finished_early_is_partial_where_that_left_something_out(cancelled: int, state: JobState) -> None:
+    """The list of a build without a target has as many images as it has."""
+    counts = [SourceCount("list", ImageState.KEPT, None, 2)]
+    if cancelled:
+        counts.append(SourceCount("list", ImageState.FAILED, Reason.CANCELLED, cancelled))
+    cut = Funnel(tuple(counts))
+    ending = plan_end(JobSpec(), cut, [], rounds=0, max_rounds=20, dead=[], finished_early=True)
+    assert ending.state is state
+    causes = ["it was finished with what it had, as asked", "cancelled: 3"]
+    assert (ending.shortfall or {"causes": []})["causes"] == (causes if cancelled else [])

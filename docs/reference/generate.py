@@ -150,7 +150,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.OPT_OUT: "A response header refuses use for training.",
         Reason.CONTACT_REQUIRED: "The site requires a contact in the User-Agent, and `fetch.contact` is empty.",
         Reason.POISON: "Processing this image killed its worker repeatedly.",
-        Reason.CORRUPT: "The image cannot be decoded completely, is truncated or damaged.",
+        Reason.CORRUPT: "The image cannot be decoded completely, is truncated or damaged, or has not the digest that its list expects.",
         Reason.DECODER_CRASH: "The decoder process died, or exceeded its memory or time.",
         Reason.TOO_SMALL: "A side is shorter than `validate.min_width` or `validate.min_height`.",
         Reason.TOO_MANY_PIXELS: "More pixels than `validate.max_pixels`.",

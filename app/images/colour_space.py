@@ -107,7 +107,7 @@ def _png_profile(body: bytes, embedded: bytes | None) -> bytes | None:
 
 
 def _chunks_before_pixels(body: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The PNG chunks before IDAT, without IHDR; the first of a kind counts least, and each may occur once."""
+    """The PNG chunks before IDAT, by kind and data; those of colour occur once."""
     at = 8
     while at + 12 <= len(body) and body[at + 4 : at + 8] != b"IDAT":
         length = int.from_bytes(body[at : at + 4], "big")

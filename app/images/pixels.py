@@ -29,6 +29,9 @@ _OVERSHOOT: Final = 0.05
 _FULL_RANGE_SHARE: Final = 16
 """The brightest of 32-bit samples must reach this part of the assumed white; a darker image would be black by mistake."""
 
+_BAND_ROWS: Final = 256
+"""Rows that are scaled at once: the memory of a decoder would not hold a large image as floats."""
+
 _KINDS: Final[dict[int, Literal["unsigned", "signed", "float"]]] = {1: "unsigned", 2: "signed", 3: "float"}
 """TIFF 6.0, tag SampleFormat."""
 
@@ -74,6 +77,8 @@ def to_8bit(image: Image.Image, body: bytes) -> Image.Image:
         return _apply_key(image, body)
     if image.mode == "La":
         return _unpremultiply(image)
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")  # a fourth byte that nobody set
     if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
@@ -113,7 +118,9 @@ def _stated_range(image: TiffImageFile) -> tuple[float, float] | None:
     """SMinSampleValue and SMaxSampleValue (TIFF 6.0, section 19)."""
     low, high = (image.tag_v2.get(number) for number in (340, 341))
     low, high = (value[0] if isinstance(value, tuple) else value for value in (low, high))
-    return (float(low), float(high)) if low is not None and high is not None and low < high else None
+    if low is None or high is None or not -np.inf < float(low) < float(high) < np.inf:
+        return None
+    return float(low), float(high)
 
 
 def _narrow(values: npt.NDArray[Any], grey: _Grey) -> npt.NDArray[np.uint8]:
@@ -126,7 +133,11 @@ def _narrow(values: npt.NDArray[Any], grey: _Grey) -> npt.NDArray[np.uint8]:
     if grey.kind == "unsigned":
         values = values.view(np.uint32)
     low, high = grey.stated or _assumed_range(values, grey)
-    return _scaled(values.astype(np.float32), low, high, grey.is_inverted)
+    narrowed = np.empty(values.shape, np.uint8)
+    for at in range(0, len(values), _BAND_ROWS):
+        band = slice(at, at + _BAND_ROWS)
+        narrowed[band] = _scaled(values[band].astype(np.float32), low, high, grey.is_inverted)
+    return narrowed
 
 
 def _scaled(values: npt.NDArray[np.float32], low: float, high: float, is_inverted: bool) -> npt.NDArray[np.uint8]:

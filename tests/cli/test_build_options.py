@@ -1,14 +1,16 @@
 """The options of ``pictrawl build`` as text, and what they are parsed to."""
 
+from contextlib import nullcontext
 from typing import get_args, get_type_hints
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from app.cli import build_options
 from app.cli.build_options import ENCODINGS, BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
 from app.domain import CompressionRules, ExportFormat, Level
+from app.spec import Compression, JobRequest
 
 
 class Request(BaseModel):
@@ -24,6 +26,20 @@ def test_choices_are_those_of_the_domain() -> None:
     assert get_args(build_options.Resize) == get_args(get_type_hints(CompressionRules)["resize"])
     assert get_args(get_type_hints(CompressionRules)["format"]) == ENCODINGS
     assert BuildOptions().dedupe == "near"
+
+
+def test_bounds_are_those_of_the_request() -> None:
+    """The command line refuses what the API refuses, and no more."""
+    for option, model, name in (("size", Compression, "size"), ("expand", JobRequest, "expand"), ("max_images", JobRequest, "max_images")):
+        shown = get_type_hints(BuildOptions, include_extras=True)[option].__metadata__[0]
+        bounds = {type(item).__name__: item for item in model.model_fields[name].metadata}
+        assert shown.min == bounds["Ge"].ge
+        assert shown.max in (None, bounds["Le"].le)
+    for quality, fits in ((0, False), (1, True), (100, True), (101, False)):
+        with nullcontext() if fits else pytest.raises(UsageError):
+            build_options.parse_compression(CompressionRules(), encode=f"webp:{quality}", resize=None, size=None)
+        with nullcontext() if fits else pytest.raises(ValidationError):
+            Compression(level=quality)
 
 
 def test_settings_are_those_that_were_given() -> None:

@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -342,6 +342,29 @@ def test_keep_leaves_the_bytes_alone(name: str) -> None:
     """Whatever stands in them."""
     body = CORPUS[name][0]
     assert compress(body, CompressionRules()).body == body
+
+
+def _on_paper(body: bytes) -> Pixels:
+    """What a viewer shows of any of our outputs."""
+    image = samples.opened(body).convert("RGBA")
+    return _on_white(np.asarray(image)[..., :3].astype(float), np.asarray(image)[..., 3])
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png"])
+def test_every_mode_can_be_written_by_every_encoder(encoding: Literal["jpeg", "webp", "png"]) -> None:
+    """Ink, alpha, palettes, 1 to 32 bits: what an encoder lacks is converted first, and the colours stay right."""
+    for name in WRITTEN:
+        body, right, _ = CORPUS[name]
+        output = compress(body, CompressionRules(encoding, 95))
+        assert output.format == encoding
+        assert abs(_on_paper(output.body) - right).mean() < 3, name
+
+
+WRITTEN = (
+    "tiff CMYK", "jpeg CMYK of Adobe", "png rgba", "png la", "png palette with tRNS", "png 1-bit grey", "bmp 1-bit", "png 16-bit grey",
+    "png 16-bit grey with tRNS", "png 16-bit rgb", "tiff 32-bit", "tiff float", "tiff Lab", "tiff YCbCr", "png grey profile",
+    "JPEG orientation 6",
+)  # fmt: skip
 
 
 def _png_with(**chunks: bytes) -> bytes:

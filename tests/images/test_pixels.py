@@ -1,5 +1,7 @@
 """Modes and depths: what comes out is L, RGB, RGBA or CMYK of 8 bits. The right pixels of whole files are in test_colour_corpus."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,27 @@ def test_what_is_no_number_is_black() -> None:
     """As in maps, where it means "no data"; without a warning."""
     body = files.tiff(np.array([[np.nan, 0.5, 1.0]], dtype=np.float32), 1)
     assert list(pixels.to_8bit(samples.opened(body), body).tobytes()) == [0, 128, 255]
+
+
+def test_a_picture_of_no_numbers_at_all_is_black() -> None:
+    """Nothing is known of it, and nothing is wrong with the file."""
+    body = files.tiff(np.full((2, 2), np.nan, np.float32), 1)
+    assert set(pixels.to_8bit(samples.opened(body), body).tobytes()) == {0}
+
+
+def _bitmap(alpha: int) -> bytes:
+    """One pixel with a mask for alpha (BITMAPV4HEADER)."""
+    masks = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII4I", 108, 1, 1, 1, 32, 3, 4, 0, 0, 0, 0, *masks) + bytes(52)
+    return b"BM" + struct.pack("<IHHI", 126, 0, 0, 122) + header + bytes((30, 20, 10, alpha))
+
+
+def test_a_bitmap_whose_alpha_nobody_set_is_opaque() -> None:
+    """Windows programs write the fourth byte as zero; as alpha it would make the picture vanish."""
+    unset, seen = _bitmap(0), _bitmap(9)
+    opaque = pixels.to_8bit(samples.opened(unset), unset)
+    assert (opaque.mode, opaque.getpixel((0, 0))) == ("RGB", (10, 20, 30))
+    assert pixels.to_8bit(samples.opened(seen), seen).getpixel((0, 0)) == (10, 20, 30, 9)
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ class CompressionRules:
 
     @property
     def is_identity(self) -> bool:
-        """Whether the exported bytes are the fetched bytes."""
+        """Whether the exported bytes are the fetched bytes, but for metadata over which loaders fail."""
         return self.format == "keep" and self.resize == "none"
 
 

@@ -30,6 +30,8 @@ __all__ = ["verify_export", "write_export"]
 log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
+Row = dict[str, Any]
+
 PAGE = 1_000
 """Rows read at once. An export of any size needs the memory of one page and one image."""
 
@@ -90,27 +92,32 @@ async def _convert(ctx: JobContext, page: Sequence[StoredImage], extensions: fro
     An image that cannot be converted stays as it is: verification names it, and the export is not published.
     """
     unseen = [replace(image, sha256=image.out_sha256 or image.sha256) for image in page if not _is_seen(image, extensions)]
-    forms: dict[int, StoredImage] = {}
-    rows = {image.id: image for image in page}
-    for start in range(0, len(unseen), BATCH):
-        objects: list[tuple[str, bytes]] = []
-        for image_id, answer in await decode_batch(ctx, unseen[start : start + BATCH], CONVERSION):
-            if answer is not None and isinstance(answer.reply, Compressed):
-                forms[image_id] = _as_converted(rows[image_id], answer.reply)
-                objects.append((paths.blob(str(forms[image_id].out_sha256)), answer.reply.body))
-        await put_all(ctx, objects)
-    return [forms.get(image.id, image) for image in page]
+    batches = [unseen[start : start + BATCH] for start in range(0, len(unseen), BATCH)]
+    forms: dict[int, Row] = {}
+    for start in range(0, len(batches), ctx.decoders.size):
+        for found in await concurrency.gather_all(_convert_batch(ctx, batch) for batch in batches[start : start + ctx.decoders.size]):
+            forms |= found
+    return [_as_converted(image, forms[image.id]) if image.id in forms else image for image in page]
+
+
+async def _convert_batch(ctx: JobContext, batch: Sequence[StoredImage]) -> dict[int, Row]:
+    """Store the PNG forms of a few images; return the columns that describe each, by the image's id."""
+    answers = await decode_batch(ctx, batch, CONVERSION)
+    outputs = {image_id: answer.reply for image_id, answer in answers if answer is not None and isinstance(answer.reply, Compressed)}
+    forms = {image_id: output_columns(output) for image_id, output in outputs.items()}
+    await put_all(ctx, [(paths.blob(forms[image_id]["out_sha256"]), output.body) for image_id, output in outputs.items()])
+    return forms
 
 
 def _is_seen(image: StoredImage, extensions: frozenset[str] | None) -> bool:
     return extensions is None or EXTENSIONS.get(_media_type(image)) in extensions
 
 
-def _as_converted(image: StoredImage, output: Compressed) -> StoredImage:
+def _as_converted(image: StoredImage, form: Row) -> StoredImage:
     frames = int((image.measures or {}).get("frames", 1))
     first = f", the first of {frames} frames" if frames > 1 else ""
-    words = f"converted from {_media_type(image)} to image/{output.format}, which the loaders of this format read{first}"
-    return replace(image, **output_columns(output) | {"changes": "; ".join(filter(None, (image.changes, words)))})
+    words = f"converted from {_media_type(image)} to {form['out_media_type']}, which the loaders of this format read{first}"
+    return replace(image, **form | {"changes": "; ".join(filter(None, (image.changes, words)))})
 
 
 def _media_type(image: StoredImage) -> str:

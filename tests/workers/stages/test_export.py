@@ -2,16 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
-from app.domain import UnitKind
+from app.domain import CheckKind, UnitKind
+from app.jobs import submit
 from app.storage import paths
 from tests.images.samples import encode, opened, photo
+from tests.images.test_metadata import BROKEN
 from tests.origin import Origin, image
 from tests.workers.bench import Bench, open_bench
 
@@ -66,3 +69,27 @@ async def test_an_image_that_cannot_be_converted_is_named(bench: Bench, origin: 
     where = f"train/000000_{digest[:12]}.avif"
     assert f"{where}: the loaders of this format do not see files with this suffix" in export.problems
     assert f"{where}: not an image of a known format: no signature" in export.problems
+
+
+async def test_a_dataset_of_an_earlier_version_is_mended_by_a_validation(bench: Bench, origin: Origin) -> None:
+    """Its kept images were never loaded: an export names those that do not load; after a validation check the next export has them."""
+    origin.script("/odd.jpg", image(BROKEN["jpeg: rational that cannot be written"][0]))
+    await bench.submit([origin.url("/odd.jpg")], export_format="files")
+    await bench.drive(until=UnitKind.EXPORT)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.images).values(out_sha256=None, out_media_type=None, out_size_bytes=None, changes=None))
+    await bench.drive()
+    dataset = (await exports(bench))[0].dataset_id
+    await submit.submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=dataset)
+    await bench.drive()
+    await submit.submit_export(bench.resources, dataset, export_format="files")
+    await bench.drive()
+    first, second = await exports(bench)
+    assert (first.state, second.state) == ("failed", "ready")
+    assert first.problems[0].endswith(": cannot be loaded as jpeg: argument out of range")
+
+
+async def exports(bench: Bench) -> Sequence[Any]:
+    """All rows, oldest first."""
+    async with bench.db.read() as connection:
+        return (await connection.execute(select(tables.exports).order_by(tables.exports.c.created_at))).all()

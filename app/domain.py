@@ -155,7 +155,8 @@ class ImageState(StrEnum):
 
     - ``pending``: a candidate, not fetched yet. ``deferred``: to be fetched after its not-before time.
     - ``fetched``: its bytes are in the store. ``valid``: it passed the checks. ``kept``: it is part of the dataset.
-    - ``failed``: it could not be fetched. ``rejected``: a check failed, or the target was already met.
+    - ``failed``: it could not be fetched. ``rejected``: a check failed, it is a placeholder, its picture has several labels, or the
+      target was already met.
     - ``duplicate``: another image of the dataset shows the same. ``tombstoned``: it was removed later, on request.
     """
 
@@ -332,7 +333,7 @@ class StoredImage:
         detail: the reason in words, with values.
         sha256, size_bytes, media_type, width, height: of the fetched bytes; pixels after the EXIF orientation is applied.
         phash, measures: see :class:`Verdict`.
-        duplicate_of: id of the kept image that it repeats.
+        duplicate_of: id of the kept image that it repeats; of a placeholder or a label conflict another image of the same picture.
         out_sha256, out_media_type, out_size_bytes, out_width, out_height: of the bytes that are exported, where they differ from the
             fetched ones: compressed, or without broken metadata.
         changes: what was removed from the fetched bytes so that loaders read them.

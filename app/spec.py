@@ -231,6 +231,7 @@ class JobSpec(BaseModel):
     near_distance: int = 6
     label_conflicts: LabelConflicts = "drop"
     url_label_conflicts: Literal["keep", "drop"] = "keep"
+    placeholder_min: int = 5
     compression: CompressionRules = CompressionRules()
     export_format: ExportFormat = "files"
     storage_tier: Literal["standard"] = "standard"

@@ -3,7 +3,7 @@
 Every page is read from index ranges by key, so it costs the same at the start and at the end of any dataset.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from app.db.images import STORED, as_image, of_user
 from app.db.paging import Place
 from app.db.rows import PageOf
 from app.domain import ImageState, Reason, StoredImage
+from app.images.placeholders import Link
 
 __all__ = [
     "MOST",
@@ -27,6 +28,7 @@ __all__ = [
     "by_url_prefix",
     "choices",
     "fingerprints",
+    "links",
     "page",
 ]
 
@@ -125,9 +127,20 @@ PAGE = 10_000
 """Rows of one statement. A million rows at once would take a gigabyte, and a minute without progress."""
 
 
+SEVERAL_LABELS = "several labels"
+"""Stands for the label of an image that was rejected because its own URL has several."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What duplicates are found by."""
+    """What duplicates, placeholders and label conflicts are found by.
+
+    Attributes:
+        colours: the colour grid; None for an image that was validated before there was one.
+        label: with which it would be kept.
+        redirected_to: a number for the address that its URL was redirected to; None without a redirect. It differs between processes.
+        is_settled: whether it was rejected for its labels before it was compared with others; that stays.
+    """
 
     id: int
     state: ImageState
@@ -135,6 +148,15 @@ class Fingerprint:
     phash: str | None
     pixels: int
     size_bytes: int
+    colours: bytes | None = None
+    label: str | None = None
+    redirected_to: int | None = None
+    is_settled: bool = False
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it has a label."""
+        return self.label is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +177,61 @@ class Choice:
     split: str | None = None
 
 
-async def fingerprints(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Fingerprint]:
-    """Return the fingerprints of a dataset's images with bytes in these states, by id."""
+COMPARED = (Reason.PLACEHOLDER, Reason.LABEL_CONFLICT)
+"""Reasons of rejected images that are compared with the others again: what is decided on a picture holds for its later copies."""
+
+
+async def fingerprints(
+    connection: Connection,
+    dataset_id: str,
+    states: Iterable[ImageState],
+    *,
+    label: str | None = None,
+    search_labels: Mapping[str, str | None] | None = None,
+) -> list[Fingerprint]:
+    """Return the fingerprints of a dataset's images with bytes in these states, by id; of rejected ones those in `COMPARED`.
+
+    Args:
+        label: of every image, instead of their own.
+        search_labels: by search id, for images without a label of their own.
+    """
     c = tables.images.c
-    found: list[Fingerprint] = []
+    columns = (c.sha256, c.phash, c.width, c.height, c.size_bytes, c.colour_grid, c.label, c.search_id, c.url, c.final_url)
+    known, found = search_labels or {}, []
+    same: dict[str | None, str | None] = {}  # strings that many images share are stored once
     for state in states:
-        async for rows in _pages(connection, dataset_id, state, (c.sha256, c.phash, c.width, c.height, c.size_bytes)):
-            found += [
-                Fingerprint(image_id, state, sha256, phash, (width or 0) * (height or 0), size_bytes or 0)
-                for image_id, sha256, phash, width, height, size_bytes in rows
-            ]
+        reasons = COMPARED if state is ImageState.REJECTED else ()
+        async for rows in _pages(connection, dataset_id, state, (*columns, c.reason, c.duplicate_of), reasons):
+            for row in rows:
+                class_name = label or row.label or known.get(row.search_id) or None
+                found.append(_fingerprint(row, state, same.setdefault(class_name, class_name)))
     found.sort(key=lambda item: item.id)
+    return found
+
+
+def _fingerprint(row: Any, state: ImageState, label: str | None) -> Fingerprint:
+    is_settled = state is ImageState.REJECTED and row.reason == Reason.LABEL_CONFLICT and row.duplicate_of is None
+    return Fingerprint(
+        id=row.id,
+        state=state,
+        sha256=row.sha256,
+        phash=row.phash,
+        pixels=(row.width or 0) * (row.height or 0),
+        size_bytes=row.size_bytes or 0,
+        colours=bytes.fromhex(row.colour_grid) if row.colour_grid else None,
+        label=SEVERAL_LABELS if is_settled else label,
+        redirected_to=hash(row.final_url) if row.final_url and row.final_url != row.url else None,
+        is_settled=is_settled,
+    )
+
+
+async def links(connection: Connection, image_ids: Sequence[int]) -> list[Link]:
+    """Return the URLs of images, with what is known of them before their bytes, in no order."""
+    c = tables.images.c
+    found: list[Link] = []
+    for start in range(0, len(image_ids), PAGE):
+        query = select(c.id, c.url, c.final_url, c.caption, c.label).where(c.id.in_(image_ids[start : start + PAGE]))
+        found += [Link(*row) for row in (await connection.execute(query)).all()]
     return found
 
 
@@ -183,10 +249,18 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
     return found
 
 
-async def _pages(connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
+async def _pages(
+    connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any], reasons: Sequence[Reason] = ()
+) -> AsyncIterator[Sequence[Any]]:
     """Read pages by key for one state, in the order of an index, so nothing is sorted."""
     c = tables.images.c
-    query = select(c.id, *columns).where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None)).order_by(c.id).limit(PAGE)
+    is_wanted = [c.reason.in_(reasons)] if reasons else []
+    query = (
+        select(c.id, *columns)
+        .where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None), *is_wanted)
+        .order_by(c.id)
+        .limit(PAGE)
+    )
     last_id = 0
     while True:
         rows = (await connection.execute(query.where(c.id > last_id))).all()

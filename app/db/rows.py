@@ -1,6 +1,6 @@
 """The rows that the query modules return, as plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -254,6 +254,9 @@ class SourceCount:
 PASSED_FETCH = frozenset({ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED, ImageState.DUPLICATE})
 PASSED_CHECKS = frozenset({ImageState.VALID, ImageState.KEPT, ImageState.DUPLICATE})
 
+NOT_UNIQUE = frozenset({Reason.PLACEHOLDER, Reason.LABEL_CONFLICT})
+"""Reasons of rejected images that passed the checks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
@@ -265,9 +268,9 @@ class Funnel:
     recovered: int = 0
     rows: ListFigures = NO_LIST
 
-    def _sum(self, states: frozenset[ImageState], *, over_target: bool = True) -> int:
-        extra = sum(c.count for c in self.counts if c.state is ImageState.REJECTED and c.reason is Reason.OVER_TARGET) if over_target else 0
-        return sum(c.count for c in self.counts if c.state in states) + extra
+    def _sum(self, states: frozenset[ImageState], rejected: Collection[Reason] = ()) -> int:
+        """Count the rows in these states, and the rejected ones with these reasons."""
+        return sum(c.count for c in self.counts if c.state in states or (c.state is ImageState.REJECTED and c.reason in rejected))
 
     @property
     def rows_read(self) -> int:
@@ -297,27 +300,27 @@ class Funnel:
     @property
     def fetched(self) -> int:
         """Rows that were fetched."""
-        return self._sum(PASSED_FETCH, over_target=False)
+        return self._sum(PASSED_FETCH)
 
     @property
     def valid(self) -> int:
         """Rows that passed validation."""
-        return self._sum(PASSED_CHECKS)
+        return self._sum(PASSED_CHECKS, NOT_UNIQUE | {Reason.OVER_TARGET})
 
     @property
     def unique(self) -> int:
-        """Valid rows that are no duplicates."""
-        return self._sum(frozenset({ImageState.VALID, ImageState.KEPT}))
+        """Valid rows that are no duplicates, placeholders or label conflicts."""
+        return self._sum(frozenset({ImageState.VALID, ImageState.KEPT}), {Reason.OVER_TARGET})
 
     @property
     def kept(self) -> int:
         """Rows that are kept."""
-        return self._sum(frozenset({ImageState.KEPT}), over_target=False)
+        return self._sum(frozenset({ImageState.KEPT}))
 
     @property
     def open(self) -> int:
         """Rows without a final state."""
-        return self._sum(frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED}), over_target=False)
+        return self._sum(frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED}))
 
     @property
     def reasons(self) -> dict[str, int]:

@@ -66,11 +66,13 @@ class Duplicate:
     Attributes:
         original: the image that is kept instead.
         limit: the largest distance of near duplicates, bits.
+        is_labelled: whether the duplicate would have been kept with a label, its own or that of its job or search.
     """
 
     image: StoredImage
     original: StoredImage
     limit: int
+    is_labelled: bool = True
 
     @property
     def is_exact(self) -> bool:
@@ -88,7 +90,8 @@ class Duplicate:
         """``of image 3, https://…: differs in 4 of 64 bits, limit 6; the other has more pixels (800x600 against 640x480)``."""
         url = clipped(self.original.url, 200)
         state = "" if self.original.state.value == "kept" else f" (now {self.original.state.value})"
-        return f"of image {self.original.id}{state}, {url}: {self._similarity()}; {why_kept(self.image, self.original)}"
+        why = why_kept(self.image, self.original, is_labelled=self.is_labelled)
+        return f"of image {self.original.id}{state}, {url}: {self._similarity()}; {why}"
 
     def _similarity(self) -> str:
         if self.is_exact and self.image.sha256 == self.original.sha256:
@@ -102,16 +105,22 @@ class Duplicate:
 @dataclass(frozen=True, slots=True)
 class _Ranked:
     id: int
+    is_labelled: bool
     pixels: int
     size_bytes: int
 
 
-def why_kept(image: StoredImage, original: StoredImage) -> str:
+def why_kept(image: StoredImage, original: StoredImage, *, is_labelled: bool = True) -> str:
     """Say why the original ranks higher. The rows may have changed since the decision."""
-    mine, theirs = (_Ranked(item.id, (item.width or 0) * (item.height or 0), item.size_bytes or 0) for item in (image, original))
+    mine, theirs = (
+        _Ranked(item.id, is_labelled or bool(item.label), (item.width or 0) * (item.height or 0), item.size_bytes or 0)
+        for item in (image, original)
+    )
     decided_by, is_better = compare_rank(theirs, mine)
     if decided_by == "id":
         return "equal in pixels and bytes, the other was found first" if is_better else "the kept image has changed since"
+    if decided_by == "is_labelled":
+        return "the other has a label"
     if decided_by == "pixels":
         what = f"pixels ({original.width or 0}x{original.height or 0} against {image.width or 0}x{image.height or 0})"
     else:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import errors
 from app.db import Database, attempts, datasets, events, image_search, images, jobs, units
 from app.db.rows import Dataset, Event, Export, Job, Search
-from app.domain import ImageState, JobKind, StoredImage, ValidationRules
+from app.domain import LIST_SOURCE, ImageState, JobKind, StoredImage, ValidationRules
 from app.explain.checks import CheckLine, Duplicate, check_lines
 from downloader.models import Attempt
 
@@ -141,7 +141,8 @@ async def _duplicate(db: Database, image: StoredImage, job: Job) -> Duplicate | 
         original = await images.get(db, image.duplicate_of)
     except errors.NotFoundError:
         return None
-    return Duplicate(image, original, int(job.spec.get("near_distance") or NEAR_DISTANCE))
+    is_labelled = bool(image.label or job.spec.get("label") or image.source != LIST_SOURCE)  # a search has a label for all it finds
+    return Duplicate(image, original, int(job.spec.get("near_distance") or NEAR_DISTANCE), is_labelled)
 
 
 async def _exports(db: Database, image: StoredImage) -> list[Export]:

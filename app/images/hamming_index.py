@@ -7,13 +7,13 @@ smaller buckets: r grows with the number of hashes, and the buckets stay small.
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Hashes", "Indices", "assign_keepers"]
+__all__ = ["AreAlike", "Hashes", "Indices", "assign_keepers"]
 
 _BITS: Final = 64
 
@@ -31,32 +31,22 @@ _MAX_SHARED: Final = 4
 
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
+AreAlike = Callable[[int, Indices], npt.NDArray[np.bool_]]
+"""Says of the hashes at some indices whether the one at the first index may keep them, which is better than all of them."""
 
 
-def assign_keepers(hashes: Hashes, distance: int) -> tuple[Indices, Indices]:
+def assign_keepers(hashes: Hashes, distance: int, are_alike: AreAlike | None = None) -> tuple[Indices, Indices]:
     """Decide for each hash which hash keeps it.
 
     Args:
         hashes: of shape (n,), the best first; equal ones may repeat.
         distance: bits, 0 to 63.
+        are_alike: a further condition on near hashes; None for no condition.
 
     Returns:
         Two arrays of shape (n,): the index of the keeper of each hash, its own if it is kept, and the bits in which they differ.
     """
-    distinct, first, which = np.unique(hashes, return_index=True, return_inverse=True)
-    best_first = np.argsort(first)
-    rank = np.empty_like(best_first)
-    rank[best_first] = np.arange(len(best_first))
-    keepers, distances = _claim(distinct[best_first], distance)
-    group = rank[which]  # for each hash, the rank of its value among the distinct ones
-    return first[best_first][keepers[group]], distances[group]
-
-
-def _claim(hashes: Hashes, distance: int) -> tuple[Indices, Indices]:
-    """`assign_keepers` for distinct hashes."""
     keepers, distances = np.arange(len(hashes)), np.zeros(len(hashes), dtype=np.int64)
-    if distance == 0:
-        return keepers, distances
     candidates = np.flatnonzero(_may_have_neighbours(hashes, distance))  # all others are kept and claim nothing
     values = hashes[candidates]
     tables = [_Table(values, mask) for mask in _masks(distance, 1 if _is_selective(distance) else 0)]
@@ -68,6 +58,8 @@ def _claim(hashes: Hashes, distance: int) -> tuple[Indices, Indices]:
         for table in tables:
             near, differing_bits = table.within(index, value, distance)
             free = ~claimed[near]
+            if are_alike is not None and free.any():
+                free[free] = are_alike(int(candidates[index]), candidates[near[free]])
             near, differing_bits = near[free], differing_bits[free]
             claimed[near] = True
             keepers[candidates[near]], distances[candidates[near]] = candidates[index], differing_bits
@@ -93,18 +85,19 @@ def _shared_blocks(count: int, distance: int) -> int:
 
 def _masks(distance: int, shared: int) -> Iterator[np.uint64]:
     """The bits of each table's key: any ``shared`` of distance + shared blocks, so that near hashes agree in one of them."""
-    blocks = distance + shared
+    blocks = max(1, distance + shared)
     edges = [_BITS * block // blocks for block in range(blocks + 1)]
     bits = [(1 << high) - (1 << low) for low, high in itertools.pairwise(edges)]
     return (np.uint64(sum(chosen)) for chosen in itertools.combinations(bits, shared))
 
 
 def _may_have_neighbours(hashes: Hashes, distance: int) -> npt.NDArray[np.bool_]:
-    """For each hash, whether another one is near, or may be. Few are, and only those are looked up."""
-    near = np.zeros(len(hashes), dtype=bool)
-    for mask in _masks(distance, _shared_blocks(len(hashes), distance)):
-        _mark_neighbours(hashes, mask, distance, near)
-    return near
+    """For each hash, whether another one is equal or near, or may be. Few are, and only those are looked up."""
+    distinct, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    near = counts > 1
+    for mask in _masks(distance, _shared_blocks(len(distinct), distance)) if distance else ():
+        _mark_neighbours(distinct, mask, distance, near)
+    return near[which]
 
 
 def _mark_neighbours(hashes: Hashes, mask: np.uint64, distance: int, near: npt.NDArray[np.bool_]) -> None:

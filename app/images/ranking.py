@@ -4,10 +4,10 @@ from typing import Final, Literal, Protocol
 
 __all__ = ["RANKING", "Rankable", "compare_rank"]
 
-Property = Literal["pixels", "size_bytes", "id"]
+Property = Literal["is_labelled", "pixels", "size_bytes", "id"]
 
-RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (("pixels", -1), ("size_bytes", -1), ("id", 1))
-"""Properties in the order in which they decide, each with its sign in an ascending sort: most pixels, most bytes, lowest id."""
+RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (("is_labelled", -1), ("pixels", -1), ("size_bytes", -1), ("id", 1))
+"""Properties in the order in which they decide, each with its sign in an ascending sort: labelled, most pixels, most bytes, lowest id."""
 
 
 class Rankable(Protocol):
@@ -16,6 +16,11 @@ class Rankable(Protocol):
     @property
     def id(self) -> int:
         """Unique; a lower id was found earlier."""
+        ...
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it has a label, which a copy without one would lose."""
         ...
 
     @property

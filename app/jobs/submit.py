@@ -112,6 +112,7 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         dedupe=request.dedupe,
         captions=request.captions,
         near_distance=settings.validate_.near_distance,
+        placeholder_min=settings.validate_.placeholder_min,
         label_conflicts=request.label_conflicts or settings.validate_.label_conflicts,
         url_label_conflicts="drop" if request.label_conflicts == "drop" else "keep",
         compression=(request.compression or settings.compress).rules(),

@@ -142,6 +142,11 @@ class ValidateSettings(Section):
     label_conflicts: LabelConflicts = Field(
         "drop", description="What is kept of one picture with several labels: drop (nothing), keep-first or keep-all (one image per label)."
     )
+    placeholder_min: int = Field(
+        5,
+        ge=0,
+        description="Unrelated URLs of one site from which on their common picture is a placeholder; redirects count twice; 0: never.",
+    )
     children: int = Field(0, ge=0, le=256, description="Decoder processes; 0 for one per core.")
     child_memory_bytes: int = Field(1_000_000_000, ge=300_000_000, description="Maximum address space of one decoder process, bytes.")
     deadline_s: float = Field(20.0, gt=0, description="Maximum seconds to decode one image.")

@@ -140,10 +140,49 @@ async def test_fingerprints_are_of_images_with_bytes(any_database: Database, thr
         found = await image_search.fingerprints(connection, dataset_id, WANTED)
         kept = await image_search.fingerprints(connection, dataset_id, [ImageState.KEPT])
     assert found == [
-        Fingerprint(a, ImageState.KEPT, "aa" * 32, "0f" * 8, 600, 99),
+        Fingerprint(a, ImageState.KEPT, "aa" * 32, "0f" * 8, 600, 99, label="cat"),
         Fingerprint(b, ImageState.VALID, "bb" * 32, None, 0, 0),
     ]
     assert kept == found[:1]
+
+
+async def test_fingerprints_have_the_label_that_would_be_kept(any_database: Database, three: tuple[str, list[int]]) -> None:
+    """The job's, else its own, else that of its search; colours and redirects are there where they are known."""
+    dataset_id, (a, _b, _no_bytes) = three
+    await set_all(any_database, [a], colour_grid="01ff" * 24, final_url="https://moved.example/x.jpg")
+    async with any_database.read() as connection:
+        first, second = await image_search.fingerprints(connection, dataset_id, WANTED, search_labels={"srch_a": "dog"})
+        assert [item.label for item in (first, second)] == ["cat", "dog"]
+        assert (first.colours, second.colours) == (b"\x01\xff" * 24, None)
+        assert (first.redirected_to is not None, second.redirected_to) == (True, None)
+        assert [item.label for item in await image_search.fingerprints(connection, dataset_id, WANTED, label="pet")] == ["pet", "pet"]
+
+
+async def test_rejected_images_are_compared_only_if_their_picture_was_the_reason(
+    any_database: Database, three: tuple[str, list[int]]
+) -> None:
+    """One whose own URL has several labels was decided before: it stays, and contradicts any label."""
+    dataset_id, (a, b, _no_bytes) = three
+    for reason, other_id, expected in (
+        (Reason.PLACEHOLDER, b, [(False, "cat")]),
+        (Reason.LABEL_CONFLICT, b, [(False, "cat")]),
+        (Reason.LABEL_CONFLICT, None, [(True, image_search.SEVERAL_LABELS)]),
+        (Reason.BLURRY, None, []),
+    ):
+        await set_all(any_database, [a], state=ImageState.REJECTED, reason=reason, duplicate_of=other_id)
+        async with any_database.read() as connection:
+            found = await image_search.fingerprints(connection, dataset_id, [ImageState.REJECTED])
+        assert [(item.is_settled, item.label) for item in found] == expected
+
+
+async def test_links_are_read_by_id(any_database: Database, three: tuple[str, list[int]]) -> None:
+    """With what is known of the URL before its bytes."""
+    _, (a, b, _no_bytes) = three
+    await set_all(any_database, [a], caption="a cat", final_url="https://moved.example/x.jpg")
+    async with any_database.read() as connection:
+        found = {link.id: link for link in await image_search.links(connection, [a, b])}
+    assert (found[a].caption, found[a].label, found[a].final_url) == ("a cat", "cat", "https://moved.example/x.jpg")
+    assert (found[b].caption, found[b].label, found[b].final_url) == (None, None, None)
 
 
 async def test_an_image_without_a_group_is_its_own(any_database: Database, three: tuple[str, list[int]]) -> None:

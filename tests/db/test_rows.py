@@ -20,16 +20,18 @@ COUNTS = (
     SourceCount("list", ImageState.DUPLICATE, Reason.DUPLICATE_NEAR, 256),
     SourceCount("wikimedia", ImageState.FAILED, Reason.HTTP_404, 512),
     SourceCount("wikimedia", ImageState.TOMBSTONED, Reason.TOMBSTONED, 1024),
+    SourceCount("wikimedia", ImageState.REJECTED, Reason.PLACEHOLDER, 2048),
+    SourceCount("wikimedia", ImageState.REJECTED, Reason.LABEL_CONFLICT, 4096),
 )
 """Each state with a power of two, so that a sum tells its parts."""
 
 
 def test_each_stage_of_the_funnel_counts_all_that_reached_it() -> None:
-    """Candidates, fetched, valid, unique, kept: what is over the target was valid and unique, but is not kept."""
+    """Candidates, fetched, valid, unique, kept: what is over the target was unique, a placeholder or a label conflict was valid."""
     funnel = Funnel(COUNTS, attempts=9, retried=3, recovered=2)
-    assert funnel.candidates == 2047
-    assert funnel.fetched == 4 + 8 + 16 + 64 + 128 + 256
-    assert funnel.valid == 8 + 16 + 256 + 128
+    assert funnel.candidates == 8191
+    assert funnel.fetched == 4 + 8 + 16 + 64 + 128 + 256 + 2048 + 4096
+    assert funnel.valid == 8 + 16 + 256 + 128 + 2048 + 4096
     assert funnel.unique == 8 + 16 + 128
     assert funnel.kept == 16
     assert funnel.open == 1 + 2 + 4
@@ -40,6 +42,7 @@ def test_each_stage_of_the_funnel_counts_all_that_reached_it() -> None:
 def test_reasons_are_of_images_that_are_out() -> None:
     """Most frequent first, over all sources; a deferred image is not out yet."""
     assert list(Funnel(COUNTS).reasons.items()) == [
+        ("label_conflict", 4096), ("placeholder", 2048),
         ("tombstoned", 1024), ("http_404", 544), ("duplicate_near", 256), ("over_target", 128), ("blurry", 64),
     ]  # fmt: skip
     even = (SourceCount("a", ImageState.FAILED, Reason.TIMEOUT, 1), SourceCount("a", ImageState.FAILED, Reason.NETWORK, 1))
@@ -50,7 +53,7 @@ def test_states_are_told_by_source() -> None:
     """Reasons of one state are added up."""
     assert Funnel(COUNTS).by_source() == {
         "list": {"pending": 1, "deferred": 2, "fetched": 4, "valid": 8, "kept": 16, "failed": 32, "rejected": 192, "duplicate": 256},
-        "wikimedia": {"failed": 512, "tombstoned": 1024},
+        "wikimedia": {"failed": 512, "tombstoned": 1024, "rejected": 6144},
     }
 
 
@@ -84,5 +87,5 @@ def test_a_row_has_the_columns_of_its_table(value: type, table: object) -> None:
 
 
 def test_an_image_has_every_column_but_its_key() -> None:
-    """The digest that makes a URL unique stays in the database."""
-    assert {field.name for field in fields(StoredImage)} == set(tables.images.c.keys()) - {"url_key"}
+    """The digest that makes a URL unique stays in the database; colours are read for comparisons only."""
+    assert {field.name for field in fields(StoredImage)} == set(tables.images.c.keys()) - {"url_key", "colour_grid"}

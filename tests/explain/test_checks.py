@@ -88,6 +88,14 @@ def test_why_kept(values: dict[str, int], words: str) -> None:
     assert why_kept(replace(OTHER, **values), KEPT) == words
 
 
+def test_a_label_goes_before_size() -> None:
+    """A copy without a label is the duplicate, however large; an image that a job or a search labels has one."""
+    large = replace(OTHER, width=1600, label=None)
+    assert why_kept(large, replace(KEPT, label="cat"), is_labelled=False) == "the other has a label"
+    assert "fewer pixels" in why_kept(large, replace(KEPT, label="cat"), is_labelled=True)
+    assert "fewer pixels" in why_kept(large, replace(KEPT, label=None), is_labelled=False)
+
+
 @pytest.mark.parametrize("values", [{"width": 640}, {"size_bytes": 4000}, {}])
 def test_dedupe_keeps_the_one_that_the_words_say(values: dict[str, int]) -> None:
     """The words give the reason of the code that decided."""

@@ -1,6 +1,8 @@
 """Duplicates point to a kept image, the best one, whatever the order of the input."""
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,13 +10,18 @@ from hypothesis import strategies as st
 
 from app.db.image_search import Fingerprint
 from app.domain import ImageState
-from app.images.dedupe import Match, find_exact, find_near
+from app.images.dedupe import Copy, Match, Mode, compare, find_exact, find_near
 from errors import ConfigurationError
 
 
 def _item(image_id: int, value: int | None = 0, *, pixels: int = 100, size_bytes: int = 10, sha256: str | None = None) -> Fingerprint:
     phash = None if value is None else f"{value:016x}"
     return Fingerprint(image_id, ImageState.VALID, sha256 or f"{image_id:064x}", phash, pixels, size_bytes)
+
+
+def _coloured(image_id: int, *cells: tuple[int, int, int], **more: Any) -> Fingerprint:
+    """All have one hash; the last colour fills the grid."""
+    return replace(_item(image_id, **more), colours=b"".join(map(bytes, (*cells, *[cells[-1]] * (16 - len(cells))))))
 
 
 def _differing_bits(one: Fingerprint, two: Fingerprint) -> int:
@@ -46,6 +53,64 @@ def test_near_duplicates_are_those_within_the_distance() -> None:
 def test_the_best_is_kept(better: Fingerprint, worse: Fingerprint) -> None:
     """More pixels, then more bytes, then the lower id."""
     assert find_near([worse, better], 0) == {worse.id: Match(better.id, 0)}
+
+
+GREY, RED, BLUE = (100, 128, 128), (100, 100, 210), (100, 190, 110)
+
+
+def test_a_clear_difference_of_one_cell_is_another_picture() -> None:
+    """Colour up to 20 levels of chroma and 48 of luma is the same; beyond, in any cell, it is not. Exact copies need no comparison."""
+    for other, is_same in (
+        ((148, 128, 128), True), ((149, 128, 128), False), ((52, 128, 128), True), ((51, 128, 128), False),
+        ((100, 148, 128), True), ((100, 149, 128), False), ((100, 140, 144), True), ((100, 142, 143), False), (RED, False),
+    ):  # fmt: skip
+        for cells in ([other], [GREY, GREY, other, GREY]):
+            items = [_coloured(1, GREY), _coloured(2, *cells)]
+            assert find_near(items, 0) == ({2: Match(1, 0)} if is_same else {}), other
+    assert find_exact([_coloured(1, GREY, sha256="a"), _coloured(2, GREY, sha256="a")]) == {2: Match(1, 0)}
+
+
+def test_shirts_in_five_colours_are_five_pictures() -> None:
+    """Each keeps its own copies, whatever the order; a copy at another hash distance still finds its colour."""
+    colours = [RED, BLUE, GREY, (180, 60, 140), (30, 128, 128)]
+    items = [_coloured(at, colour, pixels=200) for at, colour in enumerate(colours)]
+    items += [_coloured(10 + at, colour, value=0b101) for at, colour in enumerate(colours)]
+    expected = {10 + at: Match(at, 2) for at in range(5)}
+    assert find_near(items, 6) == find_near(items[::-1], 6) == expected
+
+
+def test_an_image_without_colours_is_compared_as_before() -> None:
+    """Rows of older versions have none: the hash alone decides."""
+    assert find_near([_coloured(1, RED, pixels=200), _item(2), _coloured(3, BLUE)], 0) == {2: Match(1, 0)}
+    assert find_near([_item(1, pixels=200), _coloured(2, RED), _coloured(3, BLUE)], 0) == {2: Match(1, 0), 3: Match(1, 0)}
+
+
+def test_the_labelled_copy_is_kept() -> None:
+    """However small it is: the label would be lost with it."""
+    items = [_item(1, pixels=900), replace(_item(2, pixels=100), label="cat")]
+    assert find_near(items, 0) == {1: Match(2, 0)}
+    assert find_exact([replace(item, sha256="a") for item in items]) == {1: Match(2, 0)}
+
+
+@pytest.mark.parametrize("compared", [find_exact, lambda items, **more: find_near(items, 0, **more)])
+def test_within_labels_each_label_keeps_its_best(compared: Any) -> None:
+    """Case makes no difference; an image without a label is a duplicate of the best one."""
+    labels = ["cat", "dog", "Cat ", "dog", None, None]
+    items = [replace(_item(at, sha256="a"), label=label) for at, label in enumerate(labels)]
+    expected = {2: Match(0, 0), 3: Match(1, 0), 4: Match(0, 0), 5: Match(0, 0)}
+    assert compared(items, within_labels=True) == expected
+    assert compared(items) == {at: Match(0, 0) for at in range(1, 6)}
+    assert compared(items[4:], within_labels=True) == {5: Match(4, 0)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("none", {}), ("exact", {3: Copy(2, None)}), ("near", {2: Copy(1, 2), 3: Copy(1, None)})],
+)
+def test_compare_finds_what_the_mode_asks_for(mode: Mode, expected: dict[int, Copy]) -> None:
+    """An exact copy of a near duplicate repeats what is kept."""
+    items = [_item(1, 0, pixels=300), _item(2, 0b11, sha256="a"), _item(3, 0b11, sha256="a"), _item(4, None), _item(5, 0xFFFF)]
+    assert compare(items, mode, 6) == expected
 
 
 def test_a_chain_is_not_one_cluster() -> None:

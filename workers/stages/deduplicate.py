@@ -1,18 +1,23 @@
-"""Finds the exact and near duplicates of a whole dataset, and writes large sets of changes to image rows.
+"""Finds the duplicates, placeholders and label conflicts of a whole dataset, and writes large sets of changes to image rows.
 
 Retry: none here. A run that is repeated finds the same groups and writes the same rows.
 """
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from app import concurrency
-from app.db import Connection, datasets, images
-from app.db.image_search import Fingerprint, fingerprints
-from app.domain import ImageState, JobKind, Reason
-from app.images.dedupe import find_exact, find_near
+from app.db import Connection, datasets, images, jobs
+from app.db.image_search import Fingerprint, fingerprints, links
+from app.domain import ImageState, JobKind, LabelConflicts, Reason
+from app.formatting import clipped
+from app.images import dedupe
+from app.images.dedupe import Copy, Mode
+from app.images.label_conflicts import Conflict, Resolution, resolve
+from app.images.placeholders import Placeholder, find_placeholders, groups_of_one_picture
 from logging_setup import get_logger
 from workers.stages.merge_rows import merge_rows
 from workers.unit import ClaimedUnit, JobContext
@@ -30,29 +35,94 @@ WRITE_BATCH = 2_000
 MIN_ALIKE = 50
 """If this many rows on average get the same change, one statement per change costs less than one per row."""
 
-Group = tuple[int, int | None]
-"""The kept image's id, and the distance to it in bits; None where the bytes are equal."""
+LABEL_CHARS = 60
+"""Characters of a label in a detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How images are compared: by a build's spec, or by the options of a check."""
+
+    mode: Mode
+    near_distance: int
+    label_conflicts: LabelConflicts
+    placeholder_min: int
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the comparison found: placeholders by image id, and among the other images duplicates and label conflicts."""
+
+    placeholders: Mapping[int, Placeholder]
+    resolution: Resolution
 
 
 async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
-    """Mark the duplicates of a build. A check of its own only reports them, unless it was asked to apply."""
+    """Mark the duplicates, placeholders and label conflicts of a build. A check only reports them, unless it was asked to apply.
+
+    The whole dataset is decided anew from all of its valid images, also those that were left out for another one before, so that an
+    image which comes later meets the same decision, and a repeated run changes nothing.
+    """
     is_check = unit.job.kind is JobKind.DUPLICATES
-    options: Mapping[str, Any] = unit.job.spec if is_check else {}
-    mode = str(options.get("mode", "near")) if is_check else unit.spec.dedupe
-    distance = int(options.get("near_distance", ctx.settings.validate_.near_distance)) if is_check else unit.spec.near_distance
     if not is_check:
         await merge_rows(unit)
-    states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE])
+    options = _check_options(ctx, unit) if is_check else _build_options(unit)
+    states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE, ImageState.REJECTED])
+    search_labels = await jobs.search_labels(ctx.db, unit.job.dataset_id)
     async with ctx.db.read() as connection:
-        found = await fingerprints(connection, unit.job.dataset_id, states)
-    groups = await asyncio.to_thread(_compare, found, mode, distance)
-    changed = 0 if is_check and not options.get("apply") else await update_images(unit, _changes(found, groups))
-    exact = sum(1 for _, bits in groups.values() if bits is None)
-    log.info("dataset.compared", images=len(found), duplicate_exact=exact, duplicate_near=len(groups) - exact, distance=distance)
+        found = await fingerprints(connection, unit.job.dataset_id, states, label=options.label, search_labels=search_labels)
+    compared = await _compare(ctx, found, options)
+    changed = 0 if is_check and not unit.job.spec.get("apply") else await update_images(unit, _changes(found, compared))
+    _log(found, compared, options)
     if is_check:
         async with unit.transaction() as connection:
-            await datasets.set_report(connection, unit.job.id, _report(found, groups, applied=bool(changed)))
+            await datasets.set_report(connection, unit.job.id, _report(found, compared, applied=bool(changed)))
             await unit.finish_in(connection)
+
+
+def _build_options(unit: ClaimedUnit) -> Options:
+    spec = unit.spec
+    return Options(spec.dedupe, spec.near_distance, spec.label_conflicts, spec.placeholder_min, spec.label)
+
+
+def _check_options(ctx: JobContext, unit: ClaimedUnit) -> Options:
+    asked, rules = unit.job.spec, ctx.settings.validate_
+    return Options(
+        mode=asked.get("mode", "near"),
+        near_distance=int(asked.get("near_distance", rules.near_distance)),
+        label_conflicts=asked.get("label_conflicts", rules.label_conflicts),
+        placeholder_min=rules.placeholder_min,
+    )
+
+
+async def _compare(ctx: JobContext, found: Sequence[Fingerprint], options: Options) -> Comparison:
+    """Find the placeholders, then compare the other images: a placeholder has any label and is a duplicate of nothing."""
+    duplicates = await asyncio.to_thread(dedupe.compare, found, options.mode, options.near_distance)
+    placeholders = await _find_placeholders(ctx, found, duplicates, options)
+    rest = [item for item in found if item.id not in placeholders]
+    known = None if placeholders else duplicates
+    resolution = await asyncio.to_thread(resolve, rest, options.mode, options.near_distance, options.label_conflicts, known)
+    return Comparison(placeholders, resolution)
+
+
+async def _find_placeholders(
+    ctx: JobContext, found: Sequence[Fingerprint], duplicates: Mapping[int, Copy], options: Options
+) -> dict[int, Placeholder]:
+    """Return the placeholders by image id. Only images that share their picture or address with two others are looked at."""
+    if options.mode == "none" or not options.placeholder_min:
+        return {}
+    kept_ids = {image_id: copy.kept_id for image_id, copy in duplicates.items()}
+    groups = await asyncio.to_thread(groups_of_one_picture, found, kept_ids)
+    async with ctx.db.read() as connection:
+        rows = await links(connection, sorted({image_id for group in groups for image_id in group}))
+    labels = {item.id: item.label for item in found}
+    by_id = {row.id: replace(row, label=labels[row.id]) for row in rows}
+    placeholders: dict[int, Placeholder] = {}
+    for group in groups:
+        for placeholder in find_placeholders([by_id[image_id] for image_id in group], options.placeholder_min):
+            placeholders |= dict.fromkeys((link.id for link in placeholder.links), placeholder)
+    return placeholders
 
 
 async def update_images(unit: ClaimedUnit, changes: Iterator[dict[str, Any]]) -> int:
@@ -77,42 +147,75 @@ async def _update_batch(connection: Connection, batch: Sequence[Mapping[str, Any
         await images.update_alike(connection, ids, dict(items))
 
 
-def _compare(found: Sequence[Fingerprint], mode: str, distance: int) -> dict[int, Group]:
-    """The group of each duplicate, by its image id."""
-    if mode == "none":
-        return {}
-    exact = find_exact(found)
-    groups: dict[int, Group] = {duplicate: (match.kept_id, None) for duplicate, match in exact.items()}
-    if mode == "near":
-        near = find_near((item for item in found if item.id not in exact), distance)
-        groups |= {duplicate: (match.kept_id, match.distance) for duplicate, match in near.items()}
-        groups = {duplicate: (_root(kept, near), bits) for duplicate, (kept, bits) in groups.items()}
-    return groups
-
-
-def _root(kept: int, near: Mapping[int, Any]) -> int:
-    return near[kept].kept_id if kept in near else kept
-
-
-def _changes(found: Sequence[Fingerprint], groups: Mapping[int, Group]) -> Iterator[dict[str, Any]]:
-    kept_ids = {kept for kept, _ in groups.values()}
+def _changes(found: Sequence[Fingerprint], compared: Comparison) -> Iterator[dict[str, Any]]:
+    """The change of each image that is decided, or was and is not any more. Rejected ones point to another image of their picture."""
+    resolution = compared.resolution
+    kept_ids = {copy.kept_id for copy in resolution.duplicates.values()}
     digests = {item.id: item.sha256 for item in found if item.id in kept_ids}
     for item in found:
-        if item.id in groups:
-            kept, bits = groups[item.id]
-            detail = _detail(kept, bits, has_its_bytes=item.sha256 == digests[kept])
+        if item.is_settled:
+            continue
+        if item.id in compared.placeholders:
+            placeholder = compared.placeholders[item.id]
+            other = next(link.id for link in placeholder.links if link.id != item.id)
+            yield _change(item, ImageState.REJECTED, Reason.PLACEHOLDER, _placeholder_detail(placeholder), other)
+        elif item.id in resolution.conflicts:
+            conflict = resolution.conflicts[item.id]
+            yield _change(item, ImageState.REJECTED, Reason.LABEL_CONFLICT, _conflict_detail(conflict), conflict.other_id)
+        elif item.id in resolution.duplicates:
+            kept, bits = resolution.duplicates[item.id]
             reason = Reason.DUPLICATE_EXACT if bits is None else Reason.DUPLICATE_NEAR
-            yield {"id": item.id, "state": ImageState.DUPLICATE, "reason": reason, "detail": detail, "duplicate_of": kept}
-        elif item.state is ImageState.DUPLICATE:
-            yield {"id": item.id, "state": ImageState.VALID, "reason": None, "detail": None, "duplicate_of": None}
+            detail = _copy_detail(kept, bits, has_its_bytes=item.sha256 == digests[kept])
+            yield _change(item, ImageState.DUPLICATE, reason, detail, kept)
+        elif item.state in (ImageState.DUPLICATE, ImageState.REJECTED):
+            yield _change(item, ImageState.VALID, None, None, None)
 
 
-def _detail(kept: int, bits: int | None, *, has_its_bytes: bool) -> str:
+def _change(item: Fingerprint, state: ImageState, reason: Reason | None, detail: str | None, other_id: int | None) -> dict[str, Any]:
+    return {"id": item.id, "state": state, "reason": reason, "detail": detail, "duplicate_of": other_id}
+
+
+def _copy_detail(kept: int, bits: int | None, *, has_its_bytes: bool) -> str:
     if bits is not None:
         return f"differs from image {kept} in {bits} of 64 bits"
     return f"the same bytes as {'' if has_its_bytes else 'a near duplicate of '}image {kept}"
 
 
-def _report(found: Sequence[Fingerprint], groups: Mapping[int, Group], *, applied: bool) -> dict[str, Any]:
-    listed = [{"image": image, "kept": kept, "distance": bits} for image, (kept, bits) in islice(groups.items(), MAX_REPORTED)]
-    return {"images": len(found), "duplicates": len(groups), "applied": applied, "listed": listed}
+def _conflict_detail(conflict: Conflict) -> str:
+    same = "the same bytes" if conflict.has_same_bytes else "nearly the same picture"
+    mine, other = (f"label {clipped(label, LABEL_CHARS)!r}" if label else "no label" for label in conflict.labels)
+    return f"{mine}, but image {conflict.other_id}, {same}, has {other}"
+
+
+def _placeholder_detail(placeholder: Placeholder) -> str:
+    return f"{placeholder.urls} unrelated URLs of {clipped(placeholder.host, 100)} gave this picture or led to its address"
+
+
+def _log(found: Sequence[Fingerprint], compared: Comparison, options: Options) -> None:
+    resolution, exact = compared.resolution, sum(1 for copy in compared.resolution.duplicates.values() if copy.bits is None)
+    log.info(
+        "dataset.compared",
+        images=len(found),
+        duplicate_exact=exact,
+        duplicate_near=len(resolution.duplicates) - exact,
+        placeholder=len(compared.placeholders),
+        label_conflict=len(resolution.conflicts),
+        distance=options.near_distance,
+    )
+    if resolution.pictures:
+        log.warning(
+            "dataset.label_conflicts", pictures=resolution.pictures, images=len(resolution.conflicts), policy=options.label_conflicts
+        )
+
+
+def _report(found: Sequence[Fingerprint], compared: Comparison, *, applied: bool) -> dict[str, Any]:
+    duplicates = compared.resolution.duplicates
+    listed = [{"image": image, "kept": kept, "distance": bits} for image, (kept, bits) in islice(duplicates.items(), MAX_REPORTED)]
+    return {
+        "images": len(found),
+        "duplicates": len(duplicates),
+        "placeholders": len(compared.placeholders),
+        "label_conflicts": len(compared.resolution.conflicts),
+        "applied": applied,
+        "listed": listed,
+    }

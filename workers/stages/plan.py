@@ -34,6 +34,8 @@ JUDGED_BY_LEVEL = frozenset(
         Reason.ANIMATED,
         Reason.FORMAT,
         Reason.OVER_TARGET,
+        Reason.PLACEHOLDER,
+        Reason.LABEL_CONFLICT,
     }
 )
 """Reasons that another validation, at another level, may lift."""

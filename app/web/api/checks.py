@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import datasets, jobs
-from app.domain import CheckKind, Level
+from app.domain import CheckKind, LabelConflicts, Level
 from app.jobs import submit
 from app.spec import Side, Strict
 from app.web.api.conventions import ACCEPTED, CheckId, DatasetId, Here, IdempotencyKey, NoQuery, OfDataset, Page, accepted, may_fail
@@ -28,7 +28,13 @@ class DuplicateOptions(Strict):
     near_distance: int | None = Field(
         None, ge=0, le=16, description="Bits of 64 in which near duplicates may differ; default: the server's."
     )
-    apply: bool = Field(False, description="Take duplicates out of the dataset; else they are only reported.")
+    label_conflicts: LabelConflicts | None = Field(
+        None,
+        description="What is kept of a picture with several labels: nothing, the first label's, or one per label; default: the server's.",
+    )
+    apply: bool = Field(
+        False, description="Take duplicates, placeholders and label conflicts out of the dataset; else they are only reported."
+    )
 
 
 class ValidationOptions(Strict):

@@ -1,19 +1,25 @@
 """Checks and exports that a user asks for on their own."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import event
 
-from app.db import datasets, image_search, images
+from app.db import datasets, image_search, images, new_id
 from app.db.image_search import ImageFilter
 from app.domain import CheckKind, ImageState, JobState, Reason
-from app.jobs.submit import submit_check, submit_export
+from app.jobs.submit import resolve_spec, submit_build, submit_check, submit_export, submit_retry
+from app.spec import JobRequest, ListSpec
 from app.storage import paths
 from tests.db.builders import add_images, add_job, claimed, statements, unit_ids
 from tests.images.samples import encode, photo
-from tests.origin import Origin, image
+from tests.origin import Origin, image, redirect, reply
 from tests.workers.bench import Bench
 from workers.stages.deduplicate import MIN_ALIKE, WRITE_BATCH, update_images
 from workers.unit import ClaimedUnit
@@ -120,6 +126,123 @@ async def test_an_exact_copy_of_a_near_duplicate_says_so(bench: Bench, origin: O
     assert str(rows["alike.jpg"].detail).startswith(f"differs from image {best_id} in ")
 
 
+async def listed(bench: Bench, rows: Sequence[Mapping[str, Any]], **request: Any) -> str:
+    """Submit a build of a list with these rows; returns the job's id."""
+    key = paths.url_list(new_id("list"), ".jsonl")
+    await bench.context.store.put(key, "\n".join(json.dumps(row) for row in rows).encode())
+    spec = resolve_spec(bench.resources, JobRequest(urls=["x"], **request), url_list=ListSpec(key=key, suffix=".jsonl"))
+    return (await submit_build(bench.resources, spec, name="listed")).job_id
+
+
+async def outcomes(bench: Bench, job_id: str) -> dict[str, Reason | None]:
+    """By the last part of its URL, the reason why an image is out, None where it is kept."""
+    dataset_id = (await bench.job(job_id)).dataset_id
+    rows = (await image_search.page(bench.db, ImageFilter(dataset_id=dataset_id))).items
+    assert all((row.state is ImageState.KEPT) is (row.reason is None) for row in rows)
+    return {row.url.rsplit("/", 1)[1]: row.reason for row in rows}
+
+
+def shirt(colour: tuple[int, int, int]) -> Image.Image:
+    """A shirt on a photo's ground, so that all have one hash."""
+    ground = photo(320, 240, seed=3, noise=0)
+    ImageDraw.Draw(ground).polygon([(80, 60), (140, 40), (180, 40), (240, 60), (220, 110), (210, 220), (110, 220), (100, 110)], fill=colour)
+    return ground
+
+
+async def test_recolours_are_kept_and_copies_are_not(bench: Bench, origin: Origin) -> None:
+    """Shirts that differ in colour only are different pictures; a smaller, a poorer and a brighter copy of one are duplicates."""
+    colours = {"red": (180, 40, 40), "blue": (40, 70, 200), "green": (20, 110, 50), "violet": (110, 40, 190), "brown": (120, 80, 30)}
+    for name, colour in colours.items():
+        origin.script(f"/{name}.jpg", image(encode(shirt(colour), quality=95)))
+    red = shirt(colours["red"])
+    copies = {"small": encode(red.resize((240, 180))), "poor": encode(red, quality=40), "bright": encode(red.point(lambda v: v * 1.08))}
+    for name, body in copies.items():
+        origin.script(f"/{name}.jpg", image(body))
+    job_id = await bench.submit([origin.url(f"/{name}.jpg") for name in (*colours, *copies)])
+    await bench.drive()
+    assert await outcomes(bench, job_id) == {f"{name}.jpg": None for name in colours} | {
+        f"{name}.jpg": Reason.DUPLICATE_NEAR for name in copies
+    }
+
+
+CONFLICT, EXACT = Reason.LABEL_CONFLICT, Reason.DUPLICATE_EXACT
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (None, {"cat": CONFLICT, "dog": CONFLICT, "plain": CONFLICT, "near": CONFLICT, "other": None}),
+        ("keep-first", {"cat": None, "dog": CONFLICT, "plain": EXACT, "near": CONFLICT, "other": None}),
+        ("keep-all", {"cat": None, "dog": None, "plain": EXACT, "near": None, "other": None}),
+    ],
+)
+async def test_one_picture_with_several_labels(bench: Bench, origin: Origin, policy: Any, expected: dict[str, Reason | None]) -> None:
+    """By default nothing of it is kept, and each image says why; where one image per label is kept, one blob is exported twice."""
+    body, near = encode(photo(seed=1), quality=95), encode(photo(seed=1), quality=60)
+    labels = {"cat": "cat", "dog": "dog", "plain": None, "near": "bird", "other": "dog"}
+    for name in labels:
+        origin.script(f"/{name}", image({"near": near, "other": encode(photo(seed=2))}.get(name, body)))
+    rows = [{"url": origin.url(f"/{name}"), "label": label} for name, label in labels.items()]
+    job_id = await listed(bench, rows, label_conflicts=policy, export_format="imagefolder")
+    await bench.drive()
+    assert await outcomes(bench, job_id) == expected
+    job = await bench.job(job_id)
+    page = await datasets.page_exports(bench.db, dataset_id=job.dataset_id, limit=9)
+    assert [(export.state, export.samples) for export in page.items] == [("ready", sum(reason is None for reason in expected.values()))]
+    items = (await image_search.page(bench.db, ImageFilter(dataset_id=job.dataset_id))).items
+    if policy is None:
+        assert items[0].detail == f"label 'cat', but image {items[1].id}, the same bytes, has label 'dog'"
+        assert items[3].detail == f"label 'bird', but image {items[0].id}, nearly the same picture, has label 'cat'"
+        assert all(item.duplicate_of for item in items[:4])
+
+
+async def test_a_later_pass_meets_the_decisions_of_an_earlier_one(bench: Bench, origin: Origin) -> None:
+    """A conflict with an image that is kept already takes both out, and a still later copy too; deciding again changes nothing."""
+    body = encode(photo(seed=1))
+    labels = {"cat": "cat", "late": "dog", "other": "cat"}
+    for name in labels:
+        origin.script(f"/{name}", image(encode(photo(seed=2)) if name == "other" else body))
+    origin.script("/late", *[reply(503)] * 3, image(body))
+    rows = [{"url": origin.url(f"/{name}"), "label": label} for name, label in labels.items()]
+    first = await listed(bench, rows)
+    await bench.drive()
+    assert await outcomes(bench, first) == {"cat": None, "late": Reason.SERVICE_UNAVAILABLE, "other": None}
+    await submit_retry(bench.resources, first)
+    await bench.drive()
+    expected = {"cat": CONFLICT, "late": CONFLICT, "other": None}
+    assert await outcomes(bench, first) == expected
+    dataset_id = (await bench.job(first)).dataset_id
+    (other,) = (await image_search.page(bench.db, ImageFilter(dataset_id=dataset_id, state=ImageState.KEPT))).items
+    async with bench.db.write() as connection:  # what a pass after that finds: the picture once more, with one of the labels
+        await images.update_many(connection, [{"id": other.id, "sha256": hashlib.sha256(body).hexdigest(), "phash": None}])
+    for _ in range(2):
+        await submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=dataset_id)
+        await bench.drive()
+        assert await outcomes(bench, first) == expected | {"other": CONFLICT}
+
+
+async def test_a_picture_that_many_urls_of_a_site_give_is_a_placeholder(bench: Bench, origin: Origin) -> None:
+    """Redirected to, served with 200, encoded anew for each request; over all chunks, with any labels, and none of it is kept."""
+    gone = photo(200, 100, seed=9)
+    origin.script("/removed.png", image(encode(gone, "PNG")))
+    expected: dict[str, Reason | None] = {}
+    for n in range(21):
+        name = f"{n}.jpg"
+        if n % 3 == 0:
+            origin.script(f"/{name}", redirect("/removed.png"))
+        else:
+            text = PngInfo()
+            text.add_text("request", str(n))
+            body = encode(photo(seed=n + 10)) if n % 3 == 1 else encode(photo(160, 120, seed=8), "PNG", pnginfo=text)
+            origin.script(f"/{name}", image(body))
+        expected[name] = None if n % 3 == 1 else Reason.PLACEHOLDER
+    rows = [{"url": origin.url(f"/{name}"), "label": f"class {n % 4}", "caption": f"caption {n}"} for n, name in enumerate(expected)]
+    job_id = await listed(bench, rows)
+    await bench.drive()
+    assert await outcomes(bench, job_id) == expected
+    assert (await bench.funnel(job_id)).unique == 7
+
+
 async def test_validation_anew_at_another_level_changes_what_is_kept(bench: Bench, origin: Origin) -> None:
     """Larger minimum sizes reject, smaller ones bring back; nothing is fetched again."""
     dataset_id = await built(bench, origin)
@@ -160,22 +283,12 @@ async def test_another_format_and_its_verification(bench: Bench, origin: Origin)
 
 async def test_a_listed_digest_must_match(bench: Bench, origin: Origin) -> None:
     """A list that promises a sha256 gets it, or the image is rejected as corrupt."""
-    import hashlib
-    import json
-
-    from app.db import new_id
-    from app.jobs.submit import resolve_spec, submit_build
-    from app.spec import JobRequest, ListSpec
-
     body = encode(photo(seed=3))
     origin.script("/good.jpg", image(body))
     origin.script("/swapped.jpg", image(encode(photo(seed=4))))
     digest = hashlib.sha256(body).hexdigest()
     rows = [{"url": origin.url(f"/{name}.jpg"), "sha256": digest} for name in ("good", "swapped")]
-    key = paths.url_list(new_id("list"), ".jsonl")
-    await bench.context.store.put(key, "\n".join(json.dumps(row) for row in rows).encode())
-    spec = resolve_spec(bench.resources, JobRequest(urls=["x"]), url_list=ListSpec(key=key, suffix=".jsonl"))
-    job_id = (await submit_build(bench.resources, spec, name="digests")).job_id
+    job_id = await listed(bench, rows)
     await bench.drive()
     found = {
         row.url.rsplit("/", 1)[1]: (row.state, row.reason) for row in (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items

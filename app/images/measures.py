@@ -23,7 +23,7 @@ GRID_SIDE: Final = 4
 """Cells a side of the colour grid."""
 
 _SAMPLED_SIDE: Final = 64
-"""Pixels a side from which the cells are averaged: 256 a cell. Averaging all pixels takes five times as long; it differs by 5 levels."""
+"""Pixels a side from which the cells are averaged: 256 a cell. Averaging all pixels takes three times as long; it differs by 5 levels."""
 
 _HASHED_SIDE: Final = 32
 """Pixels a side of the image whose DCT is hashed."""

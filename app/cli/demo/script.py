@@ -31,9 +31,10 @@ class Script:
         self.rows: list[Row] = []
         self._seed = 1000
 
-    def add(self, host: Origin, path: str, *steps: Step) -> None:
-        """Script a URL and add it to the list."""
-        self.rows.append(Row(host.script(path, *steps), LABELS[len(self.rows) % len(LABELS)]))
+    def add(self, host: Origin, path: str, *steps: Step, picture: int | None = None) -> None:
+        """Script a URL and add it to the list; a copy has the label of the good picture that it shows."""
+        at = len(self.rows) if picture is None else picture
+        self.rows.append(Row(host.script(path, *steps), LABELS[at % len(LABELS)]))
 
     def fresh(self) -> bytes:
         """A picture that is served under one URL only."""
@@ -72,9 +73,9 @@ def _good(script: Script, host: Origin) -> None:
 def _duplicates(script: Script, host: Origin) -> None:
     """Duplicates: the same bytes under another URL, and the same picture re-encoded and smaller."""
     for at in range(0, 32, 4):
-        script.add(host, f"/mirror/{at:03d}.jpg", reply(body=pictures.encoded(pictures.photograph(at))))
+        script.add(host, f"/mirror/{at:03d}.jpg", reply(body=pictures.encoded(pictures.photograph(at))), picture=at)
         smaller = pictures.photograph(at + 1).resize((320, 240))
-        script.add(host, f"/smaller/{at:03d}.jpg", reply(body=pictures.encoded(smaller, quality=60)))
+        script.add(host, f"/smaller/{at:03d}.jpg", reply(body=pictures.encoded(smaller, quality=60)), picture=at + 1)
 
 
 def _throttled(script: Script, host: Origin) -> None:

@@ -231,7 +231,7 @@ async def links(connection: Connection, image_ids: Sequence[int]) -> list[Link]:
     found: list[Link] = []
     for start in range(0, len(image_ids), PAGE):
         query = select(c.id, c.url, c.final_url, c.caption, c.label).where(c.id.in_(image_ids[start : start + PAGE]))
-        found += [Link(*row) for row in (await connection.execute(query)).all()]
+        found += [Link(row.id, row.url, row.final_url, row.caption, row.label) for row in (await connection.execute(query)).all()]
     return found
 
 

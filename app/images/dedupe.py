@@ -160,8 +160,8 @@ class _ColourGrids:
         """Whether no cell differs clearly, in colour or in brightness."""
         apart = self._grids[others].astype(np.int32) - self._grids[one].astype(np.int32)
         luma, chroma = np.abs(apart[..., 0]), (apart[..., 1:] ** 2).sum(axis=2)
-        is_same: npt.NDArray[np.bool_] = (luma.max(axis=1) <= MAX_LUMA) & (chroma.max(axis=1) <= MAX_CHROMA**2)
-        return is_same | ~(self._is_known[others] & self._is_known[one])
+        is_known: npt.NDArray[np.bool_] = self._is_known[others] & self._is_known[one]
+        return ~is_known | ((luma.max(axis=1) <= MAX_LUMA) & (chroma.max(axis=1) <= MAX_CHROMA**2))
 
 
 def _codes(labels: Sequence[str | None]) -> npt.NDArray[np.int64]:

@@ -99,7 +99,7 @@ async def merge_rows(unit: ClaimedUnit) -> None:
 
 
 async def _write(unit: ClaimedUnit, batch: list[MergedImage], *, rejects: bool) -> None:
-    rejected = {"state": ImageState.REJECTED, "reason": Reason.LABEL_CONFLICT, "split": None}
+    rejected = {"state": ImageState.REJECTED, "reason": Reason.LABEL_CONFLICT, "split": None, "duplicate_of": None}
     async with unit.transaction() as connection:
         await images.update_many(connection, [item.change() for item in batch])
         if rejects:

@@ -159,9 +159,10 @@ class _ColourGrids:
     def __call__(self, one: int, others: Indices) -> npt.NDArray[np.bool_]:
         """Whether no cell differs clearly, in colour or in brightness."""
         apart = self._grids[others].astype(np.int32) - self._grids[one].astype(np.int32)
-        luma, chroma = np.abs(apart[..., 0]), (apart[..., 1:] ** 2).sum(axis=2)
-        is_known: npt.NDArray[np.bool_] = self._is_known[others] & self._is_known[one]
-        return ~is_known | ((luma.max(axis=1) <= MAX_LUMA) & (chroma.max(axis=1) <= MAX_CHROMA**2))
+        luma, chroma = np.abs(apart[..., 0]).max(axis=1), (apart[..., 1:] ** 2).sum(axis=2).max(axis=1)
+        is_unknown = ~(self._is_known[others] & self._is_known[one])
+        alike: npt.NDArray[np.bool_] = is_unknown | ((luma <= MAX_LUMA) & (chroma <= MAX_CHROMA**2))
+        return alike
 
 
 def _codes(labels: Sequence[str | None]) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from app.db import Database, schema
-from app.discovery import Source, open_source
+from app.discovery import JsonClient, Source, open_source
 from app.images.pool.pool import DecoderPool
 from app.observability.tracing import exporting
 from app.queue import ArqQueue, embedded_queue, redis_queue
@@ -115,7 +115,7 @@ def make_downloader(settings: Settings, store: HostStateStore | None = None) -> 
     return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), store=store)
 
 
-def make_source(settings: Settings, name: str, downloader: Downloader) -> Source:
+def make_source(settings: Settings, name: str, client: JsonClient) -> Source:
     """Make a source by name."""
     width_px = settings.sources.wikimedia_width or None
-    return open_source(name, downloader, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url, width_px=width_px)
+    return open_source(name, client, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url, width_px=width_px)

@@ -216,11 +216,13 @@ class Downloader:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         max_bytes: int = _JSON_MAX_BYTES,
+        log: AttemptLog | None = None,
     ) -> Any:
         """Get and parse JSON from a source's API, under the same guard, gate and retry policy; robots.txt is for pages, not for APIs.
 
         Args:
             headers: sent to the first host only.
+            log: see `fetch`.
 
         Raises:
             errors.PictrawlError: the last error after the attempts. A Retry-After over ``inline_wait_max_s`` raises at once,
@@ -228,25 +230,27 @@ class Downloader:
         """
         full_url = str(httpx.URL(url).copy_merge_params(dict(params))) if params else url
         options = RequestOptions(max_bytes, headers={"Accept": "application/json", **(headers or {})})
-        reply = await self.send(full_url, options)
+        reply = await self.send(full_url, options, log=log)
         try:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as exc:
             raise errors.ProtocolError(f"no JSON from {errors.without_secrets(url)}", status=reply.status) from exc
 
-    async def send(self, url: str, options: RequestOptions) -> Reply:
+    async def send(self, url: str, options: RequestOptions, *, log: AttemptLog | None = None) -> Reply:
         """Send any other request (a webhook, an API) under the same guard, gate and retry policy.
 
         Raises:
             errors.PictrawlError: see `fetch_json`.
         """
-        state = FetchState(FetchRequest(url), self._limits.url_deadline_s, clock=self._clock)
+        state = FetchState(FetchRequest(url), self._limits.url_deadline_s, clock=self._clock, log=log)
         try:
             return await self._policy.run(lambda state: self._requester.send(state, options), state)
         except HostClosedError as exc:
             error_type = errors.RateLimitError if exc.reason is Reason.RATE_LIMITED else errors.ServiceUnavailableError
             wait_s = exc.until - self._clock()
             raise error_type(f"{state.host} is closed for now", retry_after_s=wait_s, reason=exc.reason) from exc
+        finally:
+            state.record_attempt()
 
     async def _attempt_image(self, state: FetchState) -> Reply:
         with _log.contextualize(attempt_number=state.number):

@@ -161,7 +161,7 @@ class FetchState:
             return
         attempt, self._current = self._current, None
         self._finished.append(attempt)
-        if self._log is not None and self._is_dialled:
+        if self._log is not None:
             self._log.record(self.request, attempt)
 
     def reset_decisions(self, *, robots: RobotsVerdict, opt_out: OptOutVerdict) -> None:

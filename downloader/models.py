@@ -223,7 +223,7 @@ class AttemptLog(Protocol):
         ...
 
     def record(self, request: FetchRequest, attempt: Attempt) -> None:
-        """Record a finished attempt; it may be written a moment later."""
+        """Record a finished attempt; it may be written a moment later. One whose robots.txt could not be fetched was not reserved."""
         ...
 
 

@@ -227,6 +227,7 @@ def _time_document(history: JobHistory) -> dict[str, Any]:
         "hosts_in_all": len(history.hosts),
         "failures": dict(history.failures),
         "exhausted": history.exhausted,
+        "without_outcome": history.lost,
         "deferred": [asdict(item) for item in history.deferred],
         "waits_for": history.waits(),
         "troubled": [_unit(unit) for unit in history.troubled],

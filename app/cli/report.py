@@ -12,6 +12,7 @@ from app.cli.output import width
 from app.db import Database, attempts, datasets, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.domain import JobState
+from app.explain.job import lost_words, search_words
 from app.formatting import count, duration, listing, number, size
 
 __all__ = ["BuildReport", "load_report"]
@@ -23,6 +24,7 @@ class BuildReport:
 
     Attributes:
         tried: images that took at least one request.
+        exhausted: images that were retried and failed.
         bad_lines: lines of the list that hold no usable URL.
         deep: kept images of more than 8 bits a channel that leave as they came.
         delivered: the folder that the dataset was written to.
@@ -32,6 +34,7 @@ class BuildReport:
     job: Job
     funnel: Funnel
     tried: int = 0
+    exhausted: int = 0
     bad_lines: int = 0
     deep: int = 0
     exports: Sequence[Export] = field(default_factory=tuple)
@@ -54,7 +57,7 @@ class BuildReport:
 
     @property
     def retries(self) -> dict[str, Any]:
-        """Attempts, URLs that took more than one attempt, and those of them that succeeded."""
+        """Requests for images with an outcome, URLs that took more than one, those of them that succeeded; and requests of searches."""
         funnel = self.funnel
         return {
             "attempts": funnel.attempts,
@@ -62,6 +65,9 @@ class BuildReport:
             "retried": funnel.retried,
             "recovered": funnel.recovered,
             "mean_attempts": round(funnel.attempts / self.tried, 3) if self.tried else 0.0,
+            "without_outcome": funnel.lost,
+            "search_requests": funnel.search_requests,
+            "search_retries": funnel.search_retries,
         }
 
     def document(self) -> dict[str, Any]:
@@ -95,7 +101,7 @@ class BuildReport:
             *self._dataset(),
             ("funnel", _funnel(self.funnel)),
             ("not kept", listing(self.funnel.reasons, most=8)),
-            ("retries", self._retries()),
+            *self._retries(),
             *self._shortfall(),
             ("warning", self._warning()),
             ("list", self._list()),
@@ -139,16 +145,24 @@ class BuildReport:
         command = f"pictrawl images ls --job {self.job.id} --reason label_conflict{workspace_options}"
         return command if self.funnel.rows_read and self.funnel.label_conflicts else ""
 
-    def _retries(self) -> str:
+    def _retries(self) -> list[tuple[str, str]]:
+        funnel = self.funnel
+        lines = [self._attempts()] if funnel.attempts else []
+        if funnel.lost:
+            lines.append(lost_words(funnel.lost))
+        if funnel.search_retries:
+            lines.append(search_words(funnel.search_requests, funnel.search_retries))
+        return [("retries" if at == 0 else "", line) for at, line in enumerate(lines)]
+
+    def _attempts(self) -> str:
         figures = self.retries
-        if not figures["attempts"]:
-            return ""
         mean = f"{figures['mean_attempts']:.2f} attempts per URL"
         if not figures["retried"]:
             return f"no URL was retried, {mean}"
+        if not figures["recovered"]:
+            return f"no retry brought an image; {count(self.exhausted, 'URL')} failed, {mean}"
         share = 100 * figures["recovered"] / figures["retried"]
-        recovered = f"{number(figures['recovered'])} recovered ({share:.0f} %)" if figures["recovered"] else "none recovered"
-        return f"{count(figures['retried'], 'URL')} retried, {recovered}, {mean}"
+        return f"{count(figures['retried'], 'URL')} retried, {number(figures['recovered'])} recovered ({share:.0f} %), {mean}"
 
     def _warning(self) -> str:
         what = f"{count(self.deep, 'image')} of more than 8 bits a channel left as found (keep), which many loaders cut or refuse"
@@ -191,13 +205,19 @@ def _funnel(funnel: Funnel) -> str:
 async def load_report(db: Database, job_id: str, *, delivered: Path | None = None, interrupted: int | None = None) -> BuildReport:
     """Read everything that a report needs."""
     job = await jobs.get(db, job_id)
-    made, retried, recovered = await attempts.retry_figures(db, job_id)
     counts = await images.counts(db, dataset_id=job.dataset_id)
     return BuildReport(
         job=job,
-        funnel=Funnel(counts, made, retried, recovered, await jobs.list_figures(db, job.dataset_id)),
+        funnel=Funnel(
+            counts,
+            *await attempts.retry_figures(db, job_id),
+            await jobs.list_figures(db, job.dataset_id),
+            await attempts.count_lost(db, job_id),
+            *await jobs.search_figures(db, job_id),
+        ),
         tried=await attempts.images_tried(db, job_id),
         deep=await images.count_deep(db, job.dataset_id) if job.is_final else 0,
+        exhausted=await attempts.count_exhausted(db, job_id),
         bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
         exports=await datasets.exports_of_job(db, job_id),
         delivered=delivered,

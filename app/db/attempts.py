@@ -1,6 +1,7 @@
 """Queries on attempts: one row for each request to an origin, written before the request goes out.
 
-A row is ``reserved``, then ``done``; one whose process died before the outcome was written becomes ``lost``.
+A row is ``reserved``, then ``done``; one whose process died before the outcome was written becomes ``lost``. Only what is done counts as a
+request in the figures: rows are reserved ahead, so a lost one is a request that may have been sent.
 """
 
 import functools
@@ -19,6 +20,7 @@ from downloader.models import Attempt
 __all__ = [
     "HostTime",
     "count_exhausted",
+    "count_lost",
     "failures_by_reason",
     "host_times",
     "images_tried",
@@ -131,14 +133,14 @@ async def totals(db: Database) -> dict[tuple[int, str], int]:
 
 
 async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
-    """Return for a job (attempts, URLs that were retried, retried URLs that succeeded)."""
+    """Return for a job (attempts with an outcome, URLs that were retried, retried URLs that succeeded)."""
     columns = tables.attempts.c
     per_image = (
         select(
             func.count().label("made"),
             func.max(case((columns.status.between(200, 299) & columns.error.is_(None), 1), else_=0)).label("is_ok"),
         )
-        .where(columns.job_id == job_id)
+        .where(columns.job_id == job_id, columns.state == "done")
         .group_by(columns.image_id)
         .subquery()
     )
@@ -156,7 +158,15 @@ async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
 async def images_tried(db: Database, job_id: str) -> int:
     """Count the images for which a job made at least one request."""
     columns = tables.attempts.c
-    query = select(func.count(columns.image_id.distinct())).where(columns.job_id == job_id)
+    query = select(func.count(columns.image_id.distinct())).where(columns.job_id == job_id, columns.state == "done")
+    async with db.read() as connection:
+        return int((await connection.execute(query)).scalar_one())
+
+
+async def count_lost(db: Database, job_id: str) -> int:
+    """Count the attempts that were reserved by a process that died before their outcome: at most so many requests more were sent."""
+    columns = tables.attempts.c
+    query = select(func.count()).select_from(tables.attempts).where(columns.job_id == job_id, columns.state == "lost")
     async with db.read() as connection:
         return int((await connection.execute(query)).scalar_one())
 
@@ -216,7 +226,7 @@ async def host_times(db: Database, job_id: str) -> list[HostTime]:
             waits[1].label("retry_after_s"),
         )
         .join_from(tables.attempts, tables.images)
-        .where(columns.job_id == job_id)
+        .where(columns.job_id == job_id, columns.state == "done")
         .group_by(place)
     )
     async with db.read() as connection:
@@ -261,7 +271,8 @@ async def failures_by_reason(db: Database, job_id: str) -> dict[str, int]:
 async def count_exhausted(db: Database, job_id: str) -> int:
     """Count the URLs that were retried and failed nevertheless."""
     columns = tables.attempts.c
-    retried = select(columns.image_id).where(columns.job_id == job_id).group_by(columns.image_id).having(func.count() > 1)
+    done = (columns.job_id == job_id, columns.state == "done")
+    retried = select(columns.image_id).where(*done).group_by(columns.image_id).having(func.count() > 1)
     query = select(func.count()).where(tables.images.c.id.in_(retried), tables.images.c.state == ImageState.FAILED)
     async with db.read() as connection:
         return int((await connection.execute(query)).scalar_one())

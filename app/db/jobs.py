@@ -17,6 +17,7 @@ from app.observability import metrics
 __all__ = [
     "add_searches",
     "advance_search",
+    "count_search_requests",
     "counts_by_state",
     "delete_job",
     "end",
@@ -31,6 +32,7 @@ __all__ = [
     "list_figures",
     "newest_of_dataset",
     "page",
+    "search_figures",
     "search_labels",
     "searches_of",
     "set_stage",
@@ -219,6 +221,15 @@ async def list_keys(db: Database) -> set[str]:
     return {row.spec["url_list"]["key"] for row in rows if row.spec.get("url_list")}
 
 
+async def search_figures(db: Database, job_id: str) -> tuple[int, int]:
+    """Return for the searches of a job (requests to the sources, those of them that were retries)."""
+    sums = [func.coalesce(func.sum(column), 0) for column in (tables.searches.c.requests, tables.searches.c.retries)]
+    query = select(*sums).where(tables.searches.c.job_id == job_id)
+    async with db.read() as connection:
+        requests, retries = (await connection.execute(query)).one()
+    return int(requests), int(retries)
+
+
 async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
     """Return the labels of all searches for a dataset, by search id."""
     query = select(tables.searches.c.id, tables.searches.c.label).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id)
@@ -269,3 +280,10 @@ async def advance_search(
             cursor=cursor, is_exhausted=is_exhausted, found=columns.found + found, new=columns.new + new, bad=columns.bad + bad, note=note
         )
     )
+
+
+async def count_search_requests(connection: Connection, search_id: str, *, requests: int, retries: int) -> None:
+    """Add requests to a search's source, and those of them that were retries."""
+    columns = tables.searches.c
+    values = {"requests": columns.requests + requests, "retries": columns.retries + retries}
+    await connection.execute(update(tables.searches).where(columns.id == search_id).values(values))

@@ -128,7 +128,12 @@ class DeadUnit:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search for one keyword in one source, or the reading of one list."""
+    """A search for one keyword in one source, or the reading of one list.
+
+    Attributes:
+        requests: to the source, with an outcome.
+        retries: those of them that repeated a request.
+    """
 
     id: str
     job_id: str
@@ -141,6 +146,8 @@ class Search:
     new: int
     bad: int
     note: str | None
+    requests: int = 0
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +267,22 @@ NOT_UNIQUE = frozenset({Reason.PLACEHOLDER, Reason.LABEL_CONFLICT})
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """The funnel of a dataset: how many candidates reached each stage."""
+    """The funnel of a dataset: how many candidates reached each stage.
+
+    Attributes:
+        attempts: requests of a job for images, with an outcome; ``retried`` URLs took more than one, and ``recovered`` of them came.
+        lost: requests that may have been sent: their process died before an outcome.
+        search_requests: to the sources; ``search_retries`` of them repeated one.
+    """
 
     counts: tuple[SourceCount, ...]
     attempts: int = 0
     retried: int = 0
     recovered: int = 0
     rows: ListFigures = NO_LIST
+    lost: int = 0
+    search_requests: int = 0
+    search_retries: int = 0
 
     def _sum(self, states: frozenset[ImageState], rejected: Collection[Reason] = ()) -> int:
         """Count the rows in these states, and the rejected ones with these reasons."""

@@ -161,6 +161,8 @@ searches = Table(
     Column("new", Integer, nullable=False, default=0),
     Column("bad", Integer, nullable=False, default=0),
     Column("note", Text),
+    Column("requests", Integer, nullable=False, default=0, server_default="0"),
+    Column("retries", Integer, nullable=False, default=0, server_default="0"),
     UniqueConstraint("job_id", "source", "keyword"),
 )
 

@@ -12,7 +12,7 @@ from app.domain import DesiredState
 from app.explain.image import ExplanationLine
 from app.formatting import clipped, count, duration, listing, number
 
-__all__ = ["JobHistory", "explain_job"]
+__all__ = ["JobHistory", "explain_job", "lost_words", "search_words"]
 
 HOSTS_SHOWN = 10
 """Maximum number of hosts shown, the slowest first."""
@@ -26,10 +26,11 @@ class JobHistory:
         now: the database's clock, Unix seconds.
         hosts: time by host, the largest first; seconds are summed over requests, which overlap.
         failures: requests that failed, by reason.
-        made: number of requests.
+        made: number of requests with an outcome; ``lost`` more may have been sent by processes that died.
         retried: URLs with more than one request; of these ``recovered`` succeeded and ``exhausted`` failed.
         work: units by kind and state.
         rows: the rows of the list of its dataset.
+        search_requests: to the sources; ``search_retries`` of them repeated one.
     """
 
     job: Job
@@ -45,6 +46,9 @@ class JobHistory:
     troubled: Sequence[Unit]
     work: Mapping[tuple[str, str], int]
     rows: ListFigures = NO_LIST
+    lost: int = 0
+    search_requests: int = 0
+    search_retries: int = 0
 
     @property
     def waited_s(self) -> float:
@@ -66,9 +70,17 @@ class JobHistory:
         if self.failures:
             lines.append(ExplanationLine("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
         if self.retried:
-            words = f"{count(self.retried, 'URL')} retried: {number(self.recovered)} succeeded, {number(self.exhausted)} failed"
-            lines.append(ExplanationLine("retries", words))
+            lines.append(ExplanationLine("retries", self._retry_words()))
+        if self.lost:
+            lines.append(ExplanationLine("requests", lost_words(self.lost)))
+        if self.search_retries:
+            lines.append(ExplanationLine("searches", search_words(self.search_requests, self.search_retries)))
         return lines + [ExplanationLine("unit", _unit_words(unit)) for unit in self.troubled]
+
+    def _retry_words(self) -> str:
+        if not self.recovered:
+            return f"no retry brought an image; {count(self.exhausted, 'URL')} failed"
+        return f"{count(self.retried, 'URL')} retried: {number(self.recovered)} succeeded, {number(self.exhausted)} failed"
 
     def _stage(self, stage: StageTime) -> str:
         ended = stage.ended_at if stage.ended_at is not None else self.job.finished_at or self.now
@@ -113,6 +125,16 @@ class JobHistory:
         return found
 
 
+def lost_words(lost: int) -> str:
+    """Say how many requests have no outcome."""
+    return f"{count(lost, 'reservation')} without an outcome: a process died, so the origins may have seen up to {number(lost)} more"
+
+
+def search_words(requests: int, retries: int) -> str:
+    """Say how many requests of searches were retries."""
+    return f"searches: {count(requests, 'request')}, {number(retries)} of them retries"
+
+
 def _host_words(host: HostTime) -> str:
     failed = f", {number(host.failed)} failed" if host.failed else ""
     waits = {"queued": host.queued_s, "backoff": host.backoff_s, "Retry-After": host.retry_after_s}
@@ -135,6 +157,7 @@ async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) 
     """
     job = await jobs.get(db, job_id, user_id=user_id)
     made, retried, recovered = await attempts.retry_figures(db, job_id)
+    search_requests, search_retries = await jobs.search_figures(db, job_id)
     return JobHistory(
         job=job,
         now=await db.now(),
@@ -149,4 +172,7 @@ async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) 
         troubled=await units.troubled_units(db, job_id),
         work=await units.counts(db, job_id),
         rows=await jobs.list_figures(db, job.dataset_id),
+        lost=await attempts.count_lost(db, job_id),
+        search_requests=search_requests,
+        search_retries=search_retries,
     )

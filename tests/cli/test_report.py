@@ -69,11 +69,37 @@ def test_summary_of_an_interrupted_and_of_an_undelivered_build() -> None:
     assert "no URL was retried, 1.00 attempts per URL" in none.summary()
 
 
+@pytest.mark.parametrize(
+    ("figures", "more", "said"),
+    [
+        ({"attempts": 5, "retried": 2}, {"tried": 2, "exhausted": 2}, ["no retry brought an image; 2 URLs failed, 2.50 attempts per URL"]),
+        (
+            {"attempts": 11, "lost": 6},
+            {"tried": 10},
+            [
+                "no URL was retried, 1.10 attempts per URL",
+                "6 reservations without an outcome: a process died, so the origins may have seen up to 6 more",
+            ],
+        ),
+        ({"search_requests": 18, "search_retries": 17}, {}, ["searches: 18 requests, 17 of them retries"]),
+        ({"search_requests": 1}, {}, []),
+        ({}, {}, []),
+    ],
+)
+def test_summary_tells_what_retries_brought(figures: dict[str, int], more: dict[str, int], said: list[str]) -> None:
+    """In words: what was requested, what may have been, and what the searches took."""
+    report = BuildReport(a_job(JobState.SUCCEEDED, None, finished_at=NOW), Funnel((), **figures), **more)  # type: ignore[arg-type]
+    words = " ".join(report.summary().replace("retries    ", "").split())
+    assert ("retries  " in report.summary()) == bool(said)
+    assert all(sentence in words for sentence in said)
+
+
 def test_document_names_the_path_of_what_was_delivered_only() -> None:
     """An export in the store has no path."""
     report = a_report(JobState.SUCCEEDED, exports=(an_export(), replace(an_export(), id="exp_y")), delivered=Path("out"))
     assert [export["path"] for export in report.document()["exports"]] == ["out", None]
-    assert report.document()["retries"] == {"attempts": 560, "urls": 500, "retried": 64, "recovered": 51, "mean_attempts": 1.12}
+    counted = {"attempts": 560, "urls": 500, "retried": 64, "recovered": 51, "mean_attempts": 1.12}
+    assert report.document()["retries"] == counted | {"without_outcome": 0, "search_requests": 0, "search_retries": 0}
 
 
 def test_summary_warns_of_images_that_loaders_may_refuse() -> None:

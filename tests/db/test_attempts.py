@@ -11,7 +11,7 @@ from app.db import Database, attempts, tables
 from app.db.rows import Unit
 from app.domain import Reason
 from downloader.models import Attempt
-from tests.db.builders import add_images, add_job, all_rows, claimed_all, job_row
+from tests.db.builders import add_images, add_job, all_rows, change, claimed_all, job_row
 
 
 def attempt(number: int = 1, **values: Any) -> Attempt:
@@ -151,6 +151,23 @@ async def test_the_figures_of_retries(any_database: Database) -> None:
     assert await attempts.retry_figures(any_database, "job_unknown") == (0, 0, 0)
     assert await attempts.images_tried(any_database, "job_unknown") == 0
     assert untried not in {row.image_id for row in await all_rows(any_database, select(tables.attempts))}
+
+
+async def test_reservations_of_a_dead_process_are_no_requests(any_database: Database) -> None:
+    """20 URLs were reserved ahead by a process that died after 2 requests: the figures are the origin's, and the rest is told apart."""
+    unit, pending = await at_work(any_database, 20)
+    await reserve(any_database, unit, *((image, 1) for image in pending))
+    await record(any_database, unit, (pending[0], 1, OK), (pending[1], 1, BUSY))
+    next_unit = successor(unit)
+    await made(any_database, next_unit, pending[1:])
+    await reserve(any_database, next_unit, *((image, 2) for image in pending[1:]))
+    await record(any_database, next_unit, *((image, 2, OK) for image in pending[1:-1]))
+    await change(any_database, tables.images, pending[1], state="failed")
+    assert await attempts.retry_figures(any_database, unit.job_id) == (20, 1, 1)
+    assert await attempts.images_tried(any_database, unit.job_id) == 19
+    assert await attempts.count_lost(any_database, unit.job_id) == 18
+    assert await attempts.count_exhausted(any_database, unit.job_id) == 1
+    assert [host.requests for host in await attempts.host_times(any_database, unit.job_id)] == [20]
 
 
 async def test_attempts_in_all_by_number_and_outcome(any_database: Database) -> None:

@@ -45,12 +45,14 @@ async def test_failure_is_noted_and_recorded():
     assert tuple(log.recorded) == state.attempts
 
 
-async def test_failure_before_the_dial_is_noted_not_recorded():
-    """The log gets only what it reserved."""
+async def test_failure_before_the_dial_is_recorded_if_it_may_pass():
+    """A robots.txt that cannot be fetched costs an attempt like any other; a refusal before the request costs none."""
     log = Recorder()
     state = state_of(log)
     await run(state, errors.NetworkError(), dial=False)
-    assert (len(state.attempts), log.recorded) == (1, [])
+    assert [attempt.error for attempt in log.recorded] == ["NetworkError"]
+    await run(state_of(log), errors.RobotsError(), dial=False)
+    assert len(log.recorded) == 1
 
 
 @pytest.mark.parametrize("error", [errors.StorageError(), MemoryError(), HostClosedError(1.0, errors.Reason.RATE_LIMITED)], ids=repr)

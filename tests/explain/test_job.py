@@ -1,5 +1,6 @@
 """Where a job's time went, on both databases."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,26 @@ async def test_a_job_tells_hosts_waits_retries_and_what_it_waits_for(any_databas
     assert told["retries"] == "2 URLs retried: 1 succeeded, 1 failed"
     assert told["unit"] == "validate is dead, 1 crash: MemoryError:  [31mout"
     assert [command.split()[1] for command in story.next_commands()] == ["jobs", "jobs", "dead", "images"]
+
+
+async def test_retries_that_brought_nothing_and_requests_without_an_outcome_are_told(database: Database) -> None:
+    """A reservation of a process that died is no request; a search has retries of its own."""
+    job_id = await add_job(database, [NewUnit(UnitKind.FETCH, {"chunk_id": "chunk_a"})])
+    one, two = await add_images(database, job_id, 2)
+    await change(database, tables.images, one, state="failed", reason="service_unavailable")
+    unit = await claimed(database, (await unit_ids(database, job_id))[0])
+    await try_image(database, unit, one, Attempt(1, 1.0, 0.5, 503, *BUSY), Attempt(2, 4.0, 0.5, 503, *BUSY))
+    async with database.write() as connection:
+        await attempts.reserve(connection, unit, [(two, 1)])
+        await attempts.made(connection, replace(unit, epoch=unit.epoch + 1), [two])
+        (search_id,) = await jobs.add_searches(connection, job_id, [("wikimedia", "cat", None)])
+        await jobs.count_search_requests(connection, search_id, requests=3, retries=2)
+    story = await explain_job(database, job_id)
+    told = {line.topic: line.words for line in story.slow()}
+    assert (story.made, story.lost) == (2, 1)
+    assert told["retries"] == "no retry brought an image; 1 URL failed"
+    assert told["requests"] == "1 reservation without an outcome: a process died, so the origins may have seen up to 1 more"
+    assert told["searches"] == "searches: 3 requests, 2 of them retries"
 
 
 async def test_a_job_that_nobody_works_at_says_so(database: Database) -> None:

@@ -5,11 +5,12 @@ ends the search with a note, and the job goes on without it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import errors
 from app.db import Connection, images, jobs, lifecycle, new_id, units
@@ -19,6 +20,8 @@ from app.domain import LIST_SOURCE, Candidate, ListProblem, UnitKind
 from app.resources import make_source
 from app.spec import ListSpec
 from app.storage import Store
+from downloader import Attempt, FetchRequest
+from downloader.client import Downloader
 from downloader.url_guard import normalise
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
@@ -48,35 +51,36 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
         await _give_up(unit, search, "finished early, as asked")
         return
     want = unit.row.payload.get("want")
-    writer = CandidateWriter(unit, unit.job, search)
+    client = SearchClient(unit.ctx.downloader, is_repeat=bool(unit.row.payload.get("pauses")))
+    writer = CandidateWriter(unit, unit.job, search, client)
     try:
-        async with aclosing(_pages(unit, search, want)) as pages:
+        async with aclosing(_pages(unit, search, want, client)) as pages:
             async for page in pages:
                 if await writer.add(page):
                     await unit.ctx.dispatch_next()
                 if unit.stop.is_set() or (want is not None and writer.added >= want):
                     break
     except (errors.TransientError, errors.PermanentError) as error:
-        await _after_source_error(unit, search, error)
+        await _after_source_error(unit, search, client, error)
         return
     if unit.stop.is_set():
         await unit.release()
 
 
-async def _pages(unit: ClaimedUnit, search: Search, want: int | None) -> AsyncGenerator[SearchPage, None]:
+async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: "SearchClient") -> AsyncGenerator[SearchPage, None]:
     spec, ctx = unit.spec, unit.ctx
     if search.source == LIST_SOURCE and spec.url_list is not None:
         async with aclosing(list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE))) as pages:
             async for page in pages:
                 yield page
         return
-    source = make_source(ctx.settings, search.source, ctx.downloader)
+    source = make_source(ctx.settings, search.source, client)
     async for page in source.pages(search.keyword, search.cursor):
         labelled = tuple(replace(candidate, label=candidate.label or search.label) for candidate in page.candidates)
         yield replace(page, candidates=labelled)
 
 
-async def _after_source_error(unit: ClaimedUnit, search: Search, error: errors.PictrawlError) -> None:
+async def _after_source_error(unit: ClaimedUnit, search: Search, client: "SearchClient", error: errors.PictrawlError) -> None:
     """Release the unit for a later try after a temporary error; after other errors end the search with a note."""
     pauses = int(unit.row.payload.get("pauses", 0))
     name = type(error).__name__
@@ -84,19 +88,54 @@ async def _after_source_error(unit: ClaimedUnit, search: Search, error: errors.P
         wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, unit.ctx.settings.retry.retry_after_max_s)
         log.warning("source.pauses", source=search.source, error_type=name, error=str(error), wait_s=wait_s)
         async with unit.transaction() as connection:
+            await client.write(connection, search.id)
             await units.set_payload(connection, unit.row, dict(unit.row.payload) | {"pauses": pauses + 1})
             await units.release_in(connection, unit.row, delay_s=wait_s)
             unit.is_settled = True
         return
     log.warning("source.gave_up", source=search.source, error_type=name, error=str(error))
-    await _give_up(unit, search, f"{name}: {error}")
+    await _give_up(unit, search, f"{name}: {error}", client)
 
 
-async def _give_up(unit: ClaimedUnit, search: Search, note: str) -> None:
+async def _give_up(unit: ClaimedUnit, search: Search, note: str, client: "SearchClient | None" = None) -> None:
     """End a search that may have more."""
     async with unit.transaction() as connection:
         await jobs.advance_search(connection, search.id, cursor=search.cursor, is_exhausted=True, found=0, new=0, bad=0, note=note)
+        if client is not None:
+            await client.write(connection, search.id)
         await unit.finish_in(connection)
+
+
+class SearchClient:
+    """The downloader as a source sees it; counts the requests of one search and those of them that are retries.
+
+    Args:
+        is_repeat: an earlier run of the search ended with a failed request, which its first request repeats.
+    """
+
+    def __init__(self, downloader: Downloader, *, is_repeat: bool = False) -> None:
+        self._downloader = downloader
+        self._is_repeat = is_repeat
+        self.requests = self.retries = 0
+
+    async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+        """See :class:`app.discovery.sources.source.JsonClient`."""
+        return await self._downloader.fetch_json(url, params=params, headers=headers, log=self)
+
+    async def reserve(self, request: FetchRequest, number: int) -> None:
+        """See :class:`downloader.AttemptLog`: the requests of a search have no limit that a crash must not exceed."""
+
+    def record(self, request: FetchRequest, attempt: Attempt) -> None:
+        """Count a request."""
+        self.requests += 1
+        self.retries += attempt.number > 1 or self._is_repeat
+        self._is_repeat = False
+
+    async def write(self, connection: Connection, search_id: str) -> None:
+        """Add the requests since the last call to the search's row."""
+        if self.requests:
+            await jobs.count_search_requests(connection, search_id, requests=self.requests, retries=self.retries)
+        self.requests = self.retries = 0
 
 
 async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[SearchPage, None]:
@@ -140,6 +179,7 @@ class CandidateWriter:
     unit: ClaimedUnit
     job: Job
     search: Search
+    client: SearchClient | None = None
     logged: int = 0
     added: int = 0
 
@@ -163,6 +203,8 @@ class CandidateWriter:
                 bad=len(problems),
                 note=page.note or None,
             )
+            if self.client is not None:
+                await self.client.write(connection, self.search.id)
         self.added += new
         log.info("search.page", source=self.search.source, found=len(page.candidates), new=new, bad=len(problems))
         return new

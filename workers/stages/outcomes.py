@@ -62,6 +62,7 @@ class OutcomeRecorder:
         self._sent: set[AttemptKey] = set()
         self._next = len(pending) if _has_lost_attempts(made) else 0
         self._reservations = BatchWriter(self._reserve_keys)  # logs in this context, the chunk's, not in one URL's
+        self._late: list[tuple[int, int]] = []  # reserved with their outcome
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
         self._results: list[UrlResult] = []  # counted when the changes are written
@@ -147,12 +148,15 @@ class OutcomeRecorder:
         return ahead
 
     def record(self, request: FetchRequest, attempt: Attempt) -> None:
-        """See :class:`downloader.AttemptLog`."""
+        """See :class:`downloader.AttemptLog`. An attempt that failed over its robots.txt is reserved here, and counts like any other."""
         image_id = int(str(request.key))
-        row = self._reserved.get((image_id, attempt.number))
-        if row is not None:
-            self._finished.append((image_id, row, attempt))
-            count_attempt(attempt)
+        key = (image_id, attempt.number)
+        if key not in self._reserved:
+            self._reserved[key] = self._next_row(image_id)
+            self._late.append((image_id, self._reserved[key]))
+        self._sent.add(key)
+        self._finished.append((image_id, self._reserved[key], attempt))
+        count_attempt(attempt)
 
     def add_fetched(self, outcome: Fetched) -> None:
         """Record an image whose bytes are in the store."""
@@ -201,6 +205,7 @@ class OutcomeRecorder:
 
     async def flush(self) -> None:
         """Write the attempts and outcomes recorded so far, in one transaction."""
+        late, self._late = self._late, []
         finished, self._finished = self._finished, []
         changes, self._changes = self._changes, []
         results, self._results = self._results, []
@@ -208,11 +213,14 @@ class OutcomeRecorder:
             return
         try:
             async with self._unit.transaction() as connection:
+                if late:
+                    await attempts.reserve(connection, self._unit.row, late)
                 await attempts.record(connection, self._unit.row, finished)
                 await images.update_many(connection, changes)
                 if changes:
                     await self._unit.record_progress(connection)
         except BaseException:
+            self._late = late + self._late
             self._finished = finished + self._finished
             self._changes = changes + self._changes
             self._results = results + self._results

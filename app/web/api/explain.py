@@ -134,6 +134,9 @@ class JobExplanation(View):
     retried: int = Field(description="URLs that needed more than one request.")
     recovered: int
     exhausted: int = Field(description="URLs that failed after retries.")
+    without_outcome: int = Field(description="Requests that may have been sent: their process died before an outcome.")
+    search_requests: int = Field(description="Requests to sources.")
+    search_retries: int = Field(description="Those of them that repeated one.")
     deferred: list[DeferredImages]
     waits_for: list[str] = Field(description="What the job waits for now.")
     troubled: list[Troubled]
@@ -210,6 +213,7 @@ def _job(history: JobHistory) -> JobExplanation:
         waits_for=history.waits(),
         troubled=[Troubled.model_validate(item) for item in history.troubled],
         lines=[Line.model_validate(line) for line in history.slow()],
-        **_named(history, "retried", "recovered", "exhausted"),
+        without_outcome=history.lost,
+        **_named(history, "retried", "recovered", "exhausted", "search_requests", "search_retries"),
         **_named(history.rows, "rows_read", "distinct_urls", "merged_rows"),
     )

@@ -41,10 +41,13 @@ class Progress(View):
 class Retries(View):
     """Requests to origins and retries of this job."""
 
-    attempts: int = Field(description="Requests in all.")
+    attempts: int = Field(description="Requests for images that have an outcome.")
     retried: int = Field(description="URLs that needed more than one.")
     recovered: int = Field(description="Retried URLs that came in the end.")
     success_rate: float | None = Field(description="recovered / retried; null where nothing was retried.")
+    without_outcome: int = Field(description="Requests that may have been sent: their process died before an outcome.")
+    search_requests: int = Field(description="Requests to sources.")
+    search_retries: int = Field(description="Those of them that repeated one.")
 
 
 class JobProgress(View):
@@ -144,15 +147,29 @@ def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
         progress=progress_of(funnel),
         reasons=funnel.reasons,
         sources=funnel.by_source(),
-        retries=Retries(attempts=funnel.attempts, retried=funnel.retried, recovered=funnel.recovered, success_rate=rate),
+        retries=Retries(
+            attempts=funnel.attempts,
+            retried=funnel.retried,
+            recovered=funnel.recovered,
+            success_rate=rate,
+            without_outcome=funnel.lost,
+            search_requests=funnel.search_requests,
+            search_retries=funnel.search_retries,
+        ),
     )
 
 
 async def load_figures(db: Database, job: rows.Job) -> JobProgress:
     """Count the images of the dataset by state and the attempts of the job."""
     counts = await images.counts(db, dataset_id=job.dataset_id)
-    rows_of_list = await jobs.list_figures(db, job.dataset_id)
-    return figures_of(job, Funnel(counts, *await attempts.retry_figures(db, job.id), rows=rows_of_list))
+    funnel = Funnel(
+        counts,
+        *await attempts.retry_figures(db, job.id),
+        await jobs.list_figures(db, job.dataset_id),
+        await attempts.count_lost(db, job.id),
+        *await jobs.search_figures(db, job.id),
+    )
+    return figures_of(job, funnel)
 
 
 async def load_job(db: Database, job: rows.Job) -> Job:

@@ -34,7 +34,8 @@ async def test_create_answers_202_with_a_place_and_the_whole_job(client: httpx.A
     assert (await client.get(answer.headers["location"])).json() == job
     assert (job["kind"], job["status"], job["desired_state"], job["target"]) == ("build", "pending", "running", 7)
     assert job["progress"] == {"candidates": 0, "fetched": 0, "valid": 0, "unique": 0, "kept": 0, "open": 0} | NO_LIST
-    assert job["retries"] == {"attempts": 0, "retried": 0, "recovered": 0, "success_rate": None}
+    none = {"attempts": 0, "retried": 0, "recovered": 0, "without_outcome": 0, "search_requests": 0, "search_retries": 0}
+    assert job["retries"] == none | {"success_rate": None}
     assert job["spec"]["export_format"] == "imagefolder"
     assert job["request_id"] == answer.headers["x-request-id"]
     assert job["created_at"].endswith("Z")
@@ -357,8 +358,16 @@ async def test_figures_of_counts_by_reason_and_source(resources: Resources) -> N
         SourceCount("wikimedia", ImageState.REJECTED, Reason.TOO_SMALL, 3),
         SourceCount("wikimedia", ImageState.DEFERRED, Reason.RATE_LIMITED, 2),
     )
-    figures = figures_of(job, Funnel(counts, attempts=12, retried=3, recovered=2))
+    figures = figures_of(job, Funnel(counts, attempts=12, retried=3, recovered=2, lost=4, search_requests=6, search_retries=5))
     assert list(figures.reasons.items()) == [("too_small", 3), ("timeout", 1)]
     assert figures.sources == {"list": {"kept": 5, "failed": 1}, "wikimedia": {"rejected": 3, "deferred": 2}}
-    assert figures.retries.model_dump() == {"attempts": 12, "retried": 3, "recovered": 2, "success_rate": 0.6667}
+    assert figures.retries.model_dump() == {
+        "attempts": 12,
+        "retried": 3,
+        "recovered": 2,
+        "success_rate": 0.6667,
+        "without_outcome": 4,
+        "search_requests": 6,
+        "search_retries": 5,
+    }
     assert (figures.status, figures.progress.open) == (JobState.PARTIAL, 2)

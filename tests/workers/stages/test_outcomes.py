@@ -71,6 +71,18 @@ async def test_a_crash_costs_no_url_its_budget_and_the_origin_at_most_one_more(b
     assert await attempt_rows(bench) == [(1, "lost"), (2, "done"), (3, "done"), (4, "done")]
 
 
+async def test_attempts_that_fail_over_robots_txt_are_on_record(tmp_path: Path, origin: Origin) -> None:
+    """A host that refuses connections is asked for its robots.txt first: each attempt counts, and the figures tell of the retries."""
+    async with open_bench(tmp_path, {"fetch.robots": True}) as bench:
+        job_id = await bench.submit(["http://127.0.0.1:9/a.jpg"])
+        await bench.run(await fetch_unit(bench))
+        assert await attempt_rows(bench) == [(1, "done"), (2, "done"), (3, "done")]
+        assert await attempts.retry_figures(bench.db, job_id) == (3, 1, 0)
+        assert await attempts.count_exhausted(bench.db, job_id) == 1
+        ((row, *_),) = [(await image_search.page(bench.db, ImageFilter(job_id=job_id))).items]
+        assert (row.state, row.reason) == (ImageState.FAILED, Reason.NETWORK)
+
+
 async def test_what_has_an_outcome_is_never_requested_again(bench: Bench, origin: Origin) -> None:
     """A worker that dies after half a chunk leaves half a chunk to its successor."""
     for number in range(10):

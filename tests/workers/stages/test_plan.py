@@ -9,7 +9,7 @@ import errors
 from app.db import jobs, tables, units
 from app.domain import Candidate, JobState, UnitKind
 from tests.images.samples import encode, photo
-from tests.origin import Origin, image
+from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench
 from workers.stages.plan import candidates_per_search
 
@@ -83,6 +83,34 @@ async def test_a_source_that_asks_for_patience_is_asked_again(bench: Bench, sour
         await connection.execute(update(tables.units).values(not_before=0.0))
     await bench.drive()
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+
+
+class AskingSource(FakeSource):
+    """A source that sends a request for its page."""
+
+    client: Any = None
+
+    def open(self, _settings: object, _name: str, client: Any) -> "AskingSource":
+        self.client = client
+        return self
+
+    async def pages(self, keyword: str, cursor: str | None) -> Any:
+        await self.client.fetch_json(self.origin.url("/api"))
+        async for page in super().pages(keyword, cursor):
+            yield page
+
+
+async def test_requests_of_a_search_and_their_retries_are_counted(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the source saw them: retries within a request, and the first request after a pause."""
+    monkeypatch.setattr("workers.stages.discover.make_source", AskingSource(origin, 5).open)
+    origin.script("/api", reply(503), reply(503), reply(503), reply(503), reply(200, b"{}"))
+    job_id = await bench.search("cat", max_images=5)
+    await bench.drive()
+    assert await jobs.search_figures(bench.db, job_id) == (3, 2)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))
+    await bench.drive(until=UnitKind.FETCH)
+    assert await jobs.search_figures(bench.db, job_id) == (len(origin.hits("/api")), 4) == (5, 4)
 
 
 async def test_a_source_that_refuses_is_noted_and_done_without(bench: Bench, source: FakeSource) -> None:

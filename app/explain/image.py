@@ -59,7 +59,7 @@ class ExplanationLine:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request to an image's origin; ``state`` is ``reserved``, ``done``, or ``lost`` if the process died during it."""
+    """A request to an image's origin; ``state`` is ``reserved``, ``done``, or ``lost`` if the process died before or during it."""
 
     job_id: str
     state: str

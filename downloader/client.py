@@ -246,9 +246,11 @@ class Downloader:
         try:
             return await self._policy.run(lambda state: self._requester.send(state, options), state)
         except HostClosedError as exc:
-            error_type = errors.RateLimitError if exc.reason is Reason.RATE_LIMITED else errors.ServiceUnavailableError
+            is_limit = exc.reason is Reason.RATE_LIMITED
+            error_type = errors.RateLimitError if is_limit else errors.ServiceUnavailableError
             wait_s = exc.until - self._clock()
-            raise error_type(f"{state.host} is closed for now", retry_after_s=wait_s, reason=exc.reason) from exc
+            words = f"{state.host} {'limits our requests' if is_limit else 'is unavailable'}; the next one may be sent in {wait_s:.0f} s"
+            raise error_type(words, retry_after_s=wait_s, reason=exc.reason) from exc
         finally:
             state.record_attempt()
 

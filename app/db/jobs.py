@@ -226,8 +226,8 @@ async def search_figures(db: Database, job_id: str) -> tuple[int, int]:
     sums = [func.coalesce(func.sum(column), 0) for column in (tables.searches.c.requests, tables.searches.c.retries)]
     query = select(*sums).where(tables.searches.c.job_id == job_id)
     async with db.read() as connection:
-        requests, retries = (await connection.execute(query)).one()
-    return int(requests), int(retries)
+        row = (await connection.execute(query)).one()
+    return int(row[0]), int(row[1])
 
 
 async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:

@@ -223,11 +223,13 @@ async def list_keys(db: Database) -> set[str]:
 
 async def search_figures(db: Database, job_id: str) -> tuple[int, int]:
     """Return for the searches of a job (requests to the sources, those of them that were retries)."""
-    sums = [func.coalesce(func.sum(column), 0) for column in (tables.searches.c.requests, tables.searches.c.retries)]
-    query = select(*sums).where(tables.searches.c.job_id == job_id)
+    columns = tables.searches.c
+    query = select(
+        func.coalesce(func.sum(columns.requests), 0).label("requests"), func.coalesce(func.sum(columns.retries), 0).label("retries")
+    ).where(columns.job_id == job_id)
     async with db.read() as connection:
         row = (await connection.execute(query)).one()
-    return int(row[0]), int(row[1])
+    return int(row.requests), int(row.retries)
 
 
 async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:

@@ -402,6 +402,11 @@ class StoredImage:
             return None
         return f"{bits} bits a channel leave as they came, which many loaders cut or refuse; compress.format png makes 8 of them"
 
+    @property
+    def list_columns(self) -> dict[str, Any]:
+        """The further columns of its list, text without a type as text."""
+        return {name: value[0] if isinstance(value, list) else value for name, value in (self.extra or {}).items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

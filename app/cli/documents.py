@@ -45,8 +45,9 @@ def export_document(export: Export) -> dict[str, Any]:
 def image_document(image: StoredImage) -> dict[str, Any]:
     """An image."""
     values = asdict(image)
-    reason = image.reason.value if image.reason else None
-    return {"id": values.pop("id"), "status": values.pop("state").value} | values | {"reason": reason}
+    del values["extra"]
+    values |= {"reason": image.reason.value if image.reason else None, "list_columns": image.list_columns}
+    return {"id": values.pop("id"), "status": values.pop("state").value} | values
 
 
 def search_document(search: Search) -> dict[str, Any]:

@@ -135,6 +135,47 @@ def test_build_again_wants_overwrite(gallery: Site, invoke: Invoke) -> None:
     assert len(list(Path("datasets/list").rglob("*.jpg"))) == 3
 
 
+def test_build_keeps_what_a_list_says_and_counts_its_rows(gallery: Site, invoke: Invoke) -> None:
+    """Fifteen rows of three URLs: every caption, the labels that differ, the further columns; the same figures in every interface."""
+    rows = [
+        f"{gallery.urls[at]},caption {n},{'0.0' if n < 3 else 'nan' if n == 3 else '1.0'},{n}.50,x,{n}" for at in range(3) for n in range(5)
+    ]
+    Path("coco.csv").write_text("\n".join(["url,caption,label,score,hash,width", *rows, "no url,,,,,"]))
+    result = invoke("build", "--urls", "coco.csv", "--keep-col", "score", "--keep-col", "hash", *LOOPBACK)
+    assert result.code == 0, result.err
+    assert "further columns: score, hash" in result.err
+    assert "rows read 16, distinct URLs 3, merged rows 12, bad lines 1, label conflicts 3" in " ".join(result.out.split())
+    rows_of_export = [json.loads(line) for line in Path("datasets/coco/metadata.jsonl").read_text().splitlines()]
+    assert len(rows_of_export) == 3
+    for row in rows_of_export:
+        assert (row["label"], row["labels"], row["score"], row["hash"]) == ("0", ["0", "1"], 0.5, "x")
+        assert (row["caption"], row["captions"]) == ("caption 0", [f"caption {n}" for n in range(5)])
+    listed = invoke("images", "ls", "--reason", "label_conflict", "--json").json["items"]
+    assert [(item["status"], "0 (line 2), 1 (line 6)" in item["detail"]) for item in listed][:1] == [("kept", True)]
+    job = listed[0]["job_id"]
+    figures = {"rows_read": 16, "distinct_urls": 3, "merged_rows": 12, "label_conflicts": 3}
+    assert invoke("explain", job, "--json").json["funnel"].items() >= figures.items()
+    dropped = invoke("build", "--urls", "coco.csv", "--label-conflicts", "drop", "--keep-col", "none", "-o", "out", "--json", *LOOPBACK)
+    assert (dropped.code, dropped.json["reasons"]) == (4, {"label_conflict": 3})
+
+
+@pytest.mark.parametrize(
+    ("cells", "row"),
+    [
+        ('{"url": "%s", "caption": NaN, "label": 0.0, "source": "x"}', {"label": "0", "source": "list", "list_source": "x"}),
+        ('{"url": "%s", "caption": "None", "label": null, "box": [1]}', {"caption": "None", "source": "list"}),
+    ],
+)
+def test_build_of_odd_json_lines(gallery: Site, invoke: Invoke, cells: str, row: dict[str, object]) -> None:
+    """A bare NaN costs its value alone; a name of ours is changed; what is left out is named."""
+    Path("l.jsonl").write_text(cells % gallery.urls[0])
+    result = invoke("build", "--urls", "l.jsonl", *LOOPBACK)
+    assert result.code == 0, result.err
+    (found,) = [json.loads(line) for line in Path("datasets/l/metadata.jsonl").read_text().splitlines()]
+    assert {name: found[name] for name in ("label", "caption", "source", "list_source") if name in found} == row
+    assert ("not carried over: box" in result.err) == ("box" in cells)
+
+
 @pytest.fixture
 def lists() -> None:
     """Lists to be refused, and one that is fine."""

@@ -80,6 +80,13 @@ def test_what_was_decided_of_the_dataset_is_told() -> None:
     assert told({"state": ImageState.DUPLICATE, "duplicate_of": 3})["duplicate"] == "of image 3, which was deleted"
 
 
+def test_captions_and_labels_of_a_list_are_told() -> None:
+    """How many there are, and what the labels are."""
+    words = told({"state": ImageState.KEPT, "captions": ["a cat", "a dog"], "label": "cat", "labels": ["cat", "dog"]})
+    assert words["captions"] == "2 in its list; the first: a cat"
+    assert words["labels"] == "2 in its list: cat, dog"
+
+
 def test_how_it_left_is_told() -> None:
     """Compressed to what, and with which exports; a redirect on the way; a digest that was promised."""
     out = {"out_sha256": "b" * 64, "out_media_type": "image/webp", "out_size_bytes": 900, "out_width": 256, "out_height": 192}

@@ -97,7 +97,7 @@ class Columns:
     """Where in a row each field stands.
 
     Attributes:
-        captions, labels: the positions that may hold any number of them.
+        captions, labels, groups: the positions that may hold any number of them; the first group counts.
         others: field, position and reader of every other field.
         kept: name and position of the columns that are carried to the exports as they are.
         typed: whether the format has types; the cells of CSV and TSV are text.
@@ -109,7 +109,7 @@ class Columns:
     digest: int | None = None
     captions: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
-    group: int | None = None
+    groups: tuple[int, ...] = ()
     others: tuple[tuple[str, int, Callable[[object], str | int | None]], ...] = ()
     kept: tuple[tuple[str, int], ...] = ()
     names: Sequence[str] = ()
@@ -119,8 +119,7 @@ class Columns:
 
     def candidate(self, row: Sequence[object], line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate that a row of values stands for, or why there is none."""
-        url = self._value(row, self.url)
-        url = values.plain(url)
+        url = values.plain(self._value(row, self.url))
         if not isinstance(url, str):
             return streams.bad_row(line, "there is no URL" if url is None else f"the URL is not text but {_kind(url)}")
         try:
@@ -132,6 +131,7 @@ class Columns:
             return streams.bad_row(line, "the sha256 is not 64 hexadecimal digits", url)
         captions = self._all(row, self.captions, values.texts, _MAX_CAPTION_CHARS)
         labels = self._all(row, self.labels, values.identifiers, _MAX_LABEL_CHARS)
+        groups = self._all(row, self.groups, values.identifiers, _MAX_GROUP_CHARS)
         return Candidate(
             url=url,
             source=LIST_SOURCE,
@@ -141,7 +141,7 @@ class Columns:
             captions=captions if len(captions) > 1 else (),
             label=labels[0] if labels else None,
             labels=labels if len(labels) > 1 else (),
-            group_id=next(iter(self._all(row, () if self.group is None else (self.group,), values.identifiers, _MAX_GROUP_CHARS)), None),
+            group_id=groups[0] if groups else None,
             expected_sha256=digest.strip().lower() if isinstance(digest, str) and digest else None,
             extra=self._extra(row),
             **{name: read(self._value(row, position)) for name, position, read in self.others},  # type: ignore[arg-type]
@@ -249,7 +249,7 @@ def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True) -> Col
         digest=found.get("expected_sha256"),
         captions=tuple(found[name] for name in ("caption", "captions") if name in found),
         labels=tuple(found[name] for name in ("label", "labels") if name in found),
-        group=found.get("group_id"),
+        groups=(found["group_id"],) if "group_id" in found else (),
         others=tuple((name, found[name], read) for name, read in _READERS.items() if name in found),
         kept=kept_columns(names, spec, frozenset(found.values())),
         names=names,

@@ -82,6 +82,8 @@ def _column(column: Any, pyarrow: Any) -> list[object]:
     """Return a column's values: times as text, which Python's types cannot hold to the nanosecond; text that is not UTF-8 as bytes."""
     if pyarrow.types.is_temporal(column.type):
         column = column.cast(pyarrow.string())
+    if pyarrow.types.is_float16(column.type):
+        column = column.cast(pyarrow.float32())  # else its values are numpy's
     try:
         values: list[object] = column.to_pylist()
     except UnicodeDecodeError:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +48,8 @@ _PRINTED_LIST = re.compile(r"\[\s*['\"0-9-].*\]", re.DOTALL)
 def is_missing(value: object, *, typed: bool) -> bool:
     """Whether a value is none; ``typed`` says whether the format of the list has types."""
     if isinstance(value, str):
-        return value.strip() in (PRINTED_MISSING if typed else MISSING) or not value.strip()
+        words = value.strip()
+        return not words or words in (PRINTED_MISSING if typed else MISSING)
     if isinstance(value, float | Decimal):
         return not math.isfinite(value)
     return value is None
@@ -66,11 +67,9 @@ def plain(value: object) -> object:
         return repr(value)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, timedelta):
-        return str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "ignore")
-    return value
+    return value if value is None or isinstance(value, list | tuple | dict) else str(value)
 
 
 def texts(value: object, limit: int, *, typed: bool) -> Iterator[str]:
@@ -122,20 +121,20 @@ def keep(value: object, *, typed: bool, nested: bool) -> Any:
     Text of an untyped cell comes as a list of one: its type is decided over the whole export. Lists and objects are kept, as JSON text,
     only if ``nested``.
     """
+    if isinstance(value, str):  # most are
+        words = text.clean(value, MAX_TEXT_CHARS)
+        if words is None or words in (PRINTED_MISSING if typed else MISSING):
+            return None
+        return words if typed else [words]
     if is_missing(value, typed=typed):
         return None
-    if isinstance(value, bool):
+    if isinstance(value, bool | float):
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else str(value)
-    if isinstance(value, float):
-        return value
-    if isinstance(value, Decimal):
-        return str(value)
     if isinstance(value, list | tuple | dict):
         return _json_text(value) if nested else None
-    words = text.clean(plain(value), MAX_TEXT_CHARS)
-    return words if typed or words is None else [words]
+    return str(value) if isinstance(value, Decimal) else text.clean(plain(value), MAX_TEXT_CHARS)
 
 
 def _json_text(value: object) -> str | None:

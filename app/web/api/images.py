@@ -24,7 +24,7 @@ router = APIRouter(tags=["images"])
 COPIED = (
     "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out", "rank", "line",
     "page_url", "final_url",
-    "title", "caption", "captions", "label", "labels", "extra",
+    "title", "caption", "captions", "label", "labels", "list_columns",
     "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
     "out_height", "changes", "warning",
@@ -55,7 +55,7 @@ class Image(View):
     captions: Sequence[str] | None = Field(description="All captions, where the list gives several.")
     label: str | None
     labels: Sequence[str] | None = Field(description="All labels, where the list gives several.")
-    extra: Mapping[str, Any] | None = Field(description="Further columns of the list; text of a list without types is an array of one.")
+    list_columns: dict[str, Any] = Field(description="Further columns of the list it came from.")
     license: str | None
     license_url: str | None
     creator: str | None

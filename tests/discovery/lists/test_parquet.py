@@ -54,6 +54,8 @@ def test_rows_when_columns_have_every_type() -> None:
             "id": pa.array([2**63 + 1], pa.uint64()),
             "big": pa.array([2**53 + 1]),
             "ok": [True],
+            "half": pa.array([0.5], pa.float32()).cast(pa.float16()),
+            "uuid": pa.array([bytes(16)], pa.uuid()),
             "none": pa.array([None]),
             "gap": [float("nan")],
             "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
@@ -72,6 +74,8 @@ def test_rows_when_columns_have_every_type() -> None:
         "id": str(2**63 + 1),
         "big": 2**53 + 1,
         "ok": True,
+        "half": 0.5,
+        "uuid": "00000000-0000-0000-0000-000000000000",
     }
     table = parquet.table(io.BytesIO(data), SPEC, "the list x")
     assert table.left_out == {"map", "box", "point"}

@@ -114,3 +114,23 @@ async def test_a_class_named_like_a_split_stays_in_its_split(tmp_path: Path) -> 
     for splits in (loaders.splits_by_name(tmp_path), loaders.splits_by_card(tmp_path)):
         assert {split: len(list(loaders.imagefolder_rows(files))) for split, files in splits.items()} == {"test": 3, "train": 9}
     assert await problems("imagefolder", tmp_path, report) == ()
+
+
+async def test_an_image_without_a_label_lies_beside_the_classes(tmp_path: Path) -> None:
+    """It is null in its row, and no class for torchvision; the card gives every column a type."""
+    items = [
+        sample(0, split="train", label="a", captions=("x", "y"), extra={"score": 0.5}),
+        sample(1, split="train", label=None, extra={"kind: of": ["v1"]}),
+    ]
+    report = await write("imagefolder", tmp_path, items)
+    assert classes_as_torchvision_finds_them(tmp_path / "train") == {"a": 0}
+    rows = read_rows(tmp_path / "train/metadata.jsonl")
+    assert [(row["file_name"].rpartition("/")[0], row["label"], row["score"], row["kind: of"]) for row in rows] == [
+        ("a", "a", 0.5, ""),
+        ("", None, None, "v1"),
+    ]
+    card = (tmp_path / "README.md").read_text()
+    assert "  - name: captions\n    sequence: string\n" in card
+    assert '  - name: "score"\n    dtype: float64\n  - name: "kind: of"\n    dtype: string\n' in card
+    assert "| score | float64 | score |" in card
+    assert await problems("imagefolder", tmp_path, report) == ()

@@ -239,3 +239,26 @@ async def test_files_beside_the_shards_are_noticed(tmp_path: Path, report: Expor
     """A glob over ``*.tar`` would take them."""
     (tmp_path / "train-000009.tar").touch()
     assert await problems("webdataset", tmp_path, report) == ("train-000009.tar: not in the manifest",)
+
+
+async def test_captions_labels_and_further_columns_come_back(tmp_path: Path) -> None:
+    """Every row has every column with one type; cls is -1 without a label; txt is the first caption, or all of them if asked for."""
+    items = [
+        sample(0, split="train", label="b", labels=("b", "a"), caption="x", captions=("x", "y"), extra={"score": ["0.5"], "split": 1}),
+        sample(1, split="train", label=None, caption=None, extra={"score": ["1"], "note": "n"}),
+    ]
+    for captions, texts in (("first", ["x", ""]), ("all", ["x\ny", ""])):
+        folder = tmp_path / captions
+        report = await write("webdataset", folder, items, replace(OPTIONS, captions=captions))
+        back = read_with_webdataset(folder, "train")
+        assert [found["txt"] for found in back] == texts
+        assert [found["cls"] for found in back] == [0, -1]
+        rows = [{name: found["json"][name] for name in ("label", "labels", "captions", "score", "list_split", "note")} for found in back]
+        assert rows == [
+            {"label": "b", "labels": ["b", "a"], "captions": ["x", "y"], "score": 0.5, "list_split": 1, "note": ""},
+            {"label": None, "labels": [], "captions": [], "score": 1.0, "list_split": None, "note": "n"},
+        ]
+        assert await problems("webdataset", folder, report) == ()
+    manifest = json.loads((tmp_path / "all/manifest.json").read_text())
+    assert manifest["unlabelled"] == 1
+    assert manifest["list_columns"]["list_split"] == {"type": "int64", "name": "split"}

@@ -41,6 +41,10 @@ async def test_get_tells_all_and_links_bytes_only_where_there_are_some(client: h
     assert (shown["status"], shown["reason"], shown["detail"]) == ("failed", "timeout", "35 s")
     assert "content" not in shown["links"]
     assert (kept["evidence"], shown["evidence"]) == (None, None)
+    assert (kept["captions"], kept["labels"], kept["list_columns"]) == (None, None, {})
+    said = {"captions": ["x", "y"], "labels": ["a", "b"], "extra": {"score": ["0.5"], "n": 1}}
+    listed = (await client.get(f"/v1/images/{await seeds.image(resources, job, 'c.jpg', b'cc', **said)}")).json()
+    assert (listed["captions"], listed["labels"], listed["list_columns"]) == (["x", "y"], ["a", "b"], {"score": "0.5", "n": 1})
 
 
 async def test_get_tells_what_a_refusal_rests_on(client: httpx.AsyncClient, resources: Resources) -> None:

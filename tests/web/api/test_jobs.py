@@ -55,6 +55,7 @@ async def test_create_takes_what_is_known_of_each_url(client: httpx.AsyncClient,
     known = {
         "label": 3, "caption": "a lynx\nat night", "group_id": 12, "sha256": "AB" * 32, "license": "cc by 4.0", "creator": "Ann",
         "attribution": "Ann (CC)", "title": "Lynx", "page_url": "https://example.org/p", "width": 640, "split": "val",
+        "labels": ["lynx", 3], "captions": ["one", "two"],
     }  # fmt: skip
     urls = ["http://origin.example/a.jpg", {"url": " http://origin.example/b.jpg ", **known}, "no URL\nnor two", {"url": "nor this"}]
     job = (await client.post("/v1/jobs", json={"urls": urls})).json()
@@ -71,6 +72,7 @@ async def test_create_takes_what_is_known_of_each_url(client: httpx.AsyncClient,
         "a lynx at night",
     )
     assert (second.group_id, second.expected_sha256, second.license, second.title) == ("12", "ab" * 32, "CC-BY-4.0", "Lynx")
+    assert (second.labels, second.captions) == (("3", "lynx"), ("a lynx at night", "one", "two"))
     assert isinstance(third, ListProblem)
     assert isinstance(fourth, ListProblem)
     assert (third.line, fourth.line) == (3, 4)

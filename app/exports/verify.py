@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,9 @@ __all__ = ["ChecksumSet", "Inspection", "Manifest", "Row", "is_inside", "parse_o
 
 Row = Mapping[str, Any]
 """A JSON object of the export."""
+
+Counted = tuple[str, Row, bytes | Path]
+"""An image that was read back: its path in the export, its row, and the bytes, or the file that holds them."""
 
 MAX_PROBLEMS = 100
 _IMAGES_PER_CALL = 64  # images hashed in one thread call
@@ -83,7 +86,7 @@ class Inspection:
         self.problems: list[str] = []
         self._report = report
         self._extensions = extensions
-        self._to_load: list[tuple[str, Row, bytes | Path]] = []
+        self._counted: list[Counted] = []
         self._seen = bytearray(report.samples // 8 + 1)  # one bit for each index
         self._image_bytes = 0
         self._splits: Counter[str] = Counter()
@@ -111,19 +114,22 @@ class Inspection:
     @property
     def is_full(self) -> bool:
         """Whether the images that wait to be loaded take much memory."""
-        return sum(len(source) for _, _, source in self._to_load if isinstance(source, bytes)) > _LOADED_BYTES
+        return sum(len(source) for _, _, source in self._counted if isinstance(source, bytes)) > _LOADED_BYTES
 
-    async def load_images(self, load: Load | None) -> None:
-        """Load the images that were counted since the last call; an image that does not load, or not at its row's size, is a problem."""
-        waiting, self._to_load = self._to_load, []
-        if load is None or not waiting:
-            return
-        for (path, row, _), found in zip(waiting, await load([source for _, _, source in waiting]), strict=True):
-            if found.reason is not None:
-                self.add_problem(f"{path}: {found.detail}")
-            elif (found.width, found.height) != (row.get("width"), row.get("height")):
+    def take_counted(self) -> Sequence[Counted]:
+        """The images that were counted since the last call, to be loaded."""
+        counted, self._counted = self._counted, []
+        return counted
+
+    async def load_images(self, counted: Sequence[Counted], load: Load) -> None:
+        """Load images; one that does not load, or not at the size of its row, is a problem."""
+        found = await load([source for _, _, source in counted]) if counted else ()
+        for (path, row, _), verdict in zip(counted, found, strict=True):
+            if verdict.reason is not None:
+                self.add_problem(f"{path}: {verdict.detail}")
+            elif (verdict.width, verdict.height) != (row.get("width"), row.get("height")):
                 stated = f"{row.get('width')}x{row.get('height')}"
-                self.add_problem(f"{path}: loads as {found.width}x{found.height} pixels, its row says {stated}")
+                self.add_problem(f"{path}: loads as {verdict.width}x{verdict.height} pixels, its row says {stated}")
 
     def count_image(self, path: str, found: FileFacts, row: Row, source: bytes | Path) -> None:
         """Count an image and compare its bytes and its name with its row; ``source`` is loaded later."""
@@ -136,7 +142,7 @@ class Inspection:
             self.add_problem(f"{path}: the bytes differ from those of its row")
         if self._extensions is not None and path.rpartition(".")[2] not in self._extensions:
             self.add_problem(f"{path}: the loaders of this format do not see files with this suffix")
-        self._to_load.append((path, row, source))
+        self._counted.append((path, row, source))
         name = names.IMAGE_NAME.fullmatch(path.rpartition("/")[2])
         if name is None or name[2] != found.sha256[:12]:
             self.add_problem(f"{path}: the name does not match the bytes")
@@ -217,11 +223,20 @@ async def _run_steps(steps: Iterator[None]) -> None:
 
 
 async def _inspect_and_load(inspection: Inspection, inspect: Callable[[Inspection], Iterator[None]], load: Load | None) -> None:
-    """Inspect images in threads, many in each call, and load them after each call."""
+    """Inspect images in threads, many in each call, and load those of one call while the next ones are inspected."""
+
+    async def load_group(group: Sequence[Counted]) -> None:
+        if load is not None:
+            await inspection.load_images(group, load)
+
+    await concurrency.for_each(_inspected_groups(inspection, inspect), load_group, max_running=1)
+
+
+async def _inspected_groups(inspection: Inspection, inspect: Callable[[Inspection], Iterator[None]]) -> AsyncIterator[Sequence[Counted]]:
     steps = _inspect_images(inspection, inspect)
     while await concurrency.to_thread_uncancelled(_inspect_some, steps, inspection):
-        await inspection.load_images(load)
-    await inspection.load_images(load)
+        yield inspection.take_counted()
+    yield inspection.take_counted()
 
 
 def _inspect_files(inspection: Inspection) -> Iterator[None]:

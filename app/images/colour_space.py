@@ -3,6 +3,7 @@
 Reads headers only; must not know pixels. The tables are those of ITU-T H.273, which PNG (cICP), AVIF (nclx) and video share.
 """
 
+import io
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageCms
 
 from errors import Reason, ValidationError
 
@@ -98,12 +99,23 @@ def _png_profile(body: bytes, embedded: bytes | None) -> bytes | None:
         if not codes[3]:
             raise ValidationError("png with narrow-range samples (cICP): not supported", reason=Reason.FORMAT)
         return _by_code_points("png", codes[0], codes[1])
-    if embedded is not None or b"sRGB" in chunks:
+    if embedded is not None and (not chunks.keys() & {b"sRGB", b"gAMA", b"cHRM"} or _opens(embedded)):
         return embedded
+    if b"sRGB" in chunks:
+        return None
     gamma, primaries = _gamma(chunks.get(b"gAMA", b"")), _chromaticities(chunks.get(b"cHRM", b""))
     if gamma is None and primaries is None:
         return None
     return _build_profile(primaries or _BT709, gamma or _SRGB_CURVE)
+
+
+def _opens(profile: bytes) -> bool:
+    """Whether an embedded profile can be read at all; if not, what is stated beside it counts."""
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (OSError, ImageCms.PyCMSError):
+        return False
+    return True
 
 
 def _chunks_before_pixels(body: bytes) -> Iterator[tuple[bytes, bytes]]:

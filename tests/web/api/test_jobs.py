@@ -151,6 +151,13 @@ async def test_a_number_out_of_bounds_is_shown_with_its_bound(client: httpx.Asyn
     assert answer.json()["detail"] == "compression/size: Input should be greater than or equal to 8, not 0"
 
 
+async def test_a_number_of_five_thousand_digits_is_refused(client: httpx.AsyncClient) -> None:
+    """More digits than Python reads."""
+    body = f'{{"urls": ["x"], "seed": {"9" * 5000}}}'
+    answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+
+
 @pytest.mark.parametrize("share", ["NaN", "Infinity"])
 async def test_create_refuses_numbers_that_json_does_not_have(client: httpx.AsyncClient, share: str) -> None:
     """Python's JSON reader takes NaN; no database does."""

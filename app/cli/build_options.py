@@ -74,25 +74,25 @@ class BuildOptions:
     label: Annotated[Text, _what("--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None
     name: Annotated[Text, _what("--name", metavar="NAME", help="Name of the dataset; default: the keywords, or the list.")] = None
     source: Annotated[Texts, _what("--source", "-s", metavar="NAME", help="Where to search; may be repeated (wikimedia).")] = None
-    expand: Annotated[int, _what("--expand", min=0, max=20, metavar="N", help="Also search up to N other names of each keyword.")] = 0
+    expand: Annotated[int, _what("--expand", metavar="N", help="Also search up to N other names of each keyword.")] = 0
     lang: Annotated[Texts, _what("--lang", metavar="CODE", help="Language for --expand; may be repeated (en).")] = None
-    max_images: Annotated[Count, _many("--max-images", "-n", min=1, help="Stop at N; default: 100 for keywords, all of a list.")] = None
-    min_images: Annotated[int, _many("--min-images", min=0, help="Exit code 3 where fewer than N are kept.")] = 0
+    max_images: Annotated[Count, _many("--max-images", "-n", help="Stop at N; default: 100 for keywords, all of a list.")] = None
+    min_images: Annotated[int, _many("--min-images", help="Exit code 3 where fewer than N are kept.")] = 0
     level: Annotated[LevelName | None, _quality("--level", help="How strictly images are checked (standard).")] = None
     min_size: Annotated[Text, _quality("--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None
     dedupe: Annotated[Dedupe, _quality("--dedupe", help="Which duplicates are dropped (near).")] = "near"
     label_conflicts: Annotated[LabelConflicts | None, _quality("--label-conflicts", help=LABEL_CONFLICTS)] = None
     encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help="keep, jpeg, webp or png, as in webp:80 (keep).")] = None
     resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
-    size: Annotated[Count, _output("--size", min=8, max=16384, metavar="PX", help="Side in pixels for --resize (256).")] = None
+    size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
     output: Annotated[Path | None, _output("--output", "-o", metavar="DIR", help="Folder of the dataset (./datasets/NAME).")] = None
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
-    per_host: Annotated[Count, _politeness("--per-host", min=1, metavar="N", help="Concurrent requests to one host (2).")] = None
-    concurrency: Annotated[Count, _politeness("--concurrency", min=1, metavar="N", help="Concurrent requests in all (64).")] = None
+    per_host: Annotated[Count, _politeness("--per-host", metavar="N", help="Concurrent requests to one host (2).")] = None
+    concurrency: Annotated[Count, _politeness("--concurrency", metavar="N", help="Concurrent requests in all (64).")] = None
     contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help="How origins can reach you; in the User-Agent.")] = None
     no_robots: Annotated[bool, _politeness("--no-robots", help="Ignore robots.txt; only for your own hosts.")] = False
     detach: Annotated[bool, _option("Run", "--detach", help="Only submit the job; a running worker or server does it.")] = False

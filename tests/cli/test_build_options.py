@@ -10,7 +10,7 @@ from app.cli import build_options
 from app.cli.build_options import ENCODINGS, BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
 from app.domain import CompressionRules, ExportFormat, Level
-from app.spec import Compression, JobRequest
+from app.spec import Compression
 
 
 class Request(BaseModel):
@@ -29,12 +29,9 @@ def test_choices_are_those_of_the_domain() -> None:
 
 
 def test_bounds_are_those_of_the_request() -> None:
-    """The command line refuses what the API refuses, and no more."""
-    for option, model, name in (("size", Compression, "size"), ("expand", JobRequest, "expand"), ("max_images", JobRequest, "max_images")):
-        shown = get_type_hints(BuildOptions, include_extras=True)[option].__metadata__[0]
-        bounds = {type(item).__name__: item for item in model.model_fields[name].metadata}
-        assert shown.min == bounds["Ge"].ge
-        assert shown.max in (None, bounds["Le"].le)
+    """The command line has none of its own but for the quality, which is written inside of a word."""
+    for hint in get_type_hints(BuildOptions, include_extras=True).values():
+        assert {(shown.min, shown.max) for shown in getattr(hint, "__metadata__", ())} == {(None, None)}
     for quality, fits in ((0, False), (1, True), (100, True), (101, False)):
         with nullcontext() if fits else pytest.raises(UsageError):
             build_options.parse_compression(CompressionRules(), encode=f"webp:{quality}", resize=None, size=None)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.db import api_keys, jobs
-from app.domain import JobState
+from app.domain import DesiredState
 from app.resources import Resources
 from app.storage import paths
 from app.web import openapi_document
@@ -56,7 +56,7 @@ async def test_a_foreign_id_is_not_found(
     ann, bob = [connect(app, await seeds.key_of(resources, user)) for user in ("ann", "bob")]
     foreign = await ask(bob, method, path, operation, ids)
     assert (foreign.status_code, foreign.json()["code"]) == (404, "not-found")
-    assert (await jobs.get(resources.db, ids["job_id"])).desired_state is JobState.RUNNING
+    assert (await jobs.get(resources.db, ids["job_id"])).desired_state is DesiredState.RUNNING
     missing = {name: (str(value)[:-4] + "0000" if name.endswith("_id") and name != "image_id" else value) for name, value in ids.items()}
     nowhere = await ask(bob, method, path, operation, missing | {"image_id": 99})
     assert nowhere.json()["title"] == foreign.json()["title"]

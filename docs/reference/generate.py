@@ -162,7 +162,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.FORMAT: "An image format that the job does not accept, or a variant of one that cannot be shown or written right.",
         Reason.DUPLICATE_EXACT: "The same bytes as another image of the dataset.",
         Reason.DUPLICATE_NEAR: "Nearly identical to another image of the dataset (`validate.near_distance`).",
-        Reason.LABEL_CONFLICT: "The same picture has different labels, so none of them can be trusted.",
+        Reason.LABEL_CONFLICT: "The same picture has different labels, so none can be trusted; a kept image has it beside its first label.",
         Reason.PLACEHOLDER: "Many unrelated URLs gave this picture, such as one that says that there is no image.",
         Reason.LICENCE: "Its licence is none of those that the job accepts.",
         Reason.OVER_TARGET: "Valid, but `--max-images` was already reached.",

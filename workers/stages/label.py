@@ -4,7 +4,7 @@ Retry: none here. A run that is repeated makes the same choices.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.db import jobs
@@ -16,9 +16,11 @@ from workers.stages.deduplicate import update_images
 from workers.stages.merge_rows import find_label_conflicts
 from workers.unit import ClaimedUnit
 
-__all__ = ["assign_splits", "choose", "label_images"]
+__all__ = ["assign_splits", "choose", "label_images", "spelled_apart"]
 
 log = get_logger(__name__)
+
+MAX_SHOWN = 20
 
 ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
 """The default of a request, which asks for no division: the splits that a list names stand."""
@@ -34,6 +36,8 @@ async def label_images(unit: ClaimedUnit) -> None:
     conflicts = await find_label_conflicts(unit)
     changes = await asyncio.to_thread(_changes, kept, over, labels, spec.label, spec.splits, spec.seed, conflicts)
     await update_images(unit, changes)
+    if apart := spelled_apart(item.label for item in kept):
+        log.warning("labels.spelled_apart", labels=apart)
     log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits))
 
 
@@ -49,6 +53,14 @@ def choose(found: Sequence[Choice], target: int | None) -> tuple[list[Choice], l
     ranked.sort(key=lambda entry: entry[:3])
     order = [entry[3] for entry in ranked]
     return order[:target], order[target:]
+
+
+def spelled_apart(labels: Iterable[str | None]) -> list[str]:
+    """Return the labels that differ from another one only by case, in order; the first 20 of them."""
+    spellings: dict[str, set[str]] = {}
+    for label in {label for label in labels if label}:
+        spellings.setdefault(label.casefold(), set()).add(label)
+    return sorted(label for same in spellings.values() if len(same) > 1 for label in same)[:MAX_SHOWN]
 
 
 def _changes(

@@ -1,7 +1,7 @@
 """Which images are kept, and where they go."""
 
 from app.db.image_search import Choice
-from workers.stages.label import assign_splits, choose
+from workers.stages.label import assign_splits, choose, spelled_apart
 
 
 def item(number: int, search: str, rank: int) -> Choice:
@@ -32,3 +32,12 @@ def test_splits_of_the_list_stand_unless_the_job_asks_for_shares() -> None:
     ]
     assert assign_splits(found, [None] * 5, {"train": 1.0}, 0) == ["val", "val", "test", "train", "val"]
     assert set(assign_splits(found, [None] * 5, {"val": 1.0}, 0)) == {"val"}
+
+
+def test_labels_that_differ_by_case_are_named() -> None:
+    """They stay different classes, which is seldom meant."""
+    assert spelled_apart(["Cat", "cat", None, "dog", "cat", "STRASSE", "Straße"]) == ["Cat", "STRASSE", "Straße", "cat"]
+    assert (
+        spelled_apart([f"{word}{number}" for number in range(30) for word in "aA"]) == [f"A{n}" for n in sorted(map(str, range(30)))][:20]
+    )
+    assert spelled_apart(["a", "b"]) == []

@@ -3,7 +3,7 @@
 The rules themselves are in :mod:`app.images.checks` and :mod:`app.images.ranking`. Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.domain import Reason, StoredImage, ValidationRules
@@ -17,6 +17,10 @@ __all__ = ["CheckLine", "Duplicate", "check_lines", "why_kept"]
 _WORDS: Final[dict[Outcome, str]] = {"passed": "ok", "failed": "FAILED", "not_reached": "not reached", "not_asked": "not applied"}
 
 _UNDECODED: Final = frozenset({Reason.CORRUPT, Reason.DECODER_CRASH, Reason.NOT_AN_IMAGE, Reason.POISON})
+
+
+_DIGEST_CHARS: Final = 10
+"""Of a digest in a table, as wide as a value; the reason has it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,19 @@ def check_lines(image: StoredImage, rules: ValidationRules) -> list[CheckLine]:
     facts = Facts.from_measures(image_format, image.width or 0, image.height or 0, image.measures)
     failed_to_decode = False if image.reason in _UNDECODED else None
     results = checks.evaluate(facts, rules, decodes=True if image.measures else failed_to_decode)
-    return [CheckLine(result.name, result.value, result.limit, result.outcome) for result in results]
+    lines = [CheckLine(result.name, result.value, result.limit, result.outcome) for result in results]
+    return lines if image.expected_sha256 is None else _with_digest(image.sha256 or "", image.expected_sha256, lines)
+
+
+def _with_digest(sha256: str, expected: str, lines: list[CheckLine]) -> list[CheckLine]:
+    """The digest that a list expects is compared before all else: other bytes are not decoded."""
+    differs = sha256 != expected
+    if differs:
+        lines = [line if line.outcome == "not_asked" else replace(line, value=None, outcome="not_reached") for line in lines]
+    return [
+        CheckLine("sha256", sha256[:_DIGEST_CHARS], f"{expected[:_DIGEST_CHARS]}, of the list", "failed" if differs else "passed"),
+        *lines,
+    ]
 
 
 HASH_BITS: Final = 64

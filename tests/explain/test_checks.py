@@ -39,6 +39,18 @@ def test_an_image_that_does_not_decode_says_so() -> None:
     ]
 
 
+def test_other_bytes_than_the_list_expects_are_not_decoded() -> None:
+    """The digest is the check that failed, and decoding is not; where it is right, it is the first that passed."""
+    image = replace(IMAGE, measures={}, reason=Reason.CORRUPT, sha256="a" * 64, expected_sha256="b" * 64)
+    lines = list(lines_of(image, ValidationRules()).values())
+    assert lines[0].words() == f"{'sha256':<12} {'a' * 10} {'b' * 10 + ', of the list':<34} FAILED"
+    assert {line.outcome for line in lines[1:]} == {"not_reached", "not_asked"}
+    plain = replace(IMAGE, measures=Facts("jpeg", 40, 30, entropy=5.0).measures(), width=40, height=30)
+    digest, *same = lines_of(replace(plain, sha256="a" * 64, expected_sha256="a" * 64), ValidationRules()).values()
+    assert (digest.name, digest.outcome) == ("sha256", "passed")
+    assert same == list(lines_of(plain, ValidationRules()).values())
+
+
 def test_a_picture_too_large_is_never_decoded() -> None:
     """The limit of pixels applies before decoding."""
     image = replace(IMAGE, measures={}, width=8000, height=6000, reason=Reason.TOO_MANY_PIXELS)

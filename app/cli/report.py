@@ -13,7 +13,7 @@ from app.db import Database, attempts, datasets, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.domain import JobState
 from app.explain.job import lost_words, search_words
-from app.formatting import count, duration, listing, number, size
+from app.formatting import clipped, count, duration, listing, number, size
 
 __all__ = ["BuildReport", "load_report"]
 
@@ -79,6 +79,7 @@ class BuildReport:
             "target": self.job.target,
             "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES)},
             "reasons": funnel.reasons,
+            "short_classes": list(self.job.short_classes or ()),
             "retries": self.retries,
             "exports": [self._export(export) for export in self.exports],
         }
@@ -101,6 +102,7 @@ class BuildReport:
             *self._dataset(),
             ("funnel", _funnel(self.funnel)),
             ("not kept", listing(self.funnel.reasons, most=8)),
+            *self._classes(),
             *self._retries(),
             *self._shortfall(),
             ("warning", self._warning()),
@@ -145,6 +147,17 @@ class BuildReport:
         command = f"pictrawl images ls --job {self.job.id} --reason label_conflict{workspace_options}"
         return command if self.funnel.rows_read and self.funnel.label_conflicts else ""
 
+    def _classes(self) -> list[tuple[str, str]]:
+        """The classes of which few images or none were kept, one in a row."""
+        classes = self.job.short_classes or ()
+        rows = [
+            f"{clipped(item['label'], 40)}: {number(item['kept']) if item['kept'] else 'none'} of {number(item['candidates'])} kept; "
+            + listing(item["reasons"], most=3)
+            for item in classes[:SHOWN_CLASSES]
+        ]
+        rows += [f"and {number(len(classes) - SHOWN_CLASSES)} more"] if len(classes) > SHOWN_CLASSES else []
+        return [("classes" if at == 0 else "", text) for at, text in enumerate(rows)]
+
     def _retries(self) -> list[tuple[str, str]]:
         funnel = self.funnel
         lines = [self._attempts()] if funnel.attempts else []
@@ -180,6 +193,8 @@ class BuildReport:
 LIST_FIGURES = ("rows_read", "distinct_urls", "merged_rows", "label_conflicts")
 STAGES = ("candidates", "fetched", "valid", "unique", "kept")
 """Figures of the list and stages of the funnel, by the names that every interface has for them."""
+
+SHOWN_CLASSES = 8
 
 COMMANDS = frozenset({"bad lines", "conflicts", "resume", "finish", "details", "dataset"})
 """Rows with text to copy: they are not wrapped."""

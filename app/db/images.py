@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 import errors
 from app.db import list_rows, tables
 from app.db.engine import Connection, Database, db_now
-from app.db.rows import SourceCount
+from app.db.rows import LabelCount, SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "count_deep",
     "count_failed",
     "counts",
+    "counts_by_label",
     "deferred_by_reason",
     "fail_open",
     "get",
@@ -193,6 +194,18 @@ async def count_deep(db: Database, dataset_id: str) -> int:
     )
     async with db.read() as connection:
         return int((await connection.execute(query)).scalar_one())
+
+
+async def counts_by_label(db: Database, dataset_id: str) -> list[LabelCount]:
+    """Count the images of a dataset by label, search, state and reason. Reads every row of the dataset."""
+    columns = tables.images.c
+    keys = (columns.label, columns.search_id, columns.state, columns.reason)
+    query = select(*keys, func.count().label("number")).where(columns.dataset_id == dataset_id).group_by(*keys)
+    async with db.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return [
+        LabelCount(row.label, row.search_id, ImageState(row.state), Reason(row.reason) if row.reason else None, row.number) for row in rows
+    ]
 
 
 def of_user(user_id: str | None) -> list[ColumnElement[bool]]:

@@ -149,13 +149,19 @@ async def wait_for(db: Database, job_id: str, what: str | None) -> None:
 
 
 async def end(
-    connection: Connection, job_id: str, state: JobState, *, shortfall: Mapping[str, Any] | None = None, error: str | None = None
+    connection: Connection,
+    job_id: str,
+    state: JobState,
+    *,
+    shortfall: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    short_classes: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Set the final state of a job. The open images of a cancelled job fail with the reason ``cancelled``."""
     result = await connection.execute(
         update(tables.jobs)
         .where(tables.jobs.c.id == job_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES))
-        .values(state=state, shortfall=shortfall, error=error, waiting_for=None, finished_at=db_now())
+        .values(state=state, shortfall=shortfall, short_classes=short_classes, error=error, waiting_for=None, finished_at=db_now())
     )
     if result.rowcount == 1:
         metrics.jobs_ended.labels(state.value).inc()

@@ -168,7 +168,15 @@ async def reopen(connection: Connection, job: Job) -> None:
     await connection.execute(
         update(tables.jobs)
         .where(tables.jobs.c.id == job.id)
-        .values(state=JobState.RUNNING, desired_state=DesiredState.RUNNING, stage=None, error=None, shortfall=None, finished_at=None)
+        .values(
+            state=JobState.RUNNING,
+            desired_state=DesiredState.RUNNING,
+            stage=None,
+            error=None,
+            shortfall=None,
+            short_classes=None,
+            finished_at=None,
+        )
     )
     if (await find(connection, job.id)).open_units <= 0:
         await ensure_finalize(connection, job.id)

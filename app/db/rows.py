@@ -1,6 +1,6 @@
 """The rows that the query modules return, as plain values."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,7 @@ __all__ = [
     "Export",
     "Funnel",
     "Job",
+    "LabelCount",
     "ListFigures",
     "NewUnit",
     "PageOf",
@@ -49,7 +50,10 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job; ``spec`` is the JSON of :class:`app.spec.JobSpec` for a build, the options otherwise."""
+    """A job; ``spec`` is the JSON of :class:`app.spec.JobSpec` for a build, the options otherwise.
+
+    ``short_classes`` are the classes with few images or none, known at its end: ``label``, ``candidates``, ``kept``, ``reasons``.
+    """
 
     id: str
     user_id: str
@@ -72,6 +76,7 @@ class Job:
     started_at: float | None
     finished_at: float | None
     traceparent: str | None = None
+    short_classes: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def is_final(self) -> bool:
@@ -253,6 +258,17 @@ class SourceCount:
     """Number of images of one source in one state with one reason."""
 
     source: str
+    state: ImageState
+    reason: Reason | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCount:
+    """Number of images of one label, or without one from one search, in one state with one reason."""
+
+    label: str | None
+    search_id: str | None
     state: ImageState
     reason: Reason | None
     count: int

@@ -111,6 +111,7 @@ jobs = Table(
     Column("open_units", Integer, nullable=False, default=0),
     Column("rounds", Integer, nullable=False, default=0),
     Column("shortfall", JSON),
+    Column("short_classes", JSON(none_as_null=True)),
     Column("error", Text),
     Column("waiting_for", Text),
     Column("request_id", String(64)),

@@ -17,7 +17,7 @@ SHORT = {"missing": 63, "causes": ["every source is exhausted (1204 found, 1131 
 def a_report(state: JobState, kept: int = 437, **more: object) -> BuildReport:
     """A build that has ended so."""
     counts = (SourceCount("list", ImageState.KEPT, None, kept), SourceCount("list", ImageState.FAILED, Reason.HTTP_404, 73))
-    fields = {name: more.pop(name) for name in ("shortfall", "error", "min_images") if name in more}
+    fields = {name: more.pop(name) for name in ("shortfall", "error", "min_images", "short_classes") if name in more}
     job = a_job(state, finished_at=NOW if state.value not in ("running", "paused") else None, **fields)  # type: ignore[arg-type]
     return BuildReport(job, Funnel(counts, attempts=560, retried=64, recovered=51), tried=500, **more)  # type: ignore[arg-type]
 
@@ -92,6 +92,19 @@ def test_summary_tells_what_retries_brought(figures: dict[str, int], more: dict[
     words = " ".join(report.summary().replace("retries    ", "").split())
     assert ("retries  " in report.summary()) == bool(said)
     assert all(sentence in words for sentence in said)
+
+
+def test_summary_names_the_classes_that_are_empty_or_short() -> None:
+    """With what became of their candidates; the document has them all."""
+    classes = [{"label": "dog", "candidates": 12, "kept": 0, "reasons": {"label_conflict": 12}}]
+    classes += [{"label": f"class {n}", "candidates": 30, "kept": n, "reasons": {"http_404": 20, "blurry": 2}} for n in range(1, 10)]
+    report = a_report(JobState.SUCCEEDED, short_classes=classes)
+    text = report.summary()
+    assert "  classes    dog: none of 12 kept; label_conflict 12\n" in text
+    assert "             class 1: 1 of 30 kept; http_404 20 · blurry 2\n" in text
+    assert "             and 2 more\n" in text
+    assert report.document()["short_classes"] == classes
+    assert "classes" not in a_report(JobState.SUCCEEDED, short_classes=[]).summary()
 
 
 def test_document_names_the_path_of_what_was_delivered_only() -> None:

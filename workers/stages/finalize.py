@@ -3,24 +3,30 @@
 The decisions are pure functions of the job's stage and counts. Retry: none here; nothing is requested from the network.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.db import Connection, attempts, datasets, images, jobs, units
-from app.db.rows import Funnel, NewUnit, Search
-from app.domain import JobKind, JobState, Reason, UnitKind
+from app.db.rows import Funnel, LabelCount, NewUnit, Search
+from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.plan import plan_another_round
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["JobEnd", "finalize_job", "next_step", "plan_end"]
+__all__ = ["JobEnd", "finalize_job", "next_step", "plan_end", "short_classes"]
 
 log = get_logger(__name__)
 
 BUILD_STAGES = ("duplicates", "labels", "compress", "export", "end")
 STAGES: dict[JobKind, tuple[str, ...]] = {JobKind.BUILD: BUILD_STAGES, JobKind.VALIDATION: ("duplicates", "labels", "end")}
+
+
+CHANGES_WHAT_IS_KEPT = frozenset({JobKind.BUILD, JobKind.VALIDATION, JobKind.DUPLICATES})
+MAX_CLASSES, LOGGED_CLASSES = 50, 20
+"""Classes recorded with a job, and labels in one log line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +137,50 @@ async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]
         end = plan_end(unit.spec, funnel, searches, rounds=job.rounds, max_rounds=limit, dead=dead, finished_early=early)
     else:
         end = JobEnd(JobState.FAILED if dead else JobState.SUCCEEDED, error=dead[0] if dead else None)
+    classes = await _short_classes(unit) if job.kind in CHANGES_WHAT_IS_KEPT else None
     async with unit.transaction() as connection:
-        await jobs.end(connection, job.id, end.state, shortfall=end.shortfall, error=end.error)
+        await jobs.end(connection, job.id, end.state, shortfall=end.shortfall, error=end.error, short_classes=classes)
         await unit.finish_in(connection)
     log.info("job.ended", state=end.state.value, kept=funnel.kept, reasons=funnel.reasons, error=end.error)
+    if classes:
+        log.warning(
+            "dataset.classes_short", classes=len(classes), empty=[item["label"] for item in classes if not item["kept"]][:LOGGED_CLASSES]
+        )
+
+
+async def _short_classes(unit: ClaimedUnit) -> list[dict[str, Any]]:
+    dataset_id, label = unit.job.dataset_id, unit.job.spec.get("label")
+    counts = await images.counts_by_label(unit.ctx.db, dataset_id)
+    return short_classes(counts, await jobs.search_labels(unit.ctx.db, dataset_id), label)
+
+
+def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str | None], label: str | None) -> list[dict[str, Any]]:
+    """Return the classes of which less than half of the candidates were kept, empty ones first, then the largest; at most 50.
+
+    Candidates over the target, and those that were never decided because the job was cancelled, are not counted. Each class has its
+    ``label``, ``candidates``, ``kept``, and ``reasons`` of the others, most frequent first.
+
+    Args:
+        counts: of the dataset.
+        search_labels: by search id, for images without a label of their own.
+        label: of every image, if the job has one.
+    """
+    classes: dict[str, Counter[str | None]] = {}
+    for item in counts:
+        name = label or item.label or search_labels.get(item.search_id or "")
+        if name and item.reason not in (Reason.OVER_TARGET, Reason.CANCELLED):
+            classes.setdefault(name, Counter())[None if item.state is ImageState.KEPT else item.reason or item.state.value] += item.count
+    found = [
+        {
+            "label": name,
+            "candidates": reasons.total(),
+            "kept": reasons[None],
+            "reasons": {str(reason): count for reason, count in reasons.most_common() if reason is not None},
+        }
+        for name, reasons in classes.items()
+        if 2 * reasons[None] < reasons.total()
+    ]
+    return sorted(found, key=lambda item: (item["kept"] > 0, -item["candidates"], item["label"]))[:MAX_CLASSES]
 
 
 def plan_end(

@@ -11,6 +11,7 @@ from app.domain import ImageState, StoredImage, UnitKind, UnitState
 from app.explain import ImageHistory, JobHistory, explain_image, explain_job, find_images, image_lines, verdict_words
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
+from app.web.api.jobs import ShortClass, short_classes_of
 
 __all__ = ["router"]
 
@@ -125,6 +126,7 @@ class JobExplanation(View):
     rows_read: int = Field(description="Rows of the list of the job's dataset; 0 without one.")
     distinct_urls: int = Field(description="Different URLs among them.")
     merged_rows: int = Field(description="Rows that name the URL of an earlier row.")
+    short_classes: list[ShortClass] | None = Field(description="Classes with few images or none, empty ones first; null before the end.")
     waited_for_worker_s: float
     stages: list[Stage] = Field(description="In the order in which they began; they overlap.")
     hosts: list[Host] = Field(description="The hosts that took the most time, in descending order.")
@@ -203,6 +205,7 @@ def _also(image: StoredImage) -> Also:
 def _job(history: JobHistory) -> JobExplanation:
     return JobExplanation(
         job_id=history.job.id,
+        short_classes=short_classes_of(history.job),
         waited_for_worker_s=history.waited_s,
         stages=[Stage.model_validate(item) for item in history.stages],
         hosts=[Host.model_validate(item) for item in history.costly_hosts],

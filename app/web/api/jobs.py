@@ -16,7 +16,19 @@ from app.spec import JobRequest
 from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, View, accepted, at, may_fail
 from app.web.api.exports import ExportSummary, export_summary
 
-__all__ = ["Job", "JobProgress", "JobSummary", "figures_of", "job_summary", "load_figures", "load_job", "progress_of", "router"]
+__all__ = [
+    "Job",
+    "JobProgress",
+    "JobSummary",
+    "ShortClass",
+    "figures_of",
+    "job_summary",
+    "load_figures",
+    "load_job",
+    "progress_of",
+    "router",
+    "short_classes_of",
+]
 
 router = APIRouter(tags=["jobs"])
 
@@ -62,6 +74,15 @@ class JobProgress(View):
     retries: Retries
 
 
+class ShortClass(View):
+    """A class of which less than half of the candidates were kept."""
+
+    label: str
+    candidates: int = Field(description="Without those over the target.")
+    kept: int
+    reasons: dict[str, int] = Field(description="Why the others were not kept, most frequent first.")
+
+
 class JobSummary(View):
     """A job, without figures."""
 
@@ -76,6 +97,7 @@ class JobSummary(View):
     min_images: int
     priority: int
     shortfall: dict[str, Any] | None = Field(description="Why there are fewer images than wanted.")
+    short_classes: list[ShortClass] | None = Field(description="Classes with few images or none, empty ones first; null before the end.")
     error: str | None
     waiting_for: str | None
     request_id: str | None = Field(description="The request that made it.")
@@ -95,6 +117,11 @@ class Job(JobSummary):
     exports: list[ExportSummary] = Field(description="Newest first.")
 
 
+def short_classes_of(job: rows.Job) -> list[ShortClass] | None:
+    """The classes of which few images or none were kept."""
+    return None if job.short_classes is None else [ShortClass(**item) for item in job.short_classes]
+
+
 def job_summary(job: rows.Job) -> JobSummary:
     """A job's row as it is sent."""
     return JobSummary(**_row(job))
@@ -104,6 +131,7 @@ def _row(job: rows.Job) -> dict[str, Any]:
     names = ("id", "kind", "desired_state", "stage", "dataset_id", "target", "min_images", "priority", "shortfall", "error", "waiting_for")
     return {name: getattr(job, name) for name in names} | {
         "status": job.state,
+        "short_classes": short_classes_of(job),
         "spec": _spec(job.spec),
         "request_id": job.request_id,
         "created_at": at(job.created_at),

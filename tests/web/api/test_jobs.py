@@ -243,12 +243,14 @@ async def test_get_shows_the_figures(client: httpx.AsyncClient, resources: Resou
     await seeds.image(resources, job, "a.jpg", b"aa")
     await seeds.image(resources, job, "b.jpg", state=ImageState.FAILED, reason=Reason.HTTP_404)
     await seeds.image(resources, job, "c.jpg")
-    await seeds.end(resources, job.id, JobState.PARTIAL, shortfall={"missing": 2})
+    empty = [{"label": "dog", "candidates": 2, "kept": 0, "reasons": {"label_conflict": 2}}]
+    await seeds.end(resources, job.id, JobState.PARTIAL, shortfall={"missing": 2}, short_classes=empty)
     body = (await client.get(f"/v1/jobs/{job.id}")).json()
     assert body["progress"] == {"candidates": 3, "fetched": 1, "valid": 1, "unique": 1, "kept": 1, "open": 1} | NO_LIST
     assert body["reasons"] == {"http_404": 1}
     assert body["sources"] == {"list": {"kept": 1, "failed": 1, "pending": 1}}
-    assert (body["status"], body["shortfall"]) == ("partial", {"missing": 2})
+    assert (body["status"], body["shortfall"], body["short_classes"]) == ("partial", {"missing": 2}, empty)
+    assert (await client.get(f"/v1/jobs/{job.id}/explain")).json()["short_classes"] == empty
     assert body["finished_at"] is not None
 
 

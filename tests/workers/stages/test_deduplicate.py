@@ -194,6 +194,9 @@ async def test_one_picture_with_several_labels(bench: Bench, origin: Origin, pol
         assert items[0].detail == f"label 'cat', but image {items[1].id}, the same bytes, has label 'dog'"
         assert items[3].detail == f"label 'bird', but image {items[0].id}, nearly the same picture, has label 'cat'"
         assert all(item.duplicate_of for item in items[:4])
+        assert job.short_classes == [
+            {"label": label, "candidates": 1, "kept": 0, "reasons": {"label_conflict": 1}} for label in ("bird", "cat")
+        ]
 
 
 async def test_a_later_pass_meets_the_decisions_of_an_earlier_one(bench: Bench, origin: Origin) -> None:

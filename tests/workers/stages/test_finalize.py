@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.db.rows import Funnel, Search, SourceCount
+from app.db.rows import Funnel, LabelCount, Search, SourceCount
 from app.domain import CompressionRules, ImageState, JobKind, JobState, Reason
 from app.spec import JobSpec
-from workers.stages.finalize import next_step, plan_end
+from workers.stages.finalize import MAX_CLASSES, next_step, plan_end, short_classes
 
 
 def funnel(kept: int = 0, valid: int = 0, failed: int = 0) -> Funnel:
@@ -90,6 +90,32 @@ def test_a_dead_unit_ends_the_job() -> None:
 def test_the_end_is_told_by_what_was_kept(spec: JobSpec, kept: int, dead: list[str], state: JobState) -> None:
     """Succeeded, partial or failed."""
     assert plan_end(spec, funnel(kept=kept), [], rounds=0, max_rounds=20, dead=dead).state is state
+
+
+KEPT, FAILED, REJECTED, DUPLICATE = ImageState.KEPT, ImageState.FAILED, ImageState.REJECTED, ImageState.DUPLICATE
+
+
+def test_classes_that_end_empty_or_short_are_named() -> None:
+    """Empty ones first, with the reasons; half of a class is enough, and what was over the target or cancelled is not missing."""
+    counts = [
+        LabelCount("cat", None, KEPT, None, 5), LabelCount("cat", None, REJECTED, Reason.LABEL_CONFLICT, 5),
+        LabelCount("dog", None, REJECTED, Reason.LABEL_CONFLICT, 5), LabelCount("dog", None, FAILED, Reason.HTTP_404, 7),
+        LabelCount(None, "srch_owl", KEPT, None, 1), LabelCount(None, "srch_owl", DUPLICATE, Reason.DUPLICATE_NEAR, 2),
+        LabelCount("owl", "srch_owl", KEPT, Reason.LABEL_CONFLICT, 1), LabelCount("owl", None, FAILED, Reason.TIMEOUT, 1),
+        LabelCount("elk", None, KEPT, None, 1), LabelCount("elk", None, REJECTED, Reason.OVER_TARGET, 90),
+        LabelCount("elk", None, FAILED, Reason.CANCELLED, 90), LabelCount("ant", None, ImageState.VALID, None, 3),
+        LabelCount(None, "srch_list", FAILED, Reason.HTTP_404, 50),
+    ]  # fmt: skip
+    searches = {"srch_owl": "owl", "srch_list": None}
+    assert short_classes(counts, searches, None) == [
+        {"label": "dog", "candidates": 12, "kept": 0, "reasons": {"http_404": 7, "label_conflict": 5}},
+        {"label": "ant", "candidates": 3, "kept": 0, "reasons": {"valid": 3}},
+        {"label": "owl", "candidates": 5, "kept": 2, "reasons": {"duplicate_near": 2, "timeout": 1}},
+    ]
+    (all_of_it,) = short_classes(counts, searches, "animal")
+    assert (all_of_it["label"], all_of_it["kept"]) == ("animal", 8)
+    many = [LabelCount(f"class {n}", None, FAILED, Reason.HTTP_404, 1) for n in range(MAX_CLASSES + 9)]
+    assert len(short_classes(many, {}, None)) == MAX_CLASSES
 
 
 def test_a_shortfall_names_its_causes() -> None:

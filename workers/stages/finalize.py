@@ -170,7 +170,7 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
         name = label or item.label or search_labels.get(item.search_id or "")
         if name and item.reason not in (Reason.OVER_TARGET, Reason.CANCELLED):
             classes.setdefault(name, Counter())[None if item.state is ImageState.KEPT else item.reason or item.state.value] += item.count
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "label": name,
             "candidates": reasons.total(),

@@ -94,6 +94,8 @@ def test_how_it_left_is_told() -> None:
     export = Export("exp_1", "local", "ds_1", "job_1", "files", "standard", "ready", "p", 1, 1, None, None, None, 5.0, 6.0)
     words = told({"state": ImageState.KEPT} | out | digest, exports=(export,))
     assert words["compressed"] == f"256x192 image/webp, 900 B, sha256 {'b' * 64}"
+    mended = told({"state": ImageState.KEPT, "changes": "removed the EXIF block: \x1b[1mgarbage"} | out)
+    assert (mended["output"], mended["changed"]) == (words["compressed"], "removed the EXIF block:  [1mgarbage")
     assert words["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, as the list states"
     changed = told({"state": ImageState.REJECTED, "reason": Reason.CORRUPT} | digest | {"expected_sha256": "c" * 64})
     assert changed["bytes"] == f"0 B of an unknown type, sha256 {'a' * 64}, not the {'c' * 64} of the list"

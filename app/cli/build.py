@@ -239,7 +239,7 @@ def _note_columns(cli: Cli, urls: UrlList) -> None:
         cli.note(f"  further columns: {_listed(kept)}")
     if urls.inspection.left_out:
         names = [clipped(name, 40) for name in urls.inspection.left_out]
-        cli.note(f"  not carried over: {_listed(names)}; they hold lists, objects or bytes, --keep-col NAME carries one as text")
+        cli.note(f"  not carried over: {_listed(names)}; lists, objects, bytes, or more than 200; --keep-col NAME carries one")
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from app.domain import Candidate, ImageState
 __all__ = ["ListRow", "add", "of_dataset"]
 
 BATCH = 500
-PAGE = 5_000
+PAGE = 1_000
 """Rows of one statement."""
 
 

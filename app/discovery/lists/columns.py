@@ -57,6 +57,10 @@ _PLURAL = {"captions": "caption_column", "labels": "label_column"}
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _MAX_SHOWN = 20
+
+MAX_KEPT = 200
+"""Further columns of one row, as many as an export takes."""
+
 _MAX_CAPTION_CHARS, _MAX_LABEL_CHARS, _MAX_GROUP_CHARS, _MAX_NAME_CHARS = 5_000, 100, 200, 100
 
 
@@ -241,9 +245,13 @@ def require(names: Sequence[str], spec: ListSpec, where: str, *, with_url: bool 
         raise errors.ConfigurationError(f"{where} has no column with URLs; {_choice(names)}; {way_out}")
 
 
-def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True) -> Columns:
-    """Return the columns of a table in which :func:`find` finds the URL."""
+def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True, left_out: set[str] | None = None) -> Columns:
+    """Return the columns of a table in which :func:`find` finds the URL. Several kinds of rows may share ``left_out``."""
     found = find(names, spec)
+    used = frozenset(found.values())
+    left_out = set() if left_out is None else left_out
+    if len(left_out) < _MAX_SHOWN:
+        left_out.update(names[position] for position in _further(names, spec, used)[MAX_KEPT : MAX_KEPT + _MAX_SHOWN])
     return Columns(
         url=found["url"],
         digest=found.get("expected_sha256"),
@@ -251,29 +259,33 @@ def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True) -> Col
         labels=tuple(found[name] for name in ("label", "labels") if name in found),
         groups=(found["group_id"],) if "group_id" in found else (),
         others=tuple((name, found[name], read) for name, read in _READERS.items() if name in found),
-        kept=kept_columns(names, spec, frozenset(found.values())),
+        kept=kept_columns(names, spec, used),
         names=names,
         typed=typed,
         nested=spec.keep_columns is not None,
+        left_out=left_out,
     )
 
 
 def kept_columns(names: Sequence[str], spec: ListSpec, used: frozenset[int]) -> tuple[tuple[str, int], ...]:
     """Return name and position of the columns to carry to the exports: those the spec names, else all that stand for no field.
 
-    Names are cleaned; one that stands twice gets a number, one that is empty its position.
+    At most 200. Names are cleaned; one that stands twice gets a number, one that is empty its position.
     """
-    folded = [_fold(name) for name in names]
-    if spec.keep_columns is None:
-        own = OWN_COLUMNS if _is_own_export(names) else frozenset()
-        positions = [position for position, name in enumerate(folded) if position not in used and name not in own]
-    else:
-        positions = [position for wanted in spec.keep_columns if (position := _explicit(names, folded, wanted)) is not None]
     kept: dict[str, int] = {}
-    for position in dict.fromkeys(positions):
+    for position in _further(names, spec, used)[:MAX_KEPT]:
         name = text.clean(names[position], _MAX_NAME_CHARS) or f"column_{position + 1}"
         kept[unused_name(name, kept)] = position
     return tuple(kept.items())
+
+
+def _further(names: Sequence[str], spec: ListSpec, used: frozenset[int]) -> list[int]:
+    folded = [_fold(name) for name in names]
+    if spec.keep_columns is None:
+        own = OWN_COLUMNS if _is_own_export(names) else frozenset()
+        return [position for position, name in enumerate(folded) if position not in used and name not in own]
+    found = (_explicit(names, folded, wanted) for wanted in spec.keep_columns)
+    return list(dict.fromkeys(position for position in found if position is not None))
 
 
 def unused_name(name: str, taken: Collection[str]) -> str:

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -75,7 +74,7 @@ class Objects:
                 self._shapes.clear()
             self._remember(keys)
             has_url = "url" in columns.find(keys, self._spec)
-            self._shapes[keys] = replace(columns.assemble(keys, self._spec), left_out=self.left_out) if has_url else None
+            self._shapes[keys] = columns.assemble(keys, self._spec, left_out=self.left_out) if has_url else None
         return self._shapes[keys]
 
     def _remember(self, keys: tuple[str, ...]) -> None:

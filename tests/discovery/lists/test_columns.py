@@ -238,3 +238,13 @@ def test_pick_when_a_kept_column_is_not_there() -> None:
     """The error names it and those there are."""
     with pytest.raises(errors.ConfigurationError, match=r"no column 'simil' \(keep_columns\).*nearest is 'similarity'"):
         columns.pick(["url", "similarity"], ListSpec(key="k", suffix=".csv", keep_columns=["simil"]), "the list x")
+
+
+def test_candidate_when_there_are_too_many_further_columns() -> None:
+    """A row keeps 200; the first of the others are named."""
+    names = ["url", *(f"c{number}" for number in range(columns.MAX_KEPT + 30))]
+    read = columns.pick(names, SPEC, "the list x")
+    found = read.candidate([URL, *range(columns.MAX_KEPT + 30)], 7, 3)
+    assert isinstance(found, Candidate)
+    assert list(found.extra) == names[1 : columns.MAX_KEPT + 1]
+    assert read.left_out == set(names[columns.MAX_KEPT + 1 : columns.MAX_KEPT + 21])

@@ -71,9 +71,9 @@ def resume(cli: Cli, job: JobId) -> int:
 
 
 def rm(cli: Cli, job: JobId) -> int:
-    """Remove a job that has ended: its log, its requests and the images that it found.
+    """Remove a job that has ended, with its images.
 
-    Its dataset goes too where no other job worked for it. `pictrawl workspace prune` then frees the disk; delivered folders stay.
+    Its log and the record of its requests go with it, and its dataset goes too where no other job worked for it. `pictrawl workspace prune` then frees the disk; delivered folders stay.
     """
     return run(_rm(cli, job))
 

@@ -54,7 +54,7 @@ async def _du(cli: Cli) -> int:
 
 
 def prune(cli: Cli) -> int:
-    """Remove from the workspace what nothing refers to any more.
+    """Remove what nothing refers to any more.
 
     Jobs, datasets and their images stay; remove those with `pictrawl jobs rm` and `pictrawl datasets rm` first.
     Delivered folders stay in any case. With a fleet only what is older than a day is removed.

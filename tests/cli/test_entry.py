@@ -14,8 +14,8 @@ from tests.cli.conftest import ROOT, Invoke
 HEAVY = ("fastapi", "sqlalchemy", "arq", "PIL", "numpy", "httpx", "pydantic", "rich", "loguru", "asyncpg", "uvloop")
 # fmt: off
 COMMANDS = (
-    "build", "resume", "retry", "explain", "fetch", "serve", "worker",
-    "queues", "workers-ls", "dead-ls", "dead-retry", "dead-discard",
+    "build", "resume", "finish", "retry", "explain", "fetch", "serve", "worker",
+    "workspace-du", "workspace-prune", "datasets-rm", "jobs-rm", "queues", "workers-ls", "dead-ls", "dead-retry", "dead-discard",
     "doctor", "openapi", "demo", "version", "jobs-ls", "jobs-show", "jobs-watch",
     "jobs-logs", "jobs-cancel", "jobs-pause", "jobs-resume", "images-ls", "images-show", "datasets-ls",
     "datasets-show", "datasets-export", "datasets-verify", "sources-ls", "db-upgrade", "db-current", "keys-create",

@@ -73,7 +73,8 @@ def resume(cli: Cli, job: JobId) -> int:
 def rm(cli: Cli, job: JobId) -> int:
     """Remove a job that has ended, with its images.
 
-    Its log and the record of its requests go with it, and its dataset goes too where no other job worked for it. `pictrawl workspace prune` then frees the disk; delivered folders stay.
+    Its log and the record of its requests go with it, and its dataset too where no other job worked for it.
+    `pictrawl workspace prune` then frees the disk; delivered folders stay.
     """
     return run(_rm(cli, job))
 

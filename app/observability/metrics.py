@@ -94,7 +94,7 @@ DECODER_RESTARTS = read_at_scrape(
     "counter", "pictrawl_decoder_restarts", "Decoder processes replaced: dead, too slow, recycled or interrupted."
 )
 DECODER_CRASHES = read_at_scrape("counter", "pictrawl_decoder_crashes", "Images whose decoder died or ran out of memory.")
-DECODER_TIMEOUTS = read_at_scrape("counter", "pictrawl_decoder_timeouts", "Images that took longer than `validate.deadline_s` to decode.")
+DECODER_TIMEOUTS = read_at_scrape("counter", "pictrawl_decoder_timeouts", "Images that took more CPU than `validate.deadline_s` to decode.")
 
 # The process
 

@@ -149,7 +149,7 @@ class ValidateSettings(Section):
     )
     children: int = Field(0, ge=0, le=256, description="Decoder processes; 0 for one per core.")
     child_memory_bytes: int = Field(1_000_000_000, ge=300_000_000, description="Maximum address space of one decoder process, bytes.")
-    deadline_s: float = Field(20.0, gt=0, description="Maximum seconds to decode one image.")
+    deadline_s: float = Field(20.0, gt=0, description="Maximum seconds of CPU to decode one image.")
 
     def rules(self) -> ValidationRules:
         """Return the rules that are stored in a job's spec."""

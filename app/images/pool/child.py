@@ -58,7 +58,9 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def serve(requests: protocol.Stream, replies: BinaryIO, collector: RemarkCollector, stderr: int | None = None) -> None:
+def serve(
+    requests: protocol.Stream, replies: BinaryIO, collector: RemarkCollector, stderr: int | None = None, cpu_limit_s: float = 0.0
+) -> None:
     """Answer requests until their stream ends, or until memory ran out or a bug occurred: such a process gets no further image.
 
     Args:
@@ -66,10 +68,11 @@ def serve(requests: protocol.Stream, replies: BinaryIO, collector: RemarkCollect
         replies: the stream of answers.
         collector: collects warnings and log lines.
         stderr: descriptor from which the output of C libraries can be read, if there is one.
+        cpu_limit_s: seconds of CPU for one image, after which SIGPROF ends this process; 0 for no limit.
     """
     try:
         while True:
-            for reply in _replies(requests, replies, collector):
+            for reply in _replies(requests, replies, collector, cpu_limit_s):
                 for part in protocol.encode_reply(reply, _take_remarks(collector, stderr)):
                     replies.write(part)
                 if isinstance(reply, Failure) and reply.kind == "crash":
@@ -80,7 +83,7 @@ def serve(requests: protocol.Stream, replies: BinaryIO, collector: RemarkCollect
         replies.flush()
 
 
-def _replies(requests: protocol.Stream, replies: BinaryIO, collector: RemarkCollector) -> Iterator[Reply]:
+def _replies(requests: protocol.Stream, replies: BinaryIO, collector: RemarkCollector, cpu_limit_s: float) -> Iterator[Reply]:
     """The replies to one request. A reply is sent together with the mark of the next image, in one call that wakes the parent once."""
     header_size, _ = protocol.LENGTHS.unpack(protocol.read_exactly(requests, protocol.LENGTHS.size))
     request, sizes = protocol.decode_request(protocol.read_exactly(requests, header_size))
@@ -92,7 +95,10 @@ def _replies(requests: protocol.Stream, replies: BinaryIO, collector: RemarkColl
         except MemoryError:
             yield _OUT_OF_MEMORY
             return
-        yield answer(request, body, collector)
+        signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
+        reply = answer(request, body, collector)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        yield reply
     replies.flush()
 
 
@@ -129,16 +135,17 @@ def main(arguments: list[str]) -> None:
     """Run a decoder process.
 
     Args:
-        arguments: process id of the parent, address space in bytes, and the read end of the stderr pipe.
+        arguments: process id of the parent, address space in bytes, and, where there is one, the read end of the stderr pipe, followed by the
+            seconds of CPU for one image.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent, memory_bytes, *stderr = map(int, arguments)
+    parent, memory_bytes, *stderr = map(int, arguments[:3])
     set_parent_death_signal(parent)
     requests, replies = _take_pipes()
     _set_limits(memory_bytes)
     replies.write(protocol.READY)
     replies.flush()
-    serve(requests, replies, install_collector(), *stderr)
+    serve(requests, replies, install_collector(), *stderr, cpu_limit_s=float(arguments[3]) if len(arguments) > 3 else 0.0)
 
 
 if __name__ == "__main__":

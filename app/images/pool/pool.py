@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from app import concurrency
 from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
-from app.images.pool.process import DeadlineExceeded, DecoderProcess, ProcessDied
+from app.images.pool.process import DeadlineExceeded, DecoderProcess, ProcessDied, Stalled
 from app.images.pool.protocol import Answer, Failure, LoaderRules, Request, Rules
 from app.settings import Settings
 from errors import StorageError
@@ -37,6 +37,10 @@ formats left the address space as it was after the first 48. A start costs 0.3 t
 _LOADED_TOGETHER: Final = 8
 """Images that one process loads in a row."""
 
+_STALL_FACTOR: Final = 30
+_MIN_STALL_S: Final = 300.0
+"""Seconds by the clock in which an image is answered, at least, and as a multiple of its CPU limit: a verdict never depends on the load."""
+
 _MAX_IDLE_DEATHS: Final = 3
 """Processes in a row that may die before they begin an image, which is not the image's fault."""
 
@@ -52,7 +56,7 @@ class PoolStats:
         started: processes ever started.
         restarts: processes discarded while the pool was open; the next image starts a new one.
         crashes: images whose process died or ran out of memory.
-        timeouts: images that exceeded the deadline.
+        timeouts: images that exceeded their limit of CPU.
     """
 
     size: int
@@ -67,21 +71,29 @@ class PoolStats:
 class DecoderPool:
     """Runs `validate`, `compress` and `load` in up to ``size`` long-lived child processes, each of which works on one image at a time.
 
-    A process is started when it is first needed, or by `prestart`. It is replaced when it dies, exceeds the deadline, runs out of memory,
+    A process is started when it is first needed, or by `prestart`. It is replaced when it dies, exceeds a limit, runs out of memory,
     is cancelled while it works, or has answered for ``recycle_after`` images. Only its current image is affected.
 
     Args:
         size: processes; by default the number of usable cores.
-        deadline_s: seconds for one image, from its beginning to its answer.
+        deadline_s: seconds of CPU for one image.
+        stall_s: seconds by the clock without an answer after which a process is given up, and the image judged another time.
         memory_bytes: address space of one process; below about 300 MB a process cannot work.
         recycle_after: images.
     """
 
     def __init__(
-        self, size: int | None = None, *, deadline_s: float = 20.0, memory_bytes: int = _MEMORY_BYTES, recycle_after: int = _RECYCLE_AFTER
+        self,
+        size: int | None = None,
+        *,
+        deadline_s: float = 20.0,
+        stall_s: float | None = None,
+        memory_bytes: int = _MEMORY_BYTES,
+        recycle_after: int = _RECYCLE_AFTER,
     ) -> None:
         self._size = size or _usable_cores()
         self._deadline_s, self._memory_bytes, self._recycle_after = deadline_s, memory_bytes, recycle_after
+        self._stall_s = stall_s or max(_MIN_STALL_S, _STALL_FACTOR * deadline_s)
         self._slots = asyncio.LifoQueue[DecoderProcess | None]()
         self._fill_slots()
         self._processes: set[DecoderProcess] = set()
@@ -125,7 +137,7 @@ class DecoderPool:
         """Return the verdict on one image; an image that kills its decoder gets ``decoder_crash``.
 
         Raises:
-            errors.StorageError: the file cannot be read, no process can be started, or the pool is closed.
+            errors.StorageError: the file cannot be read, no process can be started or answers, or the pool is closed.
         """
         return (await self._run_one(Request(rules, (_to_protocol(source),)))).as_verdict()
 
@@ -134,7 +146,7 @@ class DecoderPool:
 
         Raises:
             errors.ValidationError: the image cannot be re-encoded; its reason is ``decoder_crash`` where it killed its decoder.
-            errors.StorageError: the file cannot be read, no process can be started, or the pool is closed.
+            errors.StorageError: the file cannot be read, no process can be started or answers, or the pool is closed.
         """
         return (await self._run_one(Request(rules, (_to_protocol(source),)))).as_output()
 
@@ -150,7 +162,7 @@ class DecoderPool:
     ) -> AsyncGenerator[Sequence[Answer], None]:
         """Have one process work on several images, one after the other; yield the answers as they come, in order (use ``aclosing``).
 
-        An image that kills the process, or exceeds the deadline, is answered by a failure, and another process continues with the next
+        An image that kills the process, or exceeds its limit of CPU, is answered by a failure, and another process continues with the next
         image. Remarks come with the answer of their image; the caller logs them with the image's context.
 
         Args:
@@ -159,7 +171,7 @@ class DecoderPool:
             compression: with rules for validation, how valid images are re-encoded; their output comes with the verdict.
 
         Raises:
-            errors.StorageError: a file cannot be read, no process can be started, or the pool is closed.
+            errors.StorageError: a file cannot be read, no process can be started or answers, or the pool is closed.
         """
         request = Request(rules, tuple(map(_to_protocol, sources)), compression)
         async with aclosing(self._run(request)) as groups:
@@ -233,7 +245,7 @@ class DecoderPool:
         return await self._start()
 
     async def _start(self) -> DecoderProcess:
-        process = await DecoderProcess.start(self._memory_bytes)
+        process = await DecoderProcess.start(self._memory_bytes, self._deadline_s)
         self._processes.add(process)
         self._started += 1
         try:
@@ -248,7 +260,7 @@ class DecoderPool:
     async def _run_in(self, process: DecoderProcess, request: Request) -> AsyncGenerator[list[Answer], None]:
         """Yield answers; a process that cannot continue gives a crash for its current image, and none for those it has not begun."""
         try:
-            async with aclosing(process.run(request, self._deadline_s)) as groups:
+            async with aclosing(process.run(request, self._stall_s)) as groups:
                 async for group in groups:
                     self._crashes += sum(map(_is_crash, group))
                     yield group
@@ -256,7 +268,9 @@ class DecoderPool:
                         return
         except DeadlineExceeded:
             self._timeouts += 1
-            yield [_crash(f"no answer within {self._deadline_s:g} s")]
+            yield [_crash(f"decoding takes more than {self._deadline_s:g} s of CPU")]
+        except Stalled as error:
+            raise StorageError(f"a decoder process gave no answer within {self._stall_s:g} s") from error
         except ProcessDied as death:
             self._refuse_if_closed()
             if death.started:

@@ -16,7 +16,7 @@ from app.images.pool.protocol import Answer, Request
 from errors import StorageError
 from logging_setup.capture import StderrPipe, log_remarks
 
-__all__ = ["DeadlineExceeded", "DecoderProcess", "PipeProtocol", "ProcessDied"]
+__all__ = ["DeadlineExceeded", "DecoderProcess", "PipeProtocol", "ProcessDied", "Stalled"]
 
 _START_TIMEOUT_S: Final = 60.0
 """Seconds for the imports of a child, on a machine that is busy with everything else."""
@@ -49,7 +49,11 @@ class ProcessDied(Exception):
 
 
 class DeadlineExceeded(Exception):
-    """The current image takes longer than it may."""
+    """The current image takes more CPU than it may."""
+
+
+class Stalled(Exception):
+    """There was no answer for a time in which a working process gives one, however busy the machine is."""
 
 
 class PipeProtocol(asyncio.SubprocessProtocol):
@@ -140,18 +144,19 @@ class DecoderProcess:
         self.answered = 0
 
     @classmethod
-    async def start(cls, memory_bytes: int) -> "DecoderProcess":
+    async def start(cls, memory_bytes: int, cpu_limit_s: float = 20.0) -> "DecoderProcess":
         """Start a process; it is not usable before `wait_ready` has returned.
 
         Args:
             memory_bytes: its address space, about 250 MB of which Python, Pillow and numpy take.
+            cpu_limit_s: seconds of CPU for one image.
 
         Raises:
             errors.StorageError: no process or descriptor is available.
             MemoryError: the machine has no memory for it.
         """
         try:
-            return cls(*await _spawn(memory_bytes))
+            return cls(*await _spawn(memory_bytes, cpu_limit_s))
         except OSError as error:
             if error.errno == errno.ENOMEM:
                 raise MemoryError("no memory for a decoder process") from error
@@ -181,16 +186,17 @@ class DecoderProcess:
         """Whether the process, as far as is known, would answer."""
         return self._process.get_returncode() is None and not self._pipes.is_at_end
 
-    async def run(self, request: Request, deadline_s: float) -> AsyncGenerator[list[Answer], None]:
+    async def run(self, request: Request, stall_s: float) -> AsyncGenerator[list[Answer], None]:
         """Send a request and yield the answers in the order of its images, as many at a time as were received (use ``aclosing``).
 
         Args:
             request: images, by the same rules.
-            deadline_s: seconds for each image, the first one counted from the sending.
+            stall_s: seconds by the clock for each image, the first one counted from the sending.
 
         Raises:
             ProcessDied: the process ended before it answered for the next image.
-            DeadlineExceeded: the next image takes too long.
+            DeadlineExceeded: the next image takes too much CPU.
+            Stalled: no answer came for ``stall_s``.
         """
         self._pipes.write(protocol.encode_request(request))
         missing, began_at = len(request.sources), time.monotonic()
@@ -202,8 +208,8 @@ class DecoderProcess:
                 began_at = time.monotonic()
             elif self._pipes.is_at_end:
                 raise await self._death()
-            elif not await self._pipes.wait_for_more(began_at + deadline_s - time.monotonic()):
-                raise DeadlineExceeded
+            elif not await self._pipes.wait_for_more(began_at + stall_s - time.monotonic()):
+                raise Stalled
 
     def _received_answers(self) -> list[Answer]:
         answers = []
@@ -211,10 +217,12 @@ class DecoderProcess:
             answers.append(answer)
         return answers
 
-    async def _death(self) -> ProcessDied:
+    async def _death(self) -> ProcessDied | DeadlineExceeded:
         """Describe how the process ended, and log what it printed last."""
         started, how = bool(self._pipes.received), await self._exit_status()
         log_remarks((), self._stderr.take())
+        if self._process.get_returncode() == -signal.SIGPROF:
+            return DeadlineExceeded()
         return ProcessDied(how, started=started)
 
     async def _exit_status(self) -> str:
@@ -235,9 +243,10 @@ class DecoderProcess:
         self._stderr.close()
 
 
-async def _spawn(memory_bytes: int) -> tuple[asyncio.SubprocessTransport, PipeProtocol, StderrPipe]:
+async def _spawn(memory_bytes: int, cpu_limit_s: float) -> tuple[asyncio.SubprocessTransport, PipeProtocol, StderrPipe]:
     stderr = StderrPipe()
-    command = [sys.executable, "-P", "-m", "app.images.pool.child", str(os.getpid()), str(memory_bytes), str(stderr.read_end)]
+    limits = [str(os.getpid()), str(memory_bytes), str(stderr.read_end), str(cpu_limit_s)]
+    command = [sys.executable, "-P", "-m", "app.images.pool.child", *limits]
     try:
         process, pipes = await asyncio.get_running_loop().subprocess_exec(
             PipeProtocol, *command, stderr=stderr.write_end, env=_environment(), start_new_session=True, pass_fds=(stderr.read_end,)

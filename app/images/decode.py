@@ -23,7 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from app.images import colour_space, metadata, pixels, structure, turbojpeg
+from app.images import colour_space, metadata, pixels, structure, turbojpeg, unsupported
 from app.images.jpeg import JpegFile
 from app.images.structure import Integrity
 from errors import Reason, ValidationError
@@ -34,6 +34,7 @@ __all__ = [
     "Header",
     "apply_orientation",
     "decode",
+    "describe",
     "downscale",
     "fit_within",
     "orientation_of",
@@ -44,8 +45,17 @@ __all__ = [
     "swaps_sides",
 ]
 
-_PLUGINS: Final = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
-"""Imported by name: Pillow would otherwise load all of its plugins at the first format that it does not know yet."""
+_OPENERS: Final = {
+    "avif": AvifImagePlugin.AvifImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+"""By format. `Image.open` replaces what is wrong with a file by "cannot identify image file"; it also takes many phone photos for
+multi-picture files and fails on a broken index."""
 
 Image.MAX_IMAGE_PIXELS = None
 
@@ -66,11 +76,11 @@ _FIRST_SIDEWAYS: Final = 5
 _OUT_OF_MEMORY: Final = re.compile(r"out of memory|^encoding error [12]$", re.IGNORECASE)
 """How Pillow words it; the numbers are libwebp's VP8_ENC_ERROR_OUT_OF_MEMORY and VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY."""
 
+_OBJECT: Final = re.compile(r" ?<[\w.]+ object at 0x[0-9a-fA-F]+>")
+"""How an exception names an object: by its address, which is another one each time."""
+
 _BROKEN_METADATA: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, AttributeError, struct.error)
 """What Pillow raises over malformed EXIF data (seen with mutated files); the pixels do not depend on it."""
-
-_ADDRESS: Final = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
-"""Where Pillow names the file in its messages: another one in each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +145,24 @@ def pillow_errors(action: str) -> Iterator[None]:
     except Exception as error:
         if _OUT_OF_MEMORY.search(str(error)):
             raise MemoryError(action) from error
-        words = _ADDRESS.sub("", str(error)) or type(error).__name__
-        raise ValidationError(f"{action}: {words}"[:200], reason=Reason.CORRUPT) from error
+        raise ValidationError(f"{action}: {describe(error)}"[:200], reason=Reason.CORRUPT) from error
+
+
+def describe(error: Exception) -> str:
+    """What an exception says, the same for the same file."""
+    return _OBJECT.sub("", str(error)) or type(error).__name__
+
+
+@contextmanager
+def _decoder_errors(action: str, body: bytes, image_format: str) -> Iterator[None]:
+    """`pillow_errors`, but a file that is only unsupported is told from a broken one (``format``)."""
+    try:
+        with pillow_errors(action):
+            yield
+    except ValidationError as error:
+        if error.slug is Reason.CORRUPT and (words := unsupported.find(body, image_format, error.message)):
+            raise ValidationError(words, reason=Reason.FORMAT) from error
+        raise
 
 
 @contextmanager
@@ -151,24 +177,17 @@ def read_header(body: bytes) -> Header:
     """Open without decoding.
 
     Raises:
-        errors.ValidationError: not an image (``not_an_image``), a format that is never decoded (``format``), or a broken header
-            (``corrupt``).
+        errors.ValidationError: not an image (``not_an_image``), a format, or a form of one, that is never decoded (``format``), or a broken
+            header (``corrupt``).
     """
     name = structure.sniff(body)
     if name is None:
         raise ValidationError(f"{len(body)} bytes without the signature of an image format", reason=Reason.NOT_AN_IMAGE)
     if name not in structure.FORMATS:
         raise ValidationError(f"{name} is not a format that is decoded", reason=Reason.FORMAT)
-    with pillow_errors(f"{name} header"):
-        image = _open(body, name)
+    with _decoder_errors(f"{name} header", body, name):
+        image = _OPENERS[name](io.BytesIO(body))
         return Header(name, image.width, image.height, image)
-
-
-def _open(body: bytes, name: str) -> Image.Image:
-    """Open a JPEG as a plain JPEG: Pillow would treat many phone photos as multi-picture files and fail on a broken index."""
-    if name == "jpeg":
-        return JpegImagePlugin.JpegImageFile(io.BytesIO(body))
-    return Image.open(io.BytesIO(body), formats=(name.upper(),))
 
 
 def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> Decoded:
@@ -180,14 +199,13 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
         min_size: width and height in pixels, in the file's own orientation, that suffice; None for the full size.
 
     Raises:
-        errors.ValidationError: the data is broken (``corrupt``).
+        errors.ValidationError: the data is broken (``corrupt``), or of a kind that the decoder lacks (``format``).
         MemoryError: the picture does not fit into memory.
     """
-    with pillow_errors(f"{header.format} data"):
+    with _decoder_errors(f"{header.format} data", body, header.format):
         image = header.image
         icc_profile = colour_space.profile_of(image, body)
         scale = _draft_scale(header, min_size) if header.format == "jpeg" and min_size else 1
-        frames = int(getattr(image, "n_frames", 1))
         loaded, integrity, damage = _load(body, header, scale)
         if integrity.damage:
             raise ValidationError(f"{header.format} data: {integrity.damage}", reason=Reason.CORRUPT)
@@ -201,7 +219,7 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
             format=header.format,
             width=width,
             height=height,
-            frames=frames,
+            frames=integrity.frames or int(getattr(image, "n_frames", 1)),
             is_complete=integrity.is_complete,
             orientation=orientation,
             image=bare,

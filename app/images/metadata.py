@@ -8,6 +8,7 @@ import io
 import re
 import struct
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
@@ -155,6 +156,48 @@ _PNG_PIXELS: Final = frozenset(
 """Ancillary chunks that say how pixels look, or hold some."""
 
 
+_PNG_ANIMATION: Final = frozenset({b"acTL", b"fcTL", b"fdAT"})
+_PNG_UNPACKED: Final = {
+    b"zTXt": re.compile(rb"[^\0]*\0\0"),
+    b"iTXt": re.compile(rb"[^\0]*\0\x01\0[^\0]*\0[^\0]*\0"),
+    b"iCCP": re.compile(rb"[^\0]*\0\0"),
+}
+"""What stands before compressed data (PNG specification, 11.3)."""
+_PNG_MAX_UNPACKED: Final = 1 << 20
+"""Bytes of a compressed text or profile above which Pillow refuses the file."""
+
+
+def _png_without_broken(body: bytes, _: int) -> bytes:
+    """Without ancillary chunks of a wrong checksum and those that unpack to more than Pillow takes; an animation goes as a whole."""
+    broken = {start for start, end in structure.png_chunks(body) if _is_broken_chunk(body[start + 4 : end - 4], body[end - 4 : end])}
+    has_broken_animation = any(body[start + 4 : start + 8] in _PNG_ANIMATION for start in broken)
+
+    def is_kept(kind: bytes, start: int) -> bool:
+        return start not in broken and not (has_broken_animation and kind in _PNG_ANIMATION)
+
+    parts, at = [body[:8]], 8
+    for start, end in structure.png_chunks(body):
+        parts += [body[start:end]] if is_kept(body[start + 4 : start + 8], start) else []
+        at = end
+    return b"".join([*parts, body[at:]])
+
+
+def _is_broken_chunk(chunk: bytes, checksum: bytes) -> bool:
+    """Whether an ancillary chunk, type and data, cannot be read."""
+    kind, data = chunk[:4], chunk[4:]
+    if not kind[0] & 0x20:
+        return False
+    if zlib.crc32(chunk) != int.from_bytes(checksum, "big"):
+        return True
+    found = _PNG_UNPACKED[kind].match(data) if kind in _PNG_UNPACKED else None
+    if found is None:
+        return False
+    try:
+        return len(zlib.decompressobj().decompress(data[found.end() :], _PNG_MAX_UNPACKED + 1)) > _PNG_MAX_UNPACKED
+    except zlib.error:
+        return kind == b"iCCP"
+
+
 def _png_without_exif(body: bytes, orientation: int) -> bytes:
     def is_kept(kind: bytes, data: bytes) -> bool:
         return kind != b"eXIf" and not (kind in _PNG_TEXT and _PNG_READ.match(data))
@@ -224,6 +267,34 @@ def _webp_without(body: bytes, kinds: Collection[bytes], flags: int, orientation
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
+def _webp_whole_frames(body: bytes, _: int) -> bytes:
+    """An animation without the frames that are cut off."""
+    return _webp_frames(body, None)
+
+
+def _webp_first_frame(body: bytes, _: int) -> bytes:
+    return _webp_frames(body, 1)
+
+
+def _webp_frames(body: bytes, count: int | None) -> bytes:
+    """The first ``count`` frames, or all whole ones, and what stands before them."""
+    parts: list[bytes] = []
+    at, frames = 12, 0
+    while at + 8 <= len(body):
+        size = int.from_bytes(body[at + 4 : at + 8], "little")
+        end = at + 8 + size + (size & 1)
+        if body[at : at + 4] == b"ANMF":
+            if end > len(body) or frames == count:
+                break
+            frames += 1
+        parts.append(body[at:end])
+        at = end
+    if not frames:
+        return body
+    content = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
 # AVIF: items (ISO 14496-12, 8.11.6). An item of a type that no decoder knows is skipped; no offset changes. The orientation is a property.
 
 _AVIF_ITEM: Final = re.compile(rb"(infe\x02...(?:....)|infe\x03...(?:......))(Exif|mime)", re.DOTALL)
@@ -271,8 +342,18 @@ _REMOVALS: Final[dict[str, tuple[tuple[str, Callable[[bytes, int], bytes]], ...]
         (_ALL, _jpeg_bare),
         (_ALL_AND_PROFILE, _jpeg_without_profile),
     ),
-    "png": ((_EXIF_BLOCK, _png_without_exif), (_ALL, _png_bare), (_ALL_AND_PROFILE, _png_without_profile)),
-    "webp": ((_EXIF_BLOCK, _webp_without_exif), (_ALL, _webp_bare)),
+    "png": (
+        ("chunks that are broken or too large", _png_without_broken),
+        (_EXIF_BLOCK, _png_without_exif),
+        (_ALL, _png_bare),
+        (_ALL_AND_PROFILE, _png_without_profile),
+    ),
+    "webp": (
+        (_EXIF_BLOCK, _webp_without_exif),
+        (_ALL, _webp_bare),
+        ("cut-off frames", _webp_whole_frames),
+        ("all frames but the first", _webp_first_frame),
+    ),
     "avif": ((_ALL, _avif_bare),),
     "tiff": ((_ALL, _tiff_bare),),
 }

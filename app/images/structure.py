@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from app.images import tiff
 from app.images.jpeg import JpegFile
 
 __all__ = ["FORMATS", "Integrity", "inspect", "inspect_jpeg", "is_lossless_webp", "png_chunk", "png_chunks", "sniff"]
@@ -66,13 +67,15 @@ class Integrity:
     """What the bytes say about a file that Pillow decodes without an error.
 
     Attributes:
-        is_complete: whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer; True for other formats, whose decoders check it.
-            Bytes after the end are ignored.
+        is_complete: whether a JPEG has its EOI, a PNG its IEND, a GIF its trailer; True for other formats, whose decoders check it, and
+            after the first of several frames, which is the only one that is used. Bytes after the end are ignored.
         damage: what is wrong inside the pixel data, if anything.
+        frames: pictures in the file; None where the decoder counts them.
     """
 
     is_complete: bool = True
     damage: str | None = None
+    frames: int | None = None
 
 
 def inspect(body: bytes, image_format: str) -> Integrity:
@@ -84,7 +87,9 @@ def inspect(body: bytes, image_format: str) -> Integrity:
         return inspect_jpeg(JpegFile.parse(body))
     if image_format == "png":
         return _walk_png(body)
-    return Integrity(_gif_has_trailer(body)) if image_format == "gif" else Integrity()
+    if image_format == "gif":
+        return _walk_gif(body)
+    return Integrity(frames=tiff.count_pages(body)) if image_format == "tiff" else Integrity()
 
 
 def inspect_jpeg(file: JpegFile) -> Integrity:
@@ -105,14 +110,15 @@ def is_lossless_webp(body: bytes) -> bool:
 
 
 def _walk_png(body: bytes) -> Integrity:
-    """Look for an IEND chunk, and for the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
-    view = memoryview(body)
+    """Look for an IEND chunk, or a second frame, and for the first critical chunk with a wrong CRC (PNG specification, 5.3)."""
+    view, has_pixels = memoryview(body), False
     for start, end in png_chunks(body):
         kind = body[start + 4 : start + 8]
         if not kind[0] & 0x20 and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(body[end - 4 : end], "big"):
             return Integrity(damage=f"wrong checksum of chunk {kind.decode('latin-1')}")
-        if kind == b"IEND":
+        if kind == b"IEND" or (kind == b"fcTL" and has_pixels):
             return Integrity()
+        has_pixels = has_pixels or kind == b"IDAT"
     return Integrity(is_complete=False)
 
 
@@ -134,20 +140,21 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _gif_has_trailer(body: bytes) -> bool:
-    """Walk the blocks (GIF89a, appendix B) up to the trailer."""
-    at = 13 + _colour_table_size(body, 10)
+def _walk_gif(body: bytes) -> Integrity:
+    """Walk the blocks (GIF89a, appendix B) up to the trailer, and count the images among them."""
+    at, frames = 13 + _colour_table_size(body, 10), 0
     while at < len(body):
         if body[at] == 0x3B:
-            return True
+            return Integrity(frames=max(1, frames))
         if body[at] == 0x2C:
+            frames += 1
             at += 11 + _colour_table_size(body, at + 9)
         else:
             at += 2
         while at < len(body) and body[at]:
             at += body[at] + 1
         at += 1
-    return False
+    return Integrity(is_complete=frames > 1, frames=max(1, frames))
 
 
 def _colour_table_size(body: bytes, flags_at: int) -> int:

@@ -61,12 +61,22 @@ def test_png_end_is_iend(png: bytes) -> None:
     assert not any(structure.inspect(png[:-cut], "png").is_complete for cut in (1, 4, 12, 13, 1000))
 
 
-@pytest.mark.parametrize("frames", [1, 3])
-def test_gif_end_is_its_trailer(frames: int) -> None:
-    """A GIF's blocks are walked to the trailer; a semicolon inside of them is none."""
-    body = samples.animation(frames)
-    assert structure.inspect(body + b"more", "gif").is_complete
+def test_gif_end_is_its_trailer() -> None:
+    """A GIF's blocks are walked to the trailer; a semicolon inside of them is none. Of an animation the first frame is enough."""
+    body, animation = samples.animation(1), samples.animation(3)
+    assert structure.inspect(body + b"more", "gif") == structure.Integrity(frames=1)
     assert not any(structure.inspect(body[:-cut], "gif").is_complete for cut in (1, 2, 50, len(body) - 11))
+    assert structure.inspect(animation, "gif") == structure.Integrity(frames=3)
+    assert structure.inspect(animation[:-2], "gif") == structure.Integrity(frames=3)
+    assert structure.inspect(animation[: len(animation) // 2], "gif") == structure.Integrity(frames=2)
+    assert structure.inspect(b"GIF89a", "gif") == structure.Integrity(is_complete=False, frames=1)
+
+
+def test_png_is_complete_once_its_first_frame_is() -> None:
+    """The frames behind it are not used."""
+    animation = samples.animation(3, "PNG")
+    assert structure.inspect(animation[: animation.rindex(b"fdAT") + 20], "png").is_complete
+    assert not structure.inspect(animation[: animation.index(b"IDAT") + 20], "png").is_complete
 
 
 def test_other_formats_are_left_to_their_decoders() -> None:

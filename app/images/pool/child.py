@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from app.domain import CompressionRules, Reason
+from app.images.decode import describe
 from app.images.loading import load
 from app.images.pool import protocol
 from app.images.pool.protocol import Failure, LoaderRules, Reply, Request
@@ -50,7 +51,7 @@ def answer(request: Request, source: bytes | str, collector: RemarkCollector) ->
         return _OUT_OF_MEMORY
     except Exception as error:  # noqa: BLE001 - a bug in a decoder costs one image, not the process
         collector.add_exception(error)
-        return Failure("crash", Reason.DECODER_CRASH, f"{type(error).__name__}: {error}"[:200])
+        return Failure("crash", Reason.DECODER_CRASH, f"{type(error).__name__}: {describe(error)}"[:200])
 
 
 def _read(path: str) -> bytes:
@@ -135,8 +136,8 @@ def main(arguments: list[str]) -> None:
     """Run a decoder process.
 
     Args:
-        arguments: process id of the parent, address space in bytes, and, where there is one, the read end of the stderr pipe, followed by the
-            seconds of CPU for one image.
+        arguments: process id of the parent, address space in bytes, and where there are any the read end of the stderr pipe and the seconds
+            of CPU for one image.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent, memory_bytes, *stderr = map(int, arguments[:3])

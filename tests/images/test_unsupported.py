@@ -3,9 +3,8 @@
 import struct
 from collections.abc import Iterator
 
-import pytest
-
 from app.domain import Reason, ValidationRules
+from app.images import decode
 from app.images.verdict import validate
 from tests.images import samples
 
@@ -101,12 +100,7 @@ def test_what_is_broken_is_corrupt_in_the_same_words_each_time() -> None:
         assert "cannot identify" not in first.detail
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("cannot identify image file <_io.BytesIO object at 0x7f36af57d8a0>"), ValueError("<a.B object at 0xAF>")]
-)
-def test_addresses_are_left_out(error: Exception) -> None:
+def test_addresses_are_left_out() -> None:
     """They differ from run to run."""
-    from app.images.decode import describe
-
-    assert "0x" not in describe(error)
-    assert "the file" in describe(error)
+    assert decode.describe(OSError("cannot identify image file <_io.BytesIO object at 0x7f36af57d8a0>")) == "cannot identify image file"
+    assert decode.describe(ValueError("<a.B object at 0xAF>")) == "ValueError"

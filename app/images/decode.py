@@ -7,10 +7,10 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import BinaryIO, Final
 
 from PIL import (
     AvifImagePlugin,
@@ -45,7 +45,7 @@ __all__ = [
     "swaps_sides",
 ]
 
-_OPENERS: Final = {
+_OPENERS: Final[Mapping[str, Callable[[BinaryIO], Image.Image]]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "gif": GifImagePlugin.GifImageFile,

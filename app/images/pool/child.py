@@ -140,13 +140,14 @@ def main(arguments: list[str]) -> None:
             of CPU for one image.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent, memory_bytes, *stderr = map(int, arguments[:3])
+    parent, memory_bytes = map(int, arguments[:2])
+    stderr, cpu_limit_s = (int(arguments[2]), float(arguments[3])) if len(arguments) > 2 else (None, 0.0)
     set_parent_death_signal(parent)
     requests, replies = _take_pipes()
     _set_limits(memory_bytes)
     replies.write(protocol.READY)
     replies.flush()
-    serve(requests, replies, install_collector(), *stderr, cpu_limit_s=float(arguments[3]) if len(arguments) > 3 else 0.0)
+    serve(requests, replies, install_collector(), stderr, cpu_limit_s)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ from downloader.models import (
 from downloader.request import Reply, Requester, RequestOptions, make_client
 from downloader.resolver import Lookup
 from downloader.retry import RetryBudget, RetryPolicy, drop_tracebacks
-from downloader.robots import Robots
 from downloader.transport import GuardedTransport
 from downloader.url_guard import URLGuard
 from errors import Reason
@@ -110,7 +109,7 @@ class Downloader:
             store=store,
         )
         self._requester = Requester(self._client, guard, self._gate, limits, retry, clock=clock, sleep=sleep)
-        self._crawl_policy = CrawlPolicy(Robots(self._requester, clock), limits)
+        self._crawl_policy = CrawlPolicy(self._requester, self._gate, limits, clock)
         self._budget = RetryBudget(retry.budget, retry.budget_floor)
         self._policy = RetryPolicy(retry, budget=self._budget, clock=clock, sleep=sleep, random=random)
 

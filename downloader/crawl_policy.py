@@ -1,67 +1,93 @@
-"""What the sites allow: robots.txt and a contact before each request, opt-out headers on its reply (X-Robots-Tag, TDM, Content-Usage).
+"""What the sites allow: robots.txt, tdmrep.json and a contact before each request; opt-out headers on every reply, redirects included.
 
 Refuses with a reason and its evidence, and notes each decision in the URL's state. Where a header is malformed, what can be read of it
 counts: a refusal with a typing error is still a refusal.
 """
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 import httpx
 
 import errors
+from downloader import tdmrep
 from downloader.fetch_state import FetchState
+from downloader.limiter.gate import HostGate
 from downloader.limiter.site_profiles import site_profile
 from downloader.models import FetchLimits, OptOutVerdict, RobotsVerdict
-from downloader.robots import AGENT, Robots
+from downloader.request import Requester
+from downloader.robots import Robots
+from downloader.robots_txt import AGENT, RobotsTxt, canonical_path
+from downloader.tdmrep import TDMRep
 from downloader.url_guard import Target
+from downloader.usage_preferences import training_in_usage
 
 __all__ = ["CrawlPolicy", "find_opt_out", "require_contact"]
-
-_READ_CHARS: Final = 4096
-"""Longer headers are cut off: reading one takes quadratic time where quotes do not close."""
 
 _OPT_OUT_HEADERS: Final = frozenset({b"x-robots-tag", b"tdm-reservation", b"content-usage"})
 _OPT_OUT_DIRECTIVES: Final = frozenset({"noai", "noimageai"})
 _VALUED_DIRECTIVES: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_DIRECTIVES: Final = (
+    _OPT_OUT_DIRECTIVES
+    | _VALUED_DIRECTIVES
+    | {"all", "none", "index", "noindex", "follow", "nofollow", "archive", "noarchive", "cache", "nocache", "snippet", "nosnippet"}
+    | {
+        "noodp",
+        "noydir",
+        "notranslate",
+        "imageindex",
+        "noimageindex",
+        "noimageclick",
+        "indexifembedded",
+        "nositelinkssearchbox",
+        "nopagereadaloud",
+    }
+)
+_OUR_NAMES: Final = frozenset({"*", AGENT})
+_FIRST_WORD: Final = re.compile(r"\s*([^\s:]+)")
 _AGENT_NAME: Final = re.compile(r"\*|[a-z_][a-z0-9._-]*(?:/[a-z0-9.]*)?")
 """A product token, perhaps with its version; the `25 Jun 2010 15` of a date is none."""
-
-_TRAINING: Final = ("train-ai", "train-genai")
-_MEMBER: Final = re.compile(r'(?:"(?:\\.|[^"\\])*+"|[^",])+')
-"""A member of a structured dictionary (RFC 9651 3.2): a comma inside a string does not end it."""
 
 
 class CrawlPolicy:
     """The checks of image requests. The decisions about the last attempt are kept in the URL's state.
 
     Args:
-        robots: checks robots.txt; used where ``fetch.robots`` is on.
+        requester: fetches the files of a site.
+        gate: spaces requests as Crawl-delay asks.
         limits: which checks are on, and the contact in the User-Agent.
+        clock: Unix time, seconds.
     """
 
-    def __init__(self, robots: Robots, limits: FetchLimits) -> None:
-        self._robots = robots if limits.robots else None
-        self._reads_opt_out = limits.opt_out
-        self._contact = limits.contact
+    def __init__(self, requester: Requester, gate: HostGate, limits: FetchLimits, clock: Callable[[], float]) -> None:
+        self._robots = Robots(requester, clock) if limits.robots else None
+        self._tdmrep = TDMRep(requester, clock)
+        self._gate = gate
+        self._limits = limits
 
     def begin_attempt(self, state: FetchState) -> None:
         """Reset the decisions."""
         robots = RobotsVerdict.OFF if self._robots is None else RobotsVerdict.NOT_ASKED
-        state.reset_decisions(robots=robots, opt_out=OptOutVerdict.NOT_READ if self._reads_opt_out else OptOutVerdict.OFF)
+        state.reset_decisions(robots=robots, opt_out=OptOutVerdict.NOT_READ if self._limits.opt_out else OptOutVerdict.OFF)
 
     async def check_target(self, target: Target, state: FetchState) -> None:
-        """Refuse a hop that robots.txt disallows, or whose site requires a contact that is not set.
+        """Refuse a hop that the files of its site disallow or reserve, or whose site requires a contact that is not set.
 
         Raises:
             errors.ContactRequiredError: see `require_contact`.
+            errors.OptOutError: robots.txt or tdmrep.json reserves it from use for training.
             errors.PictrawlError: see `Robots.check`.
             HostClosedError: see `Robots.check`.
         """
-        require_contact(target.host, self._contact)
-        if self._robots is not None:
-            await self._robots.check(target, state)
+        require_contact(target.host, self._limits.contact)
+        if self._robots is None:
+            return
+        path = canonical_path(target.path)
+        rules = await self._robots.check(target, path, state)
+        self._gate.space_starts(target, min(rules.crawl_delay_s, self._limits.crawl_delay_max_s))
+        if self._limits.opt_out and (evidence := await self._find_reservation(target, path, rules, state)):
+            self._refuse(state, "a file of the site refuses use for training", evidence)
 
     def check_headers(self, headers: httpx.Headers, state: FetchState) -> None:
         """Refuse a reply whose headers reserve it from use for training.
@@ -69,13 +95,21 @@ class CrawlPolicy:
         Raises:
             errors.OptOutError: with the header as evidence.
         """
-        if not self._reads_opt_out:
+        if not self._limits.opt_out:
             return
-        evidence = find_opt_out(headers)
-        if evidence is not None:
-            state.set_opt_out(OptOutVerdict.REFUSED, evidence)
-            raise errors.OptOutError("the reply's headers refuse use for training", evidence=evidence)
+        if evidence := find_opt_out(headers):
+            self._refuse(state, "the reply's headers refuse use for training", evidence)
         state.set_opt_out(OptOutVerdict.NONE)
+
+    async def _find_reservation(self, target: Target, path: str, rules: RobotsTxt, state: FetchState) -> str | None:
+        """Return what reserves the URL, as evidence. tdmrep.json is not requested where robots.txt disallows it."""
+        if line := rules.find_reservation(path):
+            return errors.as_evidence(f"{state.robots_txt} {line}")
+        return None if rules.find_disallow(tdmrep.PATH) else await self._tdmrep.find(target, path)
+
+    def _refuse(self, state: FetchState, message: str, evidence: str) -> NoReturn:
+        state.set_opt_out(OptOutVerdict.REFUSED, evidence)
+        raise errors.OptOutError(message, evidence=evidence)
 
 
 def require_contact(host: str, contact: str) -> None:
@@ -105,9 +139,8 @@ def find_opt_out(headers: httpx.Headers) -> str | None:
         if _is_tdm_reserved(value):
             return _evidence("tdm-reservation", value, "1")
     usage = headers.get_list("content-usage")
-    if key := _refused_training(usage):
-        return _evidence("content-usage", ", ".join(usage), f"{key}=n")
-    return None
+    training = training_in_usage(usage)
+    return _evidence("content-usage", ", ".join(usage), training.member) if training and training.is_refused else None
 
 
 def _evidence(name: str, value: str, deciding: str) -> str:
@@ -116,32 +149,30 @@ def _evidence(name: str, value: str, deciding: str) -> str:
 
 
 def _opt_out_directive(value: str) -> str | None:
-    """Read ``[agent:] directive, ...``: an agent's name applies until the next one; a directive with a value is no agent."""
+    """Read ``[agent:] directive, ...``: an agent's name, which a directive follows, applies until the next one.
+
+    ``foo: bar`` names no agent: it is a directive that we do not know, with its value.
+    """
     applies = True
-    for part in value.lower().split(","):
+    for part in re.split("[,;]", value.lower()):
         name, colon, rest = part.partition(":")
         directive = part.strip()
-        if colon and _is_agent(name.strip()):
-            applies = name.strip().partition("/")[0] in {"*", AGENT}
+        if colon and _is_agent(name.strip(), rest):
+            applies = name.strip().partition("/")[0] in _OUR_NAMES
             directive = rest.strip()
-        if applies and directive in _OPT_OUT_DIRECTIVES:
-            return directive
+        found = _OPT_OUT_DIRECTIVES.intersection(directive.split())
+        if applies and found and ":" not in directive:
+            return min(found)
     return None
 
 
-def _is_agent(name: str) -> bool:
-    return name not in _VALUED_DIRECTIVES and _AGENT_NAME.fullmatch(name) is not None
+def _is_agent(name: str, rest: str) -> bool:
+    if name in _VALUED_DIRECTIVES or not _AGENT_NAME.fullmatch(name):
+        return False
+    first = _FIRST_WORD.match(rest)
+    return name.partition("/")[0] in _OUR_NAMES or (first is not None and first[1] in _DIRECTIVES)
 
 
 def _is_tdm_reserved(value: str) -> bool:
-    return value.partition(";")[0].strip() == "1"
-
-
-def _refused_training(values: Iterable[str]) -> str | None:
-    """Read the headers as one structured dictionary: the last of two equal keys counts."""
-    usage: dict[str, str] = {}
-    for value in values:
-        for member in _MEMBER.findall(value[:_READ_CHARS].lower()):
-            key, _, setting = member.partition(";")[0].partition("=")
-            usage[key.strip()] = setting.strip()
-    return next((key for key in _TRAINING if usage.get(key) == "n"), None)
+    """Several headers may have been merged into one: one reservation among them is enough."""
+    return any(part.partition(";")[0].strip() == "1" for part in value.split(","))

@@ -171,6 +171,11 @@ class FetchState:
         self._opt_out = opt_out
         self._opt_out_evidence: str | None = None
 
+    @property
+    def robots_txt(self) -> str:
+        """URL of the robots.txt that was read last."""
+        return self._robots_decisions[-1].robots_txt if self._robots_decisions else ""
+
     def add_robots_decision(self, decision: RobotsDecision) -> None:
         """Note what the robots.txt of the next hop says."""
         self._robots = decision.verdict

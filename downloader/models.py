@@ -43,6 +43,7 @@ class FetchLimits:
     ports: tuple[int, ...] = (80, 443, 8080, 8443, 8000)
     contact: str = ""
     robots: bool = True
+    crawl_delay_max_s: float = 30.0
     opt_out: bool = True
 
 
@@ -117,17 +118,17 @@ class RobotsVerdict(StrEnum):
     """RFC 9309 2.3.1.3: no file, no rules."""
 
     UNREACHABLE = "unreachable"
-    """RFC 9309 2.3.1.4: a server error disallows everything for now. Also a host that cannot be reached at all."""
+    """RFC 9309 2.3.1.4: a server error disallows everything for now; so does 429. Also a host that cannot be reached at all."""
 
 
 class OptOutVerdict(StrEnum):
-    """What the reply's headers say about use for training."""
+    """What the site's files and the replies' headers say about use for training."""
 
     OFF = "off"
     """``fetch.opt_out`` is off."""
 
     NOT_READ = "not_read"
-    """There was no successful reply."""
+    """There was no successful reply, and no file refused before."""
 
     NONE = "none"
     REFUSED = "refused"
@@ -154,7 +155,7 @@ class Decisions:
     Attributes:
         robots: verdict of the last hop, the one that counts.
         hops: one decision for the URL and one for every redirect that was followed, in order.
-        opt_out_evidence: the header that refuses; safe to show.
+        opt_out_evidence: the header that refuses, or the line of robots.txt or tdmrep.json; safe to show.
     """
 
     robots: RobotsVerdict = RobotsVerdict.NOT_ASKED

@@ -5,7 +5,7 @@ Knows HTTP, the URL guard and the host gate. Does not know whether another attem
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar
 from typing import Final
 
@@ -54,7 +54,8 @@ class RequestOptions:
         method, content: other than a plain GET.
         headers: sent to the first host only, never to the target of a redirect.
         check_target: awaited for each hop before its slot is taken; raises to refuse it.
-        check_headers: called with the final reply's headers before its body is read; raises to refuse it.
+        check_headers: called with the headers of each redirect, and of the final reply before its body is read; raises to refuse it.
+        min_redirects: redirects followed where ``fetch.max_redirects`` allows fewer.
     """
 
     max_bytes: int
@@ -64,10 +65,11 @@ class RequestOptions:
     headers: Mapping[str, str] = field(default_factory=dict)
     check_target: Callable[[Target, FetchState], Awaitable[None]] | None = None
     check_headers: Callable[[httpx.Headers, FetchState], None] | None = None
+    min_redirects: int = 0
 
     def for_redirect(self) -> "RequestOptions":
         """Return the options of a later hop: a GET without the caller's headers and content."""
-        return RequestOptions(self.max_bytes, self.truncate, check_target=self.check_target, check_headers=self.check_headers)
+        return replace(self, method="GET", content=None, headers={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,9 @@ class Requester:
             reply = await self._send_hop(target, state, options, time_left_s, is_first_hop=is_first_hop)
             if isinstance(reply, Reply):
                 return reply
-            if len(seen) > self._limits.max_redirects:
-                raise errors.RedirectError(f"more than {self._limits.max_redirects} redirects", status=state.status)
+            max_redirects = max(self._limits.max_redirects, options.min_redirects)
+            if len(seen) > max_redirects:
+                raise errors.RedirectError(f"more than {max_redirects} redirects", status=state.status)
             time_left_s -= left_before_s - state.time_left_s
             await self._wait_retry_after(reply, state)
             target, options = self._follow(target, reply, state), options.for_redirect() if is_first_hop else options
@@ -238,11 +241,13 @@ class Requester:
             state.status = response.status_code
             tracing.set_status(response.status_code)
             _check_header_size(response.headers)
-            if response.status_code in _REDIRECTS:
-                return _Redirect(_location_of(response), self._retry_after_s(response))
-            self._check_status(response, target)
+            is_redirect = response.status_code in _REDIRECTS
+            if not is_redirect:
+                self._check_status(response, target)
             if options.check_headers is not None:
                 options.check_headers(response.headers, state)
+            if is_redirect:
+                return _Redirect(_location_of(response), self._retry_after_s(response))
             body = await _read_body(response, options)
             return Reply(response.status_code, target.url, response.headers, body)
         finally:

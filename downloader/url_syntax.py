@@ -19,7 +19,7 @@ import idna
 
 import errors
 
-__all__ = ["DEFAULT_PORTS", "MAX_URL_CHARS", "URLParts", "bad_host", "parse", "resolve"]
+__all__ = ["DEFAULT_PORTS", "MAX_URL_CHARS", "URLParts", "bad_host", "parse", "remove_dot_segments", "resolve"]
 
 MAX_URL_CHARS: Final = 8192
 """Servers refuse request lines beyond 8 KB (RFC 9110 4.1 asks for 8000 octets at least)."""
@@ -136,16 +136,22 @@ def _absolute(base: str, text: str) -> str:
 
 
 def _merged(base: str, path: str) -> str:
-    """Return the path of a reference: relative to that of the base, dot segments resolved (RFC 3986 5.2.3, 5.2.4)."""
+    """Return the path of a reference: relative to that of the base (RFC 3986 5.2.3)."""
     path = path.replace("\\", "/")
-    whole = path if path.startswith("/") else f"{base.rpartition('/')[0]}/{path}"
+    return remove_dot_segments(path if path.startswith("/") else f"{base.rpartition('/')[0]}/{path}")
+
+
+def remove_dot_segments(path: str) -> str:
+    """Resolve ``.`` and ``..`` in a path that begins with a slash (RFC 3986 5.2.4)."""
+    if "/." not in path:
+        return path
     kept: list[str] = []
-    for segment in whole.split("/")[1:]:
+    for segment in path.split("/")[1:]:
         if segment == "..":
             del kept[-1:]
         elif segment != ".":
             kept.append(segment)
-    is_folder = whole.endswith(("/.", "/.."))
+    is_folder = path.endswith(("/.", "/.."))
     return "/" + "/".join([*kept, ""] if is_folder else kept)
 
 

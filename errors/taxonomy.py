@@ -202,7 +202,7 @@ class RobotsError(PermanentError):
 
 
 class OptOutError(PermanentError):
-    """A response header refuses use for training."""
+    """A response header, robots.txt or tdmrep.json refuses use for training."""
 
     reason = Reason.OPT_OUT
 

@@ -27,7 +27,6 @@ _LEVELS: Final[dict[str, int]] = {
     "httpx": logging.WARNING,  # INFO is every URL with its query
     "opentelemetry": logging.WARNING,
     "opentelemetry.exporter": logging.CRITICAL,  # several lines per failed batch; we log one until exports work again
-    "protego": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "urllib3": logging.WARNING,
     "uvicorn": logging.INFO,

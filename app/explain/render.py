@@ -106,7 +106,7 @@ def _requests(history: ImageHistory) -> Iterator[ExplanationLine]:
         tries = [made for made in history.requests if made.job_id == job_id]
         yield from _of_one_job(history.image, tries, is_another=job_id != history.image.job_id)
     if history.image.opt_out and history.image.opt_out != OptOutVerdict.NOT_READ:
-        yield ExplanationLine("opt-out", opt_out_words(history.image.opt_out))
+        yield ExplanationLine("opt-out", opt_out_words(history.image.opt_out, history.image.evidence))
 
 
 def _of_one_job(image: StoredImage, tries: list[RequestRecord], *, is_another: bool) -> Iterator[ExplanationLine]:
@@ -261,7 +261,14 @@ _OPT_OUT: Final[dict[OptOutVerdict, str]] = {
 def evidence_words(reason: Reason | None, evidence: str) -> str:
     """``the reply's header x-robots-tag: noai``."""
     words = _WHAT.get(reason, "{}") if reason else "{}"
+    if reason is Reason.OPT_OUT and _is_of_a_file(evidence):
+        words = "the reservation at {}"
     return words.format(clipped(evidence, EVIDENCE_CHARS))
+
+
+def _is_of_a_file(evidence: str) -> bool:
+    """Whether evidence of an opt-out is a line of robots.txt or an entry of tdmrep.json, not a header."""
+    return evidence.startswith(("http://", "https://"))
 
 
 def decision_lines(decisions: Decisions) -> list[str]:
@@ -316,8 +323,10 @@ def robots_words(verdict: str, url: str) -> str:
     return f"{words}, {clipped(where, EVIDENCE_CHARS)}" if where else words
 
 
-def opt_out_words(verdict: str) -> str:
-    """The verdict on the opt-out headers in an image's row."""
+def opt_out_words(verdict: str, evidence: str | None = None) -> str:
+    """The verdict on opt-outs in an image's row; ``evidence`` is that of its reason."""
+    if verdict == OptOutVerdict.REFUSED and _is_of_a_file(evidence or ""):
+        return "refused by a file of the site"
     return _OPT_OUT_KEPT.get(verdict, clipped(verdict, 24))
 
 

@@ -48,8 +48,11 @@ class FetchSettings(Section):
     allow_networks: tuple[str, ...] = Field((), description="CIDRs exempt from the address check; the port check still applies.")
     ports: tuple[int, ...] = Field((80, 443, 8080, 8443, 8000), description="Allowed ports; empty allows any.")
     contact: str = Field("", description="Mail address or URL sent in the User-Agent; Wikimedia requires it.")
-    robots: bool = Field(True, description="Obey robots.txt (RFC 9309).")
-    opt_out: bool = Field(True, description="Obey X-Robots-Tag noai, TDMRep and Content-Usage headers.")
+    robots: bool = Field(True, description="Read robots.txt (RFC 9309) and tdmrep.json of each site, and obey them.")
+    crawl_delay_max_s: float = Field(30.0, ge=0, description="Longest Crawl-delay of a robots.txt to obey, seconds; 0 ignores it.")
+    opt_out: bool = Field(
+        True, description="Obey opt-outs: X-Robots-Tag noai, TDMRep and Content-Usage headers, Content-Signal in robots.txt, tdmrep.json."
+    )
 
     @field_validator("allow_networks")
     @classmethod

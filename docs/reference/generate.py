@@ -147,7 +147,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.PROTOCOL: "The response is not HTTP, or has a status that makes no sense for an image.",
         Reason.NOT_AN_IMAGE: "The first bytes are those of no accepted image format.",
         Reason.ROBOTS: "robots.txt disallows the URL.",
-        Reason.OPT_OUT: "A response header refuses use for training.",
+        Reason.OPT_OUT: "A response header, robots.txt or tdmrep.json refuses use for training.",
         Reason.CONTACT_REQUIRED: "The site requires a contact in the User-Agent, and `fetch.contact` is empty.",
         Reason.POISON: "Processing this image killed its worker repeatedly.",
         Reason.CORRUPT: "The image cannot be decoded completely, is truncated or damaged, or has not the digest that its list expects.",

@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from downloader.limiter.site_profiles import site_profile
@@ -143,6 +143,15 @@ class HostGate:
             HostClosedError: on entering; the host is blocked for longer than ``inline_wait_max_s``, or its breaker is open.
         """
         return _Slot(self, self._queue(target), waited_until)
+
+    def space_starts(self, target: Target, seconds: float) -> None:
+        """Start requests to the host of ``target`` at least so far apart, as its Crawl-delay asks; 0 for no such wish."""
+        queue = self._queue(target)
+        wished = 1 / seconds if seconds else 0.0
+        rate_per_s = min(wished or self._rate_per_host, self._rate_per_host or wished)
+        if queue.limits.rate_per_s != rate_per_s:
+            queue.limits = replace(queue.limits, rate_per_s=rate_per_s)
+            queue.grant = None
 
     async def acquire(self, queue: HostQueue, waited_until: float) -> tuple[HostFeedback, bool]:
         """Wait for both slots; return the feedback of the request, and whether it is the half-open probe."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import errors
-from downloader import Decisions, Deferred, Fetched, FetchFailed, FetchRequest, OptOutVerdict, RetryRules, RobotsDecision
+from downloader import Decisions, Deferred, Fetched, FetchFailed, FetchRequest, OptOutVerdict, RetryRules, RobotsDecision, tdmrep
 from downloader import RobotsVerdict as Robots
 from downloader.client import Downloader
 from downloader.crawl_policy import find_opt_out
@@ -123,6 +123,64 @@ async def test_opt_out_of_the_reply(origin: Origin, polite: Downloader) -> None:
     assert (outcome.decisions.opt_out, outcome.decisions.opt_out_evidence) == (OptOutVerdict.REFUSED, "x-robots-tag: noai")
 
 
+@pytest.mark.parametrize("header", [("X-Robots-Tag", "noai"), ("TDM-Reservation", "1"), ("Content-Usage", "train-ai=n")])
+async def test_opt_out_of_a_redirect(origin: Origin, polite: Downloader, header: tuple[str, str]) -> None:
+    """Each hop speaks for what lies behind it; nothing more is requested."""
+    outcome = await polite.fetch(origin.script("/a", redirect("/b", headers=[header])))
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, outcome.evidence) == ("opt_out", f"{header[0].lower()}: {header[1]}")
+    assert outcome.decisions.opt_out is OptOutVerdict.REFUSED
+    assert origin.hits("/b") == []
+
+
+async def test_opt_out_of_robots_txt(origin: Origin, polite: Downloader) -> None:
+    """The image is not requested; the line is on record with both decisions."""
+    origin.script("/robots.txt", _robots("User-agent: *", "Content-Signal: search=yes, ai-train=no", "Allow: /"))
+    outcome = await polite.fetch(origin.url("/a"))
+    assert isinstance(outcome, FetchFailed)
+    evidence = f"{origin.url('/robots.txt')} line 2, user-agent *: Content-Signal: search=yes, ai-train=no"
+    assert (outcome.reason, outcome.error, outcome.evidence) == ("opt_out", "OptOutError", evidence)
+    assert outcome.decisions == Decisions(Robots.ALLOWED, (hop(origin, Robots.ALLOWED),), OptOutVerdict.REFUSED, evidence)
+    assert [hit.target for hit in origin.log] == ["/robots.txt"]
+
+
+async def test_opt_out_of_tdmrep_json(origin: Origin, polite: Downloader, time: FakeTime) -> None:
+    """Fetched once a day for a site; of the entries the first match counts."""
+    entries = b'[{"location": "/ok/", "tdm-reservation": 0}, {"location": "/*.jpg$", "tdm-reservation": 1}]'
+    origin.script(tdmrep.PATH, reply(200, entries))
+    outcome = await polite.fetch(origin.url("/a.jpg"))
+    assert isinstance(outcome, FetchFailed)
+    evidence = f"{origin.url(tdmrep.PATH)} entry 2: location /*.jpg$, tdm-reservation 1"
+    assert (outcome.reason, outcome.evidence, outcome.decisions.opt_out_evidence) == ("opt_out", evidence, evidence)
+    assert isinstance(await polite.fetch(origin.script("/ok/a.jpg", image())), Fetched)
+    assert [hit.target for hit in origin.log] == ["/robots.txt", tdmrep.PATH, "/ok/a.jpg"]
+    time.now += 86_401
+    await polite.fetch(origin.url("/ok/a.jpg"))
+    assert len(origin.hits(tdmrep.PATH)) == 2
+
+
+async def test_tdmrep_json_is_not_fetched_where_nobody_wants_it(origin: Origin, time: FakeTime) -> None:
+    """Where robots.txt disallows it to us, or a setting says so."""
+    origin.script(tdmrep.PATH, reply(200, b'[{"location": "/", "tdm-reservation": 1}]'))
+    url = origin.script("/a", image())
+    origin.script("/robots.txt", _robots("User-agent: *", "Disallow: /.well-known/"))
+    for limits in ({"robots": True}, {"robots": True, "opt_out": False}, {"robots": False}):
+        async with _downloader(time, **limits) as downloader:
+            assert isinstance(await downloader.fetch(url), Fetched)
+    assert origin.hits(tdmrep.PATH) == []
+
+
+async def test_429_of_tdmrep_json_closes_the_host(origin: Origin, polite: Downloader, time: FakeTime) -> None:
+    """As that of robots.txt does; any other failure reserves nothing."""
+    origin.script(tdmrep.PATH, reply(429, headers={"Retry-After": "90"}), reply(500))
+    url = origin.script("/a", image())
+    outcome = await polite.fetch(url)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.reason, outcome.until) == ("rate_limited", time.now + 90)
+    time.now += 90
+    assert isinstance(await polite.fetch(url), Fetched)
+
+
 async def test_last_attempt_counts(origin: Origin, polite: Downloader) -> None:
     """Three attempts, one decision each; the outcome has one."""
     outcome = await polite.fetch(origin.script("/a", reply(503), reply(503), image()))
@@ -230,6 +288,13 @@ REFUSED: list[tuple[str, list[tuple[str, str]], str]] = [
     ("reserved, parameter", [(TDM, "1;x")], "tdm-reservation: 1;x"),
     ("reserved, with a policy", [(TDM, "1"), ("TDM-Policy", "https://h.test/p.json")], "tdm-reservation: 1"),
     ("reserved in the second", [(TDM, "0"), (TDM, "1")], "tdm-reservation: 1"),
+    ("reserved, merged", [(TDM, "0, 1")], "tdm-reservation: 0, 1"),
+    ("semicolons", [(ROBOTS, "noindex; noai")], "x-robots-tag: noindex; noai"),
+    ("after an unknown directive with a value", [(ROBOTS, "foo: bar, noai")], "x-robots-tag: foo: bar, noai"),
+    ("ours, after an unknown directive", [(ROBOTS, "other: none, pictrawl: x:y, noai")], "x-robots-tag: other: none, pictrawl: x:y, noai"),
+    ("two directives in a line", [(ROBOTS, "noai noimageai")], "x-robots-tag: noai noimageai"),
+    ("all use", [(USAGE, "bots=n")], "content-usage: bots=n"),
+    ("all of AI", [(USAGE, "ai=n, search=y")], "content-usage: ai=n, search=y"),
     ("no training", [(USAGE, "train-ai=n")], "content-usage: train-ai=n"),
     ("no training, upper case", [("CONTENT-USAGE", "Train-AI=N")], "content-usage: Train-AI=N"),
     ("no training, spaces", [(USAGE, "train-ai = n")], "content-usage: train-ai = n"),
@@ -252,6 +317,11 @@ ALLOWED: list[tuple[str, list[tuple[str, str]]]] = [
     ("none, to us", [(ROBOTS, "pictrawl: none, noindex")]),
     ("empty", [(ROBOTS, "")]),
     ("another agent", [(ROBOTS, "otherbot: noai")]),
+    ("another agent, spaces", [(ROBOTS, "otherbot: noindex noai")]),
+    ("another agent, semicolons", [(ROBOTS, "otherbot: noindex; noai")]),
+    ("another agent, unknown directive with a value", [(ROBOTS, "otherbot: noindex, foo: bar, noai")]),
+    ("nothing reserved, merged", [(TDM, "0, 0")]),
+    ("all use but training", [(USAGE, "bots=n, train-ai=y")]),
     ("another agent, second directive", [(ROBOTS, "otherbot: noindex, noai")]),
     ("two other agents", [(ROBOTS, "otherbot: noai, thirdbot: noimageai")]),
     ("an agent with our name inside", [(ROBOTS, "notpictrawl: noai")]),

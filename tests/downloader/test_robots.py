@@ -3,15 +3,11 @@
 import asyncio
 from dataclasses import replace
 
-import protego
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from downloader import Deferred, Fetched, FetchFailed, RetryRules
-from downloader import robots as robots_module
 from downloader.client import Downloader
-from downloader.robots import deciding_rule, disallow_rules
+from downloader.tdmrep import PATH as TDMREP
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import drip, image, redirect, reply, stall
 
@@ -36,7 +32,7 @@ async def test_disallowed_url_is_not_requested(origin, polite):
     evidence = f"http://127.0.0.1:{origin.port}/robots.txt line 2, user-agent *: Disallow: /private/"
     assert (outcome.reason, outcome.evidence) == ("robots", evidence)
     assert isinstance(await polite.fetch(origin.url("/a.jpg")), Fetched)
-    assert [hit.target for hit in origin.log] == ["/robots.txt", "/a.jpg"]
+    assert [hit.target for hit in origin.log] == ["/robots.txt", TDMREP, "/a.jpg"]
     assert "(+https://ops.test/)" in origin.log[0].headers["user-agent"]
 
 
@@ -46,9 +42,15 @@ async def test_our_own_group_comes_before_the_general_one(origin, polite):
     assert isinstance(await polite.fetch(origin.script("/a", image())), Fetched)
 
 
-@pytest.mark.parametrize("step", [reply(404), reply(403), reply(429), reply(204), redirect("/robots.txt"), redirect(None), reply(206)])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(reply(404), reply(403), reply(410), reply(204), reply(206)),
+        *(redirect(where) for where in ("/robots.txt", None, "http://10.0.0.1/", "ftp://h.test/")),
+    ],
+)
 async def test_no_file_allows_everything(origin, polite, step):
-    """4xx and redirects without end: there are no rules."""
+    """4xx, redirects without end and redirects to where nobody may go: there are no rules."""
     origin.script("/robots.txt", step)
     assert isinstance(await polite.fetch(origin.script("/a", image())), Fetched)
 
@@ -75,7 +77,79 @@ async def test_server_error_with_retry_after_allows_nothing_until_then(origin, p
     assert isinstance(await polite.fetch(url), Deferred)
     time.now += 1
     assert isinstance(await polite.fetch(url), Fetched)
-    assert [hit.target for hit in origin.log] == ["/robots.txt", "/robots.txt", "/a"]
+    assert [hit.target for hit in origin.log] == ["/robots.txt", "/robots.txt", TDMREP, "/a"]
+
+
+@pytest.mark.parametrize(("headers", "wait_s"), [({}, 60), ({"Retry-After": "120"}, 120), ({"Retry-After": "9999999"}, 86_400)])
+async def test_429_closes_the_host_for_a_while(origin, polite, time, headers, wait_s):
+    """Too many requests is no word on the file: nothing is allowed until then, and the URL says why it waits."""
+    origin.script("/robots.txt", reply(429, headers=headers), reply(404))
+    url = origin.script("/a", image())
+    outcome = await polite.fetch(url)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.reason, outcome.until, outcome.attempts) == ("rate_limited", time.now + wait_s, ())
+    assert outcome.evidence == f"the origin answered 429 for {origin.url('/robots.txt')}"
+    time.now += wait_s
+    assert isinstance(await polite.fetch(url), Fetched)
+
+
+async def test_redirect_to_a_host_that_is_down_closes_the_host(origin, polite, time):
+    """The image's own host is not at fault: the URL waits, under its own name."""
+    origin.script("/robots.txt", redirect("http://127.0.0.1:1/robots.txt"))
+    outcome = await polite.fetch(origin.script("/a", image()))
+    assert isinstance(outcome, Deferred)
+    assert (outcome.reason, outcome.until) == ("host_unavailable", time.now + 60)
+
+
+async def test_five_redirects_are_followed(origin, time):
+    """RFC 9309 2.3.1.2, whatever ``fetch.max_redirects`` says of images; the sixth is one too many."""
+    limits = replace(LIMITS, robots=True, max_redirects=0)
+    for hops, reason in ((5, "robots"), (6, None)):
+        origin.script("/robots.txt", *(redirect(f"/robots.txt?{hop}") for hop in range(hops)), robots("User-agent: *\nDisallow: /"))
+        async with Downloader(limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as downloader:
+            outcome = await downloader.fetch(origin.script("/a", image()))
+        assert getattr(outcome, "reason", None) == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("\ufeffUser-agent: *\nDisallow: /".encode(), "robots"),
+        ("User-agent: *\nDisallow: /".encode("utf-16"), "robots"),
+        ("User-agent: *\nDisallow: /b\xe9\n".encode("latin-1") + b"Disallow: /a", "robots"),
+        (b"\x00\xff\xfe<html>" * 100, None),
+        (b"<html><body>Not found</body></html>", None),
+        (b"User-agent: *\nDisallow: /\n" + b"#" * (600_000 - 36) + b"\nAllow: /a.jpg", "robots"),  # cut inside the last line
+    ],
+)
+async def test_body_of_any_kind_is_read(origin, polite, body, reason):
+    """Whatever the encoding, what can be read counts; half a line that was cut off does not."""
+    origin.script("/robots.txt", reply(200, body))
+    outcome = await polite.fetch(origin.script("/a.jpg", image()))
+    assert getattr(outcome, "reason", None) == reason
+
+
+async def test_crawl_delay_spaces_the_requests(origin, polite, time):
+    """Of one host, from the first image on; tdmrep.json is a request like any other."""
+    origin.script("/robots.txt", robots("User-agent: *\nCrawl-delay: 4"))
+    for name in ("/a", "/b"):
+        assert isinstance(await polite.fetch(origin.script(name, image())), Fetched)
+    assert time.waits == [4.0, 4.0]
+
+
+async def test_long_crawl_delay_is_capped_and_defers(origin, time):
+    """``fetch.crawl_delay_max_s`` is the longest; a start further off than the inline wait defers the URL until then. 0 ignores it."""
+    origin.script("/robots.txt", robots("User-agent: *\nCrawl-delay: 3600"))
+    url = origin.script("/a", image())
+    limits = replace(LIMITS, robots=True, opt_out=False)
+    async with Downloader(limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as downloader:
+        assert isinstance(await downloader.fetch(url), Fetched)
+        outcome = await downloader.fetch(url)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.reason, outcome.until) == ("rate_limited", time.now + 30)
+    async with Downloader(replace(limits, crawl_delay_max_s=0), RetryRules(jitter=0), sleep=time.sleep, clock=time.clock) as hasty:
+        assert isinstance(await hasty.fetch(url), Fetched)
+        assert isinstance(await hasty.fetch(url), Fetched)
 
 
 async def test_robots_txt_that_drips_is_not_absent(origin, time):
@@ -121,118 +195,3 @@ async def test_huge_file_is_cut_not_refused(origin, polite):
     """The first 500 KiB count."""
     origin.script("/robots.txt", robots("User-agent: *\nDisallow: /private\n" + "# filler\n" * 200_000))
     assert (await polite.fetch(origin.url("/private"))).reason == "robots"
-
-
-SITE = "http://h.test"
-
-
-def deciding(text: str, path: str) -> str | None:
-    rule = deciding_rule(disallow_rules(text, "pictrawl"), SITE + path)
-    return None if rule is None else str(rule)
-
-
-@pytest.mark.parametrize(
-    ("text", "path", "line"),
-    [
-        ("User-agent: *\nDisallow: /", "/a", "line 2, user-agent *: Disallow: /"),
-        ("User-agent: *\nDisallow: /\nDisallow: /a/b\nDisallow: /a", "/a/b/c", "line 3, user-agent *: Disallow: /a/b"),
-        ("User-agent: *\nDisallow: /a\nDisallow: /a", "/a", "line 2, user-agent *: Disallow: /a"),
-        ("User-agent: *\nDisallow: /a*\nDisallow: /*.jpg$", "/a.jpg", "line 3, user-agent *: Disallow: /*.jpg$"),
-        ("User-agent: *\nDisallow: /b\nDisallow:", "/a", None),
-        ("Disallow: /\nUser-agent: *\nAllow: /", "/a", None),
-        ("# ours\n\nUSER-AGENT : PicTrawl # us\nDISALLOW:/a # no\n", "/a", "line 4, user-agent pictrawl: Disallow: /a"),
-        ("User-agent: *\nDisallow: /\nUser-agent: pictrawl\nDisallow: /a", "/a", "line 4, user-agent pictrawl: Disallow: /a"),
-        ("User-agent: *\nDisallow: /\nUser-agent: pictrawl\nAllow: /", "/a", None),
-        ("User-agent: pictrawl*\nDisallow: /a", "/a", "line 2, user-agent pictrawl: Disallow: /a"),
-        ("User-agent: pic\nDisallow: /b\nUser-agent: *\nDisallow: /a", "/b", "line 2, user-agent pic: Disallow: /b"),
-        ("User-agent: trawl\nDisallow: /a\nUser-agent: tpictrawl\nDisallow: /a", "/a", None),
-        ("User-agent: a\nUser-agent: *\nUser-agent: b\nDisallow: /a", "/a", "line 4, user-agent *: Disallow: /a"),
-        ("User-agent: *\nSitemap: http://h.test/s\nUser-agent: a\nDisallow: /a", "/a", "line 4, user-agent *: Disallow: /a"),
-        ("User-agent: *\nCrawl-delay: 1\nUser-agent: a\nDisallow: /a", "/a", None),
-        ("User-agent: *\nDisallow: /b\nUser-agent: a\nAllow: /\nUser-agent: *\nDisallow: /a", "/a", "line 6, user-agent *: Disallow: /a"),
-        ("user agent *\ndissallow /a", "/a", "line 2, user-agent *: Disallow: /a"),
-        ("User-agent: *\nDisallow: /%61b", "/ab", "line 2, user-agent *: Disallow: /%61b"),
-        ("User-agent: *\nDisallow: /ü", "/%C3%BC", "line 2, user-agent *: Disallow: /ü"),
-        ("User-agent: *\nDisallow: /a?b", "/a?b=c", "line 2, user-agent *: Disallow: /a?b"),
-        ("nonsense\nUser-agent: *\n:\nnonsense: x\nDisallow: /a", "/a", "line 5, user-agent *: Disallow: /a"),
-        ("User-agent: *\rDisallow: /a", "/a", "line 2, user-agent *: Disallow: /a"),
-        ("User-agent: *\nDisallow: http://h.test/a", "/http://h.test/a", "line 2, user-agent *: Disallow: http://h.test/a"),
-        ("User-agent: *\nDisallow: /a/b", "/%61/b", "line 2, user-agent *: Disallow: /a/b"),
-        ("User-agent: *\nDisallow: //a", "//a", "line 2, user-agent *: Disallow: //a"),
-        ("", "/a", None),
-    ],
-)
-def test_deciding_rule(text: str, path: str, line: str | None) -> None:
-    """The most specific group that names us, its longest match, the first of equals."""
-    assert deciding(text, path) == line
-
-
-FIELDS = [
-    "User-agent", "useragent", "User agent", "Disallow", "Dissallow", "disallow ", "Allow", "Sitemap", "Host", "Crawl-delay", "crawl delay",
-    "Request-rate", "Visit-time", "Noindex", "Clean-param", "",
-]  # fmt: skip
-VALUES = [
-    "*", "pictrawl", "PicTrawl*", "pic", "p", "otherbot", "pictrawler", "trawl", "", "/", "/a", "/a/", "/a/b", "/a/b.jpg", "/*", "/*/b",
-    "/a*$", "/*.jpg$", "/a$", "/a$b", "/a/index.html", "/%61", "/ü", "/a?b", "/a?", "http://h.test/a", "a", "10", "1/5", "/a: b", "/a:b",
-    "/a b",
-]  # fmt: skip
-COLONS = st.sampled_from([": ", ":", " : ", " ", ""])
-LINES = st.tuples(st.sampled_from(FIELDS), COLONS, st.sampled_from(VALUES), st.sampled_from(["", " # x", "#", "\t"])).map("".join)
-FILES = st.lists(LINES | st.text("dD:# /a*\n\r\x85", max_size=12), max_size=14).map("\n".join)
-OURS = FILES.map("User-agent: *\n".__add__) | FILES
-PATHS = [
-    "/",
-    "/a",
-    "/a/",
-    "/a/b",
-    "/a/b.jpg",
-    "/a/index.html",
-    "/a$b",
-    "/%61",
-    "/%C3%BC",
-    "/a?b=c",
-    "/a?",
-    "/ab",
-    "/b.jpg",
-    "//a",
-    "/http://h.test/a",
-]
-
-
-@given(OURS, st.sampled_from(PATHS))
-@example("User-agent: *\nDisallow: /a/\nAllow: /a/index.html", "/a/")
-@settings(deadline=None, max_examples=400)
-def test_there_is_a_deciding_rule_for_whatever_protego_disallows(text: str, path: str) -> None:
-    """It stands where we say, disallows by itself, and no other line of its group matches longer."""
-    parsed = protego.Protego.parse(text)
-    if parsed.can_fetch(SITE + path, "pictrawl"):
-        return
-    rules = disallow_rules(text, "pictrawl")
-    rule = deciding_rule(rules, SITE + path)
-    assert rule is not None
-    line = text.splitlines()[rule.line - 1]
-    assert rule.value in line
-    assert line.strip().lower().startswith("dis")
-    for other in rules:
-        alone = f"User-agent: *\nAllow: {rule.value}\nDisallow: {other.value}"
-        assert protego.Protego.parse(alone).can_fetch(SITE + path, "*")
-
-
-@given(OURS, st.sampled_from(PATHS))
-@settings(deadline=None, max_examples=400)
-def test_where_no_rule_decides_protego_allows(text: str, path: str) -> None:
-    """No rule of ours, no refusal of its; a rule of ours and no Allow in the file, and it refuses."""
-    allowed = protego.Protego.parse(text).can_fetch(SITE + path, "pictrawl")
-    if deciding(text, path) is None:
-        assert allowed
-    elif not any(line.strip().lower().startswith("allow") for line in text.splitlines()):
-        assert not allowed
-
-
-def test_rules_that_cannot_match_are_not_weighed() -> None:
-    """protego is asked about the few lines that begin like the path: a long file must not cost a long time for every URL."""
-    text = "User-agent: *\n" + "".join(f"Disallow: /{number}\n" for number in range(1000, 9000))
-    rules = disallow_rules(text, "pictrawl")
-    robots_module._parsed.cache_clear()
-    assert str(deciding_rule(rules, f"{SITE}/8999x")) == "line 8001, user-agent *: Disallow: /8999"
-    assert robots_module._parsed.cache_info().misses == 1

@@ -76,7 +76,7 @@ async def test_a_url_that_fails_says_of_what(step: Step, outcome: str, error: st
 
 
 async def test_redirects_and_robots_are_requests_too() -> None:
-    """Each hop is sent, so each is a span; robots.txt stands below the URL that asked for it first."""
+    """Each hop is sent, so each is a span; the files of the site stand below the URL that asked for them first."""
     async with Origin() as origin, recording(url_ratio=1.0) as told:
         origin.script("/robots.txt", reply(404))
         origin.script("/a.jpg", redirect("/b.jpg"))
@@ -84,7 +84,7 @@ async def test_redirects_and_robots_are_requests_too() -> None:
         await fetch(origin.url("/a.jpg"), robots=True)
     said = [span.attributes or {} for span in told()[2:]]
     sent = [(str(one["url.full"]).rpartition("/")[2], one["http.response.status_code"]) for one in said]
-    assert sent == [("robots.txt", 404), ("a.jpg", 302), ("b.jpg", 200)]
+    assert sent == [("robots.txt", 404), ("tdmrep.json", 404), ("a.jpg", 302), ("b.jpg", 200)]
 
 
 async def test_no_origin_hears_of_a_trace_and_no_span_of_a_secret() -> None:

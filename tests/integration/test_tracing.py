@@ -96,7 +96,7 @@ async def test_one_trace_from_the_api_to_the_origin(story: Story) -> None:
     sent = [span for span in told if span.name == "GET"]
     assert {by_id[span.parent_id].name for span in sent} == {"fetch"}
     answers = sorted((str(span.attributes["url.full"])[-6:], span.attributes["http.response.status_code"]) for span in sent)
-    assert answers == [("/a.jpg", 200), ("/b.jpg", 200), ("/b.jpg", 503), ("ne.jpg", 404), ("ts.txt", 404)]
+    assert answers == [("/a.jpg", 200), ("/b.jpg", 200), ("/b.jpg", 503), ("ne.jpg", 404), ("p.json", 404), ("ts.txt", 404)]
     assert {span.service for span in told} == {"pictrawl"}
     stray = {span.name for span in story.receiver.spans if span.trace_id != TRACE_ID}
     assert stray <= {"GET /v1/jobs/{job_id}"}  # polling is not part of the job

@@ -41,7 +41,7 @@ class Image(View):
     status: ImageState
     reason: Reason | None = Field(description="Why it is not in the dataset; label_conflict may stand at a kept image.")
     detail: str | None = Field(description="The reason with its numbers.")
-    evidence: str | None = Field(description="What the reason rests on: a header, a line of robots.txt, an address; at most 300 characters.")
+    evidence: str | None = Field(description="What the reason rests on: a header, a robots.txt line, an address; at most 300 characters.")
     robots: str | None = Field(description="Decision by robots.txt: off, not_asked, allowed, disallowed, no_file or unreachable.")
     opt_out: str | None = Field(description="Decision by opt-outs in headers, robots.txt and tdmrep.json: off, not_read, none or refused.")
     url: str

@@ -25,6 +25,9 @@ ORIENTATION: Final = 0x0112
 _READ_BY_LOADERS: Final = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "transparency", "mp"})
 """Keys of Pillow's ``info`` whose values it parses again in ``getexif``, ``exif_transpose`` and ``convert``, or in ``open`` (``mp``)."""
 
+_UNREADABLE: Final = (SyntaxError, TypeError, ValueError, LookupError, OSError, struct.error)
+"""What Pillow raises over a directory that lacks what it needs."""
+
 
 def check(body: bytes, image: Image.Image) -> None:
     """Do with the metadata what loaders do, on one pixel instead of the picture. Warnings count as errors, which they are for some.
@@ -66,7 +69,7 @@ def _check_tiff(body: bytes) -> None:
         except Warning:
             try:
                 _load_tiff(_tiff_bare(body, 1))
-            except Warning:
+            except (Warning, *_UNREADABLE):
                 return
             raise
 
@@ -328,6 +331,8 @@ def _tiff_bare(body: bytes, _: int) -> bytes:
         return body
     end = first + count * entry_bytes
     following = body[end : end + start_field[1]]
+    if int.from_bytes(following, "little" if order == "<" else "big") >= len(body):
+        following = bytes(len(following))  # no further picture
     directory = struct.pack(order + count_field, len(kept)) + b"".join(kept) + following
     return body[:start] + directory.ljust(end + len(following) - start, b"\0") + body[end + len(following) :]
 

@@ -242,6 +242,28 @@ def test_a_large_tiff_loses_its_entries_in_place() -> None:
     assert loaded(verdict.output.body).tobytes() == PHOTO.tobytes()
 
 
+def test_a_picture_that_would_follow_outside_of_a_tiff_is_dropped() -> None:
+    """Loaders read the first one only; the chain to the next one is broken."""
+    body = bytearray(samples.encode(PHOTO, "TIFF"))
+    start = int.from_bytes(body[4:8], "little")
+    body[start + 2 + 12 * body[start] + 3] = 0xB8
+    verdict = validate(bytes(body), ValidationRules())
+    assert (verdict.reason, verdict.frames) == (None, 1)
+    assert verdict.output is not None
+    assert loaded(verdict.output.body).tobytes() == PHOTO.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_warning_that_no_removal_ends_is_no_reason_to_refuse() -> None:
+    """A TIFF directory that says it has 35,000 entries, of which the first few are those of the picture."""
+    body = bytearray(samples.encode(PHOTO, "TIFF"))
+    body[int.from_bytes(body[4:8], "little") + 1] = 138
+    with pytest.raises(UserWarning):
+        loaded(bytes(body))
+    verdict = validate(bytes(body), ValidationRules())
+    assert (verdict.reason, verdict.width, verdict.height) == (None, 160, 120)
+
+
 CARRIERS: dict[str, Callable[[bytes], bytes]] = {
     "jpeg": jpeg_exif,
     "png": lambda block: png_with(samples.chunk(b"eXIf", block)),

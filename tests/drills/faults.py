@@ -211,11 +211,11 @@ def _dying_verifier(get: Any) -> Any:
                 return await task
             return await verify(*args)
 
-        return _Exporter(found.write, cut_off)
+        return _Exporter(found, cut_off)
 
     return exporter
 
 
 class _Exporter:
-    def __init__(self, write: Any, verify: Any) -> None:
-        self.write, self.verify = write, verify
+    def __init__(self, found: Any, verify: Any) -> None:
+        self.write, self.verify, self.extensions = found.write, verify, found.extensions

@@ -108,6 +108,27 @@ async def open_breaker(gate, target=ONE):
             feedback.unreachable()
 
 
+@pytest.mark.parametrize(
+    ("rate", "delay_s", "waits"), [(0.0, 4.0, [4.0, 4.0]), (0.5, 4.0, [4.0, 4.0]), (0.5, 1.0, [2.0, 2.0]), (0.0, 0.0, [])]
+)
+async def test_crawl_delay_spaces_the_starts_of_its_host(time, rate, delay_s, waits):
+    """The slower of what the host and what the setting asks for; another host does not care, and the wish can be taken back."""
+    gate = gate_of(time, rate=rate)
+    gate.space_starts(ONE, delay_s)
+    for _ in range(3):
+        async with gate.slot(ONE):
+            pass
+    assert time.waits == waits
+    time.waits.clear()
+    time.now += 60
+    gate.space_starts(ONE, 0)
+    for _ in range(2):
+        async with gate.slot(ONE):
+            pass
+    async with gate.slot(TWO):
+        assert time.waits == ([1 / rate] if rate else [])
+
+
 async def test_breaker_opens_on_five_failures_in_a_row(time):
     """Then the host's URLs are deferred for 30 s, others are not."""
     gate = gate_of(time)

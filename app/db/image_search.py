@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, case, or_, select
 
 from app.db import paging, tables
 from app.db.engine import Connection, Database
@@ -196,12 +196,13 @@ async def fingerprints(
         search_labels: by search id, for images without a label of their own.
     """
     c = tables.images.c
-    columns = (c.sha256, c.phash, c.width, c.height, c.size_bytes, c.colour_grid, c.label, c.search_id, c.url, c.final_url)
+    columns = (c.sha256, c.phash, c.width, c.height, c.size_bytes, c.colour_grid, c.label, c.search_id, c.reason, c.duplicate_of)
+    moved_to = case((c.final_url != c.url, c.final_url), else_=None).label("moved_to")
     known, found = search_labels or {}, []
     same: dict[str | None, str | None] = {}  # strings that many images share are stored once
     for state in states:
         reasons = COMPARED if state is ImageState.REJECTED else ()
-        async for rows in _pages(connection, dataset_id, state, (*columns, c.reason, c.duplicate_of), reasons):
+        async for rows in _pages(connection, dataset_id, state, (*columns, moved_to), reasons):
             for row in rows:
                 class_name = label or row.label or known.get(row.search_id) or None
                 found.append(_fingerprint(row, state, same.setdefault(class_name, class_name)))
@@ -220,7 +221,7 @@ def _fingerprint(row: Any, state: ImageState, label: str | None) -> Fingerprint:
         size_bytes=row.size_bytes or 0,
         colours=bytes.fromhex(row.colour_grid) if row.colour_grid else None,
         label=SEVERAL_LABELS if is_settled else label,
-        redirected_to=hash(row.final_url) if row.final_url and row.final_url != row.url else None,
+        redirected_to=hash(row.moved_to) if row.moved_to else None,
         is_settled=is_settled,
     )
 

@@ -83,13 +83,16 @@ def groups_of_one_picture(items: Sequence[Received], kept_ids: Mapping[int, int]
         items: any number.
         kept_ids: by id of a duplicate, the image that it repeats.
     """
-    by_id = {item.id: item for item in items}
+    keepers = set(kept_ids.values())
+    originals = {item.id: item for item in items if item.id in keepers}
     groups: dict[tuple[str, object], list[int]] = {}
     for item in items:
-        original = by_id[kept_ids.get(item.id, item.id)]
-        groups.setdefault(("bytes", item.sha256), []).append(item.id)
         if item.redirected_to is not None:
             groups.setdefault(("address", item.redirected_to), []).append(item.id)
+        original = originals.get(kept_ids.get(item.id, item.id))
+        if original is None:  # nothing else shows its picture
+            continue
+        groups.setdefault(("bytes", item.sha256), []).append(item.id)
         if _is_one_picture(item, original):
             groups.setdefault(("picture", original.id), []).append(item.id)
     return [list(group) for group in {tuple(ids) for ids in groups.values() if len(ids) >= MIN_URLS}]

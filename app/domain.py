@@ -12,8 +12,8 @@ from typing import Any, Literal
 from errors import Reason
 
 __all__ = [
-    "ACTIVE_JOB_STATES", "ENCODER_SIDES", "EXTENSIONS", "FINAL_JOB_STATES", "GATHERING", "LIST_SOURCE", "MAX_DRAWN_PIXELS", "MEDIA_TYPES",
-    "OPEN_UNIT_STATES", "TRACED", "WAITING_UNIT_STATES", "WORKED_ON",
+    "ACTIVE_JOB_STATES", "COLOUR_GRID_SIDE", "ENCODER_SIDES", "EXTENSIONS", "FINAL_JOB_STATES", "GATHERING", "LIST_SOURCE",
+    "MAX_DRAWN_PIXELS", "MEDIA_TYPES", "OPEN_UNIT_STATES", "TRACED", "WAITING_UNIT_STATES", "WORKED_ON",
     "Candidate", "CheckKind", "Compressed", "CompressionRules", "DesiredState", "ExportFormat", "ImageState", "JobKind", "JobState",
     "LabelConflicts", "Level", "ListProblem", "Reason", "Sample", "StoredImage", "UnitKind", "UnitState", "ValidationRules", "Verdict",
 ]  # fmt: skip
@@ -28,6 +28,9 @@ ExportFormat = Literal["files", "imagefolder", "webdataset"]
 
 LIST_SOURCE = "list"
 """Name of the source of images from a URL list."""
+
+COLOUR_GRID_SIDE = 4
+"""Cells a side of the grid of mean colours by which images are compared."""
 
 MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")}
 """Media type of each format that a dataset may hold."""

@@ -7,9 +7,9 @@ from typing import Final, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from app.domain import COLOUR_GRID_SIDE
 from app.images import hamming_index
 from app.images.hamming_index import Indices
-from app.images.measures import GRID_SIDE
 from app.images.ranking import RANKING, Rankable
 from errors import ConfigurationError
 
@@ -26,8 +26,8 @@ a shirt in another colour is above 29, and navy beside black at 18."""
 MAX_LUMA: Final = 48
 """Difference of two cells' Y up to which they have the same brightness; the copies above stay below 38, grey beside black is at 98."""
 
-_CHANNELS: Final = 3
-"""Y, Cb and Cr."""
+_CELLS, _CHANNELS = COLOUR_GRID_SIDE * COLOUR_GRID_SIDE, 3
+"""Cells of a colour grid, each with Y, Cb and Cr."""
 
 Mode = Literal["none", "exact", "near"]
 
@@ -152,8 +152,8 @@ class _ColourGrids:
     """Compares the colours of images by their places in a sequence."""
 
     def __init__(self, grids: Sequence[bytes | None]) -> None:
-        joined = b"".join(grid or bytes(GRID_SIDE * GRID_SIDE * _CHANNELS) for grid in grids)
-        self._grids = np.frombuffer(joined, dtype=np.uint8).reshape(len(grids), GRID_SIDE * GRID_SIDE, _CHANNELS)
+        joined = b"".join(grid or bytes(_CELLS * _CHANNELS) for grid in grids)
+        self._grids = np.frombuffer(joined, dtype=np.uint8).reshape(len(grids), _CELLS, _CHANNELS)
         self._is_known = np.fromiter((grid is not None for grid in grids), dtype=bool, count=len(grids))
 
     def __call__(self, one: int, others: Indices) -> npt.NDArray[np.bool_]:

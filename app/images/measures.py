@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageChops
 
-__all__ = ["GRID_SIDE", "brightness_of", "colour_grid", "edges_of", "entropy_of", "perceptual_hash", "sharpness_of"]
+from app.domain import COLOUR_GRID_SIDE
+
+__all__ = ["brightness_of", "colour_grid", "edges_of", "entropy_of", "perceptual_hash", "sharpness_of"]
 
 _LAPLACIAN_SIDE: Final = 3
 """Pixels a side of the kernel."""
@@ -18,9 +20,6 @@ _EDGE_STEP: Final = 24
 
 _MARGIN: Final = 16
 """Edges are counted without a margin of a 16th of each side, at least two pixels, so that a border alone is none."""
-
-GRID_SIDE: Final = 4
-"""Cells a side of the colour grid."""
 
 _SAMPLED_SIDE: Final = 64
 """Pixels a side from which the cells are averaged: 256 a cell. Averaging all pixels takes three times as long; it differs by 5 levels."""
@@ -80,7 +79,7 @@ def colour_grid(image: Image.Image) -> str:
     The perceptual hash sees brightness only, and that only relative to the rest of the picture; this tells a red shirt from a blue one.
     """
     sampled = image.resize((_SAMPLED_SIDE, _SAMPLED_SIDE), Image.Resampling.NEAREST)
-    return sampled.convert("RGB").resize((GRID_SIDE, GRID_SIDE), Image.Resampling.BOX).convert("YCbCr").tobytes().hex()
+    return sampled.convert("RGB").resize((COLOUR_GRID_SIDE, COLOUR_GRID_SIDE), Image.Resampling.BOX).convert("YCbCr").tobytes().hex()
 
 
 def perceptual_hash(grey: Image.Image) -> str:

@@ -168,7 +168,9 @@ def _check_export(export: Export, files: Mapping[str, str], rows: Rows) -> None:
     listed = set((export.report or {}).get("files", {}))
     _refuse("archive", f"files that {export.id} lacks", sorted(listed - set(files)))
     held = Counter(digest for path, digest in files.items() if path.startswith("images/"))
-    kept = Counter(str(image.sha256) for image in rows.images if image.state == "kept" and image.job_id == export.job_id)
+    kept = Counter(
+        str(image.out_sha256 or image.sha256) for image in rows.images if image.state == "kept" and image.job_id == export.job_id
+    )
     _refuse("archive", "kept images that are not in it once", sorted(digest for digest in held | kept if held[digest] != kept[digest]))
 
 

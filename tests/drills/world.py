@@ -52,6 +52,7 @@ class Image:
     sha256: str | None
     duplicate_of: int | None
     updated_at: float | None
+    out_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

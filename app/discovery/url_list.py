@@ -32,8 +32,6 @@ _BEGINNINGS = (  # first bytes of files whose suffix is wrong
     (b"\x28\xb5\x2f\xfd", "zstd data, so its name should end in .zst"),
     (b"PAR1", "Parquet, so its name should end in .parquet"),
     (b"PK\x03\x04", "a ZIP archive or a spreadsheet; save it as .csv"),
-    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
@@ -146,7 +144,8 @@ def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[streams.Table]:
         yield table
 
 
-def _text_table(reader: streams.Reader, form: str, spec: ListSpec, where: str) -> streams.Table:
+def _text_table(packed: streams.Reader, form: str, spec: ListSpec, where: str) -> streams.Table:
+    reader = streams.utf8(packed)
     if form in (".csv", ".tsv"):
         return delimited.table(reader, spec, where, tabs=form == ".tsv")
     if form == ".json":

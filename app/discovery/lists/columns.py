@@ -21,7 +21,7 @@ _FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "url": (
         *("url", "image_url", "img_url", "imageurl", "imgurl", "photo_image_url", "photo_url", "media_url", "content_url", "contenturl"),
-        *("original_url", "originalurl", "image_uri", "uri", "image_link", "img_src", "src", "image", "urls"),
+        *("original_url", "originalurl", "coco_url", "image_uri", "uri", "image_link", "img_src", "src", "image", "urls"),
     ),
     "caption": (
         *("caption", "text", "alt", "alt_text", "alttext", "description", "image_description", "photo_description", "prompt"),

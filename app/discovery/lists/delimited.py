@@ -1,8 +1,10 @@
 """CSV and TSV with a header line, quoted as RFC 4180 says. A broken record is reported, the rows after it are read."""
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 import errors
 from app.discovery import urls
@@ -17,6 +19,11 @@ MAX_RECORD_LINES = 100
 """A quoted field may hold line breaks; one that never ends is taken for a stray quote after so many."""
 
 _DELIMITERS = (",", ";", "\t", "|")
+
+_NAMED_DELIMITER = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""A line before the header that tells spreadsheets the delimiter."""
+
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 class _BrokenRecordError(Exception):
@@ -86,6 +93,8 @@ def _header(feed: _LineFeed, spec: ListSpec, where: str, delimiters: tuple[str, 
     """Return the first record that is not blank and the delimiter that makes a URL column of it; no fields if there is no record."""
     try:
         line = _first_line(feed)
+        if named := _NAMED_DELIMITER.fullmatch(line):
+            line, delimiters = _first_line(feed), (named[1],)
     except _BrokenRecordError as exc:
         raise errors.ConfigurationError(f"the header of {where} cannot be read: {exc}") from exc
     if not line:
@@ -117,16 +126,38 @@ def _rows(feed: _LineFeed, delimiter: str, width: int) -> Iterator[streams.Row]:
             if not record:
                 continue
             feed.check(delimiter)
-            if len(record) != width:
+            if len(record) < width or any(record[width:]):  # spreadsheets write delimiters behind the last column
                 raise _BrokenRecordError(f"the row has {len(record)} columns, the header {width}")
-            yield rank, feed.taken[0][0], record
+            line, raw = feed.taken[0]
+            unescaped = _unescaped(raw, delimiter, width) if len(feed.taken) == 1 else None
+            yield rank, line, unescaped or record
         except StopIteration:
             return
         except (_BrokenRecordError, csv.Error) as exc:
             line, raw = feed.taken[0]
             feed.give_back()
-            yield rank, line, streams.bad_row(line, str(exc), raw)
+            yield rank, line, _unescaped(raw, delimiter, width) or streams.bad_row(line, str(exc), raw)
         rank += 1
+
+
+def _unescaped(raw: bytes, delimiter: str, width: int) -> list[str] | None:
+    """Return the record of a line that can only be read with a backslash before each quote, as Spark and MySQL write; else None."""
+    if b'\\"' not in raw:
+        return None
+    with suppress(csv.Error, _BrokenRecordError):
+        line = _decode(raw)
+        if not _is_record(line, delimiter, width):
+            line = _ESCAPED.sub(lambda found: '""' if found[1] == '"' else "\\", line)
+            return next(csv.reader([line], delimiter=delimiter)) if _is_record(line, delimiter, width) else None
+    return None
+
+
+def _is_record(line: str, delimiter: str, width: int) -> bool:
+    """Whether a line is a whole record, strictly quoted as RFC 4180 says."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter, strict=True))) == width
+    except csv.Error:
+        return False
 
 
 def plain_table(reader: streams.Reader) -> streams.Table:

@@ -86,7 +86,7 @@ class Objects:
 def table(reader: streams.Reader, spec: ListSpec) -> streams.Table:
     """Return the rows of a ``.json`` list, which is an array if it begins with a bracket, else one value a line."""
     head = streams.head(reader)
-    whole = _Rejoined(head, reader)
+    whole = streams.Rejoined(head, reader)
     if head.lstrip()[:1] == b"[":
         return array(whole, spec)
     return lines(whole, spec)
@@ -110,18 +110,6 @@ def _line_rows(reader: streams.Reader) -> Iterator[streams.Row]:
         if raw and not raw.isspace():
             yield rank, line, raw
             rank += 1
-
-
-class _Rejoined:
-    """A reader whose first block was already read."""
-
-    def __init__(self, head: bytes, rest: streams.Reader) -> None:
-        self._head = head
-        self._rest = rest
-
-    def read(self, size: int, /) -> bytes:
-        head, self._head = self._head, b""
-        return head or self._rest.read(size)
 
 
 class _Buffer:
@@ -165,12 +153,18 @@ def _array_rows(buffer: _Buffer) -> Iterator[streams.Row]:
     buffer.peek()
     buffer.position += 1  # the opening bracket
     rank = 0
-    while (first := buffer.peek()) != "]":
-        if not first:
-            yield rank, rank + 1, streams.bad_row(rank + 1, "the array is not closed: the file is cut off here")
+    while first := buffer.peek():
+        if first != "]":
+            yield rank, rank + 1, _element(buffer, rank + 1, first)
+            rank += 1
+            continue
+        buffer.position += 1
+        if (after := buffer.peek()) != "[":  # files of arrays that were joined go on with the next one
+            if after:
+                yield rank, rank + 1, streams.bad_row(rank + 1, "text stands behind the end of the array; nothing from here on is read")
             return
-        yield rank, rank + 1, _element(buffer, rank + 1, first)
-        rank += 1
+        buffer.position += 1
+    yield rank, rank + 1, streams.bad_row(rank + 1, "the array is not closed: the file is cut off here")
 
 
 def _element(buffer: _Buffer, line: int, first: str) -> Any:

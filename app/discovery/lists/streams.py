@@ -1,5 +1,6 @@
 """Bytes of a list, unpacked as they are read, and cut into lines of bounded length. Does not interpret them."""
 
+import codecs
 import gzip
 import importlib
 import zlib
@@ -17,6 +18,7 @@ __all__ = [
     "BLOCK_BYTES",
     "DamagedError",
     "Reader",
+    "Rejoined",
     "Row",
     "Table",
     "bad_row",
@@ -25,6 +27,7 @@ __all__ = [
     "opened",
     "optional",
     "split_suffix",
+    "utf8",
 ]
 
 BLOCK_BYTES = 256 * 1024
@@ -141,6 +144,41 @@ class _Frames:
         return unpacked
 
 
+class Rejoined:
+    """A reader whose first block was already read."""
+
+    def __init__(self, head: bytes, rest: Reader) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int, /) -> bytes:
+        head, self._head = self._head, b""
+        return head or self._rest.read(size)
+
+
+class _FromUTF16:
+    """UTF-16 that begins with a byte order mark, as UTF-8; what is no character becomes U+FFFD."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def read(self, size: int, /) -> bytes:
+        while block := self._reader.read(size):
+            if words := self._decoder.decode(block):
+                return words.encode()
+        return self._decoder.decode(b"", final=True).encode()
+
+
+def utf8(reader: Reader) -> Reader:
+    """Return a reader of the same text in UTF-8: spreadsheets and PowerShell write UTF-16, which its byte order mark tells."""
+    first = reader.read(BLOCK_BYTES)
+    while len(first) < len(codecs.BOM_UTF16_LE) and (more := reader.read(BLOCK_BYTES)):
+        first += more
+    whole = Rejoined(first, reader)
+    return _FromUTF16(whole) if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else whole
+
+
 def _is_blank(block: bytes) -> bool:
     return len(block) < BLOCK_BYTES and not block.removeprefix(_BOM).strip()
 
@@ -154,14 +192,17 @@ def head(reader: Reader) -> bytes:
 
 
 def lines(reader: Reader, max_bytes: int) -> Iterator[bytes]:
-    """Yield lines without their ``\\n``, and without the byte order mark that may stand before the first.
+    """Yield lines without what ends them, LF, CR LF or CR alone, and without the byte order mark that may stand before the first.
 
     A line longer than ``max_bytes`` comes out as at least ``max_bytes + 1`` bytes of its beginning; no more than a block and that is held.
     """
     block = head(reader)
     rest = b""
+    is_after_cr = False
     while block:
-        parts = block.split(b"\n")
+        fresh = block[1:] if is_after_cr and block.startswith(b"\n") else block
+        is_after_cr = block.endswith(b"\r")
+        parts = fresh.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         parts[0] = rest + parts[0]
         rest = parts.pop()[: max_bytes + 1]
         yield from parts

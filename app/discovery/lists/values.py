@@ -21,7 +21,7 @@ __all__ = ["identifiers", "is_missing", "keep", "pixels", "plain", "texts"]
 PRINTED_MISSING = frozenset({"nan", "NaN", "-nan", "-NaN", "<NA>", "NaT"})
 """How Python, pandas and C print a missing value."""
 
-MISSING = PRINTED_MISSING | {"", "[]", "NAN", "None", "null", "Null", "NULL", "N/A", "n/a", "#N/A"}
+MISSING = PRINTED_MISSING | {"", "[]", "NAN", "\\N", "None", "null", "Null", "NULL", "N/A", "n/a", "#N/A"}
 """The words of a cell without a type that stand for a missing value. ``NA`` and ``none`` are not among them: a country, and a class."""
 
 MAX_TEXT_CHARS = 5_000
@@ -40,9 +40,21 @@ EXACT_FLOAT = 2**53
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,15}))\.0")
 """A whole number as pandas writes it in a column with gaps."""
 
-_PRINTED_TEXTS = re.compile(r"\[\s*['\"].*['\"]\s*,?\s*\]", re.DOTALL)
-_PRINTED_LIST = re.compile(r"\[\s*['\"0-9-].*\]", re.DOTALL)
-"""A list in a cell of text, as JSON or Python prints it."""
+_CONSTANTS = {"None": None, "null": None, "nan": None, "NaN": None, "True": True, "true": True, "False": False, "false": False}
+_TEXT = r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\""
+_TEXT_OR_NONE = rf"{_TEXT}|None|null|nan|NaN"
+_VALUE = rf"{_TEXT}|-?[0-9]++\.?[0-9]*+(?:[eE][+-]?[0-9]++)?|{'|'.join(_CONSTANTS)}"
+
+
+def _list_of(item: str) -> re.Pattern[str]:
+    return re.compile(rf"\[\s*+(?:(?:{item})(?:\s*+,\s*+|\s++|(?=\])))*+\]", re.DOTALL)
+
+
+_PRINTED_TEXTS = _list_of(_TEXT_OR_NONE)
+_PRINTED_LIST = _list_of(_VALUE)
+"""A list in a cell of text, as JSON or Python prints it, or numpy, which puts spaces between the items: ``['a' 'b']``."""
+
+_PRINTED_ITEMS = re.compile(_VALUE, re.DOTALL)
 
 
 def is_missing(value: object, *, typed: bool) -> bool:
@@ -99,11 +111,17 @@ def _items(value: object, printed_list: re.Pattern[str], *, typed: bool) -> Iter
 
 
 def _parse_list(cell: str) -> object:
-    for parse in (json.loads, ast.literal_eval) if len(cell) <= MAX_PRINTED_CHARS else ():
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+    """Return the items of a printed list one by one: Python would join texts that only a space divides."""
+    for parse in (json.loads, _read_items) if len(cell) <= MAX_PRINTED_CHARS else ():
+        with suppress(ValueError, SyntaxError):
             found: object = parse(cell)
             return found
     return cell
+
+
+def _read_items(cell: str) -> list[object]:
+    printed = _PRINTED_ITEMS.findall(cell)
+    return [_CONSTANTS[item] if item in _CONSTANTS else ast.literal_eval(item) for item in printed]
 
 
 def pixels(value: object) -> int | None:

@@ -40,6 +40,33 @@ def test_rows_when_tabs() -> None:
     assert shown(items(b"url\tcaption\nhttp://a.org/1\ta, b\n", tabs=True)) == ["a, b"]
 
 
+@pytest.mark.parametrize("first", [b"sep=;\r\n", b'"sep=;"\n', b"\xef\xbb\xbfSEP=;\n\n"])
+def test_rows_when_the_delimiter_is_named(first: bytes) -> None:
+    """A line for spreadsheets before the header is no header; it says what divides the columns."""
+    found = items(first + b"url;caption,x\nhttp://a.org/1;a, b\n")
+    assert [(item.line, item.extra) for item in found if isinstance(item, Candidate)] == [(first.count(b"\n") + 2, {"caption,x": ["a, b"]})]
+
+
+def test_rows_when_quotes_have_backslashes() -> None:
+    """A backslash before a quote is how Spark and MySQL write one; where RFC 4180 reads a record, it is a backslash."""
+    data = rb"""url,caption,label
+http://a.org/1,"say \"hi\" now",x
+http://a.org/2,"say \"hi\", now",x
+http://a.org/3,"ends \"",x
+http://a.org/4,"\"a\" in C:\\d\\",x
+http://a.org/5,"in C:\",x
+http://a.org/6,5\" wide,x
+http://a.org/7,"a \"b" c,x,y
+"""
+    captions = ['say "hi" now', 'say "hi", now', 'ends "', '"a" in C:\\d\\', "in C:\\", '5\\" wide']
+    assert shown(items(data)) == [*captions, (8, "the row has 4 columns, the header 3")]
+
+
+def test_rows_when_delimiters_trail() -> None:
+    """Empty cells behind the last column are no columns."""
+    assert shown(items(b"url,caption\nhttp://a.org/1,a,\nhttp://a.org/2,b,,,\n")) == ["a", "b"]
+
+
 def test_rows_when_width_differs() -> None:
     """A record with too many or too few columns is a problem, and only that record."""
     found = items(b"url,caption\nhttp://a.org/1\nhttp://a.org/2,b,c\nhttp://a.org/3,ok\n")

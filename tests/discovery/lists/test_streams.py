@@ -17,10 +17,13 @@ from app.domain import ListProblem
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=30))
-def test_lines_when_anything(parts: list[bytes]) -> None:
-    """Lines come out as they went in."""
-    data = b"".join(part + b"\n" for part in parts)
+@given(
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line and b"\r" not in line), max_size=30),
+)
+def test_lines_when_anything(end: bytes, parts: list[bytes]) -> None:
+    """Lines come out as they went in, whatever ends them."""
+    data = b"".join(part + end for part in parts)
     expected = [parts[0].removeprefix(b"\xef\xbb\xbf"), *parts[1:]] if parts else []
     assert list(streams.lines(io.BytesIO(data), 100)) == expected
 
@@ -39,6 +42,18 @@ def test_lines_when_blocks_are_small() -> None:
     """A byte order mark and a line may be cut anywhere; the last line needs no end."""
     assert list(streams.lines(Trickle(b"\xef\xbb\xbfab\ncd"), 100)) == [b"ab", b"cd"]
     assert list(streams.lines(Trickle(b"a"), 100)) == [b"a"]
+    assert list(streams.lines(Trickle(b"a\r\nb\rc\r\r\nd\n\r\n"), 100)) == [b"a", b"b", b"c", b"", b"d", b""]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("make", [io.BytesIO, Trickle])
+def test_utf8_when_utf16(make: Callable[[bytes], streams.Reader], encoding: str) -> None:
+    """The byte order mark tells UTF-16; a character may be cut anywhere, and half of one costs no more than itself."""
+    data = "\ufeffcafé 😀\r\nb".encode(encoding)
+    assert list(streams.lines(streams.utf8(make(data)), 100)) == ["café 😀".encode(), b"b"]
+    assert list(streams.lines(streams.utf8(make(data + b"\0")), 100)) == ["café 😀".encode(), "b\ufffd".encode()]
+    assert list(streams.lines(streams.utf8(make("é".encode())), 100)) == ["é".encode()]
+    assert list(streams.lines(streams.utf8(make(b"\xff")), 100)) == [b"\xff"]
 
 
 def test_lines_when_one_never_ends() -> None:

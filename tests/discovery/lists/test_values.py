@@ -15,7 +15,7 @@ NAN, INF = float("nan"), float("inf")
     ("value", "untyped", "typed"),
     [
         *((word, True, True) for word in ("", "  ", "\t", "nan", "NaN", " nan ", "-nan", "<NA>", "NaT")),
-        *((word, True, False) for word in ("None", "null", "NULL", "N/A", "n/a", "#N/A", "[]")),
+        *((word, True, False) for word in ("None", "null", "NULL", "N/A", "n/a", "#N/A", "[]", "\\N")),
         *((word, False, False) for word in ("NA", "none", "inf", "0", "false", "nano", "Nan Goldin")),
         *((value, True, True) for value in (None, NAN, INF, -INF, Decimal("NaN"))),
         *((value, False, False) for value in (0, 0.0, False, [], Decimal(0))),
@@ -55,16 +55,25 @@ def test_identifiers_when_numbers_are_whole(value: object, label: str) -> None:
         ("['a', \"b's\"]", ["a", "b's"], ["a", "b's"]),
         ('["a", null, "c"]', ["a", "c"], ["a", "c"]),
         ("[1, 2.0]", ["1", "2"], ["[1, 2.0]"]),
+        ("['a b' 'c']", ["a b", "c"], ["a b", "c"]),
+        ("['a'\n\"it's\" None]", ["a", "it's"], ["a", "it's"]),
+        ("['it\\'s', nan, 'b',]", ["it's", "b"], ["it's", "b"]),
+        ('[null, "b"]', ["b"], ["b"]),
+        ("[nan]", [], []),
+        ("[0. 1.5 -2]", ["0", "1.5", "-2"], ["[0. 1.5 -2]"]),
+        ("[true, false]", ["True", "False"], ["[true, false]"]),
+        ("['a''b']", ["['a''b']"], ["['a''b']"]),
+        ("[1, 2", ["[1, 2"], ["[1, 2"]),
         ("[broken", ["[broken"], ["[broken"]),
         ("['broken, 'x']", ["['broken, 'x']"], ["['broken, 'x']"]),
         ("[a]", ["[a]"], ["[a]"]),
     ],
 )
 def test_texts_when_a_cell_holds_a_printed_list(cell: str, labels: list[str], captions: list[str]) -> None:
-    """As JSON or Python prints it; what is none stays as it is. With types a text is a text."""
+    """As JSON, Python or numpy prints it; what is none stays as it is. With types a text is a text."""
     assert list(values.identifiers(cell, 100, typed=False)) == labels
     assert list(values.texts(cell, 100, typed=False)) == captions
-    assert list(values.texts(cell, 100, typed=True)) == [cell]
+    assert list(values.texts(cell, 100, typed=True)) == [cell.replace("\n", " ")]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar
 from typing import Final
+from urllib.parse import quote_from_bytes
 
 import httpx
 
@@ -30,7 +31,9 @@ _PARTIAL: Final = 206
 _GATEWAY_TIMEOUT: Final = 504
 
 _LOCATIONS: Final = "pictrawl.locations"
-"""Key of a reply's extensions: the values of its Location headers."""
+"""Key of a reply's extensions: the values of its Location headers, other bytes than ASCII escaped."""
+
+_ASCII: Final = "".join(map(chr, range(0x80)))
 
 _ACCEPT: Final = "image/jpeg,image/png,image/webp;q=0.9,image/*;q=0.8,*/*;q=0.5"
 """Formats that every loader reads come first. AVIF is left to ``image/*``: many servers send it to whoever names it, at any weight."""
@@ -110,9 +113,13 @@ def make_client(transport: httpx.AsyncBaseTransport, limits: FetchLimits, user_a
 
 
 async def _move_location(response: httpx.Response) -> None:
-    """Move Location out of httpx's sight: it parses the target of a redirect that it does not follow, and raises where it cannot."""
+    """Move Location out of httpx's sight: it parses the target of a redirect that it does not follow, and raises where it cannot.
+
+    As in browsers, the bytes are those of the URL: httpx would guess one encoding for all headers of a reply.
+    """
     if response.status_code in _REDIRECTS:
-        response.extensions[_LOCATIONS] = response.headers.get_list("location")
+        values = [value for name, value in response.headers.raw if name.lower() == b"location"]
+        response.extensions[_LOCATIONS] = [quote_from_bytes(value, safe=_ASCII) for value in values]
         response.headers.pop("location", None)
 
 

@@ -78,7 +78,9 @@ _state = _State()
 atexit.register(lambda: _state.writer.flush())
 
 
-def configure(level: str = "INFO", format: LogFormat = "auto", file: str | None = None, stream: Stream | None = None) -> None:
+def configure(
+    level: str = "INFO", format: LogFormat = "auto", file: str | None = None, stream: Stream | None = None, *, ids: bool = True
+) -> None:
     """Write lines from ``level`` upwards to a stream, and as JSON to a file too. The last call replaces the ones before it.
 
     Args:
@@ -86,6 +88,7 @@ def configure(level: str = "INFO", format: LogFormat = "auto", file: str | None 
         format: pretty for people, json for machines; auto is pretty on a terminal and json elsewhere.
         file: path of a file to append to; its folder is created. A file that cannot be opened raises here, never later.
         stream: standard error by default.
+        ids: whether pretty lines have the logger and the ids of job, unit, chunk, request and worker. Lines of JSON always do.
 
     Raises:
         ValueError: unknown level or format. The previous set-up stays.
@@ -98,7 +101,7 @@ def configure(level: str = "INFO", format: LogFormat = "auto", file: str | None 
     file_sink = FileSink(file) if file is not None else None
     target = stream if stream is not None else sys.stderr
     writer = _LineWriter()
-    writer.add(sink_for(target), _formatter_for(format, target))
+    writer.add(sink_for(target), _formatter_for(format, target, ids))
     if file_sink is not None:
         writer.add(file_sink, format_json)
     with _state.lock:
@@ -163,8 +166,8 @@ def _drop_on_error(write: Callable[..., None], *arguments: Any) -> None:
         _state.dropped += 1
 
 
-def _formatter_for(format: str, stream: Stream | None) -> Formatter:
+def _formatter_for(format: str, stream: Stream | None, ids: bool) -> Formatter:
     if format == "json" or (format == "auto" and not is_terminal(stream)):
         return format_json
     colour = is_terminal(stream) and not os.environ.get("NO_COLOR")
-    return lambda fields: format_pretty(fields, colour=colour)
+    return lambda fields: format_pretty(fields, colour=colour, ids=ids)

@@ -22,6 +22,7 @@ __all__ = ["flatten", "format_json", "format_pretty"]
 _RESERVED: Final = frozenset({"ts", "level", "event", "logger", "error_type", "error", "traceback"})
 _ERROR_FIELDS: Final = frozenset({"error_type", "error", "traceback"})
 _PRETTY_HEAD: Final = frozenset({"ts", "level", "event", "logger", "traceback"})
+_IDS: Final = frozenset({"job", "run", "worker", "job_id", "user_id", "unit_id", "chunk_id", "request_id", "traceparent"})
 _JSON_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -80,12 +81,18 @@ def format_json(fields: Mapping[str, Any]) -> str:
         return escape_json(json.dumps(fields, default=str, separators=(",", ":"))) + "\n"
 
 
-def format_pretty(fields: Mapping[str, Any], *, colour: bool) -> str:
-    """Return one line for people, followed by an indented traceback. Control characters are escaped, so data cannot forge a line."""
+def format_pretty(fields: Mapping[str, Any], *, colour: bool, ids: bool = True) -> str:
+    """Return one line for people, followed by an indented traceback. Control characters are escaped, so data cannot forge a line.
+
+    Args:
+        ids: whether the line has the logger and the ids of its context.
+    """
+    hidden = _PRETTY_HEAD if ids else _PRETTY_HEAD | _IDS
     level = fields["level"]
     label = f"\x1b[{_COLOURS.get(level, '0')}m{level:<8}\x1b[0m" if colour else f"{level:<8}"
-    pairs = "".join(f"  {escape_controls(name)}={_quote(value)}" for name, value in fields.items() if name not in _PRETTY_HEAD)
-    line = f"{fields['ts'][11:23]} {label} {escape_controls(fields['logger'])}  {escape_controls(fields['event'])}{pairs}\n"
+    pairs = "".join(f"  {escape_controls(name)}={_quote(value)}" for name, value in fields.items() if name not in hidden)
+    logger = f"{escape_controls(fields['logger'])}  " if ids else ""
+    line = f"{fields['ts'][11:23]} {label} {logger}{escape_controls(fields['event'])}{pairs}\n"
     return line + "".join(f"    | {escape_controls(row)}\n" for row in str(fields.get("traceback") or "").splitlines())
 
 

@@ -48,7 +48,8 @@ def open_display(cli: Cli, settings: Settings, title: str) -> AbstractContextMan
     """The display that the options and the terminal ask for."""
     kind = cli.progress
     if kind == "auto":
-        kind = "none" if cli.quiet else "rich" if cli.is_terminal else "plain"
+        is_silent = cli.quiet or settings.log.format == "json"  # text between lines of JSON would spoil them
+        kind = "none" if is_silent else "rich" if cli.is_terminal else "plain"
     if kind == "rich":
         return _live_display(cli, settings, title)
     return nullcontext(PlainDisplay(cli) if kind == "plain" else NoDisplay())

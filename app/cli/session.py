@@ -49,11 +49,20 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def configure_logging(cli: Cli, settings: Settings, *, default: str | None = None, stream: Stream | None = None) -> None:
-    """Set up the log. ``default`` is the level where the user chose none."""
-    level = settings.log.level
-    if default is not None and origins(settings, settings_flags(cli))["log.level"][1] == "default":
-        level = default  # type: ignore[assignment]
-    configure(level, settings.log.format, str(settings.log.file) if settings.log.file else None, stream)
+    """Set up the log.
+
+    Args:
+        default: the level where the user chose none, of a command for people: unless a format was chosen, its lines are text, short
+            without ``-v``. A service has no default: its lines are for machines where nobody watches.
+    """
+    level: str = settings.log.level
+    form = settings.log.format
+    if default is not None:
+        form = "pretty" if form == "auto" else form
+        if origins(settings, settings_flags(cli))["log.level"][1] == "default":
+            level = "ERROR" if cli.quiet else default
+    file = str(settings.log.file) if settings.log.file else None
+    configure(level, form, file, stream, ids=default is None or cli.verbose > 0)
 
 
 def is_embedded(settings: Settings) -> bool:

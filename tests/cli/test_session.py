@@ -3,8 +3,10 @@
 import signal
 from pathlib import Path
 
-from app.cli.demo.origin import drip
-from tests.cli.conftest import SLOWLY, Invoke, Site, Spawn, wait_for_hits
+import pytest
+
+from app.cli.demo.origin import drip, reply
+from tests.cli.conftest import LOOPBACK, SLOWLY, Invoke, Site, Spawn, wait_for_hits
 
 
 def test_reading_makes_no_workspace(invoke: Invoke) -> None:
@@ -46,3 +48,29 @@ def test_two_builds_in_one_workspace_are_refused(slow_gallery: Site, spawn: Spaw
     assert refused.code == 5
     assert "in use by `pictrawl build`" in refused.json["detail"]
     assert len(listed.json["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "has_text", "has_ids", "has_json"),
+    [
+        ((), True, False, False),
+        (("-v",), True, True, False),
+        (("-q",), False, False, False),
+        (("--set", "log.format=json"), False, False, True),
+    ],
+)
+def test_a_pipe_gets_either_text_or_json(
+    site: Site, bodies: list[bytes], spawn: Spawn, options: tuple[str, ...], has_text: bool, has_ids: bool, has_json: bool
+) -> None:
+    """A retry is one short line beside the progress; -v adds the ids, -q hides both, and lines of JSON have no text between them."""
+    site.add("/a.jpg", reply(503), reply(body=bodies[0]))
+    process = spawn(*options, "build", "--urls", site.write_list(Path("list.txt")), *LOOPBACK, "--set", "retry.backoff_base_s=0.1")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    lines = err.splitlines()
+    assert [line.startswith("{") for line in lines] == [has_json] * len(lines)
+    assert any("download.retry" in line for line in lines) is (has_text or has_json)
+    assert any("1 valid" in line for line in lines) is has_text
+    if has_text:
+        assert any("job_id=" in line for line in lines) is has_ids
+    assert ("1 URL retried" in out) is (options != ("-q",))

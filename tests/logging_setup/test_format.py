@@ -85,6 +85,16 @@ def test_a_record_is_one_pretty_line_and_its_marked_traceback(value: object, rai
     assert bool(rows) == raised
 
 
+def test_a_short_line_has_no_ids() -> None:
+    """What happened stays; where it belongs is for those who ask."""
+    stream = io.StringIO()
+    configure("INFO", "pretty", stream=stream, ids=False)
+    with log.contextualize(job_id="job_1", unit_id="unit_1", chunk_id="chunk_1", request_id="req_1", worker="wrk_1", run=1, job="fetch"):
+        log.info("an.event", url="https://h.test/a.jpg", status=503)
+    configure("WARNING", stream=io.StringIO())
+    assert stream.getvalue()[13:] == "INFO     an.event  url=https://h.test/a.jpg  status=503\n"
+
+
 @pytest.mark.parametrize("value", HOSTILE)
 def test_text_arrives_as_it_was(value: str) -> None:
     """JSON loses nothing but what no encoding has."""

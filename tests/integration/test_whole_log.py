@@ -31,7 +31,7 @@ QUICK = {
     "PICTRAWL_JOBS__BUILDER_SLOTS": "1",
     "PICTRAWL_JOBS__RETRIES": "1",
     "PICTRAWL_JOBS__RETRY_DELAY_S": "0.2",
-    "PICTRAWL_JOBS__LEASE_S": "3",
+    "PICTRAWL_JOBS__LEASE_S": "12",  # a busy machine renews late
     "PICTRAWL_JOBS__SWEEP_INTERVAL_S": "1",
 }
 

@@ -218,7 +218,7 @@ async def test_a_fleet_of_processes_survives_a_killed_worker(tmp_path: Path, red
         "PICTRAWL_FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
         "PICTRAWL_FETCH__PORTS": "[]",
         "PICTRAWL_FETCH__PER_HOST": "8",
-        "PICTRAWL_JOBS__LEASE_S": "3",
+        "PICTRAWL_JOBS__LEASE_S": "12",  # a busy machine renews late; with less, a live worker loses its units
         "PICTRAWL_JOBS__SWEEP_INTERVAL_S": "1",
         "PICTRAWL_JOBS__CHUNK_SIZE": "10",
         "PICTRAWL_VALIDATE__CHILDREN": "1",

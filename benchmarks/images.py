@@ -31,7 +31,6 @@ from peers import installed
 from PIL import Image, JpegImagePlugin
 
 PACKAGES: Final = (
-    "simplejpeg==1.9.0",
     "opencv-python-headless==5.0.0.93",
     "pyvips==3.2.0",
     "pyvips-binary==8.18.7",
@@ -150,7 +149,7 @@ def scaled(width: int, height: int) -> tuple[int, int]:
 
 
 def pillow() -> Mapping[str, Step]:
-    """The product's way: draft mode, then BICUBIC."""
+    """Draft mode, then BICUBIC, which is the product's way to resize."""
 
     def opened(body: bytes, at_least: Callable[[int, int], tuple[int, int]] | None = None) -> Image.Image:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(body))
@@ -171,8 +170,8 @@ def pillow() -> Mapping[str, Step]:
 
 
 def simplejpeg() -> Mapping[str, Step]:
-    """TurboJPEG; it cannot resize."""
-    import simplejpeg as library  # type: ignore[import-not-found,unused-ignore]
+    """TurboJPEG, the product's decoder for JPEG; it cannot resize."""
+    import simplejpeg as library
 
     def small(body: bytes) -> object:
         height, width, *_ = library.decode_jpeg_header(body)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from app.db import Database
 from app.settings import ENV_PREFIX, Settings, load_settings
@@ -25,6 +26,9 @@ REQUIRE_SERVICES = os.environ.get("PICTRAWL_TEST_REQUIRE_SERVICES") == "1"
 
 SERVICE_OF = {"redis_server": "redis", "redis_url": "redis", "postgres_server": "postgresql", "postgres_url": "postgresql"}
 """The service of each fixture. Tests that use such a fixture are marked."""
+
+hypothesis_settings.register_profile("busy machine", deadline=None)
+hypothesis_settings.load_profile("busy machine")
 
 GRACE_S = 2.0
 """Seconds in which child processes must end after their test."""

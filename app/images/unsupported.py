@@ -67,9 +67,9 @@ def _bmp(_: bytes, message: str) -> str | None:
 
 def _jpeg(body: bytes, _: str) -> str | None:
     frame = JpegFile.parse(body).frame
-    if frame is None or not frame.width or not frame.height:
+    if frame is None or not frame.width or not frame.height or frame.precision not in (8, 12, 16):
         return None
-    if frame.precision in (12, 16):
+    if frame.precision != 8:
         return f"{frame.precision} bits a sample"
     if frame.marker not in _JPEG_PROCESSES:
         return f"the coding process SOF{frame.marker - 0xC0}"

@@ -135,8 +135,9 @@ class BuildReport:
         return [("dataset", str(self.delivered)), ("", facts)]
 
     def _list(self) -> str:
+        """What became of the rows of a list, where not each is one candidate."""
         funnel = self.funnel
-        if not funnel.rows_read:
+        if not (self.bad_lines or funnel.merged_rows or funnel.label_conflicts):
             return ""
         figures = {"rows read": funnel.rows_read, "distinct URLs": funnel.distinct_urls, "merged rows": funnel.merged_rows}
         figures |= {"bad lines": self.bad_lines} if self.bad_lines else {}

@@ -19,9 +19,10 @@ _INTERIM: Final = re.compile(rb"HTTP/1\.[01] (?:100|10[2-9]|1[1-9]\d)\b")
 """A head that another one follows; 101 is none."""
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CLEAN: Final = re.compile(rb"[^\r\n]+\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*\r\n")
+_CLEAN: Final = re.compile(rb"HTTP/\d\.\d \d{3}(?: [^ \t\r\n][^\r\n]*| ?)\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*\r\n")
 _LENGTHS: Final = re.compile(rb"\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] \d{3}(?: .*)?", re.DOTALL)
+_LOOSE_STATUS_LINE: Final = re.compile(rb"HTTP/(1\.[01])[ \t]+(\d{3})(?:[ \t]+(.*))?", re.DOTALL | re.IGNORECASE)
 _MAX_LENGTH_DIGITS: Final = 18
 
 
@@ -57,7 +58,7 @@ class ReplyHead(asyncio.Protocol):
         while (end := _END.search(held, begin)) is not None:
             head = self._last = held[begin : end.end()]
             mended = mend(head)
-            if _INTERIM.match(head) is None:
+            if _INTERIM.match(mended) is None:
                 is_same = mended is head and not begin
                 self._pass_on(held if is_same else mended + held[end.end() :])  # a body is not copied
                 return
@@ -93,7 +94,7 @@ class ReplyHead(asyncio.Protocol):
 
 
 def _begins_like_http(held: bytes) -> bool:
-    begin = held.lstrip(b"\r\n")[: len(_START)]
+    begin = held.lstrip(b"\r\n")[: len(_START)].upper()
     return _START.startswith(begin)
 
 
@@ -101,7 +102,8 @@ def mend(head: bytes) -> bytes:
     """Return a head without the faults that leave its meaning clear; nearly every head has none and is returned itself.
 
     Dropped are lines that are no header field: without a colon, or with a name that is no token. Equal values of Content-Length become
-    one (RFC 9112 6.3). White space before a colon goes; NUL and a lone CR in a value become spaces (RFC 9110 5.5).
+    one (RFC 9112 6.3). White space before a colon goes; NUL and a lone CR in a value become spaces (RFC 9110 5.5). A status line in lower
+    case, or with other white space than single spaces, becomes a usual one (RFC 9112 4).
 
     Args:
         head: status line and header lines with the empty line that ends them.
@@ -119,6 +121,8 @@ def mend(head: bytes) -> bytes:
 def _split(head: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """Return the status line and the header fields, (name, value); a folded value is unfolded (RFC 9112 5.2)."""
     status, *lines = head.lstrip(b"\r\n").replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
+    if loose := _LOOSE_STATUS_LINE.fullmatch(status):
+        status = b"HTTP/%b %b %b" % (loose[1], loose[2], loose[3] or b"")
     return status, list(_fields(lines))
 
 

@@ -39,6 +39,13 @@ def test_what_has_one_meaning_is_repaired(lines, mended):
     assert mend(head(*lines).replace(b"\r\n", b"\n")) == head(*mended)
 
 
+@pytest.mark.parametrize("line", [b"http/1.1 200 OK", b"HTTP/1.1  200  OK", b"HTTP/1.1\t200\tOK", b"Http/1.1 200 \t OK"])
+def test_status_line_of_one_meaning_is_repaired(line):
+    """RFC 9112 4 lets a client take any white space between the parts; a name in lower case is the same name."""
+    assert mend(line + b"\r\nX: y\r\n\r\n") == head(b"X: y")
+    assert fault_of(line + b"\r\nContent-Length: -1\r\n\r\n") == 'Content-Length is "-1", not a number of bytes'
+
+
 @pytest.mark.parametrize(
     ("came", "fault"),
     [

@@ -79,11 +79,14 @@ def _values(batch: Any, places: Sequence[_Place], pyarrow: Any) -> Iterator[tupl
 
 
 def _column(column: Any, pyarrow: Any) -> list[object]:
-    """Return a column's values: times as text, which Python's types cannot hold to the nanosecond; text that is not UTF-8 as bytes."""
+    """Return a column's values: times as text, which Python's types cannot hold to the nanosecond; text that is not UTF-8 as bytes.
+
+    A short float is the number that it prints, 0.1 and not 0.10000000149011612.
+    """
     if pyarrow.types.is_temporal(column.type):
         column = column.cast(pyarrow.string())
-    if pyarrow.types.is_float16(column.type):
-        column = column.cast(pyarrow.float32())  # else its values are numpy's
+    if pyarrow.types.is_float16(column.type) or pyarrow.types.is_float32(column.type):
+        column = column.cast(pyarrow.float32()).cast(pyarrow.string()).cast(pyarrow.float64())
     try:
         values: list[object] = column.to_pylist()
     except UnicodeDecodeError:

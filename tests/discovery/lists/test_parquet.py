@@ -86,6 +86,21 @@ def test_rows_when_columns_have_every_type() -> None:
     assert found.extra == {"box": "[1, 2]", "point": '{"x": 1}'}
 
 
+def test_rows_when_floats_are_short() -> None:
+    """A float of 32 bits is the number that it prints, as a label and as a further column."""
+    shorts = [0.1, 2.0, 3e-8, -0.25, float("nan"), None, float("inf")]
+    data = packed(
+        {
+            "url": [f"http://a.org/{n}" for n in range(len(shorts))],
+            "label": pa.array(shorts, pa.float32()),
+            "score": pa.array(shorts, pa.float32()),
+        }
+    )
+    found = [item for _, item in items(data) if isinstance(item, Candidate)]
+    assert [item.label for item in found] == ["0.1", "2", "3e-08", "-0.25", None, None, None]
+    assert [item.extra.get("score") for item in found] == [0.1, 2.0, 3e-8, -0.25, None, None, None]
+
+
 def test_rows_when_skipping() -> None:
     """Row groups that were read already are not opened; rank and line go on."""
     found = items(packed({"url": URLS}, row_group_size=100), skip=250)

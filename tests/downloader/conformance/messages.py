@@ -82,6 +82,8 @@ ROWS: list[Row] = [
     ok("C51-folded", lines(LENGTH.strip(), b"x: a\r\n b"), check=whole),
     ok("C51-bare-line-feeds", raw(b"HTTP/1.1 200 OK\n" + LENGTH.strip() + b"\n\n" + JPEG), check=whole),
     ok("C51-no-phrase", lines(LENGTH.strip(), status=b"HTTP/1.1 200"), check=whole),
+    ok("C51-spaces-in-status-line", lines(LENGTH.strip(), status=b"HTTP/1.1\t 200  OK"), check=whole),
+    ok("C51-lower-case-status-line", lines(LENGTH.strip(), status=b"http/1.1 200 ok"), check=whole),
     ok("C51-lower-case", lines(LENGTH.strip().lower()), check=whole),
     named("C51-http-9.9", 'status line of the reply is not valid: "HTTP/9.9 200 OK"', lines(LENGTH.strip(), status=b"HTTP/9.9 200 OK")),
     named("C51-no-status", 'status line of the reply is not valid: "HTTP/1.1 2OO X"', lines(LENGTH.strip(), status=b"HTTP/1.1 2OO X")),

@@ -129,8 +129,8 @@ def _rows(feed: _LineFeed, delimiter: str, width: int) -> Iterator[streams.Row]:
             if len(record) < width or any(record[width:]):  # spreadsheets write delimiters behind the last column
                 raise _BrokenRecordError(f"the row has {len(record)} columns, the header {width}")
             line, raw = feed.taken[0]
-            unescaped = _unescaped(raw, delimiter, width) if len(feed.taken) == 1 else None
-            yield rank, line, unescaped or record
+            reread = _reread(raw, delimiter, width) if len(feed.taken) == 1 and b'"' in raw else None
+            yield rank, line, reread or record
         except StopIteration:
             return
         except (_BrokenRecordError, csv.Error) as exc:
@@ -138,6 +138,18 @@ def _rows(feed: _LineFeed, delimiter: str, width: int) -> Iterator[streams.Row]:
             feed.give_back()
             yield rank, line, _unescaped(raw, delimiter, width) or streams.bad_row(line, str(exc), raw)
         rank += 1
+
+
+def _reread(raw: bytes, delimiter: str, width: int) -> list[str] | None:
+    """Return the record of a line whose quotes RFC 4180 does not allow, None if they are usual ones or nothing better is known.
+
+    A list with tabs is often written without quoting: there they are part of the text.
+    """
+    found = _unescaped(raw, delimiter, width)
+    if found or delimiter != "\t" or _is_record(_decode(raw), delimiter, width):
+        return found
+    cells = _decode(raw).rstrip("\n").split(delimiter)
+    return cells if len(cells) == width else None
 
 
 def _unescaped(raw: bytes, delimiter: str, width: int) -> list[str] | None:

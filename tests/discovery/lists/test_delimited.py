@@ -62,6 +62,13 @@ http://a.org/7,"a \"b" c,x,y
     assert shown(items(data)) == [*captions, (8, "the row has 4 columns, the header 3")]
 
 
+def test_rows_when_tabs_and_loose_quotes() -> None:
+    """Between tabs, quotes that do not hold the whole cell are part of the text."""
+    data = b'url\tcaption\nhttp://a.org/1\t"Cat" on a mat\nhttp://a.org/2\t"a ""cat"", asleep"\nhttp://a.org/3\ta 5" cat\n'
+    assert shown(items(data, tabs=True)) == ['"Cat" on a mat', 'a "cat", asleep', 'a 5" cat']
+    assert shown(items(b'url\tcaption\nhttp://a.org/1\t"a\tb" c\n', tabs=True)) == ["a b c"]
+
+
 def test_rows_when_delimiters_trail() -> None:
     """Empty cells behind the last column are no columns."""
     assert shown(items(b"url,caption\nhttp://a.org/1,a,\nhttp://a.org/2,b,,,\n")) == ["a", "b"]

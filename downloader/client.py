@@ -169,7 +169,7 @@ class Downloader:
         except HostClosedError as exc:
             state.record_attempt()
             drop_tracebacks(exc)
-            return _deferred_by_host(state, exc)
+            return self._defer_by_host(state, exc)
         except (errors.PermanentError, errors.TransientError) as exc:
             if state.is_log_error:
                 raise
@@ -275,11 +275,39 @@ class Downloader:
             message = f"the origin asks to wait {wait_s:.0f} s, more than {self._rules.retry_after_max_s:.0f}"
             return _failed(state, errors.RetryAfterOverCapError(message, status=error.status, retry_after_s=wait_s))
         if state.attempts_made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
-            return _deferred(state, error, error.slug, self._clock() + wait_s)
+            return self._defer(state, error, error.slug, self._clock() + wait_s)
         if state.attempts_made < self._rules.attempts and state.is_over_budget:
             until = self._clock() + _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random())
-            return _deferred(state, error, Reason.RETRY_BUDGET, until)
+            return self._defer(state, error, Reason.RETRY_BUDGET, until)
         return _failed(state, error)
+
+    def _defer(self, state: FetchState, error: errors.PictrawlError, reason: Reason, until: float) -> Deferred:
+        """Defer after a request that failed."""
+        return Deferred(
+            request=state.request,
+            until=until,
+            reason=reason,
+            attempts=state.attempts,
+            status=error.status,
+            retry_after_s=error.retry_after_s,
+            decisions=state.decisions(),
+            silence=self._gate.silence(state.origin),
+        )
+
+    def _defer_by_host(self, state: FetchState, closed: HostClosedError) -> Deferred:
+        """Defer because the host may not be asked now."""
+        decisions = state.decisions()
+        return Deferred(
+            request=state.request,
+            until=closed.until,
+            reason=closed.reason,
+            attempts=state.attempts,
+            status=state.status,
+            retry_after_s=closed.retry_after_s,
+            evidence=decisions.hops[-1].evidence if decisions.robots is RobotsVerdict.UNREACHABLE else None,
+            decisions=decisions,
+            silence=self._gate.silence(closed.host or state.origin),
+        )
 
 
 def _fetched(state: FetchState, reply: Reply) -> Fetched:
@@ -308,34 +336,6 @@ def _failed(state: FetchState, error: errors.PictrawlError) -> FetchFailed:
         retry_after_s=error.retry_after_s,
         evidence=error.evidence,
         decisions=state.decisions(),
-    )
-
-
-def _deferred(state: FetchState, error: errors.PictrawlError, reason: Reason, until: float) -> Deferred:
-    """Defer after a request that failed."""
-    return Deferred(
-        request=state.request,
-        until=until,
-        reason=reason,
-        attempts=state.attempts,
-        status=error.status,
-        retry_after_s=error.retry_after_s,
-        decisions=state.decisions(),
-    )
-
-
-def _deferred_by_host(state: FetchState, closed: HostClosedError) -> Deferred:
-    """Defer because the host may not be asked now."""
-    decisions = state.decisions()
-    return Deferred(
-        request=state.request,
-        until=closed.until,
-        reason=closed.reason,
-        attempts=state.attempts,
-        status=state.status,
-        retry_after_s=closed.retry_after_s,
-        evidence=decisions.hops[-1].evidence if decisions.robots is RobotsVerdict.UNREACHABLE else None,
-        decisions=decisions,
     )
 
 

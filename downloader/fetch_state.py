@@ -33,7 +33,7 @@ class FetchState:
         waited_until: Unix time up to which this URL has waited, for Retry-After or its own backoff.
         queued_s: seconds the current attempt has waited for its hosts.
         status: status of the last reply of the current attempt.
-        url: URL of the current hop.
+        url: URL of the current hop, and its ``origin``; that is empty before the first.
         sent: requests sent for it, redirects and earlier runs included.
         is_idle_break: the current attempt failed because a kept-alive connection broke before a reply came.
         is_over_budget: the last retry was refused by the retry budget.
@@ -56,6 +56,7 @@ class FetchState:
         "is_idle_break",
         "is_over_budget",
         "number",
+        "origin",
         "queued_s",
         "request",
         "sent",
@@ -83,6 +84,7 @@ class FetchState:
         self.waited_until = self.queued_s = 0.0
         self.status: int | None = None
         self.url: str | None = None
+        self.origin = ""
         self.is_idle_break = self.is_over_budget = False
         self._log = log
         self._clock = clock

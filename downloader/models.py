@@ -17,6 +17,7 @@ __all__ = [
     "FetchRequest",
     "Fetched",
     "HostClosedError",
+    "HostSilence",
     "HostSnapshot",
     "OptOutVerdict",
     "Outcome",
@@ -58,6 +59,7 @@ class RetryRules:
     inline_wait_max_s: float = 10.0
     retry_after_max_s: float = 3600.0
     defer_max_s: float = 7200.0
+    dead_host_s: float = 120.0
     extra_statuses: tuple[int, ...] = ()
     budget: float = 0.1
     budget_floor: int = 50
@@ -200,8 +202,33 @@ class FetchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSilence:
+    """A host that gives no usable answer: none at all, or nothing but 429 and server errors without Retry-After.
+
+    Attributes:
+        host: its origin, ``scheme://host:port``.
+        since: when the first such request was sent, Unix time.
+        answered_at: its last usable answer before, Unix time; 0 for none.
+    """
+
+    host: str
+    since: float
+    answered_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The host for a sentence, without the port that its scheme implies."""
+        scheme, _, name = self.host.partition("://")
+        return name.removesuffix(":443" if scheme == "https" else ":80")
+
+
+@dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not now: the host sent a long Retry-After or is blocked. Request the URL again at ``until`` (Unix time, seconds)."""
+    """Not now: the host sent a long Retry-After or is blocked. Request the URL again at ``until`` (Unix time, seconds).
+
+    Attributes:
+        silence: of the host that is waited for; None where it has answered lately, or has asked for patience.
+    """
 
     request: FetchRequest
     until: float
@@ -211,6 +238,7 @@ class Deferred:
     retry_after_s: float | None = None
     evidence: str | None = None
     decisions: Decisions = field(default_factory=Decisions)
+    silence: HostSilence | None = None
 
 
 Outcome = Fetched | FetchFailed | Deferred
@@ -249,10 +277,14 @@ class HostSnapshot:
 
 
 class HostClosedError(Exception):
-    """A host may not be asked before ``until`` (Unix time, seconds). Inside the downloader only; callers get Deferred."""
+    """A host may not be asked before ``until`` (Unix time, seconds). Inside the downloader only; callers get Deferred.
 
-    def __init__(self, until: float, reason: Reason, *, retry_after_s: float | None = None) -> None:
+    ``host`` is its origin; empty for that of the URL's current hop.
+    """
+
+    def __init__(self, until: float, reason: Reason, *, host: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(reason)
+        self.host = host
         self.until = until
         self.reason = reason
         self.retry_after_s = retry_after_s

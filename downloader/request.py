@@ -168,7 +168,7 @@ class Requester:
                 raise errors.RedirectError("the redirects go round in a circle", status=state.status)
             is_first_hop = not seen
             seen.add(target.url)
-            state.url = target.url
+            state.url, state.origin = target.url, target.origin
             if options.check_target is not None:
                 await options.check_target(target, state)
             left_before_s = state.time_left_s
@@ -244,7 +244,7 @@ class Requester:
     async def _send_and_read(self, target: Target, state: FetchState, options: RequestOptions, feedback: HostFeedback) -> Reply | _Redirect:
         response = await self._client.send(self._build(target, options), stream=True, auth=None, follow_redirects=False)
         try:
-            feedback.connected()
+            feedback.replied(response.status_code)
             state.status = response.status_code
             tracing.set_status(response.status_code)
             _check_header_size(response.headers)
@@ -306,9 +306,10 @@ class Requester:
 def _report_failure(feedback: HostFeedback, exc: BaseException, error: errors.PictrawlError) -> None:
     """Count connections that failed for a passing reason; faults of this machine do not count."""
     if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        feedback.connected()
         if isinstance(error, errors.TimeoutException):
             feedback.overloaded()
+        else:
+            feedback.connected()
     elif isinstance(error, errors.TransientError):
         feedback.unreachable()
 

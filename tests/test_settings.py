@@ -43,6 +43,7 @@ def test_the_defaults_are_the_contract() -> None:
     assert (settings.fetch.ports, settings.fetch.robots, settings.fetch.opt_out) == ((80, 443, 8080, 8443, 8000), True, True)
     assert (settings.retry.attempts, settings.retry.backoff_base_s, settings.retry.jitter) == (3, 2.0, 0.25)
     assert (settings.retry.inline_wait_max_s, settings.retry.retry_after_max_s, settings.retry.defer_max_s) == (10.0, 3600.0, 7200.0)
+    assert settings.retry.dead_host_s == 120.0
     assert (settings.jobs.retries, settings.jobs.retry_delay_s, settings.jobs.lease_s, settings.jobs.max_crashes) == (3, 60.0, 30.0, 3)
     assert (settings.queue.backend, settings.validate_.level, settings.compress.format, settings.export.format) == (
         "embedded", "standard", "keep", "files",

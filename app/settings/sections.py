@@ -74,6 +74,9 @@ class RetrySettings(Section):
     inline_wait_max_s: float = Field(10.0, ge=0, description="Longest Retry-After to wait for, seconds; a longer one defers the URL.")
     retry_after_max_s: float = Field(3600.0, ge=0, description="Longest Retry-After to accept, seconds; a longer one fails the URL.")
     defer_max_s: float = Field(7200.0, ge=0, description="Seconds after its first deferral after which a URL fails.")
+    dead_host_s: float = Field(
+        120.0, ge=0, description="Seconds after which a deferred URL fails whose host has not once answered in its job."
+    )
     extra_statuses: tuple[int, ...] = Field((), description="HTTP statuses treated like 503.")
     budget: float = Field(0.1, ge=0, description="Maximum retries of a worker per first attempt; beyond it URLs are deferred.")
     budget_floor: int = Field(50, ge=0, description="Retries that a worker may make in ten minutes whatever the budget.")

@@ -14,8 +14,14 @@ _REFUSALS_TO_OPEN: Final = 20
 _REFUSING_S: Final = 30.0
 """Rate cuts in a row, and the seconds they must span, without one success in between: such a host serves nobody."""
 
+_SILENT_TO_OPEN: Final = 3
+"""Requests in a row without any reply, at a host that has never answered. A URL makes three."""
+
 _FIRST_PAUSE_S: Final = 30.0
 _MAX_PAUSE_S: Final = 600.0
+_MAX_UNKNOWN_PAUSE_S: Final = 60.0
+"""Longest pause of a host that has never answered. Its URLs are given up after two minutes, and a later job soon gets its probe."""
+
 _PROBE_TIMEOUT_S: Final = 60.0
 """A probe without a result after so long was lost with its worker."""
 
@@ -31,6 +37,8 @@ class CircuitBreaker:
         pause_s: length of the current pause.
         probe_until: while a probe is in flight, the time at which it counts as lost.
         reason: the reason that a deferred URL gets.
+        answered_at: when the host last gave a usable answer: any status but 429 and 5xx.
+        silent_since: since when it has been asked and has not given one.
     """
 
     failures: int = 0
@@ -40,6 +48,8 @@ class CircuitBreaker:
     pause_s: float = 0.0
     probe_until: float = 0.0
     reason: str = Reason.HOST_UNAVAILABLE.value
+    answered_at: float = 0.0
+    silent_since: float = 0.0
 
     def blocked_until(self, now: float) -> float:
         """Return when to ask again; 0 where a request may be sent, the probe included. During a probe: half a pause from now."""
@@ -69,10 +79,28 @@ class CircuitBreaker:
         self.refusals = 0
         self.on_connected()
 
+    def on_answer(self, now: float) -> None:
+        """The host gave a usable answer."""
+        self.answered_at, self.silent_since = now, 0.0
+
+    def on_silence(self, started_at: float) -> None:
+        """A request sent at this time brought no usable answer."""
+        self.silent_since = self.silent_since or started_at
+
     def on_connect_error(self, now: float) -> None:
         """No connection could be made. A failed probe opens the breaker again."""
+        self._count_failure(now, _CONNECT_ERRORS_TO_OPEN)
+
+    def on_no_reply(self, now: float) -> None:
+        """The host accepted a connection and sent nothing; one that has answered before may be slow only."""
+        if self.answered_at:
+            self.on_connected()
+        else:
+            self._count_failure(now, _SILENT_TO_OPEN)
+
+    def _count_failure(self, now: float, to_open: int) -> None:
         self.failures += 1
-        if self.failures >= _CONNECT_ERRORS_TO_OPEN or self.open_until:
+        if self.failures >= to_open or self.open_until:
             self._open(now, Reason.HOST_UNAVAILABLE)
 
     def on_refusal(self, now: float, reason: Reason) -> None:
@@ -86,7 +114,7 @@ class CircuitBreaker:
     def _open(self, now: float, reason: Reason) -> None:
         if self.open_until > now:
             return
-        self.pause_s = min(max(_FIRST_PAUSE_S, self.pause_s * 2), _MAX_PAUSE_S)
+        self.pause_s = min(max(_FIRST_PAUSE_S, self.pause_s * 2), _MAX_PAUSE_S if self.answered_at else _MAX_UNKNOWN_PAUSE_S)
         self.open_until = now + self.pause_s
         self.probe_until = 0.0
         self.reason = reason.value

@@ -16,7 +16,7 @@ from downloader.limiter.site_profiles import site_profile
 from downloader.limiter.state import Grant, GrantRequest, HostLimits, HostState
 from downloader.limiter.store import MAX_HOSTS, HostFeedback, HostStateStore, LocalHostStateStore
 from downloader.lru import LRUDict
-from downloader.models import HostClosedError, HostSnapshot
+from downloader.models import HostClosedError, HostSilence, HostSnapshot
 from downloader.url_guard import Target
 from logging_setup import get_logger
 
@@ -187,6 +187,13 @@ class HostGate:
         found = (queue.snapshot(self._store.peek(queue.host), now) for queue in self._queues.values())
         return tuple(snapshot for snapshot in found if snapshot is not None)
 
+    def silence(self, host: str) -> HostSilence | None:
+        """Return since when a host (its origin) gives no usable answer; None where it gives one, or has asked for patience."""
+        state = self._store.peek(host)
+        if state is None or not state.breaker.silent_since or state.not_before > self._clock():
+            return None
+        return HostSilence(host, state.breaker.silent_since, state.breaker.answered_at)
+
     def _queue(self, target: Target) -> HostQueue:
         queue = self._queues.get(target.origin)
         if queue is None:
@@ -213,18 +220,18 @@ class HostGate:
             grant = await self._current_grant(queue)
             now = self._clock()
             if grant.breaker_open_until > now:
-                raise HostClosedError(grant.breaker_open_until, grant.reason)
+                raise HostClosedError(grant.breaker_open_until, grant.reason, host=queue.host)
             if grant.not_before > max(now, waited_until):
-                waited_until = await self._wait_until_open(grant, now)
+                waited_until = await self._wait_until_open(queue.host, grant, now)
             elif queue.in_flight >= grant.slots:
                 await self._wait_for_slot(queue)
             elif await self._wait_for_start(queue, grant, waited_until):
                 return self._leave_queue(queue)
 
-    async def _wait_until_open(self, grant: Grant, now: float) -> float:
+    async def _wait_until_open(self, host: str, grant: Grant, now: float) -> float:
         wait_s = grant.not_before - now
         if wait_s > self._inline_wait_max_s:
-            raise HostClosedError(grant.not_before, grant.reason, retry_after_s=wait_s)
+            raise HostClosedError(grant.not_before, grant.reason, host=host, retry_after_s=wait_s)
         await self._sleep(wait_s)
         return grant.not_before
 

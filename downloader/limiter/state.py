@@ -22,7 +22,7 @@ _SHARE_TTL_S: Final = 5.0
 _TIMES: Final[dict[str, tuple[str, ...]]] = {
     "window": ("cut_at",),
     "rate": ("cut_at", "next_start", "last_start", "since", "answered_at"),
-    "breaker": ("refusing_since", "open_until", "probe_until"),
+    "breaker": ("refusing_since", "open_until", "probe_until", "answered_at", "silent_since"),
 }
 
 
@@ -106,14 +106,26 @@ class HostState:
         self.rate.on_success(now)
 
     def on_refusal(self, reason: Reason, limits: HostLimits, now: float, *, started_at: float, retry_after_s: float | None) -> None:
-        """The host answered 429, 503 or one of ``retry.extra_statuses``."""
+        """The host answered 429, 503 or one of ``retry.extra_statuses``. One that asks for patience is not silent until then."""
         self.breaker.on_connected()
+        if retry_after_s is None:
+            self.breaker.on_silence(started_at)
+        else:
+            self.breaker.silent_since = 0.0
         self.window.on_overload(now, started_at=started_at, maximum=limits.max_in_flight)
         if self.rate.on_refusal(now, started_at=started_at, retry_after_s=retry_after_s):
             self.breaker.on_refusal(now, reason)
 
-    def on_timeout(self, limits: HostLimits, now: float, *, started_at: float) -> None:
-        """The host took too long."""
+    def on_unreachable(self, now: float, *, started_at: float) -> None:
+        """No connection could be made."""
+        self.breaker.on_silence(started_at)
+        self.breaker.on_connect_error(now)
+
+    def on_timeout(self, limits: HostLimits, now: float, *, started_at: float, has_reply: bool = True) -> None:
+        """The host took too long, perhaps without the beginning of a reply."""
+        if not has_reply:
+            self.breaker.on_silence(started_at)
+            self.breaker.on_no_reply(now)
         self.window.on_overload(now, started_at=started_at, maximum=limits.max_in_flight)
 
     def is_idle(self, now: float) -> bool:

@@ -9,6 +9,11 @@ from errors import Reason
 
 __all__ = ["MAX_HOSTS", "HostFeedback", "HostStateStore", "LocalHostStateStore"]
 
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
+_ANSWER_AGE_S: Final = 1.0
+"""Seconds after which a further answer is written to the state."""
+
 MAX_HOSTS: Final = 10_000
 """Hosts whose state a process keeps; idle ones are dropped first, least recently used first."""
 
@@ -70,16 +75,29 @@ class LocalHostStateStore:
 class HostFeedback:
     """Reports how one request went to the state of its host."""
 
-    __slots__ = ("_host", "_limits", "_started_at", "_store")
+    __slots__ = ("_has_reply", "_host", "_limits", "_started_at", "_store")
 
     def __init__(self, store: HostStateStore, host: str, limits: HostLimits, started_at: float) -> None:
         self._store = store
         self._host = host
         self._limits = limits
         self._started_at = started_at
+        self._has_reply = False
+
+    def replied(self, status: int) -> None:
+        """The head of a reply came. 429 and server errors are no usable answer."""
+        self._has_reply = True
+        self.connected()
+        started_at = self._started_at
+        if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR:
+            self._update(lambda state, now: state.breaker.on_silence(started_at))
+            return
+        state = self._store.peek(self._host)
+        if state is None or state.breaker.silent_since or started_at - state.breaker.answered_at > _ANSWER_AGE_S:
+            self._update(lambda state, now: state.breaker.on_answer(now))
 
     def connected(self) -> None:
-        """The host answered, with whatever status."""
+        """The host accepted the connection."""
         state = self._store.peek(self._host)
         if state is None or state.breaker.failures or state.breaker.open_until:
             self._update(lambda state, now: state.breaker.on_connected(), urgent=True)
@@ -98,12 +116,13 @@ class HostFeedback:
 
     def overloaded(self) -> None:
         """The host is overloaded: it took too long, answered 504, or asked for a wait above the cap."""
-        limits, started_at = self._limits, self._started_at
-        self._update(lambda state, now: state.on_timeout(limits, now, started_at=started_at), urgent=True)
+        limits, started_at, has_reply = self._limits, self._started_at, self._has_reply
+        self._update(lambda state, now: state.on_timeout(limits, now, started_at=started_at, has_reply=has_reply), urgent=True)
 
     def unreachable(self) -> None:
         """No connection could be made; several in a row, or a failed probe, open the circuit breaker."""
-        self._update(lambda state, now: state.breaker.on_connect_error(now), urgent=True)
+        started_at = self._started_at
+        self._update(lambda state, now: state.on_unreachable(now, started_at=started_at), urgent=True)
 
     def block_until(self, until: float, reason: Reason) -> None:
         """Keep every URL of the host waiting until then (Unix time); an earlier time changes nothing."""

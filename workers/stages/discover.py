@@ -1,23 +1,27 @@
 """Turns the candidates of a source or a list into image rows and chunks. A page is stored with its cursor, so a crash repeats no page.
 
-Retry: the downloader retries requests. A source that still fails with a TransientError pauses the unit, up to 5 times; a PermanentError
-ends the search with a note, and the job goes on without it.
+Retry: the downloader retries requests. A source that still fails with a TransientError pauses the unit: one that refuses up to 5 times, one
+that cannot be reached for ``retry.dead_host_s`` in all. A PermanentError ends the search with a note, and the job goes on without it.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import errors
 from app.db import Connection, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import SearchPage, url_list
 from app.domain import LIST_SOURCE, Candidate, ListProblem, UnitKind
+from app.formatting import count
 from app.resources import make_source
+from app.settings import RetrySettings
 from app.spec import ListSpec
 from app.storage import Store
 from downloader import Attempt, FetchRequest
@@ -38,10 +42,13 @@ LOGGED_PROBLEMS = 100
 """Invalid lines of a list that are logged; all are counted."""
 
 SOURCE_PAUSES = 5
-"""Times a search waits for a source that fails temporarily before it ends without it."""
+"""Times a search waits for a source that refuses its requests for now before it ends without it."""
 
 SOURCE_PAUSE_S = 60.0
 """Seconds of such a wait if the source sends no Retry-After."""
+
+UNREACHABLE_PAUSE_S = 15.0
+"""Seconds of the first wait for a source that cannot be reached; each further one is twice as long."""
 
 
 async def discover_candidates(unit: ClaimedUnit) -> None:
@@ -51,13 +58,18 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
         await _give_up(unit, search, "finished early, as asked")
         return
     want = unit.row.payload.get("want")
-    client = SearchClient(unit.ctx.downloader, is_repeat=bool(unit.row.payload.get("pauses")))
+    client = SearchClient(
+        unit.ctx.downloader,
+        is_repeat=bool(unit.row.payload.get("pauses")),
+        unreached_since=unit.row.payload.get("unreached_since"),
+    )
     writer = CandidateWriter(unit, unit.job, search, client)
     try:
         async with aclosing(_pages(unit, search, want, client)) as pages:
             async for page in pages:
                 if await writer.add(page):
                     await unit.ctx.dispatch_next()
+                client.unreached_since = None
                 if unit.stop.is_set() or (want is not None and writer.added >= want):
                     break
     except (errors.TransientError, errors.PermanentError) as error:
@@ -83,18 +95,51 @@ async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: "S
 async def _after_source_error(unit: ClaimedUnit, search: Search, client: "SearchClient", error: errors.PictrawlError) -> None:
     """Release the unit for a later try after a temporary error; after other errors end the search with a note."""
     pauses = int(unit.row.payload.get("pauses", 0))
+    wait_s, since, words = _source_pause(error, pauses, client, unit.ctx.settings.retry)
     name = type(error).__name__
-    if isinstance(error, errors.TransientError) and pauses < SOURCE_PAUSES:
-        wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, unit.ctx.settings.retry.retry_after_max_s)
-        log.warning("source.pauses", source=search.source, error_type=name, error=str(error), wait_s=wait_s)
+    if wait_s is not None:
+        log.warning("source.pauses", source=search.source, error_type=name, error=words, wait_s=wait_s)
         async with unit.transaction() as connection:
             await client.write(connection, search.id)
-            await units.set_payload(connection, unit.row, dict(unit.row.payload) | {"pauses": pauses + 1})
+            await units.set_payload(connection, unit.row, dict(unit.row.payload) | {"pauses": pauses + 1, "unreached_since": since})
             await units.release_in(connection, unit.row, delay_s=wait_s)
             unit.is_settled = True
+        await jobs.wait_for(unit.ctx.db, unit.job.id, f"{search.source}: {words}; the next try is in {wait_s:.0f} s")
         return
-    log.warning("source.gave_up", source=search.source, error_type=name, error=str(error))
-    await _give_up(unit, search, f"{name}: {error}", client)
+    log.warning("source.gave_up", source=search.source, error_type=name, error=words)
+    await _give_up(unit, search, words if since else f"{name}: {error}", client)
+
+
+def _source_pause(
+    error: errors.PictrawlError, pauses: int, client: "SearchClient", rules: RetrySettings
+) -> tuple[float | None, float | None, str]:
+    """Decide about a search whose source failed.
+
+    Returns:
+        Seconds until the next try, or None to give up; since when the source cannot be reached, None where it can; and why, in words.
+    """
+    if not isinstance(error, errors.TransientError):
+        return None, None, str(error)
+    if not _is_unreachable(error):
+        wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, rules.retry_after_max_s)
+        return (wait_s if pauses < SOURCE_PAUSES else None), None, str(error)
+    now = time.time()
+    since = client.unreached_since or now
+    left_s = since + rules.dead_host_s - now
+    problem = f"{client.host} does not answer" if isinstance(error, errors.TimeoutException) else f"Cannot connect to {client.host}"
+    if left_s <= 0 or (error.retry_after_s or 0.0) > left_s:
+        return None, since, f"{problem}; gave up after {_in_words(now - since)}."
+    wait_s = max(error.retry_after_s or 0.0, min(UNREACHABLE_PAUSE_S * 2**pauses, left_s))
+    return wait_s, since, problem
+
+
+def _in_words(seconds: float) -> str:
+    return count(round(seconds / 60), "minute") if seconds >= 90 else count(round(seconds), "second")
+
+
+def _is_unreachable(error: errors.TransientError) -> bool:
+    """Whether no reply came, or the host is closed after several requests without one."""
+    return isinstance(error, errors.NetworkError | errors.TimeoutException) or error.slug is errors.Reason.HOST_UNAVAILABLE
 
 
 async def _give_up(unit: ClaimedUnit, search: Search, note: str, client: "SearchClient | None" = None) -> None:
@@ -111,16 +156,27 @@ class SearchClient:
 
     Args:
         is_repeat: an earlier run of the search ended with a failed request, which its first request repeats.
+        unreached_since: since when the source cannot be reached, Unix time; of earlier runs.
+
+    Attributes:
+        host: of the last request.
     """
 
-    def __init__(self, downloader: Downloader, *, is_repeat: bool = False) -> None:
+    def __init__(self, downloader: Downloader, *, is_repeat: bool = False, unreached_since: float | None = None) -> None:
         self._downloader = downloader
         self._is_repeat = is_repeat
+        self.host = "the source"
+        self.unreached_since = unreached_since
         self.requests = self.retries = 0
 
     async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """See :class:`app.discovery.sources.source.JsonClient`."""
-        return await self._downloader.fetch_json(url, params=params, headers=headers, log=self)
+        began, self.host = time.time(), urlsplit(url).netloc.rpartition("@")[2]
+        try:
+            return await self._downloader.fetch_json(url, params=params, headers=headers, log=self)
+        except errors.TransientError as error:
+            self.unreached_since = (self.unreached_since or began) if _is_unreachable(error) else None
+            raise
 
     async def reserve(self, request: FetchRequest, number: int) -> None:
         """See :class:`downloader.AttemptLog`: the requests of a search have no limit that a crash must not exceed."""

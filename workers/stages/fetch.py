@@ -66,7 +66,7 @@ async def _fetch(ctx: JobContext, unit: ClaimedUnit, batch: Sequence[StoredImage
                     case FetchFailed():
                         recorder.add_failed(outcome)
                     case Deferred():
-                        recorder.add_deferred(outcome, give_up_after_s=ctx.settings.retry.defer_max_s)
+                        recorder.add_deferred(outcome, ctx.settings.retry)
     return Counter(ok=recorder.ok, failed=recorder.failed, deferred=recorder.deferred)
 
 

@@ -16,6 +16,7 @@ from app.db import attempts, images
 from app.domain import ImageState, Reason, StoredImage
 from app.observability import labels, metrics
 from app.observability.registry import OTHER
+from app.settings import RetrySettings
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
@@ -180,14 +181,13 @@ class OutcomeRecorder:
         self._results.append(result_of(outcome))
         self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, **_evidence(outcome))
 
-    def add_deferred(self, outcome: Deferred, *, give_up_after_s: float) -> None:
-        """Record a URL to be requested later. It fails if it was first deferred too long before."""
+    def add_deferred(self, outcome: Deferred, rules: RetrySettings) -> None:
+        """Record a URL to be requested later. It fails where it would wait too long, or its host has never answered for too long."""
         image = self._images[int(str(outcome.request.key))]
         since = image.deferred_at or time.time()
-        is_final = outcome.until - since > give_up_after_s
-        self._results.append(result_of(outcome, is_final=is_final))
-        if is_final:
-            detail = f"deferred since {time.time() - since:.0f} s, longer than retry.defer_max_s"
+        detail = _why_given_up(outcome, since, self._unit.job.started_at or self._unit.job.created_at, rules)
+        self._results.append(result_of(outcome, is_final=detail is not None))
+        if detail is not None:
             self._fail(image, outcome.reason, detail, **_evidence(outcome))
             return
         self.deferred += 1
@@ -238,6 +238,24 @@ def _retrieve_exception(closing: asyncio.Task[None]) -> None:
 def _has_lost_attempts(made: Mapping[int, tuple[int, int]]) -> bool:
     """Whether a run of this chunk died with open reservations. Then none is made ahead, so that a URL never requested loses no attempt."""
     return any(last > counted for counted, last in made.values())
+
+
+def _why_given_up(outcome: Deferred, since: float, job_started_at: float, rules: RetrySettings) -> str | None:
+    """Return why a deferred URL fails now; None where it is worth the wait.
+
+    Args:
+        since: when the URL was first deferred, Unix time.
+        job_started_at: Unix time; an answer of the host from before it does not count.
+    """
+    now, silence = time.time(), outcome.silence
+    if silence is not None and outcome.retry_after_s is None and silence.answered_at < job_started_at:
+        silent_since = max(silence.since, job_started_at)
+        if outcome.until - silent_since > rules.dead_host_s:
+            answer = "answered nothing but errors" if outcome.status or outcome.evidence else "never answered"
+            return f"{silence.name} {answer}; gave up after {now - silent_since:.0f} s"
+    if outcome.until - since > rules.defer_max_s:
+        return f"deferred since {now - since:.0f} s, longer than retry.defer_max_s"
+    return None
 
 
 def _decisions(outcome: Outcome) -> dict[str, str]:

@@ -67,7 +67,7 @@ class JobProgress(View):
 
     status: JobState
     stage: str | None
-    waiting_for: str | None = Field(description="What blocks the job on our side, such as a full disk.")
+    waiting_for: str | None = Field(description="What blocks the job, such as a full disk or a source that cannot be reached.")
     progress: Progress
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")

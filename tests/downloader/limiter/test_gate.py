@@ -6,13 +6,14 @@ import pytest
 
 import logging_setup.config
 from downloader.limiter.gate import HostGate
-from downloader.models import HostClosedError
+from downloader.models import HostClosedError, HostSilence
 from downloader.url_guard import check_url
 from errors import Reason
 from tests.clocks import FakeTime, VirtualTime
 
 ONE = check_url("http://one.test/a", ())
 TWO = check_url("http://two.test/a", ())
+THREE = check_url("http://three.test/a", ())
 
 
 @pytest.fixture
@@ -167,9 +168,13 @@ async def test_one_probe_after_the_pause(time):
     assert [host.failures for host in gate.snapshot()] == []
 
 
-async def test_failed_probe_doubles_the_pause_up_to_ten_minutes(time):
-    """30, 60, 120 ... 600, 600."""
+@pytest.mark.parametrize(("has_answered", "expected"), [(True, [30, 60, 120, 240, 480, 600, 600]), (False, [30, 60, 60, 60, 60, 60, 60])])
+async def test_failed_probe_doubles_the_pause(time, has_answered, expected):
+    """Up to ten minutes; to one minute at a host that has never answered, whose URLs are given up soon."""
     gate = gate_of(time)
+    if has_answered:
+        async with gate.slot(ONE) as feedback:
+            feedback.replied(200)
     await open_breaker(gate)
     pauses = []
     for _ in range(7):
@@ -180,7 +185,56 @@ async def test_failed_probe_doubles_the_pause_up_to_ten_minutes(time):
         time.now = caught.value.until
         async with gate.slot(ONE) as feedback:
             feedback.unreachable()
-    assert pauses == [30, 60, 120, 240, 480, 600, 600]
+    assert pauses == expected
+
+
+async def test_requests_without_a_reply_open_the_breaker_of_a_host_that_never_answered(time):
+    """Three in a row, one URL's attempts. A host that has answered may be slow only, and 504 is a reply."""
+    gate = gate_of(time)
+    for target, statuses in ((ONE, ()), (TWO, (200,)), (THREE, (504,))):
+        for _ in range(3):
+            async with gate.slot(target) as feedback:
+                for status in statuses:
+                    feedback.replied(status)
+                feedback.overloaded()
+    with pytest.raises(HostClosedError) as caught:
+        async with gate.slot(ONE):
+            pass
+    assert (caught.value.reason, caught.value.host) == (Reason.HOST_UNAVAILABLE, ONE.origin)
+    async with gate.slot(TWO), gate.slot(THREE):
+        pass
+
+
+SILENT = [
+    (lambda feedback: feedback.unreachable(), True),
+    (lambda feedback: feedback.overloaded(), True),
+    (lambda feedback: feedback.replied(503) or feedback.refused(Reason.SERVICE_UNAVAILABLE), True),
+    (lambda feedback: feedback.replied(429) or feedback.refused(Reason.RATE_LIMITED), True),
+    (lambda feedback: feedback.replied(500) or feedback.succeeded(), True),
+    (lambda feedback: feedback.replied(404) or feedback.succeeded(), False),
+    (lambda feedback: feedback.replied(200) or feedback.succeeded(), False),
+    (lambda feedback: feedback.replied(503) or feedback.refused(Reason.SERVICE_UNAVAILABLE, 5.0), False),
+]
+
+
+@pytest.mark.parametrize(("report", "is_silent"), SILENT)
+async def test_silence_of_a_host(time, report, is_silent):
+    """It lasts from the first request without a usable answer to the first with one; a host that asks for patience is not silent."""
+    gate = gate_of(time)
+    began = time.now
+    for _ in range(2):
+        async with gate.slot(ONE) as feedback:
+            time.now += 3
+            report(feedback)
+    assert gate.silence(ONE.origin) == (HostSilence(ONE.origin, began) if is_silent else None)
+    async with gate.slot(ONE) as feedback:
+        feedback.replied(200)
+        answered_at = time.now
+    assert gate.silence(ONE.origin) is None
+    time.now += 50
+    async with gate.slot(ONE) as feedback:
+        feedback.unreachable()
+    assert gate.silence(ONE.origin) == HostSilence(ONE.origin, time.now, answered_at)
 
 
 async def test_cancelled_probe_leaves_the_place_to_the_next(time):

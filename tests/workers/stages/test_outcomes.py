@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import errors
 from app.db import Database, attempts, image_search, images, outbox, schema, tables, units
 from app.db.image_search import ImageFilter
 from app.domain import ImageState, JobState, Reason, UnitKind
-from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
+from app.settings import RetrySettings
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, HostSilence, Outcome
 from tests.db.builders import expire
 from tests.figures import Growth
 from tests.images.samples import encode, photo
 from tests.origin import Origin, hang_up, image, redirect, reply
 from tests.workers.bench import Bench, open_bench
 from workers.job import claim
+from workers.stages import outcomes
 from workers.stages.fetch import fetch_chunk, settle_chunk
 from workers.stages.outcomes import OutcomeRecorder, count_attempt, result_of
 from workers.unit import ClaimedUnit
@@ -356,6 +359,51 @@ async def test_deferral_ends(bench: Bench, origin: Origin) -> None:
     (row,) = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
     assert (row.state, row.reason) == (ImageState.FAILED, Reason.RATE_LIMITED)
     assert "retry.defer_max_s" in str(row.detail)
+
+
+def deferral(for_s: float, silent_s: float | None, answered_s: float = 0.0, **more: Any) -> Deferred:
+    """A deferral by so many seconds from now; its host is silent since, and has last answered, so long before."""
+    now = time.time()
+    silence = None if silent_s is None else HostSilence("http://dead.test:80", now - silent_s, now - answered_s if answered_s else 0.0)
+    return Deferred(FetchRequest("http://dead.test/a"), now + for_s, Reason.HOST_UNAVAILABLE, (), silence=silence, **more)
+
+
+GIVING_UP = [
+    (deferral(30, 1), 0.0, None),
+    (deferral(60, 97), 0.0, "dead.test never answered; gave up after 97 s"),
+    (deferral(60, 97, evidence="the origin answered 503"), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
+    (deferral(60, 97, status=503), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
+    (deferral(60, 97, retry_after_s=60), 0.0, None),  # it asks for patience
+    (deferral(60, 97, answered_s=200), 0.0, None),  # it answered in this job
+    (deferral(60, 97, answered_s=400), 0.0, "dead.test never answered; gave up after 97 s"),  # in an earlier one
+    (deferral(110, 5000), 0.0, "dead.test never answered; gave up after 300 s"),  # only the time of this job counts
+    (deferral(3600, None), 0.0, None),
+    (deferral(3600, None), 3700.0, "deferred since 3700 s, longer than retry.defer_max_s"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "deferred_s", "expected"), GIVING_UP)
+def test_when_a_deferred_url_is_given_up(outcome: Deferred, deferred_s: float, expected: str | None) -> None:
+    """A host that has not answered in its job gets two minutes, one that has or that asks for patience two hours. The job is 300 s old."""
+    now = time.time()
+    found = outcomes._why_given_up(outcome, now - deferred_s, now - 300, RetrySettings())
+    assert (found and re.sub(r"\d+ s", "N s", found)) == (expected and re.sub(r"\d+ s", "N s", expected))
+
+
+@pytest.mark.parametrize("status", [503, 500])
+async def test_a_host_that_answers_only_errors_holds_a_job_for_two_minutes(tmp_path: Path, origin: Origin, status: int) -> None:
+    """Its robots.txt keeps it closed; the good URLs of another host are in, and the job ends with them."""
+    clock = LaterTime()
+    origin.script("/robots.txt", *[reply(status)] * 9)
+    urls = [origin.url(f"/{number}.jpg") for number in range(3)]
+    async with open_bench(tmp_path, clock=clock) as bench:
+        job_id = await bench.submit(urls)
+        for _ in range(3):
+            await bench.drive()
+            await clock.pass_by(bench, 61)
+        rows = (await image_search.page(bench.db, ImageFilter(job_id=job_id))).items
+        assert [(row.state, row.reason) for row in rows] == [(ImageState.FAILED, Reason.HOST_UNAVAILABLE)] * 3
+        assert all("answered nothing but errors; gave up after" in str(row.detail) for row in rows)
 
 
 async def test_a_reservation_that_fails_fails_all_who_wait_for_it(bench: Bench, origin: Origin) -> None:

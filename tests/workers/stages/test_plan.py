@@ -1,13 +1,14 @@
 """Keywords to searches, searches to candidates, and rounds of more."""
 
+import time
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 import errors
 from app.db import jobs, tables, units
-from app.domain import Candidate, JobState, UnitKind
+from app.domain import Candidate, JobState, Reason, UnitKind
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench
@@ -134,6 +135,34 @@ async def test_a_source_that_never_recovers_is_given_up(bench: Bench, source: Fa
             await connection.execute(update(tables.units).values(not_before=0.0))
     assert (await bench.job(job_id)).state is JobState.FAILED
     assert len(source.asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (errors.NetworkError("cannot connect"), "Cannot connect to the source"),
+        (errors.TimeoutException("too slow"), "the source does not answer"),
+        (errors.ServiceUnavailableError("closed", retry_after_s=9.0, reason=Reason.HOST_UNAVAILABLE), "Cannot connect to the source"),
+    ],
+)
+async def test_a_source_that_cannot_be_reached_is_named_at_once_and_given_up_after_two_minutes(
+    bench: Bench, source: FakeSource, error: errors.TransientError, problem: str
+) -> None:
+    """The job says what it waits for from the first failure on; after retry.dead_host_s the search ends, however few pauses there were."""
+    source.failures = [error] * 10
+    job_id = await bench.search("cat", max_images=5)
+    await bench.drive()
+    assert (await bench.job(job_id)).waiting_for == f"wikimedia: {problem}; the next try is in 15 s"
+    async with bench.db.write() as connection:
+        (payload,) = (await connection.execute(select(tables.units.c.payload).where(tables.units.c.kind == UnitKind.SEARCH))).scalars()
+        payload |= {"unreached_since": time.time() - 120.5}
+        await connection.execute(update(tables.units).where(tables.units.c.kind == UnitKind.SEARCH).values(payload=payload, not_before=0.0))
+    await bench.drive()
+    job = await bench.job(job_id)
+    assert job.state is JobState.FAILED
+    assert job.shortfall is not None
+    assert f"wikimedia: {problem}; gave up after 2 minutes." in job.shortfall["causes"]
+    assert len(source.asked) == 2
 
 
 async def test_a_drained_search_goes_on_from_its_cursor(bench: Bench, source: FakeSource) -> None:

@@ -11,6 +11,7 @@ from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.session import Interrupts
 from app.db import Database, images, jobs
+from app.db.images import DeferredHost
 from app.db.rows import Funnel, Job
 from app.domain import JobState
 from downloader import HostSnapshot
@@ -39,11 +40,13 @@ class Snapshot:
     Attributes:
         at: monotonic seconds.
         now: Unix seconds, for the hosts' not-before times.
+        waits: the hosts that deferred images wait for, the longest wait first; empty while anything else is left to do.
     """
 
     job: Job
     funnel: Funnel
     hosts: Sequence[HostSnapshot] = ()
+    waits: Sequence[DeferredHost] = ()
     at: float = field(default_factory=time.monotonic)
     now: float = field(default_factory=time.time)
 
@@ -74,7 +77,8 @@ async def take_snapshot(db: Database, job_id: str, hosts: Hosts) -> Snapshot:
     """Read the job and its counts."""
     job = await jobs.get(db, job_id)
     funnel = Funnel(await images.counts(db, dataset_id=job.dataset_id))
-    return Snapshot(job, funnel, tuple(hosts()))
+    waits = await images.deferred_hosts(db, job_id) if funnel.waits_only and not job.is_final else ()
+    return Snapshot(job, funnel, tuple(hosts()), waits)
 
 
 async def follow_job(

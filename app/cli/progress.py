@@ -15,7 +15,7 @@ from app.cli.follow import Snapshot
 from app.cli.options import Cli
 from app.cli.output import MAX_WIDTH
 from app.cli.session import configure_logging
-from app.formatting import clipped, clock, count, listing, number
+from app.formatting import clipped, clock, count, listing, number, when
 from app.settings import Settings
 
 __all__ = ["Display", "LiveDisplay", "NoDisplay", "PlainDisplay", "RateEstimate", "eta_s", "open_display"]
@@ -112,6 +112,12 @@ class PlainDisplay:
             return
         self._stage, self._written_at = snapshot.stage, snapshot.at
         self._cli.note(_line(snapshot, rate))
+        if waits := _waits(snapshot):
+            self._cli.note(f"only waits for {waits}; {_finish(snapshot, self._cli)}")
+
+
+def _finish(snapshot: Snapshot, cli: Cli) -> str:
+    return f"`pictrawl finish {snapshot.job.id}{cli.workspace_options}` ends it with what is there"
 
 
 def _line(snapshot: Snapshot, rate: float) -> str:
@@ -134,6 +140,15 @@ def _line(snapshot: Snapshot, rate: float) -> str:
     return f"[{clock(snapshot.elapsed_s)}] {snapshot.stage}: {', '.join(parts)}"
 
 
+def _waits(snapshot: Snapshot) -> str:
+    """``127.0.0.1:1 (12 images) until 2026-01-31 07:31:05, and for 2 hosts more``; empty where something else is left to do."""
+    if not snapshot.waits:
+        return ""
+    longest, others = snapshot.waits[0], len(snapshot.waits) - 1
+    more = f", and for {count(others, 'host')} more" if others else ""
+    return f"{longest.host} ({count(longest.images, 'image')}) until {when(longest.until)}{more}"
+
+
 def _valid(good: int, target: int | None) -> str:
     if not target:
         return f"{number(good)} valid"
@@ -147,7 +162,7 @@ def _valid(good: int, target: int | None) -> str:
 def _live_display(cli: Cli, settings: Settings, title: str) -> Iterator["LiveDisplay"]:
     """Show a live display during the body; log lines are printed above it."""
     console = Console(stderr=True, no_color=not cli.has_color, highlight=False, force_terminal=True)
-    display = LiveDisplay(title, min(console.width, MAX_WIDTH))
+    display = LiveDisplay(title, min(console.width, MAX_WIDTH), cli)
     with Live(console=console, refresh_per_second=REDRAWS_PER_S, redirect_stdout=False, transient=True) as live:
         display.show = lambda drawing: live.update(drawing)
         configure_logging(cli, settings, default="WARNING", stream=LogStream(console))
@@ -178,8 +193,9 @@ class LogStream:
 class LiveDisplay:
     """Bars, counts of each source, reasons and throttled hosts, redrawn in place on stderr."""
 
-    def __init__(self, title: str, columns: int) -> None:
+    def __init__(self, title: str, columns: int, cli: Cli = Cli()) -> None:
         self.title = title
+        self.cli = cli
         self.columns = columns
         self._good, self._fetched, self._settled = RateEstimate(), RateEstimate(), RateEstimate()
         self.show: Callable[[RenderableType], None] = lambda _: None
@@ -197,6 +213,8 @@ class LiveDisplay:
         parts += [self._text(f"host      {line}", "yellow") for line in _hosts(snapshot)]
         if snapshot.job.waiting_for:
             parts.append(self._text(f"waits     {snapshot.job.waiting_for}", "yellow"))
+        if waits := _waits(snapshot):
+            parts += [self._text(f"waits     {waits}", "yellow"), self._text(f"          {_finish(snapshot, self.cli)}", "yellow")]
         return Group(*parts)
 
     def _text(self, text: str, style: str = "") -> Text:

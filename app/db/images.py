@@ -5,8 +5,9 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
@@ -20,6 +21,7 @@ from app.domain import Candidate, ImageState, Reason, StoredImage
 
 __all__ = [
     "STORED",
+    "DeferredHost",
     "DeferredImages",
     "add_candidates",
     "add_chunks",
@@ -31,6 +33,7 @@ __all__ = [
     "counts",
     "counts_by_label",
     "deferred_by_reason",
+    "deferred_hosts",
     "fail_open",
     "get",
     "kept_after",
@@ -360,3 +363,29 @@ async def deferred_by_reason(db: Database, job_id: str) -> list[DeferredImages]:
         rows = (await connection.execute(query)).all()
     found = [DeferredImages(row.reason or "unknown", row.number, row.first_at or 0.0, row.last_at or 0.0) for row in rows]
     return sorted(found, key=lambda item: (-item.images, item.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredHost:
+    """A host that deferred images wait for, as its URLs name it; ``until`` is when the last of them is due, Unix seconds."""
+
+    host: str
+    images: int
+    until: float
+
+
+_AUTHORITY_END = re.compile(r"[/?#\\]")
+
+
+async def deferred_hosts(db: Database, job_id: str, *, most: int = 1000) -> list[DeferredHost]:
+    """Return the hosts that a job's deferred images wait for, the longest wait first; of the ``most`` images that wait longest."""
+    columns = tables.images.c
+    query = select(columns.url, columns.not_before).where(columns.job_id == job_id, columns.state == ImageState.DEFERRED)
+    async with db.read() as connection:
+        rows = (await connection.execute(query.order_by(columns.not_before.desc()).limit(most))).all()
+    found: dict[str, DeferredHost] = {}
+    for row in rows:
+        host = _AUTHORITY_END.split(row.url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+        longest = found.get(host) or DeferredHost(host, 0, row.not_before or 0.0)
+        found[host] = replace(longest, images=longest.images + 1)
+    return list(found.values())

@@ -355,6 +355,12 @@ class Funnel:
         return self._sum(frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED}))
 
     @property
+    def waits_only(self) -> bool:
+        """Whether all open rows are deferred."""
+        deferred = self._sum(frozenset({ImageState.DEFERRED}))
+        return 0 < deferred == self.open
+
+    @property
     def reasons(self) -> dict[str, int]:
         """Rows that were dropped, by reason, most frequent first."""
         table: dict[str, int] = {}

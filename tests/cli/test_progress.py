@@ -1,6 +1,8 @@
 """Snapshots of a job as bars and as lines, and the forecast behind them."""
 
 import io
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,8 +11,10 @@ from rich.text import Text
 from app.cli.follow import Snapshot
 from app.cli.options import Cli
 from app.cli.progress import ETA_FROM, LONGEST_ETA_S, LiveDisplay, LogStream, NoDisplay, PlainDisplay, RateEstimate, eta_s
+from app.db.images import DeferredHost
 from app.db.rows import Funnel, Job, SourceCount
 from app.domain import ImageState, JobKind, JobState, Reason
+from app.formatting import when
 from downloader import HostSnapshot
 
 NOW = 1_700_000_000.0
@@ -123,6 +127,20 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.Captu
     assert "finalizing (export)" in lines[2]
     assert "/s" not in lines[3]
     NoDisplay().update(a_snapshot(0))
+
+
+def test_what_is_waited_for_is_named_when_nothing_else_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """For whom, until when, and how to end without it."""
+    waits = (DeferredHost("slow.example", 12, NOW + 90), DeferredHost("other.example", 1, NOW + 30))
+    snapshot = replace(a_snapshot(50), waits=waits)
+    until = when(NOW + 90)
+    PlainDisplay(Cli(workspace=Path("w"))).update(snapshot)
+    command = f"`pictrawl finish job_x{Cli(workspace=Path('w')).workspace_options}` ends it with what is there"
+    line = f"only waits for slow.example (12 images) until {until}, and for 1 host more; {command}"
+    assert capsys.readouterr().err.splitlines()[1] == line
+    lines = drawn(LiveDisplay("cats", 80), snapshot)
+    assert f"waits     slow.example (12 images) until {until}, and for 1 host more" in lines
+    assert "          `pictrawl finish job_x` ends it with what is there" in lines
 
 
 def test_a_line_says_when_there_are_more_valid_images_than_wanted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,21 @@ async def dataset_of(db: Database, job_id: str) -> str:
     return str((await job_row(db, job_id)).dataset_id)
 
 
+# what is waited for
+
+
+async def test_deferred_hosts_by_the_longest_wait(any_database: Database) -> None:
+    """Each with its images and the last time; no user and password of a URL."""
+    job_id = await add_job(any_database)
+    urls = ["http://dead.example:81/a", "http://ann:secret@slow.example/b", "http://dead.example:81?c", "http://good.example/d"]
+    await insert(any_database, job_id, [("chunk_1", [(url, Candidate(url, "list", rank)) for rank, url in enumerate(urls)])])
+    rows = (await image_search.page(any_database, image_search.ImageFilter(job_id=job_id))).items
+    for row, until in zip(sorted(rows, key=lambda row: row.id), (50.0, 90.0, 70.0), strict=False):
+        await set_all(any_database, [row.id], state=ImageState.DEFERRED, not_before=until)
+    expected = [images.DeferredHost("slow.example", 1, 90.0), images.DeferredHost("dead.example:81", 2, 70.0)]
+    assert await images.deferred_hosts(any_database, job_id) == expected
+
+
 # candidates
 
 

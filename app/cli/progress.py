@@ -141,12 +141,12 @@ def _line(snapshot: Snapshot, rate: float) -> str:
 
 
 def _waits(snapshot: Snapshot) -> str:
-    """``127.0.0.1:1 (12 images) until 2026-01-31 07:31:05, and for 2 hosts more``; empty where something else is left to do."""
+    """``127.0.0.1:1 (12 images) until 07:31:05, and for 2 hosts more``; empty where something else is left to do."""
     if not snapshot.waits:
         return ""
     longest, others = snapshot.waits[0], len(snapshot.waits) - 1
     more = f", and for {count(others, 'host')} more" if others else ""
-    return f"{longest.host} ({count(longest.images, 'image')}) until {when(longest.until)}{more}"
+    return f"{longest.host} ({count(longest.images, 'image')}) until {when(longest.until)[-8:]}{more}"
 
 
 def _valid(good: int, target: int | None) -> str:

@@ -133,7 +133,7 @@ def test_what_is_waited_for_is_named_when_nothing_else_is_left(capsys: pytest.Ca
     """For whom, until when, and how to end without it."""
     waits = (DeferredHost("slow.example", 12, NOW + 90), DeferredHost("other.example", 1, NOW + 30))
     snapshot = replace(a_snapshot(50), waits=waits)
-    until = when(NOW + 90)
+    until = when(NOW + 90).split()[1]
     PlainDisplay(Cli(workspace=Path("w"))).update(snapshot)
     command = f"`pictrawl finish job_x{Cli(workspace=Path('w')).workspace_options}` ends it with what is there"
     line = f"only waits for slow.example (12 images) until {until}, and for 1 host more; {command}"

@@ -14,9 +14,6 @@ _REFUSALS_TO_OPEN: Final = 20
 _REFUSING_S: Final = 30.0
 """Rate cuts in a row, and the seconds they must span, without one success in between: such a host serves nobody."""
 
-_NO_REPLIES_TO_OPEN: Final = 4
-"""Requests one after the other without any reply, at a host that has never answered; those at the same time count as one."""
-
 _FIRST_PAUSE_S: Final = 30.0
 _MAX_PAUSE_S: Final = 600.0
 _MAX_UNKNOWN_PAUSE_S: Final = 60.0
@@ -39,7 +36,6 @@ class CircuitBreaker:
         reason: the reason that a deferred URL gets.
         answered_at: when the host last gave a usable answer: any status but 429 and 5xx.
         silent_since: since when it has been asked and has not given one.
-        no_reply_at: when a request without any reply last counted as a failure.
     """
 
     failures: int = 0
@@ -51,7 +47,6 @@ class CircuitBreaker:
     reason: str = Reason.HOST_UNAVAILABLE.value
     answered_at: float = 0.0
     silent_since: float = 0.0
-    no_reply_at: float = 0.0
 
     def blocked_until(self, now: float) -> float:
         """Return when to ask again; 0 where a request may be sent, the probe included. During a probe: half a pause from now."""
@@ -91,19 +86,8 @@ class CircuitBreaker:
 
     def on_connect_error(self, now: float) -> None:
         """No connection could be made. A failed probe opens the breaker again."""
-        self._count_failure(now, _CONNECT_ERRORS_TO_OPEN)
-
-    def on_no_reply(self, now: float, *, started_at: float) -> None:
-        """The host accepted a connection and sent nothing; one that has answered before may be slow only."""
-        if self.answered_at:
-            self.on_connected()
-        elif started_at >= self.no_reply_at:
-            self.no_reply_at = now
-            self._count_failure(now, _NO_REPLIES_TO_OPEN)
-
-    def _count_failure(self, now: float, to_open: int) -> None:
         self.failures += 1
-        if self.failures >= to_open or self.open_until:
+        if self.failures >= _CONNECT_ERRORS_TO_OPEN or self.open_until:
             self._open(now, Reason.HOST_UNAVAILABLE)
 
     def on_refusal(self, now: float, reason: Reason) -> None:

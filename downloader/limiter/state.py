@@ -22,7 +22,7 @@ _SHARE_TTL_S: Final = 5.0
 _TIMES: Final[dict[str, tuple[str, ...]]] = {
     "window": ("cut_at",),
     "rate": ("cut_at", "next_start", "last_start", "since", "answered_at"),
-    "breaker": ("refusing_since", "open_until", "probe_until", "answered_at", "silent_since", "no_reply_at"),
+    "breaker": ("refusing_since", "open_until", "probe_until", "answered_at", "silent_since"),
 }
 
 
@@ -125,7 +125,7 @@ class HostState:
         """The host took too long, perhaps without the beginning of a reply."""
         if not has_reply:
             self.breaker.on_silence(started_at)
-            self.breaker.on_no_reply(now, started_at=started_at)
+            self.breaker.on_connected()
         self.window.on_overload(now, started_at=started_at, maximum=limits.max_in_flight)
 
     def is_idle(self, now: float) -> bool:

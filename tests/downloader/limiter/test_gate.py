@@ -13,8 +13,6 @@ from tests.clocks import FakeTime, VirtualTime
 
 ONE = check_url("http://one.test/a", ())
 TWO = check_url("http://two.test/a", ())
-THREE = check_url("http://three.test/a", ())
-FOUR = check_url("http://four.test/a", ())
 
 
 @pytest.fixture
@@ -187,32 +185,6 @@ async def test_failed_probe_doubles_the_pause(time, has_answered, expected):
         async with gate.slot(ONE) as feedback:
             feedback.unreachable()
     assert pauses == expected
-
-
-async def test_requests_without_a_reply_open_the_breaker_of_a_host_that_never_answered(time):
-    """Four in a row; two at once count as one. A host that has answered may be slow only, and 504 is a reply."""
-    gate = gate_of(time)
-    async with gate.slot(FOUR) as feedback, gate.slot(FOUR) as other:
-        time.now += 30
-        feedback.overloaded()
-        other.overloaded()
-    for _ in range(2):
-        async with gate.slot(FOUR) as feedback:
-            time.now += 30
-            feedback.overloaded()
-    for target, statuses in ((TWO, (200,)), (THREE, (504,)), (ONE, ())):
-        for _ in range(4):
-            async with gate.slot(target) as feedback:
-                time.now += 30
-                for status in statuses:
-                    feedback.replied(status)
-                feedback.overloaded()
-    with pytest.raises(HostClosedError) as caught:
-        async with gate.slot(ONE):
-            pass
-    assert (caught.value.reason, caught.value.host) == (Reason.HOST_UNAVAILABLE, ONE.origin)
-    async with gate.slot(TWO), gate.slot(THREE), gate.slot(FOUR):
-        pass
 
 
 SILENT = [

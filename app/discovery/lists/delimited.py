@@ -178,7 +178,9 @@ def plain_table(reader: streams.Reader) -> streams.Table:
 
 
 def build_from_line(raw: bytes, line: int, rank: int) -> Candidate | ListProblem:
-    """Return the candidate of one line, or why there is none."""
+    """Return the candidate of one line, or why there is none. What stands behind a tab is a column, not a part of the URL."""
+    if b"\t" in raw:
+        return streams.bad_row(line, "the line has a tab; read a list with columns by the name .tsv, or with --list-format tsv", raw)
     try:
         return columns.candidate_of(raw.decode(), line, rank)
     except UnicodeDecodeError:

@@ -146,6 +146,15 @@ def test_rows_when_comments_and_blank_lines() -> None:
     ]
 
 
+def test_plain_rows_when_a_line_has_columns() -> None:
+    """A tab would be dropped as browsers do, and the caption behind it would become a part of the URL."""
+    problem, candidate = plain_items(b"https://example.org/1.jpg\ta cat\n\thttps://example.org/2.jpg\t\n")
+    assert isinstance(problem, ListProblem)
+    assert "--list-format tsv" in problem.message
+    assert isinstance(candidate, Candidate)
+    assert candidate.url == "https://example.org/2.jpg"
+
+
 def test_plain_rows_when_a_line_is_bad() -> None:
     """Each bad line is a problem with its number; the rest goes on."""
     found = plain_items(b"cat\nhttps://example.org/\xff\nhttps://example.org/" + b"x" * 100_000 + b"\nhttps://example.org/ok.jpg\n")

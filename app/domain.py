@@ -1,7 +1,7 @@
 """The values that the parts of pictrawl pass to each other, in the order of an image's life. Plain values without I/O.
 
-A *job* is what a user asks for, split into *units* of work. A *candidate* becomes a row of ``images``, is fetched, validated, checked for
-duplicates, labelled, compressed, and exported as a :class:`Sample`. An image that does not get that far has one :class:`Reason`.
+A *candidate* becomes a row of ``images``, is fetched, validated, checked for duplicates, labelled, compressed, and exported as a
+:class:`Sample`. An image that does not get that far has one :class:`Reason`. Jobs and units are in :mod:`app.job_states`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,26 @@ from typing import Any, Literal
 from errors import Reason
 
 __all__ = [
-    "ACTIVE_JOB_STATES", "COLOUR_GRID_SIDE", "ENCODER_SIDES", "EXTENSIONS", "FINAL_JOB_STATES", "GATHERING", "LIST_SOURCE",
-    "MAX_DRAWN_PIXELS", "MEDIA_TYPES", "OPEN_UNIT_STATES", "TRACED", "WAITING_UNIT_STATES", "WORKED_ON",
-    "Candidate", "CheckKind", "Compressed", "CompressionRules", "DesiredState", "ExportFormat", "ImageState", "JobKind", "JobState",
-    "LabelConflicts", "Level", "ListProblem", "Reason", "Sample", "StoredImage", "UnitKind", "UnitState", "ValidationRules", "Verdict",
-]  # fmt: skip
+    "COLOUR_GRID_SIDE",
+    "ENCODER_SIDES",
+    "EXTENSIONS",
+    "LIST_SOURCE",
+    "MAX_DRAWN_PIXELS",
+    "MEDIA_TYPES",
+    "Candidate",
+    "Compressed",
+    "CompressionRules",
+    "ExportFormat",
+    "ImageState",
+    "LabelConflicts",
+    "Level",
+    "ListProblem",
+    "Reason",
+    "Sample",
+    "StoredImage",
+    "ValidationRules",
+    "Verdict",
+]
 
 Level = Literal["basic", "standard", "strict"]
 """Levels of validation; each applies the checks of the levels before it."""
@@ -37,117 +52,6 @@ MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", 
 
 EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type in MEDIA_TYPES.items()}
 """File name extension, without the dot, of each media type."""
-
-TRACED = ("request_id", "traceparent")
-"""Fields that say where a job comes from: the API request, and the trace (W3C Trace Context). They travel through the queue with the ids,
-so that log lines carry them before the database is read."""
-
-
-# Jobs and their units
-
-
-class JobKind(StrEnum):
-    """What a job does. A build makes a dataset; every other kind works on an existing one."""
-
-    BUILD = "build"
-    EXPORT = "export"
-    VERIFY = "verify"
-    INTEGRITY = "integrity"
-    DUPLICATES = "duplicates"
-    VALIDATION = "validation"
-
-
-class JobState(StrEnum):
-    """State of a job.
-
-    ``pending -> planning -> running <-> paused -> finalizing``, then one of the final states. ``finalizing`` goes back to ``running``
-    when more candidates are needed.
-
-    - ``succeeded``: the target was met. ``partial``: the dataset has fewer images than asked for.
-    - ``failed``: a unit died, or no image was kept. ``cancelled``: by the user.
-    """
-
-    PENDING = "pending"
-    PLANNING = "planning"
-    RUNNING = "running"
-    PAUSED = "paused"
-    FINALIZING = "finalizing"
-    SUCCEEDED = "succeeded"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class DesiredState(StrEnum):
-    """What the user wants of a job: that it runs, pauses, ends at once, or (a build) ends with the images that it has."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    CANCELLED = "cancelled"
-    FINISHED = "finished"
-
-
-WORKED_ON = (DesiredState.RUNNING, DesiredState.FINISHED)
-"""Desired states of the jobs whose units are sent to workers."""
-
-FINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
-ACTIVE_JOB_STATES = frozenset(JobState) - FINAL_JOB_STATES
-
-
-class UnitState(StrEnum):
-    """State of a unit of work.
-
-    ``pending -> queued -> running``, then ``done``, ``dead`` (an error that is not retried) or ``cancelled``. A released unit is
-    ``pending`` again. A unit whose workers crashed too often is ``quarantined`` and runs alone.
-    """
-
-    PENDING = "pending"
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-    QUARANTINED = "quarantined"
-
-
-WAITING_UNIT_STATES = (UnitState.PENDING, UnitState.QUEUED, UnitState.QUARANTINED)
-OPEN_UNIT_STATES = (*WAITING_UNIT_STATES, UnitState.RUNNING)
-"""States of the units that a job counts as open; the job moves on when none is left."""
-
-
-class UnitKind(StrEnum):
-    """Kind of a unit of work; each of the 12 job functions claims units of one kind."""
-
-    PLAN = "plan"
-    KEYWORDS = "keywords"
-    SEARCH = "search"
-    FETCH = "fetch"
-    COMPRESS = "compress"
-    LABELS = "labels"
-    EXPORT = "export"
-    FINALIZE = "finalize"
-    VALIDATE = "validate"
-    DUPLICATES = "duplicates"
-    INTEGRITY = "integrity"
-    VERIFY = "verify"
-
-    @property
-    def queue(self) -> str:
-        """The queue of the worker that runs it: ``validator`` for validation and checks, ``builder`` for the rest."""
-        return "validator" if self in VALIDATOR_KINDS else "builder"
-
-
-VALIDATOR_KINDS = frozenset({UnitKind.VALIDATE, UnitKind.DUPLICATES, UnitKind.INTEGRITY, UnitKind.VERIFY})
-GATHERING = frozenset({UnitKind.SEARCH, UnitKind.FETCH})
-"""Units that ask for more, for minutes: those of a build that shall finish early stop."""
-
-
-class CheckKind(StrEnum):
-    """A check of a finished dataset that a user can request."""
-
-    INTEGRITY = "integrity"
-    DUPLICATES = "duplicates"
-    VALIDATION = "validation"
 
 
 # An image, from candidate to sample

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import errors
-from app.domain import UnitKind
+from app.job_states import UnitKind
 
 if TYPE_CHECKING:
     from fakeredis import FakeServer

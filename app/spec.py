@@ -17,16 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.domain import (
-    ENCODER_SIDES,
-    MAX_DRAWN_PIXELS,
-    CompressionRules,
-    ExportFormat,
-    LabelConflicts,
-    Level,
-    Reason,
-    ValidationRules,
-)
+from app.domain import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, ExportFormat, LabelConflicts, Level, Reason, ValidationRules
 from app.invisible import find_invisible
 
 __all__ = ["MAX_IMAGES", "Compression", "JobRequest", "JobSpec", "ListSpec", "ListedImage", "Side", "Strict"]

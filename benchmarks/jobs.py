@@ -34,7 +34,7 @@ from sqlalchemy import select
 
 from app.db import Database, datasets, fleet, lifecycle, schema, tables
 from app.db.rows import NewUnit
-from app.domain import JobKind, UnitKind, UnitState
+from app.job_states import JobKind, UnitKind, UnitState
 from app.jobs.dispatch import dispatch
 from app.queue import redis_queue
 from app.resources import Resources, open_resources

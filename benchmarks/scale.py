@@ -30,7 +30,7 @@ from scale_figures import Figure, cpu_s, measure_export, measure_near, show, sho
 from scale_fill import server_of
 
 from app.db import Database, jobs, schema, units
-from app.domain import UnitKind, UnitState
+from app.job_states import UnitKind, UnitState
 from app.jobs import submit
 from app.queue import ArqQueue, Envelope, embedded_queue
 from app.resources import Resources, open_resources

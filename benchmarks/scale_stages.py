@@ -20,8 +20,9 @@ from app.db import Database, attempts, events, image_search, images, jobs, lifec
 from app.db.events import EventFilter
 from app.db.image_search import ImageFilter
 from app.db.rows import Funnel, NewUnit
-from app.domain import Candidate, Compressed, ImageState, Reason, UnitKind, ValidationRules, Verdict
+from app.domain import Candidate, Compressed, ImageState, Reason, ValidationRules, Verdict
 from app.images.pool.protocol import Answer
+from app.job_states import UnitKind
 from app.resources import Resources
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest

@@ -6,22 +6,9 @@ from enum import StrEnum
 import pytest
 
 from app import domain
-from app.domain import (
-    ACTIVE_JOB_STATES,
-    EXTENSIONS,
-    FINAL_JOB_STATES,
-    MEDIA_TYPES,
-    CompressionRules,
-    ImageState,
-    JobKind,
-    JobState,
-    Reason,
-    UnitKind,
-    UnitState,
-    ValidationRules,
-    Verdict,
-)
+from app.domain import EXTENSIONS, MEDIA_TYPES, CompressionRules, ImageState, Reason, ValidationRules, Verdict
 from app.exports.exporter import VerifyReport
+from app.job_states import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobKind, JobState, UnitKind, UnitState
 
 WORDS = {
     JobKind: "build export verify integrity duplicates validation",

@@ -14,7 +14,7 @@ from fakeredis import FakeServer
 from redis.exceptions import AuthenticationError, BusyLoadingError
 
 import errors
-from app.domain import UnitKind
+from app.job_states import UnitKind
 from app.queue import (
     EXPIRES_MS,
     FAILURES_TTL_S,

@@ -13,7 +13,7 @@ import pytest
 
 import errors
 from app.db import events, jobs
-from app.domain import UnitKind, UnitState
+from app.job_states import UnitKind, UnitState
 from app.jobs import event_log
 from app.jobs.dispatch import envelope
 from app.queue import JOB_NAMES

@@ -12,7 +12,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from app.domain import UnitKind
+from app.job_states import UnitKind
 from app.jobs import event_log
 from app.observability import tracing
 from app.process_setup import set_parent_death_signal

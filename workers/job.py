@@ -28,7 +28,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 import errors
 from app.db import jobs, units
 from app.db.rows import Unit
-from app.domain import TRACED, UnitState
+from app.job_states import TRACED, UnitState
 from app.observability import metrics, tracing
 from errors import INFRASTRUCTURE
 from logging_setup import get_logger

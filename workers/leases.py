@@ -5,7 +5,7 @@ import time
 
 import errors
 from app.db import Database, outbox, units
-from app.domain import GATHERING, DesiredState, UnitKind
+from app.job_states import GATHERING, DesiredState, UnitKind
 from app.jobs.fairness import Holding, should_preempt
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, StopReason

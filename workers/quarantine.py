@@ -14,7 +14,8 @@ from pathlib import Path
 
 import errors
 from app.db import images, units
-from app.domain import ImageState, Reason, UnitKind
+from app.domain import ImageState, Reason
+from app.job_states import UnitKind
 from app.observability import tracing
 from app.settings import as_flags
 from logging_setup import get_logger

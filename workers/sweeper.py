@@ -6,7 +6,7 @@ The database says which units are open, and the queue is filled from it, so a lo
 from dataclasses import asdict
 
 from app.db import fleet, jobs, outbox
-from app.domain import UnitState
+from app.job_states import UnitState
 from app.jobs import cleaning
 from app.jobs.dispatch import dispatch, resend_lost
 from app.observability import metrics

@@ -16,8 +16,9 @@ from typing import Protocol
 import errors
 from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
-from app.domain import DesiredState, StoredImage, UnitState
+from app.domain import StoredImage
 from app.images.pool.pool import DecoderPool
+from app.job_states import DesiredState, UnitState
 from app.jobs.dispatch import Dispatcher
 from app.queue import ArqQueue
 from app.resources import Resources, WorkerResources

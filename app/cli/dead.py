@@ -16,8 +16,8 @@ from app.cli.settings import load_settings
 from app.db import Database, dead_units, lookup
 from app.db.dead_units import DeadFilter, Which
 from app.db.rows import DeadUnit
-from app.domain import UnitKind
 from app.formatting import clipped, count, when
+from app.job_states import UnitKind
 from app.jobs import control
 from app.settings import Settings
 

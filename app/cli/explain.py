@@ -17,7 +17,7 @@ from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import Database, datasets, images, jobs, lookup
 from app.db.rows import Search, Unit
-from app.domain import StoredImage, UnitState
+from app.domain import StoredImage
 from app.explain import (
     Duplicate,
     ExplanationLine,
@@ -31,6 +31,7 @@ from app.explain import (
     verdict_words,
 )
 from app.formatting import clipped, count, duration, number, when
+from app.job_states import UnitState
 
 __all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load_explanation", "show_image", "show_job"]
 

@@ -21,13 +21,13 @@ from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
 from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
-from app.domain import CheckKind
 from app.exports.exporter import ExportReport
 from app.exports.folder import digests_of, foreign_files, read_manifest
 from app.exports.formats import get_exporter
 from app.exports.verify import Manifest
 from app.formatting import clipped, count, size
 from app.images.pool.pool import DecoderPool, load_images
+from app.job_states import CheckKind
 from app.jobs import submit
 from app.settings import Settings
 

@@ -13,7 +13,7 @@ from app.cli.session import Interrupts
 from app.db import Database, images, jobs
 from app.db.images import DeferredHost
 from app.db.rows import Funnel, Job
-from app.domain import JobState
+from app.job_states import JobState
 from downloader import HostSnapshot
 
 __all__ = ["Hosts", "Snapshot", "follow_job", "take_snapshot"]

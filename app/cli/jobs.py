@@ -13,8 +13,8 @@ from app.cli.session import open_database, run, warn_without_workers
 from app.cli.settings import load_settings
 from app.db import datasets, jobs, lookup
 from app.db.rows import Job, PageOf
-from app.domain import DesiredState, JobState
 from app.formatting import clipped, number, when
+from app.job_states import DesiredState, JobState
 from app.jobs import control
 
 __all__ = ["cancel", "ls", "pause", "resume", "rm"]

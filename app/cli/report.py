@@ -11,9 +11,9 @@ from app.cli import exit_codes
 from app.cli.output import width
 from app.db import Database, attempts, datasets, images, jobs
 from app.db.rows import Export, Funnel, Job
-from app.domain import JobState
 from app.explain.job import lost_words, search_words
 from app.formatting import clipped, count, duration, listing, number, size
+from app.job_states import JobState
 
 __all__ = ["BuildReport", "load_report"]
 

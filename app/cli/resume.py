@@ -14,7 +14,8 @@ from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
 from app.db import Database, jobs, lookup
 from app.db.rows import Job
-from app.domain import DesiredState, JobKind, JobState, Reason
+from app.domain import Reason
+from app.job_states import DesiredState, JobKind, JobState
 from app.jobs import control, submit
 
 __all__ = ["finish", "resume", "retry"]

@@ -10,7 +10,7 @@ from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Dataset, DatasetCheck, Export, PageOf
-from app.domain import FINAL_JOB_STATES
+from app.job_states import FINAL_JOB_STATES
 
 __all__ = [
     "add_check",

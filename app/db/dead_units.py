@@ -35,7 +35,8 @@ from app.db.engine import Connection, Database, db_now
 from app.db.exceptions import StateConflict
 from app.db.jobs import find
 from app.db.rows import DeadUnit, Job, NewUnit, PageOf
-from app.domain import OPEN_UNIT_STATES, DesiredState, ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason
+from app.job_states import OPEN_UNIT_STATES, DesiredState, JobState, UnitKind, UnitState
 
 __all__ = ["DeadFilter", "Discarded", "Which", "close", "discard", "page", "retry"]
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db import tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import WorkerRow
-from app.domain import WORKED_ON, UnitKind, UnitState
+from app.job_states import WORKED_ON, UnitKind, UnitState
 
 __all__ = [
     "STATES",

@@ -11,7 +11,8 @@ from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Job, ListFigures, PageOf, Search
-from app.domain import FINAL_JOB_STATES, LIST_SOURCE, DesiredState, ImageState, JobKind, JobState, Reason
+from app.domain import LIST_SOURCE, ImageState, Reason
+from app.job_states import FINAL_JOB_STATES, DesiredState, JobKind, JobState
 from app.observability import metrics
 
 __all__ = [

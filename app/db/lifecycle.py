@@ -11,7 +11,7 @@ from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.jobs import end, find
 from app.db.rows import Job, NewUnit
-from app.domain import (
+from app.job_states import (
     ACTIVE_JOB_STATES,
     FINAL_JOB_STATES,
     WAITING_UNIT_STATES,

@@ -16,7 +16,7 @@ from app.db.engine import Connection, Database, db_now
 from app.db.lifecycle import ensure_finalize, settle_strays
 from app.db.rows import Unit
 from app.db.units import as_unit, owner_is_silent, owner_lives
-from app.domain import ACTIVE_JOB_STATES, OPEN_UNIT_STATES, TRACED, WORKED_ON, JobState, UnitKind, UnitState
+from app.job_states import ACTIVE_JOB_STATES, OPEN_UNIT_STATES, TRACED, WORKED_ON, JobState, UnitKind, UnitState
 
 __all__ = [
     "Delivery",

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from app.domain import FINAL_JOB_STATES, TRACED, DesiredState, ImageState, JobKind, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason
+from app.job_states import FINAL_JOB_STATES, TRACED, DesiredState, JobKind, JobState, UnitKind, UnitState
 
 __all__ = [
     "NO_LIST",

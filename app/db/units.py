@@ -14,7 +14,7 @@ from app.db import lifecycle, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.jobs import find
 from app.db.rows import NewUnit, Unit
-from app.domain import OPEN_UNIT_STATES, WORKED_ON, DesiredState, UnitKind, UnitState
+from app.job_states import OPEN_UNIT_STATES, WORKED_ON, DesiredState, UnitKind, UnitState
 
 __all__ = [
     "LeaseLost",

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import errors
 from app.db import Database, attempts, datasets, events, image_search, images, jobs, units
 from app.db.rows import Dataset, Event, Export, Job, Search
-from app.domain import LIST_SOURCE, ImageState, JobKind, StoredImage, ValidationRules
+from app.domain import LIST_SOURCE, ImageState, StoredImage, ValidationRules
 from app.explain.checks import CheckLine, Duplicate, check_lines
+from app.job_states import JobKind
 from downloader.models import Attempt
 
 __all__ = ["EVENT_NAMES", "ExplanationLine", "ImageHistory", "RequestRecord", "explain_image", "find_images", "robots_txt_of"]

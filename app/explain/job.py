@@ -8,9 +8,9 @@ from app.db.attempts import HostTime
 from app.db.images import DeferredImages
 from app.db.rows import NO_LIST, Job, ListFigures, Unit
 from app.db.units import StageTime
-from app.domain import DesiredState
 from app.explain.image import ExplanationLine
 from app.formatting import clipped, count, duration, listing, number
+from app.job_states import DesiredState
 
 __all__ = ["JobHistory", "explain_job", "lost_words", "search_words"]
 

@@ -5,7 +5,7 @@ Each change is logged with the context of its job. Nothing here wakes a worker; 
 
 from app.db import Database, dead_units, jobs, lifecycle
 from app.db.rows import DeadUnit, Job
-from app.domain import DesiredState
+from app.job_states import DesiredState
 from logging_setup import get_logger
 
 __all__ = ["discard_dead", "retry_dead", "revive", "set_desired_state"]

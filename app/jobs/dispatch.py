@@ -12,7 +12,7 @@ from typing import TypeVar
 import errors
 from app.concurrency import BatchWriter
 from app.db import Connection, Database, fleet, outbox
-from app.domain import TRACED
+from app.job_states import TRACED
 from app.jobs.fairness import Turn, allocate_turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources

@@ -19,7 +19,8 @@ from app import discovery
 from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
-from app.domain import WORKED_ON, CheckKind, DesiredState, JobKind, Reason, UnitKind
+from app.domain import Reason
+from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing

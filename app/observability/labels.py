@@ -1,6 +1,7 @@
 """The closed lists of label values. Anything else is counted as ``other``: no text of a user, URL, host or id ever becomes a label."""
 
-from app.domain import JobState, Reason, UnitKind, UnitState
+from app.domain import Reason
+from app.job_states import JobState, UnitKind, UnitState
 from app.observability.registry import OTHER
 
 NO_REASON = "none"

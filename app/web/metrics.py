@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 import errors
 from app.db import attempts, fleet, jobs
-from app.domain import JobState
+from app.job_states import JobState
 from app.jobs.dispatch import BEAT_FRESH_S
 from app.observability import labels
 from app.observability.registry import OTHER, REGISTRY, Family, Label, as_metric

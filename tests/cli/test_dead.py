@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import Database, schema, tables
-from app.domain import ImageState, JobState, UnitState
+from app.domain import ImageState
+from app.job_states import JobState, UnitState
 from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Site, in_database
 from tests.services import RedisServer
 

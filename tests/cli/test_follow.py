@@ -4,7 +4,7 @@ import time
 
 from app.cli.follow import Snapshot
 from app.db.rows import Funnel
-from app.domain import JobState
+from app.job_states import JobState
 from tests.cli.test_progress import NOW, a_job, a_snapshot
 
 

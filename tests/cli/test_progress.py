@@ -13,8 +13,9 @@ from app.cli.options import Cli
 from app.cli.progress import ETA_FROM, LONGEST_ETA_S, LiveDisplay, LogStream, NoDisplay, PlainDisplay, RateEstimate, eta_s
 from app.db.images import DeferredHost
 from app.db.rows import Funnel, Job, SourceCount
-from app.domain import ImageState, JobKind, JobState, Reason
+from app.domain import ImageState, Reason
 from app.formatting import when
+from app.job_states import JobKind, JobState
 from downloader import HostSnapshot
 
 NOW = 1_700_000_000.0

@@ -8,7 +8,8 @@ import pytest
 from app.cli import exit_codes
 from app.cli.report import BuildReport
 from app.db.rows import Export, Funnel, SourceCount
-from app.domain import ImageState, JobState, Reason
+from app.domain import ImageState, Reason
+from app.job_states import JobState
 from tests.cli.test_progress import NOW, a_job
 
 SHORT = {"missing": 63, "causes": ["every source is exhausted (1204 found, 1131 distinct)", "too_small: 168"]}

@@ -43,7 +43,7 @@ def test_watching_ends_when_the_job_is_cancelled(mixed: Result, invoke: Invoke) 
         import asyncio
 
         from app.db import Database, lifecycle
-        from app.domain import DesiredState
+        from app.job_states import DesiredState
 
         async def steer() -> None:
             db = Database(settings.database_url)

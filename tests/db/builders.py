@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import Database, datasets, fleet, images, jobs, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit, Unit, WorkerRow
-from app.domain import Candidate, JobKind, JobState, UnitKind
+from app.domain import Candidate
+from app.job_states import JobKind, JobState, UnitKind
 from app.jobs.dispatch import mark_due
 
 __all__ = [

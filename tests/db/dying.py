@@ -4,7 +4,7 @@ from typing import Any
 
 from app.db import Database, jobs, units
 from app.db.rows import NewUnit
-from app.domain import JobState, UnitKind, UnitState
+from app.job_states import JobState, UnitKind, UnitState
 from tests.db.builders import add_job, claimed, job_row, unit_ids, unit_row
 
 __all__ = ["end_if_over", "failed_job", "kill"]

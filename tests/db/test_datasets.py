@@ -9,7 +9,7 @@ import errors
 from app.db import Database, datasets, images, jobs, tables
 from app.db.exceptions import StateConflict
 from app.db.rows import Export
-from app.domain import JobKind, JobState
+from app.job_states import JobKind, JobState
 from tests.db.builders import add_images, add_job, change, count, dataset_of, end_job, job_row, pages_of
 
 

@@ -10,7 +10,8 @@ from app.db import Database, dead_units, jobs, lifecycle, tables, units
 from app.db.dead_units import DeadFilter, Which
 from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
-from app.domain import OPEN_UNIT_STATES, DesiredState, ImageState, JobKind, JobState, UnitKind, UnitState
+from app.domain import ImageState
+from app.job_states import OPEN_UNIT_STATES, DesiredState, JobKind, JobState, UnitKind, UnitState
 from tests.db.builders import add_images, add_job, all_rows, change, claimed, count, job_row, pages_of, unit_ids, unit_row
 from tests.db.dying import end_if_over, failed_job, kill
 

@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 
 from app.db import Database, events, jobs, schema, tables
-from app.domain import JobState
+from app.job_states import JobState
 from tests.db.builders import add_job, count, explained, job_row, statements
 from tests.db.test_schema import alembic_config
 

@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 
 from app.db import Database, fleet, lifecycle, tables
 from app.db.rows import NewUnit, WorkerRow
-from app.domain import DesiredState, UnitKind, UnitState
+from app.job_states import DesiredState, UnitKind, UnitState
 from tests.db.builders import add_job, all_rows, change, claimed, due, unit_ids
 
 WORKER = WorkerRow(

@@ -8,7 +8,8 @@ from sqlalchemy import select
 
 import errors
 from app.db import Database, jobs, lifecycle, tables, units
-from app.domain import DesiredState, ImageState, JobKind, JobState, Reason
+from app.domain import ImageState, Reason
+from app.job_states import DesiredState, JobKind, JobState
 from tests.db.builders import add_images, add_job, all_rows, count, dataset_of, end_job, job_row, pages_of, unit_ids
 
 # jobs

@@ -8,7 +8,7 @@ import errors
 from app.db import Database, datasets, jobs, lifecycle, tables, units
 from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
-from app.domain import DesiredState, JobKind, JobState, UnitKind, UnitState
+from app.job_states import DesiredState, JobKind, JobState, UnitKind, UnitState
 from tests.db.builders import add_job, change, claimed, claimed_all, count, due, job_row, unit_ids, unit_row
 
 

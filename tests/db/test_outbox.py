@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 
 from app.db import Database, jobs, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit
-from app.domain import DesiredState, JobState, UnitKind, UnitState
+from app.job_states import DesiredState, JobState, UnitKind, UnitState
 from app.jobs.dispatch import mark_due
 from tests.db.builders import (
     add_job,

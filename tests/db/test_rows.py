@@ -6,7 +6,8 @@ import pytest
 
 from app.db import rows, tables
 from app.db.rows import Funnel, Job, SourceCount
-from app.domain import ACTIVE_JOB_STATES, FINAL_JOB_STATES, ImageState, JobKind, JobState, Reason, StoredImage
+from app.domain import ImageState, Reason, StoredImage
+from app.job_states import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobKind, JobState
 
 COUNTS = (
     SourceCount("list", ImageState.PENDING, None, 1),

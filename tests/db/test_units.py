@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 
 from app.db import Database, jobs, lifecycle, tables, units
 from app.db.rows import NewUnit, Unit
-from app.domain import OPEN_UNIT_STATES, DesiredState, ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason
+from app.job_states import OPEN_UNIT_STATES, DesiredState, JobState, UnitKind, UnitState
 from tests.db.builders import (
     LEASE_S,
     add_images,

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 
-from app.domain import UnitKind
+from app.job_states import UnitKind
 from app.queue import Envelope
 from tests.drills import invariants
 from tests.drills.conftest import Broken

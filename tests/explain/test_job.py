@@ -8,8 +8,9 @@ import pytest
 import errors
 from app.db import Database, attempts, jobs, tables
 from app.db.rows import NewUnit
-from app.domain import JobState, Reason, UnitKind, UnitState
+from app.domain import Reason
 from app.explain import explain_job
+from app.job_states import JobState, UnitKind, UnitState
 from downloader.models import Attempt
 from tests.db.builders import add_images, add_job, change, claimed, unit_ids
 

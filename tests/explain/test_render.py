@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.db.rows import Dataset, Event, Export, Job
-from app.domain import ImageState, JobKind, JobState, Reason, StoredImage, ValidationRules
+from app.domain import ImageState, Reason, StoredImage, ValidationRules
 from app.explain.image import EVENT_NAMES, ImageHistory, RequestRecord
 from app.explain.render import (
     attempt_lines,
@@ -19,6 +19,7 @@ from app.explain.render import (
     image_lines,
     verdict_words,
 )
+from app.job_states import JobKind, JobState
 from downloader import Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from downloader.models import Attempt
 

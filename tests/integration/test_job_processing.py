@@ -16,7 +16,7 @@ import pytest
 
 from app.db import Database, events, images
 from app.db.rows import Funnel
-from app.domain import JobState
+from app.job_states import JobState
 from tests.images.samples import encode, photo
 from tests.integration.test_retry_layers import fleet
 from tests.origin import Origin, hang_up, image, reply

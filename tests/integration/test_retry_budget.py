@@ -11,7 +11,7 @@ import pytest
 
 import errors
 from app.db import schema, units
-from app.domain import UnitKind, UnitState
+from app.job_states import UnitKind, UnitState
 from app.jobs.dispatch import envelope
 from app.queue import QUEUES, redis_queue
 from app.resources import WorkerResources

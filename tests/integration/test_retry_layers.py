@@ -15,7 +15,8 @@ from sqlalchemy import select
 import errors
 from app.db import Database, attempts, image_search, images, schema, tables
 from app.db.image_search import ImageFilter
-from app.domain import JobState, Reason, StoredImage, UnitKind
+from app.domain import Reason, StoredImage
+from app.job_states import JobState, UnitKind
 from app.queue import embedded_queue
 from app.resources import Resources, WorkerResources
 from app.storage import open_store

@@ -11,7 +11,7 @@ import pytest
 from arq import Retry
 
 import errors
-from app.domain import UnitKind
+from app.job_states import UnitKind
 from app.observability.tracing import exporting
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import deployment, environment, follow

@@ -8,7 +8,7 @@ import pytest
 from app.db import Database, dead_units, jobs
 from app.db.exceptions import StateConflict
 from app.db.rows import NewUnit
-from app.domain import DesiredState, JobState, UnitKind
+from app.job_states import DesiredState, JobState, UnitKind
 from app.jobs import control
 from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import add_job

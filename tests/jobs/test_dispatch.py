@@ -12,7 +12,7 @@ from fakeredis import FakeServer
 import errors
 from app.db import Database, fleet, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit, WorkerRow
-from app.domain import DesiredState, UnitKind
+from app.job_states import DesiredState, UnitKind
 from app.jobs.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
 from app.queue import Envelope, embedded_queue
 from app.resources import Resources

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 import errors
 from app.db import Database, api_keys, datasets, jobs, tables
 from app.db.exceptions import KeyReused, StateConflict
-from app.domain import CheckKind, CompressionRules, DesiredState, ImageState, JobKind, JobState, Reason, UnitKind, ValidationRules
+from app.domain import CompressionRules, ImageState, Reason, ValidationRules
+from app.job_states import CheckKind, DesiredState, JobKind, JobState, UnitKind
 from app.jobs.submit import (
     RETRYABLE,
     Caller,

@@ -9,7 +9,8 @@ from typing import Any
 import errors
 from app.db import Database, api_keys, datasets, image_search, images, jobs
 from app.db.rows import Job
-from app.domain import Candidate, CheckKind, ImageState, JobState
+from app.domain import Candidate, ImageState
+from app.job_states import CheckKind, JobState
 from app.jobs import submit
 from app.resources import Resources
 from app.spec import JobSpec, ListSpec

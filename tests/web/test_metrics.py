@@ -5,7 +5,8 @@ from sqlalchemy import update
 
 from app.db import attempts, fleet, tables
 from app.db.rows import Unit, WorkerRow
-from app.domain import JobState, Reason, UnitKind, UnitState
+from app.domain import Reason
+from app.job_states import JobState, UnitKind, UnitState
 from app.resources import Resources
 from app.web import create_app, openapi_document
 from app.web.metrics import ATTEMPTS_FACTOR, FAMILIES, REQUESTS, Metrics, collect, queue_depths

@@ -12,9 +12,10 @@ from sqlalchemy import update
 
 from app.db import Database, images, jobs, outbox, tables
 from app.db.rows import Funnel, Job
-from app.domain import CompressionRules, UnitKind
+from app.domain import CompressionRules
 from app.images.pool.child import answer
 from app.images.pool.protocol import Answer, Request
+from app.job_states import UnitKind
 from app.jobs.dispatch import envelope, mark_due
 from app.jobs.submit import resolve_spec, store_urls, submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue

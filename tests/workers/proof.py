@@ -18,7 +18,7 @@ import errors
 from app.db import datasets, jobs, lifecycle, outbox, tables
 from app.db.rows import NewUnit, Unit
 from app.db.units import as_unit
-from app.domain import JobKind, UnitKind, UnitState
+from app.job_states import JobKind, UnitKind, UnitState
 from app.jobs.dispatch import dispatch, envelope
 from app.jobs.submit import store_urls
 from app.queue import QUEUES, ArqQueue, redis_queue

@@ -9,7 +9,8 @@ from PIL import Image
 
 from app.db import attempts, datasets, events, image_search, jobs, units
 from app.db.image_search import ImageFilter
-from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason
+from app.job_states import JobState, UnitKind, UnitState
 from app.jobs.submit import submit_retry
 from app.storage import paths
 from tests.images.samples import encode, photo

@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 import errors
 from app.db import jobs, outbox, units
-from app.domain import DesiredState, JobState, UnitKind, UnitState
+from app.job_states import DesiredState, JobState, UnitKind, UnitState
 from tests.db.builders import expire
 from tests.figures import Growth
 from tests.receiver import recording

@@ -9,7 +9,7 @@ from sqlalchemy import delete, update
 
 import errors
 from app.db import lifecycle, tables, units
-from app.domain import JobState, UnitKind
+from app.job_states import JobState, UnitKind
 from tests.db.builders import add_job, change, claimed_all, due
 from tests.workers.bench import Bench
 from tests.workers.proof import one_unit

@@ -11,7 +11,8 @@ from sqlalchemy import update
 
 import errors
 from app.db import image_search, images, jobs, tables, units
-from app.domain import ImageState, JobState, Reason, StoredImage, UnitKind, UnitState
+from app.domain import ImageState, Reason, StoredImage
+from app.job_states import JobState, UnitKind, UnitState
 from app.settings import as_flags, load_settings
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Origin, image

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 import errors
 from app.db import datasets, jobs, outbox, tables, units
-from app.domain import JobState, UnitKind, UnitState
+from app.job_states import JobState, UnitKind, UnitState
 from app.jobs.dispatch import dispatch, envelope
 from app.storage import paths
 from tests.db.builders import expire
@@ -85,7 +85,7 @@ async def test_a_commit_without_an_enqueue_is_found(bench: Bench) -> None:
     """A job whose sender died between commit and enqueue is sent by the next sweep."""
     from app.db import lifecycle
     from app.db.rows import NewUnit
-    from app.domain import JobKind
+    from app.job_states import JobKind
 
     async with bench.db.write() as connection:
         dataset_id = await datasets.create_dataset(connection, user_id="local", name="test")

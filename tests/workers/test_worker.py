@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.domain import UnitKind
+from app.job_states import UnitKind
 from app.queue import QUEUES, Envelope
 from tests.workers.bench import Bench
 from workers.worker import LeasedWorker, make_worker

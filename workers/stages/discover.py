@@ -18,8 +18,9 @@ import errors
 from app.db import Connection, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import SearchPage, url_list
-from app.domain import LIST_SOURCE, Candidate, ListProblem, UnitKind
+from app.domain import LIST_SOURCE, Candidate, ListProblem
 from app.formatting import count
+from app.job_states import UnitKind
 from app.resources import make_source
 from app.settings import RetrySettings
 from app.spec import ListSpec

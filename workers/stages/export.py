@@ -15,10 +15,11 @@ from opentelemetry import trace
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
-from app.domain import EXTENSIONS, Compressed, CompressionRules, Sample, StoredImage, UnitKind
+from app.domain import EXTENSIONS, Compressed, CompressionRules, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.images.pool.pool import load_images
+from app.job_states import UnitKind
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
 from workers.stages.compress import output_columns

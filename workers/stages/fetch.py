@@ -12,7 +12,8 @@ from typing import Any
 from app.concurrency import BoundedTasks
 from app.db import attempts, images, lifecycle, units
 from app.db.rows import NewUnit
-from app.domain import ImageState, StoredImage, UnitKind
+from app.domain import ImageState, StoredImage
+from app.job_states import UnitKind
 from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed
 from workers.stages.outcomes import OutcomeRecorder

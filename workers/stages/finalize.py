@@ -10,7 +10,8 @@ from typing import Any
 
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, LabelCount, NewUnit, Search
-from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
+from app.domain import ImageState, Reason
+from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.plan import plan_another_round

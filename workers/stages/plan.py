@@ -11,7 +11,8 @@ from app.db import Connection, datasets, images, jobs, new_id
 from app.db.rows import Funnel, NewUnit, Search
 from app.discovery import Expansion
 from app.discovery.keywords import slug
-from app.domain import LIST_SOURCE, ImageState, JobKind, JobState, Reason, UnitKind
+from app.domain import LIST_SOURCE, ImageState, Reason
+from app.job_states import JobKind, JobState, UnitKind
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
 

@@ -9,9 +9,10 @@ from contextlib import aclosing
 from typing import Any
 
 from app.db import images
-from app.domain import CompressionRules, ImageState, JobKind, Reason, StoredImage, ValidationRules, Verdict
+from app.domain import CompressionRules, ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
+from app.job_states import JobKind
 from app.observability import metrics
 from app.storage import paths
 from logging_setup import get_logger

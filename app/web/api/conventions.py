@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 
 from app.db import api_keys, paging
-from app.domain import ImageState, JobKind, JobState, Reason, UnitKind
+from app.domain import ImageState, Reason
+from app.job_states import JobKind, JobState, UnitKind
 from app.jobs import submit
 from app.resources import Resources
 from app.web.api import problems

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.db import dead_units, paging, rows
-from app.domain import UnitKind, UnitState
+from app.job_states import UnitKind, UnitState
 from app.jobs import control, submit
 from app.web.api.conventions import DeadQuery, Here, NoQuery, Page, View, at, may_fail
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from app.db import images
-from app.domain import ImageState, StoredImage, UnitKind, UnitState
+from app.domain import ImageState, StoredImage
 from app.explain import ImageHistory, JobHistory, explain_image, explain_job, find_images, image_lines, verdict_words
+from app.job_states import UnitKind, UnitState
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
 from app.web.api.jobs import ShortClass, short_classes_of

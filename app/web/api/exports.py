@@ -15,11 +15,12 @@ import errors
 from app import concurrency
 from app.db import datasets, jobs, paging, rows
 from app.db.exceptions import StateConflict
-from app.domain import EXTENSIONS, CheckKind, JobState
+from app.domain import EXTENSIONS
 from app.exports import archive, file_list, names
 from app.exports.archive import ArchiveFormat
 from app.exports.file_list import ListedFile
 from app.exports.sidecars import SUMS
+from app.job_states import CheckKind, JobState
 from app.jobs import submit
 from app.storage import MANIFEST, MissingObject, Store, paths
 from app.web.api import downloads

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from app.db import Database, attempts, datasets, images, jobs, rows
 from app.db.rows import Funnel
-from app.domain import DesiredState, JobKind, JobState, Reason
+from app.domain import Reason
+from app.job_states import DesiredState, JobKind, JobState
 from app.jobs import submit
 from app.spec import JobRequest
 from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, View, accepted, at, may_fail

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from app.db import datasets
-from app.domain import JobState
+from app.job_states import JobState
 from app.resources import Resources
 from tests.web import seeds
 

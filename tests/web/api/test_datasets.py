@@ -3,7 +3,8 @@ import pytest
 
 import errors
 from app.db import jobs
-from app.domain import ImageState, JobState, Reason
+from app.domain import ImageState, Reason
+from app.job_states import JobState
 from app.resources import Resources
 from tests.web import seeds
 

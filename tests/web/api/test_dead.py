@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.db import events, jobs, lifecycle, units
 from app.db.rows import Job, NewUnit
-from app.domain import JobState, UnitKind, UnitState
+from app.job_states import JobState, UnitKind, UnitState
 from app.jobs.event_log import recording
 from app.resources import Resources
 from app.web import create_app

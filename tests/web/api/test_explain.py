@@ -5,7 +5,8 @@ import pytest
 
 from app.db import attempts, tables
 from app.db.rows import Unit
-from app.domain import ImageState, JobState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason
+from app.job_states import JobState, UnitKind, UnitState
 from app.resources import Resources
 from app.web import create_app
 from downloader.models import Attempt

@@ -3,7 +3,8 @@ import pytest
 
 from app.db import attempts
 from app.db.rows import Unit
-from app.domain import ImageState, Reason, UnitKind, UnitState
+from app.domain import ImageState, Reason
+from app.job_states import UnitKind, UnitState
 from app.resources import Resources
 from app.storage import paths
 from downloader.models import Attempt

@@ -8,7 +8,8 @@ import pytest
 
 from app.db import datasets, events, jobs
 from app.db.rows import Job
-from app.domain import ImageState, JobState, Reason
+from app.domain import ImageState, Reason
+from app.job_states import JobState
 from app.resources import Resources
 from app.web.api.job_events import EventQuery, EventStream, wants_stream
 from tests.web import seeds

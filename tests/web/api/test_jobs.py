@@ -12,7 +12,8 @@ from app.db import jobs, units
 from app.db.api_keys import expire_idempotency
 from app.db.rows import Funnel, SourceCount
 from app.discovery import url_list
-from app.domain import Candidate, ImageState, JobState, ListProblem, Reason
+from app.domain import Candidate, ImageState, ListProblem, Reason
+from app.job_states import JobState
 from app.resources import Resources
 from app.spec import ListSpec
 from app.web import create_app

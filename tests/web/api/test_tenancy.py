@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.db import api_keys, jobs
-from app.domain import DesiredState
+from app.job_states import DesiredState
 from app.resources import Resources
 from app.storage import paths
 from app.web import openapi_document

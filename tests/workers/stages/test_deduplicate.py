@@ -13,7 +13,8 @@ from sqlalchemy import event
 
 from app.db import datasets, image_search, images, new_id
 from app.db.image_search import ImageFilter
-from app.domain import CheckKind, ImageState, JobState, Reason
+from app.domain import ImageState, Reason
+from app.job_states import CheckKind, JobState
 from app.jobs.submit import resolve_spec, submit_build, submit_check, submit_export, submit_retry
 from app.spec import JobRequest, ListSpec
 from app.storage import paths

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.domain import UnitKind
+from app.job_states import UnitKind
 from app.jobs.submit import store_urls
 from app.queue import QUEUES
 from app.spec import ListSpec

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
-from app.domain import CheckKind, UnitKind
+from app.job_states import CheckKind, UnitKind
 from app.jobs import submit
 from app.storage import paths
 from tests.images.samples import encode, opened, photo

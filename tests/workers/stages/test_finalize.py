@@ -3,7 +3,8 @@
 import pytest
 
 from app.db.rows import Funnel, LabelCount, Search, SourceCount
-from app.domain import CompressionRules, ImageState, JobKind, JobState, Reason
+from app.domain import CompressionRules, ImageState, Reason
+from app.job_states import JobKind, JobState
 from app.spec import JobSpec
 from workers.stages.finalize import MAX_CLASSES, next_step, plan_end, short_classes
 

@@ -13,7 +13,8 @@ from sqlalchemy import func, select, update
 import errors
 from app.db import Database, attempts, image_search, images, outbox, schema, tables, units
 from app.db.image_search import ImageFilter
-from app.domain import ImageState, JobState, Reason, UnitKind
+from app.domain import ImageState, Reason
+from app.job_states import JobState, UnitKind
 from app.settings import RetrySettings
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, HostSilence, Outcome
 from tests.db.builders import expire

@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 
 import errors
 from app.db import jobs, tables, units
-from app.domain import Candidate, JobState, Reason, UnitKind
+from app.domain import Candidate, Reason
+from app.job_states import JobState, UnitKind
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
-from app.domain import CompressionRules, ImageState, JobState, Reason, UnitKind
+from app.domain import CompressionRules, ImageState, Reason
 from app.images.rendering import compress
+from app.job_states import JobState, UnitKind
 from app.storage import paths
 from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -370,24 +371,24 @@ def deferral(for_s: float, silent_s: float | None, answered_s: float = 0.0, **mo
 
 
 GIVING_UP = [
-    (deferral(30, 1), 0.0, None),
-    (deferral(60, 97), 0.0, "dead.test never answered; gave up after 97 s"),
-    (deferral(60, 97, evidence="the origin answered 503"), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
-    (deferral(60, 97, status=503), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
-    (deferral(60, 97, retry_after_s=60), 0.0, None),  # it asks for patience
-    (deferral(60, 97, answered_s=200), 0.0, None),  # it answered in this job
-    (deferral(60, 97, answered_s=400), 0.0, "dead.test never answered; gave up after 97 s"),  # in an earlier one
-    (deferral(110, 5000), 0.0, "dead.test never answered; gave up after 300 s"),  # only the time of this job counts
-    (deferral(3600, None), 0.0, None),
-    (deferral(3600, None), 3700.0, "deferred since 3700 s, longer than retry.defer_max_s"),
+    (lambda: deferral(30, 1), 0.0, None),
+    (lambda: deferral(60, 97), 0.0, "dead.test never answered; gave up after 97 s"),
+    (lambda: deferral(60, 97, evidence="the origin answered 503"), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
+    (lambda: deferral(60, 97, status=503), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
+    (lambda: deferral(60, 97, retry_after_s=60), 0.0, None),  # it asks for patience
+    (lambda: deferral(60, 97, answered_s=200), 0.0, None),  # it answered in this job
+    (lambda: deferral(60, 97, answered_s=400), 0.0, "dead.test never answered; gave up after 97 s"),  # in an earlier one
+    (lambda: deferral(110, 5000), 0.0, "dead.test never answered; gave up after 300 s"),  # only the time of this job counts
+    (lambda: deferral(3600, None), 0.0, None),
+    (lambda: deferral(3600, None), 3700.0, "deferred since 3700 s, longer than retry.defer_max_s"),
 ]
 
 
 @pytest.mark.parametrize(("outcome", "deferred_s", "expected"), GIVING_UP)
-def test_when_a_deferred_url_is_given_up(outcome: Deferred, deferred_s: float, expected: str | None) -> None:
+def test_when_a_deferred_url_is_given_up(outcome: Callable[[], Deferred], deferred_s: float, expected: str | None) -> None:
     """A host that has not answered in its job gets two minutes, one that has or that asks for patience two hours. The job is 300 s old."""
     now = time.time()
-    found = outcomes._why_given_up(outcome, now - deferred_s, now - 300, RetrySettings())
+    found = outcomes._why_given_up(outcome(), now - deferred_s, now - 300, RetrySettings())
     assert (found and re.sub(r"\d+ s", "N s", found)) == (expected and re.sub(r"\d+ s", "N s", expected))
 
 

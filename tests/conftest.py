@@ -24,6 +24,9 @@ from tests.templates import postgres_like_new, sqlite_like_new
 REQUIRE_SERVICES = os.environ.get("PICTRAWL_TEST_REQUIRE_SERVICES") == "1"
 """Read before the environment is emptied."""
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # measured itself, but not the processes that its tests start: that doubles the CPU of each start
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 SERVICE_OF = {"redis_server": "redis", "redis_url": "redis", "postgres_server": "postgresql", "postgres_url": "postgresql"}
 """The service of each fixture. Tests that use such a fixture are marked."""
 

@@ -26,7 +26,10 @@ from app.job_states import UnitKind
 if TYPE_CHECKING:
     from fakeredis import FakeServer
 
-__all__ = ["JOB_NAMES", "QUEUES", "ArqQueue", "Envelope", "Queue", "embedded_queue", "from_json", "redis_queue", "to_json"]
+__all__ = [
+    *("JOB_NAMES", "QUEUES", "SERVICE_RETRIES", "ArqQueue", "Envelope", "Queue"),
+    *("embedded_queue", "from_json", "redis_queue", "to_json"),
+]
 
 QUEUES = {"builder": "pictrawl:builder:v1", "validator": "pictrawl:validator:v1"}
 """Queue names carry a version, because an arq worker deletes a message whose function it does not know."""
@@ -205,7 +208,11 @@ def embedded_queue(server: "FakeServer | None" = None) -> ArqQueue:
     return ArqQueue(ArqRedis(pool, job_serializer=to_json, job_deserializer=from_json))
 
 
-async def redis_queue(url: str, *, retries: int = 3) -> ArqQueue:
+SERVICE_RETRIES = 3
+"""Further attempts of a service to connect when it starts, some seconds apart: its Redis may start beside it."""
+
+
+async def redis_queue(url: str, *, retries: int = SERVICE_RETRIES) -> ArqQueue:
     """A queue on the Redis at ``url``.
 
     Raises:

@@ -10,7 +10,7 @@ from app.db import Database, schema
 from app.discovery import JsonClient, Source, open_source
 from app.images.pool.pool import DecoderPool
 from app.observability.tracing import exporting
-from app.queue import ArqQueue, embedded_queue, redis_queue
+from app.queue import SERVICE_RETRIES, ArqQueue, embedded_queue, redis_queue
 from app.settings import Settings
 from app.storage import Store, open_store
 from downloader import FetchLimits, RetryRules
@@ -79,7 +79,7 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
         yield Resources(settings, db, store, queue)
 
 
-async def make_queue(settings: Settings, *, retries: int = 3) -> ArqQueue:
+async def make_queue(settings: Settings, *, retries: int = SERVICE_RETRIES) -> ArqQueue:
     """Open the queue that the settings name.
 
     Args:

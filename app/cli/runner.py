@@ -132,9 +132,13 @@ async def take_workspace(stack: AsyncExitStack, settings: Settings, resources: R
 
 
 @asynccontextmanager
-async def open_job_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Open the queue, then the database and the store: if Redis does not answer, no folder has been created."""
-    queue = await make_queue(settings, retries=0)
+async def open_job_resources(settings: Settings, *, queue_retries: int = 0) -> AsyncIterator[Resources]:
+    """Open the queue, then the database and the store: if Redis does not answer, no folder has been created.
+
+    Args:
+        queue_retries: see `make_queue`; a service waits for its Redis.
+    """
+    queue = await make_queue(settings, retries=queue_retries)
     try:
         async with open_resources(settings, queue=queue) as resources:
             yield resources

@@ -13,6 +13,7 @@ from app.cli.options import Cli
 from app.cli.runner import open_job_resources, take_workspace
 from app.cli.session import Interrupts, configure_logging, is_embedded, run
 from app.cli.settings import load_settings
+from app.queue import SERVICE_RETRIES
 from app.settings import Settings
 from logging_setup import get_logger
 from workers.worker_pool import run_workers
@@ -41,7 +42,7 @@ def serve(
 async def _serve(cli: Cli, settings: Settings, *, with_worker: bool) -> int:
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts(_log_stopping))
-        resources = await stack.enter_async_context(open_job_resources(settings))
+        resources = await stack.enter_async_context(open_job_resources(settings, queue_retries=SERVICE_RETRIES))
         if with_worker and is_embedded(settings):
             await take_workspace(stack, settings, resources, "serve")
             await stack.enter_async_context(run_workers(resources))

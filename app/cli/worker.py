@@ -11,6 +11,7 @@ from app.cli.options import Cli
 from app.cli.runner import open_job_resources, take_workspace
 from app.cli.session import configure_logging, is_embedded, run
 from app.cli.settings import load_settings
+from app.queue import SERVICE_RETRIES
 from app.settings import Settings
 from workers.worker_pool import is_alive, kinds_of, serve_until_signalled
 
@@ -41,7 +42,7 @@ async def _work(settings: Settings, kind: Kind) -> int:
     if is_embedded(settings) and kind != "all":
         raise UsageError(f"a {kind} alone would never see its jobs: the embedded queue lives in one process", "use `worker all`, or Redis")
     async with AsyncExitStack() as stack:
-        resources = await stack.enter_async_context(open_job_resources(settings))
+        resources = await stack.enter_async_context(open_job_resources(settings, queue_retries=SERVICE_RETRIES))
         if is_embedded(settings):
             await take_workspace(stack, settings, resources, "worker all")
         return await serve_until_signalled(resources, kinds_of(kind))

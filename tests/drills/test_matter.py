@@ -39,7 +39,7 @@ def test_a_numbered_picture_is_the_same_picture() -> None:
 
 def test_a_bomb_is_small_on_the_wire() -> None:
     """Half a gigabyte in half a megabyte."""
-    assert len(_with_chunk(b"iCCP", b"p\0\0" + _zeros(500_000_000))) < 1_000_000
+    assert len(_with_chunk(b"iCCP", b"p\0\0" + _zeros(500_000_000), seed=7)) < 1_000_000
 
 
 def test_a_small_disk_fills_up(tmp_path: Path) -> None:

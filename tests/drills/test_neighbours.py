@@ -65,7 +65,7 @@ async def submit_as(scene: Scene, user: str, urls: list[str]) -> str:
 async def drill_greedy(lab: Lab, *, mutant: str | None = None) -> None:
     """Run a small job alone, then one like it beside the big one. At the end the slow host becomes fast, so that the big job ends."""
     began = time.monotonic()
-    settings = {"fetch.per_host": 2, "jobs.builder_slots": 4, "jobs.validator_slots": 2}
+    settings = {"fetch.per_host": 2, "jobs.builder_slots": 4, "jobs.validator_slots": 2, "validate.placeholder_min": 0}
     async with lab.open(60, latency_s=0.02, settings=settings) as scene:
         small = [url for url, page in scene.plan.pages.items() if page.costs == 1]
         half = len(small) // 2

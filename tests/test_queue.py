@@ -16,6 +16,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 import errors
 from app.job_states import UnitKind
 from app.queue import (
+    ANSWER_S,
     EXPIRES_MS,
     FAILURES_TTL_S,
     JOB_NAMES,
@@ -196,6 +197,17 @@ async def test_an_embedded_redis_that_is_away_is_an_unavailable_queue() -> None:
     server.connected = True
     await queue.send([MESSAGE])
     assert await queue.missing([MESSAGE.token]) == []
+    await queue.close()
+
+
+async def test_every_connection_has_a_time_limit(redis_url: str) -> None:
+    """The first one too, over which the queue was opened: a worker that polls over it would wait for a silent Redis for ever."""
+    queue = await redis_queue(redis_url)
+    pool = queue.pool.connection_pool
+    connections = [await pool.get_connection() for _ in range(3)]
+    assert [connection.socket_timeout for connection in connections] == [ANSWER_S] * 3
+    for connection in connections:
+        await pool.release(connection)
     await queue.close()
 
 

@@ -61,7 +61,8 @@ def test_verify_loads_what_the_digests_call_whole(mixed: Result, invoke: Invoke)
     (folder / "SHA256SUMS").write_text("".join(f"{new if line.endswith('metadata.jsonl') else line[:64]}{line[64:]}\n" for line in sums))
     reseal(folder)
     found = invoke("datasets", "verify", folder, "--json")
-    assert (found.code, found.json["problems"]) == (7, [f"images/{renamed.name}: cannot be loaded as jpeg: argument out of range"])
+    (problem,) = found.json["problems"]
+    assert (found.code, problem.partition(": cannot be loaded as jpeg: ")[0]) == (7, f"images/{renamed.name}")
 
 
 def test_verify_finds_damage_in_the_store(mixed: Result, invoke: Invoke) -> None:

@@ -86,7 +86,7 @@ async def test_a_dataset_of_an_earlier_version_is_mended_by_a_validation(bench: 
     await bench.drive()
     first, second = await exports(bench)
     assert (first.state, second.state) == ("failed", "ready")
-    assert first.problems[0].endswith(": cannot be loaded as jpeg: argument out of range")
+    assert ": cannot be loaded as jpeg: " in first.problems[0]  # the rest are the words of this Python
 
 
 async def exports(bench: Bench) -> Sequence[Any]:

@@ -232,5 +232,6 @@ async def redis_queue(url: str, *, retries: int = SERVICE_RETRIES) -> ArqQueue:
         pool = await create_pool(settings, job_serializer=to_json, job_deserializer=from_json, expires_extra_ms=EXPIRES_MS)
     pool.connection_pool.connection_kwargs["socket_timeout"] = ANSWER_S  # no setting of arq; without it a dead peer goes unnoticed
     await pool.connection_pool.disconnect()
-    pool.connection_pool.reset()  # forgets the connection that was made before: it would be connected again without a time limit
+    # Forget the connection that was made before: it would be connected again without a time limit.
+    pool.connection_pool.reset()  # type: ignore[no-untyped-call]
     return ArqQueue(pool)

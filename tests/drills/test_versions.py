@@ -16,7 +16,10 @@ from tests.drills.lab import FINISH_S, Lab, Scene, until
 from tests.drills.matter import LONG_S, said, told
 
 OLD = 2
-"""Number of old workers beside one new one."""
+"""Number of old workers, which are alone until they have deleted a message."""
+
+TAKEN_S = 2.0
+"""Seconds in which workers, who poll several times a second, have taken what was sent."""
 
 
 async def drill_mixed(lab: Lab, *, forgotten: str, mutant: str | None = None, finish_s: float = LONG_S) -> None:
@@ -26,9 +29,12 @@ async def drill_mixed(lab: Lab, *, forgotten: str, mutant: str | None = None, fi
     async with lab.open(40) as scene:
         scene.fleet.environment[faults.FORGOTTEN] = forgotten
         scene.fleet.start_workers(OLD, mutants=["forgetful", *mutants], prefix="worker-old")
+        await scene.ready(OLD)
+        job_ids = [await scene.submit(scene.plan.urls[:20]), await scene.submit(scene.plan.urls[20:])]
+        await until(lambda: _is_sent(scene, forgotten), LONG_S)
+        await asyncio.sleep(TAKEN_S)
         scene.fleet.start_workers(1, mutants=mutants, prefix="worker-new")
         await scene.ready(OLD + 1)
-        job_ids = [await scene.submit(scene.plan.urls[:20]), await scene.submit(scene.plan.urls[20:])]
         async with scene.fleet.supervised():
             for job_id in job_ids:
                 await scene.finished(job_id, finish_s)
@@ -36,6 +42,11 @@ async def drill_mixed(lab: Lab, *, forgotten: str, mutant: str | None = None, fi
         invariants.no_crash(await scene.check(*job_ids))
         invariants.asked_as_planned(scene.plan.pages, scene.plan.hits())
         told(scene, began, moved=len(said(scene, "sweep.moved")))
+
+
+async def _is_sent(scene: Scene, job: str) -> bool:
+    """Whether a message of this job function was sent; only old workers are there to take it."""
+    return any(unit.state == "queued" and job.startswith(unit.kind) for unit in (await scene.rows()).units)
 
 
 @pytest.mark.parametrize("forgotten", ["validate_chunk", "export_dataset"])

@@ -15,7 +15,7 @@ from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
 from app.cli.failures import UsageError
-from app.cli.options import Cli
+from app.cli.options import Cli, Overwrite
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -42,7 +42,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the export.")],
     form: Annotated[Format, typer.Option("--format", "-f", help="Format of the export.")] = "files",
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
+    overwrite: Overwrite = False,
 ) -> int:
     """Write a dataset in another format, verified before it appears."""
     return run(_export(cli, dataset, Destination(output, overwrite), form, captions))

@@ -17,13 +17,14 @@ from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.output import Output
 
-__all__ = ["Cli", "Cursor", "JobId", "Limit", "Progress", "parse_choice", "with_global_options", "with_options_of"]
+__all__ = ["Cli", "Cursor", "JobId", "Limit", "Overwrite", "Progress", "parse_choice", "with_global_options", "with_options_of"]
 
 T = TypeVar("T")
 
 Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or its dataset's name.")]
 Limit = Annotated[
     int | None,

@@ -6,7 +6,7 @@ from typing import Any
 import errors
 from app.cli.options import Cli
 from app.cli.output import table
-from app.cli.runner import connect_queue_once
+from app.cli.runner import connect_queue
 from app.cli.session import FRESH_S, is_embedded, open_database, run
 from app.cli.settings import load_settings
 from app.db import fleet
@@ -45,7 +45,7 @@ async def _depths(cli: Cli, settings: Settings) -> Mapping[str, int]:
     if is_embedded(settings):
         return {}
     try:
-        async with connect_queue_once(settings) as queue:
+        async with connect_queue(settings) as queue:
             return await queue.depths()
     except errors.QueueUnavailableError as error:
         cli.warn(str(error), "nothing is lost: work continues when it is back")

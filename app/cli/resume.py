@@ -8,7 +8,7 @@ import typer
 
 from app.cli.delivery import Destination, destination_of, has_export, is_delivered
 from app.cli.failures import UsageError
-from app.cli.options import Cli
+from app.cli.options import Cli, Overwrite
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -20,6 +20,8 @@ from app.jobs import control, submit
 
 __all__ = ["finish", "resume", "retry"]
 
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")]
+
 REASON = "Only what failed for this; may be repeated. Default: the reasons that may have passed."
 
 NEWEST = 50
@@ -29,8 +31,8 @@ NEWEST = 50
 def resume(
     cli: Cli,
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="Default: the newest job that can continue.", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
+    output: Output = None,
+    overwrite: Overwrite = False,
 ) -> int:
     """Continue a job that was interrupted or failed.
 
@@ -57,8 +59,8 @@ async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
 def finish(
     cli: Cli,
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="Default: the newest open build.", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")] = False,
+    output: Output = None,
+    overwrite: Overwrite = False,
 ) -> int:
     """End a build with the images that it has.
 

@@ -22,7 +22,7 @@ from app.resources import Resources, make_queue, open_resources, open_worker_res
 from app.settings import Settings
 from workers.worker_pool import run_workers
 
-__all__ = ["JobRunner", "connect_queue_once", "open_job_resources", "open_runner", "take_workspace", "wake_workers"]
+__all__ = ["JobRunner", "connect_queue", "open_job_resources", "open_runner", "take_workspace", "wake_workers"]
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class JobRunner:
         db = self.resources.db
         if not self.runs_workers or self.interrupts.code is not None:
             return
-        if await fleet.take_lock(db, "clean_up", owner=f"{os.getpid()}", for_s=cleaning.GRACE_S):
+        if await fleet.take_lock(db, "clean_up", owner=str(os.getpid()), for_s=cleaning.GRACE_S):
             await cleaning.clean(db, self.resources.store)
 
     def say_stopping(self) -> None:
@@ -138,22 +138,21 @@ async def open_job_resources(settings: Settings, *, queue_retries: int = 0) -> A
     Args:
         queue_retries: see `make_queue`; a service waits for its Redis.
     """
-    queue = await make_queue(settings, retries=queue_retries)
-    try:
-        async with open_resources(settings, queue=queue) as resources:
-            yield resources
-    finally:
-        await queue.close()
+    async with connect_queue(settings, retries=queue_retries) as queue, open_resources(settings, queue=queue) as resources:
+        yield resources
 
 
 @asynccontextmanager
-async def connect_queue_once(settings: Settings) -> AsyncIterator[ArqQueue]:
-    """A fleet's queue for a command that works without it too: one attempt to connect, instead of a worker's several.
+async def connect_queue(settings: Settings, *, retries: int = 0) -> AsyncIterator[ArqQueue]:
+    """The queue for the body's time.
+
+    Args:
+        retries: see `make_queue`.
 
     Raises:
         errors.QueueUnavailableError: Redis does not answer.
     """
-    queue = await make_queue(settings, retries=0)
+    queue = await make_queue(settings, retries=retries)
     try:
         yield queue
     finally:
@@ -163,7 +162,7 @@ async def connect_queue_once(settings: Settings) -> AsyncIterator[ArqQueue]:
 async def wake_workers(cli: Cli, settings: Settings) -> None:
     """Send what is due to a fleet's workers now. Where the queue does not answer, the workers' next sweep sends it."""
     try:
-        async with connect_queue_once(settings) as queue, open_resources(settings, queue=queue) as resources:
+        async with open_job_resources(settings) as resources:
             await submit.wake(resources)
     except (errors.QueueUnavailableError, errors.StorageError) as error:
         cli.note(f"not sent yet, a worker will send it: {error}")

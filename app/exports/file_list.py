@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import errors
-from app.exports.sidecars import MANIFEST, SUMS
+from app.exports.sidecars import MANIFEST, SUMS, parse_sum
 from app.storage import Store
 
 __all__ = ["ListedFile", "list_files"]
@@ -49,7 +49,7 @@ async def list_files(store: Store, prefix: str, sums_bytes: int, start: int = 0)
         raise _no_position(start)
     position = min(start, sums_bytes)
     async for line in _lines(store, f"{prefix}/{SUMS}", start, sums_bytes):
-        sha256, _, path = line.decode("utf-8", "replace").partition("  ")
+        sha256, path = parse_sum(line)
         position += len(line) + 1
         yield ListedFile(path, sha256, position)
     for number, path in enumerate(_LAST):

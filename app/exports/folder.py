@@ -1,11 +1,10 @@
 """A folder that holds a dataset of ours: its manifest, the files that belong to it, and those that do not."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.exports.sidecars import SUMS
+from app.exports.sidecars import SUMS, parse_sum
 from app.storage import MANIFEST
 
 __all__ = ["digests_of", "foreign_files", "read_manifest"]
@@ -25,13 +24,14 @@ def digests_of(folder: Path) -> dict[str, str]:
     files = read_manifest(folder).get("files")
     digests = {path: str(facts.get("sha256", "")) for path, facts in (files if isinstance(files, dict) else {}).items()}
     sums = folder / SUMS
-    for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
-        digest, _, path = line.partition("  ")
-        digests.setdefault(path, digest)
+    if sums.is_file():
+        with sums.open("rb") as file:
+            for digest, path in map(parse_sum, file):
+                digests.setdefault(path, digest)
     return digests
 
 
-def foreign_files(folder: Path) -> Iterator[Path]:
+def foreign_files(folder: Path) -> list[Path]:
     """Files and links below a folder that are not of its dataset, sorted; all of them where it holds no dataset of ours."""
     ours = {folder / path for path in digests_of(folder)} | {folder / MANIFEST} if read_manifest(folder) else set()
-    return (path for path in sorted(folder.rglob("*")) if path not in ours and (path.is_symlink() or not path.is_dir()))
+    return sorted(path for path in folder.rglob("*") if path not in ours and (path.is_symlink() or not path.is_dir()))

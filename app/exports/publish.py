@@ -6,7 +6,6 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from itertools import islice
 from pathlib import Path
 
 import errors
@@ -129,8 +128,9 @@ def _check_target(destination: Path, overwrite: bool) -> None:
     protected = (Path.cwd(), Path.home())
     if any(folder.resolve().is_relative_to(destination.resolve()) for folder in protected):
         raise errors.ConfigurationError(f"output {destination} holds the home or the working directory; name another folder")
-    if foreign := [str(path.relative_to(destination)) for path in islice(foreign_files(destination), _SHOWN_FILES + 1)]:
-        shown = ", ".join(foreign[:_SHOWN_FILES]) + (" and more" if len(foreign) > _SHOWN_FILES else "")
+    if foreign := foreign_files(destination):
+        shown = ", ".join(str(path.relative_to(destination)) for path in foreign[:_SHOWN_FILES])
+        shown += " and more" if len(foreign) > _SHOWN_FILES else ""
         raise errors.ConfigurationError(
             f"output {destination} holds files that are not of a pictrawl dataset: {shown}; name another folder, or move them away"
         )

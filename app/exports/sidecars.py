@@ -14,7 +14,7 @@ from app.exports.hashed_file import FileFacts, HashedFile
 from app.exports.spool import DatasetFacts
 from app.storage import MANIFEST
 
-__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "SidecarWriter", "needs_attribution", "write_sidecars"]
+__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "SidecarWriter", "needs_attribution", "parse_sum", "write_sidecars"]
 
 SCHEMA_VERSION = 1
 """Of ``manifest.json``; increased when readers of the old version would misread the new one."""
@@ -130,6 +130,12 @@ def _write(path: Path, body: bytes) -> FileFacts:
         return file.finish()
     finally:
         file.abandon()
+
+
+def parse_sum(line: bytes) -> tuple[str, str]:
+    """Return the digest and the path of a line of ``SHA256SUMS``, with or without its line feed."""
+    sha256, _, path = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
+    return sha256, path
 
 
 def _sum_line(sha256: str, path: str) -> bytes:

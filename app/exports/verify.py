@@ -18,7 +18,7 @@ from app import concurrency
 from app.exports import names
 from app.exports.exporter import ExportReport, Load, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
-from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS
+from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS, parse_sum
 from app.storage import storage_errors
 
 __all__ = ["ChecksumSet", "Inspection", "Manifest", "Row", "is_inside", "parse_object", "verify_folder"]
@@ -259,14 +259,11 @@ def _inspect_file(inspection: Inspection, path: str, stated: Any) -> None:
 
 def _inspect_sums(inspection: Inspection) -> None:
     with inspection.open_file(SUMS) as file:
-        images = (pair for pair in map(_parse_sum, file or ()) if not inspection.manifest.lists(pair[1]))
+        images = (pair for pair in map(parse_sum, file or ()) if not inspection.manifest.lists(pair[1]))
         if not inspection.sums.matches(images):
             inspection.add_problem(f"{SUMS}: its images differ from those found")
 
 
-def _parse_sum(line: bytes) -> tuple[str, str]:
-    sha256, _, path = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
-    return sha256, path
 
 
 def _line_hash(sha256: str, path: str) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from app.images import structure
 from errors import Reason, ValidationError
 
 __all__ = ["profile_of"]
@@ -120,11 +121,11 @@ def _opens(profile: bytes) -> bool:
 
 def _chunks_before_pixels(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The PNG chunks before IDAT, by kind and data; those of colour occur once."""
-    at = 8
-    while at + 12 <= len(body) and body[at + 4 : at + 8] != b"IDAT":
-        length = int.from_bytes(body[at : at + 4], "big")
-        yield body[at + 4 : at + 8], body[at + 8 : at + 8 + length]
-        at += 12 + length
+    for start, end in structure.png_chunks(body):
+        kind = body[start + 4 : start + 8]
+        if kind == b"IDAT":
+            return
+        yield kind, body[start + 8 : end - 4]
 
 
 def _gamma(data: bytes) -> Curve | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from app.domain import COLOUR_GRID_SIDE
 from app.images import hamming_index
 from app.images.hamming_index import Indices
-from app.images.ranking import RANKING, Rankable
+from app.images.ranking import RANKING, Pictured, Rankable
 from errors import ConfigurationError
 
 __all__ = ["MAX_DISTANCE", "Comparable", "Copy", "Match", "Mode", "class_of", "compare", "find_exact", "find_near"]
@@ -32,23 +32,8 @@ _CELLS, _CHANNELS = COLOUR_GRID_SIDE * COLOUR_GRID_SIDE, 3
 Mode = Literal["none", "exact", "near"]
 
 
-class Comparable(Rankable, Protocol):
+class Comparable(Rankable, Pictured, Protocol):
     """One image to compare."""
-
-    @property
-    def sha256(self) -> str:
-        """Of its bytes."""
-        ...
-
-    @property
-    def phash(self) -> str | None:
-        """16 hex digits, or None where there is none."""
-        ...
-
-    @property
-    def colours(self) -> bytes | None:
-        """Its colour grid, see `app.images.measures.colour_grid`; None where it was judged before there were any."""
-        ...
 
     @property
     def label(self) -> str | None:

@@ -9,7 +9,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from PIL import Image, ImageOps
@@ -172,25 +172,18 @@ _PNG_MAX_UNPACKED: Final = 1 << 20
 
 def _png_without_broken(body: bytes, _: int) -> bytes:
     """Without ancillary chunks of a wrong checksum and those that unpack to more than Pillow takes; an animation goes as a whole."""
-    broken = {start for start, end in structure.png_chunks(body) if _is_broken_chunk(body[start + 4 : end - 4], body[end - 4 : end])}
-    has_broken_animation = any(body[start + 4 : start + 8] in _PNG_ANIMATION for start in broken)
-
-    def is_kept(kind: bytes, start: int) -> bool:
-        return start not in broken and not (has_broken_animation and kind in _PNG_ANIMATION)
-
-    parts, at = [body[:8]], 8
-    for start, end in structure.png_chunks(body):
-        parts += [body[start:end]] if is_kept(body[start + 4 : start + 8], start) else []
-        at = end
-    return b"".join([*parts, body[at:]])
+    broken = {start for start, end in structure.png_chunks(body) if _is_broken_chunk(body[start:end])}
+    if any(body[start + 4 : start + 8] in _PNG_ANIMATION for start in broken):
+        broken |= {start for start, _ in structure.png_chunks(body) if body[start + 4 : start + 8] in _PNG_ANIMATION}
+    return _without_chunks(body, broken)
 
 
-def _is_broken_chunk(chunk: bytes, checksum: bytes) -> bool:
-    """Whether an ancillary chunk, type and data, cannot be read."""
-    kind, data = chunk[:4], chunk[4:]
+def _is_broken_chunk(chunk: bytes) -> bool:
+    """Whether an ancillary chunk, with its length and checksum, cannot be read."""
+    kind, data = chunk[4:8], chunk[8:-4]
     if not kind[0] & 0x20:
         return False
-    if zlib.crc32(chunk) != int.from_bytes(checksum, "big"):
+    if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
         return True
     found = _PNG_UNPACKED[kind].match(data) if kind in _PNG_UNPACKED else None
     if found is None:
@@ -219,16 +212,19 @@ def _png_without_profile(body: bytes, orientation: int) -> bytes:
 
 
 def _filter_chunks(body: bytes, is_kept: Callable[[bytes, bytes], bool], orientation: int) -> bytes:
-    parts, at, dropped = [body[:8]], 8, False
+    chunks = structure.png_chunks(body)
+    dropped = {start for start, end in chunks if not is_kept(body[start + 4 : start + 8], body[start + 8 : end - 4])}
+    return _without_chunks(body, dropped, _exif_of(orientation)) if dropped else body
+
+
+def _without_chunks(body: bytes, starts: Collection[int], exif: bytes = b"") -> bytes:
+    """Drop the chunks that start at these offsets, and add an EXIF chunk behind the header."""
+    parts, at = [body[:8]], 8
     for start, end in structure.png_chunks(body):
-        if is_kept(body[start + 4 : start + 8], body[start + 8 : end - 4]):
+        if start not in starts:
             parts.append(body[start:end])
-        else:
-            dropped = True
         at = end
-    if not dropped:
-        return body
-    if exif := _exif_of(orientation):
+    if exif:
         parts.insert(2, structure.png_chunk(b"eXIf", exif))
     return b"".join([*parts, body[at:]])
 
@@ -248,17 +244,9 @@ def _webp_bare(body: bytes, orientation: int) -> bytes:
 
 
 def _webp_without(body: bytes, kinds: Collection[bytes], flags: int, orientation: int) -> bytes:
-    parts: list[bytes] = []
-    at, dropped = 12, False
-    while at + 8 <= len(body):
-        size = int.from_bytes(body[at + 4 : at + 8], "little")
-        end = at + 8 + size + (size & 1)
-        if body[at : at + 4] in kinds:
-            dropped = True
-        else:
-            parts.append(body[at:end])
-        at = end
-    if not dropped:
+    chunks = list(_webp_chunks(body))
+    parts = [body[start:end] for start, end in chunks if body[start : start + 4] not in kinds]
+    if len(parts) == len(chunks):
         return body
     exif = _exif_of(orientation)
     if exif:
@@ -266,8 +254,7 @@ def _webp_without(body: bytes, kinds: Collection[bytes], flags: int, orientation
     if parts and parts[0].startswith(b"VP8X"):
         features = parts[0][8] & ~flags | (_WEBP_EXIF_FLAG if exif else 0)
         parts[0] = parts[0][:8] + bytes([features]) + parts[0][9:]
-    content = b"WEBP" + b"".join(parts)
-    return b"RIFF" + struct.pack("<I", len(content)) + content
+    return _webp_of(parts)
 
 
 def _webp_whole_frames(body: bytes, _: int) -> bytes:
@@ -282,19 +269,28 @@ def _webp_first_frame(body: bytes, _: int) -> bytes:
 def _webp_frames(body: bytes, count: int | None) -> bytes:
     """The first ``count`` frames, or all whole ones, and what stands before them."""
     parts: list[bytes] = []
-    at, frames = 12, 0
-    while at + 8 <= len(body):
-        size = int.from_bytes(body[at + 4 : at + 8], "little")
-        end = at + 8 + size + (size & 1)
-        if body[at : at + 4] == b"ANMF":
+    frames = 0
+    for start, end in _webp_chunks(body):
+        if body[start : start + 4] == b"ANMF":
             if end > len(body) or frames == count:
                 break
             frames += 1
-        parts.append(body[at:end])
+        parts.append(body[start:end])
+    return _webp_of(parts) if frames else body
+
+
+def _webp_chunks(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each chunk; the last one may be cut off."""
+    at = 12
+    while at + 8 <= len(body):
+        size = int.from_bytes(body[at + 4 : at + 8], "little")
+        end = at + 8 + size + (size & 1)
+        yield at, end
         at = end
-    if not frames:
-        return body
-    content = b"WEBP" + b"".join(parts)
+
+
+def _webp_of(chunks: Sequence[bytes]) -> bytes:
+    content = b"WEBP" + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from app.images.ranking import Pictured
+
 __all__ = ["MIN_URLS", "Link", "Placeholder", "Received", "find_placeholders", "groups_of_one_picture", "picture_of"]
 
 MIN_URLS: Final = 3
@@ -36,33 +38,8 @@ class Placeholder:
     urls: int
 
 
-class Received(Protocol):
+class Received(Pictured, Protocol):
     """An image, as far as its picture and its address are concerned."""
-
-    @property
-    def id(self) -> int:
-        """Unique."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """Of its bytes."""
-        ...
-
-    @property
-    def phash(self) -> str | None:
-        """16 hex digits."""
-        ...
-
-    @property
-    def colours(self) -> bytes | None:
-        """Its colour grid."""
-        ...
-
-    @property
-    def pixels(self) -> int:
-        """Width times height."""
-        ...
 
     @property
     def redirected_to(self) -> int | None:

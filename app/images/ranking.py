@@ -1,13 +1,42 @@
-"""Which of two images with the same picture is kept. Pure; imports no array library."""
+"""What tells whether two images show one picture, and which of them is kept. Pure; imports no array library."""
 
 from typing import Final, Literal, Protocol
 
-__all__ = ["RANKING", "Rankable", "compare_rank"]
+__all__ = ["RANKING", "Pictured", "Rankable", "compare_rank"]
 
 Property = Literal["is_labelled", "pixels", "size_bytes", "id"]
 
 RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (("is_labelled", -1), ("pixels", -1), ("size_bytes", -1), ("id", 1))
 """Properties in the order in which they decide, each with its sign in an ascending sort: labelled, most pixels, most bytes, lowest id."""
+
+
+class Pictured(Protocol):
+    """What tells whether two images show one picture."""
+
+    @property
+    def id(self) -> int:
+        """Unique; a lower id was found earlier."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        ...
+
+    @property
+    def phash(self) -> str | None:
+        """16 hex digits, or None where there is none."""
+        ...
+
+    @property
+    def colours(self) -> bytes | None:
+        """Its colour grid, see `app.images.measures.colour_grid`; None where it was judged before there were any."""
+        ...
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        ...
 
 
 class Rankable(Protocol):

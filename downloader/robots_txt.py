@@ -49,7 +49,7 @@ class PathPattern:
         self.length = sum(map(len, self._parts)) + len(parts) - 1 + self._is_anchored
 
     def matches(self, path: str) -> bool:
-        """Tell whether a `canonical_path` begins like this. Takes linear time, however many asterisks a stranger writes."""
+        """Whether a `canonical_path` begins like this. Takes linear time, however many asterisks the pattern has."""
         first, *others = self._parts
         if not path.startswith(first):
             return False

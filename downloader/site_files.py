@@ -51,7 +51,7 @@ class SiteFiles(Generic[_File]):
         requester: the downloader's own.
         clock: Unix time, seconds.
         read: makes the value that is kept of the URL and the body.
-        on_failure: makes it of the error, or raises that; told whether a redirect was followed.
+        on_failure: makes it of the error, or raises that; its argument says whether a redirect was followed.
     """
 
     def __init__(

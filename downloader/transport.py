@@ -184,7 +184,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Puts a `ReplyHead` before the parser of each connection that it gives out."""
+    """Puts a `ReplyHead` before the parser of each connection that it returns."""
 
     async def connect(self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> Connection:
         connection = await super().connect(req, traces, timeout)

@@ -155,7 +155,7 @@ def describe(error: Exception) -> str:
 
 @contextmanager
 def _decoder_errors(action: str, body: bytes, image_format: str) -> Iterator[None]:
-    """`pillow_errors`, but a file that is only unsupported is told from a broken one (``format``)."""
+    """`pillow_errors`, but a file that is only unsupported gets the reason ``format``."""
     try:
         with pillow_errors(action):
             yield

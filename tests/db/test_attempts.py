@@ -154,7 +154,7 @@ async def test_the_figures_of_retries(any_database: Database) -> None:
 
 
 async def test_reservations_of_a_dead_process_are_no_requests(any_database: Database) -> None:
-    """20 URLs were reserved ahead by a process that died after 2 requests: the figures are the origin's, and the rest is told apart."""
+    """20 URLs were reserved ahead by a process that died after 2 requests: the figures are the origin's, the rest counts separately."""
     unit, pending = await at_work(any_database, 20)
     await reserve(any_database, unit, *((image, 1) for image in pending))
     await record(any_database, unit, (pending[0], 1, OK), (pending[1], 1, BUSY))

@@ -93,7 +93,7 @@ async def test_at_most_a_hundred_problems_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 async def test_an_image_that_a_loader_does_not_read_is_a_problem(name: str, tmp_path: Path) -> None:
-    """Every image is loaded once, from a file or from a shard; an error and a wrong size are told with the image."""
+    """Every image is loaded once, from a file or from a shard; an error and a wrong size are reported with the image."""
     items = [sample(0), sample(1), sample(2, width=999), sample(3)]
     report = await write(name, tmp_path, items)
     sources: list[bytes | Path] = []

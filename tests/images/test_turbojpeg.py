@@ -1,4 +1,4 @@
-"""Pixels as Pillow's, and warnings: those about lost data are told, the harmless ones are not."""
+"""Pixels as Pillow's, and warnings: those about lost data are reported, the harmless ones are not."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -64,7 +64,7 @@ def test_array_when_values_are_not_objects() -> None:
 
 
 def test_array_when_another_follows() -> None:
-    """Arrays that were joined are all read; any other text behind the end is told."""
+    """Arrays that were joined are all read; any other text behind the end is reported."""
     one, two = b'[{"url": "http://a.org/1"}]', b'["http://a.org/2"]'
     assert shown(items(one + b"\n" + two + b"[]\n")) == ["http://a.org/1", "http://a.org/2"]
     message = "text stands behind the end of the array; nothing from here on is read"

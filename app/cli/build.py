@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
 from app.discovery import url_list
+from app.discovery.keywords import InputKind
 from app.exports.extra_columns import ColumnCounter
 from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count
@@ -28,9 +29,16 @@ from app.spec import JobRequest, ListSpec
 __all__ = ["build", "run_build"]
 
 STDIN = "-"
-LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".zst"})
 SHOWN_PROBLEMS = 5
 SHOWN_COLUMNS = 20
+
+FILE_HINTS: Mapping[InputKind, str] = {
+    "a URL": "URLs are given as a list, one a line: --urls list.txt; `pictrawl fetch URL` fetches a single one",
+    "a list": "there is no such file here; a list of URLs is given as --urls FILE",
+    "an image file": "images are fetched by their URLs: --urls list.txt, one a line",
+    "a folder": "name a list of URLs in it: --urls folder/list.txt",
+}
+"""What to do about a word that is no keyword, by its kind."""
 
 NO_COLUMN = "none"
 """The value of ``--keep-col`` that keeps no further column."""
@@ -72,6 +80,7 @@ class BuildPlan:
 
 def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> BuildPlan:
     """Check everything that can be wrong before anything is written."""
+    _refuse_files(options.keywords or [], has_list=urls is not None)
     keywords = list(discovery.keywords.clean(options.keywords or []))
     _check_options(options, keywords, has_list=urls is not None)
     with validation_as_usage():
@@ -85,15 +94,30 @@ def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> 
     return BuildPlan(request, name, destination)
 
 
+def _refuse_files(words: Sequence[str], *, has_list: bool) -> None:
+    """Refuse URLs and names of files among the keywords: a search for them finds nothing.
+
+    Raises:
+        UsageError: there is one; the hint says how it is given.
+    """
+    for word in words:
+        kind: InputKind | None = "a list" if Path(word).is_file() else discovery.keywords.input_kind(word)
+        if kind is None:
+            continue
+        shown = clipped(word, 200)
+        if kind == "a list" and has_list:
+            raise UsageError(f"{shown} is a second list; a build takes one", "join them: cat a.txt b.txt | pictrawl build --urls -")
+        if kind == "a list" and Path(word).is_file():
+            raise UsageError(f"{shown} is a file", f"did you mean --urls {shown}?")
+        raise UsageError(f"{shown} is {kind}, not a word to search for", FILE_HINTS[kind])
+
+
 def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool) -> None:
     if not keywords and not has_list:
         hint = 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt'
         raise UsageError("nothing to build: no keywords and no list", hint)
     if keywords and has_list:
         raise UsageError("keywords and a list in one build", "leave one of them out; a list names its own images")
-    for keyword in keywords:
-        if Path(keyword).suffix.lower() in LIST_SUFFIXES and Path(keyword).is_file():
-            raise UsageError(f"{keyword} is a file", f"did you mean --urls {keyword}?")
     only_lists: dict[str, object] = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
     only_lists |= {"--license-col": options.license_col, "--list-format": options.list_format, "--keep-col": options.keep_col}
     only_keywords: dict[str, object] = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}

@@ -1,12 +1,17 @@
 """Normalises keywords and derives a label from one. Searches nothing."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Literal
 
 import errors
+from app.domain import EXTENSIONS
 from app.invisible import find_invisible
 
-__all__ = ["MAX_CHARS", "clean", "fold", "slug"]
+__all__ = ["MAX_CHARS", "InputKind", "clean", "fold", "input_kind", "slug"]
+
+InputKind = Literal["a URL", "a list", "an image file", "a folder"]
 
 MAX_CHARS = 100
 MAX_SLUG_BYTES = 120
@@ -16,11 +21,15 @@ _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("c
 """File names that Windows reserves."""
 
 
+_LIST_NAME = re.compile(r"(?i).*\.(txt|csv|tsv|jsonl?|ndjson|parquet)(\.(gz|zst))?")
+_IMAGE_NAME = re.compile(rf"(?i).*\.({'|'.join({*EXTENSIONS.values(), 'jpeg', 'tiff'})})")
+
+
 def clean(words: Iterable[str]) -> tuple[str, ...]:
     """Return keywords in NFKC with single spaces, in their order, without those that differ from an earlier one in case only.
 
     Raises:
-        errors.ConfigurationError: a keyword is empty, too long, or holds a character that nobody can see.
+        errors.ValidationError: a keyword is empty, too long, a URL or a file's name, or holds a character that nobody can see.
     """
     kept: dict[str, str] = {}
     for number, word in enumerate(words, 1):
@@ -35,6 +44,18 @@ def fold(keyword: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", keyword).casefold().split())
 
 
+def input_kind(word: str) -> InputKind | None:
+    """Return what a word names where it is no keyword: a URL, or a path by its form. A search for either finds nothing."""
+    text = word.strip()
+    if re.match(r"(?i)(https?:|//)", text):
+        return "a URL"
+    if text.endswith(("/", "\\")) or text in (".", ".."):
+        return "a folder"
+    if _LIST_NAME.fullmatch(text):
+        return "a list"
+    return "an image file" if _IMAGE_NAME.fullmatch(text) else None
+
+
 def slug(keyword: str) -> str:
     """Return a label for a keyword, safe as a folder name everywhere: lower-case letters and digits of any script, and ``_``."""
     folded = unicodedata.normalize("NFKC", keyword).lower()
@@ -47,11 +68,13 @@ def slug(keyword: str) -> str:
 def _check(keyword: str, typed: str, number: int) -> None:
     which = f"keyword {number} ({_shown(keyword)})"
     if not keyword:
-        raise errors.ConfigurationError(f"keyword {number} is empty; leave it out or write a word")
+        raise errors.ValidationError(f"keyword {number} is empty; leave it out or write a word")
     if len(keyword) > MAX_CHARS:
-        raise errors.ConfigurationError(f"{which} has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
+        raise errors.ValidationError(f"{which} has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
+    if kind := input_kind(keyword):
+        raise errors.ValidationError(f"{which} is {kind}, not a word to search for; give image URLs as urls")
     if invisible := find_invisible(typed):
-        raise errors.ConfigurationError(f"{which} holds the invisible character {invisible}; remove it")
+        raise errors.ValidationError(f"{which} holds the invisible character {invisible}; remove it")
 
 
 def _shown(keyword: str) -> str:

@@ -264,8 +264,6 @@ def _inspect_sums(inspection: Inspection) -> None:
             inspection.add_problem(f"{SUMS}: its images differ from those found")
 
 
-
-
 def _line_hash(sha256: str, path: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{sha256}  {path}".encode()).digest())
 

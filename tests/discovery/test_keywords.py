@@ -16,7 +16,7 @@ def test_clean_when_spaces_forms_and_case_differ() -> None:
 @pytest.mark.parametrize("word", ["a\x00b", "a\u202eb", "a\u200bb", "a\ud800"])
 def test_clean_when_invisible_character(word: str) -> None:
     """The error names the keyword and the character."""
-    with pytest.raises(errors.ConfigurationError, match=r"keyword 2 \('a.*U\+[0-9A-F]{4}"):
+    with pytest.raises(errors.ValidationError, match=r"keyword 2 \('a.*U\+[0-9A-F]{4}"):
         keywords.clean(["fine", word])
 
 
@@ -27,9 +27,9 @@ def test_clean_when_joiner_belongs_to_word() -> None:
 
 def test_clean_when_empty_or_long() -> None:
     """Nothing, and a page of text, are no keywords."""
-    with pytest.raises(errors.ConfigurationError, match="keyword 1 is empty"):
+    with pytest.raises(errors.ValidationError, match="keyword 1 is empty"):
         keywords.clean(["  "])
-    with pytest.raises(errors.ConfigurationError, match="at most 100"):
+    with pytest.raises(errors.ValidationError, match="at most 100"):
         keywords.clean(["x" * 101])
 
 
@@ -58,3 +58,31 @@ def test_slug_always_a_folder_name(keyword: str) -> None:
     assert label not in ("", ".", "..")
     assert not set(label) & set('/\\:*?"<>|\x00 ')
     assert len(label.encode()) <= keywords.MAX_SLUG_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("list.txt", "a list"),
+        ("*.csv", "a list"),
+        ("data/URLS.JSONL.gz", "a list"),
+        ("https://img.example/a.jpg", "a URL"),
+        ("//img.example/a.jpg", "a URL"),
+        ("photos/", "a folder"),
+        (".", "a folder"),
+        ("cat.JPG", "an image file"),
+        ("red panda", None),
+        ("AC/DC", None),
+        ("St. Bernard", None),
+        ("node.js", None),
+        ("http status", None),
+    ],
+)
+def test_input_kind_when_word(word: str, kind: str | None) -> None:
+    """URLs and names of files are no keywords; what is merely written with a dot or a slash is one."""
+    assert keywords.input_kind(word) == kind
+    if kind is None:
+        assert keywords.clean([word])
+    else:
+        with pytest.raises(errors.ValidationError, match=rf"keyword 1 \(.*\) is {kind}.*give image URLs as urls"):
+            keywords.clean([word])

@@ -50,26 +50,31 @@ def open_source(
         width_px: the width that images are wanted in, for sources that offer several; ``None`` for originals.
 
     Raises:
-        errors.ConfigurationError: there is no such source, or it needs a contact and there is none.
+        errors.PermanentError: see `check_source`.
     """
     check_source(name, contact=contact)
     return _CLASSES[name](client, base_url=base_url, width_px=width_px)
 
 
 def check_source(name: str, *, contact: str) -> None:
-    """Raise ConfigurationError where there is no such source, or it needs a contact and there is none."""
+    """Refuse a source that cannot be searched.
+
+    Raises:
+        errors.ValidationError: there is no such source.
+        errors.ConfigurationError: it needs a contact and there is none.
+    """
     source = _CLASSES.get(name)
     if source is None:
-        raise errors.ConfigurationError(_unknown(name))
+        raise errors.ValidationError(_unknown(name))
     if source.needs_contact and not contact.strip():
         raise errors.ConfigurationError(
             f"{source.title} requires a mail or web address in every request, to reach you; "
-            "add --contact you@example.org, or set fetch.contact (PICTRAWL_FETCH__CONTACT)"
+            "add --contact you@example.org, or for a server set fetch.contact (PICTRAWL_FETCH__CONTACT)"
         )
 
 
 def _unknown(name: str) -> str:
     known = ", ".join(SOURCES)
     near = difflib.get_close_matches(name.lower(), SOURCES, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"there is no source {name[:60]!r}; there is {known}{hint}"
+    hint = f"did you mean {near[0]}?" if near else f"there is {known}"
+    return f"there is no source {name[:60]!r}; {hint}"

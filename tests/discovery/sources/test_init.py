@@ -19,7 +19,7 @@ def test_open_source_when_known() -> None:
 )
 def test_open_source_when_unknown(name: str, words: str) -> None:
     """The error names the sources there are and the nearest."""
-    with pytest.raises(errors.ConfigurationError, match=words):
+    with pytest.raises(errors.ValidationError, match=words):
         discovery.open_source(name, ScriptedClient(), contact="me@example.org")
 
 

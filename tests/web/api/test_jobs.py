@@ -176,10 +176,17 @@ async def test_create_survives_json_nested_as_deep_as_the_reader_takes(client: h
 
 
 async def test_create_refuses_a_source_that_is_not_there(client: httpx.AsyncClient) -> None:
-    """A configuration error is the request's, in words that help."""
+    """The request is wrong, not the server's settings."""
     answer = await client.post("/v1/jobs", json={"keywords": ["a"], "sources": ["wikimedai"]})
-    assert (answer.status_code, answer.json()["code"]) == (422, "not-configured")
-    assert "wikimedia" in answer.json()["detail"]
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+    assert "did you mean wikimedia?" in answer.json()["detail"]
+
+
+async def test_create_refuses_names_of_files_as_keywords(client: httpx.AsyncClient) -> None:
+    """The request is told where URLs belong."""
+    answer = await client.post("/v1/jobs", json={"keywords": ["red panda", "list.txt"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+    assert answer.json()["detail"] == "keyword 2 ('list.txt') is a list, not a word to search for; give image URLs as urls"
 
 
 async def test_create_replays_with_the_same_idempotency_key(client: httpx.AsyncClient, resources: Resources) -> None:

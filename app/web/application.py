@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from app.jobs.event_log import recording
 from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
+from app.web import pages
 from app.web.api import checks, datasets, dead, explain, exports, fleet, health, images, job_events, jobs, openapi, problems
 from app.web.api.conventions import json_only
 from app.web.identity import KeyAuthentication
@@ -60,7 +61,7 @@ def _routes() -> FastAPI:
         title="pictrawl",
         version=product_version(),
         openapi_url=None,  # ours is below
-        docs_url=None,  # both would load their scripts from elsewhere
+        docs_url=None,  # both would load their scripts from elsewhere; app.web.pages has ours
         redoc_url=None,
         redirect_slashes=False,
         openapi_tags=TAGS,
@@ -69,6 +70,7 @@ def _routes() -> FastAPI:
     )
     for module in (jobs, job_events, images, explain, datasets, exports, checks, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
+    app.include_router(pages.router)
     app.add_api_route(openapi.DOCUMENT_PATH, _document, include_in_schema=False)
     return app
 

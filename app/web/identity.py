@@ -1,7 +1,8 @@
 """Who asks. A bearer key names its user; without any key in force, a server on loopback takes everyone for ``local``.
 
-Open to all are ``/healthz`` and ``/readyz`` only. Once a key is in force, every other path needs one, ``/metrics`` and the OpenAPI
-document included: behind a proxy every request comes from loopback, so the peer's address proves nothing.
+Open to all are ``/healthz``, ``/readyz``, and the pages ``/`` and ``/docs``, which are the same on every server and which a browser asks
+for without a key. Once a key is in force, every other path needs one, ``/metrics`` and the OpenAPI document included: behind a proxy every
+request comes from loopback, so the peer's address proves nothing.
 """
 
 import ipaddress
@@ -21,7 +22,7 @@ __all__ = ["LOCAL_USER", "OPEN_PATHS", "KeyAuthentication", "authenticate", "is_
 log = get_logger(__name__)
 
 LOCAL_USER = "local"
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 TOUCH_S = 60.0

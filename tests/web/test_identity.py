@@ -35,7 +35,7 @@ async def test_with_a_key_in_force_every_path_but_the_probes_asks_for_one(client
         answer = await client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
         assert answer.headers["www-authenticate"] == 'Bearer realm="pictrawl"'
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", "/", "/docs"):
         assert (await client.get(path)).status_code == 200
 
 

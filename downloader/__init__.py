@@ -14,11 +14,13 @@ from downloader.models import (
     FetchRequest,
     HostSilence,
     HostSnapshot,
+    NotModified,
     OptOutVerdict,
     Outcome,
     RetryRules,
     RobotsDecision,
     RobotsVerdict,
+    Validators,
 )
 
 __all__ = [
@@ -32,9 +34,11 @@ __all__ = [
     "Fetched",
     "HostSilence",
     "HostSnapshot",
+    "NotModified",
     "OptOutVerdict",
     "Outcome",
     "RetryRules",
     "RobotsDecision",
     "RobotsVerdict",
+    "Validators",
 ]

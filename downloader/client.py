@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 import errors
-from downloader import content, tracing
+from downloader import conditional, content, tracing
 from downloader.concurrent_map import map_unordered
 from downloader.crawl_policy import CrawlPolicy
 from downloader.fetch_state import FetchState
@@ -30,6 +30,7 @@ from downloader.models import (
     FetchRequest,
     HostClosedError,
     HostSnapshot,
+    NotModified,
     Outcome,
     RetryRules,
     RobotsVerdict,
@@ -44,6 +45,7 @@ from logging_setup import get_logger, redact
 
 __all__ = ["Downloader", "user_agent"]
 
+_NOT_MODIFIED: Final = 304
 _JSON_MAX_BYTES: Final = 20_000_000
 _BUDGET_WAIT_S: Final = 60.0
 """Seconds a URL waits whose retry is over the budget: its origin has been failing for everybody."""
@@ -142,7 +144,7 @@ class Downloader:
             on_first_dial: called right before the first request, when the URL no longer waits for others.
 
         Returns:
-            Fetched, FetchFailed or Deferred; faults of the URL never raise.
+            Fetched, FetchFailed or Deferred, or NotModified for a request with validators; faults of the URL never raise.
 
         Raises:
             errors.StorageError: this machine is out of file descriptors or the like.
@@ -176,7 +178,7 @@ class Downloader:
             drop_tracebacks(exc)
             return self._resolve(state, exc)
         state.record_attempt()
-        return _fetched(state, reply)
+        return _not_modified(state, reply) if reply.status == _NOT_MODIFIED else _fetched(state, reply)
 
     async def fetch_many(
         self,
@@ -257,9 +259,15 @@ class Downloader:
         with _log.contextualize(attempt_number=state.number):
             self._crawl_policy.begin_attempt(state)
             options = RequestOptions(
-                self._limits.max_bytes, check_target=self._crawl_policy.check_target, check_headers=self._crawl_policy.check_headers
+                self._limits.max_bytes,
+                check_target=self._crawl_policy.check_target,
+                check_headers=self._crawl_policy.check_headers,
+                validators=state.request.validators,
             )
             reply = await self._requester.send(state, options)
+            if reply.status == _NOT_MODIFIED:
+                _log.debug("download.not_modified", status=reply.status)
+                return reply
             if not reply.body:
                 raise errors.EmptyBodyError("a success without a body", status=reply.status)
             if content.sniff(reply.body[:64]) is None:
@@ -321,6 +329,13 @@ def _fetched(state: FetchState, reply: Reply) -> Fetched:
         attempts=state.attempts,
         headers=reply.headers,
         decisions=state.decisions(),
+        validators=conditional.validators_of(reply.headers, reply.url),
+    )
+
+
+def _not_modified(state: FetchState, reply: Reply) -> NotModified:
+    return NotModified(
+        request=state.request, status=reply.status, final_url=reply.url, attempts=state.attempts, decisions=state.decisions()
     )
 
 

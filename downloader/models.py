@@ -1,4 +1,4 @@
-"""Value types of the downloader: settings, a request, its attempts, the three outcomes and the decisions of the crawl policy."""
+"""Value types of the downloader: settings, a request, its attempts, the four outcomes and the decisions of the crawl policy."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +19,13 @@ __all__ = [
     "HostClosedError",
     "HostSilence",
     "HostSnapshot",
+    "NotModified",
     "OptOutVerdict",
     "Outcome",
     "RetryRules",
     "RobotsDecision",
     "RobotsVerdict",
+    "Validators",
 ]
 
 
@@ -66,6 +68,19 @@ class RetryRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Validators:
+    """What an origin recognises the bytes by that it sent before (RFC 9110 8.8): the values of ETag and Last-Modified, one at least.
+
+    Attributes:
+        url: the URL that sent them, after redirects. They are sent to no other one.
+    """
+
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FetchRequest:
     """One URL to fetch.
 
@@ -73,11 +88,13 @@ class FetchRequest:
         url: absolute http or https URL; its bytes are sent as given.
         key: the caller's own identifier, passed to the attempt log and returned in the outcome.
         attempts_made: attempts of earlier runs of this job; they count against ``RetryRules.attempts``.
+        validators: of the bytes that the caller has; the outcome is `NotModified` where the origin would send the same ones.
     """
 
     url: str
     key: Hashable = None
     attempts_made: int = 0
+    validators: Validators | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +196,18 @@ class Fetched:
     attempts: tuple[Attempt, ...]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     decisions: Decisions = field(default_factory=Decisions)
+    validators: Validators | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    """The origin answered 304: it would send the bytes again that the request's validators belong to."""
+
+    request: FetchRequest
+    status: int
+    final_url: str
+    attempts: tuple[Attempt, ...]
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +270,7 @@ class Deferred:
     silence: HostSilence | None = None
 
 
-Outcome = Fetched | FetchFailed | Deferred
+Outcome = Fetched | NotModified | FetchFailed | Deferred
 
 
 class AttemptLog(Protocol):

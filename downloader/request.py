@@ -14,12 +14,12 @@ import httpx
 
 import errors
 import errors.classify  # at start: the error path could not load it once file descriptors have run out
-from downloader import retry_after, tracing, url_syntax
+from downloader import conditional, retry_after, tracing, url_syntax
 from downloader.content import Body, coding_of, content_length, content_range
 from downloader.fetch_state import FetchState
 from downloader.limiter.gate import HostGate
 from downloader.limiter.store import HostFeedback
-from downloader.models import FetchLimits, RetryRules
+from downloader.models import FetchLimits, RetryRules, Validators
 from downloader.transport import IdleConnectionError
 from downloader.url_guard import Target, URLGuard
 
@@ -28,6 +28,7 @@ __all__ = ["Reply", "RequestOptions", "Requester", "make_client"]
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
 _PARTIAL: Final = 206
+_NOT_MODIFIED: Final = 304
 _GATEWAY_TIMEOUT: Final = 504
 
 _LOCATIONS: Final = "pictrawl.locations"
@@ -59,6 +60,7 @@ class RequestOptions:
         check_target: awaited for each hop before its slot is taken; raises to refuse it.
         check_headers: called with the headers of each redirect, and of the final reply before its body is read; raises to refuse it.
         min_redirects: redirects followed where ``fetch.max_redirects`` allows fewer.
+        validators: make the request of their URL conditional; then 304 is a success.
     """
 
     max_bytes: int
@@ -69,6 +71,7 @@ class RequestOptions:
     check_target: Callable[[Target, FetchState], Awaitable[None]] | None = None
     check_headers: Callable[[httpx.Headers, FetchState], None] | None = None
     min_redirects: int = 0
+    validators: Validators | None = None
 
     def for_redirect(self) -> "RequestOptions":
         """Return the options of a later hop: a GET without the caller's headers and content."""
@@ -77,7 +80,7 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful reply with its whole body."""
+    """A successful reply with its whole body; 304 has none."""
 
     status: int
     url: str
@@ -250,12 +253,12 @@ class Requester:
             _check_header_size(response.headers)
             is_redirect = response.status_code in _REDIRECTS
             if not is_redirect:
-                self._check_status(response, target)
+                self._check_status(response, target, options)
             if options.check_headers is not None:
                 options.check_headers(response.headers, state)
             if is_redirect:
                 return _Redirect(_location_of(response), self._retry_after_s(response))
-            body = await _read_body(response, options)
+            body = await _read_body(response, options) if response.status_code != _NOT_MODIFIED else b""
             return Reply(response.status_code, target.url, response.headers, body)
         finally:
             await response.aclose()
@@ -264,20 +267,23 @@ class Requester:
     def _build(self, target: Target, options: RequestOptions) -> httpx.Request:
         """Build a request; a plain GET, nearly every request, from header lines that are ready: that takes a sixth of the time."""
         extensions = {"target": target.path.encode("ascii")}  # the path's own bytes, where httpx would escape some
+        conditions = conditional.header_lines(options.validators, target.url)
         if options.headers or options.content is not None or options.method != "GET":
-            headers, content = options.headers, options.content
+            headers, content = [*httpx.Headers(options.headers).raw, *conditions], options.content
             return self._client.build_request(options.method, target.parsed, headers=headers, content=content, extensions=extensions)
-        lines = [(b"Host", target.parsed.netloc), *self._header_lines]
+        lines = [(b"Host", target.parsed.netloc), *self._header_lines, *conditions]
         return httpx.Request("GET", target.parsed, headers=lines, stream=_EMPTY, extensions=extensions)
 
-    def _check_status(self, response: httpx.Response, target: Target) -> None:
+    def _check_status(self, response: httpx.Response, target: Target, options: RequestOptions) -> None:
         status = response.status_code
         if 400 <= status <= 599:
             wait_s = self._retry_after_s(response)
             raise errors.from_status(status, target.url, retry_after_s=wait_s, extra_statuses=self._rules.extra_statuses)
         if status in _NO_BODY:
             raise errors.EmptyBodyError(f"the origin answered {status}", status=status)
-        if 300 <= status <= 399 and status != 304:
+        if status == _NOT_MODIFIED and conditional.header_lines(options.validators, target.url):
+            return
+        if 300 <= status <= 399 and status != _NOT_MODIFIED:
             raise errors.RedirectError(f"the origin answered {status}, which names no one place to go", status=status)
         if status == _PARTIAL:
             _check_range(response)

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 import errors
-from downloader.models import Deferred, FetchFailed, FetchRequest, Outcome
+from downloader.models import Deferred, FetchFailed, FetchRequest, NotModified, Outcome
 from downloader.url_guard import Target
 
 __all__ = ["SAMPLE_BY", "add_wait", "request_span", "set_status", "traced_fetch"]
@@ -37,6 +37,8 @@ def _attributes_of(request: FetchRequest, outcome: Outcome) -> dict[str, str | i
         return attempts | {"outcome": "failed", "reason": outcome.reason.value, "error.type": outcome.error}
     if isinstance(outcome, Deferred):
         return attempts | {"outcome": "deferred", "reason": outcome.reason.value}
+    if isinstance(outcome, NotModified):
+        return attempts | {"outcome": "not_modified"}
     return attempts | {"outcome": "ok", "size_bytes": len(outcome.body)}
 
 

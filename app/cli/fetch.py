@@ -16,11 +16,11 @@ from app.explain.render import attempt_lines, decision_lines, decisions_document
 from app.formatting import clipped, size
 from app.resources import make_downloader
 from app.settings import Settings
-from downloader import Deferred, Fetched, FetchFailed, Outcome
+from downloader import Deferred, Fetched, FetchFailed, NotModified, Outcome
 
 __all__ = ["fetch"]
 
-OUTCOMES: dict[type, str] = {Fetched: "ok", FetchFailed: "failed", Deferred: "deferred"}
+OUTCOMES: dict[type, str] = {Fetched: "ok", NotModified: "not_modified", FetchFailed: "failed", Deferred: "deferred"}
 
 
 def fetch(
@@ -54,7 +54,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "url": outcome.request.url,
         "outcome": OUTCOMES[type(outcome)],
         "error": getattr(outcome, "error", None),
-        "reason": None if isinstance(outcome, Fetched) else outcome.reason.value,
+        "reason": outcome.reason.value if isinstance(outcome, FetchFailed | Deferred) else None,
         "status": outcome.status,
         "final_url": getattr(outcome, "final_url", None),
         "media_type": getattr(outcome, "media_type", None),
@@ -84,6 +84,8 @@ def outcome_text(outcome: Outcome) -> str:
 def _verdict(outcome: Outcome) -> list[str]:
     if isinstance(outcome, Fetched):
         return [f"ok: {size(len(outcome.body))} {outcome.media_type}, sha256 {outcome.sha256}"]
+    if isinstance(outcome, NotModified):
+        return ["not modified"]
     if isinstance(outcome, FetchFailed):
         text = f"failed: {outcome.reason.value}, {clipped(outcome.message, 300)}"
     else:

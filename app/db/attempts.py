@@ -7,6 +7,7 @@ request in the figures: rows are reserved ahead, so a lost one is a request that
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, update
@@ -135,10 +136,11 @@ async def totals(db: Database) -> dict[tuple[int, str], int]:
 async def retry_figures(db: Database, job_id: str) -> tuple[int, int, int]:
     """Return for a job (attempts with an outcome, URLs that were retried, retried URLs that succeeded)."""
     columns = tables.attempts.c
+    is_success = columns.status.between(200, 299) | (columns.status == HTTPStatus.NOT_MODIFIED)
     per_image = (
         select(
             func.count().label("made"),
-            func.max(case((columns.status.between(200, 299) & columns.error.is_(None), 1), else_=0)).label("is_ok"),
+            func.max(case((is_success & columns.error.is_(None), 1), else_=0)).label("is_ok"),
         )
         .where(columns.job_id == job_id, columns.state == "done")
         .group_by(columns.image_id)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.demo.origin import cut_off, reply, reset
+from app.cli.fetch import outcome_document, outcome_text
+from downloader import FetchRequest, NotModified
 from tests.cli.conftest import OPEN, Invoke, Site
 
 CONTRACT = {"url", "outcome", "error", "reason", "status", "final_url", "media_type", "bytes", "sha256", "retry_after_s", "attempts"}
@@ -107,6 +109,13 @@ def test_fetch_shows_an_unreachable_robots_txt(site: Site, bodies: list[bytes], 
     assert told.code == 4
     assert f"robots.txt  unreachable, {site.origin.base}/robots.txt: the origin answered 503" in told.out
     assert "deferred: host_unavailable" in told.out
+
+
+def test_a_confirmation_is_an_outcome_too() -> None:
+    """The downloader's fourth outcome, which a fetch without stored bytes never gets, has its words."""
+    confirmed = NotModified(FetchRequest("http://a/"), 304, "http://a/", ())
+    assert outcome_text(confirmed).endswith("not modified")
+    assert (outcome_document(confirmed)["outcome"], outcome_document(confirmed)["status"]) == ("not_modified", 304)
 
 
 @pytest.mark.parametrize("way", ["environment", "flag"])

@@ -153,6 +153,14 @@ async def test_the_figures_of_retries(any_database: Database) -> None:
     assert untried not in {row.image_id for row in await all_rows(any_database, select(tables.attempts))}
 
 
+async def test_a_304_after_a_retry_is_a_recovery(any_database: Database) -> None:
+    """The origin confirmed the bytes that are stored: the URL has its image."""
+    unit, (image,) = await at_work(any_database, 1)
+    await reserve(any_database, unit, (image, 1), (image, 2))
+    await record(any_database, unit, (image, 1, BUSY), (image, 2, attempt(status=304)))
+    assert await attempts.retry_figures(any_database, unit.job_id) == (2, 1, 1)
+
+
 async def test_reservations_of_a_dead_process_are_no_requests(any_database: Database) -> None:
     """20 URLs were reserved ahead by a process that died after 2 requests: the figures are the origin's, the rest counts separately."""
     unit, pending = await at_work(any_database, 20)

@@ -17,7 +17,7 @@ from app.domain import ImageState, Reason, StoredImage
 from app.observability import labels, metrics
 from app.observability.registry import OTHER
 from app.settings import RetrySettings
-from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, Outcome
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, NotModified, Outcome
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
 
@@ -295,6 +295,8 @@ def result_of(outcome: Outcome, *, is_final: bool = True) -> UrlResult:
     was_retried = outcome.request.attempts_made + len(outcome.attempts) > 1
     if isinstance(outcome, Fetched):
         return UrlResult("ok", size_bytes=len(outcome.body), retries="recovered" if was_retried else None)
+    if isinstance(outcome, NotModified):
+        return UrlResult("not_modified", retries="recovered" if was_retried else None)
     if not is_final:
         return UrlResult("deferred", outcome.reason.value)
     is_exhausted = not isinstance(outcome, FetchFailed) or outcome.error in _TRANSIENT

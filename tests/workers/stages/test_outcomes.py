@@ -17,7 +17,7 @@ from app.db.image_search import ImageFilter
 from app.domain import ImageState, Reason
 from app.job_states import JobState, UnitKind
 from app.settings import RetrySettings
-from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, HostSilence, Outcome
+from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, HostSilence, NotModified, Outcome
 from tests.db.builders import expire
 from tests.figures import Growth
 from tests.images.samples import encode, photo
@@ -586,6 +586,8 @@ DEFERRED = Deferred(FetchRequest("http://a/", attempts_made=1), 99.0, Reason.RAT
         (fetched_by(ONCE), True, ("ok", "none"), None),
         (fetched_by(TWICE), True, ("ok", "none"), "recovered"),
         (fetched_by(ONCE, made=1), True, ("ok", "none"), "recovered"),
+        (NotModified(FetchRequest("http://a/"), 304, "http://a/", ONCE), True, ("not_modified", "none"), None),
+        (NotModified(FetchRequest("http://a/"), 304, "http://a/", TWICE), True, ("not_modified", "none"), "recovered"),
         (failed_by(ONCE, "NotFoundError", Reason.HTTP_404), True, ("failed", "http_404"), None),
         (failed_by((), "InvalidURLError", Reason.INVALID_URL), True, ("failed", "invalid_url"), None),
         (EXHAUSTED, True, ("failed", "service_unavailable"), "exhausted"),

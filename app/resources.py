@@ -13,15 +13,17 @@ from app.observability.tracing import exporting
 from app.queue import SERVICE_RETRIES, ArqQueue, embedded_queue, redis_queue
 from app.settings import Settings
 from app.storage import Store, open_store
-from downloader import FetchLimits, RetryRules
+from downloader import Network, RetryRules
 from downloader.client import Downloader
 from downloader.limiter import HostStateStore
 from downloader.limiter.redis_store import RedisHostStateStore
+from downloader.tls import check_ca_file
 
 __all__ = [
     "Resources",
     "WorkerResources",
     "make_downloader",
+    "make_network",
     "make_queue",
     "make_source",
     "open_resources",
@@ -112,7 +114,18 @@ async def open_worker_resources(
 
 def make_downloader(settings: Settings, store: HostStateStore | None = None) -> Downloader:
     """Make a downloader with the ``[fetch]`` and ``[retry]`` settings; by default it keeps the host states in memory."""
-    return Downloader(FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump()), store=store)
+    return Downloader(settings.fetch.limits(), RetryRules(**settings.retry.model_dump()), make_network(settings), store=store)
+
+
+def make_network(settings: Settings) -> Network:
+    """Read how hosts are reached.
+
+    Raises:
+        errors.ConfigurationError: a file is missing or holds nothing usable; the message names the setting.
+    """
+    if settings.fetch.ca_file is not None:
+        check_ca_file(settings.fetch.ca_file)
+    return Network(settings.fetch.ca_file, settings.fetch.ip_version)
 
 
 def make_source(settings: Settings, name: str, client: JsonClient) -> Source:

@@ -30,6 +30,7 @@ from downloader.models import (
     FetchRequest,
     HostClosedError,
     HostSnapshot,
+    Network,
     NotModified,
     Outcome,
     RetryRules,
@@ -72,6 +73,7 @@ class Downloader:
     Args:
         limits: limits and politeness.
         retry: when a request is retried.
+        network: how hosts are reached.
         transport: instead of the guarded one; then addresses are only checked where the URL spells them.
         sleep: passes time, for the retry policy and the gate.
         clock: Unix time, seconds.
@@ -85,6 +87,7 @@ class Downloader:
         self,
         limits: FetchLimits = FetchLimits(),
         retry: RetryRules = RetryRules(),
+        network: Network = Network(),
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -99,7 +102,7 @@ class Downloader:
         self._clock = clock
         self._random = random
         guard = URLGuard(limits.ports, limits.allow_networks)
-        transport = transport or GuardedTransport(guard, ssl_context=ssl_context, lookup=lookup)
+        transport = transport or GuardedTransport(guard, network, ssl_context=ssl_context, lookup=lookup)
         self._client = make_client(transport, limits, user_agent(limits.contact))
         self._gate = HostGate(
             concurrency=limits.concurrency,

@@ -13,9 +13,10 @@ from typing import Any, Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 import errors
+from downloader.models import IPVersion
 from downloader.url_guard import URLGuard
 
-__all__ = ["CheckedResolver", "Lookup", "ThreadedResolver", "is_own"]
+__all__ = ["CheckedResolver", "Lookup", "ThreadedResolver", "is_own", "require_version"]
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """Resolves a host name to addresses as text; raises OSError (socket.gaierror) where it cannot."""
@@ -72,15 +73,16 @@ class ThreadedResolver:
 class CheckedResolver(AbstractResolver):
     """Refuses a name if any of its addresses is not allowed, so that nobody can retry a mixed answer until one passes."""
 
-    def __init__(self, guard: URLGuard, lookup: Lookup) -> None:
+    def __init__(self, guard: URLGuard, lookup: Lookup, ip_version: IPVersion = "any") -> None:
         self._guard = guard
         self._lookup = lookup
+        self._ip_version = ip_version
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        """Return all addresses of a name.
+        """Return all addresses of a name, of the IP version asked for.
 
         Raises:
-            OSError: the name has no address.
+            OSError: the name has no such address.
             errors.BlockedAddressError: an address is not allowed.
         """
         addresses = await self._lookup(host)
@@ -88,10 +90,24 @@ class CheckedResolver(AbstractResolver):
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for address in addresses:
             self._guard.check_address(address)
-        return [_result(host, address, port) for address in addresses]
+        return [_result(host, address, port) for address in require_version(addresses, self._ip_version)]
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def require_version(addresses: Sequence[str], ip_version: IPVersion) -> Sequence[str]:
+    """Return the addresses of an IP version.
+
+    Raises:
+        OSError: there is none.
+    """
+    if ip_version == "any":
+        return addresses
+    found = [address for address in addresses if (":" in address) == (ip_version == "6")]
+    if not found:
+        raise socket.gaierror(socket.EAI_NONAME, f"no IPv{ip_version} address, and fetch.ip_version allows no other")
+    return found
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:

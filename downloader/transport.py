@@ -1,7 +1,7 @@
 """The only place that builds an httpx transport: httpx's interface over an aiohttp session, every address checked as it is dialled.
 
-httpx's own pool scans all its connections on every event; this one costs a tenth of that at 64 in flight (ADR 0001). Also resumes TLS
-sessions. Knows nothing of retries, limits per host or images.
+httpx's own pool scans all its connections on every event; this one costs a tenth of that at 64 in flight (ADR 0001). Knows nothing
+of retries, limits per host or images.
 """
 
 import contextvars
@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import aiohttp
 import httpx
@@ -20,18 +20,18 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from multidict import CIMultiDict
 
 import errors
-from downloader.lru import LRUDict
+from downloader.models import Network
 from downloader.reply_head import ReplyHead
-from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own
+from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own, require_version
+from downloader.tls import enable_session_resumption, make_ssl_context
 from downloader.url_guard import URLGuard
 
-__all__ = ["GuardedTransport", "IdleConnectionError", "enable_session_resumption"]
+__all__ = ["GuardedTransport", "IdleConnectionError"]
 
 _DNS_TTL_S: Final = 60
 _KEEPALIVE_S: Final = 15.0
 _MAX_HEADERS: Final = 200
 _MAX_HEADER_BYTES: Final = 32_768
-_MAX_TLS_SESSIONS: Final = 1000
 
 _AUTO_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add; httpx has set those we want."""
@@ -86,6 +86,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     Args:
         guard: checks every address at the moment it is dialled.
+        network: the authorities trusted, and the IP version.
         ssl_context: instead of the default one, for private authorities.
         lookup: instead of getaddrinfo; its answers are checked all the same.
         is_own: tells whether a socket address is this machine's.
@@ -95,6 +96,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def __init__(
         self,
         guard: URLGuard,
+        network: Network = Network(),
         *,
         ssl_context: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
@@ -102,6 +104,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         dns_ttl_s: int = _DNS_TTL_S,
     ) -> None:
         self._guard = guard
+        self._network = network
         self._is_own = is_own
         self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
@@ -147,7 +150,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         """Build the session on the running loop. Its connection limits are off: the gate limits, and a second limit would deadlock."""
         connector = _Connector(
-            resolver=CheckedResolver(self._guard, self._lookup) if self._lookup else None,
+            resolver=CheckedResolver(self._guard, self._lookup, self._network.ip_version) if self._lookup else None,
             ttl_dns_cache=self._dns_ttl_s,
             limit=0,
             limit_per_host=0,
@@ -170,14 +173,13 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def _tls(self) -> ssl.SSLContext:
         """Load the authorities once, and only when they are needed: that takes 50 ms."""
         if self._ssl_context is None:
-            self._ssl_context = httpx.create_ssl_context()
-            self._ssl_context.set_alpn_protocols(["http/1.1"])
-            enable_session_resumption(self._ssl_context)
+            self._ssl_context = make_ssl_context(self._network.ca_file)
         return self._ssl_context
 
     def _checked_socket(self, address: Any) -> socket.socket:
         """Open a socket. aiohttp passes the very address that it dials next, for names and literals alike."""
         family, kind, protocol, _, sockaddr = address
+        require_version([str(sockaddr[0])], self._network.ip_version)
         self._guard.check_address(str(sockaddr[0]), own=self._is_own(family, sockaddr))
         _call.get().dials += 1
         return socket.socket(family, kind, protocol)
@@ -270,44 +272,3 @@ def _refusal(exc: BaseException | None) -> str:
     if words.startswith(_PROLONGED):
         return "more bytes came than the reply announced"
     return f"the reply is not HTTP: {errors.as_evidence(words, 80) or 'no parser can read it'}"
-
-
-def enable_session_resumption(context: ssl.SSLContext) -> None:
-    """Make the client connections of a context resume earlier TLS sessions with the same host.
-
-    A second connection then costs no certificate and no signature. The host was verified by name when the session was agreed upon; the
-    session is kept under that name and for this context only, and a server that no longer knows it gets a full handshake (RFC 8446 2.2,
-    4.6.1). RFC 8446 C.4 advises to use a session once, so that a client is not recognised; ours names itself in each request.
-    """
-    context.sslobject_class = type("_ResumingSSLObject", (_ResumingSSLObject,), {"sessions": LRUDict(_MAX_TLS_SESSIONS)})
-
-
-class _ResumingSSLObject(ssl.SSLObject):
-    sessions: ClassVar[LRUDict[str, ssl.SSLSession]]
-    _has_begun = False
-    _has_read = False
-
-    def do_handshake(self) -> None:
-        """Offer the last session; the event loop calls this again until the handshake is done."""
-        if not self._has_begun:
-            self._has_begun = True
-            if self.server_hostname and (session := self.sessions.peek(self.server_hostname)) is not None:
-                self.session = session
-        super().do_handshake()
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """Keep the session after the first read: a server sends its tickets after the handshake, before the reply."""
-        read = super().read(len, buffer) if buffer is not None else super().read(len)
-        if not self._has_read:
-            self._has_read = True
-            self._keep_session()
-        return read
-
-    def getpeercert(self, binary_form: bool = False) -> Any:
-        """Skip the parsed form, which the event loop asks for and nobody reads: that takes longer than OpenSSL's check."""
-        return super().getpeercert(binary_form=True) if binary_form else {}
-
-    def _keep_session(self) -> None:
-        """Keep a newly agreed session that can be resumed."""
-        if self.server_hostname and not self.session_reused and (session := self.session) is not None and session.has_ticket:
-            self.sessions.put(self.server_hostname, session)

@@ -52,6 +52,9 @@ _BROKEN_HANDSHAKES: Final = frozenset(
 )
 """OpenSSL's reasons for bytes that are not TLS: a broken connection or a server of another protocol. These errors may be temporary."""
 
+_UNKNOWN_ISSUERS: Final = frozenset({18, 19, 20, 21})
+"""OpenSSL's X509_V_ERR codes for a chain that ends at no trusted authority: self-signed, or its issuer is not known."""
+
 _CUT_BODY: Final = re.compile(r"complete message body|not completed|incomplete", re.IGNORECASE)
 _CUT_CONNECTION: Final = re.compile(r"disconnected|closed connection|connection closed|without sending a", re.IGNORECASE)
 _URL_SECRETS: Final = re.compile(r"[?#].*\Z", re.DOTALL)
@@ -236,6 +239,8 @@ _WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 """The first match of the outermost exception describes it."""
 
+_CA_HINT: Final = "; if this network inspects TLS, name its authority in fetch.ca_file"
+
 _BROKEN_REPLIES: Final[dict[type[taxonomy.PictrawlError], str]] = {
     taxonomy.TruncatedBodyError: "the connection closed before the whole body came",
     taxonomy.NetworkError: "the connection closed before a reply came",
@@ -248,7 +253,8 @@ def _describe(chain: list[BaseException]) -> str:
     certificates = [found for found in chain if isinstance(found, ssl.SSLCertVerificationError)]
     if certificates:
         said = next((words for found in certificates if (words := getattr(found, "verify_message", ""))), "not valid")
-        return f"certificate refused ({said})"
+        is_unknown = any(getattr(found, "verify_code", 0) in _UNKNOWN_ISSUERS for found in certificates)
+        return f"certificate refused ({said}{_CA_HINT if is_unknown else ''})"
     outermost = chain[0]
     cause = next((found.strerror for found in reversed(chain) if isinstance(found, OSError) and found.strerror), "")
     if isinstance(outermost, httpx.RemoteProtocolError):

@@ -1,5 +1,7 @@
 """Tests of app.resources: settings in, everything that is needed out, and all of it closed again."""
 
+from pathlib import Path
+
 import pytest
 
 import errors
@@ -8,6 +10,7 @@ from app.domain import ValidationRules
 from app.queue import embedded_queue, redis_queue
 from app.resources import (
     make_downloader,
+    make_network,
     make_queue,
     make_source,
     open_resources,
@@ -118,3 +121,10 @@ def test_the_version_is_the_installed_one(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.meta_path", [])
     assert product_version() == installed
     assert product_version.__wrapped__() == "0+source"
+
+
+def test_network_of_the_settings_is_checked(tmp_path: Path) -> None:
+    """A file of authorities that is missing ends the start, not each URL."""
+    assert make_network(load_settings({"fetch.ip_version": "6"})).ip_version == "6"
+    with pytest.raises(errors.ConfigurationError, match=r"fetch\.ca_file"):
+        make_network(load_settings({"fetch.ca_file": tmp_path / "none.pem"}))

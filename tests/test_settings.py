@@ -73,9 +73,9 @@ def test_each_place_beats_the_one_before(set_env: Any) -> None:
 def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the one prefix, in every section; a variable without the prefix is none of ours."""
     values = {
-        "fetch.allow_networks": '["10.0.0.0/8"]', "fetch.ports": "[81]", "retry.extra_statuses": "[520]", "queue.backend": "redis",
-        "validate.level": "strict", "validate.child_memory_bytes": "400000000", "compress.format": "png", "validate.max_brightness": "99",
-        "validate.label_conflicts": "keep-all", "validate.min_edges": "0.5",
+        "fetch.allow_networks": '["10.0.0.0/8"]', "fetch.ports": "[81]", "fetch.ip_version": "4", "retry.extra_statuses": "[520]",
+        "queue.backend": "redis", "validate.level": "strict", "validate.child_memory_bytes": "400000000", "compress.format": "png",
+        "validate.max_brightness": "99", "validate.label_conflicts": "keep-all", "validate.min_edges": "0.5",
         "compress.resize": "border", "export.format": "webdataset", "export.storage_tier": "standard", "export.shard_bytes": "2000000",
         "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from app.domain import ExportFormat, LabelConflicts, Level, ValidationRules
 from app.spec import Compression, Side, Strict
+from downloader import FetchLimits, IPVersion
 
 __all__ = [
     "CompressSettings",
@@ -54,6 +55,9 @@ class FetchSettings(Section):
         True, description="Obey opt-outs: X-Robots-Tag noai, TDMRep and Content-Usage headers, Content-Signal in robots.txt, tdmrep.json."
     )
 
+    ip_version: IPVersion = Field("any", description="IP version of the addresses that are dialled: any, 4 or 6.")
+    ca_file: Path | None = Field(None, description="File of authorities (PEM) trusted besides the public ones.")
+
     @field_validator("allow_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,6 +66,10 @@ class FetchSettings(Section):
         for item in value:
             ip_network(item)
         return value
+
+    def limits(self) -> FetchLimits:
+        """Return the downloader's limits; the other settings say how hosts are reached."""
+        return FetchLimits(**{rule.name: getattr(self, rule.name) for rule in fields(FetchLimits)})
 
 
 class RetrySettings(Section):

@@ -1,18 +1,18 @@
 """The transport: what is dialled is what was checked; TLS, DNS and keep-alive failures keep their names."""
 
-import asyncio
 import errno
 import socket
 import ssl
+from dataclasses import replace
 
 import httpx
 import pytest
 import trustme
 
 import errors
-from downloader import Fetched, FetchFailed, FetchRequest, RetryRules
+from downloader import Fetched, FetchFailed, FetchRequest, Network, RetryRules
 from downloader.client import Downloader
-from downloader.transport import GuardedTransport, enable_session_resumption
+from downloader.transport import GuardedTransport
 from downloader.url_guard import URLGuard
 from tests.downloader.conftest import IMPATIENT, LIMITS, loopback
 from tests.origin import Origin, hang_up, image, raw, redirect, reset
@@ -35,9 +35,9 @@ def client_context(authority):
     return context
 
 
-async def fetch(url, time, *, lookup=loopback, ssl_context=None, limits=LIMITS):
+async def fetch(url, time, *, lookup=loopback, ssl_context=None, limits=LIMITS, network=Network()):
     async with Downloader(
-        limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=lookup, ssl_context=ssl_context
+        limits, RetryRules(jitter=0), network, sleep=time.sleep, clock=time.clock, lookup=lookup, ssl_context=ssl_context
     ) as downloader:
         return await downloader.fetch(url)
 
@@ -78,6 +78,15 @@ async def test_untrusted_certificate_is_final(authority, time, case):
     assert isinstance(outcome, FetchFailed)
     assert (outcome.reason, outcome.error, len(outcome.attempts), origin.log) == ("tls", "TLSError", 1, [])
     assert "certificate refused" in outcome.message
+    assert ("fetch.ca_file" in outcome.message) == (case == "unknown authority")
+
+
+async def test_authority_of_a_file_is_trusted(authority, time, tmp_path):
+    """As in a network that inspects TLS."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with Origin(server_context(authority, "good.test")) as origin:
+        outcome = await fetch(_at(origin, "good.test", image()), time, network=Network(ca_file=tmp_path / "ca.pem"))
+    assert isinstance(outcome, Fetched), outcome
 
 
 async def test_plain_http_on_a_tls_port_is_retried_and_never_downgraded(origin, authority, time):
@@ -106,6 +115,32 @@ async def test_name_without_an_address_is_final(time):
         return []
 
     assert (await fetch("http://gone.test/x", time, lookup=empty)).reason == "dns_not_found"
+
+
+@pytest.mark.parametrize(("ip_version", "host"), [("6", "a.test"), ("6", "127.0.0.1"), ("4", "b.test"), ("4", "[::1]")])
+async def test_host_without_an_address_of_the_ip_version_is_final(time, ip_version, host):
+    """No connection is tried that this network cannot make, and the message says why."""
+
+    async def lookup(name):
+        return {"a.test": ["127.0.0.1"], "b.test": ["::1"]}[name]
+
+    limits = replace(LIMITS, allow_networks=("127.0.0.0/8", "::1/128"))
+    outcome = await fetch(f"http://{host}:9/x", time, lookup=lookup, limits=limits, network=Network(ip_version=ip_version))
+    assert isinstance(outcome, FetchFailed)
+    assert (outcome.reason, len(outcome.attempts)) == ("dns_not_found", 1)
+    assert f"no IPv{ip_version} address, and fetch.ip_version allows no other" in outcome.message
+
+
+@pytest.mark.parametrize(("ip_version", "hits"), [("any", 1), ("4", 1), ("6", 0)])
+async def test_addresses_of_the_ip_version_alone_are_dialled(origin, time, ip_version, hits):
+    """The origin listens on 127.0.0.1 only; its name has both."""
+
+    async def lookup(host):
+        return ["::1", "127.0.0.1"]
+
+    limits = replace(LIMITS, allow_networks=("127.0.0.0/8", "::1/128"))
+    await fetch(_at(origin, "a.test", image()), time, lookup=lookup, limits=limits, network=Network(ip_version=ip_version))
+    assert len(origin.log) == hits
 
 
 async def test_silent_name_servers_are_retried(time):
@@ -314,101 +349,3 @@ async def test_answer_of_a_lookup_is_used_for_a_while(origin):
             await response.aclose()
         await transport.aclose()
         assert len(asked) == lookups
-
-
-AUTHORITY = trustme.CA()
-
-
-def contexts(*names, version=ssl.TLSVersion.TLSv1_3):
-    serving, asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    AUTHORITY.issue_cert(*names).configure_cert(serving)
-    AUTHORITY.configure_trust(asking)
-    asking.maximum_version = version
-    return serving, asking
-
-
-class Server:
-    """Greets each connection and hangs up."""
-
-    def __init__(self, context):
-        self._context = context
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0, ssl=self._context)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _greet(self, reader, writer):
-        writer.write(b"hello")
-        await writer.drain()
-        await reader.read()
-        writer.close()
-
-    async def asked(self, context, host):
-        """Connect, read, leave; True where the session was taken up."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname=host)
-        assert await reader.readexactly(5) == b"hello"
-        reused = writer.get_extra_info("ssl_object").session_reused
-        writer.close()
-        await writer.wait_closed()
-        return reused
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_next_connection_to_a_host_takes_the_session_up(version):
-    """The first one shakes hands in full."""
-    serving, asking = contexts("a.test", version=version)
-    enable_session_resumption(asking)
-    async with Server(serving) as server:
-        assert [await server.asked(asking, "a.test") for _ in range(4)] == [False, True, True, True]
-
-
-async def test_session_is_of_one_host_and_of_one_context():
-    """Another name is verified for itself, though it is the same server; so is the same name with other authorities."""
-    serving, asking = contexts("a.test", "b.test")
-    enable_session_resumption(asking)
-    async with Server(serving) as server:
-        assert not await server.asked(asking, "a.test")
-        assert not await server.asked(asking, "b.test")
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await server.asked(asking, "c.test")
-        strangers = ssl.create_default_context()
-        enable_session_resumption(strangers)
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await server.asked(strangers, "a.test")
-
-
-async def test_server_that_has_forgotten_shakes_hands_in_full():
-    """As after its restart."""
-    (first, asking), (second, _) = contexts("a.test"), contexts("a.test")
-    enable_session_resumption(asking)
-    async with Server(first) as server:
-        await server.asked(asking, "a.test")
-    async with Server(second) as server:
-        assert [await server.asked(asking, "a.test") for _ in range(2)] == [False, True]
-
-
-async def test_server_that_gives_no_ticket_is_not_remembered():
-    """Nothing is kept that could not be taken up."""
-    serving, asking = contexts("a.test")
-    serving.num_tickets = 0
-    enable_session_resumption(asking)
-    async with Server(serving) as server:
-        assert [await server.asked(asking, "a.test") for _ in range(2)] == [False, False]
-
-
-async def test_certificate_is_there_in_bytes_only():
-    """Putting it into words is what costs."""
-    serving, asking = contexts("a.test")
-    enable_session_resumption(asking)
-    async with Server(serving) as server:
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=asking, server_hostname="a.test")
-        connection = writer.get_extra_info("ssl_object")
-        assert connection.getpeercert() == {}
-        assert connection.getpeercert(True).startswith(b"\x30")
-        writer.close()
-        await writer.wait_closed()

@@ -20,7 +20,7 @@ from app.job_states import JobState, UnitKind
 from app.queue import embedded_queue
 from app.resources import Resources, WorkerResources
 from app.storage import open_store
-from downloader import FetchLimits, Outcome, RetryRules
+from downloader import Outcome, RetryRules
 from downloader.client import Downloader
 from errors.decisions import DECISION_TABLE, Layer
 from tests.images.samples import encode, photo
@@ -72,7 +72,7 @@ async def fleet(folder: Path, kind: type[Downloader] = Downloader) -> AsyncItera
     db, store, queue, waits = Database(settings.database_url), open_store(settings.storage_url), embedded_queue(), Waits()
     await schema.upgrade(db)
     resources = Resources(settings, db, store, queue)
-    limits, rules = FetchLimits(**settings.fetch.model_dump()), RetryRules(**settings.retry.model_dump())
+    limits, rules = settings.fetch.limits(), RetryRules(**settings.retry.model_dump())
     try:
         async with kind(limits, rules, sleep=waits) as downloader:
             worker_resources = WorkerResources(downloader, InlineDecoders())  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from app.resources import Resources, WorkerResources
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store
-from downloader import FetchLimits, RetryRules
+from downloader import RetryRules
 from downloader.client import Downloader
 from logging_setup.capture import RemarkCollector
 from tests.templates import sqlite_like_new
@@ -155,7 +155,7 @@ async def open_bench(
     db = Database(url or sqlite_like_new(folder / "pictrawl.db"))
     queue = queue or embedded_queue()
     store = open_store(settings.storage_url)
-    limits = FetchLimits(**settings.fetch.model_dump())
+    limits = settings.fetch.limits()
     try:
         rules = RetryRules(**settings.retry.model_dump())
         async with Downloader(limits, rules, transport=transport, sleep=no_sleep, clock=clock) as downloader:

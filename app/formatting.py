@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
-__all__ = ["ago", "clipped", "clock", "complaint", "count", "duration", "listing", "number", "size", "when"]
+__all__ = ["ago", "clipped", "clock", "count", "duration", "listing", "number", "size", "when"]
 
 
 def number(value: float) -> str:
@@ -56,13 +55,6 @@ def clipped(text: str, columns: int) -> str:
     """A text cut to a number of columns, with control characters replaced by spaces."""
     shown = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     return shown if len(shown) <= columns else shown[: max(0, columns - 1)] + "…"
-
-
-def complaint(error: Mapping[str, Any]) -> str:
-    """What pydantic found wrong with a value, with the value itself where it is a number; text is not quoted, it may be a secret."""
-    words, value = str(error["msg"]).removeprefix("Value error, "), error.get("input")
-    is_shown = isinstance(value, int | float) and error["type"] != "value_error"
-    return f"{words}, not {clipped(repr(value), 60)}" if is_shown else words
 
 
 def listing(counts: Mapping[str, int], *, most: int = 100) -> str:

@@ -36,13 +36,3 @@ def test_clipped_text_does_not_speak_to_the_terminal() -> None:
     """Control characters become spaces; what is too long ends in an ellipsis."""
     assert formatting.clipped("a\x1b[31mb\nc", 20) == "a [31mb c"
     assert formatting.clipped("abcdef", 4) == "abc…"
-
-
-def test_a_complaint_shows_numbers_and_no_text() -> None:
-    """Text may be a secret; a number is needed to understand its limit."""
-    assert (
-        formatting.complaint({"type": "less_than", "msg": "Input should be less than 5", "input": 7})
-        == "Input should be less than 5, not 7"
-    )
-    assert formatting.complaint({"type": "int_parsing", "msg": "no integer", "input": "key-1"}) == "no integer"
-    assert formatting.complaint({"type": "value_error", "msg": "Value error, 0.9 is not 1", "input": 0.9}) == "0.9 is not 1"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from app.cli.failures import UsageError
 from app.domain import CompressionRules, LabelConflicts
-from app.formatting import complaint
+from app.formatting import clipped
+from app.validation_errors import requirement
 
 __all__ = ["CAPTIONS", "BuildOptions", "Captions", "Format", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
 
@@ -175,9 +176,27 @@ def validation_as_usage() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise UsageError("; ".join(_field_error(item) for item in error.errors())) from error
+        raise UsageError("; ".join(_option_error(item) for item in error.errors())) from error
 
 
-def _field_error(item: Any) -> str:
-    name = ".".join(str(part) for part in item["loc"])
-    return f"{name}: {complaint(item)}" if name else complaint(item)
+OPTION_NAMES = {item.name: f"--{item.name.replace('_', '-')}" for item in fields(BuildOptions) if item.name != "keywords"} | {
+    "export_format": "--format",
+    "validation_level": "--level",
+    "min_width": "--min-size",
+    "min_height": "--min-size",
+    "sources": "--source",
+    "splits": "--split",
+}
+"""The option that gives each field of a request its value."""
+
+_FIELD = re.compile(rf"\b({'|'.join(name for name in OPTION_NAMES if '_' in name)})\b")
+
+
+def _option_error(item: Any) -> str:
+    """``--max-images 0: must be at least 1``; fields that the words name become options too."""
+    words = _FIELD.sub(lambda match: OPTION_NAMES[match[0]], requirement(item))
+    option = next((OPTION_NAMES[part] for part in reversed(item["loc"]) if part in OPTION_NAMES), "")
+    value = item["input"]
+    if option and item["type"] != "value_error" and isinstance(value, int | float | str):
+        return f"{option} {clipped(str(value), 60)}: {words}"
+    return f"{option}: {words}" if option else words

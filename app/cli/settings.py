@@ -17,6 +17,16 @@ from app.settings import load_settings as load
 
 __all__ = ["SettingLine", "load_settings", "setting_lines", "settings_flags"]
 
+OPTIONS: Mapping[str, str] = {
+    "fetch.per_host": "--per-host",
+    "fetch.concurrency": "--concurrency",
+    "fetch.contact": "--contact",
+    "fetch.robots": "--no-robots",
+    "serve.host": "--host",
+    "serve.port": "--port",
+}
+"""The options of commands that are settings, by the setting."""
+
 
 def load_settings(cli: Cli, more: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings; ``more`` are values by dotted name that win over the global options.
@@ -26,7 +36,7 @@ def load_settings(cli: Cli, more: Mapping[str, Any] | None = None) -> Settings:
     """
     if cli.config is not None:
         os.environ["PICTRAWL_CONFIG"] = str(cli.config)
-    return load(settings_flags(cli, more))
+    return load(settings_flags(cli, more), options={name: OPTIONS[name] for name in more or () if name in OPTIONS})
 
 
 def settings_flags(cli: Cli, more: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, get_args, get_origin
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from app.settings.sections import (
     ValidateSettings,
     WorkspaceSettings,
 )
+from app.validation_errors import requirement
 
 __all__ = ["ENV_PREFIX", "RESERVED_VARIABLES", "Settings", "config_path", "load_settings", "origins", "setting_names"]
 
@@ -182,11 +184,12 @@ def config_path() -> Path | None:
     return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
 
 
-def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(flags: Mapping[str, Any] | None = None, *, options: Mapping[str, str] = MappingProxyType({})) -> Settings:
     """Read the tree.
 
     Args:
         flags: values from the command line, by dotted name: ``{"fetch.per_host": 4}``.
+        options: the option that gave a flag, where that was not ``--set``: ``{"fetch.per_host": "--per-host"}``.
 
     Raises:
         errors.ConfigurationError: a setting is invalid; the message names it, its value and the remedy.
@@ -194,7 +197,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**_merged(flags or {}))
     except PydanticError as error:
-        raise errors.ConfigurationError("; ".join(_explain(item) for item in error.errors())) from error
+        raise errors.ConfigurationError("; ".join(_explain(item, flags or {}, options) for item in error.errors())) from error
 
 
 def as_flags(settings: Settings) -> dict[str, Any]:
@@ -222,14 +225,26 @@ def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _explain(item: Any) -> str:
+def _explain(item: Any, flags: Mapping[str, Any], options: Mapping[str, str]) -> str:
+    """``fetch.per_host = 'x' (PICTRAWL_FETCH__PER_HOST): must be a whole number``; ``--per-host 0: must be at least 1``."""
     name = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        return _unknown(f"setting {name}", name)
-    words = item["msg"].removeprefix("Value error, ")
+        is_flag = any(f"{flag}.".startswith(f"{name}.") for flag in flags)
+        return _unknown(f"--set {name}" if is_flag else f"setting {name} in {config_path()}", name)
+    words = requirement(item)
+    if not name:
+        return words
     is_secret = any(f"{secret}.".startswith(f"{name}.") for secret in SECRETS)
     value = "**********" if is_secret else repr(item["input"])
-    return f"{name} = {value}: {words}" if name else words
+    setting = ".".join(name.split(".")[:2])
+    if setting in options and setting in flags:
+        return f"{options[setting]} {value}: {words}"
+    return f"{name} = {value} ({_place(_origin_finder(flags)(setting), setting)}): {words}"
+
+
+def _place(origin: str, setting: str) -> str:
+    """Where a user finds the value of a setting."""
+    return {"flag": "--set", "environment": f"{ENV_PREFIX}{setting.replace('.', '__').upper()}"}.get(origin, origin)
 
 
 def _unknown(what: str, name: str) -> str:
@@ -260,17 +275,24 @@ SECRETS = frozenset(name for name, kind in _leaves(Settings) if SecretStr in (ki
 
 def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, str]]:
     """Return every setting's value and origin: ``default``, the path of the file, ``environment`` or ``flag``."""
-    file, path, environment = TomlFile.read(), config_path(), Environment.read()
+    find_origin = _origin_finder(flags or {})
     dump = settings.model_dump(by_alias=True, mode="json")
-    table: dict[str, tuple[Any, str]] = {}
-    for name in setting_names(Settings):
+    names = [(name, *name.split(".", 1)) for name in setting_names(Settings)]
+    return {name: (dump[section][field], find_origin(name)) for name, section, field in names}
+
+
+def _origin_finder(flags: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return a function that finds where a setting's value comes from."""
+    file, path, environment = TomlFile.read(), config_path(), Environment.read()
+
+    def find(name: str) -> str:
         section, _, field = name.partition(".")
-        origin = "default"
-        if field in file.get(section, {}):
-            origin = str(path)
+        if name in flags:
+            return "flag"
         if field in environment.get(section, {}):
-            origin = "environment"
-        if name in (flags or {}):
-            origin = "flag"
-        table[name] = (dump[section][field], origin)
-    return table
+            return "environment"
+        table = file.get(section)
+        is_in_file = field in table if field and isinstance(table, Mapping) else section in file
+        return str(path) if is_in_file else "default"
+
+    return find

@@ -1,22 +1,16 @@
 """The options of ``pictrawl build`` as text, and what they are parsed to."""
 
 from contextlib import nullcontext
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from app.cli import build_options
-from app.cli.build_options import ENCODINGS, BuildOptions, validation_as_usage
+from app.cli.build_options import ENCODINGS, OPTION_NAMES, BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
 from app.domain import CompressionRules, ExportFormat, Level
-from app.spec import Compression
-
-
-class Request(BaseModel):
-    """A request with one field."""
-
-    count: int
+from app.spec import Compression, JobRequest
 
 
 def test_choices_are_those_of_the_domain() -> None:
@@ -60,10 +54,26 @@ def test_dataset_name_is_the_most_specific_one(options: BuildOptions, keywords: 
     assert options.dataset_name(keywords, list_name) == name
 
 
-def test_validation_errors_are_usage_errors() -> None:
-    """They name the field."""
-    with pytest.raises(UsageError, match=r"^count: Input should be a valid integer"), validation_as_usage():
-        Request(count="many")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"^count: Input should be a valid integer, got a number with a fractional part, not 1.5$"):
-        with validation_as_usage():
-            Request(count=1.5)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"max_images": 0}, "--max-images 0: must be at least 1"),
+        ({"min_images": 5, "max_images": 3}, "--min-images 5 is more than --max-images 3"),
+        ({"min_width": 0}, "--min-size 0: must be at least 1"),
+        ({"splits": {"train": 0.5}}, "--split: shares sum to 0.5, not 1"),
+        ({"lang": ["EN"]}, "--lang: 'EN' is not a language code such as 'en' or 'pt-br'"),
+        ({"compression": {"size": 0}}, "--size 0: must be at least 8"),
+        ({"compression": {"size": 16384, "resize": "border"}}, "size 16384 with resize border and format keep: at most 13377"),
+        ({"name": "x" * 101}, f"--name {'x' * 59}…: must have at most 100 characters"),
+    ],
+)
+def test_validation_errors_are_usage_errors(values: dict[str, Any], words: str) -> None:
+    """They name the option, not the field."""
+    with pytest.raises(UsageError) as caught, validation_as_usage():
+        JobRequest(**({"keywords": ["cat"]} | values))
+    assert caught.value.message.startswith(words)
+
+
+def test_every_field_of_a_request_has_an_option() -> None:
+    """But for those that only the API has."""
+    assert JobRequest.model_fields.keys() - OPTION_NAMES.keys() == {"keywords", "compression", "storage_tier", "priority"}

@@ -16,8 +16,8 @@ from starlette.types import Scope
 
 import errors
 from app.db.exceptions import KeyReused, StateConflict
-from app.formatting import complaint
 from app.storage import MissingObject
+from app.validation_errors import with_value
 from logging_setup import get_logger
 
 __all__ = [
@@ -177,10 +177,9 @@ _LISTED = 20
 
 def _field(item: Any, body: Any) -> FieldProblem:
     where, *path = item["loc"]
-    detail = "is not known here" if item["type"] == "extra_forbidden" else complaint(item)
     if where == "body":
-        return FieldProblem(pointer=_pointer(path, body), detail=detail)
-    return FieldProblem(parameter=str(path[0]) if path else where, detail=detail)
+        return FieldProblem(pointer=_pointer(path, body), detail=with_value(item))
+    return FieldProblem(parameter=str(path[0]) if path else where, detail=with_value(item))
 
 
 def _pointer(path: Sequence[Any], body: Any) -> str:

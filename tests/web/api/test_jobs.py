@@ -149,7 +149,7 @@ async def test_create_refuses_a_body_and_points_at_the_place(client: httpx.Async
 async def test_a_number_out_of_bounds_is_shown_with_its_bound(client: httpx.AsyncClient) -> None:
     """Field, limit and value in one line."""
     answer = await client.post("/v1/jobs", json={"urls": ["x"], "compression": {"size": 0}})
-    assert answer.json()["detail"] == "compression/size: Input should be greater than or equal to 8, not 0"
+    assert answer.json()["detail"] == "compression/size: must be at least 8, not 0"
 
 
 async def test_a_number_of_five_thousand_digits_is_refused(client: httpx.AsyncClient) -> None:

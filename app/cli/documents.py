@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from app.db import fleet
 from app.db.rows import Dataset, DeadUnit, Event, Export, Job, Search, WorkerRow
 from app.domain import StoredImage
 from downloader.models import Attempt
@@ -60,10 +61,10 @@ def event_document(event: Event) -> dict[str, Any]:
     return asdict(event)
 
 
-def worker_document(worker: WorkerRow, *, now: float, fresh_s: float) -> dict[str, Any]:
+def worker_document(worker: WorkerRow, *, now: float) -> dict[str, Any]:
     """A worker, with the age of its last heartbeat by the database's clock."""
     age_s = max(0.0, now - worker.beat_at)
-    return asdict(worker) | {"beat_age_s": round(age_s, 3), "is_alive": age_s < fresh_s}
+    return asdict(worker) | {"beat_age_s": round(age_s, 3), "is_alive": age_s < fleet.BEAT_FRESH_S}
 
 
 def dead_document(unit: DeadUnit) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import errors
 from app.cli.options import Cli
 from app.cli.output import table
 from app.cli.runner import connect_queue
-from app.cli.session import FRESH_S, is_embedded, open_database, run
+from app.cli.session import is_embedded, open_database, run
 from app.cli.settings import load_settings
 from app.db import fleet
 from app.db.fleet import Backlog
@@ -30,7 +30,7 @@ def queues(cli: Cli) -> int:
 async def _queues(cli: Cli) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings) as db:
-        found = await fleet.backlogs(db, tuple(QUEUES), fresh_s=FRESH_S)
+        found = await fleet.backlogs(db, tuple(QUEUES), fresh_s=fleet.BEAT_FRESH_S)
     depths = await _depths(cli, settings)
     heads = ("queue", "messages", *fleet.STATES, "oldest due", "slots")
     rows = [_row(item, depths) for item in found]

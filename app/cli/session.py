@@ -24,7 +24,6 @@ from logging_setup.config import configure
 from logging_setup.sinks import Stream
 
 __all__ = [
-    "FRESH_S",
     "Interrupts",
     "configure_logging",
     "database_file",
@@ -37,9 +36,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-FRESH_S = 30.0
-"""Seconds since a worker's last heartbeat within which it counts as alive."""
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -110,7 +106,7 @@ async def open_database(cli: Cli, settings: Settings, *, create: bool = False, r
 
 async def warn_without_workers(cli: Cli, db: Database) -> None:
     """Warn where a job would wait because no worker is alive."""
-    if not await fleet.workers(db, fresh_s=FRESH_S):
+    if not await fleet.workers(db, fresh_s=fleet.BEAT_FRESH_S):
         cli.warn("no worker is alive: the job waits until one is", "start `pictrawl worker all` or `pictrawl serve`")
 
 

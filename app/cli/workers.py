@@ -3,7 +3,7 @@
 from app.cli.documents import worker_document
 from app.cli.listing import Listing, show_items
 from app.cli.options import Cli
-from app.cli.session import FRESH_S, open_database, run
+from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import fleet
 from app.db.rows import WorkerRow
@@ -27,10 +27,10 @@ async def _ls(cli: Cli) -> int:
 
     def row(worker: WorkerRow) -> tuple[object, ...]:
         age_s = max(0.0, now - worker.beat_at)
-        seen = (f"{1000 * worker.loop_lag_s:.0f} ms", f"{duration(age_s)} ago", "alive" if age_s < FRESH_S else "silent")
+        seen = (f"{1000 * worker.loop_lag_s:.0f} ms", f"{duration(age_s)} ago", "alive" if age_s < fleet.BEAT_FRESH_S else "silent")
         return (worker.id, worker.kind, clipped(worker.host, 24), worker.pid, worker.version, worker.slots, worker.running, *seen)
 
     heads = ("id", "kind", "host", "pid", "version", "slots", "running", "lag", "seen", "status")
-    listing = Listing("workers", heads, row, lambda worker: worker_document(worker, now=now, fresh_s=FRESH_S), right=(3, 5, 6, 7))
+    listing = Listing("workers", heads, row, lambda worker: worker_document(worker, now=now), right=(3, 5, 6, 7))
     await show_items(cli, listing, found)
     return 0

@@ -17,6 +17,7 @@ from app.db.rows import WorkerRow
 from app.job_states import WORKED_ON, UnitKind, UnitState
 
 __all__ = [
+    "BEAT_FRESH_S",
     "STATES",
     "Backlog",
     "backlogs",
@@ -29,6 +30,9 @@ __all__ = [
     "take_lock",
     "workers",
 ]
+
+BEAT_FRESH_S = 30.0
+"""Seconds without a heartbeat after which the slots of a worker no longer count."""
 
 LATE_S = 2.0
 """Seconds that the next holder of a lock may be late without a gap."""

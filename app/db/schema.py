@@ -13,7 +13,7 @@ import errors
 from app.db import tables
 from app.db.engine import Database
 
-__all__ = ["current", "head", "is_current", "require_current", "upgrade"]
+__all__ = ["current", "head", "require_current", "upgrade"]
 
 UPGRADE_LOCK = 0x70696374
 """Number of the PostgreSQL advisory lock that an upgrade holds: "pict" in ASCII."""
@@ -42,11 +42,6 @@ async def current(db: Database) -> str | None:
     except DBAPIError:  # there is no such table
         return None
     return row.version_num if row else None
-
-
-async def is_current(db: Database) -> bool:
-    """Whether the database has the newest revision."""
-    return await current(db) == head()
 
 
 async def require_current(db: Database) -> None:

@@ -27,7 +27,6 @@ __all__ = [
     "desired_states",
     "fence",
     "finish",
-    "next_due",
     "owner_is_silent",
     "owner_lives",
     "release",
@@ -244,15 +243,6 @@ async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str
         query = query.where(columns.job_id == job_id)
     async with db.read() as connection:
         return {(row.kind, row.state): row.number for row in (await connection.execute(query)).all()}
-
-
-async def next_due(db: Database, job_id: str) -> float | None:
-    """Return when the next pending unit of a job is due, Unix seconds."""
-    columns = tables.units.c
-    query = select(func.min(columns.not_before)).where(columns.job_id == job_id, columns.state == UnitState.PENDING)
-    async with db.read() as connection:
-        value = (await connection.execute(query)).scalar_one_or_none()
-    return None if value is None else float(value)
 
 
 def owner_lives() -> ColumnElement[bool]:

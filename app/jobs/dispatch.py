@@ -17,12 +17,10 @@ from app.jobs.fairness import Turn, allocate_turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
 
-__all__ = ["BEAT_FRESH_S", "Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
+__all__ = ["Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
 
 OfJob = TypeVar("OfJob", Turn, outbox.Delivery)
 
-BEAT_FRESH_S = 30.0
-"""Seconds without a heartbeat after which the slots of a worker no longer count."""
 
 WINDOW_FACTOR = 2
 """Active units for each slot: one runs, one waits. Small, so that priority, pause and fairness take effect soon."""
@@ -85,7 +83,7 @@ async def mark_due(
 
 
 async def _windows(connection: Connection) -> dict[str, int]:
-    slots = await fleet.slots(connection, fresh_s=BEAT_FRESH_S)
+    slots = await fleet.slots(connection, fresh_s=fleet.BEAT_FRESH_S)
     return {queue: WINDOW_FACTOR * max(slots.get(queue, 0), 4) for queue in QUEUES}
 
 

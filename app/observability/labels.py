@@ -1,7 +1,7 @@
 """The closed lists of label values. Anything else is counted as ``other``: no text of a user, URL, host or id ever becomes a label."""
 
 from app.domain import Reason
-from app.job_states import JobState, UnitKind, UnitState
+from app.job_states import JobState, UnitKind
 from app.observability.registry import OTHER
 
 NO_REASON = "none"
@@ -25,7 +25,6 @@ PARTS = ("database", "queue")
 QUEUES = ("builder", "validator")
 JOB_STATES = tuple(state.value for state in JobState)
 UNIT_KINDS = tuple(kind.value for kind in UnitKind)
-UNIT_STATES = tuple(state.value for state in UnitState)
 FUNCTIONS = (
     "create_crawl_job",
     "generate_keywords",

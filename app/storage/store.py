@@ -75,14 +75,8 @@ class Store:
         """The folder of a local store, else ``None``."""
         return self._root
 
-    async def put_blob(self, body: bytes, sha256: str) -> str:
-        """Store an image's bytes under their digest and return the key. Doing it again is harmless and renews the blob's age."""
-        key = paths.blob(sha256)
-        await self.put(key, body)
-        return key
-
     async def put(self, key: str, body: bytes) -> None:
-        """Store ``body`` under ``key``, atomically, in place of what was there."""
+        """Store ``body`` under ``key``, atomically, in place of what was there. Doing it again renews the age of a blob."""
         for error in await self.put_many([(key, body)]):
             if error is not None:
                 raise error

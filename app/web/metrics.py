@@ -14,7 +14,6 @@ from prometheus_client.registry import Collector
 import errors
 from app.db import attempts, fleet, jobs
 from app.job_states import JobState
-from app.jobs.dispatch import BEAT_FRESH_S
 from app.observability import labels
 from app.observability.registry import OTHER, REGISTRY, Family, Label, as_metric
 from app.queue import QUEUES
@@ -196,14 +195,14 @@ async def _from_database(resources: Resources) -> list[Metric]:
     db = resources.db
     by_state = dict.fromkeys(JobState, 0) | await jobs.counts_by_state(db)
     alive: dict[tuple[str, ...], float] = {(kind,): 0 for kind in QUEUES}
-    for worker in await fleet.workers(db, fresh_s=BEAT_FRESH_S):
+    for worker in await fleet.workers(db, fresh_s=fleet.BEAT_FRESH_S):
         kind = ALIVE.bounded((worker.kind,))
         alive[kind] = alive.get(kind, 0) + 1
     return [
         as_metric(JOBS, [((state.value,), number) for state, number in by_state.items()]),
         as_metric(UNITS, (await fleet.count_by_kind(db)).items()),
         as_metric(ALIVE, alive.items()),
-        *_of_queues(await fleet.backlogs(db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)),
+        *_of_queues(await fleet.backlogs(db, tuple(QUEUES), fresh_s=fleet.BEAT_FRESH_S)),
     ]
 
 

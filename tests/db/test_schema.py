@@ -162,19 +162,6 @@ def test_the_newest_is_alembics_head() -> None:
     assert schema.head() == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-async def test_only_the_newest_is_newest(any_database: Database) -> None:
-    """Neither an older one nor one from the future."""
-    assert await schema.is_current(any_database)
-    for other in ("0001", "9999"):
-        await set_revision(any_database, other)
-        assert not await schema.is_current(any_database)
-
-
-async def test_an_empty_database_is_not_the_newest(empty_database: Database) -> None:
-    """It has no table to ask."""
-    assert not await schema.is_current(empty_database)
-
-
 async def test_a_new_file_gets_what_the_migrations_make(tmp_path: Path) -> None:
     """Columns with their types and defaults, keys, indexes with what they are over and where, and the revision."""
     fresh, migrated = (Database(f"sqlite+aiosqlite:///{tmp_path}/{name}.db") for name in ("fresh", "migrated"))
@@ -192,7 +179,7 @@ async def test_a_new_file_gets_what_the_migrations_make(tmp_path: Path) -> None:
 async def test_a_database_is_brought_up_whatever_is_in_it(empty_database: Database) -> None:
     """From nothing, from an older revision, and again; rows stay."""
     await schema.upgrade(empty_database)
-    assert await schema.is_current(empty_database)
+    assert await schema.current(empty_database) == schema.head()
     await add_job(empty_database)
     await schema.upgrade(empty_database)
     assert await count(empty_database, tables.jobs) == 1

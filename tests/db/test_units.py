@@ -479,14 +479,3 @@ async def test_counts_of_units_by_kind_and_state(any_database: Database) -> None
     await claimed(any_database, (await unit_ids(any_database, job_id))[0])
     assert await units.counts(any_database, job_id) == {("fetch", "pending"): 1, ("fetch", "running"): 1, ("validate", "pending"): 1}
     assert (await units.counts(any_database))["fetch", "pending"] == 2
-
-
-async def test_when_the_next_unit_falls_due(any_database: Database) -> None:
-    """The earliest of those that wait; one without a time of its own is due now, and None is never."""
-    later = await any_database.now() + 500.5
-    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, not_before=later), NewUnit(UnitKind.FETCH, not_before=later + 200)])
-    assert await units.next_due(any_database, job_id) == later
-    async with any_database.write() as connection:
-        await lifecycle.add_units(connection, job_id, [NewUnit(UnitKind.FETCH)])
-    assert await units.next_due(any_database, job_id) == pytest.approx(later - 500.5, abs=60)
-    assert await units.next_due(any_database, "job_unknown") is None

@@ -13,7 +13,7 @@ import errors
 from app.db import Database, fleet, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit, WorkerRow
 from app.job_states import DesiredState, UnitKind
-from app.jobs.dispatch import BEAT_FRESH_S, UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
+from app.jobs.dispatch import UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
 from app.queue import Envelope, embedded_queue
 from app.resources import Resources
 from app.settings import Settings
@@ -68,7 +68,7 @@ async def test_the_window_follows_the_slots_of_living_workers(resources: Resourc
     await fleet.beat(resources.db, WORKER)
     await fleet.beat(resources.db, replace(WORKER, id="wrk_2-builder", slots=6))
     await fleet.beat(resources.db, replace(WORKER, id="wrk_3-builder", slots=50))
-    await change(resources.db, tables.workers, "wrk_3-builder", beat_at=await resources.db.now() - BEAT_FRESH_S - 1)
+    await change(resources.db, tables.workers, "wrk_3-builder", beat_at=await resources.db.now() - fleet.BEAT_FRESH_S - 1)
     assert await dispatch(resources) == WINDOW_FACTOR * 14 - WINDOW_FACTOR * 4
     assert await queued(resources) == WINDOW_FACTOR * 14
 

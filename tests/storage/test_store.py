@@ -16,7 +16,7 @@ from obstore.exceptions import PermissionDeniedError
 from obstore.store import MemoryStore
 
 import errors
-from app.storage import MissingObject, Store, local_files, open_store
+from app.storage import MissingObject, Store, local_files, open_store, paths
 
 DIGEST = "ab12" + "0" * 60
 
@@ -32,13 +32,14 @@ def files_no_larger_than(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_put_blob_renews_the_age_of_a_blob(tmp_path: Path) -> None:
+async def test_putting_a_blob_again_renews_its_age(tmp_path: Path) -> None:
     """clean_up spares what is young, so a blob that is stored again must become young."""
     store = open_store(str(tmp_path))
-    key = await store.put_blob(b"body", DIGEST)
+    key = paths.blob(DIGEST)
+    await store.put(key, b"body")
     os.utime(tmp_path / key, (1, 1))
     assert (await store.head(key)).modified == 1
-    assert await store.put_blob(b"body", DIGEST) == key
+    await store.put(key, b"body")
     assert (await store.head(key)).modified > 1_600_000_000
 
 
@@ -223,5 +224,5 @@ async def test_a_refused_disk_fails_the_check(tmp_path: Path) -> None:
 async def test_two_writers_of_one_blob_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Readers see a whole body at any time, and no staged file stays."""
     store = open_store(str(tmp_path))
-    await asyncio.gather(*(store.put_blob(b"z" * 100_000, DIGEST) for _ in range(20)))
+    await asyncio.gather(*(store.put(paths.blob(DIGEST), b"z" * 100_000) for _ in range(20)))
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [DIGEST]

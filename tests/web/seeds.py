@@ -52,7 +52,7 @@ async def image(resources: Resources, job: Job, name: str = "a.jpg", body: bytes
     image_id = (await image_search.by_url_keys(resources.db, [images.url_digest(url)]))[0].id
     if body is not None:
         sha256 = api_keys.secret_digest(body.decode("latin-1"))
-        await resources.store.put_blob(body, sha256)
+        await resources.store.put(paths.blob(sha256), body)
         values = {"state": ImageState.KEPT, "sha256": sha256, "size_bytes": len(body), "media_type": "image/jpeg", **values}
     if values:
         async with resources.db.write() as connection:

@@ -140,7 +140,7 @@ async def test_clean_up_spares_what_is_used_or_young(bench: Bench, origin: Origi
     orphan = hashlib.sha256(b"orphan").hexdigest()
     young = hashlib.sha256(b"young").hexdigest()
     for body, digest in ((b"orphan", orphan), (b"young", young)):
-        await bench.context.store.put_blob(body, digest)
+        await bench.context.store.put(paths.blob(digest), body)
     await bench.context.store.put(paths.thumb(orphan), b"jpeg")
     (export,) = await datasets.exports_of_job(bench.db, job_id)
     await bench.context.store.put("exports/exp_gone/manifest.json", b"{}")

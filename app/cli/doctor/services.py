@@ -9,7 +9,7 @@ from pathlib import Path
 
 import errors
 from app.cli.doctor.finding import Finding, fail, ok, warn
-from app.cli.session import FRESH_S, database_file
+from app.cli.session import database_file
 from app.db import Database, fleet, schema
 from app.formatting import count
 from app.queue import ArqQueue, translate_redis_errors
@@ -88,7 +88,7 @@ async def _clock(db: Database) -> Finding:
 
 
 async def _workers(db: Database, settings: Settings) -> Finding:
-    alive = await fleet.workers(db, fresh_s=FRESH_S)
+    alive = await fleet.workers(db, fresh_s=fleet.BEAT_FRESH_S)
     value = f"{count(len(alive), 'worker')} alive: {', '.join(worker.kind for worker in alive) or 'none'}"
     if settings.queue.backend == "redis" and {worker.kind for worker in alive} != {"builder", "validator"}:
         return warn("database", "workers", value, "start `pictrawl worker builder` and `pictrawl worker validator`")

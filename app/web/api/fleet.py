@@ -8,7 +8,6 @@ from pydantic import Field
 
 from app.db import fleet
 from app.discovery import SOURCES
-from app.jobs.dispatch import BEAT_FRESH_S
 from app.queue import QUEUES
 from app.web.api.conventions import Here, NoQuery, View, at
 from app.web.metrics import queue_depths
@@ -94,7 +93,7 @@ async def list_sources(call: Here, _: Annotated[NoQuery, Query()]) -> Sources:
 async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
     """With their last heartbeats."""
     db = call.resources.db
-    alive = {worker.id for worker in await fleet.workers(db, fresh_s=BEAT_FRESH_S)}
+    alive = {worker.id for worker in await fleet.workers(db, fresh_s=fleet.BEAT_FRESH_S)}
     names = ("id", "kind", "host", "pid", "version", "slots", "running")
     return Workers(
         items=[
@@ -114,7 +113,7 @@ async def list_workers(call: Here, _: Annotated[NoQuery, Query()]) -> Workers:
 async def list_queues(call: Here, _: Annotated[NoQuery, Query()]) -> Queues:
     """Counts come from the database; the depth of the queue is null while Redis is unavailable."""
     depths = await queue_depths(call.resources) or {}
-    found = await fleet.backlogs(call.resources.db, tuple(QUEUES), fresh_s=BEAT_FRESH_S)
+    found = await fleet.backlogs(call.resources.db, tuple(QUEUES), fresh_s=fleet.BEAT_FRESH_S)
     return Queues(items=[_queue(item, depths.get(item.name)) for item in found])
 
 

@@ -110,7 +110,7 @@ async def test_content_is_what_leaves_where_it_was_compressed(client: httpx.Asyn
     """The compressed bytes, with their own type."""
     job = await seeds.build(resources)
     out = "ab" * 32
-    await resources.store.put_blob(b"small", out)
+    await resources.store.put(paths.blob(out), b"small")
     image_id = await seeds.image(resources, job, "a.jpg", b"large", out_sha256=out, out_media_type="image/webp", out_size_bytes=5)
     answer = await client.get(f"/v1/images/{image_id}/content")
     assert (answer.content, answer.headers["content-type"]) == (b"small", "image/webp")

@@ -12,7 +12,7 @@ import pytest
 import errors
 from app.domain import ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.images.pool.protocol import Answer
-from app.storage import open_store
+from app.storage import open_store, paths
 from logging_setup.capture import Remark
 from logging_setup.config import add_sink, remove_sink
 from workers.stages import decode
@@ -92,7 +92,7 @@ async def test_answers_find_their_images_and_remarks_their_context() -> None:
     """Also beside an image whose bytes are gone."""
     bench, lines = Bench(), []
     for number in (1, 2, 4):
-        await bench.ctx.store.put_blob(str(number).encode(), f"{number:064x}")
+        await bench.ctx.store.put(paths.blob(f"{number:064x}"), str(number).encode())
     sink = add_sink(lines.append, "DEBUG")
     try:
         found = dict(await decode.decode_batch(bench.ctx, [_image(number) for number in (1, 2, 3, 4)], RULES, validation_level="basic"))
@@ -106,7 +106,7 @@ async def test_answers_find_their_images_and_remarks_their_context() -> None:
 async def test_a_local_store_gives_paths(tmp_path: Path) -> None:
     """A child reads them itself; of what is gone there is none."""
     ctx: Any = SimpleNamespace(store=open_store(str(tmp_path)))
-    await ctx.store.put_blob(b"x", "ab" * 32)
+    await ctx.store.put(paths.blob("ab" * 32), b"x")
     path = await decode.image_source(ctx, "ab" * 32)
     assert isinstance(path, Path)
     assert path.read_bytes() == b"x"

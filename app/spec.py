@@ -200,6 +200,7 @@ class ListSpec(BaseModel):
     caption_column: str | None = None
     label_column: str | None = None
     license_column: str | None = None
+    group_column: str | None = None
     keep_columns: list[str] | None = None
 
 

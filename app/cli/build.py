@@ -56,7 +56,7 @@ def build(cli: Cli, **options: Any) -> int:
 async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | None = None) -> int:
     """Run a build; ``more`` are settings by dotted name that win over the user's."""
     settings = load_settings(cli, options.settings | dict(more or {}))
-    columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col, options.keep_col)
+    columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col, options.group_col, options.keep_col)
     with open_url_list(options.urls or [], columns, options.list_format) as urls:
         plan = _plan(settings, options, urls)
         if urls is not None:
@@ -119,7 +119,8 @@ def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool
     if keywords and has_list:
         raise UsageError("keywords and a list in one build", "leave one of them out; a list names its own images")
     only_lists: dict[str, object] = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
-    only_lists |= {"--license-col": options.license_col, "--list-format": options.list_format, "--keep-col": options.keep_col}
+    only_lists |= {"--license-col": options.license_col, "--group-col": options.group_col, "--keep-col": options.keep_col}
+    only_lists |= {"--list-format": options.list_format}
     only_keywords: dict[str, object] = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
     unused = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
     if unused:
@@ -181,6 +182,7 @@ class Columns:
     caption: str | None = None
     label: str | None = None
     license: str | None = None
+    group: str | None = None
     keep: list[str] | None = None
 
 
@@ -234,6 +236,7 @@ def _inspect(path: Path, name: str, columns: Columns, list_format: str | None) -
         caption_column=columns.caption,
         label_column=columns.label,
         license_column=columns.license,
+        group_column=columns.group,
         keep_columns=[] if columns.keep == [NO_COLUMN] else columns.keep,
     )
     return UrlList(path, spec, url_list.inspect(path, spec))

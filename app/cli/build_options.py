@@ -54,6 +54,7 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
 
 
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
+URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
 CAPTIONS = "Captions in the .txt of webdataset: the first, or all, one on a line (first)."
@@ -66,10 +67,11 @@ class BuildOptions:
 
     keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help="What to search for.", show_default=False)] = None
     urls: Annotated[Texts, _what("--urls", metavar="FILE|-", help=URLS)] = None
-    url_col: Annotated[Text, _what("--url-col", metavar="NAME", help="Column of URLs; default: found by name and content.")] = None
+    url_col: Annotated[Text, _what("--url-col", metavar="NAME", help=URL_COL)] = None
     caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
     label_col: Annotated[Text, _what("--label-col", metavar="NAME", help="Column of labels.")] = None
     license_col: Annotated[Text, _what("--license-col", metavar="NAME", help="Column of licences.")] = None
+    group_col: Annotated[Text, _what("--group-col", metavar="NAME", help="Column of groups that splits do not divide.")] = None
     keep_col: Annotated[Texts, _what("--keep-col", metavar="NAME", help=KEEP_COL)] = None
     list_format: Annotated[Text, _what("--list-format", metavar="KIND", help=LIST_FORMAT)] = None
     label: Annotated[Text, _what("--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None

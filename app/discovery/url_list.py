@@ -3,7 +3,6 @@
 Reads a file once from its beginning and holds a block of it; no row, no job and no network is known here.
 """
 
-import codecs
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,8 @@ from pathlib import Path, PurePath
 from typing import IO, Any
 
 import errors
-from app.discovery.lists import columns, delimited, json_lines, parquet, streams
+from app.discovery.lists import columns, contents, delimited, json_lines, parquet, streams
+from app.discovery.lists.header import Header
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
@@ -26,19 +26,6 @@ _PACKINGS = ("", ".gz", ".zst")
 
 SUFFIXES = tuple(form + packing for packing in _PACKINGS for form in _FORMATS)
 """Every kind of list, as :func:`sniff` names it."""
-
-_BEGINNINGS = (  # first bytes of files whose suffix is wrong
-    (b"\x1f\x8b", "gzip data, so its name should end in .gz"),
-    (b"\x28\xb5\x2f\xfd", "zstd data, so its name should end in .zst"),
-    (b"PAR1", "Parquet, so its name should end in .parquet"),
-    (b"PK\x03\x04", "a ZIP archive or a spreadsheet; save it as .csv"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"%PDF", "a PDF document"),
-    (b"<", "HTML or XML"),
-    (b"[", "a JSON array; a list of one is an array of objects or of URLs, and its name ends in .json"),
-    (b"{", "a JSON object; a list of objects has one a line, and its name ends in .jsonl"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +89,40 @@ def inspect(path: Path, spec: ListSpec) -> ListInspection:
         raise errors.ConfigurationError(f"the list {path} is a directory; name a file in it")
     if path.exists() and not path.is_file():
         raise errors.ConfigurationError(f"the list {path} is no regular file; save it to one")
+    head = _head(path)
+    if not head.strip():
+        raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it")
+    content = contents.recognise(head)
+    if problem := contents.contradiction(content, spec.suffix):
+        raise errors.ConfigurationError(f"the list {path} {problem}")
+    try:
+        return _inspect_rows(path, spec)
+    except errors.ConfigurationError as exc:
+        if hint := contents.hint(content, spec.suffix):
+            raise errors.ConfigurationError(f"{exc}; {hint}") from exc
+        raise
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(contents.HEAD_BYTES)
+    except OSError as exc:
+        raise errors.ConfigurationError(f"the list {path} cannot be read: {exc.strerror}") from exc
+
+
+def _inspect_rows(path: Path, spec: ListSpec) -> ListInspection:
     with _opened(path, spec, 0) as table:
         items = list(islice(_items(table, 0), INSPECTED_ROWS))
         names, left_out = table.names, tuple(sorted(table.left_out))
     problems = tuple(item for item in items if isinstance(item, ListProblem))
     extra = tuple(item.extra for item in items if isinstance(item, Candidate) and item.extra)
     if not items:
-        raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it{_looks_like(path, spec)}")
+        raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it")
     if names:
-        columns.require(names, spec, f"the list {path}", with_url=len(problems) == len(items))
+        columns.require(Header.of(names), spec, f"the list {path}", with_url=len(problems) == len(items))
     if len(problems) == len(items):
-        raise errors.ConfigurationError(_garbage(path, spec, problems))
+        raise errors.ConfigurationError(_garbage(path, problems))
     return ListInspection(len(items), len(items) - len(problems), problems, tuple(names), left_out, extra)
 
 
@@ -164,20 +174,7 @@ def _unpacked(reader: streams.Reader, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _garbage(path: Path, spec: ListSpec, problems: tuple[ListProblem, ...]) -> str:
+def _garbage(path: Path, problems: tuple[ListProblem, ...]) -> str:
     first = problems[0]
     found = f"{first.message} (line {first.line}: {first.text!r})" if first.text else f"{first.message} (line {first.line})"
-    return f"the list {path} holds no usable URL in its first {len(problems)} rows; the first: {found}{_looks_like(path, spec)}"
-
-
-def _looks_like(path: Path, spec: ListSpec) -> str:
-    """Say what the file seems to be by its first bytes; empty if they are not known."""
-    if spec.suffix.endswith(_PACKINGS[1:]):
-        return ""
-    with path.open("rb") as file:
-        head = file.read(1024)
-    head = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    what = next((words for magic, words in _BEGINNINGS if head.startswith(magic)), "")
-    if what.endswith((f" end in {spec.suffix}", f" ends in {spec.suffix}")):
-        return ""
-    return f"; the file looks like {what}" if what else ""
+    return f"the list {path} holds no usable URL in its first {len(problems)} rows; the first: {found}"

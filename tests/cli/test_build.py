@@ -114,6 +114,24 @@ def test_build_from_stdin_with_every_option(gallery: Site, invoke: Invoke, monke
     assert {path.parts[2] for path in found} == {"train", "test"}
 
 
+def test_build_when_columns_stand_in_objects(gallery: Site, invoke: Invoke) -> None:
+    """Dotted names lead into objects; the images of one group stay together; what is missing is named with what there is."""
+    rows = [{"image": {"src": url, "alt": f"no {at}"}, "shop": {"id": at // 5}} for at, url in enumerate(gallery.urls[:20])]
+    Path("pages.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    named = ["--caption-col", "image.alt", "--group-col", "shop.id", "--keep-col", "shop.id"]
+    more = ["--split", "train=0.5,test=0.5", "--dedupe", "none", "--level", "basic", *LOOPBACK]
+    assert invoke("build", "--urls", "pages.jsonl", "-o", "out", *named, *more).code == 0
+    found = [json.loads(line) for line in Path("out/metadata.jsonl").read_text().splitlines()]
+    assert {row["caption"] for row in found} == {f"no {at}" for at in range(20)}
+    assert {row["group_id"] for row in found} == {"0", "1", "2", "3"}
+    assert len({(row["group_id"], row["split"]) for row in found}) == 4
+    assert [row["shop.id"] for row in found] == [int(row["group_id"]) for row in found]
+    refused = invoke("build", "--urls", "pages.jsonl", "--url-col", "image.href", *LOOPBACK)
+    assert refused.code == 2
+    assert "no column 'image.href'" in refused.err
+    assert "image.src" in refused.err
+
+
 def test_build_with_too_few_images_is_3_and_with_none_4(gallery: Site, invoke: Invoke) -> None:
     """--min-images decides between 0 and 3; nothing kept is 4 and leaves no dataset."""
     assert invoke("build", "--urls", gallery.write_list(Path("list.txt")), "--min-images", PICTURES + 1, *LOOPBACK).code == 3

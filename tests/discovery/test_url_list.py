@@ -8,6 +8,7 @@ import tempfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -149,8 +150,9 @@ def test_inspect_when_empty(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("form", [*FORMS, ".txt.gz", ".csv.zst"])
 def test_inspect_when_file_has_no_byte(tmp_path: Path, form: str) -> None:
     """An empty file is refused, whatever its name."""
-    with pytest.raises(errors.ConfigurationError, match="list"):
-        url_list.inspect(saved(tmp_path, form, b""), spec(form))
+    for data in (b"", b" \n\n"):
+        with pytest.raises(errors.ConfigurationError, match="is empty"):
+            url_list.inspect(saved(tmp_path, form, data), spec(form))
 
 
 def test_inspect_when_there_is_no_list(tmp_path: Path) -> None:
@@ -165,30 +167,50 @@ def test_inspect_when_there_is_no_list(tmp_path: Path) -> None:
         url_list.inspect(saved(tmp_path, ".txt", b"x"), spec(".doc"))
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"cat\ndog\n", "does not begin with http"),
-        (gzip.compress(b"https://example.org\n" * 99, mtime=0), r"its name should end in \.gz"),
-        (zstandard.compress(b"https://example.org\n" * 99), r"its name should end in \.zst"),
-        (parquet(URLS), r"its name should end in \.parquet"),
-        (b"<!doctype html>\n<p>https://example.org", "HTML"),
-        (FORMS[".json"], "a JSON array"),
-        (FORMS[".jsonl"], "a JSON object"),
-        (b"PK\x03\x04xxxx", "spreadsheet"),
-        (b"\x89PNG\r\n\x1a\nxxxx", "a PNG image"),
-    ],
-)
-def test_inspect_when_garbage(tmp_path: Path, data: bytes, words: str) -> None:
-    """The error names the path, the first line that was tried, and what the file seems to be."""
-    with pytest.raises(errors.ConfigurationError, match=rf"(?s)list\.txt holds no usable URL in its first \d+ rows; the first: .*{words}"):
-        url_list.inspect(saved(tmp_path, ".txt", data), spec(".txt"))
+def test_inspect_when_garbage(tmp_path: Path) -> None:
+    """The error names the path and the first line that was tried."""
+    with pytest.raises(errors.ConfigurationError, match=r"list\.txt holds no usable URL in its first 2 rows; the first: .*line 1: 'cat'"):
+        url_list.inspect(saved(tmp_path, ".txt", b"cat\ndog\n"), spec(".txt"))
+
+
+@pytest.mark.parametrize("content", FORMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_inspect_when_the_name_says_another_format(tmp_path: Path, form: str, content: str) -> None:
+    """The error says what the file holds and how to have it read; done so, it is read. No hint contradicts the file."""
+    path = saved(tmp_path, form, FORMS[content])
+    if form == content or (form, content) in {(".csv", ".tsv"), (".json", ".jsonl")}:
+        assert url_list.inspect(path, spec(form)).usable == len(URLS)
+        return
+    with pytest.raises(errors.ConfigurationError, match=rf"rename it to end in \{content}, or add --list-format {content[1:]}$"):
+        url_list.inspect(path, spec(form))
+    assert url_list.inspect(path, spec(content)).usable == len(URLS)
+
+
+@pytest.mark.parametrize("form", [".txt", ".csv", ".csv.gz", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("content", [".csv.zst", ".jsonl.gz", ".parquet.gz"])
+def test_inspect_when_the_name_says_another_packing(tmp_path: Path, form: str, content: str) -> None:
+    """Packed data is named with what is in it."""
+    stem, packing = content.rsplit(".", 1)
+    path = saved(tmp_path, form, PACKINGS[f".{packing}"](FORMS[stem]))
+    with pytest.raises(errors.ConfigurationError, match=rf"holds .* packed with .*; rename it to end in \{content}, or add"):
+        url_list.inspect(path, spec(form))
 
 
 def test_inspect_when_packed_garbage(tmp_path: Path) -> None:
-    """Packed data that is none gives the reason it cannot be read."""
+    """Packed data that breaks off, or was never packed, says so."""
     with pytest.raises(errors.ConfigurationError, match="damaged or cut off here"):
-        url_list.inspect(saved(tmp_path, ".txt.gz", b"https://example.org\n"), spec(".txt.gz"))
+        url_list.inspect(saved(tmp_path, ".txt.gz", gzip.compress(FORMS[".txt"])[:12]), spec(".txt.gz"))
+    with pytest.raises(errors.ConfigurationError, match="holds plain text, not plain text packed with gzip"):
+        url_list.inspect(saved(tmp_path, ".txt.gz", FORMS[".txt"]), spec(".txt.gz"))
+
+
+def test_inspect_when_a_parquet_file_is_cut_off(tmp_path: Path) -> None:
+    """A file that begins as Parquet is called that, by its own name and by another."""
+    cut = FORMS[".parquet"][:-9]
+    with pytest.raises(errors.ConfigurationError, match=r"Parquet file that is damaged or cut off; get it again \([^;]*\)$"):
+        url_list.inspect(saved(tmp_path, ".parquet", cut), spec(".parquet"))
+    with pytest.raises(errors.ConfigurationError, match="holds Parquet, not CSV"):
+        url_list.inspect(saved(tmp_path, ".csv", cut), spec(".csv"))
 
 
 def test_inspect_when_some_rows_are_bad(tmp_path: Path) -> None:
@@ -210,6 +232,115 @@ def test_inspect_when_columns_are_missing(tmp_path: Path, form: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="has no column with URLs; its columns are abc"):
         url_list.inspect(other, spec(form))
     assert url_list.inspect(other, spec(form, url_column="ABC")).columns[0] == "abc"
+
+
+PAGES = [
+    {
+        "photo": {"href": f"https://example.org/{n}.jpg", "alt": f"photo {n}", "by": {"name": "Ann"}, "bytes": "AAAA"},
+        "images": [{"src": f"https://example.org/{n}.png", "tags": [{"name": "cat"}, {"name": f"tag {n}"}]}],
+        "shop": {"id": n % 2},
+        "photo.credit": "the column",
+    }
+    for n in range(3)
+]
+"""Rows with objects, and lists of them."""
+
+
+def nested(rows: list[dict[str, Any]], form: str) -> bytes:
+    if form == ".parquet":
+        file = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), file)
+        return file.getvalue()
+    return json.dumps(rows).encode() if form == ".json" else b"\n".join(json.dumps(row).encode() for row in rows)
+
+
+NESTED = (".json", ".jsonl", ".parquet")
+
+
+@pytest.mark.parametrize("form", NESTED)
+def test_read_when_columns_stand_in_objects(tmp_path: Path, form: str) -> None:
+    """Every column option takes a dotted name, through lists of objects too; a column that has that very name wins."""
+    path = saved(tmp_path, form, nested(PAGES, form))
+    named = ListSpec(
+        key="lists/1",
+        suffix=form,
+        url_column="photo.href",
+        caption_column="Photo.Alt",
+        label_column="images[].tags.name",
+        group_column="shop.id",
+        keep_columns=["photo.by.name", "photo.credit", "images.src", "photo.by"],
+    )
+    found = list(url_list.read(path, named))
+    assert [item.url for item in found if isinstance(item, Candidate)] == URLS[:3]
+    one = found[1]
+    assert isinstance(one, Candidate)
+    assert (one.caption, one.label, one.labels, one.group_id) == ("photo 1", "cat", ("cat", "tag 1"), "1")
+    assert one.extra == {
+        "photo.by.name": "Ann",
+        "photo.credit": "the column",
+        "images.src": '["https://example.org/1.png"]',
+        "photo.by": '{"name": "Ann"}',
+    }
+    assert list(url_list.read(path, named, skip=2)) == found[2:]
+
+
+@pytest.mark.parametrize("form", NESTED)
+@pytest.mark.parametrize(
+    ("row", "url"),
+    [
+        ({"image": {"src": URLS[0], "width": 640}}, URLS[0]),
+        ({"image": {"url": URLS[0], "width": 640}, "label": "cat"}, URLS[0]),
+        ({"image": {"path": "a.jpg", "width": 640}, "url": URLS[1]}, URLS[1]),
+        ({"photo": [{"url": URLS[2]}], "image": {"width": 640}}, URLS[2]),
+    ],
+)
+def test_read_when_url_stands_in_an_object(tmp_path: Path, form: str, row: dict[str, Any], url: str) -> None:
+    """A URL inside an object is found by its dotted name, and so is what else has a known one; the object itself is no URL."""
+    (found,) = url_list.read(saved(tmp_path, form, nested([row], form)), spec(form))
+    assert isinstance(found, Candidate)
+    assert (found.url, found.width, found.extra) == (url, 640, {})
+
+
+@pytest.mark.parametrize("form", NESTED)
+def test_inspect_when_a_nested_column_is_missing(tmp_path: Path, form: str) -> None:
+    """The error names what there is, inside objects too, the nearest name, and what is likely to be the URL."""
+    path = saved(tmp_path, form, nested(PAGES, form))
+    for wanted in ({"url_column": "photo.hrefs"}, {"label_column": "photo.hrefs"}, {"keep_columns": ["photo.hrefs"]}):
+        with pytest.raises(
+            errors.ConfigurationError, match=r"no column 'photo\.hrefs' .*photo\.href, photo\.alt.*nearest is 'photo\.href'"
+        ):
+            url_list.inspect(path, ListSpec(key="lists/1", suffix=form, **({"url_column": "photo.href"} | wanted)))
+    with pytest.raises(errors.ConfigurationError, match=r"its columns are .*photo\.by\.name.*as in url_column 'photo\.href'"):
+        url_list.inspect(path, spec(form))
+    with pytest.raises(errors.ConfigurationError, match=r"the URL is not text but an object with the keys .*as in photo\.href"):
+        url_list.inspect(path, spec(form, url_column="photo"))
+
+
+@pytest.mark.parametrize("form", NESTED)
+def test_read_when_a_row_has_several_urls(tmp_path: Path, form: str) -> None:
+    """One URL in a list is the row's; of several none is chosen, and none is no URL."""
+    rows = [{"images": [{"src": url} for url in urls]} for urls in (URLS[:1], URLS[:2], [])]
+    first, second, third = url_list.read(saved(tmp_path, form, nested(rows, form)), spec(form, url_column="images.src"))
+    assert isinstance(first, Candidate)
+    assert first.url == URLS[0]
+    assert isinstance(second, ListProblem)
+    assert second.message == "the URL is not text but a list of 2; write one row for each URL"
+    assert isinstance(third, ListProblem)
+    assert "no" in third.message
+
+
+@pytest.mark.parametrize("form", [".jsonl", ".json"])
+def test_read_when_objects_differ_from_row_to_row(tmp_path: Path, form: str) -> None:
+    """Each row is read by what it holds: an object, a plain URL, null, or a key that the rows before lack."""
+    rows = [{"image": None}, {"image": URLS[0]}, {"image": {"alt": "x"}}, {"image": {"url": URLS[1]}}, {"image": {"src": URLS[2]}}]
+    found = list(url_list.read(saved(tmp_path, form, nested(rows, form)), spec(form)))
+    assert [item.url if isinstance(item, Candidate) else item.message for item in found] == [
+        "there is no URL",
+        URLS[0],
+        "no key holds a URL; the keys are image, image.alt",
+        URLS[1],
+        URLS[2],
+    ]
 
 
 ANY_BYTES = st.binary(max_size=600) | st.text(alphabet='url,"\n\r\t[]{}:;|#htps/.\\é\x00', max_size=300).map(str.encode)

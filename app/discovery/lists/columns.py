@@ -10,10 +10,23 @@ from typing import Any
 import errors
 from app.discovery import licences, text, urls
 from app.discovery.lists import streams, values
+from app.discovery.lists.header import Header, fold
 from app.domain import LIST_SOURCE, Candidate, ListProblem
 from app.spec import ListSpec
 
-__all__ = ["OWN_COLUMNS", "Columns", "assemble", "candidate_of", "find", "kept_columns", "pick", "require", "shown", "unused_name"]
+__all__ = [
+    "OWN_COLUMNS",
+    "Columns",
+    "assemble",
+    "candidate_of",
+    "find",
+    "kept_columns",
+    "names_read",
+    "pick",
+    "require",
+    "shown",
+    "unused_name",
+]
 
 _FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
 """Digest of the bytes at the URL, except beside a ``file_name``: then it is that of the local file, which may be resized or re-encoded."""
@@ -21,7 +34,7 @@ _FILE_DIGESTS = ("sha256", "sha_256", "image_sha256")
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "url": (
         *("url", "image_url", "img_url", "imageurl", "imgurl", "photo_image_url", "photo_url", "media_url", "content_url", "contenturl"),
-        *("original_url", "originalurl", "coco_url", "image_uri", "uri", "image_link", "img_src", "src", "image", "urls"),
+        *("original_url", "originalurl", "coco_url", "image_uri", "uri", "image_link", "image_src", "img_src", "src", "image", "urls"),
     ),
     "caption": (
         *("caption", "text", "alt", "alt_text", "alttext", "description", "image_description", "photo_description", "prompt"),
@@ -50,9 +63,19 @@ OWN_COLUMNS = frozenset({"file_name", "image", "size_bytes", "media_type", "sha2
 _OWN_MARKS = frozenset({"url", "split", "source", "sha256", "size_bytes", "media_type"})
 _OWN_ALIASES: Mapping[str, tuple[str, ...]] = {"expected_sha256": ("source_sha256",)}
 
-_EXPLICIT = {"url": "url_column", "caption": "caption_column", "label": "label_column", "license": "license_column"}
+_EXPLICIT = {
+    "url": "url_column",
+    "caption": "caption_column",
+    "label": "label_column",
+    "license": "license_column",
+    "group_id": "group_column",
+}
 _PLURAL = {"captions": "caption_column", "labels": "label_column"}
 """Columns that are read beside another, unless the spec names that one."""
+
+_NAMES = frozenset(name for names in ALIASES.values() for name in names)
+_URL_NAME = re.compile(r"(?:.*_)?(?:url|uri|src|href|link)s?")
+"""Folded names that are likely to be those of URLs."""
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -123,9 +146,9 @@ class Columns:
 
     def candidate(self, row: Sequence[object], line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate that a row of values stands for, or why there is none."""
-        url = values.plain(self._value(row, self.url))
+        url = values.plain(_only(self._value(row, self.url)))
         if not isinstance(url, str):
-            return streams.bad_row(line, "there is no URL" if url is None else f"the URL is not text but {_kind(url)}")
+            return streams.bad_row(line, "there is no URL" if url in (None, []) else f"the URL is not text but {self._kind(url)}")
         try:
             url = urls.read(url)
         except errors.InvalidURLError as exc:
@@ -179,15 +202,24 @@ class Columns:
                 self._leave_out(position)
         return extra
 
+    def _kind(self, url: object) -> str:
+        if isinstance(url, list | tuple):
+            return f"a list of {len(url)}; write one row for each URL"
+        if not isinstance(url, dict) or not url:
+            return "an empty object" if isinstance(url, dict) else type(url).__name__
+        name = self.names[self.url] if self.url < len(self.names) else "url"
+        return (
+            f"an object with the keys {shown(map(str, url))}; name the one that holds the URL, as in {shown([f'{name}.{next(iter(url))}'])}"
+        )
+
     def _leave_out(self, position: int) -> None:
         if len(self.left_out) < _MAX_SHOWN and position < len(self.names):
             self.left_out.add(self.names[position])
 
 
-def _kind(value: object) -> str:
-    if isinstance(value, dict):
-        return f"an object with the keys {shown(map(str, value))}; make a column of the one that holds the URL"
-    return "a list; write one row for each URL" if isinstance(value, list | tuple) else type(value).__name__
+def _only(value: object) -> object:
+    """Return the item of a list of one; other values as they are."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
 def candidate_of(text: str, line: int, rank: int) -> Candidate | ListProblem:
@@ -198,60 +230,68 @@ def candidate_of(text: str, line: int, rank: int) -> Candidate | ListProblem:
         return streams.bad_row(line, str(exc), text.strip())
 
 
-def find(names: Sequence[str], spec: ListSpec) -> dict[str, int]:
+def names_read(spec: ListSpec) -> frozenset[str]:
+    """Return all folded names that stand for a field or that the spec asks for."""
+    named = (_wanted(setting, spec) for setting in _EXPLICIT.values())
+    return _NAMES.union(fold(name) for name in (*named, *(spec.keep_columns or ())) if name)
+
+
+def find(header: Header, spec: ListSpec) -> dict[str, int]:
     """Return the position of each field that a column stands for; the spec's own columns win over what names suggest."""
-    folded = [_fold(name) for name in names]
-    names_a_file, is_own = "file_name" in folded, _is_own_export(names)
+    names_a_file, is_own = "file_name" in header.folded, _is_own_export(header)
     found = {}
     for field_name, aliases in ALIASES.items():
         if _wanted(_PLURAL.get(field_name), spec):
             continue
         known = _OWN_ALIASES.get(field_name, (field_name,)) if is_own else aliases
         wanted = _wanted(_EXPLICIT.get(field_name), spec)
-        position = _explicit(names, folded, wanted) if wanted else next((folded.index(name) for name in known if name in folded), None)
-        if position is not None and not (names_a_file and folded[position] in _FILE_DIGESTS):
+        position = header.position(wanted) if wanted else header.first(known)
+        if position is not None and not (names_a_file and header.folded[position] in _FILE_DIGESTS):
             found[field_name] = position
     return found
 
 
-def _is_own_export(names: Sequence[str]) -> bool:
+def _is_own_export(header: Header) -> bool:
     """Whether the rows are those of an export of ours, which calls each field by one name."""
-    return _OWN_MARKS.issubset(names)
+    return _OWN_MARKS.issubset(header.names)
 
 
 def pick(names: Sequence[str], spec: ListSpec, where: str, *, typed: bool = True) -> Columns:
     """Return the columns of a table with a header; raises what :func:`require` does."""
-    require(names, spec, where)
-    return assemble(names, spec, typed=typed)
+    header = Header.of(names)
+    require(header, spec, where)
+    return assemble(header, spec, typed=typed)
 
 
-def require(names: Sequence[str], spec: ListSpec, where: str, *, with_url: bool = True) -> None:
+def require(header: Header, spec: ListSpec, where: str, *, with_url: bool = True) -> None:
     """Check that the columns are there which ``spec`` names, and, unless told otherwise, one of URLs.
 
     Raises:
         errors.ConfigurationError: one is missing; the message names those there are.
     """
-    found = find(names, spec)
+    found = find(header, spec)
     for field_name, setting in _EXPLICIT.items():
         wanted = _wanted(setting, spec)
         if wanted and field_name not in found:
-            raise errors.ConfigurationError(f"{where} has no column {wanted[:60]!r} ({setting}); {_choice(names, wanted)}")
-    folded = [_fold(name) for name in names]
+            raise errors.ConfigurationError(f"{where} has no column {wanted[:60]!r} ({setting}); {_choice(header.names, wanted)}")
     for wanted in spec.keep_columns or ():
-        if _explicit(names, folded, wanted) is None:
-            raise errors.ConfigurationError(f"{where} has no column {wanted[:60]!r} (keep_columns); {_choice(names, wanted)}")
+        if header.position(wanted) is None:
+            raise errors.ConfigurationError(f"{where} has no column {wanted[:60]!r} (keep_columns); {_choice(header.names, wanted)}")
     if with_url and "url" not in found:
-        way_out = f"call one 'url' or name it with url_column{_headless(names)}"
-        raise errors.ConfigurationError(f"{where} has no column with URLs; {_choice(names)}; {way_out}")
+        likely = next((name for name, folded in zip(header.names, header.folded, strict=True) if _URL_NAME.fullmatch(folded)), None)
+        hint = f", as in url_column {text.preview(likely)[:60]!r}" if likely else _headless(header.names)
+        raise errors.ConfigurationError(
+            f"{where} has no column with URLs; {_choice(header.names)}; call one 'url' or name it with url_column{hint}"
+        )
 
 
-def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True, left_out: set[str] | None = None) -> Columns:
+def assemble(header: Header, spec: ListSpec, *, typed: bool = True, left_out: set[str] | None = None) -> Columns:
     """Return the columns of a table in which :func:`find` finds the URL. Several kinds of rows may share ``left_out``."""
-    found = find(names, spec)
+    found = find(header, spec)
     used = frozenset(found.values())
     left_out = set() if left_out is None else left_out
     if len(left_out) < _MAX_SHOWN:
-        left_out.update(names[position] for position in _further(names, spec, used)[MAX_KEPT : MAX_KEPT + _MAX_SHOWN])
+        left_out.update(header.names[position] for position in _further(header, spec, used)[MAX_KEPT : MAX_KEPT + _MAX_SHOWN])
     return Columns(
         url=found["url"],
         digest=found.get("expected_sha256"),
@@ -259,32 +299,31 @@ def assemble(names: Sequence[str], spec: ListSpec, *, typed: bool = True, left_o
         labels=tuple(found[name] for name in ("label", "labels") if name in found),
         groups=(found["group_id"],) if "group_id" in found else (),
         others=tuple((name, found[name], read) for name, read in _READERS.items() if name in found),
-        kept=kept_columns(names, spec, used),
-        names=names,
+        kept=kept_columns(header, spec, used),
+        names=header.names,
         typed=typed,
         nested=spec.keep_columns is not None,
         left_out=left_out,
     )
 
 
-def kept_columns(names: Sequence[str], spec: ListSpec, used: frozenset[int]) -> tuple[tuple[str, int], ...]:
+def kept_columns(header: Header, spec: ListSpec, used: frozenset[int]) -> tuple[tuple[str, int], ...]:
     """Return name and position of the columns to carry to the exports: those the spec names, else all that stand for no field.
 
     At most 200. Names are cleaned; one that stands twice gets a number, one that is empty its position.
     """
     kept: dict[str, int] = {}
-    for position in _further(names, spec, used)[:MAX_KEPT]:
-        name = text.clean(names[position], _MAX_NAME_CHARS) or f"column_{position + 1}"
+    for position in _further(header, spec, used)[:MAX_KEPT]:
+        name = text.clean(header.names[position], _MAX_NAME_CHARS) or f"column_{position + 1}"
         kept[unused_name(name, kept)] = position
     return tuple(kept.items())
 
 
-def _further(names: Sequence[str], spec: ListSpec, used: frozenset[int]) -> list[int]:
-    folded = [_fold(name) for name in names]
+def _further(header: Header, spec: ListSpec, used: frozenset[int]) -> list[int]:
     if spec.keep_columns is None:
-        own = OWN_COLUMNS if _is_own_export(names) else frozenset()
-        return [position for position, name in enumerate(folded) if position not in used and name not in own]
-    found = (_explicit(names, folded, wanted) for wanted in spec.keep_columns)
+        own = OWN_COLUMNS if _is_own_export(header) else frozenset()
+        return [at for at in range(header.columns) if at not in used and header.folded[at] not in own]
+    found = (header.position(wanted) for wanted in spec.keep_columns)
     return list(dict.fromkeys(position for position in found if position is not None))
 
 
@@ -308,21 +347,10 @@ def _choice(names: Sequence[str], wanted: str = "") -> str:
 
 def _headless(names: Sequence[str]) -> str:
     if any(urls.usable(name) for name in names):
-        return "; its first row holds a URL, so a header such as url,caption is missing (a list of nothing but URLs is a .txt)"
+        return "; its first row holds a URL, so a header such as url,caption is missing"
     return ""
 
 
 def _wanted(setting: str | None, spec: ListSpec) -> str | None:
     value: str | None = getattr(spec, setting) if setting else None
     return value
-
-
-def _explicit(names: Sequence[str], folded: Sequence[str], wanted: str) -> int | None:
-    """Return the position of a column by its exact name, else by its name in any case."""
-    if wanted in names:
-        return names.index(wanted)
-    return folded.index(_fold(wanted)) if _fold(wanted) in folded else None
-
-
-def _fold(name: str) -> str:
-    return re.sub(r"[\s\-.]+", "_", name.strip().lower())

@@ -9,6 +9,7 @@ from contextlib import suppress
 import errors
 from app.discovery import urls
 from app.discovery.lists import columns, streams
+from app.discovery.lists.header import Header
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
@@ -103,7 +104,7 @@ def _header(feed: _LineFeed, spec: ListSpec, where: str, delimiters: tuple[str, 
         headers = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in delimiters}
     except csv.Error as exc:
         raise errors.ConfigurationError(f"the header of {where} cannot be read: {exc}") from exc
-    chosen = next((delimiter for delimiter, names in headers.items() if "url" in columns.find(names, spec)), delimiters[0])
+    chosen = next((delimiter for delimiter, names in headers.items() if "url" in columns.find(Header.of(names), spec)), delimiters[0])
     return headers[chosen], chosen
 
 

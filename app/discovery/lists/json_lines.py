@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from app.discovery.lists import columns, streams
+from app.discovery.lists.header import Header, fold, has_object, names_inside, read_inside
 from app.domain import Candidate, ListProblem
 from app.spec import ListSpec
 
@@ -32,12 +33,16 @@ _NEAR_END = 16
 """A parser that stops within so many characters of the buffer's end may lack only the next block (a cut ``\\ud83d\\ude00``)."""
 
 
+_Names = tuple[str, ...]
+
+
 class Objects:
-    """Reads elements; objects with the same keys share their columns."""
+    """Reads elements; objects with the same keys share their columns, and so do those with the same keys in objects inside of them."""
 
     def __init__(self, spec: ListSpec) -> None:
         self._spec = spec
-        self._shapes: dict[tuple[str, ...], columns.Columns | None] = {}
+        self._read = columns.names_read(spec)
+        self._shapes: dict[tuple[_Names, _Names, tuple[int, ...]], columns.Columns | None] = {}
         self.names: list[str] = []
         self.left_out: set[str] = set()
 
@@ -49,10 +54,13 @@ class Objects:
             return streams.bad_row(
                 line, "neither an object nor a URL", json.dumps(element)[:1000] if not isinstance(element, list) else "[…"
             )
-        shape = self._shape(tuple(element))
+        objects, names = self._inside(element)
+        inside = tuple(name for name in names if fold(name) in self._read)
+        shape = self._shape(tuple(element), inside, objects, names)
         if shape is None:
-            return streams.bad_row(line, f"no key holds a URL; the keys are {columns.shown(element)}")
-        return shape.candidate(tuple(element.values()), line, rank)
+            return streams.bad_row(line, f"no key holds a URL; the keys are {columns.shown([*element, *names])}")
+        row = tuple(element.values())
+        return shape.candidate((*row, *(read_inside(element, name) for name in inside)) if inside else row, line, rank)
 
     def build_line(self, raw: bytes, line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate of one line of JSON, or why there is none."""
@@ -68,19 +76,27 @@ class Objects:
             element = _DECODER.decode(raw.decode())  # orjson makes floats of integers longer than 64 bits
         return self.build(element, line, rank)
 
-    def _shape(self, keys: tuple[str, ...]) -> columns.Columns | None:
-        if keys not in self._shapes:
+    @staticmethod
+    def _inside(element: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Return the positions of objects, and the names of what they hold."""
+        objects = tuple(at for at, value in enumerate(element.values()) if has_object(value))
+        return (objects, tuple(names_inside(element))) if objects else ((), ())
+
+    def _shape(self, keys: _Names, inside: _Names, objects: tuple[int, ...], names: _Names) -> columns.Columns | None:
+        shape = (keys, inside, objects)
+        if shape not in self._shapes:
             if len(self._shapes) >= _MAX_SHAPES:
                 self._shapes.clear()
-            self._remember(keys)
-            has_url = "url" in columns.find(keys, self._spec)
-            self._shapes[keys] = columns.assemble(keys, self._spec, left_out=self.left_out) if has_url else None
-        return self._shapes[keys]
+            self._remember((*keys, *inside, *names))
+            header = Header.of(keys, inside, objects)
+            has_url = "url" in columns.find(header, self._spec)
+            self._shapes[shape] = columns.assemble(header, self._spec, left_out=self.left_out) if has_url else None
+        return self._shapes[shape]
 
-    def _remember(self, keys: tuple[str, ...]) -> None:
-        for key in keys:
-            if len(self.names) < _MAX_NAMES and key not in self.names:
-                self.names.append(key)
+    def _remember(self, names: _Names) -> None:
+        for name in names:
+            if len(self.names) < _MAX_NAMES and name not in self.names:
+                self.names.append(name)
 
 
 def table(reader: streams.Reader, spec: ListSpec) -> streams.Table:

@@ -71,7 +71,8 @@ def test_candidate_when_values_make_no_sense() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(None, "no URL"), ("", "no URL"), (["x"], "not text"), (7, "not a URL"), ("ftp://x/y", "scheme")]
+    ("value", "words"),
+    [(None, "no URL"), ("", "no URL"), (["x", "y"], "a list of 2; write one row for each URL"), (7, "not a URL"), ("ftp://x/y", "scheme")],
 )
 def test_candidate_when_url_is_none(value: object, words: str) -> None:
     """A row without a URL is a problem on its line."""

@@ -101,6 +101,20 @@ def test_rows_when_floats_are_short() -> None:
     assert [item.extra.get("score") for item in found] == [0.1, 2.0, 3e-8, -0.25, None, None, None]
 
 
+def test_rows_when_objects_have_gaps() -> None:
+    """A value inside an object is read as one in a column; a missing object is a missing value."""
+    kind = pa.struct([("url", pa.string()), ("score", pa.float32()), ("at", pa.timestamp("ns"))])
+    rows = [{"url": URLS[0], "score": 0.1, "at": None}, None, {"url": None}]
+    data = packed(
+        {"image": pa.array(rows, kind), "photos": pa.array([[{"at": 1}], None, []], pa.large_list(pa.struct([("at", pa.int8())])))}
+    )
+    wanted = SPEC.model_copy(update={"keep_columns": ["image.score", "image.at", "photos.at"]})
+    table = parquet.table(io.BytesIO(data), wanted, "the list x")
+    found = [table.build(values, line, rank) for rank, line, values in table.rows]
+    assert found[0] == Candidate(URLS[0], "list", 0, line=1, extra={"image.score": 0.1, "photos.at": "[1]"})
+    assert [item.message for item in found if isinstance(item, ListProblem)] == ["there is no URL"] * 2
+
+
 def test_rows_when_skipping() -> None:
     """Row groups that were read already are not opened; rank and line go on."""
     found = items(packed({"url": URLS}, row_group_size=100), skip=250)
@@ -117,7 +131,7 @@ def test_rows_when_values_are_odd() -> None:
     (nothing, good) = [item for _, item in items(packed({"url": [None, b"https://example.org/1"]}))]
     assert isinstance(nothing, ListProblem)
     assert isinstance(good, Candidate)
-    ((_, nested),) = items(packed({"url": [["https://example.org/1"]]}))
+    ((_, nested),) = items(packed({"url": [["https://example.org/1", "https://example.org/2"]]}))
     assert isinstance(nested, ListProblem)
 
 
@@ -142,10 +156,18 @@ def test_rows_when_a_row_group_is_damaged() -> None:
     assert [rank for rank, _ in items(bytes(data), skip=500)] == [500]
 
 
-@pytest.mark.parametrize("data", [b"", b"no parquet", b"PAR1" + b"\x00" * 40 + b"PAR1"])
-def test_table_when_it_is_no_parquet(data: bytes) -> None:
-    """The error says so."""
-    with pytest.raises(errors.ConfigurationError, match="the list x is no Parquet file"):
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is no Parquet file"),
+        (b"no parquet", "is no Parquet file"),
+        (b"PAR1" + b"\x00" * 40 + b"PAR1", "is a Parquet file that is damaged or cut off"),
+        (packed({"url": ["https://example.org/1"]})[:-5], "is a Parquet file that is damaged or cut off"),
+    ],
+)
+def test_table_when_it_cannot_be_read(data: bytes, words: str) -> None:
+    """The error says whether it is none or a broken one."""
+    with pytest.raises(errors.ConfigurationError, match=f"the list x {words}"):
         items(data)
 
 

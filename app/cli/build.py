@@ -62,7 +62,7 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
         if urls is not None:
             _warn_of_bad_lines(cli, urls)
             _note_columns(cli, urls)
-        async with open_runner(cli, settings, "build", detached=options.detach, prestart=True) as runner:
+        async with open_runner(cli, settings, "build", given=options.settings, detached=options.detach, prestart=True) as runner:
             if options.detach:
                 return await _submit_only(runner, plan, urls)
             job_id = await runner.run_job(lambda: _submit(runner, plan, urls), f"{plan.name} > {plan.destination.folder}")

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from app import process_setup
-from app.cli import exit_codes, failures
+from app.cli import exit_codes, failures, setting_use
 from app.cli.options import Cli, with_global_options
 from app.cli.output import write_stderr
 from app.cli.version import print_and_exit
@@ -24,11 +24,12 @@ ABOUT = "Turn keywords or URL lists into image datasets fit for training: polite
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A function that is a command, by module and name, and its line in the help of its group."""
+    """A function that is a command, by module and name, its line in the help of its group, and the settings that it reads."""
 
     module: str
     function: str
     help: str
+    reads: frozenset[str] = setting_use.DATABASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +57,20 @@ _IMAGES = {
 _DATASETS = {
     "ls": Command("app.cli.datasets", "ls", "List datasets, newest first."),
     "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
-    "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears."),
-    "verify": Command("app.cli.export", "verify", "Read a dataset back and compare."),
+    "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears.", setting_use.WORKERS),
+    "verify": Command("app.cli.export", "verify", "Read a dataset back and compare.", setting_use.WORKERS),
     "rm": Command("app.cli.datasets", "rm", "Remove a dataset with its jobs and images."),
 }
 _DEAD = {
     "ls": Command("app.cli.dead", "ls", "List dead units, newest first."),
-    "retry": Command("app.cli.dead", "retry", "Retry dead units after their cause is fixed."),
-    "discard": Command("app.cli.dead", "discard", "Discard dead units."),
+    "retry": Command("app.cli.dead", "retry", "Retry dead units after their cause is fixed.", setting_use.SERVICES),
+    "discard": Command("app.cli.dead", "discard", "Discard dead units.", setting_use.SERVICES),
 }
 _WORKSPACE = {
-    "du": Command("app.cli.workspace", "du", "Show the disk space that the workspace takes."),
-    "prune": Command("app.cli.workspace", "prune", "Remove what nothing refers to any more."),
+    "du": Command("app.cli.workspace", "du", "Show the disk space that the workspace takes.", setting_use.SERVICES),
+    "prune": Command("app.cli.workspace", "prune", "Remove what nothing refers to any more.", setting_use.SERVICES),
 }
+_SOURCES = {"ls": Command("app.cli.sources", "ls", "List the sources and what they require.", setting_use.CONTACT)}
 _DB = {
     "upgrade": Command("app.cli.db", "upgrade", "Bring the database to the newest schema."),
     "current": Command("app.cli.db", "current", "Show the schema, and the newest that this version knows."),
@@ -79,31 +81,31 @@ _KEYS = {
     "revoke": Command("app.cli.keys", "revoke", "Revoke an API key at once."),
 }
 _CONFIG = {
-    "show": Command("app.cli.config", "show", "Show every setting in force. Secrets are masked."),
-    "validate": Command("app.cli.config", "validate", "Check the settings: names, values, and the files they name."),
+    "show": Command("app.cli.config", "show", "Show every setting in force. Secrets are masked.", setting_use.ALL),
+    "validate": Command("app.cli.config", "validate", "Check the settings: names, values, and the files they name.", setting_use.ALL),
 }
 
 COMMANDS: Mapping[str, Command | Group] = {
-    "build": Command("app.cli.build", "build", "Build a dataset from keywords or a list of URLs."),
-    "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed."),
-    "finish": Command("app.cli.resume", "finish", "End a build with the images that it has."),
-    "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build."),
+    "build": Command("app.cli.build", "build", "Build a dataset from keywords or a list of URLs.", setting_use.BUILD),
+    "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.WORKERS),
+    "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.WORKERS),
+    "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build.", setting_use.WORKERS),
     "explain": Command("app.cli.explain", "explain", "Explain what happened to a job, a URL or an image."),
-    "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would."),
-    "serve": Command("app.cli.serve", "serve", "Serve the API."),
-    "worker": Command("app.cli.worker", "worker", "Run a worker until SIGTERM."),
-    "queues": Command("app.cli.queues", "queues", "Show what waits in each queue, and the slots of its workers."),
-    "doctor": Command("app.cli.doctor", "doctor", "Check whether this machine is fit for a crawl."),
-    "openapi": Command("app.cli.openapi", "openapi", "Print the OpenAPI document of the API."),
-    "demo": Command("app.cli.demo", "demo", "Build a dataset from local hosts that misbehave."),
-    "version": Command("app.cli.version", "version", "Print the version."),
+    "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would.", setting_use.DOWNLOADS),
+    "serve": Command("app.cli.serve", "serve", "Serve the API.", setting_use.SERVE),
+    "worker": Command("app.cli.worker", "worker", "Run a worker until SIGTERM.", setting_use.WORKERS),
+    "queues": Command("app.cli.queues", "queues", "Show what waits in each queue, and the slots of its workers.", setting_use.SERVICES),
+    "doctor": Command("app.cli.doctor", "doctor", "Check whether this machine is fit for a crawl.", setting_use.ALL),
+    "openapi": Command("app.cli.openapi", "openapi", "Print the OpenAPI document of the API.", setting_use.NONE),
+    "demo": Command("app.cli.demo", "demo", "Build a dataset from local hosts that misbehave.", setting_use.BUILD),
+    "version": Command("app.cli.version", "version", "Print the version.", setting_use.NONE),
     "jobs": Group("Look at jobs and control them.", _JOBS),
     "images": Group("Look at images, kept or not.", _IMAGES),
     "datasets": Group("Look at datasets, export and verify them.", _DATASETS),
     "workers": Group("Look at the workers.", {"ls": Command("app.cli.workers", "ls", "List the workers and when each was last seen.")}),
     "workspace": Group("The disk space of the workspace.", _WORKSPACE),
     "dead": Group("Retry or discard units of work that died.", _DEAD),
-    "sources": Group("Sources that can be searched.", {"ls": Command("app.cli.sources", "ls", "List the sources and what they require.")}),
+    "sources": Group("Sources that can be searched.", _SOURCES),
     "db": Group("The database's schema.", _DB),
     "keys": Group("API keys.", _KEYS),
     "config": Group("The settings.", _CONFIG),
@@ -164,7 +166,7 @@ def _load(name: str, entry: Command | Group) -> TyperCommand | LazyGroup:
         return LazyGroup(name=name, help=entry.help, no_args_is_help=True, commands=commands, rich_markup_mode=None)
     function = getattr(importlib.import_module(entry.module), entry.function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=SectionedCommand)(with_global_options(function))
+    app.command(name, cls=SectionedCommand)(with_global_options(function, entry.reads))
     return cast(TyperCommand, typer.main.get_command(app))
 
 

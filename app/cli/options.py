@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from app.cli import exit_codes
+from app.cli import exit_codes, setting_use
 from app.cli.failures import UsageError
 from app.cli.output import Output
 
@@ -81,8 +81,12 @@ _GLOBAL_PARAMETERS = [
 ]
 
 
-def with_global_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Make a command of a function whose first argument is the :class:`Cli`: its other parameters, and the global options."""
+def with_global_options(function: Callable[..., int | None], reads: frozenset[str] = setting_use.NONE) -> Callable[..., int | None]:
+    """Make a command of a function whose first argument is the :class:`Cli`: its other parameters, and the global options.
+
+    Args:
+        reads: the settings that it reads; see :mod:`app.cli.setting_use`.
+    """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own] + [context, *_GLOBAL_PARAMETERS]
@@ -91,6 +95,8 @@ def with_global_options(function: Callable[..., int | None]) -> Callable[..., in
     def command(*, ctx: typer.Context, **values: Any) -> int | None:
         cli: Cli = ctx.find_root().obj
         cli.add({name: values.pop(name) for name in _ANNOTATIONS})
+        if ctx.invoked_subcommand is None:
+            setting_use.refuse_ignored(cli.sets, ctx.command_path, reads)
         try:
             return function(cli, **values)
         except BrokenPipeError:

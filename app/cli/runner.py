@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import errors
 from app.cli.delivery import Destination, deliver
@@ -13,6 +14,8 @@ from app.cli.options import Cli
 from app.cli.progress import open_display
 from app.cli.report import load_report
 from app.cli.session import Interrupts, configure_logging, is_embedded, lock_workspace, warn_without_workers
+from app.cli.setting_use import refuse_workers_own
+from app.cli.settings import given_settings
 from app.db import fleet, jobs, outbox
 from app.images.pool.pool import DecoderPool
 from app.jobs import cleaning, submit
@@ -100,16 +103,19 @@ class JobRunner:
 
 @asynccontextmanager
 async def open_runner(
-    cli: Cli, settings: Settings, command: str, *, detached: bool = False, prestart: bool = False
+    cli: Cli, settings: Settings, command: str, *, given: Mapping[str, Any] = {}, detached: bool = False, prestart: bool = False
 ) -> AsyncIterator[JobRunner]:
     """Open everything that a job needs; on the embedded default hold the workspace's lock.
 
     Args:
+        given: the settings that options of the command were given for, by dotted name.
         detached: the job is only submitted: run no worker, and do not lock the workspace.
         prestart: start the decoder processes first. They import for as long as the database, the queue and the first requests take.
     """
     configure_logging(cli, settings, default="WARNING")
     runs_workers = is_embedded(settings) and not detached
+    if not runs_workers:
+        refuse_workers_own(given_settings(cli, given))
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         decoders = None

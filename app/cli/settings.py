@@ -15,7 +15,7 @@ from app.cli.options import Cli
 from app.settings import ENV_PREFIX, Settings
 from app.settings import load_settings as load
 
-__all__ = ["SettingLine", "load_settings", "setting_lines", "settings_flags"]
+__all__ = ["SettingLine", "given_settings", "load_settings", "setting_lines", "settings_flags"]
 
 OPTIONS: Mapping[str, str] = {
     "fetch.per_host": "--per-host",
@@ -48,6 +48,12 @@ def settings_flags(cli: Cli, more: Mapping[str, Any] | None = None) -> dict[str,
     if level is not None:
         flags["log.level"] = level
     return flags | dict(more or {})
+
+
+def given_settings(cli: Cli, more: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of the command line, with the option that gives each; ``more`` are those of a command's own options."""
+    sets = {text.partition("=")[0].strip() for text in cli.sets}
+    return {name: f"--set {name}" for name in sets} | {name: OPTIONS[name] for name in more}
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -229,8 +229,8 @@ def _explain(item: Any, flags: Mapping[str, Any], options: Mapping[str, str]) ->
     """``fetch.per_host = 'x' (PICTRAWL_FETCH__PER_HOST): must be a whole number``; ``--per-host 0: must be at least 1``."""
     name = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        is_flag = any(f"{flag}.".startswith(f"{name}.") for flag in flags)
-        return _unknown(f"--set {name}" if is_flag else f"setting {name} in {config_path()}", name)
+        flag = next((flag for flag in flags if f"{flag}.".startswith(f"{name}.")), None)
+        return _unknown(f"--set {flag}", flag) if flag else _unknown(f"setting {name} in {config_path()}", name)
     words = requirement(item)
     if not name:
         return words

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Result, Site
+from tests.cli.conftest import OPEN, Invoke, Result, Site
 
 
 def test_jobs_are_listed_by_state(mixed: Result, invoke: Invoke) -> None:
@@ -15,7 +15,7 @@ def test_jobs_are_listed_by_state(mixed: Result, invoke: Invoke) -> None:
 
 def test_jobs_are_controlled(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
     """Pause, resume and cancel set the wanted state; a job that has ended refuses them."""
-    made = invoke("build", "--urls", "list.txt", "-o", "more", "--detach", "-q", *LOOPBACK).out.strip()
+    made = invoke("build", "--urls", "list.txt", "-o", "more", "--detach", "-q").out.strip()
     paused = invoke("jobs", "pause", made, "--json").json
     assert (paused["status"], paused["desired_state"]) == ("paused", "paused")
     assert invoke("jobs", "resume", made).code == 0

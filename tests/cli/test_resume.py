@@ -86,7 +86,7 @@ def test_resume_and_retry_refuse_what_cannot_go_on(gallery: Site, invoke: Invoke
     """No workspace, no such job, a cancelled job, an unknown reason, nothing that failed."""
     assert invoke("resume").code == 2
     assert not Path(".pictrawl").exists()
-    made = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "-n", 2, "--detach", "--json", *LOOPBACK).json["job_id"]
+    made = invoke("build", "--urls", gallery.write_list(Path("list.txt")), "-n", 2, "--detach", "--json").json["job_id"]
     assert invoke("resume", "job_none").code == 2
     assert invoke("retry", made).code == 2
     assert "did you mean robots" in invoke("retry", made, "--reason", "robot").err

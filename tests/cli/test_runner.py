@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 from tests.cli.conftest import (
-    LOOPBACK,
     OPEN,
     PICTURES,
     Invoke,
@@ -25,7 +24,7 @@ def test_build_on_redis_is_done_by_workers_elsewhere(gallery: Site, spawn: Spawn
     """The command only submits, watches and delivers; without a worker it warns and can be left with Ctrl-C."""
     redis = ["--set", "queue.backend=redis", "--set", f"queue.url={redis_url}"]
     path = gallery.write_list(Path("list.txt"))
-    waiting = spawn("build", "--urls", path, "-o", "left", *redis, *LOOPBACK)
+    waiting = spawn("build", "--urls", path, "-o", "left", *redis)
     assert waiting.stderr is not None
     while "no worker is alive" not in (line := waiting.stderr.readline()):
         assert line, "the build ended before it warned"
@@ -35,11 +34,11 @@ def test_build_on_redis_is_done_by_workers_elsewhere(gallery: Site, spawn: Spawn
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     workers = [spawn("worker", kind, *redis, *OPEN, **quiet) for kind in ("builder", "validator")]
     try:
-        done = invoke("build", "--urls", path, "--json", *redis, *LOOPBACK)
+        done = invoke("build", "--urls", path, "--json", *redis)
         assert done.code == 0, done.err
         assert done.json["funnel"]["kept"] == PICTURES
         assert Path("datasets/list/manifest.json").is_file()
-        assert invoke("resume", *redis, *OPEN).code == 0
+        assert invoke("resume", *redis).code == 0
         assert Path("left/manifest.json").is_file()
         doctor = invoke("doctor", "--only", "database", *redis)
         assert "2 workers alive" in doctor.out

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from app.cli.demo.origin import reply
 from tests.cli.conftest import (
-    LOOPBACK,
     OPEN,
     Invoke,
     Site,
@@ -33,7 +32,7 @@ def test_serve_answers_works_and_goes_on_sigterm(site: Site, bodies: list[bytes]
     url = json.loads(process.stdout.readline())["url"]
     with urllib.request.urlopen(f"{url}/v1/jobs", timeout=10) as answer:
         assert answer.status == 200
-    made = invoke("build", "--urls", site.write_list(Path("list.txt")), "--detach", "-q", *LOOPBACK)
+    made = invoke("build", "--urls", site.write_list(Path("list.txt")), "--detach", "-q")
     assert made.err == ""
     refused = invoke("worker", "all")
     assert refused.code == 5

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.cli.conftest import LOOPBACK, Built, Invoke, Result
+from tests.cli.conftest import Built, Invoke, Result
 
 
 def test_watching_a_job_that_has_ended_prints_its_summary(mixed: Result, invoke: Invoke) -> None:
@@ -34,7 +34,7 @@ def test_logs_show_a_jobs_whole_life(mixed: Result, invoke: Invoke) -> None:
 
 def test_watching_ends_when_the_job_is_cancelled(mixed: Result, invoke: Invoke) -> None:
     """Another process cancels; nothing was kept."""
-    made = invoke("build", "--urls", "list.txt", "-o", "more", "--detach", "-q", *LOOPBACK).out.strip()
+    made = invoke("build", "--urls", "list.txt", "-o", "more", "--detach", "-q").out.strip()
     from app.settings import load_settings
 
     settings = load_settings()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import LOOPBACK, Invoke, Result, Site
+from tests.cli.conftest import Invoke, Result, Site
 
 
 def folder_bytes(folder: Path) -> int:
@@ -59,7 +59,7 @@ def test_a_job_that_has_not_ended_is_not_removed(site: Site, invoke: Invoke) -> 
     """The message says what to do first."""
     site.add("/a.jpg")
     path = site.write_list(Path("list.txt"))
-    job_id = invoke("build", "--urls", path, "--detach", "--json", *LOOPBACK).json["job_id"]
+    job_id = invoke("build", "--urls", path, "--detach", "--json").json["job_id"]
     for group in ("jobs", "datasets"):
         refused = invoke(group, "rm", job_id if group == "jobs" else "list")
         assert refused.code == 2

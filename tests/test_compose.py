@@ -114,7 +114,7 @@ def test_a_service_waits_for_what_it_needs(name: str) -> None:
 
 
 def test_workers_bring_up_all_they_need() -> None:
-    """``docker-compose up workers`` is enough for jobs to run."""
+    """``docker compose up workers`` is enough for jobs to run."""
     for name in WORKERS:
         assert needs(name) == {"redis", "postgres", "secrets", "migrate"}
 
@@ -304,3 +304,12 @@ def test_prometheus_scrapes_every_process_that_stays() -> None:
         assert environment["PICTRAWL_METRICS__HOST"] == "0.0.0.0"
         assert "internal" in SERVICES[name]["networks"]
         assert not any("9464" in port for port in SERVICES[name].get("ports", []))
+
+
+def test_documents_name_docker_compose_and_still_the_old_command() -> None:
+    """Compose is a plugin today; `docker-compose up` is named once for those who have the program."""
+    documents = [ROOT / "README.md", ROOT / "docker-compose.yml", ROOT / "docs/how-to/scale-with-compose.md"]
+    for path in documents:
+        text = path.read_text()
+        assert "docker compose up" in text, path
+        assert re.findall(r"docker-compose \w+", text) == ["docker-compose up"], path

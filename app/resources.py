@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+import errors
 from app.db import Database, schema
 from app.discovery import JsonClient, Source, open_source
 from app.images.pool.pool import DecoderPool
@@ -15,6 +16,7 @@ from app.settings import Settings
 from app.storage import Store, open_store
 from downloader import Network, RetryRules
 from downloader.client import Downloader
+from downloader.host_headers import HostEntry, HostHeaders, HostPattern, read_pattern
 from downloader.limiter import HostStateStore
 from downloader.limiter.redis_store import RedisHostStateStore
 from downloader.tls import check_ca_file
@@ -125,7 +127,17 @@ def make_network(settings: Settings) -> Network:
     """
     if settings.fetch.ca_file is not None:
         check_ca_file(settings.fetch.ca_file)
-    return Network(settings.fetch.ca_file, settings.fetch.ip_version)
+    return Network(settings.fetch.ca_file, settings.fetch.ip_version, _make_hosts(settings))
+
+
+def _make_hosts(settings: Settings) -> HostHeaders:
+    entries: dict[HostPattern, HostEntry] = {}
+    for host, section in settings.hosts.items():
+        pattern = read_pattern(host)
+        if pattern in entries:
+            raise errors.ConfigurationError(f'hosts."{host}" is the same host as another entry; write both as one')
+        entries[pattern] = section.entry(host)
+    return HostHeaders(entries)
 
 
 def make_source(settings: Settings, name: str, client: JsonClient) -> Source:

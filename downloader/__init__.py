@@ -14,8 +14,6 @@ from downloader.models import (
     FetchRequest,
     HostSilence,
     HostSnapshot,
-    IPVersion,
-    Network,
     NotModified,
     OptOutVerdict,
     Outcome,
@@ -24,6 +22,7 @@ from downloader.models import (
     RobotsVerdict,
     Validators,
 )
+from downloader.network import IPVersion, Network
 
 __all__ = [
     "Attempt",

@@ -30,12 +30,12 @@ from downloader.models import (
     FetchRequest,
     HostClosedError,
     HostSnapshot,
-    Network,
     NotModified,
     Outcome,
     RetryRules,
     RobotsVerdict,
 )
+from downloader.network import Network
 from downloader.request import Reply, Requester, RequestOptions, make_client
 from downloader.resolver import Lookup
 from downloader.retry import RetryBudget, RetryPolicy, drop_tracebacks
@@ -113,7 +113,7 @@ class Downloader:
             sleep=sleep,
             store=store,
         )
-        self._requester = Requester(self._client, guard, self._gate, limits, retry, clock=clock, sleep=sleep)
+        self._requester = Requester(self._client, guard, self._gate, limits, retry, hosts=network.hosts, clock=clock, sleep=sleep)
         self._crawl_policy = CrawlPolicy(self._requester, self._gate, limits, clock)
         self._budget = RetryBudget(retry.budget, retry.budget_floor)
         self._policy = RetryPolicy(retry, budget=self._budget, clock=clock, sleep=sleep, random=random)

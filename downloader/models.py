@@ -3,8 +3,7 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from errors import Reason
 
@@ -20,8 +19,6 @@ __all__ = [
     "HostClosedError",
     "HostSilence",
     "HostSnapshot",
-    "IPVersion",
-    "Network",
     "NotModified",
     "OptOutVerdict",
     "Outcome",
@@ -51,22 +48,6 @@ class FetchLimits:
     robots: bool = True
     crawl_delay_max_s: float = 30.0
     opt_out: bool = True
-
-
-IPVersion = Literal["any", "4", "6"]
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """How hosts are reached.
-
-    Attributes:
-        ca_file: authorities that are trusted besides the public ones, PEM.
-        ip_version: of the addresses that are resolved and dialled.
-    """
-
-    ca_file: Path | None = None
-    ip_version: IPVersion = "any"
 
 
 @dataclass(frozen=True, slots=True)

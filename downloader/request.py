@@ -14,9 +14,10 @@ import httpx
 
 import errors
 import errors.classify  # at start: the error path could not load it once file descriptors have run out
-from downloader import conditional, retry_after, tracing, url_syntax
+from downloader import conditional, host_headers, retry_after, tracing, url_syntax
 from downloader.content import Body, coding_of, content_length, content_range
 from downloader.fetch_state import FetchState
+from downloader.host_headers import HostHeaders
 from downloader.limiter.gate import HostGate
 from downloader.limiter.store import HostFeedback
 from downloader.models import FetchLimits, RetryRules, Validators
@@ -30,6 +31,9 @@ _NO_BODY: Final = frozenset({204, 205})
 _PARTIAL: Final = 206
 _NOT_MODIFIED: Final = 304
 _GATEWAY_TIMEOUT: Final = 504
+
+_NO_ACCESS: Final = frozenset({401, 403})
+_WITHHELD: Final = "; its headers in [hosts] were not sent, because they go over https only (allow_http)"
 
 _LOCATIONS: Final = "pictrawl.locations"
 """Key of a reply's extensions: the values of its Location headers, other bytes than ASCII escaped."""
@@ -131,6 +135,7 @@ class Requester:
 
     Args:
         client: with our User-Agent, without cookies and environment.
+        hosts: further headers of some hosts.
         clock: Unix time, for Retry-After dates and the gate.
         sleep: passes the time between a redirect and its next hop, where Retry-After asks for it.
     """
@@ -143,6 +148,7 @@ class Requester:
         limits: FetchLimits,
         rules: RetryRules,
         *,
+        hosts: HostHeaders = HostHeaders({}),
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -152,6 +158,7 @@ class Requester:
         self._gate = gate
         self._limits = limits
         self._rules = rules
+        self._hosts = hosts
         self._clock = clock
         self._sleep = sleep
 
@@ -268,17 +275,19 @@ class Requester:
         """Build a request; a plain GET, nearly every request, from header lines that are ready: that takes a sixth of the time."""
         extensions = {"target": target.path.encode("ascii")}  # the path's own bytes, where httpx would escape some
         conditions = conditional.header_lines(options.validators, target.url)
+        own = self._hosts.lines(target)
         if options.headers or options.content is not None or options.method != "GET":
-            headers, content = [*httpx.Headers(options.headers).raw, *conditions], options.content
+            headers, content = [*host_headers.merge(own, httpx.Headers(options.headers).raw), *conditions], options.content
             return self._client.build_request(options.method, target.parsed, headers=headers, content=content, extensions=extensions)
-        lines = [(b"Host", target.parsed.netloc), *self._header_lines, *conditions]
+        lines = [(b"Host", target.parsed.netloc), *host_headers.merge(self._header_lines, own), *conditions]
         return httpx.Request("GET", target.parsed, headers=lines, stream=_EMPTY, extensions=extensions)
 
     def _check_status(self, response: httpx.Response, target: Target, options: RequestOptions) -> None:
         status = response.status_code
         if 400 <= status <= 599:
             wait_s = self._retry_after_s(response)
-            raise errors.from_status(status, target.url, retry_after_s=wait_s, extra_statuses=self._rules.extra_statuses)
+            note = _WITHHELD if status in _NO_ACCESS and self._hosts.withholds(target) else ""
+            raise errors.from_status(status, target.url, retry_after_s=wait_s, extra_statuses=self._rules.extra_statuses, note=note)
         if status in _NO_BODY:
             raise errors.EmptyBodyError(f"the origin answered {status}", status=status)
         if status == _NOT_MODIFIED and conditional.header_lines(options.validators, target.url):

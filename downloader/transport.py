@@ -20,7 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from multidict import CIMultiDict
 
 import errors
-from downloader.models import Network
+from downloader.network import Network
 from downloader.reply_head import ReplyHead
 from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own, require_version
 from downloader.tls import enable_session_resumption, make_ssl_context

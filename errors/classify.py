@@ -68,7 +68,7 @@ def classify_http_error(status: int) -> type[taxonomy.PictrawlError]:
 
 
 def from_status(
-    status: int, where: str = "", *, retry_after_s: float | None = None, extra_statuses: Collection[int] = ()
+    status: int, where: str = "", *, retry_after_s: float | None = None, extra_statuses: Collection[int] = (), note: str = ""
 ) -> taxonomy.PictrawlError:
     """Build the error for an HTTP status.
 
@@ -77,9 +77,10 @@ def from_status(
         where: the URL; the message omits its query, fragment and userinfo.
         retry_after_s: the valid Retry-After, if any.
         extra_statuses: statuses that the settings treat as ServiceUnavailable.
+        note: added to the message.
     """
     error_type = taxonomy.ServiceUnavailableError if status in extra_statuses else classify_http_error(status)
-    message = f"the origin answered {status}{_for(where)}"
+    message = f"the origin answered {status}{_for(where)}{note}"
     return error_type(message, status=status, retry_after_s=retry_after_s, reason=_reason_for(status, error_type))
 
 

@@ -20,6 +20,7 @@ from app.resources import (
 from app.settings import Settings, load_settings
 from downloader.limiter.redis_store import RedisHostStateStore
 from downloader.limiter.store import LocalHostStateStore
+from downloader.url_guard import check_url
 
 
 async def test_the_embedded_default_makes_its_workspace(settings: Settings) -> None:
@@ -128,3 +129,44 @@ def test_network_of_the_settings_is_checked(tmp_path: Path) -> None:
     assert make_network(load_settings({"fetch.ip_version": "6"})).ip_version == "6"
     with pytest.raises(errors.ConfigurationError, match=r"fetch\.ca_file"):
         make_network(load_settings({"fetch.ca_file": tmp_path / "none.pem"}))
+
+
+def test_headers_of_hosts_are_read_from_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plainly, from the environment, and from a file, whose last line break is not part of the secret."""
+    monkeypatch.setenv("TOKEN", "Bearer one")
+    Path("cookie").write_text("two\r\n")
+    Path("pictrawl.toml").write_text(
+        '[hosts."a.test"]\nheaders = { Authorization = { env = "TOKEN" }, X-Key = "three" }\n'
+        'cookies = { session = { file = "cookie" } }\nreferer = "https://a.test/"\n'
+    )
+    lines = make_network(load_settings()).hosts.lines(check_url("https://a.test/x"))
+    assert dict(lines) == {
+        b"Referer": b"https://a.test/", b"Authorization": b"Bearer one", b"X-Key": b"three", b"Cookie": b"session=two",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"env": "NOWHERE"}, 'hosts."a.test".headers.X-Key: the environment variable NOWHERE is not set; set it'),
+        ({"file": "nowhere"}, 'hosts."a.test".headers.X-Key: cannot read nowhere: No such file or directory; mount the file'),
+        ({"file": "latin"}, "cannot read latin: it is not UTF-8"),
+        ({"file": "two lines"}, 'hosts."a.test".headers.X-Key: the value holds a line break'),
+        ("", 'hosts."a.test".headers.X-Key: the value is empty'),
+    ],
+)
+def test_secret_that_cannot_be_read_ends_the_start(value: object, words: str) -> None:
+    """With the name of the setting and the remedy, and without the secret."""
+    Path("latin").write_bytes(b"hunter2 \xe9")
+    Path("two lines").write_text("hunter2\nhunter2")
+    settings = load_settings({"hosts.a.test": {"headers": {"X-Key": value}}})
+    with pytest.raises(errors.ConfigurationError) as caught:
+        make_network(settings)
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_host_has_one_entry() -> None:
+    """Two spellings of one host would be two sets of credentials."""
+    with pytest.raises(errors.ConfigurationError, match="same host"):
+        make_network(load_settings({"hosts.a.test": {}, "hosts.A.test": {}}))

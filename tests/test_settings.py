@@ -7,7 +7,7 @@ import pytest
 
 import errors
 from app.domain import CompressionRules, ValidationRules
-from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, load_settings, origins, setting_names
+from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, as_flags, load_settings, origins, setting_names
 
 
 @pytest.fixture
@@ -80,12 +80,13 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",
         "trace.enabled": "true", "trace.endpoint": "http://127.0.0.1:4318", "trace.sample_ratio": "0.5", "trace.url_ratio": "0.5",
+        "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
     }  # fmt: skip
-    section, field = name.split(".")
+    variable = name.replace(".", "__").upper()
     before = origins(load_settings())
-    monkeypatch.setenv(f"{section}__{field}".upper(), "not ours")
-    monkeypatch.setenv(section.upper(), "not ours")
-    monkeypatch.setenv(f"{ENV_PREFIX}{section}__{field}".upper(), values.get(name, "9"))
+    monkeypatch.setenv(variable, "not ours")
+    monkeypatch.setenv(name.partition(".")[0].upper(), "not ours")
+    monkeypatch.setenv(ENV_PREFIX + variable, values.get(name, "9"))
     after = origins(load_settings())
     assert {entry: origin for entry, (_, origin) in after.items() if origin != "default"} == {name: "environment"}
     assert after[name][0] != before[name][0] or name in ("export.storage_tier", "queue.url")  # one has one value, the other is a secret
@@ -273,6 +274,51 @@ def test_an_error_does_not_tell_a_secret(text: str) -> None:
     words = refused()
     assert "= ********** (pictrawl.toml): must be" in words
     assert "hunter2" not in words
+
+
+HOSTS = '[hosts."a.test"]\nheaders = {{ X-Key = {} }}\n'
+
+
+def test_headers_of_hosts_are_shown_to_nobody(set_env: Any) -> None:
+    """Where they come from is no secret."""
+    write_file(HOSTS.format('"hunter2"') + '[hosts."b.test".cookies]\nsession = { env = "NAME" }\n')
+    set_env(hosts='{"c.test": {"headers": {"X-Key": {"file": "path"}, "X-Other": "hunter2"}, "allow_http": true}}')
+    settings = load_settings()
+    shown, origin = origins(settings)["hosts"]
+    assert origin == "environment"
+    assert shown["a.test"]["headers"] == {"X-Key": "**********"}
+    assert shown["b.test"]["cookies"] == {"session": {"env": "NAME"}}
+    assert shown["c.test"]["headers"] == {"X-Key": {"file": "path"}, "X-Other": "**********"}
+    assert "hunter2" not in f"{settings!r} {settings} {origins(settings)}"
+    assert load_settings(as_flags(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HOSTS.format("7"), 'hosts.a.test.headers.X-Key = ********** (pictrawl.toml): write "text", {env = "NAME"} or {file = "path"}'),
+        (HOSTS.format('{ env = "hunter2", file = "b" }'), "hosts.a.test.headers.X-Key = ********** (pictrawl.toml): write one of"),
+        (HOSTS.format("{}"), "write one of"),
+        (HOSTS.replace("X-Key", "Host").format('"hunter2"'), "headers.Host = ********** (pictrawl.toml): Host is not a header to set"),
+        ('[hosts."a.test".headers]\nCookie = "hunter2"\n', "use cookies of the same host"),
+        ('[hosts."a.test".cookies]\n"a=b" = "hunter2"\n', "no name of a cookie"),
+        ('[hosts."a.test"]\nreferer = "hunter2"\n', "hosts.a.test.referer = ********** (pictrawl.toml): write an http or https URL"),
+        ('[hosts."*"]\n', "hosts.* = ********** (pictrawl.toml): write a host, such as example.org"),
+        ('[hosts."a.test"]\nheadrs = {}\n', "setting hosts.a.test.headrs in pictrawl.toml does not exist"),
+    ],
+)
+def test_bad_headers_of_hosts_are_refused(text: str, words: str) -> None:
+    """Each error names the setting and the way out, and no value."""
+    write_file(text)
+    assert words in refused()
+    assert "hunter2" not in refused()
+
+
+def test_hosts_in_the_environment_are_an_object(set_env: Any) -> None:
+    """The message does not quote what may hold a secret."""
+    for text in ("hunter2", '["hunter2"]'):
+        set_env(hosts=text)
+        assert refused() == "environment variable PICTRAWL_HOSTS is no JSON object"
 
 
 def test_without_addresses_everything_is_in_the_workspace() -> None:

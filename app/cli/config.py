@@ -9,6 +9,7 @@ from app.cli.failures import UsageError
 from app.cli.options import Cli
 from app.cli.output import table
 from app.cli.settings import load_settings, settings_flags
+from app.resources import make_network
 from app.settings import origins
 
 __all__ = ["show", "validate"]
@@ -37,6 +38,9 @@ def _toml(values: dict[str, Any]) -> str:
     section = ""
     for name, value in values.items():
         head, _, field = name.partition(".")
+        if not field:
+            lines += _tables(name, value)
+            continue
         if head != section:
             lines += ["", f"[{head}]"] if lines else [f"[{head}]"]
             section = head
@@ -44,9 +48,28 @@ def _toml(values: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _tables(name: str, tables: dict[str, dict[str, Any]]) -> list[str]:
+    """The tables of a setting that has one for each host, or a line that says that there is none."""
+    if not tables:
+        return ["", f"# {name} is not set"]
+    lines: list[str] = []
+    for key, fields in tables.items():
+        lines += ["", f"[{name}.{json.dumps(key)}]"]
+        lines += [f"{field} = {_inline(value)}" for field, value in fields.items() if value]
+    return lines
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items()) + " }"
+    return _toml_value(value)
+
+
 def validate(cli: Cli) -> int:
     """Check the settings: names, values, and the files they name."""
-    path = load_settings(cli).db.password_file
+    settings = load_settings(cli)
+    make_network(settings)
+    path = settings.db.password_file
     if path is not None and not path.is_file():
         raise UsageError(f"db.password_file names {path}, which is no file", "mount the secret, or leave the setting out")
     cli.result("the settings are valid", {"valid": True}, brief="ok")

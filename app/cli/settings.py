@@ -91,8 +91,9 @@ def setting_lines() -> Iterator[SettingLine]:
     for section, field in Settings.model_fields.items():
         head = field.alias or section
         kind = field.annotation
-        assert isinstance(kind, type)
-        assert issubclass(kind, BaseModel)
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            yield _line(head, field)
+            continue
         for name, leaf in kind.model_fields.items():
             yield _line(f"{head}.{name}", leaf)
 
@@ -112,4 +113,6 @@ def _default_text(value: Any) -> str:
         return json.dumps(value)
     if isinstance(value, bool):
         return str(value).lower()
+    if value == {}:
+        return "{}"
     return value.as_posix() if isinstance(value, Path) else str(value)

@@ -2,19 +2,24 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
+import errors
 from app.domain import ExportFormat, LabelConflicts, Level, ValidationRules
+from app.settings.secret_value import SecretValue
 from app.spec import Compression, Side, Strict
 from downloader import FetchLimits, IPVersion
+from downloader.host_headers import HostEntry, check_cookie_name, check_header_name, check_referer, check_value, make_entry, read_pattern
 
 __all__ = [
     "CompressSettings",
     "DbSettings",
     "ExportSettings",
     "FetchSettings",
+    "HostName",
+    "HostSettings",
     "JobsSettings",
     "LogSettings",
     "MetricsSettings",
@@ -70,6 +75,40 @@ class FetchSettings(Section):
     def limits(self) -> FetchLimits:
         """Return the downloader's limits; the other settings say how hosts are reached."""
         return FetchLimits(**{rule.name: getattr(self, rule.name) for rule in fields(FetchLimits)})
+
+
+def _host_name(text: str) -> str:
+    read_pattern(text)
+    return text
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+
+
+class HostSettings(Section):
+    """Further headers of one host. The table is ``[hosts."example.org"]``; in the environment PICTRAWL_HOSTS is one JSON object."""
+
+    headers: dict[Annotated[str, AfterValidator(check_header_name)], SecretValue] = Field({}, description="Headers by name.")
+    cookies: dict[Annotated[str, AfterValidator(check_cookie_name)], SecretValue] = Field({}, description="Cookies by name.")
+    referer: Annotated[str, AfterValidator(check_referer)] = Field("", description="The Referer, a URL.")
+    allow_http: bool = Field(False, description="Send headers and cookies over plain http too, readable for everybody on the way.")
+
+    def entry(self, host: str) -> HostEntry:
+        """Read the secrets.
+
+        Raises:
+            errors.ConfigurationError: one is missing, or cannot be the value of a header; the message does not quote it.
+        """
+        headers = {name: _header_value(f'hosts."{host}".headers.{name}', value) for name, value in self.headers.items()}
+        cookies = {name: _header_value(f'hosts."{host}".cookies.{name}', value, is_cookie=True) for name, value in self.cookies.items()}
+        return make_entry(headers, cookies, self.referer, allow_http=self.allow_http)
+
+
+def _header_value(setting: str, value: SecretValue, *, is_cookie: bool = False) -> bytes:
+    try:
+        return check_value(value.reveal(setting), is_cookie=is_cookie)
+    except ValueError as error:
+        raise errors.ConfigurationError(f"{setting}: {error}") from error
 
 
 class RetrySettings(Section):

@@ -15,11 +15,14 @@ from pydantic import ValidationError as PydanticError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import errors
+from app.settings.secret_value import SecretValue
 from app.settings.sections import (
     CompressSettings,
     DbSettings,
     ExportSettings,
     FetchSettings,
+    HostName,
+    HostSettings,
     JobsSettings,
     LogSettings,
     MetricsSettings,
@@ -72,8 +75,17 @@ class Environment(PydanticBaseSettingsSource):
             if name not in known:
                 raise errors.ConfigurationError(_unknown(f"environment variable {variable}", name))
             section, _, field = name.partition(".")
-            tree.setdefault(section, {})[field] = _json_list(variable, text) if name in LISTS else text
+            if name in TABLES:
+                tree[name] = _json_object(variable, text)
+            else:
+                tree.setdefault(section, {})[field] = _value(name, variable, text)
         return tree
+
+
+def _value(name: str, variable: str, text: str) -> Any:
+    if name in LISTS:
+        return _json_list(variable, text)
+    return _json_object(variable, text) if name in SECRETS and text.startswith("{") else text
 
 
 def _json_list(variable: str, text: str) -> list[Any]:
@@ -83,6 +95,17 @@ def _json_list(variable: str, text: str) -> list[Any]:
         value = None
     if not isinstance(value, list):
         raise errors.ConfigurationError(f'environment variable {variable} = {text!r}: use a JSON list, such as [80, 443] or ["a"]')
+    return value
+
+
+def _json_object(variable: str, text: str) -> dict[str, Any]:
+    """Read an object that may hold secrets: the message does not quote it."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise errors.ConfigurationError(f"environment variable {variable} is no JSON object")
     return value
 
 
@@ -126,6 +149,9 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     serve: ServeSettings = ServeSettings()
     sources: SourcesSettings = SourcesSettings()
+    hosts: dict[HostName, HostSettings] = Field(
+        {}, description='Headers, cookies and referer of some hosts: `{"example.org": {"headers": {"X-Key": {"env": "NAME"}}}}`.'
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -213,6 +239,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
     return value
 
 
@@ -227,16 +255,15 @@ def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(item: Any, flags: Mapping[str, Any], options: Mapping[str, str]) -> str:
     """``fetch.per_host = 'x' (PICTRAWL_FETCH__PER_HOST): must be a whole number``; ``--per-host 0: must be at least 1``."""
-    name = ".".join(str(part) for part in item["loc"])
+    name = ".".join(str(part) for part in item["loc"] if part != "[key]")
     if item["type"] == "extra_forbidden":
         flag = next((flag for flag in flags if f"{flag}.".startswith(f"{name}.")), None)
         return _unknown(f"--set {flag}", flag) if flag else _unknown(f"setting {name} in {config_path()}", name)
     words = requirement(item)
     if not name:
         return words
-    is_secret = any(f"{secret}.".startswith(f"{name}.") for secret in SECRETS)
-    value = "**********" if is_secret else repr(item["input"])
-    setting = ".".join(name.split(".")[:2])
+    value = "**********" if _may_hold_secret(name) else repr(item["input"])
+    setting = next((table for table in TABLES if name.startswith(f"{table}.")), ".".join(name.split(".")[:2]))
     if setting in options and setting in flags:
         return f"{options[setting]} {value}: {words}"
     return f"{name} = {value} ({_place(_origin_finder(flags)(setting), setting)}): {words}"
@@ -245,6 +272,11 @@ def _explain(item: Any, flags: Mapping[str, Any], options: Mapping[str, str]) ->
 def _place(origin: str, setting: str) -> str:
     """Where a user finds the value of a setting."""
     return {"flag": "--set", "environment": f"{ENV_PREFIX}{setting.replace('.', '__').upper()}"}.get(origin, origin)
+
+
+def _may_hold_secret(name: str) -> bool:
+    """Whether a setting is secret, has secret parts or is part of a secret one."""
+    return any(f"{secret}.".startswith(f"{name}.") or name.startswith(f"{secret}.") for secret in SECRETS)
 
 
 def _unknown(what: str, name: str) -> str:
@@ -269,7 +301,8 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 LISTS = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is tuple)
-SECRETS = frozenset(name for name, kind in _leaves(Settings) if SecretStr in (kind, *get_args(kind)))
+TABLES = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is dict)
+SECRETS = TABLES | {name for name, kind in _leaves(Settings) if {SecretStr, SecretValue} & {kind, *get_args(kind)}}
 """Settings whose values are never shown."""
 
 
@@ -277,8 +310,8 @@ def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[
     """Return every setting's value and origin: ``default``, the path of the file, ``environment`` or ``flag``."""
     find_origin = _origin_finder(flags or {})
     dump = settings.model_dump(by_alias=True, mode="json")
-    names = [(name, *name.split(".", 1)) for name in setting_names(Settings)]
-    return {name: (dump[section][field], find_origin(name)) for name, section, field in names}
+    names = [(name, *name.partition(".")[::2]) for name in setting_names(Settings)]
+    return {name: (dump[section][field] if field else dump[section], find_origin(name)) for name, section, field in names}
 
 
 def _origin_finder(flags: Mapping[str, Any]) -> Callable[[str], str]:
@@ -287,9 +320,9 @@ def _origin_finder(flags: Mapping[str, Any]) -> Callable[[str], str]:
 
     def find(name: str) -> str:
         section, _, field = name.partition(".")
-        if name in flags:
+        if name in flags or (name in TABLES and any(flag.startswith(f"{name}.") for flag in flags)):
             return "flag"
-        if field in environment.get(section, {}):
+        if field in environment.get(section, {}) if field else section in environment:
             return "environment"
         table = file.get(section)
         is_in_file = field in table if field and isinstance(table, Mapping) else section in file

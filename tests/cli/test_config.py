@@ -1,5 +1,6 @@
 """``pictrawl config``."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,25 @@ def test_config_shows_values_and_where_they_come_from(invoke: Invoke, monkeypatc
     assert "environment" in invoke("config", "show", "--origins").out
     assert "[fetch]\n" in invoke("config", "show").out
     assert "# url is not set" in invoke("config", "show").out
+
+
+def test_config_shows_the_hosts_as_tables(invoke: Invoke) -> None:
+    """As TOML that can be read back, without the secrets."""
+    Path("pictrawl.toml").write_text('[hosts."a.test".headers]\nX-Key = "hunter2"\nX-Other = { env = "NAME" }\n')
+    result = invoke("config", "show")
+    assert '[hosts."a.test"]\nheaders = { "X-Key" = "**********", "X-Other" = { "env" = "NAME" } }\n' in f"{result.out}\n"
+    assert "hunter2" not in result.out
+    assert tomllib.loads(result.out)["hosts"]["a.test"]["headers"]["X-Other"] == {"env": "NAME"}
+    Path("pictrawl.toml").unlink()
+    assert "# hosts is not set" in invoke("config", "show").out
+
+
+def test_config_validate_reads_the_secrets(invoke: Invoke) -> None:
+    """Before a build does."""
+    missing = invoke("config", "validate", "--set", 'hosts.a.test={"headers": {"X-Key": {"env": "NOWHERE"}}}')
+    assert missing.code == 2
+    assert "NOWHERE is not set" in missing.err
+    assert invoke("config", "validate", "--set", "fetch.ca_file=none.pem").code == 2
 
 
 def test_config_validate_names_what_is_wrong(invoke: Invoke) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
+from app import process_setup
 from app.db import Database
 from app.settings import ENV_PREFIX, Settings, load_settings
 from tests.services import PIDS, PostgresServer, RedisServer, missing_packages
@@ -32,6 +34,9 @@ SERVICE_OF = {"redis_server": "redis", "redis_url": "redis", "postgres_server": 
 
 hypothesis_settings.register_profile("busy machine", deadline=None)
 hypothesis_settings.load_profile("busy machine")
+set_hypothesis_home_dir(Path(__file__).parents[1] / ".hypothesis")  # else its tables of characters are made anew in each working directory
+
+process_setup.defer_gc()
 
 GRACE_S = 2.0
 """Seconds in which child processes must end after their test."""
@@ -46,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.services(*sorted(needed)))
         if inspect.iscoroutinefunction(getattr(item, "function", None)):
             names.insert(0, "no_leaked_tasks")  # set up first, so that it looks last
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at what collection has made, in every collection of every test."""
+    process_setup.tune_gc()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

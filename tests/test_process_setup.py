@@ -9,13 +9,12 @@ from app import process_setup
 
 @pytest.fixture
 def as_at_the_start():
-    threshold = gc.get_threshold()
+    """Undo what the collection of tests has set, and set it again for the tests to come."""
     process_setup.tune_gc.cache_clear()
     gc.unfreeze()
     yield
-    gc.unfreeze()
-    gc.set_threshold(*threshold)
     process_setup.tune_gc.cache_clear()
+    process_setup.tune_gc()
 
 
 def test_what_was_there_is_frozen_once(as_at_the_start):

@@ -16,9 +16,10 @@ def openapi(
     cli: Cli, output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of stdout.")] = None
 ) -> int:
     """Print the OpenAPI document of the API."""
-    text = json.dumps(openapi_document(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    document = openapi_document()
+    text = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     if output is None:
-        cli.result(text, openapi_document())
+        cli.result(text, document)
     else:
         output.write_text(text, encoding="utf-8")
         cli.result("", {"path": str(output)})

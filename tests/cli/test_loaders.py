@@ -13,24 +13,27 @@ from tests.exports import loaders
 from tests.images.samples import animation, encode, photo
 from tests.images.test_metadata import BROKEN, SOUND
 
-FORMATS = {
-    "gif": encode(photo(), "GIF"),
-    "animated gif": animation(),
-    "avif": encode(photo(), "AVIF"),
-    "bmp": encode(photo(), "BMP"),
-    "tiff": encode(photo(), "TIFF"),
-    "cmyk jpeg": encode(photo().convert("CMYK")),
-    "grey png of 16 bits": encode(photo().convert("L").convert("I;16"), "PNG"),
-    "png with alpha": encode(photo().convert("RGBA"), "PNG"),
-    "avif alone in its class": encode(photo(seed=3), "AVIF"),
-}
 LABELS = ["test tube", "train", "dev", "Crash-Test", "dog"]
+
+
+def _formats() -> dict[str, bytes]:
+    return {
+        "gif": encode(photo(), "GIF"),
+        "animated gif": animation(),
+        "avif": encode(photo(), "AVIF"),
+        "bmp": encode(photo(), "BMP"),
+        "tiff": encode(photo(), "TIFF"),
+        "cmyk jpeg": encode(photo().convert("CMYK")),
+        "grey png of 16 bits": encode(photo().convert("L").convert("I;16"), "PNG"),
+        "png with alpha": encode(photo().convert("RGBA"), "PNG"),
+        "avif alone in its class": encode(photo(seed=3), "AVIF"),
+    }
 
 
 @pytest.fixture
 def listed(site: Site, tmp_path: Path) -> dict[str, str]:
     """Serves every file, and lists it with a label; returns the URL of each name."""
-    bodies = FORMATS | {name: body for name, (body, _) in (BROKEN | SOUND).items()}
+    bodies = _formats() | {name: body for name, (body, _) in (BROKEN | SOUND).items()}
     urls = {name: site.add(f"/{number}", reply(body=body)) for number, (name, body) in enumerate(bodies.items())}
     with (tmp_path / "list.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,5 +1,6 @@
 """Images for the tests: ordinary ones and hostile ones, made on the spot."""
 
+import functools
 import io
 import struct
 import zlib
@@ -11,6 +12,11 @@ from PIL import Image
 
 def photo(width: int = 320, height: int = 240, *, seed: int = 1, noise: float = 12.0) -> Image.Image:
     """Something with edges, colour and grain, the same for the same seed."""
+    return _photo(width, height, seed, noise).copy()
+
+
+@functools.lru_cache(maxsize=32)
+def _photo(width: int, height: int, seed: int, noise: float) -> Image.Image:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     bends = rng.uniform(-9, 9, (3, 2, 2)) / (width, height)
@@ -57,6 +63,7 @@ def with_orientation(image: Image.Image, orientation: int, encoding: str = "JPEG
     return encode(image, encoding, exif=exif, **options)
 
 
+@functools.cache
 def animation(frames: int = 3, encoding: str = "GIF", size: tuple[int, int] = (120, 90)) -> bytes:
     """A file of several pictures."""
     pictures = [photo(*size, seed=seed) for seed in range(frames)]

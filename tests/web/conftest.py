@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.web import create_app
+from tests.templates import sqlite_like_new
 
 Connect = Callable[..., httpx.AsyncClient]
 
@@ -21,6 +22,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def resources(settings: Settings) -> AsyncIterator[Resources]:
+    sqlite_like_new(settings.workspace.path / "pictrawl.db")
     async with open_resources(settings) as opened:
         yield opened
 

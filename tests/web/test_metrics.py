@@ -8,12 +8,13 @@ from app.db.rows import Unit, WorkerRow
 from app.domain import Reason
 from app.job_states import JobState, UnitKind, UnitState
 from app.resources import Resources
-from app.web import create_app, openapi_document
+from app.web import create_app
 from app.web.metrics import ATTEMPTS_FACTOR, FAMILIES, REQUESTS, Metrics, collect, queue_depths
 from downloader.models import Attempt
 from tests.clocks import FakeTime
 from tests.figures import parsed as values
 from tests.web import seeds
+from tests.web.api.test_openapi import DOCUMENT
 from tests.web.conftest import Connect
 
 
@@ -158,5 +159,4 @@ async def test_the_api_tells_its_process_as_well(client: httpx.AsyncClient) -> N
 
 def test_route_templates_are_as_many_as_was_said() -> None:
     """The bound in the reference holds for the routes that there are, and for a few to come."""
-    paths = openapi_document()["paths"]
-    assert len(paths) + 3 <= REQUESTS.labels[1].limit
+    assert len(DOCUMENT["paths"]) + 3 <= REQUESTS.labels[1].limit

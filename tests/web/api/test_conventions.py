@@ -8,13 +8,13 @@ import pytest
 from fastapi import Response
 
 from app.resources import Resources
-from app.web import openapi_document
 from app.web.api.checks import NoOptions
 from app.web.api.conventions import ACCEPTED, Call, accepted, at, may_fail
 from app.web.api.jobs import NewJob
 from tests.web import seeds
+from tests.web.api.test_openapi import DOCUMENT
 
-ROUTES = [(method, path) for path, item in openapi_document()["paths"].items() for method in item]
+ROUTES = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -10,8 +10,8 @@ from app.db import api_keys, jobs
 from app.job_states import DesiredState
 from app.resources import Resources
 from app.storage import paths
-from app.web import openapi_document
 from tests.web import seeds
+from tests.web.api.test_openapi import DOCUMENT
 from tests.web.conftest import Connect
 
 BODIES: dict[str, Any] = {
@@ -23,7 +23,7 @@ BODIES: dict[str, Any] = {
 """A good body for each operation that takes one."""
 
 OPERATIONS = [
-    (method, path, operation) for path, item in openapi_document()["paths"].items() for method, operation in item.items() if "{" in path
+    (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items() if "{" in path
 ]
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Level",
     "ListProblem",
     "Reason",
+    "Reuse",
     "Sample",
     "StoredImage",
     "ValidationRules",
@@ -76,6 +77,16 @@ class ImageState(StrEnum):
     DUPLICATE = "duplicate"
     DEFERRED = "deferred"
     TOMBSTONED = "tombstoned"
+
+
+class Reuse(StrEnum):
+    """How an image came by bytes that were stored before its job."""
+
+    STORED = "stored"
+    """Without a request."""
+
+    NOT_MODIFIED = "not_modified"
+    """By a conditional request, which the origin answered with 304."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +261,8 @@ class StoredImage:
         opt_out: a `downloader.models.OptOutVerdict` from its last fetch; ``None`` before the first.
         captions, labels: all of them where its list gives several, else ``None``; the first is ``caption`` or ``label``.
         extra: further columns of its list, as in :class:`Candidate`.
+        fetched_at: when its bytes came from the origin, or were last confirmed by it.
+        reuse: a :class:`Reuse`; None where its own request brought the bytes. ``reused_from`` is the job whose request did.
     """
 
     id: int
@@ -300,6 +313,8 @@ class StoredImage:
     captions: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     extra: Mapping[str, Any] | None = None
+    reuse: str | None = None
+    reused_from: str | None = None
 
     @property
     def warning(self) -> str | None:

@@ -151,6 +151,7 @@ class JobRequest(Strict):
     splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0}, description="Share of each split; shares sum to 1.")
     seed: Seed = 0
     priority: int = Field(default=0, ge=-100, le=100)
+    refresh: bool = Field(default=False, description="Request URLs again whose bytes are stored; an origin may confirm them by a 304.")
 
     @field_validator("compression", mode="before")
     @classmethod
@@ -235,3 +236,4 @@ class JobSpec(BaseModel):
     overwrite: bool = False
     retry_reasons: list[Reason] | None = None
     parent_job_id: str | None = None
+    refresh: bool = False

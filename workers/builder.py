@@ -55,14 +55,21 @@ async def discover_images(ctx: JobContext, *, job_id: str, unit_id: str) -> None
 
 @job(retry_on=INFRASTRUCTURE)
 async def process_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id: str) -> None:
-    """Fetch what is still missing of one chunk and store the bytes. Safe to run twice.
+    """Fetch what is still missing of one chunk and store the bytes; bytes that are stored already are used. Safe to run twice.
 
     Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. URLs are retried by the downloader alone.
     """
     async with claim(ctx, unit_id) as unit:
         counts = await fetch.fetch_chunk(ctx, unit, chunk_id)
         await fetch.settle_chunk(unit, chunk_id)
-        log.info("chunk.fetched", ok=counts["ok"], failed=counts["failed"], deferred=counts["deferred"])
+        log.info(
+            "chunk.fetched",
+            ok=counts["ok"],
+            reused=counts["reused"],
+            not_modified=counts["not_modified"],
+            failed=counts["failed"],
+            deferred=counts["deferred"],
+        )
 
 
 @job(retry_on=INFRASTRUCTURE)

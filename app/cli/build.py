@@ -149,6 +149,7 @@ def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, 
         export_format=options.export_format,
         splits=parse_splits(options.split),
         seed=options.seed,
+        refresh=options.refresh,
         **{name: value for name, value in given.items() if value},
     )
 

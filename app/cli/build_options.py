@@ -58,6 +58,7 @@ URL_COL = "Column of URLs, inside objects as in image.src; default: found by nam
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
 CAPTIONS = "Captions in the .txt of webdataset: the first, or all, one on a line (first)."
+REFRESH = "Request URLs again whose bytes an earlier build stored; an origin that has the same bytes answers 304."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
 
@@ -94,6 +95,7 @@ class BuildOptions:
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
+    refresh: Annotated[bool, _politeness("--refresh", help=REFRESH)] = False
     per_host: Annotated[Count, _politeness("--per-host", metavar="N", help="Concurrent requests to one host (2).")] = None
     concurrency: Annotated[Count, _politeness("--concurrency", metavar="N", help="Concurrent requests in all (64).")] = None
     contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help="How origins can reach you; in the User-Agent.")] = None

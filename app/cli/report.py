@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli import exit_codes
 from app.cli.output import width
-from app.db import Database, attempts, datasets, images, jobs
+from app.db import Database, attempts, datasets, earlier_fetches, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.explain.job import lost_words, search_words
 from app.formatting import clipped, count, duration, listing, number, size
@@ -77,7 +77,7 @@ class BuildReport:
             "job_id": self.job.id,
             "status": self.job.state.value,
             "target": self.job.target,
-            "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES)},
+            "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES, *REUSE_FIGURES)},
             "reasons": funnel.reasons,
             "short_classes": list(self.job.short_classes or ()),
             "retries": self.retries,
@@ -101,6 +101,7 @@ class BuildReport:
         rows = [
             *self._dataset(),
             ("funnel", _funnel(self.funnel)),
+            ("reused", self._reused()),
             ("not kept", listing(self.funnel.reasons, most=8)),
             *self._classes(),
             *self._retries(),
@@ -143,6 +144,13 @@ class BuildReport:
         figures |= {"bad lines": self.bad_lines} if self.bad_lines else {}
         figures |= {"label conflicts": funnel.label_conflicts} if funnel.label_conflicts else {}
         return ", ".join(f"{name} {number(value)}" for name, value in figures.items())
+
+    def _reused(self) -> str:
+        """How many images have bytes that were stored before, beside those whose own request brought them."""
+        funnel = self.funnel
+        figures = {"reused": funnel.reused, "not modified (304)": funnel.not_modified}
+        parts = [f"{number(value)} {name}" for name, value in figures.items() if value]
+        return ", ".join([*parts, f"{number(max(0, funnel.fetched - funnel.reused - funnel.not_modified))} fetched"]) if parts else ""
 
     def _conflicts(self, workspace_options: str) -> str:
         command = f"pictrawl images ls --job {self.job.id} --reason label_conflict{workspace_options}"
@@ -195,6 +203,8 @@ LIST_FIGURES = ("rows_read", "distinct_urls", "merged_rows", "label_conflicts")
 STAGES = ("candidates", "fetched", "valid", "unique", "kept")
 """Figures of the list and stages of the funnel, by the names that every interface has for them."""
 
+REUSE_FIGURES = ("reused", "not_modified")
+
 SHOWN_CLASSES = 8
 
 COMMANDS = frozenset({"bad lines", "conflicts", "resume", "finish", "details", "dataset"})
@@ -230,6 +240,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
             await jobs.list_figures(db, job.dataset_id),
             await attempts.count_lost(db, job_id),
             *await jobs.search_figures(db, job_id),
+            *await earlier_fetches.reuse_figures(db, job.dataset_id),
         ),
         tried=await attempts.images_tried(db, job_id),
         deep=await images.count_deep(db, job.dataset_id) if job.is_final else 0,

@@ -290,6 +290,7 @@ class Funnel:
         attempts: requests of a job for images, with an outcome; ``retried`` URLs took more than one, and ``recovered`` of them came.
         lost: requests that may have been sent: their process died before an outcome.
         search_requests: to the sources; ``search_retries`` of them repeated one.
+        reused: fetched ones whose bytes were stored before, without a request; ``not_modified`` after a 304.
     """
 
     counts: tuple[SourceCount, ...]
@@ -300,6 +301,8 @@ class Funnel:
     lost: int = 0
     search_requests: int = 0
     search_retries: int = 0
+    reused: int = 0
+    not_modified: int = 0
 
     def _sum(self, states: frozenset[ImageState], rejected: Collection[Reason] = ()) -> int:
         """Count the rows in these states, and the rejected ones with these reasons."""

@@ -60,6 +60,9 @@ WARNED = text("level IN ('WARNING', 'ERROR', 'CRITICAL')")
 REASONED = text("reason IS NOT NULL")
 """The condition of the index of reasons; most kept images have none."""
 
+REUSED = text("reuse IS NOT NULL")
+"""The condition of the index of images whose bytes were there before; a first build has none."""
+
 LABELLED, SPLIT = text("label IS NOT NULL"), text("split IS NOT NULL")
 """Conditions of indexes over kept images; no other image has a label or a split there, so crawling does not update them."""
 
@@ -230,6 +233,11 @@ images = Table(
     Column("captions", JSON(none_as_null=True)),
     Column("labels", JSON(none_as_null=True)),
     Column("extra", JSON(none_as_null=True)),
+    Column("etag", Text),
+    Column("last_modified", String(40)),
+    Column("exempt_networks", Text),
+    Column("reuse", Slug),
+    Column("reused_from", Id),
     UniqueConstraint("dataset_id", "url_key"),
     Index("ix_images_job_state", "job_id", "state", "reason", "source"),
     Index("ix_images_chunk", "chunk_id", "state"),
@@ -240,6 +248,7 @@ images = Table(
     Index("ix_images_split", "dataset_id", "state", "split", "id", sqlite_where=SPLIT, postgresql_where=SPLIT),
     Index("ix_images_reason", "dataset_id", "reason", "id", sqlite_where=REASONED, postgresql_where=REASONED),
     Index("ix_images_url_key", "url_key"),
+    Index("ix_images_reuse", "job_id", "reuse", sqlite_where=REUSED, postgresql_where=REUSED),
     Index("ix_images_sha", "sha256"),
     Index("ix_images_out_sha", "out_sha256"),
 )

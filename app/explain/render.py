@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from app.db.rows import Event
-from app.domain import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
 from app.formatting import clipped, duration, number, size
 from downloader.models import Attempt, Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
@@ -98,15 +98,25 @@ def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:
 
 
 def _requests(history: ImageHistory) -> Iterator[ExplanationLine]:
-    if not history.requests and history.image.state is not ImageState.PENDING:
+    image = history.image
+    if image.reuse is None and not history.requests and history.image.state is not ImageState.PENDING:
         yield ExplanationLine(
             "requests", "none yet" if history.image.state is ImageState.DEFERRED else "none: it was decided without a request"
         )
     for job_id in dict.fromkeys(made.job_id for made in history.requests):
         tries = [made for made in history.requests if made.job_id == job_id]
         yield from _of_one_job(history.image, tries, is_another=job_id != history.image.job_id)
+    if image.reuse:
+        words = _REUSE.get(image.reuse, clipped(image.reuse, 24))
+        yield ExplanationLine("reused", words.format(job=image.reused_from), image.fetched_at)
     if history.image.opt_out and history.image.opt_out != OptOutVerdict.NOT_READ:
         yield ExplanationLine("opt-out", opt_out_words(history.image.opt_out, history.image.evidence))
+
+
+_REUSE: Final[dict[str, str]] = {
+    Reuse.STORED: "no request: the bytes are those that job {job} fetched at this time",
+    Reuse.NOT_MODIFIED: "304: the origin confirmed at this time the bytes that job {job} fetched",
+}
 
 
 def _of_one_job(image: StoredImage, tries: list[RequestRecord], *, is_another: bool) -> Iterator[ExplanationLine]:

@@ -121,6 +121,7 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,
         seed=request.seed,
+        refresh=request.refresh,
         shard_samples=settings.export.shard_samples,
         shard_bytes=settings.export.shard_bytes,
         output=output,

@@ -95,6 +95,25 @@ def test_summary_tells_what_retries_brought(figures: dict[str, int], more: dict[
     assert all(sentence in words for sentence in said)
 
 
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"reused": 417}, "417 reused, 20 fetched"),
+        ({"reused": 400, "not_modified": 30}, "400 reused, 30 not modified (304), 7 fetched"),
+        ({"not_modified": 437}, "437 not modified (304), 0 fetched"),
+        ({}, None),
+    ],
+)
+def test_summary_tells_what_was_stored_before(figures: dict[str, int], said: str | None) -> None:
+    """Beside what was fetched; the document has the figures in its funnel."""
+    counts = (SourceCount("list", ImageState.KEPT, None, 437),)
+    report = BuildReport(a_job(JobState.SUCCEEDED, None, finished_at=NOW), Funnel(counts, **figures))  # type: ignore[arg-type]
+    lines = [line for line in report.summary().splitlines() if line.startswith("  reused ")]
+    assert lines == ([f"  reused     {said}"] if said else [])
+    funnel = report.document()["funnel"]
+    assert {name: funnel[name] for name in ("reused", "not_modified")} == {"reused": 0, "not_modified": 0} | figures
+
+
 def test_summary_names_the_classes_that_are_empty_or_short() -> None:
     """With what became of their candidates; the document has them all."""
     classes = [{"label": "dog", "candidates": 12, "kept": 0, "reasons": {"label_conflict": 12}}]

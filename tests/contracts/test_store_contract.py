@@ -1,6 +1,7 @@
 """The contract of a store: what holds for a folder, for memory and so for a bucket."""
 
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,6 +53,17 @@ async def test_put_many_stores_all_and_says_so(store: Store) -> None:
     with pytest.raises(errors.ValidationError):
         await store.put_many([("d", b"x"), ("../e", b"x")])
     assert await keys(store) == ["a/b", "c"]
+
+
+async def test_objects_are_held_if_they_are_there_with_their_digest(store: Store) -> None:
+    """Of each in its order: whole, of other bytes, not there. A key that is refused is an error, as for a put."""
+    digest = hashlib.sha256(b"body").hexdigest()
+    await store.put("a/whole", b"body")
+    await store.put("a/other", b"bodY")
+    assert list(await store.holds_many([("a/whole", digest), ("a/other", digest), ("a/gone", digest)])) == [True, False, False]
+    assert list(await store.holds_many([])) == []
+    with pytest.raises(errors.ValidationError):
+        await store.holds_many([("../e", digest)])
 
 
 async def test_what_is_not_there_is_missing(store: Store, tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_an_image_that_waits_tells_what_for() -> None:
     assert told(deferred | {"deferred_at": None})["deferred"] == "not requested again before this time"
 
 
+def test_bytes_that_were_stored_before_are_told() -> None:
+    """From which job, when, and whether the origin was asked."""
+    stored = {"state": ImageState.KEPT, "reused_from": "job_0", "fetched_at": 1.0}
+    words = told(stored | {"reuse": "stored"})
+    assert words["reused"] == "no request: the bytes are those that job job_0 fetched at this time"
+    assert "requests" not in words
+    assert told(stored | {"reuse": "not_modified"})["reused"].startswith("304: the origin confirmed")
+    (line,) = [line for line in image_lines(history(stored | {"reuse": "stored"})) if line.topic == "reused"]
+    assert line.at == 1.0
+
+
 def test_what_was_decided_of_the_dataset_is_told() -> None:
     """A licence that is not accepted, a target that was met, an original that was deleted."""
     licence = told({"state": ImageState.REJECTED, "reason": Reason.LICENCE, "license": "CC-BY-NC-4.0", "attribution": "J. \x1b[1mDoe"})

@@ -116,7 +116,7 @@ async def test_the_rows_of_an_export_are_a_list_that_gives_the_same_set(tmp_path
                 rebuilt = await exported(bench, await build(bench, listed, export_format="files"))
                 assert without_place(rebuilt["files"]) == wanted, listed.name
             origin.script("/3.jpg", image(encode(photo(seed=77))))
-            changed = {row.url: row for row in await rows_of(bench, await build(bench, lists[0]))}
+            changed = {row.url: row for row in await rows_of(bench, await build(bench, lists[0], refresh=True))}
         before, after = exports["files"][3]["source_sha256"], changed[urls[3]]
         assert (after.state, after.reason) == (ImageState.REJECTED, "corrupt")
         assert after.detail == f"the origin now serves other bytes: expected sha256 {before}, got {after.sha256}"

@@ -1,22 +1,24 @@
-"""Fetches the URLs of one chunk: bytes go to the store, every outcome goes to the image's row.
+"""Fetches the URLs of one chunk whose bytes are not stored yet: bytes go to the store, every outcome goes to the image's row.
 
 Retry: none here. The downloader retries URLs; a URL with an outcome is not requested again when the unit runs again.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from app.concurrency import BoundedTasks
 from app.db import attempts, images, lifecycle, units
+from app.db.earlier_fetches import EarlierFetch
 from app.db.rows import NewUnit
 from app.domain import ImageState, StoredImage
 from app.job_states import UnitKind
 from app.storage import paths
-from downloader import Deferred, Fetched, FetchFailed
+from downloader import Deferred, Fetched, FetchFailed, NotModified
 from workers.stages.outcomes import OutcomeRecorder
+from workers.stages.reuse import prepare
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["BlobWriter", "fetch_chunk", "settle_chunk"]
@@ -40,35 +42,44 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     """Fetch what is still missing of a chunk; an image with an outcome is not requested again.
 
     Returns:
-        How many images are ``ok``, ``failed`` and ``deferred``.
+        How many images are ``ok``, ``reused``, ``not_modified``, ``failed`` and ``deferred``.
     """
     if unit.finishes_early:
         async with unit.transaction() as connection:
-            return Counter(ok=0, failed=await images.fail_open(connection, chunk_id, FINISHED_EARLY), deferred=0)
+            return Counter(failed=await images.fail_open(connection, chunk_id, FINISHED_EARLY))
     if unit.row.error:  # a storage error released it: do not request bytes that cannot be stored, since each request counts
         await ctx.store.check(MIN_FREE_BYTES)
     async with unit.transaction() as connection:
         pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         made = await attempts.made(connection, unit.row, [image.id for image in pending])
-    counts: Counter[str] = Counter(ok=0, failed=0, deferred=0)
-    async for batch in unit.batches(pending):
-        counts.update(await _fetch(ctx, unit, batch, made))
+    prepared = await prepare(ctx, unit, chunk_id, pending)
+    counts = Counter(reused=prepared.reused, failed=prepared.tombstoned)
+    async for batch in unit.batches(prepared.to_fetch):
+        counts.update(await _fetch(ctx, unit, batch, made, prepared.stored))
     return counts
 
 
-async def _fetch(ctx: JobContext, unit: ClaimedUnit, batch: Sequence[StoredImage], made: dict[int, tuple[int, int]]) -> Counter[str]:
-    recorder = OutcomeRecorder(unit, batch, made)
+async def _fetch(
+    ctx: JobContext,
+    unit: ClaimedUnit,
+    batch: Sequence[StoredImage],
+    made: Mapping[int, tuple[int, int]],
+    stored: Mapping[int, EarlierFetch],
+) -> Counter[str]:
+    recorder = OutcomeRecorder(unit, batch, made, stored)
     async with recorder, BlobWriter(lambda bodies: _store(ctx, recorder, bodies)) as blobs:
         async with aclosing(ctx.downloader.fetch_many(recorder.requests(), log=recorder, stop=unit.stop)) as outcomes:
             async for outcome in outcomes:
                 match outcome:
                     case Fetched():
                         await blobs.add(outcome)
+                    case NotModified():
+                        recorder.add_not_modified(outcome)
                     case FetchFailed():
                         recorder.add_failed(outcome)
                     case Deferred():
                         recorder.add_deferred(outcome, ctx.settings.retry)
-    return Counter(ok=recorder.ok, failed=recorder.failed, deferred=recorder.deferred)
+    return Counter(ok=recorder.ok, not_modified=recorder.not_modified, failed=recorder.failed, deferred=recorder.deferred)
 
 
 async def _store(ctx: JobContext, recorder: OutcomeRecorder, bodies: Sequence[Fetched]) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import errors
 from app.concurrency import BatchWriter
 from app.db import attempts, images
-from app.domain import ImageState, Reason, StoredImage
+from app.db.earlier_fetches import EarlierFetch
+from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.observability import labels, metrics
 from app.observability.registry import OTHER
 from app.settings import RetrySettings
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, NotModified, Outcome
 from logging_setup import get_logger
+from workers.stages.reuse import stored_columns, validators_of
 from workers.unit import ClaimedUnit
 
 __all__ = ["OutcomeRecorder", "UrlResult", "count_attempt", "result_of"]
@@ -46,18 +48,26 @@ class OutcomeRecorder:
     Use it as a context: on exit it writes what is unwritten and deletes reservations that were not used.
     """
 
-    def __init__(self, unit: ClaimedUnit, pending: Sequence[StoredImage], made: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        unit: ClaimedUnit,
+        pending: Sequence[StoredImage],
+        made: Mapping[int, tuple[int, int]],
+        stored: Mapping[int, EarlierFetch] | None = None,
+    ) -> None:
         """Record for the images of a chunk that have no outcome yet.
 
         Args:
             unit: the claimed unit.
             pending: the images.
             made: by image id, the attempts that count, and the highest row number of its attempts.
+            stored: by image id, the bytes whose validators are sent with its request.
         """
         self._unit = unit
         self._order = [image.id for image in pending]
         self._images = {image.id: image for image in pending}
         self._made = made
+        self._stored = stored or {}
         self._last_row = {image.id: made.get(image.id, (0, 0))[1] for image in pending}
         self._reserved: dict[AttemptKey, int] = {}  # the row number of each reserved attempt
         self._sent: set[AttemptKey] = set()
@@ -68,11 +78,16 @@ class OutcomeRecorder:
         self._changes: list[dict[str, Any]] = []
         self._results: list[UrlResult] = []  # counted when the changes are written
         self._flusher: asyncio.Task[None] | None = None
-        self.ok = self.failed = self.deferred = 0
+        self.ok = self.not_modified = self.failed = self.deferred = 0
 
     def requests(self) -> list[FetchRequest]:
         """The URLs still to fetch, each with the number of attempts already made."""
-        return [FetchRequest(image.url, key=image.id, attempts_made=self._made.get(image.id, (0, 0))[0]) for image in self._images.values()]
+        return [self._request(image) for image in self._images.values()]
+
+    def _request(self, image: StoredImage) -> FetchRequest:
+        stored = self._stored.get(image.id)
+        validators = validators_of(stored) if stored else None
+        return FetchRequest(image.url, key=image.id, attempts_made=self._made.get(image.id, (0, 0))[0], validators=validators)
 
     async def __aenter__(self) -> "OutcomeRecorder":
         self._flusher = asyncio.create_task(self._flush_regularly())
@@ -172,8 +187,22 @@ class OutcomeRecorder:
             media_type=outcome.media_type,
             final_url=outcome.final_url,
             fetched_at=time.time(),
-            **_decisions(outcome),
+            etag=outcome.validators.etag if outcome.validators else None,
+            last_modified=outcome.validators.last_modified if outcome.validators else None,
+            **self._circumstances(outcome),
         )
+
+    def add_not_modified(self, outcome: NotModified) -> None:
+        """Record an image whose stored bytes its origin has confirmed."""
+        self.not_modified += 1
+        self._results.append(result_of(outcome))
+        image = self._images[int(str(outcome.request.key))]
+        now = {"final_url": outcome.final_url, "fetched_at": time.time(), "reuse": Reuse.NOT_MODIFIED} | self._circumstances(outcome)
+        self._change(image, ImageState.FETCHED, **stored_columns(self._stored[image.id]) | now)
+
+    def _circumstances(self, outcome: Fetched | NotModified) -> dict[str, str]:
+        """The columns by which a later job decides whether it may use the bytes."""
+        return {"exempt_networks": " ".join(self._unit.ctx.settings.fetch.allow_networks), **_decisions(outcome)}
 
     def add_failed(self, outcome: FetchFailed) -> None:
         """Record a URL that failed for good, with its reason."""
@@ -198,10 +227,7 @@ class OutcomeRecorder:
         self._change(image, ImageState.FAILED, reason=reason, detail=detail, **values)
 
     def _change(self, image: StoredImage, state: ImageState, **values: Any) -> None:
-        empty = dict.fromkeys(
-            ("reason", "detail", "evidence", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "not_before", "deferred_at")
-        )
-        self._changes.append({"id": image.id, "state": state} | empty | values)
+        self._changes.append({"id": image.id, "state": state} | _EMPTY | values)
 
     async def flush(self) -> None:
         """Write the attempts and outcomes recorded so far, in one transaction."""
@@ -227,6 +253,15 @@ class OutcomeRecorder:
             raise
         for result in results:
             result.count()
+
+
+_EMPTY: dict[str, Any] = dict.fromkeys(
+    (
+        *("reason", "detail", "evidence", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "not_before", "deferred_at"),
+        *("etag", "last_modified", "exempt_networks", "reuse", "reused_from"),
+    )
+)
+"""Columns that every outcome sets, so that all changes have the same columns."""
 
 
 def _retrieve_exception(closing: asyncio.Task[None]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db import datasets, images, jobs, rows
+from app.db import datasets, earlier_fetches, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import ExportFormat
 from app.jobs import submit
@@ -68,7 +68,11 @@ async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Q
     """Every candidate is counted: kept, on the way, or out for one reason."""
     dataset = await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
     db = call.resources.db
-    funnel = Funnel(await images.counts(db, dataset_id=dataset_id), rows=await jobs.list_figures(db, dataset_id))
+    funnel = Funnel(
+        await images.counts(db, dataset_id=dataset_id),
+        rows=await jobs.list_figures(db, dataset_id),
+        **dict(zip(("reused", "not_modified"), await earlier_fetches.reuse_figures(db, dataset_id), strict=True)),
+    )
     return Dataset(**_summary(dataset).model_dump(), progress=progress_of(funnel), reasons=funnel.reasons, sources=funnel.by_source())
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 import errors
 from app.db import attempts, image_search, images
 from app.db.image_search import ImageFilter
-from app.domain import EXTENSIONS, ImageState, Reason, StoredImage
+from app.domain import EXTENSIONS, ImageState, Reason, Reuse, StoredImage
 from app.storage import paths
 from app.web.api import downloads
 from app.web.api.conventions import Here, ImageId, ImageQuery, NoQuery, Page, View, at
@@ -22,8 +22,8 @@ __all__ = ["router"]
 router = APIRouter(tags=["images"])
 
 COPIED = (
-    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out", "rank", "line",
-    "page_url", "final_url",
+    "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out",
+    "reuse", "reused_from", "rank", "line", "page_url", "final_url",
     "title", "caption", "captions", "label", "labels", "list_columns",
     "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
@@ -44,6 +44,8 @@ class Image(View):
     evidence: str | None = Field(description="What the reason rests on: a header, a robots.txt line, an address; at most 300 characters.")
     robots: str | None = Field(description="Decision by robots.txt: off, not_asked, allowed, disallowed, no_file or unreachable.")
     opt_out: str | None = Field(description="Decision by opt-outs in headers, robots.txt and tdmrep.json: off, not_read, none or refused.")
+    reuse: Reuse | None = Field(description="How it used bytes that an earlier job had stored: stored (no request) or not_modified (304).")
+    reused_from: str | None = Field(description="The job whose request brought those bytes.")
     url: str
     final_url: str | None
     page_url: str | None
@@ -78,7 +80,7 @@ class Image(View):
     changes: str | None = Field(description="What was removed from the fetched bytes so that loaders read them.")
     warning: str | None = Field(description="What loaders may stumble over, such as 16 bits a channel that left as they came.")
     not_before: datetime | None
-    fetched_at: datetime | None
+    fetched_at: datetime | None = Field(description="When its bytes came from the origin, or were last confirmed by it.")
     updated_at: datetime | None
     links: dict[str, str]
 

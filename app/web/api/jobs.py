@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app.db import Database, attempts, datasets, images, jobs, rows
+from app.db import Database, attempts, datasets, earlier_fetches, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import Reason
 from app.job_states import DesiredState, JobKind, JobState
@@ -45,6 +45,8 @@ class Progress(View):
     label_conflicts: int = Field(description="Images with different labels, kept or not.")
     candidates: int
     fetched: int
+    reused: int = Field(description="Of these, images whose bytes an earlier job of the user had fetched; no request was made.")
+    not_modified: int = Field(description="Of these, images whose origin confirmed the stored bytes (304).")
     valid: int
     unique: int
     kept: int
@@ -197,6 +199,7 @@ async def load_figures(db: Database, job: rows.Job) -> JobProgress:
         await jobs.list_figures(db, job.dataset_id),
         await attempts.count_lost(db, job.id),
         *await jobs.search_figures(db, job.id),
+        *await earlier_fetches.reuse_figures(db, job.dataset_id),
     )
     return figures_of(job, funnel)
 

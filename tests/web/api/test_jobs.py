@@ -21,7 +21,7 @@ from app.web.api.jobs import figures_of, job_summary
 from tests.web import seeds
 from tests.web.conftest import Connect
 
-NO_LIST = dict.fromkeys(("rows_read", "distinct_urls", "merged_rows", "label_conflicts"), 0)
+NO_LIST = dict.fromkeys(("rows_read", "distinct_urls", "merged_rows", "label_conflicts", "reused", "not_modified"), 0)
 URLS = {"urls": ["http://origin.example/a.jpg"], "export_format": "imagefolder"}
 
 

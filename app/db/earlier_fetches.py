@@ -1,0 +1,92 @@
+"""Queries on earlier fetches: what the same user's other rows know of the URLs of a chunk, and how many images of a dataset used it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+
+from app.db import tables
+from app.db.engine import Connection, Database
+from app.domain import ImageState, Reason, Reuse
+
+__all__ = ["EarlierFetch", "of_chunk", "reuse_figures"]
+
+REFUSALS = (Reason.ROBOTS, Reason.OPT_OUT)
+"""Reasons that the site gave: bytes from before a refusal are not used."""
+
+WITH_BYTES = (ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED, ImageState.DUPLICATE)
+
+MOST = 3
+"""Rows read for one URL: a tombstone, then the newest. A list that was built a hundred times costs no more than one built thrice."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierFetch:
+    """What another row says of the same URL: it has bytes, its site refused, or it was removed on request.
+
+    Attributes:
+        at: when the bytes came or were confirmed, or the site refused, Unix seconds.
+        job_id: the job whose request brought the bytes, or that met the refusal.
+        exempt_networks: ``fetch.allow_networks`` of the request, separated by spaces; None where it is not known.
+    """
+
+    image_id: int
+    url: str
+    state: ImageState
+    at: float
+    job_id: str
+    sha256: str | None = None
+    size_bytes: int = 0
+    media_type: str | None = None
+    final_url: str | None = None
+    robots: str | None = None
+    opt_out: str | None = None
+    exempt_networks: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+async def of_chunk(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, user_id: str) -> dict[int, list[EarlierFetch]]:
+    """Return by image id what the user's other rows with its URL say, tombstones first, then the newest; one statement for a chunk."""
+    mine, other = tables.images.alias("mine"), tables.images.alias("other")
+    has_bytes = and_(other.c.state.in_(WITH_BYTES), other.c.sha256.is_not(None), other.c.fetched_at.is_not(None))
+    is_refusal = and_(other.c.state == ImageState.FAILED, other.c.reason.in_(REFUSALS))
+    is_tombstone = other.c.state == ImageState.TOMBSTONED
+    at = func.coalesce(other.c.fetched_at, other.c.updated_at, 0.0)
+    place = func.row_number().over(partition_by=mine.c.id, order_by=[is_tombstone.desc(), at.desc(), other.c.id.desc()])
+    job_id = func.coalesce(other.c.reused_from, other.c.job_id).label("job_id")
+    columns = (mine.c.id.label("wanted_by"), place.label("place"), at.label("at"), job_id, other.c.id)
+    ranked = (
+        select(*columns, *(other.c[name] for name in _COPIED))
+        .join_from(mine, other, and_(other.c.url_key == mine.c.url_key, other.c.id != mine.c.id))
+        .join(tables.datasets, and_(tables.datasets.c.id == other.c.dataset_id, tables.datasets.c.user_id == user_id))
+        .where(mine.c.chunk_id == chunk_id, mine.c.state.in_(list(states)), or_(has_bytes, is_refusal, is_tombstone))
+        .subquery()
+    )
+    rows = (await connection.execute(select(ranked).where(ranked.c.place <= MOST).order_by(ranked.c.wanted_by, ranked.c.place))).all()
+    found: dict[int, list[EarlierFetch]] = {}
+    for row in rows:
+        found.setdefault(row.wanted_by, []).append(_as_fetch(row))
+    return found
+
+
+_COPIED = (
+    "url", "state", "sha256", "size_bytes", "media_type", "final_url", "robots", "opt_out", "exempt_networks", "etag", "last_modified",
+)  # fmt: skip
+
+
+def _as_fetch(row: Any) -> EarlierFetch:
+    values = {name: getattr(row, name) for name in _COPIED}
+    values |= {"state": ImageState(row.state), "size_bytes": row.size_bytes or 0}
+    return EarlierFetch(image_id=row.id, at=row.at, job_id=row.job_id, **values)
+
+
+async def reuse_figures(db: Database, dataset_id: str) -> tuple[int, int]:
+    """Return for a dataset (images whose stored bytes were used without a request, images whose stored bytes a 304 confirmed)."""
+    columns = tables.images.c
+    of_dataset = columns.job_id.in_(select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id))
+    query = select(columns.reuse, func.count().label("number")).where(of_dataset, columns.reuse.is_not(None))
+    async with db.read() as connection:
+        rows = {row.reuse: row.number for row in (await connection.execute(query.group_by(columns.reuse))).all()}
+    return rows.get(Reuse.STORED, 0), rows.get(Reuse.NOT_MODIFIED, 0)

@@ -9,6 +9,7 @@ __all__ = [
     "ACTIVE_JOB_STATES",
     "FINAL_JOB_STATES",
     "GATHERING",
+    "NO_WORKER",
     "OPEN_UNIT_STATES",
     "TRACED",
     "WAITING_UNIT_STATES",
@@ -69,6 +70,9 @@ class DesiredState(StrEnum):
 
 WORKED_ON = (DesiredState.RUNNING, DesiredState.FINISHED)
 """Desired states of the jobs whose units are sent to workers."""
+
+NO_WORKER = "a worker"
+"""What a job waits for (``waiting_for``) while no process works on it."""
 
 FINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 ACTIVE_JOB_STATES = frozenset(JobState) - FINAL_JOB_STATES

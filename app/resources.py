@@ -14,6 +14,7 @@ from app.observability.tracing import exporting
 from app.queue import SERVICE_RETRIES, ArqQueue, embedded_queue, redis_queue
 from app.settings import Settings
 from app.storage import Store, open_store
+from app.workspace import Workspace
 from downloader import Network, RetryRules
 from downloader.client import Downloader
 from downloader.host_headers import HostEntry, HostHeaders, HostPattern, read_pattern
@@ -45,12 +46,17 @@ def product_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The resources that every entry point needs."""
+    """The resources that every entry point needs.
+
+    Attributes:
+        workspace: with the embedded queue, whose process works on which job; ``None`` where every due unit may be dispatched.
+    """
 
     settings: Settings
     db: Database
     store: Store
     queue: ArqQueue
+    workspace: Workspace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,9 @@ class WorkerResources:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, *, queue: ArqQueue | None = None, workspace: Workspace | None = None
+) -> AsyncIterator[Resources]:
     """Open database, store and queue for the body's time. If tracing is enabled, spans are exported meanwhile.
 
     An embedded database is migrated to the newest schema; a shared one must have it already.
@@ -72,7 +80,7 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
         db = Database(settings.database_url, pool_size=settings.db.pool_size)
         stack.push_async_callback(db.close)
         if settings.db.url is None or db.is_sqlite:
-            await schema.upgrade(db)
+            await schema.upgrade(db, in_use_by=None if workspace is None else workspace.find_other())
         else:
             await schema.require_current(db)
         store = open_store(settings.storage_url)
@@ -80,7 +88,7 @@ async def open_resources(settings: Settings, *, queue: ArqQueue | None = None) -
         if queue is None:
             queue = await make_queue(settings)
             stack.push_async_callback(queue.close)
-        yield Resources(settings, db, store, queue)
+        yield Resources(settings, db, store, queue, workspace)
 
 
 async def make_queue(settings: Settings, *, retries: int = SERVICE_RETRIES) -> ArqQueue:

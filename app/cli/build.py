@@ -17,12 +17,14 @@ from app.cli.options import Cli, with_options_of
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
+from app.db import jobs
 from app.discovery import url_list
 from app.discovery.keywords import InputKind
 from app.exports.extra_columns import ColumnCounter
 from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count
 from app.jobs import submit
+from app.jobs.attendance import is_unattended, mark_unattended
 from app.settings import Settings
 from app.spec import JobRequest, ListSpec
 
@@ -31,6 +33,7 @@ __all__ = ["build", "run_build"]
 STDIN = "-"
 SHOWN_PROBLEMS = 5
 SHOWN_COLUMNS = 20
+SHOWN_UNFINISHED = 3
 
 FILE_HINTS: Mapping[InputKind, str] = {
     "a URL": "URLs are given as a list, one a line: --urls list.txt; `pictrawl fetch URL` fetches a single one",
@@ -65,6 +68,7 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
         async with open_runner(cli, settings, "build", given=options.settings, detached=options.detach, prestart=True) as runner:
             if options.detach:
                 return await _submit_only(runner, plan, urls)
+            await _note_unfinished(runner)
             job_id = await runner.run_job(lambda: _submit(runner, plan, urls), f"{plan.name} > {plan.destination.folder}")
             return await runner.finish_build(job_id, plan.destination)
 
@@ -166,10 +170,30 @@ async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") ->
 
 async def _submit_only(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> int:
     job_id = await _submit(runner, plan, urls)
-    await warn_without_workers(runner.cli, runner.resources.db)
-    text = f"job {job_id} is waiting for a worker\n  watch      pictrawl jobs watch {job_id}\n  deliver    pictrawl resume {job_id}"
-    runner.cli.result(text, {"job_id": job_id, "status": "pending"}, brief=job_id)
+    workspace = runner.resources.workspace
+    holder = workspace.find_holder() if workspace is not None else None
+    await warn_without_workers(runner.cli, runner.settings, runner.resources.db)
+    who = "is waiting for a worker" if holder is None else f"goes to {holder}"
+    if holder is not None and not holder.is_service:
+        who += ", which works on it until its own job has ended"
+    text = f"job {job_id} {who}\n  watch      pictrawl jobs watch {job_id}\n  deliver    pictrawl resume {job_id}"
+    (job,) = await mark_unattended(runner.resources.db, workspace, [await jobs.get(runner.resources.db, job_id)])
+    runner.cli.result(text, {"job_id": job_id, "status": "pending", "waiting_for": job.waiting_for}, brief=job_id)
     return 0
+
+
+async def _note_unfinished(runner: JobRunner) -> None:
+    """Name the open jobs of the workspace that no process works on: a build works on its own job only."""
+    workspace = runner.resources.workspace
+    if workspace is None:
+        return
+    found = (await jobs.page(runner.resources.db)).items
+    left = [job.id for job in await mark_unattended(runner.resources.db, workspace, found) if is_unattended(job)]
+    if left:
+        commands = [f"  pictrawl resume {job_id}{runner.cli.workspace_options}" for job_id in left[:SHOWN_UNFINISHED]]
+        more = [f"  and {len(left) - SHOWN_UNFINISHED} more: pictrawl jobs ls"] if len(left) > SHOWN_UNFINISHED else []
+        head = f"{count(len(left), 'older job')} of this workspace did not end; this build leaves them alone"
+        runner.cli.note("\n".join([head.replace("them", "it") if len(left) == 1 else head, *commands, *more]))
 
 
 # --urls

@@ -11,7 +11,7 @@ from app.cli.failures import UsageError
 from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, Limit, parse_choice
 from app.cli.runner import wake_workers
-from app.cli.session import is_embedded, open_database, run, warn_without_workers
+from app.cli.session import is_embedded, open_database, run, warn_without_workers, workspace_of
 from app.cli.settings import load_settings
 from app.db import Database, dead_units, lookup
 from app.db.dead_units import DeadFilter, Which
@@ -112,10 +112,16 @@ async def _resolved(db: Database, which: Which) -> Which:
 
 
 async def _dispatch(cli: Cli, settings: Settings, db: Database, job_ids: Sequence[str]) -> None:
-    """Send the units to the workers of a fleet; with the embedded queue show the command that runs them."""
+    """Send the units to the workers of a fleet; with the embedded queue tell the process that works, or show the command that does."""
     if not is_embedded(settings):
-        await wake_workers(cli, settings)
-        await warn_without_workers(cli, db)
+        await wake_workers(cli, settings, *job_ids)
+        await warn_without_workers(cli, settings, db)
+        return
+    workspace = workspace_of(settings)
+    holder = workspace.find_holder() if workspace is not None else None
+    if workspace is not None and holder is not None:
+        workspace.request(*dict.fromkeys(job_ids))
+        cli.note(f"{holder} takes it")
         return
     for job_id in dict.fromkeys(job_ids):
-        cli.note(f"a running worker takes it within seconds; without one: pictrawl resume {job_id}{cli.workspace_options}")
+        cli.note(f"no process works on this workspace: pictrawl resume {job_id}{cli.workspace_options}")

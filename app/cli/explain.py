@@ -13,7 +13,7 @@ from app.cli.documents import attempt_document, export_document, image_document,
 from app.cli.options import Cli, JobId
 from app.cli.output import table
 from app.cli.report import BuildReport, load_report
-from app.cli.session import open_database, run
+from app.cli.session import open_database, run, workspace_of
 from app.cli.settings import load_settings
 from app.db import Database, datasets, images, jobs, lookup
 from app.db.rows import Search, Unit
@@ -32,6 +32,8 @@ from app.explain import (
 )
 from app.formatting import clipped, count, duration, number, when
 from app.job_states import UnitState
+from app.jobs.attendance import is_unattended, mark_unattended
+from app.workspace import Workspace
 
 __all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load_explanation", "show_image", "show_job"]
 
@@ -132,9 +134,10 @@ def _other(image: StoredImage) -> dict[str, Any]:
 
 
 async def _show_job(cli: Cli, job_id: str, *, brief_state: bool = False) -> int:
-    async with open_database(cli, load_settings(cli)) as db:
+    settings = load_settings(cli)
+    async with open_database(cli, settings) as db:
         job_id = await lookup.job_id(db, job_id)
-        found = await load_explanation(db, job_id)
+        found = await load_explanation(db, job_id, workspace_of(settings))
     cli.result(found.text(cli.workspace_options), found.document(), brief=found.report.job.state.value if brief_state else job_id)
     return 0
 
@@ -170,7 +173,7 @@ class JobExplanation:
             ("made", when(job.created_at) + waited),
             ("ended", when(job.finished_at) if job.finished_at else ""),
             ("target", f"{count(job.target, 'image')}, at least {job.min_images}" if job.target else ""),
-            ("stage", "" if job.is_final else f"{job.state}{f' ({job.stage})' if job.stage else ''}"),
+            ("stage", "" if job.is_final or is_unattended(job) else f"{job.state}{f' ({job.stage})' if job.stage else ''}"),
             *(("waits for", words) for words in self.history.waits()),
             ("rounds", f"its sources were searched {count(job.rounds + 1, 'time')}" if job.rounds else ""),
         ]
@@ -240,9 +243,11 @@ def _unit(unit: Unit) -> dict[str, Any]:
     return {"id": unit.id, "kind": unit.kind.value, "status": unit.state.value, "crashes": unit.crashes, "error": unit.error}
 
 
-async def load_explanation(db: Database, job_id: str) -> JobExplanation:
-    """Read everything that explains a job."""
+async def load_explanation(db: Database, job_id: str, workspace: Workspace | None) -> JobExplanation:
+    """Read everything that explains a job. ``workspace`` is that of the embedded queue."""
     report = await load_report(db, job_id)
+    (job,) = await mark_unattended(db, workspace, [report.job])
+    report = replace(report, job=job)
     destination = destination_of(report.job)
     if destination is not None and await asyncio.to_thread(is_delivered, destination.folder, report.job.dataset_id):
         report = replace(report, delivered=destination.folder)
@@ -250,5 +255,5 @@ async def load_explanation(db: Database, job_id: str) -> JobExplanation:
         report=report,
         dataset=(await datasets.get_dataset(db, report.job.dataset_id)).name,
         searches=await jobs.searches_of(db, job_id),
-        history=await explain_job(db, job_id),
+        history=replace(await explain_job(db, job_id), job=job),
     )

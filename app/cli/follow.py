@@ -14,6 +14,8 @@ from app.db import Database, images, jobs
 from app.db.images import DeferredHost
 from app.db.rows import Funnel, Job
 from app.job_states import JobState
+from app.jobs.attendance import is_unattended, mark_unattended
+from app.workspace import Workspace
 from downloader import HostSnapshot
 
 __all__ = ["Hosts", "Snapshot", "follow_job", "take_snapshot"]
@@ -67,15 +69,17 @@ class Snapshot:
 
     @property
     def stage(self) -> str:
-        """The job's state, with its stage while it runs."""
+        """The job's state, with its stage while it runs; while no process works on it, that."""
+        if is_unattended(self.job):
+            return "waiting for a worker"
         if self.job.stage and not self.job.is_final:
             return f"{self.job.state} ({self.job.stage})"
         return self.job.state.value
 
 
-async def take_snapshot(db: Database, job_id: str, hosts: Hosts) -> Snapshot:
+async def take_snapshot(db: Database, job_id: str, hosts: Hosts, workspace: Workspace | None) -> Snapshot:
     """Read the job and its counts."""
-    job = await jobs.get(db, job_id)
+    (job,) = await mark_unattended(db, workspace, [await jobs.get(db, job_id)])
     funnel = Funnel(await images.counts(db, dataset_id=job.dataset_id))
     waits = await images.deferred_hosts(db, job_id) if funnel.waits_only and not job.is_final else ()
     return Snapshot(job, funnel, tuple(hosts()), waits)
@@ -89,11 +93,15 @@ async def follow_job(
     *,
     hosts: Hosts = lambda: (),
     loops: Sequence[asyncio.Task[None]] = (),
+    workspace: Workspace | None = None,
+    is_over: Callable[[], Awaitable[bool]] | None = None,
 ) -> Snapshot:
     """Show snapshots of a job until it has ended or the user interrupts; return the last one.
 
     Args:
         loops: the poll loops of this process's workers.
+        workspace: of the embedded queue; ``None`` with a fleet.
+        is_over: asked after each snapshot whether to stop following a job that has not ended.
 
     Raises:
         errors.DatabaseConnectionError: the database was away for too long.
@@ -101,9 +109,11 @@ async def follow_job(
     """
     while True:
         began = time.monotonic()
-        snapshot = await _read_despite_outage(lambda: take_snapshot(db, job_id, hosts), interrupts)
+        snapshot = await _read_despite_outage(lambda: take_snapshot(db, job_id, hosts, workspace), interrupts)
         show(snapshot)
         if snapshot.job.is_final:
+            return snapshot
+        if is_over is not None and await _read_despite_outage(is_over, interrupts):
             return snapshot
         dead = [task.get_name() for task in loops if task.done()]
         if dead:

@@ -2,6 +2,7 @@
 and workers act on it within two seconds.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,13 +10,14 @@ import typer
 from app.cli.documents import job_document
 from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, JobId, Limit, parse_choice
-from app.cli.session import open_database, run, warn_without_workers
+from app.cli.session import open_database, run, warn_without_workers, workspace_of
 from app.cli.settings import load_settings
 from app.db import datasets, jobs, lookup
 from app.db.rows import Job, PageOf
 from app.formatting import clipped, number, when
 from app.job_states import DesiredState, JobState
 from app.jobs import control
+from app.jobs.attendance import is_unattended, mark_unattended
 
 __all__ = ["cancel", "ls", "pause", "resume", "rm"]
 
@@ -35,16 +37,20 @@ async def _ls(cli: Cli, state: JobState | None, paging: Paging) -> int:
 
     async def read(limit: int, cursor: str | None) -> PageOf[Job]:
         page = await jobs.page(db, state=state, limit=limit, cursor=cursor)
+        page = replace(page, items=await mark_unattended(db, workspace, page.items))
         for dataset_id in {job.dataset_id for job in page.items} - names.keys():
             names[dataset_id] = (await datasets.get_dataset(db, dataset_id)).name
         return page
 
     def row(job: Job) -> tuple[object, ...]:
         target = number(job.target) if job.target else "-"
-        return (job.id, job.kind, job.state, clipped(names[job.dataset_id], 24), target, when(job.created_at))
+        status = "waits for a worker" if is_unattended(job) else job.state.value
+        return (job.id, job.kind, status, clipped(names[job.dataset_id], 24), target, when(job.created_at))
 
     heads = ("id", "kind", "status", "dataset", "target", "made")
-    async with open_database(cli, load_settings(cli)) as db:
+    settings = load_settings(cli)
+    workspace = workspace_of(settings)
+    async with open_database(cli, settings) as db:
         await show_list(cli, Listing("jobs", heads, row, job_document, right=(4,)), read, paging)
     return 0
 
@@ -88,10 +94,14 @@ async def _rm(cli: Cli, job_id: str) -> int:
 
 
 async def _set_desired_state(cli: Cli, job_id: str, desired: DesiredState) -> int:
-    async with open_database(cli, load_settings(cli), record=True) as db:
+    settings = load_settings(cli)
+    async with open_database(cli, settings, record=True) as db:
         job_id = await lookup.job_id(db, job_id)
         job = await control.set_desired_state(db, job_id, desired)
         if desired is not DesiredState.PAUSED and not job.is_final:
-            await warn_without_workers(cli, db)
+            await warn_without_workers(cli, settings, db)
+    workspace = workspace_of(settings)
+    if desired is DesiredState.RUNNING and workspace is not None:
+        workspace.request(job_id)
     cli.result(f"job {job.id}: wanted {job.desired_state}, is {job.state}", job_document(job), brief=job.id)
     return 0

@@ -16,6 +16,7 @@ from app.cli.options import Cli
 from app.cli.output import MAX_WIDTH
 from app.cli.session import configure_logging
 from app.formatting import clipped, clock, count, listing, number, when
+from app.jobs.attendance import is_unattended
 from app.settings import Settings
 
 __all__ = ["Display", "LiveDisplay", "NoDisplay", "PlainDisplay", "RateEstimate", "eta_s", "open_display"]
@@ -135,7 +136,7 @@ def _line(snapshot: Snapshot, rate: float) -> str:
     throttled = [host for host in snapshot.hosts if host.not_before > snapshot.now]
     if throttled:
         parts.append(f"{count(len(throttled), 'host')} throttled")
-    if snapshot.job.waiting_for:
+    if snapshot.job.waiting_for and not is_unattended(snapshot.job):  # the stage says it then
         parts.append(f"waits for {snapshot.job.waiting_for}")
     return f"[{clock(snapshot.elapsed_s)}] {snapshot.stage}: {', '.join(parts)}"
 

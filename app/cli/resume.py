@@ -130,11 +130,11 @@ def _destination(job: Job, output: Path | None, overwrite: bool) -> Destination 
 async def _start(runner: JobRunner, job: Job) -> str:
     if job.is_final:
         await control.revive(runner.resources.db, job.id)
-        await submit.wake(runner.resources)
+        await submit.wake(runner.resources, job.id)
     elif job.desired_state is not DesiredState.RUNNING:
         await submit.set_desired_state(runner.resources, job.id, DesiredState.RUNNING)
     else:
-        await submit.wake(runner.resources)
+        await submit.wake(runner.resources, job.id)
     return job.id
 
 

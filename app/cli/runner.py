@@ -1,4 +1,4 @@
-"""Running a job from the command line: by workers in this process, or by a fleet that this process follows."""
+"""Running a job from the command line: by workers in this process, or by other processes that this one follows."""
 
 import asyncio
 import os
@@ -9,23 +9,26 @@ from typing import Any
 
 import errors
 from app.cli.delivery import Destination, deliver
-from app.cli.follow import Hosts, follow_job
+from app.cli.follow import Hosts, Snapshot, follow_job
+from app.cli.holder import HolderWatch, claim_workspace, open_workspace, say_who_works
 from app.cli.options import Cli
 from app.cli.progress import open_display
 from app.cli.report import load_report
-from app.cli.session import Interrupts, configure_logging, is_embedded, lock_workspace, warn_without_workers
+from app.cli.session import Interrupts, configure_logging, warn_without_workers, workspace_of
 from app.cli.setting_use import refuse_workers_own
 from app.cli.settings import given_settings
-from app.db import fleet, jobs, outbox
+from app.db import fleet, jobs
 from app.images.pool.pool import DecoderPool
 from app.jobs import cleaning, submit
+from app.jobs.dispatch import dispatch_requests
 from app.jobs.event_log import recording
 from app.queue import ArqQueue
 from app.resources import Resources, make_queue, open_resources, open_worker_resources
 from app.settings import Settings
+from app.workspace import Workspace
 from workers.worker_pool import run_workers
 
-__all__ = ["JobRunner", "connect_queue", "open_job_resources", "open_runner", "take_workspace", "wake_workers"]
+__all__ = ["JobRunner", "connect_queue", "open_job_resources", "open_runner", "wake_workers"]
 
 
 @dataclass(slots=True)
@@ -33,7 +36,6 @@ class JobRunner:
     """Runs jobs to their end.
 
     Attributes:
-        runs_workers: whether this process does the work itself.
         decoders: decoder processes that were started early.
     """
 
@@ -41,27 +43,60 @@ class JobRunner:
     settings: Settings
     resources: Resources
     interrupts: Interrupts
-    runs_workers: bool
     decoders: DecoderPool | None = None
     job_id: str | None = None
 
+    @property
+    def works_itself(self) -> bool:
+        """Whether this process does the work, and not a fleet or the process that holds the workspace."""
+        return self.resources.workspace is not None and self.resources.workspace.is_held
+
     async def run_job(self, start: Callable[[], Awaitable[str]], title: str) -> str:
-        """Start a job, follow it until it ends or the user interrupts, drain this process's workers; return the job's id."""
+        """Start a job and follow it until it ends or the user interrupts; return its id.
+
+        If another process works on the workspace and goes away before the job has ended, this one continues the work.
+        """
         async with self._workers() as (hosts, loops):
-            self.job_id = await start()
-            with open_display(self.cli, self.settings, f"{title}  {self.job_id}") as display:
-                await follow_job(self.resources.db, self.job_id, display.update, self.interrupts, hosts=hosts, loops=loops)
-        return self.job_id
+            self.job_id = job_id = await start()
+            watch = HolderWatch(self.cli, self.resources, job_id)
+            last = await self._follow(f"{title}  {job_id}", job_id, hosts, loops, watch.has_gone)
+        if not last.job.is_final and self.interrupts.code is None:
+            await self._take_over(f"{title}  {job_id}", job_id)
+        return job_id
+
+    async def _take_over(self, title: str, job_id: str) -> None:
+        """Continue a job whose worker has gone."""
+        self.cli.note("the process that worked on this workspace has gone; this command continues the job")
+        await claim_workspace(self.resources)
+        async with self._workers() as (hosts, loops):
+            await submit.wake(self.resources, job_id)
+            await self._follow(title, job_id, hosts, loops)
+
+    async def _follow(
+        self,
+        title: str,
+        job_id: str,
+        hosts: Hosts,
+        loops: Sequence[asyncio.Task[None]],
+        is_over: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Snapshot:
+        with open_display(self.cli, self.settings, title) as display:
+            workspace = self.resources.workspace
+            return await follow_job(
+                self.resources.db, job_id, display.update, self.interrupts, hosts=hosts, loops=loops, workspace=workspace, is_over=is_over
+            )
 
     @asynccontextmanager
     async def _workers(self) -> AsyncIterator[tuple[Hosts, Sequence[asyncio.Task[None]]]]:
-        """The workers of the embedded default; nothing where a fleet does the work."""
-        if not self.runs_workers:
-            await warn_without_workers(self.cli, self.resources.db)
+        """The workers of this process, drained at the end; nothing where other processes do the work."""
+        workspace = self.resources.workspace
+        if workspace is None or not workspace.is_held:
+            if workspace is None:
+                await warn_without_workers(self.cli, self.settings, self.resources.db)
             yield lambda: (), ()
             return
         async with open_worker_resources(self.settings, decoders=self.decoders) as worker_resources:
-            async with run_workers(self.resources, worker_resources=worker_resources) as pool:
+            async with run_workers(self.resources, worker_resources=worker_resources) as pool, dispatch_requests(self.resources, workspace):
                 yield worker_resources.downloader.hosts, pool.loops
 
     async def finish_build(self, job_id: str, destination: Destination | None) -> int:
@@ -78,18 +113,35 @@ class JobRunner:
     async def _clean_daily(self) -> None:
         """Remove what is old and unused: a laptop has no worker that lives until the nightly clean-up. After Ctrl-C it is left out."""
         db = self.resources.db
-        if not self.runs_workers or self.interrupts.code is not None:
+        if not self.works_itself or self.interrupts.code is not None:
             return
         if await fleet.take_lock(db, "clean_up", owner=str(os.getpid()), for_s=cleaning.GRACE_S):
             await cleaning.clean(db, self.resources.store)
 
     def say_stopping(self) -> None:
         """After the first Ctrl-C."""
-        if not self.runs_workers:
-            self.cli.note("stopping to follow the job; the fleet's workers continue it")
+        if not self.works_itself:
+            self.cli.note(self._leaving())
             return
         drain_s = self.settings.jobs.drain_s
         self.cli.note(f"stopping after the current downloads (up to {drain_s:.0f} s); Ctrl-C again stops now, and nothing is lost")
+
+    def _leaving(self) -> str:
+        workspace = self.resources.workspace
+        holder = workspace.find_holder() if workspace is not None else None
+        if workspace is None:
+            who = "the fleet's workers continue it"
+        elif holder is None or not holder.is_service:
+            who = f"{holder or 'the process that works on it'} works on it until its own job has ended"
+        else:
+            who = f"{holder} continues it"
+        options = self.cli.workspace_options
+        return f"stopping to follow the job; {who}" + (
+            f"\n  to end with what it has now   pictrawl finish {self.job_id}{options}"
+            f"\n  to end it without a dataset   pictrawl jobs cancel {self.job_id}{options}"
+            if self.job_id is not None
+            else ""
+        )
 
     def say_stopped(self) -> None:
         """After the second Ctrl-C."""
@@ -105,46 +157,52 @@ class JobRunner:
 async def open_runner(
     cli: Cli, settings: Settings, command: str, *, given: Mapping[str, Any] = {}, detached: bool = False, prestart: bool = False
 ) -> AsyncIterator[JobRunner]:
-    """Open everything that a job needs; on the embedded default hold the workspace's lock.
+    """Open everything that a job needs; on the embedded default take the workspace, unless another process works on it.
 
     Args:
         given: the settings that options of the command were given for, by dotted name.
-        detached: the job is only submitted: run no worker, and do not lock the workspace.
+        detached: the job is only submitted: run no worker, and do not take the workspace.
         prestart: start the decoder processes first. They import for as long as the database, the queue and the first requests take.
     """
     configure_logging(cli, settings, default="WARNING")
-    runs_workers = is_embedded(settings) and not detached
-    if not runs_workers:
-        refuse_workers_own(given_settings(cli, given))
+    asked = given_settings(cli, given)
+    workspace = open_workspace(settings, command)
+    if workspace is None or detached:
+        refuse_workers_own(asked)
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
+        works_itself = workspace is not None and not detached and workspace.take()
+        if workspace is not None:
+            stack.callback(workspace.release)
         decoders = None
-        if runs_workers and prestart:
+        if works_itself and prestart:
             decoders = await stack.enter_async_context(DecoderPool.from_settings(settings))
             await decoders.prestart()
-        resources = await stack.enter_async_context(open_job_resources(settings))
-        if runs_workers:
-            await take_workspace(stack, settings, resources, command)
+        resources = await stack.enter_async_context(open_job_resources(settings, workspace=workspace))
+        if works_itself:
+            await claim_workspace(resources)
+        elif workspace is not None and (holder := workspace.find_holder()) is not None:
+            say_who_works(cli, settings, workspace, holder, asked)
         await stack.enter_async_context(recording(resources.db))
-        runner = JobRunner(cli, settings, resources, interrupts, runs_workers, decoders)
+        runner = JobRunner(cli, settings, resources, interrupts, decoders)
         interrupts.on_first, interrupts.on_second = runner.say_stopping, runner.say_stopped
         yield runner
 
 
-async def take_workspace(stack: AsyncExitStack, settings: Settings, resources: Resources, command: str) -> None:
-    """Lock the workspace, and end the leases that a killed process left in it."""
-    stack.enter_context(lock_workspace(settings, command))
-    await outbox.end_leases(resources.db, max_crashes=settings.jobs.max_crashes)
-
-
 @asynccontextmanager
-async def open_job_resources(settings: Settings, *, queue_retries: int = 0) -> AsyncIterator[Resources]:
+async def open_job_resources(settings: Settings, *, queue_retries: int = 0, workspace: Workspace | None = None) -> AsyncIterator[Resources]:
     """Open the queue, then the database and the store: if Redis does not answer, no folder has been created.
 
     Args:
         queue_retries: see `make_queue`; a service waits for its Redis.
+        workspace: of the embedded queue; by default this process does not work on it.
     """
-    async with connect_queue(settings, retries=queue_retries) as queue, open_resources(settings, queue=queue) as resources:
+    if workspace is None:
+        workspace = workspace_of(settings)
+    async with (
+        connect_queue(settings, retries=queue_retries) as queue,
+        open_resources(settings, queue=queue, workspace=workspace) as resources,
+    ):
         yield resources
 
 
@@ -165,10 +223,10 @@ async def connect_queue(settings: Settings, *, retries: int = 0) -> AsyncIterato
         await queue.close()
 
 
-async def wake_workers(cli: Cli, settings: Settings) -> None:
-    """Send what is due to a fleet's workers now. Where the queue does not answer, the workers' next sweep sends it."""
+async def wake_workers(cli: Cli, settings: Settings, *job_ids: str) -> None:
+    """Have the due units of these jobs worked on now. Where the queue does not answer, the workers' next sweep sends them."""
     try:
         async with open_job_resources(settings) as resources:
-            await submit.wake(resources)
+            await submit.wake(resources, *job_ids)
     except (errors.QueueUnavailableError, errors.StorageError) as error:
         cli.note(f"not sent yet, a worker will send it: {error}")

@@ -1,7 +1,9 @@
 """``pictrawl serve``: the API, until a signal."""
 
+import asyncio
 import errno
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -9,18 +11,25 @@ import typer
 from app import web
 from app.cli import exit_codes
 from app.cli.failures import UsageError
+from app.cli.holder import claim_workspace, open_workspace
 from app.cli.options import Cli
-from app.cli.runner import open_job_resources, take_workspace
-from app.cli.session import Interrupts, configure_logging, is_embedded, run
+from app.cli.runner import open_job_resources
+from app.cli.session import Interrupts, configure_logging, run
 from app.cli.settings import load_settings
+from app.jobs.dispatch import dispatch_requests
 from app.queue import SERVICE_RETRIES
+from app.resources import Resources
 from app.settings import Settings
+from app.workspace import Workspace
 from logging_setup import get_logger
 from workers.worker_pool import run_workers
 
 __all__ = ["serve"]
 
 log = get_logger(__name__)
+
+TAKE_S = 0.5
+"""Seconds between two tries to take a workspace on which another process works."""
 
 
 def serve(
@@ -31,7 +40,7 @@ def serve(
 ) -> int:
     """Serve the API.
 
-    On the embedded default the workers run in the same process.
+    On the embedded default the workers run in the same process, and do the work of every command on its workspace.
     """
     given = {"serve.host": host, "serve.port": port}
     settings = load_settings(cli, {name: value for name, value in given.items() if value is not None})
@@ -40,12 +49,17 @@ def serve(
 
 
 async def _serve(cli: Cli, settings: Settings, *, with_worker: bool) -> int:
+    workspace = open_workspace(settings, "serve", all_jobs=True)
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts(_log_stopping))
-        resources = await stack.enter_async_context(open_job_resources(settings, queue_retries=SERVICE_RETRIES))
-        if with_worker and is_embedded(settings):
-            await take_workspace(stack, settings, resources, "serve")
-            await stack.enter_async_context(run_workers(resources))
+        if workspace is not None:
+            stack.callback(workspace.release)
+        is_free = with_worker and workspace is not None and workspace.take()
+        resources = await stack.enter_async_context(open_job_resources(settings, queue_retries=SERVICE_RETRIES, workspace=workspace))
+        if workspace is not None and is_free:
+            await stack.enter_async_context(_working(resources, workspace))
+        elif workspace is not None and with_worker:
+            await stack.enter_async_context(_standing_by(resources, workspace, interrupts.stopped))
 
         def started(port: int) -> None:
             url = f"http://{settings.serve.host}:{port}"
@@ -59,6 +73,42 @@ async def _serve(cli: Cli, settings: Settings, *, with_worker: bool) -> int:
             where = f"{settings.serve.host}:{settings.serve.port}"
             raise UsageError(f"cannot listen on {where}: {error.strerror}", "--port 0 picks a free one", code=exit_codes.SERVER) from error
     return exit_codes.SERVER if code else exit_codes.OK
+
+
+@asynccontextmanager
+async def _working(resources: Resources, workspace: Workspace) -> AsyncIterator[None]:
+    """The workers of a workspace that this process holds."""
+    await claim_workspace(resources)
+    async with run_workers(resources), dispatch_requests(resources, workspace):
+        yield
+
+
+@asynccontextmanager
+async def _standing_by(resources: Resources, workspace: Workspace, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Work once the process that holds the workspace has ended; until then it does the work of the API too.
+
+    An error of the workers ends the server.
+    """
+    log.warning("serve.standing_by", holder=str(workspace.find_holder()), hint="it does the work until it ends; then this server does")
+    task = asyncio.create_task(_work_when_free(resources, workspace, stop))
+    task.add_done_callback(lambda _: stop.set())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _work_when_free(resources: Resources, workspace: Workspace, stop: asyncio.Event) -> None:
+    while not workspace.take():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TAKE_S):
+                await stop.wait()
+                return
+    log.info("serve.took_over")
+    async with _working(resources, workspace):
+        await asyncio.get_running_loop().create_future()  # until it is cancelled
 
 
 def _log_stopping() -> None:

@@ -1,12 +1,11 @@
-"""What a command runs in: the event loop, the log, signals, the database alone, and the workspace's lock. Imports no worker."""
+"""What a command runs in: the event loop, the log, signals, the database alone. Imports no worker."""
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,6 +19,7 @@ from app.cli.settings import settings_flags
 from app.db import Database, fleet, schema
 from app.jobs.event_log import recording
 from app.settings import Settings, origins
+from app.workspace import Holder, Workspace
 from logging_setup.config import configure
 from logging_setup.sinks import Stream
 
@@ -28,11 +28,11 @@ __all__ = [
     "configure_logging",
     "database_file",
     "is_embedded",
-    "lock_workspace",
     "open_database",
     "require_workspace",
     "run",
     "warn_without_workers",
+    "workspace_of",
 ]
 
 T = TypeVar("T")
@@ -98,51 +98,26 @@ async def open_database(cli: Cli, settings: Settings, *, create: bool = False, r
         db = Database(settings.database_url, pool_size=2)
         stack.push_async_callback(db.close)
         # an embedded database is migrated on the way; a server's only by `pictrawl db upgrade`
-        await (schema.upgrade(db) if db.is_sqlite else schema.require_current(db))
+        workspace = workspace_of(settings)
+        in_use_by = workspace.find_holder() if workspace is not None else None
+        await (schema.upgrade(db, in_use_by=in_use_by) if db.is_sqlite else schema.require_current(db))
         if record:
             await stack.enter_async_context(recording(db))
         yield db
 
 
-async def warn_without_workers(cli: Cli, db: Database) -> None:
+def workspace_of(settings: Settings, me: Holder | None = None) -> Workspace | None:
+    """The workspace of the embedded queue, by default for a command that does not work on it; ``None`` with a fleet."""
+    return Workspace(settings.workspace.path, me or Holder(os.getpid(), "")) if is_embedded(settings) else None
+
+
+async def warn_without_workers(cli: Cli, settings: Settings, db: Database) -> None:
     """Warn where a job would wait because no worker is alive."""
-    if not await fleet.workers(db, fresh_s=fleet.BEAT_FRESH_S):
+    workspace = workspace_of(settings)
+    if workspace is not None and workspace.find_holder() is None:
+        cli.warn("no process works on this workspace: the job waits", "start `pictrawl serve`, or continue it with `pictrawl resume`")
+    elif workspace is None and not await fleet.workers(db, fresh_s=fleet.BEAT_FRESH_S):
         cli.warn("no worker is alive: the job waits until one is", "start `pictrawl worker all` or `pictrawl serve`")
-
-
-@contextmanager
-def lock_workspace(settings: Settings, command: str) -> Iterator[None]:
-    """Hold the workspace's lock: two embedded workers on one SQLite file would dispatch each other's units.
-
-    The kernel releases the lock when the process ends, however it ends.
-
-    Raises:
-        UsageError: another process holds it.
-    """
-    path = settings.workspace.path.absolute() / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _workspace_in_use(path) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()} {command}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
-def _workspace_in_use(path: Path) -> UsageError:
-    pid, _, command = path.read_text(encoding="utf-8").strip().partition(" ")
-    who = f"`pictrawl {command}` (process {pid})" if command else "another process"
-    if command.startswith(("serve", "worker")):
-        hint = "submit the job to it with `pictrawl build … --detach`, or name another folder with --workspace"
-    else:
-        hint = "wait for its end, stop it with Ctrl-C, or name another folder with --workspace"
-    return UsageError(f"the workspace {path.parent} is in use by {who}", hint, code=exit_codes.ENVIRONMENT)
 
 
 class Interrupts:

@@ -15,7 +15,7 @@ from app.cli.follow import follow_job
 from app.cli.options import Cli, Cursor, JobId
 from app.cli.progress import open_display
 from app.cli.report import load_report
-from app.cli.session import Interrupts, open_database, run
+from app.cli.session import Interrupts, open_database, run, workspace_of
 from app.cli.settings import load_settings
 from app.db import Database, events, jobs, lookup
 from app.db.events import EventFilter
@@ -55,7 +55,7 @@ async def _watch(cli: Cli, job_id: str) -> int:
         job_id = await lookup.job_id(db, job_id)
         job = await jobs.get(db, job_id)
         with Interrupts() as interrupts, open_display(cli, settings, f"{job.kind}  {job_id}") as display:
-            await follow_job(db, job_id, display.update, interrupts)
+            await follow_job(db, job_id, display.update, interrupts, workspace=workspace_of(settings))
         report = await load_report(db, job_id, interrupted=interrupts.code)
     if interrupts.code is not None and not report.job.is_final:
         cli.note(f"the job continues; pictrawl jobs watch {job_id}")

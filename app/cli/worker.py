@@ -7,10 +7,12 @@ import typer
 
 from app.cli import exit_codes
 from app.cli.failures import UsageError
+from app.cli.holder import claim_workspace, in_use, open_workspace
 from app.cli.options import Cli
-from app.cli.runner import open_job_resources, take_workspace
+from app.cli.runner import open_job_resources
 from app.cli.session import configure_logging, is_embedded, run
 from app.cli.settings import load_settings
+from app.jobs.dispatch import dispatch_requests
 from app.queue import SERVICE_RETRIES
 from app.settings import Settings
 from workers.worker_pool import is_alive, kinds_of, serve_until_signalled
@@ -41,8 +43,14 @@ def worker(
 async def _work(settings: Settings, kind: Kind) -> int:
     if is_embedded(settings) and kind != "all":
         raise UsageError(f"a {kind} alone would never see its jobs: the embedded queue lives in one process", "use `worker all`, or Redis")
+    workspace = open_workspace(settings, "worker all", all_jobs=True)
     async with AsyncExitStack() as stack:
-        resources = await stack.enter_async_context(open_job_resources(settings, queue_retries=SERVICE_RETRIES))
-        if is_embedded(settings):
-            await take_workspace(stack, settings, resources, "worker all")
+        if workspace is not None:
+            if not workspace.take():
+                raise in_use(workspace)
+            stack.callback(workspace.release)
+        resources = await stack.enter_async_context(open_job_resources(settings, queue_retries=SERVICE_RETRIES, workspace=workspace))
+        if workspace is not None:
+            await claim_workspace(resources)
+            await stack.enter_async_context(dispatch_requests(resources, workspace))
         return await serve_until_signalled(resources, kinds_of(kind))

@@ -1,13 +1,13 @@
 """``pictrawl workspace du|prune``: the disk that a workspace takes, and how to get it back."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 
+from app.cli.holder import claim_workspace, open_workspace
 from app.cli.options import Cli
 from app.cli.output import table
-from app.cli.runner import open_job_resources, take_workspace
-from app.cli.session import configure_logging, database_file, is_embedded, require_workspace, run
+from app.cli.runner import open_job_resources
+from app.cli.session import configure_logging, database_file, require_workspace, run
 from app.cli.settings import load_settings
 from app.formatting import count, number, size
 from app.jobs import cleaning
@@ -57,7 +57,8 @@ def prune(cli: Cli) -> int:
     """Remove what nothing refers to any more.
 
     Jobs, datasets and their images stay; remove those with `pictrawl jobs rm` and `pictrawl datasets rm` first.
-    Delivered folders stay in any case. With a fleet only what is older than a day is removed.
+    Delivered folders stay in any case. With a fleet, or while another process works on the workspace,
+    only what is older than a day is removed.
     """
     return run(_prune(cli))
 
@@ -67,14 +68,19 @@ async def _prune(cli: Cli) -> int:
     require_workspace(settings)
     configure_logging(cli, settings, default="WARNING")
     before = await asyncio.to_thread(_database_bytes, settings)
-    async with open_job_resources(settings) as resources:
-        if is_embedded(settings):
-            async with AsyncExitStack() as stack:
-                await take_workspace(stack, settings, resources, "workspace prune")
-                cleaned = await cleaning.clean(resources.db, resources.store, min_age_s=0.0)
+    workspace = open_workspace(settings, "workspace prune")
+    is_alone = workspace is not None and workspace.take()
+    try:
+        async with open_job_resources(settings, workspace=workspace) as resources:
+            cleaned = await cleaning.clean(resources.db, resources.store, min_age_s=0.0 if is_alone else cleaning.GRACE_S)
+            if is_alone:
+                await claim_workspace(resources)
                 await resources.db.compact()
-        else:
-            cleaned = await cleaning.clean(resources.db, resources.store)
+    finally:
+        if workspace is not None:
+            workspace.release()
+    if workspace is not None and not is_alone:
+        cli.note(f"{workspace.find_holder() or 'another process'} works on this workspace: only what is older than a day was removed")
     freed_bytes = cleaned.size_bytes + max(0, before - await asyncio.to_thread(_database_bytes, settings))
     document = {"size_bytes": freed_bytes, "blobs": cleaned.blobs, "trees": cleaned.trees, "files": cleaned.files}
     parts = f"{count(cleaned.blobs, 'image')}, {number(cleaned.trees)} exports and lists"

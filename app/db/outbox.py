@@ -5,7 +5,7 @@ The table ``units`` is a transactional outbox: a pending row is sent to the queu
 
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,11 +128,15 @@ def _under_way() -> Any:
     return query.group_by(unit.queue, unit.job_id, job.user_id)
 
 
-async def demand(connection: Connection, queue: str, busy: UnderWay) -> Demand:
-    """Return the demand for a queue. At most one unit in quarantine is queued or running at a time."""
+async def demand(connection: Connection, queue: str, busy: UnderWay, only: Collection[str] | None = None) -> Demand:
+    """Return the demand of all jobs, or of these, for a queue. At most one unit in quarantine is queued or running at a time."""
     rows = (await connection.execute(_with_due_units(queue))).all()
-    jobs = [JobDemand(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at) for row in rows]
-    has_quarantined = not busy.alone and (await connection.execute(_quarantined(queue))).first() is not None
+    jobs = [
+        JobDemand(row.id, row.user_id, row.priority, busy.jobs.get(row.id, 0), row.created_at)
+        for row in rows
+        if only is None or row.id in only
+    ]
+    has_quarantined = not busy.alone and (await connection.execute(_quarantined_of(queue, only))).first() is not None
     return Demand(queue, busy.users, jobs, has_quarantined)
 
 
@@ -192,9 +196,14 @@ async def _ids(connection: Connection, query: Any) -> list[str]:
     return [row.id for row in (await connection.execute(query)).all()]
 
 
-async def take_quarantined(connection: Connection, queue: str) -> list[Delivery]:
+async def take_quarantined(connection: Connection, queue: str, only: Collection[str] | None = None) -> list[Delivery]:
     """Mark the unit in quarantine that has been due the longest as queued."""
-    return await _mark_sent(connection, await _ids(connection, _quarantined(queue).with_for_update(of=tables.units, skip_locked=True)))
+    query = _quarantined_of(queue, only).with_for_update(of=tables.units, skip_locked=True)
+    return await _mark_sent(connection, await _ids(connection, query))
+
+
+def _quarantined_of(queue: str, only: Collection[str] | None) -> Any:
+    return _quarantined(queue) if only is None else _quarantined(queue).where(tables.jobs.c.id.in_(only))
 
 
 @functools.cache

@@ -58,14 +58,22 @@ async def require_current(db: Database) -> None:
         )
 
 
-async def upgrade(db: Database) -> str:
+async def upgrade(db: Database, *, in_use_by: object = None) -> str:
     """Bring the database to the newest revision and return that revision.
 
+    Args:
+        in_use_by: a process that works with the database as it is; its tables are not changed meanwhile.
+
     Raises:
-        errors.ConfigurationError: the database is newer than this code.
+        errors.ConfigurationError: the database is newer than this code, or older and in use.
     """
     found = await current(db)
     _refuse_unknown(found)
+    if in_use_by is not None and found not in (None, head()):
+        raise errors.ConfigurationError(
+            f"the database is at revision {found}, this version needs {head()}, and {in_use_by} works with it; "
+            "stop that process, and the next command of this version upgrades the database"
+        )
     if found == head() or (db.is_sqlite and await _create_if_empty(db)):
         return head()
     async with db.write() as connection:

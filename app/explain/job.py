@@ -10,7 +10,7 @@ from app.db.rows import NO_LIST, Job, ListFigures, Unit
 from app.db.units import StageTime
 from app.explain.image import ExplanationLine
 from app.formatting import clipped, count, duration, listing, number
-from app.job_states import DesiredState
+from app.job_states import NO_WORKER, DesiredState
 
 __all__ = ["JobHistory", "explain_job", "lost_words", "search_words"]
 
@@ -97,6 +97,8 @@ class JobHistory:
             return []
         if job.desired_state is DesiredState.PAUSED:
             return ["it is paused"]
+        if job.waiting_for == NO_WORKER:
+            return ["a worker: no process works on it"]
         found = [clipped(job.waiting_for, 200)] if job.waiting_for else []
         found += [self._deferred_words(item) for item in self.deferred]
         by_state: dict[str, int] = {}

@@ -3,8 +3,10 @@
 Called by the sweeper, after every submission, and when units finish.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
@@ -16,8 +18,12 @@ from app.job_states import TRACED
 from app.jobs.fairness import Turn, allocate_turns
 from app.queue import QUEUES, Envelope
 from app.resources import Resources
+from app.workspace import Workspace
+from logging_setup import get_logger
 
-__all__ = ["Dispatcher", "dispatch", "envelope", "mark_due", "resend_lost"]
+__all__ = ["Dispatcher", "dispatch", "dispatch_requests", "envelope", "mark_due", "resend_lost"]
+
+log = get_logger(__name__)
 
 OfJob = TypeVar("OfJob", Turn, outbox.Delivery)
 
@@ -42,6 +48,8 @@ def envelope(delivery: outbox.Delivery) -> Envelope:
 async def dispatch(resources: Resources, *, finished_users: Collection[str] | None = None) -> int:
     """Fill the windows of the queues from the database; return how many units were sent.
 
+    Of an embedded workspace only units of the jobs that this process works on are sent.
+
     Args:
         finished_users: users of units that have just finished. Then a window of which less than a quarter is free is skipped, so that one
             dispatch serves many finished units, unless one of these users has no unit in it.
@@ -50,7 +58,8 @@ async def dispatch(resources: Resources, *, finished_users: Collection[str] | No
         errors.QueueUnavailableError: the units are pending again.
     """
     max_crashes = resources.settings.jobs.max_crashes
-    chosen = await mark_due(resources.db, max_crashes=max_crashes, finished_users=finished_users)
+    only = None if resources.workspace is None else resources.workspace.job_ids
+    chosen = await mark_due(resources.db, max_crashes=max_crashes, finished_users=finished_users, only=only)
     try:
         await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
@@ -60,26 +69,34 @@ async def dispatch(resources: Resources, *, finished_users: Collection[str] | No
 
 
 async def mark_due(
-    db: Database, windows: Mapping[str, int] | None = None, *, max_crashes: int, finished_users: Collection[str] | None = None
+    db: Database,
+    windows: Mapping[str, int] | None = None,
+    *,
+    max_crashes: int,
+    finished_users: Collection[str] | None = None,
+    only: Collection[str] | None = None,
 ) -> list[outbox.Delivery]:
     """Mark due units that fit into the windows as queued, fairly among users and their jobs. Reads first, as often nothing is due.
 
     Args:
         windows: active units that each queue may have; by default derived from the slots of the live workers.
+        only: units of these jobs; ``None`` for all.
     """
+    if only is not None and not only:
+        return []
     async with db.read() as connection:
         sizes = await _windows(connection) if windows is None else windows
         under_way = await outbox.under_way(connection, max_crashes=max_crashes)
         rooms = {queue: size - under_way[queue].units for queue, size in sizes.items()}
         wanted = [
-            await outbox.demand(connection, queue, under_way[queue])
+            await outbox.demand(connection, queue, under_way[queue], only)
             for queue, room in rooms.items()
             if finished_users is None or room >= sizes[queue] // 4 or any(user not in under_way[queue].users for user in finished_users)
         ]
     if not any(demand.jobs or demand.has_quarantined for demand in wanted):
         return []
     async with db.write() as connection:
-        return [delivery for demand in wanted for delivery in await _take(connection, demand, room=rooms[demand.queue])]
+        return [delivery for demand in wanted for delivery in await _take(connection, demand, only, room=rooms[demand.queue])]
 
 
 async def _windows(connection: Connection) -> dict[str, int]:
@@ -87,8 +104,8 @@ async def _windows(connection: Connection) -> dict[str, int]:
     return {queue: WINDOW_FACTOR * max(slots.get(queue, 0), 4) for queue in QUEUES}
 
 
-async def _take(connection: Connection, demand: outbox.Demand, *, room: int) -> list[outbox.Delivery]:
-    alone = await outbox.take_quarantined(connection, demand.queue) if demand.has_quarantined else []
+async def _take(connection: Connection, demand: outbox.Demand, only: Collection[str] | None, *, room: int) -> list[outbox.Delivery]:
+    alone = await outbox.take_quarantined(connection, demand.queue, only) if demand.has_quarantined else []
     return alone + await _take_turns(connection, demand, room=room - len(alone))
 
 
@@ -153,3 +170,31 @@ class Dispatcher:
     async def finish(self) -> None:
         """Wait for the dispatches in progress, whose callers may have been cancelled."""
         await self._writer.finish()
+
+
+@asynccontextmanager
+async def dispatch_requests(resources: Resources, workspace: Workspace) -> AsyncIterator[None]:
+    """For the body's time, work on the jobs that other processes ask the holder of the workspace for, without waiting for a sweep."""
+    has_due = asyncio.Event()
+
+    def on_job(job_id: str) -> None:
+        workspace.request(job_id)
+        has_due.set()
+
+    task = asyncio.create_task(_dispatch_when(has_due, resources))
+    try:
+        with workspace.listen(on_job):
+            yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _dispatch_when(has_due: asyncio.Event, resources: Resources) -> None:
+    while True:
+        await has_due.wait()
+        has_due.clear()
+        try:
+            await dispatch(resources)
+        except (errors.QueueUnavailableError, errors.InfrastructureError, errors.StorageError) as error:  # the next sweep dispatches
+            log.warning("dispatch.failed", error_type=type(error).__name__, error=str(error))

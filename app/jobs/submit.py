@@ -310,12 +310,17 @@ async def _submit(resources: Resources, caller: Caller, make: Callable[[Any], Aw
         traced = tracing.carried(caller.traceparent)
         with log.contextualize(job_id=made.job_id, user_id=caller.user_id, request_id=caller.request_id, **traced):
             log.info("job.accepted", resource=made.resource)
-            await wake(resources)
+            await wake(resources, made.job_id)
     return made
 
 
-async def wake(resources: Resources) -> None:
-    """Dispatch what is due. An unavailable Redis delays the job, not the answer; the sweeper sends the rest."""
+async def wake(resources: Resources, *job_ids: str) -> None:
+    """Dispatch what is due, or tell the process that works on the workspace of these jobs.
+
+    An unavailable Redis delays the job, not the answer; the sweeper sends the rest.
+    """
+    if resources.workspace is not None:
+        resources.workspace.request(*job_ids)
     try:
         async with asyncio.timeout(WAKE_S):
             await dispatch(resources)
@@ -333,4 +338,4 @@ async def set_desired_state(resources: Resources, job_id: str, desired: DesiredS
     """Run, pause, cancel or finish a job; wake the workers for one that they shall work on."""
     await control.set_desired_state(resources.db, job_id, desired, user_id=user_id)
     if desired in WORKED_ON:
-        await wake(resources)
+        await wake(resources, job_id)

@@ -1,12 +1,13 @@
 """What a command runs in: no workspace where it only reads, one process in a workspace, signals."""
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 
 from app.cli.demo.origin import drip, reply
-from tests.cli.conftest import LOOPBACK, SLOWLY, Invoke, Site, Spawn, wait_for_hits
+from tests.cli.conftest import LOOPBACK, OPEN, PICTURES, SLOWLY, Invoke, Site, Spawn, wait_for_hits
 
 
 def test_reading_makes_no_workspace(invoke: Invoke) -> None:
@@ -36,18 +37,27 @@ def test_second_signal_ends_at_once(slow_gallery: Site, spawn: Spawn) -> None:
     assert "pictrawl finish job_" in err
 
 
-def test_two_builds_in_one_workspace_are_refused(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
-    """The second is refused with exit code 5 and the name of the first, and writes no job."""
+def test_of_two_builds_in_one_workspace_the_second_follows_and_finishes_alone(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
+    """The first one's process works on both jobs; when it is stopped, the second continues with its own job and leaves the other alone."""
     path = slow_gallery.write_list(Path("list.txt"))
-    process = spawn("build", "--urls", path, *SLOWLY)
+    first = spawn("build", "--urls", path, *SLOWLY)
     wait_for_hits(slow_gallery, 5)
-    refused = invoke("build", "--urls", path, "-o", "second", "--json")
-    listed = invoke("jobs", "ls", "--json")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert refused.code == 5
-    assert "in use by `pictrawl build`" in refused.json["detail"]
-    assert len(listed.json["items"]) == 1
+    second = spawn("build", "--urls", path, "-o", "second", "--json", "--set", "fetch.per_host=16", *OPEN)
+    assert second.stderr is not None
+    said = second.stderr.readline() + second.stderr.readline()
+    assert "`pictrawl build` (process" in said
+    assert "fetch.per_host is 4 there, not 16" in said
+    while len(invoke("jobs", "ls", "--json").json["items"]) < 2:
+        assert second.poll() is None
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    out, err = second.communicate(timeout=120)
+    assert (first.returncode, second.returncode) == (130, 0), err
+    assert "this command continues the job" in err
+    assert json.loads(out)["funnel"]["kept"] == PICTURES
+    listed = {job["dataset_id"]: job for job in invoke("jobs", "ls", "--json").json["items"]}
+    assert sorted((job["status"] == "succeeded", job["waiting_for"]) for job in listed.values()) == [(False, "a worker"), (True, None)]
+    assert "waits for a worker" in invoke("jobs", "ls").out
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,22 @@ async def test_a_fleet_needs_the_newest_schema(empty_database: Database) -> None
         await schema.require_current(empty_database)
 
 
+async def test_an_older_database_in_use_is_not_upgraded(any_database: Database) -> None:
+    """The message names the process; nothing is changed. An empty one may be created meanwhile."""
+    await set_revision(any_database, "0001")
+    words = f"at revision 0001, this version needs {schema.head()}, and `pictrawl serve` .* works with it; stop that process"
+    with pytest.raises(errors.ConfigurationError, match=words):
+        await schema.upgrade(any_database, in_use_by="`pictrawl serve` (process 7)")
+    assert await schema.current(any_database) == "0001"
+    await set_revision(any_database, schema.head())
+    assert await schema.upgrade(any_database, in_use_by="`pictrawl serve` (process 7)") == schema.head()
+
+
+async def test_an_empty_database_in_use_is_made(empty_database: Database) -> None:
+    """The holder of a new workspace may not have come so far."""
+    assert await schema.upgrade(empty_database, in_use_by="`pictrawl build` (process 7)") == schema.head()
+
+
 async def test_an_upgrade_that_fails_leaves_nothing_behind(empty_database: Database) -> None:
     """All revisions are one transaction, on both databases: a table in the way, and none of ours is made."""
     async with empty_database.write() as connection:

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,22 @@ import errors
 from app.db import Database, fleet, lifecycle, outbox, tables, units
 from app.db.rows import NewUnit, WorkerRow
 from app.job_states import DesiredState, UnitKind
-from app.jobs.dispatch import UNSENT_AFTER_S, WINDOW_FACTOR, Dispatcher, dispatch, envelope, resend_lost
-from app.queue import Envelope, embedded_queue
+from app.jobs.dispatch import (
+    UNSENT_AFTER_S,
+    WINDOW_FACTOR,
+    Dispatcher,
+    dispatch,
+    dispatch_requests,
+    envelope,
+    resend_lost,
+)
+from app.jobs.submit import wake
+from app.queue import QUEUES, Envelope, embedded_queue
 from app.resources import Resources
 from app.settings import Settings
 from app.storage import open_store
+from app.workspace import Holder, Workspace
+from logging_setup.config import add_sink, remove_sink
 from tests.db.builders import add_job, change, claimed, count, unit_ids, unit_row
 
 WORKER = WorkerRow("wrk_1-builder", "builder", "host", 1, "0.1.0", 8, 0, 0.0, 0.0, 0.0)
@@ -194,3 +206,72 @@ async def test_a_pass_that_fails_after_all_who_asked_were_cut_off_is_no_error_un
         await asyncio.sleep(0)
     gc.collect()
     assert unheard == []
+
+
+@pytest.fixture
+def workspace(resources: Resources, tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace of a command, which works on the jobs that are asked for; not taken yet."""
+    opened = Workspace(tmp_path, Holder(1, "build", job_ids=frozenset()))
+    yield opened
+    opened.release()
+
+
+async def test_a_process_that_does_not_hold_the_workspace_sends_nothing(resources: Resources, workspace: Workspace) -> None:
+    """Its queue has no reader: the units stay pending for the process that holds it."""
+    job_id = await add_job(resources.db, 3)
+    resources = replace(resources, workspace=workspace)
+    await wake(resources, job_id)
+    assert (await dispatch(resources), await queued(resources)) == (0, 0)
+
+
+async def test_a_command_sends_units_of_its_own_job_only(resources: Resources, workspace: Workspace) -> None:
+    """An older job that did not end stays as it is, its unit in quarantine too."""
+    older, mine = await add_job(resources.db, 2), await add_job(resources.db, 3)
+    alone, own = (await unit_ids(resources.db, older))[0], (await unit_ids(resources.db, mine))[0]
+    for unit_id in (alone, own):
+        await change(resources.db, tables.units, unit_id, state="quarantined", crashes=3)
+    resources = replace(resources, workspace=workspace)
+    assert workspace.take()
+    assert await dispatch(resources) == 0
+    await wake(resources, mine)
+    states = [
+        [(await unit_row(resources.db, unit_id)).state for unit_id in await unit_ids(resources.db, job_id)] for job_id in (older, mine)
+    ]
+    assert states == [["quarantined", "pending"], ["queued"] * 3]
+
+
+async def test_a_job_that_another_process_asks_for_is_sent_at_once(resources: Resources, workspace: Workspace, tmp_path: Path) -> None:
+    """Without waiting for a sweep; its answer is a message on the queue."""
+    resources = replace(resources, workspace=workspace)
+    assert workspace.take()
+    sent = asyncio.Event()
+    async with dispatch_requests(resources, workspace):
+        job_id = await add_job(resources.db)
+        with resources.queue.subscribe(QUEUES["builder"], sent.set):
+            Workspace(tmp_path, Holder(2, "export", job_ids=frozenset())).request(job_id)
+            await asyncio.wait_for(sent.wait(), 10)
+    assert workspace.job_ids == {job_id}
+    assert await queued(resources) == 1
+
+
+async def test_requests_are_heard_after_an_outage_of_the_queue(
+    resources: Resources, workspace: Workspace, server: FakeServer, tmp_path: Path
+) -> None:
+    """What cannot be sent now is sent by the next request or sweep; the loop lives on."""
+    resources = replace(resources, workspace=workspace)
+    other = Workspace(tmp_path, Holder(2, "export", job_ids=frozenset()))
+    assert workspace.take()
+    first, second = await add_job(resources.db), await add_job(resources.db)
+    sent = asyncio.Event()
+    async with dispatch_requests(resources, workspace):
+        server.connected = False
+        failed = asyncio.Event()
+        sink = add_sink(lambda record: failed.set() if record["event"] == "dispatch.failed" else None, level="WARNING")
+        other.request(first)
+        await asyncio.wait_for(failed.wait(), 10)
+        remove_sink(sink)
+        server.connected = True
+        with resources.queue.subscribe(QUEUES["builder"], sent.set):
+            other.request(second)
+            await asyncio.wait_for(sent.wait(), 10)
+    assert await queued(resources) == 2

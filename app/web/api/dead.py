@@ -89,7 +89,7 @@ async def list_dead(call: Here, query: Annotated[DeadQuery, Query()]) -> Page[De
 async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()]) -> Retried:
     """All of them, or none. A job that failed because of them continues."""
     revived = await control.retry_dead(call.resources.db, body.which(), user_id=call.user_id)
-    await submit.wake(call.resources)
+    await submit.wake(call.resources, *{unit.job_id for unit in revived})
     return Retried(items=[DeadUnit(**_row(unit)) for unit in revived])
 
 
@@ -97,7 +97,7 @@ async def retry_dead(call: Here, body: WhichUnits, _: Annotated[NoQuery, Query()
 async def discard_dead(call: Here, body: NewDiscard, _: Annotated[NoQuery, Query()]) -> AllDiscarded:
     """All of them, or none. Their open images fail with the reason `cancelled`; a retry of the job fetches them again."""
     given_up = await control.discard_dead(call.resources.db, body.which(), user_id=call.user_id, resume=body.resume)
-    await submit.wake(call.resources)
+    await submit.wake(call.resources, *{item.unit.job_id for item in given_up})
     return AllDiscarded(items=[Discarded(**_row(item.unit), images=item.images) for item in given_up])
 
 

@@ -1,7 +1,7 @@
 """``/v1/jobs``: submit a build, list and read jobs, pause, resume, cancel, retry. Owns what a job looks like in JSON."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from app.db.rows import Funnel
 from app.domain import Reason
 from app.job_states import DesiredState, JobKind, JobState
 from app.jobs import submit
+from app.jobs.attendance import mark_unattended
 from app.spec import JobRequest
 from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, View, accepted, at, may_fail
 from app.web.api.exports import ExportSummary, export_summary
@@ -70,7 +71,7 @@ class JobProgress(View):
 
     status: JobState
     stage: str | None
-    waiting_for: str | None = Field(description="What blocks the job, such as a full disk or a source that cannot be reached.")
+    waiting_for: str | None = Field(description="What blocks the job, such as a full disk, or `a worker` where no process works on it.")
     progress: Progress
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
@@ -296,7 +297,16 @@ async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Subm
 
 async def _answer(call: Call, response: Response, job_id: str) -> Job:
     accepted(response, f"/v1/jobs/{job_id}")
-    return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
+    return await _one(call, job_id)
+
+
+async def _one(call: Call, job_id: str) -> Job:
+    return await load_job(call.resources.db, (await _seen(call, [await jobs.get(call.resources.db, job_id, user_id=call.user_id)]))[0])
+
+
+async def _seen(call: Call, found: Sequence[rows.Job]) -> list[rows.Job]:
+    """The jobs, with those marked that no process works on."""
+    return await mark_unattended(call.resources.db, call.resources.workspace, found)
 
 
 @router.get("/v1/jobs", operation_id="jobs_list", summary="List jobs, newest first")
@@ -305,13 +315,13 @@ async def list_jobs(call: Here, query: Annotated[JobQuery, Query()]) -> Page[Job
     page = await jobs.page(
         call.resources.db, user_id=call.user_id, state=query.state, kind=query.kind, limit=query.limit, cursor=query.cursor
     )
-    return Page(items=[job_summary(job) for job in page.items], next_cursor=page.next_cursor)
+    return Page(items=[job_summary(job) for job in await _seen(call, page.items)], next_cursor=page.next_cursor)
 
 
 @router.get("/v1/jobs/{job_id}", operation_id="jobs_get", summary="One job with its figures")
 async def get_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> Job:
     """The figures are those of the job's dataset; attempts and retries are the job's own."""
-    return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
+    return await _one(call, job_id)
 
 
 @router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume, cancel or finish a job", responses=may_fail(409))
@@ -321,7 +331,7 @@ async def change_job(call: Here, job_id: JobId, body: JobChange, _: Annotated[No
     `finished` is for builds: nothing more is fetched, and the dataset is made of the images that are there.
     """
     await submit.set_desired_state(call.resources, job_id, body.desired_state, user_id=call.user_id)
-    return await load_job(call.resources.db, await jobs.get(call.resources.db, job_id, user_id=call.user_id))
+    return await _one(call, job_id)
 
 
 @router.post(

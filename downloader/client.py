@@ -165,7 +165,7 @@ class Downloader:
         )
         self._crawl_policy.begin_attempt(state)
         if request.attempts_made >= self._rules.attempts:
-            spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.RETRY_BUDGET)
+            spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.INTERRUPTED)
             return _failed(state, spent)
         shown = redact(request.url)
         try:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TLS = "tls"
     HOST_UNAVAILABLE = "host_unavailable"
     RETRY_BUDGET = "retry_budget"
+    INTERRUPTED = "interrupted"
     # refused by our rules or the site's
     BLOCKED_ADDRESS = "blocked_address"
     INVALID_URL = "invalid_url"

@@ -188,7 +188,7 @@ async def test_no_attempt_left_is_no_request(downloader, router):
     route = router.get(URL).mock(return_value=OK)
     outcome = await downloader.fetch(FetchRequest(URL, attempts_made=3))
     assert isinstance(outcome, FetchFailed)
-    assert (route.call_count, outcome.reason, outcome.attempts) == (0, "retry_budget", ())
+    assert (route.call_count, outcome.reason, outcome.attempts) == (0, "interrupted", ())
 
 
 async def test_extra_statuses_are_retried(router, time):

@@ -1,7 +1,7 @@
-"""Runs a quarantined unit, whose workers died repeatedly, in an isolated process, one image at a time.
+"""Runs the suspects of a quarantined unit, whose workers died repeatedly, in an isolated process, one image at a time.
 
-Whatever kills that process is to blame, and no other unit is harmed. This is the worker's side; the process runs
-:mod:`workers.isolated_process`.
+Whatever kills that process is to blame, and no other unit is harmed. The unit's other images are left to an ordinary run. This is the
+worker's side; the process runs :mod:`workers.isolated_process`.
 """
 
 import asyncio
@@ -13,13 +13,14 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import errors
-from app.db import images, units
+from app.db import images, takeover, units
+from app.db.takeover import IN_HAND
 from app.domain import ImageState, Reason
 from app.job_states import UnitKind
 from app.observability import tracing
 from app.settings import as_flags
 from logging_setup import get_logger
-from workers.unit import IN_PROGRESS_KEY, ClaimedUnit, Stopped, StopReason
+from workers.unit import ClaimedUnit, Stopped, StopReason
 
 __all__ = ["STARTED", "IsolatedProcessDied", "run_isolated"]
 
@@ -43,13 +44,13 @@ class IsolatedProcessDied(Exception):
 
 
 async def run_isolated(unit: ClaimedUnit) -> None:
-    """Run a claimed, quarantined unit to its end. An image that kills the process is marked as poison, and a new process continues.
+    """Run the suspects of a claimed, quarantined unit. An image that kills the process is marked as poison, and a new process continues.
 
     Raises:
         IsolatedProcessDied: the unit itself killed the process.
         Exception: what the unit raised in its process.
     """
-    log.warning("quarantine.began", kind=unit.row.kind.value, crashes=unit.row.crashes)
+    log.warning("quarantine.began", kind=unit.row.kind.value, crashes=unit.row.crashes, suspects=unit.evidence.count)
     while True:
         await unit.mark_in_progress(None)
         code, output = await _run_process(unit)
@@ -60,7 +61,8 @@ async def run_isolated(unit: ClaimedUnit) -> None:
             return
         if not output.startswith(STARTED):
             raise errors.StorageError(f"an isolated process ended by {_describe_exit(code)} before it started the unit")
-        await _mark_poison(unit, _describe_exit(code))
+        if not await _blame(unit, _describe_exit(code)):
+            return
     answer = json.loads(output.removeprefix(STARTED))
     if answer["error"] is not None:
         raise rebuild_error(answer["error"], answer["message"])
@@ -105,16 +107,30 @@ def _encode_request(unit: ClaimedUnit) -> bytes:
     return json.dumps(request | {"epoch": unit.row.epoch, "worker": ctx.worker_id, "run": ctx.run}).encode()
 
 
-async def _mark_poison(unit: ClaimedUnit, how: str) -> None:
+async def _blame(unit: ClaimedUnit, how: str) -> bool:
+    """Mark the image that was alone in the process as poison; return whether the rest goes on in a new process.
+
+    Where several images were in hand, these are the suspects from now on, and the unit is released for an ordinary run.
+    """
     row = await units.adopt(unit.ctx.db, unit.row.id, unit.row.epoch)
-    image_id = row.payload.get(IN_PROGRESS_KEY)
-    if image_id is None:
-        raise IsolatedProcessDied(f"its workers died {unit.row.crashes} times; alone in a process, it ended by {how}")
-    log.error("image.poison", image_id=image_id, how=how)
-    state = ImageState.FAILED if row.kind is UnitKind.FETCH else ImageState.REJECTED
-    detail = f"alone in a process, it ended by {how}"
+    in_hand = row.payload.get(IN_HAND)
+    if in_hand and len(in_hand) == 1:
+        await _mark_poison(unit, in_hand[0], how)
+        return True
     async with unit.transaction() as connection:
-        await images.update_many(connection, [{"id": image_id, "state": state, "reason": Reason.POISON, "detail": detail}])
+        if not await takeover.find_in_hand(connection, row):
+            raise IsolatedProcessDied(f"its workers died {unit.row.crashes} times; alone in a process, it ended by {how}")
+        await takeover.take_back(connection, row, max_crashes=unit.ctx.settings.jobs.max_crashes)
+    unit.is_settled = True
+    return False
+
+
+async def _mark_poison(unit: ClaimedUnit, image_id: int, how: str) -> None:
+    log.error("image.poison", image_id=image_id, how=how)
+    state = ImageState.FAILED if unit.row.kind is UnitKind.FETCH else ImageState.REJECTED
+    poison = {"id": image_id, "state": state, "reason": Reason.POISON, "detail": f"alone in a process, it ended by {how}"}
+    async with unit.transaction() as connection:
+        await images.update_many(connection, [poison])
 
 
 def _describe_exit(code: int) -> str:

@@ -6,6 +6,7 @@ The database says which units are open, and the queue is filled from it, so a lo
 from dataclasses import asdict
 
 from app.db import fleet, jobs, outbox
+from app.db.takeover import Evidence
 from app.job_states import UnitState
 from app.jobs import cleaning
 from app.jobs.dispatch import dispatch, resend_lost
@@ -61,11 +62,12 @@ async def _log_returned(ctx: JobContext, returned: outbox.Returned) -> None:
     owners = await jobs.get_many(ctx.db, [unit.job_id for unit in units])
     for unit in units:
         traced = owners[unit.job_id].traced if unit.job_id in owners else {}
+        suspects = Evidence.of(unit).count
         with log.contextualize(job_id=unit.job_id, unit_id=unit.id, **traced):
             if unit.state is UnitState.QUARANTINED:
-                log.error("unit.quarantined", kind=unit.kind.value, crashes=unit.crashes)
+                log.error("unit.quarantined", kind=unit.kind.value, crashes=unit.crashes, suspects=suspects)
             else:
-                log.warning("unit.taken_back", kind=unit.kind.value, crashes=unit.crashes)
+                log.warning("unit.taken_back", kind=unit.kind.value, crashes=unit.crashes, suspects=suspects)
 
 
 @job(retry_on=INFRASTRUCTURE)

@@ -16,6 +16,7 @@ from typing import Protocol
 import errors
 from app.db import Connection, Database, jobs, units
 from app.db.rows import Job, NewUnit, Unit
+from app.db.takeover import IN_HAND, Evidence
 from app.domain import StoredImage
 from app.images.pool.pool import DecoderPool
 from app.job_states import DesiredState, UnitState
@@ -29,7 +30,6 @@ from downloader.client import Downloader
 from logging_setup import get_logger, redact
 
 __all__ = [
-    "IN_PROGRESS_KEY",
     "ISOLATED_COMMAND",
     "ClaimedUnit",
     "JobContext",
@@ -43,9 +43,6 @@ __all__ = [
 log = get_logger(__name__)
 
 ISOLATED_COMMAND = (sys.executable, "-P", "-m", "workers.isolated_process")
-
-IN_PROGRESS_KEY = "suspect"
-"""Key of a unit's payload: the image that its isolated process works on."""
 
 
 class StopReason(StrEnum):
@@ -160,7 +157,12 @@ class JobContext:
 
 
 class ClaimedUnit:
-    """A claimed unit. Every write for it goes through :meth:`transaction`, :meth:`finish` or :meth:`release` and is fenced by its epoch."""
+    """A claimed unit. Every write for it goes through :meth:`transaction`, :meth:`finish` or :meth:`release` and is fenced by its epoch.
+
+    Attributes:
+        evidence: what earlier deaths of its workers say of it.
+        leaves_images: this isolated run leaves the images that are not suspected to an ordinary run.
+    """
 
     def __init__(self, ctx: JobContext, row: Unit) -> None:
         assert row.job is not None, "units.claim and units.adopt load the job"
@@ -172,6 +174,9 @@ class ClaimedUnit:
         self.is_settled = False
         self.lease_deadline = time.monotonic() + ctx.settings.jobs.lease_s
         self.claimed_at = time.monotonic()
+        self.evidence = Evidence.of(row)
+        self.leaves_images = False
+        self._begun: set[int] | None = set() if row.crashes else None
         self._task = asyncio.current_task()
         self._cancelled_by_us = False
 
@@ -187,12 +192,17 @@ class ClaimedUnit:
 
     @property
     def is_quarantined(self) -> bool:
-        """Whether the unit's workers have died ``jobs.max_crashes`` times."""
+        """Whether one cause explains ``jobs.max_crashes`` deaths of the unit's workers."""
         return self.row.crashes >= self.ctx.settings.jobs.max_crashes
 
     @property
+    def stays_quarantined(self) -> bool:
+        """Whether the unit is still to be isolated when this run ends: not if its suspects were processed, and only others are left."""
+        return self.is_quarantined and (self.stop.is_set() or not self.leaves_images)
+
+    @property
     def is_isolated(self) -> bool:
-        """Whether this is an isolated process, which runs this unit alone, one image at a time."""
+        """Whether this is an isolated process, which runs this unit's suspects, one at a time."""
         return self.ctx.epoch is not None
 
     def require_lease(self) -> None:
@@ -224,18 +234,35 @@ class ClaimedUnit:
             await units.fence(connection, self.row)
             yield connection
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether this run has left work: it was asked to stop, or left images to an ordinary run."""
+        return self.stop.is_set() or self.leaves_images
+
     async def record_progress(self, connection: Connection) -> None:
-        """Reset the unit's crash count, inside a transaction of :meth:`transaction`: it has made progress."""
-        if self.row.crashes and not self.is_isolated:
+        """Reset the unit's crash count, inside a transaction of :meth:`transaction`: it has made progress.
+
+        That of other images does not clear a suspected image.
+        """
+        if self.row.crashes and not self.evidence.suspects and not self.is_isolated:
             await units.reset_crashes(connection, self.row)
             self.row = replace(self.row, crashes=0)
 
     async def batches(self, images: Sequence[StoredImage]) -> AsyncIterator[Sequence[StoredImage]]:
-        """Yield the images to process together: all of them, or in an isolated process one at a time, marked in progress first."""
-        if not self.is_isolated:
-            yield images
+        """Yield the images to process together: all of them, those in hand at a death last; in an isolated process see below.
+
+        There each suspect is a batch of its own, and marked in progress first. Where no image is suspected, but the unit itself, the batch
+        is all images; where nobody knows what was in hand, every image is suspected.
+        """
+        suspects = (
+            {image.id for image in images} if self.is_isolated and self.evidence.suspects is None else self.evidence.suspects or frozenset()
+        )
+        others, suspected = [image for image in images if image.id not in suspects], [image for image in images if image.id in suspects]
+        if not self.is_isolated or not suspects:
+            yield [*others, *suspected]
             return
-        for image in images:
+        self.leaves_images = self.leaves_images or bool(others)
+        for image in suspected:
             if self.stop.is_set():
                 return
             await self.mark_in_progress(image.id)
@@ -243,8 +270,18 @@ class ClaimedUnit:
 
     async def mark_in_progress(self, image_id: int | None) -> None:
         """Write the image that this process works on into the unit's row: if the process dies, that image is the cause."""
+        await self._write_in_hand([] if image_id is None else [image_id])
+
+    async def begin(self, images: Sequence[StoredImage]) -> None:
+        """Write into the unit's row that these images are in hand, if its last worker died: another death then leaves few suspects."""
+        if self._begun is None or (self.is_isolated and self.evidence.suspects != frozenset()):
+            return
+        self._begun |= {image.id for image in images}
+        await self._write_in_hand(sorted(self._begun))
+
+    async def _write_in_hand(self, ids: Sequence[int]) -> None:
         async with self.transaction() as connection:
-            await units.set_payload(connection, self.row, {**self.row.payload, IN_PROGRESS_KEY: image_id})
+            await units.set_payload(connection, self.row, {**self.row.payload, IN_HAND: ids})
 
     async def finish_in(self, connection: Connection, children: Sequence[NewUnit] = ()) -> None:
         """Finish the unit and insert its children, inside a transaction of :meth:`transaction`."""
@@ -265,7 +302,7 @@ class ClaimedUnit:
 
     async def release(self, *, delay_s: float = 0.0, error: str | None = None, waiting_for: str | None = None) -> None:
         """Return the unit to pending, due after ``delay_s``; ``waiting_for`` is shown on the job."""
-        await units.release(self.ctx.db, self.row, delay_s=delay_s, error=error and redact(error), quarantined=self.is_quarantined)
+        await units.release(self.ctx.db, self.row, delay_s=delay_s, error=error and redact(error), quarantined=self.stays_quarantined)
         self.is_settled = True
         if waiting_for:
             await jobs.wait_for(self.ctx.db, self.job.id, redact(waiting_for))

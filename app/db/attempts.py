@@ -20,22 +20,38 @@ from downloader.models import Attempt
 
 __all__ = [
     "HostTime",
+    "Used",
     "count_exhausted",
     "count_lost",
     "failures_by_reason",
     "host_times",
     "images_tried",
-    "made",
     "of_image",
     "record",
     "reserve",
     "retry_figures",
     "totals",
+    "used",
 ]
 
 
-async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Return the attempts that each image has used in the unit's job: (attempts that count, highest row number).
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The attempts of one image in a job.
+
+    Attributes:
+        counted: those that count against the limit.
+        lost: those without an outcome, because their process died.
+        last: the highest row number.
+    """
+
+    counted: int = 0
+    lost: int = 0
+    last: int = 0
+
+
+async def used(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> dict[int, Used]:
+    """Return the attempts that each image has used in the unit's job.
 
     Rows that an earlier epoch reserved without an outcome become lost. The first lost attempt of an image does not count, so that a
     crash costs no URL its budget; further ones count, so the origin gets at most one request more than the limit.
@@ -49,7 +65,7 @@ async def made(connection: Connection, unit: Unit, image_ids: Sequence[int]) -> 
     known = func.sum(case((columns.state == "lost", 0), else_=1)).label("known")
     query = select(columns.image_id, known, lost, func.max(columns.number).label("last")).where(*ours).group_by(columns.image_id)
     rows = (await connection.execute(query)).all()
-    return {row.image_id: (int(row.known) + max(0, int(row.lost) - 1), int(row.last)) for row in rows}
+    return {row.image_id: Used(int(row.known) + max(0, int(row.lost) - 1), int(row.lost), int(row.last)) for row in rows}
 
 
 async def reserve(connection: Connection, unit: Unit, wanted: Sequence[tuple[int, int]]) -> None:

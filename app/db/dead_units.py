@@ -27,10 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
 import errors
-from app.db import lifecycle, paging, tables
+from app.db import lifecycle, paging, tables, takeover
 from app.db.engine import Connection, Database, db_now
 from app.db.exceptions import StateConflict
 from app.db.jobs import find
@@ -254,25 +254,12 @@ async def _holders(connection: Connection, job: Job, chunk_id: str) -> set[_Held
 
 
 async def _fail(connection: Connection, unit: DeadUnit, why: str) -> int:
-    left = _left_by(unit)
+    left = takeover.left_by(unit.kind, str(unit.chunk_id))
     if left is None:
         return 0
     values = {"state": ImageState.FAILED, "reason": Reason.CANCELLED, "detail": why, "evidence": None, "not_before": None}
     result = await connection.execute(update(tables.images).where(left).values(**values, updated_at=db_now()))
     return result.rowcount
-
-
-def _left_by(unit: DeadUnit) -> ColumnElement[bool] | None:
-    """The condition for the images that only this unit would have processed."""
-    columns = tables.images.c
-    match unit.kind:
-        case UnitKind.FETCH:
-            return and_(columns.chunk_id == unit.chunk_id, columns.state.in_([ImageState.PENDING, ImageState.DEFERRED]))
-        case UnitKind.VALIDATE:
-            return and_(columns.chunk_id == unit.chunk_id, columns.state == ImageState.FETCHED)
-        case UnitKind.COMPRESS:
-            return and_(columns.chunk_id == unit.chunk_id, columns.state == ImageState.KEPT, columns.out_sha256.is_(None))
-    return None
 
 
 async def _validate_the_rest(connection: Connection, unit: DeadUnit, holders: set[_Held]) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, String, and_, bindparam, case, column, delete, func, select, true, update, values
+from sqlalchemy import Integer, Row, String, bindparam, case, column, delete, func, select, true, update, values
 
-from app.db import tables
+from app.db import tables, takeover
 from app.db.engine import Connection, Database, db_now
 from app.db.lifecycle import ensure_finalize, settle_strays
 from app.db.rows import Unit
-from app.db.units import as_unit, owner_is_silent, owner_lives
+from app.db.takeover import waiting_state
 from app.job_states import ACTIVE_JOB_STATES, OPEN_UNIT_STATES, TRACED, WORKED_ON, JobState, UnitKind, UnitState
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "take",
     "take_quarantined",
     "under_way",
-    "waiting_state",
 ]
 
 
@@ -261,11 +260,6 @@ def _as_delivery(row: Row[Any]) -> Delivery:
     )
 
 
-def waiting_state(max_crashes: int) -> Any:
-    """The state in which a unit waits, pending or quarantined, by its crashes."""
-    return case((tables.units.c.crashes >= max_crashes, UnitState.QUARANTINED), else_=UnitState.PENDING)
-
-
 async def return_unsent(db: Database, unit_ids: Sequence[str], *, max_crashes: int) -> int:
     """Make units pending again whose messages the queue lost, or never got; return how many."""
     if not unit_ids:
@@ -302,40 +296,22 @@ class Returned:
 async def end_leases(db: Database, *, max_crashes: int) -> int:
     """Take back every unit and delete every worker, for a caller that knows that no worker is left; return the number of leases.
 
-    Each lease counts one crash. Queued units are pending again, since a queue inside a dead process has lost its messages.
+    Queued units are pending again, since a queue inside a dead process has lost its messages.
     """
     async with db.write() as connection:
         await connection.execute(delete(tables.workers))
         await call_back(connection, true(), max_crashes=max_crashes)
-        returned = await _take_back(connection, true(), charge=1, max_crashes=max_crashes)
+        returned = await takeover.take_back_dead(connection, max_crashes=max_crashes)
         await settle_strays(connection)
     return len(returned)
 
 
 async def return_expired(connection: Connection, *, lease_s: float, max_crashes: int) -> Returned:
-    """Take back the units whose lease has expired; from their ``max_crashes``-th crash on they are quarantined.
-
-    A crash is counted if the owner sent no heartbeat for one lease while the database was reachable. An owner that sent one after its
-    lease expired is slow or was disconnected; no crash is counted. If neither is known yet, a later sweep decides.
-    """
-    is_expired = tables.units.c.lease_until < db_now()
-    free = await _take_back(connection, and_(is_expired, owner_lives()), charge=0, max_crashes=max_crashes)
-    crashed = await _take_back(connection, and_(is_expired, owner_is_silent(lease_s)), charge=1, max_crashes=max_crashes)
+    """Take back the units whose lease has expired, see :func:`app.db.takeover.take_back_expired`."""
+    units = await takeover.take_back_expired(connection, lease_s=lease_s, max_crashes=max_crashes)
     await settle_strays(connection)
-    units = [*free, *crashed]
     pending = [unit for unit in units if unit.state is not UnitState.QUARANTINED]
     return Returned(pending, [unit for unit in units if unit.state is UnitState.QUARANTINED])
-
-
-async def _take_back(connection: Connection, which: ColumnElement[bool], *, charge: int, max_crashes: int) -> list[Unit]:
-    columns = tables.units.c
-    statement = (
-        update(tables.units)
-        .where(columns.state == UnitState.RUNNING, which)
-        .values(state=waiting_state(max_crashes - charge), owner=None, lease_until=None, crashes=columns.crashes + charge)
-        .returning(*columns)
-    )
-    return [as_unit(row) for row in (await connection.execute(statement)).all()]
 
 
 async def lost_finalizes(db: Database) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "SourceCount",
     "Unit",
     "WorkerRow",
+    "as_unit",
 ]
 
 
@@ -113,6 +114,21 @@ class Unit:
     not_before: float = 0.0
     error: str | None = None
     job: Job | None = None
+
+
+def as_unit(row: Any) -> Unit:
+    """Read a unit from a row of its table."""
+    return Unit(
+        id=row.id,
+        job_id=row.job_id,
+        kind=UnitKind(row.kind),
+        state=UnitState(row.state),
+        payload=row.payload,
+        epoch=row.epoch,
+        crashes=row.crashes,
+        not_before=row.not_before,
+        error=row.error,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, Row, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Double, and_, bindparam, case, func, select, update
 
-from app.db import lifecycle, tables
+from app.db import lifecycle, tables, takeover
 from app.db.engine import Connection, Database, db_now
 from app.db.jobs import find
-from app.db.rows import NewUnit, Unit
+from app.db.rows import NewUnit, Unit, as_unit
 from app.job_states import OPEN_UNIT_STATES, WORKED_ON, DesiredState, UnitKind, UnitState
 
 __all__ = [
     "LeaseLost",
     "StageTime",
     "adopt",
-    "as_unit",
     "claim",
     "counts",
     "dead_of",
     "desired_states",
     "fence",
     "finish",
-    "owner_is_silent",
-    "owner_lives",
     "release",
     "release_in",
     "renew",
@@ -44,28 +41,17 @@ class LeaseLost(Exception):
     """Another worker has claimed the unit: stop, and write nothing."""
 
 
-def as_unit(row: Row[Any]) -> Unit:
-    return Unit(
-        id=row.id,
-        job_id=row.job_id,
-        kind=UnitKind(row.kind),
-        state=UnitState(row.state),
-        payload=row.payload,
-        epoch=row.epoch,
-        crashes=row.crashes,
-        not_before=row.not_before,
-        error=row.error,
-    )
-
-
 async def claim(db: Database, unit_id: str, *, owner: str, lease_s: float) -> Unit | None:
     """Claim a unit in one statement. ``None`` means a duplicate delivery, a paused or cancelled job, or a unit that is not due yet.
 
     The row alone decides whether a unit is due, since a duplicate message, left by a crash or a deploy, may come early. A running unit
-    whose lease has expired is taken over if its owner is known to be dead, which counts a crash, or known to be alive.
+    whose lease has expired is taken over as a sweep would take it back.
     """
+    claimant = {"wanted": unit_id, "claimant": owner, "lease_s": lease_s}
     async with db.write() as connection:
-        row = (await connection.execute(_claim(), {"wanted": unit_id, "claimant": owner, "lease_s": lease_s})).first()
+        row = (await connection.execute(_claim(), claimant)).first()
+        if row is None and await takeover.take_back_expired(connection, tables.units.c.id == unit_id, lease_s=lease_s, max_crashes=None):
+            row = (await connection.execute(_claim(), claimant)).first()
         return replace(as_unit(row), job=await find(connection, row.job_id)) if row else None
 
 
@@ -75,18 +61,15 @@ def _claim() -> Any:
     columns = tables.units.c
     lease_s: Any = bindparam("lease_s", type_=Double())
     waiting = and_(columns.state.in_([UnitState.PENDING, UnitState.QUEUED]), columns.not_before <= db_now())
-    is_free = or_(owner_lives(), owner_is_silent(lease_s))
-    takeover = and_(columns.state == UnitState.RUNNING, columns.lease_until < db_now(), is_free)
     runnable = select(tables.jobs.c.id).where(tables.jobs.c.id == columns.job_id, tables.jobs.c.desired_state.in_(WORKED_ON)).exists()
     return (
         update(tables.units)
-        .where(columns.id == bindparam("wanted"), or_(waiting, takeover), runnable)
+        .where(columns.id == bindparam("wanted"), waiting, runnable)
         .values(
             state=UnitState.RUNNING,
             epoch=columns.epoch + 1,
             owner=bindparam("claimant"),
             lease_until=db_now() + lease_s,
-            crashes=columns.crashes + case((and_(columns.state == UnitState.RUNNING, ~owner_lives()), 1), else_=0),
         )
         .returning(*columns)
     )
@@ -243,30 +226,6 @@ async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str
         query = query.where(columns.job_id == job_id)
     async with db.read() as connection:
         return {(row.kind, row.state): row.number for row in (await connection.execute(query)).all()}
-
-
-def owner_lives() -> ColumnElement[bool]:
-    """Whether the owner of a unit has sent a heartbeat since the lease expired: it is slow or was disconnected, but alive."""
-    return and_(_last_beat() >= tables.units.c.lease_until)
-
-
-def owner_is_silent(lease_s: Any) -> ColumnElement[bool]:
-    """Whether the owner of a unit has sent no heartbeat for one lease while the database was reachable.
-
-    During an outage of the database nobody can send a heartbeat, so silence proves nothing.
-
-    Args:
-        lease_s: seconds, or a parameter for them.
-    """
-    answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
-    ago = db_now() - lease_s
-    return and_(_last_beat() < ago, func.coalesce(answers_since, db_now()) < ago)
-
-
-def _last_beat() -> Any:
-    owner, worker = tables.units.c.owner, tables.workers.c
-    beats = select(func.max(worker.beat_at)).where(worker.id.in_([owner + "-builder", owner + "-validator"]))
-    return func.coalesce(beats.correlate(tables.units).scalar_subquery(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.db.rows import Event
 from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
-from app.formatting import clipped, duration, number, size
+from app.formatting import clipped, count, duration, number, size
 from downloader.models import Attempt, Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from errors import EVIDENCE_CHARS
 
@@ -340,14 +340,28 @@ def opt_out_words(verdict: str, evidence: str | None = None) -> str:
     return _OPT_OUT_KEPT.get(verdict, clipped(verdict, 24))
 
 
+def _in_hand(data: Mapping[str, Any]) -> str:
+    """The images that were in hand at each of these deaths of a worker, where that is known."""
+    suspects = data.get("suspects")
+    return f", with {count(suspects, 'image')} in hand" if isinstance(suspects, int) else ""
+
+
+def _suspected(data: Mapping[str, Any]) -> str:
+    """What an isolated process runs."""
+    suspects = data.get("suspects")
+    if not isinstance(suspects, int):
+        return "one image at a time,"
+    return f"{count(suspects, 'suspected image')}, one at a time," if suspects else "the unit itself"
+
+
 _EVENT_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "job.retry": lambda d: f"a run failed, {_event_error(d)}: next run after {_event_wait(d)}, retry {d.get('retry')} of {d.get('of')}",
     "job.retries_exhausted": lambda d: f"a run failed, {_event_error(d)}: failed after {d.get('retries')} retries",
     "unit.dead": lambda d: f"the unit was marked dead, {_event_error(d)}",
     "unit.rests": lambda d: f"storage or queue unavailable, {_event_error(d)}: released for {_event_wait(d)}, no retry counted",
-    "unit.taken_back": lambda d: f"its worker sent no more heartbeats (crash {d.get('crashes')}): the unit was reclaimed",
-    "unit.quarantined": lambda d: f"its workers died {d.get('crashes')} times: the unit was put into quarantine",
-    "quarantine.began": lambda _: "quarantine began: one image at a time, in an isolated process",
+    "unit.taken_back": lambda d: f"its worker sent no more heartbeats (crash {d.get('crashes')}{_in_hand(d)}): the unit was reclaimed",
+    "unit.quarantined": lambda d: f"its workers died {d.get('crashes')} times{_in_hand(d)}: the unit was put into quarantine",
+    "quarantine.began": lambda d: f"quarantine began: {_suspected(d)} in an isolated process",
     "quarantine.ended": lambda _: "quarantine ended",
     "unit.interrupted": lambda _: "its worker was stopped: the unit was released",
     "unit.lease_lost": lambda _: "its worker lost the lease: another worker continues",

@@ -63,6 +63,7 @@ RETRYABLE = frozenset(
         Reason.TRUNCATED_BODY,
         Reason.HOST_UNAVAILABLE,
         Reason.RETRY_BUDGET,
+        Reason.INTERRUPTED,
         Reason.RETRY_AFTER_OVER_CAP,
         Reason.HTTP_5XX,
         Reason.DNS_NOT_FOUND,

@@ -137,7 +137,7 @@ class JobsSettings(Section):
     lease_s: float = Field(30.0, gt=0, description="Seconds until the lease of a worker without renewals expires.")
     sweep_interval_s: float = Field(5.0, gt=0, description="Seconds between two sweeps.")
     chunk_size: int = Field(100, ge=1, le=1000, description="URLs in one chunk.")
-    max_crashes: int = Field(3, ge=1, description="Crashes without progress after which a unit is quarantined.")
+    max_crashes: int = Field(3, ge=1, description="Crashes by one cause after which a unit is quarantined.")
     builder_slots: int = Field(8, ge=1, le=1000, description="Concurrent units of a builder worker.")
     validator_slots: int = Field(4, ge=1, le=1000, description="Concurrent units of a validator worker.")
     recycle_after: int = Field(0, ge=0, description="Units after which a worker process drains and exits, to be restarted; 0: never.")

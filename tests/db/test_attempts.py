@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from app.db import Database, attempts, tables
+from app.db.attempts import Used
 from app.db.rows import Unit
 from app.domain import Reason
 from downloader.models import Attempt
@@ -39,9 +40,9 @@ async def record(db: Database, unit: Unit, *finished: tuple[int, int, Attempt]) 
         await attempts.record(connection, unit, finished)
 
 
-async def made(db: Database, unit: Unit, ids: list[int]) -> dict[int, tuple[int, int]]:
+async def used(db: Database, unit: Unit, ids: list[int]) -> dict[int, Used]:
     async with db.write() as connection:
-        return await attempts.made(connection, unit, ids)
+        return await attempts.used(connection, unit, ids)
 
 
 def successor(unit: Unit) -> Unit:
@@ -76,9 +77,9 @@ async def test_what_was_told_and_what_is_under_way_counts(any_database: Database
     unit, (a, b, c) = await at_work(any_database, 3)
     await reserve(any_database, unit, (a, 1), (a, 2), (b, 1))
     await record(any_database, unit, (a, 1, BUSY))
-    assert await made(any_database, unit, [a, b, c]) == {a: (2, 2), b: (1, 1)}
-    assert await made(any_database, unit, [c]) == {}
-    assert await made(any_database, unit, []) == {}
+    assert await used(any_database, unit, [a, b, c]) == {a: Used(2, 0, 2), b: Used(1, 0, 1)}
+    assert await used(any_database, unit, [c]) == {}
+    assert await used(any_database, unit, []) == {}
 
 
 async def test_one_lost_attempt_is_forgiven(any_database: Database) -> None:
@@ -90,8 +91,8 @@ async def test_one_lost_attempt_is_forgiven(any_database: Database) -> None:
     for number in (2, 3, 4):
         await reserve(any_database, unit, (image, number))
         unit = successor(unit)
-        costs.append(await made(any_database, unit, [image]))
-    assert costs == [{image: (1, 2)}, {image: (2, 3)}, {image: (3, 4)}]
+        costs.append(await used(any_database, unit, [image]))
+    assert costs == [{image: Used(1, 1, 2)}, {image: Used(2, 2, 3)}, {image: Used(3, 3, 4)}]
     states = await all_rows(any_database, select(tables.attempts.c.state).order_by(tables.attempts.c.number))
     assert [row.state for row in states] == ["done", "lost", "lost", "lost"]
 
@@ -101,9 +102,9 @@ async def test_attempts_of_this_epoch_are_not_lost(any_database: Database) -> No
     unit, (a, b) = await at_work(any_database, 2)
     await reserve(any_database, unit, (a, 1), (b, 1))
     next_unit = successor(unit)
-    assert await made(any_database, next_unit, [a]) == {a: (0, 1)}
+    assert await used(any_database, next_unit, [a]) == {a: Used(0, 1, 1)}
     await reserve(any_database, next_unit, (a, 2))
-    assert await made(any_database, next_unit, [a]) == {a: (1, 2)}
+    assert await used(any_database, next_unit, [a]) == {a: Used(1, 1, 2)}
     states = {(row.image_id, row.number): row.state for row in await all_rows(any_database, select(tables.attempts))}
     assert states == {(a, 1): "lost", (a, 2): "reserved", (b, 1): "reserved"}
 
@@ -115,7 +116,7 @@ async def test_attempts_belong_to_job_and_image(any_database: Database) -> None:
     await record(any_database, unit, (image, 1, BUSY))
     dataset_id = (await job_row(any_database, unit.job_id)).dataset_id
     (other,) = await claimed_all(any_database, await add_job(any_database, dataset_id=dataset_id))
-    assert await made(any_database, other, [image]) == {}
+    assert await used(any_database, other, [image]) == {}
     await reserve(any_database, other, (image, 1))
     assert [job_id for job_id, _, _ in await attempts.of_image(any_database, image)] == [unit.job_id, other.job_id]
 
@@ -167,7 +168,7 @@ async def test_reservations_of_a_dead_process_are_no_requests(any_database: Data
     await reserve(any_database, unit, *((image, 1) for image in pending))
     await record(any_database, unit, (pending[0], 1, OK), (pending[1], 1, BUSY))
     next_unit = successor(unit)
-    await made(any_database, next_unit, pending[1:])
+    await used(any_database, next_unit, pending[1:])
     await reserve(any_database, next_unit, *((image, 2) for image in pending[1:]))
     await record(any_database, next_unit, *((image, 2, OK) for image in pending[1:-1]))
     await change(any_database, tables.images, pending[1], state="failed")

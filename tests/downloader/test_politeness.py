@@ -153,7 +153,7 @@ def test_a_deferred_url_goes_on_where_it_was():
         assert (outcome.reason, [attempt.number for attempt in outcome.attempts]) == ("retry_budget", [made + 1])
         assert 59 < outcome.until - time.clock() <= 60
     assert (type(third), third.reason, third.attempts[0].number) == (FetchFailed, "service_unavailable", 3)
-    assert (type(fourth), fourth.reason) == (FetchFailed, "retry_budget")
+    assert (type(fourth), fourth.reason) == (FetchFailed, "interrupted")
     assert sum(hits.values()) == 3
 
 

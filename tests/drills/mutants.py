@@ -200,9 +200,10 @@ def claims_anything() -> None:
 
     from sqlalchemy import update
 
-    from app.db import tables, units
+    from app.db import tables
     from app.db.engine import db_now
     from app.db.jobs import find
+    from app.db.rows import as_unit
 
     async def claim(db: Any, unit_id: str, *, owner: str, lease_s: float, **_: Any) -> Any:
         columns = tables.units.c
@@ -210,7 +211,7 @@ def claims_anything() -> None:
         async with db.write() as connection:
             statement = update(tables.units).where(columns.id == unit_id).values(**taken).returning(*columns)
             row = (await connection.execute(statement)).first()
-            return replace(units.as_unit(row), job=await find(connection, row.job_id)) if row else None
+            return replace(as_unit(row), job=await find(connection, row.job_id)) if row else None
 
     _put("app.db.units.claim", claim)
 

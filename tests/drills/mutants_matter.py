@@ -31,9 +31,8 @@ def no_alibi() -> None:
     """A lease that ran out is its unit's crash, whether its worker lives or not."""
     from sqlalchemy import false, true
 
-    for module in ("units", "outbox"):
-        _put(f"app.db.{module}.owner_is_silent", lambda _: true())
-        _put(f"app.db.{module}.owner_lives", lambda: false())
+    _put("app.db.takeover.owner_is_silent", lambda _: true())
+    _put("app.db.takeover.owner_lives", lambda: false())
 
 
 @mutant

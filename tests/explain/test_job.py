@@ -69,7 +69,7 @@ async def test_retries_that_brought_nothing_and_requests_without_an_outcome_are_
     await try_image(database, unit, one, Attempt(1, 1.0, 0.5, 503, *BUSY), Attempt(2, 4.0, 0.5, 503, *BUSY))
     async with database.write() as connection:
         await attempts.reserve(connection, unit, [(two, 1)])
-        await attempts.made(connection, replace(unit, epoch=unit.epoch + 1), [two])
+        await attempts.used(connection, replace(unit, epoch=unit.epoch + 1), [two])
         (search_id,) = await jobs.add_searches(connection, job_id, [("wikimedia", "cat", None)])
         await jobs.count_search_requests(connection, search_id, requests=3, retries=2)
     story = await explain_job(database, job_id)

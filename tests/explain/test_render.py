@@ -120,14 +120,14 @@ def test_requests_of_an_earlier_job_are_told_apart() -> None:
         RequestRecord("job_0", "lost", Attempt(1, 1.0, 0.0)),
         RequestRecord("job_1", "done", Attempt(1, 9.0, 0.5, 404, "NotFoundError")),
     )
-    crash = Event(1, "job_1", 5.0, "WARNING", "unit.taken_back", {"crashes": 1})
+    crash = Event(1, "job_1", 5.0, "WARNING", "unit.taken_back", {"crashes": 1, "suspects": 6})
     other = Event(2, "job_1", 5.0, "ERROR", "image.poison", {"image_id": 8})
     lines = image_lines(history({"state": ImageState.FAILED, "reason": Reason.HTTP_404}, requests=tries, events=(crash, other)))
     requests = [line.words for line in lines if line.topic == "request"]
     assert requests[0].endswith("no outcome: the process died before or during the request, for job job_0")
     assert requests[1].endswith("404 NotFoundError in 0.50s, no further attempt")
     words = [line.words for line in lines if line.topic == "unit"]
-    assert words == ["work: its worker sent no more heartbeats (crash 1): the unit was reclaimed"]
+    assert words == ["work: its worker sent no more heartbeats (crash 1, with 6 images in hand): the unit was reclaimed"]
     assert not [line for line in lines if line.topic == "poison"]
 
 

@@ -16,8 +16,7 @@ from sqlalchemy import select, update
 
 import errors
 from app.db import datasets, jobs, lifecycle, outbox, tables
-from app.db.rows import NewUnit, Unit
-from app.db.units import as_unit
+from app.db.rows import NewUnit, Unit, as_unit
 from app.job_states import JobKind, UnitKind, UnitState
 from app.jobs.dispatch import dispatch, envelope
 from app.jobs.submit import store_urls

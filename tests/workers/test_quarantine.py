@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,18 @@ from arq import Retry
 from sqlalchemy import update
 
 import errors
-from app.db import image_search, images, jobs, tables, units
+from app.db import attempts, image_search, images, jobs, tables, units
+from app.db.takeover import IN_HAND, SUSPECTS
 from app.domain import ImageState, Reason, StoredImage
 from app.job_states import JobState, UnitKind, UnitState
 from app.settings import as_flags, load_settings
+from tests.db.builders import change
 from tests.images.samples import encode, photo
 from tests.origin import Exchange, Origin, image
 from tests.workers.bench import Bench, bench_settings, forget_outputs
 from tests.workers.proof import eventually, one_unit, state_of
 from workers import quarantine
-from workers.unit import ISOLATED_COMMAND, Stopped, StopReason
+from workers.unit import ISOLATED_COMMAND, ClaimedUnit, Stopped, StopReason
 
 LETHAL = (sys.executable, "-m", "tests.workers.lethal")
 POISON = encode(photo(64, 64, seed=99))
@@ -35,12 +38,20 @@ def answering(error: str, message: str) -> tuple[str, ...]:
     return speaking(f"print(json.dumps({{'error': {error!r}, 'message': {message!r}}}))")
 
 
-async def quarantined(bench: Bench, kind: UnitKind) -> Any:
+async def quarantined(bench: Bench, kind: UnitKind, suspects: list[int] | None = None) -> Any:
     """The one due unit of a kind, as the sweeper would put it into quarantine."""
     (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is kind]
+    known = {} if suspects is None else {SUSPECTS: suspects}
+    payload = {**(await state_of(bench, delivery.unit_id)).payload, **known}
     async with bench.db.write() as connection:
-        await connection.execute(update(tables.units).where(tables.units.c.id == delivery.unit_id).values(crashes=3))
+        await connection.execute(update(tables.units).where(tables.units.c.id == delivery.unit_id).values(crashes=3, payload=payload))
     return delivery
+
+
+async def ids(bench: Bench, job_id: str) -> dict[str, int]:
+    """The id of each image by the last part of its URL."""
+    page = await image_search.page(bench.db, image_search.ImageFilter(job_id=job_id))
+    return {found.url.rpartition("/")[2]: found.id for found in page.items}
 
 
 async def states(bench: Bench, job_id: str) -> dict[str, tuple[ImageState, Reason | None]]:
@@ -109,6 +120,47 @@ async def test_a_harmless_unit_is_exonerated(bench: Bench, built: str, origin: O
     await bench.run(await quarantined(bench, UnitKind.FETCH))
     assert {state for state, _ in (await states(bench, built)).values()} == {ImageState.FETCHED}
     assert [len(origin.hits(f"/{name}.jpg")) for name in "abcd"] == [1, 1, 1, 1]
+
+
+async def test_only_suspects_run_alone(bench: Bench, built: str, origin: Origin) -> None:
+    """The image that was in hand at every death is judged in a process of its own; the rest of its chunk runs as always, at once."""
+    await bench.drive(until=UnitKind.FETCH)
+    delivery = await quarantined(bench, UnitKind.FETCH, [(await ids(bench, built))["b.jpg"]])
+    await bench.run(delivery)
+    assert [len(origin.hits(f"/{name}.jpg")) for name in "abcd"] == [0, 1, 0, 0]
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.crashes) == (UnitState.QUEUED, 0)
+    await bench.drive()
+    assert [len(origin.hits(f"/{name}.jpg")) for name in "abcd"] == [1, 1, 1, 1]
+    assert (await states(bench, built))["b.jpg"] == (ImageState.FAILED, Reason.POISON)
+    assert (await bench.funnel(built)).kept == 3
+
+
+async def test_a_validation_leaves_what_is_not_suspected_to_an_ordinary_run(bench: Bench, built: str) -> None:
+    """An isolated run that has judged its suspects does not finish the unit."""
+    bench.context.isolated_command = ISOLATED_COMMAND
+    await bench.drive(until=UnitKind.VALIDATE)
+    suspect = (await ids(bench, built))["a.jpg"]
+    delivery = await quarantined(bench, UnitKind.VALIDATE, [suspect])
+    await bench.run(delivery)
+    assert [state for state, _ in (await states(bench, built)).values()] == [ImageState.VALID] + [ImageState.FETCHED] * 3
+    await bench.drive()
+    assert (await bench.funnel(built)).kept == 4
+
+
+async def test_images_that_were_in_hand_at_the_death_of_a_suspected_unit_are_suspected_instead(bench: Bench, built: str) -> None:
+    """No image was in hand at the deaths before, two are now: the unit is not to blame, and runs as always."""
+    await bench.drive(until=UnitKind.FETCH)
+    delivery = await quarantined(bench, UnitKind.FETCH, [])
+    chosen = sorted((await ids(bench, built)).values())[:2]
+    row = replace(await state_of(bench, delivery.unit_id), epoch=1)
+    async with bench.db.write() as connection:
+        await attempts.reserve(connection, row, [(image_id, 1) for image_id in chosen])
+    bench.context.isolated_command = speaking("os.kill(os.getpid(), signal.SIGSEGV)")
+    await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.crashes, unit.payload[SUSPECTS]) == (UnitState.QUEUED, 1, chosen)
+    assert set((await states(bench, built)).values()) == {(ImageState.PENDING, None)}
 
 
 async def test_a_unit_that_kills_its_process_itself_is_dead(bench: Bench) -> None:
@@ -248,9 +300,42 @@ async def test_batches_are_everything_at_once_in_an_ordinary_run(bench: Bench, b
     (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH]
     unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=30)
     assert unit is not None
-    from workers.unit import ClaimedUnit
-
     async with bench.db.read() as connection:
         found: list[StoredImage] = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])
     batches = [batch async for batch in ClaimedUnit(bench.context, unit).batches(found)]
     assert batches == [found]
+    after_death = replace(unit, crashes=1, payload={**unit.payload, SUSPECTS: [found[0].id]})
+    work = ClaimedUnit(bench.context, after_death)
+    assert [batch async for batch in work.batches(found)] == [[*found[1:], found[0]]]
+
+
+@pytest.mark.parametrize(("crashes", "in_hand"), [(0, None), (1, [3, 5])])
+async def test_a_validation_writes_down_what_it_begins_once_a_worker_died(bench: Bench, built: str, crashes: int, in_hand: Any) -> None:
+    """Then few images are suspected after the next death. Ordinary runs save the transactions."""
+    await bench.drive(until=UnitKind.VALIDATE)
+    (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.VALIDATE]
+    row = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=30)
+    assert row is not None
+    work = ClaimedUnit(bench.context, replace(row, crashes=crashes))
+    async with bench.db.read() as connection:
+        found = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.FETCHED])
+    await work.begin([replace(found[0], id=5)])
+    await work.begin([replace(found[0], id=3)])
+    assert (await state_of(bench, delivery.unit_id)).payload.get(IN_HAND) == in_hand
+
+
+async def test_progress_clears_a_suspected_unit_and_no_suspected_image(bench: Bench, built: str) -> None:
+    """Other images say nothing of an image that was in hand at a death."""
+    await bench.drive(until=UnitKind.FETCH)
+    (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH]
+    row = await units.claim(bench.db, delivery.unit_id, owner="wrk_test", lease_s=30)
+    assert row is not None
+    left = []
+    for suspects in ([7], [], None):
+        await change(bench.db, tables.units, row.id, crashes=2)
+        known = {} if suspects is None else {SUSPECTS: suspects}
+        work = ClaimedUnit(bench.context, replace(row, crashes=2, payload=known))
+        async with work.transaction() as connection:
+            await work.record_progress(connection)
+        left.append((await state_of(bench, row.id)).crashes)
+    assert left == [2, 0, 0]

@@ -40,7 +40,7 @@ async def compress_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> N
                     await write_rows(unit, rows)
                     counts.update(ok=sum("out_sha256" in row for row in rows), failed=sum("state" in row for row in rows))
                     counts.update(saved_bytes=saved_bytes(batch, rows))
-    if unit.stop.is_set():
+    if unit.is_incomplete:
         await unit.release()
 
 

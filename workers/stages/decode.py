@@ -55,6 +55,7 @@ async def in_batches(
     async with BoundedTasks[Result](min(MAX_BATCHES, ctx.decoders.size + 1)) as tasks:
         while True:
             while not tasks.is_full and not unit.stop.is_set() and (batch := next(waiting, None)) is not None:
+                await unit.begin(batch)
                 tasks.start(step(batch))
             if not len(tasks):
                 return

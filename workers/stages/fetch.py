@@ -11,6 +11,7 @@ from typing import Any
 
 from app.concurrency import BoundedTasks
 from app.db import attempts, images, lifecycle, units
+from app.db.attempts import Used
 from app.db.earlier_fetches import EarlierFetch
 from app.db.rows import NewUnit
 from app.domain import ImageState, StoredImage
@@ -51,11 +52,12 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
         await ctx.store.check(MIN_FREE_BYTES)
     async with unit.transaction() as connection:
         pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
-        made = await attempts.made(connection, unit.row, [image.id for image in pending])
+        used = await attempts.used(connection, unit.row, [image.id for image in pending])
+    pending.sort(key=lambda image: used[image.id].lost if image.id in used else 0)  # what was in hand at a death is requested last
     prepared = await prepare(ctx, unit, chunk_id, pending)
     counts = Counter(reused=prepared.reused, failed=prepared.tombstoned)
     async for batch in unit.batches(prepared.to_fetch):
-        counts.update(await _fetch(ctx, unit, batch, made, prepared.stored))
+        counts.update(await _fetch(ctx, unit, batch, used, prepared.stored))
     return counts
 
 
@@ -63,10 +65,10 @@ async def _fetch(
     ctx: JobContext,
     unit: ClaimedUnit,
     batch: Sequence[StoredImage],
-    made: Mapping[int, tuple[int, int]],
+    used: Mapping[int, Used],
     stored: Mapping[int, EarlierFetch],
 ) -> Counter[str]:
-    recorder = OutcomeRecorder(unit, batch, made, stored)
+    recorder = OutcomeRecorder(unit, batch, used, stored)
     async with recorder, BlobWriter(lambda bodies: _store(ctx, recorder, bodies)) as blobs:
         async with aclosing(ctx.downloader.fetch_many(recorder.requests(), log=recorder, stop=unit.stop)) as outcomes:
             async for outcome in outcomes:

@@ -13,6 +13,7 @@ from typing import Any
 import errors
 from app.concurrency import BatchWriter
 from app.db import attempts, images
+from app.db.attempts import Used
 from app.db.earlier_fetches import EarlierFetch
 from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.observability import labels, metrics
@@ -52,7 +53,7 @@ class OutcomeRecorder:
         self,
         unit: ClaimedUnit,
         pending: Sequence[StoredImage],
-        made: Mapping[int, tuple[int, int]],
+        used: Mapping[int, Used],
         stored: Mapping[int, EarlierFetch] | None = None,
     ) -> None:
         """Record for the images of a chunk that have no outcome yet.
@@ -60,18 +61,18 @@ class OutcomeRecorder:
         Args:
             unit: the claimed unit.
             pending: the images.
-            made: by image id, the attempts that count, and the highest row number of its attempts.
+            used: by image id, the attempts that it has used. Images are requested in the order of ``pending``.
             stored: by image id, the bytes whose validators are sent with its request.
         """
         self._unit = unit
         self._order = [image.id for image in pending]
         self._images = {image.id: image for image in pending}
-        self._made = made
+        self._used = {image.id: used.get(image.id, Used()) for image in pending}
         self._stored = stored or {}
-        self._last_row = {image.id: made.get(image.id, (0, 0))[1] for image in pending}
+        self._last_row = {image.id: self._used[image.id].last for image in pending}
         self._reserved: dict[AttemptKey, int] = {}  # the row number of each reserved attempt
         self._sent: set[AttemptKey] = set()
-        self._next = len(pending) if _has_lost_attempts(made) else 0
+        self._next = 0
         self._reservations = BatchWriter(self._reserve_keys)  # logs in this context, the chunk's, not in one URL's
         self._late: list[tuple[int, int]] = []  # reserved with their outcome
         self._finished: list[tuple[int, int, Attempt]] = []
@@ -87,7 +88,7 @@ class OutcomeRecorder:
     def _request(self, image: StoredImage) -> FetchRequest:
         stored = self._stored.get(image.id)
         validators = validators_of(stored) if stored else None
-        return FetchRequest(image.url, key=image.id, attempts_made=self._made.get(image.id, (0, 0))[0], validators=validators)
+        return FetchRequest(image.url, key=image.id, attempts_made=self._used[image.id].counted, validators=validators)
 
     async def __aenter__(self) -> "OutcomeRecorder":
         self._flusher = asyncio.create_task(self._flush_regularly())
@@ -153,13 +154,16 @@ class OutcomeRecorder:
         return self._last_row[image_id]
 
     def _reserve_ahead(self, fresh: Mapping[AttemptKey, int]) -> dict[AttemptKey, int]:
-        """First attempts of the URLs that come next, reserved in the same statement as the requested ones."""
+        """First attempts of the URLs that come next, reserved in the same statement as the requested ones.
+
+        A URL with a lost attempt is not reserved ahead: a process that dies again would cost it an attempt without a request.
+        """
         ahead: dict[AttemptKey, int] = {}
         while self._next < len(self._order) and len(ahead) < RESERVE_AHEAD:
             image_id = self._order[self._next]
             self._next += 1
-            key = (image_id, self._made.get(image_id, (0, 0))[0] + 1)
-            if key not in fresh and key not in self._reserved:
+            key = (image_id, self._used[image_id].counted + 1)
+            if key not in fresh and key not in self._reserved and not self._used[image_id].lost:
                 ahead[key] = self._next_row(image_id)
         return ahead
 
@@ -208,7 +212,9 @@ class OutcomeRecorder:
         """Record a URL that failed for good, with its reason."""
         image = self._images[int(str(outcome.request.key))]
         self._results.append(result_of(outcome))
-        self._fail(image, outcome.reason, outcome.message, final_url=outcome.final_url, **_evidence(outcome))
+        is_interrupted = outcome.reason is Reason.INTERRUPTED
+        detail = _describe_interruptions(self._used[image.id]) if is_interrupted else outcome.message
+        self._fail(image, outcome.reason, detail, final_url=outcome.final_url, **_evidence(outcome))
 
     def add_deferred(self, outcome: Deferred, rules: RetrySettings) -> None:
         """Record a URL to be requested later. It fails where it would wait too long, or its host has never answered for too long."""
@@ -270,9 +276,11 @@ def _retrieve_exception(closing: asyncio.Task[None]) -> None:
         closing.exception()
 
 
-def _has_lost_attempts(made: Mapping[int, tuple[int, int]]) -> bool:
-    """Whether a run of this chunk died with open reservations. Then none is made ahead, so that a URL never requested loses no attempt."""
-    return any(last > counted for counted, last in made.values())
+def _describe_interruptions(used: Used) -> str:
+    """Say of a URL why none of its requests led to an outcome."""
+    if not used.lost:
+        return "its requests were answered, but this machine stopped or failed each time before their outcome was kept"
+    return f"{used.lost} of its {used.last} requests were cut off by the end of their process, before an outcome was kept"
 
 
 def _why_given_up(outcome: Deferred, since: float, job_started_at: float, rules: RetrySettings) -> str | None:

@@ -46,7 +46,7 @@ async def validate_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> N
         rows += await _judge_and_write(ctx, unit, rest, rules, None)
         states = Counter(row["state"] for row in rows)
         log.info("chunk.validated", ok=states[ImageState.VALID], rejected=states[ImageState.REJECTED])
-    if unit.stop.is_set():
+    if unit.is_incomplete:
         await unit.release()
 
 
@@ -71,7 +71,7 @@ async def _judge_and_write(
         async with aclosing(judge_images(ctx, unit, batch, rules, compression)) as groups:
             async for group in groups:
                 rows += group
-                if len(rows) >= WRITE_EVERY:
+                if len(rows) >= WRITE_EVERY or unit.row.crashes:
                     written += await _flush(unit, rows)
         written += await _flush(unit, rows)
     return written

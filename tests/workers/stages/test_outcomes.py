@@ -16,6 +16,7 @@ from app.db import Database, attempts, image_search, images, outbox, schema, tab
 from app.db.image_search import ImageFilter
 from app.domain import ImageState, Reason
 from app.job_states import JobState, UnitKind
+from app.jobs.submit import RETRYABLE
 from app.settings import RetrySettings
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, HostSilence, NotModified, Outcome
 from tests.db.builders import expire
@@ -454,7 +455,7 @@ async def test_a_reservation_waits_for_a_database_that_is_away_for_a_moment(benc
     assert [len(origin.hits(f"/{number}.jpg")) for number in range(5)] == [1] * 5
 
 
-async def test_after_a_crash_nothing_is_reserved_ahead(bench: Bench) -> None:
+async def test_what_a_death_has_lost_is_not_reserved_ahead(bench: Bench) -> None:
     """However often a chunk's workers die, a URL that was never asked loses the one attempt that is forgiven, and no other."""
     await bench.submit([f"http://127.0.0.1:9/{number}.jpg" for number in range(10)])
     delivery = await fetch_unit(bench)
@@ -465,12 +466,55 @@ async def test_after_a_crash_nothing_is_reserved_ahead(bench: Bench) -> None:
         async with bench.db.read() as connection:
             waiting = await images.chunk_images(connection, str(delivery.chunk_id), [ImageState.PENDING])
         async with bench.db.write() as connection:
-            made = await attempts.made(connection, unit, [image.id for image in waiting])
+            made = await attempts.used(connection, unit, [image.id for image in waiting])
         recorder = OutcomeRecorder(ClaimedUnit(bench.context, unit), waiting, made)
-        await recorder.reserve(recorder.requests()[0], made.get(found[0].id, (0, 0))[0] + 1)
+        await recorder.reserve(recorder.requests()[0], made.get(found[0].id, attempts.Used()).counted + 1)
         rows = [row for row in await attempt_rows(bench) if row[1] == "reserved"]
         assert len(rows) == reserved
         await expire(bench.db, delivery.unit_id)
+
+
+async def test_what_was_in_hand_at_a_death_is_requested_last(bench: Bench, origin: Origin) -> None:
+    """A process that is killed again and again does not use up the attempts of the same few URLs."""
+    for number in range(4):
+        origin.script(f"/{number}.jpg", reply(404))
+    await bench.submit([origin.url(f"/{number}.jpg") for number in range(4)])
+    delivery = await fetch_unit(bench)
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
+    assert unit is not None
+    first, second, *_ = (await image_search.page(bench.db, ImageFilter())).items
+    async with bench.db.write() as connection:
+        await attempts.reserve(connection, unit, [(first.id, 1), (first.id, 2), (second.id, 1)])
+    await expire(bench.db, delivery.unit_id)
+    await bench.run(delivery)
+    requested = [hit.target for hit in origin.log if hit.target.endswith(".jpg")]
+    assert (sorted(requested[:2]), sorted(requested[2:])) == (["/2.jpg", "/3.jpg"], ["/0.jpg", "/1.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("lost", "done", "detail"),
+    [
+        (4, 0, "4 of its 4 requests were cut off by the end of their process, before an outcome was kept"),
+        (0, 3, "its requests were answered, but this machine stopped or failed each time before their outcome was kept"),
+    ],
+)
+async def test_a_url_whose_attempts_were_used_up_by_deaths_says_so(bench: Bench, origin: Origin, lost: int, done: int, detail: str) -> None:
+    """It is not requested again, and no host or budget is blamed; `pictrawl retry` takes it up by default."""
+    await bench.submit([origin.url("/a.jpg")])
+    delivery = await fetch_unit(bench)
+    (row,) = (await image_search.page(bench.db, ImageFilter())).items
+    unit = await units.claim(bench.db, delivery.unit_id, owner="wrk_dead", lease_s=30)
+    assert unit is not None
+    received = [(row.id, number, Attempt(number, 1.0, 0.1, status=200)) for number in range(1, done + 1)]
+    async with bench.db.write() as connection:
+        await attempts.reserve(connection, unit, [(row.id, number) for number in range(1, lost + done + 1)])
+        await attempts.record(connection, unit, received)
+    await expire(bench.db, delivery.unit_id)
+    await bench.run(delivery)
+    (row,) = (await image_search.page(bench.db, ImageFilter())).items
+    assert (row.state, row.reason, row.detail) == (ImageState.FAILED, Reason.INTERRUPTED, detail)
+    assert origin.log == []
+    assert Reason.INTERRUPTED in RETRYABLE
 
 
 async def test_a_window_is_reserved_in_one_statement(tmp_path: Path, origin: Origin) -> None:

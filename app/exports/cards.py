@@ -1,11 +1,10 @@
 """``README.md``, the dataset card for the Hugging Face hub: contents, counts, licences, and how to load the dataset."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from app.exports import spool
 from app.exports.exporter import ExportOptions
 from app.exports.spool import DatasetFacts
 
@@ -37,7 +36,7 @@ class CardParts:
         layout: the tree of files, for a code block.
         usage: Python that loads it.
         configs: data files of each split, for the hub.
-        features: whether the front matter lists columns and classes.
+        config_features, info_features: columns and classes, where the loader of the format reads them, as lines of YAML.
         has_image_files: whether each image is a separate file.
         folders: the folder of each class, if classes have folders.
         notes: paragraphs for users of this format.
@@ -46,9 +45,10 @@ class CardParts:
     layout: str
     usage: str
     configs: Mapping[str, str]
-    features: bool
     has_image_files: bool
     folders: Mapping[str, str]
+    config_features: Sequence[str] = ()
+    info_features: Sequence[str] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -77,11 +77,19 @@ def _front_matter(facts: DatasetFacts, options: ExportOptions, parts: CardParts)
     lines += ["size_categories:", f"- {_size_category(facts.samples)}", "tags:", "- image", "- pictrawl"]
     tasks = [*(["image-classification"] if facts.labels else []), *(["image-to-text"] if facts.has_captions else [])]
     lines += ["task_categories:", *(f"- {task}" for task in tasks)] if tasks else []
-    if parts.configs:
-        lines += ["configs:", "- config_name: default", "  data_files:"]
-        lines += [line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {yaml_string(path)}")]
-    lines += _feature_lines(facts) if parts.features and facts.samples else []
-    return "\n".join([*lines, "---", ""])
+    return "\n".join([*lines, *_config_lines(parts), *_info_lines(parts), "---", ""])
+
+
+def _config_lines(parts: CardParts) -> list[str]:
+    if not parts.configs and not parts.config_features:
+        return []
+    paths = [line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {yaml_string(path)}")]
+    lines = ["configs:", "- config_name: default", *(["  data_files:", *paths] if paths else [])]
+    return [*lines, *(["  features:"] if parts.config_features else []), *(f"  {line}" for line in parts.config_features)]
+
+
+def _info_lines(parts: CardParts) -> list[str]:
+    return ["dataset_info:", "  features:", *(f"  {line}" for line in parts.info_features)] if parts.info_features else []
 
 
 def _license_lines(facts: DatasetFacts) -> list[str]:
@@ -93,21 +101,6 @@ def _license_lines(facts: DatasetFacts) -> list[str]:
 
 def _size_category(samples: int) -> str:
     return next((name for limit, name in _SIZES if samples < limit), "10M<n<100M")
-
-
-def _feature_lines(facts: DatasetFacts) -> list[str]:
-    lines = ["dataset_info:", "  features:", "  - name: image", "    dtype: image"]
-    for column in spool.column_names(facts):
-        lines.append(f"  - name: {column}")
-        if column == "label":
-            lines += ["    dtype:", "      class_label:", "        names:"]
-            lines += [f"          '{number}': {yaml_string(name)}" for number, name in enumerate(facts.classes)]
-        else:
-            kind = "int64" if column in spool.INTEGER_COLUMNS else "string"
-            lines.append(f"    {'sequence' if column in spool.LIST_COLUMNS else 'dtype'}: {kind}")
-    for extra in facts.extra:
-        lines += [f"  - name: {yaml_string(extra.name)}", f"    dtype: {extra.dtype}"]
-    return lines
 
 
 def _count_table(title: str, column: str, counts: Mapping[str, int]) -> str:

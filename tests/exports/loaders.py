@@ -1,6 +1,7 @@
 """The loaders that the exports document, as far as they decide what is seen and what fails: their own rules, written down here.
 
-Sources: ``datasets`` 5.2 (``data_files``, ``features.image``), ``torchvision.datasets.folder``, ``webdataset.autodecode`` 1.0.
+Sources: ``datasets`` 5.2 (``data_files``, ``features``, ``utils.metadata``, ``packaged_modules``),
+``torchvision.datasets.folder``, ``webdataset.autodecode`` 1.0.
 """
 
 import io
@@ -12,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import yaml
 from PIL import Image, ImageOps
 
 SPLIT_KEYWORDS = {
@@ -62,6 +64,37 @@ def splits_by_card(folder: Path) -> dict[str, list[Path]]:
     stated = [line.split(": ", 1)[1].strip('"') for line in lines if line.startswith(("  - split: ", "    path: "))]
     pairs = zip(stated[::2], stated[1::2], strict=True)
     return {split: sorted(path for path in folder.glob(f"{pattern}/*") if path.is_file()) for split, pattern in pairs}
+
+
+def front_matter(folder: Path) -> dict[str, Any]:
+    """What the card says in YAML."""
+    found: dict[str, Any] = yaml.safe_load((folder / "README.md").read_text().split("---\n", 2)[1])
+    return found
+
+
+def features_by_card(folder: Path, module: str) -> dict[str, Any] | None:
+    """``load_dataset(folder)``: the columns as the card states them where the loader reads it; None where it infers them, labels as text.
+
+    The builder of image folders has a parameter ``features``, which a config of the card sets, and overwrites those of ``dataset_info``.
+    The builder of WebDataset is created with ``dataset_info`` and fails over an unknown parameter.
+    """
+    front = front_matter(folder)
+    (config,) = front.get("configs", [{}])
+    assert module == "imagefolder" or set(config) <= {"config_name", "data_files"}
+    stated = config.get("features") if module == "imagefolder" else front.get("dataset_info", {}).get("features")
+    return None if stated is None else {feature["name"]: feature.get("dtype", feature) for feature in stated}
+
+
+def class_number(feature: Any, value: str | int | None) -> int | str | None:
+    """``ClassLabel.encode_example``: a name becomes its position, a number must be -1 or one of them; text stays text."""
+    if not isinstance(feature, dict):
+        return value
+    names = list(feature["class_label"]["names"].values())
+    assert len(set(names)) == len(names)
+    if isinstance(value, int):
+        assert -1 <= value < len(names)
+        return value
+    return None if value is None else names.index(value)
 
 
 def imagefolder_rows(files: list[Path]) -> Iterator[tuple[dict[str, Any], bytes]]:

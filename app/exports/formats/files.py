@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from app.domain import Sample
-from app.exports import image_files, verify, writer
+from app.exports import features, image_files, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
@@ -22,6 +22,8 @@ import json
 rows = [json.loads(line) for line in open("metadata.jsonl", encoding="utf-8")]
 train = [(row["file_name"], row.get("label")) for row in rows if row["split"] == "train"]
 """
+_HUGGING_FACE = """\
+Hugging Face datasets load the folder too, `load_dataset("path/to/this/folder")`: as one split, with the true one in the column `split`."""
 
 
 class FilesExporter:
@@ -43,7 +45,15 @@ class _FilesWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
-        self.card = CardParts(layout=_LAYOUT, usage=_USAGE, configs={}, features=False, has_image_files=True, folders={})
+        self.card = CardParts(
+            layout=_LAYOUT,
+            usage=_USAGE,
+            configs={},
+            has_image_files=True,
+            folders={},
+            config_features=features.of_rows(facts) if facts.samples else (),
+            notes=(_HUGGING_FACE, *((features.LABEL_NOTE,) if facts.labels else ())),
+        )
 
     def add(self, sample: Sample, body: bytes) -> str:
         path = f"{_IMAGES}/{image_files.write_image(self._folder / _IMAGES, sample, body)}"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 
 from app.domain import Sample
-from app.exports import image_files, names, verify, writer
+from app.exports import features, image_files, names, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
@@ -22,12 +22,6 @@ _LAYOUT = """\
 _USAGE = """\
 from datasets import load_dataset
 dataset = load_dataset("path/to/this/folder")
-"""
-_USAGE_LABELS = """\
-import json
-from datasets import ClassLabel
-names = sorted(json.load(open("path/to/this/folder/manifest.json"))["labels"])
-dataset = dataset.cast_column("label", ClassLabel(names=names))
 """
 _TORCHVISION = """\
 torchvision reads each split on its own: `torchvision.datasets.ImageFolder("path/to/this/folder/train")`. Its classes are the folder
@@ -60,12 +54,15 @@ class _FolderWriter:
         self._metadata = image_files.MetadataFiles(folder, facts, facts.splits)
         self.card = CardParts(
             layout=_LAYOUT,
-            usage=_USAGE + (_USAGE_LABELS if facts.labels else ""),
+            usage=_USAGE,
             configs={split: f"{split}/**" for split in facts.splits},
-            features=True,
             has_image_files=True,
             folders=self._folders,
-            notes=(*((_TORCHVISION,) if facts.labels else ()), *(() if _is_found_by_name(facts.splits) else (_SPLITS_BY_NAME,))),
+            config_features=features.of_rows(facts) if facts.samples else (),
+            notes=(
+                *((features.LABEL_NOTE, _TORCHVISION) if facts.labels else ()),
+                *(() if _is_found_by_name(facts.splits) else (_SPLITS_BY_NAME,)),
+            ),
         )
 
     def add(self, sample: Sample, body: bytes) -> str:

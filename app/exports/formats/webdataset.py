@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from app.domain import Sample
-from app.exports import names, spool, tar, verify, writer
+from app.exports import features, names, spool, tar, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts, HashedFile
@@ -39,9 +39,12 @@ import webdataset as wds
 dataset = wds.WebDataset("{first}", shardshuffle=False).decode("pil").rename(image="{images}")
 image, row = next(iter(dataset.to_tuple("image", "json")))
 """
+_HUGGING_FACE = """\
+Hugging Face datasets load the folder too, `load_dataset("path/to/this/folder")`, with a column for each member; where there are labels,
+`features["cls"].int2str` gives the name of a class, which `json` has as `label`."""
 _MIXED = """\
-The images have several formats, and the members their true suffixes. The Hugging Face loader wants one suffix for all: export with one
-`compress.format` for it."""
+The images have several formats, and the members their true suffixes: in Hugging Face datasets a column for each suffix, `None` in the
+others. Export with one `compress.format` for a single column."""
 
 
 class WebDatasetExporter:
@@ -70,10 +73,10 @@ class _ShardsWriter:
             layout=_LAYOUT,
             usage=_USAGE.format(first=f"{next(iter(facts.splits), 'train')}-000000.tar", images=";".join(facts.extensions) or "jpg"),
             configs={split: f"{split}-*.tar" for split in facts.splits},
-            features=False,
             has_image_files=False,
             folders={},
-            notes=(_MIXED,) if len(facts.extensions) > 1 else (),
+            info_features=features.of_shards(facts) if facts.samples else (),
+            notes=(_HUGGING_FACE, *((_MIXED,) if len(facts.extensions) > 1 else ())),
         )
 
     def add(self, sample: Sample, body: bytes) -> str:

@@ -108,7 +108,7 @@ async def test_several_image_formats_keep_their_suffixes(tmp_path: Path) -> None
     assert [found["__key__"][:6] for found in read_with_webdataset(tmp_path, "train")] == ["000000", "000001", "000002"]
     card = (tmp_path / "README.md").read_text()
     assert 'rename(image="jpg;png;webp")' in card
-    assert "wants one suffix" in card
+    assert "a column for each suffix" in card
     assert await problems("webdataset", tmp_path, report) == ()
 
 

@@ -1,0 +1,67 @@
+"""The columns of an export as Hugging Face datasets load them: ``Features`` in the YAML of a dataset card.
+
+``datasets`` 5.2: the loader of image folders takes ``features`` of a config and passes over ``dataset_info``; that of WebDataset knows no
+such parameter and takes ``dataset_info``. Without either both infer columns, and a label is text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from app.exports import spool
+from app.exports.cards import yaml_string
+from app.exports.spool import DatasetFacts
+
+__all__ = ["LABEL_NOTE", "of_rows", "of_shards"]
+
+LABEL_NOTE: Final = """\
+`label` is the number of a class, whose name `features["label"].int2str` gives. `load_dataset("imagefolder", data_dir=...)` reads no card:
+there `label` is the name."""
+"""For cards whose columns are those of `of_rows`."""
+
+_TEXT: Final = ("  dtype: string",)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]|$)")
+
+
+def of_rows(facts: DatasetFacts) -> tuple[str, ...]:
+    """Lines for the loader of image folders: the image beside the columns of its row, where ``label`` is the number of a class.
+
+    Where the name of a class looks like a date it stays a text: the loader reads such texts as times, and finds no class of that name.
+    """
+    has_dates = any(_DATE.match(name) for name in facts.classes)
+    return ("- name: image", "  dtype: image", *_row(facts, _TEXT if has_dates else _classes(facts)))
+
+
+def of_shards(facts: DatasetFacts) -> tuple[str, ...]:
+    """Lines for the loader of WebDataset: the members of a sample, where ``cls`` is the number of a class, and its key."""
+    images = (line for extension in facts.extensions for line in (f"- name: {extension}", "  dtype: image"))
+    label = ("- name: cls", *_classes(facts)) if facts.labels else ()
+    texts = (*(("txt",) if facts.has_captions else ()), "__key__", "__url__")
+    return (
+        *images,
+        *label,
+        *("- name: json", "  struct:", *_indented(_row(facts, _TEXT))),
+        *(line for name in texts for line in (f"- name: {name}", "  dtype: string")),
+    )
+
+
+def _classes(facts: DatasetFacts) -> tuple[str, ...]:
+    names = (f"        '{number}': {yaml_string(name)}" for number, name in enumerate(facts.classes))
+    return ("  dtype:", "    class_label:", "      names:", *names)
+
+
+def _row(facts: DatasetFacts, label: Iterable[str]) -> Iterator[str]:
+    for column in spool.column_names(facts):
+        yield f"- name: {column}"
+        if column == "label":
+            yield from label
+        else:
+            kind = "int64" if column in spool.INTEGER_COLUMNS else "string"
+            yield f"  {'sequence' if column in spool.LIST_COLUMNS else 'dtype'}: {kind}"
+    for extra in facts.extra:
+        yield f"- name: {yaml_string(extra.name)}"
+        yield f"  dtype: {extra.dtype}"
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import errors
-from app.concurrency import BatchWriter
+from app.concurrency import BatchWriter, finish_despite_cancel
 from app.db import Connection, Database, fleet, outbox
 from app.job_states import TRACED
 from app.jobs.fairness import Turn, allocate_turns
@@ -63,7 +63,8 @@ async def dispatch(resources: Resources, *, finished_users: Collection[str] | No
     try:
         await resources.queue.send([envelope(delivery) for delivery in chosen])
     except errors.QueueUnavailableError:
-        await outbox.return_unsent(resources.db, [delivery.unit_id for delivery in chosen], max_crashes=max_crashes)
+        unsent = [delivery.unit_id for delivery in chosen]
+        await finish_despite_cancel(outbox.return_unsent(resources.db, unsent, max_crashes=max_crashes))
         raise
     return len(chosen)
 

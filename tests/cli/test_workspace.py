@@ -26,7 +26,7 @@ def test_du_counts_what_is_there(mixed: Result, invoke: Invoke) -> None:
 def test_a_removed_dataset_gives_its_disk_back(mixed: Result, invoke: Invoke) -> None:
     """Rows at once, bytes with prune; the delivered folder stays whole."""
     delivered = {path: path.read_bytes() for path in Path("datasets").rglob("*") if path.is_file()}
-    assert "0 B freed" in invoke("workspace", "prune").out
+    assert "freed: 0 images, 0 exports and lists" in invoke("workspace", "prune").out
     removed = invoke("datasets", "rm", "list")
     assert removed.code == 0, removed.err
     assert invoke("jobs", "ls", "--json").json["items"] == []

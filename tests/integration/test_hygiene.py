@@ -222,7 +222,7 @@ async def without_database(client: httpx.AsyncClient, database: PostgresServer) 
     async def is_back() -> bool:
         return (await client.get("/readyz")).status_code == 200
 
-    await eventually(is_back, 60)
+    await eventually(is_back)
 
 
 async def with_a_bug(client: httpx.AsyncClient, database: PostgresServer, name: str, origin: Origin) -> None:

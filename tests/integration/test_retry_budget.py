@@ -165,7 +165,7 @@ async def test_sigterm_releases_the_unit_and_counts_nothing(tmp_path: Path, redi
         job_id = await submit(bench.resources, [origin.url("/1.jpg")])
         process = worker_process("builder", environment, tmp_path / "worker.log")
         try:
-            await eventually(lambda: origin.hits("/1.jpg"), 30)
+            await eventually(lambda: origin.hits("/1.jpg"))
             process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(process.wait, 30) == 0
         finally:

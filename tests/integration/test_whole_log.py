@@ -66,9 +66,9 @@ async def lines(tmp_path: Path, redis_url: str, postgres: PostgresServer) -> lis
             body = {"urls": urls, "export_format": "webdataset", "compression": {"format": "webp", "level": 80}}
             headers = {"X-Request-ID": REQUEST_ID, "traceparent": TRACEPARENT}
             made = (await client.post("/v1/jobs", json=body, headers=headers)).json()
-            await eventually(lambda: _asked(origin, "/0.jpg"), 30)
+            await eventually(lambda: _asked(origin, "/0.jpg"))
             await asyncio.to_thread(postgres.stop)
-            await eventually(lambda: _told(tmp_path / "worker.log", "job.retries_exhausted"), 30)
+            await eventually(lambda: _told(tmp_path / "worker.log", "job.retries_exhausted"))
             await asyncio.to_thread(postgres.start)
             ended = await follow(client, made["links"]["self"])
     assert ended["status"] == "succeeded"

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from app.jobs.dispatch import (
     resend_lost,
 )
 from app.jobs.submit import wake
-from app.queue import QUEUES, Envelope, embedded_queue
+from app.queue import QUEUES, ArqQueue, Envelope, embedded_queue
 from app.resources import Resources
 from app.settings import Settings
 from app.storage import open_store
@@ -95,6 +95,25 @@ async def test_without_redis_everything_is_pending_again(resources: Resources, s
     assert [(await unit_row(resources.db, unit_id)).queued_at for unit_id in await unit_ids(resources.db, job_id)] == [None] * 3
     server.connected = True
     assert await dispatch(resources) == 3
+
+
+class AwayAndLate(ArqQueue):
+    """A queue that is away, and whose caller's time runs out at that moment."""
+
+    async def send(self, envelopes: Sequence[Envelope]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        raise errors.QueueUnavailableError("away")
+
+
+async def test_a_caller_who_waits_no_longer_leaves_no_unit_marked(resources: Resources) -> None:
+    """What was not sent is pending again, although a submission waits for two seconds only."""
+    await add_job(resources.db, 3)
+    late = asyncio.create_task(dispatch(replace(resources, queue=AwayAndLate(resources.queue.pool))))
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    assert await queued(resources) == 0
 
 
 async def test_units_that_redis_lost_are_sent_again(resources: Resources) -> None:

@@ -102,7 +102,7 @@ async def rows(db: Database, *columns: Any) -> dict[tuple[str, ...], float]:
 async def test_figures_are_those_of_the_origin_and_of_the_rows(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
     """After a job with every kind of failure: requests, outcomes, retries, waits, bytes and verdicts, over two workers."""
     async with Origin() as origin, fleet(tmp_path, redis_url, postgres_url) as (client, port, db):
-        await eventually(lambda: _all_answer(client, port, 3), 60)
+        await eventually(lambda: _all_answer(client, port, 3))
         urls = script(origin)
         answer = await client.post("/v1/jobs", json={"urls": urls, "dedupe": "exact"})
         body = await follow(client, answer.headers["location"])

@@ -133,7 +133,7 @@ async def arq_worker(bench: Bench, kind: UnitKind) -> AsyncIterator[LeasedWorker
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
 
 
-async def eventually(question: Any, timeout_s: float = 60.0) -> Any:
+async def eventually(question: Any, timeout_s: float = 180.0) -> Any:
     """Ask until the answer is true."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

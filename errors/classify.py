@@ -4,6 +4,7 @@ Knows the exceptions of httpx and the standard library; must not know requests, 
 """
 
 import errno
+import os
 import re
 import socket
 import ssl
@@ -257,7 +258,7 @@ def _describe(chain: list[BaseException]) -> str:
         is_unknown = any(getattr(found, "verify_code", 0) in _UNKNOWN_ISSUERS for found in certificates)
         return f"certificate refused ({said}{_CA_HINT if is_unknown else ''})"
     outermost = chain[0]
-    cause = next((found.strerror for found in reversed(chain) if isinstance(found, OSError) and found.strerror), "")
+    cause = next((_system_words(found) for found in reversed(chain) if isinstance(found, OSError) and found.strerror), "")
     if isinstance(outermost, httpx.RemoteProtocolError):
         words = _BROKEN_REPLIES[_of_broken_reply(str(outermost))]
     else:
@@ -265,3 +266,9 @@ def _describe(chain: list[BaseException]) -> str:
         cause = cause or type(outermost).__name__
     cause = next(iter(cause.splitlines()), "")[:100]
     return f"{words} ({cause})" if words and cause else words or cause
+
+
+def _system_words(error: OSError) -> str:
+    """``Connection refused``; asyncio replaces the system's words by ``Connect call failed`` and an address."""
+    words = str(error.strerror)
+    return os.strerror(error.errno) if error.errno and words.startswith("Connect call failed") else words

@@ -164,7 +164,8 @@ async def test_a_fault_of_ours_rests_the_unit_and_counts_nothing(error: errors.P
             assert unit.not_before - await bench.db.now() == pytest.approx(DELAY_S, abs=5)
             assert (unit.state, unit.crashes, leases.runs[delivery.unit_id]) == (UnitState.PENDING, 0, 1)
             assert await failures_of(bench, delivery.unit_id) == 0
-            assert job.waiting_for == str(error)
+            what = "the queue" if isinstance(error, errors.QueueUnavailableError) else "storage"
+            assert job.waiting_for == f"{what} failed ({error}); retried in 60 s"
             leases.error = None
             await change_unit(bench, delivery.unit_id, not_before=0.0)
             await sweep(bench)

@@ -223,7 +223,9 @@ async def _retry_or_give_up(ctx: JobContext, run: RunRecorder, error: BaseExcept
 async def _backoff(ctx: JobContext, error: errors.PictrawlError) -> None:
     log.error("unit.rests", error_type=type(error).__name__, error=str(error), wait_s=OWN_FAULT_DELAY_S)
     if ctx.unit is not None and not ctx.unit.is_settled:
-        await _settle_if_possible(ctx.unit.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=str(error)))
+        what = "the queue" if isinstance(error, errors.QueueUnavailableError) else "storage"
+        waiting_for = f"{what} failed ({error}); retried in {OWN_FAULT_DELAY_S:.0f} s"
+        await _settle_if_possible(ctx.unit.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=waiting_for))
 
 
 async def _release(ctx: JobContext, *, delay_s: float = 0.0, error: str | None = None) -> None:

@@ -4,16 +4,19 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import errors
 from app.cli.delivery import destination_of, is_delivered
 from app.cli.documents import attempt_document, export_document, image_document, job_document, search_document
+from app.cli.failures import UsageError
 from app.cli.options import Cli, JobId
 from app.cli.output import table
 from app.cli.report import BuildReport, load_report
-from app.cli.session import open_database, run, workspace_of
+from app.cli.session import database_file, open_database, run, workspace_of
 from app.cli.settings import load_settings
 from app.db import Database, datasets, images, jobs, lookup
 from app.db.rows import Search, Unit
@@ -33,6 +36,7 @@ from app.explain import (
 from app.formatting import clipped, count, duration, number, when
 from app.job_states import UnitState
 from app.jobs.attendance import is_unattended, mark_unattended
+from app.settings import Settings
 from app.workspace import Workspace
 
 __all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load_explanation", "show_image", "show_job"]
@@ -63,15 +67,36 @@ def show_image(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", h
 
 
 async def _explain_image(cli: Cli, what: str) -> int:
-    async with open_database(cli, load_settings(cli)) as db:
-        history = await explain_image(db, await find_images(db, what))
+    settings = load_settings(cli)
+    async with open_database(cli, settings) as db:
+        try:
+            history = await explain_image(db, await find_images(db, what))
+        except errors.NotFoundError as error:
+            raise _not_found(cli, settings, error) from error
     cli.result(image_text(history), {"items": [image_document_of(history)]}, brief=history.image.state.value)
     return 0
 
 
+def _not_found(cli: Cli, settings: Settings, error: errors.NotFoundError) -> UsageError:
+    """Name the place that was searched: most often the image is in another workspace."""
+    file = database_file(settings)
+    if file is None:
+        return UsageError(f"{error.message} in the database of db.url", f"pictrawl images ls{cli.workspace_options} lists what is there")
+    hint = f"pictrawl images ls{cli.workspace_options} lists what is there; --workspace names another one"
+    return UsageError(f"{error.message} in workspace {_shown_path(file.parent)}", hint)
+
+
+def _shown_path(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 async def _show_image(cli: Cli, image_id: int) -> int:
-    async with open_database(cli, load_settings(cli)) as db:
-        history = await explain_image(db, [await images.get(db, image_id)])
+    settings = load_settings(cli)
+    async with open_database(cli, settings) as db:
+        try:
+            history = await explain_image(db, [await images.get(db, image_id)])
+        except errors.NotFoundError as error:
+            raise _not_found(cli, settings, error) from error
     cli.result(image_text(history), image_document_of(history), brief=history.image.state.value)
     return 0
 
@@ -220,7 +245,7 @@ def _topic_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
 def _search_end(search: Search) -> str:
     if search.note:
         return clipped(search.note, 80)
-    return "exhausted" if search.is_exhausted else "has more"
+    return "read to its end" if search.is_exhausted else "has more"
 
 
 def _time_document(history: JobHistory) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from app.cli.session import Interrupts
 from app.db import Database, images, jobs
 from app.db.images import DeferredHost
 from app.db.rows import Funnel, Job
-from app.job_states import JobState
+from app.formatting import count
+from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.workspace import Workspace
 from downloader import HostSnapshot
@@ -33,6 +34,18 @@ PATIENCE_S = 60.0
 
 Hosts = Callable[[], Sequence[HostSnapshot]]
 """Returns the hosts that this process uses, and the state of each."""
+
+
+STEPS = {
+    "duplicates": "comparing",
+    "labels": "labelling",
+    "compress": "re-encoding",
+    "export": "exporting",
+    "verify": "reading back",
+    "integrity": "checking the bytes of",
+    "validation": "validating",
+}
+"""What a job does to its images, by stage of a build or kind of another job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,18 @@ class Snapshot:
     def settled(self) -> int:
         """Candidates with an outcome."""
         return self.funnel.candidates - self.funnel.open
+
+    @property
+    def doing(self) -> str:
+        """What is done to the images of the dataset; empty while a build gathers them."""
+        step = self.job.stage or "" if self.is_build else self.job.kind.value
+        words = STEPS.get(step) if not self.job.is_final else None
+        return f"{words} {count(self.funnel.kept or self.good, 'image')}" if words else ""
+
+    @property
+    def is_build(self) -> bool:
+        """Whether it gathers images; other jobs work on those that are there."""
+        return self.job.kind is JobKind.BUILD
 
     @property
     def stage(self) -> str:

@@ -123,6 +123,8 @@ def _finish(snapshot: Snapshot, cli: Cli) -> str:
 
 def _line(snapshot: Snapshot, rate: float) -> str:
     """``[0:00:10] running: 312 of 500 valid, 688 of 1 204 fetched, 14 failed, 6.1/s, eta 0:00:31``."""
+    if snapshot.doing or not snapshot.is_build:
+        return f"[{clock(snapshot.elapsed_s)}] {_doing(snapshot)}"
     funnel, target = snapshot.funnel, snapshot.job.target
     parts = [_valid(snapshot.good, target), f"{number(funnel.fetched)} of {number(funnel.candidates)} fetched"]
     failed = sum(source.get("failed", 0) for source in funnel.by_source().values())
@@ -137,8 +139,15 @@ def _line(snapshot: Snapshot, rate: float) -> str:
     if throttled:
         parts.append(f"{count(len(throttled), 'host')} throttled")
     if snapshot.job.waiting_for and not is_unattended(snapshot.job):  # the stage says it then
-        parts.append(f"waits for {snapshot.job.waiting_for}")
+        parts.append(f"waiting: {snapshot.job.waiting_for}")
     return f"[{clock(snapshot.elapsed_s)}] {snapshot.stage}: {', '.join(parts)}"
+
+
+def _doing(snapshot: Snapshot) -> str:
+    """``finalizing (export): exporting 200 images``."""
+    is_blocked = snapshot.job.waiting_for and not is_unattended(snapshot.job)
+    waiting = f", waiting: {snapshot.job.waiting_for}" if is_blocked else ""
+    return snapshot.stage + (f": {snapshot.doing}" if snapshot.doing else "") + waiting
 
 
 def _waits(snapshot: Snapshot) -> str:
@@ -207,6 +216,8 @@ class LiveDisplay:
 
     def render(self, snapshot: Snapshot) -> RenderableType:
         """The whole display, as a few lines of at most the terminal's width."""
+        if not snapshot.is_build:
+            return Group(self._text(self.title, "bold"), self._text(f"{_doing(snapshot)}, {clock(snapshot.elapsed_s)}"))
         parts: list[RenderableType] = [self._text(self.title, "bold"), self._bars(snapshot), _sources(snapshot)]
         reasons = listing(snapshot.funnel.reasons, most=MOST_REASONS)
         if reasons:
@@ -239,7 +250,7 @@ class LiveDisplay:
         times = clock(snapshot.elapsed_s) + (f" eta {clock(left)}" if left is not None else "")
         grid.add_row("valid", _bar(snapshot.good, target or funnel.candidates), _of(snapshot.good, target), f"{good:.1f}/s", times)
         came = _of(funnel.fetched, funnel.candidates)
-        grid.add_row("fetched", _bar(funnel.fetched, funnel.candidates), came, f"{fetched:.1f}/s", snapshot.stage)
+        grid.add_row("fetched", _bar(funnel.fetched, funnel.candidates), came, f"{fetched:.1f}/s", snapshot.doing or snapshot.stage)
         return grid
 
 

@@ -30,7 +30,7 @@ _REQUEST: Final = frozenset({"validate", "compress", "export"})
 
 NONE: Final[Names] = frozenset()
 CONTACT: Final[Names] = frozenset({"fetch.contact"})
-DOWNLOADS: Final[Names] = frozenset({"fetch", "retry", "log"})
+DOWNLOADS: Final[Names] = frozenset({"fetch", "hosts", "retry", "log"})
 DATABASE: Final[Names] = frozenset({"db", "workspace", "log"})
 SERVICES: Final[Names] = DATABASE | {"queue", "storage", "trace", "jobs"}
 _DECODERS: Final = frozenset({"validate.children", "validate.child_memory_bytes", "validate.deadline_s"})

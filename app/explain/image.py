@@ -171,12 +171,13 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
     """
     if re.fullmatch(r"\d+", what, re.ASCII):
         return [await _by_id(db, what, user_id)]
-    if re.fullmatch(r"[0-9a-fA-F]{64}", what):
+    is_digest = re.fullmatch(r"[0-9a-fA-F]{64}", what) is not None
+    if is_digest:
         found = await image_search.by_digest(db, what.lower(), user_id=user_id)
     else:
         found = await _by_url(db, what, user_id)
     if not found:
-        raise errors.NotFoundError(f"no image found for {what[:200]}; check its spelling against the list")
+        raise errors.NotFoundError(f"no job has {'an image with the digest' if is_digest else 'the URL'} {what[:200]}")
     return found
 
 

@@ -104,8 +104,8 @@ class JobHistory:
         by_state: dict[str, int] = {}
         for (_, state), value in self.work.items():
             by_state[state] = by_state.get(state, 0) + value
-        if not by_state.get("running") and (by_state.get("pending") or by_state.get("queued")) and not self.deferred:
-            found.append("a worker: none of its units is running")
+        if not by_state.get("running") and (by_state.get("pending") or by_state.get("queued")) and not found:
+            found.append("its turn: none of its units is running yet")
         return found
 
     def _deferred_words(self, item: DeferredImages) -> str:
@@ -129,7 +129,7 @@ class JobHistory:
 
 def lost_words(lost: int) -> str:
     """Say how many requests have no outcome."""
-    return f"{count(lost, 'reservation')} without an outcome: a process died, so the origins may have seen up to {number(lost)} more"
+    return f"{count(lost, 'request')} may have been sent and not counted: a process died before their outcome was written"
 
 
 def search_words(requests: int, retries: int) -> str:

@@ -148,6 +148,12 @@ def test_explain_refuses_what_nobody_asked_for(mixed: Result, invoke: Invoke) ->
     """Unknown URLs, ids and nonsense are usage errors."""
     for what in ("https://example.org/none.jpg", "99999", "job_none", "nonsense", "f" * 64):
         assert invoke("explain", what).code == 2
+    unknown = "http://h.invalid/a.jpg"
+    assert invoke("explain", unknown).err == (
+        f"error: no job has the URL {unknown} in workspace .pictrawl\n  hint: pictrawl images ls lists what is there; "
+        "--workspace names another one\n"
+    )
+    assert "no image 999 in workspace .pictrawl" in invoke("images", "show", "999").err
 
 
 def test_explain_of_a_job_shows_funnel_searches_and_where_it_is(mixed: Result, invoke: Invoke) -> None:

@@ -124,8 +124,8 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_change(capsys: pytest.Captu
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
     assert lines[0] == "[0:01:00] running: 0 of 500 valid, 41 of 1 262 fetched, 17 failed"
-    assert "1 host throttled, waits for storage" in lines[1]
-    assert "finalizing (export)" in lines[2]
+    assert "1 host throttled, waiting: storage" in lines[1]
+    assert lines[2] == "[0:01:00] finalizing (export): exporting 100 images"
     assert "/s" not in lines[3]
     NoDisplay().update(a_snapshot(0))
 
@@ -148,3 +148,17 @@ def test_a_line_says_when_there_are_more_valid_images_than_wanted(capsys: pytest
     """Not "50 of 3"."""
     PlainDisplay(Cli()).update(a_snapshot(50, a_job(target=3)))
     assert "running: 50 valid, 3 wanted, 91 of 1 312 fetched" in capsys.readouterr().err
+
+
+def test_jobs_that_gather_nothing_show_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """An export has no images to fetch; a line says how many it writes, or what blocks it."""
+    export = {"kind": JobKind.EXPORT, "target": None}
+    PlainDisplay(Cli()).update(a_snapshot(200, a_job(**export)))
+    PlainDisplay(Cli()).update(a_snapshot(200, a_job(waiting_for="storage failed; retried in 60 s", **export)))
+    PlainDisplay(Cli()).update(a_snapshot(200, a_job(JobState.SUCCEEDED, finished_at=NOW, **export)))
+    assert capsys.readouterr().err.splitlines() == [
+        "[0:01:00] running: exporting 200 images",
+        "[0:01:00] running: exporting 200 images, waiting: storage failed; retried in 60 s",
+        "[0:01:00] succeeded",
+    ]
+    assert drawn(LiveDisplay("list", 80), a_snapshot(200, a_job(**export))) == ["list", "running: exporting 200 images, 0:01:00"]

@@ -34,7 +34,11 @@ def test_every_name_in_the_table_is_a_setting_or_a_section() -> None:
     [
         ("version --set fetch.per_host=1", "--set fetch.per_host: `pictrawl version` does not read it", "it reads no settings"),
         ("jobs ls --set fetch.per_host=1", "`pictrawl jobs ls` does not read it", "it reads db.*, log.*, workspace.*"),
-        ("--set serve.port=1 fetch http://x.invalid/a", "--set serve.port: `pictrawl fetch` does", "it reads fetch.*, log.*, retry.*"),
+        (
+            "--set serve.port=1 fetch http://x.invalid/a",
+            "--set serve.port: `pictrawl fetch` does",
+            "it reads fetch.*, hosts.*, log.*, retry.*",
+        ),
         ("sources ls --set fetch.robots=false", "--set fetch.robots", "it reads fetch.contact"),
         ("worker --set export.format=files", "--set export.format", "a job keeps the values that it was submitted with; it reads db.*"),
         (

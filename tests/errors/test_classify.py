@@ -119,6 +119,8 @@ def test_message_words_the_root_cause():
     assert "certificate has expired" in str(errors.from_network_error(chained(httpx.ConnectError("x"), cert), "https://h.test/"))
     refused = chained(httpx.ConnectError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
     assert "Connection refused" in str(errors.from_network_error(refused))
+    by_asyncio = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 9)")
+    assert str(errors.from_network_error(chained(httpx.ConnectError("x"), by_asyncio))) == "cannot connect (Connection refused)"
     assert str(errors.from_network_error(refused, "http://h.test/a?q=1")) == "cannot connect (Connection refused) for http://h.test/a"
     assert str(errors.from_network_error(httpx.ReadError("secret http://h/?q=1"))) == "the connection broke (ReadError)"
 

@@ -76,14 +76,16 @@ async def test_retries_that_brought_nothing_and_requests_without_an_outcome_are_
     told = {line.topic: line.words for line in story.slow()}
     assert (story.made, story.lost) == (2, 1)
     assert told["retries"] == "no retry brought an image; 1 URL failed"
-    assert told["requests"] == "1 reservation without an outcome: a process died, so the origins may have seen up to 1 more"
+    assert told["requests"] == "1 request may have been sent and not counted: a process died before their outcome was written"
     assert told["searches"] == "searches: 3 requests, 2 of them retries"
 
 
 async def test_a_job_that_nobody_works_at_says_so(database: Database) -> None:
     """It waits for a worker; paused, for whoever paused it; ended, for nothing."""
     job_id = await add_job(database)
-    assert (await explain_job(database, job_id)).waits() == ["a worker: none of its units is running"]
+    assert (await explain_job(database, job_id)).waits() == ["its turn: none of its units is running yet"]
+    await change(database, tables.jobs, job_id, waiting_for="storage failed (put a: disk full); retried in 60 s")
+    assert (await explain_job(database, job_id)).waits() == ["storage failed (put a: disk full); retried in 60 s"]
     await change(database, tables.jobs, job_id, waiting_for="the disk")
     assert (await explain_job(database, job_id)).waits()[0] == "the disk"
     await change(database, tables.jobs, job_id, desired_state="paused")

@@ -108,7 +108,7 @@ async def _after_source_error(unit: ClaimedUnit, search: Search, client: "Search
         await jobs.wait_for(unit.ctx.db, unit.job.id, f"{search.source}: {words}; the next try is in {wait_s:.0f} s")
         return
     log.warning("source.gave_up", source=search.source, error_type=name, error=words)
-    await _give_up(unit, search, words if since else f"{name}: {error}", client)
+    await _give_up(unit, search, words if since else f"{words}, {_so_far(search.found)}", client)
 
 
 def _source_pause(
@@ -120,18 +120,34 @@ def _source_pause(
         Seconds until the next try, or None to give up; since when the source cannot be reached, None where it can; and why, in words.
     """
     if not isinstance(error, errors.TransientError):
-        return None, None, str(error)
+        return None, None, _problem(error, client.host)
     if not _is_unreachable(error):
         wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, rules.retry_after_max_s)
-        return (wait_s if pauses < SOURCE_PAUSES else None), None, str(error)
+        return (wait_s if pauses < SOURCE_PAUSES else None), None, _problem(error, client.host)
     now = time.time()
     since = client.unreached_since or now
     left_s = since + rules.dead_host_s - now
     problem = f"{client.host} does not answer" if isinstance(error, errors.TimeoutException) else f"Cannot connect to {client.host}"
     if left_s <= 0 or (error.retry_after_s or 0.0) > left_s:
-        return None, since, f"{problem}; gave up after {_in_words(now - since)}."
+        return None, since, f"{problem}; gave up after {_in_words(now - since)}"
     wait_s = max(error.retry_after_s or 0.0, min(UNREACHABLE_PAUSE_S * 2**pauses, left_s))
     return wait_s, since, problem
+
+
+def _problem(error: errors.PictrawlError, host: str) -> str:
+    """``refused the search (429)``: what a source did, as it follows on its name."""
+    match error:
+        case errors.RateLimitError() | errors.AuthenticationError():
+            return f"refused the search ({error.status})"
+        case errors.HostNotFoundError():
+            return f"the name {host} cannot be resolved"
+        case errors.ServiceUnavailableError():
+            return f"is overloaded or down ({error.status})"
+    return f"answered the search with {error.status}" if error.status else str(error)
+
+
+def _so_far(found: int) -> str:
+    return f"after {count(found, 'result')}" if found else "so nothing was searched"
 
 
 def _in_words(seconds: float) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, LabelCount, NewUnit, Search
-from app.domain import ImageState, Reason
+from app.domain import LIST_SOURCE, ImageState, Reason
+from app.formatting import count
 from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
 from logging_setup import get_logger
@@ -199,7 +200,7 @@ def plan_end(
     A build that was finished early and left something out is partial.
     """
     if dead:
-        return JobEnd(JobState.FAILED, error=f"{len(dead)} unit(s) of work failed; the first: {dead[0]}")
+        return JobEnd(JobState.FAILED, error=f"{count(len(dead), 'unit')} of work failed; the first: {dead[0]}")
     goal = max(spec.max_images or 0, spec.min_images)
     was_cut = finished_early and (Reason.CANCELLED in funnel.reasons or any(search.note for search in searches))
     if funnel.kept and funnel.kept >= goal and not was_cut:
@@ -209,11 +210,16 @@ def plan_end(
     return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
 
 
+def _what_ended(searches: Sequence[Search]) -> str:
+    is_list = all(search.source == LIST_SOURCE for search in searches)
+    return "the whole list was read" if is_list else "every source was searched to its end"
+
+
 def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> list[str]:
     causes = [f"{search.source}: {search.note}" for search in searches if search.note]
     exhausted = [search for search in searches if search.is_exhausted]
     if len(exhausted) == len(searches) and any(not search.note for search in searches):
-        causes.append(f"every source is exhausted ({sum(search.found for search in searches)} found, {funnel.candidates} distinct)")
+        causes.append(f"{_what_ended(searches)} ({sum(search.found for search in searches)} found, {funnel.candidates} distinct)")
     if rounds >= max_rounds:
         causes.append(f"the sources were asked {rounds} times (jobs.max_rounds)")
     causes += [f"{reason}: {count}" for reason, count in list(funnel.reasons.items())[:5]]

@@ -16,6 +16,7 @@ from app.db import attempts, images
 from app.db.attempts import Used
 from app.db.earlier_fetches import EarlierFetch
 from app.domain import ImageState, Reason, Reuse, StoredImage
+from app.formatting import duration
 from app.observability import labels, metrics
 from app.observability.registry import OTHER
 from app.settings import RetrySettings
@@ -295,9 +296,9 @@ def _why_given_up(outcome: Deferred, since: float, job_started_at: float, rules:
         silent_since = max(silence.since, job_started_at)
         if outcome.until - silent_since > rules.dead_host_s:
             answer = "answered nothing but errors" if outcome.status or outcome.evidence else "never answered"
-            return f"{silence.name} {answer}; gave up after {now - silent_since:.0f} s"
+            return f"{silence.name} {answer}; gave up after {duration(now - silent_since)}"
     if outcome.until - since > rules.defer_max_s:
-        return f"deferred since {now - since:.0f} s, longer than retry.defer_max_s"
+        return f"deferred for {duration(now - since)}, longer than retry.defer_max_s"
     return None
 
 

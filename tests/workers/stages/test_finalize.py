@@ -132,7 +132,7 @@ def test_a_shortfall_names_its_causes() -> None:
     assert ending.shortfall is not None
     assert ending.shortfall["missing"] == 7
     text = " ".join(ending.shortfall["causes"])
-    assert all(word in text for word in ("RateLimitError", "exhausted", "20 times", "http_404: 3"))
+    assert all(word in text for word in ("RateLimitError", "every source was searched to its end", "20 times", "http_404: 3"))
 
 
 def test_a_source_that_gave_up_is_not_called_exhausted() -> None:

@@ -182,7 +182,7 @@ async def test_a_storage_fault_loses_no_outcome(bench: Bench, origin: Origin) ->
     bench.context.store.put_many = full  # type: ignore[method-assign,assignment]
     await bench.run(delivery)
     bench.context.store.put_many = real  # type: ignore[method-assign]
-    assert (await bench.job(job_id)).waiting_for == "no space left on device"
+    assert (await bench.job(job_id)).waiting_for == "storage failed (no space left on device); retried in 60 s"
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
     await bench.drive()
@@ -373,15 +373,15 @@ def deferral(for_s: float, silent_s: float | None, answered_s: float = 0.0, **mo
 
 GIVING_UP = [
     (lambda: deferral(30, 1), 0.0, None),
-    (lambda: deferral(60, 97), 0.0, "dead.test never answered; gave up after 97 s"),
-    (lambda: deferral(60, 97, evidence="the origin answered 503"), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
-    (lambda: deferral(60, 97, status=503), 0.0, "dead.test answered nothing but errors; gave up after 97 s"),
+    (lambda: deferral(60, 97), 0.0, "dead.test never answered; gave up after 1m37s"),
+    (lambda: deferral(60, 97, evidence="the origin answered 503"), 0.0, "dead.test answered nothing but errors; gave up after 1m37s"),
+    (lambda: deferral(60, 97, status=503), 0.0, "dead.test answered nothing but errors; gave up after 1m37s"),
     (lambda: deferral(60, 97, retry_after_s=60), 0.0, None),  # it asks for patience
     (lambda: deferral(60, 97, answered_s=200), 0.0, None),  # it answered in this job
-    (lambda: deferral(60, 97, answered_s=400), 0.0, "dead.test never answered; gave up after 97 s"),  # in an earlier one
-    (lambda: deferral(110, 5000), 0.0, "dead.test never answered; gave up after 300 s"),  # only the time of this job counts
+    (lambda: deferral(60, 97, answered_s=400), 0.0, "dead.test never answered; gave up after 1m37s"),  # in an earlier one
+    (lambda: deferral(110, 5000), 0.0, "dead.test never answered; gave up after 5m00s"),  # only the time of this job counts
     (lambda: deferral(3600, None), 0.0, None),
-    (lambda: deferral(3600, None), 3700.0, "deferred since 3700 s, longer than retry.defer_max_s"),
+    (lambda: deferral(3600, None), 3700.0, "deferred for 1h01m, longer than retry.defer_max_s"),
 ]
 
 

@@ -116,26 +116,38 @@ async def test_requests_of_a_search_and_their_retries_are_counted(bench: Bench, 
 
 
 async def test_a_source_that_refuses_is_noted_and_done_without(bench: Bench, source: FakeSource) -> None:
-    """A permanent error of the only source ends the job short, with the source's words in the causes."""
+    """A permanent error of the only source ends the job short, and the causes say what the source did."""
     source.failures = [errors.AuthenticationError("no key", status=403)]
     job_id = await bench.search("cat", max_images=5)
     await bench.drive()
     job = await bench.job(job_id)
     assert job.state is JobState.FAILED
     assert job.shortfall is not None
-    assert "wikimedia: AuthenticationError: no key" in job.shortfall["causes"]
+    assert "wikimedia: refused the search (403), so nothing was searched" in job.shortfall["causes"]
 
 
-async def test_a_source_that_never_recovers_is_given_up(bench: Bench, source: FakeSource) -> None:
-    """Five pauses, then the job goes on without it."""
-    source.failures = [errors.ServiceUnavailableError("down")] * 10
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (errors.RateLimitError("too many", status=429), "refused the search (429)"),
+        (errors.ServiceUnavailableError("down", status=503), "is overloaded or down (503)"),
+    ],
+)
+async def test_a_source_that_never_recovers_is_given_up(
+    bench: Bench, source: FakeSource, error: errors.TransientError, problem: str
+) -> None:
+    """Five pauses, then the job goes on without it; a source that refused is not called exhausted."""
+    source.failures = [error] * 10
     job_id = await bench.search("cat", max_images=5)
     for _ in range(8):
         await bench.drive()
         async with bench.db.write() as connection:
             await connection.execute(update(tables.units).values(not_before=0.0))
-    assert (await bench.job(job_id)).state is JobState.FAILED
+    job = await bench.job(job_id)
+    assert job.state is JobState.FAILED
     assert len(source.asked) == 6
+    assert job.shortfall is not None
+    assert f"wikimedia: {problem}, so nothing was searched" in job.shortfall["causes"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +174,7 @@ async def test_a_source_that_cannot_be_reached_is_named_at_once_and_given_up_aft
     job = await bench.job(job_id)
     assert job.state is JobState.FAILED
     assert job.shortfall is not None
-    assert f"wikimedia: {problem}; gave up after 2 minutes." in job.shortfall["causes"]
+    assert f"wikimedia: {problem}; gave up after 2 minutes" in job.shortfall["causes"]
     assert len(source.asked) == 2
 
 

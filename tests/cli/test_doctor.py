@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.doctor import GROUPS
+from app.cli.doctor import GROUPS, machine
+from app.settings import load_settings
 from tests.cli.conftest import Invoke
 
 
@@ -34,7 +35,9 @@ def test_doctor_finds_what_is_wrong(invoke: Invoke, monkeypatch: pytest.MonkeyPa
     """Unknown groups are usage; wrong settings, an unreachable Redis and a newer database are 5, each with a hint."""
     assert invoke("doctor", "--only", "nonsense").code == 2
     assert invoke("doctor", "--set", "fetch.per_hsot=1").code == 5
-    assert invoke("doctor", "--only", "settings", "--set", "db.password_file=none").code == 5
+    password = ["--set", "db.password_file=none"]
+    assert invoke("doctor", "--only", "settings", *password).code == 0  # no database server uses it
+    assert invoke("doctor", "--only", "settings", *password, "--set", "db.url=postgresql+asyncpg://x@127.0.0.1:1/x").code == 5
     redis = ["--set", "queue.backend=redis", "--set", "queue.url=redis://127.0.0.1:1/0"]
     refused = invoke("doctor", "--only", "queue", *redis)
     assert refused.code == 5
@@ -63,3 +66,19 @@ def test_doctor_tries_a_real_redis(invoke: Invoke, redis_url: str) -> None:
     result = invoke("doctor", "--only", "queue", "--set", "queue.backend=redis", "--set", f"queue.url={redis_url}", "--json")
     assert result.code == 0
     assert [check["name"] for check in result.json["checks"]] == ["redis", "maxmemory-policy"]
+
+
+def test_doctor_fails_only_for_what_the_settings_ask_for(invoke: Invoke) -> None:
+    """Without a server no Redis is asked, an optional package is a note, and an embedded database upgrades by itself."""
+    invoke("db", "upgrade")
+    with sqlite3.connect(".pictrawl/pictrawl.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0012'")
+    connection.close()
+    groups = [item for group in GROUPS if group != "network" for item in ("--only", group)]
+    result = invoke("doctor", *groups, "--set", "queue.url=redis://127.0.0.1:1/0", "--json")
+    assert result.code == 0, result.out
+    found = {check["name"]: (check["status"], check["value"]) for check in result.json["checks"]}
+    (*_, optional) = machine.check_packages(load_settings(), {"no-such-package": "lists of this kind"})
+    assert (optional.status, optional.value) == ("note", "not installed")
+    assert found["queue"][0] == "ok"
+    assert found["schema"][1].startswith("0012; the next command that opens it brings it to 00")

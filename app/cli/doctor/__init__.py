@@ -9,12 +9,12 @@ import typer
 import errors
 from app.cli import exit_codes
 from app.cli.doctor import machine, services
-from app.cli.doctor.finding import Finding, fail, ok
+from app.cli.doctor.finding import Finding, fail, note, ok
 from app.cli.failures import UsageError
 from app.cli.options import Cli
 from app.cli.session import configure_logging, run
 from app.cli.settings import load_settings, settings_flags
-from app.formatting import clipped
+from app.formatting import clipped, count
 from app.settings import Settings, origins
 
 __all__ = ["GROUPS", "doctor"]
@@ -24,14 +24,15 @@ GROUPS = ("packages", "settings", "workspace", "database", "queue", "storage", "
 
 ONLY = f"Only this group; may be repeated: {', '.join(GROUPS)}."
 
-MARKS = {"ok": "ok", "warn": "WARN", "fail": "FAIL"}
+MARKS = {"ok": "ok", "note": "note", "warn": "WARN", "fail": "FAIL"}
 
 
 def doctor(cli: Cli, only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=ONLY)] = None) -> int:
     """Check whether this machine is fit for a crawl.
 
     Packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock.
-    Exit code 5 where something would make builds fail.
+    Exit code 5 where something is missing that a build by these settings needs: Redis, PostgreSQL and an object store only
+    where the settings name them.
     """
     groups = tuple(only or GROUPS)
     for group in groups:
@@ -44,10 +45,14 @@ def doctor(cli: Cli, only: Annotated[list[str] | None, typer.Option("--only", me
         lines.append(f"{MARKS[finding.status]:<5} {finding.name:<18} {clipped(finding.value, 300)}")
         if finding.hint:
             lines.append(f"      {'hint':<18} {finding.hint}")
-    summary = "no check failed" if not failed else f"{len(failed)} of {len(findings)} checks failed"
+    summary = "no check failed" if not failed else f"{len(failed)} of {count(len(findings), 'check')} failed: {_names(failed)}"
     document = {"ok": not failed, "checks": [finding.document() for finding in findings]}
     cli.result("\n".join([*lines, summary]), document, brief="\n".join(finding.name for finding in failed) or "ok")
     return exit_codes.ENVIRONMENT if failed else exit_codes.OK
+
+
+def _names(findings: Sequence[Finding]) -> str:
+    return ", ".join(finding.name for finding in findings)
 
 
 async def _check(cli: Cli, groups: Sequence[str]) -> list[Finding]:
@@ -89,5 +94,6 @@ def _check_settings(cli: Cli, settings: Settings) -> Finding:
     changed = [name for name, (_, origin) in origins(settings, settings_flags(cli)).items() if origin != "default"]
     secret = settings.db.password_file
     if secret is not None and not Path(secret).is_file():
-        return fail("settings", "settings", f"db.password_file {secret} is no file", "mount the secret, or leave the setting out")
+        finding = fail if settings.db.url is not None else note
+        return finding("settings", "settings", f"db.password_file {secret} is no file", "mount the secret, or leave the setting out")
     return ok("settings", "settings", f"valid; not at their defaults: {', '.join(changed) or 'none'}")

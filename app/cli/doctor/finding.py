@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["Finding", "fail", "ok", "warn"]
+__all__ = ["Finding", "fail", "note", "ok", "warn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Finding:
 
     group: str
     name: str
-    status: Literal["ok", "warn", "fail"]
+    status: Literal["ok", "note", "warn", "fail"]
     value: str
     hint: str = ""
 
@@ -26,11 +26,16 @@ def ok(group: str, name: str, value: str) -> Finding:
     return Finding(group, name, "ok", value)
 
 
+def note(group: str, name: str, value: str, hint: str) -> Finding:
+    """Something optional that is not there."""
+    return Finding(group, name, "note", value, hint)
+
+
 def warn(group: str, name: str, value: str, hint: str) -> Finding:
     """Something that works, but not well."""
     return Finding(group, name, "warn", value, hint)
 
 
 def fail(group: str, name: str, value: str, hint: str) -> Finding:
-    """Something that would make builds fail."""
+    """Something without which a build of this kind, by these settings, fails."""
     return Finding(group, name, "fail", value, hint)

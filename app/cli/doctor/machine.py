@@ -9,14 +9,14 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import features
 
-from app.cli.doctor.finding import Finding, fail, ok, warn
+from app.cli.doctor.finding import Finding, fail, note, ok, warn
 from app.formatting import number, size
 from app.settings import Settings
 
@@ -34,7 +34,7 @@ LOOKUP_SLOW_S = 0.5
 LOOKUPS = 3
 
 
-def check_packages(_: Settings) -> Iterable[Finding]:
+def check_packages(_: Settings, extras: Mapping[str, str] = EXTRAS) -> Iterable[Finding]:
     """Python, and the packages whose versions matter."""
     python = platform.python_version()
     yield ok("packages", "python", f"{python} on {platform.system()} {platform.machine()}")
@@ -44,9 +44,9 @@ def check_packages(_: Settings) -> Iterable[Finding]:
         yield fail("packages", "packages", f"missing: {', '.join(missing)}", "install pictrawl again, in an environment of its own")
     yield _pair(found["arq"] or "0", found["redis"] or "0")
     yield ok("packages", "versions", ", ".join(f"{name} {number_}" for name, number_ in found.items() if number_))
-    for name, use in EXTRAS.items():
+    for name, use in extras.items():
         if _version(name) is None:
-            yield warn("packages", name, "not installed", f"needed for {use}: install pictrawl[all]")
+            yield note("packages", name, "not installed", f"only {use} need it: install pictrawl[all]")
 
 
 def _version(name: str) -> str | None:
@@ -105,7 +105,7 @@ def check_images(_: Settings) -> Iterable[Finding]:
     if not (codecs["jpg"] and codecs["zlib"] and codecs["webp"]):
         yield fail("images", "codecs", value, "install a Pillow wheel that has JPEG, PNG and WebP")
     elif not all(codecs.values()):
-        yield warn("images", "codecs", value, "images in the missing formats are rejected as corrupt")
+        yield note("images", "codecs", value, "images in the missing formats are rejected as corrupt")
     else:
         yield ok("images", "codecs", value)
 

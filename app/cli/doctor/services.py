@@ -77,6 +77,8 @@ async def _schema(db: Database) -> Finding:
     except errors.ConfigurationError as error:
         if "newer" in str(error):
             return fail("database", "schema", f"{found}, newer than this version's {newest}", "upgrade pictrawl")
+    if db.is_sqlite:
+        return ok("database", "schema", f"{found or 'none'}; the next command that opens it brings it to {newest}")
     return fail("database", "schema", f"{found or 'none'}, this version needs {newest}", "pictrawl db upgrade")
 
 

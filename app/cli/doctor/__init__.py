@@ -1,6 +1,6 @@
 """``pictrawl doctor``: whether this machine is fit for a crawl. Each check shows what was measured and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -80,7 +80,7 @@ async def _check_group(group: str, cli: Cli, settings: Settings) -> list[Finding
             return await services.check_storage(settings)
         case "network":
             return await machine.check_network(settings)
-    checks = {
+    checks: dict[str, Callable[[Settings], Iterable[Finding]]] = {
         "packages": machine.check_packages,
         "workspace": machine.check_workspace,
         "limits": machine.check_limits,
@@ -94,6 +94,6 @@ def _check_settings(cli: Cli, settings: Settings) -> Finding:
     changed = [name for name, (_, origin) in origins(settings, settings_flags(cli)).items() if origin != "default"]
     secret = settings.db.password_file
     if secret is not None and not Path(secret).is_file():
-        finding = fail if settings.db.url is not None else note
-        return finding("settings", "settings", f"db.password_file {secret} is no file", "mount the secret, or leave the setting out")
+        what = ("settings", "settings", f"db.password_file {secret} is no file", "mount the secret, or leave the setting out")
+        return note(*what) if settings.db.url is None else fail(*what)
     return ok("settings", "settings", f"valid; not at their defaults: {', '.join(changed) or 'none'}")

@@ -61,13 +61,15 @@ EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type
 class ImageState(StrEnum):
     """State of an image; all but ``pending``, ``fetched``, ``valid`` and ``kept`` have a reason; ``kept`` may have ``label_conflict``.
 
-    - ``pending``: a candidate, not fetched yet. ``deferred``: to be fetched after its not-before time.
+    - ``spare``: a candidate that is fetched only if the target needs it. ``pending``: a candidate, not fetched yet.
+      ``deferred``: to be fetched after its not-before time.
     - ``fetched``: its bytes are in the store. ``valid``: it passed the checks. ``kept``: it is part of the dataset.
     - ``failed``: it could not be fetched. ``rejected``: a check failed, it is a placeholder, its picture has several labels, or the
       target was already met.
     - ``duplicate``: another image of the dataset shows the same. ``tombstoned``: it was removed later, on request.
     """
 
+    SPARE = "spare"
     PENDING = "pending"
     FETCHED = "fetched"
     VALID = "valid"

@@ -137,6 +137,7 @@ class JobRequest(Strict):
     label: Word | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
     max_images: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Stop at this many; 100 for keywords, all for URLs.")
     min_images: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this is a shortfall.")
+    min_images_per_label: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this of one label is a shortfall.")
     validation_level: Level | None = None
     min_width: Side | None = None
     min_height: Side | None = None
@@ -186,7 +187,21 @@ class JobRequest(Strict):
             raise ValueError("urls is empty")
         if self.max_images is not None and self.min_images > self.max_images:
             raise ValueError(f"min_images {self.min_images} is more than max_images {self.max_images}")
+        if self.max_images is not None and self.least_images > self.max_images:
+            labels = f" for {self.least_labels} labels" if self.least_labels > 1 else ""
+            least = f"min_images_per_label {self.min_images_per_label}{labels}"
+            raise ValueError(f"{least} takes {self.least_images} images, max_images is {self.max_images}")
         return self
+
+    @property
+    def least_labels(self) -> int:
+        """How many labels the dataset has at least: one for each keyword, unless all images have the same."""
+        return 1 if self.label else max(1, len({keyword.casefold() for keyword in self.keywords}))
+
+    @property
+    def least_images(self) -> int:
+        """How many images it takes to have enough of each of them."""
+        return max(self.min_images, self.min_images_per_label * self.least_labels)
 
 
 class ListSpec(BaseModel):
@@ -218,6 +233,7 @@ class JobSpec(BaseModel):
     label: str | None = None
     max_images: int | None = None
     min_images: int = 0
+    min_images_per_label: int = 0
     validation: ValidationRules = ValidationRules()
     dedupe: Literal["none", "exact", "near"] = "near"
     captions: Captions = "first"

@@ -66,6 +66,7 @@ class Reason(StrEnum):
     PLACEHOLDER = "placeholder"
     LICENCE = "licence"
     OVER_TARGET = "over_target"
+    NOT_REQUESTED = "not_requested"
     CANCELLED = "cancelled"
     TOMBSTONED = "tombstoned"
 

@@ -52,6 +52,11 @@ def test_a_request_says_as_little_as_it_likes() -> None:
         ({"urls": ["https://example.org/a"]}, "give either keywords or urls"),
         ({"keywords": [], "urls": []}, "urls is empty"),
         ({"min_images": 5, "max_images": 4}, "min_images 5 is more than max_images 4"),
+        ({"min_images_per_label": 5, "max_images": 4}, "min_images_per_label 5 takes 5 images, max_images is 4"),
+        (
+            {"keywords": ["cat", "dog", "Cat"], "min_images_per_label": 3, "max_images": 5},
+            "min_images_per_label 3 for 2 labels takes 6 images, max_images is 5",
+        ),
         ({"max_images": 0}, "max_images: Input should be greater than or equal to 1"),
         ({"keywords": ["  "]}, "keywords.0: String should have at least 1 character"),
         ({"keywords": ["x" * 101]}, "keywords.0: String should have at most 100 characters"),

@@ -6,7 +6,7 @@ Each claims a unit of its kind and runs one stage. :func:`workers.job.job` retri
 from app.discovery import expand
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, claim, job
-from workers.stages import compress, discover, export, fetch, finalize, label, plan
+from workers.stages import compress, discover, export, fetch, finalize, label, plan, rounds
 from workers.unit import JobContext
 
 __all__ = [
@@ -61,6 +61,7 @@ async def process_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id:
     """
     async with claim(ctx, unit_id) as unit:
         counts = await fetch.fetch_chunk(ctx, unit, chunk_id)
+        await rounds.top_up(unit)
         await fetch.settle_chunk(unit, chunk_id)
         log.info(
             "chunk.fetched",

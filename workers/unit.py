@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import errors
 from app.db import Connection, Database, jobs, units
@@ -282,6 +282,12 @@ class ClaimedUnit:
     async def _write_in_hand(self, ids: Sequence[int]) -> None:
         async with self.transaction() as connection:
             await units.set_payload(connection, self.row, {**self.row.payload, IN_HAND: ids})
+
+    async def change_payload(self, connection: Connection, **values: Any) -> None:
+        """Set values of the unit's payload, inside a transaction of :meth:`transaction`."""
+        payload = dict(self.row.payload) | values
+        await units.set_payload(connection, self.row, payload)
+        self.row = replace(self.row, payload=payload)
 
     async def finish_in(self, connection: Connection, children: Sequence[NewUnit] = ()) -> None:
         """Finish the unit and insert its children, inside a transaction of :meth:`transaction`."""

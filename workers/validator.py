@@ -4,7 +4,7 @@ Each claims a unit of its kind and runs one stage. :func:`workers.job.job` retri
 """
 
 from workers.job import INFRASTRUCTURE, claim, job
-from workers.stages import deduplicate, export, integrity, validate
+from workers.stages import deduplicate, export, integrity, rounds, validate
 from workers.unit import JobContext
 
 __all__ = ["check_duplicates", "check_integrity", "validate_chunk", "verify_export"]
@@ -18,6 +18,7 @@ async def validate_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id
     """
     async with claim(ctx, unit_id) as unit:
         await validate.validate_chunk(ctx, unit, chunk_id)
+        await rounds.top_up(unit)
 
 
 @job(retry_on=INFRASTRUCTURE)

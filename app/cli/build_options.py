@@ -82,6 +82,7 @@ class BuildOptions:
     lang: Annotated[Texts, _what("--lang", metavar="CODE", help="Language for --expand; may be repeated (en).")] = None
     max_images: Annotated[Count, _many("--max-images", "-n", help="Stop at N; default: 100 for keywords, all of a list.")] = None
     min_images: Annotated[int, _many("--min-images", help="Exit code 3 where fewer than N are kept.")] = 0
+    min_images_per_label: Annotated[int, _many("--min-images-per-label", help="Exit code 3 where a label has fewer than N.")] = 0
     level: Annotated[LevelName | None, _quality("--level", help="How strictly images are checked (standard).")] = None
     min_size: Annotated[Text, _quality("--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None
     dedupe: Annotated[Dedupe, _quality("--dedupe", help="Which duplicates are dropped (near).")] = "near"

@@ -220,6 +220,7 @@ class JobExplanation:
         return job_document(report.job) | {
             "dataset_name": self.dataset,
             "funnel": report.document()["funnel"],
+            "keywords": report.document()["keywords"],
             "reasons": report.funnel.reasons,
             "sources": report.funnel.by_source(),
             "retries": report.retries,

@@ -78,7 +78,7 @@ class Snapshot:
     @property
     def settled(self) -> int:
         """Candidates with an outcome."""
-        return self.funnel.candidates - self.funnel.open
+        return self.funnel.requested - self.funnel.open
 
     @property
     def doing(self) -> str:

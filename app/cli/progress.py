@@ -126,13 +126,13 @@ def _line(snapshot: Snapshot, rate: float) -> str:
     if snapshot.doing or not snapshot.is_build:
         return f"[{clock(snapshot.elapsed_s)}] {_doing(snapshot)}"
     funnel, target = snapshot.funnel, snapshot.job.target
-    parts = [_valid(snapshot.good, target), f"{number(funnel.fetched)} of {number(funnel.candidates)} fetched"]
+    parts = [_valid(snapshot.good, target), f"{number(funnel.fetched)} of {number(funnel.requested)} fetched"]
     failed = sum(source.get("failed", 0) for source in funnel.by_source().values())
     if failed:
         parts.append(f"{number(failed)} failed")
     if rate and not snapshot.job.is_final:
         parts.append(f"{rate:.1f}/s")
-    left = eta_s(good=snapshot.settled, goal=target or funnel.candidates, rate=rate)
+    left = eta_s(good=snapshot.settled, goal=target or funnel.requested, rate=rate)
     if left is not None and not snapshot.job.is_final:
         parts.append(f"eta {clock(left)}")
     throttled = [host for host in snapshot.hosts if host.not_before > snapshot.now]
@@ -240,7 +240,7 @@ class LiveDisplay:
         if target:
             left = eta_s(good=snapshot.good, goal=target, rate=good)
         else:
-            left = eta_s(good=snapshot.settled, goal=funnel.candidates, rate=settled)
+            left = eta_s(good=snapshot.settled, goal=funnel.requested, rate=settled)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=9)
         grid.add_column(width=max(10, self.columns - 57))
@@ -248,9 +248,9 @@ class LiveDisplay:
         grid.add_column(width=8, justify="right", no_wrap=True)
         grid.add_column(no_wrap=True)
         times = clock(snapshot.elapsed_s) + (f" eta {clock(left)}" if left is not None else "")
-        grid.add_row("valid", _bar(snapshot.good, target or funnel.candidates), _of(snapshot.good, target), f"{good:.1f}/s", times)
-        came = _of(funnel.fetched, funnel.candidates)
-        grid.add_row("fetched", _bar(funnel.fetched, funnel.candidates), came, f"{fetched:.1f}/s", snapshot.doing or snapshot.stage)
+        grid.add_row("valid", _bar(snapshot.good, target or funnel.requested), _of(snapshot.good, target), f"{good:.1f}/s", times)
+        came = _of(funnel.fetched, funnel.requested)
+        grid.add_row("fetched", _bar(funnel.fetched, funnel.requested), came, f"{fetched:.1f}/s", snapshot.doing or snapshot.stage)
         return grid
 
 

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from app.cli.output import width
 from app.db import Database, attempts, datasets, earlier_fetches, images, jobs
 from app.db.rows import Export, Funnel, Job
 from app.explain.job import lost_words, search_words
+from app.explain.keywords import KeywordFigures, load_keywords
 from app.formatting import clipped, count, duration, listing, number, size
 from app.job_states import JobState
 
@@ -26,6 +27,7 @@ class BuildReport:
         tried: images that took at least one request.
         exhausted: images that were retried and failed.
         bad_lines: lines of the list that hold no usable URL.
+        keywords: what each keyword brought; empty for a list.
         deep: kept images of more than 8 bits a channel that leave as they came.
         delivered: the folder that the dataset was written to.
         interrupted: the exit code of an interrupted run.
@@ -36,6 +38,7 @@ class BuildReport:
     tried: int = 0
     exhausted: int = 0
     bad_lines: int = 0
+    keywords: Sequence[KeywordFigures] = ()
     deep: int = 0
     exports: Sequence[Export] = field(default_factory=tuple)
     delivered: Path | None = None
@@ -53,7 +56,8 @@ class BuildReport:
             return exit_codes.BUG
         if not self.funnel.kept:
             return exit_codes.NOTHING_KEPT
-        return exit_codes.TOO_FEW if self.funnel.kept < job.min_images else exit_codes.OK
+        is_short = self.funnel.kept < job.min_images or (job.shortfall or {}).get("labels")
+        return exit_codes.TOO_FEW if is_short else exit_codes.OK
 
     @property
     def retries(self) -> dict[str, Any]:
@@ -77,8 +81,9 @@ class BuildReport:
             "job_id": self.job.id,
             "status": self.job.state.value,
             "target": self.job.target,
-            "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES, *REUSE_FIGURES)},
+            "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES, *REUSE_FIGURES, "spare")},
             "reasons": funnel.reasons,
+            "keywords": [asdict(item) for item in self.keywords],
             "short_classes": list(self.job.short_classes or ()),
             "retries": self.retries,
             "exports": [self._export(export) for export in self.exports],
@@ -103,9 +108,11 @@ class BuildReport:
             ("funnel", _funnel(self.funnel)),
             ("reused", self._reused()),
             ("not kept", listing(self.funnel.reasons, most=8)),
+            *self._keywords(),
             *self._classes(),
             *self._retries(),
             *self._shortfall(),
+            ("warning", self._empty_keywords()),
             ("warning", self._warning()),
             ("list", self._list()),
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
@@ -156,6 +163,15 @@ class BuildReport:
         command = f"pictrawl images ls --job {self.job.id} --reason label_conflict{workspace_options}"
         return command if self.funnel.rows_read and self.funnel.label_conflicts else ""
 
+    def _keywords(self) -> list[tuple[str, str]]:
+        """What each of several keywords brought, one in a row."""
+        rows = [item.words() for item in self.keywords] if len(self.keywords) > 1 else []
+        return [("keywords" if at == 0 else "", text) for at, text in enumerate(rows)]
+
+    def _empty_keywords(self) -> str:
+        empty = [clipped(item.keyword, 40) for item in self.keywords if not item.kept] if self.job.is_final and self.funnel.kept else []
+        return f"no image was kept for {', '.join(empty)}" if empty else ""
+
     def _classes(self) -> list[tuple[str, str]]:
         """The classes of which few images or none were kept, one in a row."""
         classes = self.job.short_classes or ()
@@ -201,7 +217,7 @@ class BuildReport:
 
 LIST_FIGURES = ("rows_read", "distinct_urls", "merged_rows", "label_conflicts")
 STAGES = ("candidates", "fetched", "valid", "unique", "kept")
-"""Figures of the list and stages of the funnel, by the names that every interface has for them."""
+"""Figures of the list and stages of the funnel, by the names that every interface has for them; ``spare`` candidates are no stage."""
 
 REUSE_FIGURES = ("reused", "not_modified")
 
@@ -245,6 +261,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         tried=await attempts.images_tried(db, job_id),
         deep=await images.count_deep(db, job.dataset_id) if job.is_final else 0,
         exhausted=await attempts.count_exhausted(db, job_id),
+        keywords=await load_keywords(db, job),
         bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
         exports=await datasets.exports_of_job(db, job_id),
         delivered=delivered,

@@ -51,6 +51,9 @@ __all__ = [
 BATCH = 500
 """Rows in one statement; 500 times our columns stays below SQLite's 32,766 parameters."""
 
+_PENDING: Final = {"state": ImageState.PENDING, "reason": None}
+_SPARE: Final = {"state": ImageState.SPARE, "reason": Reason.NOT_REQUESTED}
+
 _CLEARED: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
 """Columns that are cleared when an image is fetched or validated again."""
 
@@ -66,12 +69,12 @@ async def add_candidates(
     dataset_id: str,
     job_id: str,
     search_id: str,
-    chunks: Sequence[tuple[str, Sequence[tuple[str, Candidate]]]],
-) -> dict[str, int]:
+    chunks: Sequence[tuple[str | None, Sequence[tuple[str, Candidate]]]],
+) -> dict[str | None, int]:
     """Insert the candidates that the dataset does not have yet; the rows of a list that name one of its URLs again go to ``list_rows``.
 
     Args:
-        chunks: (chunk id, candidates with their normalised URLs).
+        chunks: (chunk id, candidates with their normalised URLs); those without a chunk are spare.
 
     Returns:
         How many rows each chunk got.
@@ -84,11 +87,11 @@ async def add_candidates(
         for normalised, candidate in candidates:
             key = url_digest(normalised)
             if first.setdefault(key, candidate) is candidate:
-                rows[key] = _as_row(candidate) | {"url_key": key, "chunk_id": chunk_id}
+                rows[key] = _as_row(candidate) | {"url_key": key, "chunk_id": chunk_id} | (_PENDING if chunk_id else _SPARE)
             else:
                 again.append((key, candidate))
-    common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id, "state": ImageState.PENDING}
-    sizes: dict[str, int] = {}
+    common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id}
+    sizes: dict[str | None, int] = {}
     values = [row | common for row in rows.values()]
     statement = _insert_new(connection)
     for start in range(0, len(values), BATCH):

@@ -35,7 +35,9 @@ __all__ = [
     "page",
     "search_figures",
     "search_labels",
+    "searches_in",
     "searches_of",
+    "searches_of_dataset",
     "set_stage",
     "wait_for",
 ]
@@ -180,11 +182,17 @@ async def end(
         )
 
 
-async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tuple[str, str, str | None]]) -> list[str]:
-    """Insert searches (source, keyword, label) that the job does not have yet; return the ids of the new ones, in order."""
+async def add_searches(
+    connection: Connection, job_id: str, wanted: Sequence[tuple[str, str, str | None]], *, root_keyword: str | None = None
+) -> list[str]:
+    """Insert searches (source, keyword, label) that the job does not have yet; return the ids of the new ones, in order.
+
+    Args:
+        root_keyword: the keyword of the job that all of them are for.
+    """
     if not wanted:
         return []
-    common = {"job_id": job_id, "is_exhausted": False, "found": 0, "new": 0, "bad": 0}
+    common = {"job_id": job_id, "is_exhausted": False, "found": 0, "new": 0, "bad": 0, "root_keyword": root_keyword}
     rows = [{"id": new_id("srch"), "source": source, "keyword": keyword, "label": label} | common for source, keyword, label in wanted]
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.searches).on_conflict_do_nothing(index_elements=["job_id", "source", "keyword"])
@@ -192,16 +200,24 @@ async def add_searches(connection: Connection, job_id: str, wanted: Sequence[tup
     return [str(row["id"]) for row in rows if row["id"] in added]
 
 
-async def _searches(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
-    return (
-        await connection.execute(select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id))
-    ).all()
+async def searches_in(connection: Connection, job_id: str) -> list[Search]:
+    """Return the searches of a job in the order in which they were planned, inside a transaction."""
+    query = select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id)
+    return [Search(**row._mapping) for row in (await connection.execute(query)).all()]
 
 
 async def searches_of(db: Database, job_id: str) -> list[Search]:
     """Return the searches of a job in the order in which they were planned."""
     async with db.read() as connection:
-        return [Search(**row._mapping) for row in await _searches(connection, job_id)]
+        return await searches_in(connection, job_id)
+
+
+async def searches_of_dataset(db: Database, dataset_id: str) -> list[Search]:
+    """Return the searches of all jobs on a dataset in the order in which they were planned."""
+    c = tables.searches.c
+    query = select(tables.searches).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id).order_by(tables.jobs.c.created_at, c.id)
+    async with db.read() as connection:
+        return [Search(**row._mapping) for row in (await connection.execute(query)).all()]
 
 
 async def delete_job(db: Database, job_id: str) -> None:

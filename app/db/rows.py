@@ -155,6 +155,7 @@ class Search:
     Attributes:
         requests: to the source, with an outcome.
         retries: those of them that repeated a request.
+        root_keyword: the keyword of the job that it is for, if that is another one: this is a synonym of it.
     """
 
     id: str
@@ -170,6 +171,12 @@ class Search:
     note: str | None
     requests: int = 0
     retries: int = 0
+    root_keyword: str | None = None
+
+    def keyword_among(self, keywords: Sequence[str]) -> str | None:
+        """The keyword of its job that it is for; the first of them where that was not recorded; None for a list."""
+        asked = self.root_keyword or self.keyword
+        return asked if asked in keywords else next(iter(keywords), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +355,16 @@ class Funnel:
     def candidates(self) -> int:
         """All images."""
         return sum(c.count for c in self.counts)
+
+    @property
+    def spare(self) -> int:
+        """Rows that are fetched only if the target needs them."""
+        return self._sum(frozenset({ImageState.SPARE}))
+
+    @property
+    def requested(self) -> int:
+        """The other ones, which are fetched."""
+        return self.candidates - self.spare
 
     @property
     def fetched(self) -> int:

@@ -167,6 +167,7 @@ searches = Table(
     Column("note", Text),
     Column("requests", Integer, nullable=False, default=0, server_default="0"),
     Column("retries", Integer, nullable=False, default=0, server_default="0"),
+    Column("root_keyword", String(400)),
     UniqueConstraint("job_id", "source", "keyword"),
 )
 
@@ -239,7 +240,7 @@ images = Table(
     Column("reuse", Slug),
     Column("reused_from", Id),
     UniqueConstraint("dataset_id", "url_key"),
-    Index("ix_images_job_state", "job_id", "state", "reason", "source"),
+    Index("ix_images_job_state", "job_id", "state", "reason", "source", "search_id"),
     Index("ix_images_chunk", "chunk_id", "state"),
     Index("ix_images_dataset", "dataset_id", "state", "id"),
     Index("ix_images_job", "job_id", "state", "id"),

@@ -21,6 +21,7 @@ __all__ = [
     "StageTime",
     "adopt",
     "claim",
+    "count_due",
     "counts",
     "dead_of",
     "desired_states",
@@ -226,6 +227,14 @@ async def counts(db: Database, job_id: str | None = None) -> dict[tuple[str, str
         query = query.where(columns.job_id == job_id)
     async with db.read() as connection:
         return {(row.kind, row.state): row.number for row in (await connection.execute(query)).all()}
+
+
+async def count_due(db: Database, job_id: str) -> int:
+    """Count the open units of a job that wait for nothing but a worker, or run."""
+    columns = tables.units.c
+    is_due = (columns.job_id == job_id, columns.state.in_(OPEN_UNIT_STATES), columns.not_before <= db_now())
+    async with db.read() as connection:
+        return int((await connection.execute(select(func.count()).where(*is_due))).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _STANDS = {
+    ImageState.SPARE: "it is fetched only if the target needs it",
     ImageState.PENDING: "not fetched yet",
     ImageState.FETCHED: "stored, not validated yet",
     ImageState.VALID: "it passed its checks; duplicates and labels are decided later",

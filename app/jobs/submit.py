@@ -49,7 +49,7 @@ log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 DEFAULT_MAX_IMAGES = 100
-"""Default of ``max_images`` for keywords. A list has no default: all of it."""
+"""Default of ``max_images`` for keywords, or as many as the minima take. A list has no default: all of it."""
 
 WAKE_S = 2.0
 """Seconds that a submission waits for the queue; a hanging Redis would hold it for minutes."""
@@ -108,8 +108,9 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         expand=request.expand,
         lang=request.lang,
         label=request.label,
-        max_images=request.max_images or (DEFAULT_MAX_IMAGES if keywords else None),
+        max_images=request.max_images or (max(DEFAULT_MAX_IMAGES, request.least_images) if keywords else None),
         min_images=request.min_images,
+        min_images_per_label=request.min_images_per_label,
         validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
         dedupe=request.dedupe,
         captions=request.captions,

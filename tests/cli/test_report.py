@@ -9,6 +9,7 @@ from app.cli import exit_codes
 from app.cli.report import BuildReport
 from app.db.rows import Export, Funnel, SourceCount
 from app.domain import ImageState, Reason
+from app.explain.keywords import KeywordFigures
 from app.job_states import JobState
 from tests.cli.test_progress import NOW, a_job
 
@@ -35,6 +36,7 @@ def an_export(state: str = "ready") -> Export:
         (a_report(JobState.SUCCEEDED), exit_codes.OK),
         (a_report(JobState.PARTIAL, shortfall=SHORT), exit_codes.OK),
         (a_report(JobState.PARTIAL, shortfall=SHORT, min_images=500), exit_codes.TOO_FEW),
+        (a_report(JobState.PARTIAL, shortfall=SHORT | {"labels": [{"label": "a", "kept": 1, "wanted": 2}]}), exit_codes.TOO_FEW),
         (a_report(JobState.FAILED, 0, shortfall=SHORT), exit_codes.NOTHING_KEPT),
         (a_report(JobState.CANCELLED, 0), exit_codes.NOTHING_KEPT),
         (a_report(JobState.FAILED, error="1 unit(s) of work failed"), exit_codes.BUG),
@@ -58,6 +60,22 @@ def test_summary_tells_why_a_build_is_short_in_80_columns() -> None:
     assert "why short  every source is exhausted (1204 found" in text
     assert "pictrawl explain job_x --workspace ws" in text
     assert all(len(line) <= 80 for line in text.splitlines() if "pictrawl" not in line)
+
+
+def test_summary_has_a_line_for_each_of_several_keywords() -> None:
+    """What it wanted, found and kept, and why it is short; one without an image is a warning. A single keyword is the headline."""
+    cat, owl = KeywordFigures("cat", 3, 50, 5, 3), KeywordFigures("owl", 2, 0, 0, 0, "nothing was found")
+    text = a_report(JobState.SUCCEEDED, keywords=(cat, owl)).summary()
+    assert (
+        "\n  keywords   cat: 3 of 3 kept, 50 found, 5 fetched\n             owl: 0 of 2 kept, 0 found, 0 fetched; nothing was found\n"
+        in text
+    )
+    assert "\n  warning    no image was kept for owl\n" in text
+    assert "keywords" not in a_report(JobState.SUCCEEDED, keywords=(cat,)).summary()
+    assert "warning" not in a_report(JobState.RUNNING, keywords=(cat, owl)).summary()
+    assert a_report(JobState.SUCCEEDED, keywords=(cat,)).document()["keywords"] == [
+        {"keyword": "cat", "wanted": 3, "found": 50, "fetched": 5, "kept": 3, "why_short": None}
+    ]
 
 
 def test_summary_of_an_interrupted_and_of_an_undelivered_build() -> None:

@@ -50,6 +50,12 @@ def test_reasons_are_of_images_that_are_out() -> None:
     assert list(Funnel(even).reasons) == ["network", "timeout"]
 
 
+def test_spare_candidates_are_not_requested() -> None:
+    """They count as candidates only."""
+    funnel = Funnel((SourceCount("a", ImageState.SPARE, Reason.NOT_REQUESTED, 45), SourceCount("a", ImageState.KEPT, None, 5)))
+    assert (funnel.candidates, funnel.spare, funnel.requested, funnel.fetched, funnel.open, funnel.unique) == (50, 45, 5, 5, 0, 5)
+
+
 def test_states_are_told_by_source() -> None:
     """Reasons of one state are added up."""
     assert Funnel(COUNTS).by_source() == {

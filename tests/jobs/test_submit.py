@@ -116,6 +116,16 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
     assert (spec.dedupe, spec.label, spec.label_conflicts) == ("exact", "pet", "keep-first")
 
 
+@pytest.mark.parametrize(
+    ("minima", "target"),
+    [({"min_images": 99}, 100), ({"min_images": 250}, 250), ({"min_images_per_label": 60}, 120), ({"min_images_per_label": 10}, 100)],
+)
+def test_the_default_target_is_no_smaller_than_what_the_minima_take(minima: dict[str, int], target: int) -> None:
+    """A build of two keywords that asks for 250 at least and says no more would always fall short."""
+    spec = resolve_spec(with_settings(), JobRequest(keywords=["cat", "dog"], **minima))
+    assert (spec.max_images, spec.min_images_per_label) == (target, minima.get("min_images_per_label", 0))
+
+
 def test_a_list_is_taken_whole_and_needs_no_source() -> None:
     """There is no default limit for URLs, and nobody asks a source."""
     listed = ListSpec(key="lists/a.txt", suffix=".txt")

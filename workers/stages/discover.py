@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import errors
-from app.db import Connection, images, jobs, lifecycle, new_id, units
+from app.db import Connection, candidates, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import SearchPage, url_list
 from app.domain import LIST_SOURCE, Candidate, ListProblem
@@ -53,25 +53,28 @@ UNREACHABLE_PAUSE_S = 15.0
 
 
 async def discover_candidates(unit: ClaimedUnit) -> None:
-    """Store pages of a search until it has found what this round wants, or is exhausted."""
+    """Release spare candidates of a search, then store pages, until what the unit wants is being fetched or the search is exhausted."""
     search = await jobs.get_search(unit.ctx.db, str(unit.row.payload["search_id"]))
     if unit.finishes_early:
         await _give_up(unit, search, "finished early, as asked")
         return
-    want = unit.row.payload.get("want")
     client = SearchClient(
         unit.ctx.downloader,
         is_repeat=bool(unit.row.payload.get("pauses")),
         unreached_since=unit.row.payload.get("unreached_since"),
     )
     writer = CandidateWriter(unit, unit.job, search, client)
+    if await writer.release_spare():
+        await unit.ctx.dispatch_next()
+    if search.is_exhausted or writer.want == 0:
+        return
     try:
-        async with aclosing(_pages(unit, search, want, client)) as pages:
+        async with aclosing(_pages(unit, search, writer.want, client)) as pages:
             async for page in pages:
                 if await writer.add(page):
                     await unit.ctx.dispatch_next()
                 client.unreached_since = None
-                if unit.stop.is_set() or (want is not None and writer.added >= want):
+                if unit.stop.is_set() or writer.want == 0:
                     break
     except (errors.TransientError, errors.PermanentError) as error:
         await _after_source_error(unit, search, client, error)
@@ -102,7 +105,7 @@ async def _after_source_error(unit: ClaimedUnit, search: Search, client: "Search
         log.warning("source.pauses", source=search.source, error_type=name, error=words, wait_s=wait_s)
         async with unit.transaction() as connection:
             await client.write(connection, search.id)
-            await units.set_payload(connection, unit.row, dict(unit.row.payload) | {"pauses": pauses + 1, "unreached_since": since})
+            await unit.change_payload(connection, pauses=pauses + 1, unreached_since=since)
             await units.release_in(connection, unit.row, delay_s=wait_s)
             unit.is_settled = True
         await jobs.wait_for(unit.ctx.db, unit.job.id, f"{search.source}: {words}; the next try is in {wait_s:.0f} s")
@@ -247,25 +250,41 @@ async def _as_local_file(store: Store, key: str) -> AsyncIterator[Path]:
 
 @dataclass(slots=True)
 class CandidateWriter:
-    """Writes the pages of one search to the database, fenced by the unit that runs it."""
+    """Writes the pages of one search to the database, fenced by the unit that runs it.
+
+    The unit's payload says how many candidates are still wanted. It is lowered in the transaction that has them fetched, so that a run
+    that dies has none fetched twice. Candidates beyond it are spare.
+    """
 
     unit: ClaimedUnit
     job: Job
     search: Search
     client: SearchClient | None = None
     logged: int = 0
-    added: int = 0
+
+    @property
+    def want(self) -> int | None:
+        """How many more candidates are to be fetched; None for all."""
+        want = self.unit.row.payload.get("want")
+        return None if want is None else int(want)
+
+    async def release_spare(self) -> int:
+        """Have spare candidates of earlier pages fetched, as many as are wanted; return how many."""
+        if not self.want:
+            return 0
+        async with self.unit.transaction() as connection:
+            released = await self._release(connection)
+        if released:
+            log.info("search.released", source=self.search.source, candidates=released)
+        return released
 
     async def add(self, page: SearchPage) -> int:
-        """Insert a page's new candidates, with chunks and fetch units, and advance the cursor; return how many were new."""
+        """Insert a page's new candidates, with chunks and fetch units, and advance the cursor; return how many are to be fetched."""
         valid, bad = _normalise_all(page.candidates)
         problems = [*page.problems, *bad]
         self._log_problems(problems)
-        size = self.unit.ctx.settings.jobs.chunk_size
-        groups = [(new_id("chunk"), valid[start : start + size]) for start in range(0, len(valid), size)]
         async with self.unit.transaction() as connection:
-            sizes = await self._insert(connection, groups)
-            new = sum(sizes.values())
+            new, to_fetch = await self._insert(connection, valid)
             await jobs.advance_search(
                 connection,
                 self.search.id,
@@ -278,18 +297,44 @@ class CandidateWriter:
             )
             if self.client is not None:
                 await self.client.write(connection, self.search.id)
-        self.added += new
-        log.info("search.page", source=self.search.source, found=len(page.candidates), new=new, bad=len(problems))
-        return new
+        log.info("search.page", source=self.search.source, found=len(page.candidates), new=new, bad=len(problems), spare=new - to_fetch)
+        return to_fetch
 
-    async def _insert(self, connection: Connection, groups: Sequence[tuple[str, Sequence[tuple[str, Candidate]]]]) -> dict[str, int]:
+    async def _insert(self, connection: Connection, valid: Sequence[tuple[str, Candidate]]) -> tuple[int, int]:
+        """Insert candidates; return how many are new, and how many of them are to be fetched."""
+        room = len(valid) if self.want is None else min(self.want, len(valid))
+        chunks = [(new_id("chunk"), valid[start : min(start + self._size, room)]) for start in range(0, room, self._size)]
         sizes = await images.add_candidates(
-            connection, dataset_id=self.job.dataset_id, job_id=self.job.id, search_id=self.search.id, chunks=groups
+            connection,
+            dataset_id=self.job.dataset_id,
+            job_id=self.job.id,
+            search_id=self.search.id,
+            chunks=[*chunks, (None, valid[room:])],
         )
+        spare = sizes.pop(None, 0)
+        to_fetch = await self._start(connection, {str(chunk_id): size for chunk_id, size in sizes.items()})
+        if spare and self.want:  # some of the first candidates were known already
+            to_fetch += await self._release(connection)
+        return sum(sizes.values()) + spare, to_fetch
+
+    @property
+    def _size(self) -> int:
+        return self.unit.ctx.settings.jobs.chunk_size
+
+    async def _release(self, connection: Connection) -> int:
+        limit = self.want or 0
+        return await self._start(
+            connection, await candidates.release_spare(connection, self.job.id, self.search.id, limit=limit, size=self._size)
+        )
+
+    async def _start(self, connection: Connection, sizes: Mapping[str, int]) -> int:
+        """Add chunks with their fetch units, and lower the number that is wanted; return how many images they hold."""
+        started = sum(sizes.values())
         await images.add_chunks(connection, self.job.id, sizes)
-        children = [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in sizes]
-        await lifecycle.add_units(connection, self.job.id, children)
-        return sizes
+        await lifecycle.add_units(connection, self.job.id, [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in sizes])
+        if started and self.want is not None:
+            await self.unit.change_payload(connection, want=self.want - started)
+        return started
 
     def _log_problems(self, problems: Sequence[ListProblem]) -> None:
         for problem in problems[: max(0, LOGGED_PROBLEMS - self.logged)]:

@@ -11,14 +11,15 @@ from typing import Any
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, LabelCount, NewUnit, Search
 from app.domain import LIST_SOURCE, ImageState, Reason
-from app.formatting import count
+from app.explain.keywords import load_keywords
+from app.formatting import clipped, count
 from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
 from logging_setup import get_logger
-from workers.stages.plan import plan_another_round
+from workers.stages.rounds import next_wants, start_round
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["JobEnd", "finalize_job", "next_step", "plan_end", "short_classes"]
+__all__ = ["JobEnd", "finalize_job", "next_step", "plan_end", "short_classes", "short_labels"]
 
 log = get_logger(__name__)
 
@@ -29,6 +30,9 @@ STAGES: dict[JobKind, tuple[str, ...]] = {JobKind.BUILD: BUILD_STAGES, JobKind.V
 CHANGES_WHAT_IS_KEPT = frozenset({JobKind.BUILD, JobKind.VALIDATION, JobKind.DUPLICATES})
 MAX_CLASSES, LOGGED_CLASSES = 50, 20
 """Classes recorded with a job, and labels in one log line."""
+
+MAX_CAUSES, LABEL_CHARS = 5, 60
+"""Labels named in the causes of a shortfall, and the characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,47 +51,39 @@ async def finalize_job(ctx: JobContext, unit: ClaimedUnit) -> None:
     searches = await jobs.searches_of(ctx.db, job.id)
     dead = [row.error or row.kind.value for row in await units.dead_of(ctx.db, job.id)]
     spec = unit.spec if job.kind == "build" else None
-    limit = ctx.settings.jobs.max_rounds
-    step = next_step(
-        job.kind,
-        job.stage,
-        spec,
-        funnel=funnel,
-        searches=[] if unit.finishes_early else searches,
-        rounds=job.rounds,
-        max_rounds=limit,
-        has_dead=bool(dead),
-    )
+    wants = await _next_round(ctx, unit) if job.stage == "duplicates" and not dead else {}
+    step = next_step(job.kind, job.stage, spec, funnel=funnel, wants_more=bool(wants), has_dead=bool(dead))
     log.info("job.stage", stage=step, kept=funnel.kept, unique=funnel.unique, candidates=funnel.candidates)
     if step == "more":
-        await plan_another_round(unit, funnel, searches)
+        await start_round(unit, wants)
     elif step == "end":
         await _end_job(unit, funnel, searches, dead)
     else:
         await _start_stage(unit, step)
 
 
+async def _next_round(ctx: JobContext, unit: ClaimedUnit) -> dict[str, int]:
+    """What the searches of a build shall find next, by search id; nothing when it finishes early or has had all of its rounds."""
+    if unit.job.kind is not JobKind.BUILD or unit.finishes_early or unit.job.rounds >= ctx.settings.jobs.max_rounds:
+        return {}
+    async with ctx.db.read() as connection:
+        return await next_wants(connection, unit)
+
+
 def next_step(
-    kind: JobKind,
-    stage: str | None,
-    spec: JobSpec | None,
-    *,
-    funnel: Funnel,
-    searches: Sequence[Search] = (),
-    rounds: int = 0,
-    max_rounds: int = 20,
-    has_dead: bool = False,
+    kind: JobKind, stage: str | None, spec: JobSpec | None, *, funnel: Funnel, wants_more: bool = False, has_dead: bool = False
 ) -> str:
     """Decide the next step: ``more``, ``duplicates``, ``labels``, ``compress``, ``export`` or ``end``.
 
-    More candidates are requested once duplicates are known, while the target is missed and a source has more.
+    Args:
+        wants_more: the target is missed, or a keyword's share of it, and a search has more candidates.
     """
     stages = STAGES.get(kind, ("end",))
     if has_dead:
         return "end"
     if stage is None:
         return stages[0]
-    if kind is JobKind.BUILD and stage == "duplicates" and spec is not None and _needs_more(spec, funnel, searches, rounds, max_rounds):
+    if stage == "duplicates" and wants_more:
         return "more"
     following = stages[stages.index(stage) + 1] if stage in stages[:-1] else "end"
     if following == "compress" and (spec is None or spec.compression.is_identity):
@@ -95,13 +91,6 @@ def next_step(
     if following == "export" and not funnel.kept:
         following = "end"
     return following
-
-
-def _needs_more(spec: JobSpec, funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> bool:
-    """Whether the target is missed and a search has more candidates."""
-    if spec.max_images is None or funnel.unique >= spec.max_images:
-        return False
-    return rounds < max_rounds and any(not search.is_exhausted for search in searches)
 
 
 async def _start_stage(unit: ClaimedUnit, stage: str) -> None:
@@ -132,35 +121,41 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str)
 
 
 async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str]) -> None:
-    job = unit.job
+    job, db = unit.job, unit.ctx.db
+    counts = await images.counts_by_label(db, job.dataset_id) if job.kind in CHANGES_WHAT_IS_KEPT else None
+    search_labels = await jobs.search_labels(db, job.dataset_id)
     if job.kind == "build":
-        limit = unit.ctx.settings.jobs.max_rounds
-        early = unit.finishes_early
-        end = plan_end(unit.spec, funnel, searches, rounds=job.rounds, max_rounds=limit, dead=dead, finished_early=early)
+        end = plan_end(
+            unit.spec,
+            funnel,
+            searches,
+            rounds=job.rounds,
+            max_rounds=unit.ctx.settings.jobs.max_rounds,
+            dead=dead,
+            finished_early=unit.finishes_early,
+            labels=short_labels(counts or [], search_labels, unit.spec),
+        )
     else:
         end = JobEnd(JobState.FAILED if dead else JobState.SUCCEEDED, error=dead[0] if dead else None)
-    classes = await _short_classes(unit) if job.kind in CHANGES_WHAT_IS_KEPT else None
+    classes = None if counts is None else short_classes(counts, search_labels, job.spec.get("label"))
     async with unit.transaction() as connection:
         await jobs.end(connection, job.id, end.state, shortfall=end.shortfall, error=end.error, short_classes=classes)
         await unit.finish_in(connection)
     log.info("job.ended", state=end.state.value, kept=funnel.kept, reasons=funnel.reasons, error=end.error)
+    empty = [item.keyword for item in await load_keywords(db, job) if not item.kept] if funnel.kept else []
+    if empty:
+        log.warning("job.keywords_empty", keywords=empty)
     if classes:
         log.warning(
             "dataset.classes_short", classes=len(classes), empty=[item["label"] for item in classes if not item["kept"]][:LOGGED_CLASSES]
         )
 
 
-async def _short_classes(unit: ClaimedUnit) -> list[dict[str, Any]]:
-    dataset_id, label = unit.job.dataset_id, unit.job.spec.get("label")
-    counts = await images.counts_by_label(unit.ctx.db, dataset_id)
-    return short_classes(counts, await jobs.search_labels(unit.ctx.db, dataset_id), label)
-
-
 def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str | None], label: str | None) -> list[dict[str, Any]]:
     """Return the classes of which less than half of the candidates were kept, empty ones first, then the largest; at most 50.
 
-    Candidates over the target, and those that were never decided because the job was cancelled, are not counted. Each class has its
-    ``label``, ``candidates``, ``kept``, and ``reasons`` of the others, most frequent first.
+    Candidates over the target, spare ones, and those that were never decided because the job was cancelled, are not counted. Each class
+    has its ``label``, ``candidates``, ``kept``, and ``reasons`` of the others, most frequent first.
 
     Args:
         counts: of the dataset.
@@ -170,7 +165,7 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
     classes: dict[str, Counter[str | None]] = {}
     for item in counts:
         name = label or item.label or search_labels.get(item.search_id or "")
-        if name and item.reason not in (Reason.OVER_TARGET, Reason.CANCELLED):
+        if name and item.reason not in (Reason.OVER_TARGET, Reason.NOT_REQUESTED, Reason.CANCELLED):
             classes.setdefault(name, Counter())[None if item.state is ImageState.KEPT else item.reason or item.state.value] += item.count
     found: list[dict[str, Any]] = [
         {
@@ -185,6 +180,20 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
     return sorted(found, key=lambda item: (item["kept"] > 0, -item["candidates"], item["label"]))[:MAX_CLASSES]
 
 
+def short_labels(counts: Iterable[LabelCount], search_labels: Mapping[str, str | None], spec: JobSpec) -> list[dict[str, Any]]:
+    """Return the labels with fewer kept images than the job's minimum, the emptiest first; at most 50, each with ``kept`` and ``wanted``.
+
+    The labels of the searches and of all candidates count, whether or not an image was kept.
+    """
+    kept: Counter[str] = Counter({spec.label: 0} if spec.label else {name: 0 for name in search_labels.values() if name})
+    for item in counts:
+        if name := spec.label or item.label or search_labels.get(item.search_id or ""):
+            kept[name] += item.count if item.state is ImageState.KEPT else 0
+    least = spec.min_images_per_label
+    found = [{"label": name, "kept": number, "wanted": least} for name, number in kept.items() if number < least]
+    return sorted(found, key=lambda item: (item["kept"], item["label"]))[:MAX_CLASSES]
+
+
 def plan_end(
     spec: JobSpec,
     funnel: Funnel,
@@ -194,19 +203,27 @@ def plan_end(
     max_rounds: int,
     dead: Sequence[str],
     finished_early: bool = False,
+    labels: Sequence[Mapping[str, Any]] = (),
 ) -> JobEnd:
     """Decide the final state of a build: succeeded, partial with its causes, or failed with the first dead unit's error.
 
     A build that was finished early and left something out is partial.
+
+    Args:
+        labels: those with too few images, see :func:`short_labels`.
     """
     if dead:
         return JobEnd(JobState.FAILED, error=f"{count(len(dead), 'unit')} of work failed; the first: {dead[0]}")
     goal = max(spec.max_images or 0, spec.min_images)
     was_cut = finished_early and (Reason.CANCELLED in funnel.reasons or any(search.note for search in searches))
-    if funnel.kept and funnel.kept >= goal and not was_cut:
+    if funnel.kept and funnel.kept >= goal and not was_cut and not labels:
         return JobEnd(JobState.SUCCEEDED)
     causes = ["it was finished with what it had, as asked"] if finished_early else []
-    shortfall = {"missing": max(goal - funnel.kept, 0), "causes": causes + _causes(funnel, searches, rounds, max_rounds)}
+    causes += [f"label {clipped(item['label'], LABEL_CHARS)}: {item['kept']} kept, {item['wanted']} wanted" for item in labels[:MAX_CAUSES]]
+    causes += [f"and {len(labels) - MAX_CAUSES} more labels"] if len(labels) > MAX_CAUSES else []
+    causes += _causes(funnel, searches, rounds, max_rounds)
+    shortfall: dict[str, Any] = {"missing": max(goal - funnel.kept, 0), "causes": causes}
+    shortfall |= {"labels": list(labels)} if labels else {}
     return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
 
 

@@ -4,7 +4,9 @@ Retry: none here. A run that is repeated makes the same choices.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from app.db import jobs
@@ -27,12 +29,15 @@ ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
 
 
 async def label_images(unit: ClaimedUnit) -> None:
-    """Keep valid images up to the target, evenly among the searches; give each its label and a leak-free split."""
+    """Keep valid images up to the target, evenly among the keywords; give each its label and a leak-free split."""
     spec = unit.spec
     async with unit.ctx.db.read() as connection:
         found = await choices(connection, unit.job.dataset_id, [ImageState.VALID, ImageState.KEPT])
-    labels = await jobs.search_labels(unit.ctx.db, unit.job.dataset_id)
-    kept, over = await asyncio.to_thread(choose, found, spec.max_images)
+    searches = await jobs.searches_of_dataset(unit.ctx.db, unit.job.dataset_id)
+    labels = {search.id: search.label for search in searches}
+    order = {keyword: place for place, keyword in enumerate(spec.keywords)}
+    places: dict[str | None, int] = {search.id: order.get(search.keyword_among(spec.keywords) or "", 0) for search in searches}
+    kept, over = await asyncio.to_thread(choose, found, spec.max_images, places)
     conflicts = await find_label_conflicts(unit)
     changes = await asyncio.to_thread(_changes, kept, over, labels, spec.label, spec.splits, spec.seed, conflicts)
     await update_images(unit, changes)
@@ -41,18 +46,31 @@ async def label_images(unit: ClaimedUnit) -> None:
     log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits))
 
 
-def choose(found: Sequence[Choice], target: int | None) -> tuple[list[Choice], list[Choice]]:
-    """Return the images to keep, and those over the target. Searches take turns, each in its source's own order."""
+def choose(
+    found: Sequence[Choice], target: int | None, places: Mapping[str | None, int] = MappingProxyType({})
+) -> tuple[list[Choice], list[Choice]]:
+    """Return the images to keep, and those over the target. Keywords take turns, then their searches, each in its source's own order.
+
+    Args:
+        places: of each search's keyword among those of the job; searches of one keyword share its turns.
+    """
     if target is None or len(found) <= target:
         return list(found), []
-    turns: dict[str | None, int] = {}
-    ranked = []
-    for item in sorted(found, key=lambda item: (item.rank, item.id)):
-        turn = turns[item.search_id] = turns.get(item.search_id, 0) + 1
-        ranked.append((turn, item.rank, item.id, item))
-    ranked.sort(key=lambda entry: entry[:3])
-    order = [entry[3] for entry in ranked]
+    by_search = _in_turns(sorted(found, key=lambda item: (item.rank, item.id)), lambda item: item.search_id)
+    by_keyword = _in_turns([item for _, item in by_search], lambda item: places.get(item.search_id, 0))
+    by_keyword.sort(key=lambda entry: (entry[0], places.get(entry[1].search_id, 0)))
+    order = [item for _, item in by_keyword]
     return order[:target], order[target:]
+
+
+def _in_turns(items: Iterable[Choice], key: Callable[[Choice], object]) -> list[tuple[int, Choice]]:
+    """Number the items of each key from 1, and return all by their number, otherwise in the order that they had."""
+    turns: Counter[object] = Counter()
+    numbered = []
+    for item in items:
+        turns[key(item)] += 1
+        numbered.append((turns[key(item)], item))
+    return sorted(numbered, key=lambda entry: entry[0])
 
 
 def spelled_apart(labels: Iterable[str | None]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plans a job as units: the searches of a build and of its later rounds, or the units of any other kind of job.
+"""Plans a job as units: the searches of a build, or the units of any other kind of job.
 
 Retry: none here. A keyword whose expansion fails is searched for without synonyms.
 """
@@ -8,20 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import errors
 from app.db import Connection, datasets, images, jobs, new_id
-from app.db.rows import Funnel, NewUnit, Search
+from app.db.rows import NewUnit
 from app.discovery import Expansion
-from app.discovery.keywords import slug
+from app.discovery.keywords import fold, slug
 from app.domain import LIST_SOURCE, ImageState, Reason
 from app.job_states import JobKind, JobState, UnitKind
 from logging_setup import get_logger
+from workers.stages.rounds import next_wants, search_units
 from workers.unit import ClaimedUnit
 
-__all__ = ["candidates_per_search", "expand_keyword", "plan_another_round", "plan_job"]
+__all__ = ["expand_keyword", "plan_job"]
 
 log = get_logger(__name__)
-
-OVERFETCH = 1.5
-"""Candidates per wanted image in the first round; later rounds use the share that was kept so far."""
 
 JUDGED_BY_LEVEL = frozenset(
     {
@@ -42,13 +40,6 @@ JUDGED_BY_LEVEL = frozenset(
 """Reasons that another validation, at another level, may lift."""
 
 ExpandKeyword = Callable[..., Awaitable[Sequence[Expansion]]]
-
-
-def candidates_per_search(*, missing: int, candidates: int, unique: int, searches: int) -> int:
-    """How many candidates each search should find so that ``missing`` more images are kept."""
-    yield_so_far = unique / candidates if candidates and unique else 1 / OVERFETCH
-    factor = min(10.0, max(1.0 / yield_so_far, 1.1))
-    return max(10, math.ceil(missing * factor / max(searches, 1)))
 
 
 async def plan_job(unit: ClaimedUnit) -> None:
@@ -72,7 +63,7 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
         searches: list[tuple[str, str, str | None]] = [(LIST_SOURCE, spec.url_list.name, spec.label)]
     else:
         searches = [(source, keyword, spec.label or slug(keyword)) for keyword in spec.keywords for source in spec.sources]
-    return await _search_units(connection, unit, searches)
+    return await _first_round(connection, unit, searches)
 
 
 async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
@@ -117,11 +108,15 @@ _PLANS: dict[JobKind, Callable[[Connection, ClaimedUnit], Awaitable[list[NewUnit
 }
 
 
-async def _search_units(connection: Connection, unit: ClaimedUnit, searches: Sequence[tuple[str, str, str | None]]) -> list[NewUnit]:
-    ids = await jobs.add_searches(connection, unit.job.id, searches)
-    target = unit.spec.max_images
-    want = candidates_per_search(missing=target, candidates=0, unique=0, searches=len(ids)) if target else None
-    return [NewUnit(UnitKind.SEARCH, {"search_id": search_id, "want": want}) for search_id in ids]
+async def _first_round(
+    connection: Connection, unit: ClaimedUnit, searches: Sequence[tuple[str, str, str | None]], *, keyword: str | None = None
+) -> list[NewUnit]:
+    """Add searches (source, keyword, label), all of them for ``keyword`` if one is given; return the units of their first round."""
+    ids = await jobs.add_searches(connection, unit.job.id, searches, root_keyword=keyword)
+    if unit.spec.max_images is None:
+        return search_units(dict.fromkeys(ids))
+    wants = await next_wants(connection, unit)
+    return search_units({search_id: wants[search_id] for search_id in ids if search_id in wants})
 
 
 async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
@@ -134,23 +129,12 @@ async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
     try:
         base_url = unit.ctx.settings.sources.wikidata_url
         expansions = await look_up(unit.ctx.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
-        terms = [expansion.term for expansion in expansions]
+        own = {fold(other) for other in spec.keywords}  # each has searches of its own
+        terms = [expansion.term for expansion in expansions if fold(expansion.term) not in own]
         log.info("keywords.expanded", keyword=keyword, terms=terms)
     except (errors.TransientError, errors.PermanentError) as error:  # without Wikidata the job has fewer synonyms, and goes on
         log.warning("keywords.not_expanded", keyword=keyword, error_type=type(error).__name__, error=str(error))
     label = spec.label or slug(keyword)
     async with unit.transaction() as connection:
         searches = [(source, term, label) for term in [keyword, *terms] for source in spec.sources]
-        await unit.finish_in(connection, await _search_units(connection, unit, searches))
-
-
-async def plan_another_round(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]) -> None:
-    """Plan another round: the searches that have more candidates look for the missing images."""
-    open_searches = [search for search in searches if not search.is_exhausted]
-    missing = (unit.spec.max_images or 0) - funnel.unique
-    want = candidates_per_search(missing=missing, candidates=funnel.candidates, unique=funnel.unique, searches=len(open_searches))
-    log.info("job.wants_more", missing=missing, candidates_each=want, searches=len(open_searches))
-    async with unit.transaction() as connection:
-        await jobs.set_stage(connection, unit.job.id, state=JobState.RUNNING, stage=None, another_round=True)
-        children = [NewUnit(UnitKind.SEARCH, {"search_id": search.id, "want": want}) for search in open_searches]
-        await unit.finish_in(connection, children)
+        await unit.finish_in(connection, await _first_round(connection, unit, searches, keyword=keyword))

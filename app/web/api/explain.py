@@ -12,7 +12,7 @@ from app.explain import ImageHistory, JobHistory, explain_image, explain_job, fi
 from app.job_states import UnitKind, UnitState
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
-from app.web.api.jobs import ShortClass, short_classes_of
+from app.web.api.jobs import Keyword, ShortClass, keywords_of, short_classes_of
 
 __all__ = ["router"]
 
@@ -128,6 +128,7 @@ class JobExplanation(View):
     distinct_urls: int = Field(description="Different URLs among them.")
     merged_rows: int = Field(description="Rows that name the URL of an earlier row.")
     short_classes: list[ShortClass] | None = Field(description="Classes with few images or none, empty ones first; null before the end.")
+    keywords: list[Keyword]
     waited_for_worker_s: float
     stages: list[Stage] = Field(description="In the order in which they began; they overlap.")
     hosts: list[Host] = Field(description="The hosts that took the most time, in descending order.")
@@ -207,6 +208,7 @@ def _job(history: JobHistory) -> JobExplanation:
     return JobExplanation(
         job_id=history.job.id,
         short_classes=short_classes_of(history.job),
+        keywords=keywords_of(history.keywords),
         waited_for_worker_s=history.waited_s,
         stages=[Stage.model_validate(item) for item in history.stages],
         hosts=[Host.model_validate(item) for item in history.costly_hosts],

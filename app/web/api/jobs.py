@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from app.db import Database, attempts, datasets, earlier_fetches, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import Reason
+from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import DesiredState, JobKind, JobState
 from app.jobs import submit
 from app.jobs.attendance import mark_unattended
@@ -22,9 +24,11 @@ __all__ = [
     "Job",
     "JobProgress",
     "JobSummary",
+    "Keyword",
     "ShortClass",
     "figures_of",
     "job_summary",
+    "keywords_of",
     "load_figures",
     "load_job",
     "progress_of",
@@ -51,6 +55,7 @@ class Progress(View):
     valid: int
     unique: int
     kept: int
+    spare: int = Field(description="Candidates that are fetched only if the target needs them.")
     open: int = Field(description="On the way: pending, deferred or fetched.")
 
 
@@ -76,6 +81,17 @@ class JobProgress(View):
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
     retries: Retries
+
+
+class Keyword(View):
+    """What one keyword brought, its synonyms included."""
+
+    keyword: str
+    wanted: int = Field(description="Its fair share of the target; it may give more where another keyword is short.")
+    found: int = Field(description="Candidates that its sources named.")
+    fetched: int
+    kept: int
+    why_short: str | None = Field(description="Why fewer than wanted were kept; null if they were, or before the end.")
 
 
 class ShortClass(View):
@@ -118,12 +134,18 @@ class Job(JobSummary):
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
     retries: Retries
+    keywords: list[Keyword] = Field(description="In the order of the request; empty for a list.")
     exports: list[ExportSummary] = Field(description="Newest first.")
 
 
 def short_classes_of(job: rows.Job) -> list[ShortClass] | None:
     """The classes of which few images or none were kept."""
     return None if job.short_classes is None else [ShortClass(**item) for item in job.short_classes]
+
+
+def keywords_of(figures: Sequence[KeywordFigures]) -> list[Keyword]:
+    """What each keyword brought, as it is sent."""
+    return [Keyword(**asdict(item)) for item in figures]
 
 
 def job_summary(job: rows.Job) -> JobSummary:
@@ -215,6 +237,7 @@ async def load_job(db: Database, job: rows.Job) -> Job:
         reasons=figures.reasons,
         sources=figures.sources,
         retries=figures.retries,
+        keywords=keywords_of(await load_keywords(db, job)),
         exports=[export_summary(export) for export in made],
     )
 

@@ -34,7 +34,7 @@ async def test_create_answers_202_with_a_place_and_the_whole_job(client: httpx.A
     assert answer.headers["retry-after"] == "1"
     assert (await client.get(answer.headers["location"])).json() == job
     assert (job["kind"], job["status"], job["desired_state"], job["target"]) == ("build", "pending", "running", 7)
-    assert job["progress"] == {"candidates": 0, "fetched": 0, "valid": 0, "unique": 0, "kept": 0, "open": 0} | NO_LIST
+    assert job["progress"] == {"candidates": 0, "fetched": 0, "valid": 0, "unique": 0, "kept": 0, "spare": 0, "open": 0} | NO_LIST
     none = {"attempts": 0, "retried": 0, "recovered": 0, "without_outcome": 0, "search_requests": 0, "search_retries": 0}
     assert job["retries"] == none | {"success_rate": None}
     assert job["spec"]["export_format"] == "imagefolder"
@@ -254,7 +254,7 @@ async def test_get_shows_the_figures(client: httpx.AsyncClient, resources: Resou
     empty = [{"label": "dog", "candidates": 2, "kept": 0, "reasons": {"label_conflict": 2}}]
     await seeds.end(resources, job.id, JobState.PARTIAL, shortfall={"missing": 2}, short_classes=empty)
     body = (await client.get(f"/v1/jobs/{job.id}")).json()
-    assert body["progress"] == {"candidates": 3, "fetched": 1, "valid": 1, "unique": 1, "kept": 1, "open": 1} | NO_LIST
+    assert body["progress"] == {"candidates": 3, "fetched": 1, "valid": 1, "unique": 1, "kept": 1, "spare": 0, "open": 1} | NO_LIST
     assert body["reasons"] == {"http_404": 1}
     assert body["sources"] == {"list": {"kept": 1, "failed": 1, "pending": 1}}
     assert (body["status"], body["shortfall"], body["short_classes"]) == ("partial", {"missing": 2}, empty)

@@ -6,7 +6,7 @@ from app.db.rows import Funnel, LabelCount, Search, SourceCount
 from app.domain import CompressionRules, ImageState, Reason
 from app.job_states import JobKind, JobState
 from app.spec import JobSpec
-from workers.stages.finalize import MAX_CLASSES, next_step, plan_end, short_classes
+from workers.stages.finalize import MAX_CLASSES, next_step, plan_end, short_classes, short_labels
 
 
 def funnel(kept: int = 0, valid: int = 0, failed: int = 0) -> Funnel:
@@ -54,22 +54,12 @@ def test_compression_is_a_stage_only_where_something_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("valid", "exhausted", "rounds", "expected"),
-    [(3, False, 0, "more"), (5, False, 0, "labels"), (3, True, 0, "labels"), (3, False, 20, "labels")],
+    ("kind", "stage", "expected"),
+    [(JobKind.BUILD, "duplicates", "more"), (JobKind.BUILD, None, "duplicates"), (JobKind.BUILD, "labels", "export")],
 )
-def test_more_is_asked_for_while_the_target_is_missed_and_sources_have_more(
-    valid: int, exhausted: bool, rounds: int, expected: str
-) -> None:
-    """Target met, sources exhausted, or too many rounds: the job goes on with what it has."""
-    step = next_step(
-        JobKind.BUILD,
-        "duplicates",
-        JobSpec(max_images=5),
-        funnel=funnel(valid=valid),
-        searches=[search(is_exhausted=exhausted)],
-        rounds=rounds,
-    )
-    assert step == expected
+def test_a_round_follows_once_duplicates_are_known(kind: JobKind, stage: str | None, expected: str) -> None:
+    """Not before, since the images that remain count; not after, since the dataset is being made."""
+    assert next_step(kind, stage, JobSpec(max_images=5), funnel=funnel(kept=3), wants_more=True) == expected
 
 
 def test_a_dead_unit_ends_the_job() -> None:
@@ -104,7 +94,8 @@ def test_classes_that_end_empty_or_short_are_named() -> None:
         LabelCount(None, "srch_owl", KEPT, None, 1), LabelCount(None, "srch_owl", DUPLICATE, Reason.DUPLICATE_NEAR, 2),
         LabelCount("owl", "srch_owl", KEPT, Reason.LABEL_CONFLICT, 1), LabelCount("owl", None, FAILED, Reason.TIMEOUT, 1),
         LabelCount("elk", None, KEPT, None, 1), LabelCount("elk", None, REJECTED, Reason.OVER_TARGET, 90),
-        LabelCount("elk", None, FAILED, Reason.CANCELLED, 90), LabelCount("ant", None, ImageState.VALID, None, 3),
+        LabelCount("elk", None, FAILED, Reason.CANCELLED, 90), LabelCount("elk", None, ImageState.SPARE, Reason.NOT_REQUESTED, 90),
+        LabelCount("ant", None, ImageState.VALID, None, 3),
         LabelCount(None, "srch_list", FAILED, Reason.HTTP_404, 50),
     ]  # fmt: skip
     searches = {"srch_owl": "owl", "srch_list": None}
@@ -117,6 +108,32 @@ def test_classes_that_end_empty_or_short_are_named() -> None:
     assert (all_of_it["label"], all_of_it["kept"]) == ("animal", 8)
     many = [LabelCount(f"class {n}", None, FAILED, Reason.HTTP_404, 1) for n in range(MAX_CLASSES + 9)]
     assert len(short_classes(many, {}, None)) == MAX_CLASSES
+
+
+def test_labels_below_the_minimum_are_named() -> None:
+    """Also one of a search that found nothing, or whose images were all dropped; the label of the job is the only one."""
+    counts = [
+        LabelCount("cat", None, KEPT, None, 5), LabelCount(None, "srch_owl", KEPT, None, 1), LabelCount("owl", None, KEPT, None, 2),
+        LabelCount("dog", None, FAILED, Reason.HTTP_404, 7), LabelCount(None, None, KEPT, None, 50),
+    ]  # fmt: skip
+    searches = {"srch_owl": "owl", "srch_elk": "elk", "srch_list": None}
+    assert short_labels(counts, searches, JobSpec(min_images_per_label=4)) == [
+        {"label": "dog", "kept": 0, "wanted": 4}, {"label": "elk", "kept": 0, "wanted": 4}, {"label": "owl", "kept": 3, "wanted": 4}
+    ]  # fmt: skip
+    assert short_labels(counts, searches, JobSpec()) == []
+    (one,) = short_labels(counts, searches, JobSpec(label="animal", min_images_per_label=59))
+    assert one == {"label": "animal", "kept": 58, "wanted": 59}
+    labels = [{"label": f"class {number}", "kept": 0, "wanted": 4} for number in range(7)]
+    enough = Funnel((SourceCount("list", KEPT, None, 5),))
+    ending = plan_end(JobSpec(max_images=5), enough, [], rounds=0, max_rounds=20, dead=[], labels=labels)
+    assert (ending.state, ending.shortfall) == (
+        JobState.PARTIAL,
+        {
+            "missing": 0,
+            "causes": [*(f"label class {number}: 0 kept, 4 wanted" for number in range(5)), "and 2 more labels"],
+            "labels": labels,
+        },
+    )
 
 
 def test_a_shortfall_names_its_causes() -> None:

@@ -24,6 +24,14 @@ def test_searches_take_turns() -> None:
     assert len(over) == 7
 
 
+def test_keywords_take_turns_and_their_searches_within_them() -> None:
+    """Two sources of one keyword give no more than the one of another; the remainder goes to the first keyword."""
+    found = [item(number, "cat a", number) for number in range(5)] + [item(10 + number, "cat b", number) for number in range(5)]
+    found += [item(20 + number, "dog", number) for number in range(5)]
+    kept, _ = choose(found, 5, {"dog": 0, "cat a": 1, "cat b": 1})
+    assert [entry.id for entry in kept] == [20, 0, 21, 10, 22]
+
+
 def test_splits_of_the_list_stand_unless_the_job_asks_for_shares() -> None:
     """An image without a split follows its group, else it is for training."""
     found = [

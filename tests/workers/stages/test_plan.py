@@ -7,13 +7,12 @@ import pytest
 from sqlalchemy import func, select, update
 
 import errors
-from app.db import jobs, tables
+from app.db import images, jobs, tables
 from app.domain import Candidate, Reason
 from app.job_states import JobState, UnitKind
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench
-from workers.stages.plan import candidates_per_search
 
 
 class FakeSource:
@@ -48,15 +47,6 @@ def source(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> Fak
     return made
 
 
-@pytest.mark.parametrize(
-    ("missing", "candidates", "unique", "searches", "expected"),
-    [(100, 0, 0, 1, 150), (100, 0, 0, 4, 38), (10, 100, 50, 1, 20), (10, 100, 1, 1, 100), (1, 100, 100, 1, 10), (50, 60, 60, 1, 56)],
-)
-def test_more_is_asked_for_by_the_yield_so_far(missing: int, candidates: int, unique: int, searches: int, expected: int) -> None:
-    """Half of what came was kept: twice as many are asked for; never more than ten times, never fewer than ten."""
-    assert candidates_per_search(missing=missing, candidates=candidates, unique=unique, searches=searches) == expected
-
-
 async def test_keywords_become_labelled_searches(bench: Bench, source: FakeSource) -> None:
     """Each keyword is searched; its images carry its slug as label and share the target fairly."""
     job_id = await bench.search("Cat", "dog", max_images=8)
@@ -68,8 +58,6 @@ async def test_keywords_become_labelled_searches(bench: Bench, source: FakeSourc
     job = await bench.job(job_id)
     assert job.state is JobState.SUCCEEDED
     async with bench.db.read() as connection:
-        from app.db import images
-
         assert await images.labels_of(connection, job.dataset_id) == dict.fromkeys(sorted(source_keywords), 4)
 
 
@@ -206,14 +194,31 @@ async def test_expansion_adds_searches_under_the_keywords_own_label(
     from app.discovery import Expansion
 
     async def look_up(*_: object, **__: object) -> list[Expansion]:
-        return [Expansion("dog", "en", "alias", "Q1")]
+        return [Expansion("dog", "en", "alias", "Q1"), Expansion("CAT", "en", "alias", "Q1")]
 
     monkeypatch.setattr("workers.builder.expand", look_up)
-    job_id = await bench.search("cat", max_images=10, expand=1)
+    job_id = await bench.search("cat", max_images=10, expand=2)
     await bench.drive()
     found = await jobs.searches_of(bench.db, job_id)
-    assert [(search.keyword, search.label) for search in found] == [("cat", "cat"), ("dog", "cat")]
+    assert [(search.keyword, search.label, search.root_keyword) for search in found] == [("cat", "cat", "cat"), ("dog", "cat", "cat")]
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_synonyms_leave_the_shares_of_keywords_as_they_are(bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first keyword that is expanded does not take the share of one that is not yet, nor its name."""
+    from app.discovery import Expansion
+
+    async def look_up(_: object, keyword: str, *__: object, **___: object) -> list[Expansion]:
+        return [Expansion("Dog" if keyword == "cat" else "hound", "en", "alias", "Q1")]
+
+    monkeypatch.setattr("workers.builder.expand", look_up)
+    job_id = await bench.search("cat", "dog", max_images=4, expand=1)
+    await bench.drive()
+    found = await jobs.searches_of(bench.db, job_id)
+    assert sorted((search.keyword, search.label) for search in found) == [("cat", "cat"), ("dog", "dog"), ("hound", "dog")]
+    async with bench.db.read() as connection:
+        assert await images.labels_of(connection, (await bench.job(job_id)).dataset_id) == {"cat": 2, "dog": 2}
+    assert (await bench.funnel(job_id)).requested <= 7
 
 
 async def test_a_dictionary_that_is_away_costs_synonyms_only(bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:

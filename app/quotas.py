@@ -1,0 +1,97 @@
+"""How a target is divided among the keywords of a build, and how many candidates are fetched for it. Pure arithmetic.
+
+Callers count what is there; nothing here knows rows, units or sources.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Supply", "candidates_to_fetch", "fair_shares", "plan_searches"]
+
+PRIOR_YIELD = 0.9
+"""Share of candidates that is expected to become images before any has an outcome."""
+
+PRIOR_CANDIDATES = 4
+"""Outcomes that the prior weighs as much as: a single failure among the first candidates says little."""
+
+LOWEST_YIELD = 0.1
+"""The yield that is expected at least, so that one round fetches about ten times the missing images at most."""
+
+MARGIN = 1.5
+"""Standard deviations of the number of images by which a round exceeds what is missing; 93 of 100 rounds are then enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What one keyword has given so far, and what it can still give.
+
+    Attributes:
+        valid: images that are kept if the target has room for them.
+        tried: candidates with an outcome, valid or not.
+        in_flight: candidates that are being fetched or validated, or that an open search is to find.
+        searches: by id, the spare candidates of a search; None if its source has more. Empty while none is planned, or all are open.
+    """
+
+    valid: int = 0
+    tried: int = 0
+    in_flight: int = 0
+    searches: Mapping[str, int | None] = field(default_factory=dict)
+
+    @property
+    def limit(self) -> int | None:
+        """The most images that the keyword can give; None if that is not known."""
+        spares = [spare for spare in self.searches.values() if spare is not None]
+        is_known = spares and len(spares) == len(self.searches)
+        return self.valid + self.in_flight + sum(spares) if is_known else None
+
+
+def fair_shares(total: int, limits: Sequence[int | None]) -> list[int]:
+    """Divide a total evenly; what one cannot take up to its limit goes to the others, a remainder to the first of them.
+
+    Args:
+        limits: the most that each can take; None for no limit.
+    """
+    shares = [0] * len(limits)
+    open_ones = list(range(len(limits)))
+    while open_ones:
+        each, rest = divmod(total, len(open_ones))
+        fair = {at: each + (place < rest) for place, at in enumerate(open_ones)}
+        full = {at: limit for at in open_ones if (limit := limits[at]) is not None and limit < fair[at]}
+        for at, share in (full or fair).items():
+            shares[at] = share
+        total -= sum(full.values())
+        open_ones = [at for at in open_ones if at not in full] if full else []
+    return shares
+
+
+def candidates_to_fetch(*, wanted: int, valid: int, tried: int, in_flight: int = 0) -> int:
+    """How many more candidates to fetch so that ``wanted`` images are probably valid; 0 while what is in flight is expected to do.
+
+    The yield so far is smoothed by a prior. Failures come in runs, such as all links to one dead host, so no more are in flight than have
+    an outcome, or than a first round has.
+    """
+    missing = wanted - valid
+    share = min(1.0, max(LOWEST_YIELD, (valid + PRIOR_YIELD * PRIOR_CANDIDATES) / (tried + PRIOR_CANDIDATES)))
+    if missing <= in_flight * share:
+        return 0
+    most = max(tried, _with_margin(missing, PRIOR_YIELD))
+    return max(0, min(_with_margin(missing, share), most) - in_flight)
+
+
+def _with_margin(missing: int, share: float) -> int:
+    """Candidates of which as many as are missing are probably valid; their number follows the binomial distribution."""
+    return math.ceil((missing + MARGIN * math.sqrt(missing * (1 - share))) / share)
+
+
+def plan_searches(target: int, supplies: Sequence[Supply]) -> dict[str, int]:
+    """How many more candidates each search shall release or find, by id; a search without any is left out.
+
+    Keywords share the target, and the searches of a keyword share its candidates.
+    """
+    planned: dict[str, int] = {}
+    for wanted, supply in zip(fair_shares(target, [supply.limit for supply in supplies]), supplies, strict=True):
+        more = candidates_to_fetch(wanted=wanted, valid=supply.valid, tried=supply.tried, in_flight=supply.in_flight)
+        shares = fair_shares(more, list(supply.searches.values()))
+        planned |= {search_id: share for search_id, share in zip(supply.searches, shares, strict=True) if share}
+    return planned

@@ -1,0 +1,63 @@
+"""Tests of app.db.candidates: spare candidates wait, are counted by search, and are released in order."""
+
+from sqlalchemy import select
+
+from app.db import Database, candidates, images, tables
+from app.db.candidates import SearchCount
+from app.db.rows import NewUnit
+from app.domain import ImageState, Reason
+from app.job_states import UnitKind, UnitState
+from tests.db.builders import add_job, all_rows, change, job_row, unit_ids
+from tests.db.builders import candidates as some
+
+
+async def add_page(
+    db: Database, job_id: str, number: int, to_fetch: int, *, search_id: str = "srch_a", first: int = 0
+) -> dict[str | None, int]:
+    """A page of so many candidates, the first of them to be fetched."""
+    found = some(number, first=first)
+    async with db.write() as connection:
+        return await images.add_candidates(
+            connection,
+            dataset_id=(await job_row(db, job_id)).dataset_id,
+            job_id=job_id,
+            search_id=search_id,
+            chunks=[("chunk_a", found[:to_fetch]), (None, found[to_fetch:])],
+        )
+
+
+async def test_spare_candidates_are_released_in_the_order_of_their_source(any_database: Database) -> None:
+    """Chunk by chunk, of one search, and no more than there are; their reason goes."""
+    job_id = await add_job(any_database)
+    assert await add_page(any_database, job_id, 7, 2) == {"chunk_a": 2, None: 5}
+    await add_page(any_database, job_id, 3, 0, search_id="srch_b", first=50)
+    c = tables.images.c
+    held = await all_rows(any_database, select(c.state, c.reason, c.chunk_id).where(c.search_id == "srch_b"))
+    assert {tuple(row) for row in held} == {("spare", "not_requested", None)}
+    async with any_database.write() as connection:
+        released = await candidates.release_spare(connection, job_id, "srch_a", limit=3, size=2)
+    assert list(released.values()) == [2, 1]
+    rows = await all_rows(any_database, select(c.rank, c.state, c.reason).where(c.chunk_id.in_(released)).order_by(c.id))
+    assert [tuple(row) for row in rows] == [(rank, "pending", None) for rank in (2, 3, 4)]
+    async with any_database.write() as connection:
+        assert sum((await candidates.release_spare(connection, job_id, "srch_a", limit=9, size=10)).values()) == 2
+        assert await candidates.release_spare(connection, job_id, "srch_a", limit=9, size=10) == {}
+        counts = await candidates.counts_by_search(connection, (await job_row(any_database, job_id)).dataset_id)
+    assert sorted(counts, key=str) == [
+        SearchCount("srch_a", ImageState.PENDING, None, 7),
+        SearchCount("srch_b", ImageState.SPARE, Reason.NOT_REQUESTED, 3),
+    ]
+
+
+async def test_open_searches_say_what_they_still_want(any_database: Database) -> None:
+    """Ended units, other kinds and other jobs do not count; a search without a number wants nothing that could be counted."""
+    wants = [("srch_a", 3), ("srch_a", 4), ("srch_b", None), ("srch_c", 9)]
+    new = [NewUnit(UnitKind.SEARCH, {"search_id": search_id, "want": want}) for search_id, want in wants]
+    job_id = await add_job(any_database, [*new, NewUnit(UnitKind.FETCH, {"chunk_id": "chunk_a"})])
+    await add_job(any_database, new)
+    for unit_id in await unit_ids(any_database, job_id):
+        (row,) = await all_rows(any_database, select(tables.units.c.payload).where(tables.units.c.id == unit_id))
+        if row.payload.get("search_id") == "srch_c":
+            await change(any_database, tables.units, unit_id, state=UnitState.DONE)
+    async with any_database.read() as connection:
+        assert await candidates.still_wanted(connection, job_id) == {"srch_a": 7, "srch_b": 0}

@@ -1,0 +1,85 @@
+"""Tests of app.quotas: fair shares of a target, and how many candidates are fetched for them."""
+
+import random
+
+import pytest
+
+from app.quotas import Supply, candidates_to_fetch, fair_shares, plan_searches
+
+
+@pytest.mark.parametrize(
+    ("total", "limits", "expected"),
+    [
+        (10, [None] * 4, [3, 3, 2, 2]),
+        (10, [None, 0, None, None], [4, 0, 3, 3]),
+        (10, [1, None, 2, None], [1, 4, 2, 3]),
+        (10, [1, 2, 3], [1, 2, 3]),
+        (2, [None] * 4, [1, 1, 0, 0]),
+        (10, [None], [10]),
+        (10, [], []),
+        (0, [None, 3], [0, 0]),
+        (10_000_000, [None, 9_999_999], [5_000_000, 5_000_000]),
+    ],
+)
+def test_what_one_cannot_take_the_others_fill(total: int, limits: list[int | None], expected: list[int]) -> None:
+    """10 over four are 3, 3, 2, 2; the total is divided as far as the limits allow."""
+    assert fair_shares(total, limits) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "valid", "tried", "in_flight", "expected"),
+    [
+        (1, 0, 0, 0, 2), (2, 0, 0, 0, 3), (3, 0, 0, 0, 5), (20, 0, 0, 0, 25), (100, 0, 0, 0, 117), (10_000, 0, 0, 0, 11_164),
+        (20, 12, 25, 0, 21),  # about half came
+        (20, 24, 25, 0, 0), (20, 20, 25, 0, 0),
+        (1_000, 990, 1_000, 0, 11),  # nearly all came
+        (3, 0, 1_000, 0, 55),  # none came: more than ten times the missing ones, but not without bound
+        (20, 0, 0, 25, 0), (20, 5, 5, 16, 0),  # what is in flight is expected to do
+        (20, 5, 10, 15, 4), (20, 10, 20, 10, 10),  # it cannot reach the target any more
+        (20, 19, 40, 9, 0),
+        (20, 0, 25, 0, 25), (20, 0, 50, 0, 50), (20, 0, 10, 15, 10),  # a run of failures is met by doubling
+    ],
+)  # fmt: skip
+def test_the_margin_follows_the_yield(wanted: int, valid: int, tried: int, in_flight: int, expected: int) -> None:
+    """A small margin at first; afterwards what the yield so far asks for."""
+    assert candidates_to_fetch(wanted=wanted, valid=valid, tried=tried, in_flight=in_flight) == expected
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.2])
+@pytest.mark.parametrize("wanted", [3, 20, 500])
+def test_few_rounds_are_needed(wanted: int, share: float) -> None:
+    """Whatever the yield, a few rounds reach the target, and together they fetch little more than it takes."""
+    chance = random.Random(7)
+    rounds, fetched = [], []
+    for _ in range(50):
+        valid = tried = made = 0
+        while valid < wanted:
+            more = candidates_to_fetch(wanted=wanted, valid=valid, tried=tried)
+            valid, tried, made = valid + sum(chance.random() < share for _ in range(more)), tried + more, made + 1
+        rounds.append(made)
+        fetched.append(tried)
+    assert sum(rounds) / 50 <= 5
+    assert sum(fetched) / 50 <= 1.5 * wanted / share + 3
+
+
+def test_keywords_share_the_target_and_searches_their_keyword() -> None:
+    """Sources of one keyword share its candidates; a keyword without more gives what it has."""
+    first = [Supply(searches={"cat": None}), Supply(searches={"dog a": None, "dog b": None})]
+    assert plan_searches(10, first) == {"cat": 7, "dog a": 4, "dog b": 3}
+    later = [Supply(valid=2, tried=7, searches={"cat": 1}), Supply(valid=6, tried=7, searches={"dog a": 0, "dog b": None})]
+    assert plan_searches(10, later) == {"cat": 1, "dog b": 2}
+    assert plan_searches(10, [Supply(valid=2, tried=9, searches={"cat": 0}), Supply(valid=8, tried=9, searches={"dog": None})]) == {}
+    assert plan_searches(10, [Supply(valid=7, tried=7, searches={"cat": None}), Supply(valid=3, tried=7, searches={"dog": 0})]) == {}
+
+
+def test_a_keyword_that_is_not_searched_yet_keeps_its_share() -> None:
+    """Its synonyms are still being looked up, or its only search is open: the others do not take its place."""
+    assert plan_searches(10, [Supply(searches={"cat": None}), Supply()]) == {"cat": 7}
+    assert plan_searches(10, [Supply(valid=5, tried=5, searches={"cat": None}), Supply(in_flight=7)]) == {}
+
+
+def test_a_keyword_that_lags_is_searched_although_another_has_more_than_its_share() -> None:
+    """The surplus of one keyword replaces the other only where that has no more."""
+    ahead = Supply(valid=7, tried=7, searches={"cat": None})
+    assert plan_searches(10, [ahead, Supply(valid=3, tried=7, searches={"dog": None})]) == {"dog": 6}
+    assert plan_searches(10, [ahead, Supply(valid=2, tried=7, searches={"dog": 0})]) == {"cat": 2}

@@ -1,0 +1,294 @@
+"""Tests of workers.stages.rounds: what is fetched for a target, how keywords share it, and when a round starts. The origin counts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+import errors
+from app.db import candidates, images, jobs, tables, units
+from app.db.candidates import SearchCount
+from app.db.rows import Search
+from app.discovery import SearchPage
+from app.domain import Candidate, ImageState, Reason
+from app.explain.keywords import KeywordFigures, load_keywords
+from app.job_states import DesiredState, JobState, UnitKind
+from app.jobs.submit import resolve_spec, submit_build
+from app.quotas import Supply
+from app.spec import JobRequest, JobSpec
+from tests.images.samples import encode, photo
+from tests.origin import Origin, image
+from tests.workers.bench import Bench, open_bench
+from workers.stages.rounds import supplies
+
+PAGE = 50
+
+
+class Shelf:
+    """A source with so many images of each keyword, fifty a page; what is not scripted at the origin is a 404."""
+
+    def __init__(self, origin: Origin, monkeypatch: pytest.MonkeyPatch, stock: Mapping[str, int], *, page: int = PAGE) -> None:
+        self.origin, self.stock, self.page = origin, stock, page
+        self.failures: list[BaseException | None] = []
+        monkeypatch.setattr("workers.stages.discover.make_source", lambda _, name, __: self._named(name))
+
+    def _named(self, name: str) -> "Shelf":
+        self.name = name
+        return self
+
+    def fill(self, keyword: str, numbers: Any, *, seed: int | None = None) -> None:
+        """Put images at the origin, different ones unless a seed is given."""
+        for number in numbers:
+            body = encode(photo(80, 80, seed=hash((keyword, number)) % 100_000 if seed is None else seed))
+            self.origin.script(f"/{keyword}-{number}.jpg", image(body))
+
+    @property
+    def requests(self) -> list[str]:
+        """The paths that were requested, robots.txt aside."""
+        return [hit.target for hit in self.origin.log if hit.target.endswith(".jpg")]
+
+    async def pages(self, keyword: str, cursor: str | None) -> Any:
+        start, name = int(cursor or 0), self.name
+        while True:
+            if self.failures and (failure := self.failures.pop(0)) is not None:
+                raise failure
+            numbers = range(start, min(start + self.page, self.stock[keyword]))
+            found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg"), name, rank=number) for number in numbers)
+            start += self.page
+            yield SearchPage(found, str(start) if start < self.stock[keyword] else None)
+            if start >= self.stock[keyword]:
+                return
+
+
+async def kept_by_label(bench: Bench, job_id: str) -> dict[str | None, int]:
+    """The kept images of each label."""
+    async with bench.db.read() as connection:
+        return await images.labels_of(connection, (await bench.job(job_id)).dataset_id)
+
+
+async def figures(bench: Bench, job_id: str) -> dict[str, KeywordFigures]:
+    """The figures of each keyword."""
+    return {item.keyword: item for item in await load_keywords(bench.db, await bench.job(job_id))}
+
+
+async def test_three_of_fifty_perfect_images_take_five_requests(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the page waits, and ends as not requested."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60})
+    shelf.fill("cat", range(60))
+    job_id = await bench.search("cat", max_images=3)
+    await bench.drive()
+    funnel = await bench.funnel(job_id)
+    assert ((await bench.job(job_id)).state, funnel.kept, funnel.candidates) == (JobState.SUCCEEDED, 3, 50)
+    assert len(shelf.requests) == 5 == funnel.fetched == funnel.requested
+    assert funnel.spare == 45
+    assert funnel.reasons == {"not_requested": 45, "over_target": 2}
+
+
+async def test_four_keywords_share_ten_images(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3, 3, 2 and 2, for at most 16 requests."""
+    words = ("ant", "bee", "cat", "dog")
+    shelf = Shelf(origin, monkeypatch, dict.fromkeys(words, 60))
+    for word in words:
+        shelf.fill(word, range(10))
+    job_id = await bench.search(*words, max_images=10)
+    await bench.drive()
+    assert await kept_by_label(bench, job_id) == {"ant": 3, "bee": 3, "cat": 2, "dog": 2}
+    assert len(shelf.requests) == 16
+    found = await figures(bench, job_id)
+    assert found["ant"] == KeywordFigures("ant", wanted=3, found=50, fetched=5, kept=3)
+    assert found["dog"] == KeywordFigures("dog", wanted=2, found=50, fetched=3, kept=2)
+
+
+async def test_a_source_with_every_other_image_bad_still_delivers(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds release what the yield asks for, and no more than that."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 200})
+    shelf.fill("cat", range(0, 200, 2))
+    job_id = await bench.search("cat", max_images=20)
+    await bench.drive()
+    assert ((await bench.job(job_id)).state, (await bench.funnel(job_id)).kept) == (JobState.SUCCEEDED, 20)
+    assert 40 <= len(shelf.requests) <= 60
+
+
+async def test_a_long_list_with_a_target_is_read_as_far_as_needed(bench: Bench, origin: Origin) -> None:
+    """20 of 1,000 URLs take 25 requests; the rest of the list is not read."""
+    for number in range(30):
+        origin.script(f"/{number}.jpg", image(encode(photo(80, 80, seed=number))))
+    job_id = await bench.submit([origin.url(f"/{number}.jpg") for number in range(1000)], max_images=20)
+    await bench.drive()
+    funnel = await bench.funnel(job_id)
+    assert (funnel.kept, funnel.fetched, funnel.candidates) == (20, 25, 25)
+    assert await figures(bench, job_id) == {}
+
+
+async def test_sources_share_what_their_keyword_needs(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sources do not fetch twice as much."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60, "dog": 60})
+    shelf.fill("cat", range(60))
+    shelf.fill("dog", range(60))
+    spec = resolve_spec(bench.resources, JobRequest(keywords=["cat", "dog"], max_images=8))
+    two = spec.model_copy(update={"sources": ["wikimedia", "another"]})
+    job_id = (await submit_build(bench.resources, two, name="test")).job_id
+    await bench.drive()
+    assert (await bench.funnel(job_id)).kept == 8
+    assert len(shelf.requests) <= 12
+    assert await kept_by_label(bench, job_id) == {"cat": 4, "dog": 4}
+
+
+async def test_what_one_keyword_cannot_give_the_others_fill(
+    bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, Any]]
+) -> None:
+    """One is empty, one has a single image, one only duplicates: each is named, and the target is met."""
+    shelf = Shelf(origin, monkeypatch, {"ant": 60, "bee": 1, "cat": 12, "dog": 0})
+    shelf.fill("ant", range(40))
+    shelf.fill("bee", range(1))
+    shelf.fill("cat", range(12), seed=5)
+    job_id = await bench.search("ant", "bee", "cat", "dog", max_images=10)
+    await bench.drive()
+    job, found = await bench.job(job_id), await figures(bench, job_id)
+    assert (job.state, await kept_by_label(bench, job_id)) == (JobState.SUCCEEDED, {"ant": 8, "bee": 1, "cat": 1})
+    assert found["ant"].why_short is None
+    assert (found["bee"].wanted, found["bee"].kept, found["bee"].why_short) == (3, 1, "no source has more")
+    assert found["cat"].why_short == "no source has more; duplicate_exact 11"
+    assert found["dog"] == KeywordFigures("dog", wanted=2, found=0, fetched=0, kept=0, why_short="nothing was found")
+    assert [line["keywords"] for line in lines if line["event"] == "job.keywords_empty"] == [["dog"]]
+
+
+async def test_a_keyword_gets_its_share_although_another_has_enough(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one keyword the first candidates are gone: its later ones are fetched, not more of the other."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60, "dog": 60})
+    shelf.fill("cat", range(60))
+    shelf.fill("dog", range(8, 60))
+    job_id = await bench.search("cat", "dog", max_images=10)
+    await bench.drive()
+    assert await kept_by_label(bench, job_id) == {"cat": 5, "dog": 5}
+    assert sum(path.startswith("/cat") for path in shelf.requests) == 7
+
+
+async def test_a_search_that_is_run_again_fetches_no_more(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still wanted is in the unit's row: after a crash between two pages the share is what it was."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60}, page=4)
+    shelf.fill("cat", range(60))
+    shelf.failures = [None, errors.DatabaseConnectionError("away")]
+    job_id = await bench.search("cat", max_images=8)
+    await bench.run_kind(UnitKind.PLAN)
+    with pytest.raises(Exception, match="Retry"):
+        await bench.run_kind(UnitKind.SEARCH)
+    async with bench.db.read() as connection:
+        (wanted,) = (await candidates.still_wanted(connection, job_id)).values()
+    assert wanted == 7
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))
+    await bench.drive()
+    assert (await bench.funnel(job_id)).kept == 8
+    assert len(shelf.requests) == 11
+
+
+async def test_an_exhausted_search_is_not_begun_again(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash behind its last page: the unit runs again, and ends."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 2})
+    shelf.fill("cat", range(2))
+    job_id = await bench.search("cat", max_images=5)
+    await bench.run_kind(UnitKind.PLAN)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.searches).values(is_exhausted=True, note="as if it had run"))
+    await bench.drive()
+    assert ((await bench.job(job_id)).state, shelf.requests) == (JobState.FAILED, [])
+
+
+async def half_bad_list(bench: Bench, origin: Origin) -> str:
+    """A job on a list whose second half of each ten URLs is gone, with its first chunks to be fetched."""
+    for number in range(200):
+        if number % 10 < 5:
+            origin.script(f"/{number}.jpg", image(encode(photo(80, 80, seed=number))))
+    job_id = await bench.submit([origin.url(f"/{number}.jpg") for number in range(200)], max_images=40)
+    await bench.run_kind(UnitKind.PLAN)
+    await bench.run_kind(UnitKind.SEARCH)
+    return job_id
+
+
+async def run_one_chunk(bench: Bench) -> None:
+    """Fetch the first chunk that is due."""
+    await bench.run(next(delivery for delivery in await bench.due() if delivery.kind is UnitKind.FETCH))
+
+
+async def open_kinds(bench: Bench, job_id: str) -> list[str]:
+    """The kinds of the open units of a job."""
+    return sorted(kind for (kind, state), _ in (await units.counts(bench.db, job_id)).items() if state not in ("done", "cancelled"))
+
+
+async def test_a_round_starts_before_the_last_unit_has_ended(bench: Bench, origin: Origin) -> None:
+    """Open chunks that cannot reach the target any more are topped up beside them, once, and by what they lack."""
+    job_id = await half_bad_list(bench, origin)
+    await run_one_chunk(bench)
+    await run_one_chunk(bench)
+    assert await bench.run_kind(UnitKind.SEARCH) == 1
+    assert UnitKind.FETCH in await open_kinds(bench, job_id)
+    assert ((await bench.job(job_id)).state, (await bench.job(job_id)).rounds) == (JobState.RUNNING, 1)
+    await bench.drive()
+    funnel = await bench.funnel(job_id)
+    assert (funnel.kept, (await bench.job(job_id)).state) == (40, JobState.SUCCEEDED)
+    assert funnel.requested <= 110
+
+
+async def test_no_round_starts_beside_open_units_without_need(bench: Bench, origin: Origin, tmp_path: Path) -> None:
+    """All rounds are used, the build shall finish, or enough units are left to keep every worker busy."""
+    job_id = await half_bad_list(bench, origin)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.jobs).values(rounds=20))
+    await run_one_chunk(bench)
+    assert UnitKind.SEARCH not in await open_kinds(bench, job_id)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.jobs).values(rounds=0, desired_state=DesiredState.FINISHED))
+    await run_one_chunk(bench)
+    assert UnitKind.SEARCH not in await open_kinds(bench, job_id)
+    async with open_bench(tmp_path / "few", {"jobs.builder_slots": 3}) as busy:
+        job_id = await half_bad_list(busy, origin)
+        await run_one_chunk(busy)
+        assert UnitKind.SEARCH not in await open_kinds(busy, job_id)
+
+
+LIST_SEARCH = Search("srch_l", "job_1", "list", "urls.csv", None, "20", False, 20, 20, 0, None)
+
+
+def test_supplies_count_each_keyword_with_its_synonyms() -> None:
+    """By the state of its images; an open search counts as what it is to find, and gets no second unit."""
+    cat = Search("srch_c", "job_1", "wikimedia", "cat", "cat", None, True, 9, 9, 0, None)
+    kitten = Search("srch_k", "job_1", "wikimedia", "kitten", "cat", "2", False, 9, 9, 0, None, root_keyword="cat")
+    dog = Search("srch_d", "job_1", "wikimedia", "dog", "dog", "2", False, 9, 9, 0, None)
+    counts = [
+        SearchCount("srch_c", ImageState.VALID, None, 1),
+        SearchCount("srch_c", ImageState.SPARE, Reason.NOT_REQUESTED, 2),
+        SearchCount("srch_k", ImageState.KEPT, None, 4),
+        SearchCount("srch_k", ImageState.REJECTED, Reason.OVER_TARGET, 8),
+        SearchCount("srch_k", ImageState.REJECTED, Reason.BLURRY, 16),
+        SearchCount("srch_d", ImageState.FETCHED, None, 32),
+        SearchCount("srch_d", ImageState.DEFERRED, Reason.TIMEOUT, 64),
+        SearchCount("srch_d", ImageState.FAILED, Reason.HTTP_404, 128),
+    ]
+    spec = JobSpec(keywords=["cat", "dog"], max_images=9)
+    assert supplies(spec, [cat, kitten, dog], counts, {"srch_d": 3}) == [
+        Supply(valid=13, tried=29, in_flight=0, searches={"srch_c": 2, "srch_k": None}),
+        Supply(valid=0, tried=128, in_flight=99, searches={}),
+    ]
+    assert supplies(JobSpec(max_images=9), [LIST_SEARCH], [], {}) == [Supply(searches={"srch_l": None})]
+
+
+async def test_a_minimum_of_each_label_is_a_shortfall_that_names_them(
+    bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target is met, and one label has too few: partial, with the label in the causes."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60, "dog": 1})
+    shelf.fill("cat", range(20))
+    shelf.fill("dog", range(1))
+    job_id = await bench.search("cat", "dog", max_images=6, min_images_per_label=2)
+    await bench.drive()
+    job = await bench.job(job_id)
+    assert (job.state, await kept_by_label(bench, job_id)) == (JobState.PARTIAL, {"cat": 5, "dog": 1})
+    assert job.shortfall is not None
+    assert job.shortfall["labels"] == [{"label": "dog", "kept": 1, "wanted": 2}]
+    assert job.shortfall["causes"][0] == "label dog: 1 kept, 2 wanted"
+    async with bench.db.read() as connection:
+        assert (await connection.execute(select(tables.jobs.c.min_images))).scalar_one() == 0
+    assert [search.is_exhausted for search in await jobs.searches_of(bench.db, job_id)] == [False, True]

@@ -14,8 +14,7 @@ from app.cli.runner import wake_workers
 from app.cli.session import is_embedded, open_database, run, warn_without_workers, workspace_of
 from app.cli.settings import load_settings
 from app.db import Database, dead_units, lookup
-from app.db.dead_units import DeadFilter, Which
-from app.db.rows import DeadUnit
+from app.db.dead_units import DeadFilter, DeadUnit, Which
 from app.formatting import clipped, count, when
 from app.job_states import UnitKind
 from app.jobs import control

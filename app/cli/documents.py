@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from app.db import fleet
-from app.db.rows import Dataset, DeadUnit, Event, Export, Job, Search, WorkerRow
+from app.db.dead_units import DeadUnit
+from app.db.rows import Dataset, Event, Export, Job, Search, WorkerRow
 from app.domain import StoredImage
 from downloader.models import Attempt
 

@@ -34,11 +34,28 @@ from app.db import lifecycle, paging, tables, takeover
 from app.db.engine import Connection, Database, db_now
 from app.db.exceptions import StateConflict
 from app.db.jobs import find
-from app.db.rows import DeadUnit, Job, NewUnit, PageOf
+from app.db.rows import Job, NewUnit, PageOf
 from app.domain import ImageState, Reason
 from app.job_states import OPEN_UNIT_STATES, DesiredState, JobState, UnitKind, UnitState
 
-__all__ = ["DeadFilter", "Discarded", "Which", "close", "discard", "page", "retry"]
+__all__ = ["DeadFilter", "DeadUnit", "Discarded", "Which", "close", "discard", "page", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadUnit:
+    """A dead unit. ``user_id`` is the owner of its job; times are Unix seconds."""
+
+    id: str
+    job_id: str
+    user_id: str
+    kind: UnitKind
+    state: UnitState
+    error: str | None
+    crashes: int
+    chunk_id: str | None
+    search_id: str | None
+    created_at: float
+    died_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ __all__ = [
     "ApiKey",
     "Dataset",
     "DatasetCheck",
-    "DeadUnit",
     "Event",
     "Export",
     "Funnel",
@@ -129,23 +128,6 @@ def as_unit(row: Any) -> Unit:
         not_before=row.not_before,
         error=row.error,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class DeadUnit:
-    """A dead unit. ``user_id`` is the owner of its job; times are Unix seconds."""
-
-    id: str
-    job_id: str
-    user_id: str
-    kind: UnitKind
-    state: UnitState
-    error: str | None
-    crashes: int
-    chunk_id: str | None
-    search_id: str | None
-    created_at: float
-    died_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Each change is logged with the context of its job. Nothing here wakes a worker; 
 """
 
 from app.db import Database, dead_units, jobs, lifecycle
-from app.db.rows import DeadUnit, Job
+from app.db.dead_units import DeadUnit
+from app.db.rows import Job
 from app.job_states import DesiredState
 from logging_setup import get_logger
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from app.db import dead_units, paging, rows
+from app.db import dead_units, paging
 from app.job_states import UnitKind, UnitState
 from app.jobs import control, submit
 from app.web.api.conventions import DeadQuery, Here, NoQuery, Page, View, at, may_fail
@@ -101,7 +101,7 @@ async def discard_dead(call: Here, body: NewDiscard, _: Annotated[NoQuery, Query
     return AllDiscarded(items=[Discarded(**_row(item.unit), images=item.images) for item in given_up])
 
 
-def _row(unit: rows.DeadUnit) -> dict[str, Any]:
+def _row(unit: dead_units.DeadUnit) -> dict[str, Any]:
     names = ("id", "job_id", "kind", "error", "crashes", "chunk_id", "search_id")
     times = {"created_at": at(unit.created_at), "died_at": at(unit.died_at)}
     return {name: getattr(unit, name) for name in names} | times | {"status": unit.state}

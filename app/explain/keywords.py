@@ -60,8 +60,7 @@ def keyword_figures(
         groups[search.keyword_among(spec.keywords)].append(search)
     shares = fair_shares(spec.max_images or 0, [None] * len(groups))
     return [
-        _figures(str(keyword), wanted, group, counts, is_final)
-        for (keyword, group), wanted in zip(groups.items(), shares, strict=True)
+        _figures(str(keyword), wanted, group, counts, is_final) for (keyword, group), wanted in zip(groups.items(), shares, strict=True)
     ]
 
 
@@ -85,7 +84,7 @@ def _causes(group: Sequence[Search], counts: Sequence[SearchCount]) -> Iterator[
     notes = [f"{search.source}: {clipped(search.note, 100)}" for search in group if search.note]
     yield from notes
     if not notes and all(search.is_exhausted for search in group):
-        yield "no source has more" if found else "nothing was found"
+        yield "every source was searched to its end" if found else "nothing was found"
     reasons: Counter[str] = Counter()
     for count in counts:
         if count.reason is not None and count.reason not in NO_FAULT and count.state is not ImageState.KEPT:

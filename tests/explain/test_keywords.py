@@ -42,7 +42,7 @@ def test_each_keyword_has_its_share_and_why_it_is_short() -> None:
     """What the target did not need is no reason; a synonym counts for its keyword."""
     assert keyword_figures(SPEC, SEARCHES, COUNTS) == [
         KeywordFigures("cat", 3, 45, 5, 3),
-        KeywordFigures("dog", 3, 15, 6, 2, "no source has more; http_404 5 · duplicate_near 4"),
+        KeywordFigures("dog", 3, 15, 6, 2, "every source was searched to its end; http_404 5 · duplicate_near 4"),
         KeywordFigures("owl", 2, 0, 0, 0, "nothing was found"),
         KeywordFigures("elk", 2, 0, 0, 0, "wikimedia: HostNotFoundError"),
     ]
@@ -51,7 +51,7 @@ def test_each_keyword_has_its_share_and_why_it_is_short() -> None:
 def test_candidates_that_another_keyword_found_before_are_named() -> None:
     """They are images of that one."""
     (figures,) = keyword_figures(JobSpec(keywords=["cat"], max_images=3), [search(1, "cat", found=12, new=0)], [])
-    assert figures.why_short == "no source has more; found before 12"
+    assert figures.why_short == "every source was searched to its end; found before 12"
 
 
 def test_nothing_is_short_before_the_end() -> None:

@@ -149,8 +149,8 @@ async def test_what_one_keyword_cannot_give_the_others_fill(
     job, found = await bench.job(job_id), await figures(bench, job_id)
     assert (job.state, await kept_by_label(bench, job_id)) == (JobState.SUCCEEDED, {"ant": 8, "bee": 1, "cat": 1})
     assert found["ant"].why_short is None
-    assert (found["bee"].wanted, found["bee"].kept, found["bee"].why_short) == (3, 1, "no source has more")
-    assert found["cat"].why_short == "no source has more; duplicate_exact 11"
+    assert (found["bee"].wanted, found["bee"].kept, found["bee"].why_short) == (3, 1, "every source was searched to its end")
+    assert found["cat"].why_short == "every source was searched to its end; duplicate_exact 11"
     assert found["dog"] == KeywordFigures("dog", wanted=2, found=0, fetched=0, kept=0, why_short="nothing was found")
     assert [line["keywords"] for line in lines if line["event"] == "job.keywords_empty"] == [["dog"]]
 

@@ -163,10 +163,10 @@ def slow_gallery(site: Site, bodies: list[bytes]) -> Site:
     return site
 
 
-def wait_for_hits(site: Site, count: int) -> None:
-    """Wait until the origin has had this many requests."""
+def wait_for_hits(site: Site, count: int, path: str | None = None) -> None:
+    """Wait until the origin has had this many requests, all in all or for one path."""
     deadline = time.monotonic() + 60
-    while sum(site.origin.hits.values()) < count:
+    while (sum(site.origin.hits.values()) if path is None else site.hits(path)) < count:
         assert time.monotonic() < deadline, site.origin.hits
         time.sleep(0.02)
 

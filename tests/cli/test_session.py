@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.demo.origin import drip, reply
-from tests.cli.conftest import LOOPBACK, OPEN, PICTURES, SLOWLY, Invoke, Site, Spawn, wait_for_hits
+from tests.cli.conftest import LOOPBACK, OPEN, SLOWLY, Invoke, Site, Spawn, wait_for_hits
 
 
 def test_reading_makes_no_workspace(invoke: Invoke) -> None:
@@ -37,26 +37,28 @@ def test_second_signal_ends_at_once(slow_gallery: Site, spawn: Spawn) -> None:
     assert "pictrawl finish job_" in err
 
 
-def test_of_two_builds_in_one_workspace_the_second_follows_and_finishes_alone(slow_gallery: Site, spawn: Spawn, invoke: Invoke) -> None:
+def test_of_two_builds_in_one_workspace_the_second_follows_and_finishes_alone(
+    site: Site, bodies: list[bytes], spawn: Spawn, invoke: Invoke
+) -> None:
     """The first one's process works on both jobs; when it is stopped, the second continues with its own job and leaves the other alone."""
-    path = slow_gallery.write_list(Path("list.txt"))
-    first = spawn("build", "--urls", path, *SLOWLY)
-    wait_for_hits(slow_gallery, 5)
-    second = spawn("build", "--urls", path, "-o", "second", "--json", "--set", "fetch.per_host=16", *OPEN)
-    assert second.stderr is not None
-    said = second.stderr.readline() + second.stderr.readline()
-    assert "`pictrawl build` (process" in said
-    assert "fetch.per_host is 4 there, not 16" in said
-    while len(invoke("jobs", "ls", "--json").json["items"]) < 2:
-        assert second.poll() is None
+    Path("endless.txt").write_text(site.origin.script("/endless.jpg", drip(bodies[0], seconds=300)))
+    site.add("/late.jpg", drip(bodies[1], seconds=300), reply(body=bodies[1]))  # slow for the first process, quick for the second
+    first = spawn("build", "--urls", "endless.txt", "--set", "jobs.drain_s=0.5", *SLOWLY)
+    wait_for_hits(site, 1, "/endless.jpg")
+    second = spawn("build", "--urls", site.write_list(Path("list.txt")), "--json", "--set", "fetch.per_host=16", *OPEN)
+    wait_for_hits(site, 1, "/late.jpg")
+    shown = {job["dataset_id"]: job["waiting_for"] for job in invoke("jobs", "ls", "--json").json["items"]}
+    assert list(shown.values()) == [None, None]
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=60)
     out, err = second.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (130, 0), err
+    assert f"`pictrawl build` (process {first.pid})" in err
+    assert "fetch.per_host is 4 there, not 16" in err
     assert "this command continues the job" in err
-    assert json.loads(out)["funnel"]["kept"] == PICTURES
-    listed = {job["dataset_id"]: job for job in invoke("jobs", "ls", "--json").json["items"]}
-    assert sorted((job["status"] == "succeeded", job["waiting_for"]) for job in listed.values()) == [(False, "a worker"), (True, None)]
+    assert json.loads(out)["funnel"]["kept"] == 1
+    listed = invoke("jobs", "ls", "--json").json["items"]
+    assert [(job["status"] == "succeeded", job["waiting_for"]) for job in listed] == [(True, None), (False, "a worker")]
     assert "waits for a worker" in invoke("jobs", "ls").out
 
 

@@ -164,9 +164,9 @@ class Choice:
     """What decides whether an image is kept, with which label, and in which split.
 
     Attributes:
-        group: images with the same group stay in one split; the group that the source gave, else the digest.
+        group: images with the same group stay in one split; the group that the source gave (``has_group``), else the digest.
         rank: position in the order of its search, 0 first.
-        split: the one that its list names, or that it was given before.
+        split: the one that its list names, or that it was given before: by this dataset where it ``is_kept``.
     """
 
     id: int
@@ -175,6 +175,8 @@ class Choice:
     search_id: str | None
     rank: int
     split: str | None = None
+    is_kept: bool = False
+    has_group: bool = False
 
 
 COMPARED = (Reason.PLACEHOLDER, Reason.LABEL_CONFLICT)
@@ -245,7 +247,8 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
         async for rows in _pages(connection, dataset_id, state, (c.sha256, c.group_id, c.label, c.search_id, c.rank, c.split)):
             for image_id, sha256, *texts, rank, split in rows:
                 group_id, label, search_id, split = (same.setdefault(text, text) for text in (*texts, split))
-                found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split))
+                is_kept, has_group = state is ImageState.KEPT, group_id is not None
+                found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split, is_kept, has_group))
     found.sort(key=lambda item: item.id)
     return found
 

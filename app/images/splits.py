@@ -1,21 +1,22 @@
-"""Assignment of images to splits: seeded, the same on every machine, and never one group in two splits. Pure."""
+"""Assignment of images to splits: seeded, the same on every machine, and never one group in two splits. Pure.
+
+A group's split is a hash of the seed and its key, so that a list that grows moves nothing; shares are met on average, not to the image.
+Three things come before the hash: the split that the group had, room for a large group, and that no split is empty or far too small.
+"""
 
 import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from errors import ConfigurationError
 
-__all__ = ["assign", "assign_all"]
+__all__ = ["assign", "assign_all", "preferred"]
 
-_TOLERANCE: Final = 1e-6
-"""Images: tolerance for floating-point sums of shares."""
-
-_DECIMALS: Final = 6
-"""Decimals compared, so that equal values are equal on every machine; ties go to the first name in alphabetical order."""
+TRAIN: Final = "train"
+TEST: Final = "test"
 
 
 def assign(group_key: str, shares: Mapping[str, float], seed: int) -> str:
@@ -35,17 +36,30 @@ def assign(group_key: str, shares: Mapping[str, float], seed: int) -> str:
     return next((name for name, end in zip(normalised, reached, strict=True) if point < end), max(normalised))
 
 
-def assign_all(groups: Sequence[tuple[str, str]], shares: Mapping[str, float], seed: int) -> list[str]:
-    """Choose a split for each image such that each label gets its shares as exactly as the groups allow.
+def preferred(splits: Iterable[str], shares: Mapping[str, float]) -> str | None:
+    """Choose among the splits that the images of one group had before; None where none of them has a share now.
 
-    Where every image is its own group, each split gets a label's share rounded down or up, and the rounding errors
-    cancel over the labels. Larger groups are placed first, in the split where their labels lack the most images (the greedy algorithm of
-    stratified group splitting), so that they exceed the shares as little as possible.
+    Train comes first, so that an image that was trained on is never tested on, and test comes last: that costs a sample of the evaluation,
+    not its worth. Between them the larger share comes first.
+    """
+    known = {name for name in splits if shares.get(name, 0) > 0}
+    return min(known, key=lambda name: (name != TRAIN, name == TEST, -shares[name], name), default=None)
+
+
+def assign_all(
+    groups: Sequence[tuple[str, str]], shares: Mapping[str, float], seed: int, before: Mapping[str, str] | None = None
+) -> list[str]:
+    """Choose a split for each image.
+
+    A group keeps the split that it had. A new one goes where `assign` says, among the splits whose share of all images has room for it.
+    Then new groups move, the smallest first, until each label is in each split where its share is an image or more, and each split has
+    half of its share of all images, one at least.
 
     Args:
         groups: (label, group) of each image. A group may have several labels and is not divided.
         shares: weight of each split; any positive scale.
-        seed: orders groups of equal size.
+        seed: determines the assignment.
+        before: the split that a group had.
 
     Returns:
         The name of a split for each image, in the order of ``groups``. The order of the images does not change their splits.
@@ -59,50 +73,59 @@ def assign_all(groups: Sequence[tuple[str, str]], shares: Mapping[str, float], s
     members: dict[str, Counter[str]] = {}
     for label, group in groups:
         members.setdefault(group, Counter())[label] += 1
-    order = sorted(members, key=lambda group: (-members[group].total(), _hash(seed, group), group))
-    allocation = _Allocation(normalised, Counter(label for label, _ in groups))
-    chosen = {group: allocation.place(members[group]) for group in order}
+    kept = {group: split for group, split in (before or {}).items() if group in members and split in normalised}
+    chosen = {
+        group: kept.get(group) or assign(group, _with_room(labels.total(), len(groups), normalised), seed)
+        for group, labels in members.items()
+    }
+    _fill(chosen, members, normalised, seed, fixed=kept)
     return [chosen[group] for _, group in groups]
 
 
-class _Allocation:
-    """The number of images that each split still lacks, per label and in total."""
+def _with_room(size: int, total: int, shares: Mapping[str, float]) -> Mapping[str, float]:
+    """The splits whose share of ``total`` images is at least a group of ``size``; the largest one, and a single image, always fit."""
+    if size == 1:
+        return shares
+    largest = max(shares, key=lambda name: (shares[name], name))
+    return {name: share for name, share in shares.items() if name == largest or share * total >= size}
 
-    def __init__(self, normalised: Mapping[str, float], labels: Counter[str]) -> None:
-        self._shares = normalised
-        self._missing = {label: {name: count * share for name, share in normalised.items()} for label, count in labels.items()}
-        self._placed = Counter[str]()
 
-    def place(self, group: Counter[str]) -> str:
-        """Choose a split for a group and count it there."""
-        name = self._choose(group)
-        for label, count in group.items():
-            self._missing[label][name] -= count
-        self._placed[name] += group.total()
-        return name
+def _fill(
+    chosen: dict[str, str], members: Mapping[str, Counter[str]], shares: Mapping[str, float], seed: int, *, fixed: Mapping[str, str]
+) -> None:
+    """Move new groups into the splits that lack a label, then into those that have less than half of their share of all images."""
+    of_label: dict[str, dict[str, int]] = {}
+    for group in sorted(members):
+        for label, images in members[group].items():
+            of_label.setdefault(label, {})[group] = images
+    for _, sizes in sorted(of_label.items()):
+        images = sum(sizes.values())
+        _move(chosen, sizes, {name: int(share * images >= 1) for name, share in shares.items()}, seed, fixed)
+    sizes = {group: members[group].total() for group in sorted(members)}
+    if len(sizes) >= len(shares):
+        _move(chosen, sizes, {name: max(1, int(share * sum(sizes.values()) / 2)) for name, share in shares.items()}, seed, fixed)
 
-    def _choose(self, group: Counter[str]) -> str:
-        """A split with room for the whole group; else one exceeded by less than an image; else the one that lacks most."""
-        excess = {name: self._excess(group, name) for name in self._shares}
-        fitting = [name for name in excess if excess[name] <= _TOLERANCE]
-        if fitting:
-            return max(fitting, key=lambda name: (self._error_decrease(group, name), self._deficit(name)))
-        almost_fitting = [name for name in excess if excess[name] < 1 - _TOLERANCE]
-        if almost_fitting:
-            return max(almost_fitting, key=lambda name: (self._deficit(name), self._error_decrease(group, name)))
-        return max(excess, key=lambda name: (self._error_decrease(group, name), self._deficit(name)))
 
-    def _excess(self, group: Counter[str], name: str) -> float:
-        """Images by which the group's labels would exceed what the split lacks."""
-        return sum(max(0.0, count - max(0.0, self._missing[label][name])) for label, count in group.items())
+def _move(chosen: dict[str, str], sizes: Mapping[str, int], needed: Mapping[str, int], seed: int, fixed: Mapping[str, str]) -> None:
+    """Move groups, the smallest first, from splits that can spare them until each split has the images that it needs.
 
-    def _error_decrease(self, group: Counter[str], name: str) -> float:
-        """Decrease of the squared error of the shares if the group is placed there, up to a constant."""
-        return round(sum(count * self._missing[label][name] for label, count in group.items()), _DECIMALS)
-
-    def _deficit(self, name: str) -> float:
-        """Images that the split lacks of its share of all images placed so far."""
-        return round(self._shares[name] * (self._placed.total() + 1) - self._placed[name], _DECIMALS)
+    Args:
+        chosen: the split of each group; changed.
+        sizes: images of each group.
+        fixed: groups that stay where they are.
+    """
+    held = Counter[str]()
+    for group, size in sizes.items():
+        held[chosen[group]] += size
+    for name in needed:
+        if held[name] >= needed[name]:
+            continue
+        for group in sorted(sizes.keys() - fixed.keys(), key=lambda key: (sizes[key], _hash(seed, f"{name}:{key}"), key)):
+            giver = chosen[group]
+            if held[name] < needed[name] and giver != name and held[giver] - sizes[group] >= needed[giver]:
+                held[giver] -= sizes[group]
+                held[name] += sizes[group]
+                chosen[group] = name
 
 
 def _normalise(shares: Mapping[str, float]) -> dict[str, float]:

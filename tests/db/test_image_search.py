@@ -190,7 +190,9 @@ async def test_an_image_without_a_group_is_its_own(any_database: Database, three
     dataset_id, (a, b, _no_bytes) = three
     async with any_database.read() as connection:
         found = await image_search.choices(connection, dataset_id, WANTED)
-    assert found == [Choice(a, "g", "cat", "srch_a", 0), Choice(b, "bb" * 32, None, "srch_a", 1)]
+    kept, valid = found
+    assert kept == Choice(a, "g", "cat", "srch_a", 0, is_kept=True, has_group=True)
+    assert valid == Choice(b, "bb" * 32, None, "srch_a", 1, is_kept=False)
 
 
 async def test_pages_lose_nothing(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

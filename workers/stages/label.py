@@ -6,19 +6,23 @@ Retry: none here. A run that is repeated makes the same choices.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from app.db import jobs
+from app.db import earlier_splits, jobs
+from app.db.earlier_splits import ClusterMember
 from app.db.image_search import Choice, choices
 from app.domain import ImageState, Reason
-from app.images.splits import assign_all
+from app.images.splits import assign_all, preferred
+from app.job_states import JobKind
+from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.deduplicate import update_images
 from workers.stages.merge_rows import find_label_conflicts
 from workers.unit import ClaimedUnit
 
-__all__ = ["assign_splits", "choose", "label_images", "spelled_apart"]
+__all__ = ["assign_splits", "by_cluster", "choose", "label_images", "spelled_apart", "splits_before"]
 
 log = get_logger(__name__)
 
@@ -39,11 +43,12 @@ async def label_images(unit: ClaimedUnit) -> None:
     places: dict[str | None, int] = {search.id: order.get(search.keyword_among(spec.keywords) or "", 0) for search in searches}
     kept, over = await asyncio.to_thread(choose, found, spec.max_images, places)
     conflicts = await find_label_conflicts(unit)
-    changes = await asyncio.to_thread(_changes, kept, over, labels, spec.label, spec.splits, spec.seed, conflicts)
+    kept, before = await _recall_splits(unit, kept)
+    changes = await asyncio.to_thread(_changes, kept, over, labels, spec, before, conflicts)
     await update_images(unit, changes)
     if apart := spelled_apart(item.label for item in kept):
         log.warning("labels.spelled_apart", labels=apart)
-    log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits))
+    log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits), groups_recalled=len(before))
 
 
 def choose(
@@ -85,25 +90,79 @@ def _changes(
     kept: Sequence[Choice],
     over: Sequence[Choice],
     labels: Mapping[str, str | None],
-    fixed: str | None,
-    splits: Mapping[str, float],
-    seed: int,
+    spec: JobSpec,
+    before: Mapping[str, str],
     conflicts: Mapping[int, str],
 ) -> Iterator[dict[str, Any]]:
     """Assign all labels and splits at once, then return the row changes as a generator."""
-    names = [fixed or item.label or labels.get(item.search_id or "") for item in kept]
-    assigned = assign_splits(kept, names, splits, seed)
+    names = [spec.label or item.label or labels.get(item.search_id or "") for item in kept]
+    assigned = assign_splits(kept, names, spec.splits, spec.seed, before)
     return _rows(kept, names, assigned, over, conflicts)
 
 
-def assign_splits(kept: Sequence[Choice], names: Sequence[str | None], splits: Mapping[str, float], seed: int) -> list[str]:
+async def _recall_splits(unit: ClaimedUnit, kept: list[Choice]) -> tuple[list[Choice], dict[str, str]]:
+    """Return the images with the groups of their clusters, and the split that a group had: in this dataset, or in an earlier one."""
+    spec, dataset_id = unit.spec, unit.job.dataset_id
+    if spec.splits == ONE_SPLIT:
+        return kept, {}
+    async with unit.ctx.db.read() as connection:
+        members = await earlier_splits.left_out(connection, dataset_id)
+        earlier_id = await earlier_splits.find_earlier(connection, dataset_id, spec.splits, spec.seed)
+        before = await earlier_splits.splits_in(connection, dataset_id, earlier_id) if earlier_id else {}
+    grouped = by_cluster(kept, members)
+    return grouped, splits_before(grouped, members, before, spec.splits, is_again=unit.job.kind is JobKind.VALIDATION)
+
+
+def by_cluster(kept: Sequence[Choice], members: Sequence[ClusterMember]) -> list[Choice]:
+    """Return the images with the group of the first member of their cluster, where their source gave them none.
+
+    The first image of a cluster stays its first when the cluster grows, while the one that is kept may change.
+
+    Args:
+        members: those that were left out, by id.
+    """
+    first: dict[int, ClusterMember] = {}
+    for member in members:
+        first.setdefault(member.kept_id, member)
+    return [
+        replace(item, group=found.group) if (found := first.get(item.id)) and found.id < item.id and not item.has_group else item
+        for item in kept
+    ]
+
+
+def splits_before(
+    kept: Sequence[Choice], members: Sequence[ClusterMember], before: Mapping[int, str], shares: Mapping[str, float], *, is_again: bool
+) -> dict[str, str]:
+    """Return the split that each group had, by what its images had; `preferred` decides where they had several.
+
+    Args:
+        kept: the images, with the groups of their clusters.
+        members: those that were left out.
+        before: by image id, the split in an earlier dataset.
+        is_again: whether the images were labelled before, also those that are no longer marked as kept.
+    """
+    groups = {item.id: item.group for item in kept}
+    had = [(item.group, item.split) for item in kept if item.is_kept or is_again]
+    had += [(item.group, before.get(item.id)) for item in kept]
+    had += [(groups[member.kept_id], before.get(member.id)) for member in members if member.kept_id in groups]
+    splits: dict[str, set[str]] = {}
+    for group, split in had:
+        if split:
+            splits.setdefault(group, set()).add(split)
+    return {group: split for group, names in splits.items() if (split := preferred(names, shares))}
+
+
+def assign_splits(
+    kept: Sequence[Choice], names: Sequence[str | None], splits: Mapping[str, float], seed: int, before: Mapping[str, str] | None = None
+) -> list[str]:
     """Return a split for each image: by the shares that the job asks for, else the one that the list names, for it or for its group.
 
     Args:
         names: label of each image.
+        before: the split that a group had.
     """
     if splits != ONE_SPLIT:
-        return assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed)
+        return assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed, before)
     of_group = {item.group: item.split for item in reversed(kept) if item.split}
     return [item.split or of_group.get(item.group) or next(iter(ONE_SPLIT)) for item in kept]
 

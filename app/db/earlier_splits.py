@@ -1,0 +1,99 @@
+"""Queries for splits: which images belong together as copies of one picture, and in which split an earlier dataset had them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, case, select
+
+from app.db import tables
+from app.db.engine import Connection
+from app.domain import ImageState
+from app.job_states import JobKind
+
+__all__ = ["ClusterMember", "find_earlier", "left_out", "splits_in"]
+
+MOST_BUILDS = 50
+"""Builds of the same name that are looked through for one with the same shares."""
+
+PAGE = 10_000
+"""Rows of one statement, as in :mod:`app.db.image_search`."""
+
+IN_A_DATASET = (ImageState.VALID, ImageState.KEPT, ImageState.DUPLICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMember:
+    """An image that was left out as a duplicate of another; ``group`` is the one that its source gave, else its digest."""
+
+    id: int
+    kept_id: int
+    group: str
+
+
+async def left_out(connection: Connection, dataset_id: str, *, page: int = PAGE) -> list[ClusterMember]:
+    """Return the duplicates of a dataset by id."""
+    c = tables.images.c
+    query = select(c.id, c.duplicate_of, c.group_id, c.sha256).where(
+        c.dataset_id == dataset_id, c.state == ImageState.DUPLICATE, c.duplicate_of.is_not(None)
+    )
+    rows = await _all_rows(connection, query, c.id, page)
+    return [ClusterMember(row.id, row.duplicate_of, row.group_id or row.sha256) for row in rows]
+
+
+async def find_earlier(connection: Connection, dataset_id: str, shares: Mapping[str, float], seed: int) -> str | None:
+    """Return the newest earlier dataset of the same user and name that was built with the same shares and seed and has images."""
+    this, other, jobs = tables.datasets.alias("this"), tables.datasets.alias("other"), tables.jobs
+    is_earlier = and_(other.c.user_id == this.c.user_id, other.c.name == this.c.name, other.c.created_at < this.c.created_at)
+    query = (
+        select(other.c.id, jobs.c.spec)
+        .join_from(this, other, is_earlier)
+        .join(jobs, and_(jobs.c.dataset_id == other.c.id, jobs.c.kind == JobKind.BUILD))
+        .where(this.c.id == dataset_id)
+        .order_by(other.c.created_at.desc(), other.c.id.desc())
+        .limit(MOST_BUILDS)
+    )
+    for row in (await connection.execute(query)).all():
+        if row.spec.get("seed") == seed and _are_equal(row.spec.get("splits") or {}, shares) and await _has_images(connection, row.id):
+            return str(row.id)
+    return None
+
+
+def _are_equal(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return one.keys() == other.keys() and all(math.isclose(one[name], other[name]) for name in one)
+
+
+async def _has_images(connection: Connection, dataset_id: str) -> bool:
+    c = tables.images.c
+    query = select(c.id).where(c.dataset_id == dataset_id, c.state == ImageState.KEPT).limit(1)
+    return (await connection.execute(query)).first() is not None
+
+
+async def splits_in(connection: Connection, dataset_id: str, earlier_id: str) -> dict[int, str]:
+    """Return by image id the split in which an earlier dataset had the image's URL; a copy was in the split of the image that was kept."""
+    this, old, kept = (tables.images.alias(name) for name in ("this", "old", "kept"))
+    split = case((old.c.state == ImageState.KEPT, old.c.split), else_=kept.c.split).label("split")
+    query = (
+        select(this.c.id, split)
+        .join_from(this, old, and_(old.c.dataset_id == earlier_id, old.c.url_key == this.c.url_key))
+        .outerjoin(kept, and_(kept.c.id == old.c.duplicate_of, kept.c.state == ImageState.KEPT))
+        .where(this.c.dataset_id == dataset_id, old.c.state.in_([ImageState.KEPT, ImageState.DUPLICATE]))
+    )
+    found: dict[int, str] = {}
+    for state in IN_A_DATASET:
+        rows = await _all_rows(connection, query.where(this.c.state == state), this.c.id)
+        found |= {row.id: row.split for row in rows if row.split}
+    return found
+
+
+async def _all_rows(connection: Connection, query: Any, key: Any, page: int = PAGE) -> Sequence[Any]:
+    """Read by key, so that no statement holds the connection for long."""
+    found: list[Any] = []
+    last_id = 0
+    while True:
+        rows = (await connection.execute(query.where(key > last_id).order_by(key).limit(page))).all()
+        found += rows
+        if len(rows) < page:
+            return found
+        last_id = rows[-1].id

@@ -323,6 +323,8 @@ def _report_failure(feedback: HostFeedback, exc: BaseException, error: errors.Pi
     if not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         if isinstance(error, errors.TimeoutException):
             feedback.overloaded()
+        elif isinstance(error, errors.NetworkError):
+            feedback.cut_off()
         else:
             feedback.connected()
     elif isinstance(error, errors.TransientError):

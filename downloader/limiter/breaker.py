@@ -14,6 +14,12 @@ _REFUSALS_TO_OPEN: Final = 20
 _REFUSING_S: Final = 30.0
 """Rate cuts in a row, and the seconds they must span, without one success in between: such a host serves nobody."""
 
+_SILENT_S: Final = 90.0
+"""Seconds without any reply after which a host is closed that accepts connections: three attempts of a URL by the default time limits."""
+
+_RECENT_ANSWER_S: Final = 600.0
+"""A host that gave an answer so shortly before may be slow at some URLs only."""
+
 _FIRST_PAUSE_S: Final = 30.0
 _MAX_PAUSE_S: Final = 600.0
 _MAX_UNKNOWN_PAUSE_S: Final = 60.0
@@ -83,6 +89,14 @@ class CircuitBreaker:
     def on_silence(self, started_at: float) -> None:
         """A request sent at this time brought no usable answer."""
         self.silent_since = self.silent_since or started_at
+
+    def on_no_reply(self, now: float, *, started_at: float) -> None:
+        """The host accepted a connection, and not one byte of a reply came."""
+        self.on_silence(started_at)
+        if now - self.silent_since >= _SILENT_S and self.silent_since - self.answered_at > _RECENT_ANSWER_S:
+            self._open(now, Reason.HOST_UNAVAILABLE)
+        else:
+            self.on_connected()
 
     def on_connect_error(self, now: float) -> None:
         """No connection could be made. A failed probe opens the breaker again."""

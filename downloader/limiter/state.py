@@ -124,8 +124,7 @@ class HostState:
     def on_timeout(self, limits: HostLimits, now: float, *, started_at: float, has_reply: bool = True) -> None:
         """The host took too long, perhaps without the beginning of a reply."""
         if not has_reply:
-            self.breaker.on_silence(started_at)
-            self.breaker.on_connected()
+            self.breaker.on_no_reply(now, started_at=started_at)
         self.window.on_overload(now, started_at=started_at, maximum=limits.max_in_flight)
 
     def is_idle(self, now: float) -> bool:

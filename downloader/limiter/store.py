@@ -119,6 +119,14 @@ class HostFeedback:
         limits, started_at, has_reply = self._limits, self._started_at, self._has_reply
         self._update(lambda state, now: state.on_timeout(limits, now, started_at=started_at, has_reply=has_reply), urgent=True)
 
+    def cut_off(self) -> None:
+        """The connection broke; before any reply that is silence."""
+        started_at = self._started_at
+        if self._has_reply:
+            self.connected()
+        else:
+            self._update(lambda state, now: state.breaker.on_no_reply(now, started_at=started_at), urgent=True)
+
     def unreachable(self) -> None:
         """No connection could be made; several in a row, or a failed probe, open the circuit breaker."""
         started_at = self._started_at

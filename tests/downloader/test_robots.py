@@ -80,6 +80,25 @@ async def test_server_error_with_retry_after_allows_nothing_until_then(origin, p
     assert [hit.target for hit in origin.log] == ["/robots.txt", "/robots.txt", TDMREP, "/a"]
 
 
+async def test_host_that_never_replies_is_not_asked_for_its_file_for_ever(origin, time):
+    """Its URLs use up their attempts for a minute and a half; the next one is told since when the host is silent."""
+    limits = replace(IMPATIENT, robots=True, contact="https://ops.test/")
+
+    async def never_reply(exchange):
+        time.now += 30
+        await stall()(exchange)
+
+    origin.script("/robots.txt", never_reply)
+    async with Downloader(limits, RetryRules(jitter=0), sleep=time.sleep, clock=time.clock, lookup=loopback) as downloader:
+        began = time.now
+        first, second = await downloader.fetch(origin.url("/a")), await downloader.fetch(origin.url("/b"))
+    assert (first.reason, len(first.attempts)) == ("timeout", 3)
+    assert isinstance(second, Deferred)
+    assert (second.reason, second.attempts, second.silence.since) == ("host_unavailable", (), began)
+    assert second.until - second.silence.since > RetryRules().dead_host_s
+    assert [hit.target for hit in origin.log] == ["/robots.txt"] * 3
+
+
 @pytest.mark.parametrize(("headers", "wait_s"), [({}, 60), ({"Retry-After": "120"}, 120), ({"Retry-After": "9999999"}, 86_400)])
 async def test_429_closes_the_host_for_a_while(origin, polite, time, headers, wait_s):
     """Too many requests is no word on the file: nothing is allowed until then, and the URL says why it waits."""

@@ -190,6 +190,8 @@ async def test_failed_probe_doubles_the_pause(time, has_answered, expected):
 SILENT = [
     (lambda feedback: feedback.unreachable(), True),
     (lambda feedback: feedback.overloaded(), True),
+    (lambda feedback: feedback.cut_off(), True),
+    (lambda feedback: feedback.replied(200) or feedback.cut_off(), False),
     (lambda feedback: feedback.replied(503) or feedback.refused(Reason.SERVICE_UNAVAILABLE), True),
     (lambda feedback: feedback.replied(429) or feedback.refused(Reason.RATE_LIMITED), True),
     (lambda feedback: feedback.replied(500) or feedback.succeeded(), True),
@@ -217,6 +219,37 @@ async def test_silence_of_a_host(time, report, is_silent):
     async with gate.slot(ONE) as feedback:
         feedback.unreachable()
     assert gate.silence(ONE.origin) == HostSilence(ONE.origin, time.now, answered_at)
+
+
+@pytest.mark.parametrize("report", ["overloaded", "cut_off"])
+@pytest.mark.parametrize(("answered_ago_s", "closes"), [(None, True), (601, True), (599, False)])
+async def test_host_that_accepts_and_never_replies_is_closed(time, report, answered_ago_s, closes):
+    """After 90 seconds without one byte, 60 s at a time at most. One that has answered lately may be slow at some URLs only."""
+    gate = gate_of(time)
+    if answered_ago_s is not None:
+        async with gate.slot(ONE) as feedback:
+            feedback.replied(200)
+        time.now += answered_ago_s
+    for _ in range(3):
+        async with gate.slot(ONE) as feedback:
+            time.now += 30
+            getattr(feedback, report)()
+    if not closes:
+        async with gate.slot(ONE):
+            return
+    for pause_s in (30, 60, 60 if answered_ago_s is None else 120):
+        with pytest.raises(HostClosedError) as caught:
+            async with gate.slot(ONE):
+                pass
+        assert (caught.value.reason, caught.value.until) == (Reason.HOST_UNAVAILABLE, time.now + pause_s)
+        time.now = caught.value.until
+        async with gate.slot(ONE) as feedback:  # the probe
+            getattr(feedback, report)()
+    time.now += 600
+    async with gate.slot(ONE) as feedback:
+        feedback.replied(200)
+    async with gate.slot(ONE):
+        pass
 
 
 async def test_cancelled_probe_leaves_the_place_to_the_next(time):

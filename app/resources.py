@@ -20,6 +20,7 @@ from downloader.client import Downloader
 from downloader.host_headers import HostEntry, HostHeaders, HostPattern, read_pattern
 from downloader.limiter import HostStateStore
 from downloader.limiter.redis_store import RedisHostStateStore
+from downloader.proxy import read_proxy
 from downloader.tls import check_ca_file
 
 __all__ = [
@@ -135,7 +136,8 @@ def make_network(settings: Settings) -> Network:
     """
     if settings.fetch.ca_file is not None:
         check_ca_file(settings.fetch.ca_file)
-    return Network(settings.fetch.ca_file, settings.fetch.ip_version, _make_hosts(settings))
+    proxy = read_proxy(settings.fetch.proxy.reveal("fetch.proxy")) if settings.fetch.proxy is not None else None
+    return Network(settings.fetch.ca_file, settings.fetch.ip_version, _make_hosts(settings), proxy)
 
 
 def _make_hosts(settings: Settings) -> HostHeaders:

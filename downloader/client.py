@@ -36,6 +36,7 @@ from downloader.models import (
     RobotsVerdict,
 )
 from downloader.network import Network
+from downloader.proxy import check_proxy
 from downloader.request import Reply, Requester, RequestOptions, make_client
 from downloader.resolver import Lookup
 from downloader.retry import RetryBudget, RetryPolicy, drop_tracebacks
@@ -101,7 +102,8 @@ class Downloader:
         self._rules = retry
         self._clock = clock
         self._random = random
-        guard = URLGuard(limits.ports, limits.allow_networks)
+        self._proxy = network.proxy
+        guard = URLGuard(limits.ports, limits.allow_networks, sees_addresses=network.proxy is None or not network.proxy.resolves_names)
         transport = transport or GuardedTransport(guard, network, ssl_context=ssl_context, lookup=lookup)
         self._client = make_client(transport, limits, user_agent(limits.contact))
         self._gate = HostGate(
@@ -129,6 +131,15 @@ class Downloader:
         await self._gate.aclose()
         await self._client.aclose()
 
+    async def check_proxy(self) -> None:
+        """Ask whether the proxy, if there is one, lets us in; no other host is asked.
+
+        Raises:
+            errors.ProxyError: it does not.
+        """
+        if self._proxy is not None:
+            await check_proxy(self._proxy)
+
     def hosts(self) -> tuple[HostSnapshot, ...]:
         """Return the hosts that are in use or restricted, for a progress display."""
         return self._gate.snapshot()
@@ -151,6 +162,7 @@ class Downloader:
 
         Raises:
             errors.StorageError: this machine is out of file descriptors or the like.
+            errors.ProxyError: the proxy serves nobody.
             Exception: whatever ``log.reserve`` raises.
         """
         request = FetchRequest(request) if isinstance(request, str) else request

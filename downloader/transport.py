@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 
 import errors
 from downloader.network import Network
+from downloader.proxy import Proxy, check_proxy, connect_error
 from downloader.reply_head import ReplyHead
 from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own, require_version
 from downloader.tls import enable_session_resumption, make_ssl_context
@@ -56,6 +57,10 @@ _REFUSED_BY_PARSER: Final = (aiohttp.ClientResponseError, HttpProcessingError)
 _PROLONGED: Final = ("Bad status line", "Data after")
 """What the parser says of bytes after a reply."""
 
+_PROXY_LOGIN: Final = 407
+_ANY_ADDRESS: Final = URLGuard(allow_networks=("0.0.0.0/0", "::/0"))
+"""For dialling the operator's own proxy. The hosts behind it are judged by the guard of the URLs."""
+
 _BROKEN: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -86,7 +91,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     Args:
         guard: checks every address at the moment it is dialled.
-        network: the authorities trusted, and the IP version.
+        network: the authorities trusted, the IP version, and the proxy.
         ssl_context: instead of the default one, for private authorities.
         lookup: instead of getaddrinfo; its answers are checked all the same.
         is_own: tells whether a socket address is this machine's.
@@ -105,6 +110,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._guard = guard
         self._network = network
+        self._proxy = network.proxy
+        self._dial_guard = guard if network.proxy is None or network.proxy.is_socks else _ANY_ADDRESS
         self._is_own = is_own
         self._dns_ttl_s = dns_ttl_s
         self._ssl_context = ssl_context
@@ -121,6 +128,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: the connection or the reply failed; the foreign error is its cause.
             errors.ProtocolError: the reply is not HTTP; the message says what came.
             errors.BlockedAddressError: the address is not allowed.
+            errors.ProxyError: the proxy serves nobody.
+            errors.ProxyRefusedError: the proxy does not connect to this host.
         """
         session = self._session or self._open()
         timeouts = request.extensions.get("timeout", {})
@@ -130,14 +139,20 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             response = await session.request(
                 request.method,
                 _wire_url(request),
-                headers=_wire_headers(tuple(request.headers.raw)),
+                headers=_wire_headers(self._header_lines(request)),
                 data=await _content(request),
                 allow_redirects=False,
-                timeout=_timeout(timeouts.get("connect"), timeouts.get("read")),
+                timeout=_timeout(timeouts.get("connect"), timeouts.get("read"), is_proxied=self._proxy is not None),
                 ssl=self._tls() if request.url.scheme == "https" else True,
+                **self._through_proxy(),
             )
         except _FOREIGN as exc:
+            if self._proxy is not None:
+                await _blame_proxy(exc, self._proxy, timeouts.get("connect"))
             raise _translate(exc, call) from exc
+        if response.status == _PROXY_LOGIN and self._proxy is not None:
+            response.close()
+            raise connect_error(self._proxy, _PROXY_LOGIN)
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response, call))
 
     async def aclose(self) -> None:
@@ -149,16 +164,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def _open(self) -> aiohttp.ClientSession:
         """Build the session on the running loop. Its connection limits are off: the gate limits, and a second limit would deadlock."""
-        connector = _Connector(
-            resolver=CheckedResolver(self._guard, self._lookup, self._network.ip_version) if self._lookup else None,
-            ttl_dns_cache=self._dns_ttl_s,
-            limit=0,
-            limit_per_host=0,
-            keepalive_timeout=_KEEPALIVE_S,
-            socket_factory=self._checked_socket,
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=self._make_connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_AUTO_HEADERS,
             auto_decompress=False,
@@ -170,6 +177,35 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
         return self._session
 
+    def _make_connector(self) -> aiohttp.TCPConnector:
+        resolver = CheckedResolver(self._dial_guard, self._lookup, self._network.ip_version) if self._lookup else None
+        options: dict[str, Any] = {
+            "ttl_dns_cache": self._dns_ttl_s,
+            "limit": 0,
+            "limit_per_host": 0,
+            "keepalive_timeout": _KEEPALIVE_S,
+        }
+        if self._proxy is None or not self._proxy.is_socks:
+            return _Connector(resolver=resolver, socket_factory=self._checked_socket, **options)
+        from downloader.socks import SocksConnector
+
+        connector_type = type("_SocksConnector", (_Connector, SocksConnector), {})
+        connector: aiohttp.TCPConnector = connector_type(self._proxy, self._check_handed_over, resolver, **options)
+        return connector
+
+    def _through_proxy(self) -> dict[str, Any]:
+        """Return aiohttp's arguments for an HTTP proxy; the headers are those of a request for a tunnel."""
+        if self._proxy is None or self._proxy.is_socks:
+            return {}
+        return {"proxy": self._proxy.url, "proxy_headers": self._proxy.authorization or None}
+
+    def _header_lines(self, request: httpx.Request) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the header lines. An HTTP proxy reads its credentials in a plain http request itself, and does not pass them on."""
+        lines = tuple(request.headers.raw)
+        if self._proxy is None or self._proxy.is_socks or request.url.scheme == "https":
+            return lines
+        return (*lines, *((name.encode(), value.encode()) for name, value in self._proxy.authorization.items()))
+
     def _tls(self) -> ssl.SSLContext:
         """Load the authorities once, and only when they are needed: that takes 50 ms."""
         if self._ssl_context is None:
@@ -180,9 +216,17 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Open a socket. aiohttp passes the very address that it dials next, for names and literals alike."""
         family, kind, protocol, _, sockaddr = address
         require_version([str(sockaddr[0])], self._network.ip_version)
-        self._guard.check_address(str(sockaddr[0]), own=self._is_own(family, sockaddr))
+        self._dial_guard.check_address(str(sockaddr[0]), own=self._is_own(family, sockaddr))
         _call.get().dials += 1
         return socket.socket(family, kind, protocol)
+
+    def _check_handed_over(self, host: str) -> None:
+        """Check what a SOCKS proxy is handed: an address, or a name where it resolves names."""
+        assert self._proxy is not None
+        if not self._proxy.resolves_names:
+            require_version([host], self._network.ip_version)
+            self._guard.check_address(host)
+        _call.get().dials += 1
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -246,8 +290,9 @@ def _wire_headers(lines: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
+def _timeout(connect_s: float | None, read_s: float | None, *, is_proxied: bool) -> aiohttp.ClientTimeout:
+    """Behind a proxy the answer to CONNECT counts as connecting."""
+    return aiohttp.ClientTimeout(total=None, connect=connect_s if is_proxied else None, sock_connect=connect_s, sock_read=read_s)
 
 
 def _translate(exc: BaseException, call: _Call) -> httpx.HTTPError | errors.ProtocolError:
@@ -259,6 +304,24 @@ def _translate(exc: BaseException, call: _Call) -> httpx.HTTPError | errors.Prot
         if isinstance(exc, foreign):
             return error_type(message)
     return httpx.ReadError("the connection broke")
+
+
+async def _blame_proxy(exc: BaseException, proxy: Proxy, timeout_s: float | None) -> None:
+    """Raise where an error is the proxy's, not the host's. Where something took too long the proxy itself is asked.
+
+    Raises:
+        errors.ProxyError: the proxy serves nobody.
+        errors.ProxyRefusedError: the proxy does not connect to this host.
+        httpx.ConnectError: the proxy cannot reach the host.
+    """
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        raise connect_error(proxy, exc.status)
+    if isinstance(exc, aiohttp.ClientProxyConnectionError):
+        raise proxy.unreachable(exc.os_error) from exc
+    if isinstance(exc, aiohttp.ClientConnectorDNSError) and not proxy.is_socks:
+        raise proxy.failed("has a name without an address") from exc
+    if isinstance(exc, TimeoutError):
+        await check_proxy(proxy, timeout_s=timeout_s)
 
 
 def _refusal(exc: BaseException | None) -> str:

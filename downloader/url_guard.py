@@ -16,7 +16,7 @@ import yarl
 import errors
 from downloader import url_syntax
 
-__all__ = ["Target", "URLGuard", "check_url", "is_public", "normalise"]
+__all__ = ["Target", "URLGuard", "check_url", "is_local_name", "is_public", "normalise"]
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,6 +33,9 @@ _NOT_PUBLIC_V4: Final = tuple(
         "192.88.99.0/24",  # 6to4 relays
     )
 )
+_LOCAL_DOMAINS: Final = (".localhost", ".local", ".internal", ".home.arpa")
+"""RFC 6761, RFC 6762, ICANN's reservation of 2024, RFC 8375."""
+
 _GLOBAL_V6: Final = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_V6: Final = tuple(
     ipaddress.IPv6Network(cidr) for cidr in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "2620:4f:8000::/48")
@@ -68,6 +71,11 @@ def is_public(address: str | IPAddress) -> bool:
     return ip in _GLOBAL_V6 and not any(ip in net for net in _NOT_PUBLIC_V6)
 
 
+def is_local_name(host: str) -> bool:
+    """Tell whether a name is one of local networks: a single label, or below a domain that the public DNS does not have."""
+    return "." not in host or host.endswith(_LOCAL_DOMAINS)
+
+
 def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
     """Read a URL as browsers do and refuse what may not be requested. `URLGuard` checks addresses.
 
@@ -90,22 +98,32 @@ def check_url(url: str, ports: Collection[int] = (80, 443)) -> Target:
 
 
 class URLGuard:
-    """The rules of one downloader: its ports, and the networks that are exempt from the address rule (never from the ports)."""
+    """The rules of one downloader: its ports, and the networks that are exempt from the address rule (never from the ports).
 
-    def __init__(self, ports: Collection[int] = (), allow_networks: Iterable[str] = ()) -> None:
+    Args:
+        ports: see `check_url`.
+        allow_networks: exempt networks, as CIDRs.
+        sees_addresses: False where a proxy resolves the names. Names of local networks are refused then, unless some network is exempt;
+            what address any other name has is the proxy's to judge.
+    """
+
+    def __init__(self, ports: Collection[int] = (), allow_networks: Iterable[str] = (), *, sees_addresses: bool = True) -> None:
         self._ports = frozenset(ports)
         self._allowed = tuple(_network(cidr) for cidr in allow_networks)
+        self._sees_addresses = sees_addresses
 
     def check_url(self, url: str) -> Target:
         """Check a URL, and the address too where the host is one.
 
         Raises:
             errors.InvalidURLError: see `check_url`.
-            errors.BlockedAddressError: a port or a literal address is not allowed.
+            errors.BlockedAddressError: a port, a literal address or, behind a proxy, a local name is not allowed.
         """
         target = check_url(url, self._ports)
         if _as_address(target.host) is not None:
             self.check_address(target.host)
+        elif not self._sees_addresses and not self._allowed and is_local_name(target.host):
+            raise errors.BlockedAddressError(f"{target.host} is a name of the proxy's own network", evidence=target.host)
         return target
 
     def check_address(self, address: str, *, own: bool = False) -> None:

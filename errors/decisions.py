@@ -48,6 +48,7 @@ DECISION_TABLE: dict[type[BaseException], Decision] = {
     taxonomy.RateLimitError: _REQUEST,
     taxonomy.ServiceUnavailableError: _REQUEST,
     taxonomy.StorageError: _RELEASED,
+    taxonomy.ProxyError: _RELEASED,
     taxonomy.QueueUnavailableError: _RELEASED,
     taxonomy.PermanentError: _NEVER,
     taxonomy.ValidationError: _NEVER,
@@ -68,6 +69,7 @@ DECISION_TABLE: dict[type[BaseException], Decision] = {
     taxonomy.ContactRequiredError: _NEVER,
     taxonomy.RetryAfterOverCapError: _NEVER,
     taxonomy.HostUnavailableError: _NEVER,
+    taxonomy.ProxyRefusedError: _NEVER,
     taxonomy.ConfigurationError: _NEVER,
 }
 """One row for every class that may be raised."""

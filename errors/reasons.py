@@ -38,6 +38,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     # refused by our rules or the site's
     BLOCKED_ADDRESS = "blocked_address"
+    PROXY_REFUSED = "proxy_refused"
     INVALID_URL = "invalid_url"
     REDIRECT = "redirect"
     TOO_LARGE = "too_large"

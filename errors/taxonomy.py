@@ -8,14 +8,14 @@
     │   ├── InvalidURLError, BlockedAddressError, HostNotFoundError, TLSError, RedirectError
     │   ├── ProtocolError, TooLargeError, EmptyBodyError, NotAnImageError
     │   ├── RobotsError, OptOutError, ContactRequiredError
-    │   └── RetryAfterOverCapError, HostUnavailableError, ConfigurationError
+    │   └── RetryAfterOverCapError, HostUnavailableError, ProxyRefusedError, ConfigurationError
     ├── TransientError            retried by the request layer: 3 attempts
     │   ├── TimeoutException, RateLimitError (429), ServiceUnavailableError (503, 504)
     │   └── NetworkError
     │       └── TruncatedBodyError
     ├── InfrastructureError       retried by the job layer: 3 retries, 60 s apart
     │   └── DatabaseConnectionError
-    └── StorageError, QueueUnavailableError   the unit is released and dispatched again later
+    └── StorageError, ProxyError, QueueUnavailableError   the unit is released and dispatched again later
 """
 
 from typing import Any, ClassVar
@@ -43,6 +43,8 @@ __all__ = [
     "PermanentError",
     "PictrawlError",
     "ProtocolError",
+    "ProxyError",
+    "ProxyRefusedError",
     "QueueUnavailableError",
     "RateLimitError",
     "RedirectError",
@@ -225,6 +227,12 @@ class HostUnavailableError(PermanentError):
     reason = Reason.HOST_UNAVAILABLE
 
 
+class ProxyRefusedError(PermanentError):
+    """The proxy in ``fetch.proxy`` does not connect to this host."""
+
+    reason = Reason.PROXY_REFUSED
+
+
 class ConfigurationError(PermanentError):
     """A setting or an argument is invalid; the message names it, its value and the remedy."""
 
@@ -265,6 +273,10 @@ class DatabaseConnectionError(InfrastructureError):
 
 class StorageError(PictrawlError):
     """The disk or object store failed, or file descriptors ran out. Never counted against the URL."""
+
+
+class ProxyError(PictrawlError):
+    """The proxy in ``fetch.proxy`` cannot be reached, or does not let us in. Never counted against the URL."""
 
 
 class QueueUnavailableError(PictrawlError):

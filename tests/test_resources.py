@@ -170,3 +170,13 @@ def test_host_has_one_entry() -> None:
     """Two spellings of one host would be two sets of credentials."""
     with pytest.raises(errors.ConfigurationError, match="same host"):
         make_network(load_settings({"hosts.a.test": {}, "hosts.A.test": {}}))
+
+
+def test_proxy_is_read_from_its_place() -> None:
+    """A wrong one ends the start; the message names the setting."""
+    Path("secret").write_text("http://ann:hunter2@proxy.test:3128\n")
+    proxy = make_network(load_settings({"fetch.proxy": {"file": "secret"}})).proxy
+    assert proxy is not None
+    assert (proxy.url, proxy.user, proxy.password) == ("http://proxy.test:3128", "ann", "hunter2")
+    with pytest.raises(errors.ConfigurationError, match=r"fetch\.proxy is no http"):
+        make_network(load_settings({"fetch.proxy": "ftp://proxy.test"}))

@@ -314,6 +314,20 @@ def test_bad_headers_of_hosts_are_refused(text: str, words: str) -> None:
     assert "hunter2" not in refused()
 
 
+def test_a_proxy_may_be_read_from_elsewhere(set_env: Any) -> None:
+    """Its URL holds a password; in the environment an object says where it is."""
+    set_env(fetch__proxy="http://ann:hunter2@proxy.test:3128")
+    settings = load_settings()
+    assert settings.fetch.proxy is not None
+    assert settings.fetch.proxy.reveal("fetch.proxy") == "http://ann:hunter2@proxy.test:3128"
+    assert origins(settings)["fetch.proxy"] == ("**********", "environment")
+    assert "hunter2" not in f"{settings!r}"
+    set_env(fetch__proxy='{"file": "secret"}')
+    assert origins(load_settings())["fetch.proxy"] == ({"file": "secret"}, "environment")
+    set_env(fetch__proxy='{"hunter2": ')
+    assert "hunter2" not in refused()
+
+
 def test_hosts_in_the_environment_are_an_object(set_env: Any) -> None:
     """The message does not quote what may hold a secret."""
     for text in ("hunter2", '["hunter2"]'):

@@ -152,8 +152,16 @@ async def test_nothing_else_is_retried(error: BaseException, house: House, lines
         assert (told["error_type"], told["error"]) == (type(error).__name__, str(error))
 
 
-@pytest.mark.parametrize("error", [errors.StorageError("no space left"), errors.QueueUnavailableError("away")], ids=["storage", "queue"])
-async def test_a_fault_of_ours_rests_the_unit_and_counts_nothing(error: errors.PictrawlError, house: House) -> None:
+@pytest.mark.parametrize(
+    ("error", "waiting_for"),
+    [
+        (errors.StorageError("no space left"), "storage failed (no space left)"),
+        (errors.ProxyError("the proxy is away"), "the proxy is away, see `pictrawl doctor --only network`"),
+        (errors.QueueUnavailableError("away"), "the queue failed (away)"),
+    ],
+    ids=["storage", "proxy", "queue"],
+)
+async def test_a_fault_of_ours_rests_the_unit_and_counts_nothing(error: errors.PictrawlError, waiting_for: str, house: House) -> None:
     """A full disk or a lost queue: released for 60 s, no retry of arq's, the job says what it waits for; the sweeper sends it again."""
     async with house(error) as (bench, leases):
         delivery = await one_unit(bench, UnitKind.FETCH)
@@ -164,8 +172,7 @@ async def test_a_fault_of_ours_rests_the_unit_and_counts_nothing(error: errors.P
             assert unit.not_before - await bench.db.now() == pytest.approx(DELAY_S, abs=5)
             assert (unit.state, unit.crashes, leases.runs[delivery.unit_id]) == (UnitState.PENDING, 0, 1)
             assert await failures_of(bench, delivery.unit_id) == 0
-            what = "the queue" if isinstance(error, errors.QueueUnavailableError) else "storage"
-            assert job.waiting_for == f"{what} failed ({error}); retried in 60 s"
+            assert job.waiting_for == f"{waiting_for}; retried in 60 s"
             leases.error = None
             await change_unit(bench, delivery.unit_id, not_before=0.0)
             await sweep(bench)

@@ -6,7 +6,7 @@ Exception that leaves the job function         What the decorator does
 MemoryError, DatabaseConnectionError           releases the unit for 60 s; arq's ``Retry`` redelivers it, up to 3 times
 … a fourth time, MemoryError                   marks the unit dead, with the error on its row
 … a fourth time, DatabaseConnectionError       ends the delivery; the sweeper sends the unit again once the database answers
-StorageError, QueueUnavailableError            releases the unit for 60 s and counts no failure
+StorageError, ProxyError, QueueUnavailableError releases the unit for 60 s and counts no failure
 CancelledError (deploy, shutdown)              releases the unit at once and counts no failure
 any other                                      marks the unit dead, with the error on its row
 =============================================  ==========================================================================
@@ -174,7 +174,7 @@ async def _run_and_settle(ctx: JobContext, call: functools.partial[Awaitable[Non
             log.warning("unit.lease_lost")
         except retry_on as error:
             await _retry_or_give_up(ctx, run, error)
-        except (errors.StorageError, errors.QueueUnavailableError) as error:
+        except (errors.StorageError, errors.ProxyError, errors.QueueUnavailableError) as error:
             run.set_outcome("rested", error)
             await _backoff(ctx, error)
         except asyncio.CancelledError:
@@ -223,9 +223,14 @@ async def _retry_or_give_up(ctx: JobContext, run: RunRecorder, error: BaseExcept
 async def _backoff(ctx: JobContext, error: errors.PictrawlError) -> None:
     log.error("unit.rests", error_type=type(error).__name__, error=str(error), wait_s=OWN_FAULT_DELAY_S)
     if ctx.unit is not None and not ctx.unit.is_settled:
-        what = "the queue" if isinstance(error, errors.QueueUnavailableError) else "storage"
-        waiting_for = f"{what} failed ({error}); retried in {OWN_FAULT_DELAY_S:.0f} s"
+        waiting_for = f"{_what_failed(error)}; retried in {OWN_FAULT_DELAY_S:.0f} s"
         await _settle_if_possible(ctx.unit.release(delay_s=OWN_FAULT_DELAY_S, error=str(error), waiting_for=waiting_for))
+
+
+def _what_failed(error: errors.PictrawlError) -> str:
+    if isinstance(error, errors.ProxyError):
+        return f"{error}, see `pictrawl doctor --only network`"
+    return f"{'the queue' if isinstance(error, errors.QueueUnavailableError) else 'storage'} failed ({error})"
 
 
 async def _release(ctx: JobContext, *, delay_s: float = 0.0, error: str | None = None) -> None:

@@ -91,6 +91,8 @@ def describe(error: BaseException) -> Failure:
             return _environment("queue", str(error), "is Redis running, and is queue.url right? pictrawl doctor --only queue")
         case errors.InfrastructureError():
             return _environment("database", str(error), "is db.url right? pictrawl doctor --only database")
+        case errors.ProxyError():
+            return _environment("proxy", str(error), "is fetch.proxy right? pictrawl doctor --only network")
         case errors.PictrawlError():
             return _environment("storage", str(error), "is there space, and are the credentials right? pictrawl doctor --only storage")
         case MemoryError():

@@ -67,6 +67,7 @@ RETRYABLE = frozenset(
         Reason.RETRY_AFTER_OVER_CAP,
         Reason.HTTP_5XX,
         Reason.DNS_NOT_FOUND,
+        Reason.PROXY_REFUSED,
         Reason.CANCELLED,
     }
 )

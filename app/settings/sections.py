@@ -60,6 +60,9 @@ class FetchSettings(Section):
         True, description="Obey opt-outs: X-Robots-Tag noai, TDMRep and Content-Usage headers, Content-Signal in robots.txt, tdmrep.json."
     )
 
+    proxy: SecretValue | None = Field(
+        None, description="Proxy of all requests: http://host:port, socks5://host:port or socks5h://host:port, or where to find its URL."
+    )
     ip_version: IPVersion = Field("any", description="IP version of the addresses that are dialled: any, 4 or 6.")
     ca_file: Path | None = Field(None, description="File of authorities (PEM) trusted besides the public ones.")
 

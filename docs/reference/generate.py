@@ -141,6 +141,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.RETRY_BUDGET: "The retry budget held the URL until its deferral ended.",
         Reason.INTERRUPTED: "Its attempts were used up by crashes or faults of this machine, before an outcome was kept.",
         Reason.BLOCKED_ADDRESS: "The host is, or resolves to, an address or port that is not allowed.",
+        Reason.PROXY_REFUSED: "The proxy in `fetch.proxy` does not connect to this host.",
         Reason.INVALID_URL: "Not an absolute http or https URL.",
         Reason.REDIRECT: "A redirect loop, too many hops, or no usable Location.",
         Reason.TOO_LARGE: "More bytes than `fetch.max_bytes`.",

@@ -23,6 +23,7 @@ from tests.cli.conftest import ROOT, Invoke
         (errors.QueueUnavailableError("Redis cannot be used"), exit_codes.ENVIRONMENT, "doctor --only queue"),
         (errors.DatabaseConnectionError("away"), exit_codes.ENVIRONMENT, "doctor --only database"),
         (errors.StorageError("full"), exit_codes.ENVIRONMENT, "doctor --only storage"),
+        (errors.ProxyError("away"), exit_codes.ENVIRONMENT, "doctor --only network"),
         (MemoryError(), exit_codes.ENVIRONMENT, "out of memory"),
         (OSError(28, "No space left on device", "/ws"), exit_codes.ENVIRONMENT, "/ws: No space left on device"),
         (OSError(), exit_codes.ENVIRONMENT, "OSError"),

@@ -49,7 +49,7 @@ def test_hierarchy_of_the_seed():
         assert sum(issubclass(error_type, family) for family in families) <= 1
     assert issubclass(errors.TruncatedBodyError, errors.NetworkError)
     assert issubclass(errors.DatabaseConnectionError, errors.InfrastructureError)
-    for ours in (errors.StorageError, errors.QueueUnavailableError):
+    for ours in (errors.StorageError, errors.ProxyError, errors.QueueUnavailableError):
         assert not issubclass(ours, families)
 
 

@@ -19,7 +19,7 @@ from app.job_states import UnitKind
 from app.jobs.dispatch import envelope, mark_due
 from app.jobs.submit import resolve_spec, store_urls, submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
-from app.resources import Resources, WorkerResources
+from app.resources import Resources, WorkerResources, make_network
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store
@@ -158,7 +158,7 @@ async def open_bench(
     limits = settings.fetch.limits()
     try:
         rules = RetryRules(**settings.retry.model_dump())
-        async with Downloader(limits, rules, transport=transport, sleep=no_sleep, clock=clock) as downloader:
+        async with Downloader(limits, rules, make_network(settings), transport=transport, sleep=no_sleep, clock=clock) as downloader:
             resources = Resources(settings, db, store, queue)
             worker_resources = WorkerResources(downloader, InlineDecoders())  # type: ignore[arg-type]
             leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)

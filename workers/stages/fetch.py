@@ -48,8 +48,9 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     if unit.finishes_early:
         async with unit.transaction() as connection:
             return Counter(failed=await images.fail_open(connection, chunk_id, FINISHED_EARLY))
-    if unit.row.error:  # a storage error released it: do not request bytes that cannot be stored, since each request counts
+    if unit.row.error:  # an error of ours released it: each request counts, so send none that cannot arrive or whose bytes cannot be stored
         await ctx.store.check(MIN_FREE_BYTES)
+        await ctx.downloader.check_proxy()
     async with unit.transaction() as connection:
         pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         used = await attempts.used(connection, unit.row, [image.id for image in pending])

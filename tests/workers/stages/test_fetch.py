@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 import errors
+from app.db import tables
+from app.job_states import UnitKind
 from downloader import Fetched
+from tests.origin import Origin, image
+from tests.proxies import HttpProxy
+from tests.workers.bench import Bench, open_bench
 from workers.stages import fetch
 from workers.stages.fetch import BATCH_BODIES, MAX_BODIES, BlobWriter
 
@@ -112,3 +119,30 @@ async def test_only_what_is_stored_is_entered() -> None:
     with pytest.raises(errors.StorageError, match="no room"):
         await fetch._store(ctx, recorder, batch)
     assert entered == [b"a", b"c"]
+
+
+async def test_no_url_fails_for_an_outage_of_the_proxy(tmp_path: Path, origin: Origin) -> None:
+    """The chunk waits, says for what, and uses no attempt up: the proxy is asked before any URL is, and all are fetched once it is back."""
+    urls = [origin.script(f"/{number}", image()) for number in range(20)]
+    proxy = HttpProxy()
+    async with proxy:
+        pass  # it is gone, and its port is known
+    async with open_bench(tmp_path, {"fetch.proxy": proxy.url(), "fetch.robots": False, "jobs.chunk_size": 20}) as bench:
+        job_id = await bench.submit(urls)
+        await bench.drive(until=UnitKind.FETCH)
+        for _ in range(5):
+            assert await bench.run_kind(UnitKind.FETCH) == 1
+            assert (await bench.job(job_id)).waiting_for == (
+                f"the proxy {proxy.url()} cannot be reached (Connection refused), see `pictrawl doctor --only network`; retried in 60 s"
+            )
+            await make_due(bench)
+        async with proxy:
+            await bench.run_kind(UnitKind.FETCH)
+        assert (await bench.funnel(job_id)).fetched == 20
+        assert (await bench.job(job_id)).waiting_for is None
+    assert len(origin.log) == 20
+
+
+async def make_due(bench: Bench) -> None:
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.units).values(not_before=0.0))

@@ -29,12 +29,14 @@ class Supply:
     Attributes:
         valid: images that are kept if the target has room for them.
         tried: candidates with an outcome, valid or not.
-        in_flight: candidates that are being fetched or validated, or that an open search is to find.
+        fetched: candidates that are still to be validated.
+        in_flight: candidates that are still to be fetched, or that an open search is to find.
         searches: by id, the spare candidates of a search; None if its source has more. Empty while none is planned, or all are open.
     """
 
     valid: int = 0
     tried: int = 0
+    fetched: int = 0
     in_flight: int = 0
     searches: Mapping[str, int | None] = field(default_factory=dict)
 
@@ -43,7 +45,7 @@ class Supply:
         """The most images that the keyword can give; None if that is not known."""
         spares = [spare for spare in self.searches.values() if spare is not None]
         is_known = spares and len(spares) == len(self.searches)
-        return self.valid + self.in_flight + sum(spares) if is_known else None
+        return self.valid + self.fetched + self.in_flight + sum(spares) if is_known else None
 
 
 def fair_shares(total: int, limits: Sequence[int | None]) -> list[int]:
@@ -65,21 +67,23 @@ def fair_shares(total: int, limits: Sequence[int | None]) -> list[int]:
     return shares
 
 
-def candidates_to_fetch(*, wanted: int, valid: int, tried: int, in_flight: int = 0) -> int:
+def candidates_to_fetch(*, wanted: int, valid: int, tried: int, fetched: int = 0, in_flight: int = 0) -> int:
     """How many more candidates to fetch so that ``wanted`` images are probably valid; 0 while what is in flight is expected to do.
 
-    The yield so far is smoothed by a prior. Failures come in runs, such as all links to one dead host, so no more are in flight than have
-    an outcome, or than a first round has.
+    The yield so far is smoothed by a prior. Fetched images count by the prior as well: a failure is known earlier than a valid image, so
+    that the yield would look too low without them. Failures come in runs, such as all links to one dead host, so no more are in flight
+    than have an outcome, or than a first round has.
     """
-    missing = wanted - valid
-    share = min(1.0, max(LOWEST_YIELD, (valid + PRIOR_YIELD * PRIOR_CANDIDATES) / (tried + PRIOR_CANDIDATES)))
+    missing = wanted - valid - PRIOR_YIELD * fetched
+    known = tried + fetched
+    share = min(1.0, max(LOWEST_YIELD, (valid + PRIOR_YIELD * (fetched + PRIOR_CANDIDATES)) / (known + PRIOR_CANDIDATES)))
     if missing <= in_flight * share:
         return 0
-    most = max(tried, _with_margin(missing, PRIOR_YIELD))
+    most = max(known, _with_margin(missing, PRIOR_YIELD))
     return max(0, min(_with_margin(missing, share), most) - in_flight)
 
 
-def _with_margin(missing: int, share: float) -> int:
+def _with_margin(missing: float, share: float) -> int:
     """Candidates of which as many as are missing are probably valid; their number follows the binomial distribution."""
     return math.ceil((missing + MARGIN * math.sqrt(missing * (1 - share))) / share)
 
@@ -91,7 +95,9 @@ def plan_searches(target: int, supplies: Sequence[Supply]) -> dict[str, int]:
     """
     planned: dict[str, int] = {}
     for wanted, supply in zip(fair_shares(target, [supply.limit for supply in supplies]), supplies, strict=True):
-        more = candidates_to_fetch(wanted=wanted, valid=supply.valid, tried=supply.tried, in_flight=supply.in_flight)
+        more = candidates_to_fetch(
+            wanted=wanted, valid=supply.valid, tried=supply.tried, fetched=supply.fetched, in_flight=supply.in_flight
+        )
         shares = fair_shares(more, list(supply.searches.values()))
         planned |= {search_id: share for search_id, share in zip(supply.searches, shares, strict=True) if share}
     return planned

@@ -45,6 +45,12 @@ def test_the_margin_follows_the_yield(wanted: int, valid: int, tried: int, in_fl
     assert candidates_to_fetch(wanted=wanted, valid=valid, tried=tried, in_flight=in_flight) == expected
 
 
+@pytest.mark.parametrize(("tried", "fetched", "expected"), [(50, 0, 60), (50, 50, 16), (50, 60, 0)])
+def test_fetched_images_are_no_failures(tried: int, fetched: int, expected: int) -> None:
+    """Failures are known first: of 100 candidates 50 are gone and 50 not validated yet, and the yield is about a half, not none."""
+    assert candidates_to_fetch(wanted=50, valid=0, tried=tried, fetched=fetched) == expected
+
+
 @pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.2])
 @pytest.mark.parametrize("wanted", [3, 20, 500])
 def test_few_rounds_are_needed(wanted: int, share: float) -> None:

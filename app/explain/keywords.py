@@ -13,11 +13,11 @@ from app.job_states import JobKind
 from app.quotas import fair_shares
 from app.spec import JobSpec
 
-__all__ = ["KeywordFigures", "keyword_figures", "load_keywords"]
+__all__ = ["NOT_NEEDED", "KeywordFigures", "keyword_figures", "load_keywords"]
 
 MOST_REASONS = 3
 
-NO_FAULT = frozenset({Reason.NOT_REQUESTED, Reason.OVER_TARGET})
+NOT_NEEDED = frozenset({Reason.NOT_REQUESTED, Reason.OVER_TARGET})
 """Reasons of images that the target did not need."""
 
 
@@ -40,8 +40,8 @@ class KeywordFigures:
     why_short: str | None = None
 
     def words(self) -> str:
-        """``red panda: 3 of 3 kept, 50 found, 4 fetched``."""
-        figures = f"{number(self.kept)} of {number(self.wanted)} kept, {number(self.found)} found, {number(self.fetched)} fetched"
+        """``red panda: 3 kept, 3 wanted, 50 found, 5 fetched``."""
+        figures = f"{number(self.kept)} kept, {number(self.wanted)} wanted, {number(self.found)} found, {number(self.fetched)} fetched"
         return f"{clipped(self.keyword, 40)}: {figures}" + (f"; {self.why_short}" if self.why_short else "")
 
 
@@ -87,7 +87,7 @@ def _causes(group: Sequence[Search], counts: Sequence[SearchCount]) -> Iterator[
         yield "every source was searched to its end" if found else "nothing was found"
     reasons: Counter[str] = Counter()
     for count in counts:
-        if count.reason is not None and count.reason not in NO_FAULT and count.state is not ImageState.KEPT:
+        if count.reason is not None and count.reason not in NOT_NEEDED and count.state is not ImageState.KEPT:
             reasons[count.reason.value] += count.count
     known = found - sum(search.new + search.bad for search in group)
     if known > 0:

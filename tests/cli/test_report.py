@@ -67,8 +67,7 @@ def test_summary_has_a_line_for_each_of_several_keywords() -> None:
     cat, owl = KeywordFigures("cat", 3, 50, 5, 3), KeywordFigures("owl", 2, 0, 0, 0, "nothing was found")
     text = a_report(JobState.SUCCEEDED, keywords=(cat, owl)).summary()
     assert (
-        "\n  keywords   cat: 3 of 3 kept, 50 found, 5 fetched\n             owl: 0 of 2 kept, 0 found, 0 fetched; nothing was found\n"
-        in text
+        "\n  keywords   cat: 3 kept, 3 wanted, 50 found, 5 fetched\n             owl: 0 kept, 2 wanted, 0 found, 0 fetched; nothing" in text
     )
     assert "\n  warning    no image was kept for owl\n" in text
     assert "keywords" not in a_report(JobState.SUCCEEDED, keywords=(cat,)).summary()

@@ -62,8 +62,8 @@ def test_nothing_is_short_before_the_end() -> None:
 
 def test_words_for_people() -> None:
     """One line; the cause behind the figures."""
-    assert KeywordFigures("red panda", 3, 1_250, 4, 3).words() == "red panda: 3 of 3 kept, 1 250 found, 4 fetched"
-    assert KeywordFigures("x", 3, 0, 0, 0, "nothing was found").words() == "x: 0 of 3 kept, 0 found, 0 fetched; nothing was found"
+    assert KeywordFigures("red panda", 3, 1_250, 4, 3).words() == "red panda: 3 kept, 3 wanted, 1 250 found, 4 fetched"
+    assert KeywordFigures("x", 3, 0, 0, 0, "nothing was found").words() == "x: 0 kept, 3 wanted, 0 found, 0 fetched; nothing was found"
 
 
 async def test_a_search_whose_keyword_was_not_recorded_counts_for_the_first(any_database: Database) -> None:

@@ -110,7 +110,7 @@ async def test_a_short_job_says_why(bench: Bench, origin: Origin) -> None:
     assert partial.state is JobState.PARTIAL
     assert partial.shortfall is not None
     assert partial.shortfall["missing"] == 7
-    assert any("exhausted" in cause for cause in partial.shortfall["causes"])
+    assert any("the whole list was read" in cause for cause in partial.shortfall["causes"])
     assert (failed.state, failed.error) == (JobState.FAILED, "no image was kept")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, LabelCount, NewUnit, Search
 from app.domain import LIST_SOURCE, ImageState, Reason
-from app.explain.keywords import load_keywords
+from app.explain.keywords import NOT_NEEDED, load_keywords
 from app.formatting import clipped, count
 from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
@@ -165,7 +165,7 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
     classes: dict[str, Counter[str | None]] = {}
     for item in counts:
         name = label or item.label or search_labels.get(item.search_id or "")
-        if name and item.reason not in (Reason.OVER_TARGET, Reason.NOT_REQUESTED, Reason.CANCELLED):
+        if name and item.reason not in NOT_NEEDED | {Reason.CANCELLED}:
             classes.setdefault(name, Counter())[None if item.state is ImageState.KEPT else item.reason or item.state.value] += item.count
     found: list[dict[str, Any]] = [
         {
@@ -216,12 +216,13 @@ def plan_end(
         return JobEnd(JobState.FAILED, error=f"{count(len(dead), 'unit')} of work failed; the first: {dead[0]}")
     goal = max(spec.max_images or 0, spec.min_images)
     was_cut = finished_early and (Reason.CANCELLED in funnel.reasons or any(search.note for search in searches))
-    if funnel.kept and funnel.kept >= goal and not was_cut and not labels:
+    is_met = funnel.kept >= goal and not was_cut
+    if funnel.kept and is_met and not labels:
         return JobEnd(JobState.SUCCEEDED)
     causes = ["it was finished with what it had, as asked"] if finished_early else []
     causes += [f"label {clipped(item['label'], LABEL_CHARS)}: {item['kept']} kept, {item['wanted']} wanted" for item in labels[:MAX_CAUSES]]
     causes += [f"and {len(labels) - MAX_CAUSES} more labels"] if len(labels) > MAX_CAUSES else []
-    causes += _causes(funnel, searches, rounds, max_rounds)
+    causes += [] if funnel.kept and is_met else _causes(funnel, searches, rounds, max_rounds)
     shortfall: dict[str, Any] = {"missing": max(goal - funnel.kept, 0), "causes": causes}
     shortfall |= {"labels": list(labels)} if labels else {}
     return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
@@ -239,5 +240,6 @@ def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds:
         causes.append(f"{_what_ended(searches)} ({sum(search.found for search in searches)} found, {funnel.candidates} distinct)")
     if rounds >= max_rounds:
         causes.append(f"the sources were asked {rounds} times (jobs.max_rounds)")
-    causes += [f"{reason}: {count}" for reason, count in list(funnel.reasons.items())[:5]]
+    reasons = {reason: images for reason, images in funnel.reasons.items() if reason not in NOT_NEEDED}
+    causes += [f"{reason}: {images}" for reason, images in list(reasons.items())[:5]]
     return causes

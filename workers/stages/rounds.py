@@ -22,7 +22,15 @@ __all__ = ["next_wants", "search_units", "start_round", "supplies", "top_up"]
 
 log = get_logger(__name__)
 
-IN_FLIGHT = frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED})
+PROGRESS = {
+    ImageState.SPARE: "spare",
+    ImageState.PENDING: "in_flight",
+    ImageState.DEFERRED: "in_flight",
+    ImageState.FETCHED: "fetched",
+    ImageState.VALID: "valid",
+    ImageState.KEPT: "valid",
+}
+"""How far an image came that is not out."""
 
 
 async def next_wants(connection: Connection, unit: ClaimedUnit) -> dict[str, int]:
@@ -51,11 +59,7 @@ def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchC
 
 
 def _progress(state: ImageState, reason: Reason | None) -> str:
-    if state is ImageState.SPARE:
-        return "spare"
-    if state in IN_FLIGHT:
-        return "in_flight"
-    return "valid" if state in (ImageState.VALID, ImageState.KEPT) or reason is Reason.OVER_TARGET else "dropped"
+    return PROGRESS.get(state, "valid" if reason is Reason.OVER_TARGET else "dropped")
 
 
 def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]], wanted: Mapping[str, int]) -> Supply:
@@ -65,6 +69,7 @@ def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]],
     return Supply(
         valid=total["valid"],
         tried=total["valid"] + total["dropped"],
+        fetched=total["fetched"],
         in_flight=total["in_flight"] + sum(wanted.get(search.id, 0) for search in group),
         searches={
             search.id: tallies.get(search.id, Counter())["spare"] if search.is_exhausted else None

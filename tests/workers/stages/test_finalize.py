@@ -124,7 +124,7 @@ def test_labels_below_the_minimum_are_named() -> None:
     (one,) = short_labels(counts, searches, JobSpec(label="animal", min_images_per_label=59))
     assert one == {"label": "animal", "kept": 58, "wanted": 59}
     labels = [{"label": f"class {number}", "kept": 0, "wanted": 4} for number in range(7)]
-    enough = Funnel((SourceCount("list", KEPT, None, 5),))
+    enough = Funnel((SourceCount("list", KEPT, None, 5), SourceCount("list", FAILED, Reason.HTTP_404, 9)))
     ending = plan_end(JobSpec(max_images=5), enough, [], rounds=0, max_rounds=20, dead=[], labels=labels)
     assert (ending.state, ending.shortfall) == (
         JobState.PARTIAL,
@@ -150,6 +150,14 @@ def test_a_shortfall_names_its_causes() -> None:
     assert ending.shortfall["missing"] == 7
     text = " ".join(ending.shortfall["causes"])
     assert all(word in text for word in ("RateLimitError", "every source was searched to its end", "20 times", "http_404: 3"))
+
+
+def test_what_the_target_did_not_need_is_no_cause() -> None:
+    """Spare candidates are many, and nothing is wrong with them."""
+    spare = (SourceCount("list", ImageState.SPARE, Reason.NOT_REQUESTED, 90), SourceCount("list", REJECTED, Reason.OVER_TARGET, 2))
+    counts = Funnel((SourceCount("list", KEPT, None, 5), SourceCount("list", FAILED, Reason.HTTP_404, 1), *spare))
+    ending = plan_end(JobSpec(max_images=9), counts, [], rounds=20, max_rounds=20, dead=[])
+    assert ending.shortfall == {"missing": 4, "causes": ["the sources were asked 20 times (jobs.max_rounds)", "http_404: 1"]}
 
 
 def test_a_source_that_gave_up_is_not_called_exhausted() -> None:

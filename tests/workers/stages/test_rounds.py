@@ -270,7 +270,7 @@ def test_supplies_count_each_keyword_with_its_synonyms() -> None:
     spec = JobSpec(keywords=["cat", "dog"], max_images=9)
     assert supplies(spec, [cat, kitten, dog], counts, {"srch_d": 3}) == [
         Supply(valid=13, tried=29, in_flight=0, searches={"srch_c": 2, "srch_k": None}),
-        Supply(valid=0, tried=128, in_flight=99, searches={}),
+        Supply(valid=0, tried=128, fetched=32, in_flight=67, searches={}),
     ]
     assert supplies(JobSpec(max_images=9), [LIST_SEARCH], [], {}) == [Supply(searches={"srch_l": None})]
 

@@ -31,6 +31,7 @@ from app.explain import (
     explain_job,
     find_images,
     image_lines,
+    names_image,
     verdict_words,
 )
 from app.formatting import clipped, count, duration, number, when
@@ -43,14 +44,17 @@ __all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load
 
 
 def explain(
-    cli: Cli, what: Annotated[str, typer.Argument(metavar="JOB|URL|IMAGE", help="A job's id, a URL, an image's id or its sha256.")]
+    cli: Cli,
+    what: Annotated[
+        str, typer.Argument(metavar="JOB|URL|IMAGE", help="A job's id or its dataset's name, a URL, an image's id or its sha256.")
+    ],
 ) -> int:
     """Explain what happened to a job, a URL or an image.
 
     Of an image: each request with the wait after it, each check with its value and its limit, each decision. Of a job: its time by stage.
     """
     what = what.strip()
-    return run(_show_job(cli, what) if what.startswith("job_") else _explain_image(cli, what))
+    return run(_explain_image(cli, what) if names_image(what) else _show_job(cli, what))
 
 
 def show_job(cli: Cli, job: JobId) -> int:

@@ -13,6 +13,8 @@ from typer.exceptions import TyperException
 import errors
 from app.cli import exit_codes
 from app.cli.output import write_stderr
+from app.formatting import clipped
+from app.validation_errors import requirement
 from logging_setup import redact
 
 __all__ = ["KNOWN_ERRORS", "Failure", "UsageError", "describe", "install_bug_report", "show"]
@@ -120,11 +122,24 @@ def _environment(kind: str, message: str, hint: str) -> Failure:
 
 
 def _command_line(error: BaseException) -> Failure:
-    """What Typer raises for unknown commands, options and values."""
+    """What Typer raises for unknown commands, options and values. It checks values by pydantic."""
+    path = getattr(getattr(error, "ctx", None), "command_path", "pictrawl")
+    parameter, wrong = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
+    if parameter is not None and wrong is not None:
+        return Failure("usage", _wrong_value(parameter, wrong()[0]), f"{path} --help", exit_codes.USAGE)
+    if near := getattr(error, "possibilities", None):
+        return Failure("usage", f"No such option: {error.option_name}", f"did you mean {' or '.join(near)}?", exit_codes.USAGE)  # type: ignore[attr-defined]
     text = getattr(error, "format_message", lambda: "aborted")()
     message, _, hint = text.partition(" Did you mean")
-    path = getattr(getattr(error, "ctx", None), "command_path", "pictrawl")
     return Failure("usage", message, f"did you mean{hint}" if hint else f"{path} --help", exit_codes.USAGE)
+
+
+def _wrong_value(parameter: Any, item: Any) -> str:
+    """``--max-images abc: must be a whole number``."""
+    name = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.metavar or parameter.name
+    if item["type"] == "value_error":  # a choice, whose words quote the value
+        return f"{name}: {requirement(item).rstrip('.')}"
+    return f"{name} {clipped(str(item['input']), 60)}: {requirement(item)}"
 
 
 def show(failure: Failure, *, as_json: bool) -> None:

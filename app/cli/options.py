@@ -1,6 +1,7 @@
 """The global options, which every command has on either side of its name, and the option types that several commands share."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import os
@@ -140,5 +141,8 @@ def parse_choice(kind: Callable[[str], T], value: str | None, option: str) -> T 
     try:
         return kind(value)
     except ValueError:
-        known = ", ".join(item.value for item in kind)  # type: ignore[attr-defined]
-        raise UsageError(f"{option} {value!r} does not exist", f"there is {known}") from None
+        known = [item.value for item in kind]  # type: ignore[attr-defined]
+        near = difflib.get_close_matches(value, known, n=1)
+        raise UsageError(
+            f"{option} {value!r} does not exist", f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
+        ) from None

@@ -118,7 +118,10 @@ class BuildReport:
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
             ("conflicts", self._conflicts(workspace_options)),
             ("resume" if not self.job.is_final else "details", self._next(workspace_options)),
-            ("finish", "" if self.job.is_final else f"pictrawl finish {self.job.id}{workspace_options} ends it with what is valid"),
+            (
+                "finish",
+                "" if self.job.is_final else f"pictrawl finish {self.job.id}{workspace_options} ends it with what it has",
+            ),
         ]
         return "\n".join([self._headline(), *(_row(name, text) for name, text in rows if text)])
 

@@ -19,7 +19,7 @@ def ls(cli: Cli) -> int:
         is_ready = bool(settings.fetch.contact.strip()) or not source.needs_contact
         documents.append(asdict(source) | {"id": source.name, "ready": is_ready})
         depth = count(source.depth, "result") if source.depth else "no limit"
-        rows.append((source.name, source.title, "yes" if is_ready else "set fetch.contact", depth, source.terms_url))
+        rows.append((source.name, source.title, "yes" if is_ready else "needs --contact", depth, source.terms_url))
     text = table(("name", "title", "ready", "depth", "terms"), rows)
     cli.result(text, {"items": documents, "next_cursor": None}, brief="\n".join(SOURCES))
     return 0

@@ -205,7 +205,7 @@ async def _require_retryable(connection: Connection, job: Job) -> None:
     if job.state is JobState.CANCELLED or job.desired_state is DesiredState.CANCELLED:
         raise StateConflict(f"job {job.id} was cancelled; its units cannot be retried")
     if job.is_final and job.state is not JobState.FAILED:
-        raise StateConflict(f"job {job.id} has ended as {job.state}; its units cannot be retried")
+        raise StateConflict(f"job {job.id} has ended as {job.state}, so its units cannot be retried")
     await _require_not_ending(connection, job)
 
 

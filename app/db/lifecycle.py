@@ -79,7 +79,7 @@ async def set_desired_state(db: Database, job_id: str, desired: DesiredState, *,
         if desired is DesiredState.CANCELLED and (job.state is JobState.CANCELLED or job.desired_state is DesiredState.CANCELLED):
             return job
         if job.is_final:
-            raise StateConflict(f"job {job_id} has ended as {job.state}; it cannot be {_PARTICIPLE[desired]}")
+            raise StateConflict(f"job {job_id} has ended as {job.state} and cannot be {_PARTICIPLE[desired]}")
         if job.desired_state is DesiredState.CANCELLED:
             raise StateConflict(f"job {job_id} is being cancelled; it cannot be {_PARTICIPLE[desired]}")
         if desired is DesiredState.FINISHED and job.kind is not JobKind.BUILD:

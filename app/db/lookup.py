@@ -8,6 +8,7 @@ from sqlalchemy import Table, select
 import errors
 from app.db import tables
 from app.db.engine import Connection, Database
+from app.job_states import JobKind
 
 __all__ = ["dataset_id", "job_id"]
 
@@ -16,7 +17,7 @@ _SHOWN: Final = 3
 
 
 async def job_id(db: Database, text: str) -> str:
-    """Return the id of a job: ``text`` is an id, the beginning of one, or a dataset's name, whose newest job is meant.
+    """Return the id of a job: ``text`` is an id, the beginning of one, or a dataset's name, whose newest build is meant.
 
     Raises:
         errors.NotFoundError: nothing has this id, beginning or name.
@@ -25,7 +26,9 @@ async def job_id(db: Database, text: str) -> str:
     async with db.read() as connection:
         found = await _by_beginning(connection, tables.jobs, text, "job")
         if found is None and (dataset := await _by_name(connection, text)) is not None:
-            found = await _newest(connection, tables.jobs, tables.jobs.c.dataset_id == dataset)
+            of_dataset = tables.jobs.c.dataset_id == dataset
+            is_build = tables.jobs.c.kind == JobKind.BUILD
+            found = await _newest(connection, tables.jobs, of_dataset & is_build) or await _newest(connection, tables.jobs, of_dataset)
     if found is None:
         raise errors.NotFoundError(f"no job or dataset {text}; pictrawl jobs ls")
     return found

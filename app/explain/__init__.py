@@ -1,7 +1,7 @@
 """Explains the outcome of an image and the duration of a job from the database, as text and as data, for the command line and the API."""
 
 from app.explain.checks import Duplicate
-from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, explain_image, find_images
+from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, explain_image, find_images, names_image
 from app.explain.job import JobHistory, explain_job
 from app.explain.render import image_lines, verdict_words
 
@@ -15,5 +15,6 @@ __all__ = [
     "explain_job",
     "find_images",
     "image_lines",
+    "names_image",
     "verdict_words",
 ]

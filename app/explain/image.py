@@ -17,7 +17,16 @@ from app.explain.checks import CheckLine, Duplicate, check_lines
 from app.job_states import JobKind
 from downloader.models import Attempt
 
-__all__ = ["EVENT_NAMES", "ExplanationLine", "ImageHistory", "RequestRecord", "explain_image", "find_images", "robots_txt_of"]
+__all__ = [
+    "EVENT_NAMES",
+    "ExplanationLine",
+    "ImageHistory",
+    "RequestRecord",
+    "explain_image",
+    "find_images",
+    "names_image",
+    "robots_txt_of",
+]
 
 NEAR_DISTANCE = 6
 """Bits; the default of ``validate.near_distance``, for job specs without the value."""
@@ -159,6 +168,14 @@ HIDDEN_QUERY = "?***"
 """Replaces the query of a URL in log lines."""
 
 
+def names_image(what: str) -> bool:
+    """Whether a text has the form of an image's id, of a digest, or of a URL."""
+    return bool(re.fullmatch(r"\d+|[0-9a-fA-F]{64}", what, re.ASCII) or _URL.match(what))
+
+
+_URL = re.compile(r"(?i)[^\w/\\]*(https?:|[/\\]{2})[/\\]*[^/\\?#]")
+
+
 async def find_images(db: Database, what: str, *, user_id: str | None = None) -> list[StoredImage]:
     """Find all rows of one image, newest first: one per dataset for a URL, all images with the bytes for a digest.
 
@@ -189,7 +206,7 @@ async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
 
 async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredImage]:
     """Try the URL as given first: most are normalised already, and importing the URL parser takes longer than the query."""
-    if not re.match(r"(?i)[^\w/\\]*(https?:|[/\\]{2})[/\\]*[^/\\?#]", url):
+    if not _URL.match(url):
         raise errors.ValidationError(
             f"{url[:80]!r} is not a job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"
         )

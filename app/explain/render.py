@@ -249,7 +249,7 @@ def clock(at: float) -> str:
 _WHAT: Final[dict[Reason, str]] = {
     Reason.ROBOTS: "the rule at {}",
     Reason.OPT_OUT: "the reply's header {}",
-    Reason.BLOCKED_ADDRESS: "{}, which is not allowed",
+    Reason.BLOCKED_ADDRESS: "{}, which fetch.allow_networks and fetch.ports do not allow",
     Reason.INVALID_URL: "the URL's {}",
     Reason.REDIRECT: "the {} of the URL that the redirect leads to",
     Reason.HOST_UNAVAILABLE: "robots.txt is unreachable, so the whole host is disallowed for now: {}",

@@ -135,7 +135,7 @@ def test_explain_shows_what_a_refusal_rests_on(mixed: Result, invoke: Invoke, mi
     for name, evidence, words in (
         ("private", rule, f"evidence   the rule at {rule}"),
         ("noai", "x-robots-tag: noai", "evidence   the reply's header x-robots-tag: noai"),
-        ("blocked", "10.0.0.1", "evidence   10.0.0.1, which is not allowed"),
+        ("blocked", "10.0.0.1", "evidence   10.0.0.1, which fetch.allow_networks and fetch.ports do not allow"),
     ):
         assert words in invoke("explain", f"{base}/{name}.jpg").out
         shown = image_id(invoke, f"/{name}.jpg")

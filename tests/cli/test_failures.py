@@ -84,3 +84,25 @@ def test_a_closed_pipe_and_ctrl_c_are_quiet(monkeypatch: pytest.MonkeyPatch, cap
         monkeypatch.setattr("app.cli.version.version", interrupted)
         assert entry.run(["version"]) == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("build cat -n abc", "--max-images abc: must be a whole number", "pictrawl build --help"),
+        ("build cat --format zip", "--format: 'zip' is not one of 'files', 'imagefolder', 'webdataset'", "pictrawl build --help"),
+        ("serve --port 99999", "--port 99999: must be at most 65535", "pictrawl serve --help"),
+        ("images ls --limit 0", "--limit 0: must be at least 1", "pictrawl images ls --help"),
+        ("images show abc", "IMAGE abc: must be a whole number", "pictrawl images show --help"),
+        ("worker foo", "builder|validator|all: 'foo' is not one of 'builder', 'validator', 'all'", "pictrawl worker --help"),
+        ("build --ulrs x", "No such option: --ulrs", "did you mean --urls?"),
+        ("bild", "No such command 'bild'.", "did you mean 'build'?"),
+        ("images ls --reason http404", "--reason 'http404' does not exist", "did you mean http_404?"),
+        ("images ls --state foo", "--state 'foo' does not exist", "there is pending, fetched, valid, kept"),
+    ],
+)
+def test_a_wrong_word_on_the_command_line_is_named_in_our_words(invoke: Invoke, words: str, message: str, hint: str) -> None:
+    """No word of the libraries that parse it; the hint is the way out."""
+    result = invoke(*words.split())
+    assert result.code == 2
+    assert result.err.startswith(f"error: {message}\n  hint: {hint}")

@@ -63,7 +63,7 @@ def test_fetch_of_a_blocked_address_sends_nothing(invoke: Invoke) -> None:
     wrong = invoke("fetch", "http://h.test:99999/", "--json").json
     assert (wrong["reason"], wrong["evidence"]) == ("invalid_url", "port 99999")
     assert "evidence    the URL's scheme 'ftp'" in invoke("fetch", "ftp://h.test/").out
-    assert "evidence    10.0.0.1, which is not allowed" in invoke("fetch", "http://10.0.0.1/").out
+    assert "evidence    10.0.0.1, which fetch.allow_networks and fetch.ports do not allow" in invoke("fetch", "http://10.0.0.1/").out
 
 
 def test_fetch_shows_the_decisions(site: Site, bodies: list[bytes], invoke: Invoke) -> None:

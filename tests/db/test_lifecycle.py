@@ -94,7 +94,7 @@ async def test_a_job_that_has_ended_is_not_steered(any_database: Database, desir
     job_id = await add_job(any_database)
     async with any_database.write() as connection:
         await jobs.end(connection, job_id, JobState.SUCCEEDED)
-    with pytest.raises(StateConflict, match=f"job {job_id} has ended as succeeded; it cannot be {words}"):
+    with pytest.raises(StateConflict, match=f"job {job_id} has ended as succeeded and cannot be {words}"):
         await lifecycle.set_desired_state(any_database, job_id, desired)
 
 

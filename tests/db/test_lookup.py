@@ -8,6 +8,7 @@ import pytest
 
 import errors
 from app.db import Database, datasets, lookup, tables
+from app.job_states import JobKind
 from tests.db import builders
 
 
@@ -35,10 +36,17 @@ async def made(any_database: Database) -> Made:
 
 
 async def test_a_job_is_found_by_id_beginning_and_name(any_database: Database, made: Made) -> None:
-    """A name means the newest dataset's newest job."""
+    """A name means the newest dataset's newest build."""
     for job_id in made.jobs:
         assert await lookup.job_id(any_database, job_id) == job_id
         assert await lookup.job_id(any_database, job_id[: len(made.common) + 1]) == job_id
+    assert await lookup.job_id(any_database, "100% birds") == made.jobs[1]
+
+
+async def test_a_name_means_the_build_whatever_was_done_later(any_database: Database, made: Made) -> None:
+    """Retry, resume and explain are about the build, not about an export after it."""
+    export = await builders.add_job(any_database, dataset_id=made.datasets[1], kind=JobKind.EXPORT)
+    await builders.change(any_database, tables.jobs, export, created_at=2e9)
     assert await lookup.job_id(any_database, "100% birds") == made.jobs[1]
 
 

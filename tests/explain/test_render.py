@@ -184,7 +184,7 @@ GONE = "the origin answered 503 for https://h.test/robots.txt"
         (Reason.ROBOTS, f"{WHERE} line 2, user-agent *: Disallow: /", f"the rule at {WHERE} line 2, user-agent *: Disallow: /"),
         (Reason.OPT_OUT, "tdm-reservation: 1", "the reply's header tdm-reservation: 1"),
         (Reason.OPT_OUT, "http://h.test/robots.txt line 2", "the reservation at http://h.test/robots.txt line 2"),
-        (Reason.BLOCKED_ADDRESS, "10.0.0.1", "10.0.0.1, which is not allowed"),
+        (Reason.BLOCKED_ADDRESS, "10.0.0.1", "10.0.0.1, which fetch.allow_networks and fetch.ports do not allow"),
         (Reason.INVALID_URL, "host label '-a'", "the URL's host label '-a'"),
         (Reason.REDIRECT, "scheme 'ftp'", "the scheme 'ftp' of the URL that the redirect leads to"),
         (Reason.HOST_UNAVAILABLE, GONE, f"robots.txt is unreachable, so the whole host is disallowed for now: {GONE}"),

@@ -53,6 +53,8 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
     return _option("Politeness", *names, help=help, **more)
 
 
+KEYWORDS = "What to search for; a phrase in quotes is one."
+CONTACT = "Your mail or web address, which origins see; Wikimedia requires it."
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
@@ -66,7 +68,7 @@ LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; st
 class BuildOptions:
     """The options of one build."""
 
-    keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help="What to search for.", show_default=False)] = None
+    keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help=KEYWORDS, show_default=False)] = None
     urls: Annotated[Texts, _what("--urls", metavar="FILE|-", help=URLS)] = None
     url_col: Annotated[Text, _what("--url-col", metavar="NAME", help=URL_COL)] = None
     caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
@@ -99,7 +101,7 @@ class BuildOptions:
     refresh: Annotated[bool, _politeness("--refresh", help=REFRESH)] = False
     per_host: Annotated[Count, _politeness("--per-host", metavar="N", help="Concurrent requests to one host (2).")] = None
     concurrency: Annotated[Count, _politeness("--concurrency", metavar="N", help="Concurrent requests in all (64).")] = None
-    contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help="How origins can reach you; in the User-Agent.")] = None
+    contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help=CONTACT)] = None
     no_robots: Annotated[bool, _politeness("--no-robots", help="Ignore robots.txt; only for your own hosts.")] = False
     detach: Annotated[bool, _option("Run", "--detach", help="Only submit the job; a running worker or server does it.")] = False
 

@@ -79,7 +79,7 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         f"dataset {dataset.id}: {clipped(dataset.name, 60)}",
         f"  images     {number(funnel.kept)} kept of {number(funnel.candidates)} candidates",
         f"  labels     {listing(known, most=20)}" if known else "",
-        f"  not kept   {listing(funnel.reasons, most=4)}" if funnel.reasons else "",
+        f"  not kept   {listing(funnel.reasons)}" if funnel.reasons else "",
         "\n" + table(("export", "format", "status", "samples", "made"), rows, right=(3,)) if rows else "",
     ]
     document = dataset_document(dataset) | {

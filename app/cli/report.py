@@ -107,7 +107,7 @@ class BuildReport:
             *self._dataset(),
             ("funnel", _funnel(self.funnel)),
             ("reused", self._reused()),
-            ("not kept", listing(self.funnel.reasons, most=8)),
+            ("not kept", listing(self.funnel.reasons)),
             *self._keywords(),
             *self._classes(),
             *self._retries(),
@@ -180,7 +180,7 @@ class BuildReport:
         classes = self.job.short_classes or ()
         rows = [
             f"{clipped(item['label'], 40)}: {number(item['kept']) if item['kept'] else 'none'} of {number(item['candidates'])} kept; "
-            + listing(item["reasons"], most=3)
+            + listing(item["reasons"])
             for item in classes[:SHOWN_CLASSES]
         ]
         rows += [f"and {number(len(classes) - SHOWN_CLASSES)} more"] if len(classes) > SHOWN_CLASSES else []

@@ -123,7 +123,7 @@ async def revoke_key(db: Database, key_id: str) -> None:
             update(tables.api_keys).where(columns.id == key_id, columns.revoked_at.is_(None)).values(revoked_at=db_now())
         )
     if result.rowcount != 1:
-        raise errors.NotFoundError(f"no API key {key_id} in force")
+        raise errors.NotFoundError(f"no API key {key_id} is in force; pictrawl keys ls")
 
 
 async def recall_idempotent(connection: Connection, *, user_id: str, key: str, body_digest: str) -> str | None:

@@ -71,7 +71,7 @@ class JobHistory:
         if len(self.hosts) > HOSTS_SHOWN:
             lines.append(ExplanationLine("host", f"and {count(len(self.hosts) - HOSTS_SHOWN, 'more host')} with less time each"))
         if self.failures:
-            lines.append(ExplanationLine("failures", f"of {count(self.made, 'request')}: {listing(self.failures, most=8)}"))
+            lines.append(ExplanationLine("failures", f"of {count(self.made, 'request')}: {listing(self.failures)}"))
         if self.retried:
             lines.append(ExplanationLine("retries", self._retry_words()))
         if self.lost:

@@ -158,3 +158,12 @@ def test_summary_warns_of_images_that_loaders_may_refuse() -> None:
     assert "warning 3 images of more than 8 bits a channel left as found (keep)" in text
     assert "--encode png makes 8 bits of them" in text
     assert "warning" not in a_report(JobState.SUCCEEDED).summary()
+
+
+def test_the_summary_names_every_reason() -> None:
+    """None is summed up as other: each is a word to ask about."""
+    reasons = list(Reason)[:20]
+    counts = tuple(SourceCount("list", ImageState.FAILED, reason, 20 - at) for at, reason in enumerate(reasons))
+    words = " ".join(BuildReport(a_job(JobState.SUCCEEDED, None, finished_at=NOW), Funnel(counts)).summary().split())
+    assert all(f"{reason.value} {20 - at}" in words for at, reason in enumerate(reasons))
+    assert "other" not in words

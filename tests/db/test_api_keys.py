@@ -51,7 +51,7 @@ async def test_a_key_from_its_making_to_its_end(any_database: Database) -> None:
     assert not await api_keys.has_keys(any_database)
     assert (await api_keys.list_keys(any_database))[0].revoked_at is not None
     for gone in (key_id, "key_unknown"):
-        with pytest.raises(errors.NotFoundError, match=f"no API key {gone} in force"):
+        with pytest.raises(errors.NotFoundError, match=f"no API key {gone} is in force"):
             await api_keys.revoke_key(any_database, gone)
 
 

@@ -62,7 +62,7 @@ class Queue(View):
     """A queue and its units."""
 
     name: str
-    depth: int | None = Field(description="Messages waiting; null while the queue is away.")
+    depth: int | None = Field(description="Messages waiting; null while the queue cannot be reached.")
     units: dict[str, int] = Field(
         description="Open units in the database: pending, deferred (pending, but not due yet), queued, running, quarantined, dead."
     )

@@ -35,8 +35,8 @@ _TITLES = {
     416: "The range lies outside the file.",
     421: "This host is not served here.",
     422: "The request breaks a rule; `errors` says which.",
-    500: "Something went wrong here; the log has the cause under `request_id`.",
-    503: "The database, the store or the queue is away; try again later.",
+    500: "Internal error; the log has the cause under `request_id`.",
+    503: "The database, the store or the queue cannot be reached; try again later.",
 }
 
 

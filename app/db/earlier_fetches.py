@@ -1,10 +1,11 @@
 """Queries on earlier fetches: what the same user's other rows know of the URLs of a chunk, and how many images of a dataset used it."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 
 from app.db import tables
 from app.db.engine import Connection, Database
@@ -49,6 +50,16 @@ class EarlierFetch:
 
 async def of_chunk(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, user_id: str) -> dict[int, list[EarlierFetch]]:
     """Return by image id what the user's other rows with its URL say, tombstones first, then the newest; one statement for a chunk."""
+    rows = (await connection.execute(_of_chunk(tuple(states)), {"chunk": chunk_id, "user": user_id})).all()
+    found: dict[int, list[EarlierFetch]] = {}
+    for row in rows:
+        found.setdefault(row.wanted_by, []).append(_as_fetch(row))
+    return found
+
+
+@functools.cache
+def _of_chunk(states: tuple[ImageState, ...]) -> Any:
+    """Built once: that takes longer than the database needs for a chunk of a first build."""
     mine, other = tables.images.alias("mine"), tables.images.alias("other")
     has_bytes = and_(other.c.state.in_(WITH_BYTES), other.c.sha256.is_not(None), other.c.fetched_at.is_not(None))
     is_refusal = and_(other.c.state == ImageState.FAILED, other.c.reason.in_(REFUSALS))
@@ -57,18 +68,15 @@ async def of_chunk(connection: Connection, chunk_id: str, states: Iterable[Image
     place = func.row_number().over(partition_by=mine.c.id, order_by=[is_tombstone.desc(), at.desc(), other.c.id.desc()])
     job_id = func.coalesce(other.c.reused_from, other.c.job_id).label("job_id")
     columns = (mine.c.id.label("wanted_by"), place.label("place"), at.label("at"), job_id, other.c.id)
+    is_users = and_(tables.datasets.c.id == other.c.dataset_id, tables.datasets.c.user_id == bindparam("user"))
     ranked = (
         select(*columns, *(other.c[name] for name in _COPIED))
         .join_from(mine, other, and_(other.c.url_key == mine.c.url_key, other.c.id != mine.c.id))
-        .join(tables.datasets, and_(tables.datasets.c.id == other.c.dataset_id, tables.datasets.c.user_id == user_id))
-        .where(mine.c.chunk_id == chunk_id, mine.c.state.in_(list(states)), or_(has_bytes, is_refusal, is_tombstone))
+        .join(tables.datasets, is_users)
+        .where(mine.c.chunk_id == bindparam("chunk"), mine.c.state.in_(states), or_(has_bytes, is_refusal, is_tombstone))
         .subquery()
     )
-    rows = (await connection.execute(select(ranked).where(ranked.c.place <= MOST).order_by(ranked.c.wanted_by, ranked.c.place))).all()
-    found: dict[int, list[EarlierFetch]] = {}
-    for row in rows:
-        found.setdefault(row.wanted_by, []).append(_as_fetch(row))
-    return found
+    return select(ranked).where(ranked.c.place <= MOST).order_by(ranked.c.wanted_by, ranked.c.place)
 
 
 _COPIED = (

@@ -56,6 +56,25 @@ def test_build_as_webdataset_is_read_back_by_its_own_reader(gallery: Site, invok
     assert {json.loads(sample["json"])["url"] for sample in samples} == set(gallery.urls)
 
 
+def test_the_same_list_again_requests_nothing_and_refresh_asks_again(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+    """The figures and the summary say so, the document and `explain` name the job that fetched the bytes; the datasets are the same."""
+    for at, body in enumerate(bodies[:3]):
+        site.add(f"/{at}.jpg", reply(body=body, headers={"ETag": '"1"'}), reply(304))
+    command = ("build", "--urls", site.write_list(Path("list.txt")), *LOOPBACK)
+    first = invoke(*command, "-o", "one", "--json").json
+    again = invoke(*command, "-o", "two")
+    assert "  reused     3 reused, 0 fetched" in again.out.splitlines()
+    assert [site.hits(f"/{at}.jpg") for at in range(3)] == [1, 1, 1]
+    refreshed = invoke(*command, "-o", "three", "--refresh", "--json").json["funnel"]
+    assert (refreshed["kept"], refreshed["reused"], refreshed["not_modified"]) == (3, 0, 3)
+    assert [site.hits(f"/{at}.jpg") for at in range(3)] == [2, 2, 2]
+    (shown,) = invoke("explain", site.urls[0], "--json").json["items"]
+    assert invoke("images", "show", str(shown["id"]), "--json").json["reuse"] == "not_modified"
+    assert (shown["reuse"], shown["reused_from"]) == ("not_modified", first["job_id"])
+    assert f"304: the origin confirmed at this time the bytes that job {first['job_id']} fetched" in invoke("explain", site.urls[0]).out
+    assert len({(Path(folder) / "metadata.jsonl").read_text() for folder in ("one", "two", "three")}) == 1
+
+
 def test_build_prints_a_summary(gallery: Site, invoke: Invoke) -> None:
     """Without --json: dataset, funnel and what to do next, in 80 columns but for what is there to copy; progress is on stderr."""
     gallery.add("/gone.jpg")

@@ -105,7 +105,7 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
     asked = JobRequest(
         keywords=["cat"], max_images=5, min_images=2, validation_level="basic", min_height=300, export_format="imagefolder",
         compression=CompressionRules(format="png"), splits={"train": 0.5, "test": 0.5}, seed=9, dedupe="exact", label="pet",
-        label_conflicts="keep-first",
+        label_conflicts="keep-first", refresh=True,
     )  # fmt: skip
     spec = resolve_spec(with_settings(validate__level="strict", validate__min_width=200), asked)
     assert (spec.max_images, spec.min_images) == (5, 2)
@@ -113,7 +113,7 @@ def test_what_a_request_says_goes_before_the_settings() -> None:
     assert (spec.export_format, spec.compression, spec.splits, spec.seed) == (
         "imagefolder", CompressionRules(format="png"), {"train": 0.5, "test": 0.5}, 9,
     )  # fmt: skip
-    assert (spec.dedupe, spec.label, spec.label_conflicts) == ("exact", "pet", "keep-first")
+    assert (spec.dedupe, spec.label, spec.label_conflicts, spec.refresh) == ("exact", "pet", "keep-first", True)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ LIST_SOURCE = "list"
 COLOUR_GRID_SIDE = 4
 """Cells a side of the grid of mean colours by which images are compared."""
 
-MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")}
+MEDIA_TYPES = {name: f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "heif")}
 """Media type of each format that a dataset may hold."""
 
 EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type in MEDIA_TYPES.items()}
@@ -166,7 +166,7 @@ class ValidationRules:
     min_sharpness: float = 20.0
     min_brightness: float = 8.0
     max_brightness: float = 247.0
-    formats: tuple[str, ...] = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
+    formats: tuple[str, ...] = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "heif")
 
 
 MAX_DRAWN_PIXELS = 178_956_970

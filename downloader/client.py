@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 import errors
-from downloader import conditional, content, tracing
+from downloader import conditional, content, foreign, tracing
 from downloader.concurrent_map import map_unordered
 from downloader.crawl_policy import CrawlPolicy
 from downloader.fetch_state import FetchState
@@ -286,7 +286,9 @@ class Downloader:
             if not reply.body:
                 raise errors.EmptyBodyError("a success without a body", status=reply.status)
             if content.sniff(reply.body[:64]) is None:
-                raise errors.NotAnImageError("the body begins like no image format", status=reply.status)
+                found = foreign.describe(reply.body[: foreign.HEAD_BYTES])
+                words = f"the body is {found}" if found else "the body begins like no image format"
+                raise errors.NotAnImageError(words, status=reply.status)
             _log.debug("download.fetched", status=reply.status, size_bytes=len(reply.body))
             return reply
 

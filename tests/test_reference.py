@@ -6,8 +6,10 @@ import pytest
 
 from app.cli.settings import setting_lines
 from app.domain import Reason
+from app.images import structure, unsupported
 from app.settings import Settings, load_settings, setting_names
 from docs.reference import generate
+from downloader import foreign
 from tests.cli.test_entry import COMMANDS
 
 
@@ -53,3 +55,14 @@ def test_files_are_written_and_stale_ones_named(capsys: pytest.CaptureFixture[st
     Path("docs/reference/cli.md").unlink()
     assert generate.main(["--check"]) == 1
     assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["docs/reference/cli.md;", ".env.example;"]
+
+
+def test_every_image_format_is_listed() -> None:
+    """Those that are read with what they leave as, those that are refused by name, in the reference; and the first ones in the README."""
+    text, readme = generate.formats_reference(), (Path(__file__).parents[1] / "README.md").read_text().lower()
+    for name in structure.FORMATS:
+        assert f"| `{name}` | `image/{name}` |" in text
+        assert {"heif": "heic"}.get(name, name) in readme
+    assert all(words in text for words in (*unsupported.REFUSED.values(), *foreign.WORDS))
+    assert "| `heif` | `image/heif` | the extra `heif` | JPEG; PNG with transparency | JPEG; PNG with transparency |" in text
+    assert "| `avif` | `image/avif` |  | as it is | PNG | PNG |" in text

@@ -88,8 +88,8 @@ def profile_of(image: Image.Image, body: bytes) -> bytes | None:
     embedded: bytes | None = image.info.get("icc_profile") or None
     if image.format == "PNG":
         return _png_profile(body, embedded)
-    if image.format == "AVIF" and embedded is None:
-        return _by_code_points("avif", *codes) if (codes := _avif_code_points(body)) else None
+    if image.format in ("AVIF", "HEIF") and embedded is None:
+        return _by_code_points(image.format.lower(), *codes) if (codes := _code_points(body)) else None
     return embedded
 
 
@@ -156,7 +156,7 @@ def _by_code_points(image_format: str, primaries: int, transfer: int) -> bytes |
     return _build_profile(_PRIMARIES[primaries], _CURVES[transfer])
 
 
-def _avif_code_points(body: bytes) -> tuple[int, int] | None:
+def _code_points(body: bytes) -> tuple[int, int] | None:
     """Colour primaries and transfer of the first ``nclx`` colour box (ISO/IEC 14496-12, 12.1.5) in the ``meta`` box."""
     at = 0
     while at + 8 <= len(body):

@@ -23,7 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from app.images import colour_space, metadata, pixels, structure, turbojpeg, unsupported
+from app.images import colour_space, heif, metadata, pixels, structure, turbojpeg, unsupported
 from app.images.jpeg import JpegFile
 from app.images.structure import Integrity
 from errors import Reason, ValidationError
@@ -49,6 +49,7 @@ _OPENERS: Final[Mapping[str, Callable[[BinaryIO], Image.Image]]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "gif": GifImagePlugin.GifImageFile,
+    "heif": heif.open_image,
     "jpeg": JpegImagePlugin.JpegImageFile,
     "png": PngImagePlugin.PngImageFile,
     "tiff": TiffImagePlugin.TiffImageFile,
@@ -184,7 +185,7 @@ def read_header(body: bytes) -> Header:
     if name is None:
         raise ValidationError(f"{len(body)} bytes without the signature of an image format", reason=Reason.NOT_AN_IMAGE)
     if name not in structure.FORMATS:
-        raise ValidationError(f"{name} is not a format that is decoded", reason=Reason.FORMAT)
+        raise ValidationError(unsupported.refusal(name, structure.FORMATS), reason=Reason.FORMAT)
     with _decoder_errors(f"{name} header", body, name):
         image = _OPENERS[name](io.BytesIO(body))
         return Header(name, image.width, image.height, image)
@@ -209,6 +210,8 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
         loaded, integrity, damage = _load(body, header, scale)
         if integrity.damage:
             raise ValidationError(f"{header.format} data: {integrity.damage}", reason=Reason.CORRUPT)
+        if header.format == "heif" and loaded.size != (header.width, header.height):
+            raise ValidationError(f"{header.format} data: {loaded.width}x{loaded.height} pixels, not as stated", reason=Reason.CORRUPT)
         metadata_fault = _metadata_fault(body, header.format, image)
         orientation = orientation_of(image)
         width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)
@@ -233,6 +236,9 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
 
 
 def _metadata_fault(body: bytes, name: str, image: Image.Image) -> str | None:
+    """Why a loader fails over the metadata. HEIF leaves re-encoded, without them."""
+    if name == "heif":
+        return None
     try:
         with pillow_errors(f"{name} metadata"):
             metadata.check(body, image)

@@ -143,7 +143,7 @@ def _split(url: str) -> tuple[str, str, str]:
         return "", url, ""
 
 
-_FILE: Final = re.compile(r"\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|avif)$")
+_FILE: Final = re.compile(r"\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|hei[cf])$")
 _SIZE_WORDS: Final = r"thumb(?:nail)?s?|small|medium|large|big|full|original|orig|preview|mini|tiny|[sml]|xl"
 _SIZE: Final = rf"(?:[wh]?\d{{2,5}}x\d{{0,5}}|\d{{2,5}}(?:px|w|h)|[wh]_?\d{{2,5}}|@?[1-4]x|{_SIZE_WORDS})"
 _SIZE_SEGMENT: Final = re.compile(rf"{_SIZE}|(?:[\w-]+[_=][\w.:-]+,)*(?:w|h|width|height)[_=]\d+(?:,[\w-]+[_=][\w.:-]+)*")

@@ -32,10 +32,11 @@ class _Plan:
 
 def compress(body: bytes, rules: CompressionRules) -> Compressed:
     """Re-encode one image by the rules; identity rules return the bytes as they are, metadata included unless loaders fail over it.
+    HEIF, which no loader reads, is re-encoded by any rules.
 
     The first frame is taken, EXIF orientation applied, an ICC profile converted to sRGB and dropped; for JPEG, transparency
     becomes white. ``keep`` with a resize re-encodes jpeg, png and webp (lossless where the original is) as themselves,
-    gif, bmp and tiff as png, and as jpeg what was lossy and cannot be written back: avif without transparency, tiff with
+    gif, bmp and tiff as png, and as jpeg what was lossy and cannot be written back: avif and heif without transparency, tiff with
     JPEG data. With ``only_if_bigger`` a small picture is cropped to a smaller square, or padded, but never enlarged.
 
     Raises:
@@ -48,7 +49,7 @@ def compress(body: bytes, rules: CompressionRules) -> Compressed:
 
 def _compress(body: bytes, rules: CompressionRules) -> Compressed:
     header = decode.read_header(body)
-    if not rules.is_identity:
+    if not rules.is_identity or header.format == "heif":
         decoded = decode.decode(body, header, min_size=min_decode_size(header, rules))
         decode.require_sound_metadata(decoded)
         return render(body, decoded, rules)
@@ -155,7 +156,7 @@ def _encoding_of(decoded: Decoded, rules: CompressionRules) -> Encoding:
         return rules.format
     if decoded.has_jpeg_data:
         return "jpeg"
-    if decoded.format == "avif":
+    if decoded.format in ("avif", "heif"):
         return "png" if decoded.image.mode == "RGBA" else "jpeg"
     return "webp" if decoded.format == "webp" else "png"
 

@@ -9,19 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from app.images import tiff
+from app.images import heif, tiff
 from app.images.jpeg import JpegFile
 
 __all__ = ["FORMATS", "Integrity", "inspect", "inspect_jpeg", "is_lossless_webp", "png_chunk", "png_chunks", "sniff"]
 
-FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif")
-"""All formats that are decoded. Formats with scripts, an interpreter or a rarely used parser are left out."""
+FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "heif")
+"""All formats that are decoded, HEIF by an extra. Formats with scripts, an interpreter or a rarely used parser are left out."""
 
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
+    (b"II*\x00\x10\x00\x00\x00CR\x02", "cr2"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
     (b"II+\x00", "tiff"),
@@ -34,6 +35,7 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\x0a", "jxl"),
     (b"\x00\x00\x00\x0cJXL ", "jxl"),
     (b"\x00\x00\x00\x0cjP  ", "jp2"),
+    (b"\xff\x4f\xff\x51", "jp2"),
     (b"<svg", "svg"),
     (b"BM", "bmp"),
 )
@@ -81,7 +83,7 @@ class Integrity:
 def inspect(body: bytes, image_format: str) -> Integrity:
     """Look for the end marker and for silent damage; see `inspect_jpeg` for JPEG.
 
-    PNG: a critical chunk whose CRC is wrong (Pillow skips the CRC of IDAT).
+    PNG: a critical chunk whose CRC is wrong (Pillow skips the CRC of IDAT). HEIF: a hole in coded data, which its decoder conceals.
     """
     if image_format == "jpeg":
         return inspect_jpeg(JpegFile.parse(body))
@@ -89,6 +91,8 @@ def inspect(body: bytes, image_format: str) -> Integrity:
         return _walk_png(body)
     if image_format == "gif":
         return _walk_gif(body)
+    if image_format == "heif":
+        return Integrity(heif.has_whole_boxes(body), heif.find_damage(body), 2 if heif.has_sequence(body) else None)
     return Integrity(frames=tiff.count_pages(body)) if image_format == "tiff" else Integrity()
 
 

@@ -1,13 +1,25 @@
 """What a valid file holds and our decoders lack, in words: such a file is not corrupt. Reads bytes and the decoder's message."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from app.images import tiff
+from app.images import heif, tiff
 from app.images.jpeg import JpegFile
 
-__all__ = ["find"]
+__all__ = ["REFUSED", "find", "refusal"]
+
+REFUSED: Final[Mapping[str, str]] = {
+    "jxl": "JPEG XL",
+    "jp2": "JPEG 2000",
+    "ico": "an icon (ICO)",
+    "svg": "an SVG drawing",
+    "cr2": "a camera RAW file (CR2)",
+    "psd": "a Photoshop file (PSD)",
+    "eps": "PostScript (EPS)",
+    "pdf": "a PDF document",
+}
+"""Formats that are recognised and not decoded, in words."""
 
 _TIFF_UNKNOWN: Final = re.compile(r"unknown pixel mode|unknown data organization|^tiff header: \d+$|not available$")
 """Pillow's messages about a layout, or a compression, that it does not know."""
@@ -15,6 +27,7 @@ _TIFF_WEBP: Final = "compression 50001"
 """libtiff's, which Pillow's own builds leave out."""
 
 _AVIF_LACKS: Final = re.compile(r"unsupported|not implemented|no codec", re.IGNORECASE)
+_HEIF_LACKS: Final = re.compile(r"unsupported|no decoding plugin", re.IGNORECASE)
 _AVIF_STRUCTURE: Final = "BMFF parsing failed"
 _AVIF_ALPHA: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
 
@@ -35,6 +48,18 @@ def find(body: bytes, image_format: str, message: str) -> str | None:
     return words and f"{image_format} with {words}: not supported by the decoder"
 
 
+def refusal(name: str, decoded: Sequence[str]) -> str:
+    """Return why a file in this format is not decoded, and which formats are."""
+    return f"{REFUSED[name]} is not decoded; what is: {', '.join(decoded)}"
+
+
+def _heif(body: bytes, message: str) -> str | None:
+    if heif.has_sequence(body) and not any(kind == b"meta" for kind, _, _ in heif.boxes(body)):
+        return "a sequence of pictures alone"
+    words = message.rpartition(": ")[2]
+    return words if _HEIF_LACKS.search(message) else None
+
+
 def _tiff(body: bytes, message: str) -> str | None:
     samples = tiff.describe_samples(body)
     return samples if samples and (_TIFF_UNKNOWN.search(message) or samples.endswith(_TIFF_WEBP)) else None
@@ -46,18 +71,7 @@ def _avif(body: bytes, message: str) -> str | None:
     if _AVIF_LACKS.search(words):
         return words
     has_alpha = any(name in body for name in _AVIF_ALPHA)
-    return f"this kind of alpha plane ({words})" if words == _AVIF_STRUCTURE and has_alpha and _has_whole_boxes(body) else None
-
-
-def _has_whole_boxes(body: bytes) -> bool:
-    """Whether the boxes of the file (ISO/IEC 14496-12, 4.2) end where it ends."""
-    at = 0
-    while at + 8 <= len(body):
-        size = int.from_bytes(body[at : at + 4], "big")
-        if size == 1:
-            size = int.from_bytes(body[at + 8 : at + 16], "big")
-        at = at + size if size >= 8 else len(body) if size == 0 else len(body) + 1
-    return at == len(body)
+    return f"this kind of alpha plane ({words})" if words == _AVIF_STRUCTURE and has_alpha and heif.has_whole_boxes(body) else None
 
 
 def _bmp(_: bytes, message: str) -> str | None:
@@ -76,4 +90,10 @@ def _jpeg(body: bytes, _: str) -> str | None:
     return f"{len(frame.components)} components" if len(frame.components) in (2, *range(5, 256)) else None
 
 
-_EXPLANATIONS: Final[Mapping[str, Callable[[bytes, str], str | None]]] = {"tiff": _tiff, "avif": _avif, "bmp": _bmp, "jpeg": _jpeg}
+_EXPLANATIONS: Final[Mapping[str, Callable[[bytes, str], str | None]]] = {
+    "tiff": _tiff,
+    "avif": _avif,
+    "heif": _heif,
+    "bmp": _bmp,
+    "jpeg": _jpeg,
+}

@@ -14,10 +14,15 @@ from typing import Any
 
 from app.cli.entry import command_tree, sections_of
 from app.cli.settings import setting_lines
+from app.domain import EXTENSIONS, MEDIA_TYPES
+from app.exports.formats import EXPORTERS
+from app.images.structure import FORMATS
+from app.images.unsupported import REFUSED
 from app.jobs.submit import RETRYABLE
 from app.observability.metrics import FAMILIES as PROCESS_FAMILIES
 from app.web import openapi_document
 from app.web.metrics import FAMILIES as API_FAMILIES
+from downloader import foreign
 from errors import Reason
 
 __all__ = [
@@ -25,6 +30,7 @@ __all__ = [
     "MEANINGS",
     "cli_reference",
     "env_example",
+    "formats_reference",
     "main",
     "metrics_reference",
     "openapi_reference",
@@ -184,6 +190,40 @@ def reasons_reference() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def formats_reference() -> str:
+    """Every image format that is read, how it leaves, and what is refused by name, as Markdown."""
+    exported = [[_leaves_as(name, exporter.extensions) for exporter in EXPORTERS.values()] for name in FORMATS]
+    rows = [(f"`{name}`", f"`{MEDIA_TYPES[name]}`", _NEEDED.get(name, ""), *leaves) for name, leaves in zip(FORMATS, exported, strict=True)]
+    others = [words for words in dict.fromkeys(foreign.WORDS) if words not in REFUSED.values()]
+    lines = ["# Image formats", "", NOTE, "", _FORMATS_PREFACE, ""]
+    lines += _table(("Format", "Media type", "Needs", *(f"In `{name}`" for name in EXPORTERS)), rows)
+    return "\n".join([*lines, _FORMATS_END.format(", ".join(REFUSED.values()), ", ".join(others))])
+
+
+def _leaves_as(name: str, extensions: frozenset[str] | None) -> str:
+    if extensions is None or EXTENSIONS[MEDIA_TYPES[name]] in extensions:
+        return "as it is"
+    return "JPEG; PNG with transparency" if name == "heif" else "PNG"
+
+
+_NEEDED = {"heif": "the extra `heif`"}
+
+_FORMATS_PREFACE = """\
+A format is known by the first bytes of a file, whatever its name or its server says. With `--encode keep` an image leaves as it came, save
+in a format that the loaders of the export do not read; the column `changes` says what was done. `--encode jpeg:90` re-encodes any."""
+
+_FORMATS_END = """\
+`heif` is HEIC, as phones write it, and other HEIF that H.265 codes. Without the extra such files are refused (`format`), and the detail
+names it. Several pictures in one file are `animated`. The decoder conceals damage: a file that is cut off or has a hole is refused, flipped
+bits are not found.
+
+Refused as `format`, by name: {}. Other camera RAW that begins as TIFF (DNG, NEF, ARW)
+is read as TIFF, or refused.
+
+Refused as `not_an_image`, by name where the first bytes tell it: HTML, XML, JSON, audio, video, {}.
+"""
+
+
 def metrics_reference() -> str:
     """Every metric with its type, its labels and its meaning, as Markdown."""
     lines = ["# Metrics", "", NOTE, "", _METRICS_PREFACE, ""]
@@ -234,6 +274,7 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_reference,
     "docs/reference/settings.md": settings_reference,
     "docs/reference/reasons.md": reasons_reference,
+    "docs/reference/formats.md": formats_reference,
     "docs/reference/metrics.md": metrics_reference,
     "docs/reference/openapi.json": openapi_reference,
     ".env.example": env_example,

@@ -11,6 +11,7 @@ from app.cli.demo.origin import reply
 from tests.cli.conftest import LOOPBACK, Invoke, Site
 from tests.exports import loaders
 from tests.images.samples import animation, encode, photo
+from tests.images.test_heif import heic
 from tests.images.test_metadata import BROKEN, SOUND
 
 LABELS = ["test tube", "train", "dev", "Crash-Test", "dog"]
@@ -21,6 +22,8 @@ def _formats() -> dict[str, bytes]:
         "gif": encode(photo(), "GIF"),
         "animated gif": animation(),
         "avif": encode(photo(), "AVIF"),
+        "heic": heic(photo(seed=4)),
+        "heic with alpha": heic(photo(seed=5).convert("RGBA")),
         "bmp": encode(photo(), "BMP"),
         "tiff": encode(photo(), "TIFF"),
         "cmyk jpeg": encode(photo().convert("CMYK")),
@@ -66,7 +69,7 @@ def test_every_row_of_every_export_loads(listed: dict[str, str], invoke: Invoke,
     assert {name for name, url in listed.items() if changes[url].startswith("removed ")} == set(BROKEN)
     assert changes[listed["animated gif"]].endswith("the first of 3 frames")
     assert {name for name, url in listed.items() if "converted from image/" in changes[url]} == {
-        name for name in listed if "avif" in name or "gif" in name
+        name for name in listed if "avif" in name or "gif" in name or "heic" in name
     }
 
     seen = [sample for split in ("train", "test") for sample in loaders.torchvision_samples(out / split)]
@@ -75,6 +78,7 @@ def test_every_row_of_every_export_loads(listed: dict[str, str], invoke: Invoke,
     for _, path in seen:
         assert loaders.pil_loader(path.read_bytes()).mode == "RGB"
 
+    assert "to image/jpeg" in changes[listed["heic"]]
     metadata = [json.loads(line) for line in Path("files/metadata.jsonl").read_text().splitlines()]
     assert len(metadata) == len(listed)
     for row in metadata:

@@ -134,7 +134,7 @@ def test_evaluate_fails_the_check_that_validation_names(facts: Facts, level: Lev
 def test_checks_behind_a_failure_are_not_reached() -> None:
     """Their measured values are there; checks of a stricter level are not asked for."""
     results = _results(Facts("jpeg", 40, 30, entropy=5.0, brightness=100.0), ValidationRules())
-    assert results["format"] == CheckResult("format", "jpeg", "one of 7", "passed")
+    assert results["format"] == CheckResult("format", "jpeg", "one of 8", "passed")
     assert results["width"] == CheckResult("width", 40.0, "at least 64", "failed")
     assert results["entropy"] == CheckResult("entropy", 5.0, "at least 1 bits, or 0.20% edges", "not_reached")
     assert results["sharpness"] == CheckResult("sharpness", None, "at least 20", "not_asked")

@@ -5,7 +5,7 @@ import struct
 import pytest
 from PIL import Image
 
-from app.images import decode
+from app.images import decode, structure, unsupported
 from errors import Reason, ValidationError
 from tests.images import samples
 
@@ -62,6 +62,34 @@ def test_what_has_no_header_is_refused_by_what_it_is(body: bytes, reason: Reason
     with pytest.raises(ValidationError) as caught:
         decode.read_header(body)
     assert caught.value.slug is reason
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\0\0\1\0\1\0", "an icon (ICO)"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"8BPS\0\1", "a Photoshop file (PSD)"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a camera RAW file (CR2)"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"%!PS", "PostScript (EPS)"),
+    ],
+)
+def test_a_format_that_is_not_decoded_is_refused_by_name(body: bytes, words: str) -> None:
+    """And the detail says what is decoded."""
+    with pytest.raises(ValidationError, match=r"is not decoded; what is: jpeg, png, .*, heif$") as caught:
+        decode.read_header(body)
+    assert caught.value.slug is Reason.FORMAT
+    assert caught.value.message.startswith(words)
+
+
+def test_every_foreign_format_has_words() -> None:
+    """Whatever the signatures name is decoded or refused by name."""
+    assert {name for _, name in structure._SIGNATURES} <= {*structure.FORMATS, *unsupported.REFUSED}
 
 
 def test_a_jpeg_is_decoded_no_larger_than_needed() -> None:

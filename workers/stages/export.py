@@ -15,7 +15,7 @@ from opentelemetry import trace
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
-from app.domain import EXTENSIONS, Compressed, CompressionRules, Sample, StoredImage
+from app.domain import EXTENSIONS, MEDIA_TYPES, Compressed, CompressionRules, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.images.pool.pool import load_images
@@ -38,6 +38,11 @@ PAGE = 1_000
 
 CONVERSION = CompressionRules(format="png", level=60)
 """Lossless, and read by every loader."""
+
+_HEIF = MEDIA_TYPES["heif"]
+
+LOSSY_CONVERSION = CompressionRules(format="keep", level=95)
+"""For HEIF, which photos are: JPEG without transparency, else PNG. A photo of 2 MB would be a PNG of 20."""
 
 
 async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
@@ -88,12 +93,13 @@ async def _samples(ctx: JobContext, dataset_id: str, extensions: frozenset[str] 
 
 
 async def _convert(ctx: JobContext, page: Sequence[StoredImage], extensions: frozenset[str] | None) -> Sequence[StoredImage]:
-    """Replace images in formats that the loaders of the export do not see by their PNG forms, derived now and stored for a day.
+    """Replace images in formats that the loaders of the export do not see by forms that they do, derived now and stored for a day.
 
     An image that cannot be converted stays as it is: verification names it, and the export is not published.
     """
     unseen = [replace(image, sha256=image.out_sha256 or image.sha256) for image in page if not _is_seen(image, extensions)]
-    batches = [unseen[start : start + BATCH] for start in range(0, len(unseen), BATCH)]
+    alike = [[image for image in unseen if (_media_type(image) == _HEIF) is is_heif] for is_heif in (False, True)]
+    batches = [part[start : start + BATCH] for part in alike for start in range(0, len(part), BATCH)]
     forms: dict[int, Row] = {}
     for start in range(0, len(batches), ctx.decoders.size):
         for found in await concurrency.gather_all(_convert_batch(ctx, batch) for batch in batches[start : start + ctx.decoders.size]):
@@ -102,8 +108,8 @@ async def _convert(ctx: JobContext, page: Sequence[StoredImage], extensions: fro
 
 
 async def _convert_batch(ctx: JobContext, batch: Sequence[StoredImage]) -> dict[int, Row]:
-    """Store the PNG forms of a few images; return the columns that describe each, by the image's id."""
-    answers = await decode_batch(ctx, batch, CONVERSION)
+    """Store the forms of a few images of one kind; return the columns that describe each, by the image's id."""
+    answers = await decode_batch(ctx, batch, LOSSY_CONVERSION if _media_type(batch[0]) == _HEIF else CONVERSION)
     outputs = {image_id: answer.reply for image_id, answer in answers if answer is not None and isinstance(answer.reply, Compressed)}
     forms = {image_id: output_columns(output) for image_id, output in outputs.items()}
     await put_all(ctx, [(paths.blob(forms[image_id]["out_sha256"]), output.body) for image_id, output in outputs.items()])

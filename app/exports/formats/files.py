@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from app.domain import Sample
+from app.domain import EXTENSIONS, Sample
 from app.exports import features, image_files, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
@@ -30,7 +30,8 @@ class FilesExporter:
     """Writes and verifies the ``files`` format."""
 
     format = "files"
-    extensions = None
+    extensions = frozenset(EXTENSIONS.values()) - {"heif"}
+    """What Pillow reads by itself."""
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import errors
+
 __all__ = ["Holder", "Workspace", "parse_holder"]
 
 LOCK, WAKE = "lock", "wake"
@@ -102,10 +104,17 @@ class Workspace:
         return None if self._job_ids is None else frozenset(self._job_ids)
 
     def take(self) -> bool:
-        """Take the workspace unless another process holds it. The kernel releases it when this process ends, however it ends."""
+        """Take the workspace unless another process holds it. The kernel releases it when this process ends, however it ends.
+
+        Raises:
+            errors.ConfigurationError: the folder cannot be made.
+        """
         if self.is_held:
             return True
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.ConfigurationError(f"workspace folder {self.folder} cannot be made: {error.strerror}") from error
         lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not _lock_exclusively(lock):
             os.close(lock)
@@ -125,7 +134,7 @@ class Workspace:
         """The process that holds the workspace, this one included; ``None`` where nobody works."""
         try:
             lock = os.open(self.folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             if _lock_shared(lock):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import errors
 from app.workspace import Holder, Workspace, parse_holder
 
 JOB, OTHER = "job_" + "1" * 32, "job_" + "2" * 32
@@ -47,6 +48,15 @@ def test_the_holder_is_found_as_it_described_itself(tmp_path: Path) -> None:
     assert first.find_holder() == second.find_holder() == second.find_other() == wanted
     assert first.find_other() is None
     first.release()
+
+
+def test_a_folder_that_cannot_be_made_is_a_wrong_setting(tmp_path: Path) -> None:
+    """With the reason; looking there finds nobody."""
+    (tmp_path / "file").touch()
+    workspace = build(tmp_path / "file" / "ws")
+    with pytest.raises(errors.ConfigurationError, match="ws cannot be made: Not a directory"):
+        workspace.take()
+    assert workspace.find_holder() is None
 
 
 def test_a_shorter_description_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:

@@ -100,9 +100,9 @@ class JobHistory:
             return []
         if job.desired_state is DesiredState.PAUSED:
             return ["it is paused"]
-        if job.waiting_for == NO_WORKER:
-            return ["a worker: no process works on it"]
         found = [clipped(job.waiting_for, 200)] if job.waiting_for else []
+        if job.waiting_for == NO_WORKER:
+            found = ["a worker: no process works on it"]
         found += [self._deferred_words(item) for item in self.deferred]
         by_state: dict[str, int] = {}
         for (_, state), value in self.work.items():

@@ -25,6 +25,7 @@ from app.cli.demo.origin import Origin, Step, drip, reply
 from app.db import Database, fleet, schema, tables
 from app.db.rows import WorkerRow
 from app.settings import load_settings
+from app.workspace import Holder, Workspace
 from logging_setup.config import configure
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,7 @@ class Result:
 
 
 Invoke = Callable[..., Result]
+Hold = Callable[[str], Workspace]
 
 
 @pytest.fixture
@@ -86,6 +88,21 @@ def spawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., "subprocess.Popen[st
         return subprocess.Popen(command, **options)  # type: ignore[no-any-return]
 
     return start
+
+
+@pytest.fixture
+def hold() -> Iterator[Hold]:
+    """Hold the current folder's workspace as a process of this command would, which does no work. ``serve`` works on all jobs."""
+    held: list[Workspace] = []
+
+    def take(command: str) -> Workspace:
+        held.append(Workspace(Path(".pictrawl"), Holder(4711, command, job_ids=None if command == "serve" else frozenset())))
+        assert held[-1].take()
+        return held[-1]
+
+    yield take
+    for workspace in held:
+        workspace.release()
 
 
 @pytest.fixture(scope="session")

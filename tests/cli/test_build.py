@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.demo.origin import reply
-from tests.cli.conftest import LOOPBACK, PICTURES, Invoke, Site
+from tests.cli.conftest import LOOPBACK, PICTURES, Hold, Invoke, Site
 from tests.images import colour_files
 
 with warnings.catch_warnings():
@@ -315,14 +315,47 @@ def test_build_stdin_from_a_terminal_is_refused(invoke: Invoke, monkeypatch: pyt
 
 
 def test_build_detached_waits_for_a_worker_and_resume_does_it(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
-    """--detach only submits the job and warns that no worker is alive; resume runs it and delivers to the build's folder."""
+    """--detach only submits the job and warns that nobody works on it; resume runs it and delivers to the build's folder."""
     site.add("/a.jpg", reply(body=bodies[0]))
     made = invoke("build", "--urls", site.write_list(Path("list.txt")), "--detach", "-q")
     assert made.code == 0
-    assert "no worker is alive" in made.err
+    assert "no process works on this workspace" in made.err
     assert site.hits("/a.jpg") == 0
     shown = invoke("jobs", "show", made.out.strip())
     assert "not begun" in shown.out
     done = invoke("resume", made.out.strip(), *LOOPBACK[:4])
     assert done.code == 0, done.err
     assert len(list(Path("datasets/list").rglob("*.jpg"))) == 1
+
+
+def test_a_detached_build_says_who_works_on_it(invoke: Invoke, hold: Hold) -> None:
+    """A server, a command until its own job has ended, or nobody; in --json as what the job waits for."""
+    Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")
+    build = ("build", "--urls", "list.txt", "--detach")
+    waiting = invoke(*build)
+    assert "is waiting for a worker" in waiting.out
+    assert "no process works on this workspace" in waiting.err
+    assert invoke(*build, "--json").json["waiting_for"] == "a worker"
+    other = hold("build")
+    assert "goes to `pictrawl build` (process 4711), which works on it until its own job has ended" in invoke(*build).out
+    other.release()
+    hold("serve")
+    served = invoke(*build)
+    assert "goes to `pictrawl serve` (process 4711)\n" in served.out
+    assert "warning" not in served.err
+    assert invoke(*build, "--json").json["waiting_for"] is None
+
+
+def test_a_build_names_older_jobs_and_leaves_them_alone(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+    """Three of them, with the command that continues each; they stay as they were."""
+    site.add("/a.jpg", reply(body=bodies[0]))
+    site.write_list(Path("list.txt"))
+    older = [invoke("build", "--urls", "list.txt", "-o", f"{at}", "--detach", "-q").out.strip() for at in range(4)]
+    built = invoke("build", "--urls", "list.txt", "--json", *LOOPBACK)
+    assert built.code == 0, built.err
+    assert "4 older jobs of this workspace did not end; this build leaves them alone" in built.err
+    assert [job_id for job_id in reversed(older) if f"pictrawl resume {job_id}" in built.err] == older[:0:-1]
+    assert "and 1 more: pictrawl jobs ls" in built.err
+    states = {job["id"]: job["status"] for job in invoke("jobs", "ls", "--json").json["items"]}
+    assert [states[job_id] for job_id in older] == ["pending"] * 4
+    assert site.hits("/a.jpg") == 1

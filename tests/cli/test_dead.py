@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from app.db import Database, schema, tables
 from app.domain import ImageState
 from app.job_states import JobState, UnitState
-from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Site, in_database
+from tests.cli.conftest import LOOPBACK, OPEN, Hold, Invoke, Site, in_database
 from tests.services import RedisServer
 
 
@@ -63,6 +63,13 @@ def test_a_retried_unit_is_done_by_resume(failed: tuple[str, str], invoke: Invok
     assert (line["data"]["unit_id"], line["data"]["user_id"], line["data"]["error"]) == (unit_id, "local", "ValueError: a bug")
     resumed = invoke("resume", job_id, "--json", *OPEN)
     assert (resumed.code, resumed.json["status"], resumed.json["funnel"]["kept"]) == (0, "succeeded", 10)
+
+
+def test_a_retried_unit_goes_to_the_process_that_works(failed: tuple[str, str], invoke: Invoke, hold: Hold) -> None:
+    """It is told of the job, and named."""
+    _, unit_id = failed
+    hold("serve")
+    assert invoke("dead", "retry", unit_id).err == "`pictrawl serve` (process 4711) takes it\n"
 
 
 def test_a_failed_job_finishes_with_what_it_has(failed: tuple[str, str], invoke: Invoke) -> None:

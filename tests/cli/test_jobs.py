@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import OPEN, Invoke, Result, Site
+from tests.cli.conftest import OPEN, Hold, Invoke, Result, Site
 
 
 def test_jobs_are_listed_by_state(mixed: Result, invoke: Invoke) -> None:
@@ -38,3 +38,19 @@ def test_control_commands_are_in_the_jobs_log(invoke: Invoke) -> None:
     lines: list[Any] = invoke("jobs", "logs", job_id, "--event", "job.steered", "--json").json["items"]
     assert [line["data"]["desired_state"] for line in lines] == ["paused", "running", "cancelled"]
     assert {line["data"]["user_id"] for line in lines} == {"local"}
+
+
+def test_a_job_that_nobody_works_on_waits_for_a_worker(invoke: Invoke, hold: Hold) -> None:
+    """In the list, alone and while it is watched; its state is what it was. A server works on it, and is told when it is resumed."""
+    Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")
+    job_id = invoke("build", "--urls", "list.txt", "--detach", "-q").out.strip()
+    listed = invoke("jobs", "ls", "--json").json["items"][0]
+    assert (listed["status"], listed["waiting_for"]) == ("pending", "a worker")
+    assert "waits for a worker" in invoke("jobs", "ls").out
+    assert "waits for  a worker: no process works on it" in invoke("jobs", "show", job_id).out
+    assert invoke("jobs", "show", job_id, "--json").json["waiting_for"] == "a worker"
+    assert "no process works on this workspace" in invoke("jobs", "resume", job_id).err
+    hold("serve")
+    assert invoke("jobs", "ls", "--json").json["items"][0]["waiting_for"] is None
+    assert "pending" in invoke("jobs", "ls").out
+    assert invoke("jobs", "resume", job_id).err == ""

@@ -12,11 +12,11 @@ def test_queues_of_an_embedded_workspace(invoke: Invoke, tmp_path: Path) -> None
     invoke("build", "--urls", "list.txt", "--detach")
     builder, validator = invoke("queues", "--json").json["items"]
     assert 0 <= builder.pop("oldest_due_s") < 60
-    assert builder == {"name": "builder", "depth": None, "units": dict.fromkeys(STATES, 0) | {"queued": 1}, "slots": 8}
+    assert builder == {"name": "builder", "depth": None, "units": dict.fromkeys(STATES, 0) | {"pending": 1}, "slots": 8}
     assert (validator["oldest_due_s"], validator["slots"]) == (None, 0)
     head, first, second = invoke("queues").out.splitlines()
     assert head.split() == ["queue", "messages", *STATES, "oldest", "due", "slots"]
-    assert first.split()[:8] == ["builder", "-", "0", "0", "1", "0", "0", "0"]
+    assert first.split()[:8] == ["builder", "-", "1", "0", "0", "0", "0", "0"]
     assert second.split() == ["validator", "-", "0", "0", "0", "0", "0", "0", "-", "0"]
     assert invoke("queues", "-q").out == "builder\nvalidator\n"
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import Invoke, Result, Site
+from tests.cli.conftest import Hold, Invoke, Result, Site
 
 
 def folder_bytes(folder: Path) -> int:
@@ -73,3 +73,14 @@ def test_a_workspace_is_not_made_to_be_measured(invoke: Invoke) -> None:
     for command in ("du", "prune"):
         assert invoke("workspace", command).code == 2
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_prune_beside_a_process_that_works_spares_what_is_young(mixed: Result, invoke: Invoke, hold: Hold) -> None:
+    """That process may be about to refer to it."""
+    assert invoke("datasets", "rm", "list").code == 0
+    other = hold("serve")
+    pruned = invoke("workspace", "prune", "--json")
+    assert (pruned.code, pruned.json["blobs"]) == (0, 0)
+    assert "only what is older than a day was removed" in pruned.err
+    other.release()
+    assert invoke("workspace", "prune", "--json").json["blobs"] > 0

@@ -1,5 +1,6 @@
 """``/v1/.../explain``: why an image is or is not in its dataset, and why a job is slow, as text and as data."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from app.db import images
 from app.domain import ImageState, StoredImage
 from app.explain import ImageHistory, JobHistory, explain_image, explain_job, find_images, image_lines, verdict_words
 from app.job_states import UnitKind, UnitState
+from app.jobs.attendance import mark_unattended
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
 from app.web.api.jobs import Keyword, ShortClass, keywords_of, short_classes_of
@@ -173,7 +175,9 @@ async def get_image_explanation(call: Here, image_id: ImageId, _: Annotated[NoQu
 @router.get("/v1/jobs/{job_id}/explain", operation_id="jobs_explain", summary="Where a job's time went", tags=["jobs"])
 async def get_job_explanation(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
     """Time by stage and by host, waits by cause, and what the job waits for now."""
-    return _job(await explain_job(call.resources.db, job_id, user_id=call.user_id))
+    history = await explain_job(call.resources.db, job_id, user_id=call.user_id)
+    (job,) = await mark_unattended(call.resources.db, call.resources.workspace, [history.job])
+    return _job(replace(history, job=job))
 
 
 def _image(history: ImageHistory) -> ImageExplanation:

@@ -70,7 +70,8 @@ async def test_a_job_is_explained(client: httpx.AsyncClient, resources: Resource
     assert (body["job_id"], body["requests"], body["hosts"], body["exhausted"]) == (job.id, 0, [], 0)
     assert [(stage["kind"], stage["open"]) for stage in body["stages"]] == [("plan", 1)]
     assert (body["deferred"][0]["images"], body["deferred"][0]["first_at"]) == (1, "2033-05-18T03:33:20Z")
-    assert "1 image deferred" in body["waits_for"][0]
+    assert body["waits_for"][0] == "a worker: no process works on it"
+    assert "1 image deferred" in body["waits_for"][1]
     await seeds.end(resources, job.id, JobState.CANCELLED)
     assert (await client.get(f"/v1/jobs/{job.id}/explain")).json()["waits_for"] == []
 

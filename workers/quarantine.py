@@ -118,9 +118,10 @@ async def _blame(unit: ClaimedUnit, how: str) -> bool:
         await _mark_poison(unit, in_hand[0], how)
         return True
     async with unit.transaction() as connection:
-        if not await takeover.find_in_hand(connection, row):
+        several = await takeover.find_in_hand(connection, row)
+        if not several:
             raise IsolatedProcessDied(f"its workers died {unit.row.crashes} times; alone in a process, it ended by {how}")
-        await takeover.take_back(connection, row, max_crashes=unit.ctx.settings.jobs.max_crashes)
+        await takeover.take_back(connection, row, unit.evidence.after_death(several), max_crashes=unit.ctx.settings.jobs.max_crashes)
     unit.is_settled = True
     return False
 

@@ -59,11 +59,17 @@ class Evidence:
         """The number of suspected images; ``None`` where nobody knows what was in hand."""
         return None if self.suspects is None else len(self.suspects)
 
-    def after_death(self, in_hand: Collection[int] | None) -> "Evidence":
+    def after_death(self, in_hand: Collection[int] | None, *, others_in_hand: bool = False) -> "Evidence":
         """Return the evidence after one more death of the unit's worker. An image that was not in hand did not cause it.
 
         If that clears every suspect, the deaths had different causes, such as a user who kills the process: the count begins again.
+
+        Args:
+            in_hand: the unit's images that were in hand.
+            others_in_hand: the worker had images of other units in hand. Then a unit without any was only waiting.
         """
+        if in_hand is not None and not in_hand and others_in_hand:
+            return self
         if in_hand is None:
             return Evidence(self.crashes + 1, self.suspects)
         held = frozenset(in_hand)
@@ -96,14 +102,21 @@ async def take_back_dead(connection: Connection, *which: ColumnElement[bool], ma
     Args:
         max_crashes: deaths by one cause from which on a unit is quarantined; ``None`` for a caller that claims it itself.
     """
-    query = select(tables.units).where(tables.units.c.state == UnitState.RUNNING, *which).with_for_update()
-    dead = [as_unit(row) for row in (await connection.execute(query)).all()]
-    return [await take_back(connection, unit, max_crashes=max_crashes) for unit in dead]
+    columns = tables.units.c
+    running = select(tables.units).where(columns.state == UnitState.RUNNING)
+    dead = (await connection.execute(running.where(*which).with_for_update())).all()
+    held = (await connection.execute(running.where(columns.owner.in_({row.owner for row in dead})))).all() if dead else []
+    in_hand = {row.id: await find_in_hand(connection, as_unit(row)) for row in held}
+    busy = {row.owner for row in held if in_hand[row.id]}
+    taken = []
+    for row in dead:
+        evidence = Evidence.of(as_unit(row)).after_death(in_hand[row.id], others_in_hand=row.owner in busy)
+        taken.append(await take_back(connection, as_unit(row), evidence, max_crashes=max_crashes))
+    return taken
 
 
-async def take_back(connection: Connection, unit: Unit, *, max_crashes: int | None) -> Unit:
-    """Take back one running unit, and write down what the death of its process says of it."""
-    evidence = Evidence.of(unit).after_death(await find_in_hand(connection, unit))
+async def take_back(connection: Connection, unit: Unit, evidence: Evidence, *, max_crashes: int | None) -> Unit:
+    """Take back one running unit, with what the deaths of its workers say of it."""
     is_suspect = max_crashes is not None and evidence.crashes >= max_crashes
     state = UnitState.QUARANTINED if is_suspect else UnitState.PENDING
     columns = tables.units.c

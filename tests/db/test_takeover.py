@@ -11,7 +11,7 @@ from app.db.takeover import IN_HAND, SUSPECTS, Evidence
 from app.domain import ImageState, Reason
 from app.job_states import UnitKind, UnitState
 from downloader.models import Attempt
-from tests.db.builders import add_images, add_job, change, claimed_all, unit_row
+from tests.db.builders import add_images, add_job, change, claimed, claimed_all, unit_ids, unit_row
 
 UNKNOWN: None = None
 
@@ -38,6 +38,27 @@ def test_only_what_was_in_hand_at_every_death_is_suspected(deaths: list[set[int]
         evidence = evidence.after_death(in_hand)
     assert evidence == expected
     assert evidence.count == (None if expected.suspects is None else len(expected.suspects))
+
+
+def test_a_unit_that_only_waited_is_not_suspected() -> None:
+    """Nothing of it was in hand, but something of others: such as a chunk whose hosts are busy with another one."""
+    for evidence in (Evidence(), Evidence(2, frozenset({1}))):
+        assert evidence.after_death(set(), others_in_hand=True) == evidence
+    assert Evidence(1).after_death({5}, others_in_hand=True) == Evidence(2, frozenset({5}))
+    assert Evidence(1).after_death(None, others_in_hand=True) == Evidence(2)
+
+
+async def test_a_death_counts_for_the_units_at_work(any_database: Database) -> None:
+    """Two chunks of one process: one has an image in hand, the other waits for its hosts. Another process had nothing in hand."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.FETCH, {"chunk_id": f"chunk_{name}"}) for name in "abc"])
+    at_work, waiting, alone = [await claimed(any_database, unit_id) for unit_id in await unit_ids(any_database, job_id)]
+    await change(any_database, tables.units, alone.id, owner="another")
+    (image,) = await add_images(any_database, job_id, chunk_id=str(at_work.payload["chunk_id"]))
+    async with any_database.write() as connection:
+        await attempts.reserve(connection, at_work, [(image, 1)])
+        await takeover.take_back_dead(connection, tables.units.c.id == waiting.id, max_crashes=3)
+        await takeover.take_back_dead(connection, max_crashes=3)
+    assert [(await unit_row(any_database, unit.id)).crashes for unit in (at_work, waiting, alone)] == [1, 0, 1]
 
 
 def test_evidence_is_kept_in_the_payload() -> None:

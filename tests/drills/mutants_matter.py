@@ -169,3 +169,11 @@ def chokes() -> None:
         return worker
 
     _put("workers.worker_pool.make_worker", choking)
+
+
+@mutant
+def blames_every_unit() -> None:
+    """Each death counts for every unit that the process held, whatever was in hand."""
+    from app.db.takeover import Evidence
+
+    _put("app.db.takeover.Evidence.after_death", lambda self, *_, **__: Evidence(self.crashes + 1))

@@ -324,6 +324,17 @@ async def test_a_validation_writes_down_what_it_begins_once_a_worker_died(bench:
     assert (await state_of(bench, delivery.unit_id)).payload.get(IN_HAND) == in_hand
 
 
+async def test_a_page_is_progress_of_its_search(bench: Bench) -> None:
+    """A long search whose process is killed from time to time is not suspected."""
+    await bench.submit(["http://127.0.0.1:9/a.jpg"])
+    await bench.drive(until=UnitKind.SEARCH)
+    (delivery,) = await bench.due()
+    await change(bench.db, tables.units, delivery.unit_id, crashes=2)
+    await bench.run(delivery)
+    unit = await state_of(bench, delivery.unit_id)
+    assert (unit.state, unit.crashes) == (UnitState.DONE, 0)
+
+
 async def test_progress_clears_a_suspected_unit_and_no_suspected_image(bench: Bench, built: str) -> None:
     """Other images say nothing of an image that was in hand at a death."""
     await bench.drive(until=UnitKind.FETCH)

@@ -297,6 +297,7 @@ class CandidateWriter:
             )
             if self.client is not None:
                 await self.client.write(connection, self.search.id)
+            await self.unit.record_progress(connection)
         log.info("search.page", source=self.search.source, found=len(page.candidates), new=new, bad=len(problems), spare=new - to_fetch)
         return to_fetch
 

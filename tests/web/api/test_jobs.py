@@ -42,6 +42,20 @@ async def test_create_answers_202_with_a_place_and_the_whole_job(client: httpx.A
     assert job["created_at"].endswith("Z")
 
 
+async def test_a_job_shows_what_each_keyword_brings(client: httpx.AsyncClient) -> None:
+    """Shares of the target from the start; a list has no keywords. A minimum that the target cannot hold is refused by name."""
+    body = {"keywords": ["cat", "dog", "owl"], "max_images": 10, "min_images_per_label": 3}
+    job = (await client.post("/v1/jobs", json=body)).json()
+    assert [(item["keyword"], item["wanted"]) for item in job["keywords"]] == [("cat", 4), ("dog", 3), ("owl", 3)]
+    assert job["keywords"][0] == {"keyword": "cat", "wanted": 4, "found": 0, "fetched": 0, "kept": 0, "why_short": None}
+    assert (await client.get(f"/v1/jobs/{job['id']}/explain")).json()["keywords"] == job["keywords"]
+    assert job["spec"]["min_images_per_label"] == 3
+    assert (await client.post("/v1/jobs", json=URLS)).json()["keywords"] == []
+    refused = await client.post("/v1/jobs", json=body | {"min_images_per_label": 4})
+    assert refused.status_code == 422
+    assert "min_images_per_label 4 for 3 labels takes 12 images" in refused.text
+
+
 async def test_create_stores_urls_and_shows_no_key_of_the_store(client: httpx.AsyncClient, resources: Resources) -> None:
     """URLs rest in the store as a list; where is the server's business."""
     job = (await client.post("/v1/jobs", json=URLS)).json()

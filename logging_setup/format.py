@@ -85,15 +85,24 @@ def format_pretty(fields: Mapping[str, Any], *, colour: bool, ids: bool = True) 
     """Return one line for people, followed by an indented traceback. Control characters are escaped, so data cannot forge a line.
 
     Args:
-        ids: whether the line has the logger and the ids of its context.
+        ids: whether the line has the logger, the ids of its context and fields that others imply; else its URL is last.
     """
-    hidden = _PRETTY_HEAD if ids else _PRETTY_HEAD | _IDS
+    shown = {name: value for name, value in fields.items() if name not in _PRETTY_HEAD}
+    shown = shown if ids else _short(shown)
     level = fields["level"]
     label = f"\x1b[{_COLOURS.get(level, '0')}m{level:<8}\x1b[0m" if colour else f"{level:<8}"
-    pairs = "".join(f"  {escape_controls(name)}={_quote(value)}" for name, value in fields.items() if name not in hidden)
+    pairs = "".join(f"  {escape_controls(name)}={_quote(value)}" for name, value in shown.items())
     logger = f"{escape_controls(fields['logger'])}  " if ids else ""
     line = f"{fields['ts'][11:23]} {label} {logger}{escape_controls(fields['event'])}{pairs}\n"
     return line + "".join(f"    | {escape_controls(row)}\n" for row in str(fields.get("traceback") or "").splitlines())
+
+
+def _short(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields without ids and what others imply: the host of a URL, the class of an error with a status, what is not known."""
+    implied = {"host"} if "url" in fields else set()
+    implied |= {"error_type"} if fields.get("status") is not None else set()
+    shown = {name: value for name, value in fields.items() if name not in _IDS | implied and value is not None}
+    return shown | ({"url": shown.pop("url")} if "url" in shown else {})
 
 
 def _quote(value: Any) -> str:

@@ -175,7 +175,7 @@ def _live_display(cli: Cli, settings: Settings, title: str) -> Iterator["LiveDis
     display = LiveDisplay(title, min(console.width, MAX_WIDTH), cli)
     with Live(console=console, refresh_per_second=REDRAWS_PER_S, redirect_stdout=False, transient=True) as live:
         display.show = lambda drawing: live.update(drawing)
-        configure_logging(cli, settings, default="WARNING", stream=LogStream(console))
+        configure_logging(cli, settings, default="WARNING", stream=LogStream(console, is_whole=cli.verbose > 0))
         try:
             yield display
         finally:
@@ -185,12 +185,17 @@ def _live_display(cli: Cli, settings: Settings, title: str) -> Iterator["LiveDis
 class LogStream:
     """The stream of the log during a live display: rich moves the display down for each line."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, is_whole: bool = False) -> None:
         self._console = console
+        self._is_whole = is_whole
 
     def write(self, text: str) -> None:
-        """Print one line."""
-        self._console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+        """Print one line, cut to the terminal's width unless all of it is wanted: the job's log has the rest."""
+        line = Text.from_ansi(text.rstrip("\n"))
+        if self._is_whole or "\n" in line.plain:
+            self._console.print(line, soft_wrap=True)
+        else:
+            self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def flush(self) -> None:
         """Do nothing: nothing is buffered."""

@@ -162,3 +162,15 @@ def test_jobs_that_gather_nothing_show_what_they_do(capsys: pytest.CaptureFixtur
         "[0:01:00] succeeded",
     ]
     assert drawn(LiveDisplay("list", 80), a_snapshot(200, a_job(**export))) == ["list", "running: exporting 200 images, 0:01:00"]
+
+
+def test_a_warning_takes_one_line_of_the_terminal() -> None:
+    """The bars stay in sight; with -v the whole line is wanted, and of a traceback every line is."""
+    console = Console(file=io.StringIO(), width=40)
+    for is_whole, text in ((False, f"{'w' * 39}…\n"), (True, f"{'w' * 60}\n")):
+        with console.capture() as capture:
+            LogStream(console, is_whole=is_whole).write("w" * 60)
+        assert capture.get() == text
+    with console.capture() as capture:
+        LogStream(console).write("w" * 60 + "\n    | raise")
+    assert "w" * 60 in capture.get().replace("\n", "", 1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from logging_setup import get_logger
 from logging_setup.config import configure, dropped_lines
+from logging_setup.format import format_pretty
 from logging_setup.redact import escape_controls, escape_json
 
 log = get_logger("app.test")
@@ -92,7 +93,7 @@ def test_a_short_line_has_no_ids() -> None:
     with log.contextualize(job_id="job_1", unit_id="unit_1", chunk_id="chunk_1", request_id="req_1", worker="wrk_1", run=1, job="fetch"):
         log.info("an.event", url="https://h.test/a.jpg", status=503)
     configure("WARNING", stream=io.StringIO())
-    assert stream.getvalue()[13:] == "INFO     an.event  url=https://h.test/a.jpg  status=503\n"
+    assert stream.getvalue()[13:] == "INFO     an.event  status=503  url=https://h.test/a.jpg\n"
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -173,3 +174,19 @@ def test_escaping_keeps_what_can_be_shown(text: str) -> None:
     if text.isprintable():
         assert escape_controls(text) == text
     assert json.loads(escape_json(json.dumps(text, ensure_ascii=False))) == text
+
+
+def test_a_short_line_leaves_out_what_others_imply_and_ends_with_the_url() -> None:
+    """A host is in its URL, a class of error in its status; what is not known is not shown."""
+    fields: dict[str, object] = {
+        "ts": "2026-01-01T10:00:00.000",
+        "level": "WARNING",
+        "event": "download.retry",
+        "logger": "downloader",
+        "job_id": "job_1",
+    }
+    fields |= {"url": "http://h.test/a.jpg", "error_type": "ServiceUnavailableError", "host": "h.test"}
+    line = format_pretty(fields | {"wait_s": 2.0, "status": 503}, colour=False, ids=False)
+    assert line == "10:00:00.000 WARNING  download.retry  wait_s=2.0  status=503  url=http://h.test/a.jpg\n"
+    line = format_pretty(fields | {"status": None}, colour=False, ids=False)
+    assert line == "10:00:00.000 WARNING  download.retry  error_type=ServiceUnavailableError  url=http://h.test/a.jpg\n"

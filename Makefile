@@ -12,8 +12,8 @@ STAMP := $(VENV)/.installed
 # The newest Python that runs; `make PYTHON=/path/to/python3 ...` overrides.
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done
-# Many tests wait more than they work: more processes than cores.
-JOBS ?= 8
+# Many tests wait: more processes than cores. Each costs 15 s of CPU time for the collection of the tests and its own servers.
+JOBS ?= 6
 # Drills wait more than they work; more of them at once would stall each other on two cores.
 DRILL_JOBS ?= 4
 PYTHON ?= $(shell $(FIND_PYTHON))

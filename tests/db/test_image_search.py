@@ -42,16 +42,16 @@ async def test_pages_hold_what_a_look_at_every_row_finds(any_database: Database)
         "reason": [None, Reason.TIMEOUT],
         "label": [None, "cat"],
     }
-    for values in itertools.product(*choices.values()):
+    for number, values in enumerate(itertools.product(*choices.values())):
         wanted = dict(zip(choices, values, strict=True))
-        for user_id in (None, "ann", "bob", "carol"):
-            expected = [
-                row.id
-                for row in rows
-                if user_id in (None, owners[row.dataset_id]) and all(v in (None, getattr(row, k)) for k, v in wanted.items())
-            ]
-            pages = pages_of(lambda **k: image_search.page(any_database, **k), wanted=ImageFilter(**wanted), user_id=user_id, limit=3)
-            assert [image.id for page in [page async for page in pages] for image in page.items] == expected
+        user_id = (None, "ann", "bob", "carol", "bob")[number % 5]  # each choice meets each user, as no number of choices has the factor 5
+        expected = [
+            row.id
+            for row in rows
+            if user_id in (None, owners[row.dataset_id]) and all(v in (None, getattr(row, k)) for k, v in wanted.items())
+        ]
+        pages = pages_of(lambda **k: image_search.page(any_database, **k), wanted=ImageFilter(**wanted), user_id=user_id, limit=3)
+        assert [image.id for page in [page async for page in pages] for image in page.items] == expected
 
 
 async def test_many_datasets_are_looked_into_a_few_at_a_time(any_database: Database) -> None:

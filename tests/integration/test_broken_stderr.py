@@ -1,6 +1,7 @@
 """Real processes with a broken standard error: they work to the end, and exit with their usual codes."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -54,6 +55,7 @@ def stderr_of_kind(kind: str) -> tuple[int, list[int]]:
         full = os.open("/dev/full", os.O_WRONLY)
         return full, [full]
     read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     if kind == "reader gone":
         os.close(read)
         return write, [write]
@@ -68,7 +70,7 @@ async def test_a_broken_standard_error_costs_lines_and_no_work(tmp_path: Path, k
         for number in range(5):
             origin.script(f"/{number}.jpg", image(encode(photo(seed=number + 1))))
         async with embedded(tmp_path, stderr) as (client, process):
-            for _ in range(300):  # a line each: more than a pipe holds
+            for _ in range(60):  # a line each: more than the pipe holds
                 await client.get("/v1/queues")
             answer = await client.post("/v1/jobs", json={"urls": [origin.url(f"/{number}.jpg") for number in range(5)]})
             job = await follow(client, answer.headers["location"])

@@ -66,6 +66,11 @@ class Proxy:
         return self.scheme != "socks5"
 
     @property
+    def blind_spot(self) -> str:
+        """What the address guard does not see behind a proxy that resolves names."""
+        return "the proxy resolves the names: ports, literal addresses and local names are checked, the addresses of other names are not"
+
+    @property
     def authorization(self) -> dict[str, str]:
         """The header with its credentials (RFC 7617); empty without any."""
         if not self.user:

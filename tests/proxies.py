@@ -92,8 +92,8 @@ class HttpProxy(_Server):
                 self.log.append(" ".join(head.decode().split(" ")[:2]))
         finally:
             replies.cancel()
+            upstream[1].close()  # before anything is awaited: the test may end meanwhile
             await asyncio.gather(replies, return_exceptions=True)
-            await _close(upstream[1])
 
 
 class SocksProxy(_Server):
@@ -149,8 +149,8 @@ async def _pipe(client: _Stream, upstream: _Stream) -> None:
     finally:
         for task in copies:
             task.cancel()
+        upstream[1].close()
         await asyncio.gather(*copies, return_exceptions=True)
-        await _close(upstream[1])
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

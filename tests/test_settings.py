@@ -324,6 +324,7 @@ def test_a_proxy_may_be_read_from_elsewhere(set_env: Any) -> None:
     assert "hunter2" not in f"{settings!r}"
     set_env(fetch__proxy='{"file": "secret"}')
     assert origins(load_settings())["fetch.proxy"] == ({"file": "secret"}, "environment")
+    assert load_settings(as_flags(load_settings())) == load_settings()
     set_env(fetch__proxy='{"hunter2": ')
     assert "hunter2" not in refused()
 

@@ -30,6 +30,9 @@ def show(cli: Cli, with_origins: Annotated[bool, typer.Option("--origins", help=
 
 def _toml_value(value: Any) -> str:
     """A value as TOML writes it; ``-`` for a value that is not set."""
+    if isinstance(value, dict):
+        items = ", ".join(f"{json.dumps(key)} = {_toml_value(item)}" for key, item in value.items())
+        return f"{{ {items} }}" if items else "{}"
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
@@ -55,14 +58,8 @@ def _tables(name: str, tables: dict[str, dict[str, Any]]) -> list[str]:
     lines: list[str] = []
     for key, fields in tables.items():
         lines += ["", f"[{name}.{json.dumps(key)}]"]
-        lines += [f"{field} = {_inline(value)}" for field, value in fields.items() if value]
+        lines += [f"{field} = {_toml_value(value)}" for field, value in fields.items() if value]
     return lines
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items()) + " }"
-    return _toml_value(value)
 
 
 def validate(cli: Cli) -> int:

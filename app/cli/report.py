@@ -11,6 +11,7 @@ from app.cli import exit_codes
 from app.cli.output import width
 from app.db import Database, attempts, datasets, earlier_fetches, images, jobs
 from app.db.rows import Export, Funnel, Job
+from app.domain import Reason
 from app.explain.job import lost_words, search_words
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.formatting import clipped, count, duration, listing, number, size
@@ -112,6 +113,7 @@ class BuildReport:
             *self._classes(),
             *self._retries(),
             *self._shortfall(),
+            ("network", self._network()),
             ("warning", self._empty_keywords()),
             ("warning", self._warning()),
             ("list", self._list()),
@@ -214,6 +216,13 @@ class BuildReport:
         rows = [("why short" if at == 0 else "", str(cause)) for at, cause in enumerate(causes)]
         return rows + ([("error", self.job.error)] if self.job.error else [])
 
+    def _network(self) -> str:
+        """Where no host of a build could be reached."""
+        reasons = self.funnel.reasons
+        if not reasons or self.funnel.fetched or not NETWORK_REASONS.issuperset(reasons):
+            return ""
+        return "no host could be reached; `pictrawl doctor --only network --url URL` with one of the URLs says why"
+
     def _next(self, workspace_options: str) -> str:
         return f"pictrawl {'explain' if self.job.is_final else 'resume'} {self.job.id}{workspace_options}"
 
@@ -223,6 +232,12 @@ STAGES = ("candidates", "fetched", "valid", "unique", "kept")
 """Figures of the list and stages of the funnel, by the names that every interface has for them; ``spare`` candidates are no stage."""
 
 REUSE_FIGURES = ("reused", "not_modified")
+
+NETWORK_REASONS = frozenset(
+    reason.value
+    for reason in (Reason.DNS_NOT_FOUND, Reason.TLS, Reason.NETWORK, Reason.TIMEOUT, Reason.HOST_UNAVAILABLE, Reason.PROXY_REFUSED)
+)
+"""Reasons of images whose host was not reached."""
 
 SHOWN_CLASSES = 8
 

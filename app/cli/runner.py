@@ -23,9 +23,10 @@ from app.jobs import cleaning, submit
 from app.jobs.dispatch import dispatch_requests
 from app.jobs.event_log import recording
 from app.queue import ArqQueue
-from app.resources import Resources, make_queue, open_resources, open_worker_resources
+from app.resources import Resources, make_network, make_queue, open_resources, open_worker_resources
 from app.settings import Settings
 from app.workspace import Workspace
+from downloader import Network
 from workers.worker_pool import run_workers
 
 __all__ = ["JobRunner", "connect_queue", "open_job_resources", "open_runner", "wake_workers"]
@@ -153,6 +154,11 @@ class JobRunner:
             )
 
 
+def _say_what_is_not_checked(cli: Cli, network: Network) -> None:
+    if network.proxy is not None and network.proxy.resolves_names:
+        cli.note(network.proxy.blind_spot)
+
+
 @asynccontextmanager
 async def open_runner(
     cli: Cli, settings: Settings, command: str, *, given: Mapping[str, Any] = {}, detached: bool = False, prestart: bool = False
@@ -169,12 +175,15 @@ async def open_runner(
     workspace = open_workspace(settings, command)
     if workspace is None or detached:
         refuse_workers_own(asked)
+    network = make_network(settings) if workspace is not None and not detached else None  # before anything is written
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         works_itself = workspace is not None and not detached and workspace.take()
         if workspace is not None:
             stack.callback(workspace.release)
         decoders = None
+        if works_itself and network is not None:
+            _say_what_is_not_checked(cli, network)
         if works_itself and prestart:
             decoders = await stack.enter_async_context(DecoderPool.from_settings(settings))
             await decoders.prestart()

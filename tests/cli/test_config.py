@@ -31,6 +31,8 @@ def test_config_shows_the_hosts_as_tables(invoke: Invoke) -> None:
     assert '[hosts."a.test"]\nheaders = { "X-Key" = "**********", "X-Other" = { "env" = "NAME" } }\n' in f"{result.out}\n"
     assert "hunter2" not in result.out
     assert tomllib.loads(result.out)["hosts"]["a.test"]["headers"]["X-Other"] == {"env": "NAME"}
+    Path("pictrawl.toml").write_text('[fetch]\nproxy = { env = "NAME" }\n')
+    assert tomllib.loads(invoke("config", "show").out)["fetch"]["proxy"] == {"env": "NAME"}
     Path("pictrawl.toml").unlink()
     assert "# hosts is not set" in invoke("config", "show").out
 

@@ -167,3 +167,18 @@ def test_the_summary_names_every_reason() -> None:
     words = " ".join(BuildReport(a_job(JobState.SUCCEEDED, None, finished_at=NOW), Funnel(counts)).summary().split())
     assert all(f"{reason.value} {20 - at}" in words for at, reason in enumerate(reasons))
     assert "other" not in words
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [
+        ([(ImageState.FAILED, Reason.DNS_NOT_FOUND, 5), (ImageState.FAILED, Reason.TLS, 2)], True),
+        ([(ImageState.FAILED, Reason.TLS, 5), (ImageState.FAILED, Reason.HTTP_404, 1)], False),
+        ([(ImageState.FAILED, Reason.TLS, 5), (ImageState.KEPT, None, 1)], False),
+        ([], False),
+    ],
+)
+def test_summary_names_the_doctor_where_no_host_was_reached(rows: list[tuple[ImageState, Reason | None, int]], shown: bool) -> None:
+    """A network without a way out looks like many bad URLs."""
+    report = replace(a_report(JobState.FAILED, 0), funnel=Funnel(tuple(SourceCount("list", *row) for row in rows)))
+    assert ("doctor --only network" in report.summary()) == shown

@@ -1,9 +1,14 @@
-"""Builds that a fleet on a real Redis carries out."""
+"""What a command opens to work on a job; builds that a fleet on a real Redis carries out."""
 
 import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from app.cli.options import Cli
+from app.cli.runner import open_runner
+from app.settings import load_settings
 from tests.cli.conftest import (
     OPEN,
     PICTURES,
@@ -54,3 +59,15 @@ def test_build_without_redis_leaves_nothing_behind(invoke: Invoke) -> None:
     assert result.code == 5
     assert "doctor --only queue" in result.err
     assert [path.name for path in Path.cwd().iterdir()] == ["list.txt"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"), [("http://127.0.0.1:1", True), ("socks5h://127.0.0.1:1", True), ("socks5://127.0.0.1:1", False)]
+)
+async def test_a_run_says_at_its_start_what_the_address_guard_does_not_see(
+    proxy: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a proxy resolves the names."""
+    async with open_runner(Cli(), load_settings({"fetch.proxy": proxy}), "build"):
+        pass
+    assert ("the proxy resolves the names" in capsys.readouterr().err) == said

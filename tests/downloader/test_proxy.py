@@ -1,6 +1,7 @@
 """Proxies: what goes through them, whose fault an error is, and what the address guard still sees. All against real ones."""
 
 import ssl
+import sys
 from dataclasses import replace
 
 import httpx
@@ -314,6 +315,14 @@ def test_proxy_that_is_none_is_refused(text):
     with pytest.raises(errors.ConfigurationError, match=r"fetch\.proxy .*; write http://host:port") as caught:
         read_proxy(text)
     assert "hunter2" not in str(caught.value)
+
+
+def test_socks_needs_its_extra(monkeypatch):
+    """The message has the line that installs it; an HTTP proxy needs none."""
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with pytest.raises(errors.ConfigurationError, match=r"needs python-socks; install pictrawl\[socks\]"):
+        read_proxy("socks5://127.0.0.1:1080")
+    assert read_proxy("http://127.0.0.1:3128").port == 3128
 
 
 def test_socks_login_is_ascii():

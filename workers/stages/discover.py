@@ -48,6 +48,8 @@ SOURCE_PAUSES = 5
 SOURCE_PAUSE_S = 60.0
 """Seconds of such a wait if the source sends no Retry-After."""
 
+SEE_DOCTOR = "see `pictrawl doctor --only network`"
+
 UNREACHABLE_PAUSE_S = 15.0
 """Seconds of the first wait for a source that cannot be reached; each further one is twice as long."""
 
@@ -132,7 +134,7 @@ def _source_pause(
     left_s = since + rules.dead_host_s - now
     problem = f"{client.host} does not answer" if isinstance(error, errors.TimeoutException) else f"Cannot connect to {client.host}"
     if left_s <= 0 or (error.retry_after_s or 0.0) > left_s:
-        return None, since, f"{problem}; gave up after {_in_words(now - since)}"
+        return None, since, f"{problem}; gave up after {_in_words(now - since)}, {SEE_DOCTOR}"
     wait_s = max(error.retry_after_s or 0.0, min(UNREACHABLE_PAUSE_S * 2**pauses, left_s))
     return wait_s, since, problem
 
@@ -143,7 +145,9 @@ def _problem(error: errors.PictrawlError, host: str) -> str:
         case errors.RateLimitError() | errors.AuthenticationError():
             return f"refused the search ({error.status})"
         case errors.HostNotFoundError():
-            return f"the name {host} cannot be resolved"
+            return f"the name {host} cannot be resolved, {SEE_DOCTOR}"
+        case errors.TLSError():
+            return f"{error}, {SEE_DOCTOR}"
         case errors.ServiceUnavailableError():
             return f"is overloaded or down ({error.status})"
     return f"answered the search with {error.status}" if error.status else str(error)

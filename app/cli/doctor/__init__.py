@@ -10,6 +10,7 @@ import errors
 from app.cli import exit_codes
 from app.cli.doctor import machine, services
 from app.cli.doctor.finding import Finding, fail, note, ok
+from app.cli.doctor.network import check_network
 from app.cli.failures import UsageError
 from app.cli.options import Cli
 from app.cli.session import configure_logging, run
@@ -27,10 +28,17 @@ ONLY = f"Only this group; may be repeated: {', '.join(GROUPS)}."
 MARKS = {"ok": "ok", "note": "note", "warn": "WARN", "fail": "FAIL"}
 
 
-def doctor(cli: Cli, only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=ONLY)] = None) -> int:
+URL = "Ask the host of this URL, instead of those of the sources; may be repeated."
+
+
+def doctor(
+    cli: Cli,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="GROUP", help=ONLY)] = None,
+    url: Annotated[list[str] | None, typer.Option("--url", metavar="URL", help=URL)] = None,
+) -> int:
     """Check whether this machine is fit for a crawl.
 
-    Packages, settings, disk, database, Redis, storage, limits, codecs, DNS, clock.
+    Packages, settings, disk, database, Redis, storage, limits, codecs, clock, and the network: DNS, proxy, certificates.
     Exit code 5 where something is missing that a build by these settings needs: Redis, PostgreSQL and an object store only
     where the settings name them.
     """
@@ -38,7 +46,7 @@ def doctor(cli: Cli, only: Annotated[list[str] | None, typer.Option("--only", me
     for group in groups:
         if group not in GROUPS:
             raise UsageError(f"there is no group {group!r}", f"there is {', '.join(GROUPS)}")
-    findings = run(_check(cli, groups))
+    findings = run(_check(cli, groups, url or ()))
     failed = [finding for finding in findings if finding.status == "fail"]
     lines = []
     for finding in findings:
@@ -55,7 +63,7 @@ def _names(findings: Sequence[Finding]) -> str:
     return ", ".join(finding.name for finding in findings)
 
 
-async def _check(cli: Cli, groups: Sequence[str]) -> list[Finding]:
+async def _check(cli: Cli, groups: Sequence[str], urls: Sequence[str]) -> list[Finding]:
     """Run the checks of these groups. Where the settings are wrong no other check can run."""
     try:
         settings = load_settings(cli)
@@ -64,7 +72,7 @@ async def _check(cli: Cli, groups: Sequence[str]) -> list[Finding]:
     configure_logging(cli, settings, default="ERROR")
     findings: list[Finding] = []
     for group in groups:
-        findings += await _check_group(group, cli, settings)
+        findings += await (check_network(settings, urls) if group == "network" else _check_group(group, cli, settings))
     return findings
 
 
@@ -78,8 +86,6 @@ async def _check_group(group: str, cli: Cli, settings: Settings) -> list[Finding
             return await services.check_queue(settings)
         case "storage":
             return await services.check_storage(settings)
-        case "network":
-            return await machine.check_network(settings)
     checks: dict[str, Callable[[Settings], Iterable[Finding]]] = {
         "packages": machine.check_packages,
         "workspace": machine.check_workspace,

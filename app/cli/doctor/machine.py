@@ -1,18 +1,14 @@
-"""Checks of this machine that need no service: packages, disk, limits, codecs, DNS, clock."""
+"""Checks of this machine that need no service: packages, disk, limits, codecs, clock."""
 
-import asyncio
-import os
 import platform
 import re
 import resource
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from PIL import features
 
@@ -20,18 +16,16 @@ from app.cli.doctor.finding import Finding, fail, note, ok, warn
 from app.formatting import number, size
 from app.settings import Settings
 
-__all__ = ["check_clock", "check_images", "check_limits", "check_network", "check_packages", "check_workspace"]
+__all__ = ["check_clock", "check_images", "check_limits", "check_packages", "check_workspace"]
 
 PACKAGES = ("arq", "redis", "httpx", "tenacity", "loguru", "sqlalchemy", "pydantic-settings", "pillow", "numpy", "obstore")
-EXTRAS = {"pyarrow": "Parquet lists", "zstandard": ".zst lists"}
+EXTRAS = {"pyarrow": "Parquet lists", "python-socks": "SOCKS proxies", "zstandard": ".zst lists"}
 FREE_LOW = 1_000_000_000
 """Bytes; with less a crawl soon fills the disk."""
 FILES_SPARE = 200
 """Open files besides connections: database, store, libraries."""
 BUILT_AT = 1_700_000_000
 """Unix time of late 2023; an earlier clock is wrong."""
-LOOKUP_SLOW_S = 0.5
-LOOKUPS = 3
 
 
 def check_packages(_: Settings, extras: Mapping[str, str] = EXTRAS) -> Iterable[Finding]:
@@ -108,34 +102,6 @@ def check_images(_: Settings) -> Iterable[Finding]:
         yield note("images", "codecs", value, "images in the missing formats are rejected as corrupt")
     else:
         yield ok("images", "codecs", value)
-
-
-async def check_network(settings: Settings) -> list[Finding]:
-    """Whether names resolve, and how fast; and whether a proxy is set, which pictrawl does not use."""
-    host = urlsplit(settings.sources.wikimedia_url).hostname or "commons.wikimedia.org"
-    findings = [await _lookup(host)]
-    proxies = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
-    if proxies:
-        findings.append(
-            warn("network", "proxy", f"{', '.join(proxies)} is set", "proxies are not used: every address is checked and dialled directly")
-        )
-    return findings
-
-
-async def _lookup(host: str) -> Finding:
-    loop = asyncio.get_running_loop()
-    times = []
-    for _ in range(LOOKUPS):
-        began = time.perf_counter()
-        try:
-            await loop.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
-        except OSError as error:
-            return fail("network", "dns", f"{host}: {error.strerror or error}", "check /etc/resolv.conf, or run where the internet is")
-        times.append(time.perf_counter() - began)
-    value = f"{host} in {1000 * sorted(times)[LOOKUPS // 2]:.0f} ms"
-    if max(times) > LOOKUP_SLOW_S:
-        return warn("network", "dns", f"{value}, slowest {1000 * max(times):.0f} ms", "a caching resolver on this machine helps")
-    return ok("network", "dns", value)
 
 
 def check_clock(_: Settings) -> Iterable[Finding]:

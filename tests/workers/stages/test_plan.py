@@ -162,7 +162,7 @@ async def test_a_source_that_cannot_be_reached_is_named_at_once_and_given_up_aft
     job = await bench.job(job_id)
     assert job.state is JobState.FAILED
     assert job.shortfall is not None
-    assert f"wikimedia: {problem}; gave up after 2 minutes" in job.shortfall["causes"]
+    assert f"wikimedia: {problem}; gave up after 2 minutes, see `pictrawl doctor --only network`" in job.shortfall["causes"]
     assert len(source.asked) == 2
 
 

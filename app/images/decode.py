@@ -74,8 +74,8 @@ _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
 _FIRST_SIDEWAYS: Final = 5
 """Orientations from this one on exchange width and height."""
 
-_OUT_OF_MEMORY: Final = re.compile(r"out of memory|^encoding error [12]$", re.IGNORECASE)
-"""How Pillow words it; the numbers are libwebp's VP8_ENC_ERROR_OUT_OF_MEMORY and VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY."""
+_OUT_OF_MEMORY: Final = re.compile(r"out of memory|^encoding error [12]$|^memory allocation error: (?!security limit)", re.IGNORECASE)
+"""How Pillow and libheif word it; the numbers are libwebp's VP8_ENC_ERROR_OUT_OF_MEMORY and VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY."""
 
 _OBJECT: Final = re.compile(r" ?<[\w.]+ object at 0x[0-9a-fA-F]+>")
 """How an exception names an object: by its address, which is another one each time."""
@@ -210,8 +210,6 @@ def decode(body: bytes, header: Header, *, min_size: tuple[int, int] | None) -> 
         loaded, integrity, damage = _load(body, header, scale)
         if integrity.damage:
             raise ValidationError(f"{header.format} data: {integrity.damage}", reason=Reason.CORRUPT)
-        if header.format == "heif" and loaded.size != (header.width, header.height):
-            raise ValidationError(f"{header.format} data: {loaded.width}x{loaded.height} pixels, not as stated", reason=Reason.CORRUPT)
         metadata_fault = _metadata_fault(body, header.format, image)
         orientation = orientation_of(image)
         width, height = (header.height, header.width) if swaps_sides(orientation) else (header.width, header.height)

@@ -159,7 +159,13 @@ def test_every_error_is_one_error(error: Exception) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), OSError("out of memory when reading image file"), RuntimeError("Out of memory"), ValueError("encoding error 1")],
+    [
+        MemoryError(),
+        OSError("out of memory when reading image file"),
+        RuntimeError("Out of memory"),
+        ValueError("encoding error 1"),
+        RuntimeError("Memory allocation error: Unspecified: Allocating 12192783 bytes failed"),
+    ],
 )
 def test_out_of_memory_is_not_the_images_fault(error: Exception) -> None:
     """It stays a MemoryError, also where Pillow calls it something else."""

@@ -15,6 +15,8 @@ import errors
 from app.db import Database, events, jobs, rows
 from app.db.events import EventFilter
 from app.discovery import urls
+from app.jobs.attendance import mark_unattended
+from app.resources import Resources
 from app.web.api import jobs as job_views
 from app.web.api.conventions import Here, JobId, NoQuery, Text, View, at
 from logging_setup import get_logger, redact
@@ -141,7 +143,7 @@ async def job_events(
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if call.is_head:
         return EventSourceResponse(iter(()), headers=headers)
-    return EventSourceResponse(EventStream(db, job, query, request.app.state.stopping).run(), headers=headers)
+    return EventSourceResponse(EventStream(call.resources, job, query, request.app.state.stopping).run(), headers=headers)
 
 
 async def _page(db: Database, job_id: str, query: EventQuery) -> Response:
@@ -184,8 +186,9 @@ def _quality(parameters: list[str]) -> float:
 class EventStream:
     """One client of the stream. It polls the database, so any process may work on the job."""
 
-    def __init__(self, db: Database, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:
-        self.db = db
+    def __init__(self, resources: Resources, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:
+        self.db = resources.db
+        self.workspace = resources.workspace
         self.job = job
         self.wanted = query.wanted()
         self.last_id = query.after
@@ -197,7 +200,7 @@ class EventStream:
     async def run(self) -> AsyncIterator[bytes]:
         """Yield messages until the job has ended, the server stops or the database is unavailable."""
         try:
-            yield self._message("snapshot", await job_views.load_job(self.db, self.job))
+            yield self._message("snapshot", await job_views.load_job(self.db, await self._marked()))
             async for message in self._follow():
                 self.sent_at = time.monotonic()
                 yield message
@@ -234,13 +237,17 @@ class EventStream:
         began = time.monotonic()
         if began < self.count_at and not at_once:
             return None
-        figures = await job_views.load_figures(self.db, self.job)
+        figures = await job_views.load_figures(self.db, await self._marked())
         ended = time.monotonic()
         self.count_at = ended + max(PROGRESS_S, COST_FACTOR * (ended - began))
         if figures == self.figures:
             return None
         self.figures = figures
         return self._message("progress", figures)
+
+    async def _marked(self) -> rows.Job:
+        """The job, marked where no process works on it."""
+        return (await mark_unattended(self.db, self.workspace, [self.job]))[0]
 
     def _is_settled(self) -> bool:
         return self.job.is_final and time.time() - (self.job.finished_at or 0.0) > SETTLE_S

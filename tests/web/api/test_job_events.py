@@ -64,7 +64,7 @@ async def test_lines_are_filtered_by_what_they_are_about(client: httpx.AsyncClie
     ):
         assert [line["event"] for line in (await client.get(path, params=query, headers=JSON)).json()["items"]] == expected
     await seeds.end(resources, job.id, JobState.CANCELLED)
-    stream = EventStream(resources.db, await jobs.get(resources.db, job.id), EventQuery(host="h.test"), asyncio.Event())
+    stream = EventStream(resources, await jobs.get(resources.db, job.id), EventQuery(host="h.test"), asyncio.Event())
     assert [line.event async for line in _events_of(stream)] == ["download.retry"]
 
 
@@ -148,7 +148,7 @@ async def end_long_ago(resources: Resources, job: Job) -> None:
     """End a job; its journal has been quiet since."""
     await seeds.end(resources, job.id, JobState.SUCCEEDED)
     deadline = time.monotonic() + 10
-    stream = EventStream(resources.db, await jobs.get(resources.db, job.id), EventQuery(), asyncio.Event())
+    stream = EventStream(resources, await jobs.get(resources.db, job.id), EventQuery(), asyncio.Event())
     while not stream._is_settled():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
@@ -159,7 +159,7 @@ async def test_a_stream_of_many_lines_brings_each_once(resources: Resources) -> 
     job = await seeds.build(resources)
     await write(resources, job, *[f"line.{number}" for number in range(1200)])
     await end_long_ago(resources, job)
-    stream = EventStream(resources.db, await jobs.get(resources.db, job.id), EventQuery(), asyncio.Event())
+    stream = EventStream(resources, await jobs.get(resources.db, job.id), EventQuery(), asyncio.Event())
     text = b"".join([message async for message in stream.run()]).decode()
     assert text.count("event: event\n") == 1200
     assert text.endswith('event: bye\ndata: {"status":"succeeded"}\n\n')
@@ -197,7 +197,7 @@ async def test_a_stream_ends_when_its_listener_leaves(resources: Resources) -> N
 async def test_a_stream_of_a_deleted_job_says_so(resources: Resources) -> None:
     """The job is gone while somebody listens."""
     job = await seeds.build(resources)
-    stream = EventStream(resources.db, job, EventQuery(), asyncio.Event()).run()
+    stream = EventStream(resources, job, EventQuery(), asyncio.Event()).run()
     assert (await anext(stream)).startswith(b"event: snapshot\n")
     await seeds.end(resources, job.id, JobState.CANCELLED)
     await datasets.delete_dataset(resources.db, job.dataset_id)
@@ -209,7 +209,7 @@ async def test_a_stream_ends_when_the_database_goes_away(resources: Resources) -
     """Without an error in its middle: the client comes back with its last id."""
     job = await seeds.build(resources)
     away = seeds.without_database(resources)
-    stream = EventStream(away.db, job, EventQuery(), asyncio.Event())
+    stream = EventStream(away, job, EventQuery(), asyncio.Event())
     assert [message async for message in stream.run()] == []
     await away.db.close()
 
@@ -218,7 +218,7 @@ async def test_a_quiet_stream_sends_comments(resources: Resources) -> None:
     """Proxies close what is silent."""
     job = await seeds.build(resources)
     stopping = asyncio.Event()
-    stream = EventStream(resources.db, job, EventQuery(), stopping)
+    stream = EventStream(resources, job, EventQuery(), stopping)
     taken: list[bytes] = []
     async for message in stream.run():
         taken.append(message)

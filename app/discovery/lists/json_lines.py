@@ -23,6 +23,7 @@ MAX_ELEMENT_CHARS = 1_000_000
 _MAX_SHAPES = 1_000
 """Sets of keys remembered; a list in which every object has other keys must not fill the memory."""
 _MAX_NAMES = 200
+_NESTED = frozenset({dict, list})
 _LONG_INTEGER = 2.0**63
 
 _SPACES = re.compile(r"[\s,]*")
@@ -79,6 +80,8 @@ class Objects:
     @staticmethod
     def _inside(element: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """Return the positions of objects, and the names of what they hold."""
+        if _NESTED.isdisjoint(map(type, element.values())):  # most rows
+            return (), ()
         objects = tuple(at for at, value in enumerate(element.values()) if has_object(value))
         return (objects, tuple(names_inside(element))) if objects else ((), ())
 

@@ -36,7 +36,7 @@ def test_build_of_a_list_delivers_every_image_once(gallery: Site, invoke: Invoke
     assert document["status"] == "succeeded"
     assert document["target"] is None
     all_of_them = dict.fromkeys(("rows_read", "distinct_urls", "candidates", "fetched", "valid", "unique", "kept"), PICTURES)
-    assert document["funnel"] == all_of_them | dict.fromkeys(("merged_rows", "label_conflicts", "reused", "not_modified"), 0)
+    assert document["funnel"] == all_of_them | dict.fromkeys(("merged_rows", "label_conflicts", "reused", "not_modified", "spare"), 0)
     assert document["retries"]["mean_attempts"] == 1.0
     folder = Path(document["exports"][0]["path"])
     assert folder == Path("datasets/list")

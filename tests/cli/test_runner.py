@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from app.cli.options import Cli
-from app.cli.runner import open_runner
-from app.settings import load_settings
+from app.cli.runner import JobRunner, open_runner
+from app.cli.session import Interrupts
+from app.resources import open_resources
+from app.settings import Settings, load_settings
+from app.workspace import Holder, Workspace
 from tests.cli.conftest import (
     OPEN,
     PICTURES,
@@ -71,3 +74,19 @@ async def test_a_run_says_at_its_start_what_the_address_guard_does_not_see(
     async with open_runner(Cli(), load_settings({"fetch.proxy": proxy}), "build"):
         pass
     assert ("the proxy resolves the names" in capsys.readouterr().err) == said
+
+
+async def test_leaving_a_job_says_who_goes_on_with_it(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server until it is stopped, a command until its own job has ended; and how to end the job instead."""
+    mine = Workspace(settings.workspace.path, Holder(1, "build", job_ids=frozenset()))
+    async with open_resources(settings, workspace=mine) as resources:
+        runner = JobRunner(Cli(), settings, resources, Interrupts(), job_id="job_1")
+        for job_ids, words in ((None, "`pictrawl x` (process 7) continues it\n"), (frozenset[str](), "until its own job has ended\n")):
+            other = Workspace(settings.workspace.path, Holder(7, "x", job_ids=job_ids))
+            assert other.take()
+            runner.say_stopping()
+            other.release()
+            said = capsys.readouterr().err
+            assert words in said
+            assert "pictrawl finish job_1" in said
+            assert "pictrawl jobs cancel job_1" in said

@@ -9,11 +9,13 @@ import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import errors
 from downloader import url_syntax
-from downloader.url_guard import Target
+
+if TYPE_CHECKING:  # it loads httpx, which commands that only look do without
+    from downloader.url_guard import Target
 
 __all__ = [
     "HostEntry",
@@ -93,17 +95,17 @@ class HostHeaders:
         self._entries = dict(entries)
         self._find = functools.lru_cache(_MAX_HOSTS)(self._search)
 
-    def lines(self, target: Target) -> HeaderLines:
+    def lines(self, target: "Target") -> HeaderLines:
         """Return the header lines for a request to a URL."""
         entry = self._entry(target)
         return entry.lines(target.scheme) if entry is not None else ()
 
-    def withholds(self, target: Target) -> bool:
+    def withholds(self, target: "Target") -> bool:
         """Tell whether a request went without credentials because it was plain http."""
         entry = self._entry(target)
         return entry is not None and entry.lines(target.scheme) != entry.lines("https")
 
-    def _entry(self, target: Target) -> HostEntry | None:
+    def _entry(self, target: "Target") -> HostEntry | None:
         return self._find(target.scheme, target.host, target.port) if self._entries else None
 
     def _search(self, scheme: str, host: str, port: int) -> HostEntry | None:

@@ -7,7 +7,6 @@ that host's.
 import asyncio
 import base64
 import contextlib
-import errno
 import importlib.util
 import os
 import socket
@@ -15,18 +14,15 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import httpx
-
 import errors
 
-__all__ = ["Proxy", "check_proxy", "connect_error", "read_proxy"]
+__all__ = ["Proxy", "check_proxy", "read_proxy"]
 
 _SCHEMES: Final = ("http", "socks5", "socks5h")
 _FORM: Final = "write http://host:port, socks5://host:port or socks5h://host:port, with user:password@ before the host where it needs them"
 _PROBE_S: Final = 5.0
 
 _NEEDS_LOGIN: Final = 407
-_TOO_MANY: Final = 429
 _SOCKS_NO_LOGIN: Final = b"\x00"
 _SOCKS_LOGIN: Final = b"\x02"
 
@@ -110,17 +106,6 @@ def read_proxy(text: str) -> Proxy:
     if proxy.is_socks and not (proxy.user + proxy.password).isascii():
         raise errors.ConfigurationError("fetch.proxy has a user or a password beyond ASCII; a SOCKS proxy takes ASCII only")
     return proxy
-
-
-def connect_error(proxy: Proxy, status: int) -> Exception:
-    """Return what a proxy's refusal of a tunnel (RFC 9110 9.3.6) means: its own failure, its rules, or a host that it cannot reach."""
-    if status == _NEEDS_LOGIN:
-        return proxy.failed("wants other credentials (407)")
-    if status >= 500 or status == _TOO_MANY:
-        error = httpx.ConnectError("could not connect")
-        error.__cause__ = OSError(errno.EHOSTUNREACH, f"the proxy answered {status}")
-        return error
-    return errors.ProxyRefusedError(f"the proxy refused a connection to the host ({status})", status=status)
 
 
 async def check_proxy(proxy: Proxy, *, timeout_s: float | None = _PROBE_S) -> None:

@@ -1,4 +1,4 @@
-"""Connections through a SOCKS5 proxy, with the extra ``socks``: aiohttp's connector over python-socks. See ADR 0023.
+"""Connections through a SOCKS5 proxy, with the extra ``socks``: aiohttp's connector over python-socks. See ADR 0024.
 
 aiohttp has no public hook between the connection and its TLS handshake, so one of its methods is overridden, as aiohttp-socks does. The
 addresses that it passes there are those of our resolver, checked; they are checked again, since literal addresses do not pass it.

@@ -5,6 +5,7 @@ of retries, limits per host or images.
 """
 
 import contextvars
+import errno
 import functools
 import socket
 import ssl
@@ -21,7 +22,7 @@ from multidict import CIMultiDict
 
 import errors
 from downloader.network import Network
-from downloader.proxy import Proxy, check_proxy, connect_error
+from downloader.proxy import Proxy, check_proxy
 from downloader.reply_head import ReplyHead
 from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own, require_version
 from downloader.tls import enable_session_resumption, make_ssl_context
@@ -58,6 +59,7 @@ _PROLONGED: Final = ("Bad status line", "Data after")
 """What the parser says of bytes after a reply."""
 
 _PROXY_LOGIN: Final = 407
+_TOO_MANY_REQUESTS: Final = 429
 _ANY_ADDRESS: Final = URLGuard(allow_networks=("0.0.0.0/0", "::/0"))
 """For dialling the operator's own proxy. The hosts behind it are judged by the guard of the URLs."""
 
@@ -152,7 +154,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise _translate(exc, call) from exc
         if response.status == _PROXY_LOGIN and self._proxy is not None:
             response.close()
-            raise connect_error(self._proxy, _PROXY_LOGIN)
+            raise _tunnel_error(self._proxy, _PROXY_LOGIN)
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response, call))
 
     async def aclose(self) -> None:
@@ -306,6 +308,17 @@ def _translate(exc: BaseException, call: _Call) -> httpx.HTTPError | errors.Prot
     return httpx.ReadError("the connection broke")
 
 
+def _tunnel_error(proxy: Proxy, status: int) -> Exception:
+    """Return what a proxy's refusal of a tunnel (RFC 9110 9.3.6) means: its own failure, its rules, or a host that it cannot reach."""
+    if status == _PROXY_LOGIN:
+        return proxy.failed("wants other credentials (407)")
+    if status >= 500 or status == _TOO_MANY_REQUESTS:
+        error = httpx.ConnectError("could not connect")
+        error.__cause__ = OSError(errno.EHOSTUNREACH, f"the proxy answered {status}")
+        return error
+    return errors.ProxyRefusedError(f"the proxy refused a connection to the host ({status})", status=status)
+
+
 async def _blame_proxy(exc: BaseException, proxy: Proxy, timeout_s: float | None) -> None:
     """Raise where an error is the proxy's, not the host's. Where something took too long the proxy itself is asked.
 
@@ -315,7 +328,7 @@ async def _blame_proxy(exc: BaseException, proxy: Proxy, timeout_s: float | None
         httpx.ConnectError: the proxy cannot reach the host.
     """
     if isinstance(exc, aiohttp.ClientHttpProxyError):
-        raise connect_error(proxy, exc.status)
+        raise _tunnel_error(proxy, exc.status)
     if isinstance(exc, aiohttp.ClientProxyConnectionError):
         raise proxy.unreachable(exc.os_error) from exc
     if isinstance(exc, aiohttp.ClientConnectorDNSError) and not proxy.is_socks:

@@ -22,7 +22,7 @@ from app.settings import Settings
 
 __all__ = ["discard", "ls", "retry"]
 
-Units = Annotated[list[str] | None, typer.Argument(metavar="UNIT...", help="Ids of dead units.", show_default=False)]
+Units = Annotated[list[str] | None, typer.Argument(metavar="UNIT...", help="Ids of dead units, or beginnings of them.", show_default=False)]
 OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", help="All dead units of this job.")]
 
 
@@ -103,11 +103,12 @@ async def _discard(cli: Cli, which: Which, resume: bool) -> int:
 def _which(unit_ids: list[str] | None, job_id: str | None) -> Which:
     if bool(unit_ids) is (job_id is not None):
         raise UsageError("name units, or --job JOB for all dead units of a job", "pictrawl dead ls")
-    return Which(tuple(dict.fromkeys(unit_ids or ())), job_id)
+    return Which(tuple(unit_ids or ()), job_id)
 
 
 async def _resolved(db: Database, which: Which) -> Which:
-    return replace(which, job_id=which.job_id and await lookup.job_id(db, which.job_id))
+    unit_ids = [await lookup.dead_unit_id(db, text) for text in which.unit_ids]
+    return Which(tuple(dict.fromkeys(unit_ids)), which.job_id and await lookup.job_id(db, which.job_id))
 
 
 async def _dispatch(cli: Cli, settings: Settings, db: Database, job_ids: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from app.cli.listing import Listing, show_items
 from app.cli.options import Cli
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import api_keys
+from app.db import api_keys, lookup
 from app.db.api_keys import make_key
 from app.db.rows import ApiKey
 from app.formatting import clipped, when
@@ -59,13 +59,14 @@ def _row(key: ApiKey) -> tuple[object, ...]:
     return (key.id, clipped(key.user_id, 20), clipped(key.name, 24), status, when(key.last_used_at))
 
 
-def revoke(cli: Cli, key: Annotated[str, typer.Argument(metavar="KEY", help="A key's id.")]) -> int:
+def revoke(cli: Cli, key: Annotated[str, typer.Argument(metavar="KEY", help="A key's id, or the beginning of it.")]) -> int:
     """Revoke an API key at once."""
     return run(_revoke(cli, key))
 
 
 async def _revoke(cli: Cli, key_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
+        key_id = await lookup.key_id(db, key_id)
         await api_keys.revoke_key(db, key_id)
     cli.result(f"key {key_id} is revoked", {"id": key_id, "revoked": True}, brief=key_id)
     return 0

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 import typer
@@ -72,7 +72,9 @@ def logs(
     event: Annotated[str | None, typer.Option("--event", metavar="PREFIX", help="Only events with this prefix, as in chunk.")] = None,
     url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Only about this URL; its query is ignored.")] = None,
     host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="Only about this host.")] = None,
-    chunk: Annotated[str | None, typer.Option("--chunk", metavar="CHUNK", help="Only about this chunk of images.")] = None,
+    chunk: Annotated[
+        str | None, typer.Option("--chunk", metavar="CHUNK", help="Only about the chunk with this id or beginning of it.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="At most N lines; default: all.")] = None,
     cursor: Cursor = None,
 ) -> int:
@@ -135,9 +137,8 @@ async def _print_logs(cli: Cli, job_id: str, wanted: EventFilter, window: Window
     last_id = window.last_id
     async with open_database(cli, load_settings(cli)) as db:
         job_id = await lookup.job_id(db, job_id)
-        if wanted.chunk_id is not None and not await jobs.has_chunk(db, job_id, wanted.chunk_id):
-            hint = "pictrawl explain of an image shows its chunk, with --json too"
-            raise UsageError(f"--chunk {wanted.chunk_id[:80]!r} is no chunk of {job_id}", hint)
+        if wanted.chunk_id is not None:
+            wanted = replace(wanted, chunk_id=await _chunk_id(db, job_id, wanted.chunk_id))
         with Interrupts() as interrupts:
             documents: list[dict[str, Any]] = []
             cursor = None
@@ -155,6 +156,14 @@ async def _print_logs(cli: Cli, job_id: str, wanted: EventFilter, window: Window
     elif not cli.as_json and not documents:
         cli.note("no lines")
     return interrupts.code or 0
+
+
+async def _chunk_id(db: Database, job_id: str, text: str) -> str:
+    found = await lookup.chunk_id(db, job_id, text)
+    if found is None:
+        hint = "pictrawl explain of an image shows its chunk, with --json too"
+        raise UsageError(f"--chunk {text[:80]!r} is no chunk of {job_id}", hint)
+    return found
 
 
 def _print_line(cli: Cli, line: Event, window: Window) -> dict[str, Any]:

@@ -27,7 +27,6 @@ __all__ = [
     "get",
     "get_many",
     "get_search",
-    "has_chunk",
     "latest",
     "latest_build",
     "list_figures",
@@ -75,13 +74,6 @@ async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:
     async with db.read() as connection:
         rows = (await connection.execute(select(tables.jobs).where(tables.jobs.c.id.in_(list(job_ids))))).all()
     return {row.id: as_job(row) for row in rows}
-
-
-async def has_chunk(db: Database, job_id: str, chunk_id: str) -> bool:
-    """Whether a chunk belongs to a job."""
-    columns = tables.chunks.c
-    async with db.read() as connection:
-        return (await connection.execute(select(columns.id).where(columns.id == chunk_id, columns.job_id == job_id))).first() is not None
 
 
 async def newest_of_dataset(db: Database, dataset_id: str, kind: JobKind) -> Job | None:

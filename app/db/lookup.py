@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Table, select
+from sqlalchemy import ColumnElement, Table, select
 
 import errors
 from app.db import tables
 from app.db.engine import Connection, Database
-from app.job_states import JobKind
+from app.job_states import JobKind, UnitState
 
-__all__ = ["dataset_id", "job_id"]
+__all__ = ["chunk_id", "dataset_id", "dead_unit_id", "job_id", "key_id"]
 
 _SHOWN: Final = 3
 """Ids that a message about an ambiguous beginning names."""
@@ -48,11 +48,42 @@ async def dataset_id(db: Database, text: str) -> str:
     return found
 
 
-async def _by_beginning(connection: Connection, table: Table, text: str, what: str) -> str | None:
+async def chunk_id(db: Database, job_id: str, text: str) -> str | None:
+    """Return the id of the chunk of a job that begins with ``text``; ``None`` where there is none.
+
+    Raises:
+        errors.ValidationError: several ids begin so.
+    """
+    async with db.read() as connection:
+        return await _by_beginning(connection, tables.chunks, text, "chunk", tables.chunks.c.job_id == job_id)
+
+
+async def dead_unit_id(db: Database, text: str) -> str:
+    """Return the id of the dead unit that begins with ``text``; where there is none, ``text`` itself.
+
+    Raises:
+        errors.ValidationError: several ids begin so.
+    """
+    async with db.read() as connection:
+        return await _by_beginning(connection, tables.units, text, "dead unit", tables.units.c.state == UnitState.DEAD) or text
+
+
+async def key_id(db: Database, text: str) -> str:
+    """Return the id of the API key in force that begins with ``text``; where there is none, ``text`` itself.
+
+    Raises:
+        errors.ValidationError: several ids begin so.
+    """
+    async with db.read() as connection:
+        return await _by_beginning(connection, tables.api_keys, text, "API key", tables.api_keys.c.revoked_at.is_(None)) or text
+
+
+async def _by_beginning(connection: Connection, table: Table, text: str, what: str, *conditions: ColumnElement[bool]) -> str | None:
     """The only id that begins with ``text``, which must be longer than the prefix that all ids share (``job_``)."""
     if len(text) <= len(text.partition("_")[0]) + 1:
         return None
-    query = select(table.c.id).where(table.c.id.startswith(text, autoescape=True)).order_by(table.c.id).limit(_SHOWN + 1)
+    begins = table.c.id.startswith(text, autoescape=True)
+    query = select(table.c.id).where(begins, *conditions).order_by(table.c.id).limit(_SHOWN + 1)
     ids: Sequence[str] = [row.id for row in (await connection.execute(query)).all()]
     if len(ids) > 1 and text not in ids:
         shown = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")

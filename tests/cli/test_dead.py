@@ -53,7 +53,7 @@ def test_dead_units_are_listed(failed: tuple[str, str], invoke: Invoke) -> None:
 def test_a_retried_unit_is_done_by_resume(failed: tuple[str, str], invoke: Invoke) -> None:
     """The job runs again, and ends with all its images; what was done is in its log. A second retry is refused."""
     job_id, unit_id = failed
-    retried = invoke("dead", "retry", unit_id)
+    retried = invoke("dead", "retry", unit_id[:-1], unit_id)
     assert retried.code == 0
     assert retried.out == f"{unit_id}: fetch of {job_id} is pending\n"
     assert f"pictrawl resume {job_id}" in retried.err
@@ -90,7 +90,7 @@ def test_a_failed_job_finishes_with_what_it_has(failed: tuple[str, str], invoke:
 def test_discard_may_let_the_job_continue(failed: tuple[str, str], invoke: Invoke) -> None:
     """The job is finalizing, and resume brings it to its end; text and bare ids."""
     job_id, unit_id = failed
-    discarded = invoke("dead", "discard", unit_id, "--resume")
+    discarded = invoke("dead", "discard", unit_id[:-1], "--resume")
     assert discarded.out == f"{unit_id}: fetch of {job_id} discarded, 5 images closed\n"
     assert invoke("jobs", "show", job_id, "-q").out == "finalizing\n"
     assert invoke("resume", job_id, *OPEN).code == 0

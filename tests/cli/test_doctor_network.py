@@ -140,6 +140,24 @@ async def test_doctor_says_whose_authorities_replace_the_public_ones(monkeypatch
     assert findings["host"][0] == "ok"
 
 
+@pytest.mark.parametrize(("url", "name"), [("https://nowhere.invalid", "dns"), ("http://127.0.0.1:1", "host")])
+def test_doctor_finds_a_machine_without_a_way_to_the_sources_fit(invoke: Invoke, url: str, name: str) -> None:
+    """A list needs none of them: no name server and no connection are notes, with a way out for keywords."""
+    there = ("--set", "fetch.allow_networks=127.0.0.0/8", "--set", "fetch.ports=[]")
+    result = invoke("doctor", "--set", f"sources.wikimedia_url={url}", *there, "--json")
+    assert result.code == 0, result.out
+    (found,) = (check for check in result.json["checks"] if check["name"] == name)
+    assert found["status"] == "note"
+    assert found["hint"].startswith("a list needs no source, keywords do: ")
+    assert "fetch.proxy" in found["hint"]
+
+
+async def test_doctor_fails_for_the_proxy_of_the_sources_too() -> None:
+    """Every build goes through it, whatever it is made of."""
+    findings = await found(settings_with(proxy="http://127.0.0.1:1"))
+    assert findings["proxy"][0] == "fail"
+
+
 def test_doctor_takes_urls(invoke: Invoke) -> None:
     """In the place of the sources'; exit code 5 where one cannot be reached."""
     result = invoke(

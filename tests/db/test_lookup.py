@@ -5,10 +5,11 @@ import re
 from typing import NamedTuple
 
 import pytest
+from sqlalchemy import insert
 
 import errors
-from app.db import Database, datasets, lookup, tables
-from app.job_states import JobKind
+from app.db import Database, api_keys, datasets, lookup, tables
+from app.job_states import JobKind, UnitState
 from tests.db import builders
 
 
@@ -66,3 +67,40 @@ async def test_what_names_nothing_or_several_is_refused(any_database: Database, 
             await lookup.job_id(any_database, text)
     with pytest.raises(errors.NotFoundError, match="no dataset ds_0x; pictrawl datasets ls"):
         await lookup.dataset_id(any_database, "ds_0x")
+
+
+async def test_dead_units_are_found_by_their_beginning(any_database: Database) -> None:
+    """Only dead ones; any other text is left to the command, which says what it is."""
+    job_id = await builders.add_job(any_database, 3)
+    first, second, alive = await builders.unit_ids(any_database, job_id)
+    for unit_id in (first, second):
+        await builders.change(any_database, tables.units, unit_id, state=UnitState.DEAD)
+    common = os.path.commonprefix([first, second])  # noqa: RUF071 - of characters
+    with pytest.raises(errors.ValidationError, match=f"several dead units begin with {common}: {first}, {second}; write more of the id"):
+        await lookup.dead_unit_id(any_database, common)
+    await builders.change(any_database, tables.units, second, state=UnitState.DONE)
+    assert await lookup.dead_unit_id(any_database, common) == first
+    for text in (first, alive, alive[:-1], "unit_", "unit_zz"):
+        assert await lookup.dead_unit_id(any_database, text) == text
+
+
+async def test_keys_in_force_are_found_by_their_beginning(any_database: Database) -> None:
+    """A revoked key makes no beginning ambiguous."""
+    for key_id in ("key_aa01", "key_aa02"):
+        await api_keys.add_key(any_database, key_id=key_id, user_id="local", name="x", digest="0")
+    with pytest.raises(errors.ValidationError, match="several API keys begin with key_aa: key_aa01, key_aa02; write more of the id"):
+        await lookup.key_id(any_database, "key_aa")
+    await api_keys.revoke_key(any_database, "key_aa01")
+    assert [await lookup.key_id(any_database, text) for text in ("key_a", "key_aa01", "key_")] == ["key_aa02", "key_aa01", "key_"]
+
+
+async def test_chunks_of_a_job_are_found_by_their_beginning(any_database: Database) -> None:
+    """Those of other jobs are none."""
+    job_id = await builders.add_job(any_database)
+    async with any_database.write() as connection:
+        for chunk_id in ("chunk_01", "chunk_02"):
+            await connection.execute(insert(tables.chunks).values(id=chunk_id, job_id=job_id, size=1, created_at=1.0))
+    assert await lookup.chunk_id(any_database, job_id, "chunk_02") == "chunk_02"
+    assert await lookup.chunk_id(any_database, await builders.add_job(any_database), "chunk_02") is None
+    with pytest.raises(errors.ValidationError, match="several chunks begin with chunk_0: chunk_01, chunk_02; write more of the id"):
+        await lookup.chunk_id(any_database, job_id, "chunk_0")

@@ -28,7 +28,7 @@ ONLY = f"Only this group; may be repeated: {', '.join(GROUPS)}."
 MARKS = {"ok": "ok", "note": "note", "warn": "WARN", "fail": "FAIL"}
 
 
-URL = "Ask the host of this URL, instead of those of the sources; may be repeated."
+URL = "Fail unless the host of this URL answers, instead of asking those of the sources; may be repeated."
 
 
 def doctor(
@@ -39,8 +39,8 @@ def doctor(
     """Check whether this machine is fit for a crawl.
 
     Packages, settings, disk, database, Redis, storage, limits, codecs, clock, and the network: DNS, proxy, certificates.
-    Exit code 5 where something is missing that a build by these settings needs: Redis, PostgreSQL and an object store only
-    where the settings name them.
+    Exit code 5 where something is missing that every build by these settings needs: Redis, PostgreSQL, an object store and a
+    proxy only where the settings name them. A source that does not answer is a note, since a list needs none.
     """
     groups = tuple(only or GROUPS)
     for group in groups:

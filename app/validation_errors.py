@@ -3,12 +3,15 @@
 The command line puts the option in front of them, the API the place in the body, the settings the setting and where it was set.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
 
 from app.formatting import clipped
 
-__all__ = ["requirement", "with_value"]
+__all__ = ["near_field", "requirement", "with_value"]
 
 _WHOLE = "must be a whole number"
 _NUMBER = "must be a number"
@@ -58,5 +61,32 @@ def requirement(error: Mapping[str, Any]) -> str:
 def with_value(error: Mapping[str, Any]) -> str:
     """``must be at least 8, not 0``: with the value if it is a number; text is not quoted, it may be a secret."""
     value = error.get("input")
-    is_shown = isinstance(value, int | float) and error["type"] != "value_error"
+    is_shown = isinstance(value, int | float) and error["type"] not in ("value_error", "extra_forbidden")
     return f"{requirement(error)}, not {clipped(repr(value), 60)}" if is_shown else requirement(error)
+
+
+def near_field(models: Iterable[type[BaseModel]], place: Sequence[str | int]) -> str | None:
+    """Return the field that may be meant by the last step of a place in a value of one of these models.
+
+    Args:
+        place: as pydantic names it: fields, positions in lists and tags of unions.
+    """
+    *parents, name = place
+    level = list(models)
+    for step in parents:
+        level = [
+            inner for model in level if step in model.model_fields for inner in _models_in(model.model_fields[str(step)].annotation)
+        ] or level
+    near = difflib.get_close_matches(str(name)[:_LONGEST], [field for model in level for field in model.model_fields], n=1)
+    return near[0] if near else None
+
+
+_LONGEST = 100  # characters of a name that are compared
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in a type: itself, and those of its arguments."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from app.settings import Settings, setting_names
 from app.spec import JobRequest
-from app.validation_errors import requirement, with_value
+from app.validation_errors import near_field, requirement, with_value
 
 
 def error_of(**values: Any) -> Any:
@@ -34,7 +34,7 @@ def error_of(**values: Any) -> Any:
         ({"keywords": "cat"}, "must be a list"),
         ({"keywords": ["x"] * 51}, "must have at most 50 items"),
         ({"name": ["x"]}, "must be text"),
-        ({"max_image": 3}, "is not known here, not 3"),
+        ({"max_image": 3}, "is not known here"),
         ({"splits": {"train": 0.9}}, "shares sum to 0.9, not 1"),
     ],
 )
@@ -53,3 +53,21 @@ def test_no_setting_is_refused_in_words_of_pydantic(value: Any) -> None:
         except ValidationError as error:
             for item in error.errors():
                 assert not any(word in requirement(item) for word in ("Input", "should", "Value error", "valid ")), requirement(item)
+
+
+@pytest.mark.parametrize(
+    ("place", "near"),
+    [
+        (["max_image"], "max_images"),
+        (["compression", "qualty"], None),
+        (["compression", "levle"], "level"),
+        (["urls", 3, "image", "lable"], "label"),
+        (["splits", "trian"], None),
+        (["labels"], "label"),
+        (["Keywords"], "keywords"),
+        (["x" * 1_000_000], None),
+    ],
+)
+def test_near_field_is_one_of_the_object_that_has_the_unknown_one(place: list[str | int], near: str | None) -> None:
+    """Through lists and unions; a name like none of them has no suggestion."""
+    assert near_field([JobRequest], place) == near

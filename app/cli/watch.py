@@ -73,7 +73,7 @@ def logs(
     url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Only about this URL; its query is ignored.")] = None,
     host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="Only about this host.")] = None,
     chunk: Annotated[
-        str | None, typer.Option("--chunk", metavar="CHUNK", help="Only about the chunk with this id or beginning of it.")
+        str | None, typer.Option("--chunk", metavar="CHUNK", help="Only about this chunk: its id, or the beginning of it.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="At most N lines; default: all.")] = None,
     cursor: Cursor = None,

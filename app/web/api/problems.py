@@ -5,7 +5,7 @@ Knows no route. The catch-all for bugs stands in :mod:`app.web.middleware`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +17,7 @@ from starlette.types import Scope
 import errors
 from app.db.exceptions import KeyReused, StateConflict
 from app.storage import MissingObject
-from app.validation_errors import with_value
+from app.validation_errors import near_field, with_value
 from logging_setup import get_logger
 
 __all__ = [
@@ -167,19 +167,25 @@ def respond(scope: Scope, refusal: Refusal) -> Response:
     return Response(body.model_dump_json(exclude_none=True), refusal.status_code, dict(refusal.headers or {}), MEDIA_TYPE)
 
 
-def fields_of(found: Sequence[Any], body: Any) -> list[FieldProblem]:
-    """Translate pydantic's errors: a JSON pointer for each place in the body, a name for each parameter."""
-    return [_field(item, body) for item in found[:_LISTED]]
+def fields_of(found: Sequence[Any], body: Any, models: Sequence[type[BaseModel]] = ()) -> list[FieldProblem]:
+    """Translate pydantic's errors: a JSON pointer for each place in the body, a name for each parameter.
+
+    Args:
+        models: those of the request, whose fields are suggested for unknown ones.
+    """
+    return [_field(item, body, models) for item in found[:_LISTED]]
 
 
 _LISTED = 20
 
 
-def _field(item: Any, body: Any) -> FieldProblem:
+def _field(item: Any, body: Any, models: Sequence[type[BaseModel]]) -> FieldProblem:
     where, *path = item["loc"]
+    near = near_field(models, path) if item["type"] == "extra_forbidden" else None
+    detail = with_value(item) + (f"; did you mean {near}?" if near else "")
     if where == "body":
-        return FieldProblem(pointer=_pointer(path, body), detail=with_value(item))
-    return FieldProblem(parameter=str(path[0]) if path else where, detail=with_value(item))
+        return FieldProblem(pointer=_pointer(path, body), detail=detail)
+    return FieldProblem(parameter=str(path[0]) if path else where, detail=detail)
 
 
 def _pointer(path: Sequence[Any], body: Any) -> str:
@@ -232,17 +238,23 @@ async def _on_our_error(request: Request, error: errors.PictrawlError) -> Respon
 
 
 async def _on_bad_request(request: Request, error: RequestValidationError) -> Response:
-    return respond(request.scope, _as_refusal(error))
+    return respond(request.scope, _as_refusal(error, _models_of(request.scope.get("endpoint"))))
 
 
-def _as_refusal(error: RequestValidationError) -> Refusal:
+def _models_of(endpoint: Any) -> list[type[BaseModel]]:
+    """The models of the body and the query that a route takes."""
+    hints = get_type_hints(endpoint) if endpoint is not None else {}
+    return [kind for name, kind in hints.items() if name != "return" and isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _as_refusal(error: RequestValidationError, models: Sequence[type[BaseModel]]) -> Refusal:
     found = error.errors()
     if any(item["loc"][0] == "path" for item in found):  # a malformed id is answered like an unknown one
         return Refusal("not-found", "There is nothing with this id.")
     if any(item["type"] == "json_invalid" for item in found):
         item = found[0]
         return Refusal("malformed-json", f"The body is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}.")
-    fields = fields_of(found, error.body)
+    fields = fields_of(found, error.body, models)
     first = fields[0]
     place = first.parameter or (first.pointer or "#").removeprefix("#/").strip("#") or "body"
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""

@@ -129,6 +129,23 @@ async def test_the_detail_names_the_first_and_counts_the_rest(client: httpx.Asyn
     assert body["errors"][1] == {"parameter": "bogus", "detail": "is not known here"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "place", "near"),
+    [
+        ("POST", "/v1/jobs", {"keywords": ["cat"], "max_image": 5}, {"pointer": "#/max_image"}, "max_images"),
+        ("POST", "/v1/jobs", {"urls": [{"url": "http://h/a", "lable": "x"}]}, {"pointer": "#/urls/0/lable"}, "label"),
+        ("PATCH", f"/v1/jobs/job_{0:032x}", {"desired_status": "paused"}, {"pointer": "#/desired_status"}, "desired_state"),
+        ("GET", "/v1/jobs?stat=failed", None, {"parameter": "stat"}, "state"),
+    ],
+)
+async def test_an_unknown_name_has_its_neighbour(
+    client: httpx.AsyncClient, method: str, path: str, body: object, place: dict[str, str], near: str
+) -> None:
+    """In a body, inside of it, and in a query, as settings and options have it."""
+    answer = (await client.request(method, path, json=body)).json()
+    assert place | {"detail": f"is not known here; did you mean {near}?"} in answer["errors"]
+
+
 async def test_a_fault_of_ours_is_named_and_not_quoted(app: FastAPI, client: httpx.AsyncClient, resources: Resources) -> None:
     """A store that is away is 503 with Retry-After, and no word of where it is."""
 

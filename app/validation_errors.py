@@ -74,9 +74,8 @@ def near_field(models: Iterable[type[BaseModel]], place: Sequence[str | int]) ->
     *parents, name = place
     level = list(models)
     for step in parents:
-        level = [
-            inner for model in level if step in model.model_fields for inner in _models_in(model.model_fields[str(step)].annotation)
-        ] or level
+        fields = [field for model in level if (field := model.model_fields.get(str(step))) is not None]
+        level = [inner for field in fields for inner in _models_in(field.annotation)] or level
     near = difflib.get_close_matches(str(name)[:_LONGEST], [field for model in level for field in model.model_fields], n=1)
     return near[0] if near else None
 

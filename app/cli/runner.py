@@ -27,9 +27,12 @@ from app.resources import Resources, make_network, make_queue, open_resources, o
 from app.settings import Settings
 from app.workspace import Workspace
 from downloader import Network
+from logging_setup import get_logger
 from workers.worker_pool import run_workers
 
-__all__ = ["JobRunner", "connect_queue", "open_job_resources", "open_runner", "wake_workers"]
+__all__ = ["JobRunner", "connect_queue", "log_what_is_not_checked", "open_job_resources", "open_runner", "wake_workers"]
+
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -157,6 +160,13 @@ class JobRunner:
 def _say_what_is_not_checked(cli: Cli, network: Network) -> None:
     if network.proxy is not None and network.proxy.resolves_names:
         cli.note(network.proxy.blind_spot)
+
+
+def log_what_is_not_checked(settings: Settings) -> None:
+    """Log at the start of a service what the address guard does not see; a build says it on stderr."""
+    proxy = make_network(settings).proxy
+    if proxy is not None and proxy.resolves_names:
+        log.warning("proxy.resolves_names", proxy=proxy.url, hint=proxy.blind_spot)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.holder import claim_workspace, open_workspace
 from app.cli.options import Cli
-from app.cli.runner import open_job_resources
+from app.cli.runner import log_what_is_not_checked, open_job_resources
 from app.cli.session import Interrupts, configure_logging, run
 from app.cli.settings import load_settings
 from app.jobs.dispatch import dispatch_requests
@@ -50,6 +50,8 @@ def serve(
 
 async def _serve(cli: Cli, settings: Settings, *, with_worker: bool) -> int:
     workspace = open_workspace(settings, "serve", all_jobs=True)
+    if with_worker:
+        log_what_is_not_checked(settings)
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts(_log_stopping))
         if workspace is not None:

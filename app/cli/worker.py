@@ -9,7 +9,7 @@ from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.holder import claim_workspace, in_use, open_workspace
 from app.cli.options import Cli
-from app.cli.runner import open_job_resources
+from app.cli.runner import log_what_is_not_checked, open_job_resources
 from app.cli.session import configure_logging, is_embedded, run
 from app.cli.settings import load_settings
 from app.jobs.dispatch import dispatch_requests
@@ -44,6 +44,8 @@ async def _work(settings: Settings, kind: Kind) -> int:
     if is_embedded(settings) and kind != "all":
         raise UsageError(f"a {kind} alone would never see its jobs: the embedded queue lives in one process", "use `worker all`, or Redis")
     workspace = open_workspace(settings, "worker all", all_jobs=True)
+    if kind != "validator":  # which requests nothing
+        log_what_is_not_checked(settings)
     async with AsyncExitStack() as stack:
         if workspace is not None:
             if not workspace.take():

@@ -8,6 +8,8 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from app.cli.demo import pictures
 from app.cli.demo.origin import drip, reply
 from app.cli.follow import follow_job
@@ -22,6 +24,7 @@ from tests.cli.conftest import (
     OPEN,
     PICTURES,
     SLOWLY,
+    Hold,
     Invoke,
     Site,
     Spawn,
@@ -95,6 +98,22 @@ def test_serve_on_a_port_in_use_is_6(invoke: Invoke) -> None:
         result = invoke("serve", "--port", port, "--no-worker")
     assert result.code == 6
     assert str(port) in result.err
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize(("proxy", "said"), [("http://ann:hunter2@127.0.0.1:1", True), ("socks5://127.0.0.1:1", False)])
+def test_a_service_says_at_its_start_what_the_address_guard_does_not_see(
+    invoke: Invoke, hold: Hold, command: str, proxy: str, said: bool
+) -> None:
+    """As a build does, in its log; without the password of the proxy. A server without workers requests nothing."""
+    hold("build")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = ("--port", taken.getsockname()[1]) if command == "serve" else ()
+        logged = invoke(command, *port, "--set", f"fetch.proxy={proxy}").err
+        assert ("the proxy resolves the names" in logged) == said
+        assert "hunter2" not in logged
+        if command == "serve":
+            assert "the proxy resolves the names" not in invoke(command, *port, "--no-worker", "--set", f"fetch.proxy={proxy}").err
 
 
 async def test_serve_works_once_the_process_that_holds_the_workspace_has_ended(settings: Settings) -> None:

@@ -10,10 +10,10 @@ import errors
 from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.session import Interrupts
-from app.db import Database, images, jobs
+from app.db import Database, datasets, images, jobs
 from app.db.images import DeferredHost
-from app.db.rows import Funnel, Job
-from app.formatting import count
+from app.db.rows import Export, Funnel, Job
+from app.formatting import count, number
 from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.workspace import Workspace
@@ -56,12 +56,14 @@ class Snapshot:
         at: monotonic seconds.
         now: Unix seconds, for the hosts' not-before times.
         waits: the hosts that deferred images wait for, the longest wait first; empty while anything else is left to do.
+        export: what the job writes at the moment.
     """
 
     job: Job
     funnel: Funnel
     hosts: Sequence[HostSnapshot] = ()
     waits: Sequence[DeferredHost] = ()
+    export: Export | None = None
     at: float = field(default_factory=time.monotonic)
     now: float = field(default_factory=time.time)
 
@@ -82,10 +84,14 @@ class Snapshot:
 
     @property
     def doing(self) -> str:
-        """What is done to the images of the dataset; empty while a build gathers them."""
+        """What is done to the images of the dataset, and to how many it was; empty while a build gathers them."""
         step = self.job.stage or "" if self.is_build else self.job.kind.value
-        words = STEPS.get(step) if not self.job.is_final else None
-        return f"{words} {count(self.funnel.kept or self.good, 'image')}" if words else ""
+        if self.export is not None and self.export.state == "written":
+            step = "verify"
+        if step not in STEPS or self.job.is_final:
+            return ""
+        written = self.export.samples if self.export is not None and step == "export" else None
+        return f"{STEPS[step]} {f'{number(written)} of ' if written else ''}{count(self.funnel.kept or self.good, 'image')}"
 
     @property
     def is_build(self) -> bool:
@@ -107,7 +113,12 @@ async def take_snapshot(db: Database, job_id: str, hosts: Hosts, workspace: Work
     (job,) = await mark_unattended(db, workspace, [await jobs.get(db, job_id)])
     funnel = Funnel(await images.counts(db, dataset_id=job.dataset_id))
     waits = await images.deferred_hosts(db, job_id) if funnel.waits_only and not job.is_final else ()
-    return Snapshot(job, funnel, tuple(hosts()), waits)
+    exports = await datasets.exports_of_job(db, job_id, with_report=False) if _is_exporting(job) else ()
+    return Snapshot(job, funnel, tuple(hosts()), waits, next(iter(exports), None))
+
+
+def _is_exporting(job: Job) -> bool:
+    return not job.is_final and (job.kind is JobKind.EXPORT or job.stage == "export")
 
 
 async def follow_job(

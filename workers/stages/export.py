@@ -3,7 +3,9 @@
 Retry: none here. A run that is repeated writes the whole export again under the same prefix.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from io import FileIO
@@ -12,6 +14,7 @@ from typing import Any
 
 from opentelemetry import trace
 
+import errors
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
@@ -26,7 +29,7 @@ from workers.stages.compress import output_columns
 from workers.stages.decode import BATCH, decode_batch, put_all
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["verify_export", "write_export"]
+__all__ = ["count_read", "verify_export", "write_export"]
 
 log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -35,6 +38,9 @@ Row = dict[str, Any]
 
 PAGE = 1_000
 """Rows read at once. An export of any size needs the memory of one page and one image."""
+
+PROGRESS_S = 1.0
+"""Seconds between two writes of how far an export is."""
 
 CONVERSION = CompressionRules(format="png", level=60)
 """Lossless, and read by every loader."""
@@ -64,7 +70,7 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
                 exporter = formats.get_exporter(row.format)
                 samples = _samples(ctx, row.dataset_id, exporter.extensions)
-                report = await exporter.write(samples, _make_reader(ctx.store), target, options)
+                report = await exporter.write(samples, count_read(_make_reader(ctx.store), unit, row.id), target, options)
             unit.require_lease()
             sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
             with tracer.start_as_current_span("export.publish", attributes=sizes):
@@ -173,6 +179,27 @@ def _make_reader(store: Store) -> Read:
         return await concurrency.gather_all(store.get(paths.blob(sample.sha256)) for sample in samples)
 
     return read
+
+
+def count_read(read: Read, unit: ClaimedUnit, export_id: str, clock: Callable[[], float] = time.monotonic) -> Read:
+    """Make a function that reads samples and writes to the export's row, once in `PROGRESS_S`, how many it has read.
+
+    A figure that the database does not take is left out: the export itself needs the database at its end only.
+    """
+    samples_read, due_at = 0, clock() + PROGRESS_S
+
+    async def counted(samples: Sequence[Sample]) -> Sequence[bytes]:
+        nonlocal samples_read, due_at
+        bodies = await read(samples)
+        samples_read += len(samples)
+        if (now := clock()) >= due_at:
+            due_at = now + PROGRESS_S
+            with suppress(errors.DatabaseConnectionError, errors.StorageError):
+                async with unit.transaction() as connection:
+                    await datasets.set_export(connection, export_id, samples=samples_read)
+        return bodies
+
+    return counted
 
 
 def _read_files(root: Path, samples: Sequence[Sample]) -> list[bytes]:

@@ -57,8 +57,8 @@ class ExportSummary(View):
     job_id: str
     export_format: str
     storage_tier: str
-    status: str = Field(description="pending, writing, written, ready or failed.")
-    samples: int | None
+    status: str = Field(description="pending, written, ready or failed.")
+    samples: int | None = Field(description="Images in it; while it is pending, those written so far.")
     size_bytes: int | None
     error: str | None
     created_at: datetime

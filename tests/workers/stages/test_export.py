@@ -10,13 +10,18 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
+from app.domain import Sample
 from app.job_states import CheckKind, UnitKind
 from app.jobs import submit
 from app.storage import paths
+from tests.db.builders import claimed
+from tests.exports.builders import sample
 from tests.images.samples import encode, opened, photo
 from tests.images.test_metadata import BROKEN
 from tests.origin import Origin, image
 from tests.workers.bench import Bench, open_bench
+from workers.stages.export import count_read
+from workers.unit import ClaimedUnit
 
 
 @pytest.fixture
@@ -87,6 +92,29 @@ async def test_a_dataset_of_an_earlier_version_is_mended_by_a_validation(bench: 
     first, second = await exports(bench)
     assert (first.state, second.state) == ("failed", "ready")
     assert ": cannot be loaded as jpeg: " in first.problems[0]  # the rest are the words of this Python
+
+
+async def test_an_export_says_how_much_of_it_is_written(bench: Bench, origin: Origin) -> None:
+    """In its row, once a second; less often where batches are slower. A database that is away costs the figure only."""
+    await built(bench, origin, until=UnitKind.EXPORT)
+    (delivery,) = await bench.due()
+    unit = ClaimedUnit(bench.context, await claimed(bench.db, delivery.unit_id, owner="wrk_test"))
+    (export,) = await exports(bench)
+    read = count_read(_bytes_of, unit, export.id, clock=iter((0.0, 0.9, 1.0, 1.9, 5.0, 9.0)).__next__)
+    written = []
+    for _ in range(4):
+        assert await read([sample(0), sample(1)]) == [b"x", b"x"]
+        written.append((await exports(bench))[0].samples)
+    assert written == [None, 4, 4, 8]
+    await bench.db.close()
+    path = bench.resources.settings.workspace.path / "pictrawl.db"
+    path.unlink()
+    path.mkdir()  # which no database opens
+    assert await read([sample(2)]) == [b"x"]
+
+
+async def _bytes_of(samples: Sequence[Sample]) -> Sequence[bytes]:
+    return [b"x" for _ in samples]
 
 
 async def exports(bench: Bench) -> Sequence[Any]:

@@ -152,8 +152,12 @@ def test_build_when_columns_stand_in_objects(gallery: Site, invoke: Invoke) -> N
 
 
 def test_build_with_too_few_images_is_3_and_with_none_4(gallery: Site, invoke: Invoke) -> None:
-    """--min-images decides between 0 and 3; nothing kept is 4 and leaves no dataset."""
-    assert invoke("build", "--urls", gallery.write_list(Path("list.txt")), "--min-images", PICTURES + 1, *LOOPBACK).code == 3
+    """--min-images decides between 0 and 3, as --min-images-per-label does without labels; nothing kept is 4 and leaves no dataset."""
+    urls = gallery.write_list(Path("list.txt"))
+    assert invoke("build", "--urls", urls, "--min-images", PICTURES + 1, *LOOPBACK).code == 3
+    unlabelled = invoke("build", "--urls", urls, "--overwrite", "--min-images-per-label", 1, *LOOPBACK)
+    assert unlabelled.code == 3
+    assert "no image has a label, 1 wanted of each" in unlabelled.out
     Path("gone.txt").write_text(f"{gallery.origin.base}/gone.jpg\n")
     result = invoke("build", "--urls", "gone.txt", "--json", *LOOPBACK)
     assert result.code == 4

@@ -183,13 +183,15 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
 def short_labels(counts: Iterable[LabelCount], search_labels: Mapping[str, str | None], spec: JobSpec) -> list[dict[str, Any]]:
     """Return the labels with fewer kept images than the job's minimum, the emptiest first; at most 50, each with ``kept`` and ``wanted``.
 
-    The labels of the searches and of all candidates count, whether or not an image was kept.
+    The labels of the searches and of all candidates count, whether or not an image was kept. Where there is none, the only one is None.
     """
     kept: Counter[str] = Counter({spec.label: 0} if spec.label else {name: 0 for name in search_labels.values() if name})
     for item in counts:
         if name := spec.label or item.label or search_labels.get(item.search_id or ""):
             kept[name] += item.count if item.state is ImageState.KEPT else 0
     least = spec.min_images_per_label
+    if least and not kept:
+        return [{"label": None, "kept": 0, "wanted": least}]
     found = [{"label": name, "kept": number, "wanted": least} for name, number in kept.items() if number < least]
     return sorted(found, key=lambda item: (item["kept"], item["label"]))[:MAX_CLASSES]
 
@@ -220,12 +222,18 @@ def plan_end(
     if funnel.kept and is_met and not labels:
         return JobEnd(JobState.SUCCEEDED)
     causes = ["it was finished with what it had, as asked"] if finished_early else []
-    causes += [f"label {clipped(item['label'], LABEL_CHARS)}: {item['kept']} kept, {item['wanted']} wanted" for item in labels[:MAX_CAUSES]]
+    causes += [_short_label(item) for item in labels[:MAX_CAUSES]]
     causes += [f"and {len(labels) - MAX_CAUSES} more labels"] if len(labels) > MAX_CAUSES else []
     causes += [] if funnel.kept and is_met else _causes(funnel, searches, rounds, max_rounds)
     shortfall: dict[str, Any] = {"missing": max(goal - funnel.kept, 0), "causes": causes}
     shortfall |= {"labels": list(labels)} if labels else {}
     return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
+
+
+def _short_label(item: Mapping[str, Any]) -> str:
+    if item["label"] is None:
+        return f"no image has a label, {item['wanted']} wanted of each"
+    return f"label {clipped(item['label'], LABEL_CHARS)}: {item['kept']} kept, {item['wanted']} wanted"
 
 
 def _what_ended(searches: Sequence[Search]) -> str:

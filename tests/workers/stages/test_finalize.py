@@ -110,6 +110,17 @@ def test_classes_that_end_empty_or_short_are_named() -> None:
     assert len(short_classes(many, {}, None)) == MAX_CLASSES
 
 
+def test_a_dataset_without_labels_has_too_few_of_each() -> None:
+    """A minimum of each label is not met by having none; without a minimum nothing is short."""
+    counts = [LabelCount(None, "srch_list", KEPT, None, 50)]
+    labels = short_labels(counts, {"srch_list": None}, JobSpec(min_images_per_label=4))
+    assert labels == [{"label": None, "kept": 0, "wanted": 4}]
+    ending = plan_end(JobSpec(), Funnel((SourceCount("list", KEPT, None, 50),)), [], rounds=0, max_rounds=20, dead=[], labels=labels)
+    assert ending.state is JobState.PARTIAL
+    assert ending.shortfall == {"missing": 0, "causes": ["no image has a label, 4 wanted of each"], "labels": labels}
+    assert short_labels(counts, {"srch_list": None}, JobSpec()) == []
+
+
 def test_labels_below_the_minimum_are_named() -> None:
     """Also one of a search that found nothing, or whose images were all dropped; the label of the job is the only one."""
     counts = [

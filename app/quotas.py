@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Supply", "candidates_to_fetch", "fair_shares", "plan_searches"]
+__all__ = ["Supply", "candidates_to_fetch", "fair_shares", "is_met", "plan_searches"]
 
 PRIOR_YIELD = 0.9
 """Share of candidates that is expected to become images before any has an outcome."""
@@ -31,6 +31,7 @@ class Supply:
         tried: candidates with an outcome, valid or not.
         fetched: candidates that are still to be validated.
         in_flight: candidates that are still to be fetched, or that an open search is to find.
+        deferred: candidates whose host asked to be left alone for a while.
         searches: by id, the spare candidates of a search; None if its source has more. Empty while none is planned, or all are open.
     """
 
@@ -38,6 +39,7 @@ class Supply:
     tried: int = 0
     fetched: int = 0
     in_flight: int = 0
+    deferred: int = 0
     searches: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
@@ -45,7 +47,7 @@ class Supply:
         """The most images that the keyword can give; None if that is not known."""
         spares = [spare for spare in self.searches.values() if spare is not None]
         is_known = spares and len(spares) == len(self.searches)
-        return self.valid + self.fetched + self.in_flight + sum(spares) if is_known else None
+        return self.valid + self.fetched + self.in_flight + self.deferred + sum(spares) if is_known else None
 
 
 def fair_shares(total: int, limits: Sequence[int | None]) -> list[int]:
@@ -67,20 +69,24 @@ def fair_shares(total: int, limits: Sequence[int | None]) -> list[int]:
     return shares
 
 
-def candidates_to_fetch(*, wanted: int, valid: int, tried: int, fetched: int = 0, in_flight: int = 0) -> int:
+def candidates_to_fetch(*, wanted: int, valid: int, tried: int, fetched: int = 0, in_flight: int = 0, deferred: int = 0) -> int:
     """How many more candidates to fetch so that ``wanted`` images are probably valid; 0 while what is in flight is expected to do.
 
     The yield so far is smoothed by a prior. Fetched images count by the prior as well: a failure is known earlier than a valid image, so
     that the yield would look too low without them. Failures come in runs, such as all links to one dead host, so no more are in flight
-    than have an outcome, or than a first round has.
+    than have an outcome, or than a first round has. Others are fetched in place of deferred ones, but not of more than that number:
+    a source whose every image is on one host is not read to its end while that host is closed.
     """
     missing = wanted - valid - PRIOR_YIELD * fetched
     known = tried + fetched
     share = min(1.0, max(LOWEST_YIELD, (valid + PRIOR_YIELD * (fetched + PRIOR_CANDIDATES)) / (known + PRIOR_CANDIDATES)))
-    if missing <= in_flight * share:
+    if missing <= 0:
         return 0
     most = max(known, _with_margin(missing, PRIOR_YIELD))
-    return max(0, min(_with_margin(missing, share), most) - in_flight)
+    expected = in_flight + max(0, deferred - max(known, _with_margin(wanted, PRIOR_YIELD)))
+    if missing <= expected * share:
+        return 0
+    return max(0, min(_with_margin(missing, share), most) - expected)
 
 
 def _with_margin(missing: float, share: float) -> int:
@@ -94,10 +100,24 @@ def plan_searches(target: int, supplies: Sequence[Supply]) -> dict[str, int]:
     Keywords share the target, and the searches of a keyword share its candidates.
     """
     planned: dict[str, int] = {}
-    for wanted, supply in zip(fair_shares(target, [supply.limit for supply in supplies]), supplies, strict=True):
+    for wanted, supply in zip(_shares(target, supplies), supplies, strict=True):
         more = candidates_to_fetch(
-            wanted=wanted, valid=supply.valid, tried=supply.tried, fetched=supply.fetched, in_flight=supply.in_flight
+            wanted=wanted,
+            valid=supply.valid,
+            tried=supply.tried,
+            fetched=supply.fetched,
+            in_flight=supply.in_flight,
+            deferred=supply.deferred,
         )
         shares = fair_shares(more, list(supply.searches.values()))
         planned |= {search_id: share for search_id, share in zip(supply.searches, shares, strict=True) if share}
     return planned
+
+
+def is_met(target: int, supplies: Sequence[Supply]) -> bool:
+    """Whether each keyword has its share of valid images, as far as it can give it; duplicates among them are not known yet."""
+    return all(supply.valid >= wanted for wanted, supply in zip(_shares(target, supplies), supplies, strict=True))
+
+
+def _shares(target: int, supplies: Sequence[Supply]) -> list[int]:
+    return fair_shares(target, [supply.limit for supply in supplies])

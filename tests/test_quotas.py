@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.quotas import Supply, candidates_to_fetch, fair_shares, plan_searches
+from app.quotas import Supply, candidates_to_fetch, fair_shares, is_met, plan_searches
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,30 @@ def test_the_margin_follows_the_yield(wanted: int, valid: int, tried: int, in_fl
 def test_fetched_images_are_no_failures(tried: int, fetched: int, expected: int) -> None:
     """Failures are known first: of 100 candidates 50 are gone and 50 not validated yet, and the yield is about a half, not none."""
     assert candidates_to_fetch(wanted=50, valid=0, tried=tried, fetched=fetched) == expected
+
+
+@pytest.mark.parametrize(
+    ("valid", "tried", "deferred", "expected"),
+    [(0, 0, 25, 25), (0, 0, 50, 0), (0, 0, 35, 15), (15, 15, 5, 6), (13, 13, 25, 8), (0, 100, 100, 100), (20, 20, 5, 0)],
+)
+def test_others_are_fetched_in_place_of_deferred_ones(valid: int, tried: int, deferred: int, expected: int) -> None:
+    """A closed host is not waited for; but as many as a round fetches, and no more, stand in for its images."""
+    assert candidates_to_fetch(wanted=20, valid=valid, tried=tried, deferred=deferred) == expected
+
+
+@pytest.mark.parametrize(
+    ("supplies", "expected"),
+    [
+        ([Supply(valid=10, tried=10, in_flight=9, deferred=9)], True),
+        ([Supply(valid=9, tried=9, fetched=9)], False),
+        ([Supply(valid=9), Supply(valid=1)], False),
+        ([Supply(valid=7, searches={"a": None}), Supply(valid=3, searches={"b": 0})], True),
+        ([Supply(valid=7, searches={"a": None}), Supply(valid=3, deferred=1, searches={"b": 0})], False),
+    ],
+)
+def test_a_target_is_met_when_each_keyword_has_its_share(supplies: list[Supply], expected: bool) -> None:
+    """What a keyword may still give is its share; what it cannot give is a share of the others."""
+    assert is_met(10, supplies) is expected
 
 
 @pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.2])

@@ -61,7 +61,7 @@ async def process_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id:
     """
     async with claim(ctx, unit_id) as unit:
         counts = await fetch.fetch_chunk(ctx, unit, chunk_id)
-        await rounds.top_up(unit)
+        await rounds.steer(unit)
         await fetch.settle_chunk(unit, chunk_id)
         log.info(
             "chunk.fetched",

@@ -5,7 +5,7 @@ import time
 
 import errors
 from app.db import Database, outbox, units
-from app.job_states import GATHERING, DesiredState, UnitKind
+from app.job_states import GATHERING, DesiredState, JobState, UnitKind
 from app.jobs.fairness import Holding, should_preempt
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, StopReason
@@ -90,17 +90,19 @@ class Leases:
 
     async def _check_jobs(self) -> None:
         held = list(self._held.values())  # the answer does not cover units that are claimed meanwhile
-        states = await units.desired_states(self._db, [unit.row.job_id for unit in held])
+        states = await units.job_states(self._db, [unit.row.job_id for unit in held])
         for unit in held:
             if self._held.get(unit.row.id) is not unit:
                 continue
-            state = states.get(unit.row.job_id, DesiredState.CANCELLED)  # a deleted job counts as cancelled
-            if state is DesiredState.CANCELLED:
+            desired, state = states.get(unit.row.job_id, (DesiredState.CANCELLED, JobState.CANCELLED))  # a deleted job counts as cancelled
+            if desired is DesiredState.CANCELLED:
                 unit.request_stop(StopReason.CANCELLED)
-            elif state is DesiredState.PAUSED:
+            elif desired is DesiredState.PAUSED:
                 unit.request_stop(StopReason.PAUSED)
-            elif state is DesiredState.FINISHED and unit.row.kind in GATHERING and not unit.finishes_early:
+            elif desired is DesiredState.FINISHED and unit.row.kind in GATHERING and not unit.finishes_early:
                 unit.request_stop(StopReason.FINISHED)
+            elif state is JobState.FINALIZING and unit.row.kind in GATHERING and not unit.is_unneeded:
+                unit.request_stop(StopReason.TARGET_MET)
 
     async def _preempt(self) -> None:
         """If a user waits for a slot and has none, ask at most one unit of a user with more than their share to stop in order."""

@@ -19,7 +19,7 @@ from app.db.rows import Job, NewUnit, Unit
 from app.db.takeover import IN_HAND, Evidence
 from app.domain import StoredImage
 from app.images.pool.pool import DecoderPool
-from app.job_states import DesiredState, UnitState
+from app.job_states import GATHERING, DesiredState, JobState, UnitState
 from app.jobs.dispatch import Dispatcher
 from app.queue import ArqQueue
 from app.resources import Resources, WorkerResources
@@ -52,6 +52,7 @@ class StopReason(StrEnum):
     TURN = "turn"
     PAUSED = "paused"
     FINISHED = "finished"
+    TARGET_MET = "target_met"
     CANCELLED = "cancelled"
     LOST = "lost"
 
@@ -191,6 +192,11 @@ class ClaimedUnit:
         return self.job.desired_state is DesiredState.FINISHED
 
     @property
+    def is_unneeded(self) -> bool:
+        """Whether the unit asks for more although its job had what its target needs when the unit was claimed."""
+        return self.job.state is JobState.FINALIZING and self.row.kind in GATHERING and self.spec.max_images is not None
+
+    @property
     def is_quarantined(self) -> bool:
         """Whether one cause explains ``jobs.max_crashes`` deaths of the unit's workers."""
         return self.row.crashes >= self.ctx.settings.jobs.max_crashes
@@ -211,7 +217,7 @@ class ClaimedUnit:
             raise units.LeaseLost(self.row.id)
 
     def request_stop(self, reason: StopReason) -> None:
-        """Ask the unit to stop. Drain, turn, pause and finish let it end in order; cancelled and lost cancel its task."""
+        """Ask the unit to stop. Drain, turn, pause, finish and a met target let it end in order; cancelled and lost cancel its task."""
         if self.stop_reason in (StopReason.CANCELLED, StopReason.LOST):
             return
         self.stop_reason = reason

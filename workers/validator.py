@@ -18,7 +18,7 @@ async def validate_chunk(ctx: JobContext, *, job_id: str, chunk_id: str, unit_id
     """
     async with claim(ctx, unit_id) as unit:
         await validate.validate_chunk(ctx, unit, chunk_id)
-        await rounds.top_up(unit)
+        await rounds.steer(unit)
 
 
 @job(retry_on=INFRASTRUCTURE)

@@ -1,16 +1,20 @@
 """Queries on the candidates of a build with a target: what each search has given, and which spare candidates are fetched."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from app.db import tables
 from app.db.engine import Connection, db_now, new_id
+from app.db.images import BATCH
 from app.domain import ImageState, Reason
 from app.job_states import OPEN_UNIT_STATES, UnitKind
 
-__all__ = ["SearchCount", "counts_by_search", "release_spare", "still_wanted"]
+__all__ = ["SearchCount", "counts_by_search", "put_back", "release_spare", "still_wanted"]
+
+UNNEEDED = "the target was met without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,13 @@ async def still_wanted(connection: Connection, job_id: str) -> dict[str, int]:
 
 
 async def release_spare(connection: Connection, job_id: str, search_id: str, *, limit: int, size: int) -> dict[str, int]:
-    """Put up to ``limit`` spare candidates of a search into new chunks, in the order of their source; return the size of each chunk."""
+    """Put up to ``limit`` spare candidates of a search into new chunks, in the order of their source; return the size of each chunk.
+
+    Those whose host is still closed come last, and wait for it.
+    """
     c = tables.images.c
     is_spare = (c.job_id == job_id, c.state == ImageState.SPARE, c.search_id == search_id)
-    ids = [row.id for row in (await connection.execute(select(c.id).where(*is_spare).order_by(c.id).limit(limit))).all()]
+    ids = [row.id for row in (await connection.execute(select(c.id).where(*is_spare).order_by(_waits_until(), c.id).limit(limit))).all()]
     chunks = {new_id("chunk"): ids[start : start + size] for start in range(0, len(ids), size)}
     for chunk_id, members in chunks.items():
         await _set_pending(connection, chunk_id, members)
@@ -56,5 +63,29 @@ async def release_spare(connection: Connection, job_id: str, search_id: str, *, 
 
 
 async def _set_pending(connection: Connection, chunk_id: str, image_ids: Iterable[int]) -> None:
-    values = {"chunk_id": chunk_id, "state": ImageState.PENDING, "reason": None, "updated_at": db_now()}
-    await connection.execute(update(tables.images).where(tables.images.c.id.in_(list(image_ids))).values(**values))
+    is_due = _waits_until() == 0.0
+    values = {
+        "chunk_id": chunk_id,
+        "state": case((is_due, ImageState.PENDING), else_=ImageState.DEFERRED),
+        "reason": case((is_due, None), else_=Reason.HOST_UNAVAILABLE),
+    }
+    await connection.execute(
+        update(tables.images).where(tables.images.c.id.in_(list(image_ids))).values(**values, detail=None, updated_at=db_now())
+    )
+
+
+def _waits_until() -> Any:
+    """When an image may be requested, Unix seconds; 0 where it may be now."""
+    not_before = tables.images.c.not_before
+    return case((not_before > db_now(), not_before), else_=0.0)
+
+
+async def put_back(connection: Connection, chunk_ids: Sequence[str]) -> int:
+    """Make the candidates of these chunks that are not fetched yet spare, since the target is met without them; return how many."""
+    c = tables.images.c
+    values = {"state": ImageState.SPARE, "reason": Reason.NOT_REQUESTED, "detail": UNNEEDED, "evidence": None, "chunk_id": None}
+    number = 0
+    for start in range(0, len(chunk_ids), BATCH):
+        open_ones = (c.chunk_id.in_(chunk_ids[start : start + BATCH]), c.state.in_([ImageState.PENDING, ImageState.DEFERRED]))
+        number += (await connection.execute(update(tables.images).where(*open_ones).values(**values, updated_at=db_now()))).rowcount
+    return number

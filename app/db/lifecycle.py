@@ -1,7 +1,7 @@
 """Changes of a job together with its units: create, add and count units, pause, resume, cancel, revive."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -23,7 +23,18 @@ from app.job_states import (
     UnitState,
 )
 
-__all__ = ["add_units", "count_down", "create", "ensure_finalize", "reopen", "revive", "revive_dead", "set_desired_state", "settle_strays"]
+__all__ = [
+    "add_units",
+    "cancel_waiting",
+    "count_down",
+    "create",
+    "ensure_finalize",
+    "reopen",
+    "revive",
+    "revive_dead",
+    "set_desired_state",
+    "settle_strays",
+]
 
 
 async def create(
@@ -229,7 +240,7 @@ async def count_down(connection: Connection, job_id: str, ended: int, *, failure
     if row is None or row.state in FINAL_JOB_STATES:
         return []
     if row.desired_state == DesiredState.CANCELLED:
-        if row.open_units <= await _cancel_waiting(connection, job_id):
+        if row.open_units <= len(await cancel_waiting(connection, job_id)):
             await end(connection, job_id, JobState.CANCELLED)
         return []
     if row.open_units > 0:
@@ -248,18 +259,17 @@ def _count_down() -> Any:
     return statement.returning(columns.open_units, columns.state, columns.desired_state)
 
 
-async def _cancel_waiting(connection: Connection, job_id: str) -> int:
+async def cancel_waiting(connection: Connection, job_id: str, kinds: Collection[UnitKind] = tuple(UnitKind)) -> list[dict[str, Any]]:
+    """Cancel the units of a job that no worker holds, all or of these kinds, and return their payloads."""
     columns = tables.units.c
-    result = await connection.execute(
-        update(tables.units)
-        .where(columns.job_id == job_id, columns.state.in_(WAITING_UNIT_STATES))
-        .values(state=UnitState.CANCELLED, finished_at=db_now())
-    )
-    if result.rowcount:
+    waiting = (columns.job_id == job_id, columns.state.in_(WAITING_UNIT_STATES), columns.kind.in_(list(kinds)))
+    statement = update(tables.units).where(*waiting).values(state=UnitState.CANCELLED, finished_at=db_now())
+    payloads = [dict(row.payload) for row in (await connection.execute(statement.returning(columns.payload))).all()]
+    if payloads:
         await connection.execute(
-            update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units - result.rowcount)
+            update(tables.jobs).where(tables.jobs.c.id == job_id).values(open_units=tables.jobs.c.open_units - len(payloads))
         )
-    return result.rowcount
+    return payloads
 
 
 async def settle_strays(connection: Connection, job_id: str | None = None) -> None:

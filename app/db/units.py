@@ -14,7 +14,7 @@ from app.db import lifecycle, tables, takeover
 from app.db.engine import Connection, Database, db_now
 from app.db.jobs import find
 from app.db.rows import NewUnit, Unit, as_unit
-from app.job_states import OPEN_UNIT_STATES, WORKED_ON, DesiredState, UnitKind, UnitState
+from app.job_states import OPEN_UNIT_STATES, WORKED_ON, DesiredState, JobState, UnitKind, UnitState
 
 __all__ = [
     "LeaseLost",
@@ -24,9 +24,9 @@ __all__ = [
     "count_due",
     "counts",
     "dead_of",
-    "desired_states",
     "fence",
     "finish",
+    "job_states",
     "release",
     "release_in",
     "renew",
@@ -205,11 +205,12 @@ async def renew(db: Database, owner: str, held_units: Sequence[tuple[str, int]],
     return {row.id for row in rows if wanted[row.id] == row.epoch}
 
 
-async def desired_states(db: Database, job_ids: Iterable[str]) -> dict[str, DesiredState]:
-    """Return the desired state of each of these jobs."""
-    query = select(tables.jobs.c.id, tables.jobs.c.desired_state).where(tables.jobs.c.id.in_(list(set(job_ids))))
+async def job_states(db: Database, job_ids: Iterable[str]) -> dict[str, tuple[DesiredState, JobState]]:
+    """Return the desired and the present state of each of these jobs."""
+    c = tables.jobs.c
+    query = select(c.id, c.desired_state, c.state).where(c.id.in_(list(set(job_ids))))
     async with db.read() as connection:
-        return {row.id: DesiredState(row.desired_state) for row in (await connection.execute(query)).all()}
+        return {row.id: (DesiredState(row.desired_state), JobState(row.state)) for row in (await connection.execute(query)).all()}
 
 
 async def dead_of(db: Database, job_id: str) -> list[Unit]:

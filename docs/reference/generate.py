@@ -174,7 +174,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.PLACEHOLDER: "Many unrelated URLs gave this picture, such as one that says that there is no image.",
         Reason.LICENCE: "Its licence is none of those that the job accepts.",
         Reason.OVER_TARGET: "Valid, but `--max-images` was already reached.",
-        Reason.NOT_REQUESTED: "Never requested, since the target did not need it; a job that falls short requests it.",
+        Reason.NOT_REQUESTED: "Not requested, or not again, since the target did not need it; a job that falls short requests it.",
         Reason.CANCELLED: "The job was cancelled before it was fetched, or its dead unit of work was discarded.",
         Reason.TOMBSTONED: "Removed from the dataset; it is not fetched again.",
     }

@@ -49,6 +49,32 @@ async def test_spare_candidates_are_released_in_the_order_of_their_source(any_da
     ]
 
 
+async def test_what_is_not_fetched_yet_is_put_back(any_database: Database) -> None:
+    """Pending and deferred images are spare again, outside of their chunk; released, the one whose host is closed comes last, and waits."""
+    job_id = await add_job(any_database)
+    await add_page(any_database, job_id, 4, 4)
+    c = tables.images.c
+    closed, other, _, fetched = [row.id for row in await all_rows(any_database, select(c.id).order_by(c.id))]
+    later = {"state": ImageState.DEFERRED, "reason": Reason.RATE_LIMITED, "evidence": "Retry-After: 3000", "not_before": 4e9}
+    await change(any_database, tables.images, closed, **later)
+    await change(any_database, tables.images, other, **later | {"not_before": 1.0})
+    await change(any_database, tables.images, fetched, state=ImageState.FETCHED)
+    columns = (c.state, c.reason, c.detail, c.evidence, c.chunk_id)
+    async with any_database.write() as connection:
+        assert await candidates.put_back(connection, ["chunk_a", "chunk_gone"]) == 3
+    spare = ("spare", "not_requested", "the target was met without it", None, None)
+    assert [tuple(row) for row in await all_rows(any_database, select(*columns).order_by(c.id))] == [
+        *[spare] * 3, ("fetched", None, None, None, "chunk_a")
+    ]  # fmt: skip
+    async with any_database.write() as connection:
+        assert list((await candidates.release_spare(connection, job_id, "srch_a", limit=2, size=5)).values()) == [2]
+        assert list((await candidates.release_spare(connection, job_id, "srch_a", limit=2, size=5)).values()) == [1]
+    released = await all_rows(any_database, select(c.state, c.reason, c.detail, c.not_before).order_by(c.id))
+    assert [tuple(row) for row in released[:3]] == [
+        ("deferred", "host_unavailable", None, 4e9), ("pending", None, None, 1.0), ("pending", None, None, None)
+    ]  # fmt: skip
+
+
 async def test_open_searches_say_what_they_still_want(any_database: Database) -> None:
     """Ended units, other kinds and other jobs do not count; a search without a number wants nothing that could be counted."""
     wants = [("srch_a", 3), ("srch_a", 4), ("srch_b", None), ("srch_c", 9)]

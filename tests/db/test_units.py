@@ -428,9 +428,11 @@ async def test_held_tells_what_is_wanted_of_each_job(any_database: Database) -> 
     running, paused, ended = [await add_job(any_database) for _ in range(3)]
     await lifecycle.set_desired_state(any_database, paused, DesiredState.PAUSED)
     await lifecycle.set_desired_state(any_database, ended, DesiredState.CANCELLED)
-    assert await units.desired_states(any_database, [running, running, paused, ended, "job_gone"]) == {
-        running: JobState.RUNNING, paused: JobState.PAUSED, ended: JobState.CANCELLED,
-    }  # fmt: skip
+    assert await units.job_states(any_database, [running, running, paused, ended, "job_gone"]) == {
+        running: (DesiredState.RUNNING, JobState.RUNNING),
+        paused: (DesiredState.PAUSED, JobState.PAUSED),
+        ended: (DesiredState.CANCELLED, JobState.CANCELLED),
+    }
 
 
 # the sweeper's moves

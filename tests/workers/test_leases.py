@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
 
 import errors
-from app.db import lifecycle, tables, units
+from app.db import jobs, lifecycle, tables, units
 from app.job_states import JobState, UnitKind
 from tests.db.builders import add_job, change, claimed_all, due
 from tests.workers.bench import Bench
@@ -16,6 +17,8 @@ from tests.workers.proof import one_unit
 from workers.job import claim
 from workers.leases import Leases
 from workers.unit import ClaimedUnit, Stopped, StopReason
+
+TARGET = {"keywords": ["cat"], "max_images": 9}
 
 
 async def held_work(bench: Bench, lease_s: float = 30.0) -> tuple[ClaimedUnit, Leases]:
@@ -64,6 +67,21 @@ async def test_pause_and_cancel_reach_running_work(bench: Bench, desired: JobSta
     assert work.stop_reason is reason
 
 
+async def test_a_unit_stops_that_the_target_does_not_need_any_more(bench: Bench) -> None:
+    """A search or fetch of a job that finalizes ends in order; other units, and one that knows, go on."""
+    checking, leases = await held_work(bench)
+    fetching = ClaimedUnit(bench.context, replace(checking.row, id="unit_2", kind=UnitKind.FETCH))
+    known = ClaimedUnit(
+        bench.context, replace(fetching.row, id="unit_3", job=replace(checking.job, state=JobState.FINALIZING, spec=TARGET))
+    )
+    for unit in (fetching, known):
+        leases.add(unit)
+    async with bench.db.write() as connection:
+        await jobs.set_stage(connection, checking.job.id, state=JobState.FINALIZING, stage=None)
+    await leases.renew_and_check()
+    assert (checking.stop_reason, fetching.stop_reason, known.stop_reason) == (None, StopReason.TARGET_MET, None)
+
+
 async def test_a_deleted_job_is_not_wanted(bench: Bench) -> None:
     """Work for rows that are gone stops."""
     work, leases = await held_work(bench)
@@ -77,14 +95,14 @@ async def test_a_unit_that_is_claimed_during_a_look_is_not_cancelled(bench: Benc
     """Its job was not asked about; that is no sign that the job is gone."""
     _, leases = await held_work(bench)
     late, _ = await held_work(bench)
-    held = units.desired_states
+    held = units.job_states
 
     async def claim_meanwhile(*args: Any) -> dict[str, JobState]:
         wanted = await held(*args)
         leases.add(late)
         return wanted
 
-    monkeypatch.setattr(units, "desired_states", claim_meanwhile)
+    monkeypatch.setattr(units, "job_states", claim_meanwhile)
     await leases._check_jobs()
     assert late.stop_reason is None
 
@@ -131,7 +149,7 @@ async def test_nothing_held_asks_nothing(bench: Bench, monkeypatch: pytest.Monke
     async def never(*_: object) -> None:
         raise AssertionError("the database was asked")
 
-    monkeypatch.setattr(units, "desired_states", never)
+    monkeypatch.setattr(units, "job_states", never)
     monkeypatch.setattr(units, "renew", never)
     await leases.renew_and_check()
 

@@ -60,6 +60,8 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
     if unit.finishes_early:
         await _give_up(unit, search, "finished early, as asked")
         return
+    if unit.is_unneeded:
+        return
     client = SearchClient(
         unit.ctx.downloader,
         is_repeat=bool(unit.row.payload.get("pauses")),

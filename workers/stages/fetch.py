@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from app.concurrency import BoundedTasks
-from app.db import attempts, images, lifecycle, units
+from app.db import attempts, candidates, images, lifecycle, units
 from app.db.attempts import Used
 from app.db.earlier_fetches import EarlierFetch
 from app.db.rows import NewUnit
@@ -48,6 +48,10 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     if unit.finishes_early:
         async with unit.transaction() as connection:
             return Counter(failed=await images.fail_open(connection, chunk_id, FINISHED_EARLY))
+    if unit.is_unneeded:
+        async with unit.transaction() as connection:
+            await candidates.put_back(connection, [chunk_id])
+        return Counter()
     if unit.row.error:  # an error of ours released it: each request counts, so send none that cannot arrive or whose bytes cannot be stored
         await ctx.store.check(MIN_FREE_BYTES)
         await ctx.downloader.check_proxy()

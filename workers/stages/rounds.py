@@ -1,7 +1,7 @@
 """Rounds of a build with a target: how many candidates each of its searches releases or finds next, and when.
 
 A round follows the last open unit, once duplicates are known. It starts earlier, while units are still open, where these cannot be
-expected to reach the target, so that no worker waits for the slowest of them.
+expected to reach the target, so that no worker waits for the slowest of them. Once the target is met, units that ask for more are ended.
 Retry: none here; nothing is requested from the network.
 """
 
@@ -10,22 +10,22 @@ from collections.abc import Mapping, Sequence
 
 from app.db import Connection, candidates, jobs, lifecycle, units
 from app.db.candidates import SearchCount
-from app.db.rows import NewUnit, Search
+from app.db.rows import Job, NewUnit, Search
 from app.domain import ImageState, Reason
-from app.job_states import DesiredState, JobKind, JobState, UnitKind
-from app.quotas import Supply, plan_searches
+from app.job_states import GATHERING, DesiredState, JobKind, JobState, UnitKind
+from app.quotas import Supply, is_met, plan_searches
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
 
-__all__ = ["next_wants", "search_units", "start_round", "supplies", "top_up"]
+__all__ = ["next_wants", "search_units", "start_round", "steer", "supplies"]
 
 log = get_logger(__name__)
 
 PROGRESS = {
     ImageState.SPARE: "spare",
     ImageState.PENDING: "in_flight",
-    ImageState.DEFERRED: "in_flight",
+    ImageState.DEFERRED: "deferred",
     ImageState.FETCHED: "fetched",
     ImageState.VALID: "valid",
     ImageState.KEPT: "valid",
@@ -35,12 +35,14 @@ PROGRESS = {
 
 async def next_wants(connection: Connection, unit: ClaimedUnit) -> dict[str, int]:
     """Return how many candidates each search of a build shall release or find next, by search id; none without a target."""
-    job, target = unit.job, unit.spec.max_images
-    if target is None:
-        return {}
-    wanted = await candidates.still_wanted(connection, job.id)
-    counts = await candidates.counts_by_search(connection, job.dataset_id)
-    return plan_searches(target, supplies(unit.spec, await jobs.searches_in(connection, job.id), counts, wanted))
+    target = unit.spec.max_images
+    return {} if target is None else plan_searches(target, await _load_supplies(connection, unit))
+
+
+async def _load_supplies(connection: Connection, unit: ClaimedUnit) -> list[Supply]:
+    wanted = await candidates.still_wanted(connection, unit.job.id)
+    counts = await candidates.counts_by_search(connection, unit.job.dataset_id)
+    return supplies(unit.spec, await jobs.searches_in(connection, unit.job.id), counts, wanted)
 
 
 def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchCount], wanted: Mapping[str, int]) -> list[Supply]:
@@ -71,6 +73,7 @@ def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]],
         tried=total["valid"] + total["dropped"],
         fetched=total["fetched"],
         in_flight=total["in_flight"] + sum(wanted.get(search.id, 0) for search in group),
+        deferred=total["deferred"],
         searches={
             search.id: tallies.get(search.id, Counter())["spare"] if search.is_exhausted else None
             for search in group
@@ -92,24 +95,50 @@ async def start_round(unit: ClaimedUnit, wants: Mapping[str, int]) -> None:
         await unit.finish_in(connection, search_units(wants))
 
 
-async def top_up(unit: ClaimedUnit) -> None:
-    """Start another round beside a job's open units if these cannot be expected to reach the target.
+async def steer(unit: ClaimedUnit) -> None:
+    """Look at a job whose unit is about to end: end what its target does not need any more, or start another round beside its open units.
 
-    Looked at while few units are left, so that a large build is counted a few times only, and its yield is known by then. The last
-    unit of a job starts none: the round that follows it knows the duplicates.
+    Looked at while few units are left, so that a large build is counted a few times only, and its yield is known by then.
     """
-    settings = unit.ctx.settings.jobs
-    if unit.job.kind is not JobKind.BUILD or unit.spec.max_images is None or unit.stop.is_set():
+    job, target = unit.job, unit.spec.max_images
+    if job.kind is not JobKind.BUILD or target is None or unit.stop.is_set() or unit.is_unneeded:
         return
-    if await units.count_due(unit.ctx.db, unit.job.id) > settings.builder_slots:
+    if await units.count_due(unit.ctx.db, job.id) > unit.ctx.settings.jobs.builder_slots:
         return
     async with unit.transaction() as connection:
-        job = await jobs.find(connection, unit.job.id, lock=True)  # one decision at a time
-        if job.open_units <= 1 or job.rounds >= settings.max_rounds or job.desired_state is not DesiredState.RUNNING:
+        job = await jobs.find(connection, job.id, lock=True)  # one decision at a time
+        if job.desired_state is not DesiredState.RUNNING:
             return
-        if wants := await next_wants(connection, unit):
+        found = await _load_supplies(connection, unit)
+        if is_met(target, found):
+            await _end_gathering(connection, unit)
+            return
+        wants = plan_searches(target, found) if _may_top_up(job, found, unit.ctx.settings.jobs.max_rounds) else {}
+        if wants:
             await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None, another_round=True)
             await lifecycle.add_units(connection, job.id, search_units(wants))
     if wants:
         log.info("job.wants_more", candidates=sum(wants.values()), searches=len(wants))
         await unit.ctx.dispatch_next()
+
+
+def _may_top_up(job: Job, found: Sequence[Supply], max_rounds: int) -> bool:
+    """Whether a round may start beside open units. The last unit starts none: the round that follows it knows the duplicates.
+
+    A unit that is to wait for its deferred images is not the last, unless fetched ones are validated before.
+    """
+    waits = any(supply.deferred for supply in found) and not any(supply.fetched for supply in found)
+    return job.rounds < max_rounds and (job.open_units > 1 or waits)
+
+
+async def _end_gathering(connection: Connection, unit: ClaimedUnit) -> None:
+    """End the searches and fetches of a job that wait, and let those that run end in order; what is not fetched yet is spare again.
+
+    The state tells workers that what runs is not needed. Where duplicates leave the job short, the next round starts with the spare ones.
+    """
+    ended = await lifecycle.cancel_waiting(connection, unit.job.id, GATHERING)
+    own = [unit.row.payload] if unit.row.kind in GATHERING else []
+    spare = await candidates.put_back(connection, [str(payload["chunk_id"]) for payload in (*ended, *own) if "chunk_id" in payload])
+    await jobs.set_stage(connection, unit.job.id, state=JobState.FINALIZING, stage=None)
+    if ended or spare:
+        log.info("job.target_met", units=len(ended), spare=spare)

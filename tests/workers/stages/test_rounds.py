@@ -1,5 +1,6 @@
 """Tests of workers.stages.rounds: what is fetched for a target, how keywords share it, and when a round starts. The origin counts."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 from sqlalchemy import select, update
 
 import errors
-from app.db import candidates, images, jobs, tables, units
+from app.db import candidates, image_search, images, jobs, lifecycle, tables, units
 from app.db.candidates import SearchCount
-from app.db.rows import Search
+from app.db.image_search import ImageFilter
+from app.db.rows import NewUnit, Search
 from app.discovery import SearchPage
 from app.domain import Candidate, ImageState, Reason
 from app.explain.keywords import KeywordFigures, load_keywords
@@ -19,18 +21,24 @@ from app.jobs.submit import resolve_spec, submit_build
 from app.quotas import Supply
 from app.spec import JobRequest, JobSpec
 from tests.images.samples import encode, photo
-from tests.origin import Origin, image
+from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench, open_bench
+from tests.workers.stages.test_outcomes import LaterTime
 from workers.stages.rounds import supplies
 
 PAGE = 50
+
+PATIENT = "localhost"
+"""A second name of the origin, under which it asks for patience; it has the limits of a host of its own."""
 
 
 class Shelf:
     """A source with so many images of each keyword, fifty a page; what is not scripted at the origin is a 404."""
 
-    def __init__(self, origin: Origin, monkeypatch: pytest.MonkeyPatch, stock: Mapping[str, int], *, page: int = PAGE) -> None:
-        self.origin, self.stock, self.page = origin, stock, page
+    def __init__(
+        self, origin: Origin, monkeypatch: pytest.MonkeyPatch, stock: Mapping[str, int], *, page: int = PAGE, patient: str = ""
+    ) -> None:
+        self.origin, self.stock, self.page, self.patient = origin, stock, page, patient
         self.failures: list[BaseException | None] = []
         monkeypatch.setattr("workers.stages.discover.make_source", lambda _, name, __: self._named(name))
 
@@ -55,7 +63,8 @@ class Shelf:
             if self.failures and (failure := self.failures.pop(0)) is not None:
                 raise failure
             numbers = range(start, min(start + self.page, self.stock[keyword]))
-            found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg"), name, rank=number) for number in numbers)
+            host = PATIENT if keyword == self.patient else "127.0.0.1"
+            found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg", host), name, rank=number) for number in numbers)
             start += self.page
             yield SearchPage(found, str(start) if start < self.stock[keyword] else None)
             if start >= self.stock[keyword]:
@@ -249,6 +258,134 @@ async def test_no_round_starts_beside_open_units_without_need(bench: Bench, orig
         assert UnitKind.SEARCH not in await open_kinds(busy, job_id)
 
 
+def patient_url(origin: Origin, number: int) -> str:
+    """A URL that is an image after 50 minutes, on a host that says so."""
+    path = f"/later-{number}.jpg"
+    origin.script(path, reply(429, headers={"Retry-After": "3000"}), image(encode(photo(80, 80, seed=500 + number))))
+    return origin.url(path, PATIENT)
+
+
+def good_url(origin: Origin, number: int, *, seed: int | None = None) -> str:
+    """A URL of an image, a different one for each number unless a seed is given."""
+    return origin.script(f"/{number}.jpg", image(encode(photo(80, 80, seed=number if seed is None else seed))))
+
+
+async def states_of(bench: Bench, job_id: str) -> dict[tuple[str, str | None], int]:
+    """How many images of a job are in each state with each reason."""
+    counted: Counter[tuple[str, str | None]] = Counter()
+    for item in await images.counts(bench.db, job_id=job_id):
+        counted[item.state.value, item.reason and item.reason.value] += item.count
+    return dict(counted)
+
+
+async def test_a_build_with_its_target_waits_for_no_deferred_image(bench: Bench, origin: Origin, lines: list[dict[str, Any]]) -> None:
+    """The host of three of the first images asks for patience: the build ends without them, and says that it did not need them."""
+    urls = [patient_url(origin, number) for number in range(3)] + [good_url(origin, number) for number in range(30)]
+    job_id = await bench.submit(urls, max_images=20)
+    await bench.drive()
+    funnel = await bench.funnel(job_id)
+    assert ((await bench.job(job_id)).state, funnel.kept, funnel.open) == (JobState.SUCCEEDED, 20, 0)
+    assert (funnel.reasons["not_requested"], await open_kinds(bench, job_id)) == (funnel.spare, [])
+    assert len(origin.hits("/later-1.jpg")) <= 1
+    (met,) = [line for line in lines if line["event"] == "job.target_met"]
+    assert (met["units"], met["spare"]) == (2, 6)  # those that were to stand in for them are not needed either
+    found = [row for row in (await image_search.page(bench.db, ImageFilter(job_id=job_id), limit=100)).items if "later" in row.url]
+    assert {(row.state, row.detail, row.evidence, row.chunk_id) for row in found} == {
+        (ImageState.SPARE, "the target was met without it", None, None)
+    }
+
+
+async def test_duplicates_bring_deferred_images_back(tmp_path: Path, origin: Origin) -> None:
+    """Three valid images are one picture: the two deferred ones are wanted again, and waited for, since there are no others."""
+    clock = LaterTime()
+    async with open_bench(tmp_path, clock=clock) as bench:
+        urls = [good_url(origin, number, seed=1) for number in range(3)] + [patient_url(origin, number) for number in range(2)]
+        job_id = await bench.submit(urls, max_images=3)
+        await bench.drive()
+        assert ((await bench.job(job_id)).state, await open_kinds(bench, job_id)) == (JobState.RUNNING, [UnitKind.FETCH])
+        counted = await states_of(bench, job_id)
+        assert (counted["deferred", "host_unavailable"], counted["duplicate", "duplicate_exact"]) == (2, 2)
+        await clock.pass_by(bench, 3001)
+        await bench.drive()
+        funnel = await bench.funnel(job_id)
+        assert ((await bench.job(job_id)).state, funnel.kept, funnel.reasons) == (JobState.SUCCEEDED, 3, {"duplicate_exact": 2})
+    assert len(origin.hits("/later-1.jpg")) == 2
+
+
+async def test_spare_images_whose_host_is_closed_are_released_last(bench: Bench, origin: Origin) -> None:
+    """Three valid images are one picture; two others are there, and the deferred ones stay spare."""
+    urls = [patient_url(origin, number) for number in range(2)] + [good_url(origin, number, seed=min(number, 3)) for number in range(3, 6)]
+    urls += [good_url(origin, number) for number in range(6, 12)]
+    job_id = await bench.submit(urls, max_images=3)
+    await bench.drive()
+    assert ((await bench.job(job_id)).state, (await bench.funnel(job_id)).kept) == (JobState.SUCCEEDED, 3)
+    assert {len(origin.hits(f"/later-{number}.jpg")) for number in range(2)} == {1}
+
+
+async def test_others_are_fetched_while_a_host_is_closed(bench: Bench, origin: Origin) -> None:
+    """All of the first round is on a host that asks for patience: the next ones of the list are fetched at once."""
+    urls = [patient_url(origin, number) for number in range(25)] + [good_url(origin, number) for number in range(25)]
+    job_id = await bench.submit(urls, max_images=20)
+    await bench.drive()
+    assert ((await bench.job(job_id)).state, (await bench.funnel(job_id)).kept) == (JobState.SUCCEEDED, 20)
+
+
+async def test_a_list_of_one_closed_host_is_not_read_to_its_end(bench: Bench, origin: Origin) -> None:
+    """As many candidates again stand in for the first ones; then the build waits."""
+    job_id = await bench.submit([patient_url(origin, number) for number in range(200)], max_images=20)
+    await bench.drive()
+    assert (await bench.job(job_id)).state is JobState.RUNNING
+    assert await states_of(bench, job_id) == {("deferred", "rate_limited"): 50}
+
+
+async def test_a_keyword_whose_share_is_open_waits_for_its_own(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its only images are deferred: the other keyword gets no more than its own share meanwhile."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60, "dog": 2}, patient="dog")
+    shelf.fill("cat", range(60))
+    for number in range(2):
+        origin.script(f"/dog-{number}.jpg", reply(429, headers={"Retry-After": "3000"}))
+    job_id = await bench.search("cat", "dog", max_images=4)
+    await bench.drive()
+    counted = await states_of(bench, job_id)
+    assert ((await bench.job(job_id)).state, counted["deferred", "rate_limited"]) == (JobState.RUNNING, 2)
+    assert sum(path.startswith("/cat") for path in shelf.requests) == 3
+
+
+async def test_a_source_that_pauses_is_not_waited_for(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one had enough: the search that waits for its source ends, and may be continued by a later round."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60})
+    shelf.fill("cat", range(60))
+    shelf.failures = [None, errors.RateLimitError("busy", retry_after_s=3000.0)]
+    spec = resolve_spec(bench.resources, JobRequest(keywords=["cat"], max_images=3))
+    two = spec.model_copy(update={"sources": ["wikimedia", "another"]})
+    job_id = (await submit_build(bench.resources, two, name="test")).job_id
+    await bench.drive()
+    job = await bench.job(job_id)
+    assert (job.state, job.waiting_for, (await bench.funnel(job_id)).kept) == (JobState.SUCCEEDED, None, 3)
+    assert [search.is_exhausted for search in await jobs.searches_of(bench.db, job_id)] == [False, False]
+
+
+async def test_a_unit_that_ran_when_the_target_was_met_requests_nothing_more(bench: Bench, origin: Origin) -> None:
+    """It was stopped and comes back: what it had left is spare, a search that it was finds nothing."""
+    job_id = await half_bad_list(bench, origin)
+    async with bench.db.write() as connection:
+        await jobs.set_stage(connection, job_id, state=JobState.FINALIZING, stage=None)
+        await lifecycle.add_units(
+            connection, job_id, [NewUnit(UnitKind.SEARCH, {"search_id": await only_search(bench, job_id), "want": 5})]
+        )
+    assert (await bench.run_kind(UnitKind.FETCH), await bench.run_kind(UnitKind.SEARCH)) == (5, 1)
+    assert [hit.target for hit in origin.log if hit.target.endswith(".jpg")] == []
+    assert await states_of(bench, job_id) == {("spare", "not_requested"): 48}
+    await bench.drive()
+    assert ((await bench.job(job_id)).state, (await bench.funnel(job_id)).kept) == (JobState.SUCCEEDED, 40)
+
+
+async def only_search(bench: Bench, job_id: str) -> str:
+    """The id of the search of a list."""
+    (search,) = await jobs.searches_of(bench.db, job_id)
+    return search.id
+
+
 LIST_SEARCH = Search("srch_l", "job_1", "list", "urls.csv", None, "20", False, 20, 20, 0, None)
 
 
@@ -270,7 +407,7 @@ def test_supplies_count_each_keyword_with_its_synonyms() -> None:
     spec = JobSpec(keywords=["cat", "dog"], max_images=9)
     assert supplies(spec, [cat, kitten, dog], counts, {"srch_d": 3}) == [
         Supply(valid=13, tried=29, in_flight=0, searches={"srch_c": 2, "srch_k": None}),
-        Supply(valid=0, tried=128, fetched=32, in_flight=67, searches={}),
+        Supply(valid=0, tried=128, fetched=32, in_flight=3, deferred=64, searches={}),
     ]
     assert supplies(JobSpec(max_images=9), [LIST_SEARCH], [], {}) == [Supply(searches={"srch_l": None})]
 

@@ -46,7 +46,10 @@ __all__ = ["JobExplanation", "explain", "image_document_of", "image_text", "load
 def explain(
     cli: Cli,
     what: Annotated[
-        str, typer.Argument(metavar="JOB|URL|IMAGE", help="A job's id or its dataset's name, a URL, an image's id or its sha256.")
+        str,
+        typer.Argument(
+            metavar="JOB|URL|IMAGE", help="A job's id, the beginning of it, or its dataset's name; a URL, an image's id or its sha256."
+        ),
     ],
 ) -> int:
     """Explain what happened to a job, a URL or an image.

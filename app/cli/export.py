@@ -76,7 +76,10 @@ def _export_text(made: Export, delivered: Path | None) -> str:
 
 
 def verify(
-    cli: Cli, dataset: Annotated[str, typer.Argument(metavar="DATASET|DIR", help="A folder with a dataset, or a dataset's id or name.")]
+    cli: Cli,
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET|DIR", help="A folder with a dataset, or a dataset's id, the beginning of it, or its name.")
+    ],
 ) -> int:
     """Read a dataset back and compare.
 

@@ -143,7 +143,7 @@ def retry(
     job: Annotated[str, typer.Argument(metavar="JOB", help="A build that has ended.")],
     reason: Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help=REASON)] = None,
 ) -> int:
-    """Fetch again what failed in a build.
+    """Fetch again what failed in a build, as much as its target lacks.
 
     The dataset is then written anew to the same folder.
     """

@@ -1,14 +1,19 @@
-"""Queries on the candidates of a build with a target: what each search has given, and which spare candidates are fetched."""
+"""Queries on the candidates of a build with a target: what each search has given, and which spare candidates are fetched.
 
+For a retry, what failed in an earlier job for one of its reasons is spare as well.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import Select, and_, case, func, or_, select, update
 
 from app.db import tables
 from app.db.engine import Connection, db_now, new_id
 from app.db.images import BATCH
+from app.db.rows import Job
 from app.domain import ImageState, Reason
 from app.job_states import OPEN_UNIT_STATES, UnitKind
 
@@ -27,14 +32,30 @@ class SearchCount:
     count: int
 
 
-async def counts_by_search(connection: Connection, dataset_id: str) -> list[SearchCount]:
-    """Count the images of a dataset by search, state and reason, through its jobs: their index has all columns."""
+async def counts_by_search(connection: Connection, dataset_id: str, *, seen_by: Job | None = None) -> list[SearchCount]:
+    """Count the images of a dataset by search, state and reason, through its jobs: their index has all columns.
+
+    Args:
+        seen_by: if this job is a retry, what it may fetch again is counted as spare.
+    """
     c = tables.images.c
-    keys = (c.search_id, c.state, c.reason)
-    of_dataset = select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)
-    query = select(*keys, func.count().label("number")).where(c.job_id.in_(of_dataset)).group_by(*keys)
-    rows = (await connection.execute(query)).all()
-    return [SearchCount(row.search_id, ImageState(row.state), Reason(row.reason) if row.reason else None, row.number) for row in rows]
+    keys = (c.job_id, c.search_id, c.state, c.reason)
+    query = select(*keys, func.count().label("number")).where(c.job_id.in_(_jobs_on(dataset_id))).group_by(*keys)
+    found: Counter[tuple[str | None, ImageState, Reason | None]] = Counter()
+    for row in (await connection.execute(query)).all():
+        state, reason = ImageState(row.state), Reason(row.reason) if row.reason else None
+        may_retry = seen_by is not None and row.job_id != seen_by.id and state is ImageState.FAILED and reason in _retried_by(seen_by)
+        found[row.search_id, ImageState.SPARE if may_retry else state, reason] += row.number
+    return [SearchCount(*key, number) for key, number in found.items()]
+
+
+def _jobs_on(dataset_id: str) -> Select[Any]:
+    return select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)
+
+
+def _retried_by(job: Job) -> frozenset[Reason]:
+    """The reasons that a retry covers; none for any other job."""
+    return frozenset(map(Reason, job.spec.get("retry_reasons") or ()))
 
 
 async def still_wanted(connection: Connection, job_id: str) -> dict[str, int]:
@@ -48,30 +69,36 @@ async def still_wanted(connection: Connection, job_id: str) -> dict[str, int]:
     return wanted
 
 
-async def release_spare(connection: Connection, job_id: str, search_id: str, *, limit: int, size: int) -> dict[str, int]:
-    """Put up to ``limit`` spare candidates of a search into new chunks, in the order of their source; return the size of each chunk.
+async def release_spare(connection: Connection, job: Job, search_id: str, *, limit: int, size: int) -> dict[str, int]:
+    """Put up to ``limit`` spare candidates of a search into new chunks of a job, in the order of their source; return each chunk's size.
 
-    Those whose host is still closed come last, and wait for it.
+    What a retry fetches again comes first; those whose host is still closed come last, and wait for it.
     """
     c = tables.images.c
-    is_spare = (c.job_id == job_id, c.state == ImageState.SPARE, c.search_id == search_id)
-    ids = [row.id for row in (await connection.execute(select(c.id).where(*is_spare).order_by(_waits_until(), c.id).limit(limit))).all()]
+    may_retry = and_(c.state == ImageState.FAILED, c.reason.in_(sorted(_retried_by(job))), c.job_id != job.id)
+    of_search = (c.job_id.in_(_jobs_on(job.dataset_id)), c.search_id == search_id)
+    query = select(c.id).where(*of_search, or_(c.state == ImageState.SPARE, may_retry))
+    order = (case((c.state == ImageState.FAILED, 0), else_=1), _waits_until(), c.id)
+    ids = [row.id for row in (await connection.execute(query.order_by(*order).limit(limit))).all()]
     chunks = {new_id("chunk"): ids[start : start + size] for start in range(0, len(ids), size)}
     for chunk_id, members in chunks.items():
-        await _set_pending(connection, chunk_id, members)
+        await _set_pending(connection, job.id, chunk_id, members)
     return {chunk_id: len(members) for chunk_id, members in chunks.items()}
 
 
-async def _set_pending(connection: Connection, chunk_id: str, image_ids: Iterable[int]) -> None:
+async def _set_pending(connection: Connection, job_id: str, chunk_id: str, image_ids: Iterable[int]) -> None:
+    c = tables.images.c
     is_due = _waits_until() == 0.0
     values = {
+        "job_id": job_id,
         "chunk_id": chunk_id,
         "state": case((is_due, ImageState.PENDING), else_=ImageState.DEFERRED),
         "reason": case((is_due, None), else_=Reason.HOST_UNAVAILABLE),
+        "detail": None,
+        "evidence": None,
+        "deferred_at": case((c.job_id == job_id, c.deferred_at), else_=None),
     }
-    await connection.execute(
-        update(tables.images).where(tables.images.c.id.in_(list(image_ids))).values(**values, detail=None, updated_at=db_now())
-    )
+    await connection.execute(update(tables.images).where(c.id.in_(list(image_ids))).values(**values, updated_at=db_now()))
 
 
 def _waits_until() -> Any:

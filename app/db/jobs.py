@@ -192,24 +192,24 @@ async def add_searches(
     return [str(row["id"]) for row in rows if row["id"] in added]
 
 
-async def searches_in(connection: Connection, job_id: str) -> list[Search]:
-    """Return the searches of a job in the order in which they were planned, inside a transaction."""
-    query = select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id)
-    return [Search(**row._mapping) for row in (await connection.execute(query)).all()]
-
-
 async def searches_of(db: Database, job_id: str) -> list[Search]:
     """Return the searches of a job in the order in which they were planned."""
+    query = select(tables.searches).where(tables.searches.c.job_id == job_id).order_by(tables.searches.c.id)
     async with db.read() as connection:
-        return await searches_in(connection, job_id)
+        return [Search(**row._mapping) for row in (await connection.execute(query)).all()]
+
+
+async def searches_in(connection: Connection, dataset_id: str) -> list[Search]:
+    """Return the searches of all jobs on a dataset in the order in which they were planned, inside a transaction."""
+    c = tables.searches.c
+    query = select(tables.searches).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id).order_by(tables.jobs.c.created_at, c.id)
+    return [Search(**row._mapping) for row in (await connection.execute(query)).all()]
 
 
 async def searches_of_dataset(db: Database, dataset_id: str) -> list[Search]:
     """Return the searches of all jobs on a dataset in the order in which they were planned."""
-    c = tables.searches.c
-    query = select(tables.searches).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id).order_by(tables.jobs.c.created_at, c.id)
     async with db.read() as connection:
-        return [Search(**row._mapping) for row in (await connection.execute(query)).all()]
+        return await searches_in(connection, dataset_id)
 
 
 async def delete_job(db: Database, job_id: str) -> None:

@@ -173,7 +173,7 @@ async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priori
 async def submit_retry(
     resources: Resources, job_id: str, reasons: frozenset[Reason] = RETRYABLE, *, caller: Caller | None = None
 ) -> Submitted:
-    """Create a job that fetches again what failed in a dataset for one of these reasons.
+    """Create a job that fetches again what failed in a dataset for one of these reasons, as much as its target lacks.
 
     Raises:
         errors.ValidationError: the job builds nothing.

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from app.db import Database, candidates, images, tables
+from app.db import Database, candidates, images, jobs, tables
 from app.db.candidates import SearchCount
 from app.db.rows import NewUnit
 from app.domain import ImageState, Reason
@@ -35,13 +35,14 @@ async def test_spare_candidates_are_released_in_the_order_of_their_source(any_da
     held = await all_rows(any_database, select(c.state, c.reason, c.chunk_id).where(c.search_id == "srch_b"))
     assert {tuple(row) for row in held} == {("spare", "not_requested", None)}
     async with any_database.write() as connection:
-        released = await candidates.release_spare(connection, job_id, "srch_a", limit=3, size=2)
+        job = await jobs.find(connection, job_id)
+        released = await candidates.release_spare(connection, job, "srch_a", limit=3, size=2)
     assert list(released.values()) == [2, 1]
     rows = await all_rows(any_database, select(c.rank, c.state, c.reason).where(c.chunk_id.in_(released)).order_by(c.id))
     assert [tuple(row) for row in rows] == [(rank, "pending", None) for rank in (2, 3, 4)]
     async with any_database.write() as connection:
-        assert sum((await candidates.release_spare(connection, job_id, "srch_a", limit=9, size=10)).values()) == 2
-        assert await candidates.release_spare(connection, job_id, "srch_a", limit=9, size=10) == {}
+        assert sum((await candidates.release_spare(connection, job, "srch_a", limit=9, size=10)).values()) == 2
+        assert await candidates.release_spare(connection, job, "srch_a", limit=9, size=10) == {}
         counts = await candidates.counts_by_search(connection, (await job_row(any_database, job_id)).dataset_id)
     assert sorted(counts, key=str) == [
         SearchCount("srch_a", ImageState.PENDING, None, 7),
@@ -67,12 +68,41 @@ async def test_what_is_not_fetched_yet_is_put_back(any_database: Database) -> No
         *[spare] * 3, ("fetched", None, None, None, "chunk_a")
     ]  # fmt: skip
     async with any_database.write() as connection:
-        assert list((await candidates.release_spare(connection, job_id, "srch_a", limit=2, size=5)).values()) == [2]
-        assert list((await candidates.release_spare(connection, job_id, "srch_a", limit=2, size=5)).values()) == [1]
+        job = await jobs.find(connection, job_id)
+        assert list((await candidates.release_spare(connection, job, "srch_a", limit=2, size=5)).values()) == [2]
+        assert list((await candidates.release_spare(connection, job, "srch_a", limit=2, size=5)).values()) == [1]
     released = await all_rows(any_database, select(c.state, c.reason, c.detail, c.not_before).order_by(c.id))
     assert [tuple(row) for row in released[:3]] == [
         ("deferred", "host_unavailable", None, 4e9), ("pending", None, None, 1.0), ("pending", None, None, None)
     ]  # fmt: skip
+
+
+async def test_what_failed_is_spare_for_a_retry(any_database: Database) -> None:
+    """With its reasons, in an earlier job, and before what was never requested; not for another job, and not what failed in the retry."""
+    first = await add_job(any_database)
+    await add_page(any_database, first, 6, 4)
+    c = tables.images.c
+    ids = [row.id for row in await all_rows(any_database, select(c.id).order_by(c.id))]
+    for image_id, reason in zip(ids[1:4], (Reason.HTTP_404, Reason.TIMEOUT, Reason.TIMEOUT), strict=True):
+        failed = {"state": ImageState.FAILED, "reason": reason, "detail": "why", "evidence": "quoted", "deferred_at": 7.0}
+        await change(any_database, tables.images, image_id, **failed)
+    build = await jobs.get(any_database, first)
+    second = await add_job(any_database, dataset_id=build.dataset_id)
+    await change(any_database, tables.jobs, second, spec={"retry_reasons": ["timeout", "network"]})
+    await change(any_database, tables.images, ids[3], job_id=second)
+    retry = await jobs.get(any_database, second)
+    async with any_database.write() as connection:
+        counts = await candidates.counts_by_search(connection, build.dataset_id, seen_by=retry)
+        assert SearchCount("srch_a", ImageState.SPARE, Reason.TIMEOUT, 1) in counts
+        assert SearchCount("srch_a", ImageState.FAILED, Reason.TIMEOUT, 1) in counts
+        for job in (None, build):
+            plain = await candidates.counts_by_search(connection, build.dataset_id, seen_by=job)
+            assert SearchCount("srch_a", ImageState.FAILED, Reason.TIMEOUT, 2) in plain
+        assert list((await candidates.release_spare(connection, retry, "srch_a", limit=2, size=9)).values()) == [2]
+    found = await all_rows(
+        any_database, select(c.id, c.state, c.job_id, c.detail, c.evidence, c.deferred_at).where(c.job_id == second).order_by(c.id)
+    )
+    assert [tuple(row) for row in found if row.state == "pending"] == [(at, "pending", second, None, None, None) for at in (ids[2], ids[4])]
 
 
 async def test_open_searches_say_what_they_still_want(any_database: Database) -> None:

@@ -331,7 +331,7 @@ class CandidateWriter:
     async def _release(self, connection: Connection) -> int:
         limit = self.want or 0
         return await self._start(
-            connection, await candidates.release_spare(connection, self.job.id, self.search.id, limit=limit, size=self._size)
+            connection, await candidates.release_spare(connection, self.job, self.search.id, limit=limit, size=self._size)
         )
 
     async def _start(self, connection: Connection, sizes: Mapping[str, int]) -> int:

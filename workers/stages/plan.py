@@ -67,6 +67,9 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
 
 
 async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
+    """Fetch again what failed: all of it, or as much as the target lacks."""
+    if unit.spec.max_images is not None:
+        return search_units(await next_wants(connection, unit))
     size, job = unit.ctx.settings.jobs.chunk_size, unit.job
     reasons = unit.spec.retry_reasons or []
     count = await images.count_failed(connection, job.dataset_id, reasons)

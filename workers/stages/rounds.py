@@ -40,9 +40,11 @@ async def next_wants(connection: Connection, unit: ClaimedUnit) -> dict[str, int
 
 
 async def _load_supplies(connection: Connection, unit: ClaimedUnit) -> list[Supply]:
-    wanted = await candidates.still_wanted(connection, unit.job.id)
-    counts = await candidates.counts_by_search(connection, unit.job.dataset_id)
-    return supplies(unit.spec, await jobs.searches_in(connection, unit.job.id), counts, wanted)
+    """Load what each keyword has given and can still give; a retry goes on with the searches of the dataset's first build."""
+    job = unit.job
+    wanted = await candidates.still_wanted(connection, job.id)
+    counts = await candidates.counts_by_search(connection, job.dataset_id, seen_by=job)
+    return supplies(unit.spec, await jobs.searches_in(connection, job.dataset_id), counts, wanted)
 
 
 def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchCount], wanted: Mapping[str, int]) -> list[Supply]:

@@ -17,7 +17,7 @@ from app.discovery import SearchPage
 from app.domain import Candidate, ImageState, Reason
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import DesiredState, JobState, UnitKind
-from app.jobs.submit import resolve_spec, submit_build
+from app.jobs.submit import resolve_spec, submit_build, submit_retry
 from app.quotas import Supply
 from app.spec import JobRequest, JobSpec
 from tests.images.samples import encode, photo
@@ -384,6 +384,62 @@ async def only_search(bench: Bench, job_id: str) -> str:
     """The id of the search of a list."""
     (search,) = await jobs.searches_of(bench.db, job_id)
     return search.id
+
+
+def late_url(origin: Origin, number: int) -> str:
+    """A URL that fails in a first job, and is an image in the next one."""
+    return origin.script(f"/late-{number}.jpg", reply(500), image(encode(photo(80, 80, seed=700 + number))))
+
+
+def requested(origin: Origin, name: str) -> set[str]:
+    """The paths with a name that were requested."""
+    return {hit.target for hit in origin.log if hit.target.startswith(f"/{name}")}
+
+
+async def test_a_retry_of_a_build_with_its_target_requests_nothing(bench: Bench, origin: Origin) -> None:
+    """What failed keeps its reason, and the dataset is written once more."""
+    urls = [late_url(origin, number) for number in range(3)] + [good_url(origin, number) for number in range(30)]
+    first = await bench.submit(urls, max_images=20)
+    await bench.drive()
+    seen = len(origin.log)
+    second = (await submit_retry(bench.resources, first)).job_id
+    await bench.drive()
+    funnel = await bench.funnel(second)
+    assert ((await bench.job(second)).state, funnel.kept, funnel.reasons["http_5xx"]) == (JobState.SUCCEEDED, 20, 3)
+    assert len(origin.log) == seen
+
+
+async def test_a_retry_asks_for_what_the_target_lacks(bench: Bench, origin: Origin) -> None:
+    """Two of twenty are missing, and twelve failed: three or four are fetched again, the others keep their reason."""
+    urls = [late_url(origin, number) for number in range(12)] + [good_url(origin, number) for number in range(18)]
+    first = await bench.submit(urls, max_images=20)
+    await bench.drive()
+    assert (await bench.funnel(first)).kept == 18
+    origin.log.clear()
+    second = (await submit_retry(bench.resources, first)).job_id
+    await bench.drive()
+    funnel = await bench.funnel(second)
+    assert ((await bench.job(second)).state, funnel.kept) == (JobState.SUCCEEDED, 20)
+    assert 2 <= len(requested(origin, "late")) <= 4
+    assert funnel.reasons["http_5xx"] == 12 - len(requested(origin, "late"))
+
+
+async def test_a_retry_releases_spare_candidates_where_the_failed_ones_do_not_suffice(bench: Bench, origin: Origin) -> None:
+    """The job had used its rounds: its search is continued beyond the failed ones."""
+    urls = [late_url(origin, number) for number in range(2)] + [origin.url(f"/gone-{number}.jpg") for number in range(3)]
+    urls += [good_url(origin, number) for number in range(30)]
+    first = await bench.submit(urls, max_images=10)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.jobs).values(rounds=20))
+    await bench.drive()
+    assert (await bench.job(first)).state is JobState.PARTIAL
+    for number in range(2):
+        origin.script(f"/late-{number}.jpg", reply(404))
+    second = (await submit_retry(bench.resources, first)).job_id
+    await bench.drive()
+    funnel = await bench.funnel(second)
+    assert ((await bench.job(second)).state, funnel.kept) == (JobState.SUCCEEDED, 10)
+    assert (len(requested(origin, "gone")), all(len(origin.hits(f"/gone-{number}.jpg")) == 1 for number in range(3))) == (3, True)
 
 
 LIST_SEARCH = Search("srch_l", "job_1", "list", "urls.csv", None, "20", False, 20, 20, 0, None)

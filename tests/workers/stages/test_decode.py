@@ -39,11 +39,15 @@ class Bench:
 
     def __init__(self) -> None:
         self.ctx: Any = SimpleNamespace(store=open_store("memory://"), decoders=Decoders())
-        self.unit: Any = SimpleNamespace(stop=asyncio.Event())
+        self.unit: Any = SimpleNamespace(stop=asyncio.Event(), begin=_begin)
 
     async def batches(self, images: Sequence[StoredImage], step: Any) -> list[Any]:
         async with aclosing(decode.in_batches(self.ctx, self.unit, images, step)) as results:
             return [result async for result in results]
+
+
+async def _begin(_batch: Sequence[StoredImage]) -> None:
+    pass
 
 
 async def _ids(batch: Sequence[StoredImage]) -> list[int]:

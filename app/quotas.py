@@ -31,7 +31,7 @@ class Supply:
         tried: candidates with an outcome, valid or not.
         fetched: candidates that are still to be validated.
         in_flight: candidates that are still to be fetched, or that an open search is to find.
-        deferred: candidates whose host asked to be left alone for a while.
+        deferred: candidates whose host asked to be left alone for a while, or that a search is to find whose source did.
         searches: by id, the spare candidates of a search; None if its source has more. Empty while none is planned, or all are open.
     """
 

@@ -17,7 +17,7 @@ from app.db.rows import Job
 from app.domain import ImageState, Reason
 from app.job_states import OPEN_UNIT_STATES, UnitKind
 
-__all__ = ["SearchCount", "counts_by_search", "put_back", "release_spare", "still_wanted"]
+__all__ = ["SearchCount", "Wanted", "counts_by_search", "put_back", "release_spare", "still_wanted"]
 
 UNNEEDED = "the target was met without it"
 
@@ -30,6 +30,14 @@ class SearchCount:
     state: ImageState
     reason: Reason | None
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Candidates that a search is to release or find: now, and later, since its source asked to be left alone for a while."""
+
+    now: int = 0
+    later: int = 0
 
 
 async def counts_by_search(connection: Connection, dataset_id: str, *, seen_by: Job | None = None) -> list[SearchCount]:
@@ -58,14 +66,16 @@ def _retried_by(job: Job) -> frozenset[Reason]:
     return frozenset(map(Reason, job.spec.get("retry_reasons") or ()))
 
 
-async def still_wanted(connection: Connection, job_id: str) -> dict[str, int]:
+async def still_wanted(connection: Connection, job_id: str) -> dict[str, Wanted]:
     """Return by search how many candidates the open search units of a job are still to release or find."""
     c = tables.units.c
-    query = select(c.payload).where(c.job_id == job_id, c.state.in_(OPEN_UNIT_STATES), c.kind == UnitKind.SEARCH)
-    wanted: dict[str, int] = {}
+    query = select(c.payload, (c.not_before > db_now()).label("waits"))
+    query = query.where(c.job_id == job_id, c.state.in_(OPEN_UNIT_STATES), c.kind == UnitKind.SEARCH)
+    wanted: dict[str, Wanted] = {}
     for row in (await connection.execute(query)).all():
-        search_id = str(row.payload["search_id"])
-        wanted[search_id] = wanted.get(search_id, 0) + int(row.payload.get("want") or 0)
+        search_id, want = str(row.payload["search_id"]), int(row.payload.get("want") or 0)
+        before = wanted.get(search_id, Wanted())
+        wanted[search_id] = Wanted(before.now + (0 if row.waits else want), before.later + (want if row.waits else 0))
     return wanted
 
 

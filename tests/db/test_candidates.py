@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from app.db import Database, candidates, images, jobs, tables
-from app.db.candidates import SearchCount
+from app.db.candidates import SearchCount, Wanted
 from app.db.rows import NewUnit
 from app.domain import ImageState, Reason
 from app.job_states import UnitKind, UnitState
@@ -116,4 +116,10 @@ async def test_open_searches_say_what_they_still_want(any_database: Database) ->
         if row.payload.get("search_id") == "srch_c":
             await change(any_database, tables.units, unit_id, state=UnitState.DONE)
     async with any_database.read() as connection:
-        assert await candidates.still_wanted(connection, job_id) == {"srch_a": 7, "srch_b": 0}
+        assert await candidates.still_wanted(connection, job_id) == {"srch_a": Wanted(7), "srch_b": Wanted(0)}
+    first = next(
+        row.id for row in await all_rows(any_database, select(tables.units)) if row.job_id == job_id and row.payload.get("want") == 3
+    )
+    await change(any_database, tables.units, first, not_before=4e9)
+    async with any_database.read() as connection:
+        assert await candidates.still_wanted(connection, job_id) == {"srch_a": Wanted(4, 3), "srch_b": Wanted(0)}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from app.db import Connection, candidates, jobs, lifecycle, units
-from app.db.candidates import SearchCount
+from app.db.candidates import SearchCount, Wanted
 from app.db.rows import Job, NewUnit, Search
 from app.domain import ImageState, Reason
 from app.job_states import GATHERING, DesiredState, JobKind, JobState, UnitKind
@@ -47,7 +47,7 @@ async def _load_supplies(connection: Connection, unit: ClaimedUnit) -> list[Supp
     return supplies(unit.spec, await jobs.searches_in(connection, job.dataset_id), counts, wanted)
 
 
-def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchCount], wanted: Mapping[str, int]) -> list[Supply]:
+def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchCount], wanted: Mapping[str, Wanted]) -> list[Supply]:
     """Return what each keyword has given and can still give, in the order of the job's keywords; a list counts as one keyword.
 
     Args:
@@ -66,16 +66,17 @@ def _progress(state: ImageState, reason: Reason | None) -> str:
     return PROGRESS.get(state, "valid" if reason is Reason.OVER_TARGET else "dropped")
 
 
-def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]], wanted: Mapping[str, int]) -> Supply:
+def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]], wanted: Mapping[str, Wanted]) -> Supply:
     total: Counter[str] = Counter()
     for search in group:
         total.update(tallies.get(search.id, Counter()))
+    open_ones = [wanted[search.id] for search in group if search.id in wanted]
     return Supply(
         valid=total["valid"],
         tried=total["valid"] + total["dropped"],
         fetched=total["fetched"],
-        in_flight=total["in_flight"] + sum(wanted.get(search.id, 0) for search in group),
-        deferred=total["deferred"],
+        in_flight=total["in_flight"] + sum(item.now for item in open_ones),
+        deferred=total["deferred"] + sum(item.later for item in open_ones),
         searches={
             search.id: tallies.get(search.id, Counter())["spare"] if search.is_exhausted else None
             for search in group

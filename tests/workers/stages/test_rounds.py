@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 import errors
 from app.db import candidates, image_search, images, jobs, lifecycle, tables, units
-from app.db.candidates import SearchCount
+from app.db.candidates import SearchCount, Wanted
 from app.db.image_search import ImageFilter
 from app.db.rows import NewUnit, Search
 from app.discovery import SearchPage
@@ -186,7 +186,7 @@ async def test_a_search_that_is_run_again_fetches_no_more(bench: Bench, origin: 
         await bench.run_kind(UnitKind.SEARCH)
     async with bench.db.read() as connection:
         (wanted,) = (await candidates.still_wanted(connection, job_id)).values()
-    assert wanted == 7
+    assert (wanted.now, wanted.later) == (0, 7)
     async with bench.db.write() as connection:
         await connection.execute(update(tables.units).values(not_before=0.0))
     await bench.drive()
@@ -365,6 +365,18 @@ async def test_a_source_that_pauses_is_not_waited_for(bench: Bench, origin: Orig
     assert [search.is_exhausted for search in await jobs.searches_of(bench.db, job_id)] == [False, False]
 
 
+async def test_another_source_fills_in_while_one_pauses(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One gives its half of the candidates, which is too few, and then what the other was to find."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60})
+    shelf.fill("cat", range(60))
+    shelf.failures = [None, errors.RateLimitError("busy", retry_after_s=3000.0)]
+    spec = resolve_spec(bench.resources, JobRequest(keywords=["cat"], max_images=20))
+    two = spec.model_copy(update={"sources": ["wikimedia", "another"]})
+    job_id = (await submit_build(bench.resources, two, name="test")).job_id
+    await bench.drive()
+    assert ((await bench.job(job_id)).state, (await bench.funnel(job_id)).kept) == (JobState.SUCCEEDED, 20)
+
+
 async def test_a_unit_that_ran_when_the_target_was_met_requests_nothing_more(bench: Bench, origin: Origin) -> None:
     """It was stopped and comes back: what it had left is spare, a search that it was finds nothing."""
     job_id = await half_bad_list(bench, origin)
@@ -461,9 +473,9 @@ def test_supplies_count_each_keyword_with_its_synonyms() -> None:
         SearchCount("srch_d", ImageState.FAILED, Reason.HTTP_404, 128),
     ]
     spec = JobSpec(keywords=["cat", "dog"], max_images=9)
-    assert supplies(spec, [cat, kitten, dog], counts, {"srch_d": 3}) == [
+    assert supplies(spec, [cat, kitten, dog], counts, {"srch_d": Wanted(3, 2)}) == [
         Supply(valid=13, tried=29, in_flight=0, searches={"srch_c": 2, "srch_k": None}),
-        Supply(valid=0, tried=128, fetched=32, in_flight=3, deferred=64, searches={}),
+        Supply(valid=0, tried=128, fetched=32, in_flight=3, deferred=66, searches={}),
     ]
     assert supplies(JobSpec(max_images=9), [LIST_SEARCH], [], {}) == [Supply(searches={"srch_l": None})]
 

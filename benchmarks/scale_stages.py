@@ -178,7 +178,7 @@ async def chunks_to_compress(filled: FilledDatabase) -> None:
 
 async def look(filled: FilledDatabase) -> None:
     """Read what the progress display shows."""
-    await follow.take_snapshot(filled.db, filled.job, lambda: ())
+    await follow.take_snapshot(filled.db, filled.job, lambda: (), None)
 
 
 ChunkStage = tuple[str, UnitKind, str, Callable[[ClaimedUnit, str], Awaitable[None]]]

@@ -62,6 +62,9 @@ class Puppet:
         await asyncio.Event().wait()
         yield
 
+    async def check_proxy(self) -> None:
+        """There is none."""
+
 
 async def crash(bench: Bench, unit_id: str) -> None:
     """Leave the state of a worker that was killed in the middle of a unit."""

@@ -65,7 +65,7 @@ async def test_a_dataset_is_built_watched_and_downloaded(settings: Settings) -> 
         assert [message.data for message in stream if message.event == "progress"][-1]["progress"]["kept"] == 6
 
         done = (await client.get(job["links"]["self"])).json()
-        listed = {"rows_read": 7, "distinct_urls": 7, "merged_rows": 0, "label_conflicts": 0}
+        listed = {"rows_read": 7, "distinct_urls": 7, "merged_rows": 0, "label_conflicts": 0, "spare": 0, "reused": 0, "not_modified": 0}
         assert done["progress"] == {"candidates": 7, "fetched": 6, "valid": 6, "unique": 6, "kept": 6, "open": 0} | listed
         assert (done["reasons"], done["retries"]["attempts"]) == ({"http_404": 1}, 7)
 

@@ -54,7 +54,7 @@ def rm(cli: Cli, dataset: DatasetId) -> int:
 
 async def _rm(cli: Cli, dataset_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        dataset_id = await lookup.dataset_id(db, dataset_id)
+        dataset_id = await lookup.dataset_id(db, dataset_id, only=True)
         await datasets.delete_dataset(db, dataset_id)
     cli.result(f"dataset {dataset_id} is removed", {"id": dataset_id, "removed": True}, brief=dataset_id)
     return 0

@@ -89,7 +89,7 @@ def discard(
 async def _discard(cli: Cli, which: Which, resume: bool) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings, record=True) as db:
-        discarded = await control.discard_dead(db, await _resolved(db, which), resume=resume)
+        discarded = await control.discard_dead(db, await _resolved(db, which, only=True), resume=resume)
         if resume:
             await _dispatch(cli, settings, db, [item.unit.job_id for item in discarded])
     lines = [
@@ -106,9 +106,9 @@ def _which(unit_ids: list[str] | None, job_id: str | None) -> Which:
     return Which(tuple(unit_ids or ()), job_id)
 
 
-async def _resolved(db: Database, which: Which) -> Which:
+async def _resolved(db: Database, which: Which, *, only: bool = False) -> Which:
     unit_ids = [await lookup.dead_unit_id(db, text) for text in which.unit_ids]
-    return Which(tuple(dict.fromkeys(unit_ids)), which.job_id and await lookup.job_id(db, which.job_id))
+    return Which(tuple(dict.fromkeys(unit_ids)), which.job_id and await lookup.job_id(db, which.job_id, only=only))
 
 
 async def _dispatch(cli: Cli, settings: Settings, db: Database, job_ids: Sequence[str]) -> None:

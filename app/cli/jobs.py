@@ -87,7 +87,7 @@ def rm(cli: Cli, job: JobId) -> int:
 
 async def _rm(cli: Cli, job_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
-        job_id = await lookup.job_id(db, job_id)
+        job_id = await lookup.job_id(db, job_id, only=True)
         await jobs.delete_job(db, job_id)
     cli.result(f"job {job_id} is removed", {"id": job_id, "removed": True}, brief=job_id)
     return 0
@@ -96,7 +96,7 @@ async def _rm(cli: Cli, job_id: str) -> int:
 async def _set_desired_state(cli: Cli, job_id: str, desired: DesiredState) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings, record=True) as db:
-        job_id = await lookup.job_id(db, job_id)
+        job_id = await lookup.job_id(db, job_id, only=desired is DesiredState.CANCELLED)
         job = await control.set_desired_state(db, job_id, desired)
         if desired is not DesiredState.PAUSED and not job.is_final:
             await warn_without_workers(cli, settings, db)

@@ -16,16 +16,21 @@ _SHOWN: Final = 3
 """Ids that a message about an ambiguous beginning names."""
 
 
-async def job_id(db: Database, text: str) -> str:
+async def job_id(db: Database, text: str, *, only: bool = False) -> str:
     """Return the id of a job: ``text`` is an id, the beginning of one, or a dataset's name, whose newest build is meant.
+
+    Args:
+        only: refuse a name that several builds have, as a command does that cannot be undone.
 
     Raises:
         errors.NotFoundError: nothing has this id, beginning or name.
-        errors.ValidationError: several ids begin so.
+        errors.ValidationError: several ids begin so, or several builds have the name.
     """
     async with db.read() as connection:
         found = await _by_beginning(connection, tables.jobs, text, "job")
         if found is None and (dataset := await _by_name(connection, text)) is not None:
+            if only:
+                await _refuse_several(connection, tables.jobs, _is_build_of(text), f"builds are named {text}")
             of_dataset = tables.jobs.c.dataset_id == dataset
             is_build = tables.jobs.c.kind == JobKind.BUILD
             found = await _newest(connection, tables.jobs, of_dataset & is_build) or await _newest(connection, tables.jobs, of_dataset)
@@ -34,15 +39,22 @@ async def job_id(db: Database, text: str) -> str:
     return found
 
 
-async def dataset_id(db: Database, text: str) -> str:
+async def dataset_id(db: Database, text: str, *, only: bool = False) -> str:
     """Return the id of a dataset: ``text`` is an id, the beginning of one, or a name, whose newest dataset is meant.
+
+    Args:
+        only: refuse a name that several datasets have, as a command does that cannot be undone.
 
     Raises:
         errors.NotFoundError: nothing has this id, beginning or name.
-        errors.ValidationError: several ids begin so.
+        errors.ValidationError: several ids begin so, or several datasets have the name.
     """
     async with db.read() as connection:
-        found = await _by_beginning(connection, tables.datasets, text, "dataset") or await _by_name(connection, text)
+        found = await _by_beginning(connection, tables.datasets, text, "dataset")
+        if found is None:
+            if only:
+                await _refuse_several(connection, tables.datasets, tables.datasets.c.name == text, f"datasets are named {text}")
+            found = await _by_name(connection, text)
     if found is None:
         raise errors.NotFoundError(f"no dataset {text}; pictrawl datasets ls")
     return found
@@ -86,9 +98,24 @@ async def _by_beginning(connection: Connection, table: Table, text: str, what: s
     query = select(table.c.id).where(begins, *conditions).order_by(table.c.id).limit(_SHOWN + 1)
     ids: Sequence[str] = [row.id for row in (await connection.execute(query)).all()]
     if len(ids) > 1 and text not in ids:
-        shown = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
-        raise errors.ValidationError(f"several {what}s begin with {text}: {shown}; write more of the id")
+        raise errors.ValidationError(f"several {what}s begin with {text}: {_shown(ids)}; write more of the id")
     return text if text in ids else next(iter(ids), None)
+
+
+async def _refuse_several(connection: Connection, table: Table, condition: ColumnElement[bool], what: str) -> None:
+    query = select(table.c.id).where(condition).order_by(table.c.id).limit(_SHOWN + 1)
+    ids = [str(row.id) for row in (await connection.execute(query)).all()]
+    if len(ids) > 1:
+        raise errors.ValidationError(f"several {what}: {_shown(ids)}; write the id")
+
+
+def _is_build_of(name: str) -> ColumnElement[bool]:
+    named = select(tables.datasets.c.id).where(tables.datasets.c.name == name)
+    return tables.jobs.c.dataset_id.in_(named) & (tables.jobs.c.kind == JobKind.BUILD)
+
+
+def _shown(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
 
 
 async def _by_name(connection: Connection, name: str) -> str | None:

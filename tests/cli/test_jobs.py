@@ -27,6 +27,17 @@ def test_jobs_are_controlled(mixed: Result, invoke: Invoke, mixed_site: Site) ->
     assert "has ended" in ended.err
 
 
+def test_what_cannot_be_undone_refuses_the_name_of_several(invoke: Invoke) -> None:
+    """Removing and cancelling name the ids; nothing is changed. Pausing means the newest."""
+    Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")
+    made = [invoke("build", "--urls", "list.txt", "--detach", "-q").out.strip() for _ in range(2)]
+    for command in (("datasets", "rm"), ("jobs", "rm"), ("jobs", "cancel"), ("dead", "discard", "--job")):
+        refused = invoke(*command, "list")
+        assert (refused.code, "are named list: " in refused.err) == (2, True), refused.err
+    assert [job["desired_state"] for job in invoke("jobs", "ls", "--json").json["items"]] == ["running", "running"]
+    assert invoke("jobs", "pause", "list", "-q").out.strip() == made[1]
+
+
 def test_control_commands_are_in_the_jobs_log(invoke: Invoke) -> None:
     """As with the API: the wanted state, and the job's user."""
     Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")

@@ -57,6 +57,20 @@ async def test_a_dataset_is_found_by_id_and_name(any_database: Database, made: M
     assert await lookup.dataset_id(any_database, "100% birds") == made.datasets[1]
 
 
+async def test_a_name_of_several_is_refused_where_only_one_may_be_meant(any_database: Database, made: Made) -> None:
+    """The message names the ids, of which each is taken; so is a name that only one has."""
+    refused = f"several datasets are named 100% birds: {', '.join(sorted(made.datasets))}; write the id"
+    with pytest.raises(errors.ValidationError, match=re.escape(refused)):
+        await lookup.dataset_id(any_database, "100% birds", only=True)
+    with pytest.raises(errors.ValidationError, match=re.escape(f"several builds are named 100% birds: {', '.join(sorted(made.jobs))};")):
+        await lookup.job_id(any_database, "100% birds", only=True)
+    assert await lookup.dataset_id(any_database, made.datasets[0], only=True) == made.datasets[0]
+    assert await lookup.job_id(any_database, made.jobs[0], only=True) == made.jobs[0]
+    await builders.change(any_database, tables.datasets, made.datasets[0], name="other")
+    assert await lookup.dataset_id(any_database, "other", only=True) == made.datasets[0]
+    assert await lookup.job_id(any_database, "other", only=True) == made.jobs[0]
+
+
 async def test_what_names_nothing_or_several_is_refused(any_database: Database, made: Made) -> None:
     """The message names the ids that begin so, or where to look. What all ids share is no beginning, and % is a character."""
     several = f"several jobs begin with {made.common}: {', '.join(sorted(made.jobs))}; write more of the id"

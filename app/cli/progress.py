@@ -16,6 +16,7 @@ from app.cli.options import Cli
 from app.cli.output import MAX_WIDTH
 from app.cli.session import configure_logging
 from app.formatting import clipped, clock, count, listing, number, when
+from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended
 from app.settings import Settings
 
@@ -32,6 +33,9 @@ LONGEST_ETA_S = 48 * 3600.0
 
 LINE_EVERY_S = 10.0
 REDRAWS_PER_S = 4
+READS_BACK = frozenset({JobKind.INTEGRITY, JobKind.VERIFY})
+"""Kinds of jobs that succeed whatever they find: what they found is the command's result."""
+
 MOST_SOURCES = 6
 MOST_HOSTS = 3
 MOST_REASONS = 5
@@ -109,6 +113,8 @@ class PlainDisplay:
     def update(self, snapshot: Snapshot) -> None:
         """Write a line if it is time for one."""
         rate = self._settled.update(snapshot.at, snapshot.settled)
+        if snapshot.job.kind in READS_BACK and snapshot.job.state is JobState.SUCCEEDED:
+            return
         if snapshot.stage == self._stage and snapshot.at - self._written_at < LINE_EVERY_S:
             return
         self._stage, self._written_at = snapshot.stage, snapshot.at

@@ -85,6 +85,7 @@ class BuildReport:
             "funnel": {name: getattr(funnel, name) for name in (*LIST_FIGURES, *STAGES, *REUSE_FIGURES, "spare")},
             "reasons": funnel.reasons,
             "keywords": [asdict(item) for item in self.keywords],
+            "shortfall": self.job.shortfall,
             "short_classes": list(self.job.short_classes or ()),
             "retries": self.retries,
             "exports": [self._export(export) for export in self.exports],

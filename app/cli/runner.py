@@ -20,6 +20,7 @@ from app.cli.settings import given_settings
 from app.db import fleet, jobs
 from app.images.pool.pool import DecoderPool
 from app.jobs import cleaning, submit
+from app.jobs.attendance import is_unattended
 from app.jobs.dispatch import dispatch_requests
 from app.jobs.event_log import recording
 from app.queue import ArqQueue
@@ -41,6 +42,7 @@ class JobRunner:
 
     Attributes:
         decoders: decoder processes that were started early.
+        last: the last snapshot of the job that is followed.
     """
 
     cli: Cli
@@ -49,6 +51,7 @@ class JobRunner:
     interrupts: Interrupts
     decoders: DecoderPool | None = None
     job_id: str | None = None
+    last: Snapshot | None = None
 
     @property
     def works_itself(self) -> bool:
@@ -86,8 +89,13 @@ class JobRunner:
     ) -> Snapshot:
         with open_display(self.cli, self.settings, title) as display:
             workspace = self.resources.workspace
+
+            def show(snapshot: Snapshot) -> None:
+                self.last = snapshot
+                display.update(snapshot)
+
             return await follow_job(
-                self.resources.db, job_id, display.update, self.interrupts, hosts=hosts, loops=loops, workspace=workspace, is_over=is_over
+                self.resources.db, job_id, show, self.interrupts, hosts=hosts, loops=loops, workspace=workspace, is_over=is_over
             )
 
     @asynccontextmanager
@@ -134,7 +142,8 @@ class JobRunner:
         workspace = self.resources.workspace
         holder = workspace.find_holder() if workspace is not None else None
         if workspace is None:
-            who = "the fleet's workers continue it"
+            has_worker = self.last is None or not is_unattended(self.last.job)
+            who = "the fleet's workers continue it" if has_worker else "it continues when a worker starts"
         elif holder is None or not holder.is_service:
             who = f"{holder or 'the process that works on it'} works on it until its own job has ended"
         else:

@@ -164,6 +164,15 @@ def test_jobs_that_gather_nothing_show_what_they_do(capsys: pytest.CaptureFixtur
     assert drawn(LiveDisplay("list", 80), a_snapshot(200, a_job(**export))) == ["list", "running: exporting 200 images, 0:01:00"]
 
 
+@pytest.mark.parametrize("kind", [JobKind.INTEGRITY, JobKind.VERIFY])
+def test_a_check_that_has_ended_does_not_say_succeeded(kind: JobKind, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may have found problems, which the result names; one that failed says so."""
+    plain = PlainDisplay(Cli())
+    for state in (JobState.SUCCEEDED, JobState.FAILED):
+        plain.update(a_snapshot(200, a_job(state, kind=kind, target=None, finished_at=NOW)))
+    assert capsys.readouterr().err == "[0:01:00] failed\n"
+
+
 def test_a_warning_takes_one_line_of_the_terminal() -> None:
     """The bars stay in sight; with -v the whole line is wanted, and of a traceback every line is."""
     console = Console(file=io.StringIO(), width=40)

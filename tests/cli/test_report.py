@@ -182,3 +182,10 @@ def test_summary_names_the_doctor_where_no_host_was_reached(rows: list[tuple[Ima
     """A network without a way out looks like many bad URLs."""
     report = replace(a_report(JobState.FAILED, 0), funnel=Funnel(tuple(SourceCount("list", *row) for row in rows)))
     assert ("doctor --only network" in report.summary()) == shown
+
+
+def test_the_document_has_the_shortfall_of_the_job() -> None:
+    """As the API has it: an unmet minimum is a number, not only words."""
+    short = SHORT | {"min_images": 500}
+    assert a_report(JobState.PARTIAL, shortfall=short, min_images=500).document()["shortfall"] == short
+    assert a_report(JobState.SUCCEEDED).document()["shortfall"] is None

@@ -9,6 +9,7 @@ import pytest
 from app.cli.options import Cli
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import Interrupts
+from app.job_states import NO_WORKER
 from app.resources import open_resources
 from app.settings import Settings, load_settings
 from app.workspace import Holder, Workspace
@@ -19,6 +20,7 @@ from tests.cli.conftest import (
     Site,
     Spawn,
 )
+from tests.cli.test_progress import a_job, a_snapshot
 
 
 def end(process: "subprocess.Popen[str]") -> int:
@@ -90,3 +92,16 @@ async def test_leaving_a_job_says_who_goes_on_with_it(settings: Settings, capsys
             assert words in said
             assert "pictrawl finish job_1" in said
             assert "pictrawl jobs cancel job_1" in said
+
+
+@pytest.mark.parametrize(
+    ("waiting_for", "words"), [(None, "the fleet's workers continue it\n"), (NO_WORKER, "it continues when a worker starts\n")]
+)
+async def test_leaving_a_job_of_a_fleet_says_whether_a_worker_is_there(
+    waiting_for: str | None, words: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the last snapshot of the job had it."""
+    async with open_resources(settings) as resources:
+        runner = JobRunner(Cli(), settings, resources, Interrupts(), last=a_snapshot(0, a_job(waiting_for=waiting_for)))
+        runner.say_stopping()
+    assert f"stopping to follow the job; {words.strip()}" in capsys.readouterr().err

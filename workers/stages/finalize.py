@@ -221,13 +221,20 @@ def plan_end(
     is_met = funnel.kept >= goal and not was_cut
     if funnel.kept and is_met and not labels:
         return JobEnd(JobState.SUCCEEDED)
-    causes = ["it was finished with what it had, as asked"] if finished_early else []
+    is_too_few = funnel.kept < spec.min_images
+    causes = [_finish_words(has_begun=bool(searches or funnel.candidates))] if finished_early else []
+    causes += [f"fewer than --min-images {spec.min_images}: {funnel.kept} kept"] if is_too_few else []
     causes += [_short_label(item) for item in labels[:MAX_CAUSES]]
     causes += [f"and {len(labels) - MAX_CAUSES} more labels"] if len(labels) > MAX_CAUSES else []
     causes += [] if funnel.kept and is_met else _causes(funnel, searches, rounds, max_rounds)
     shortfall: dict[str, Any] = {"missing": max(goal - funnel.kept, 0), "causes": causes}
+    shortfall |= {"min_images": spec.min_images} if is_too_few else {}
     shortfall |= {"labels": list(labels)} if labels else {}
     return JobEnd(JobState.PARTIAL if funnel.kept else JobState.FAILED, shortfall, None if funnel.kept else "no image was kept")
+
+
+def _finish_words(*, has_begun: bool) -> str:
+    return "it was finished with what it had, as asked" if has_begun else "it was finished before it began, as asked"
 
 
 def _short_label(item: Mapping[str, Any]) -> str:

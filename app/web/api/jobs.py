@@ -116,7 +116,9 @@ class JobSummary(View):
     target: int | None = Field(description="Images wanted; null for all.")
     min_images: int
     priority: int
-    shortfall: dict[str, Any] | None = Field(description="Why there are fewer images than wanted.")
+    shortfall: dict[str, Any] | None = Field(
+        description="Why there are fewer images than wanted: missing and causes; min_images and labels where a minimum is unmet."
+    )
     short_classes: list[ShortClass] | None = Field(description="Classes with few images or none, empty ones first; null before the end.")
     error: str | None
     waiting_for: str | None

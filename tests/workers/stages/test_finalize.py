@@ -163,6 +163,21 @@ def test_a_shortfall_names_its_causes() -> None:
     assert all(word in text for word in ("RateLimitError", "every source was searched to its end", "20 times", "http_404: 3"))
 
 
+def test_an_unmet_minimum_is_a_cause_and_data() -> None:
+    """Of the target is said how much is missing; a minimum that is met is not named."""
+    few = Funnel((SourceCount("list", KEPT, None, 4),))
+    short = plan_end(JobSpec(max_images=30, min_images=10), few, [], rounds=0, max_rounds=20, dead=[])
+    assert short.shortfall == {"missing": 26, "causes": ["fewer than --min-images 10: 4 kept"], "min_images": 10}
+    met = plan_end(JobSpec(max_images=30, min_images=4), few, [], rounds=0, max_rounds=20, dead=[])
+    assert met.shortfall == {"missing": 26, "causes": []}
+
+
+def test_a_build_that_was_finished_before_it_began_had_nothing() -> None:
+    """No search was planned, and a list that was read in part is another case."""
+    never = plan_end(JobSpec(), Funnel(()), [], rounds=0, max_rounds=20, dead=[], finished_early=True)
+    assert (never.state, never.shortfall) == (JobState.FAILED, {"missing": 0, "causes": ["it was finished before it began, as asked"]})
+
+
 def test_what_the_target_did_not_need_is_no_cause() -> None:
     """Spare candidates are many, and nothing is wrong with them."""
     spare = (SourceCount("list", ImageState.SPARE, Reason.NOT_REQUESTED, 90), SourceCount("list", REJECTED, Reason.OVER_TARGET, 2))

@@ -132,7 +132,7 @@ class JobHistory:
 
 def lost_words(lost: int) -> str:
     """Say how many requests have no outcome."""
-    return f"{count(lost, 'request')} may have been sent and not counted: a process died before their outcome was written"
+    return f"up to {count(lost, 'request')} more may have been sent: reserved when a process died"
 
 
 def search_words(requests: int, retries: int) -> str:

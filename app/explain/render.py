@@ -219,7 +219,7 @@ def attempt_lines(attempts: Sequence[tuple[str, Attempt]], *, ended: str) -> lis
 def attempt_words(state: str, attempt: Attempt, ended: str = "") -> str:
     """``queued 1.2s, 503 ServiceUnavailableError in 0.31s, then waited 2.0s (backoff)``."""
     if state == "lost":
-        return "no outcome: the process died before or during the request"
+        return "no outcome: reserved when its process died, sent or not"
     if state == "reserved":
         return "in progress"
     got = " ".join(clipped(str(part), 60) for part in (attempt.status, attempt.error) if part is not None) or "no reply"

@@ -96,7 +96,7 @@ def test_summary_of_an_interrupted_and_of_an_undelivered_build() -> None:
             {"tried": 10},
             [
                 "no URL was retried, 1.10 attempts per URL",
-                "6 requests may have been sent and not counted: a process died before their outcome was written",
+                "up to 6 requests more may have been sent: reserved when a process died",
             ],
         ),
         ({"search_requests": 18, "search_retries": 17}, {}, ["searches: 18 requests, 17 of them retries"]),

@@ -76,7 +76,7 @@ async def test_retries_that_brought_nothing_and_requests_without_an_outcome_are_
     told = {line.topic: line.words for line in story.slow()}
     assert (story.made, story.lost) == (2, 1)
     assert told["retries"] == "no retry brought an image; 1 URL failed"
-    assert told["requests"] == "1 request may have been sent and not counted: a process died before their outcome was written"
+    assert told["requests"] == "up to 1 request more may have been sent: reserved when a process died"
     assert told["searches"] == "searches: 3 requests, 2 of them retries"
 
 

@@ -124,7 +124,7 @@ def test_requests_of_an_earlier_job_are_told_apart() -> None:
     other = Event(2, "job_1", 5.0, "ERROR", "image.poison", {"image_id": 8})
     lines = image_lines(history({"state": ImageState.FAILED, "reason": Reason.HTTP_404}, requests=tries, events=(crash, other)))
     requests = [line.words for line in lines if line.topic == "request"]
-    assert requests[0].endswith("no outcome: the process died before or during the request, for job job_0")
+    assert requests[0].endswith("no outcome: reserved when its process died, sent or not, for job job_0")
     assert requests[1].endswith("404 NotFoundError in 0.50s, no further attempt")
     words = [line.words for line in lines if line.topic == "unit"]
     assert words == ["work: its worker sent no more heartbeats (crash 1, with 6 images in hand): the unit was reclaimed"]
@@ -153,7 +153,7 @@ def test_an_attempt_tells_status_time_wait_and_cause() -> None:
 
 def test_lost_and_open_attempts_have_no_outcome() -> None:
     """Said as what they are."""
-    assert attempt_words("lost", FAILED) == "no outcome: the process died before or during the request"
+    assert attempt_words("lost", FAILED) == "no outcome: reserved when its process died, sent or not"
     assert attempt_words("reserved", FAILED) == "in progress"
 
 

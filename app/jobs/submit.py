@@ -19,6 +19,7 @@ from app import discovery
 from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
+from app.discovery import urls as url_reading
 from app.domain import Reason
 from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
@@ -139,12 +140,27 @@ async def store_list(resources: Resources, path: Path, spec: ListSpec) -> ListSp
 
 
 async def store_urls(resources: Resources, urls: Sequence[str | ListedImage]) -> ListSpec:
-    """Store the URLs of a request as a list: one a line, or as JSON lines where more than the URL is known of one."""
+    """Store the URLs of a request as a list: one a line, or as JSON lines where more than the URL is known of one.
+
+    Raises:
+        errors.ValidationError: none of them is usable.
+    """
+    await asyncio.to_thread(_require_usable, urls)
     is_plain = all(isinstance(item, str) for item in urls)
     suffix = ".txt" if is_plain else ".jsonl"
     key = paths.url_list(new_id("list"), suffix)
     await resources.store.put(key, await asyncio.to_thread(_as_lines, urls, _one_line if is_plain else _as_json))
     return ListSpec(key=key, suffix=suffix, name="request")
+
+
+def _require_usable(urls: Sequence[str | ListedImage]) -> None:
+    texts = [item if isinstance(item, str) else item.url for item in urls]
+    if any(map(url_reading.usable, texts)):
+        return
+    try:
+        url_reading.read(texts[0])
+    except errors.InvalidURLError as exc:
+        raise errors.ValidationError(f"no URL of the request is usable; the first: {exc}") from exc
 
 
 def _as_lines(urls: Sequence[str | ListedImage], encode: Callable[[Any], str]) -> bytes:

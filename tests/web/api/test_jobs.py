@@ -203,6 +203,16 @@ async def test_create_refuses_names_of_files_as_keywords(client: httpx.AsyncClie
     assert answer.json()["detail"] == "keyword 2 ('list.txt') is a list, not a word to search for; give image URLs as urls"
 
 
+@pytest.mark.parametrize("urls", [["nope", "ftp://origin.example/a.jpg"], [{"url": "nope", "label": "cat"}]])
+async def test_create_refuses_a_list_without_a_usable_url(client: httpx.AsyncClient, resources: Resources, urls: list[Any]) -> None:
+    """As the command line does: at once, and nothing of it is stored. One usable URL is enough; the others are bad lines."""
+    answer = await client.post("/v1/jobs", json={"urls": urls})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+    assert answer.json()["detail"].endswith("usable; the first: not a URL: it does not begin with http:// or https://")
+    assert [item.key async for item in resources.store.list("lists")] == []
+    assert (await client.post("/v1/jobs", json={"urls": [*urls, "http://origin.example/a.jpg"]})).status_code == 202
+
+
 async def test_create_replays_with_the_same_idempotency_key(client: httpx.AsyncClient, resources: Resources) -> None:
     """Same key, same body: the same job, and no second list in the store."""
     first = await client.post("/v1/jobs", json=URLS, headers={"Idempotency-Key": "k1"})

@@ -80,7 +80,7 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "log.level": "debug", "log.format": "json", "fetch.robots": "false", "fetch.opt_out": "0", "compress.only_if_bigger": "no",
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",
         "trace.enabled": "true", "trace.endpoint": "http://127.0.0.1:4318", "trace.sample_ratio": "0.5", "trace.url_ratio": "0.5",
-        "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
+        "fetch.contact": "j@x.de", "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
     }  # fmt: skip
     variable = name.replace(".", "__").upper()
     before = origins(load_settings())
@@ -236,6 +236,24 @@ def test_all_bad_values_are_told_at_once(set_env: Any) -> None:
     set_env(fetch__per_host="x", retry__attempts="9")
     assert "fetch.per_host = 'x'" in refused()
     assert "retry.attempts = '9'" in refused()
+
+
+@pytest.mark.parametrize(
+    "contact", ["notamail", "Jürgen <j@x.de>", "j@x.de\nX-Key: 1", "j@x.de\t", "j@x.de\x7f", "@", "https://", "ftp://x.de"]
+)
+def test_a_contact_that_no_header_can_carry_is_refused(set_env: Any, contact: str) -> None:
+    """It stands in every request: plain text that names somebody."""
+    set_env(fetch__contact=contact)
+    assert refused() == (
+        f"fetch.contact = {contact!r} (PICTRAWL_FETCH__CONTACT): must hold a mail address or an http(s) URL, in printable ASCII; "
+        "you@example.org or https://example.org/bot"
+    )
+
+
+@pytest.mark.parametrize("contact", ["", "j@x.de", "Juergen <j@x.de>", "https://x.de/bot", "HTTP://[::1]/", "x, mailto:o'neil@x.de"])
+def test_a_contact_may_have_a_name_before_it(contact: str) -> None:
+    """Spaces around it are not sent."""
+    assert load_settings({"fetch.contact": f" {contact} "}).fetch.contact == contact
 
 
 def test_the_log_level_may_be_written_small(set_env: Any) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from app import discovery
-from app.cli.build_options import BuildOptions, parse_compression, parse_size, parse_splits, validation_as_usage
+from app.cli.build_options import (
+    BuildOptions,
+    list_fields_as_options,
+    parse_compression,
+    parse_size,
+    parse_splits,
+    validation_as_usage,
+)
 from app.cli.delivery import Destination
 from app.cli.failures import UsageError
 from app.cli.options import Cli, with_options_of
@@ -243,17 +250,19 @@ def open_url_list(names: list[str], columns: Columns, list_format: str | None) -
         path = Path(folder) / "stdin"
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield _inspect(path, "stdin", columns, list_format or "txt")
+        yield _inspect(path, "stdin", columns, list_format or "txt", where="the list on stdin")
 
 
-def _inspect(path: Path, name: str, columns: Columns, list_format: str | None) -> UrlList:
+def _inspect(path: Path, name: str, columns: Columns, list_format: str | None, *, where: str | None = None) -> UrlList:
     if not path.exists():
         raise UsageError(f"there is no list {path}", "check the path; - reads from stdin")
     if path.is_dir():
         raise UsageError(f"the list {path} is a directory", "name a file in it")
     suffix = url_list.sniff(f"list.{list_format.lstrip('.')}" if list_format else name)
     if suffix.startswith(".txt") and columns != Columns():
-        raise UsageError(f"the list {name} is plain text, it has no columns", "leave the --…-col options out, or save it as .csv")
+        raise UsageError(
+            f"{where or f'the list {name}'} is plain text, it has no columns", "leave the --…-col options out, or add --list-format csv"
+        )
     spec = ListSpec(
         key="to-be-stored",
         suffix=suffix,
@@ -265,7 +274,8 @@ def _inspect(path: Path, name: str, columns: Columns, list_format: str | None) -
         group_column=columns.group,
         keep_columns=[] if columns.keep == [NO_COLUMN] else columns.keep,
     )
-    return UrlList(path, spec, url_list.inspect(path, spec))
+    with list_fields_as_options():
+        return UrlList(path, spec, url_list.inspect(path, spec, where=where))
 
 
 def _warn_of_bad_lines(cli: Cli, urls: UrlList) -> None:

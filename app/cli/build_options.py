@@ -10,12 +10,23 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+import errors
 from app.cli.failures import UsageError
 from app.domain import CompressionRules, LabelConflicts
 from app.formatting import clipped
 from app.validation_errors import requirement
 
-__all__ = ["CAPTIONS", "BuildOptions", "Captions", "Format", "parse_compression", "parse_size", "parse_splits", "validation_as_usage"]
+__all__ = [
+    "CAPTIONS",
+    "BuildOptions",
+    "Captions",
+    "Format",
+    "list_fields_as_options",
+    "parse_compression",
+    "parse_size",
+    "parse_splits",
+    "validation_as_usage",
+]
 
 Dedupe = Literal["none", "exact", "near"]
 Format = Literal["files", "imagefolder", "webdataset"]
@@ -193,10 +204,33 @@ OPTION_NAMES = {item.name: f"--{item.name.replace('_', '-')}" for item in fields
     "min_height": "--min-size",
     "sources": "--source",
     "splits": "--split",
+    "url_column": "--url-col",
+    "caption_column": "--caption-col",
+    "label_column": "--label-col",
+    "license_column": "--license-col",
+    "group_column": "--group-col",
+    "keep_columns": "--keep-col",
 }
-"""The option that gives each field of a request its value."""
+"""The option that gives each field of a request, or of its list, its value."""
 
 _FIELD = re.compile(rf"\b({'|'.join(name for name in OPTION_NAMES if '_' in name)})\b")
+
+_COLUMN_FIELD = re.compile(r"(?P<before>\(|\bwith |\bas in )(?P<name>\w+_columns?)\b")
+"""Where a message about a list names a field of ours; elsewhere such a name is a column of the user's."""
+
+
+@contextmanager
+def list_fields_as_options() -> Iterator[None]:
+    """Let errors about the columns of a list name the options.
+
+    Raises:
+        errors.ConfigurationError: as the body.
+    """
+    try:
+        yield
+    except errors.ConfigurationError as error:
+        words = _COLUMN_FIELD.sub(lambda match: match["before"] + OPTION_NAMES.get(match["name"], match["name"]), str(error))
+        raise errors.ConfigurationError(words) from error
 
 
 def _option_error(item: Any) -> str:

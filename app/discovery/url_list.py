@@ -75,12 +75,15 @@ def read(path: Path, spec: ListSpec, *, skip: int = 0) -> Iterator[Candidate | L
         errors.ConfigurationError: no such file, an unknown suffix, no column of URLs, a missing column, no package to read it with.
         errors.StorageError: the disk failed.
     """
-    with _opened(path, spec, skip) as table:
+    with _opened(path, spec, skip, f"the list {path}") as table:
         yield from _items(table, skip)
 
 
-def inspect(path: Path, spec: ListSpec) -> ListInspection:
+def inspect(path: Path, spec: ListSpec, *, where: str | None = None) -> ListInspection:
     """Inspect the first 1,000 rows before a job is made of them.
+
+    Args:
+        where: what messages call a list that the user knows by no path.
 
     Raises:
         errors.ConfigurationError: as :func:`read`, and where the list is empty or none of these rows holds a usable URL.
@@ -89,40 +92,41 @@ def inspect(path: Path, spec: ListSpec) -> ListInspection:
         raise errors.ConfigurationError(f"the list {path} is a directory; name a file in it")
     if path.exists() and not path.is_file():
         raise errors.ConfigurationError(f"the list {path} is no regular file; save it to one")
-    head = _head(path)
+    has_name, where = where is None, where or f"the list {path}"
+    head = _head(path, where)
     if not head.strip():
-        raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it")
+        raise errors.ConfigurationError(f"{where} is empty: it holds no row; write URLs into it")
     content = contents.recognise(head)
-    if problem := contents.contradiction(content, spec.suffix):
-        raise errors.ConfigurationError(f"the list {path} {problem}")
+    if problem := contents.contradiction(content, spec.suffix, has_name=has_name):
+        raise errors.ConfigurationError(f"{where} {problem}")
     try:
-        return _inspect_rows(path, spec)
+        return _inspect_rows(path, spec, where)
     except errors.ConfigurationError as exc:
-        if hint := contents.hint(content, spec.suffix):
+        if hint := contents.hint(content, spec.suffix, has_name=has_name):
             raise errors.ConfigurationError(f"{exc}; {hint}") from exc
         raise
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, where: str) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(contents.HEAD_BYTES)
     except OSError as exc:
-        raise errors.ConfigurationError(f"the list {path} cannot be read: {exc.strerror}") from exc
+        raise errors.ConfigurationError(f"{where} cannot be read: {exc.strerror}") from exc
 
 
-def _inspect_rows(path: Path, spec: ListSpec) -> ListInspection:
-    with _opened(path, spec, 0) as table:
+def _inspect_rows(path: Path, spec: ListSpec, where: str) -> ListInspection:
+    with _opened(path, spec, 0, where) as table:
         items = list(islice(_items(table, 0), INSPECTED_ROWS))
         names, left_out = table.names, tuple(sorted(table.left_out))
     problems = tuple(item for item in items if isinstance(item, ListProblem))
     extra = tuple(item.extra for item in items if isinstance(item, Candidate) and item.extra)
     if not items:
-        raise errors.ConfigurationError(f"the list {path} is empty: it holds no row; write URLs into it")
+        raise errors.ConfigurationError(f"{where} is empty: it holds no row; write URLs into it")
     if names:
-        columns.require(Header.of(names), spec, f"the list {path}", with_url=len(problems) == len(items))
+        columns.require(Header.of(names), spec, where, with_url=len(problems) == len(items))
     if len(problems) == len(items):
-        raise errors.ConfigurationError(_garbage(path, problems))
+        raise errors.ConfigurationError(_garbage(where, problems))
     return ListInspection(len(items), len(items) - len(problems), problems, tuple(names), left_out, extra)
 
 
@@ -139,16 +143,16 @@ def _items(table: streams.Table, skip: int) -> Iterator[Candidate | ListProblem]
 
 
 @contextmanager
-def _opened(path: Path, spec: ListSpec, skip: int) -> Iterator[streams.Table]:
+def _opened(path: Path, spec: ListSpec, skip: int, where: str) -> Iterator[streams.Table]:
     form, packing = streams.split_suffix(sniff(f".{spec.suffix.lstrip('.')}"))
     with ExitStack() as stack:
         reader = stack.enter_context(streams.opened(path, packing))
         try:
             if form == ".parquet":
                 file = _unpacked(reader, stack) if packing else stack.enter_context(path.open("rb"))
-                table = parquet.table(file, spec, f"the list {path}", skip=skip)
+                table = parquet.table(file, spec, where, skip=skip)
             else:
-                table = _text_table(reader, form, spec, f"the list {path}")
+                table = _text_table(reader, form, spec, where)
         except streams.DamagedError as exc:
             table = streams.Table(iter([(0, 1, ListProblem(line=1, message=str(exc)))]), delimited.build_from_line)
         yield table
@@ -174,7 +178,7 @@ def _unpacked(reader: streams.Reader, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _garbage(path: Path, problems: tuple[ListProblem, ...]) -> str:
+def _garbage(where: str, problems: tuple[ListProblem, ...]) -> str:
     first = problems[0]
     found = f"{first.message} (line {first.line}: {first.text!r})" if first.text else f"{first.message} (line {first.line})"
-    return f"the list {path} holds no usable URL in its first {len(problems)} rows; the first: {found}"
+    return f"{where} holds no usable URL in its first {len(problems)} rows; the first: {found}"

@@ -1,5 +1,6 @@
 """The sections of the settings tree: every setting with its default, bounds and description."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -75,9 +76,20 @@ class FetchSettings(Section):
             ip_network(item)
         return value
 
+    @field_validator("contact")
+    @classmethod
+    def _reaches_somebody(cls, value: str) -> str:
+        contact = value.strip(" ")
+        if contact and not (contact.isascii() and contact.isprintable() and _ADDRESS.search(contact)):
+            raise ValueError("must hold a mail address or an http(s) URL, in printable ASCII; you@example.org or https://example.org/bot")
+        return contact
+
     def limits(self) -> FetchLimits:
         """Return the downloader's limits; the other settings say how hosts are reached."""
         return FetchLimits(**{rule.name: getattr(self, rule.name) for rule in fields(FetchLimits)})
+
+
+_ADDRESS = re.compile(r"[\w.+-]+@\w|https?://[\w\[]", re.IGNORECASE)
 
 
 def _host_name(text: str) -> str:

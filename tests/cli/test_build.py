@@ -223,6 +223,7 @@ def lists() -> None:
     Path("empty.txt").write_text("\n\n")
     Path("garbage.txt").write_bytes(bytes(range(256)) * 10)
     Path("good.txt").write_text("http://127.0.0.1:1/a.jpg\n")
+    Path("columns.csv").write_text("my_link,url_column\nhttp://127.0.0.1:1/a.jpg,x\n")
     Path("full").mkdir()
     Path("full/file").write_text("here")
     Path("file").write_text("here")
@@ -240,6 +241,12 @@ def lists() -> None:
         (["--urls", "good.txt", "--urls", "good.txt"], "2 lists"),
         (["--urls", "good.txt", "cat"], "keywords and a list"),
         (["--urls", "good.txt", "--url-col", "x"], "no columns"),
+        (["--urls", "columns.csv"], "my_link, url_column; call one 'url' or name it with --url-col, as in --url-col 'my_link'"),
+        (["--urls", "columns.csv", "--url-col", "my_link", "--caption-col", "nope"], "no column 'nope' (--caption-col)\n"),
+        (["--urls", "columns.csv", "--url-col", "my_link", "--label-col", "nope"], "no column 'nope' (--label-col)\n"),
+        (["--urls", "columns.csv", "--url-col", "my_link", "--keep-col", "nope"], "no column 'nope' (--keep-col)\n"),
+        (["--urls", "good.txt", "--contact", "notamail"], "error: --contact 'notamail': must hold a mail address or an http(s) URL"),
+        (["--urls", "good.txt", "--contact", "Jürgen <j@x.de>"], "in printable ASCII\n  hint: you@example.org or https://example.org/bot"),
         (["--urls", "good.txt", "-s", "wikimedia"], "--source has no effect with a list"),
         (["cat", "--label-col", "x"], "--label-col has no effect without --urls"),
         (["cat", "-s", "flickr", "--contact", "me@example.org"], "no source 'flickr'"),
@@ -310,6 +317,23 @@ def test_build_refuses_a_database_that_is_newer(invoke: Invoke, lists: None) -> 
     assert "newer" in result.err
     assert not Path("datasets").exists()
     assert not Path(".pictrawl/store").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "holds CSV, not plain text\n  hint: add --list-format csv\n"),
+        (
+            ["--url-col", "url"],
+            "is plain text, it has no columns\n  hint: leave the --…-col options out, or add --list-format csv\n",
+        ),
+    ],
+)
+def test_build_of_a_csv_on_stdin_names_the_option(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str) -> None:
+    """It has no name that could be changed, and our copy of it is nobody's business."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"url,caption\nhttp://127.0.0.1:1/a.jpg,x\n")))
+    result = invoke("build", "--urls", "-", *options)
+    assert (result.code, result.err) == (2, f"error: the list on stdin {words}")
 
 
 def test_build_stdin_from_a_terminal_is_refused(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

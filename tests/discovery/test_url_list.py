@@ -4,6 +4,7 @@ import errno
 import gzip
 import io
 import json
+import re
 import tempfile
 import tracemalloc
 from collections.abc import Callable
@@ -184,6 +185,24 @@ def test_inspect_when_the_name_says_another_format(tmp_path: Path, form: str, co
     with pytest.raises(errors.ConfigurationError, match=rf"rename it to end in \{content}, or add --list-format {content[1:]}$"):
         url_list.inspect(path, spec(form))
     assert url_list.inspect(path, spec(content)).usable == len(URLS)
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "words"),
+    [
+        (".txt", b"url,caption\nhttp://a.org/1,x\n", "stdin holds CSV, not plain text; add --list-format csv"),
+        (".csv", b'{"url": "http://a.org/1"', r"stdin .*; the list looks like JSON lines: add --list-format jsonl"),
+        (".txt", b"cat\n", "stdin holds no usable URL in its first 1 rows; .*"),
+        (".txt", b"\n", "stdin is empty: .*"),
+        (".csv", b"a,b\n1,2\n", "stdin has no column with URLs; .*"),
+    ],
+)
+def test_inspect_when_the_list_has_no_path(tmp_path: Path, form: str, data: bytes, words: str) -> None:
+    """The message has the given words for it, no path of ours, and no name to change."""
+    with pytest.raises(errors.ConfigurationError) as caught:
+        url_list.inspect(saved(tmp_path, form, data), spec(form), where="stdin")
+    assert re.fullmatch(words, str(caught.value))
+    assert str(tmp_path) not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", [".txt", ".csv", ".csv.gz", ".jsonl", ".parquet"])

@@ -146,21 +146,27 @@ def _delimited(line: str) -> Content | None:
     return Content(_NAMES[".txt"], ".txt", is_certain=False) if line.lower().startswith(("http://", "https://")) else None
 
 
-def contradiction(content: Content | None, suffix: str) -> str | None:
-    """Return in words that a file certainly does not hold what its suffix says, and what to do; None where it may."""
+def contradiction(content: Content | None, suffix: str, *, has_name: bool = True) -> str | None:
+    """Return in words that a list certainly does not hold what its suffix says, and what to do; None where it may.
+
+    Args:
+        has_name: whether it is a file that can be renamed.
+    """
     form, packing = streams.split_suffix(suffix)
     if content is None or _fits(content, suffix):
         return None
     is_promised = bool(packing) or form == ".parquet"  # these have signatures of their own
     if content.is_certain or (is_promised and not content.suffix.endswith(packing or ".parquet")):
         promised = f"{_NAMES[form]} packed with {_PACKERS[packing]}" if packing else _NAMES[form]
-        return f"holds {content.words}, not {promised}; {_advice(content)}"
+        return f"holds {content.words}, not {promised}; {_advice(content, has_name=has_name)}"
     return None
 
 
-def hint(content: Content | None, suffix: str) -> str | None:
-    """Return what a file that cannot be read seems to hold instead, and what to do; None where nothing else is likely."""
-    return None if content is None or _fits(content, suffix) else f"the file looks like {content.words}: {_advice(content)}"
+def hint(content: Content | None, suffix: str, *, has_name: bool = True) -> str | None:
+    """Return what a list that cannot be read seems to hold instead, and what to do; None where nothing else is likely."""
+    if content is None or _fits(content, suffix):
+        return None
+    return f"the list looks like {content.words}: {_advice(content, has_name=has_name)}"
 
 
 def _fits(content: Content, suffix: str) -> bool:
@@ -168,7 +174,8 @@ def _fits(content: Content, suffix: str) -> bool:
     return content.suffix == packing != "" or content.suffix in (other + packing for other in _READS.get(form, (form,)))
 
 
-def _advice(content: Content) -> str:
+def _advice(content: Content, *, has_name: bool) -> str:
     if not content.suffix:
         return content.way_out
-    return f"rename it to end in {content.suffix}, or add --list-format {content.suffix.removeprefix('.')}"
+    option = f"add --list-format {content.suffix.removeprefix('.')}"
+    return f"rename it to end in {content.suffix}, or {option}" if has_name else option

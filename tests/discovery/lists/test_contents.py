@@ -103,4 +103,4 @@ def test_recognise_when_packed_data_is_broken() -> None:
 def test_hint_when_it_seems_to_be_one_object() -> None:
     """An object over several lines is no list of objects."""
     content = contents.recognise(b'{\n "images": []\n}')
-    assert contents.hint(content, ".csv") == "the file looks like one JSON object: a list is an array of objects or has one object a line"
+    assert contents.hint(content, ".csv") == "the list looks like one JSON object: a list is an array of objects or has one object a line"

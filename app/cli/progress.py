@@ -1,7 +1,7 @@
 """Progress of a running job: a live display on a terminal, a line every ten seconds elsewhere, or nothing."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from app.cli.follow import Snapshot
 from app.cli.options import Cli
 from app.cli.output import MAX_WIDTH
 from app.cli.session import configure_logging
-from app.formatting import clipped, clock, count, listing, number, when
+from app.formatting import clipped, clock, count, duration, listing, number, when
 from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended
 from app.settings import Settings
@@ -30,6 +30,9 @@ ETA_FROM = 20
 
 LONGEST_ETA_S = 48 * 3600.0
 """Seconds; a longer forecast only means that nothing moves."""
+
+STANDS_STILL_S = 10.0
+"""Seconds without a new outcome after which the hosts are named that are waited for."""
 
 LINE_EVERY_S = 10.0
 REDRAWS_PER_S = 4
@@ -68,10 +71,15 @@ class NoDisplay:
 
 
 class RateEstimate:
-    """The rate of a growing count per second, as an exponentially weighted average."""
+    """The rate of a growing count per second, as an exponentially weighted average.
+
+    Attributes:
+        idle_s: seconds since the count last changed, or since the first one.
+    """
 
     def __init__(self) -> None:
         self.rate = 0.0
+        self.idle_s = 0.0
         self._at: float | None = None
         self._count = 0
 
@@ -83,6 +91,7 @@ class RateEstimate:
         passed = at - self._at
         if passed <= 0:
             return self.rate
+        self.idle_s = 0.0 if count != self._count else self.idle_s + passed
         now = max(0, count - self._count) / passed
         weight = 1.0 if self.rate == 0.0 else 1 - math.exp(-passed * math.log(2) / HALF_LIFE_S)
         self.rate += weight * (now - self.rate)
@@ -119,7 +128,7 @@ class PlainDisplay:
             return
         self._stage, self._written_at = snapshot.stage, snapshot.at
         self._cli.note(_line(snapshot, rate))
-        if waits := _waits(snapshot):
+        if waits := _waits(snapshot, self._settled.idle_s):
             self._cli.note(f"only waits for {waits}; {_finish(snapshot, self._cli)}")
 
 
@@ -156,13 +165,20 @@ def _doing(snapshot: Snapshot) -> str:
     return snapshot.stage + (f": {snapshot.doing}" if snapshot.doing else "") + waiting
 
 
-def _waits(snapshot: Snapshot) -> str:
+def _waits(snapshot: Snapshot, idle_s: float) -> str:
     """``127.0.0.1:1 (12 images) until 07:31:05, and for 2 hosts more``; empty where something else is left to do."""
-    if not snapshot.waits:
+    if snapshot.waits:
+        longest = snapshot.waits[0]
+        until = f"({count(longest.images, 'image')}) until {when(longest.until)[-8:]}"
+        return f"{longest.host} {until}{_more(snapshot.waits)}"
+    asked = [host for host in snapshot.hosts if host.in_flight or host.waiting]
+    if idle_s < STANDS_STILL_S or not asked or snapshot.doing or snapshot.job.is_final:
         return ""
-    longest, others = snapshot.waits[0], len(snapshot.waits) - 1
-    more = f", and for {count(others, 'host')} more" if others else ""
-    return f"{longest.host} ({count(longest.images, 'image')}) until {when(longest.until)[-8:]}{more}"
+    return f"{asked[0].host}{_more(asked)}, nothing came for {duration(idle_s)}"
+
+
+def _more(hosts: Sequence[object]) -> str:
+    return f", and for {count(len(hosts) - 1, 'host')} more" if len(hosts) > 1 else ""
 
 
 def _valid(good: int, target: int | None) -> str:
@@ -236,7 +252,7 @@ class LiveDisplay:
         parts += [self._text(f"host      {line}", "yellow") for line in _hosts(snapshot)]
         if snapshot.job.waiting_for:
             parts.append(self._text(f"waits     {snapshot.job.waiting_for}", "yellow"))
-        if waits := _waits(snapshot):
+        if waits := _waits(snapshot, self._settled.idle_s):
             parts += [self._text(f"waits     {waits}", "yellow"), self._text(f"          {_finish(snapshot, self.cli)}", "yellow")]
         return Group(*parts)
 

@@ -49,6 +49,22 @@ def drawn(screen: LiveDisplay, snapshot: Snapshot) -> list[str]:
     return capture.get().splitlines()
 
 
+def test_a_build_that_stands_still_names_the_hosts_that_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as one that accepts connections and never replies: for whom, for how long, and how to end it. Not while outcomes come."""
+    requests = {"silent.example": (1, 2), "slow.example": (1, 0), "done.example": (0, 0)}
+    hosts = tuple(HostSnapshot(host, in_flight, waiting, 0.0, 1) for host, (in_flight, waiting) in requests.items())
+    plain, live = PlainDisplay(Cli()), LiveDisplay("cat", 80)
+    said = "silent.example, and for 1 host more, nothing came for 12s"
+    for valid, at in ((50, 0.0), (51, 9.0), (51, 21.0)):
+        assert said not in capsys.readouterr().err
+        snapshot = a_snapshot(valid, at=at, hosts=hosts)
+        plain.update(snapshot)
+        lines = drawn(live, snapshot)
+    assert f"only waits for {said}; `pictrawl finish job_x` ends it with what is there" in capsys.readouterr().err
+    assert f"waits     {said}" in lines
+    assert not any("waits" in line for line in drawn(live, a_snapshot(52, at=22.0, hosts=hosts)))
+
+
 def test_pace_follows_a_steady_rate_and_forgets_a_burst() -> None:
     """Ten a second is ten a second; after a pause of one half-life half of it is left."""
     pace = RateEstimate()

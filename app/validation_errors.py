@@ -5,11 +5,12 @@ The command line puts the option in front of them, the API the place in the body
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, get_args
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from app.formatting import clipped
+
+if TYPE_CHECKING:  # every command imports this module, and --help loads nothing heavy
+    from pydantic import BaseModel
 
 __all__ = ["near_field", "requirement", "with_value"]
 
@@ -65,7 +66,7 @@ def with_value(error: Mapping[str, Any]) -> str:
     return f"{requirement(error)}, not {clipped(repr(value), 60)}" if is_shown else requirement(error)
 
 
-def near_field(models: Iterable[type[BaseModel]], place: Sequence[str | int]) -> str | None:
+def near_field(models: "Iterable[type[BaseModel]]", place: Sequence[str | int]) -> str | None:
     """Return the field that may be meant by the last step of a place in a value of one of these models.
 
     Args:
@@ -83,9 +84,9 @@ def near_field(models: Iterable[type[BaseModel]], place: Sequence[str | int]) ->
 _LONGEST = 100  # characters of a name that are compared
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models_in(annotation: Any) -> "Iterator[type[BaseModel]]":
     """Yield the models in a type: itself, and those of its arguments."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
         yield annotation
     for inner in get_args(annotation):
         yield from _models_in(inner)

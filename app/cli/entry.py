@@ -89,7 +89,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "build": Command("app.cli.build", "build", "Build a dataset from keywords or a list of URLs.", setting_use.BUILD),
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.WORKERS),
     "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.WORKERS),
-    "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build.", setting_use.WORKERS),
+    "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build, as much as its target lacks.", setting_use.WORKERS),
     "explain": Command("app.cli.explain", "explain", "Explain what happened to a job, a URL or an image."),
     "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would.", setting_use.DOWNLOADS),
     "serve": Command("app.cli.serve", "serve", "Serve the API.", setting_use.SERVE),

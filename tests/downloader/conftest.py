@@ -15,7 +15,7 @@ LIMITS = FetchLimits(
     robots=False,
     max_bytes=1_000_000,
 )
-IMPATIENT = replace(LIMITS, read_timeout_s=0.2, attempt_timeout_s=0.5)
+IMPATIENT = replace(LIMITS, read_timeout_s=0.5, attempt_timeout_s=1.2)
 """For the tests whose subject is a timeout; elsewhere a busy machine must not make one."""
 
 

@@ -207,7 +207,7 @@ async def test_patience_with_a_redirect_counts_against_the_url(origin, time):
 async def test_redirect_counts_against_the_attempt_as_a_whole(origin, impatient):
     """Slow hops share one attempt's time."""
     for hop in range(5):
-        origin.script(f"/{hop}", drip(b"", b"HTTP/1.1 302 X\r\nLocation: /%d\r\n\r\n" % (hop + 1), every_s=0.005))
+        origin.script(f"/{hop}", drip(b"", b"HTTP/1.1 302 X\r\nLocation: /%d\r\n\r\n" % (hop + 1), every_s=0.02))
     outcome = await impatient.fetch(origin.url("/0"))
     assert isinstance(outcome, FetchFailed)
     assert outcome.reason == "timeout"

@@ -54,7 +54,7 @@ async def test_a_request_has_one_line_with_its_template_and_its_ids(
 async def test_what_is_logged_on_the_way_carries_both_ids(app: FastAPI, connect: Connect, resources: Resources, lines: Lines) -> None:
     """One grep on a request id shows what the request did."""
     client = connect(app, await seeds.key_of(resources, "ann"))
-    await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"X-Request-ID": "trace-2"})
+    await client.post("/v1/jobs", json={"urls": ["http://origin.example/a.jpg"]}, headers={"X-Request-ID": "trace-2"})
     (line,) = of(lines, "job.accepted")
     assert (line["request_id"], line["user_id"]) == ("trace-2", "ann")
 
@@ -65,7 +65,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 async def test_the_callers_trace_goes_with_the_job(app: FastAPI, connect: Connect, resources: Resources, lines: Lines) -> None:
     """The line of its acceptance has it, and the row, from which every unit's message gets it."""
     client = connect(app, await seeds.key_of(resources, "ann"))
-    answer = await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"traceparent": TRACE})
+    answer = await client.post("/v1/jobs", json={"urls": ["http://origin.example/a.jpg"]}, headers={"traceparent": TRACE})
     (line,) = of(lines, "job.accepted")
     assert line["traceparent"] == TRACE
     job = await jobs.get(resources.db, answer.json()["id"])
@@ -201,7 +201,7 @@ async def test_a_body_above_the_limit_is_413_however_it_comes(client: httpx.Asyn
 
 async def test_a_body_at_the_limit_is_taken(client: httpx.AsyncClient) -> None:
     """The limit is the largest body, not the smallest refused."""
-    head = b'{"urls": ["x"]'
+    head = b'{"urls": ["http://origin.example/a.jpg"]'
     body = head + b" " * (100_000 - len(head) - 1) + b"}"
     assert (await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})).status_code == 202
 

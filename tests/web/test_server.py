@@ -31,7 +31,7 @@ async def test_serve_answers_until_it_is_stopped(resources: Resources) -> None:
 async def test_serve_writes_what_a_request_does_into_the_jobs_life(resources: Resources) -> None:
     """`job.accepted` is the first line of a job, with the request that made it."""
     async with served(resources) as client:
-        made = await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"X-Request-ID": "trace-9"})
+        made = await client.post("/v1/jobs", json={"urls": ["http://origin.example/a.jpg"]}, headers={"X-Request-ID": "trace-9"})
         await client.get(made.headers["location"])
     lines = await events.after(resources.db, made.json()["id"])
     assert [(line.event, line.data["request_id"]) for line in lines] == [("job.accepted", "trace-9")]

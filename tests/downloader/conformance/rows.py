@@ -43,7 +43,7 @@ NOW: Final = 1_700_000_000.0
 
 WAITS: Final = (2.0, 4.0)
 HEAD: Final = b"HTTP/1.1 200 OK\r\n"
-IMPATIENT: Final[dict[str, Any]] = {"read_timeout_s": 0.15, "attempt_timeout_s": 0.3}
+IMPATIENT: Final[dict[str, Any]] = {"read_timeout_s": 0.4, "attempt_timeout_s": 0.8}
 """For rows whose subject is a timeout; elsewhere a busy machine must not make one."""
 
 

@@ -74,6 +74,7 @@ async def test_a_list_holds_nothing_of_others(app: FastAPI, connect: Connect, re
 async def test_an_idempotency_key_belongs_to_its_user(app: FastAPI, connect: Connect, resources: Resources) -> None:
     """Two users may choose the same key; neither learns of the other."""
     ann, bob = [connect(app, await seeds.key_of(resources, user)) for user in ("ann", "bob")]
-    one, other = [await client.post("/v1/jobs", json={"urls": ["x"]}, headers={"Idempotency-Key": "k"}) for client in (ann, bob)]
+    body = {"urls": ["http://o.example/a.jpg"]}
+    one, other = [await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}) for client in (ann, bob)]
     assert one.json()["id"] != other.json()["id"]
-    assert (await bob.post("/v1/jobs", json={"urls": ["y"]}, headers={"Idempotency-Key": "k2"})).status_code == 202
+    assert (await bob.post("/v1/jobs", json={"urls": ["http://o.example/b.jpg"]}, headers={"Idempotency-Key": "k2"})).status_code == 202

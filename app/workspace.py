@@ -148,7 +148,7 @@ class Workspace:
         return None if self.is_held else self.find_holder()
 
     def request(self, *job_ids: str) -> None:
-        """Have these jobs worked on: by this process if it holds the workspace, else by the holder, which is told.
+        """Have these jobs worked on: by this process if it holds the workspace, else by the holder, through its pipe.
 
         A holder that does not hear it is no loss: a service finds the job with its next sweep, and who follows a job asks again.
         """

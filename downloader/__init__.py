@@ -14,6 +14,8 @@ from downloader.models import (
     FetchRequest,
     HostSilence,
     HostSnapshot,
+    IPVersion,
+    Network,
     NotModified,
     OptOutVerdict,
     Outcome,
@@ -22,7 +24,6 @@ from downloader.models import (
     RobotsVerdict,
     Validators,
 )
-from downloader.network import IPVersion, Network
 
 __all__ = [
     "Attempt",

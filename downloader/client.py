@@ -30,12 +30,12 @@ from downloader.models import (
     FetchRequest,
     HostClosedError,
     HostSnapshot,
+    Network,
     NotModified,
     Outcome,
     RetryRules,
     RobotsVerdict,
 )
-from downloader.network import Network
 from downloader.proxy import check_proxy
 from downloader.request import Reply, Requester, RequestOptions, make_client
 from downloader.resolver import Lookup
@@ -47,7 +47,6 @@ from logging_setup import get_logger, redact
 
 __all__ = ["Downloader", "user_agent"]
 
-_NOT_MODIFIED: Final = 304
 _JSON_MAX_BYTES: Final = 20_000_000
 _BUDGET_WAIT_S: Final = 60.0
 """Seconds a URL waits whose retry is over the budget: its origin has been failing for everybody."""
@@ -193,7 +192,7 @@ class Downloader:
             drop_tracebacks(exc)
             return self._resolve(state, exc)
         state.record_attempt()
-        return _not_modified(state, reply) if reply.status == _NOT_MODIFIED else _fetched(state, reply)
+        return _not_modified(state, reply) if reply.status == conditional.NOT_MODIFIED else _fetched(state, reply)
 
     async def fetch_many(
         self,
@@ -280,7 +279,7 @@ class Downloader:
                 validators=state.request.validators,
             )
             reply = await self._requester.send(state, options)
-            if reply.status == _NOT_MODIFIED:
+            if reply.status == conditional.NOT_MODIFIED:
                 _log.debug("download.not_modified", status=reply.status)
                 return reply
             if not reply.body:

@@ -7,7 +7,9 @@ import httpx
 
 from downloader.models import Validators
 
-__all__ = ["header_lines", "validators_of"]
+__all__ = ["NOT_MODIFIED", "header_lines", "validators_of"]
+
+NOT_MODIFIED: Final = 304
 
 _MAX_ETAG_CHARS: Final = 256
 """Longer entity tags are not kept: a row has one, and every later request carries it."""

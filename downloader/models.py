@@ -3,8 +3,11 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
+from downloader.host_headers import HostHeaders
+from downloader.proxy import Proxy
 from errors import Reason
 
 __all__ = [
@@ -19,6 +22,8 @@ __all__ = [
     "HostClosedError",
     "HostSilence",
     "HostSnapshot",
+    "IPVersion",
+    "Network",
     "NotModified",
     "OptOutVerdict",
     "Outcome",
@@ -27,6 +32,25 @@ __all__ = [
     "RobotsVerdict",
     "Validators",
 ]
+
+IPVersion = Literal["any", "4", "6"]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How hosts are reached.
+
+    Attributes:
+        ca_file: authorities that are trusted besides the public ones, PEM.
+        ip_version: of the addresses that are resolved and dialled.
+        hosts: further headers of some hosts.
+        proxy: every request goes through it.
+    """
+
+    ca_file: Path | None = None
+    ip_version: IPVersion = "any"
+    hosts: HostHeaders = field(default=HostHeaders({}), repr=False)
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)

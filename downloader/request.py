@@ -29,7 +29,6 @@ __all__ = ["Reply", "RequestOptions", "Requester", "make_client"]
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_BODY: Final = frozenset({204, 205})
 _PARTIAL: Final = 206
-_NOT_MODIFIED: Final = 304
 _GATEWAY_TIMEOUT: Final = 504
 
 _NO_ACCESS: Final = frozenset({401, 403})
@@ -265,7 +264,7 @@ class Requester:
                 options.check_headers(response.headers, state)
             if is_redirect:
                 return _Redirect(_location_of(response), self._retry_after_s(response))
-            body = await _read_body(response, options) if response.status_code != _NOT_MODIFIED else b""
+            body = await _read_body(response, options) if response.status_code != conditional.NOT_MODIFIED else b""
             return Reply(response.status_code, target.url, response.headers, body)
         finally:
             await response.aclose()
@@ -290,9 +289,9 @@ class Requester:
             raise errors.from_status(status, target.url, retry_after_s=wait_s, extra_statuses=self._rules.extra_statuses, note=note)
         if status in _NO_BODY:
             raise errors.EmptyBodyError(f"the origin answered {status}", status=status)
-        if status == _NOT_MODIFIED and conditional.header_lines(options.validators, target.url):
+        if status == conditional.NOT_MODIFIED and conditional.header_lines(options.validators, target.url):
             return
-        if 300 <= status <= 399 and status != _NOT_MODIFIED:
+        if 300 <= status <= 399 and status != conditional.NOT_MODIFIED:
             raise errors.RedirectError(f"the origin answered {status}, which names no one place to go", status=status)
         if status == _PARTIAL:
             _check_range(response)

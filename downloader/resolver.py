@@ -13,7 +13,7 @@ from typing import Any, Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 import errors
-from downloader.network import IPVersion
+from downloader.models import IPVersion
 from downloader.url_guard import URLGuard
 
 __all__ = ["CheckedResolver", "Lookup", "ThreadedResolver", "is_own", "require_version"]

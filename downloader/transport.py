@@ -21,7 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from multidict import CIMultiDict
 
 import errors
-from downloader.network import Network
+from downloader.models import Network
 from downloader.proxy import Proxy, check_proxy
 from downloader.reply_head import ReplyHead
 from downloader.resolver import CheckedResolver, Lookup, ThreadedResolver, is_own, require_version

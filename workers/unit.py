@@ -287,7 +287,7 @@ class ClaimedUnit:
 
     async def _write_in_hand(self, ids: Sequence[int]) -> None:
         async with self.transaction() as connection:
-            await units.set_payload(connection, self.row, {**self.row.payload, IN_HAND: ids})
+            await self.change_payload(connection, **{IN_HAND: ids})
 
     async def change_payload(self, connection: Connection, **values: Any) -> None:
         """Set values of the unit's payload, inside a transaction of :meth:`transaction`."""

@@ -14,6 +14,7 @@ from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.options import Cli
 from app.cli.session import workspace_of
+from app.cli.setting_use import DECODERS
 from app.db import fleet, outbox
 from app.resources import Resources, product_version
 from app.settings import Settings
@@ -22,7 +23,7 @@ from app.workspace import Holder, Workspace
 __all__ = ["HolderWatch", "claim_workspace", "in_use", "is_silent", "open_workspace", "overruled", "process_settings", "say_who_works"]
 
 PROCESS_SECTIONS = ("fetch", "retry", "jobs", "sources", "trace")
-PROCESS_NAMES = frozenset({"log.level", "validate.children", "validate.child_memory_bytes", "validate.deadline_s"})
+PROCESS_NAMES = DECODERS | {"log.level"}
 """Settings that decide how a process works. Every other one is in the job, or says where the data are."""
 
 ASK_AGAIN_S = 2.0

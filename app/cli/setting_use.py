@@ -13,6 +13,7 @@ __all__ = [
     "BUILD",
     "CONTACT",
     "DATABASE",
+    "DECODERS",
     "DOWNLOADS",
     "NONE",
     "SERVE",
@@ -33,8 +34,8 @@ CONTACT: Final[Names] = frozenset({"fetch.contact"})
 DOWNLOADS: Final[Names] = frozenset({"fetch", "hosts", "retry", "log"})
 DATABASE: Final[Names] = frozenset({"db", "workspace", "log"})
 SERVICES: Final[Names] = DATABASE | {"queue", "storage", "trace", "jobs"}
-_DECODERS: Final = frozenset({"validate.children", "validate.child_memory_bytes", "validate.deadline_s"})
-WORKERS: Final[Names] = SERVICES | DOWNLOADS | _DECODERS | {"sources", "metrics"}
+DECODERS: Final[Names] = frozenset({"validate.children", "validate.child_memory_bytes", "validate.deadline_s"})
+WORKERS: Final[Names] = SERVICES | DOWNLOADS | DECODERS | {"sources", "metrics"}
 BUILD: Final[Names] = WORKERS | _REQUEST
 SERVE: Final[Names] = BUILD | {"serve"}
 ALL: Final[Names] = SERVE

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
-from app.db import tables
+from app.db import jobs, tables
 from app.db.engine import Connection, db_now, new_id
 from app.db.images import BATCH
-from app.db.rows import Job
+from app.db.rows import Job, Search
 from app.domain import ImageState, Reason
 from app.job_states import OPEN_UNIT_STATES, UnitKind
 
-__all__ = ["SearchCount", "Wanted", "counts_by_search", "put_back", "release_spare", "still_wanted"]
+__all__ = ["SearchCount", "Wanted", "by_keyword", "counts_by_search", "put_back", "release_spare", "still_wanted"]
 
 UNNEEDED = "the target was met without it"
 
@@ -40,25 +40,30 @@ class Wanted:
     later: int = 0
 
 
+def by_keyword(searches: Iterable[Search], keywords: Sequence[str]) -> dict[str | None, list[Search]]:
+    """Group searches by the keyword that they are for, in the order of the keywords of their job; a list counts as one, ``None``."""
+    groups: dict[str | None, list[Search]] = {keyword: [] for keyword in keywords} or {None: []}
+    for search in searches:
+        groups[search.keyword_among(keywords)].append(search)
+    return groups
+
+
 async def counts_by_search(connection: Connection, dataset_id: str, *, seen_by: Job | None = None) -> list[SearchCount]:
-    """Count the images of a dataset by search, state and reason, through its jobs: their index has all columns.
+    """Count the images of a dataset by search, state and reason.
 
     Args:
         seen_by: if this job is a retry, what it may fetch again is counted as spare.
     """
     c = tables.images.c
     keys = (c.job_id, c.search_id, c.state, c.reason)
-    query = select(*keys, func.count().label("number")).where(c.job_id.in_(_jobs_on(dataset_id))).group_by(*keys)
+    query = select(*keys, func.count().label("number")).where(c.job_id.in_(jobs.on_dataset(dataset_id))).group_by(*keys)
+    retried = frozenset() if seen_by is None else _retried_by(seen_by)
     found: Counter[tuple[str | None, ImageState, Reason | None]] = Counter()
     for row in (await connection.execute(query)).all():
         state, reason = ImageState(row.state), Reason(row.reason) if row.reason else None
-        may_retry = seen_by is not None and row.job_id != seen_by.id and state is ImageState.FAILED and reason in _retried_by(seen_by)
+        may_retry = seen_by is not None and row.job_id != seen_by.id and state is ImageState.FAILED and reason in retried
         found[row.search_id, ImageState.SPARE if may_retry else state, reason] += row.number
     return [SearchCount(*key, number) for key, number in found.items()]
-
-
-def _jobs_on(dataset_id: str) -> Select[Any]:
-    return select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)
 
 
 def _retried_by(job: Job) -> frozenset[Reason]:
@@ -86,7 +91,7 @@ async def release_spare(connection: Connection, job: Job, search_id: str, *, lim
     """
     c = tables.images.c
     may_retry = and_(c.state == ImageState.FAILED, c.reason.in_(sorted(_retried_by(job))), c.job_id != job.id)
-    of_search = (c.job_id.in_(_jobs_on(job.dataset_id)), c.search_id == search_id)
+    of_search = (c.job_id.in_(jobs.on_dataset(job.dataset_id)), c.search_id == search_id)
     query = select(c.id).where(*of_search, or_(c.state == ImageState.SPARE, may_retry))
     order = (case((c.state == ImageState.FAILED, 0), else_=1), _waits_until(), c.id)
     ids = [row.id for row in (await connection.execute(query.order_by(*order).limit(limit))).all()]

@@ -7,16 +7,15 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, func, or_, select
 
-from app.db import tables
+from app.db import jobs, tables
 from app.db.engine import Connection, Database
+from app.db.rows import PASSED_FETCH
 from app.domain import ImageState, Reason, Reuse
 
-__all__ = ["EarlierFetch", "of_chunk", "reuse_figures"]
+__all__ = ["OF_BYTES", "EarlierFetch", "of_chunk", "reuse_figures"]
 
 REFUSALS = (Reason.ROBOTS, Reason.OPT_OUT)
 """Reasons that the site gave: bytes from before a refusal are not used."""
-
-WITH_BYTES = (ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED, ImageState.DUPLICATE)
 
 MOST = 3
 """Rows read for one URL: a tombstone, then the newest. A list that was built a hundred times costs no more than one built thrice."""
@@ -61,7 +60,7 @@ async def of_chunk(connection: Connection, chunk_id: str, states: Iterable[Image
 def _of_chunk(states: tuple[ImageState, ...]) -> Any:
     """Built once: that takes longer than the database needs for a chunk of a first build."""
     mine, other = tables.images.alias("mine"), tables.images.alias("other")
-    has_bytes = and_(other.c.state.in_(WITH_BYTES), other.c.sha256.is_not(None), other.c.fetched_at.is_not(None))
+    has_bytes = and_(other.c.state.in_(PASSED_FETCH), other.c.sha256.is_not(None), other.c.fetched_at.is_not(None))
     is_refusal = and_(other.c.state == ImageState.FAILED, other.c.reason.in_(REFUSALS))
     is_tombstone = other.c.state == ImageState.TOMBSTONED
     at = func.coalesce(other.c.fetched_at, other.c.updated_at, 0.0)
@@ -79,9 +78,10 @@ def _of_chunk(states: tuple[ImageState, ...]) -> Any:
     return select(ranked).where(ranked.c.place <= MOST).order_by(ranked.c.wanted_by, ranked.c.place)
 
 
-_COPIED = (
-    "url", "state", "sha256", "size_bytes", "media_type", "final_url", "robots", "opt_out", "exempt_networks", "etag", "last_modified",
-)  # fmt: skip
+OF_BYTES = ("sha256", "size_bytes", "media_type", "final_url", "robots", "opt_out", "exempt_networks", "etag", "last_modified")
+"""Columns of an image that say what its bytes are and what was decided about their request."""
+
+_COPIED = ("url", "state", *OF_BYTES)
 
 
 def _as_fetch(row: Any) -> EarlierFetch:
@@ -93,7 +93,7 @@ def _as_fetch(row: Any) -> EarlierFetch:
 async def reuse_figures(db: Database, dataset_id: str) -> tuple[int, int]:
     """Return for a dataset (images whose stored bytes were used without a request, images whose stored bytes a 304 confirmed)."""
     columns = tables.images.c
-    of_dataset = columns.job_id.in_(select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id))
+    of_dataset = columns.job_id.in_(jobs.on_dataset(dataset_id))
     query = select(columns.reuse, func.count().label("number")).where(of_dataset, columns.reuse.is_not(None))
     async with db.read() as connection:
         rows = {row.reuse: row.number for row in (await connection.execute(query.group_by(columns.reuse))).all()}

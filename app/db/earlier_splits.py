@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import and_, case, select
 
-from app.db import tables
+from app.db import paging, tables
 from app.db.engine import Connection
+from app.db.rows import PASSED_CHECKS
 from app.domain import ImageState
 from app.job_states import JobKind
 
@@ -19,8 +20,6 @@ MOST_BUILDS = 50
 
 PAGE = 10_000
 """Rows of one statement, as in :mod:`app.db.image_search`."""
-
-IN_A_DATASET = (ImageState.VALID, ImageState.KEPT, ImageState.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +80,11 @@ async def splits_in(connection: Connection, dataset_id: str, earlier_id: str) ->
         .where(this.c.dataset_id == dataset_id, old.c.state.in_([ImageState.KEPT, ImageState.DUPLICATE]))
     )
     found: dict[int, str] = {}
-    for state in IN_A_DATASET:
+    for state in PASSED_CHECKS:
         rows = await _all_rows(connection, query.where(this.c.state == state), this.c.id)
         found |= {row.id: row.split for row in rows if row.split}
     return found
 
 
 async def _all_rows(connection: Connection, query: Any, key: Any, page: int = PAGE) -> Sequence[Any]:
-    """Read by key, so that no statement holds the connection for long."""
-    found: list[Any] = []
-    last_id = 0
-    while True:
-        rows = (await connection.execute(query.where(key > last_id).order_by(key).limit(page))).all()
-        found += rows
-        if len(rows) < page:
-            return found
-        last_id = rows[-1].id
+    return [row async for rows in paging.pages_by_key(connection, query, key, page) for row in rows]

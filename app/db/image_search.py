@@ -253,22 +253,11 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
     return found
 
 
-async def _pages(
+def _pages(
     connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any], reasons: Sequence[Reason] = ()
 ) -> AsyncIterator[Sequence[Any]]:
     """Read pages by key for one state, in the order of an index, so nothing is sorted."""
     c = tables.images.c
     is_wanted = [c.reason.in_(reasons)] if reasons else []
-    query = (
-        select(c.id, *columns)
-        .where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None), *is_wanted)
-        .order_by(c.id)
-        .limit(PAGE)
-    )
-    last_id = 0
-    while True:
-        rows = (await connection.execute(query.where(c.id > last_id))).all()
-        yield rows
-        if len(rows) < PAGE:
-            return
-        last_id = rows[-1].id
+    query = select(c.id, *columns).where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None), *is_wanted)
+    return paging.pages_by_key(connection, query, c.id, PAGE)

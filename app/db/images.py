@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, s
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
-from app.db import list_rows, tables
+from app.db import jobs, list_rows, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import LabelCount, SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
@@ -172,15 +172,12 @@ def _update(names: tuple[str, ...]) -> Any:
 
 
 async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:
-    """Count the images of a dataset or of a job by source, state and reason.
-
-    A dataset's images are counted through its jobs: the index over jobs has all columns, so no row is read and nothing is sorted.
-    """
+    """Count the images of a dataset or of a job by source, state and reason."""
     columns = tables.images.c
     keys = (columns.job_id, columns.state, columns.reason, columns.source)
     query = select(*keys, func.count().label("number")).group_by(*keys)
     if dataset_id is not None:
-        query = query.where(columns.job_id.in_(select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)))
+        query = query.where(columns.job_id.in_(jobs.on_dataset(dataset_id)))
     if job_id is not None:
         query = query.where(columns.job_id == job_id)
     found: dict[tuple[str, ImageState, Reason | None], int] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
@@ -31,6 +31,7 @@ __all__ = [
     "latest_build",
     "list_figures",
     "newest_of_dataset",
+    "on_dataset",
     "page",
     "search_figures",
     "search_labels",
@@ -74,6 +75,11 @@ async def get_many(db: Database, job_ids: Sequence[str]) -> dict[str, Job]:
     async with db.read() as connection:
         rows = (await connection.execute(select(tables.jobs).where(tables.jobs.c.id.in_(list(job_ids))))).all()
     return {row.id: as_job(row) for row in rows}
+
+
+def on_dataset(dataset_id: str) -> Select[Any]:
+    """Return a query for the ids of all jobs on a dataset. Its images are counted through them: their index over jobs has all columns."""
+    return select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id)
 
 
 async def newest_of_dataset(db: Database, dataset_id: str, kind: JobKind) -> Job | None:

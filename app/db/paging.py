@@ -2,15 +2,15 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, Select, TextClause, literal, select, tuple_, union_all
 
 import errors
-from app.db.engine import Database
+from app.db.engine import Connection, Database
 
-__all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of", "newest_first"]
+__all__ = ["MAX_LIMIT", "Place", "after", "decode", "encode", "first_of", "newest_first", "pages_by_key"]
 
 MAX_LIMIT = 200
 """Rows in one page at most."""
@@ -72,6 +72,23 @@ async def newest_first(
         return rows, None
     last = rows[limit - 1]
     return rows[:limit], encode(*(getattr(last, key.name) for key in keys))
+
+
+async def pages_by_key(connection: Connection, query: Select[Any], key: Column[Any], size: int) -> AsyncIterator[Sequence[Row[Any]]]:
+    """Yield all rows of a query in pages, by a key that grows from 1, so that no statement holds the connection for long.
+
+    Args:
+        key: one of the columns of the query.
+        size: rows in a page.
+    """
+    query = query.order_by(key).limit(size)
+    last = 0
+    while True:
+        rows = (await connection.execute(query.where(key > last))).all()
+        yield rows
+        if len(rows) < size:
+            return
+        last = getattr(rows[-1], key.name)
 
 
 def first_of(columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id: int | None, limit: int) -> Select[Any]:

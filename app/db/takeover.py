@@ -85,7 +85,7 @@ class Evidence:
         return kept if self.suspects is None else kept | {SUSPECTS: sorted(self.suspects)}
 
 
-async def take_back_expired(connection: Connection, *which: ColumnElement[bool], lease_s: Any, max_crashes: int | None) -> list[Unit]:
+async def take_back_expired(connection: Connection, *which: ColumnElement[bool], lease_s: float, max_crashes: int | None) -> list[Unit]:
     """Take back the units whose lease has expired, and return them.
 
     A death counts if the owner sent no heartbeat for one lease while the database was reachable. An owner that sent one after its lease
@@ -178,13 +178,10 @@ def owner_lives() -> ColumnElement[bool]:
     return and_(_last_beat() >= tables.units.c.lease_until)
 
 
-def owner_is_silent(lease_s: Any) -> ColumnElement[bool]:
+def owner_is_silent(lease_s: float) -> ColumnElement[bool]:
     """Whether the owner of a unit has sent no heartbeat for one lease while the database was reachable.
 
     During an outage of the database nobody can send a heartbeat, so silence proves nothing.
-
-    Args:
-        lease_s: seconds, or a parameter for them.
     """
     answers_since = select(tables.locks.c.since).where(tables.locks.c.name == "sweep").scalar_subquery()
     ago = db_now() - lease_s

@@ -9,7 +9,6 @@ from app.db.images import DeferredImages
 from app.db.rows import NO_LIST, Job, ListFigures, Unit
 from app.db.units import StageTime
 from app.explain.image import ExplanationLine
-from app.explain.keywords import KeywordFigures, load_keywords
 from app.formatting import clipped, count, duration, listing, number
 from app.job_states import NO_WORKER, DesiredState
 
@@ -31,7 +30,6 @@ class JobHistory:
         retried: URLs with more than one request; of these ``recovered`` succeeded and ``exhausted`` failed.
         work: units by kind and state.
         rows: the rows of the list of its dataset.
-        keywords: what each keyword brought.
         search_requests: to the sources; ``search_retries`` of them repeated one.
     """
 
@@ -51,7 +49,6 @@ class JobHistory:
     lost: int = 0
     search_requests: int = 0
     search_retries: int = 0
-    keywords: Sequence[KeywordFigures] = ()
 
     @property
     def waited_s(self) -> float:
@@ -180,5 +177,4 @@ async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) 
         lost=await attempts.count_lost(db, job_id),
         search_requests=search_requests,
         search_retries=search_retries,
-        keywords=await load_keywords(db, job),
     )

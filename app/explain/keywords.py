@@ -55,9 +55,9 @@ def keyword_figures(
         counts: its images by search.
         is_final: the job has ended, or is about to.
     """
-    groups: dict[str | None, list[Search]] = {keyword: [] for keyword in spec.keywords}
-    for search in searches if groups else ():
-        groups[search.keyword_among(spec.keywords)].append(search)
+    if not spec.keywords:
+        return []
+    groups = candidates.by_keyword(searches, spec.keywords)
     shares = fair_shares(spec.max_images or 0, [None] * len(groups))
     return [
         _figures(str(keyword), wanted, group, counts, is_final) for (keyword, group), wanted in zip(groups.items(), shares, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from app.images import structure
+from app.images import heif, structure
 from errors import Reason, ValidationError
 
 __all__ = ["profile_of"]
@@ -158,13 +158,10 @@ def _by_code_points(image_format: str, primaries: int, transfer: int) -> bytes |
 
 def _code_points(body: bytes) -> tuple[int, int] | None:
     """Colour primaries and transfer of the first ``nclx`` colour box (ISO/IEC 14496-12, 12.1.5) in the ``meta`` box."""
-    at = 0
-    while at + 8 <= len(body):
-        size, kind = struct.unpack_from(">I4s", body, at)
+    for kind, start, end in heif.boxes(body):
         if kind == b"meta":
-            found = body.find(b"colrnclx", at, at + size)
+            found = body.find(b"colrnclx", start, end)
             return struct.unpack_from(">HH", body, found + 8) if 0 <= found <= len(body) - 12 else None
-        at += max(8, size)
     return None
 
 

@@ -27,7 +27,6 @@ log = get_logger(__name__)
 
 OfJob = TypeVar("OfJob", Turn, outbox.Delivery)
 
-
 WINDOW_FACTOR = 2
 """Active units for each slot: one runs, one waits. Small, so that priority, pause and fairness take effect soon."""
 

@@ -89,10 +89,7 @@ def _value(name: str, variable: str, text: str) -> Any:
 
 
 def _json_list(variable: str, text: str) -> list[Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
+    value = _json(text)
     if not isinstance(value, list):
         raise errors.ConfigurationError(f'environment variable {variable} = {text!r}: use a JSON list, such as [80, 443] or ["a"]')
     return value
@@ -100,13 +97,18 @@ def _json_list(variable: str, text: str) -> list[Any]:
 
 def _json_object(variable: str, text: str) -> dict[str, Any]:
     """Read an object that may hold secrets: the message does not quote it."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
+    value = _json(text)
     if not isinstance(value, dict):
         raise errors.ConfigurationError(f"environment variable {variable} is no JSON object")
     return value
+
+
+def _json(text: str) -> Any:
+    """Read JSON; ``None`` where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 class TomlFile(PydanticBaseSettingsSource):

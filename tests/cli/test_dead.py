@@ -66,7 +66,7 @@ def test_a_retried_unit_is_done_by_resume(failed: tuple[str, str], invoke: Invok
 
 
 def test_a_retried_unit_goes_to_the_process_that_works(failed: tuple[str, str], invoke: Invoke, hold: Hold) -> None:
-    """It is told of the job, and named."""
+    """It gets the job, and is named."""
     _, unit_id = failed
     hold("serve")
     assert invoke("dead", "retry", unit_id).err == "`pictrawl serve` (process 4711) takes it\n"

@@ -52,7 +52,7 @@ def test_control_commands_are_in_the_jobs_log(invoke: Invoke) -> None:
 
 
 def test_a_job_that_nobody_works_on_waits_for_a_worker(invoke: Invoke, hold: Hold) -> None:
-    """In the list, alone and while it is watched; its state is what it was. A server works on it, and is told when it is resumed."""
+    """In the list, alone and while it is watched; its state is what it was. A server works on it, and hears when it is resumed."""
     Path("list.txt").write_text("http://127.0.0.1:9/a.jpg\n")
     job_id = invoke("build", "--urls", "list.txt", "--detach", "-q").out.strip()
     listed = invoke("jobs", "ls", "--json").json["items"][0]

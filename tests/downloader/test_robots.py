@@ -81,7 +81,7 @@ async def test_server_error_with_retry_after_allows_nothing_until_then(origin, p
 
 
 async def test_host_that_never_replies_is_not_asked_for_its_file_for_ever(origin, time):
-    """Its URLs use up their attempts for a minute and a half; the next one is told since when the host is silent."""
+    """Its URLs use up their attempts for a minute and a half; the error of the next one says since when the host is silent."""
     limits = replace(IMPATIENT, robots=True, contact="https://ops.test/")
 
     async def never_reply(exchange):

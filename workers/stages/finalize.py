@@ -122,8 +122,9 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str)
 
 async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str]) -> None:
     job, db = unit.job, unit.ctx.db
-    counts = await images.counts_by_label(db, job.dataset_id) if job.kind in CHANGES_WHAT_IS_KEPT else None
-    search_labels = await jobs.search_labels(db, job.dataset_id)
+    changes_what_is_kept = job.kind in CHANGES_WHAT_IS_KEPT
+    counts = await images.counts_by_label(db, job.dataset_id) if changes_what_is_kept else []
+    search_labels = await jobs.search_labels(db, job.dataset_id) if changes_what_is_kept else {}
     if job.kind == "build":
         end = plan_end(
             unit.spec,
@@ -133,11 +134,11 @@ async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]
             max_rounds=unit.ctx.settings.jobs.max_rounds,
             dead=dead,
             finished_early=unit.finishes_early,
-            labels=short_labels(counts or [], search_labels, unit.spec),
+            labels=short_labels(counts, search_labels, unit.spec),
         )
     else:
         end = JobEnd(JobState.FAILED if dead else JobState.SUCCEEDED, error=dead[0] if dead else None)
-    classes = None if counts is None else short_classes(counts, search_labels, job.spec.get("label"))
+    classes = short_classes(counts, search_labels, job.spec.get("label")) if changes_what_is_kept else None
     async with unit.transaction() as connection:
         await jobs.end(connection, job.id, end.state, shortfall=end.shortfall, error=end.error, short_classes=classes)
         await unit.finish_in(connection)
@@ -164,7 +165,7 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
     """
     classes: dict[str, Counter[str | None]] = {}
     for item in counts:
-        name = label or item.label or search_labels.get(item.search_id or "")
+        name = _label_of(item, search_labels, label)
         if name and item.reason not in NOT_NEEDED | {Reason.CANCELLED}:
             classes.setdefault(name, Counter())[None if item.state is ImageState.KEPT else item.reason or item.state.value] += item.count
     found: list[dict[str, Any]] = [
@@ -187,13 +188,17 @@ def short_labels(counts: Iterable[LabelCount], search_labels: Mapping[str, str |
     """
     kept: Counter[str] = Counter({spec.label: 0} if spec.label else {name: 0 for name in search_labels.values() if name})
     for item in counts:
-        if name := spec.label or item.label or search_labels.get(item.search_id or ""):
+        if name := _label_of(item, search_labels, spec.label):
             kept[name] += item.count if item.state is ImageState.KEPT else 0
     least = spec.min_images_per_label
     if least and not kept:
         return [{"label": None, "kept": 0, "wanted": least}]
     found = [{"label": name, "kept": number, "wanted": least} for name, number in kept.items() if number < least]
     return sorted(found, key=lambda item: (item["kept"], item["label"]))[:MAX_CLASSES]
+
+
+def _label_of(item: LabelCount, search_labels: Mapping[str, str | None], fixed: str | None) -> str | None:
+    return fixed or item.label or search_labels.get(item.search_id or "")
 
 
 def plan_end(

@@ -11,7 +11,7 @@ from typing import Any
 
 import errors
 from app.db import earlier_fetches, images
-from app.db.earlier_fetches import EarlierFetch
+from app.db.earlier_fetches import OF_BYTES, EarlierFetch
 from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.observability import labels, metrics
 from app.settings import FetchSettings
@@ -141,5 +141,4 @@ async def _write(unit: ClaimedUnit, removed: Mapping[int, EarlierFetch], stored:
 
 def stored_columns(fetch: EarlierFetch) -> dict[str, Any]:
     """The columns of an image that has these bytes: what they are, whose request brought them, and what was decided about it."""
-    names = ("sha256", "size_bytes", "media_type", "final_url", "robots", "opt_out", "exempt_networks", "etag", "last_modified")
-    return {name: getattr(fetch, name) for name in names} | {"reused_from": fetch.job_id}
+    return {name: getattr(fetch, name) for name in OF_BYTES} | {"reused_from": fetch.job_id}

@@ -53,13 +53,10 @@ def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchC
     Args:
         wanted: by search id, what open search units are still to release or find. Such a search gets no second unit.
     """
-    groups: dict[str | None, list[Search]] = {keyword: [] for keyword in spec.keywords} or {None: []}
-    for search in searches:
-        groups[search.keyword_among(spec.keywords)].append(search)
     tallies: dict[str | None, Counter[str]] = {}
     for count in counts:
         tallies.setdefault(count.search_id, Counter())[_progress(count.state, count.reason)] += count.count
-    return [_supply(group, tallies, wanted) for group in groups.values()]
+    return [_supply(group, tallies, wanted) for group in candidates.by_keyword(searches, spec.keywords).values()]
 
 
 def _progress(state: ImageState, reason: Reason | None) -> str:

@@ -1,5 +1,6 @@
 """``/v1/.../explain``: why an image is or is not in its dataset, and why a job is slow, as text and as data."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import ConfigDict, Field
 from app.db import images
 from app.domain import ImageState, StoredImage
 from app.explain import ImageHistory, JobHistory, explain_image, explain_job, find_images, image_lines, verdict_words
+from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import UnitKind, UnitState
 from app.jobs.attendance import mark_unattended
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
@@ -177,7 +179,7 @@ async def get_job_explanation(call: Here, job_id: JobId, _: Annotated[NoQuery, Q
     """Time by stage and by host, waits by cause, and what the job waits for now."""
     history = await explain_job(call.resources.db, job_id, user_id=call.user_id)
     (job,) = await mark_unattended(call.resources.db, call.resources.workspace, [history.job])
-    return _job(replace(history, job=job))
+    return _job(replace(history, job=job), await load_keywords(call.resources.db, job))
 
 
 def _image(history: ImageHistory) -> ImageExplanation:
@@ -208,11 +210,11 @@ def _also(image: StoredImage) -> Also:
     return Also(status=image.state, **_named(image, "id", "dataset_id", "job_id", "url"))
 
 
-def _job(history: JobHistory) -> JobExplanation:
+def _job(history: JobHistory, keywords: Sequence[KeywordFigures]) -> JobExplanation:
     return JobExplanation(
         job_id=history.job.id,
         short_classes=short_classes_of(history.job),
-        keywords=keywords_of(history.keywords),
+        keywords=keywords_of(keywords),
         waited_for_worker_s=history.waited_s,
         stages=[Stage.model_validate(item) for item in history.stages],
         hosts=[Host.model_validate(item) for item in history.costly_hosts],

@@ -197,7 +197,7 @@ async def test_create_refuses_a_source_that_is_not_there(client: httpx.AsyncClie
 
 
 async def test_create_refuses_names_of_files_as_keywords(client: httpx.AsyncClient) -> None:
-    """The request is told where URLs belong."""
+    """The answer says where URLs belong."""
     answer = await client.post("/v1/jobs", json={"keywords": ["red panda", "list.txt"]})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
     assert answer.json()["detail"] == "keyword 2 ('list.txt') is a list, not a word to search for; give image URLs as urls"

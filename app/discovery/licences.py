@@ -1,145 +1,151 @@
-"""Licences as SPDX-like ids: one table, one parser of Creative Commons names and addresses.
+"""Licences as SPDX ids: what a statement of a source says, and what several statements of one image come to.
 
-What is not understood stays unknown; no version, jurisdiction or permission is ever added that the source did not state.
+What is not understood stays unknown; no version, country or permission is ever added that was not stated. An id that SPDX does not have
+begins with ``LicenseRef-``. Names stand in :mod:`app.discovery.licence_names`, what ids permit in :mod:`app.discovery.licence_terms`.
 """
 
+import html
 import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
-__all__ = ["PUBLIC_DOMAIN", "normalise", "settle", "url_of"]
+from app.discovery import licence_addresses, text
+from app.discovery.licence_names import COUNTRIES, FILLERS, IDS, PHRASES, PORTS, WORDS
+from app.discovery.licence_terms import PUBLIC_DOMAIN, RESERVED, is_same, refines, strictest
 
-PUBLIC_DOMAIN = "LicenseRef-PublicDomain"
-"""Said to be in the public domain, with no legal tool named (Commons' ``pd``). SPDX has no id for it."""
+__all__ = ["PUBLIC_DOMAIN", "RESERVED", "SEPARATOR", "contradiction", "normalise", "settle", "stated_ids", "url_of"]
 
-_PUBLIC_DOMAIN_TOOLS = frozenset({"CC0-1.0", "CC-PDM-1.0", "CC-PDDC"})
-_TABLE = {
-    "cc0": "CC0-1.0",
-    "cc0-1.0": "CC0-1.0",
-    "cc-0": "CC0-1.0",
-    "cc-zero": "CC0-1.0",
-    "cc-zero-1.0": "CC0-1.0",
-    "cc0-1.0-universal": "CC0-1.0",
-    "pdm": "CC-PDM-1.0",
-    "pdm-1.0": "CC-PDM-1.0",
-    "cc-pdm-1.0": "CC-PDM-1.0",
-    "public-domain-mark": "CC-PDM-1.0",
-    "public-domain-mark-1.0": "CC-PDM-1.0",
-    "cc-pddc": "CC-PDDC",
-    "pd": PUBLIC_DOMAIN,
-    "public-domain": PUBLIC_DOMAIN,
-    PUBLIC_DOMAIN.lower(): PUBLIC_DOMAIN,
-    "mit": "MIT",
-    "apache-2.0": "Apache-2.0",
-    "bsd-2-clause": "BSD-2-Clause",
-    "bsd-3-clause": "BSD-3-Clause",
-    "fal-1.3": "LAL-1.3",
-    "lal-1.3": "LAL-1.3",
-    "lal-1.2": "LAL-1.2",
-    "odbl-1.0": "ODbL-1.0",
-    "odc-by-1.0": "ODC-By-1.0",
-    "pddl-1.0": "PDDL-1.0",
-    "ogl-uk-1.0": "OGL-UK-1.0",
-    "ogl-uk-2.0": "OGL-UK-2.0",
-    "ogl-uk-3.0": "OGL-UK-3.0",
-    "wtfpl": "WTFPL",
-}
-_WORDS = (
-    ("creative-commons-zero", "cc-zero"),
-    ("creative-commons", "cc"),
-    ("attribution", "by"),
-    ("noncommercial", "nc"),
-    ("non-commercial", "nc"),
-    ("noderivatives", "nd"),
-    ("no-derivatives", "nd"),
-    ("noderivs", "nd"),
-    ("sharealike", "sa"),
-    ("share-alike", "sa"),
-)
-_ENDING = re.compile(r"-(?:international|unported|generic|deed|licen[cs]e)(?=-|$)")
-_NAME = re.compile(r"cc-(?P<parts>(?:by|nc|nd|sa)(?:-(?:by|nc|nd|sa))*)(?:-(?P<version>\d[.-]\d))?(?:-(?P<port>[a-z]{2}|igo|scotland))?")
-_ADDRESS = re.compile(
-    r"(?:https?:)?//(?:www\.)?creativecommons\.org/(?P<kind>licenses|publicdomain)/(?P<parts>[a-z-]+)"
-    r"(?:/(?P<version>\d\.\d))?(?:/(?P<port>[a-z]{2}|igo|scotland))?(?:/(?:deed|legalcode|rdf)?(?:\.[a-z_-]{2,10})?)?/?"
-)
-_ORDER = ("by", "nc", "nd", "sa")
-_VERSIONS = frozenset({"1.0", "2.0", "2.1", "2.5", "3.0", "4.0"})
-_MAX_CHARS = 300
+SEPARATOR: Final = " | "
+"""Between the statements of one source, joined in one text."""
+
+MAX_CHARS = 2_000
+"""Characters of a statement that is read; a whole page is none."""
+
+url_of = licence_addresses.url_of
 
 
 def normalise(words: str | None) -> str | None:
-    """Return the id of a licence given by its code, name or address, ``None`` if it is not one we know.
+    """Return the id of the licence that a code, a name, an address, a sentence or a piece of HTML states, ``None`` if none is understood.
 
-    A Creative Commons licence without its version is ``CC-BY``: no version was stated, none is added.
+    A Creative Commons licence without its version is ``LicenseRef-CC-BY``: no version was stated, none is added. Of several licences
+    the strictest holds. A notice of copyright reserves all rights unless a licence stands beside it.
     """
-    if not words or len(words) > _MAX_CHARS:
+    if not words or len(words) > MAX_CHARS:
         return None
-    folded = words.strip().lower()
-    if "//" in folded:
-        return _from_address(folded.split("#")[0].split("?")[0])
-    return _from_name(re.sub(r"[\s_]+", "-", folded))
+    stated = html.unescape(words)
+    addresses = licence_addresses.find(stated)
+    found = [licence for address in addresses if (licence := licence_addresses.read(address))]
+    rest = text.strip_html(licence_addresses.strip(words), MAX_CHARS) or ""
+    found += _from_text(rest)
+    return strictest(_merge(found)) or (RESERVED if _NOTICE.search(rest) else None)
 
 
 def settle(*statements: str | None) -> str | None:
-    """Return the one id that all understood ``statements`` agree on, ``None`` if they understood none or contradict each other."""
-    found: str | None = None
-    for licence in filter(None, map(normalise, statements)):
-        if found is None or _refines(licence, found):
-            found = licence
-        elif not _refines(found, licence):
-            return None
-    return found
+    """Return the one id that all understood ``statements`` come to: where they contradict each other the strictest holds."""
+    return strictest(stated_ids(*statements))
 
 
-def url_of(licence: str | None) -> str | None:
-    """Return the address of a Creative Commons licence or tool by its id, ``None`` for any other and where no version is known."""
-    if licence == "CC0-1.0":
-        return "https://creativecommons.org/publicdomain/zero/1.0/"
-    if licence == "CC-PDM-1.0":
-        return "https://creativecommons.org/publicdomain/mark/1.0/"
-    match = _NAME.fullmatch(licence.lower()) if licence else None
-    if match is None or not match["version"]:
+def contradiction(*statements: str | None) -> str | None:
+    """Say how contradicting statements were settled; ``None`` where they agree."""
+    ids = stated_ids(*statements)
+    if len(ids) < 2:
         return None
-    port = f"{match['port']}/" if match["port"] else ""
-    return f"https://creativecommons.org/licenses/{match['parts']}/{match['version']}/{port}"
+    return f"{' and '.join(ids)} were stated; the stricter, {strictest(ids)}, holds"
 
 
-def _from_name(name: str) -> str | None:
-    for words, short in _WORDS:
-        name = name.replace(words, short)
-    name = _ENDING.sub("", name)
-    if name in _TABLE:
-        return _TABLE[name]
+def stated_ids(*statements: str | None) -> list[str]:
+    """Return the ids that the statements name, in their order, without those that another one names more exactly."""
+    return _merge(licence for statement in statements if (licence := normalise(statement)))
+
+
+def _merge(ids: Iterable[str]) -> list[str]:
+    merged: list[str] = []
+    for licence in ids:
+        at = next((at for at, other in enumerate(merged) if is_same(licence, other)), None)
+        if at is None:
+            merged.append(licence)
+        elif refines(licence, merged[at]):
+            merged[at] = licence
+    return list(dict.fromkeys(merged))
+
+
+# words
+
+
+def _alternatives(words: Iterable[str]) -> str:
+    """A pattern of words, the longest first; those of scripts that set spaces between words only as whole words."""
+    return "|".join(_whole(word) if word < "\u3000" else re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+def _whole(word: str) -> str:
+    return rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
+
+
+_SHORT: Final[Mapping[str, str]] = dict(WORDS)
+_WORD = re.compile(_alternatives(_SHORT), re.IGNORECASE)
+_FILLER = re.compile(_alternatives(FILLERS), re.IGNORECASE)
+_PHRASE = re.compile(_alternatives(PHRASES), re.IGNORECASE)
+_COUNTRY = re.compile(rf"(?<=\d)-({_alternatives(COUNTRIES)})", re.IGNORECASE)
+_PART = "(?:by|nc|nd|sa)"
+_CC = rf"(?P<cc>cc-)?(?P<parts>{_PART}(?:-{_PART})*)(?:-(?P<version>\d(?:[.-]\d)?)(?![.\d]))?"
+_NAME = re.compile(rf"{_CC}(?:-(?P<port>[a-z]+))?(?:-migrated)?", re.IGNORECASE)
+_MENTION = re.compile(rf"(?<![^\W_])(?i:{_CC})(?:-(?P<port>{'|'.join(PORTS).upper()}))?(?![^\W_])")
+"""In a sentence a country is written in capitals: ``CC BY 3.0 at`` is no Austrian licence."""
+
+_NEGATED = re.compile(r"(?:^|-)(?:not|never|nicht|keine?|no-longer)-(?:[^-]+-){0,4}$", re.IGNORECASE)
+_NOTICE = re.compile(r"©|^\W*\(c\)\s|\bcopyright\s+(?:by\b|\(c\)|\d{4})|\b\d{4}\s+copyright\b", re.IGNORECASE)
+_MARKS = re.compile("[\u0300-\u036f]")
+_SEPARATORS = re.compile(r"[^\w.+]+|_|(?<!\d)\.|\.(?!\d)|(?<=[^\d.])\+(?=[^-])")
+
+
+def _from_text(words: str) -> list[str]:
+    """The ids of a text: it is one name, or it mentions some."""
+    folded = _fold(words)
+    if not folded:
+        return []
+    lowered = folded.lower().removeprefix("licenseref-")
+    name = _shorten(lowered)
+    known = IDS.get(lowered) or IDS.get(name)
+    if known:
+        return [known]
     match = _NAME.fullmatch(name)
-    return _assemble(match) if match else None
+    if match and (licence := _assemble(match, is_whole=True)):
+        return [licence]
+    is_wrong = match is not None and (match["port"] or "de") in PORTS  # a name of a licence that was never published
+    return [] if is_wrong else [*_phrases(folded), *_mentions(_shorten(folded))]
 
 
-def _from_address(address: str) -> str | None:
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
+def _fold(words: str) -> str:
+    """Accents and signs away, a dash for whatever separates words: ``Attribution — Partage (3.0)`` is ``Attribution-Partage-3.0``."""
+    plain = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", words)))
+    return _SEPARATORS.sub("-", plain).strip("-.")
+
+
+def _shorten(folded: str) -> str:
+    """Names of parts as in a code, without what adds nothing: ``Namensnennung-3.0-Deutschland`` is ``by-3.0-DE``."""
+    short = _WORD.sub(lambda match: f"-{_SHORT[match[0].lower()]}-", folded)
+    short = re.sub(r"(?i)(?<![^\W_])v-?(?=\d)", "", _FILLER.sub("-", short))
+    short = re.sub("--+", "-", short).strip("-")
+    return _COUNTRY.sub(lambda match: f"-{COUNTRIES[match[1].lower()]}", short)
+
+
+def _phrases(folded: str) -> Iterator[str]:
+    for match in _PHRASE.finditer(folded):
+        if not _NEGATED.search(folded[: match.start()]):
+            yield PHRASES[match[0].lower()]
+
+
+def _mentions(short: str) -> Iterator[str]:
+    for match in _MENTION.finditer(short):
+        is_named = match["cc"] or "-" in match["parts"]
+        if is_named and not _NEGATED.search(short[: match.start()]) and (licence := _assemble(match)):
+            yield licence
+
+
+def _assemble(match: re.Match[str], *, is_whole: bool = False) -> str | None:
+    """The id of a name; ``by 4.0`` names a licence only where it is the whole text."""
+    if not (match["cc"] or "-" in match["parts"] or (is_whole and match["version"])):
         return None
-    if match["kind"] == "licenses":
-        return "CC-PDDC" if match["parts"] == "publicdomain" else _assemble(match)
-    if match["version"] != "1.0":
-        return None
-    return {"zero": "CC0-1.0", "mark": "CC-PDM-1.0", "certification": "CC-PDDC"}.get(match["parts"])
-
-
-def _assemble(match: re.Match[str]) -> str | None:
-    """Put the parts in their order, or return ``None`` where no such licence was ever published."""
-    parts = match["parts"].split("-")
     version = (match["version"] or "").replace("-", ".")
-    port = match["port"]
-    if len(set(parts)) != len(parts) or not set(parts) <= set(_ORDER) or {"nd", "sa"} <= set(parts):
-        return None
-    if "by" not in parts and version != "1.0":
-        return None
-    if (version and version not in _VERSIONS) or (port and version in ("", "4.0")):
-        return None
-    ordered = (part.upper() for part in _ORDER if part in parts)
-    return "-".join(filter(None, ("CC", *ordered, version, (port or "").upper())))
-
-
-def _refines(licence: str, other: str) -> bool:
-    """Whether ``licence`` says all that ``other`` says, and perhaps a version or a tool more."""
-    if licence == other or (other == PUBLIC_DOMAIN and licence in _PUBLIC_DOMAIN_TOOLS):
-        return True
-    return licence.startswith(f"{other}-") and licence[len(other) + 1].isdigit()
+    return licence_addresses.assemble(match["parts"], f"{version}.0" if len(version) == 1 else version, match["port"])

@@ -210,20 +210,20 @@ def test_read_when_address_is_unusable() -> None:
 
 
 def test_read_when_licence_statements_disagree() -> None:
-    """The file's own words stay where its statements contradict each other."""
+    """The strictest of contradicting statements holds."""
     found = candidate(
         edited(
             License="cc-by-4.0", LicenseShortName="<b>CC BY-SA</b> 4.0 or so", LicenseUrl="https://creativecommons.org/licenses/by-sa/4.0"
         )
     )
-    assert found.license == "CC BY-SA 4.0 or so"
+    assert found.license == "CC-BY-SA-4.0"
 
 
 def test_read_when_licence_has_no_address() -> None:
-    """A Creative Commons licence has a known address; another licence keeps its name and gets none."""
+    """A Creative Commons licence has a known address; another licence gets none."""
     assert candidate(edited(LicenseUrl="")).license_url == "https://creativecommons.org/licenses/by-sa/4.0/"
     other = candidate(edited(License="gfdl", LicenseShortName="", UsageTerms="GNU FDL", LicenseUrl=""))
-    assert (other.license, other.license_url) == ("GNU FDL", None)
+    assert (other.license, other.license_url) == ("LicenseRef-GFDL", None)
 
 
 def test_read_when_there_is_no_metadata() -> None:

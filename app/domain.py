@@ -25,8 +25,10 @@ __all__ = [
     "ImageState",
     "LabelConflicts",
     "Level",
+    "LicenseConfidence",
     "ListProblem",
     "Reason",
+    "Rendition",
     "Reuse",
     "Sample",
     "StoredImage",
@@ -41,6 +43,9 @@ LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 """What becomes of one picture with several labels: none of its images is kept, those with the label of the first one, or one per label."""
 
 ExportFormat = Literal["files", "imagefolder", "webdataset"]
+
+LicenseConfidence = Literal["asserted", "derived", "unknown"]
+"""How a licence is known: stated for the image itself, derived from a rule or from a record around it, or not understood or not stated."""
 
 LIST_SOURCE = "list"
 """Name of the source of images from a URL list."""
@@ -92,6 +97,16 @@ class Reuse(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rendition:
+    """One of the sizes in which a source offers an image. ``width`` and ``height`` in pixels, ``None`` where the source does not say."""
+
+    url: str
+    width: int | None = None
+    height: int | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An image that a source offers: its URL, and what the source says about it. Nothing has been fetched yet.
 
@@ -100,6 +115,11 @@ class Candidate:
         source: name of the source, such as ``wikimedia``, or ``list``.
         rank: position in the source's own order, 0 first.
         license: SPDX-like id (``CC-BY-4.0``) where it is known, else the source's own words.
+        license_raw: what the source stated, as it stated it; several statements are joined by `` | ``.
+        tags: words of the source for what is shown.
+        identities: what else names the same picture, as in ``sha1:...`` or ``flickr:53``.
+        stated_bytes: size of the file, as the source says.
+        renditions: other sizes in which the source offers it.
         group_id: images with the same group stay in one split (an album, an observation); ``None`` for no group.
         expected_sha256: digest that a list promises, lower-case hex.
         width, height: pixels, as the source says.
@@ -118,7 +138,10 @@ class Candidate:
     title: str | None = None
     license: str | None = None
     license_url: str | None = None
+    license_raw: str | None = None
+    license_confidence: LicenseConfidence = "unknown"
     creator: str | None = None
+    creator_url: str | None = None
     attribution: str | None = None
     group_id: str | None = None
     expected_sha256: str | None = None
@@ -128,6 +151,10 @@ class Candidate:
     split: str | None = None
     captions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+    stated_bytes: int | None = None
+    renditions: tuple[Rendition, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -265,6 +292,10 @@ class StoredImage:
         extra: further columns of its list, as in :class:`Candidate`.
         fetched_at: when its bytes came from the origin, or were last confirmed by it.
         reuse: a :class:`Reuse`; None where its own request brought the bytes. ``reused_from`` is the job whose request did.
+        license_raw, license_confidence: as in :class:`Candidate`; ``None`` in rows of older versions.
+        license_note: how statements that disagree were settled, in words.
+        stated: what else the source says: ``tags``, ``bytes``, ``renditions``, ``identities``; what it does not say is absent.
+        offers: further sources that offered the same picture, each with its ``source``, ``url``, ``page_url`` and licence.
     """
 
     id: int
@@ -317,6 +348,12 @@ class StoredImage:
     extra: Mapping[str, Any] | None = None
     reuse: str | None = None
     reused_from: str | None = None
+    license_raw: str | None = None
+    license_confidence: str | None = None
+    license_note: str | None = None
+    creator_url: str | None = None
+    stated: Mapping[str, Any] | None = None
+    offers: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def warning(self) -> str | None:

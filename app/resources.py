@@ -8,11 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 import errors
 from app.db import Database, schema
-from app.discovery import JsonClient, Source, open_source
+from app.discovery import SOURCES, JsonClient, Source, SourceOptions, open_source
 from app.images.pool.pool import DecoderPool
 from app.observability.tracing import exporting
 from app.queue import SERVICE_RETRIES, ArqQueue, embedded_queue, redis_queue
-from app.settings import Settings
+from app.settings import KeyedSourceSettings, Settings
 from app.storage import Store, open_store
 from app.workspace import Workspace
 from downloader import Network, RetryRules
@@ -33,6 +33,7 @@ __all__ = [
     "open_resources",
     "open_worker_resources",
     "product_version",
+    "source_options",
 ]
 
 
@@ -150,7 +151,22 @@ def _make_hosts(settings: Settings) -> HostHeaders:
     return HostHeaders(entries)
 
 
-def make_source(settings: Settings, name: str, client: JsonClient) -> Source:
-    """Make a source by name."""
-    width_px = settings.sources.wikimedia_width or None
-    return open_source(name, client, contact=settings.fetch.contact, base_url=settings.sources.wikimedia_url, width_px=width_px)
+def make_source(settings: Settings, name: str, client: JsonClient, *, side_px: int | None = None) -> Source:
+    """Make a source by name.
+
+    Args:
+        side_px: the shorter side that images are wanted in, pixels; by default that of the settings.
+    """
+    return open_source(name, client, source_options(settings, name, side_px=side_px))
+
+
+def source_options(settings: Settings, name: str, *, side_px: int | None = None) -> SourceOptions:
+    """Read how a source is asked; an unknown one has no address.
+
+    Raises:
+        errors.ConfigurationError: its key is not where the settings say.
+    """
+    section = settings.sources.of(name)
+    key = section.key.reveal(f"sources.{name}.key") if isinstance(section, KeyedSourceSettings) and section.key is not None else None
+    base_url = section.base_url or (SOURCES[name].base_url if name in SOURCES else "")
+    return SourceOptions(base_url, key=key, contact=settings.fetch.contact, side_px=side_px or settings.sources.side or None)

@@ -253,3 +253,4 @@ class JobSpec(BaseModel):
     retry_reasons: list[Reason] | None = None
     parent_job_id: str | None = None
     refresh: bool = False
+    side_px: int | None = None

@@ -7,7 +7,7 @@ import importlib.metadata
 import random as random_numbers
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -228,7 +228,7 @@ class Downloader:
         self,
         url: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         max_bytes: int = _JSON_MAX_BYTES,
         log: AttemptLog | None = None,

@@ -92,7 +92,7 @@ async def test_worker_resources_fetch_and_decode(settings: Settings) -> None:
     async with open_worker_resources(chosen) as worker_resources:
         verdict = await worker_resources.decoders.validate(b"no image", ValidationRules())
         assert verdict.reason is not None
-        assert make_source(chosen, "wikimedia", worker_resources.downloader).name == "wikimedia"
+        assert make_source(chosen, "wikimedia", worker_resources.downloader).info.name == "wikimedia"
 
 
 async def test_a_fleet_shares_what_it_knows_of_hosts(settings: Settings) -> None:
@@ -106,7 +106,7 @@ async def test_a_fleet_shares_what_it_knows_of_hosts(settings: Settings) -> None
         await queue.close()
 
 
-@pytest.mark.parametrize(("name", "error"), [("flickr", errors.PermanentError), ("", errors.PermanentError)])
+@pytest.mark.parametrize(("name", "error"), [("flicker", errors.PermanentError), ("", errors.PermanentError)])
 async def test_an_unknown_source_is_refused(settings: Settings, name: str, error: type[Exception]) -> None:
     """By whoever asks."""
     async with make_downloader(settings) as downloader:

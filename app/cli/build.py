@@ -32,6 +32,7 @@ from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count
 from app.jobs import submit
 from app.jobs.attendance import is_unattended, mark_unattended
+from app.resources import source_options
 from app.settings import Settings
 from app.spec import JobRequest, ListSpec
 
@@ -98,7 +99,7 @@ def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> 
         request = _request(settings, options, keywords, has_list=urls is not None)
     if keywords:
         for source in request.sources:
-            discovery.check_source(source, contact=settings.fetch.contact)
+            discovery.check_source(source, source_options(settings, source))
     name = options.dataset_name(keywords, urls.spec.name if urls else None)
     destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
     destination.check(settings.workspace.path)

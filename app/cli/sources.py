@@ -17,7 +17,7 @@ def ls(cli: Cli) -> int:
     documents, rows = [], []
     for source in SOURCES.values():
         is_ready = bool(settings.fetch.contact.strip()) or not source.needs_contact
-        documents.append(asdict(source) | {"id": source.name, "ready": is_ready})
+        documents.append(asdict(source) | {"id": source.name, "needs_key": source.needs_key, "ready": is_ready})
         depth = count(source.depth, "result") if source.depth else "no limit"
         rows.append((source.name, source.title, "yes" if is_ready else "needs --contact", depth, source.terms_url))
     text = table(("name", "title", "ready", "depth", "terms"), rows)

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
@@ -113,12 +113,28 @@ def _insert_new(connection: Connection) -> Any:
     return statement.returning(tables.images.c.chunk_id, tables.images.c.url_key)
 
 
+_PLAIN_FIELDS = (
+    *("url", "source", "rank", "line", "page_url", "title", "caption", "label", "group_id", "split", "expected_sha256"),
+    *("license", "license_url", "license_raw", "license_confidence", "creator", "creator_url", "attribution"),
+)
+"""Fields of a candidate that are columns of the same name."""
+
+
 def _as_row(candidate: Candidate) -> dict[str, Any]:
-    names = ("url", "source", "rank", "line", "page_url", "title", "caption", "label", "license", "license_url", "creator", "attribution")
-    row = {name: getattr(candidate, name) for name in names}
-    row["split"] = candidate.split
+    row = {name: getattr(candidate, name) for name in _PLAIN_FIELDS}
     row |= {name: list(getattr(candidate, name)) or None for name in ("captions", "labels")}
-    return row | {"group_id": candidate.group_id, "expected_sha256": candidate.expected_sha256, "extra": candidate.extra or None}
+    return row | {"extra": candidate.extra or None, "stated": _stated(candidate) or None}
+
+
+def _stated(candidate: Candidate) -> dict[str, Any]:
+    """What else a source says of a candidate; what it does not say is left out."""
+    said = {
+        "tags": list(candidate.tags),
+        "bytes": candidate.stated_bytes,
+        "identities": list(candidate.identities),
+        "renditions": [asdict(one) for one in candidate.renditions],
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 async def chunk_images(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, due_only: bool = False) -> list[StoredImage]:

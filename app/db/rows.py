@@ -138,6 +138,7 @@ class Search:
         requests: to the source, with an outcome.
         retries: those of them that repeated a request.
         root_keyword: the keyword of the job that it is for, if that is another one: this is a synonym of it.
+        qid: the Wikidata item of the keyword, where it is known.
     """
 
     id: str
@@ -154,6 +155,7 @@ class Search:
     requests: int = 0
     retries: int = 0
     root_keyword: str | None = None
+    qid: str | None = None
 
     def keyword_among(self, keywords: Sequence[str]) -> str | None:
         """The keyword of its job that it is for; the first of them where that was not recorded; None for a list."""

@@ -30,6 +30,7 @@ __all__ = [
     "events",
     "exports",
     "idempotency_keys",
+    "image_identities",
     "images",
     "jobs",
     "list_rows",
@@ -168,6 +169,7 @@ searches = Table(
     Column("requests", Integer, nullable=False, default=0, server_default="0"),
     Column("retries", Integer, nullable=False, default=0, server_default="0"),
     Column("root_keyword", String(400)),
+    Column("qid", String(20)),
     UniqueConstraint("job_id", "source", "keyword"),
 )
 
@@ -239,6 +241,12 @@ images = Table(
     Column("exempt_networks", Text),
     Column("reuse", Slug),
     Column("reused_from", Id),
+    Column("license_raw", Text),
+    Column("license_confidence", Slug),
+    Column("license_note", Text),
+    Column("creator_url", Text),
+    Column("stated", JSON(none_as_null=True)),
+    Column("offers", JSON(none_as_null=True)),
     UniqueConstraint("dataset_id", "url_key"),
     Index("ix_images_job_state", "job_id", "state", "reason", "source", "search_id"),
     Index("ix_images_chunk", "chunk_id", "state"),
@@ -253,6 +261,16 @@ images = Table(
     Index("ix_images_sha", "sha256"),
     Index("ix_images_out_sha", "out_sha256"),
 )
+
+image_identities = Table(
+    "image_identities",
+    metadata,
+    Column("dataset_id", Id, ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("identity", String(200), primary_key=True),
+    Column("image_id", Serial, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_image_identities_image", "image_id"),
+)
+"""What names a picture besides its URL, such as a digest or the id that its provider gave it; see `app.domain.Candidate.identities`."""
 
 list_rows = Table(
     "list_rows",

@@ -5,21 +5,24 @@ Knows :mod:`app.domain` and the errors; no database, no queue, no HTTP library. 
 
 from app.discovery import expansion, keywords, licences, url_list
 from app.discovery.expansion import Expansion, expand
-from app.discovery.sources import SOURCES, SourceInfo, check_source, open_source
-from app.discovery.sources.source import JsonClient, SearchPage, Source
+from app.discovery.sources import SOURCES, check_source, missing, open_source
+from app.discovery.sources.source import JsonClient, Query, SearchPage, Source, SourceInfo, SourceOptions
 
 __all__ = [
     "SOURCES",
     "Expansion",
     "JsonClient",
+    "Query",
     "SearchPage",
     "Source",
     "SourceInfo",
+    "SourceOptions",
     "check_source",
     "expand",
     "expansion",
     "keywords",
     "licences",
+    "missing",
     "open_source",
     "url_list",
 ]

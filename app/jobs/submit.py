@@ -20,12 +20,12 @@ from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.discovery import urls as url_reading
-from app.domain import Reason
+from app.domain import CompressionRules, Reason
 from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing
-from app.resources import Resources
+from app.resources import Resources, source_options
 from app.spec import JobRequest, JobSpec, ListedImage, ListSpec
 from app.storage import paths
 from logging_setup import get_logger
@@ -99,10 +99,11 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
     settings = resources.settings
     rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
+    compression = (request.compression or settings.compress).rules()
     keywords = list(discovery.keywords.clean(request.keywords))
     if keywords:
         for name in request.sources:
-            discovery.check_source(name, contact=settings.fetch.contact)
+            discovery.check_source(name, source_options(settings, name))
     return JobSpec(
         keywords=keywords,
         url_list=url_list,
@@ -120,16 +121,23 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         placeholder_min=settings.validate_.placeholder_min,
         label_conflicts=request.label_conflicts or settings.validate_.label_conflicts,
         url_label_conflicts="drop" if request.label_conflicts == "drop" else "keep",
-        compression=(request.compression or settings.compress).rules(),
+        compression=compression,
         export_format=request.export_format or settings.export.format,
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,
         seed=request.seed,
         refresh=request.refresh,
+        side_px=_wanted_side(request, compression),
         shard_samples=settings.export.shard_samples,
         shard_bytes=settings.export.shard_bytes,
         output=output,
     )
+
+
+def _wanted_side(request: JobRequest, compression: CompressionRules) -> int | None:
+    """The shorter side, pixels, that serves a request: of its exported images, or of the smallest image that it takes."""
+    sides = (request.min_width, request.min_height, None if compression.resize == "none" else compression.size)
+    return max(filter(None, sides), default=None)
 
 
 async def store_list(resources: Resources, path: Path, spec: ListSpec) -> ListSpec:

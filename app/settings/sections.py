@@ -22,12 +22,14 @@ __all__ = [
     "HostName",
     "HostSettings",
     "JobsSettings",
+    "KeyedSourceSettings",
     "LogSettings",
     "MetricsSettings",
     "QueueSettings",
     "RetrySettings",
     "Section",
     "ServeSettings",
+    "SourceSettings",
     "SourcesSettings",
     "StorageSettings",
     "TraceSettings",
@@ -292,9 +294,52 @@ class ServeSettings(Section):
     max_body_bytes: int = Field(16_000_000, ge=1000, description="Largest request body, bytes.")
 
 
+class SourceSettings(Section):
+    """One source."""
+
+    base_url: str | None = Field(None, description="Scheme and host, perhaps a path, to ask instead of the source's own, such as a mirror.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("must be http(s)://host or http(s)://host/path")
+        return value.rstrip("/")
+
+
+class KeyedSourceSettings(SourceSettings):
+    """One source that takes an API key."""
+
+    key: SecretValue | None = Field(None, description="API key of the source, or where to find it.")
+
+
 class SourcesSettings(Section):
     """Sources of candidates."""
 
-    wikimedia_url: str = Field("https://commons.wikimedia.org", description="Scheme and host of Wikimedia Commons.")
-    wikidata_url: str = Field("https://www.wikidata.org", description="Scheme and host of Wikidata.")
-    wikimedia_width: int = Field(960, ge=0, description="Minimum width of the standard thumbnail that is fetched, pixels; 0 for originals.")
+    side: int = Field(
+        640,
+        ge=0,
+        description="Shorter side that images are wanted in where neither --size nor --min-size says it, pixels; 0 for originals. "
+        "The smallest size that a source offers and that reaches it is fetched.",
+    )
+    artic: SourceSettings = SourceSettings()
+    cleveland: SourceSettings = SourceSettings()
+    europeana: KeyedSourceSettings = KeyedSourceSettings()
+    flickr: KeyedSourceSettings = KeyedSourceSettings()
+    gbif: SourceSettings = SourceSettings()
+    inaturalist: SourceSettings = SourceSettings()
+    internet_archive: SourceSettings = SourceSettings()
+    met: SourceSettings = SourceSettings()
+    nasa: SourceSettings = SourceSettings()
+    openverse: KeyedSourceSettings = KeyedSourceSettings()
+    smithsonian: KeyedSourceSettings = KeyedSourceSettings()
+    smk: SourceSettings = SourceSettings()
+    wikidata: SourceSettings = SourceSettings()
+    wikimedia: SourceSettings = SourceSettings()
+
+    def of(self, name: str) -> SourceSettings:
+        """Return the settings of a source, those of none where it has none."""
+        found = getattr(self, name, None)
+        return found if isinstance(found, SourceSettings) else SourceSettings()

@@ -64,22 +64,34 @@ class Environment(PydanticBaseSettingsSource):
         return dict(self.read())
 
     @staticmethod
-    def read() -> dict[str, dict[str, Any]]:
-        """Return the values in the environment, by section and name."""
-        known = set(setting_names(Settings))
-        tree: dict[str, dict[str, Any]] = {}
+    def read() -> dict[str, Any]:
+        """Return the values in the environment as a tree of sections."""
+        tree: dict[str, Any] = {}
         for variable, text in os.environ.items():
             if not variable.upper().startswith(ENV_PREFIX) or variable.upper() in RESERVED_VARIABLES:
                 continue
             name = variable.upper().removeprefix(ENV_PREFIX).lower().replace("__", ".")
-            if name not in known:
+            if name not in NAMES:
                 raise errors.ConfigurationError(_unknown(f"environment variable {variable}", name))
-            section, _, field = name.partition(".")
-            if name in TABLES:
-                tree[name] = _json_object(variable, text)
-            else:
-                tree.setdefault(section, {})[field] = _value(name, variable, text)
+            _put(tree, name, _json_object(variable, text) if name in TABLES else _value(name, variable, text))
         return tree
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Set a setting in a tree of sections. What follows on the name of a table is one key."""
+    sections = name.split(".") if name in NAMES else list(filter(None, name.partition(".")[::2]))
+    for section in sections[:-1]:
+        tree = tree.setdefault(section, {})
+    tree[sections[-1]] = value
+
+
+def _find(tree: Any, name: str) -> Any:
+    """Return the value of a setting in a tree of sections, ``ABSENT`` where there is none."""
+    for part in name.split("."):
+        if not isinstance(tree, Mapping) or part not in tree:
+            return ABSENT
+        tree = tree[part]
+    return tree
 
 
 def _value(name: str, variable: str, text: str) -> Any:
@@ -250,8 +262,7 @@ def _merged(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return flags as a tree of sections. pydantic-settings merges sources deeply, so other settings keep their values."""
     tree: dict[str, Any] = {}
     for name, value in flags.items():
-        section, _, field = name.partition(".")
-        tree.setdefault(section, {})[field] = value
+        _put(tree, name, value)
     return tree
 
 
@@ -265,7 +276,7 @@ def _explain(item: Any, flags: Mapping[str, Any], options: Mapping[str, str]) ->
     if not name:
         return words
     value = "**********" if _may_hold_secret(name) else repr(item["input"])
-    setting = next((table for table in TABLES if name.startswith(f"{table}.")), ".".join(name.split(".")[:2]))
+    setting = next((known for known in NAMES if f"{name}.".startswith(f"{known}.")), name)
     if setting in options and setting in flags:
         return f"{options[setting]} {value}: {words}"
     return f"{name} = {value} ({_place(_origin_finder(flags)(setting), setting)}): {words}"
@@ -302,6 +313,12 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
             yield public, kind
 
 
+NAMES = tuple(setting_names(Settings))
+"""The dotted name of every setting."""
+
+ABSENT = object()
+"""No value, which is none of the values that a setting may have."""
+
 LISTS = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is tuple)
 TABLES = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is dict)
 SECRETS = TABLES | {name for name, kind in _leaves(Settings) if {SecretStr, SecretValue} & {kind, *get_args(kind)}}
@@ -312,8 +329,7 @@ def origins(settings: Settings, flags: Mapping[str, Any] | None = None) -> dict[
     """Return every setting's value and origin: ``default``, the path of the file, ``environment`` or ``flag``."""
     find_origin = _origin_finder(flags or {})
     dump = settings.model_dump(by_alias=True, mode="json")
-    names = [(name, *name.partition(".")[::2]) for name in setting_names(Settings)]
-    return {name: (dump[section][field] if field else dump[section], find_origin(name)) for name, section, field in names}
+    return {name: (_find(dump, name), find_origin(name)) for name in NAMES}
 
 
 def _origin_finder(flags: Mapping[str, Any]) -> Callable[[str], str]:
@@ -321,13 +337,10 @@ def _origin_finder(flags: Mapping[str, Any]) -> Callable[[str], str]:
     file, path, environment = TomlFile.read(), config_path(), Environment.read()
 
     def find(name: str) -> str:
-        section, _, field = name.partition(".")
         if name in flags or (name in TABLES and any(flag.startswith(f"{name}.") for flag in flags)):
             return "flag"
-        if field in environment.get(section, {}) if field else section in environment:
+        if _find(environment, name) is not ABSENT:
             return "environment"
-        table = file.get(section)
-        is_in_file = field in table if field and isinstance(table, Mapping) else section in file
-        return str(path) if is_in_file else "default"
+        return "default" if _find(file, name) is ABSENT else str(path)
 
     return find

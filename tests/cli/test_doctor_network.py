@@ -144,7 +144,7 @@ async def test_doctor_says_whose_authorities_replace_the_public_ones(monkeypatch
 def test_doctor_finds_a_machine_without_a_way_to_the_sources_fit(invoke: Invoke, url: str, name: str) -> None:
     """A list needs none of them: no name server and no connection are notes, with a way out for keywords."""
     there = ("--set", "fetch.allow_networks=127.0.0.0/8", "--set", "fetch.ports=[]")
-    result = invoke("doctor", "--set", f"sources.wikimedia_url={url}", *there, "--json")
+    result = invoke("doctor", "--set", f"sources.wikimedia.base_url={url}", *there, "--json")
     assert result.code == 0, result.out
     (found,) = (check for check in result.json["checks"] if check["name"] == name)
     assert found["status"] == "note"

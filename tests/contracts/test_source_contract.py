@@ -20,8 +20,11 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 async def search(name: str, client: discovery.JsonClient, cursor: str | None = None) -> list[discovery.SearchPage]:
-    source = discovery.open_source(name, client, contact="me@example.org")
-    return [page async for page in source.pages("cat", cursor)]
+    return [page async for page in discovery.open_source(name, client, options(name)).pages(discovery.Query("cat"), cursor)]
+
+
+def options(name: str, contact: str = "me@example.org") -> discovery.SourceOptions:
+    return discovery.SourceOptions(discovery.SOURCES[name].base_url, key="k", contact=contact, side_px=640)
 
 
 def test_every_source_has_a_world() -> None:
@@ -92,6 +95,6 @@ async def test_contact_is_asked_for_where_needed(name: str) -> None:
     """A source whose terms ask for a contact is not opened without one."""
     if discovery.SOURCES[name].needs_contact:
         with pytest.raises(errors.ConfigurationError, match="contact"):
-            discovery.open_source(name, ScriptedClient(), contact="")
+            discovery.open_source(name, ScriptedClient(), options(name, contact=""))
     else:
-        assert discovery.open_source(name, ScriptedClient(), contact="").name == name
+        assert discovery.open_source(name, ScriptedClient(), options(name, contact="")).info.name == name

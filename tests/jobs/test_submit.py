@@ -135,8 +135,8 @@ def test_a_list_is_taken_whole_and_needs_no_source() -> None:
 
 def test_a_source_that_cannot_be_asked_is_refused_at_once() -> None:
     """An unknown one, and one that wants a contact that is not set."""
-    with pytest.raises(errors.PermanentError, match="flickr"):
-        resolve_spec(with_settings(), JobRequest(keywords=["cat"], sources=["flickr"]))
+    with pytest.raises(errors.PermanentError, match="flicker"):
+        resolve_spec(with_settings(), JobRequest(keywords=["cat"], sources=["flicker"]))
     with pytest.raises(errors.PermanentError, match="contact"):
         resolve_spec(with_settings(fetch__contact=""), JobRequest(keywords=["cat"], sources=["wikimedia"]))
 

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import errors
 from app.db import Connection, candidates, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
-from app.discovery import SearchPage, url_list
+from app.discovery import Query, SearchPage, url_list
+from app.discovery.sources.source import Params
 from app.domain import LIST_SOURCE, Candidate, ListProblem
 from app.formatting import count
 from app.job_states import UnitKind
@@ -94,8 +95,8 @@ async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: "S
             async for page in pages:
                 yield page
         return
-    source = make_source(ctx.settings, search.source, client)
-    async for page in source.pages(search.keyword, search.cursor):
+    source = make_source(ctx.settings, search.source, client, side_px=spec.side_px)
+    async for page in source.pages(Query(search.keyword, qid=search.qid), search.cursor):
         labelled = tuple(replace(candidate, label=candidate.label or search.label) for candidate in page.candidates)
         yield replace(page, candidates=labelled)
 
@@ -195,7 +196,7 @@ class SearchClient:
         self.unreached_since = unreached_since
         self.requests = self.retries = 0
 
-    async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+    async def fetch_json(self, url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """See :class:`app.discovery.sources.source.JsonClient`."""
         began, self.host = time.time(), urlsplit(url).netloc.rpartition("@")[2]
         try:

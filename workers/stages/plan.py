@@ -112,10 +112,15 @@ _PLANS: dict[JobKind, Callable[[Connection, ClaimedUnit], Awaitable[list[NewUnit
 
 
 async def _first_round(
-    connection: Connection, unit: ClaimedUnit, searches: Sequence[tuple[str, str, str | None]], *, keyword: str | None = None
+    connection: Connection,
+    unit: ClaimedUnit,
+    searches: Sequence[tuple[str, str, str | None]],
+    *,
+    keyword: str | None = None,
+    qid: str | None = None,
 ) -> list[NewUnit]:
-    """Add searches (source, keyword, label), all of them for ``keyword`` if one is given; return the units of their first round."""
-    ids = await jobs.add_searches(connection, unit.job.id, searches, root_keyword=keyword)
+    """Add searches (source, keyword, label), all of them for ``keyword`` and its item if given; return the units of their first round."""
+    ids = await jobs.add_searches(connection, unit.job.id, searches, root_keyword=keyword, qid=qid)
     if unit.spec.max_images is None:
         return search_units(dict.fromkeys(ids))
     wants = await next_wants(connection, unit)
@@ -125,12 +130,13 @@ async def _first_round(
 async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
     """Plan searches for a keyword and its aliases and translations from Wikidata, all under the keyword's label."""
     spec, keyword = unit.spec, str(unit.row.payload["keyword"])
+    expansions: Sequence[Expansion] = []
     terms: list[str] = []
     if unit.finishes_early:
         await unit.finish()
         return
     try:
-        base_url = unit.ctx.settings.sources.wikidata_url
+        base_url = unit.ctx.settings.sources.wikidata.base_url
         expansions = await look_up(unit.ctx.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
         own = {fold(other) for other in spec.keywords}  # each has searches of its own
         terms = [expansion.term for expansion in expansions if fold(expansion.term) not in own]
@@ -138,6 +144,7 @@ async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
     except (errors.TransientError, errors.PermanentError) as error:  # without Wikidata the job has fewer synonyms, and goes on
         log.warning("keywords.not_expanded", keyword=keyword, error_type=type(error).__name__, error=str(error))
     label = spec.label or slug(keyword)
+    qid = expansions[0].qid if expansions else None
     async with unit.transaction() as connection:
         searches = [(source, term, label) for term in [keyword, *terms] for source in spec.sources]
-        await unit.finish_in(connection, await _first_round(connection, unit, searches, keyword=keyword))
+        await unit.finish_in(connection, await _first_round(connection, unit, searches, keyword=keyword, qid=qid))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import errors
 from app.cli.doctor.finding import Finding, fail, note, ok, warn
 from app.formatting import count
-from app.resources import make_downloader, make_network
+from app.resources import make_downloader, make_network, source_options
 from app.settings import Settings
 from downloader import Network
 from downloader.proxy import check_proxy
@@ -61,7 +61,7 @@ async def check_network(settings: Settings, urls: Sequence[str] = ()) -> list[Fi
     for url in urls:
         findings += await _host(settings, network, url)
     if not urls:
-        findings += map(_as_optional, await _host(settings, network, settings.sources.wikimedia_url))
+        findings += map(_as_optional, await _host(settings, network, source_options(settings, "wikimedia").base_url))
     return findings
 
 

@@ -1,23 +1,173 @@
-"""The protocol of an image source, its pages, and the client it requests through.
+"""What a source is: its description, one page of a search, and the search itself, which follows pages and divides what is too deep.
 
 Knows no concrete source, no row and no job; a source never keeps state between two calls, its cursor is all there is.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
+import errors
 from app.domain import Candidate, ListProblem
 
-__all__ = ["JsonClient", "SearchPage", "Source"]
+__all__ = [
+    "ANY_LICENCE",
+    "JsonClient",
+    "LicenceFilter",
+    "Params",
+    "Part",
+    "Place",
+    "Query",
+    "RateLimit",
+    "Reply",
+    "SearchPage",
+    "Source",
+    "SourceInfo",
+    "SourceOptions",
+    "read_offset",
+]
+
+MAX_DIVISIONS = 200
+"""Requests in a row that only find that a part is too large; a source that says so for ever is not followed for ever."""
+
+Params = Mapping[str, str | Sequence[str]]
+"""Parameters of a URL; one with several values is repeated."""
+
+Part = Mapping[str, str]
+"""A restriction of a query, in the source's own terms, such as ``{"year": "1999"}``; empty for all of it."""
+
+KeyUse = Literal["none", "optional", "required"]
 
 
 class JsonClient(Protocol):
     """The part of the downloader that a source uses: JSON of a URL, or one of ``errors``."""
 
-    async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+    async def fetch_json(self, url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """Return the decoded body of a GET request."""
         ...
+
+
+class LicenceFilter(Protocol):
+    """Which licences a build takes."""
+
+    def allows(self, licence: str | None) -> bool:
+        """Whether an image under this licence is taken; ``None`` is an unknown one."""
+        ...
+
+
+class _AnyLicence:
+    def allows(self, licence: str | None) -> bool:
+        return True
+
+
+ANY_LICENCE: LicenceFilter = _AnyLicence()
+"""Takes every licence, and none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most so many requests in so many seconds, over all workers."""
+
+    requests: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """The description of a source.
+
+    Attributes:
+        name: stable slug, the word users type.
+        base_url: scheme and host of its API.
+        terms_url, docs_url: pages for people: its terms, the documentation of its API.
+        licences: in words, how a licence comes with an image.
+        depth: results that one search can reach, ``None`` if there is no limit.
+        page_size: results in one page.
+        limits: how often it may be asked, as it declares.
+        filters: what it can be asked to filter by, in words, such as ``license``.
+        needs_contact: whether its terms ask for a way to reach the operator in every request.
+        key: whether it takes an API key; ``key_url`` is where to get one.
+        is_divisible: whether a search that is deeper than ``depth`` is read in parts.
+        throttles_with_403: whether a 403 means too many requests.
+    """
+
+    name: str
+    title: str
+    base_url: str
+    terms_url: str
+    docs_url: str
+    licences: str
+    depth: int | None
+    page_size: int
+    limits: tuple[RateLimit, ...] = ()
+    filters: tuple[str, ...] = ()
+    needs_contact: bool = False
+    key: KeyUse = "none"
+    key_url: str = ""
+    is_divisible: bool = False
+    throttles_with_403: bool = False
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it answers nobody without an API key."""
+        return self.key == "required"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is asked.
+
+    Attributes:
+        base_url: scheme and host, perhaps with a path, without a slash at the end.
+        side_px: pixels that the shorter side of an image should have at least; ``None`` for originals.
+    """
+
+    base_url: str
+    key: str | None = field(default=None, repr=False)
+    contact: str = ""
+    side_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for.
+
+    Attributes:
+        licences: a source that can filter by licence is asked for these only.
+        qid: the Wikidata item of the keyword, such as ``Q146``, where it is known.
+    """
+
+    keyword: str
+    licences: LicenceFilter = ANY_LICENCE
+    qid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins: the part of the query, and the source's own word for the page; ``None`` for the first."""
+
+    part: Part = field(default_factory=dict)
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One page as a source reads it.
+
+    Attributes:
+        items: in the source's order: a candidate, the problem with an item, or ``None`` for one of a kind that is not taken. Ranks and line
+            numbers are set by the search.
+        following: the source's word for the next page; ``None`` after the last.
+        total: results of this part of the query, as the source says.
+        note: a remark for the log and the summary.
+    """
+
+    items: Sequence[Candidate | ListProblem | None]
+    following: str | None = None
+    total: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +187,155 @@ class SearchPage:
     note: str = ""
 
 
-class Source(Protocol):
-    """Answers a keyword with images.
+class Source(ABC):
+    """Answers a keyword with images. A subclass reads one page; following pages and dividing a query is done here."""
 
-    Attributes:
-        name: stable slug, the word users type.
-        needs_contact: whether its terms ask for a way to reach the operator in every request.
-        needs_key: whether it answers nobody without an API key.
-        licences: in words, how a licence comes with an image.
-        depth: results a search can reach, ``None`` if there is no limit.
-    """
+    info: ClassVar[SourceInfo]
 
-    name: str
-    title: str
-    needs_contact: bool
-    needs_key: bool
-    terms_url: str
-    licences: str
-    depth: int | None
+    def __init__(self, client: JsonClient, options: SourceOptions) -> None:
+        self._client = client
+        self._options = options
 
-    def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[SearchPage]:
-        """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.
-
-        A page that was yielded can be asked for again with the cursor of the page before it.
+    @abstractmethod
+    async def read(self, query: Query, place: Place) -> Reply:
+        """Read one page, with all requests that it takes.
 
         Raises:
-            errors.ValidationError: ``cursor`` is none of this source's.
+            errors.ValidationError: ``place.page`` is none of this source's.
             errors.TransientError: temporarily unavailable; ``retry_after_s`` where the source names a wait.
             errors.PermanentError: the source refuses, or its answer is invalid.
         """
-        ...
+
+    @abstractmethod
+    async def count(self, query: Query, part: Part) -> int | None:
+        """Return how many results a part of a query has, by one small request; ``None`` where the source does not say.
+
+        Raises:
+            errors.PictrawlError: as `read`.
+        """
+
+    def divide(self, query: Query, part: Part, total: int) -> Sequence[Part]:
+        """Return smaller parts that together are ``part``; none where it cannot be divided.
+
+        Args:
+            total: results of ``part``, more than can be reached.
+        """
+        return ()
+
+    async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[SearchPage]:
+        """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.
+
+        A page that was yielded can be asked for again with the cursor of the page before it. What is deeper than the source allows is
+        divided; where it cannot be, or a page repeats, the search ends there and the note says so.
+
+        Raises:
+            errors.ValidationError: ``cursor`` is none of this source's.
+            errors.PictrawlError: as `read`.
+        """
+        at = _Cursor.parse(self.info.name, cursor)
+        seen: set[str] = set()
+        divisions = 0
+        while True:
+            reply = await self._read(query, at)
+            if parts := self._divided(query, at, reply, divisions):
+                at, divisions = replace(at, parts=(*parts, *at.parts[1:])), divisions + 1
+                continue
+            following, note = self._following(at, reply, seen)
+            page, at = _page(at, reply, following, note)
+            yield replace(page, cursor=at.dump(self.info.name) if at.parts else None)
+            if not at.parts:
+                return
+            divisions = 0
+
+    async def _read(self, query: Query, at: "_Cursor") -> Reply:
+        """Read a page. A source that refuses a later page ends a search there: some answer 400 at their limit."""
+        try:
+            return await self.read(query, Place(at.parts[0], at.page))
+        except errors.BadRequestError as error:
+            if at.page is None:
+                raise
+            return Reply((), note=f"the source gives out no more after {at.found_in_part} results: {error}")
+
+    def _divided(self, query: Query, at: "_Cursor", reply: Reply, divisions: int) -> Sequence[Part]:
+        is_deep = self.info.depth is not None and reply.total is not None and reply.total > self.info.depth
+        if at.page is not None or not is_deep or divisions >= MAX_DIVISIONS:
+            return ()
+        return self.divide(query, at.parts[0], reply.total or 0)
+
+    def _following(self, at: "_Cursor", reply: Reply, seen: set[str]) -> tuple[str | None, str]:
+        """Return the next page of this part and a note, or why there is none."""
+        if reply.following is None:
+            return None, reply.note
+        seen.add(f"{at.parts[0]} {at.page}")
+        if f"{at.parts[0]} {reply.following}" in seen:
+            return None, _join(reply.note, "the source's next page is one that was read before")
+        if self.info.depth is not None and at.found_in_part + len(reply.items) >= self.info.depth:
+            return None, _join(reply.note, f"the search ends at {self.info.depth} results")
+        return reply.following, reply.note
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """Where a search stands: parts that are left, the first of them being read, and the results so far."""
+
+    parts: tuple[Part, ...] = ({},)
+    page: str | None = None
+    found: int = 0
+    found_in_part: int = 0
+
+    @classmethod
+    def parse(cls, source: str, text: str | None) -> Self:
+        """Read a cursor that ``dump`` wrote."""
+        if text is None:
+            return cls()
+        try:
+            read = json.loads(text)
+            parts = tuple({str(name): str(value) for name, value in part.items()} for part in read["parts"])
+            page, counts = read["page"], (int(read["found"]), int(read["found_in_part"]))
+            is_ours = read["source"] == source and bool(parts) and (page is None or isinstance(page, str)) and min(counts) >= 0
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+            raise errors.ValidationError(f"the cursor of a {source} search is not one that it gave out") from exc
+        if not is_ours:
+            raise errors.ValidationError(f"the cursor of a {source} search is not one that it gave out")
+        return cls(parts, page, *counts)
+
+    def dump(self, source: str) -> str:
+        """Return the cursor as text."""
+        document = {"source": source, "parts": self.parts, "page": self.page, "found": self.found, "found_in_part": self.found_in_part}
+        return json.dumps(document, sort_keys=True)
+
+
+def read_offset(page: str | None) -> int:
+    """Read a page that a source named by the number of results before it.
+
+    Raises:
+        errors.ValidationError: it is no number.
+    """
+    if page is None:
+        return 0
+    if not (page.isascii() and page.isdecimal() and len(page) <= 12):
+        raise errors.ValidationError(f"{page[:40]!r} is no page of this source")
+    return int(page)
+
+
+def _page(at: _Cursor, reply: Reply, following: str | None, note: str) -> tuple[SearchPage, _Cursor]:
+    """Return a page without its cursor, and where the search then stands; without any part where it has ended."""
+    candidates: list[Candidate] = []
+    problems: list[ListProblem] = []
+    for rank, item in enumerate(reply.items, at.found):
+        if isinstance(item, Candidate):
+            candidates.append(replace(item, rank=rank))
+        elif item is not None:
+            problems.append(replace(item, line=rank + 1))
+    passed_over = len(reply.items) - len(candidates) - len(problems)
+    if passed_over:
+        note = _join(note, f"{passed_over} of {len(reply.items)} results are of a kind that is not taken")
+    found = at.found + len(reply.items)
+    page = SearchPage(tuple(candidates), None, tuple(problems), note)
+    if following is not None:
+        return page, replace(at, page=following, found=found, found_in_part=at.found_in_part + len(reply.items))
+    return page, _Cursor(at.parts[1:], None, found)
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -6,18 +6,17 @@ https://www.mediawiki.org/wiki/API:Imageinfo and Extension:CommonsMetadata. The 
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import errors
 from app.discovery import licences, text, urls
 from app.discovery.sources import mediawiki
-from app.discovery.sources.source import JsonClient, SearchPage
+from app.discovery.sources.source import JsonClient, Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
 from app.domain import Candidate, ListProblem
 
-__all__ = ["DEFAULT_WIDTH_PX", "METADATA", "STANDARD_WIDTHS_PX", "Wikimedia", "image_info", "read_file", "standard_width"]
+__all__ = ["METADATA", "STANDARD_WIDTHS_PX", "Wikimedia", "image_info", "read_file", "standard_width", "width_for"]
 
-ROOT = "https://commons.wikimedia.org"
 DEPTH = 10_000
 """Results that the search engine gives out for one query."""
 PAGE_SIZE = 50
@@ -28,8 +27,8 @@ MAX_REPLIES = 20
 STANDARD_WIDTHS_PX = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
 """The only thumbnails that are served without limits (https://w.wiki/GHai); any other width is answered with 429."""
 
-DEFAULT_WIDTH_PX = 960
-"""More than trainers commonly read (224 to 768), a tenth of an original's bytes."""
+ASPECT = 1.5
+"""Width over height of most photographs: a thumbnail this much wider than the shorter side that is wanted has it."""
 
 METADATA = ("License", "LicenseShortName", "LicenseUrl", "UsageTerms", "Artist", "Credit", "Attribution", "ImageDescription", "ObjectName")
 
@@ -49,39 +48,47 @@ _FIXED = {
     "iiextmetadatafilter": "|".join(METADATA),
     "maxlag": "5",
 }
+_COUNTING = {"action": "query", "list": "search", "srnamespace": "6", "srlimit": "1", "srinfo": "totalhits", "srprop": "", "maxlag": "5"}
 _OFFSET = "gsroffset"
 
 
-class Wikimedia:
-    """Search on Wikimedia Commons (or on the wiki at ``base_url``, scheme and host).
+class Wikimedia(Source):
+    """Search on Wikimedia Commons.
 
-    ``width_px`` is the width that images are wanted in; the smallest standard width that reaches it is taken where the original is
-    wider. ``None`` takes originals.
+    The smallest standard width that has the wanted shorter side in a photograph is taken where the original is wider.
     """
 
-    name = "wikimedia"
-    title = "Wikimedia Commons"
-    needs_contact = True
-    needs_key = False
-    terms_url = "https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use"
-    licences = "each file names its free licence and its creator"
-    depth: int | None = DEPTH
+    info: ClassVar[SourceInfo] = SourceInfo(
+        name="wikimedia",
+        title="Wikimedia Commons",
+        base_url="https://commons.wikimedia.org",
+        terms_url="https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use",
+        docs_url="https://www.mediawiki.org/wiki/API:Search",
+        licences="each file names its free licence and its creator",
+        depth=DEPTH,
+        page_size=PAGE_SIZE,
+        needs_contact=True,
+    )
 
-    def __init__(self, client: JsonClient, *, base_url: str | None = None, width_px: int | None = DEFAULT_WIDTH_PX) -> None:
-        self._client = client
-        self._url = mediawiki.endpoint(base_url or ROOT)
-        self._width_px = standard_width(width_px)
+    def __init__(self, client: JsonClient, options: SourceOptions) -> None:
+        super().__init__(client, options)
+        self._url = mediawiki.endpoint(options.base_url)
+        self._width_px = width_for(options.side_px)
 
-    async def pages(self, keyword: str, cursor: str | None) -> AsyncIterator[SearchPage]:
-        """Yield pages of up to 50 files, each merged from all replies that the API splits it into."""
-        place = _parse_cursor(cursor)
-        while True:
-            files, following, note = await self._gather(keyword, place)
-            page = self._page(files, _offset(place), following, note)
-            yield page
-            if following is None:
-                return
-            place = following
+    async def read(self, query: Query, place: Place) -> Reply:
+        """Read a page of up to 50 files, merged from all replies that the API splits it into."""
+        start = _parse_page(place.page)
+        files, following, note = await self._gather(query.keyword, start)
+        items = [read_file(file, source=self.info.name, width_px=self._width_px) for file in files]
+        return Reply(items, json.dumps(following, sort_keys=True) if following else None, note=note)
+
+    async def count(self, query: Query, part: Part) -> int | None:
+        """Ask for the number of hits, without files."""
+        reply = await mediawiki.call(self._client, self._url, {**_COUNTING, "srsearch": f"filetype:bitmap {query.keyword}"})
+        found = reply.get("query")
+        info = found.get("searchinfo") if isinstance(found, dict) else None
+        total = info.get("totalhits") if isinstance(info, dict) else None
+        return total if isinstance(total, int) else None
 
     def _params(self, keyword: str) -> dict[str, str]:
         params = {**_FIXED, "gsrsearch": f"filetype:bitmap {keyword}"}
@@ -106,29 +113,12 @@ class Wikimedia:
         following, note = _advance(start, place)
         return sorted(files.values(), key=_index), following, note
 
-    def _page(self, files: list[dict[str, Any]], first: int, following: dict[str, str] | None, note: str) -> SearchPage:
-        candidates: list[Candidate] = []
-        problems: list[ListProblem] = []
-        for rank, file in enumerate(files, first):
-            found = read_file(file, rank=rank, source=self.name, width_px=self._width_px)
-            if isinstance(found, Candidate):
-                candidates.append(found)
-            elif found is not None:
-                problems.append(found)
-        passed_over = len(files) - len(candidates) - len(problems)
-        words = [note] if note else []
-        if passed_over:
-            words.append(f"{passed_over} of {len(files)} files are of a kind that is not taken")
-        return SearchPage(
-            tuple(candidates), json.dumps(following, sort_keys=True) if following else None, tuple(problems), "; ".join(words)
-        )
 
-
-def _parse_cursor(cursor: str | None) -> dict[str, str]:
-    if cursor is None:
+def _parse_page(page: str | None) -> dict[str, str]:
+    if page is None:
         return {}
     try:
-        place = json.loads(cursor)
+        place = json.loads(page)
     except (ValueError, RecursionError) as exc:
         raise errors.ValidationError("the cursor of a Wikimedia search is not JSON") from exc
     is_ours = isinstance(place, dict) and all(isinstance(value, str) for value in place.values()) and not _FIXED.keys() & place.keys()
@@ -187,17 +177,22 @@ def image_info(file: Mapping[str, Any]) -> dict[str, Any]:
     return infos[0] if isinstance(infos, list) and infos and isinstance(infos[0], dict) else {}
 
 
-def read_file(file: Mapping[str, Any], *, rank: int, source: str, width_px: int | None) -> Candidate | ListProblem | None:
+def width_for(side_px: int | None) -> int | None:
+    """Return the standard width of a thumbnail whose shorter side is at least ``side_px`` in most photographs; ``None``: originals."""
+    return None if side_px is None else standard_width(round(side_px * ASPECT))
+
+
+def read_file(file: Mapping[str, Any], *, source: str, width_px: int | None) -> Candidate | ListProblem | None:
     """Return the file as a candidate, as a problem if its record is broken, or ``None`` if it is of a kind that is not taken."""
     info = image_info(file)
     if not info:
-        return ListProblem(line=rank + 1, message="the file has no image information", text=text.preview(str(file.get("title", ""))))
+        return ListProblem(line=0, message="the file has no image information", text=text.preview(str(file.get("title", ""))))
     if info.get("mime") not in _MIME_TYPES:
         return None
     url, width, height = _choose(info, width_px)
     if url is None:
-        return ListProblem(line=rank + 1, message="the file has no usable address", text=text.preview(str(info.get("url", ""))))
-    return _candidate(file, info, Candidate(url=url, source=source, rank=rank, width=width, height=height))
+        return ListProblem(line=0, message="the file has no usable address", text=text.preview(str(info.get("url", ""))))
+    return _candidate(file, info, Candidate(url=url, source=source, width=width, height=height))
 
 
 def _choose(info: Mapping[str, Any], width_px: int | None) -> tuple[str | None, int | None, int | None]:
@@ -222,7 +217,6 @@ def _candidate(file: Mapping[str, Any], info: Mapping[str, Any], bare: Candidate
     return Candidate(
         url=bare.url,
         source=bare.source,
-        rank=bare.rank,
         width=bare.width,
         height=bare.height,
         page_url=urls.usable(info.get("descriptionurl")),
@@ -230,6 +224,8 @@ def _candidate(file: Mapping[str, Any], info: Mapping[str, Any], bare: Candidate
         caption=text.strip_html(said.get("ImageDescription"), 2_000),
         license=licence,
         license_url=licence_url,
+        license_raw=_stated(said),
+        license_confidence="asserted" if licences.normalise(licence) else "unknown",
         creator=creator,
         attribution=_attribution(said, title, creator, licence),
     )
@@ -249,6 +245,12 @@ def _licence(said: Mapping[str, str]) -> tuple[str | None, str | None]:
     known = licences.settle(code, address, name)
     words = known or name or text.strip_html(said.get("UsageTerms"), 200) or text.clean(code, 200)
     return words, urls.usable(address) or licences.url_of(known)
+
+
+def _stated(said: Mapping[str, str]) -> str | None:
+    """What the file says of its licence, in its own words."""
+    words = (text.strip_html(said.get(name), 200) for name in ("License", "LicenseShortName", "LicenseUrl", "UsageTerms"))
+    return " | ".join(dict.fromkeys(filter(None, words)))[:500] or None
 
 
 def _title(file: Mapping[str, Any], said: Mapping[str, str]) -> str | None:

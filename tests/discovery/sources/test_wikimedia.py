@@ -8,13 +8,21 @@ import pytest
 
 import errors
 from app.discovery.sources import wikimedia
-from app.discovery.sources.source import JsonClient, SearchPage
+from app.discovery.sources.source import JsonClient, Query, SearchPage, SourceOptions
 from app.domain import Candidate, ListProblem
 from tests.discovery.fakes import JPEG, Commons, ScriptedClient, picture
 
 
+def commons(client: JsonClient, *, base_url: str = wikimedia.Wikimedia.info.base_url, side_px: int | None = 640) -> wikimedia.Wikimedia:
+    return wikimedia.Wikimedia(client, SourceOptions(base_url, side_px=side_px))
+
+
 async def collect(client: JsonClient, cursor: str | None = None, **options: Any) -> list[SearchPage]:
-    return [page async for page in wikimedia.Wikimedia(client, **options).pages("cat", cursor)]
+    return [page async for page in commons(client, **options).pages(Query("cat"), cursor)]
+
+
+def cursor_at(page: str, found: int = 0) -> str:
+    return json.dumps({"source": "wikimedia", "parts": [{}], "page": page, "found": found, "found_in_part": found}, sort_keys=True)
 
 
 async def test_pages_when_replies_come_in_no_order() -> None:
@@ -37,16 +45,16 @@ async def test_pages_when_a_batch_comes_in_parts() -> None:
 
 
 async def test_pages_when_resumed() -> None:
-    """A cursor is the continue object in JSON and leads to the rest."""
+    """The source's word in a cursor is the continue object in JSON; the cursor leads to the rest."""
     first, *rest = await collect(Commons(120))
-    assert first.cursor == json.dumps({"continue": "gsroffset||", "gsroffset": "50"})
+    assert first.cursor == cursor_at(json.dumps({"continue": "gsroffset||", "gsroffset": "50"}), 50)
     assert await collect(Commons(120), first.cursor) == rest
 
 
 async def test_pages_when_asked() -> None:
     """The request searches bitmaps, asks for a standard width, and yields to a lagging server."""
     client = ScriptedClient({"batchcomplete": True})
-    assert await collect(client, base_url="http://127.0.0.1:8000/", width_px=700) == [SearchPage((), None)]
+    assert await collect(client, base_url="http://127.0.0.1:8000/", side_px=450) == [SearchPage((), None)]
     ((url, params),) = client.requests
     assert url == "http://127.0.0.1:8000/w/api.php"
     assert params["gsrsearch"] == "filetype:bitmap cat"
@@ -57,7 +65,7 @@ async def test_pages_when_asked() -> None:
 async def test_pages_when_originals_are_wanted() -> None:
     """Without a width no thumbnail is asked for."""
     client = Commons(1)
-    (page,) = await collect(client, width_px=None)
+    (page,) = await collect(client, side_px=None)
     assert "iiurlwidth" not in client.requests[0]
     assert page.candidates[0].width == 4000
 
@@ -71,13 +79,13 @@ async def test_pages_when_files_are_not_usable() -> None:
     (page,) = await collect(ScriptedClient({"batchcomplete": True, "query": {"pages": [*files, "odd"]}}))
     assert [found.rank for found in page.candidates] == [2, 3]
     assert [problem.line for problem in page.problems] == [1]
-    assert page.note == "1 of 4 files are of a kind that is not taken"
+    assert page.note == "1 of 4 results are of a kind that is not taken"
 
 
 async def test_pages_when_depth_is_reached() -> None:
     """The search engine gives out 10,000 results; the page says that there were more."""
     reply = {"batchcomplete": True, "query": {"pages": [picture(9_960)]}, "continue": {"gsroffset": 10_000, "continue": "x"}}
-    (page,) = await collect(ScriptedClient(reply), json.dumps({"gsroffset": "9950"}))
+    (page,) = await collect(ScriptedClient(reply), cursor_at(json.dumps({"gsroffset": "9950"}), 9_950))
     assert page.cursor is None
     assert "10000" in page.note
     assert page.candidates[0].rank == 9_950
@@ -107,19 +115,19 @@ async def test_pages_when_error_comes_later() -> None:
     """The pages before an error stand, and the error carries its wait."""
     busy = {"error": {"code": "ratelimited", "info": "slow down"}}
     first = {"batchcomplete": True, "query": {"pages": [picture(0)]}, "continue": {"gsroffset": 50, "continue": "x"}}
-    pages = wikimedia.Wikimedia(ScriptedClient(first, busy)).pages("cat", None)
+    pages = commons(ScriptedClient(first, busy)).pages(Query("cat"), None)
     assert (await anext(pages)).cursor is not None
     with pytest.raises(errors.RateLimitError) as caught:
         await anext(pages)
     assert caught.value.retry_after_s == 60
 
 
-@pytest.mark.parametrize("cursor", ["", "no json", "[1]", '{"gsroffset": 50}', '{"gsroffset": "x"}', '{"action": "x"}', "[" * 100_000])
-async def test_pages_when_cursor_is_not_ours(cursor: str) -> None:
+@pytest.mark.parametrize("page", ["", "no json", "[1]", '{"gsroffset": 50}', '{"gsroffset": "x"}', '{"action": "x"}', "[" * 100_000])
+async def test_pages_when_cursor_is_not_ours(page: str) -> None:
     """A cursor from elsewhere is refused before anything is asked."""
     client = ScriptedClient()
     with pytest.raises(errors.ValidationError, match="cursor"):
-        await collect(client, cursor)
+        await collect(client, cursor_at(page))
     assert client.requests == []
 
 
@@ -130,7 +138,7 @@ async def test_pages_when_query_has_another_shape(query: object) -> None:
 
 
 def read(file: dict[str, Any], width_px: int | None = 960) -> Candidate | ListProblem | None:
-    return wikimedia.read_file(file, rank=4, source="wikimedia", width_px=width_px)
+    return wikimedia.read_file(file, source="wikimedia", width_px=width_px)
 
 
 def edited(info: dict[str, Any] | None = None, **metadata: str) -> dict[str, Any]:
@@ -151,12 +159,13 @@ def test_read_when_record_is_whole() -> None:
     assert candidate(JPEG) == Candidate(
         url="https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/Tabby_cat.jpg/960px-Tabby_cat.jpg",
         source="wikimedia",
-        rank=4,
         page_url="https://commons.wikimedia.org/wiki/File:Tabby_cat.jpg",
         caption="A tabby & a sofa. Second line",
         title="Tabby cat",
         license="CC-BY-SA-4.0",
         license_url="https://creativecommons.org/licenses/by-sa/4.0",
+        license_raw="cc-by-sa-4.0 | CC BY-SA 4.0 | https://creativecommons.org/licenses/by-sa/4.0",
+        license_confidence="asserted",
         creator="Ann Example",
         attribution="“Tabby cat” by Ann Example via Wikimedia Commons (CC-BY-SA-4.0)",
         width=960,
@@ -199,7 +208,7 @@ def test_read_when_there_is_no_record(file: dict[str, Any]) -> None:
     """A file without its record is a problem at its position."""
     found = read(file)
     assert isinstance(found, ListProblem)
-    assert found.line == 5
+    assert found.line == 0
 
 
 def test_read_when_address_is_unusable() -> None:

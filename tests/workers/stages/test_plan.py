@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 
 import errors
 from app.db import images, jobs, tables
+from app.discovery import Query, SearchPage
 from app.domain import Candidate, Reason
 from app.job_states import JobState, UnitKind
 from tests.images.samples import encode, photo
@@ -22,9 +23,8 @@ class FakeSource:
         self.origin, self.total, self.failures = origin, total, failures or []
         self.asked: list[tuple[str, str | None]] = []
 
-    async def pages(self, keyword: str, cursor: str | None) -> Any:
-        from app.discovery import SearchPage
-
+    async def pages(self, query: Query, cursor: str | None) -> Any:
+        keyword = query.keyword
         self.asked.append((keyword, cursor))
         if self.failures:
             raise self.failures.pop(0)
@@ -40,7 +40,7 @@ class FakeSource:
 def source(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     """A source that is made for any name."""
     made = FakeSource(origin, 30)
-    monkeypatch.setattr("workers.stages.discover.make_source", lambda *_: made)
+    monkeypatch.setattr("workers.stages.discover.make_source", lambda *_, **__: made)
     for keyword in ("cat", "dog"):
         for number in range(30):
             origin.script(f"/{keyword}-{number}.jpg", image(encode(photo(seed=hash((keyword, number)) % 100_000))))
@@ -80,13 +80,13 @@ class AskingSource(FakeSource):
 
     client: Any = None
 
-    def open(self, _settings: object, _name: str, client: Any) -> "AskingSource":
+    def open(self, _settings: object, _name: str, client: Any, **_options: object) -> "AskingSource":
         self.client = client
         return self
 
-    async def pages(self, keyword: str, cursor: str | None) -> Any:
+    async def pages(self, query: Query, cursor: str | None) -> Any:
         await self.client.fetch_json(self.origin.url("/api"))
-        async for page in super().pages(keyword, cursor):
+        async for page in super().pages(query, cursor):
             yield page
 
 

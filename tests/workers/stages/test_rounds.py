@@ -13,7 +13,7 @@ from app.db import candidates, image_search, images, jobs, lifecycle, tables, un
 from app.db.candidates import SearchCount, Wanted
 from app.db.image_search import ImageFilter
 from app.db.rows import NewUnit, Search
-from app.discovery import SearchPage
+from app.discovery import Query, SearchPage
 from app.domain import Candidate, ImageState, Reason
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import DesiredState, JobState, UnitKind
@@ -40,7 +40,7 @@ class Shelf:
     ) -> None:
         self.origin, self.stock, self.page, self.patient = origin, stock, page, patient
         self.failures: list[BaseException | None] = []
-        monkeypatch.setattr("workers.stages.discover.make_source", lambda _, name, __: self._named(name))
+        monkeypatch.setattr("workers.stages.discover.make_source", lambda _, name, *__, **___: self._named(name))
 
     def _named(self, name: str) -> "Shelf":
         self.name = name
@@ -57,7 +57,8 @@ class Shelf:
         """The paths that were requested, robots.txt aside."""
         return [hit.target for hit in self.origin.log if hit.target.endswith(".jpg")]
 
-    async def pages(self, keyword: str, cursor: str | None) -> Any:
+    async def pages(self, query: Query, cursor: str | None) -> Any:
+        keyword = query.keyword
         start, name = int(cursor or 0), self.name
         while True:
             if self.failures and (failure := self.failures.pop(0)) is not None:

@@ -86,16 +86,15 @@ class SettingLine:
     is_list: bool
 
 
-def setting_lines() -> Iterator[SettingLine]:
+def setting_lines(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[SettingLine]:
     """Every setting, in the order of the tree."""
-    for section, field in Settings.model_fields.items():
-        head = field.alias or section
+    for field_name, field in model.model_fields.items():
+        name = prefix + (field.alias or field_name)
         kind = field.annotation
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            yield _line(head, field)
-            continue
-        for name, leaf in kind.model_fields.items():
-            yield _line(f"{head}.{name}", leaf)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from setting_lines(kind, f"{name}.")
+        else:
+            yield _line(name, field)
 
 
 def _line(name: str, leaf: FieldInfo) -> SettingLine:

@@ -16,7 +16,9 @@ _TRAILING = ").,;:]}»”"
 _ORDER = ("by", "nc", "nd", "sa")
 _VERSIONS = frozenset({"1.0", "2.0", "2.5", "3.0", "4.0"})
 _ONLY_PORTED = frozenset({"2.1"})
-_ENDING = re.compile(r"(?:deed|legalcode|rdf|88x31|80x15|index)?(?:[.-][a-z0-9_-]{2,10})*|[a-z]{2}(?:[_-][a-z]+)?")
+_ENDING = re.compile(r"(?:deed|legalcode|rdf|88x31|80x15|index)?(?:[.-][a-z0-9_-]{2,10})*")
+_LANGUAGE = re.compile(r"[a-z]{2}(?:[_-][a-z]+)?")
+_ID = re.compile(r"(?:LicenseRef-)?CC-(?P<parts>[A-Z]{2}(?:-(?:NC|ND|SA))*)-(?P<version>\d\.\d)(?:-(?P<port>[A-Z]+))?")
 _RIGHTS = re.compile(r"(?:vocab|page)/(?P<name>[A-Za-z-]+)(?:/1\.0)?", re.IGNORECASE)
 _RIGHTS_IDS: Final = {name: licence for name, licence in IDS.items() if name.startswith("rightsstatements-")}
 
@@ -75,8 +77,13 @@ def read(address: str) -> str | None:
         match = _RIGHTS.match(path)
         return _RIGHTS_IDS.get(f"rightsstatements-{match['name'].lower()}-1.0") if match else None
     if host in ("spdx.org", "opensource.org") and path.lower().startswith("license"):
-        return IDS.get(path.rpartition("/")[2].removesuffix(".html").removesuffix(".json").lower())
+        return _by_id(path.rpartition("/")[2].removesuffix(".html").removesuffix(".json").lower())
     return _by_beginning(f"{host}/{path.lower()}")
+
+
+def _by_id(name: str) -> str | None:
+    match = _ID.fullmatch(name.upper())
+    return assemble(match["parts"], match["version"], match["port"]) if match else IDS.get(name)
 
 
 def _by_beginning(address: str) -> str | None:
@@ -90,7 +97,8 @@ def _of_creative_commons(path: str) -> str | None:
     name, rest = (rest[0], rest[1:]) if rest else ("", [])
     version, rest = (rest[0], rest[1:]) if rest and re.fullmatch(r"\d\.\d", rest[0]) else ("", rest)
     port, rest = (rest[0], rest[1:]) if rest and rest[0] in PORTS and version not in ("", "4.0") else (None, rest)
-    if not all(map(_ENDING.fullmatch, rest)):
+    rest = rest[1:] if rest and version != "3.0" and _LANGUAGE.fullmatch(rest[0]) else rest
+    if len(rest) > 1 or not all(map(_ENDING.fullmatch, rest)):
         return None
     if kind in ("publicdomain", "p"):
         return {"zero": "CC0-1.0", "mark": "CC-PDM-1.0", "certification": "CC-PDDC"}.get(name) if version in ("", "1.0") else None
@@ -121,9 +129,6 @@ def assemble(parts: str, version: str, port: str | None) -> str | None:
     bare = "-".join(filter(None, (*(part.upper() for part in _ORDER if part in named), version, port.upper())))
     is_of_spdx = bare in PORTS_OF_SPDX if port else bool(version) and ("by" in named or bare == "SA-1.0")
     return f"CC-{bare}" if is_of_spdx else f"LicenseRef-CC-{bare}"
-
-
-_ID = re.compile(r"(?:LicenseRef-)?CC-(?P<parts>[A-Z]{2}(?:-(?:NC|ND|SA))*)-(?P<version>\d\.\d)(?:-(?P<port>[A-Z]+))?")
 
 
 def url_of(licence: str | None) -> str | None:

@@ -4,6 +4,7 @@ What is not understood stays unknown; no version, country or permission is ever 
 begins with ``LicenseRef-``. Names stand in :mod:`app.discovery.licence_names`, what ids permit in :mod:`app.discovery.licence_terms`.
 """
 
+import functools
 import html
 import re
 import unicodedata
@@ -25,6 +26,7 @@ MAX_CHARS = 2_000
 url_of = licence_addresses.url_of
 
 
+@functools.lru_cache(maxsize=4096)  # a source repeats the same few statements
 def normalise(words: str | None) -> str | None:
     """Return the id of the licence that a code, a name, an address, a sentence or a piece of HTML states, ``None`` if none is understood.
 
@@ -112,8 +114,8 @@ def _from_text(words: str) -> list[str]:
     match = _NAME.fullmatch(name)
     if match and (licence := _assemble(match, is_whole=True)):
         return [licence]
-    is_wrong = match is not None and (match["port"] or "de") in PORTS  # a name of a licence that was never published
-    return [] if is_wrong else [*_phrases(folded), *_mentions(_shorten(folded))]
+    was_never_published = match is not None and (match["port"] is None or match["port"] in PORTS)
+    return [] if was_never_published else [*_phrases(folded), *_mentions(_shorten(folded))]
 
 
 def _fold(words: str) -> str:

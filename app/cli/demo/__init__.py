@@ -37,7 +37,7 @@ def demo(
 ) -> int:
     """Build a dataset from local hosts that misbehave.
 
-    Takes a minute or two. Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build.
+    Takes half a minute. Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build.
     """
     return run(_demo(cli, output))
 

@@ -79,15 +79,20 @@ def _duplicates(script: Script, host: Origin) -> None:
 
 
 def _throttled(script: Script, host: Origin) -> None:
-    """429 with and without Retry-After, 503 and 504; most requests succeed when retried."""
+    """429 with and without Retry-After, 503 and 504; most requests succeed when retried.
+
+    Few of them are refused: a host that refuses half of all requests at any speed is slowed down to one request in two seconds.
+    """
     for at in range(6):
-        script.add(host, f"/busy/plain{at}.jpg", reply(429), reply(body=script.fresh()))
-        script.add(host, f"/busy/down{at}.jpg", reply(503), reply(body=script.fresh()))
-        script.add(host, f"/busy/gateway{at}.jpg", reply(504), reply(503), reply(body=script.fresh()))
+        is_first = at == 0
+        script.add(host, f"/busy/plain{at}.jpg", *([reply(429)] if is_first else []), reply(body=script.fresh()))
+        script.add(host, f"/busy/down{at}.jpg", *([reply(503)] if is_first else []), reply(body=script.fresh()))
+        script.add(host, f"/busy/gateway{at}.jpg", *([reply(504), reply(503)] if is_first else []), reply(body=script.fresh()))
     for at in range(3):
-        script.add(host, f"/busy/seconds{at}.jpg", reply(429, headers={"Retry-After": "1"}), reply(body=script.fresh()))
-        script.add(host, f"/busy/date{at}.jpg", _until_date(2.0), reply(body=script.fresh()))
-        script.add(host, f"/busy/never{at}.jpg", reply(503))
+        is_first = at == 0
+        script.add(host, f"/busy/seconds{at}.jpg", *([reply(429, headers={"Retry-After": "1"})] if is_first else []), reply(body=script.fresh()))
+        script.add(host, f"/busy/date{at}.jpg", *([_until_date(2.0)] if is_first else []), reply(body=script.fresh()))
+        script.add(host, f"/busy/never{at}.jpg", reply(503) if is_first else reply(body=script.fresh()))
 
 
 def _until_date(seconds: float) -> Step:

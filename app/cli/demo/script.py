@@ -90,7 +90,8 @@ def _throttled(script: Script, host: Origin) -> None:
         script.add(host, f"/busy/gateway{at}.jpg", *([reply(504), reply(503)] if is_first else []), reply(body=script.fresh()))
     for at in range(3):
         is_first = at == 0
-        script.add(host, f"/busy/seconds{at}.jpg", *([reply(429, headers={"Retry-After": "1"})] if is_first else []), reply(body=script.fresh()))
+        in_a_second = reply(429, headers={"Retry-After": "1"})
+        script.add(host, f"/busy/seconds{at}.jpg", *([in_a_second] if is_first else []), reply(body=script.fresh()))
         script.add(host, f"/busy/date{at}.jpg", *([_until_date(2.0)] if is_first else []), reply(body=script.fresh()))
         script.add(host, f"/busy/never{at}.jpg", reply(503) if is_first else reply(body=script.fresh()))
 

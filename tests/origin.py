@@ -200,6 +200,11 @@ class Origin:
         """Requests for a path, oldest first."""
         return [hit for hit in self.log if hit.target.partition("?")[0] == path]
 
+    def step_for(self, hit: Hit) -> Step:
+        """Return how a request is answered: by its path's script. A server with an answer of its own overrides this."""
+        steps = self._scripts.get(hit.target.partition("?")[0], [reply(404)])
+        return steps.pop(0) if len(steps) > 1 else steps[0]
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
@@ -223,8 +228,7 @@ class Origin:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hit = await _read_request(reader)
         self.log.append(hit)
-        steps = self._scripts.get(hit.target.partition("?")[0], [reply(404)])
-        step = steps.pop(0) if len(steps) > 1 else steps[0]
+        step = self.step_for(hit)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

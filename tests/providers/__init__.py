@@ -1,0 +1,18 @@
+"""For each source a real HTTP server that answers as the source's API is documented to, with the faults that such APIs show.
+
+To add one: a module here with a `Provider`, and its class in ``_CLASSES``. The contract test of sources then runs it.
+"""
+
+from collections.abc import Mapping
+
+from tests.providers.server import Provider
+from tests.providers.wikimedia import WikimediaProvider
+
+__all__ = ["PROVIDERS"]
+
+_CLASSES: tuple[type[Provider], ...] = (
+    WikimediaProvider,
+)  # fmt: skip
+
+PROVIDERS: Mapping[str, type[Provider]] = {provider.name: provider for provider in _CLASSES}
+"""Providers by the name of the source that they answer."""

@@ -162,12 +162,21 @@ class Reply:
         following: the source's word for the next page; ``None`` after the last.
         total: results of this part of the query, as the source says.
         note: a remark for the log and the summary.
+        results: results on this page, which count towards the source's depth, where they are not one to an item.
+        parts: smaller parts that together are this one, where the answer names them; as of `Source.divide`.
     """
 
     items: Sequence[Candidate | ListProblem | None]
     following: str | None = None
     total: int | None = None
     note: str = ""
+    results: int | None = None
+    parts: Sequence[Part] = ()
+
+    @property
+    def size(self) -> int:
+        """How many results the page has."""
+        return len(self.items) if self.results is None else self.results
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +243,18 @@ class Source(ABC):
         """
         at = _Cursor.parse(self.info.name, cursor)
         seen: set[str] = set()
-        divisions = 0
+        divisions, remarks = 0, ""
         while True:
             reply = await self._read(query, at)
             if parts := self._divided(query, at, reply, divisions):
-                at, divisions = replace(at, parts=(*parts, *at.parts[1:])), divisions + 1
+                at, divisions, remarks = replace(at, parts=(*parts, *at.parts[1:])), divisions + 1, _join(remarks, reply.note)
                 continue
             following, note = self._following(at, reply, seen)
-            page, at = _page(at, reply, following, note)
+            page, at = _page(at, reply, following, _join(remarks, note))
             yield replace(page, cursor=at.dump(self.info.name) if at.parts else None)
             if not at.parts:
                 return
-            divisions = 0
+            divisions, remarks = 0, ""
 
     async def _read(self, query: Query, at: "_Cursor") -> Reply:
         """Read a page. A source that refuses a later page ends a search there: some answer 400 at their limit."""
@@ -260,7 +269,7 @@ class Source(ABC):
         is_deep = self.info.depth is not None and reply.total is not None and reply.total > self.info.depth
         if at.page is not None or not is_deep or divisions >= MAX_DIVISIONS:
             return ()
-        return self.divide(query, at.parts[0], reply.total or 0)
+        return reply.parts or self.divide(query, at.parts[0], reply.total or 0)
 
     def _following(self, at: "_Cursor", reply: Reply, seen: set[str]) -> tuple[str | None, str]:
         """Return the next page of this part and a note, or why there is none."""
@@ -269,7 +278,7 @@ class Source(ABC):
         seen.add(f"{at.parts[0]} {at.page}")
         if f"{at.parts[0]} {reply.following}" in seen:
             return None, _join(reply.note, "the source's next page is one that was read before")
-        if self.info.depth is not None and at.found_in_part + len(reply.items) >= self.info.depth:
+        if self.info.depth is not None and at.found_in_part + reply.size >= self.info.depth:
             return None, _join(reply.note, f"the search ends at {self.info.depth} results")
         return reply.following, reply.note
 
@@ -333,7 +342,7 @@ def _page(at: _Cursor, reply: Reply, following: str | None, note: str) -> tuple[
     found = at.found + len(reply.items)
     page = SearchPage(tuple(candidates), None, tuple(problems), note)
     if following is not None:
-        return page, replace(at, page=following, found=found, found_in_part=at.found_in_part + len(reply.items))
+        return page, replace(at, page=following, found=found, found_in_part=at.found_in_part + reply.size)
     return page, _Cursor(at.parts[1:], None, found)
 
 

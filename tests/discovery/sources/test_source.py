@@ -1,0 +1,63 @@
+"""Following the pages of a source, and dividing what is too deep."""
+
+from collections.abc import Sequence
+
+from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
+from app.domain import Candidate
+from tests.discovery.fakes import ScriptedClient
+
+WHOLE, PAGE = 250, 10
+
+
+class Years(Source):
+    """250 results in 25 years, 10 in each, 10 in a page, each with two images; 100 can be reached in one search."""
+
+    info = SourceInfo("years", "Years", "https://a.test", "", "", "", depth=100, page_size=PAGE)
+
+    def __init__(self, *, names_parts: bool = True) -> None:
+        super().__init__(ScriptedClient(), SourceOptions("https://a.test"))
+        self.names_parts = names_parts
+        self.calls = 0
+
+    async def read(self, query: Query, place: Place) -> Reply:
+        self.calls += 1
+        first, last = (int(year) for year in place.part.get("years", "0-24").split("-"))
+        at = int(place.page or 0)
+        total = (last - first + 1) * PAGE
+        numbers = range(first * PAGE + at, first * PAGE + at + PAGE)
+        items = [Candidate(f"https://a.test/{number}/{view}.jpg", "years") for number in numbers for view in "ab"]
+        following = str(at + PAGE) if at + PAGE < total else None
+        parts = _halves(first, last) if self.names_parts else ()
+        return Reply(items, following, total, note="in parts" if total > 100 else "", results=PAGE, parts=parts)
+
+    async def count(self, query: Query, part: Part) -> int | None:
+        return WHOLE
+
+
+def _halves(first: int, last: int) -> Sequence[Part]:
+    middle = (first + last) // 2
+    return ({"years": f"{first}-{middle}"}, {"years": f"{middle + 1}-{last}"})
+
+
+async def test_pages_when_an_answer_names_the_parts() -> None:
+    """Parts are read in order until every result came once; results count towards the depth, not images."""
+    source = Years()
+    pages = [page async for page in source.pages(Query("cat"), None)]
+    found = [candidate.url for page in pages for candidate in page.candidates]
+    assert len(found) == len(set(found)) == 2 * WHOLE
+    assert [candidate.rank for page in pages for candidate in page.candidates] == list(range(2 * WHOLE))
+    assert source.calls == 25 + 3
+
+
+async def test_pages_when_a_divided_answer_has_a_remark() -> None:
+    """What a source says of a part that it divides is on the next page, once."""
+    pages = [page async for page in Years().pages(Query("cat"), None)]
+    assert [number for number, page in enumerate(pages) if page.note] == [0, 13]
+    assert pages[0].note == "in parts; in parts"
+
+
+async def test_pages_when_no_parts_are_named() -> None:
+    """The search ends at the depth, counted in results, and says so."""
+    pages = [page async for page in Years(names_parts=False).pages(Query("cat"), None)]
+    assert len(pages) == 10
+    assert pages[-1].note == "in parts; the search ends at 100 results"

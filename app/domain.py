@@ -32,6 +32,7 @@ __all__ = [
     "Reuse",
     "Sample",
     "StoredImage",
+    "UnknownLicenses",
     "ValidationRules",
     "Verdict",
 ]
@@ -41,6 +42,9 @@ Level = Literal["basic", "standard", "strict"]
 
 LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 """What becomes of one picture with several labels: none of its images is kept, those with the label of the first one, or one per label."""
+
+UnknownLicenses = Literal["keep", "drop"]
+"""What becomes of an image of which no licence is known."""
 
 ExportFormat = Literal["files", "imagefolder", "webdataset"]
 
@@ -116,6 +120,7 @@ class Candidate:
         rank: position in the source's own order, 0 first.
         license: SPDX-like id (``CC-BY-4.0``) where it is known, else the source's own words.
         license_raw: what the source stated, as it stated it; several statements are joined by `` | ``.
+        license_note: how statements that disagree were settled, in words.
         tags: words of the source for what is shown.
         identities: what else names the same picture, as in ``sha1:...`` or ``flickr:53``.
         stated_bytes: size of the file, as the source says.
@@ -140,6 +145,7 @@ class Candidate:
     license_url: str | None = None
     license_raw: str | None = None
     license_confidence: LicenseConfidence = "unknown"
+    license_note: str | None = None
     creator: str | None = None
     creator_url: str | None = None
     attribution: str | None = None

@@ -17,7 +17,17 @@ from pydantic import (
     model_validator,
 )
 
-from app.domain import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, ExportFormat, LabelConflicts, Level, Reason, ValidationRules
+from app.domain import (
+    ENCODER_SIDES,
+    MAX_DRAWN_PIXELS,
+    CompressionRules,
+    ExportFormat,
+    LabelConflicts,
+    Level,
+    Reason,
+    UnknownLicenses,
+    ValidationRules,
+)
 from app.invisible import find_invisible
 
 __all__ = ["MAX_IMAGES", "Compression", "JobRequest", "JobSpec", "ListSpec", "ListedImage", "Side", "Strict"]
@@ -31,6 +41,12 @@ Side = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 Captions = Literal["first", "all"]
+
+LICENSE = (
+    "Licences to take: any, open, commercial, derivatives, cc0, pdm, by, by-sa, by-nc, by-nd, by-nc-sa, by-nc-nd, or SPDX ids; "
+    "default: any for keywords, everything for URLs."
+)
+LICENSE_UNKNOWN = "Images of which no licence is known; default: drop, keep for URLs without license."
 
 ListedLabel = Annotated[str, StringConstraints(max_length=100)]
 ListedCaption = Annotated[str, StringConstraints(max_length=5000)]
@@ -133,6 +149,8 @@ class JobRequest(Strict):
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"], min_length=1, description="Where to search; see /v1/sources.")
     expand: int = Field(default=0, ge=0, le=20, description="Add up to this many aliases and translations of each keyword, from Wikidata.")
     lang: list[str] = Field(default_factory=lambda: ["en"], min_length=1, max_length=10, description="Languages for expand.")
+    license: list[Word] | None = Field(default=None, min_length=1, max_length=100, description=LICENSE)
+    license_unknown: UnknownLicenses | None = Field(default=None, description=LICENSE_UNKNOWN)
     name: Word | None = Field(default=None, description="Name of the dataset.")
     label: Word | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
     max_images: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Stop at this many; 100 for keywords, all for URLs.")
@@ -230,6 +248,8 @@ class JobSpec(BaseModel):
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
     expand: int = 0
     lang: list[str] = Field(default_factory=lambda: ["en"])
+    license: list[str] = Field(default_factory=list)
+    license_unknown: UnknownLicenses = "keep"
     label: str | None = None
     max_images: int | None = None
     min_images: int = 0

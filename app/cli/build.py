@@ -149,6 +149,8 @@ def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, 
         expand=options.expand,
         name=options.name,
         label=options.label,
+        license=_license_words(options),
+        license_unknown=options.license_unknown,
         max_images=options.max_images,
         min_images=options.min_images,
         min_images_per_label=options.min_images_per_label,
@@ -165,6 +167,15 @@ def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, 
         refresh=options.refresh,
         **{name: value for name, value in given.items() if value},
     )
+
+
+def _license_words(options: BuildOptions) -> list[str] | None:
+    """The words of ``--license``; they are checked before anything is written."""
+    if options.license is None:
+        return None
+    words = [word.strip() for item in options.license for word in item.split(",") if word.strip()]
+    discovery.LicencePolicy.of(words)
+    return words
 
 
 async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 import errors
 from app.cli.failures import UsageError
-from app.domain import CompressionRules, LabelConflicts
+from app.domain import CompressionRules, LabelConflicts, UnknownLicenses
 from app.formatting import clipped
 from app.validation_errors import requirement
 
@@ -72,6 +72,10 @@ KEEP_COL = "Further column of the list to carry to the dataset; may be repeated;
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
 CAPTIONS = "Captions in the .txt of webdataset: the first, or all, one on a line (first)."
 REFRESH = "Request URLs again whose bytes an earlier build stored; an origin that has the same bytes answers 304."
+LICENSE = (
+    "Licences taken: cc0, pdm, by, by-sa ..., open, commercial, derivatives, any, or SPDX ids, with commas; default: any for keywords."
+)
+LICENSE_UNKNOWN = "What becomes of images of which no licence is known: drop, but for lists without --license, which keep all."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
 
@@ -93,6 +97,8 @@ class BuildOptions:
     source: Annotated[Texts, _what("--source", "-s", metavar="NAME", help="Where to search; may be repeated (wikimedia).")] = None
     expand: Annotated[int, _what("--expand", metavar="N", help="Also search up to N other names of each keyword.")] = 0
     lang: Annotated[Texts, _what("--lang", metavar="CODE", help="Language for --expand; may be repeated (en).")] = None
+    license: Annotated[Texts, _what("--license", metavar="WORDS", help=LICENSE)] = None
+    license_unknown: Annotated[UnknownLicenses | None, _what("--license-unknown", help=LICENSE_UNKNOWN)] = None
     max_images: Annotated[Count, _many("--max-images", "-n", help="Stop at N; default: 100 for keywords, all of a list.")] = None
     min_images: Annotated[int, _many("--min-images", help="Exit code 3 where fewer than N are kept.")] = 0
     min_images_per_label: Annotated[int, _many("--min-images-per-label", help="Exit code 3 where a label has fewer than N.")] = 0

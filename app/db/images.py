@@ -18,6 +18,7 @@ from app.db import jobs, list_rows, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import LabelCount, SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
+from errors import as_evidence
 
 __all__ = [
     "STORED",
@@ -25,6 +26,7 @@ __all__ = [
     "DeferredImages",
     "add_candidates",
     "add_chunks",
+    "add_refused",
     "as_image",
     "chunk_images",
     "chunk_states",
@@ -53,6 +55,8 @@ BATCH = 500
 
 _PENDING: Final = {"state": ImageState.PENDING, "reason": None}
 _SPARE: Final = {"state": ImageState.SPARE, "reason": Reason.NOT_REQUESTED}
+
+_REFUSED: Final = {"state": ImageState.REJECTED, "reason": Reason.LICENCE}
 
 _CLEARED: Mapping[str, None] = dict.fromkeys(("reason", "detail", "evidence"))
 """Columns that are cleared when an image is fetched or validated again."""
@@ -102,6 +106,29 @@ async def add_candidates(
     return sizes
 
 
+async def add_refused(
+    connection: Connection, *, dataset_id: str, job_id: str, search_id: str, refused: Sequence[tuple[str, Candidate, str]]
+) -> int:
+    """Insert candidates that are never fetched because of their licences, but for URLs that the dataset has; return how many.
+
+    Args:
+        refused: normalised URLs, candidates, and for each of them why, in words.
+    """
+    await _one_at_a_time(connection, dataset_id)
+    common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id, "chunk_id": None} | _REFUSED
+    rows = [
+        _as_row(candidate) | common | {"url_key": url_digest(normalised), "detail": detail, "evidence": _statement(candidate)}
+        for normalised, candidate, detail in refused
+    ]
+    statement = _insert_new(connection)
+    return sum([len((await connection.execute(statement, rows[at : at + BATCH])).all()) for at in range(0, len(rows), BATCH)])
+
+
+def _statement(candidate: Candidate) -> str | None:
+    stated = candidate.license_raw or candidate.license or candidate.license_url
+    return as_evidence(stated) if stated else None
+
+
 async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
     """Lock the row of the dataset: two searches that insert the same URLs in different orders would deadlock."""
     await connection.execute(select(tables.datasets.c.id).where(tables.datasets.c.id == dataset_id).with_for_update(key_share=True))
@@ -115,7 +142,7 @@ def _insert_new(connection: Connection) -> Any:
 
 _PLAIN_FIELDS = (
     *("url", "source", "rank", "line", "page_url", "title", "caption", "label", "group_id", "split", "expected_sha256"),
-    *("license", "license_url", "license_raw", "license_confidence", "creator", "creator_url", "attribution"),
+    *("license", "license_url", "license_raw", "license_confidence", "license_note", "creator", "creator_url", "attribution"),
 )
 """Fields of a candidate that are columns of the same name."""
 

@@ -347,13 +347,18 @@ class Funnel:
 
     @property
     def requested(self) -> int:
-        """The other ones, which are fetched."""
-        return self.candidates - self.spare
+        """The other ones, which are fetched, but for those that are refused."""
+        return self.candidates - self.spare - self.refused
+
+    @property
+    def refused(self) -> int:
+        """Rows whose licences the job does not take: most of them are decided, and counted, as if there had been no request."""
+        return sum(count.count for count in self.counts if count.reason is Reason.LICENCE)
 
     @property
     def fetched(self) -> int:
         """Rows that were fetched."""
-        return self._sum(PASSED_FETCH)
+        return self._sum(PASSED_FETCH) - self.refused
 
     @property
     def valid(self) -> int:

@@ -3,8 +3,9 @@
 Knows :mod:`app.domain` and the errors; no database, no queue, no HTTP library. A source requests through the client it is given.
 """
 
-from app.discovery import expansion, keywords, licences, url_list
+from app.discovery import expansion, keywords, licence_gate, licences, url_list
 from app.discovery.expansion import Expansion, expand
+from app.discovery.licence_policy import LicencePolicy
 from app.discovery.sources import SOURCES, check_source, missing, open_source
 from app.discovery.sources.source import JsonClient, Query, SearchPage, Source, SourceInfo, SourceOptions
 
@@ -12,6 +13,7 @@ __all__ = [
     "SOURCES",
     "Expansion",
     "JsonClient",
+    "LicencePolicy",
     "Query",
     "SearchPage",
     "Source",
@@ -21,6 +23,7 @@ __all__ = [
     "expand",
     "expansion",
     "keywords",
+    "licence_gate",
     "licences",
     "missing",
     "open_source",

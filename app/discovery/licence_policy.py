@@ -3,15 +3,14 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import errors
 from app.discovery import licences
 from app.discovery.licence_terms import PUBLIC_DOMAIN_IDS, Terms, family_of, strictest, terms_of
+from app.domain import UnknownLicenses
 
-__all__ = ["ANYTHING", "Decision", "LicencePolicy", "Unknown"]
-
-Unknown = Literal["keep", "drop"]
+__all__ = ["ANYTHING", "Decision", "LicencePolicy", "describe", "policy_for"]
 
 FAMILIES: Final = ("by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")
 CONDITIONS: Final = ("commercial", "derivatives")
@@ -45,10 +44,10 @@ class LicencePolicy:
     """
 
     words: tuple[str, ...] = ()
-    unknown: Unknown = "keep"
+    unknown: UnknownLicenses = "keep"
 
     @classmethod
-    def of(cls, words: Sequence[str], unknown: Unknown = "drop") -> "LicencePolicy":
+    def of(cls, words: Sequence[str], unknown: UnknownLicenses = "drop") -> "LicencePolicy":
         """Return the policy of some words, each possibly a list with commas.
 
         Raises:
@@ -108,7 +107,18 @@ class LicencePolicy:
         terms = _terms_of_word(word)
         for condition in CONDITIONS:
             if condition in self.words and not _meets(condition, terms):
-                raise errors.ValidationError(f"license {word} and {condition} exclude each other: {_MEANING[condition]}; leave one out")
+                raise errors.ValidationError(f"{word} and {condition} exclude each other: {_MEANING[condition]}; leave one out")
+
+
+def policy_for(words: Sequence[str] | None, unknown: UnknownLicenses | None, *, is_search: bool) -> LicencePolicy:
+    """Return the policy of a build by what was asked for: with nothing asked, a search takes what permits some use, a list takes all.
+
+    Raises:
+        errors.ValidationError: as `LicencePolicy.of`.
+    """
+    if words is None:
+        words = ["any"] if is_search or unknown == "drop" else []
+    return LicencePolicy.of(words, unknown or ("drop" if words else "keep"))
 
 
 ANYTHING: Final = LicencePolicy()

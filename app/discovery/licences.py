@@ -26,21 +26,13 @@ MAX_CHARS = 2_000
 url_of = licence_addresses.url_of
 
 
-@functools.lru_cache(maxsize=4096)  # a source repeats the same few statements
 def normalise(words: str | None) -> str | None:
     """Return the id of the licence that a code, a name, an address, a sentence or a piece of HTML states, ``None`` if none is understood.
 
     A Creative Commons licence without its version is ``LicenseRef-CC-BY``: no version was stated, none is added. Of several licences
     the strictest holds. A notice of copyright reserves all rights unless a licence stands beside it.
     """
-    if not words or len(words) > MAX_CHARS:
-        return None
-    stated = html.unescape(words)
-    addresses = licence_addresses.find(stated)
-    found = [licence for address in addresses if (licence := licence_addresses.read(address))]
-    rest = text.strip_html(licence_addresses.strip(words), MAX_CHARS) or ""
-    found += _from_text(rest)
-    return strictest(_merge(found)) or (RESERVED if _NOTICE.search(rest) else None)
+    return strictest(_merge(_read(words))) or (RESERVED if words and _has_notice(words) else None)
 
 
 def settle(*statements: str | None) -> str | None:
@@ -57,8 +49,30 @@ def contradiction(*statements: str | None) -> str | None:
 
 
 def stated_ids(*statements: str | None) -> list[str]:
-    """Return the ids that the statements name, in their order, without those that another one names more exactly."""
-    return _merge(licence for statement in statements if (licence := normalise(statement)))
+    """Return the ids that the statements name, in their order, without those that another one names more exactly.
+
+    A notice of copyright says who holds the rights, not that nobody else may use the work: beside a licence it reserves nothing.
+    """
+    ids = _merge(licence for statement in statements if (licence := strictest(_merge(_read(statement)))))
+    return ids or [RESERVED] * any(_has_notice(statement) for statement in statements if statement)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(words: str | None) -> tuple[str, ...]:
+    """The ids that a statement names; cached, because a source repeats the same few statements."""
+    if not words or len(words) > MAX_CHARS:
+        return ()
+    addresses = licence_addresses.find(html.unescape(words))
+    found = [licence for address in addresses if (licence := licence_addresses.read(address))]
+    return (*found, *_from_text(_without_addresses(words)))
+
+
+def _has_notice(words: str) -> bool:
+    return len(words) <= MAX_CHARS and _NOTICE.search(_without_addresses(words)) is not None
+
+
+def _without_addresses(words: str) -> str:
+    return text.strip_html(licence_addresses.strip(words), MAX_CHARS) or ""
 
 
 def _merge(ids: Iterable[str]) -> list[str]:

@@ -72,7 +72,7 @@ def _figures(keyword: str, wanted: int, group: Sequence[Search], counts: Sequenc
         keyword=keyword,
         wanted=wanted,
         found=sum(search.found for search in group),
-        fetched=sum(count.count for count in own if count.state in PASSED_FETCH),
+        fetched=sum(count.count for count in own if count.state in PASSED_FETCH and count.reason is not Reason.LICENCE),
         kept=kept,
         why_short="; ".join(_causes(group, own)) or None if is_final and kept < wanted else None,
     )

@@ -20,6 +20,7 @@ from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.discovery import urls as url_reading
+from app.discovery.licence_policy import policy_for
 from app.domain import CompressionRules, Reason
 from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
@@ -104,12 +105,15 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
     if keywords:
         for name in request.sources:
             discovery.check_source(name, source_options(settings, name))
+    licences = policy_for(request.license, request.license_unknown, is_search=bool(keywords))
     return JobSpec(
         keywords=keywords,
         url_list=url_list,
         sources=request.sources,
         expand=request.expand,
         lang=request.lang,
+        license=list(licences.words),
+        license_unknown=licences.unknown,
         label=request.label,
         max_images=request.max_images or (max(DEFAULT_MAX_IMAGES, request.least_images) if keywords else None),
         min_images=request.min_images,

@@ -11,7 +11,7 @@ LAST_ATTEMPT = 4
 
 REASONS = tuple(reason.value for reason in Reason)
 VERDICTS = ("valid", *REASONS)
-DOWNLOAD_OUTCOMES = ("ok", "not_modified", "reused", "failed", "deferred")
+DOWNLOAD_OUTCOMES = ("ok", "not_modified", "reused", "failed", "deferred", "refused")
 ATTEMPTS = (*(str(number) for number in range(1, LAST_ATTEMPT)), f"{LAST_ATTEMPT}+")
 STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 RETRY_RESULTS = ("recovered", "exhausted", "refused")

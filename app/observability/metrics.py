@@ -25,7 +25,7 @@ wait_cause = Label("cause", labels.WAIT_CAUSES)
 
 downloads = counter(
     "pictrawl_downloads",
-    "URLs whose download ended, counted when the outcome is on their row. A deferred URL is tried again later.",
+    "URLs whose download ended, counted when the outcome is on their row. Deferred: tried again later. Refused: never requested.",
     Label("outcome", labels.DOWNLOAD_OUTCOMES),
     _reason,
 )

@@ -172,7 +172,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.DUPLICATE_NEAR: "Nearly identical to another image of the dataset (`validate.near_distance`).",
         Reason.LABEL_CONFLICT: "The same picture has different labels, so none can be trusted; a kept image has it beside its first label.",
         Reason.PLACEHOLDER: "Many unrelated URLs gave this picture, such as one that says that there is no image.",
-        Reason.LICENCE: "Its licence is none of those that the job accepts.",
+        Reason.LICENCE: "The job does not take its licence, or none is known; it is not requested. Or its file states a stricter licence.",
         Reason.OVER_TARGET: "Valid, but `--max-images` was already reached.",
         Reason.NOT_REQUESTED: "Not requested, or not again, since the target did not need it; a job that falls short requests it.",
         Reason.CANCELLED: "The job was cancelled before it was fetched, or its dead unit of work was discarded.",

@@ -57,8 +57,8 @@ def test_of_when_repeated_or_with_commas() -> None:
         ("comercial", "there is no licence 'comercial'; did you mean commercial?"),
         ("by-ns", "there is no licence 'by-ns'; did you mean by-sa?"),
         ("xyzzy", "there is no licence 'xyzzy'; there is any, open, commercial, "),
-        ("by-nc,commercial", "license by-nc and commercial exclude each other: which leaves out NC"),
-        ("CC-BY-ND-4.0,derivatives", "license CC-BY-ND-4.0 and derivatives exclude each other"),
+        ("by-nc,commercial", "by-nc and commercial exclude each other: which leaves out NC"),
+        ("CC-BY-ND-4.0,derivatives", "CC-BY-ND-4.0 and derivatives exclude each other"),
     ],
 )
 def test_of_when_word_makes_no_sense(word: str, message: str) -> None:

@@ -45,6 +45,8 @@ def test_normalise_when_id(licence: str) -> None:
         (("All rights reserved", "cc-by"), licences.RESERVED),
         (("cc-by-sa-3.0", "CC BY-SA 3.0 de"), "CC-BY-SA-3.0"),
         (("no licence here", None), None),
+        (("© Jane Doe", "CC BY 4.0"), "CC-BY-4.0"),
+        (("Jane Doe", "© Jane Doe"), licences.RESERVED),
     ],
 )
 def test_settle_when_statements(statements: tuple[str | None, ...], expected: str | None) -> None:

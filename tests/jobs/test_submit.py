@@ -133,6 +133,30 @@ def test_a_list_is_taken_whole_and_needs_no_source() -> None:
     assert (spec.max_images, spec.url_list, spec.keywords) == (None, listed, [])
 
 
+@pytest.mark.parametrize(
+    ("asked", "words", "unknown"),
+    [
+        ({"keywords": ["cat"]}, ["any"], "drop"),
+        ({"keywords": ["cat"], "license_unknown": "keep"}, ["any"], "keep"),
+        ({"keywords": ["cat"], "license": ["CC-BY", "open"]}, ["by", "open"], "drop"),
+        ({"urls": ["https://example.org/a"]}, [], "keep"),
+        ({"urls": ["https://example.org/a"], "license_unknown": "drop"}, ["any"], "drop"),
+        ({"urls": ["https://example.org/a"], "license": ["cc0"]}, ["cc0"], "drop"),
+        ({"urls": ["https://example.org/a"], "license": ["cc0"], "license_unknown": "keep"}, ["cc0"], "keep"),
+    ],
+)
+def test_licences_are_settled_at_submission(asked: dict[str, Any], words: list[str], unknown: str) -> None:
+    """Keywords take what permits some use, lists everything; what is asked for drops what is unknown."""
+    spec = resolve_spec(with_settings(), JobRequest(**asked))
+    assert (spec.license, spec.license_unknown) == (words, unknown)
+
+
+def test_a_licence_that_is_not_known_is_refused_at_once() -> None:
+    """The nearest one is named."""
+    with pytest.raises(errors.ValidationError, match=r"there is no licence 'by-as'; did you mean by-sa\?"):
+        resolve_spec(with_settings(), JobRequest(keywords=["cat"], license=["by-as"]))
+
+
 def test_a_source_that_cannot_be_asked_is_refused_at_once() -> None:
     """An unknown one, and one that wants a contact that is not set."""
     with pytest.raises(errors.PermanentError, match="flicker"):

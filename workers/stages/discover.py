@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 import errors
 from app.db import Connection, candidates, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
-from app.discovery import Query, SearchPage, url_list
+from app.discovery import Query, SearchPage, licence_gate, url_list
+from app.discovery.licence_policy import LicencePolicy
 from app.discovery.sources.source import Params
-from app.domain import LIST_SOURCE, Candidate, ListProblem
+from app.domain import LIST_SOURCE, Candidate, ListProblem, Reason
 from app.formatting import count
 from app.job_states import UnitKind
+from app.observability import metrics
 from app.resources import make_source
 from app.settings import RetrySettings
 from app.spec import ListSpec
@@ -96,7 +98,7 @@ async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: "S
                 yield page
         return
     source = make_source(ctx.settings, search.source, client, side_px=spec.side_px)
-    async for page in source.pages(Query(search.keyword, qid=search.qid), search.cursor):
+    async for page in source.pages(Query(search.keyword, licences=licence_gate.policy_of(spec), qid=search.qid), search.cursor):
         labelled = tuple(replace(candidate, label=candidate.label or search.label) for candidate in page.candidates)
         yield replace(page, candidates=labelled)
 
@@ -268,6 +270,10 @@ class CandidateWriter:
     search: Search
     client: SearchClient | None = None
     logged: int = 0
+    policy: LicencePolicy = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.policy = licence_gate.policy_of(self.unit.spec)
 
     @property
     def want(self) -> int | None:
@@ -286,27 +292,39 @@ class CandidateWriter:
         return released
 
     async def add(self, page: SearchPage) -> int:
-        """Insert a page's new candidates, with chunks and fetch units, and advance the cursor; return how many are to be fetched."""
+        """Insert a page's new candidates, with chunks and fetch units, and advance the cursor; return how many are to be fetched.
+
+        Those whose licences the job does not take are rows that are never fetched, and count towards nothing that is wanted.
+        """
         valid, bad = _normalise_all(page.candidates)
+        found = licence_gate.sort(self.policy, valid)
         problems = [*page.problems, *bad]
         self._log_problems(problems)
         async with self.unit.transaction() as connection:
-            new, to_fetch = await self._insert(connection, valid)
+            refused = await self._insert_refused(connection, found.refused)  # before: of two statements on a URL the stricter holds
+            new, to_fetch = await self._insert(connection, found.taken)
             await jobs.advance_search(
                 connection,
                 self.search.id,
                 cursor=page.cursor,
                 is_exhausted=page.cursor is None,
                 found=len(page.candidates) + len(page.problems),
-                new=new,
+                new=new + refused,
                 bad=len(problems),
                 note=page.note or None,
             )
             if self.client is not None:
                 await self.client.write(connection, self.search.id)
             await self.unit.record_progress(connection)
-        log.info("search.page", source=self.search.source, found=len(page.candidates), new=new, bad=len(problems), spare=new - to_fetch)
+        counts = {"found": len(page.candidates), "new": new + refused, "bad": len(problems), "refused": refused, "spare": new - to_fetch}
+        log.info("search.page", source=self.search.source, **counts)
+        if refused:
+            metrics.downloads.labels("refused", Reason.LICENCE).inc(refused)
         return to_fetch
+
+    async def _insert_refused(self, connection: Connection, refused: Sequence[tuple[str, Candidate, str]]) -> int:
+        ids = {"dataset_id": self.job.dataset_id, "job_id": self.job.id, "search_id": self.search.id}
+        return await images.add_refused(connection, **ids, refused=refused) if refused else 0
 
     async def _insert(self, connection: Connection, valid: Sequence[tuple[str, Candidate]]) -> tuple[int, int]:
         """Insert candidates; return how many are new, and how many of them are to be fetched."""

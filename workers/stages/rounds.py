@@ -32,6 +32,9 @@ PROGRESS = {
 }
 """How far an image came that is not out."""
 
+_OUT: Mapping[Reason | None, str] = {Reason.OVER_TARGET: "valid", Reason.LICENCE: "refused"}
+"""What an image counts as that is out. A refused one was not tried: it says nothing about how many of those that are fetched will do."""
+
 
 async def next_wants(connection: Connection, unit: ClaimedUnit) -> dict[str, int]:
     """Return how many candidates each search of a build shall release or find next, by search id; none without a target."""
@@ -60,7 +63,7 @@ def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchC
 
 
 def _progress(state: ImageState, reason: Reason | None) -> str:
-    return PROGRESS.get(state, "valid" if reason is Reason.OVER_TARGET else "dropped")
+    return PROGRESS.get(state) or _OUT.get(reason, "dropped")
 
 
 def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]], wanted: Mapping[str, Wanted]) -> Supply:

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import errors
-from app.discovery import licences, text, urls
+from app.discovery import text, urls
 from app.discovery.lists import streams, values
 from app.discovery.lists.header import Header, fold
 from app.domain import LIST_SOURCE, Candidate, ListProblem
@@ -94,11 +94,6 @@ def _words(limit: int) -> Callable[[object], str | None]:
     return read
 
 
-def _licence(value: object) -> str | None:
-    words = text.clean(values.plain(value), 200)
-    return licences.normalise(words) or words
-
-
 def _split(value: object) -> str | None:
     """Return the name of a split as exports take it, ``None`` for a number or words that are none."""
     name = (text.clean(value, 100) or "").lower()
@@ -106,7 +101,7 @@ def _split(value: object) -> str | None:
 
 
 _READERS: Mapping[str, Callable[[object], str | int | None]] = {
-    "license": _licence,
+    "license": _words(500),  # the licence gate reads it
     "license_url": urls.usable,
     "width": values.pixels,
     "height": values.pixels,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import errors
+from app.discovery.licence_policy import LicencePolicy
 from app.domain import Candidate, ListProblem
 
 __all__ = [
@@ -57,12 +58,7 @@ class LicenceFilter(Protocol):
         ...
 
 
-class _AnyLicence:
-    def allows(self, licence: str | None) -> bool:
-        return True
-
-
-ANY_LICENCE: LicenceFilter = _AnyLicence()
+ANY_LICENCE: LicenceFilter = LicencePolicy()
 """Takes every licence, and none."""
 
 

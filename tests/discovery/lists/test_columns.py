@@ -49,7 +49,7 @@ def test_candidate_when_all_columns_are_there() -> None:
         line=7,
         caption="a cat",
         label="3",
-        license="CC-BY-4.0",
+        license="http://creativecommons.org/licenses/by/4.0/deed.en",
         license_url="https://example.org/l",
         width=640,
         height=480,
@@ -158,7 +158,7 @@ def test_pick_when_spec_names_columns() -> None:
     spec = ListSpec(key="k", suffix=".csv", url_column="link", caption_column="Alt", label_column="kind", license_column="terms")
     found = candidate(["url", "link", "text", "alt", "KIND", "terms"], ["bad", URL, "no", "yes", "dog", "cc0"], spec)
     assert found == Candidate(
-        url=URL, source="list", rank=3, line=7, caption="yes", label="dog", license="CC0-1.0", extra={"url": "bad", "text": "no"}
+        url=URL, source="list", rank=3, line=7, caption="yes", label="dog", license="cc0", extra={"url": "bad", "text": "no"}
     )
 
 

@@ -86,7 +86,7 @@ async def test_create_takes_what_is_known_of_each_url(client: httpx.AsyncClient,
         "3",
         "a lynx at night",
     )
-    assert (second.group_id, second.expected_sha256, second.license, second.title) == ("12", "ab" * 32, "CC-BY-4.0", "Lynx")
+    assert (second.group_id, second.expected_sha256, second.license, second.title) == ("12", "ab" * 32, "cc by 4.0", "Lynx")
     assert (second.labels, second.captions) == (("3", "lynx"), ("a lynx at night", "one", "two"))
     assert isinstance(third, ListProblem)
     assert isinstance(fourth, ListProblem)
@@ -194,6 +194,16 @@ async def test_create_refuses_a_source_that_is_not_there(client: httpx.AsyncClie
     answer = await client.post("/v1/jobs", json={"keywords": ["a"], "sources": ["wikimedai"]})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
     assert "did you mean wikimedia?" in answer.json()["detail"]
+
+
+async def test_create_takes_licences(client: httpx.AsyncClient, resources: Resources) -> None:
+    """With the words of the command line; the job's row has them settled. A word that names no licence names the nearest one."""
+    answer = await client.post("/v1/jobs", json={"urls": ["http://origin.example/a.jpg"], "license": ["cc0,BY"], "license_unknown": "keep"})
+    spec = (await jobs.get(resources.db, answer.json()["id"])).spec
+    assert (spec["license"], spec["license_unknown"]) == (["cc0", "by"], "keep")
+    answer = await client.post("/v1/jobs", json={"urls": ["http://origin.example/a.jpg"], "license": ["opn"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+    assert "there is no licence 'opn'; did you mean open?" in answer.json()["detail"]
 
 
 async def test_create_refuses_names_of_files_as_keywords(client: httpx.AsyncClient) -> None:

@@ -46,6 +46,10 @@ class Shelf:
         self.name = name
         return self
 
+    def licence(self, number: int) -> str | None:
+        """Under which an image is offered."""
+        return "CC0-1.0"
+
     def fill(self, keyword: str, numbers: Any, *, seed: int | None = None) -> None:
         """Put images at the origin, different ones unless a seed is given."""
         for number in numbers:
@@ -65,7 +69,8 @@ class Shelf:
                 raise failure
             numbers = range(start, min(start + self.page, self.stock[keyword]))
             host = PATIENT if keyword == self.patient else "127.0.0.1"
-            found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg", host), name, rank=number) for number in numbers)
+            urls = {number: self.origin.url(f"/{keyword}-{number}.jpg", host) for number in numbers}
+            found = tuple(Candidate(url, name, rank=number, license=self.licence(number)) for number, url in urls.items())
             start += self.page
             yield SearchPage(found, str(start) if start < self.stock[keyword] else None)
             if start >= self.stock[keyword]:

@@ -12,7 +12,7 @@ from contextvars import Context
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from downloader.limiter.site_profiles import site_profile
+from downloader.limiter.site_profiles import limited_as, site_profile
 from downloader.limiter.state import Grant, GrantRequest, HostLimits, HostState
 from downloader.limiter.store import MAX_HOSTS, HostFeedback, HostStateStore, LocalHostStateStore
 from downloader.lru import LRUDict
@@ -189,18 +189,19 @@ class HostGate:
 
     def silence(self, host: str) -> HostSilence | None:
         """Return since when a host (its origin) gives no usable answer; None where it gives one, or has asked for patience."""
-        state = self._store.peek(host)
+        state = self._store.peek(limited_as(host))
         if state is None or not state.breaker.silent_since or state.not_before > self._clock():
             return None
         return HostSilence(host, state.breaker.silent_since, state.breaker.answered_at)
 
     def _queue(self, target: Target) -> HostQueue:
-        queue = self._queues.get(target.origin)
+        origin = limited_as(target.origin)
+        queue = self._queues.get(origin)
         if queue is None:
             profile = site_profile(target.host)
             max_in_flight = min(self._per_host, profile.max_in_flight) if profile else self._per_host
-            queue = HostQueue(target.origin, HostLimits(max_in_flight, self._rate_per_host, self._inline_wait_max_s))
-            self._queues.put(target.origin, queue)
+            queue = HostQueue(origin, HostLimits(max_in_flight, self._rate_per_host, self._inline_wait_max_s))
+            self._queues.put(origin, queue)
         return queue
 
     def _holds_shared_slots(self, queue: HostQueue) -> bool:

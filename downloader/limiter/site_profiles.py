@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["SiteProfile", "site_profile"]
+__all__ = ["SiteProfile", "limited_as", "site_profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,17 @@ _PROFILES: Final[dict[str, SiteProfile]] = dict.fromkeys(
     ),
     _WIKIMEDIA,
 )
+
+
+_SHARED_LIMITS: Final = {"thumb.wikimedia.org": "upload.wikimedia.org"}
+"""Hosts that have no limits of their own: what their site allows is for both together (Robot policy: a total of 2 at a time)."""
+
+
+def limited_as(origin: str) -> str:
+    """Return the origin (``https://host:443``) whose slots, rate and breaker requests to ``origin`` use: its own, or that of its site."""
+    scheme, slashes, rest = origin.partition("://")
+    host, colon, port = rest.rpartition(":")
+    return f"{scheme}{slashes}{_SHARED_LIMITS[host]}{colon}{port}" if host in _SHARED_LIMITS else origin
 
 
 def site_profile(host: str) -> SiteProfile | None:

@@ -58,6 +58,18 @@ async def test_wikimedia_profile_lowers_the_share(time):
     assert await most_at_once(gate_of(time, per_host=8), [ONE] * 8) == 8
 
 
+async def test_wikimedia_thumbnails_and_originals_share_their_places(time):
+    """The site's rule is for its media as a whole: two at once together, and a block of one host is one of the other."""
+    originals, thumbnails = check_url("https://upload.wikimedia.org/a", ()), check_url("https://thumb.wikimedia.org/a", ())
+    gate = gate_of(time, per_host=8)
+    assert await most_at_once(gate, [originals, thumbnails] * 4) == 2
+    assert await most_at_once(gate, [originals, check_url("https://commons.wikimedia.org/a", ())] * 4) == 4
+    async with gate.slot(thumbnails) as feedback:
+        feedback.block_until(time.now + 5, Reason.RATE_LIMITED)
+    async with gate.slot(originals):
+        assert time.waits == [5]
+
+
 async def test_closed_host_is_waited_for_in_place(time):
     """Every URL of the host obeys a short closure; another host does not care."""
     gate = gate_of(time)
@@ -343,3 +355,13 @@ async def test_memory_of_hosts_is_bounded(time):
     with pytest.raises(HostClosedError):
         async with gate.slot(ONE):
             pass
+
+
+async def test_silence_of_a_host_that_shares_its_limits(time):
+    """The silence is that of the shared limits, under the name of the host that was asked for."""
+    gate = gate_of(time)
+    thumbnails = check_url("https://thumb.wikimedia.org/a", ())
+    await open_breaker(gate, thumbnails)
+    silence = gate.silence(thumbnails.origin)
+    assert silence is not None
+    assert silence.host == thumbnails.origin

@@ -7,10 +7,10 @@ import errors
 from downloader import FetchLimits
 from downloader.client import Downloader
 from downloader.crawl_policy import require_contact
-from downloader.limiter.site_profiles import site_profile
+from downloader.limiter.site_profiles import limited_as, site_profile
 
 
-@pytest.mark.parametrize("host", ["upload.wikimedia.org", "wikimedia.org", "en.wikipedia.org", "www.wikidata.org"])
+@pytest.mark.parametrize("host", ["upload.wikimedia.org", "thumb.wikimedia.org", "wikimedia.org", "en.wikipedia.org", "www.wikidata.org"])
 def test_wikimedia_has_a_profile(host):
     """Two connections, and a User-Agent with a contact."""
     profile = site_profile(host)
@@ -23,6 +23,22 @@ def test_others_have_none(host):
     """A look-alike is not the site."""
     assert site_profile(host) is None
     require_contact(host, "")
+
+
+@pytest.mark.parametrize(
+    ("origin", "shared"),
+    [
+        ("https://thumb.wikimedia.org:443", "https://upload.wikimedia.org:443"),
+        ("https://upload.wikimedia.org:443", "https://upload.wikimedia.org:443"),
+        ("https://commons.wikimedia.org:443", "https://commons.wikimedia.org:443"),
+        ("http://thumb.wikimedia.org:80", "http://upload.wikimedia.org:80"),
+        ("http://thumb.wikimedia.org.test:80", "http://thumb.wikimedia.org.test:80"),
+        ("http://[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_hosts_that_share_their_limits(origin, shared):
+    """Thumbnails and originals of Wikimedia have two places together; nobody else is put together."""
+    assert limited_as(origin) == shared
 
 
 def test_contact_is_required_where_the_site_says_so():

@@ -49,7 +49,9 @@ async def downloader(time: FakeTime) -> AsyncIterator[Downloader]:
 
 
 def options(name: str, *, base_url: str = "", key: str | None = KEY, contact: str = CONTACT) -> discovery.SourceOptions:
-    return discovery.SourceOptions(base_url or discovery.SOURCES[name].base_url, key=key, contact=contact, side_px=640)
+    """A key is given to those only that answer nobody without one: a provider has the limits of a client without privileges."""
+    info = discovery.SOURCES[name]
+    return discovery.SourceOptions(base_url or info.base_url, key=key if info.needs_key else None, contact=contact, side_px=640)
 
 
 def opened(client: discovery.JsonClient, provider: Provider) -> discovery.Source:

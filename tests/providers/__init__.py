@@ -5,12 +5,14 @@ To add one: a module here with a `Provider`, and its class in ``_CLASSES``. The 
 
 from collections.abc import Mapping
 
+from tests.providers.openverse import OpenverseProvider
 from tests.providers.server import Provider
 from tests.providers.wikimedia import WikimediaProvider
 
 __all__ = ["PROVIDERS"]
 
 _CLASSES: tuple[type[Provider], ...] = (
+    OpenverseProvider,
     WikimediaProvider,
 )  # fmt: skip
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import errors
+from app.discovery.sources.openverse import Openverse
 from app.discovery.sources.source import JsonClient, Source, SourceInfo, SourceOptions
 from app.discovery.sources.wikimedia import Wikimedia
 
 __all__ = ["SOURCES", "check_source", "missing", "open_source"]
 
-_CLASSES: Mapping[str, type[Source]] = {source.info.name: source for source in (Wikimedia,)}
+_CLASSES: Mapping[str, type[Source]] = {source.info.name: source for source in (Openverse, Wikimedia)}
 
 SOURCES: Mapping[str, SourceInfo] = MappingProxyType({name: source.info for name, source in _CLASSES.items()})
 """Every source by its name."""

@@ -81,7 +81,7 @@ class SourceInfo:
         licences: in words, how a licence comes with an image.
         depth: results that one search can reach, ``None`` if there is no limit.
         page_size: results in one page.
-        limits: how often it may be asked, as it declares.
+        limits: how often it may be asked, as it declares; with an API key ``limits_with_key``, where that changes them.
         filters: what it can be asked to filter by, in words, such as ``license``.
         needs_contact: whether its terms ask for a way to reach the operator in every request.
         key: whether it takes an API key; ``key_url`` is where to get one.
@@ -98,6 +98,7 @@ class SourceInfo:
     depth: int | None
     page_size: int
     limits: tuple[RateLimit, ...] = ()
+    limits_with_key: tuple[RateLimit, ...] = ()
     filters: tuple[str, ...] = ()
     needs_contact: bool = False
     key: KeyUse = "none"
@@ -219,6 +220,10 @@ class Source(ABC):
             errors.PictrawlError: as `read`.
         """
 
+    def parts(self, query: Query) -> Sequence[Part]:
+        """Return the parts that a query is searched in, in their order; they have no result in common. By default it is one part."""
+        return ({},)
+
     def divide(self, query: Query, part: Part, total: int) -> Sequence[Part]:
         """Return smaller parts that together are ``part``; none where it cannot be divided.
 
@@ -237,7 +242,7 @@ class Source(ABC):
             errors.ValidationError: ``cursor`` is none of this source's.
             errors.PictrawlError: as `read`.
         """
-        at = _Cursor.parse(self.info.name, cursor)
+        at = _Cursor(tuple(self.parts(query))) if cursor is None else _Cursor.parse(self.info.name, cursor)
         seen: set[str] = set()
         divisions, remarks = 0, ""
         while True:
@@ -283,16 +288,14 @@ class Source(ABC):
 class _Cursor:
     """Where a search stands: parts that are left, the first of them being read, and the results so far."""
 
-    parts: tuple[Part, ...] = ({},)
+    parts: tuple[Part, ...]
     page: str | None = None
     found: int = 0
     found_in_part: int = 0
 
     @classmethod
-    def parse(cls, source: str, text: str | None) -> Self:
+    def parse(cls, source: str, text: str) -> Self:
         """Read a cursor that ``dump`` wrote."""
-        if text is None:
-            return cls()
         try:
             read = json.loads(text)
             parts = tuple({str(name): str(value) for name, value in part.items()} for part in read["parts"])

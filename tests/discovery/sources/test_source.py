@@ -61,3 +61,17 @@ async def test_pages_when_no_parts_are_named() -> None:
     pages = [page async for page in Years(names_parts=False).pages(Query("cat"), None)]
     assert len(pages) == 10
     assert pages[-1].note == "in parts; the search ends at 100 results"
+
+
+class Sorted(Years):
+    """Searches in two parts from the beginning."""
+
+    def parts(self, query: Query) -> Sequence[Part]:
+        return ({"years": "3-4"}, {"years": "0-1"})
+
+
+async def test_pages_when_a_query_is_searched_in_parts() -> None:
+    """The parts come in their order, and a cursor goes on in them."""
+    pages = [page async for page in Sorted().pages(Query("cat"), None)]
+    assert [page.candidates[0].url for page in pages] == [f"https://a.test/{number}/a.jpg" for number in (30, 40, 0, 10)]
+    assert [page async for page in Sorted().pages(Query("cat"), pages[1].cursor)] == pages[2:]

@@ -386,6 +386,7 @@ class Sample:
         extension: without the dot (``jpg``).
         width, height: pixels of the exported image.
         changes: how the exported bytes differ from the fetched ones, besides size and encoding.
+        license_raw, license_confidence, license_note: as in :class:`StoredImage`.
         captions, labels: all of them where there are several; the first is ``caption`` or ``label``.
         extra: further columns of the list, as in :class:`Candidate`.
     """
@@ -413,6 +414,10 @@ class Sample:
     phash: str | None = None
     group_id: str | None = None
     changes: str | None = None
+    license_raw: str | None = None
+    license_confidence: str | None = None
+    license_note: str | None = None
+    creator_url: str | None = None
     captions: Sequence[str] = ()
     labels: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -57,6 +57,7 @@ _IMAGES = {
 _DATASETS = {
     "ls": Command("app.cli.datasets", "ls", "List datasets, newest first."),
     "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
+    "licences": Command("app.cli.licences", "licences", "Show the licences of a dataset, and what a choice of them would leave."),
     "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears.", setting_use.WORKERS),
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare.", setting_use.WORKERS),
     "rm": Command("app.cli.datasets", "rm", "Remove a dataset with its jobs and images."),

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from app.discovery.licence_terms import terms_of
+from app.discovery.licences import normalise
 from app.domain import Sample
 from app.exports import cards
 from app.exports.exporter import ExportOptions
@@ -22,8 +24,6 @@ SCHEMA_VERSION = 1
 ATTRIBUTION = "ATTRIBUTION.md"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
-
-_FREE_LICENSE_PREFIXES = ("cc0", "pdm", "public domain", "publicdomain", "public-domain", "pd-", "no known copyright", "unlicense")
 
 
 class SidecarWriter:
@@ -69,10 +69,12 @@ class SidecarWriter:
 
 
 def needs_attribution(sample: Sample) -> bool:
-    """Whether an image's licence requires attribution, or its creator is known."""
+    """Whether an image's licence requires attribution, or its creator is known; a licence that is not understood may require it."""
     if sample.creator or sample.attribution:
         return True
-    return bool(sample.license) and not (sample.license or "").lower().startswith(_FREE_LICENSE_PREFIXES)
+    known = normalise(sample.license)
+    terms = terms_of(known) if known else None
+    return bool(sample.license) if terms is None else terms.attribution
 
 
 def write_sidecars(
@@ -150,7 +152,7 @@ def _attribution_row(sample: Sample, path: str) -> bytes:
     cells = (
         f"`{path}`",
         cards.escape_cell(sample.title),
-        cards.escape_cell(sample.creator),
+        " ".join(part for part in (cards.escape_cell(sample.creator), cards.autolink(sample.creator_url)) if part),
         license_text,
         cards.autolink(sample.page_url or sample.url),
         cards.escape_cell(sample.attribution),

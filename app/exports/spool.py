@@ -32,7 +32,8 @@ __all__ = [
 
 OPTIONAL_COLUMNS = (
     *("caption", "captions", "title", "page_url"),
-    *("license", "license_url", "creator", "attribution", "group_id", "phash", "changes"),
+    *("license", "license_url", "license_raw", "license_confidence", "license_note"),
+    *("creator", "creator_url", "attribution", "group_id", "phash", "changes"),
 )
 """Optional columns. A column is written for all samples if any sample has it, so that every reader sees one schema. ``captions`` are
 written if any sample has several, and ``labels`` likewise."""

@@ -11,6 +11,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 
@@ -18,6 +19,9 @@ import errors
 from app import concurrency
 from app.db import Connection, datasets, images
 from app.db.rows import NewUnit
+from app.discovery.licence_terms import terms_of
+from app.discovery.licences import normalise
+from app.discovery.sources.fields import attribution
 from app.domain import EXTENSIONS, MEDIA_TYPES, Compressed, CompressionRules, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
@@ -160,7 +164,11 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         license=image.license,
         license_url=image.license_url,
         creator=image.creator,
-        attribution=image.attribution,
+        license_raw=image.license_raw,
+        license_confidence=image.license_confidence if image.license else None,
+        license_note=image.license_note,
+        creator_url=image.creator_url,
+        attribution=image.attribution or _credit_line(image),
         phash=image.phash,
         group_id=image.group_id,
         changes=image.changes,
@@ -168,6 +176,14 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         labels=tuple(labels) if image.label in labels else (),  # a label of the job replaces those of the list
         extra=image.extra or {},
     )
+
+
+def _credit_line(image: StoredImage) -> str | None:
+    """Credit in words where the source gave none, but stated a creator, or a licence that asks for credit."""
+    terms = terms_of(normalise(image.license) or "")
+    if not image.creator and not (terms is not None and terms.attribution):
+        return None
+    return attribution(image.title, image.creator, urlsplit(image.page_url or image.url).hostname or image.source, image.license)
 
 
 def _make_reader(store: Store) -> Read:

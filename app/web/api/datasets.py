@@ -1,5 +1,6 @@
 """``/v1/datasets``: list, read and delete datasets, and export one."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -8,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import datasets, earlier_fetches, images, jobs, rows
 from app.db.rows import Funnel
+from app.discovery.licence_policy import LicencePolicy
 from app.domain import ExportFormat
+from app.explain import licences
 from app.jobs import submit
 from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
 from app.web.api.exports import Export, ExportSummary, export_summary, export_view
@@ -36,6 +39,52 @@ class Dataset(DatasetSummary):
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
 
 
+class LicenceQuery(NoQuery):
+    """A choice of licences."""
+
+    license: list[str] = Field(
+        default_factory=list, max_length=50, description="Ids and families as in `by,by-sa`, or `open`, `commercial`, `derivatives`, `any`."
+    )
+    license_unknown: Literal["keep", "drop"] = Field("drop", description="What becomes of images without a known licence.")
+
+
+class LicenceLine(View):
+    """What is known of the images under one licence."""
+
+    licence: str | None = Field(description="Its id, or what was stated where that is not understood; null where nothing is stated.")
+    is_known: bool
+    kept: int
+    refused: int = Field(description="Images that were left out for this licence.")
+    contradicted: int = Field(description="Kept images of which two statements disagree; the stricter holds.")
+    sources: dict[str, int]
+    confidence: dict[str, int] = Field(description="Kept images by how the licence is known: `asserted`, `derived`, `unknown`.")
+    terms: str
+
+
+class Departure(View):
+    """Images that a choice of licences would not take."""
+
+    licence: str | None
+    count: int
+    why: str
+
+
+class LicenceAnswer(View):
+    """What a choice of licences would leave of the kept images."""
+
+    stays: int
+    goes: list[Departure]
+
+
+class Licences(View):
+    """The licences of a dataset."""
+
+    dataset_id: str
+    kept: int
+    licences: list[LicenceLine]
+    answer: LicenceAnswer | None = Field(description="Where the query names licences.")
+
+
 class NewExport(BaseModel):
     """The format to export in."""
 
@@ -50,6 +99,7 @@ def _summary(dataset: rows.Dataset) -> DatasetSummary:
     links = {
         "self": own,
         "exports": f"{own}/exports",
+        "licences": f"{own}/licences",
         "images": f"/v1/images?dataset_id={dataset.id}",
         "checks": f"/v1/checks?dataset_id={dataset.id}",
     }
@@ -74,6 +124,17 @@ async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Q
         **dict(zip(("reused", "not_modified"), await earlier_fetches.reuse_figures(db, dataset_id), strict=True)),
     )
     return Dataset(**_summary(dataset).model_dump(), progress=progress_of(funnel), reasons=funnel.reasons, sources=funnel.by_source())
+
+
+@router.get("/v1/datasets/{dataset_id}/licences", operation_id="datasets_licences", summary="The licences of a dataset's images")
+async def get_licences(call: Here, dataset_id: DatasetId, query: Annotated[LicenceQuery, Query()]) -> Licences:
+    """How many images have which licence, how it is known, and what a choice of licences would leave of them."""
+    await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
+    counts = await licences.load_counts(call.resources.db, dataset_id)
+    lines = [LicenceLine(**asdict(line)) for line in licences.ledger(counts)]
+    found = licences.answer(counts, LicencePolicy.of(query.license, query.license_unknown)) if query.license else None
+    answer = None if found is None else LicenceAnswer(stays=found.stays, goes=[Departure(**asdict(one)) for one in found.goes])
+    return Licences(dataset_id=dataset_id, kept=sum(line.kept for line in lines), licences=lines, answer=answer)
 
 
 @router.delete(

@@ -25,7 +25,8 @@ COPIED = (
     "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out",
     "reuse", "reused_from", "rank", "line", "page_url", "final_url",
     "title", "caption", "captions", "label", "labels", "list_columns",
-    "license", "license_url", "creator", "attribution", "group_id", "sha256", "size_bytes", "media_type",
+    "license", "license_url", "license_raw", "license_confidence", "license_note", "creator", "creator_url", "attribution",
+    "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
     "out_height", "changes", "warning",
 )  # fmt: skip
@@ -60,7 +61,11 @@ class Image(View):
     list_columns: dict[str, Any] = Field(description="Further columns of the list it came from.")
     license: str | None
     license_url: str | None
+    license_raw: str | None = Field(description="What the source stated, as it stated it.")
+    license_confidence: str | None = Field(description="How the licence is known: asserted, derived or unknown.")
+    license_note: str | None = Field(description="How statements that disagree were settled.")
     creator: str | None
+    creator_url: str | None
     attribution: str | None
     group_id: str | None
     split: str | None

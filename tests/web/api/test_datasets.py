@@ -71,3 +71,20 @@ async def test_create_export_refuses_what_it_cannot_write(client: httpx.AsyncCli
     assert (empty.status_code, empty.json()["code"]) == (409, "state-conflict")
     unknown = await client.post(path, json={"export_format": "zip"})
     assert unknown.json()["errors"][0]["pointer"] == "#/export_format"
+
+
+async def test_licences_are_counted_and_answer_questions(client: httpx.AsyncClient, resources: Resources) -> None:
+    """By licence, with what a choice would leave; a word that names no licence is 422."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, "a.jpg", b"aa", license="CC-BY-4.0", license_confidence="asserted")
+    await seeds.image(resources, job, "b.jpg", b"bb", license="CC-BY-NC-4.0")
+    path = (await client.get(f"/v1/datasets/{job.dataset_id}")).json()["links"]["licences"]
+    body = (await client.get(path)).json()
+    assert (body["kept"], body["answer"]) == (2, None)
+    assert {(line["licence"], line["kept"]) for line in body["licences"]} == {("CC-BY-4.0", 1), ("CC-BY-NC-4.0", 1)}
+    asked = (await client.get(path, params={"license": "commercial"})).json()["answer"]
+    assert (asked["stays"], [gone["licence"] for gone in asked["goes"]]) == (1, ["CC-BY-NC-4.0"])
+    refused = await client.get(path, params={"license": "comercial"})
+    assert refused.status_code == 422
+    assert "did you mean commercial" in refused.text
+    assert (await client.get("/v1/datasets/ds_none/licences")).status_code == 404

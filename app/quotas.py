@@ -1,13 +1,13 @@
-"""How a target is divided among the keywords of a build, and how many candidates are fetched for it. Pure arithmetic.
+"""How a target is divided among labels and keywords of a build, and how many candidates are fetched for it. Pure arithmetic.
 
 Callers count what is there; nothing here knows rows, units or sources.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Supply", "candidates_to_fetch", "fair_shares", "is_met", "plan_searches"]
+__all__ = ["Quota", "Supply", "candidates_to_fetch", "fair_shares", "is_met", "plan_searches"]
 
 PRIOR_YIELD = 0.9
 """Share of candidates that is expected to become images before any has an outcome."""
@@ -69,6 +69,70 @@ def fair_shares(total: int, limits: Sequence[int | None]) -> list[int]:
     return shares
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many images a build wants.
+
+    A keyword with a number of its own has that as its target. The others share what is left of ``total``: labels evenly, and the keywords
+    of a label evenly; what one cannot give, the others may.
+
+    Attributes:
+        total: in all.
+        labels: of each keyword; without them each keyword is a label of its own.
+        numbers: of each keyword its own number, or None.
+        per_label: the most of one label; the numbers of its keywords count towards it.
+    """
+
+    total: int
+    labels: Sequence[str] = ()
+    numbers: Sequence[int | None] = ()
+    per_label: int | None = None
+
+    def shares(self, limits: Sequence[int | None]) -> list[int]:
+        """Return the share of each keyword.
+
+        Args:
+            limits: the most that each can give; None for no limit.
+        """
+        numbers = self._numbers(len(limits))
+        shares = [0 if number is None else _least(number, limit) or 0 for number, limit in zip(numbers, limits, strict=True)]
+        groups = self._sharing(len(limits))
+        most = [_least(self._left_of(label), _sum(limits[at] for at in places)) for label, places in groups.items()]
+        for places, share in zip(groups.values(), fair_shares(max(0, self.total - sum(shares)), most), strict=True):
+            for at, own in zip(places, fair_shares(share, [limits[at] for at in places]), strict=True):
+                shares[at] = own
+        return shares
+
+    def _sharing(self, size: int) -> dict[object, list[int]]:
+        """The places of the keywords without a number of their own, by label."""
+        groups: dict[object, list[int]] = {}
+        for at, number in enumerate(self._numbers(size)):
+            if number is None:
+                groups.setdefault(self.labels[at] if self.labels else at, []).append(at)
+        return groups
+
+    def _numbers(self, size: int) -> Sequence[int | None]:
+        return self.numbers or [None] * size
+
+    def _left_of(self, label: object) -> int | None:
+        """The most that the keywords of a label without numbers of their own may give together."""
+        if self.per_label is None:
+            return None
+        numbered = zip(self.labels, self.numbers, strict=True) if self.labels and self.numbers else ()
+        return max(0, self.per_label - sum(number or 0 for own, number in numbered if own == label))
+
+
+def _least(*limits: int | None) -> int | None:
+    """The lowest of some limits; None where there is none."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _sum(limits: Iterable[int | None]) -> int | None:
+    """The sum of some limits; None where one is not known."""
+    known = list(limits)
+    return None if None in known else sum(limit or 0 for limit in known)
+
+
 def candidates_to_fetch(*, wanted: int, valid: int, tried: int, fetched: int = 0, in_flight: int = 0, deferred: int = 0) -> int:
     """How many more candidates to fetch so that ``wanted`` images are probably valid; 0 while what is in flight is expected to do.
 
@@ -94,13 +158,13 @@ def _with_margin(missing: float, share: float) -> int:
     return math.ceil((missing + MARGIN * math.sqrt(missing * (1 - share))) / share)
 
 
-def plan_searches(target: int, supplies: Sequence[Supply]) -> dict[str, int]:
+def plan_searches(quota: Quota, supplies: Sequence[Supply]) -> dict[str, int]:
     """How many more candidates each search shall release or find, by id; a search without any is left out.
 
-    Keywords share the target, and the searches of a keyword share its candidates.
+    Keywords share the quota, and the searches of a keyword share its candidates.
     """
     planned: dict[str, int] = {}
-    for wanted, supply in zip(_shares(target, supplies), supplies, strict=True):
+    for wanted, supply in zip(_shares(quota, supplies), supplies, strict=True):
         more = candidates_to_fetch(
             wanted=wanted,
             valid=supply.valid,
@@ -114,10 +178,10 @@ def plan_searches(target: int, supplies: Sequence[Supply]) -> dict[str, int]:
     return planned
 
 
-def is_met(target: int, supplies: Sequence[Supply]) -> bool:
+def is_met(quota: Quota, supplies: Sequence[Supply]) -> bool:
     """Whether each keyword has its share of valid images, as far as it can give it; duplicates among them are not known yet."""
-    return all(supply.valid >= wanted for wanted, supply in zip(_shares(target, supplies), supplies, strict=True))
+    return all(supply.valid >= wanted for wanted, supply in zip(_shares(quota, supplies), supplies, strict=True))
 
 
-def _shares(target: int, supplies: Sequence[Supply]) -> list[int]:
-    return fair_shares(target, [supply.limit for supply in supplies])
+def _shares(quota: Quota, supplies: Sequence[Supply]) -> list[int]:
+    return quota.shares([supply.limit for supply in supplies])

@@ -29,11 +29,17 @@ from app.domain import (
     ValidationRules,
 )
 from app.invisible import find_invisible
+from app.quotas import Quota
 
-__all__ = ["MAX_IMAGES", "Compression", "JobRequest", "JobSpec", "ListSpec", "ListedImage", "Side", "Strict"]
+__all__ = ["MAX_IMAGES", "MAX_KEYWORDS", "Compression", "JobRequest", "JobSpec", "Keyword", "ListSpec", "ListedImage", "Side", "Strict"]
 
 MAX_IMAGES = 10_000_000
 """Images of one job; the database counts them in 32 bits."""
+
+MAX_KEYWORDS = 1_000
+
+MAX_SEARCHES = 20_000
+"""Keywords and their synonyms times sources: each is a row and a unit of work, planned in one transaction."""
 
 Side = Annotated[int, Field(ge=1, le=100_000)]
 """A limit on width or height, pixels; no format that is decoded holds more than that within the limit on pixels."""
@@ -127,22 +133,37 @@ class ListedImage(Strict):
     height: int | None = Field(None, ge=1, le=1_000_000)
 
 
+class Keyword(Strict):
+    """A keyword with a class and a target of its own."""
+
+    keyword: Word = Field(description="What to search for.")
+    label: Word | None = Field(default=None, description="Class of its images; several keywords may share one. Default: the keyword.")
+    max_images: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Its own target; default: a fair share.")
+
+
 def _kind(value: object) -> str | None:
     if isinstance(value, str):
-        return "url"
-    return "image" if isinstance(value, dict | ListedImage) else None
+        return "word"
+    return "object" if isinstance(value, dict | Strict) else None
 
 
 ListedUrl = Annotated[
-    Annotated[str, Tag("url")] | Annotated[ListedImage, Tag("image")],
+    Annotated[str, Tag("word")] | Annotated[ListedImage, Tag("object")],
     Discriminator(_kind, custom_error_type="url_or_object", custom_error_message="must be a URL, or an object with a url"),
+]
+
+AskedKeyword = Annotated[
+    Annotated[Word, Tag("word")] | Annotated[Keyword, Tag("object")],
+    Discriminator(_kind, custom_error_type="word_or_object", custom_error_message="must be a word, or an object with a keyword"),
 ]
 
 
 class JobRequest(Strict):
     """A dataset to build: keywords or URLs, how many, how good, and in which form."""
 
-    keywords: list[Word] = Field(default_factory=list, max_length=50, description="What to search for.")
+    keywords: list[AskedKeyword] = Field(
+        default_factory=list, max_length=MAX_KEYWORDS, description="What to search for: words, or objects with label and max_images."
+    )
     urls: list[ListedUrl] | None = Field(
         default=None, max_length=100_000, description="Image URLs, or objects with what is known of each, instead of keywords."
     )
@@ -154,6 +175,7 @@ class JobRequest(Strict):
     name: Word | None = Field(default=None, description="Name of the dataset.")
     label: Word | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
     max_images: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Stop at this many; 100 for keywords, all for URLs.")
+    per_label: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Of each label of the keywords, this many.")
     min_images: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this is a shortfall.")
     min_images_per_label: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this of one label is a shortfall.")
     validation_level: Level | None = None
@@ -211,10 +233,32 @@ class JobRequest(Strict):
             raise ValueError(f"{least} takes {self.least_images} images, max_images is {self.max_images}")
         return self
 
+    @model_validator(mode="after")
+    def _keywords_agree(self) -> Self:
+        if self.per_label is not None and not self.keywords:
+            raise ValueError("per_label is for keywords; a list has a label column and max_images")
+        if self.label is not None and any(item.label for item in self.asked):
+            raise ValueError(f"label {self.label!r} is for every image, and keywords have labels of their own; leave one out")
+        own = sum(item.max_images or 0 for item in self.asked)
+        if self.max_images is not None and own > self.max_images:
+            raise ValueError(f"the keywords' own numbers are {own} together, max_images is {self.max_images}")
+        searches = len(self.keywords) * (1 + self.expand) * len(self.sources)
+        if searches > MAX_SEARCHES:
+            raise ValueError(
+                f"{len(self.keywords)} keywords, expand {self.expand} and {len(self.sources)} sources make {searches} searches, at most "
+                f"{MAX_SEARCHES} are made; ask for less of one, or divide the keywords among several builds"
+            )
+        return self
+
+    @property
+    def asked(self) -> list[Keyword]:
+        """The keywords, each with what is asked of it."""
+        return [item if isinstance(item, Keyword) else Keyword(keyword=item) for item in self.keywords]
+
     @property
     def least_labels(self) -> int:
-        """How many labels the dataset has at least: one for each keyword, unless all images have the same."""
-        return 1 if self.label else max(1, len({keyword.casefold() for keyword in self.keywords}))
+        """How many labels the dataset has at least: those of the keywords, unless all images have the same."""
+        return 1 if self.label else max(1, len({(item.label or item.keyword).casefold() for item in self.asked}))
 
     @property
     def least_images(self) -> int:
@@ -244,6 +288,8 @@ class JobSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keywords: list[str] = Field(default_factory=list)
+    keyword_labels: dict[str, str] = Field(default_factory=dict)
+    keyword_targets: dict[str, int] = Field(default_factory=dict)
     url_list: ListSpec | None = None
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
     expand: int = 0
@@ -252,6 +298,7 @@ class JobSpec(BaseModel):
     license_unknown: UnknownLicenses = "keep"
     label: str | None = None
     max_images: int | None = None
+    per_label: int | None = None
     min_images: int = 0
     min_images_per_label: int = 0
     validation: ValidationRules = ValidationRules()
@@ -274,3 +321,12 @@ class JobSpec(BaseModel):
     parent_job_id: str | None = None
     refresh: bool = False
     side_px: int | None = None
+
+    @property
+    def quota(self) -> Quota | None:
+        """How many images it wants, of keywords in their order; None for all that there are."""
+        if self.max_images is None:
+            return None
+        labels = [self.label or self.keyword_labels.get(keyword, keyword) for keyword in self.keywords]
+        numbers = [self.keyword_targets.get(keyword) for keyword in self.keywords]
+        return Quota(self.max_images, labels, numbers, self.per_label)

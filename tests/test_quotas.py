@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.quotas import Supply, candidates_to_fetch, fair_shares, is_met, plan_searches
+from app.quotas import Quota, Supply, candidates_to_fetch, fair_shares, is_met, plan_searches
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_others_are_fetched_in_place_of_deferred_ones(valid: int, tried: int, de
 )
 def test_a_target_is_met_when_each_keyword_has_its_share(supplies: list[Supply], expected: bool) -> None:
     """What a keyword may still give is its share; what it cannot give is a share of the others."""
-    assert is_met(10, supplies) is expected
+    assert is_met(Quota(10), supplies) is expected
 
 
 @pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.2])
@@ -95,21 +95,69 @@ def test_few_rounds_are_needed(wanted: int, share: float) -> None:
 def test_keywords_share_the_target_and_searches_their_keyword() -> None:
     """Sources of one keyword share its candidates; a keyword without more gives what it has."""
     first = [Supply(searches={"cat": None}), Supply(searches={"dog a": None, "dog b": None})]
-    assert plan_searches(10, first) == {"cat": 7, "dog a": 4, "dog b": 3}
+    assert plan_searches(Quota(10), first) == {"cat": 7, "dog a": 4, "dog b": 3}
     later = [Supply(valid=2, tried=7, searches={"cat": 1}), Supply(valid=6, tried=7, searches={"dog a": 0, "dog b": None})]
-    assert plan_searches(10, later) == {"cat": 1, "dog b": 2}
-    assert plan_searches(10, [Supply(valid=2, tried=9, searches={"cat": 0}), Supply(valid=8, tried=9, searches={"dog": None})]) == {}
-    assert plan_searches(10, [Supply(valid=7, tried=7, searches={"cat": None}), Supply(valid=3, tried=7, searches={"dog": 0})]) == {}
+    assert plan_searches(Quota(10), later) == {"cat": 1, "dog b": 2}
+    assert plan_searches(Quota(10), [Supply(valid=2, tried=9, searches={"cat": 0}), Supply(valid=8, tried=9, searches={"dog": None})]) == {}
+    assert plan_searches(Quota(10), [Supply(valid=7, tried=7, searches={"cat": None}), Supply(valid=3, tried=7, searches={"dog": 0})]) == {}
 
 
 def test_a_keyword_that_is_not_searched_yet_keeps_its_share() -> None:
     """Its synonyms are still being looked up, or its only search is open: the others do not take its place."""
-    assert plan_searches(10, [Supply(searches={"cat": None}), Supply()]) == {"cat": 7}
-    assert plan_searches(10, [Supply(valid=5, tried=5, searches={"cat": None}), Supply(in_flight=7)]) == {}
+    assert plan_searches(Quota(10), [Supply(searches={"cat": None}), Supply()]) == {"cat": 7}
+    assert plan_searches(Quota(10), [Supply(valid=5, tried=5, searches={"cat": None}), Supply(in_flight=7)]) == {}
 
 
 def test_a_keyword_that_lags_is_searched_although_another_has_more_than_its_share() -> None:
     """The surplus of one keyword replaces the other only where that has no more."""
     ahead = Supply(valid=7, tried=7, searches={"cat": None})
-    assert plan_searches(10, [ahead, Supply(valid=3, tried=7, searches={"dog": None})]) == {"dog": 6}
-    assert plan_searches(10, [ahead, Supply(valid=2, tried=7, searches={"dog": 0})]) == {"cat": 2}
+    assert plan_searches(Quota(10), [ahead, Supply(valid=3, tried=7, searches={"dog": None})]) == {"dog": 6}
+    assert plan_searches(Quota(10), [ahead, Supply(valid=2, tried=7, searches={"dog": 0})]) == {"cat": 2}
+
+
+DOGS = ("dog", "dog", "cat")
+
+
+@pytest.mark.parametrize(
+    ("quota", "limits", "expected"),
+    [
+        (Quota(90, DOGS), [None] * 3, [23, 22, 45]),  # labels are fair, and the keywords of a label
+        (Quota(90, DOGS), [5, None, 10], [5, 75, 10]),
+        (Quota(90, DOGS), [5, 4, None], [5, 4, 81]),
+        (Quota(90, DOGS, [None, None, 10]), [None] * 3, [40, 40, 10]),  # a number of its own is a target of its own
+        (Quota(90, DOGS, [60, None, None]), [None] * 3, [60, 15, 15]),
+        (Quota(90, DOGS, [60, None, None]), [20, None, None], [20, 35, 35]),  # what it cannot give, those without a number may
+        (Quota(90, DOGS, [60, 30, None]), [None] * 3, [60, 30, 0]),
+        (Quota(90, DOGS, [10, 10, 10]), [None] * 3, [10, 10, 10]),
+        (Quota(100, DOGS, per_label=50), [None] * 3, [25, 25, 50]),
+        (Quota(100, DOGS, per_label=50), [5, None, 7], [5, 45, 7]),  # no label takes the place of another
+        (Quota(60, DOGS, per_label=50), [None] * 3, [15, 15, 30]),  # the total is the total
+        (Quota(100, DOGS, [30, None, None], 50), [None] * 3, [30, 20, 50]),
+        (Quota(170, DOGS, [80, None, None], 50), [None] * 3, [80, 0, 50]),
+        (Quota(5), [None], [5]),
+        (Quota(5, [], [], 2), [None, None], [2, 2]),
+    ],
+)
+def test_labels_share_a_quota_and_keywords_their_label(quota: Quota, limits: list[int | None], expected: list[int]) -> None:
+    """Own numbers first, then labels evenly up to the number of each, then the keywords of a label."""
+    assert quota.shares(limits) == expected
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_shares_exceed_nothing(seed: int) -> None:
+    """Neither the total, nor a limit, an own number, or the number of a label that its keywords' own do not exceed."""
+    chance = random.Random(seed)
+    size = chance.randint(1, 12)
+    labels = [chance.choice("abcd") for _ in range(size)]
+    numbers = [chance.choice([None, None, chance.randint(1, 40)]) for _ in range(size)]
+    limits = [chance.choice([None, chance.randint(0, 60)]) for _ in range(size)]
+    own = sum(number or 0 for number in numbers)
+    quota = Quota(own + chance.randint(0, 200), labels, numbers, chance.choice([None, 30]))
+    shares = quota.shares(limits)
+    assert sum(shares) <= quota.total
+    assert all(limit is None or share <= limit for share, limit in zip(shares, limits, strict=True))
+    assert all(number is None or share <= number for share, number in zip(shares, numbers, strict=True))
+    for label in set(labels):
+        taken = sum(share for share, own_label in zip(shares, labels, strict=True) if own_label == label)
+        fixed = sum(number or 0 for number, own_label in zip(numbers, labels, strict=True) if own_label == label)
+        assert quota.per_label is None or taken <= max(quota.per_label, fixed)

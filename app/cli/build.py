@@ -11,6 +11,7 @@ from typing import Any
 
 from app import discovery
 from app.cli.build_options import (
+    STDIN,
     BuildOptions,
     list_fields_as_options,
     parse_compression,
@@ -25,20 +26,19 @@ from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
 from app.db import jobs
-from app.discovery import url_list
+from app.discovery import keyword_file, url_list
 from app.discovery.keywords import InputKind
 from app.exports.extra_columns import ColumnCounter
 from app.exports.spool import RESERVED_COLUMNS
-from app.formatting import clipped, count
+from app.formatting import clipped, count, size
 from app.jobs import submit
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.resources import source_options
 from app.settings import Settings
-from app.spec import JobRequest, ListSpec
+from app.spec import JobRequest, Keyword, ListSpec
 
 __all__ = ["build", "run_build"]
 
-STDIN = "-"
 SHOWN_PROBLEMS = 5
 SHOWN_COLUMNS = 20
 SHOWN_UNFINISHED = 3
@@ -67,6 +67,8 @@ def build(cli: Cli, **options: Any) -> int:
 async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | None = None) -> int:
     """Run a build; ``more`` are settings by dotted name that win over the user's."""
     settings = load_settings(cli, options.settings | dict(more or {}))
+    if options.keywords_file == STDIN and STDIN in (options.urls or []):
+        raise UsageError("--keywords-file - and --urls - both read stdin", "a build takes keywords or a list")
     columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col, options.group_col, options.keep_col)
     with open_url_list(options.urls or [], columns, options.list_format) as urls:
         plan = _plan(settings, options, urls)
@@ -93,14 +95,14 @@ class BuildPlan:
 def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> BuildPlan:
     """Check everything that can be wrong before anything is written."""
     _refuse_files(options.keywords or [], has_list=urls is not None)
-    keywords = list(discovery.keywords.clean(options.keywords or []))
+    keywords = _keywords(options)
     _check_options(options, keywords, has_list=urls is not None)
     with validation_as_usage():
         request = _request(settings, options, keywords, has_list=urls is not None)
     if keywords:
         for source in request.sources:
             discovery.check_source(source, source_options(settings, source))
-    name = options.dataset_name(keywords, urls.spec.name if urls else None)
+    name = options.dataset_name([item.keyword for item in keywords], urls.spec.name if urls else None)
     destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
     destination.check(settings.workspace.path)
     return BuildPlan(request, name, destination)
@@ -124,7 +126,38 @@ def _refuse_files(words: Sequence[str], *, has_list: bool) -> None:
         raise UsageError(f"{shown} is {kind}, not a word to search for", FILE_HINTS[kind])
 
 
-def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool) -> None:
+def _keywords(options: BuildOptions) -> Sequence[Keyword]:
+    """The keywords of the arguments, then those of the file.
+
+    Raises:
+        UsageError: the file cannot be read, or stdin is a terminal.
+        errors.ValidationError: a keyword cannot be searched for; of the file with its line.
+    """
+    typed = [Keyword(keyword=word) for word in discovery.keywords.clean(options.keywords or [])]
+    name = options.keywords_file
+    if name is None:
+        return typed
+    listed = keyword_file.parse(_read_keywords(name), "stdin" if name == STDIN else Path(name).name)
+    return discovery.keywords.settle([*typed, *listed])
+
+
+def _read_keywords(name: str) -> bytes:
+    if name == STDIN and sys.stdin.isatty():
+        raise UsageError("--keywords-file - reads stdin, and stdin is a terminal", "pipe words in: cat words.txt | pictrawl build ...")
+    try:
+        if name == STDIN:
+            body = sys.stdin.buffer.read(keyword_file.MAX_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                body = file.read(keyword_file.MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"the keywords {name} cannot be read: {error.strerror}", "check the path; - reads from stdin") from error
+    if len(body) > keyword_file.MAX_BYTES:
+        raise UsageError(f"the keywords {name} have more than {size(keyword_file.MAX_BYTES)}", "a list of URLs is given as --urls FILE")
+    return body
+
+
+def _check_options(options: BuildOptions, keywords: Sequence[Keyword], *, has_list: bool) -> None:
     if not keywords and not has_list:
         hint = 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt'
         raise UsageError("nothing to build: no keywords and no list", hint)
@@ -134,17 +167,18 @@ def _check_options(options: BuildOptions, keywords: list[str], *, has_list: bool
     only_lists |= {"--license-col": options.license_col, "--group-col": options.group_col, "--keep-col": options.keep_col}
     only_lists |= {"--list-format": options.list_format}
     only_keywords: dict[str, object] = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
+    only_keywords |= {"--per-label": options.per_label}
     unused = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
     if unused:
         raise UsageError(f"{unused[0]} has no effect {'with a list' if has_list else 'without --urls'}", "leave it out")
 
 
-def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, has_list: bool) -> JobRequest:
+def _request(settings: Settings, options: BuildOptions, keywords: Sequence[Keyword], *, has_list: bool) -> JobRequest:
     width, height = parse_size(options.min_size)
     given = {"sources": options.source, "lang": options.lang}
     rules = parse_compression(settings.compress.rules(), encode=options.encode, resize=options.resize, size=options.size)
     return JobRequest(
-        keywords=keywords,
+        keywords=list(keywords),
         urls=["in a list"] if has_list else None,
         expand=options.expand,
         name=options.name,
@@ -152,6 +186,7 @@ def _request(settings: Settings, options: BuildOptions, keywords: list[str], *, 
         license=_license_words(options),
         license_unknown=options.license_unknown,
         max_images=options.max_images,
+        per_label=options.per_label,
         min_images=options.min_images,
         min_images_per_label=options.min_images_per_label,
         validation_level=options.level,

@@ -1,7 +1,7 @@
 """The options of ``pictrawl build``: one field each, with its help, and the functions that parse their values."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from app.validation_errors import requirement
 
 __all__ = [
     "CAPTIONS",
+    "STDIN",
     "BuildOptions",
     "Captions",
     "Format",
@@ -36,6 +37,9 @@ Captions = Literal["first", "all"]
 Text = str | None
 Texts = list[str] | None
 Count = int | None
+
+STDIN = "-"
+"""Names stdin where a file is expected."""
 
 ENCODINGS = ("keep", "jpeg", "webp", "png")
 
@@ -65,6 +69,7 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
 
 
 KEYWORDS = "What to search for; a phrase in quotes is one."
+KEYWORDS_FILE = "Up to 1000 keywords: txt, one a line, or csv, tsv, jsonl with keyword, label, number; - is stdin."
 CONTACT = "Your mail or web address, which origins see; Wikimedia requires it."
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
@@ -84,6 +89,7 @@ class BuildOptions:
     """The options of one build."""
 
     keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help=KEYWORDS, show_default=False)] = None
+    keywords_file: Annotated[Text, _what("--keywords-file", metavar="FILE|-", help=KEYWORDS_FILE)] = None
     urls: Annotated[Texts, _what("--urls", metavar="FILE|-", help=URLS)] = None
     url_col: Annotated[Text, _what("--url-col", metavar="NAME", help=URL_COL)] = None
     caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
@@ -100,6 +106,7 @@ class BuildOptions:
     license: Annotated[Texts, _what("--license", metavar="WORDS", help=LICENSE)] = None
     license_unknown: Annotated[UnknownLicenses | None, _what("--license-unknown", help=LICENSE_UNKNOWN)] = None
     max_images: Annotated[Count, _many("--max-images", "-n", help="Stop at N; default: 100 for keywords, all of a list.")] = None
+    per_label: Annotated[Count, _many("--per-label", help="Stop at N of each label; several keywords may share one.")] = None
     min_images: Annotated[int, _many("--min-images", help="Exit code 3 where fewer than N are kept.")] = 0
     min_images_per_label: Annotated[int, _many("--min-images-per-label", help="Exit code 3 where a label has fewer than N.")] = 0
     level: Annotated[LevelName | None, _quality("--level", help="How strictly images are checked (standard).")] = None
@@ -133,10 +140,12 @@ class BuildOptions:
         }
         return {name: value for name, value in flags.items() if value is not None}
 
-    def dataset_name(self, keywords: list[str], list_name: str | None) -> str:
-        """``--name`` or ``--label``, else the keywords, else the list's name without suffixes."""
+    def dataset_name(self, keywords: Sequence[str], list_name: str | None) -> str:
+        """``--name`` or ``--label``, else the name of the file of keywords, else the keywords, else the list's name without suffixes."""
         if self.name or self.label:
             return self.name or self.label or ""
+        if self.keywords_file and self.keywords_file != STDIN:
+            return (Path(self.keywords_file).name.split(".")[0] or "keywords")[:100]
         if keywords:
             return ", ".join(keywords)[:100]
         return ((list_name or "dataset").split(".")[0] or "dataset")[:100]

@@ -171,12 +171,17 @@ class BuildReport:
 
     def _keywords(self) -> list[tuple[str, str]]:
         """What each of several keywords brought, one in a row."""
-        rows = [item.words() for item in self.keywords] if len(self.keywords) > 1 else []
+        if len(self.keywords) < 2:
+            return []
+        first = sorted(self.keywords, key=lambda item: item.kept >= item.wanted) if len(self.keywords) > SHOWN_KEYWORDS else self.keywords
+        rows = [item.words() for item in first[:SHOWN_KEYWORDS]]
+        rows += [f"and {number(len(first) - SHOWN_KEYWORDS)} more, see --json"] if len(first) > SHOWN_KEYWORDS else []
         return [("keywords" if at == 0 else "", text) for at, text in enumerate(rows)]
 
     def _empty_keywords(self) -> str:
         empty = [clipped(item.keyword, 40) for item in self.keywords if not item.kept] if self.job.is_final and self.funnel.kept else []
-        return f"no image was kept for {', '.join(empty)}" if empty else ""
+        more = f" and {number(len(empty) - SHOWN_KEYWORDS)} more" if len(empty) > SHOWN_KEYWORDS else ""
+        return f"no image was kept for {', '.join(empty[:SHOWN_KEYWORDS])}{more}" if empty else ""
 
     def _classes(self) -> list[tuple[str, str]]:
         """The classes of which few images or none were kept, one in a row."""
@@ -241,6 +246,8 @@ NETWORK_REASONS = frozenset(
 """Reasons of images whose host was not reached."""
 
 SHOWN_CLASSES = 8
+SHOWN_KEYWORDS = 20
+"""Of more than these the short ones are shown first."""
 
 COMMANDS = frozenset({"bad lines", "conflicts", "resume", "finish", "details", "dataset"})
 """Rows with text to copy: they are not wrapped."""

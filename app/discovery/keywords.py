@@ -1,15 +1,16 @@
-"""Normalises keywords and derives a label from one. Searches nothing."""
+"""Normalises keywords, and derives a label from one. Searches nothing."""
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import errors
 from app.domain import EXTENSIONS
 from app.invisible import find_invisible
+from app.spec import Keyword
 
-__all__ = ["MAX_CHARS", "InputKind", "clean", "fold", "input_kind", "slug"]
+__all__ = ["MAX_CHARS", "InputKind", "clean", "fold", "input_kind", "settle", "slug"]
 
 InputKind = Literal["a URL", "a list", "an image file", "a folder"]
 
@@ -33,10 +34,42 @@ def clean(words: Iterable[str]) -> tuple[str, ...]:
     """
     kept: dict[str, str] = {}
     for number, word in enumerate(words, 1):
-        keyword = " ".join(unicodedata.normalize("NFKC", word).split())
-        _check(keyword, word, number)
+        keyword = _cleaned(word, f"keyword {number}")
         kept.setdefault(fold(keyword), keyword)
     return tuple(kept.values())
+
+
+def settle(asked: Iterable[Keyword], places: Sequence[str] = ()) -> tuple[Keyword, ...]:
+    """Return keywords as `clean` does, with what is asked of each.
+
+    Args:
+        places: where each stands, for errors; by default its number.
+
+    Raises:
+        errors.ValidationError: as `clean`, or a keyword stands twice with different labels or numbers.
+    """
+    kept: dict[str, tuple[Keyword, str]] = {}
+    for number, item in enumerate(asked):
+        place = places[number] if places else f"keyword {number + 1}"
+        found = item.model_copy(update={"keyword": _cleaned(item.keyword, place)})
+        first, where = kept.setdefault(fold(found.keyword), (found, place))
+        if (first.label, first.max_images) != (found.label, found.max_images):
+            raise errors.ValidationError(
+                f"{place} ({_shown(found.keyword)}) asks for {_wish(found)}, {where} for {_wish(first)}; write the keyword once"
+            )
+    return tuple(item for item, _ in kept.values())
+
+
+def _wish(item: Keyword) -> str:
+    """``label 'dog', 30 images``: what is asked of a keyword."""
+    number = "a fair share" if item.max_images is None else f"{item.max_images} images"
+    return f"label {item.label[:40]!r}, {number}" if item.label else number
+
+
+def _cleaned(word: str, place: str) -> str:
+    keyword = " ".join(unicodedata.normalize("NFKC", word).split())
+    _check(keyword, word, place)
+    return keyword
 
 
 def fold(keyword: str) -> str:
@@ -65,10 +98,10 @@ def slug(keyword: str) -> str:
     return f"{label}_" if label in _DEVICES else label
 
 
-def _check(keyword: str, typed: str, number: int) -> None:
-    which = f"keyword {number} ({_shown(keyword)})"
+def _check(keyword: str, typed: str, place: str) -> None:
+    which = f"{place} ({_shown(keyword)})"
     if not keyword:
-        raise errors.ValidationError(f"keyword {number} is empty; leave it out or write a word")
+        raise errors.ValidationError(f"{place} is empty; leave it out or write a word")
     if len(keyword) > MAX_CHARS:
         raise errors.ValidationError(f"{which} has {len(keyword)} characters; at most {MAX_CHARS} are searched for")
     if kind := input_kind(keyword):

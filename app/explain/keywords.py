@@ -1,19 +1,18 @@
 """What each keyword of a build brought: its share of the target, how far its candidates came, and why it is short."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from app.db import Database, candidates, jobs
 from app.db.candidates import SearchCount
 from app.db.rows import PASSED_FETCH, Job, Search
 from app.domain import ImageState, Reason
-from app.formatting import clipped, listing, number
+from app.formatting import clipped, count, listing, number
 from app.job_states import JobKind
-from app.quotas import fair_shares
 from app.spec import JobSpec
 
-__all__ = ["NOT_NEEDED", "KeywordFigures", "keyword_figures", "load_keywords"]
+__all__ = ["NOT_NEEDED", "KeywordFigures", "SourceFigures", "keyword_figures", "load_keywords"]
 
 MOST_REASONS = 3
 
@@ -22,14 +21,51 @@ NOT_NEEDED = frozenset({Reason.NOT_REQUESTED, Reason.OVER_TARGET})
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFigures:
+    """What one source brought for a keyword, by all of its searches.
+
+    Attributes:
+        found: results that it named.
+        known: those of them that the dataset had before, by URL or as the same picture from another source.
+        reasons: why the others are not in the dataset, most frequent first.
+        ended: why it gives no more, in words; None where it has more.
+    """
+
+    source: str
+    found: int = 0
+    known: int = 0
+    kept: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    ended: str | None = None
+
+    def words(self) -> str:
+        """``wikimedia: 12 results, 9 refused by licence``, or what the source said."""
+        reasons = dict(self.reasons)
+        refused = reasons.pop(Reason.LICENCE.value, 0)
+        is_noted = self.ended not in (None, SEARCHED)
+        parts = [count(self.found, "result")] if self.found or not is_noted else []
+        parts += [str(self.ended)] if is_noted else []
+        parts += [f"{number(refused)} refused by licence"] if refused else []
+        parts += [f"{number(self.known)} found before"] if self.known else []
+        parts += [listing(reasons, most=MOST_REASONS)] if reasons else []
+        return f"{self.source}: {', '.join(parts)}"
+
+
+SEARCHED = "it was searched to its end"
+"""How a search ends of which the source has no more to say."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeywordFigures:
     """The figures of one keyword, its synonyms included.
 
     Attributes:
-        wanted: its fair share of the target; it may give more where another keyword is short.
+        wanted: its own number, or its fair share of the target; it may give more than its share where another keyword is short.
         found: candidates that its sources named.
         fetched: images that came.
         why_short: why fewer than wanted were kept; None if they were, or the job has not ended.
+        label: the class of its images.
+        sources: in the order in which they are asked.
     """
 
     keyword: str
@@ -38,6 +74,8 @@ class KeywordFigures:
     fetched: int
     kept: int
     why_short: str | None = None
+    label: str | None = None
+    sources: Sequence[SourceFigures] = ()
 
     def words(self) -> str:
         """``red panda: 3 kept, 3 wanted, 50 found, 5 fetched``."""
@@ -58,42 +96,69 @@ def keyword_figures(
     if not spec.keywords:
         return []
     groups = candidates.by_keyword(searches, spec.keywords)
-    shares = fair_shares(spec.max_images or 0, [None] * len(groups))
-    return [
-        _figures(str(keyword), wanted, group, counts, is_final) for (keyword, group), wanted in zip(groups.items(), shares, strict=True)
+    shares = spec.quota.shares([None] * len(groups)) if spec.quota else [0] * len(groups)
+    by_search: dict[str | None, list[SearchCount]] = {}
+    for item in counts:
+        by_search.setdefault(item.search_id, []).append(item)
+    found = []
+    for (keyword, group), wanted in zip(groups.items(), shares, strict=True):
+        figures = _figures(str(keyword), wanted, group, by_search, is_final)
+        found.append(replace(figures, label=spec.label or spec.keyword_labels.get(figures.keyword)))
+    return found
+
+
+def _figures(
+    keyword: str, wanted: int, group: Sequence[Search], by_search: Mapping[str | None, Sequence[SearchCount]], is_final: bool
+) -> KeywordFigures:
+    by_source: dict[str, list[Search]] = {}
+    for search in group:
+        by_source.setdefault(search.source, []).append(search)
+    own = [item for search in group for item in by_search.get(search.id, ())]
+    sources = [
+        _source_figures(name, its, [item for search in its for item in by_search.get(search.id, ())]) for name, its in by_source.items()
     ]
-
-
-def _figures(keyword: str, wanted: int, group: Sequence[Search], counts: Sequence[SearchCount], is_final: bool) -> KeywordFigures:
-    ids = {search.id for search in group}
-    own = [count for count in counts if count.search_id in ids]
-    kept = sum(count.count for count in own if count.state is ImageState.KEPT)
+    kept = sum(item.kept for item in sources)
     return KeywordFigures(
         keyword=keyword,
         wanted=wanted,
-        found=sum(search.found for search in group),
-        fetched=sum(count.count for count in own if count.state in PASSED_FETCH and count.reason is not Reason.LICENCE),
+        found=sum(item.found for item in sources),
+        fetched=sum(item.count for item in own if item.state in PASSED_FETCH and item.reason is not Reason.LICENCE),
         kept=kept,
-        why_short="; ".join(_causes(group, own)) or None if is_final and kept < wanted else None,
+        why_short="; ".join(_causes(sources)) or None if is_final and kept < wanted else None,
+        sources=sources,
     )
 
 
-def _causes(group: Sequence[Search], counts: Sequence[SearchCount]) -> Iterator[str]:
-    """Why a keyword is short: what its sources said, that they have no more, and what became of the candidates."""
-    found = sum(search.found for search in group)
-    notes = [f"{search.source}: {clipped(search.note, 100)}" for search in group if search.note]
-    yield from notes
-    if not notes and all(search.is_exhausted for search in group):
-        yield "every source was searched to its end" if found else "nothing was found"
+def _source_figures(source: str, searches: Sequence[Search], counts: Sequence[SearchCount]) -> SourceFigures:
+    found = sum(search.found for search in searches)
+    notes = dict.fromkeys(clipped(search.note, 100) for search in searches if search.note)
     reasons: Counter[str] = Counter()
-    for count in counts:
-        if count.reason is not None and count.reason not in NOT_NEEDED and count.state is not ImageState.KEPT:
-            reasons[count.reason.value] += count.count
-    known = found - sum(search.new + search.bad for search in group)
-    if known > 0:
-        reasons["found before"] = known
-    if reasons:
-        yield listing(dict(reasons.most_common()), most=MOST_REASONS)
+    for item in counts:
+        if item.reason is not None and item.reason not in NOT_NEEDED and item.state is not ImageState.KEPT:
+            reasons[item.reason.value] += item.count
+    return SourceFigures(
+        source=source,
+        found=found,
+        known=max(0, found - sum(search.new + search.bad for search in searches)),
+        kept=sum(item.count for item in counts if item.state is ImageState.KEPT),
+        reasons=dict(reasons.most_common()),
+        ended="; ".join(notes) or (SEARCHED if all(search.is_exhausted for search in searches) else None),
+    )
+
+
+def _causes(sources: Sequence[SourceFigures]) -> Iterator[str]:
+    """Why a keyword is short: what its sources said, that they have no more, and what became of the candidates."""
+    if len(sources) > 1:
+        yield from (item.words() for item in sources)
+        return
+    for only in sources:
+        if only.ended == SEARCHED:
+            yield "every source was searched to its end" if only.found else "nothing was found"
+        elif only.ended:
+            yield f"{only.source}: {only.ended}"
+        reasons = Counter(only.reasons) + Counter({"found before": only.known})
+        if reasons:
+            yield listing(dict(reasons.most_common()), most=MOST_REASONS)
 
 
 async def load_keywords(db: Database, job: Job) -> list[KeywordFigures]:

@@ -6,6 +6,7 @@ The committed row is the outbox: if Redis is unavailable, the sweeper sends the 
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing
 from app.resources import Resources, source_options
-from app.spec import JobRequest, JobSpec, ListedImage, ListSpec
+from app.spec import JobRequest, JobSpec, Keyword, ListedImage, ListSpec
 from app.storage import paths
 from logging_setup import get_logger
 
@@ -51,7 +52,7 @@ log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 DEFAULT_MAX_IMAGES = 100
-"""Default of ``max_images`` for keywords, or as many as the minima take. A list has no default: all of it."""
+"""Default of ``max_images`` for keywords that say no number, or as many as there are of them, or as the minima take. A list has none."""
 
 WAKE_S = 2.0
 """Seconds that a submission waits for the queue; a hanging Redis would hold it for minutes."""
@@ -101,13 +102,15 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
     rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
     compression = (request.compression or settings.compress).rules()
-    keywords = list(discovery.keywords.clean(request.keywords))
-    if keywords:
+    asked = discovery.keywords.settle(request.asked)
+    if asked:
         for name in request.sources:
             discovery.check_source(name, source_options(settings, name))
-    licences = policy_for(request.license, request.license_unknown, is_search=bool(keywords))
+    licences = policy_for(request.license, request.license_unknown, is_search=bool(asked))
     return JobSpec(
-        keywords=keywords,
+        keywords=[item.keyword for item in asked],
+        keyword_labels={item.keyword: _label(request, item) for item in asked},
+        keyword_targets={item.keyword: item.max_images for item in asked if item.max_images is not None},
         url_list=url_list,
         sources=request.sources,
         expand=request.expand,
@@ -115,7 +118,8 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         license=list(licences.words),
         license_unknown=licences.unknown,
         label=request.label,
-        max_images=request.max_images or (max(DEFAULT_MAX_IMAGES, request.least_images) if keywords else None),
+        max_images=request.max_images or (_default_target(request, asked) if asked else None),
+        per_label=request.per_label,
         min_images=request.min_images,
         min_images_per_label=request.min_images_per_label,
         validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
@@ -136,6 +140,21 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         shard_bytes=settings.export.shard_bytes,
         output=output,
     )
+
+
+def _default_target(request: JobRequest, asked: Sequence[Keyword]) -> int:
+    """The images that keywords are to bring where the request does not say how many: by their own numbers and the number of each label."""
+    own = Counter[str]()
+    for item in asked:
+        own[_label(request, item)] += item.max_images or 0
+    sharing = Counter(_label(request, item) for item in asked if item.max_images is None)
+    if request.per_label is not None:
+        return max(request.least_images, sum(max(number, request.per_label if sharing[label] else 0) for label, number in own.items()))
+    return max(request.least_images, own.total() + (max(DEFAULT_MAX_IMAGES, sharing.total()) if sharing else 0))
+
+
+def _label(request: JobRequest, item: Keyword) -> str:
+    return request.label or item.label or discovery.keywords.slug(item.keyword)
 
 
 def _wanted_side(request: JobRequest, compression: CompressionRules) -> int | None:

@@ -224,6 +224,8 @@ def lists() -> None:
     Path("garbage.txt").write_bytes(bytes(range(256)) * 10)
     Path("good.txt").write_text("http://127.0.0.1:1/a.jpg\n")
     Path("columns.csv").write_text("my_link,url_column\nhttp://127.0.0.1:1/a.jpg,x\n")
+    Path("words.csv").write_text("keyword,label,number\npoodle,dog,30\ncat,,\n")
+    Path("bad.csv").write_text("keyword,number\ncat,3\ndog,x\n")
     Path("full").mkdir()
     Path("full/file").write_text("here")
     Path("file").write_text("here")
@@ -251,6 +253,16 @@ def lists() -> None:
         (["--urls", "good.txt", "--contact", "notamail"], "error: --contact 'notamail': must hold a mail address or an http(s) URL"),
         (["--urls", "good.txt", "--contact", "Jürgen <j@x.de>"], "in printable ASCII\n  hint: you@example.org or https://example.org/bot"),
         (["--urls", "good.txt", "-s", "wikimedia"], "--source has no effect with a list"),
+        (["--urls", "good.txt", "--keywords-file", "words.csv"], "keywords and a list"),
+        (["--urls", "good.txt", "--per-label", "3"], "--per-label has no effect with a list"),
+        (["--urls", "-", "--keywords-file", "-"], "--keywords-file - and --urls - both read stdin"),
+        (["--keywords-file", "none.csv"], "the keywords none.csv cannot be read: No such file"),
+        (["--keywords-file", "full"], "the keywords full cannot be read: Is a directory"),
+        (["--keywords-file", "bad.csv"], "bad.csv: line 3: number 'x' must be a whole number"),
+        (["--keywords-file", "words.csv", "-n", "20"], "the keywords' own numbers are 30 together, --max-images is 20"),
+        (["--keywords-file", "words.csv", "--label", "pet"], "label 'pet' is for every image, and keywords have"),
+        (["--keywords-file", "words.csv", "Poodle"], "keyword 2 ('poodle') asks for label 'dog', 30 images, keyword 1 for a fair share"),
+        (["--keywords-file", "words.csv"], "add --contact"),
         (["cat", "--label-col", "x"], "--label-col has no effect without --urls"),
         (["cat", "-s", "flickr", "--contact", "me@example.org"], "no source 'flickr'"),
         (["cat"], "add --contact"),

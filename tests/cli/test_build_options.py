@@ -45,6 +45,8 @@ def test_settings_are_those_that_were_given() -> None:
         (BuildOptions(name="a", label="b"), ["c"], None, "a"),
         (BuildOptions(label="b"), ["c"], None, "b"),
         (BuildOptions(), ["c", "d"], None, "c, d"),
+        (BuildOptions(keywords_file="lists/pets.csv"), ["c", "d"], None, "pets"),
+        (BuildOptions(keywords_file="-"), ["c", "d"], None, "c, d"),
         (BuildOptions(), [], "urls.csv.gz", "urls"),
         (BuildOptions(), [], ".csv", "dataset"),
     ],

@@ -50,6 +50,18 @@ def test_exit_code_says_how_it_ended(report: BuildReport, code: int) -> None:
     assert report.code == code
 
 
+def test_summary_of_a_thousand_keywords_shows_the_short_ones() -> None:
+    """The document has all of them."""
+    figures = [KeywordFigures(f"word {number}", 1, 9, 2, number % 100 and 1) for number in range(1000)]
+    report = a_report(JobState.PARTIAL, keywords=figures)
+    text = report.summary()
+    assert "word 900: 0 kept" in text
+    assert "and 980 more, see --json" in text
+    assert "word 42:" not in text
+    assert len(text.splitlines()) < 60
+    assert len(report.document()["keywords"]) == 1000
+
+
 def test_summary_tells_why_a_build_is_short_in_80_columns() -> None:
     """State, funnel, reasons, retries, causes, and what to do next."""
     report = a_report(JobState.PARTIAL, shortfall=SHORT, bad_lines=2, exports=(an_export(),), delivered=Path("datasets/red-panda"))
@@ -73,7 +85,7 @@ def test_summary_has_a_line_for_each_of_several_keywords() -> None:
     assert "keywords" not in a_report(JobState.SUCCEEDED, keywords=(cat,)).summary()
     assert "warning" not in a_report(JobState.RUNNING, keywords=(cat, owl)).summary()
     assert a_report(JobState.SUCCEEDED, keywords=(cat,)).document()["keywords"] == [
-        {"keyword": "cat", "wanted": 3, "found": 50, "fetched": 5, "kept": 3, "why_short": None}
+        {"keyword": "cat", "wanted": 3, "found": 50, "fetched": 5, "kept": 3, "why_short": None, "label": None, "sources": ()}
     ]
 
 

@@ -6,11 +6,24 @@ from hypothesis import strategies as st
 
 import errors
 from app.discovery import keywords
+from app.spec import Keyword
 
 
 def test_clean_when_spaces_forms_and_case_differ() -> None:
     """The first spelling of a keyword stays, in NFKC and in order."""
     assert keywords.clean(["  red \t fox", "ｃａｔ", "Red Fox", "cat", "Straße", "STRASSE"]) == ("red fox", "cat", "Straße")
+
+
+def test_settle_when_keyword_stands_twice() -> None:
+    """The same wish counts once; another wish is an error that names both places."""
+    dog = Keyword(keyword="Poodle", label="dog", max_images=3)
+    assert keywords.settle([dog, Keyword(keyword="poodle", label="dog", max_images=3), Keyword(keyword=" a  b ")]) == (
+        dog,
+        Keyword(keyword="a b"),
+    )
+    words = r"keyword 2 \('poodle'\) asks for 4 images, keyword 1 for label 'dog', 3 images; write"
+    with pytest.raises(errors.ValidationError, match=words):
+        keywords.settle([dog, Keyword(keyword="poodle", max_images=4)])
 
 
 @pytest.mark.parametrize("word", ["a\x00b", "a\u202eb", "a\u200bb", "a\ud800"])

@@ -1,5 +1,6 @@
 """Tests of app.explain.keywords: shares, figures, and the words for what is short."""
 
+from dataclasses import replace
 from typing import Any
 
 from app.db import Database, jobs
@@ -40,7 +41,7 @@ SPEC = JobSpec(keywords=["cat", "dog", "owl", "elk"], max_images=10)
 
 def test_each_keyword_has_its_share_and_why_it_is_short() -> None:
     """What the target did not need is no reason; a synonym counts for its keyword."""
-    assert keyword_figures(SPEC, SEARCHES, COUNTS) == [
+    assert [replace(item, sources=()) for item in keyword_figures(SPEC, SEARCHES, COUNTS)] == [
         KeywordFigures("cat", 3, 45, 5, 3),
         KeywordFigures("dog", 3, 15, 6, 2, "every source was searched to its end; http_404 5 · duplicate_near 4"),
         KeywordFigures("owl", 2, 0, 0, 0, "nothing was found"),
@@ -58,6 +59,33 @@ def test_nothing_is_short_before_the_end() -> None:
     """A running job has not kept anything yet."""
     assert [item.why_short for item in keyword_figures(SPEC, SEARCHES, COUNTS, is_final=False)] == [None] * 4
     assert keyword_figures(JobSpec(max_images=3), [search(1, "urls.csv")], COUNTS) == []
+
+
+def test_several_sources_say_each_why_there_is_no_more() -> None:
+    """What a source said, or its results and what became of them; synonyms count for their keyword."""
+    refused = "refused the search (401), so nothing was searched"
+    searches = [
+        replace(search(1, "dog", found=0, new=0, note=refused), source="flickr"),
+        replace(search(2, "hound", found=0, new=0, note=refused, root_keyword="dog"), source="flickr"),
+        search(3, "dog", found=12, new=11),
+        replace(search(4, "dog", found=5, new=5, more=True), source="gbif"),
+    ]
+    counts = [
+        SearchCount("srch_3", ImageState.REJECTED, Reason.LICENCE, 9),
+        SearchCount("srch_3", ImageState.KEPT, None, 2),
+        SearchCount("srch_4", ImageState.FAILED, Reason.HTTP_404, 5),
+    ]
+    spec = JobSpec(keywords=["dog"], keyword_labels={"dog": "canine"}, max_images=10)
+    (figures,) = keyword_figures(spec, searches, counts)
+    assert (figures.label, figures.wanted, figures.found, figures.kept) == ("canine", 10, 17, 2)
+    assert figures.why_short == (
+        f"flickr: {refused}; wikimedia: 12 results, 9 refused by licence, 1 found before; gbif: 5 results, http_404 5"
+    )
+    assert [(item.source, item.known, item.ended) for item in figures.sources] == [
+        ("flickr", 0, refused),
+        ("wikimedia", 1, "it was searched to its end"),
+        ("gbif", 0, None),
+    ]
 
 
 def test_words_for_people() -> None:

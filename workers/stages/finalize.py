@@ -31,6 +31,9 @@ CHANGES_WHAT_IS_KEPT = frozenset({JobKind.BUILD, JobKind.VALIDATION, JobKind.DUP
 MAX_CLASSES, LOGGED_CLASSES = 50, 20
 """Classes recorded with a job, and labels in one log line."""
 
+MAX_NOTES = 10
+"""Notes of searches in the causes of a shortfall, the most frequent ones."""
+
 MAX_CAUSES, LABEL_CHARS = 5, 60
 """Labels named in the causes of a shortfall, and the characters of each."""
 
@@ -145,7 +148,7 @@ async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]
     log.info("job.ended", state=end.state.value, kept=funnel.kept, reasons=funnel.reasons, error=end.error)
     empty = [item.keyword for item in await load_keywords(db, job) if not item.kept] if funnel.kept else []
     if empty:
-        log.warning("job.keywords_empty", keywords=empty)
+        log.warning("job.keywords_empty", keywords=empty[:LOGGED_CLASSES], number=len(empty))
     if classes:
         log.warning(
             "dataset.classes_short", classes=len(classes), empty=[item["label"] for item in classes if not item["kept"]][:LOGGED_CLASSES]
@@ -254,7 +257,8 @@ def _what_ended(searches: Sequence[Search]) -> str:
 
 
 def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> list[str]:
-    causes = [f"{search.source}: {search.note}" for search in searches if search.note]
+    notes = Counter(f"{search.source}: {search.note}" for search in searches if search.note)
+    causes = [note if number == 1 else f"{note} ({number} searches)" for note, number in notes.most_common(MAX_NOTES)]
     exhausted = [search for search in searches if search.is_exhausted]
     if len(exhausted) == len(searches) and any(not search.note for search in searches):
         causes.append(f"{_what_ended(searches)} ({sum(search.found for search in searches)} found, {funnel.candidates} distinct)")

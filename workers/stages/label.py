@@ -16,6 +16,7 @@ from app.db.image_search import Choice, choices
 from app.domain import ImageState, Reason
 from app.images.splits import assign_all, preferred
 from app.job_states import JobKind
+from app.quotas import Quota
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.deduplicate import update_images
@@ -41,7 +42,7 @@ async def label_images(unit: ClaimedUnit) -> None:
     labels = {search.id: search.label for search in searches}
     order = {keyword: place for place, keyword in enumerate(spec.keywords)}
     places: dict[str | None, int] = {search.id: order.get(search.keyword_among(spec.keywords) or "", 0) for search in searches}
-    kept, over = await asyncio.to_thread(choose, found, spec.max_images, places)
+    kept, over = await asyncio.to_thread(choose, found, spec.quota, places)
     conflicts = await find_label_conflicts(unit)
     kept, before = await _recall_splits(unit, kept)
     changes = await asyncio.to_thread(_changes, kept, over, labels, spec, before, conflicts)
@@ -52,20 +53,25 @@ async def label_images(unit: ClaimedUnit) -> None:
 
 
 def choose(
-    found: Sequence[Choice], target: int | None, places: Mapping[str | None, int] = MappingProxyType({})
+    found: Sequence[Choice], quota: Quota | None, places: Mapping[str | None, int] = MappingProxyType({})
 ) -> tuple[list[Choice], list[Choice]]:
-    """Return the images to keep, and those over the target. Keywords take turns, then their searches, each in its source's own order.
+    """Return the images to keep, and those over the target. Keywords take turns up to their shares, and their searches take turns in them.
 
     Args:
         places: of each search's keyword among those of the job; searches of one keyword share its turns.
     """
-    if target is None or len(found) <= target:
+    if quota is None:
         return list(found), []
     by_search = _in_turns(sorted(found, key=lambda item: (item.rank, item.id)), lambda item: item.search_id)
     by_keyword = _in_turns([item for _, item in by_search], lambda item: places.get(item.search_id, 0))
     by_keyword.sort(key=lambda entry: (entry[0], places.get(entry[1].search_id, 0)))
-    order = [item for _, item in by_keyword]
-    return order[:target], order[target:]
+    there = Counter(places.get(item.search_id, 0) for item in found)
+    shares = quota.shares([there[at] for at in range(len(quota.labels) or 1 + max(there, default=0))])
+    kept: list[Choice] = []
+    over: list[Choice] = []
+    for turn, item in by_keyword:
+        (kept if turn <= shares[places.get(item.search_id, 0)] else over).append(item)
+    return (kept, over) if over else (list(found), [])
 
 
 def _in_turns(items: Iterable[Choice], key: Callable[[Choice], object]) -> list[tuple[int, Choice]]:

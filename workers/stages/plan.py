@@ -13,6 +13,7 @@ from app.discovery import Expansion
 from app.discovery.keywords import fold, slug
 from app.domain import LIST_SOURCE, ImageState, Reason
 from app.job_states import JobKind, JobState, UnitKind
+from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.rounds import next_wants, search_units
 from workers.unit import ClaimedUnit
@@ -62,7 +63,7 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
     if spec.url_list is not None:
         searches: list[tuple[str, str, str | None]] = [(LIST_SOURCE, spec.url_list.name, spec.label)]
     else:
-        searches = [(source, keyword, spec.label or slug(keyword)) for keyword in spec.keywords for source in spec.sources]
+        searches = [(source, keyword, _label(spec, keyword)) for keyword in spec.keywords for source in spec.sources]
     return await _first_round(connection, unit, searches)
 
 
@@ -111,6 +112,10 @@ _PLANS: dict[JobKind, Callable[[Connection, ClaimedUnit], Awaitable[list[NewUnit
 }
 
 
+def _label(spec: JobSpec, keyword: str) -> str:
+    return spec.label or spec.keyword_labels.get(keyword) or slug(keyword)
+
+
 async def _first_round(
     connection: Connection,
     unit: ClaimedUnit,
@@ -143,7 +148,7 @@ async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
         log.info("keywords.expanded", keyword=keyword, terms=terms)
     except (errors.TransientError, errors.PermanentError) as error:  # without Wikidata the job has fewer synonyms, and goes on
         log.warning("keywords.not_expanded", keyword=keyword, error_type=type(error).__name__, error=str(error))
-    label = spec.label or slug(keyword)
+    label = _label(spec, keyword)
     qid = expansions[0].qid if expansions else None
     async with unit.transaction() as connection:
         searches = [(source, term, label) for term in [keyword, *terms] for source in spec.sources]

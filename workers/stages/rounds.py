@@ -38,8 +38,8 @@ _OUT: Mapping[Reason | None, str] = {Reason.OVER_TARGET: "valid", Reason.LICENCE
 
 async def next_wants(connection: Connection, unit: ClaimedUnit) -> dict[str, int]:
     """Return how many candidates each search of a build shall release or find next, by search id; none without a target."""
-    target = unit.spec.max_images
-    return {} if target is None else plan_searches(target, await _load_supplies(connection, unit))
+    quota = unit.spec.quota
+    return {} if quota is None else plan_searches(quota, await _load_supplies(connection, unit))
 
 
 async def _load_supplies(connection: Connection, unit: ClaimedUnit) -> list[Supply]:
@@ -103,8 +103,8 @@ async def steer(unit: ClaimedUnit) -> None:
 
     Looked at while few units are left, so that a large build is counted a few times only, and its yield is known by then.
     """
-    job, target = unit.job, unit.spec.max_images
-    if job.kind is not JobKind.BUILD or target is None or unit.stop.is_set() or unit.is_unneeded:
+    job, quota = unit.job, unit.spec.quota
+    if job.kind is not JobKind.BUILD or quota is None or unit.stop.is_set() or unit.is_unneeded:
         return
     if await units.count_due(unit.ctx.db, job.id) > unit.ctx.settings.jobs.builder_slots:
         return
@@ -113,10 +113,10 @@ async def steer(unit: ClaimedUnit) -> None:
         if job.desired_state is not DesiredState.RUNNING:
             return
         found = await _load_supplies(connection, unit)
-        if is_met(target, found):
+        if is_met(quota, found):
             await _end_gathering(connection, unit)
             return
-        wants = plan_searches(target, found) if _may_top_up(job, found, unit.ctx.settings.jobs.max_rounds) else {}
+        wants = plan_searches(quota, found) if _may_top_up(job, found, unit.ctx.settings.jobs.max_rounds) else {}
         if wants:
             await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None, another_round=True)
             await lifecycle.add_units(connection, job.id, search_units(wants))

@@ -83,15 +83,28 @@ class JobProgress(View):
     retries: Retries
 
 
+class KeywordSource(View):
+    """What one source brought for a keyword."""
+
+    source: str
+    found: int = Field(description="Results that it named.")
+    known: int = Field(description="Those that the dataset had before, by URL or as the same picture from another source.")
+    kept: int
+    reasons: dict[str, int] = Field(description="Why the others are not in the dataset, most frequent first.")
+    ended: str | None = Field(description="Why it gives no more; null where it has more.")
+
+
 class Keyword(View):
     """What one keyword brought, its synonyms included."""
 
     keyword: str
-    wanted: int = Field(description="Its fair share of the target; it may give more where another keyword is short.")
+    label: str | None = Field(description="The class of its images; several keywords may share one.")
+    wanted: int = Field(description="Its own number, or its fair share of the target; it may give more where another keyword is short.")
     found: int = Field(description="Candidates that its sources named.")
     fetched: int
     kept: int
     why_short: str | None = Field(description="Why fewer than wanted were kept; null if they were, or before the end.")
+    sources: list[KeywordSource] = Field(description="What each source brought, and why it gives no more.")
 
 
 class ShortClass(View):
@@ -253,6 +266,7 @@ class NewJob(JobRequest):
         json_schema_extra={
             "examples": [
                 {"keywords": ["red panda"], "max_images": 200, "export_format": "webdataset"},
+                {"keywords": [{"keyword": "labrador", "label": "dog"}, {"keyword": "tabby", "label": "cat"}], "per_label": 100},
                 {"urls": ["https://example.org/1.jpg", {"url": "https://example.org/2.jpg", "label": "lynx", "group_id": "trap 7"}]},
             ]
         },
@@ -316,7 +330,7 @@ async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Subm
     submit.resolve_spec(call.resources, body)  # refuse before anything is stored
     listed = None if body.urls is None else await submit.store_urls(call.resources, body.urls)
     spec = submit.resolve_spec(call.resources, body, url_list=listed)
-    name = body.name or ", ".join(body.keywords)[:NAME_CHARS] or "urls"
+    name = body.name or ", ".join(item.keyword for item in body.asked)[:NAME_CHARS] or "urls"
     return await submit.submit_build(call.resources, spec, name=name, priority=body.priority, caller=caller)
 
 

@@ -42,12 +42,25 @@ async def test_create_answers_202_with_a_place_and_the_whole_job(client: httpx.A
     assert job["created_at"].endswith("Z")
 
 
+async def test_keywords_may_have_labels_and_numbers(client: httpx.AsyncClient) -> None:
+    """The target is their sum; the labels are in the spec. A field that is none is named by its pointer."""
+    asked = [{"keyword": "labrador", "label": "dog", "max_images": 30}, {"keyword": "poodle", "label": "dog"}, "cat"]
+    job = (await client.post("/v1/jobs", json={"keywords": asked, "per_label": 50})).json()
+    assert [(item["keyword"], item["label"], item["wanted"]) for item in job["keywords"]] == [
+        ("labrador", "dog", 30), ("poodle", "dog", 20), ("cat", "cat", 50),
+    ]  # fmt: skip
+    assert (job["target"], job["spec"]["keyword_labels"]["poodle"], job["spec"]["per_label"]) == (100, "dog", 50)
+    refused = (await client.post("/v1/jobs", json={"keywords": ["cat", {"keyword": "dog", "lable": "x"}]})).json()
+    assert refused["errors"] == [{"pointer": "#/keywords/1/lable", "detail": "is not known here; did you mean label?"}]
+
+
 async def test_a_job_shows_what_each_keyword_brings(client: httpx.AsyncClient) -> None:
     """Shares of the target from the start; a list has no keywords. A minimum that the target cannot hold is refused by name."""
     body = {"keywords": ["cat", "dog", "owl"], "max_images": 10, "min_images_per_label": 3}
     job = (await client.post("/v1/jobs", json=body)).json()
     assert [(item["keyword"], item["wanted"]) for item in job["keywords"]] == [("cat", 4), ("dog", 3), ("owl", 3)]
-    assert job["keywords"][0] == {"keyword": "cat", "wanted": 4, "found": 0, "fetched": 0, "kept": 0, "why_short": None}
+    figures = {"wanted": 4, "found": 0, "fetched": 0, "kept": 0, "why_short": None, "sources": []}
+    assert job["keywords"][0] == {"keyword": "cat", "label": "cat"} | figures
     assert (await client.get(f"/v1/jobs/{job['id']}/explain")).json()["keywords"] == job["keywords"]
     assert job["spec"]["min_images_per_label"] == 3
     assert (await client.post("/v1/jobs", json=URLS)).json()["keywords"] == []

@@ -12,6 +12,7 @@ from app.db.earlier_splits import ClusterMember
 from app.db.image_search import Choice
 from app.domain import ImageState
 from app.jobs.submit import submit_retry
+from app.quotas import Quota
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench, open_bench
@@ -27,13 +28,13 @@ def test_all_are_kept_without_a_target() -> None:
     """No target, no choice."""
     found = [item(number, "a", number) for number in range(3)]
     assert choose(found, None) == (found, [])
-    assert choose(found, 3) == (found, [])
+    assert choose(found, Quota(3)) == (found, [])
 
 
 def test_searches_take_turns() -> None:
     """A keyword with many images does not crowd out one with few; each gives its best ranked first."""
     found = [item(number, "many", number) for number in range(10)] + [item(20, "few", 1), item(21, "few", 0)]
-    kept, over = choose(found, 5)
+    kept, over = choose(found, Quota(5))
     assert [entry.id for entry in kept] == [0, 21, 1, 20, 2]
     assert len(over) == 7
 
@@ -42,8 +43,16 @@ def test_keywords_take_turns_and_their_searches_within_them() -> None:
     """Two sources of one keyword give no more than the one of another; the remainder goes to the first keyword."""
     found = [item(number, "cat a", number) for number in range(5)] + [item(10 + number, "cat b", number) for number in range(5)]
     found += [item(20 + number, "dog", number) for number in range(5)]
-    kept, _ = choose(found, 5, {"dog": 0, "cat a": 1, "cat b": 1})
+    kept, _ = choose(found, Quota(5), {"dog": 0, "cat a": 1, "cat b": 1})
     assert [entry.id for entry in kept] == [20, 0, 21, 10, 22]
+
+
+def test_no_keyword_is_kept_beyond_its_number() -> None:
+    """Labels have their number each: what one lacks, another does not fill."""
+    found = [item(number, "cat", number) for number in range(9)] + [item(20, "dog", 0), item(30, "pup", 0)]
+    kept, over = choose(found, Quota(8, ["cat", "dog", "dog"], per_label=4), {"cat": 0, "dog": 1, "pup": 2})
+    assert [entry.id for entry in kept] == [0, 20, 30, 1, 2, 3]
+    assert len(over) == 5
 
 
 def test_splits_of_the_list_stand_unless_the_job_asks_for_shares() -> None:

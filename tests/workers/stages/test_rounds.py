@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,8 @@ async def kept_by_label(bench: Bench, job_id: str) -> dict[str | None, int]:
 
 
 async def figures(bench: Bench, job_id: str) -> dict[str, KeywordFigures]:
-    """The figures of each keyword."""
-    return {item.keyword: item for item in await load_keywords(bench.db, await bench.job(job_id))}
+    """The figures of each keyword, without label and sources."""
+    return {item.keyword: replace(item, label=None, sources=()) for item in await load_keywords(bench.db, await bench.job(job_id))}
 
 
 async def test_three_of_fifty_perfect_images_take_five_requests(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +150,77 @@ async def test_sources_share_what_their_keyword_needs(bench: Bench, origin: Orig
     assert (await bench.funnel(job_id)).kept == 8
     assert len(shelf.requests) <= 12
     assert await kept_by_label(bench, job_id) == {"cat": 4, "dog": 4}
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(9, [3, 3, 3]), (30, [18, 9, 3]), (60, [48, 9, 3])])
+async def test_sources_of_unequal_supply_take_turns(
+    bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch, wanted: int, expected: list[int]
+) -> None:
+    """A source with many images gives no more than the others, within the first round and after it, until these have ended."""
+    stock = {"wikimedia": 200, "few": 9, "least": 3}
+    shelf = Shelf(origin, monkeypatch, {})
+    for name, supply in stock.items():
+        shelf.fill(name, range(min(supply, 80)))
+    monkeypatch.setattr("workers.stages.discover.make_source", lambda _, name, *__, **___: OfSource(origin, name, stock[name]))
+    spec = resolve_spec(bench.resources, JobRequest(keywords=["cat"], max_images=wanted))
+    job_id = (await submit_build(bench.resources, spec.model_copy(update={"sources": list(stock)}), name="test")).job_id
+    await bench.drive()
+    (found,) = await load_keywords(bench.db, await bench.job(job_id))
+    assert [item.kept for item in found.sources] == expected
+    assert [item.source for item in found.sources] == list(stock)
+    assert found.sources[0].ended is None
+    assert [item.ended for item in found.sources[1:]] == ["it was searched to its end"] * 2
+
+
+class OfSource:
+    """One source of so many images, whatever the keyword."""
+
+    def __init__(self, origin: Origin, name: str, stock: int) -> None:
+        self.origin, self.name, self.stock = origin, name, stock
+
+    async def pages(self, query: Query, cursor: str | None) -> Any:
+        start = int(cursor or 0)
+        numbers = range(start, min(start + PAGE, self.stock))
+        found = tuple(Candidate(self.origin.url(f"/{self.name}-{number}.jpg"), self.name, rank=number) for number in numbers)
+        yield SearchPage(found, str(start + PAGE) if start + PAGE < self.stock else None)
+        if start + PAGE < self.stock:
+            async for page in self.pages(query, str(start + PAGE)):
+                yield page
+
+
+async def test_labels_share_the_target_and_keywords_their_label(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two breeds are one class with as many images as the other class; one with a number of its own has that."""
+    words = ("labrador", "poodle", "cat", "owl")
+    shelf = Shelf(origin, monkeypatch, dict.fromkeys(words, 60) | {"poodle": 2})
+    for word in words:
+        shelf.fill(word, range(2 if word == "poodle" else 30))
+    asked: list[Any] = [
+        {"keyword": "labrador", "label": "dog"},
+        {"keyword": "poodle", "label": "dog"},
+        "cat",
+        {"keyword": "owl", "max_images": 3},
+    ]
+    job_id = await bench.search(*asked, per_label=8)
+    await bench.drive()
+    job, found = await bench.job(job_id), await figures(bench, job_id)
+    assert (job.target, job.state) == (19, JobState.SUCCEEDED)
+    assert await kept_by_label(bench, job_id) == {"dog": 8, "cat": 8, "owl": 3}
+    assert {word: (item.wanted, item.kept) for word, item in found.items()} == {
+        "labrador": (4, 6), "poodle": (4, 2), "cat": (8, 8), "owl": (3, 3),
+    }  # fmt: skip
+    assert len(shelf.requests) <= 30
+
+
+async def test_a_short_label_is_not_made_up_for_by_another(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each label has its own number; the job says which sources ended."""
+    shelf = Shelf(origin, monkeypatch, {"cat": 60, "dog": 2})
+    shelf.fill("cat", range(30))
+    shelf.fill("dog", range(2))
+    job_id = await bench.search("cat", "dog", per_label=5)
+    await bench.drive()
+    job, found = await bench.job(job_id), await figures(bench, job_id)
+    assert (job.target, job.state, await kept_by_label(bench, job_id)) == (10, JobState.PARTIAL, {"cat": 5, "dog": 2})
+    assert (found["dog"].why_short, found["cat"].why_short) == ("every source was searched to its end", None)
 
 
 async def test_what_one_keyword_cannot_give_the_others_fill(

@@ -181,7 +181,8 @@ class OfSource:
     async def pages(self, query: Query, cursor: str | None) -> Any:
         start = int(cursor or 0)
         numbers = range(start, min(start + PAGE, self.stock))
-        found = tuple(Candidate(self.origin.url(f"/{self.name}-{number}.jpg"), self.name, rank=number) for number in numbers)
+        urls = {number: self.origin.url(f"/{self.name}-{number}.jpg") for number in numbers}
+        found = tuple(Candidate(url, self.name, rank=number, license="CC0-1.0") for number, url in urls.items())
         yield SearchPage(found, str(start + PAGE) if start + PAGE < self.stock else None)
         if start + PAGE < self.stock:
             async for page in self.pages(query, str(start + PAGE)):

@@ -5,14 +5,26 @@ To add one: a module here with a `Provider`, and its class in ``_CLASSES``. The 
 
 from collections.abc import Mapping
 
+from tests.providers.artic import ArticProvider
+from tests.providers.cleveland import ClevelandProvider
+from tests.providers.europeana import EuropeanaProvider
+from tests.providers.met import MetProvider
 from tests.providers.openverse import OpenverseProvider
 from tests.providers.server import Provider
+from tests.providers.smithsonian import SmithsonianProvider
+from tests.providers.smk import SmkProvider
 from tests.providers.wikimedia import WikimediaProvider
 
 __all__ = ["PROVIDERS"]
 
 _CLASSES: tuple[type[Provider], ...] = (
+    ArticProvider,
+    ClevelandProvider,
+    EuropeanaProvider,
+    MetProvider,
     OpenverseProvider,
+    SmithsonianProvider,
+    SmkProvider,
     WikimediaProvider,
 )  # fmt: skip
 

@@ -147,7 +147,7 @@ def _source_pause(
 def _problem(error: errors.PictrawlError, host: str) -> str:
     """``refused the search (429)``: what a source did, as it follows on its name."""
     match error:
-        case errors.RateLimitError() | errors.AuthenticationError():
+        case errors.RateLimitError() | errors.AuthenticationError() if error.status:
             return f"refused the search ({error.status})"
         case errors.HostNotFoundError():
             return f"the name {host} cannot be resolved, {SEE_DOCTOR}"

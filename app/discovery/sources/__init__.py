@@ -8,13 +8,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import errors
+from app.discovery.sources.artic import Artic
+from app.discovery.sources.cleveland import Cleveland
+from app.discovery.sources.europeana import Europeana
+from app.discovery.sources.met import Met
 from app.discovery.sources.openverse import Openverse
+from app.discovery.sources.smithsonian import Smithsonian
+from app.discovery.sources.smk import Smk
 from app.discovery.sources.source import JsonClient, Source, SourceInfo, SourceOptions
 from app.discovery.sources.wikimedia import Wikimedia
 
 __all__ = ["SOURCES", "check_source", "missing", "open_source"]
 
-_CLASSES: Mapping[str, type[Source]] = {source.info.name: source for source in (Openverse, Wikimedia)}
+_CLASSES: Mapping[str, type[Source]] = {
+    source.info.name: source for source in (Artic, Cleveland, Europeana, Met, Openverse, Smithsonian, Smk, Wikimedia)
+}
 
 SOURCES: Mapping[str, SourceInfo] = MappingProxyType({name: source.info for name, source in _CLASSES.items()})
 """Every source by its name."""

@@ -1,13 +1,13 @@
 """Reads fields of a source's JSON by their type. Any API changes: what is of another type than documented counts as not stated."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import errors
 from app.discovery import text
 
-__all__ = ["attribution", "document", "lines", "mapping", "mappings", "number", "side", "tags"]
+__all__ = ["attribution", "document", "lines", "mapping", "mappings", "number", "records", "side", "tags", "texts"]
 
 MAX_TAGS, MAX_TAG_CHARS = 50, 100
 MAX_SIDE_PX = 1_000_000
@@ -24,6 +24,18 @@ def document(reply: object, title: str) -> dict[str, Any]:
     if not isinstance(reply, dict):
         raise errors.ProtocolError(f"{title} answered with no JSON object")
     return reply
+
+
+def records(reply: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the list ``name`` of an answer.
+
+    Raises:
+        errors.ProtocolError: there is none.
+    """
+    found = reply.get(name)
+    if not isinstance(found, list):
+        raise errors.ProtocolError(f"the answer has no list {name!r}")
+    return found
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -49,6 +61,12 @@ def side(value: object) -> int | None:
     """Return a width or height in pixels."""
     pixels = number(value)
     return pixels if pixels and pixels <= MAX_SIDE_PX else None
+
+
+def texts(value: object, limit: int) -> list[str]:
+    """Return the texts of a field that is a text or a list of texts; markup is taken out."""
+    values = value if isinstance(value, list) else [value]
+    return [words for item in values if (words := text.strip_html(item, limit))]
 
 
 def lines(value: object, limit: int) -> str | None:

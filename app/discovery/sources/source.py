@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import errors
 from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licence_terms import RESERVED
 from app.domain import Candidate, ListProblem
 
 __all__ = [
@@ -29,6 +30,9 @@ __all__ = [
     "SourceOptions",
     "read_offset",
 ]
+
+THROTTLE_WAIT_S = 60.0
+"""Seconds until the next try of a source that says with a 403, and without a Retry-After, that it was asked too often."""
 
 MAX_DIVISIONS = 200
 """Requests in a row that only find that a part is too large; a source that says so for ever is not followed for ever."""
@@ -140,6 +144,11 @@ class Query:
     licences: LicenceFilter = ANY_LICENCE
     qid: str | None = None
 
+    @property
+    def is_free_only(self) -> bool:
+        """Whether neither reserved nor unknown rights are taken: a source that can leave them out is asked to."""
+        return not (self.licences.allows(RESERVED) or self.licences.allows(None))
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -232,6 +241,26 @@ class Source(ABC):
         """
         return ()
 
+    async def get(self, path: str, params: Params | None = None, *, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """Request a JSON object below the source's address.
+
+        Raises:
+            errors.RateLimitError: a source that says so with a 403 was asked too often.
+            errors.AuthenticationError: the key is refused; the message names its setting.
+            errors.ProtocolError: the answer is no JSON object.
+            errors.PictrawlError: as the client.
+        """
+        try:
+            reply = await self._client.fetch_json(f"{self._options.base_url.rstrip('/')}{path}", params=params, headers=headers)
+        except errors.AuthenticationError as error:
+            refusal = _refusal(self.info, self._options, error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        if not isinstance(reply, dict):
+            raise errors.ProtocolError(f"the answer of {self.info.title} is no JSON object")
+        return reply
+
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[SearchPage]:
         """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.
 
@@ -311,6 +340,17 @@ class _Cursor:
         """Return the cursor as text."""
         document = {"source": source, "parts": self.parts, "page": self.page, "found": self.found, "found_in_part": self.found_in_part}
         return json.dumps(document, sort_keys=True)
+
+
+def _refusal(info: SourceInfo, options: SourceOptions, error: errors.AuthenticationError) -> errors.PictrawlError | None:
+    """Return what a 401 or 403 of this source means, ``None`` where it says nothing more."""
+    if info.throttles_with_403 and error.status == 403:
+        wait_s = error.retry_after_s or THROTTLE_WAIT_S
+        return errors.RateLimitError(f"{info.title} was asked too often", status=403, retry_after_s=wait_s)
+    if info.key != "none" and options.key and error.status:
+        variable = f"PICTRAWL_SOURCES__{info.name.upper()}__KEY"
+        return errors.AuthenticationError(f"refused the API key ({error.status}); check sources.{info.name}.key ({variable})")
+    return None
 
 
 def read_offset(page: str | None) -> int:

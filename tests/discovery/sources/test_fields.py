@@ -56,3 +56,18 @@ def test_attribution() -> None:
     """What is not known is left out."""
     assert fields.attribution("Cat", "Ann", "NASA", "CC0-1.0") == "“Cat” by Ann via NASA (CC0-1.0)"
     assert fields.attribution(None, None, "NASA", None) == "Image via NASA"
+
+
+def test_records() -> None:
+    """The list of an answer, or an error that names it."""
+    assert fields.records({"data": [1]}, "data") == [1]
+    for odd in ({}, {"data": None}, {"data": {}}):
+        with pytest.raises(errors.ProtocolError, match="no list 'data'"):
+            fields.records(odd, "data")
+
+
+def test_texts() -> None:
+    """The texts of a list or of one text, without markup; nothing else is one."""
+    assert fields.texts(["a <b>b</b>", "", 7, None, ["x"], "c"], 10) == ["a b", "c"]
+    assert fields.texts("a", 10) == ["a"]
+    assert fields.texts({"0": "a"}, 10) == []

@@ -1,7 +1,13 @@
 """Following the pages of a source, and dividing what is too deep."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+import pytest
+
+import errors
+from app.discovery.licence_policy import LicencePolicy
 from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
 from app.domain import Candidate
 from tests.discovery.fakes import ScriptedClient
@@ -75,3 +81,72 @@ async def test_pages_when_a_query_is_searched_in_parts() -> None:
     pages = [page async for page in Sorted().pages(Query("cat"), None)]
     assert [page.candidates[0].url for page in pages] == [f"https://a.test/{number}/a.jpg" for number in (30, 40, 0, 10)]
     assert [page async for page in Sorted().pages(Query("cat"), pages[1].cursor)] == pages[2:]
+
+
+def years(*replies: Any, secret: str | None = None, **facts: Any) -> Source:
+    """A source of these facts behind scripted replies."""
+
+    class Scripted(Years):
+        info = replace(Years.info, **facts)
+
+        def __init__(self) -> None:
+            Source.__init__(self, ScriptedClient(*replies), SourceOptions("https://a.test/api/", key=secret))
+
+    return Scripted()
+
+
+async def test_get_asks_below_the_address() -> None:
+    """A slash at the end of the setting does not matter."""
+    source = years({"a": 1})
+    assert await source.get("/x", {"q": "cat"}) == {"a": 1}
+    assert isinstance(source._client, ScriptedClient)
+    assert source._client.requests == [("https://a.test/api/x", {"q": "cat"})]
+
+
+@pytest.mark.parametrize("reply", [None, [], "x", 1])
+async def test_get_when_the_answer_is_no_object(reply: object) -> None:
+    """The error names the source."""
+    with pytest.raises(errors.ProtocolError, match="Years"):
+        await years(reply).get("/x")
+
+
+@pytest.mark.parametrize(
+    ("secret", "status", "facts", "error", "words"),
+    [
+        ("k", 401, {"key": "required"}, errors.AuthenticationError, r"refused the API key \(401\); check sources\.years\.key"),
+        ("k", 403, {"key": "optional"}, errors.AuthenticationError, "PICTRAWL_SOURCES__YEARS__KEY"),
+        (None, 401, {"key": "optional"}, errors.AuthenticationError, "^as it came$"),
+        ("k", 401, {"key": "none"}, errors.AuthenticationError, "^as it came$"),
+        (None, 403, {"throttles_with_403": True}, errors.RateLimitError, "too often"),
+        (None, 401, {"throttles_with_403": True}, errors.AuthenticationError, "^as it came$"),
+    ],
+)
+async def test_get_when_it_is_refused(
+    secret: str | None, status: int, facts: dict[str, Any], error: type[errors.PictrawlError], words: str
+) -> None:
+    """A refused key names its setting; a 403 that means too many requests is one to wait for."""
+    with pytest.raises(error, match=words):
+        await years(errors.AuthenticationError("as it came", status=status), secret=secret, **facts).get("/x")
+
+
+@pytest.mark.parametrize(("retry_after_s", "wait_s"), [(None, 60), (7.0, 7)])
+async def test_get_when_a_403_names_a_wait(retry_after_s: float | None, wait_s: float) -> None:
+    """The wait that it names holds, else a minute."""
+    with pytest.raises(errors.RateLimitError) as caught:
+        await years(errors.AuthenticationError("x", status=403, retry_after_s=retry_after_s), throttles_with_403=True).get("/x")
+    assert caught.value.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_free_only"),
+    [
+        (LicencePolicy.of(["open"]), True),
+        (LicencePolicy.of(["any"]), True),
+        (LicencePolicy.of(["by"], "keep"), False),
+        (LicencePolicy(), False),
+        (LicencePolicy((), "drop"), False),
+    ],
+)
+def test_query_that_takes_free_images_only(policy: LicencePolicy, is_free_only: bool) -> None:
+    """Neither unknown nor reserved rights are taken."""
+    assert Query("cat", policy).is_free_only is is_free_only

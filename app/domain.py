@@ -263,6 +263,7 @@ class Verdict:
         output: the image as it leaves, if that differs from the file and the image is valid: compressed, if that was requested together
             with the verdict, or the same pixels without metadata over which loaders fail.
         colour_grid: mean colours of 4 x 4 cells as 96 hex digits, see `app.images.measures.colour_grid`.
+        rights: what the file of a valid image says about its licence: where it stands, and the text.
     """
 
     reason: Reason | None = None
@@ -276,6 +277,7 @@ class Verdict:
     thumbnail: bytes | None = field(default=None, repr=False)
     output: Compressed | None = None
     colour_grid: str | None = None
+    rights: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

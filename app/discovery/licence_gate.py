@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from app.discovery import licences
 from app.discovery.licence_policy import Decision, LicencePolicy
-from app.domain import Candidate, LicenseConfidence
+from app.domain import Candidate, LicenseConfidence, StoredImage
 from app.spec import JobSpec
 
-__all__ = ["Sorted", "policy_of", "settle", "sort", "statements_of"]
+__all__ = ["FileStatement", "Sorted", "policy_of", "read_file", "settle", "sort", "statements_of"]
 
 MAX_CHARS, MAX_RAW_CHARS = 200, 500
 """Characters of a licence that is not understood, and of all statements, in a row."""
@@ -57,6 +57,55 @@ def settle(candidate: Candidate, decision: Decision) -> Candidate:
         license_confidence=_confidence(decision, candidate.license_confidence),
         license_note=decision.note,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatement:
+    """What the file of an image adds to what its source stated.
+
+    Attributes:
+        licence, url, raw, note: as the columns of the image have them from now on.
+        refusal: why the policy does not take the image any more, in words; None where it does.
+        evidence: what the file states.
+    """
+
+    licence: str
+    url: str | None
+    raw: str
+    note: str
+    refusal: str | None
+    evidence: str
+
+
+def read_file(policy: LicencePolicy, image: StoredImage, statements: Sequence[tuple[str, str]]) -> FileStatement | None:
+    """Decide again by what an image's file states; None where it adds nothing.
+
+    A notice of copyright alone is no statement: nearly every photo has one, under whatever licence.
+
+    Args:
+        statements: where each stands in the file, and its text.
+    """
+    stated = [(where, text) for where, text in statements if licences.named_ids(text)]
+    own = statements_of(image.license, image.license_url, image.license_raw)
+    known = licences.stated_ids(*own)
+    added = [licence for licence in licences.stated_ids(*(text for _, text in stated)) if licence not in known]
+    decision = policy.decide(*own, *(text for _, text in stated))
+    if not added or decision.licence is None or licences.stated_ids(*own, *added) == known:
+        return None
+    evidence = licences.SEPARATOR.join(f"{where}: {text}" for where, text in stated)
+    return FileStatement(
+        licence=decision.licence,
+        url=address_of(decision.licence, image.license_url),
+        raw=licences.SEPARATOR.join(filter(None, (image.license_raw, evidence)))[:MAX_RAW_CHARS],
+        note=_note_on_file(known, added, decision.licence),
+        refusal=None if decision.is_taken else f"its file states another licence than its source: {decision.words}",
+        evidence=evidence,
+    )
+
+
+def _note_on_file(known: Sequence[str], added: Sequence[str], licence: str) -> str:
+    states = f"the file itself states {' and '.join(added)}"
+    return f"{states}, its source {' and '.join(known)}; the stricter, {licence}, holds" if known else f"{states}, its source nothing"
 
 
 def address_of(licence: str | None, stated: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import errors
 from app.discovery import licences
-from app.discovery.licence_terms import PUBLIC_DOMAIN_IDS, Terms, family_of, strictest, terms_of
+from app.discovery.licence_terms import PUBLIC_DOMAIN_IDS, Terms, family_of, strictest, terms_of, undominated
 from app.domain import UnknownLicenses
 
 __all__ = ["ANYTHING", "Decision", "LicencePolicy", "describe", "policy_for"]
@@ -64,14 +64,16 @@ class LicencePolicy:
         return self.decide(licence).is_taken
 
     def decide(self, *statements: str | None) -> Decision:
-        """Decide by all that was stated about an image; where statements disagree the strictest holds."""
+        """Decide by all that was stated about an image. Of statements that disagree the strictest holds, or several of them where each
+        forbids something else.
+        """
         ids = licences.stated_ids(*statements)
         licence = strictest(ids)
         if licence is None:
             is_taken = self.unknown == "keep"
             return Decision(None, is_taken, f"no licence is known, and unknown ones are {'kept' if is_taken else 'dropped'}")
         note = licences.contradiction(*statements)
-        refused = next(((stated, why) for stated in (licence, *ids) if (why := self._refusal(stated))), None)
+        refused = next(((stated, why) for stated in undominated(ids) if (why := self._refusal(stated))), None)
         if refused:
             return Decision(licence, False, f"{describe(refused[0])}: {refused[1]}", note)
         return Decision(licence, True, f"{describe(licence)}: {self._grant(licence)}", note)

@@ -5,11 +5,11 @@ Ids are SPDX ids, and ``LicenseRef-…`` where SPDX has none. What a text means 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["KNOWN", "PUBLIC_DOMAIN", "PUBLIC_DOMAIN_IDS", "RESERVED", "Terms", "is_same", "refines", "strictest", "terms_of"]
+__all__ = ["KNOWN", "PUBLIC_DOMAIN", "PUBLIC_DOMAIN_IDS", "RESERVED", "Terms", "is_same", "refines", "strictest", "terms_of", "undominated"]
 
 PUBLIC_DOMAIN: Final = "LicenseRef-PublicDomain"
 """Said to be in the public domain, with no legal tool named (Commons' ``pd``). SPDX has no id for it."""
@@ -114,6 +114,17 @@ def terms_of(licence: str) -> Terms | None:
 def strictest(ids: Iterable[str]) -> str | None:
     """Return the id with the strictest terms, the first of several; None of none."""
     return max(ids, key=lambda licence: (terms_of(licence) or _CLOSED).strictness, default=None)
+
+
+def undominated(ids: Sequence[str]) -> list[str]:
+    """Return the ids of which no other one asks for at least as much, the strictest first."""
+    keys = {licence: (terms_of(licence) or _CLOSED).strictness for licence in ids}
+    found = [licence for licence in ids if not any(_is_above(other, keys[licence]) for other in keys.values())]
+    return sorted(found, key=lambda licence: keys[licence], reverse=True)
+
+
+def _is_above(strictness: tuple[bool, ...], other: tuple[bool, ...]) -> bool:
+    return strictness != other and all(one >= two for one, two in zip(strictness, other, strict=True))
 
 
 def is_same(licence: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from app.discovery import licence_addresses, text
 from app.discovery.licence_names import COUNTRIES, FILLERS, IDS, PHRASES, PORTS, WORDS
 from app.discovery.licence_terms import PUBLIC_DOMAIN, RESERVED, is_same, refines, strictest
 
-__all__ = ["PUBLIC_DOMAIN", "RESERVED", "SEPARATOR", "contradiction", "normalise", "settle", "stated_ids", "url_of"]
+__all__ = ["PUBLIC_DOMAIN", "RESERVED", "SEPARATOR", "contradiction", "named_ids", "normalise", "settle", "stated_ids", "url_of"]
 
 SEPARATOR: Final = " | "
 """Between the statements of one source, joined in one text."""
@@ -32,7 +32,7 @@ def normalise(words: str | None) -> str | None:
     A Creative Commons licence without its version is ``LicenseRef-CC-BY``: no version was stated, none is added. Of several licences
     the strictest holds. A notice of copyright reserves all rights unless a licence stands beside it.
     """
-    return strictest(_merge(_read(words))) or (RESERVED if words and _has_notice(words) else None)
+    return strictest(named_ids(words)) or (RESERVED if words and _has_notice(words) else None)
 
 
 def settle(*statements: str | None) -> str | None:
@@ -53,8 +53,13 @@ def stated_ids(*statements: str | None) -> list[str]:
 
     A notice of copyright says who holds the rights, not that nobody else may use the work: beside a licence it reserves nothing.
     """
-    ids = _merge(licence for statement in statements if (licence := strictest(_merge(_read(statement)))))
+    ids = _merge(licence for statement in statements if (licence := strictest(named_ids(statement))))
     return ids or [RESERVED] * any(_has_notice(statement) for statement in statements if statement)
+
+
+def named_ids(statement: str | None) -> list[str]:
+    """Return the ids that one statement names, without those that another one names more exactly; a notice of copyright names none."""
+    return _merge(_read(statement))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.db.rows import Event
 from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
+from app.explain.image_licence import licence_lines
 from app.formatting import clipped, count, duration, number, size
 from downloader.models import Attempt, Decisions, OptOutVerdict, RobotsDecision, RobotsVerdict
 from errors import EVIDENCE_CHARS
@@ -52,7 +53,7 @@ def image_lines(history: ImageHistory) -> list[ExplanationLine]:
     """Return the whole history, in chronological order."""
     return [
         *_found(history),
-        *_licence(history.image),
+        *licence_lines(history.image, history.job.spec),
         *_robots(history),
         *_requests(history),
         *_happened(history),
@@ -79,15 +80,6 @@ def _source_words(history: ImageHistory) -> str:
     if image.line:
         return f"by {clipped(image.source, 40)}{searched}, line {image.line}"
     return f"by {clipped(image.source, 40)}{f', searching{searched}' if searched else ''}, rank {image.rank}"
-
-
-def _licence(image: StoredImage) -> Iterator[ExplanationLine]:
-    if image.license or image.creator or image.attribution:
-        words = [clipped(image.license or "licence unknown", 80), clipped(image.creator or "creator unknown", 80)]
-        words += [f"credit: {clipped(image.attribution, 200)}"] if image.attribution else []
-        yield ExplanationLine("licence", ", ".join(words))
-    if image.reason is Reason.LICENCE:
-        yield ExplanationLine("licence", f"not accepted: {clipped(image.detail or 'not in the list of accepted licences', 200)}")
 
 
 def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:
@@ -249,6 +241,7 @@ def clock(at: float) -> str:
 _WHAT: Final[dict[Reason, str]] = {
     Reason.ROBOTS: "the rule at {}",
     Reason.OPT_OUT: "the reply's header {}",
+    Reason.LICENCE: "the statement {}",
     Reason.BLOCKED_ADDRESS: "{}, which fetch.allow_networks and fetch.ports do not allow",
     Reason.INVALID_URL: "the URL's {}",
     Reason.REDIRECT: "the {} of the URL that the redirect leads to",

@@ -244,7 +244,7 @@ def _webp_bare(body: bytes, orientation: int) -> bytes:
 
 
 def _webp_without(body: bytes, kinds: Collection[bytes], flags: int, orientation: int) -> bytes:
-    chunks = list(_webp_chunks(body))
+    chunks = list(structure.riff_chunks(body))
     parts = [body[start:end] for start, end in chunks if body[start : start + 4] not in kinds]
     if len(parts) == len(chunks):
         return body
@@ -270,23 +270,13 @@ def _webp_frames(body: bytes, count: int | None) -> bytes:
     """The first ``count`` frames, or all whole ones, and what stands before them."""
     parts: list[bytes] = []
     frames = 0
-    for start, end in _webp_chunks(body):
+    for start, end in structure.riff_chunks(body):
         if body[start : start + 4] == b"ANMF":
             if end > len(body) or frames == count:
                 break
             frames += 1
         parts.append(body[start:end])
     return _webp_of(parts) if frames else body
-
-
-def _webp_chunks(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each chunk; the last one may be cut off."""
-    at = 12
-    while at + 8 <= len(body):
-        size = int.from_bytes(body[at + 4 : at + 8], "little")
-        end = at + 8 + size + (size & 1)
-        yield at, end
-        at = end
 
 
 def _webp_of(chunks: Sequence[bytes]) -> bytes:

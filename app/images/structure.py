@@ -12,7 +12,7 @@ from typing import Final
 from app.images import heif, tiff
 from app.images.jpeg import JpegFile
 
-__all__ = ["FORMATS", "Integrity", "inspect", "inspect_jpeg", "is_lossless_webp", "png_chunk", "png_chunks", "sniff"]
+__all__ = ["FORMATS", "Integrity", "inspect", "inspect_jpeg", "is_lossless_webp", "png_chunk", "png_chunks", "riff_chunks", "sniff"]
 
 FORMATS: Final = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "heif")
 """All formats that are decoded, HEIF by an extra. Formats with scripts, an interpreter or a rarely used parser are left out."""
@@ -136,6 +136,16 @@ def png_chunks(body: bytes) -> Iterator[tuple[int, int]]:
         yield at, end
         if body[at + 4 : at + 8] == b"IEND":
             return
+        at = end
+
+
+def riff_chunks(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each chunk of a WebP; the last one may be cut off (WebP container specification, "RIFF File Format")."""
+    at = 12
+    while at + 8 <= len(body):
+        size = int.from_bytes(body[at + 4 : at + 8], "little")
+        end = at + 8 + size + (size & 1)
+        yield at, end
         at = end
 
 

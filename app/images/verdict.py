@@ -7,7 +7,7 @@ from typing import Final
 from PIL import Image
 
 from app.domain import Compressed, CompressionRules, ValidationRules, Verdict
-from app.images import checks, colour, decode, measures, rendering, repair
+from app.images import checks, colour, decode, measures, rendering, repair, rights
 from app.images.checks import Facts
 from app.images.decode import Decoded, Header
 from errors import ValidationError
@@ -40,7 +40,10 @@ def validate(body: bytes, rules: ValidationRules, compression: CompressionRules 
         verdict, repaired = repair.decode_or_repair(body, lambda form: _validate(form, rules, compression))
     except ValidationError as error:
         return Verdict(error.slug, error.message, *_header_facts(body))
-    if repaired is None or verdict.reason:
+    if verdict.reason:
+        return verdict
+    verdict = replace(verdict, rights=rights.read(body))
+    if repaired is None:
         return verdict
     assert verdict.format
     output = verdict.output or Compressed(repaired.body, verdict.format, verdict.width or 0, verdict.height or 0)

@@ -1,8 +1,10 @@
 """The licence gate: pure decisions about candidates."""
 
+import pytest
+
 from app.discovery import licence_gate, licences
 from app.discovery.licence_policy import ANYTHING, LicencePolicy
-from app.domain import Candidate
+from app.domain import Candidate, ImageState, StoredImage
 from app.spec import JobSpec
 
 OPEN = LicencePolicy.of(["open"])
@@ -63,3 +65,78 @@ def test_policy_of_when_spec_is_of_an_older_version() -> None:
     """A job that was planned before there was a gate goes on without it."""
     assert licence_gate.policy_of(JobSpec()) == ANYTHING
     assert licence_gate.policy_of(JobSpec(license=["open"], license_unknown="drop")).allows(licences.RESERVED) is False
+
+
+def image(**columns: object) -> StoredImage:
+    """A stored image with these columns."""
+    return StoredImage(7, "ds_1", "job_1", "chunk_1", URL, "list", ImageState.FETCHED, **columns)  # type: ignore[arg-type]
+
+
+BY = {"license": "CC-BY-4.0", "license_url": "https://creativecommons.org/licenses/by/4.0/", "license_raw": "CC BY 4.0"}
+NC_IN_FILE = (("XMP cc:license", "https://creativecommons.org/licenses/by-nc/4.0/"),)
+
+
+def test_read_file_when_it_is_stricter() -> None:
+    """The stricter licence holds, with its address; note and statement say who said what, and the policy decides again."""
+    found = licence_gate.read_file(OPEN, image(**BY), NC_IN_FILE)
+    assert found == licence_gate.FileStatement(
+        licence="CC-BY-NC-4.0",
+        url="https://creativecommons.org/licenses/by-nc/4.0/",
+        raw="CC BY 4.0 | XMP cc:license: https://creativecommons.org/licenses/by-nc/4.0/",
+        note="the file itself states CC-BY-NC-4.0, its source CC-BY-4.0; the stricter, CC-BY-NC-4.0, holds",
+        refusal="its file states another licence than its source: CC-BY-NC-4.0: not taken by open",
+        evidence="XMP cc:license: https://creativecommons.org/licenses/by-nc/4.0/",
+    )
+
+
+def test_read_file_when_policy_takes_both() -> None:
+    """The image stays, and what holds is on its row."""
+    found = licence_gate.read_file(ANYTHING, image(**BY), NC_IN_FILE)
+    assert found is not None
+    assert (found.licence, found.refusal) == ("CC-BY-NC-4.0", None)
+
+
+def test_read_file_when_it_is_looser() -> None:
+    """The source's licence holds; a policy that takes it takes the image."""
+    columns = {"license": "CC-BY-NC-4.0", "license_raw": "CC BY-NC 4.0"}
+    found = licence_gate.read_file(LicencePolicy.of(["by-nc"]), image(**columns), (("XMP dc:rights", "CC BY 4.0"),))
+    assert found is not None
+    assert (found.licence, found.refusal) == ("CC-BY-NC-4.0", None)
+
+
+def test_read_file_when_source_stated_nothing() -> None:
+    """Then the file's statement is what is known."""
+    found = licence_gate.read_file(ANYTHING, image(), (("EXIF Copyright", "Ann"), ("XMP dc:rights", "CC BY 4.0")))
+    assert found is not None
+    assert (found.licence, found.raw) == ("CC-BY-4.0", "XMP dc:rights: CC BY 4.0")
+    assert found.note == "the file itself states CC-BY-4.0, its source nothing"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (),
+        (("EXIF Copyright", "© Ann"), ("IPTC CopyrightNotice", "Copyright 2020 Ann")),
+        (("XMP xmpRights:WebStatement", "https://ann.example/terms"),),
+        (("XMP cc:license", "https://creativecommons.org/licenses/by/4.0/"),),
+        (("XMP dc:rights", "Creative Commons Attribution"), ("XMP cc:license", "cc-by")),
+    ],
+)
+def test_read_file_when_it_adds_nothing(statements: tuple[tuple[str, str], ...]) -> None:
+    """A notice alone, an address of somewhere, and the same licence once more change nothing."""
+    assert licence_gate.read_file(OPEN, image(**BY), statements) is None
+
+
+def test_read_file_when_rights_are_reserved() -> None:
+    """Unlike a notice this is a statement, and the strictest there is."""
+    found = licence_gate.read_file(OPEN, image(**BY), (("IPTC CopyrightNotice", "© Ann, all rights reserved"),))
+    assert found is not None
+    assert (found.licence, found.url) == (licences.RESERVED, None)
+
+
+def test_read_file_when_read_again() -> None:
+    """Another validation of the same file adds nothing to the row."""
+    found = licence_gate.read_file(ANYTHING, image(**BY), NC_IN_FILE)
+    assert found is not None
+    again = image(license=found.licence, license_url=found.url, license_raw=found.raw)
+    assert licence_gate.read_file(ANYTHING, again, NC_IN_FILE) is None

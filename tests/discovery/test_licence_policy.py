@@ -78,12 +78,13 @@ def test_of_when_word_makes_no_sense(word: str, message: str) -> None:
         ("by,commercial", ("CC BY 4.0",), True, "CC-BY-4.0: taken by by, meets commercial"),
         ("any", ("see the page", None), False, "no licence is known, and unknown ones are dropped"),
         ("", ("© Jane",), True, "LicenseRef-AllRightsReserved (all rights reserved): every licence is taken"),
-        ("by-sa", ("CC BY-SA 4.0", "CC BY 4.0"), False, "CC-BY-4.0: not taken by by-sa"),
+        ("by-sa", ("CC BY-SA 4.0", "CC BY 4.0"), True, "CC-BY-SA-4.0: taken by by-sa"),
+        ("by-nd", ("CC BY-SA 4.0", "CC BY-ND 4.0"), False, "CC-BY-SA-4.0: not taken by by-nd"),
         ("by", ("CC BY-SA 4.0", "CC BY 4.0"), False, "CC-BY-SA-4.0: not taken by by"),
     ],
 )
 def test_decide_when_stated(words: str, statements: tuple[str | None, ...], is_taken: bool, reason: str) -> None:
-    """A decision names the licence and the word that decided; every one of contradicting statements has to be taken."""
+    """A decision names the licence and the word that decided; every statement that forbids something of its own has to be taken."""
     decision = LicencePolicy.of([words]).decide(*statements)
     assert (decision.is_taken, decision.words) == (is_taken, reason)
 

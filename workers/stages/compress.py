@@ -60,10 +60,10 @@ def saved_bytes(before: Sequence[StoredImage], rows: Sequence[Row]) -> int:
 
 
 async def write_rows(unit: ClaimedUnit, rows: Sequence[Row]) -> None:
-    """Write rows, with and without output columns, in one transaction."""
+    """Write rows, which may have different columns, in one transaction."""
     async with unit.transaction() as connection:
-        for has_output in (False, True):
-            await images.update_many(connection, [row for row in rows if ("out_sha256" in row) is has_output])
+        for columns in dict.fromkeys(frozenset(row) for row in rows):
+            await images.update_many(connection, [row for row in rows if row.keys() == columns])
         await unit.record_progress(connection)
 
 

@@ -9,12 +9,15 @@ from contextlib import aclosing
 from typing import Any
 
 from app.db import images
+from app.discovery import licence_gate
+from app.discovery.licence_policy import LicencePolicy
 from app.domain import CompressionRules, ImageState, Reason, StoredImage, ValidationRules, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
 from app.job_states import JobKind
 from app.observability import metrics
 from app.storage import paths
+from errors import as_evidence
 from logging_setup import get_logger
 from workers.stages.compress import compression_log, output_columns, saved_bytes, write_rows
 from workers.stages.decode import MISSING, decode_batch, in_batches, put_all
@@ -91,13 +94,18 @@ async def judge_images(
     ctx: JobContext, unit: ClaimedUnit, chosen: Sequence[StoredImage], rules: ValidationRules, compression: CompressionRules | None
 ) -> AsyncGenerator[list[Row], None]:
     """Judge images; yield the rows of each batch once its thumbnails and outputs are in the store (under ``aclosing``)."""
-    async with aclosing(in_batches(ctx, unit, chosen, lambda batch: _judge_batch(ctx, batch, rules, compression))) as groups:
+    policy = licence_gate.policy_of(unit.spec)
+    async with aclosing(in_batches(ctx, unit, chosen, lambda batch: _judge_batch(ctx, batch, rules, compression, policy))) as groups:
         async for rows in groups:
             yield rows
 
 
 async def _judge_batch(
-    ctx: JobContext, batch: Sequence[StoredImage], rules: ValidationRules, compression: CompressionRules | None
+    ctx: JobContext,
+    batch: Sequence[StoredImage],
+    rules: ValidationRules,
+    compression: CompressionRules | None,
+    policy: LicencePolicy,
 ) -> list[Row]:
     as_listed = [image for image in batch if not image.expected_sha256 or image.expected_sha256 == image.sha256]
     answers = dict(await decode_batch(ctx, as_listed, rules, compression, validation_level=rules.level))
@@ -107,7 +115,7 @@ async def _judge_batch(
         verdict = _verdict(image, answers)
         with log.contextualize(image_id=image.id, validation_level=rules.level):
             log.debug("image.judged", reason=verdict.reason, detail=verdict.detail)
-        rows.append(_as_row(image, verdict))
+        rows.append(_as_row(image, verdict) | _licence_columns(policy, image, verdict))
         objects += _objects(str(image.sha256), verdict, rows[-1])
     await put_all(ctx, objects)
     return rows
@@ -126,6 +134,19 @@ def _objects(sha256: str, verdict: Verdict, row: Row) -> Iterator[tuple[str, byt
         yield paths.thumb(sha256), verdict.thumbnail
     if verdict.output is not None and "out_sha256" in row:
         yield paths.blob(row["out_sha256"]), verdict.output.body
+
+
+def _licence_columns(policy: LicencePolicy, image: StoredImage, verdict: Verdict) -> Row:
+    """The columns that change by what the file itself states; none for most images."""
+    found = licence_gate.read_file(policy, image, verdict.rights) if verdict.rights else None
+    if found is None:
+        return {}
+    changed = {"license": found.licence, "license_url": found.url, "license_raw": found.raw, "license_note": found.note}
+    changed["license_confidence"] = "asserted"
+    if found.refusal is None:
+        return changed
+    refused = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": found.refusal}
+    return changed | refused | {"evidence": as_evidence(found.evidence)}
 
 
 def _as_row(image: StoredImage, verdict: Verdict) -> Row:

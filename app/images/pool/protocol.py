@@ -194,7 +194,7 @@ def _described(output: Compressed) -> tuple[str, int, int, str | None]:
     return output.format, output.width, output.height, output.changes
 
 
-_JSON_FIELDS: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "colour_grid", "measures")
+_JSON_FIELDS: Final = ("reason", "detail", "format", "width", "height", "frames", "phash", "colour_grid", "measures", "rights")
 """Fields of a verdict that JSON holds unchanged."""
 
 
@@ -215,7 +215,7 @@ def _reply_of(data: dict[str, Any], payload: bytes) -> Reply:
         return Failure(data["kind"], reason, data["detail"])
     thumbnail_bytes, output = data["thumbnail"], data["output"]
     return Verdict(
-        **{name: data[name] for name in _JSON_FIELDS[1:]},
+        **{name: data[name] for name in _JSON_FIELDS[1:]} | {"rights": tuple(map(tuple, data["rights"]))},
         reason=reason,
         thumbnail=None if thumbnail_bytes is None else payload[:thumbnail_bytes],
         output=output and Compressed(payload[thumbnail_bytes or 0 :], *output),

@@ -12,6 +12,7 @@ from app.jobs.submit import resolve_spec, store_urls, submit_build, submit_check
 from app.quotas import Supply
 from app.spec import JobRequest, JobSpec, ListedImage
 from tests.images.samples import encode, photo
+from tests.images.test_rights import jpeg_xmp, packet, with_exif
 from tests.origin import Origin, image
 from tests.workers.bench import Bench
 from tests.workers.stages.test_rounds import LIST_SEARCH, Shelf
@@ -162,3 +163,29 @@ async def test_add_refused_when_url_is_known(bench: Bench, origin: Origin) -> No
     found = await rows(bench, job_id)
     assert found["by"].state is ImageState.KEPT
     assert (found["new"].detail, len(found["new"].evidence or "")) == ("why", 300)
+
+
+async def test_validate_when_file_states_a_licence(bench: Bench, origin: Origin) -> None:
+    """The file's stricter statement refuses the image after its download and says so; a notice does not, nor does what is taken."""
+    nc = packet('<cc:license rdf:resource="https://creativecommons.org/licenses/by-nc/4.0/"/>')
+    sa = packet("<dc:rights>CC BY-SA 4.0</dc:rights>")
+    files = {"nc": jpeg_xmp(nc), "sa": jpeg_xmp(sa), "notice": with_exif("© Ann 2020")}
+    for name, body in files.items():
+        origin.script(f"/{name}.jpg", image(body))
+    urls = [ListedImage(url=origin.url(f"/{name}.jpg"), license="CC BY 4.0") for name in files]
+    request = JobRequest(urls=urls, license=["open"], dedupe="none", validation_level="basic", min_width=32, min_height=32)
+    spec = resolve_spec(bench.resources, request, url_list=await store_urls(bench.resources, urls))
+    job_id = (await submit_build(bench.resources, spec, name="test")).job_id
+    await bench.drive()
+    found = await rows(bench, job_id)
+    nc_row, sa_row, notice = found["nc"], found["sa"], found["notice"]
+    assert (nc_row.state, nc_row.reason, nc_row.license) == (ImageState.REJECTED, Reason.LICENCE, "CC-BY-NC-4.0")
+    assert nc_row.sha256 is not None
+    assert nc_row.detail == "its file states another licence than its source: CC-BY-NC-4.0: not taken by open"
+    assert (nc_row.evidence or "").startswith("XMP cc:license: https://")
+    assert (sa_row.state, sa_row.license) == (ImageState.KEPT, "CC-BY-SA-4.0")
+    assert sa_row.license_note == "the file itself states CC-BY-SA-4.0, its source CC-BY-4.0; the stricter, CC-BY-SA-4.0, holds"
+    assert (notice.state, notice.license, notice.license_note) == (ImageState.KEPT, "CC-BY-4.0", None)
+    await submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=nc_row.dataset_id)
+    await bench.drive()
+    assert (await rows(bench, job_id))["nc"].reason is Reason.LICENCE

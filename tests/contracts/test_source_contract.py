@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import errors
+import logging_setup.config
 from app import discovery
 from app.domain import Candidate
 from downloader import FetchLimits, RetryRules
@@ -214,6 +215,20 @@ async def test_a_key_stands_in_no_error(name: str, downloader: Downloader) -> No
             provider.fail(fault)
             _, error = await read_to_the_end(downloader, provider)
             assert KEY not in f"{error!r} {error} {getattr(error, 'evidence', None)}"
+
+
+async def test_a_key_stands_in_no_log_line(name: str, downloader: Downloader) -> None:
+    """Whatever the level."""
+    lines: list[Any] = []
+    sink = logging_setup.config.add_sink(lines.append, "DEBUG")
+    async with PROVIDERS[name](total=3) as provider:
+        for fault in ("broken_items", "429_wait", "404"):
+            provider.heal()
+            provider.fail(fault)
+            await read_to_the_end(downloader, provider)
+    logging_setup.config.remove_sink(sink)
+    assert lines
+    assert KEY not in str(lines)
 
 
 @pytest.mark.parametrize("error", [errors.RateLimitError("x", retry_after_s=9), errors.NetworkError("x"), errors.AuthenticationError("x")])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tests.providers.artic import ArticProvider
 from tests.providers.cleveland import ClevelandProvider
 from tests.providers.europeana import EuropeanaProvider
+from tests.providers.flickr import FlickrProvider
 from tests.providers.met import MetProvider
 from tests.providers.openverse import OpenverseProvider
 from tests.providers.server import Provider
@@ -21,6 +22,7 @@ _CLASSES: tuple[type[Provider], ...] = (
     ArticProvider,
     ClevelandProvider,
     EuropeanaProvider,
+    FlickrProvider,
     MetProvider,
     OpenverseProvider,
     SmithsonianProvider,

@@ -147,15 +147,17 @@ def _source_pause(
 def _problem(error: errors.PictrawlError, host: str) -> str:
     """``refused the search (429)``: what a source did, as it follows on its name."""
     match error:
-        case errors.RateLimitError() | errors.AuthenticationError() if error.status:
-            return f"refused the search ({error.status})"
         case errors.HostNotFoundError():
             return f"the name {host} cannot be resolved, {SEE_DOCTOR}"
         case errors.TLSError():
             return f"{error}, {SEE_DOCTOR}"
+        case _ if error.status is None:  # an answer of status 200 that says it, or a key that is refused, in the source's words
+            return str(error)
+        case errors.RateLimitError() | errors.AuthenticationError():
+            return f"refused the search ({error.status})"
         case errors.ServiceUnavailableError():
             return f"is overloaded or down ({error.status})"
-    return f"answered the search with {error.status}" if error.status else str(error)
+    return f"answered the search with {error.status}"
 
 
 def _so_far(found: int) -> str:

@@ -11,6 +11,7 @@ import errors
 from app.discovery.sources.artic import Artic
 from app.discovery.sources.cleveland import Cleveland
 from app.discovery.sources.europeana import Europeana
+from app.discovery.sources.flickr import Flickr
 from app.discovery.sources.met import Met
 from app.discovery.sources.openverse import Openverse
 from app.discovery.sources.smithsonian import Smithsonian
@@ -21,7 +22,7 @@ from app.discovery.sources.wikimedia import Wikimedia
 __all__ = ["SOURCES", "check_source", "missing", "open_source"]
 
 _CLASSES: Mapping[str, type[Source]] = {
-    source.info.name: source for source in (Artic, Cleveland, Europeana, Met, Openverse, Smithsonian, Smk, Wikimedia)
+    source.info.name: source for source in (Artic, Cleveland, Europeana, Flickr, Met, Openverse, Smithsonian, Smk, Wikimedia)
 }
 
 SOURCES: Mapping[str, SourceInfo] = MappingProxyType({name: source.info for name, source in _CLASSES.items()})

@@ -103,15 +103,25 @@ async def test_requests_of_a_search_and_their_retries_are_counted(bench: Bench, 
     assert await jobs.search_figures(bench.db, job_id) == (len(origin.hits("/api")), 4) == (5, 4)
 
 
-async def test_a_source_that_refuses_is_noted_and_done_without(bench: Bench, source: FakeSource) -> None:
-    """A permanent error of the only source ends the job short, and the causes say what the source did."""
-    source.failures = [errors.AuthenticationError("no key", status=403)]
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (errors.AuthenticationError("no key", status=403), "refused the search (403)"),
+        (errors.AuthenticationError("Flickr does not accept the API key"), "Flickr does not accept the API key"),
+        (errors.BadRequestError("bad", status=400), "answered the search with 400"),
+    ],
+)
+async def test_a_source_that_refuses_is_noted_and_done_without(
+    bench: Bench, source: FakeSource, error: errors.PermanentError, problem: str
+) -> None:
+    """A permanent error of the only source ends the job short, and the causes say what the source did, or said where it has no status."""
+    source.failures = [error]
     job_id = await bench.search("cat", max_images=5)
     await bench.drive()
     job = await bench.job(job_id)
     assert job.state is JobState.FAILED
     assert job.shortfall is not None
-    assert "wikimedia: refused the search (403), so nothing was searched" in job.shortfall["causes"]
+    assert f"wikimedia: {problem}, so nothing was searched" in job.shortfall["causes"]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +129,7 @@ async def test_a_source_that_refuses_is_noted_and_done_without(bench: Bench, sou
     [
         (errors.RateLimitError("too many", status=429), "refused the search (429)"),
         (errors.ServiceUnavailableError("down", status=503), "is overloaded or down (503)"),
+        (errors.ServiceUnavailableError("Flickr is not available now"), "Flickr is not available now"),
     ],
 )
 async def test_a_source_that_never_recovers_is_given_up(

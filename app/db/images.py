@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, s
 from sqlalchemy.dialects import postgresql, sqlite
 
 import errors
-from app.db import jobs, list_rows, tables
+from app.db import jobs, list_rows, offers, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.rows import LabelCount, SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
@@ -41,6 +41,7 @@ __all__ = [
     "kept_after",
     "labels_of",
     "of_user",
+    "one_at_a_time",
     "reassign",
     "referenced_blobs",
     "reset_for_validation",
@@ -83,7 +84,7 @@ async def add_candidates(
     Returns:
         How many rows each chunk got.
     """
-    await _one_at_a_time(connection, dataset_id)
+    await one_at_a_time(connection, dataset_id)
     rows: dict[str, dict[str, Any]] = {}
     again: list[tuple[str, Candidate]] = []
     first: dict[str, Candidate] = {}
@@ -98,10 +99,12 @@ async def add_candidates(
     sizes: dict[str | None, int] = {}
     values = [row | common for row in rows.values()]
     statement = _insert_new(connection)
+    named: list[tuple[int, Sequence[str]]] = []
     for start in range(0, len(values), BATCH):
         for row in (await connection.execute(statement, values[start : start + BATCH])).all():
             sizes[row.chunk_id] = sizes.get(row.chunk_id, 0) + 1
-            del first[row.url_key]
+            named.append((row.id, first.pop(row.url_key).identities))
+    await offers.add_identities(connection, dataset_id, named)
     await list_rows.add(connection, dataset_id=dataset_id, search_id=search_id, rows=[*first.items(), *again])
     return sizes
 
@@ -114,14 +117,17 @@ async def add_refused(
     Args:
         refused: normalised URLs, candidates, and for each of them why, in words.
     """
-    await _one_at_a_time(connection, dataset_id)
+    await one_at_a_time(connection, dataset_id)
     common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id, "chunk_id": None} | _REFUSED
     rows = [
         _as_row(candidate) | common | {"url_key": url_digest(normalised), "detail": detail, "evidence": _statement(candidate)}
         for normalised, candidate, detail in refused
     ]
     statement = _insert_new(connection)
-    return sum([len((await connection.execute(statement, rows[at : at + BATCH])).all()) for at in range(0, len(rows), BATCH)])
+    identities = {url_digest(normalised): candidate.identities for normalised, candidate, _ in refused}
+    inserted = [row for at in range(0, len(rows), BATCH) for row in (await connection.execute(statement, rows[at : at + BATCH])).all()]
+    await offers.add_identities(connection, dataset_id, [(row.id, identities[row.url_key]) for row in inserted])
+    return len(inserted)
 
 
 def _statement(candidate: Candidate) -> str | None:
@@ -129,7 +135,7 @@ def _statement(candidate: Candidate) -> str | None:
     return as_evidence(stated) if stated else None
 
 
-async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
+async def one_at_a_time(connection: Connection, dataset_id: str) -> None:
     """Lock the row of the dataset: two searches that insert the same URLs in different orders would deadlock."""
     await connection.execute(select(tables.datasets.c.id).where(tables.datasets.c.id == dataset_id).with_for_update(key_share=True))
 
@@ -137,7 +143,7 @@ async def _one_at_a_time(connection: Connection, dataset_id: str) -> None:
 def _insert_new(connection: Connection) -> Any:
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.images).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
-    return statement.returning(tables.images.c.chunk_id, tables.images.c.url_key)
+    return statement.returning(tables.images.c.id, tables.images.c.chunk_id, tables.images.c.url_key)
 
 
 _PLAIN_FIELDS = (

@@ -70,8 +70,16 @@ def _found(history: ImageHistory) -> Iterator[ExplanationLine]:
     yield ExplanationLine("found", _source_words(history))
     if image.page_url:
         yield ExplanationLine("page", clipped(image.page_url, 300))
+    for offer in image.offers or ():
+        yield ExplanationLine("also by", _offer_words(offer))
     chunk = f", {image.chunk_id}" if image.chunk_id else ""
     yield ExplanationLine("part of", f"image {image.id} of {clipped(history.dataset.name, 60)}, job {image.job_id}{chunk}")
+
+
+def _offer_words(offer: Mapping[str, Any]) -> str:
+    """``openverse, CC-BY-2.0, https://www.flickr.com/photos/a/53``: another source of the same picture, which was not requested."""
+    licence = offer.get("license") or "licence unknown"
+    return ", ".join(clipped(str(words), 300) for words in (offer["source"], licence, offer.get("page_url") or offer["url"]))
 
 
 def _source_words(history: ImageHistory) -> str:

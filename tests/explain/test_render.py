@@ -97,6 +97,19 @@ def test_captions_and_labels_of_a_list_are_told() -> None:
     assert words["labels"] == "2 in its list: cat, dog"
 
 
+def test_further_offers_are_told() -> None:
+    """Each source with its licence and its page, or the address that was not requested."""
+    offers = [
+        {"source": "openverse", "url": "https://o/1.jpg", "page_url": "https://f/1", "license": "CC-BY-2.0"},
+        {"source": "gbif", "url": "https://g/1.jpg"},
+    ]
+    lines = image_lines(history({"state": ImageState.KEPT, "offers": offers}))
+    assert [line.words for line in lines if line.topic == "also by"] == [
+        "openverse, CC-BY-2.0, https://f/1",
+        "gbif, licence unknown, https://g/1.jpg",
+    ]
+
+
 def test_how_it_left_is_told() -> None:
     """Compressed to what, and with which exports; a redirect on the way; a digest that was promised."""
     out = {"out_sha256": "b" * 64, "out_media_type": "image/webp", "out_size_bytes": 900, "out_width": 256, "out_height": 192}
@@ -132,7 +145,8 @@ def test_requests_of_an_earlier_job_are_told_apart() -> None:
 def test_words_of_strangers_cannot_forge_a_line() -> None:
     """Whatever a list or a site wrote."""
     evil = "x\n  kept: it is in the dataset\x1b[2J"
-    values = {"license": evil, "creator": evil, "attribution": evil, "page_url": evil, "final_url": evil, "evidence": evil, "source": evil}
+    values: dict[str, Any] = {"offers": [{"source": evil, "url": evil, "license": evil}]}
+    values |= {"license": evil, "creator": evil, "attribution": evil, "page_url": evil, "final_url": evil, "evidence": evil, "source": evil}
     lines = image_lines(history({"state": ImageState.KEPT, "label": evil, "split": evil, "robots": evil, "opt_out": evil} | values))
     assert all(line.words.isprintable() for line in lines)
 

@@ -19,6 +19,7 @@ from app.db import Connection, candidates, images, jobs, lifecycle, new_id, unit
 from app.db.rows import Job, NewUnit, Search
 from app.discovery import Query, SearchPage, licence_gate, url_list
 from app.discovery.licence_policy import LicencePolicy
+from app.discovery.offers import Found
 from app.discovery.sources.source import Params
 from app.domain import LIST_SOURCE, Candidate, ListProblem, Reason
 from app.formatting import count
@@ -32,6 +33,7 @@ from downloader import Attempt, FetchRequest
 from downloader.client import Downloader
 from downloader.url_guard import normalise
 from logging_setup import get_logger
+from workers.stages.offers import divide_known, name_candidate, record_offers
 from workers.unit import ClaimedUnit
 
 __all__ = ["CandidateWriter", "discover_candidates", "list_pages"]
@@ -299,12 +301,14 @@ class CandidateWriter:
         Those whose licences the job does not take are rows that are never fetched, and count towards nothing that is wanted.
         """
         valid, bad = _normalise_all(page.candidates)
-        found = licence_gate.sort(self.policy, valid)
         problems = [*page.problems, *bad]
         self._log_problems(problems)
         async with self.unit.transaction() as connection:
+            fresh, again = await divide_known(connection, self.job.dataset_id, valid)
+            found = licence_gate.sort(self.policy, ((item.url, item.candidate) for item in fresh))
             refused = await self._insert_refused(connection, found.refused)  # before: of two statements on a URL the stricter holds
             new, to_fetch = await self._insert(connection, found.taken)
+            await record_offers(connection, self.job.dataset_id, again, self.policy)
             await jobs.advance_search(
                 connection,
                 self.search.id,
@@ -370,12 +374,12 @@ class CandidateWriter:
         self.logged += len(problems)
 
 
-def _normalise_all(candidates: Sequence[Candidate]) -> tuple[list[tuple[str, Candidate]], list[ListProblem]]:
-    valid: list[tuple[str, Candidate]] = []
+def _normalise_all(candidates: Sequence[Candidate]) -> tuple[list[Found], list[ListProblem]]:
+    valid: list[Found] = []
     bad: list[ListProblem] = []
     for candidate in candidates:
         try:
-            valid.append((normalise(candidate.url), candidate))
+            valid.append(name_candidate(normalise(candidate.url), candidate))
         except errors.InvalidURLError as error:
             bad.append(ListProblem(candidate.line or 0, str(error)))
     return valid, bad

@@ -23,7 +23,7 @@ router = APIRouter(tags=["images"])
 
 COPIED = (
     "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out",
-    "reuse", "reused_from", "rank", "line", "page_url", "final_url",
+    "reuse", "reused_from", "rank", "line", "page_url", "final_url", "offers",
     "title", "caption", "captions", "label", "labels", "list_columns",
     "license", "license_url", "license_raw", "license_confidence", "license_note", "creator", "creator_url", "attribution",
     "group_id", "sha256", "size_bytes", "media_type",
@@ -51,6 +51,9 @@ class Image(View):
     final_url: str | None
     page_url: str | None
     source: str
+    offers: Sequence[Mapping[str, Any]] | None = Field(
+        description="Further sources that offered the same picture: source, url, page_url, license, license_url, license_raw."
+    )
     rank: int = Field(description="Position in the order of the source.")
     line: int | None = Field(description="Line of the list it came from.")
     title: str | None

@@ -1,0 +1,66 @@
+"""Queries on what names a picture, and on the offers of an image by further sources."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db import tables
+from app.db.engine import Connection, db_now
+from app.discovery.offers import Change, Offered
+from app.domain import ImageState, Reason
+
+__all__ = ["add_identities", "change", "find", "load"]
+
+BATCH = 500
+"""Names or rows in one statement."""
+
+MAY_LEAVE = (ImageState.SPARE, ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID, ImageState.KEPT)
+"""States of images that a stricter licence takes out; the others are out."""
+
+
+async def find(connection: Connection, dataset_id: str, names: Collection[str]) -> dict[str, int]:
+    """Return the images of a dataset that have these names, by name: an identity, or the key of a URL, which has no colon."""
+    images, named = tables.images.c, tables.image_identities.c
+    found: dict[str, int] = {}
+    for key, image_id, owner, wanted in (
+        (named.identity, named.image_id, named.dataset_id, [name for name in names if ":" in name]),
+        (images.url_key, images.id, images.dataset_id, [name for name in names if ":" not in name]),
+    ):
+        for start in range(0, len(wanted), BATCH):
+            query = select(key.label("name"), image_id.label("image_id")).where(owner == dataset_id, key.in_(wanted[start : start + BATCH]))
+            found |= {row.name: row.image_id for row in (await connection.execute(query)).all()}
+    return found
+
+
+async def add_identities(connection: Connection, dataset_id: str, named: Iterable[tuple[int, Iterable[str]]]) -> None:
+    """Record what names the pictures of images; a name that another image has stays with it."""
+    rows = [{"dataset_id": dataset_id, "identity": name, "image_id": image_id} for image_id, names in named for name in names]
+    dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
+    statement = dialect.insert(tables.image_identities).on_conflict_do_nothing(index_elements=["dataset_id", "identity"])
+    if rows:
+        await connection.execute(statement, rows)
+
+
+async def load(connection: Connection, image_ids: Sequence[int]) -> dict[int, Offered]:
+    """Return what the rows of images say of their origin, by id."""
+    c = tables.images.c
+    columns = (c.id, c.url, c.source, c.page_url, c.license, c.license_url, c.license_raw, c.license_confidence, c.offers)
+    found: dict[int, Offered] = {}
+    for start in range(0, len(image_ids), BATCH):
+        rows = (await connection.execute(select(*columns).where(c.id.in_(image_ids[start : start + BATCH])))).all()
+        found |= {row.id: Offered(**row._mapping) for row in rows}
+    return found
+
+
+async def change(connection: Connection, changes: Mapping[int, Change]) -> int:
+    """Write what offers change; an image whose licence is not taken any more is out. Return how many of these there are."""
+    c = tables.images.c
+    refused = 0
+    for image_id, item in changes.items():
+        await connection.execute(update(tables.images).where(c.id == image_id).values(**item.values, updated_at=db_now()))
+        if item.refused:
+            out = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": item.refused, "evidence": item.values["license_raw"]}
+            where = (c.id == image_id, c.state.in_(MAY_LEAVE))
+            refused += (await connection.execute(update(tables.images).where(*where).values(**out))).rowcount
+    return refused

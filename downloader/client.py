@@ -232,24 +232,27 @@ class Downloader:
         headers: Mapping[str, str] | None = None,
         max_bytes: int = _JSON_MAX_BYTES,
         log: AttemptLog | None = None,
+        on_reply: Callable[[int, Mapping[str, str]], None] | None = None,
     ) -> Any:
         """Get and parse JSON from a source's API, under the same guard, gate and retry policy; robots.txt is for pages, not for APIs.
 
         Args:
             headers: sent to the first host only.
             log: see `fetch`.
+            on_reply: called with the status and headers of each reply, refusals included.
 
         Raises:
+            errors.ProtocolError: the body is no JSON.
             errors.PictrawlError: the last error after the attempts. A Retry-After over ``inline_wait_max_s`` raises at once,
                 RateLimitError or ServiceUnavailableError with ``retry_after_s``.
         """
         full_url = str(httpx.URL(url).copy_merge_params(dict(params))) if params else url
-        options = RequestOptions(max_bytes, headers={"Accept": "application/json", **(headers or {})})
+        options = RequestOptions(max_bytes, headers={"Accept": "application/json", **(headers or {})}, on_reply=on_reply)
         reply = await self.send(full_url, options, log=log)
         try:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as exc:
-            raise errors.ProtocolError(f"no JSON from {errors.without_secrets(url)}", status=reply.status) from exc
+            raise errors.ProtocolError(_no_json(url, reply), status=reply.status) from exc
 
     async def send(self, url: str, options: RequestOptions, *, log: AttemptLog | None = None) -> Reply:
         """Send any other request (a webhook, an API) under the same guard, gate and retry policy.
@@ -332,6 +335,14 @@ class Downloader:
             decisions=decisions,
             silence=self._gate.silence(closed.host or state.origin),
         )
+
+
+def _no_json(url: str, reply: Reply) -> str:
+    """Say what came in the place of JSON, and from where."""
+    asked, answered = errors.without_secrets(url), errors.without_secrets(reply.url)
+    found = foreign.describe(reply.body[: foreign.HEAD_BYTES]) or f"{len(reply.body)} bytes"
+    words = "JSON that is cut off or broken" if found == "JSON" else f"{found}, no JSON"
+    return f"{asked} answered with {words}{f', after a redirect to {answered}' if answered != asked else ''}"
 
 
 def _fetched(state: FetchState, reply: Reply) -> Fetched:

@@ -62,6 +62,7 @@ class RequestOptions:
         headers: sent to the first host only, never to the target of a redirect.
         check_target: awaited for each hop before its slot is taken; raises to refuse it.
         check_headers: called with the headers of each redirect, and of the final reply before its body is read; raises to refuse it.
+        on_reply: called with the status and headers of each reply but redirects, refusals included.
         min_redirects: redirects followed where ``fetch.max_redirects`` allows fewer.
         validators: make the request of their URL conditional; then 304 is a success.
     """
@@ -73,6 +74,7 @@ class RequestOptions:
     headers: Mapping[str, str] = field(default_factory=dict)
     check_target: Callable[[Target, FetchState], Awaitable[None]] | None = None
     check_headers: Callable[[httpx.Headers, FetchState], None] | None = None
+    on_reply: Callable[[int, httpx.Headers], None] | None = None
     min_redirects: int = 0
     validators: Validators | None = None
 
@@ -259,6 +261,8 @@ class Requester:
             _check_header_size(response.headers)
             is_redirect = response.status_code in _REDIRECTS
             if not is_redirect:
+                if options.on_reply is not None:
+                    options.on_reply(response.status_code, response.headers)
                 self._check_status(response, target, options)
             if options.check_headers is not None:
                 options.check_headers(response.headers, state)

@@ -83,6 +83,8 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "fetch.contact": "j@x.de", "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
     } | {
         known: "https://mirror.test/api" for known in setting_names(Settings) if known.endswith(".base_url")
+    } | {
+        known: '["20/min"]' for known in setting_names(Settings) if known.endswith(".limits")
     }  # fmt: skip
     variable = name.replace(".", "__").upper()
     before = origins(load_settings())

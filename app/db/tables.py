@@ -37,6 +37,8 @@ __all__ = [
     "locks",
     "metadata",
     "searches",
+    "source_limits",
+    "source_requests",
     "units",
     "workers",
 ]
@@ -392,3 +394,23 @@ locks = Table(
     Column("until", Double, nullable=False, default=0.0),
     Column("since", Double, nullable=False, default=0.0, server_default="0"),
 )
+
+source_limits = Table(
+    "source_limits",
+    metadata,
+    Column("api", String(300), primary_key=True),
+    Column("taken", Serial, nullable=False, default=0),
+    Column("closed_until", Double, nullable=False, default=0.0, server_default="0"),
+    Column("told", JSON),
+    Column("told_by", Serial, nullable=False, default=0, server_default="0"),
+)
+"""How often each API was asked, and what it says of its limits in the reply to request number ``told_by``."""
+
+source_requests = Table(
+    "source_requests",
+    metadata,
+    Column("api", String(300), primary_key=True),
+    Column("number", Serial, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+)
+"""When the last requests to each API were sent, as many as its limits count."""

@@ -298,6 +298,11 @@ class SourceSettings(Section):
     """One source."""
 
     base_url: str | None = Field(None, description="Scheme and host, perhaps a path, to ask instead of the source's own, such as a mirror.")
+    limits: tuple[str, ...] | None = Field(
+        None,
+        description="How often the source may be asked, all workers together, such as 20/min or 200/day; by default what it declares. "
+        "An empty list is no limit, for a mirror of your own.",
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -307,6 +312,14 @@ class SourceSettings(Section):
         if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
             raise ValueError("must be http(s)://host or http(s)://host/path")
         return value.rstrip("/")
+
+    @field_validator("limits")
+    @classmethod
+    def _are_rates(cls, values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for value in values or ():
+            if not re.fullmatch(r"[1-9][0-9]{0,8}/(s|min|hour|day)", value):
+                raise ValueError(f"{value!r} must be a number of requests for each s, min, hour or day, such as 20/min")
+        return values
 
 
 class KeyedSourceSettings(SourceSettings):

@@ -319,7 +319,7 @@ NAMES = tuple(setting_names(Settings))
 ABSENT = object()
 """No value, which is none of the values that a setting may have."""
 
-LISTS = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is tuple)
+LISTS = frozenset(name for name, kind in _leaves(Settings) if tuple in {get_origin(one) for one in (kind, *get_args(kind))})
 TABLES = frozenset(name for name, kind in _leaves(Settings) if get_origin(kind) is dict)
 SECRETS = TABLES | {name for name, kind in _leaves(Settings) if {SecretStr, SecretValue} & {kind, *get_args(kind)}}
 """Settings whose values are never shown."""

@@ -37,7 +37,10 @@ def _ratelimited(good: Response, context: Context) -> Response:
 
 
 class WikimediaProvider(Provider):
-    """Answers ``action=query`` with ``generator=search`` or ``list=search``. A batch of files is complete in one reply."""
+    """Answers ``action=query`` with ``generator=search`` or ``list=search``. A batch of files is complete in one reply.
+
+    A smaller ``page_size`` of an instance is kept as well: the reply says where the next page begins.
+    """
 
     name = "wikimedia"
     page_size = 50
@@ -81,7 +84,7 @@ class WikimediaProvider(Provider):
         return {"error": {"code": "internal_api_error_Exception", "info": message}}
 
     def _search(self, request: Request) -> Response:
-        first, limit = request.number("gsroffset", 0), min(request.number("gsrlimit", 10), 500)
+        first, limit = request.number("gsroffset", 0), min(request.number("gsrlimit", 10), self.page_size)
         total = self.found(request.get("gsrsearch"))
         last = min(first + limit, total, DEPTH)
         files = [self._file(number, request.number("iiurlwidth", 0)) for number in reversed(range(first, last))]

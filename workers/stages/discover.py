@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import errors
 from app.db import Connection, candidates, images, jobs, lifecycle, new_id, units
@@ -20,17 +19,15 @@ from app.db.rows import Job, NewUnit, Search
 from app.discovery import Query, SearchPage, licence_gate, url_list
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.offers import Found
-from app.discovery.sources.source import Params
 from app.domain import LIST_SOURCE, Candidate, ListProblem, Reason
-from app.formatting import count
+from app.formatting import count, duration
 from app.job_states import UnitKind
+from app.jobs.source_client import SourceClient, is_unreachable, make_source_client
 from app.observability import metrics
 from app.resources import make_source
 from app.settings import RetrySettings
 from app.spec import ListSpec
 from app.storage import Store
-from downloader import Attempt, FetchRequest
-from downloader.client import Downloader
 from downloader.url_guard import normalise
 from logging_setup import get_logger
 from workers.stages.offers import divide_known, name_candidate, record_offers
@@ -55,6 +52,9 @@ SOURCE_PAUSE_S = 60.0
 
 SEE_DOCTOR = "see `pictrawl doctor --only network`"
 
+FIRST_REFUSAL = 400
+"""The smallest status that says by itself what is wrong."""
+
 UNREACHABLE_PAUSE_S = 15.0
 """Seconds of the first wait for a source that cannot be reached; each further one is twice as long."""
 
@@ -67,11 +67,7 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
         return
     if unit.is_unneeded:
         return
-    client = SearchClient(
-        unit.ctx.downloader,
-        is_repeat=bool(unit.row.payload.get("pauses")),
-        unreached_since=unit.row.payload.get("unreached_since"),
-    )
+    client = _client(unit, search.source)
     writer = CandidateWriter(unit, unit.job, search, client)
     if await writer.release_spare():
         await unit.ctx.dispatch_next()
@@ -82,7 +78,8 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
             async for page in pages:
                 if await writer.add(page):
                     await unit.ctx.dispatch_next()
-                client.unreached_since = None
+                if client is not None:
+                    client.unreached_since = None
                 if unit.stop.is_set() or writer.want == 0:
                     break
     except (errors.TransientError, errors.PermanentError) as error:
@@ -92,54 +89,85 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
         await unit.release()
 
 
-async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: "SearchClient") -> AsyncGenerator[SearchPage, None]:
+def _client(unit: ClaimedUnit, source: str) -> SourceClient | None:
+    """Return the client of a search's source; a list has none."""
+    if source == LIST_SOURCE:
+        return None
+    ctx, payload = unit.ctx, unit.row.payload
+    is_repeat, since = bool(payload.get("pauses")), payload.get("unreached_since")
+    return make_source_client(ctx.settings, source, ctx.downloader, ctx.db, is_repeat=is_repeat, unreached_since=since)
+
+
+async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: SourceClient | None) -> AsyncGenerator[SearchPage, None]:
     spec, ctx = unit.spec, unit.ctx
-    if search.source == LIST_SOURCE and spec.url_list is not None:
+    if client is None and spec.url_list is not None:
         async with aclosing(list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE))) as pages:
             async for page in pages:
                 yield page
         return
+    assert client is not None
     source = make_source(ctx.settings, search.source, client, side_px=spec.side_px)
     async for page in source.pages(Query(search.keyword, licences=licence_gate.policy_of(spec), qid=search.qid), search.cursor):
         labelled = tuple(replace(candidate, label=candidate.label or search.label) for candidate in page.candidates)
         yield replace(page, candidates=labelled)
 
 
-async def _after_source_error(unit: ClaimedUnit, search: Search, client: "SearchClient", error: errors.PictrawlError) -> None:
+async def _after_source_error(unit: ClaimedUnit, search: Search, client: SourceClient | None, error: errors.PictrawlError) -> None:
     """Release the unit for a later try after a temporary error; after other errors end the search with a note."""
+    if client is not None and client.waits_for_limit and isinstance(error, errors.RateLimitError):
+        limited_s = error.retry_after_s or 0.0
+        log.info("source.limit_reached", source=search.source, limit=str(error), wait_s=round(limited_s, 3))
+        await _pause(unit, search, client, limited_s, f"{error}; the next is in {duration(limited_s)}")
+        return
     pauses = int(unit.row.payload.get("pauses", 0))
     wait_s, since, words = _source_pause(error, pauses, client, unit.ctx.settings.retry)
     name = type(error).__name__
     if wait_s is not None:
         log.warning("source.pauses", source=search.source, error_type=name, error=words, wait_s=wait_s)
-        async with unit.transaction() as connection:
-            await client.write(connection, search.id)
-            await unit.change_payload(connection, pauses=pauses + 1, unreached_since=since)
-            await units.release_in(connection, unit.row, delay_s=wait_s)
-            unit.is_settled = True
-        await jobs.wait_for(unit.ctx.db, unit.job.id, f"{search.source}: {words}; the next try is in {wait_s:.0f} s")
+        if client is not None and isinstance(error, errors.RateLimitError):
+            await client.close(wait_s)
+        await _pause(unit, search, client, wait_s, f"{words}; the next try is in {wait_s:.0f} s", pauses=pauses + 1, unreached_since=since)
         return
     log.warning("source.gave_up", source=search.source, error_type=name, error=words)
     await _give_up(unit, search, words if since else f"{words}, {_so_far(search.found)}", client)
 
 
+async def _pause(unit: ClaimedUnit, search: Search, client: SourceClient | None, wait_s: float, words: str, **payload: Any) -> None:
+    """Release the unit until a later try, and show what it waits for."""
+    async with unit.transaction() as connection:
+        await _count_requests(connection, search, client)
+        if payload:
+            await unit.change_payload(connection, **payload)
+        await units.release_in(connection, unit.row, delay_s=wait_s)
+        unit.is_settled = True
+    await jobs.wait_for(unit.ctx.db, unit.job.id, f"{search.source}: {words}")
+
+
+async def _count_requests(connection: Connection, search: Search, client: SourceClient | None) -> None:
+    """Add the requests since the last call to the search's row."""
+    if client is not None and client.requests:
+        await jobs.count_search_requests(connection, search.id, requests=client.requests, retries=client.retries)
+        client.requests = client.retries = 0
+
+
 def _source_pause(
-    error: errors.PictrawlError, pauses: int, client: "SearchClient", rules: RetrySettings
+    error: errors.PictrawlError, pauses: int, client: SourceClient | None, rules: RetrySettings
 ) -> tuple[float | None, float | None, str]:
     """Decide about a search whose source failed.
 
     Returns:
         Seconds until the next try, or None to give up; since when the source cannot be reached, None where it can; and why, in words.
     """
+    host = client.host if client is not None else "the list"
     if not isinstance(error, errors.TransientError):
-        return None, None, _problem(error, client.host)
-    if not _is_unreachable(error):
+        return None, None, _problem(error, host)
+    if not is_unreachable(error):
         wait_s = min(error.retry_after_s or SOURCE_PAUSE_S, rules.retry_after_max_s)
-        return (wait_s if pauses < SOURCE_PAUSES else None), None, _problem(error, client.host)
+        return (wait_s if pauses < SOURCE_PAUSES else None), None, _problem(error, host)
     now = time.time()
-    since = client.unreached_since or now
+    since = (client.unreached_since if client is not None else None) or now
     left_s = since + rules.dead_host_s - now
-    problem = f"{client.host} does not answer" if isinstance(error, errors.TimeoutException) else f"Cannot connect to {client.host}"
+    problem = f"{host} does not answer" if isinstance(error, errors.TimeoutException) else f"Cannot connect to {host}"
     if left_s <= 0 or (error.retry_after_s or 0.0) > left_s:
         return None, since, f"{problem}; gave up after {_in_words(now - since)}, {SEE_DOCTOR}"
     wait_s = max(error.retry_after_s or 0.0, min(UNREACHABLE_PAUSE_S * 2**pauses, left_s))
@@ -153,7 +181,7 @@ def _problem(error: errors.PictrawlError, host: str) -> str:
             return f"the name {host} cannot be resolved, {SEE_DOCTOR}"
         case errors.TLSError():
             return f"{error}, {SEE_DOCTOR}"
-        case _ if error.status is None:  # an answer of status 200 that says it, or a key that is refused, in the source's words
+        case _ if error.status is None or error.status < FIRST_REFUSAL:  # the source's own words, or what came in the place of an answer
             return str(error)
         case errors.RateLimitError() | errors.AuthenticationError():
             return f"refused the search ({error.status})"
@@ -170,61 +198,12 @@ def _in_words(seconds: float) -> str:
     return count(round(seconds / 60), "minute") if seconds >= 90 else count(round(seconds), "second")
 
 
-def _is_unreachable(error: errors.TransientError) -> bool:
-    """Whether no reply came, or the host is closed after several requests without one."""
-    return isinstance(error, errors.NetworkError | errors.TimeoutException) or error.slug is errors.Reason.HOST_UNAVAILABLE
-
-
-async def _give_up(unit: ClaimedUnit, search: Search, note: str, client: "SearchClient | None" = None) -> None:
+async def _give_up(unit: ClaimedUnit, search: Search, note: str, client: SourceClient | None = None) -> None:
     """End a search that may have more."""
     async with unit.transaction() as connection:
         await jobs.advance_search(connection, search.id, cursor=search.cursor, is_exhausted=True, found=0, new=0, bad=0, note=note)
-        if client is not None:
-            await client.write(connection, search.id)
+        await _count_requests(connection, search, client)
         await unit.finish_in(connection)
-
-
-class SearchClient:
-    """The downloader as a source sees it; counts the requests of one search and those of them that are retries.
-
-    Args:
-        is_repeat: an earlier run of the search ended with a failed request, which its first request repeats.
-        unreached_since: since when the source cannot be reached, Unix time; of earlier runs.
-
-    Attributes:
-        host: of the last request.
-    """
-
-    def __init__(self, downloader: Downloader, *, is_repeat: bool = False, unreached_since: float | None = None) -> None:
-        self._downloader = downloader
-        self._is_repeat = is_repeat
-        self.host = "the source"
-        self.unreached_since = unreached_since
-        self.requests = self.retries = 0
-
-    async def fetch_json(self, url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None) -> Any:
-        """See :class:`app.discovery.sources.source.JsonClient`."""
-        began, self.host = time.time(), urlsplit(url).netloc.rpartition("@")[2]
-        try:
-            return await self._downloader.fetch_json(url, params=params, headers=headers, log=self)
-        except errors.TransientError as error:
-            self.unreached_since = (self.unreached_since or began) if _is_unreachable(error) else None
-            raise
-
-    async def reserve(self, request: FetchRequest, number: int) -> None:
-        """See :class:`downloader.AttemptLog`: the requests of a search have no limit that a crash must not exceed."""
-
-    def record(self, request: FetchRequest, attempt: Attempt) -> None:
-        """Count a request."""
-        self.requests += 1
-        self.retries += attempt.number > 1 or self._is_repeat
-        self._is_repeat = False
-
-    async def write(self, connection: Connection, search_id: str) -> None:
-        """Add the requests since the last call to the search's row."""
-        if self.requests:
-            await jobs.count_search_requests(connection, search_id, requests=self.requests, retries=self.retries)
-        self.requests = self.retries = 0
 
 
 async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[SearchPage, None]:
@@ -272,7 +251,7 @@ class CandidateWriter:
     unit: ClaimedUnit
     job: Job
     search: Search
-    client: SearchClient | None = None
+    client: SourceClient | None = None
     logged: int = 0
     policy: LicencePolicy = field(init=False)
 
@@ -319,8 +298,9 @@ class CandidateWriter:
                 bad=len(problems),
                 note=page.note or None,
             )
-            if self.client is not None:
-                await self.client.write(connection, self.search.id)
+            await _count_requests(connection, self.search, self.client)
+            if self.unit.row.payload.get("pauses"):  # those in a row count
+                await self.unit.change_payload(connection, pauses=0, unreached_since=None)
             await self.unit.record_progress(connection)
         counts = {"found": len(page.candidates), "new": new + refused, "bad": len(problems), "refused": refused, "spare": new - to_fetch}
         log.info("search.page", source=self.search.source, **counts)

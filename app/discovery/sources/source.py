@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import errors
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.licence_terms import RESERVED
+from app.discovery.sources.rate_limits import RateLimit
 from app.domain import Candidate, ListProblem
 
 __all__ = [
@@ -64,14 +65,6 @@ class LicenceFilter(Protocol):
 
 ANY_LICENCE: LicenceFilter = LicencePolicy()
 """Takes every licence, and none."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """At most so many requests in so many seconds, over all workers."""
-
-    requests: int
-    seconds: int
 
 
 @dataclass(frozen=True, slots=True)

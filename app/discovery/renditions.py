@@ -5,7 +5,10 @@ from urllib.parse import urlsplit
 
 from app.domain import Rendition
 
-__all__ = ["by_longest_side", "by_width", "smallest_sufficient", "without_tiff"]
+__all__ = ["by_longest_side", "by_width", "longer_side", "smallest_sufficient", "without_tiff"]
+
+ASPECT = 1.5
+"""Longer over shorter side of most photographs."""
 
 
 def smallest_sufficient(renditions: Sequence[Rendition], side_px: int | None) -> Rendition | None:
@@ -20,6 +23,11 @@ def smallest_sufficient(renditions: Sequence[Rendition], side_px: int | None) ->
     if side_px is None:
         return renditions[-1]
     return next((one for one in renditions if one.width and one.height and min(one.width, one.height) >= side_px), renditions[-1])
+
+
+def longer_side(side_px: int) -> int:
+    """Return the longer side with which the shorter one of most photographs reaches ``side_px``; for sizes that are named by the longer."""
+    return round(side_px * ASPECT)
 
 
 def without_tiff(renditions: Sequence[Rendition]) -> Sequence[Rendition]:

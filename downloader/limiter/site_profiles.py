@@ -23,7 +23,9 @@ class SiteProfile:
 
 _WIKIMEDIA: Final = SiteProfile(2, needs_contact=True, terms_url="https://wikitech.wikimedia.org/wiki/Robot_policy")
 
-_PROFILES: Final[dict[str, SiteProfile]] = dict.fromkeys(
+_GBIF: Final = SiteProfile(1, needs_contact=False, terms_url="https://techdocs.gbif.org/en/openapi/images")
+
+_PROFILES: Final[dict[str, SiteProfile]] = {"gbif.org": _GBIF} | dict.fromkeys(
     (
         "wikimedia.org",
         "wikipedia.org",

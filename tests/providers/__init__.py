@@ -9,7 +9,11 @@ from tests.providers.artic import ArticProvider
 from tests.providers.cleveland import ClevelandProvider
 from tests.providers.europeana import EuropeanaProvider
 from tests.providers.flickr import FlickrProvider
+from tests.providers.gbif import GbifProvider
+from tests.providers.inaturalist import INaturalistProvider
+from tests.providers.internet_archive import InternetArchiveProvider
 from tests.providers.met import MetProvider
+from tests.providers.nasa import NasaProvider
 from tests.providers.openverse import OpenverseProvider
 from tests.providers.server import Provider
 from tests.providers.smithsonian import SmithsonianProvider
@@ -23,7 +27,11 @@ _CLASSES: tuple[type[Provider], ...] = (
     ClevelandProvider,
     EuropeanaProvider,
     FlickrProvider,
+    GbifProvider,
+    INaturalistProvider,
+    InternetArchiveProvider,
     MetProvider,
+    NasaProvider,
     OpenverseProvider,
     SmithsonianProvider,
     SmkProvider,

@@ -59,6 +59,7 @@ class Provider(Origin, ABC):
         page_size: the most items that the API gives in one page to a client without privileges.
         limits: enforced where ``enforces_limits`` is set.
         items_way, total_way: where a page of a search has its items and its total.
+        count_calls: requests that a count takes, 2 where a name is looked up first.
         own_faults: faults of this API only, by name; one with the name of a general fault takes its place.
         requests: every request but those for images.
         listings: the pages of a search that were right before a fault changed them.
@@ -71,6 +72,7 @@ class Provider(Origin, ABC):
     limits: tuple[Limit, ...] = ()
     items_way: ClassVar[tuple[str, ...]]
     total_way: ClassVar[tuple[str, ...]] = ()
+    count_calls: ClassVar[int] = 1
     own_faults: ClassVar[Mapping[str, Fault]] = {}
 
     def __init__(self, total: int = 2_000, *, totals: Mapping[str, int] | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -119,6 +121,10 @@ class Provider(Origin, ABC):
         """Return how many items a keyword has now."""
         total = next((number for word, number in self.totals.items() if word and word in keyword), self.total)
         return total // 2 if self.shrinks and self.listings else total
+
+    def counted(self, keyword: str) -> int:
+        """Return how many results the service says that a keyword has; fewer than items where a result has several images."""
+        return self.found(keyword)
 
     def minimum_calls(self, keyword: str = "cat") -> int:
         """Return the fewest requests by which a client without privileges can read all that is reachable."""

@@ -12,7 +12,11 @@ from app.discovery.sources.artic import Artic
 from app.discovery.sources.cleveland import Cleveland
 from app.discovery.sources.europeana import Europeana
 from app.discovery.sources.flickr import Flickr
+from app.discovery.sources.gbif import Gbif
+from app.discovery.sources.inaturalist import INaturalist
+from app.discovery.sources.internet_archive import InternetArchive
 from app.discovery.sources.met import Met
+from app.discovery.sources.nasa import Nasa
 from app.discovery.sources.openverse import Openverse
 from app.discovery.sources.smithsonian import Smithsonian
 from app.discovery.sources.smk import Smk
@@ -22,7 +26,22 @@ from app.discovery.sources.wikimedia import Wikimedia
 __all__ = ["SOURCES", "check_source", "missing", "open_source"]
 
 _CLASSES: Mapping[str, type[Source]] = {
-    source.info.name: source for source in (Artic, Cleveland, Europeana, Flickr, Met, Openverse, Smithsonian, Smk, Wikimedia)
+    source.info.name: source
+    for source in (
+        Artic,
+        Cleveland,
+        Europeana,
+        Flickr,
+        Gbif,
+        INaturalist,
+        InternetArchive,
+        Met,
+        Nasa,
+        Openverse,
+        Smithsonian,
+        Smk,
+        Wikimedia,
+    )
 }
 
 SOURCES: Mapping[str, SourceInfo] = MappingProxyType({name: source.info for name, source in _CLASSES.items()})

@@ -298,7 +298,10 @@ class Source(ABC):
         """Return the next page of this part and a note, or why there is none."""
         if reply.following is None:
             return None, reply.note
-        seen.add(f"{at.parts[0]} {at.page}")
+        content = tuple(item.url for item in reply.items if isinstance(item, Candidate))
+        if content and str(hash(content)) in seen:
+            return None, _join(reply.note, "the source's page has what a page before it had")
+        seen |= {f"{at.parts[0]} {at.page}", str(hash(content))}
         if f"{at.parts[0]} {reply.following}" in seen:
             return None, _join(reply.note, "the source's next page is one that was read before")
         if self.info.depth is not None and at.found_in_part + reply.size >= self.info.depth:

@@ -150,3 +150,17 @@ async def test_get_when_a_403_names_a_wait(retry_after_s: float | None, wait_s: 
 def test_query_that_takes_free_images_only(policy: LicencePolicy, is_free_only: bool) -> None:
     """Neither unknown nor reserved rights are taken."""
     assert Query("cat", policy).is_free_only is is_free_only
+
+
+async def test_pages_when_a_page_repeats() -> None:
+    """A source that gives the same results for every page is not followed for ever; an empty page between others is no repetition."""
+
+    class Same(Years):
+        async def read(self, query: Query, place: Place) -> Reply:
+            at = int(place.page or 0)
+            items = () if at in (1, 2) else [Candidate("https://a.test/1.jpg", "years")]
+            return Reply(items, str(at + 1))
+
+    pages = [page async for page in Same().pages(Query("cat"), None)]
+    assert [len(page.candidates) for page in pages] == [1, 0, 0, 1]
+    assert pages[-1].note == "the source's page has what a page before it had"

@@ -18,6 +18,14 @@ def test_wikimedia_has_a_profile(host):
     assert (profile.max_in_flight, profile.needs_contact) == (2, True)
 
 
+def test_gbif_has_a_profile():
+    """One connection, for the API and its cache of images together; who asks is free to say so."""
+    profile = site_profile("api.gbif.org")
+    assert profile is not None
+    assert (profile.max_in_flight, profile.needs_contact) == (1, False)
+    require_contact("api.gbif.org", "")
+
+
 @pytest.mark.parametrize("host", ["example.org", "wikimedia.org.example.com", "notwikimedia.org", "org", "127.0.0.1"])
 def test_others_have_none(host):
     """A look-alike is not the site."""

@@ -9,7 +9,7 @@ from tests.providers.server import Facts, Limit, Provider
 
 __all__ = ["SmithsonianProvider"]
 
-_IMAGE = re.compile(r"/ids/(?:deliveryService/NMNH-(\d+)|download/NMNH-(\d+)(?:\.jpg|\.tif|_screen|_thumb))")
+_IMAGE = re.compile(r"/ids/(?:deliveryService/id/NMNH-(\d+)(?:/\d+)?|download/NMNH-(\d+)(?:\.jpg|\.tif|_screen|_thumb))")
 
 
 def _over_rate_limit(good: Response, context: Context) -> Response:
@@ -46,7 +46,7 @@ class SmithsonianProvider(Provider):
         )
 
     def image_url(self, number: int, size: str = "deliveryService") -> str:
-        return self.url(f"/ids/deliveryService/NMNH-{number}" if size == "deliveryService" else f"/ids/download/NMNH-{number}{size}")
+        return self.url(f"/ids/deliveryService/id/NMNH-{number}" if size == "deliveryService" else f"/ids/download/NMNH-{number}{size}")
 
     def image_number(self, path: str) -> int | None:
         match = _IMAGE.fullmatch(path)

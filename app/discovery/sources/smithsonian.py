@@ -4,7 +4,7 @@ https://edan.si.edu/openaccess/apidocs/; keys, their limits and errors: https://
 header. The image server, ids.si.edu, scales to any longer side (``max``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ SIDES_PX: Final = (400, 800, 1200, 1600, 2400, 3200)
 ASPECT: Final = 1.5
 """Longer side over shorter side of most photographs, where the size of an image is not stated."""
 
-_SERVER: Final = "ids.si.edu"
+_DELIVERY: Final = "/ids/deliveryService"
 
 
 class Smithsonian(Source):
@@ -123,26 +123,26 @@ def _renditions(image: Mapping[str, Any]) -> tuple[Rendition, ...]:
     address = urls.usable(image.get("content"))
     original = next((one for one in fields.mappings(image.get("resources")) if one.get("label") == "High-resolution JPEG"), {})
     url, width, height = urls.usable(original.get("url")), fields.side(original.get("width")), fields.side(original.get("height"))
-    scaled: list[Rendition] = []
-    if address and width and height and _scales(address):
-        scaled = by_longest_side(SIDES_PX, width, height, lambda side: _scaled(address, side))
+    scale = _scaling(address)
+    scaled = by_longest_side(SIDES_PX, width, height, scale) if scale and width and height else []
     last = [Rendition(url, width, height)] if url else [Rendition(address)] if address else []
     return (*scaled, *last)
 
 
 def _guess(original: Rendition, side_px: int) -> Rendition:
     """Return the size that most likely reaches ``side_px`` of an image whose size is not stated."""
-    side = next((side for side in SIDES_PX if side >= side_px * ASPECT), None)
-    return Rendition(_scaled(original.url, side)) if side and _scales(original.url) else original
+    scale, side = _scaling(original.url), next((side for side in SIDES_PX if side >= side_px * ASPECT), None)
+    return Rendition(scale(side)) if scale and side else original
 
 
-def _scales(address: str) -> bool:
-    parts = urlsplit(address)
-    return parts.netloc == _SERVER and parts.path == "/ids/deliveryService" and parts.query.startswith("id=")
-
-
-def _scaled(address: str, side: int) -> str:
-    return f"{address}&max={side}"
+def _scaling(address: str | None) -> Callable[[int], str] | None:
+    """Return how the image server is asked for a longer side: by a parameter, or at the end of a path; ``None`` for other servers."""
+    parts = urlsplit(address or "")
+    if parts.path == _DELIVERY and parts.query.startswith("id="):
+        return lambda side: f"{address}&max={side}"
+    if parts.path.startswith(f"{_DELIVERY}/id/") and not parts.query:
+        return lambda side: f"{address}/{side}"
+    return None
 
 
 def _title(record: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:

@@ -91,7 +91,8 @@ def test_image_in_the_smallest_size_that_serves(side_px: int | None, url: str) -
         (MEDIA["content"], 640, f"{MEDIA['content']}&max=1200"),
         (MEDIA["content"], 9_000, MEDIA["content"]),
         (MEDIA["content"], None, MEDIA["content"]),
-        (f"{IDS}/deliveryService/id/ark:/65665/m3d9", 640, f"{IDS}/deliveryService/id/ark:/65665/m3d9"),
+        (f"{IDS}/deliveryService/id/ark:/65665/m3d9", 640, f"{IDS}/deliveryService/id/ark:/65665/m3d9/1200"),
+        (f"{IDS}/download?id=x", 640, f"{IDS}/download?id=x"),
         ("https://collections.nmnh.si.edu/media/?irn=1", 640, "https://collections.nmnh.si.edu/media/?irn=1"),
     ],
 )

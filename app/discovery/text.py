@@ -6,7 +6,7 @@ Every text of a source or a list is cleaned here before it becomes part of a can
 import re
 from html.parser import HTMLParser
 
-__all__ = ["clean", "preview", "strip_html"]
+__all__ = ["clean", "plain_words", "preview", "strip_html"]
 
 MAX_HTML_CHARS = 20_000
 """Characters of markup that are parsed; html.parser is quadratic on hostile input."""
@@ -22,6 +22,9 @@ _UNWANTED = re.compile(
     "\ud800-\udfff"  # lone surrogates, which neither UTF-8 nor a database accepts
     "]"
 )
+_LUCENE = re.compile(r"""(?<!\S)[+!-]+|&&|\|\||[(){}\[\]^"~*?:\\/]""")
+"""https://lucene.apache.org/core/9_0_0/queryparser/org/apache/lucene/queryparser/classic/package-summary.html"""
+
 _CREDENTIALS = re.compile(r"(https?://|//)?\S+@", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>?")
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
@@ -44,6 +47,11 @@ def preview(value: str | bytes) -> str:
     head = value[: 64 * MAX_PREVIEW_CHARS]
     words = head.decode("utf-8", "replace") if isinstance(head, bytes) else head
     return clean(_CREDENTIALS.sub(r"\1…@", words), MAX_PREVIEW_CHARS) or ""
+
+
+def plain_words(query: str) -> str:
+    """Return the words of a query without the signs that Lucene's syntax gives a meaning: an odd quote or bracket is refused there."""
+    return _SPACES.sub(" ", _LUCENE.sub(" ", query)).strip() or query
 
 
 def strip_html(value: object, limit: int) -> str | None:

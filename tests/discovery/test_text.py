@@ -82,3 +82,19 @@ def test_preview_when_long() -> None:
     """At most 200 characters are shown."""
     assert len(text.preview("x" * 5000)) == 200
     assert text.preview(b"\x00") == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("tabby cat", "tabby cat"),
+        ("t-shirt + hat, R&B", "t-shirt hat, R&B"),
+        ('5" gun (old', "5 gun old"),
+        ("title:x/y [1 TO 2] -dog !cat && ||", "title x y 1 TO 2 dog cat"),
+        ("猫 OR Käse", "猫 OR Käse"),
+        ("***", "***"),
+    ],
+)
+def test_plain_words(query: str, words: str) -> None:
+    """Signs of Lucene's syntax are spaces; a query of nothing else stays."""
+    assert text.plain_words(query) == words

@@ -75,7 +75,8 @@ class Europeana(Source):
 
     async def _search(self, query: Query, *, rows: int, cursor: str | None = None) -> Mapping[str, Any]:
         """Send one request. Some errors come with status 200; their words may hold the key, so only ours are passed on."""
-        params: dict[str, str | list[str]] = {"query": query.keyword, "qf": "TYPE:IMAGE", "media": "true", "profile": "rich"}
+        words = text.plain_words(query.keyword)
+        params: dict[str, str | list[str]] = {"query": words, "qf": "TYPE:IMAGE", "media": "true", "profile": "rich"}
         params |= {"rows": str(rows)} | ({"cursor": cursor} if cursor else {})
         if kinds := _reusability(query):
             params["reusability"] = kinds

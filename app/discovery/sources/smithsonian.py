@@ -63,7 +63,8 @@ class Smithsonian(Source):
         return fields.number((await self._search(query, start=0, rows=1)).get("rowCount"))
 
     async def _search(self, query: Query, *, start: int, rows: int) -> Mapping[str, Any]:
-        words = f'({query.keyword}) AND online_media_type:"Images"' + (' AND media_usage:"CC0"' if query.is_free_only else "")
+        usage = ' AND media_usage:"CC0"' if query.is_free_only else ""
+        words = f'({text.plain_words(query.keyword)}) AND online_media_type:"Images"{usage}'
         params = {"q": words, "start": str(start), "rows": str(rows)}
         reply = await self.get("/openaccess/api/v1.0/search", params, headers={"X-Api-Key": self._options.key or ""})
         return fields.mapping(reply.get("response"))

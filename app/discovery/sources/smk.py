@@ -72,7 +72,7 @@ def read_artwork(row: object, *, side_px: int | None) -> Candidate | ListProblem
 def _renditions(record: Mapping[str, Any]) -> tuple[Rendition, ...]:
     """Return the IIIF server's sizes, and the original where its address is stated. Works that came early have an original only."""
     width, height = fields.side(record.get("image_width")), fields.side(record.get("image_height"))
-    iiif, original = urls.usable(record.get("image_iiif_id")), _address(record.get("image_native"))
+    iiif, original = urls.usable(record.get("image_iiif_id")), urls.usable(record.get("image_native"))
     found: list[Rendition] = []
     if iiif and width and height:
         found += by_width(WIDTHS_PX, width, height, lambda pixels: _scaled(iiif, pixels))
@@ -86,11 +86,6 @@ def _renditions(record: Mapping[str, Any]) -> tuple[Rendition, ...]:
 
 def _scaled(iiif: str, width: int) -> str:
     return f"{iiif}/full/!{width},/0/default.jpg"
-
-
-def _address(value: object) -> str | None:
-    """Addresses of originals may have spaces."""
-    return urls.usable(value.replace(" ", "%20")) if isinstance(value, str) else None
 
 
 def _candidate(record: Mapping[str, Any], number: str, chosen: Rendition, renditions: tuple[Rendition, ...]) -> Candidate:

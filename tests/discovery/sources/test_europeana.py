@@ -120,10 +120,10 @@ def test_item_when_a_field_has_another_type(field: str, value: object) -> None:
 async def test_search_asks_for_kinds_of_rights(policy: LicencePolicy, kinds: list[str] | None) -> None:
     """Only kinds of which something is taken are asked for, and the key stands in no address."""
     client = ScriptedClient({"success": True, "totalResults": 0, "items": []})
-    assert (await source(client).read(Query("cat", policy), Place())).items == []
+    assert (await source(client).read(Query('"cat:', policy), Place())).items == []
     ((url, params),) = client.requests
     assert params.get("reusability") == kinds
-    assert (params["cursor"], params["qf"]) == ("*", "TYPE:IMAGE")
+    assert (params["query"], params["cursor"], params["qf"]) == ("cat", "*", "TYPE:IMAGE")
     assert KEY not in f"{url} {params}"
 
 

@@ -131,7 +131,7 @@ async def test_search_sends_the_key_in_a_header() -> None:
     """No address holds it, and the licence is asked for where only free images are taken."""
     reply = {"response": {"rows": [RECORD], "rowCount": 2}}
     client = ScriptedClient(reply, reply)
-    found = await source(client).read(Query("cat OR dog", LicencePolicy.of(["open"])), Place())
+    found = await source(client).read(Query("cat OR (dog", LicencePolicy.of(["open"])), Place())
     assert (found.following, found.total, found.results) == ("1", 2, 1)
     await source(client).read(Query("cat"), Place())
     assert [params["q"] for _, params in client.requests] == [

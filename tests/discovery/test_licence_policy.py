@@ -80,6 +80,7 @@ def test_of_when_word_makes_no_sense(word: str, message: str) -> None:
         ("", ("© Jane",), True, "LicenseRef-AllRightsReserved (all rights reserved): every licence is taken"),
         ("by-sa", ("CC BY-SA 4.0", "CC BY 4.0"), True, "CC-BY-SA-4.0: taken by by-sa"),
         ("by-nd", ("CC BY-SA 4.0", "CC BY-ND 4.0"), False, "CC-BY-SA-4.0: not taken by by-nd"),
+        ("by-nd", ("CC BY-ND 4.0", "CC BY-SA 4.0"), False, "CC-BY-SA-4.0: not taken by by-nd"),
         ("by", ("CC BY-SA 4.0", "CC BY 4.0"), False, "CC-BY-SA-4.0: not taken by by"),
     ],
 )

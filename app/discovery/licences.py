@@ -115,6 +115,9 @@ _MENTION = re.compile(rf"(?<![^\W_])(?i:{_CC})(?:-(?P<port>{'|'.join(PORTS).uppe
 """In a sentence a country is written in capitals: ``CC BY 3.0 at`` is no Austrian licence."""
 
 _NEGATED = re.compile(r"(?:^|-)(?:not|never|nicht|keine?|no-longer)-(?:[^-]+-){0,4}$", re.IGNORECASE)
+_DENIED = re.compile(r"-?(?:false|no|0)(?:-|$)", re.IGNORECASE)
+"""Behind a name, as in ``is_public_domain: false``."""
+
 _NOTICE = re.compile(r"©|^\W*\(c\)\s|\bcopyright\s+(?:by\b|\(c\)|\d{4})|\b\d{4}\s+copyright\b", re.IGNORECASE)
 _MARKS = re.compile("[\u0300-\u036f]")
 _SEPARATORS = re.compile(r"[^\w.+]+|_|(?<!\d)\.|\.(?!\d)|(?<=[^\d.])\+(?=[^-])")
@@ -153,15 +156,19 @@ def _shorten(folded: str) -> str:
 
 def _phrases(folded: str) -> Iterator[str]:
     for match in _PHRASE.finditer(folded):
-        if not _NEGATED.search(folded[: match.start()]):
+        if not _is_denied(folded, match):
             yield PHRASES[match[0].lower()]
 
 
 def _mentions(short: str) -> Iterator[str]:
     for match in _MENTION.finditer(short):
         is_named = match["cc"] or "-" in match["parts"]
-        if is_named and not _NEGATED.search(short[: match.start()]) and (licence := _assemble(match)):
+        if is_named and not _is_denied(short, match) and (licence := _assemble(match)):
             yield licence
+
+
+def _is_denied(words: str, match: re.Match[str]) -> bool:
+    return _NEGATED.search(words[: match.start()]) is not None or _DENIED.match(words, match.end()) is not None
 
 
 def _assemble(match: re.Match[str], *, is_whole: bool = False) -> str | None:

@@ -71,7 +71,11 @@ _WORKSPACE = {
     "du": Command("app.cli.workspace", "du", "Show the disk space that the workspace takes.", setting_use.SERVICES),
     "prune": Command("app.cli.workspace", "prune", "Remove what nothing refers to any more.", setting_use.SERVICES),
 }
-_SOURCES = {"ls": Command("app.cli.sources", "ls", "List the sources and what they require.", setting_use.CONTACT)}
+_SOURCES = {
+    "ls": Command("app.cli.sources", "ls", "List the sources and what they require.", setting_use.SOURCES),
+    "show": Command("app.cli.sources", "show", "Show one source: terms, licences, limits and what it requires.", setting_use.SOURCES),
+    "check": Command("app.cli.sources", "check", "Ask a source one small question and show what came.", setting_use.SOURCE_CHECKS),
+}
 _DB = {
     "upgrade": Command("app.cli.db", "upgrade", "Bring the database to the newest schema."),
     "current": Command("app.cli.db", "current", "Show the schema, and the newest that this version knows."),

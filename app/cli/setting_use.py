@@ -11,13 +11,14 @@ from app.cli.failures import UsageError
 __all__ = [
     "ALL",
     "BUILD",
-    "CONTACT",
     "DATABASE",
     "DECODERS",
     "DOWNLOADS",
     "NONE",
     "SERVE",
     "SERVICES",
+    "SOURCES",
+    "SOURCE_CHECKS",
     "WORKERS",
     "refuse_ignored",
     "refuse_workers_own",
@@ -30,9 +31,10 @@ _REQUEST: Final = frozenset({"validate", "compress", "export"})
 """What a job has in its row: read where it is submitted."""
 
 NONE: Final[Names] = frozenset()
-CONTACT: Final[Names] = frozenset({"fetch.contact"})
+SOURCES: Final[Names] = frozenset({"fetch.contact", "sources"})
 DOWNLOADS: Final[Names] = frozenset({"fetch", "hosts", "retry", "log"})
 DATABASE: Final[Names] = frozenset({"db", "workspace", "log"})
+SOURCE_CHECKS: Final[Names] = DATABASE | DOWNLOADS | {"sources"}
 SERVICES: Final[Names] = DATABASE | {"queue", "storage", "trace", "jobs"}
 DECODERS: Final[Names] = frozenset({"validate.children", "validate.child_memory_bytes", "validate.deadline_s"})
 WORKERS: Final[Names] = SERVICES | DOWNLOADS | DECODERS | {"sources", "metrics"}

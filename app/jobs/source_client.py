@@ -15,7 +15,7 @@ from app.discovery import SOURCES
 from app.discovery.sources import rate_limits
 from app.discovery.sources.rate_limits import RateLimit, Told
 from app.discovery.sources.source import Params
-from app.settings import Settings
+from app.settings import KeyedSourceSettings, Settings
 from downloader import Attempt, FetchRequest
 from downloader.client import Downloader
 from logging_setup import get_logger
@@ -27,7 +27,9 @@ log = get_logger(__name__)
 THROTTLED_S: Final = 60.0
 """Seconds for which an API that throttles us is left alone if it names no time."""
 
-_FORBIDDEN: Final = 403
+
+MID_PAGE_WAIT_S: Final = 60.0
+"""Seconds that a request waits at most within a page that takes several: what was read of the page would be lost."""
 
 
 class _LimitReachedError(Exception):
@@ -45,8 +47,7 @@ class SourceClient:
         db: where the limits are kept.
         name: the source.
         limits: those of the source.
-        max_wait_s: a request that must wait longer is not sent: `errors.RateLimitError` says when it may be.
-        throttles_with_403: a 403 with a page is too many requests.
+        max_wait_s: the first request of a page that must wait longer is not sent: `errors.RateLimitError` says when it may be.
         sleep: passes shorter waits.
         is_repeat: an earlier run of the search ended with a failed request, which its first request repeats.
         unreached_since: since when the source cannot be reached, Unix time; of earlier runs.
@@ -54,7 +55,7 @@ class SourceClient:
     Attributes:
         host: of the last request.
         waits_for_limit: the last request was not sent, because of a limit.
-        requests, retries: requests that were sent, and those of them that are retries.
+        requests, retries: requests that were sent for the page that is being read, and those of them that are retries.
         told: what the last reply says of the API's limits.
     """
 
@@ -66,7 +67,6 @@ class SourceClient:
         *,
         limits: Sequence[RateLimit],
         max_wait_s: float,
-        throttles_with_403: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         is_repeat: bool = False,
         unreached_since: float | None = None,
@@ -74,13 +74,11 @@ class SourceClient:
         self._downloader = downloader
         self._db = db
         self._name = name
-        self._throttles_with_403 = throttles_with_403
         self._limits = limits
         self._max_wait_s = max_wait_s
         self._sleep = sleep
         self._is_repeat = is_repeat
         self._taken = 0
-        self._is_page = False
         self.host = "the source"
         self.waits_for_limit = False
         self.unreached_since = unreached_since
@@ -105,12 +103,10 @@ class SourceClient:
         except _LimitReachedError as reached:
             self.waits_for_limit = True
             raise errors.RateLimitError(_words(reached.taken), retry_after_s=reached.taken.wait_s) from None
-        except errors.AuthenticationError as error:
-            if not (self._throttles_with_403 and error.status == _FORBIDDEN and self._is_page):
-                raise
-            raise await self._throttled(error) from error
         except errors.RateLimitError as error:
-            raise await self._throttled(error) from error
+            self.unreached_since = None
+            await self.close(error.retry_after_s or THROTTLED_S)
+            raise
         except errors.TransientError as error:
             self.unreached_since = (self.unreached_since or began) if is_unreachable(error) else None
             raise
@@ -124,7 +120,8 @@ class SourceClient:
 
     async def reserve(self, request: FetchRequest, number: int) -> None:
         """Wait until the API's limits allow a request: called right before each, retries included. See :class:`downloader.AttemptLog`."""
-        taken = await source_limits.take(self._db, self.api, self._limits, max_wait_s=self._max_wait_s)
+        max_wait_s = max(self._max_wait_s, MID_PAGE_WAIT_S) if self.requests else self._max_wait_s
+        taken = await source_limits.take(self._db, self.api, self._limits, max_wait_s=max_wait_s)
         if taken.number is None:
             raise _LimitReachedError(taken)
         self._taken = taken.number
@@ -140,14 +137,6 @@ class SourceClient:
 
     def _read_reply(self, status: int, headers: Mapping[str, str]) -> None:
         self.told = rate_limits.read_headers(headers, now=time.time())
-        self._is_page = headers.get("content-type", "").lower().startswith("text/html")
-
-    async def _throttled(self, error: errors.PictrawlError) -> errors.RateLimitError:
-        """Leave the API alone for as long as it asks; return the error that says so."""
-        self.unreached_since = None
-        wait_s = error.retry_after_s or THROTTLED_S
-        await self.close(wait_s)
-        return errors.RateLimitError(error.message, status=error.status, retry_after_s=wait_s, evidence=error.evidence)
 
 
 def make_source_client(
@@ -166,7 +155,6 @@ def make_source_client(
         name,
         limits=limits_of(settings, name),
         max_wait_s=settings.retry.inline_wait_max_s,
-        throttles_with_403=name in SOURCES and SOURCES[name].throttles_with_403,
         is_repeat=is_repeat,
         unreached_since=unreached_since,
     )
@@ -174,10 +162,12 @@ def make_source_client(
 
 def limits_of(settings: Settings, name: str) -> tuple[RateLimit, ...]:
     """Return the limits that are kept for a source: those of the settings, else what it declares."""
-    rates = settings.sources.of(name).limits
-    if rates is None:
-        return SOURCES[name].limits if name in SOURCES else ()
-    return tuple(limit for rate in rates if (limit := rate_limits.parse(rate)) is not None)
+    section, info = settings.sources.of(name), SOURCES.get(name)
+    rates = section.limits
+    if rates is None and info is not None:
+        has_key = isinstance(section, KeyedSourceSettings) and section.key is not None
+        return (has_key and info.limits_with_key) or info.limits
+    return tuple(limit for rate in rates or () if (limit := rate_limits.parse(rate)) is not None)
 
 
 def is_unreachable(error: errors.TransientError) -> bool:

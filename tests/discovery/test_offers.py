@@ -42,9 +42,7 @@ def test_an_offer_stands_on_the_row_once() -> None:
     said = offer(page_url="https://b.example/p", license="CC-BY-2.0")
     change = add_offer(ROW, said, ANYTHING)
     assert change is not None
-    assert change.values["offers"] == [
-        {"source": "openverse", "url": said.url, "page_url": "https://b.example/p", "license": "CC-BY-2.0"}
-    ]
+    assert change.values["offers"] == [{"source": "openverse", "url": said.url, "page_url": "https://b.example/p", "license": "CC-BY-2.0"}]
     assert change.refused is None
     assert "license" not in change.values
     assert add_offer(change.applied_to(ROW), said, ANYTHING) is None

@@ -16,8 +16,6 @@ from downloader.client import Downloader
 from tests.clocks import FakeTime
 from tests.origin import Origin, redirect, reply
 
-HTML = {"Content-Type": "text/html; charset=utf-8"}
-
 
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
@@ -38,7 +36,7 @@ async def downloader(time: FakeTime) -> AsyncIterator[Downloader]:
 
 
 def client(downloader: Downloader, db: Database, limits: Sequence[RateLimit] = (), **options: Any) -> SourceClient:
-    return SourceClient(downloader, db, "met", limits=limits, **{"max_wait_s": 10.0, "throttles_with_403": True, **options})
+    return SourceClient(downloader, db, "met", limits=limits, **{"max_wait_s": 10.0, **options})
 
 
 async def test_short_waits_are_slept(downloader: Downloader, database: Database, origin: Origin, time: FakeTime) -> None:
@@ -63,6 +61,19 @@ async def test_a_long_wait_is_an_error_that_says_so(downloader: Downloader, data
         await asking.fetch_json(origin.url("/api"))
     assert caught.value.retry_after_s == pytest.approx(86_400, abs=60)
     assert (asking.waits_for_limit, asking.requests, len(origin.hits("/api"))) == (True, 2, 2)
+
+
+async def test_a_page_of_several_requests_is_not_broken_off(downloader: Downloader, database: Database, origin: Origin) -> None:
+    """What was read of it would be lost: only its first request is refused for a wait of half a minute."""
+    slept = FakeTime()
+    asking = client(downloader, database, [RateLimit(1, 30)], sleep=slept.sleep)
+    origin.script("/api", reply(200, b"{}"))
+    for _ in range(2):
+        await asking.fetch_json(origin.url("/api"))
+    assert [round(wait) for wait in slept.waits] == [30]
+    asking.requests = 0
+    with pytest.raises(errors.RateLimitError, match=r"^1 request in 30 s is used up$"):
+        await asking.fetch_json(origin.url("/api"))
 
 
 async def test_limits_hold_for_each_host(downloader: Downloader, database: Database, origin: Origin) -> None:
@@ -92,31 +103,19 @@ async def test_what_headers_tell_is_kept(downloader: Downloader, database: Datab
     ("answer", "status", "wait_s"),
     [
         (reply(429, headers={"Retry-After": "7200"}), 429, 7200.0),
-        (reply(403, b"<html>Incapsula", HTML), 403, THROTTLED_S),
-        (reply(403, b"<html>Incapsula", {**HTML, "Retry-After": "30"}), 403, 30.0),
+        (reply(429), 429, THROTTLED_S),
     ],
 )
 async def test_throttling_closes_the_api_for_all(
     downloader: Downloader, database: Database, origin: Origin, answer: Any, status: int, wait_s: float
 ) -> None:
-    """429 and, where a source does so, 403 with a page."""
+    """For as long as it asks, or a minute."""
     asking = client(downloader, database)
     with pytest.raises(errors.RateLimitError) as caught:
         await asking.fetch_json(origin.script("/api", answer))
-    assert (caught.value.status, caught.value.retry_after_s, asking.waits_for_limit) == (status, wait_s, False)
+    assert (caught.value.status, asking.waits_for_limit) == (status, False)
     taken = await source_limits.take(database, asking.api, [], max_wait_s=0)
     assert taken.wait_s == pytest.approx(wait_s, abs=10)
-
-
-async def test_403_is_a_refusal_elsewhere(downloader: Downloader, database: Database, origin: Origin) -> None:
-    """With JSON, and at every source that does not throttle that way."""
-    with pytest.raises(errors.AuthenticationError):
-        await client(downloader, database).fetch_json(
-            origin.script("/a", reply(403, b'{"error": "key"}', {"Content-Type": "application/json"}))
-        )
-    honest = client(downloader, database, throttles_with_403=False)
-    with pytest.raises(errors.AuthenticationError):
-        await honest.fetch_json(origin.script("/b", reply(403, b"<html>", HTML)))
 
 
 @pytest.mark.parametrize(
@@ -144,6 +143,9 @@ def test_limits_come_from_the_settings(settings: Settings) -> None:
     own = load_settings({"sources.wikimedia.limits": ["20/min", "200/day"]})
     assert limits_of(own, "wikimedia") == (RateLimit(20, 60), RateLimit(200, 86_400))
     assert limits_of(load_settings({"sources.wikimedia.limits": []}), "wikimedia") == ()
+    assert limits_of(load_settings({"sources.openverse.key": "k"}), "openverse") == SOURCES["openverse"].limits_with_key
+    assert limits_of(settings, "openverse") == SOURCES["openverse"].limits
+    assert limits_of(settings, "gone") == ()
     with pytest.raises(errors.ConfigurationError, match="20/week"):
         load_settings({"sources.wikimedia.limits": ["20/week"]})
 

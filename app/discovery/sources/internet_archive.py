@@ -51,6 +51,7 @@ class InternetArchive(Source):
         depth=None,
         page_size=PAGE_SIZE,
         filters=("license",),
+        calls_per_result=1,
     )
 
     async def read(self, query: Query, place: Place) -> Reply:

@@ -42,6 +42,7 @@ class Met(Source):
         limits=(RateLimit(1, 1),),
         is_divisible=True,
         throttles_with_403=True,
+        calls_per_result=1,
     )
 
     async def read(self, query: Query, place: Place) -> Reply:

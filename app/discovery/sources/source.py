@@ -84,6 +84,7 @@ class SourceInfo:
         key: whether it takes an API key; ``key_url`` is where to get one.
         is_divisible: whether a search that is deeper than ``depth`` is read in parts.
         throttles_with_403: whether a 403 means too many requests.
+        calls_per_result: further requests that each result takes, beside those for pages.
     """
 
     name: str
@@ -102,6 +103,7 @@ class SourceInfo:
     key_url: str = ""
     is_divisible: bool = False
     throttles_with_403: bool = False
+    calls_per_result: int = 0
 
     @property
     def needs_key(self) -> bool:

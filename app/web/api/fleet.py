@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.db import fleet
-from app.discovery import SOURCES
+from app.jobs.sources import SourceStatus, statuses
 from app.queue import QUEUES
 from app.web.api.conventions import Here, NoQuery, View, at
 from app.web.metrics import queue_depths
@@ -25,9 +25,16 @@ class Source(View):
     needs_contact: bool
     needs_key: bool
     is_ready: bool = Field(description="Whether the settings that the source requires are set.")
+    missing: str | None = Field(description="What it needs and does not have; null where it is ready.")
+    key: str = Field(description="Whether it takes an API key: none, optional or required.")
+    key_url: str = Field(description="Where to get a key; empty where it takes none.")
     terms_url: str
+    docs_url: str
     licences: str = Field(description="How the source states the licence of an image.")
     depth: int | None = Field(description="Results a search can reach; null for no limit.")
+    is_divisible: bool = Field(description="Whether a deeper search is read in parts.")
+    limits: list[str] = Field(description="Requests that all workers together send at most, such as 20/min.")
+    filters: list[str] = Field(description="What the source is asked to filter by.")
 
 
 class Sources(View):
@@ -79,13 +86,18 @@ class Queues(View):
 @router.get("/v1/sources", operation_id="sources_list", summary="List the sources")
 async def list_sources(call: Here, _: Annotated[NoQuery, Query()]) -> Sources:
     """The names are the values of a job's `sources`."""
-    has_contact = bool(call.resources.settings.fetch.contact.strip())
-    names = ("name", "title", "needs_contact", "needs_key", "terms_url", "licences", "depth")
-    return Sources(
-        items=[
-            Source(**{name: getattr(info, name) for name in names}, is_ready=not info.needs_key and (has_contact or not info.needs_contact))
-            for info in SOURCES.values()
-        ]
+    return Sources(items=[_source(status) for status in statuses(call.resources.settings)])
+
+
+def _source(status: SourceStatus) -> Source:
+    info = status.info
+    names = ("name", "title", "needs_contact", "needs_key", "key", "key_url", "terms_url", "docs_url", "licences", "depth", "is_divisible")
+    return Source(
+        **{name: getattr(info, name) for name in names},
+        is_ready=status.missing is None,
+        missing=status.missing,
+        limits=[str(limit) for limit in status.limits],
+        filters=list(info.filters),
     )
 
 

@@ -15,7 +15,7 @@ from app.discovery.licence_policy import LicencePolicy
 from app.explain.licences import Answer, LedgerLine, answer, ledger, load_counts
 from app.formatting import clipped, count, listing, number
 
-__all__ = ["licences"]
+__all__ = ["licences", "show_licences"]
 
 LICENSE = "Ask what these would leave: ids and families as in by,by-sa, or open, commercial, derivatives, any; may be repeated."
 UNKNOWN = "What becomes of images without a known licence, for --license."
@@ -30,10 +30,11 @@ def licences(
     license_unknown: Annotated[Literal["keep", "drop"], typer.Option("--license-unknown", help=UNKNOWN)] = "drop",
 ) -> int:
     """Show the licences of a dataset's images, how each is known, and what a choice of licences would leave of them."""
-    return run(_licences(cli, dataset, LicencePolicy.of(license_words, license_unknown) if license_words else None))
+    return run(show_licences(cli, dataset, LicencePolicy.of(license_words, license_unknown) if license_words else None))
 
 
-async def _licences(cli: Cli, dataset_id: str, policy: LicencePolicy | None) -> int:
+async def show_licences(cli: Cli, dataset_id: str, policy: LicencePolicy | None) -> int:
+    """Show the ledger of a dataset, and with a policy what it would leave; return the exit code."""
     async with open_database(cli, load_settings(cli)) as db:
         dataset_id = await lookup.dataset_id(db, dataset_id)
         counts = await load_counts(db, dataset_id)

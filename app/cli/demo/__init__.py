@@ -1,8 +1,9 @@
-"""``pictrawl demo``: an ordinary build against four local hosts that misbehave in every way a crawler meets."""
+"""``pictrawl demo``: an ordinary build against local hosts: four that misbehave, or three services with pictures of many licences."""
 
 import asyncio
 import csv
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,18 @@ from app.cli.build import run_build
 from app.cli.build_options import BuildOptions
 from app.cli.demo.origin import Origin
 from app.cli.demo.script import Row, write_script
+from app.cli.demo.services import KEYWORDS, SERVICES
+from app.cli.licences import show_licences
 from app.cli.options import Cli
 from app.cli.session import run
 
 __all__ = ["demo"]
 
 BAD_LINES = (Row("not a URL at all", ""), Row("ftp://example.org/old.jpg", ""))
+
+LICENSE = "commercial"
+MAX_IMAGES = 80
+CONTACT = "demo@example.org"
 
 SETTINGS = {
     "fetch.allow_networks": ["127.0.0.0/8"],
@@ -34,12 +41,14 @@ SETTINGS = {
 def demo(
     cli: Cli,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of workspace and dataset.")] = Path("pictrawl-demo"),
+    keywords: Annotated[bool, typer.Option("--keywords", help="Search local image services instead, by keyword and licence.")] = False,
 ) -> int:
     """Build a dataset from local hosts that misbehave.
 
-    Takes half a minute. Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build.
+    Takes half a minute. Nothing leaves this machine. Shows the retries, the reasons and the summary of a real build; with --keywords a
+    search of several sources, what a choice of licences refuses, and the licences of the dataset.
     """
-    return run(_demo(cli, output))
+    return run(_demo_of_keywords(cli, output) if keywords else _demo(cli, output))
 
 
 async def _demo(cli: Cli, folder: Path) -> int:
@@ -55,6 +64,35 @@ async def _demo(cli: Cli, folder: Path) -> int:
         await asyncio.to_thread(_write_list, path, [*rows[:100], *BAD_LINES, *rows[100:]])
         cli.note(f"the list: {path}, {len(rows)} URLs and {len(BAD_LINES)} bad lines")
         return await run_build(cli, _options(path, folder / "dataset"), SETTINGS)
+
+
+async def _demo_of_keywords(cli: Cli, folder: Path) -> int:
+    """Search the demo's services for two keywords, then show the licences of what was kept; return the build's exit code."""
+    cli.note(f"making pictures, and {len(SERVICES)} image services on 127.0.0.1: {', '.join(SERVICES)}")
+    cli.workspace = cli.workspace or folder / "workspace"
+    output = folder / "keywords"
+    async with AsyncExitStack() as stack:
+        hosts = {name: await stack.enter_async_context(Origin()) for name in SERVICES}
+        urls = {name: await asyncio.to_thread(serve, hosts[name]) for name, serve in SERVICES.items()}
+        cli.note(f"only what may be used commercially is downloaded: --license {LICENSE}; each service also has other licences, and none")
+        settings = SETTINGS | {f"sources.{name}.base_url": url for name, url in urls.items()} | {"fetch.contact": CONTACT}
+        code = await run_build(cli, _keyword_options(output), settings)
+    if code == 0 and not cli.as_json:
+        await show_licences(cli, "demo of keywords", None)
+    return code
+
+
+def _keyword_options(output: Path) -> BuildOptions:
+    return BuildOptions(
+        keywords=list(KEYWORDS),
+        source=list(SERVICES),
+        license=[LICENSE],
+        max_images=MAX_IMAGES,
+        name="demo of keywords",
+        output=output,
+        overwrite=True,
+        export_format="imagefolder",
+    )
 
 
 def _options(path: Path, output: Path) -> BuildOptions:

@@ -8,11 +8,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qsl
 
-__all__ = ["Origin", "Step", "cut_off", "drip", "reply", "reset"]
+__all__ = ["Answer", "Origin", "Step", "cut_off", "drip", "reply", "reset"]
 
 Step = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Sends one response; returns whether the connection stays open."""
+
+Answer = Callable[[str, Mapping[str, str]], Step]
+"""Answers a request for a path with its query; a repeated parameter has its last value."""
 
 PHRASES = {200: "OK", 302: "Found", 403: "Forbidden", 404: "Not Found", 410: "Gone", 429: "Too Many Requests", 503: "Service Unavailable"}
 
@@ -79,6 +83,7 @@ class Origin:
 
     def __init__(self) -> None:
         self._steps: dict[str, Sequence[Step]] = {}
+        self._answers: dict[str, Answer] = {}
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
         self.hits: Counter[str] = Counter()
@@ -101,6 +106,19 @@ class Origin:
         self._steps[path] = steps
         return f"{self.base}{path}"
 
+    def route(self, prefix: str, answer: Answer) -> str:
+        """Answer requests for paths that begin with ``prefix``, as an API does; return its URL."""
+        self._answers[prefix] = answer
+        return f"{self.base}{prefix}"
+
+    def _step(self, target: str) -> Step:
+        path, _, query = target.partition("?")
+        for prefix, answer in self._answers.items():
+            if path.startswith(prefix):
+                return answer(path, dict(parse_qsl(query)))
+        steps = self._steps.get(target) or (reply(404, kind="text/plain"),)
+        return steps[min(self.hits[target], len(steps) - 1)]
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -117,8 +135,7 @@ class Origin:
         while goes_on:
             head = await reader.readuntil(b"\r\n\r\n")
             parts = head.split(b" ", 2)
-            path = parts[1].decode("latin-1") if len(parts) == 3 else "/"
-            steps = self._steps.get(path) or (reply(404, kind="text/plain"),)
-            step = steps[min(self.hits[path], len(steps) - 1)]
-            self.hits[path] += 1
+            target = parts[1].decode("latin-1") if len(parts) == 3 else "/"
+            step = self._step(target)
+            self.hits[target] += 1
             goes_on = await step(writer)

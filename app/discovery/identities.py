@@ -31,6 +31,8 @@ _RAWPIXEL = re.compile(r"/image/(\d+)(?:/.*)?")
 _GBIF = re.compile(r"/v1/image/cache/(?:.*/)?occurrence/(\d+)/media/([0-9a-f]{32})")
 _ARTIC = re.compile(r"/iiif/[23]/([0-9a-f-]{36})/.*")
 _CLEVELAND = re.compile(r"/([^/]+)/([^/]+)_(?:web|print|full)\.[a-z]+")
+_SMK = re.compile(r"/iiif/jp2/([^/]+)/.*")
+_SMITHSONIAN = re.compile(r"/ids/deliveryService/id/(ark:/\d+/[0-9a-z]+)(?:/\d+)?")
 _ARCHIVE = re.compile(r"/download/([^/]+)/(.+)")
 
 
@@ -73,7 +75,8 @@ def _commons(path: str, _: str) -> str | None:
 
 def _smithsonian(path: str, query: str) -> str | None:
     ids = parse_qs(query).get("id", [])
-    return f"smithsonian:{ids[0]}" if path == "/ids/deliveryService" and len(ids) == 1 else None
+    by_query = f"smithsonian:{ids[0]}" if path == "/ids/deliveryService" and len(ids) == 1 else None
+    return by_query or _by("smithsonian", _SMITHSONIAN, path)
 
 
 def _paths(name: str, *patterns: re.Pattern[str]) -> Callable[[str, str], str | None]:
@@ -94,6 +97,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], str | None]]] = {
     "api.gbif.org": _paths("gbif", _GBIF),
     "artic.edu": _paths("artic", _ARTIC),
     "openaccess-cdn.clevelandart.org": _paths("cleveland", _CLEVELAND),
+    "iip.smk.dk": _paths("smk", _SMK),
     "archive.org": _paths("archive", _ARCHIVE),
 }
 """By host, without ``www.``: what reads path and query."""

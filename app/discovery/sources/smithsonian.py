@@ -98,7 +98,7 @@ def _read_image(
     about = fields.mapping(content.get("descriptiveNonRepeating"))
     title, creator = _title(record, about), _creator(content)
     stated = text.clean(fields.mapping(image.get("usage")).get("access"), 200)
-    licence = licences.normalise(stated)
+    licence, number = licences.normalise(stated), text.clean(image.get("idsId"), 180)
     return Candidate(
         url=chosen.url,
         source=Smithsonian.info.name,
@@ -115,6 +115,7 @@ def _read_image(
         creator=creator,
         attribution=fields.attribution(title, creator, text.clean(about.get("data_source"), 200) or Smithsonian.info.title, licence),
         tags=fields.tags(*(fields.mapping(content.get("indexedStructured")).get(name) for name in ("object_type", "topic", "place"))),
+        identities=(f"smithsonian:{number}",) if number else (),
         group_id=group,
     )
 

@@ -32,9 +32,6 @@ __all__ = [
     "read_offset",
 ]
 
-THROTTLE_WAIT_S = 60.0
-"""Seconds until the next try of a source that says with a 403, and without a Retry-After, that it was asked too often."""
-
 MAX_DIVISIONS = 200
 """Requests in a row that only find that a part is too large; a source that says so for ever is not followed for ever."""
 
@@ -240,7 +237,6 @@ class Source(ABC):
         """Request a JSON object below the source's address.
 
         Raises:
-            errors.RateLimitError: a source that says so with a 403 was asked too often.
             errors.AuthenticationError: the key is refused; the message names its setting.
             errors.ProtocolError: the answer is no JSON object.
             errors.PictrawlError: as the client.
@@ -248,10 +244,11 @@ class Source(ABC):
         try:
             reply = await self._client.fetch_json(f"{self._options.base_url.rstrip('/')}{path}", params=params, headers=headers)
         except errors.AuthenticationError as error:
-            refusal = _refusal(self.info, self._options, error)
-            if refusal is None:
+            if self.info.key == "none" or not self._options.key or not error.status:
                 raise
-            raise refusal from error
+            variable = f"PICTRAWL_SOURCES__{self.info.name.upper()}__KEY"
+            words = f"refused the API key ({error.status}); check sources.{self.info.name}.key ({variable})"
+            raise errors.AuthenticationError(words) from error
         if not isinstance(reply, dict):
             raise errors.ProtocolError(f"the answer of {self.info.title} is no JSON object")
         return reply
@@ -338,17 +335,6 @@ class _Cursor:
         """Return the cursor as text."""
         document = {"source": source, "parts": self.parts, "page": self.page, "found": self.found, "found_in_part": self.found_in_part}
         return json.dumps(document, sort_keys=True)
-
-
-def _refusal(info: SourceInfo, options: SourceOptions, error: errors.AuthenticationError) -> errors.PictrawlError | None:
-    """Return what a 401 or 403 of this source means, ``None`` where it says nothing more."""
-    if info.throttles_with_403 and error.status == 403:
-        wait_s = error.retry_after_s or THROTTLE_WAIT_S
-        return errors.RateLimitError(f"{info.title} was asked too often", status=403, retry_after_s=wait_s)
-    if info.key != "none" and options.key and error.status:
-        variable = f"PICTRAWL_SOURCES__{info.name.upper()}__KEY"
-        return errors.AuthenticationError(f"refused the API key ({error.status}); check sources.{info.name}.key ({variable})")
-    return None
 
 
 def read_offset(page: str | None) -> int:

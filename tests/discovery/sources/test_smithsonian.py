@@ -68,6 +68,8 @@ def test_record() -> None:
     assert found.attribution == "“Cat” by Ann Example via Smithsonian American Art Museum (CC0-1.0)"
     assert (found.caption, found.group_id) == ("A cat on a sofa.", "smithsonian:edanmdm-saam_1971.456")
     assert found.tags == ("Paintings", "Cats", "odd")
+    assert found.identities == ("smithsonian:SAAM-1971.456_1",)
+    assert candidate(idsId=7).identities == ()
 
 
 @pytest.mark.parametrize(

@@ -111,30 +111,18 @@ async def test_get_when_the_answer_is_no_object(reply: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "status", "facts", "error", "words"),
+    ("secret", "status", "facts", "words"),
     [
-        ("k", 401, {"key": "required"}, errors.AuthenticationError, r"refused the API key \(401\); check sources\.years\.key"),
-        ("k", 403, {"key": "optional"}, errors.AuthenticationError, "PICTRAWL_SOURCES__YEARS__KEY"),
-        (None, 401, {"key": "optional"}, errors.AuthenticationError, "^as it came$"),
-        ("k", 401, {"key": "none"}, errors.AuthenticationError, "^as it came$"),
-        (None, 403, {"throttles_with_403": True}, errors.RateLimitError, "too often"),
-        (None, 401, {"throttles_with_403": True}, errors.AuthenticationError, "^as it came$"),
+        ("k", 401, {"key": "required"}, r"refused the API key \(401\); check sources\.years\.key"),
+        ("k", 403, {"key": "optional"}, "PICTRAWL_SOURCES__YEARS__KEY"),
+        (None, 401, {"key": "optional"}, "^as it came$"),
+        ("k", 401, {"key": "none"}, "^as it came$"),
     ],
 )
-async def test_get_when_it_is_refused(
-    secret: str | None, status: int, facts: dict[str, Any], error: type[errors.PictrawlError], words: str
-) -> None:
-    """A refused key names its setting; a 403 that means too many requests is one to wait for."""
-    with pytest.raises(error, match=words):
+async def test_get_when_it_is_refused(secret: str | None, status: int, facts: dict[str, Any], words: str) -> None:
+    """A refused key names its setting; other refusals pass."""
+    with pytest.raises(errors.AuthenticationError, match=words):
         await years(errors.AuthenticationError("as it came", status=status), secret=secret, **facts).get("/x")
-
-
-@pytest.mark.parametrize(("retry_after_s", "wait_s"), [(None, 60), (7.0, 7)])
-async def test_get_when_a_403_names_a_wait(retry_after_s: float | None, wait_s: float) -> None:
-    """The wait that it names holds, else a minute."""
-    with pytest.raises(errors.RateLimitError) as caught:
-        await years(errors.AuthenticationError("x", status=403, retry_after_s=retry_after_s), throttles_with_403=True).get("/x")
-    assert caught.value.retry_after_s == wait_s
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The licence gate: what is known of a candidate's licence, and whether a build may fetch the candidate. Pure."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,8 +32,9 @@ def sort(policy: LicencePolicy, candidates: Iterable[tuple[str, Candidate]]) -> 
     """Decide about each candidate, before anything is requested."""
     taken: list[tuple[str, Candidate]] = []
     refused: list[tuple[str, Candidate, str]] = []
+    decide = functools.lru_cache(policy.decide)  # most images of a page are under a few licences
     for url, candidate in candidates:
-        decision = policy.decide(*statements_of(candidate.license, candidate.license_url, candidate.license_raw))
+        decision = decide(*statements_of(candidate.license, candidate.license_url, candidate.license_raw))
         settled = settle(candidate, decision)
         if decision.is_taken:
             taken.append((url, settled))
@@ -48,6 +50,8 @@ def statements_of(licence: str | None, address: str | None, raw: str | None) -> 
 
 def settle(candidate: Candidate, decision: Decision) -> Candidate:
     """The candidate with the licence that holds. Its own words stay where none was understood."""
+    if decision.licence is None and not (candidate.license or candidate.license_url or candidate.license_raw):
+        return candidate if candidate.license_confidence == "unknown" else replace(candidate, license_confidence="unknown")
     raw = candidate.license_raw or licences.SEPARATOR.join(filter(None, (candidate.license, candidate.license_url)))
     return replace(
         candidate,

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from app.db import candidates, image_search, images
+from app.db.exceptions import StateConflict
 from app.db.image_search import ImageFilter
 from app.domain import Candidate, ImageState, Reason, StoredImage
 from app.job_states import CheckKind, JobState, UnitKind
-from app.jobs.submit import resolve_spec, store_urls, submit_build, submit_check
+from app.jobs.submit import resolve_spec, store_urls, submit_build, submit_check, submit_retry
 from app.quotas import Supply
 from app.spec import JobRequest, JobSpec, ListedImage
 from tests.images.samples import encode, photo
@@ -128,6 +129,14 @@ async def test_refused_when_dataset_is_checked_again(bench: Bench, origin: Origi
     await bench.drive()
     assert {name for name, row in (await rows(bench, job_id)).items() if row.reason is Reason.LICENCE} == STATED.keys() - {"by"}
     assert requested(origin) == {"by"}
+
+
+async def test_refused_when_job_is_retried(bench: Bench, origin: Origin) -> None:
+    """A retry fetches what failed; what was refused did not."""
+    job_id = await submit_list(bench, origin, STATED, license=["open"])
+    await bench.drive()
+    with pytest.raises(StateConflict, match="nothing to retry"):
+        await submit_retry(bench.resources, job_id, frozenset({Reason.LICENCE}))
 
 
 async def test_refused_when_bytes_are_stored(bench: Bench, origin: Origin) -> None:

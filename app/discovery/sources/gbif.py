@@ -7,10 +7,10 @@ Licences of images are free text of their publishers; an image without one has t
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from app.discovery import licences, text, urls
+from app.discovery import identities, licences, text, urls
 from app.discovery.renditions import longer_side
 from app.discovery.sources import fields, inaturalist
 from app.discovery.sources.source import LicenceFilter, Part, Place, Query, Reply, Source, SourceInfo, read_offset
@@ -108,7 +108,8 @@ class Gbif(Source):
         url, others = self._choose(medium.get("identifier"), key)
         if url is None:
             return ListProblem(0, "the image has no usable address", text.preview(str(medium.get("identifier"))[:300]))
-        return _candidate(url, others, medium, record, key)
+        names = filter(None, [identities.read(str(medium["identifier"]))])
+        return replace(_candidate(medium, record, key), url=url, renditions=tuple(others), identities=tuple(names))
 
     def _choose(self, identifier: object, key: int) -> tuple[str | None, list[Rendition]]:
         """Return the address of the size that is wanted, and of other sizes: of the cache, of iNaturalist, or the publisher's own file."""
@@ -116,7 +117,8 @@ class Gbif(Source):
         if original is None or not isinstance(identifier, str):
             return None, []
         side_px = self._options.side_px
-        sizes = inaturalist.renditions(original, {}) if inaturalist.photo_id(original) else []
+        is_photo = (identities.read(original) or "").startswith("inaturalist:")
+        sizes = inaturalist.renditions(original, {}) if is_photo else []
         chosen = inaturalist.choose(sizes, side_px)
         if chosen is None:
             name = hashlib.md5(identifier.encode(errors="replace"), usedforsecurity=False).hexdigest()
@@ -227,16 +229,16 @@ def _remarks(query: Query, place: Place, at: _Page, parts: _Parts, total: int | 
         yield f"{total - parts.records} records state no year or no country and cannot be reached"
 
 
-def _candidate(url: str, others: Sequence[Rendition], medium: Mapping[str, Any], record: Mapping[str, Any], key: int) -> Candidate:
+def _candidate(medium: Mapping[str, Any], record: Mapping[str, Any], key: int) -> Candidate:
+    """Return an image without its address."""
     licence, raw, confidence = _licence(medium.get("license"), record.get("license"))
     title = text.strip_html(medium.get("title"), 300) or text.clean(record.get("scientificName"), 300)
     creator = next(
         filter(None, (fields.lines(said, 300) for said in (medium.get("creator"), medium.get("rightsHolder"), record.get("recordedBy")))),
         None,
     )
-    photo = inaturalist.photo_id(url)
     return Candidate(
-        url=url,
+        url="",
         source=Gbif.info.name,
         page_url=f"{WEBSITE}/occurrence/{key}",
         title=title,
@@ -248,9 +250,7 @@ def _candidate(url: str, others: Sequence[Rendition], medium: Mapping[str, Any],
         creator=creator,
         attribution=fields.attribution(title, creator, Gbif.info.title, licence),
         tags=fields.tags(*(record.get(name) for name in ("species", "vernacularName", "genus", "family", "order", "class"))),
-        identities=(f"inaturalist:{photo}",) if photo else (),
         group_id=_group(record, key),
-        renditions=tuple(others),
     )
 
 

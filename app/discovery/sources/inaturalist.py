@@ -17,7 +17,7 @@ from app.discovery.sources import fields
 from app.discovery.sources.source import LicenceFilter, Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, LicenseConfidence, ListProblem, Rendition
 
-__all__ = ["INaturalist", "choose", "photo_id", "renditions"]
+__all__ = ["INaturalist", "choose", "renditions"]
 
 WEBSITE = "https://www.inaturalist.org"
 PAGE_SIZE = 200
@@ -31,11 +31,7 @@ SIZES_PX = {"small": 240, "medium": 500, "large": 1024}
 CODES = ("cc0", "cc-by", "cc-by-nc", "cc-by-sa", "cc-by-nd", "cc-by-nc-sa", "cc-by-nc-nd")
 """Licences that a search can be limited to."""
 
-_PHOTO = re.compile(
-    r"(https?://([^/?#]+)(?:/[^?#]*)?/photos/(\d{1,15})/)(?:square|thumb|small|medium|large|original)(\.[A-Za-z]{3,4}(?:\?[^#]*)?)"
-)
-_HOSTS = frozenset({"static.inaturalist.org", "inaturalist-open-data.s3.amazonaws.com"})
-"""Where photos are, those with a Creative Commons licence in the second."""
+_PHOTO = re.compile(r"(https?://[^?#]+/photos/\d{1,15}/)(?:square|thumb|small|medium|large|original)(\.[A-Za-z]{3,4}(?:\?[^#]*)?)")
 
 
 class INaturalist(Source):
@@ -195,19 +191,13 @@ def choose(sizes: Sequence[Rendition], side_px: int | None) -> Rendition | None:
     return next((size for size, longest in zip(sizes, SIZES_PX.values(), strict=False) if longest >= wanted), sizes[-1])
 
 
-def photo_id(url: str) -> str | None:
-    """Return the id of a photo of iNaturalist by its address in any size; ``None`` for addresses elsewhere."""
-    match = _PHOTO.fullmatch(url)
-    return match[3] if match and match[2].lower() in _HOSTS else None
-
-
 def renditions(url: object, original: Mapping[str, Any]) -> list[Rendition]:
     """Return the sizes of a photo from the smallest to the original; none of an address that is not of a photo."""
     match = _PHOTO.fullmatch(urls.usable(url) or "")
     if match is None:
         return []
-    names = {longest: f"{match[1]}{name}{match[4]}" for name, longest in SIZES_PX.items()}
-    whole = f"{match[1]}original{match[4]}"
+    names = {longest: f"{match[1]}{name}{match[2]}" for name, longest in SIZES_PX.items()}
+    whole = f"{match[1]}original{match[2]}"
     width, height = fields.side(original.get("width")), fields.side(original.get("height"))
     if width is None or height is None:
         return [*map(Rendition, names.values()), Rendition(whole)]

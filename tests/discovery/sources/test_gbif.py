@@ -97,6 +97,20 @@ async def test_read_when_the_image_is_of_inaturalist() -> None:
 
 
 @pytest.mark.parametrize(
+    ("identifier", "names"),
+    [
+        ("https://ids.si.edu/ids/deliveryService?id=NMNH-1", ("smithsonian:NMNH-1",)),
+        ("https://bs.plantnet.org/photos/5/original.jpg", ()),
+    ],
+)
+async def test_read_when_the_image_is_of_another_source(identifier: str, names: tuple[str, ...]) -> None:
+    """It is known by its name there, though the cache gives it out; a look-alike of iNaturalist's addresses is none."""
+    found = await read_medium(identifier=identifier)
+    assert found.url.startswith(f"{BASE}/v1/image/cache/fit-in/960x960/")
+    assert found.identities == names
+
+
+@pytest.mark.parametrize(
     ("own", "of_record", "licence", "confidence", "raw"),
     [
         (

@@ -225,17 +225,3 @@ async def test_pages_when_observations_have_several_photos() -> None:
     assert [len(page.candidates) for page in pages] == [800, 200]
     assert len({candidate.url for candidate in found}) == 1_000
     assert len({candidate.group_id for candidate in found}) == 250
-
-
-@pytest.mark.parametrize(
-    ("url", "photo"),
-    [
-        (f"{OPEN_DATA}/31610070/original.jpg", "31610070"),
-        ("https://static.inaturalist.org/photos/5/medium.jpeg?1", "5"),
-        ("https://bs.plantnet.org/photos/5/original.jpg", None),
-        (f"{OPEN_DATA}/x/original.jpg", None),
-    ],
-)
-def test_photo_id(url: str, photo: str | None) -> None:
-    """Only iNaturalist's hosts have its photos."""
-    assert inaturalist.photo_id(url) == photo

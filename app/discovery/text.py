@@ -6,7 +6,7 @@ Every text of a source or a list is cleaned here before it becomes part of a can
 import re
 from html.parser import HTMLParser
 
-__all__ = ["clean", "plain_words", "preview", "strip_html"]
+__all__ = ["clean", "first_link", "plain_words", "preview", "strip_html"]
 
 MAX_HTML_CHARS = 20_000
 """Characters of markup that are parsed; html.parser is quadratic on hostile input."""
@@ -64,6 +64,18 @@ def strip_html(value: object, limit: int) -> str | None:
     return clean(value, limit)
 
 
+def first_link(value: object) -> str | None:
+    """Return where the first link of an HTML fragment leads, as it is written there; ``None`` if there is none."""
+    if not isinstance(value, str) or "href" not in value.lower():
+        return None
+    parser = _Links()
+    try:
+        parser.feed(value[:MAX_HTML_CHARS])
+    except AssertionError:
+        return None
+    return next(iter(parser.links), None)
+
+
 def _words(markup: str) -> str:
     parser = _Words()
     try:
@@ -104,3 +116,15 @@ class _Words(HTMLParser):
 
 def _is_hidden(attrs: list[tuple[str, str | None]]) -> bool:
     return any(name == "style" and value and _HIDDEN.search(value) for name, value in attrs)
+
+
+class _Links(HTMLParser):
+    """Collects addresses of links."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.links += [value for name, value in attrs if name == "href" and value]

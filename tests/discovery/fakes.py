@@ -72,6 +72,8 @@ class Commons:
     async def fetch_json(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         asked = dict(params or {})
         self.requests.append(asked)
+        if asked.get("list") == "search":
+            return {"batchcomplete": True, "query": {"searchinfo": {"totalhits": self._total}, "search": []}}
         first, part = int(asked.get("gsroffset", 0)), int(asked.get("iistart", 0))
         last = min(first + self._batch, self._total)
         files = [self._file(number, part) for number in reversed(range(first, last))]

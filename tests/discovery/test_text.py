@@ -98,3 +98,27 @@ def test_preview_when_long() -> None:
 def test_plain_words(query: str, words: str) -> None:
     """Signs of Lucene's syntax are spaces; a query of nothing else stays."""
     assert text.plain_words(query) == words
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ('<a href="//x">Ann</a> <a href="/y">Bob</a>', "//x"),
+        ("<A HREF='a&amp;b'>x", "a&b"),
+        ('<a name=x><a href=""><a href="y">', "y"),
+        ('<img src="x"> href="y"', None),
+        ("<![x[ <a href=y>", None),
+        ("plain", None),
+        (None, None),
+    ],
+)
+def test_first_link_when_markup(markup: object, expected: str | None) -> None:
+    """The first that leads anywhere, without entities."""
+    assert text.first_link(markup) == expected
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="<>!&[]/-a\"'= href", max_size=200))
+def test_first_link_when_anything(markup: str) -> None:
+    """Anything may stand there; nothing is raised."""
+    assert text.first_link(markup) is None or isinstance(text.first_link(markup), str)

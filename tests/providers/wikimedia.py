@@ -4,7 +4,9 @@ Errors come with status 200 (https://www.mediawiki.org/wiki/API:Errors_and_warni
 (https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy), thumbnails have standard widths (https://w.wiki/GHai).
 """
 
+import random
 import re
+from functools import cache, lru_cache
 from typing import Any, ClassVar
 
 from tests.providers.answers import Request, Response, detail, listing, page
@@ -24,7 +26,33 @@ LICENCES: tuple[tuple[str, str, str, str], ...] = (
 )
 """Code, name and address as the metadata has them, and what it is."""
 
-_IMAGE = re.compile(r"/wikipedia/commons/(?:thumb/)?a/ab/Cat_(\d+)\.jpg(?:/\d+px-Cat_\d+\.jpg)?")
+_IMAGE = re.compile(rf"/wikipedia/commons/(?:thumb/)?a/ab/Cat_(\d+)\.jpg(?:/(?:{'|'.join(map(str, WIDTHS))})px-Cat_\d+\.jpg)?")
+
+
+@cache
+def _size(number: int) -> int:
+    """Bytes of an item's file."""
+    return int(random.Random(number).lognormvariate(14.5, 1.1))
+
+
+@lru_cache
+def _matching(total: int, *restrictions: str) -> list[int]:
+    """The items that pass restrictions such as ``-filesize:>300``, less than 300 times 1024 bytes. Every third item depicts Q146."""
+    return [number for number in range(total) if all(_passes(number, restriction) for restriction in restrictions)]
+
+
+def _passes(number: int, restriction: str) -> bool:
+    name, _, value = restriction.removeprefix("-").partition(":")
+    match name, value[:1]:
+        case "filetype", _:
+            passes = value == "bitmap"
+        case "haswbstatement", _:
+            passes = value == "P180=Q146" and number % 3 == 0
+        case "filesize", ">":
+            passes = _size(number) >= int(value[1:]) * 1024
+        case _:
+            raise AssertionError(f"{restriction} is no word of a search that this provider knows")
+    return passes != restriction.startswith("-")
 
 
 def _maxlag(good: Response, context: Context) -> Response:
@@ -37,7 +65,8 @@ def _ratelimited(good: Response, context: Context) -> Response:
 
 
 class WikimediaProvider(Provider):
-    """Answers ``action=query`` with ``generator=search`` or ``list=search``. A batch of files is complete in one reply.
+    """Answers ``action=query`` with ``generator=search`` or ``list=search``, the number of hits with the latter only. A batch of files is
+    complete in one reply.
 
     A smaller ``page_size`` of an instance is kept as well: the reply says where the next page begins.
     """
@@ -48,12 +77,13 @@ class WikimediaProvider(Provider):
     own_faults: ClassVar[dict[str, Fault]] = {"maxlag": _maxlag, "ratelimited": _ratelimited}
 
     def answer(self, request: Request) -> Response:
+        if "/thumb/" in request.path:
+            return page(400, "Use thumbnail sizes listed on https://w.wiki/GHai")
         if request.path != "/w/api.php" or request.get("action") != "query":
             return page(404, "Not found")
         if request.get("list") == "search":
-            return detail(
-                {"batchcomplete": True, "query": {"searchinfo": {"totalhits": self.found(request.get("srsearch"))}, "search": []}}
-            )
+            hits = len(self._hits(request.get("srsearch")))
+            return detail({"batchcomplete": True, "query": {"searchinfo": {"totalhits": hits}, "search": []}})
         return self._search(request)
 
     def facts(self, number: int) -> Facts:
@@ -77,17 +107,15 @@ class WikimediaProvider(Provider):
         """A client without a contact is refused."""
         return None if "@" in request.headers.get("user-agent", "") else page(403, "Please set a user-agent and respect our robot policy")
 
-    def reachable(self, keyword: str = "cat") -> int:
-        return min(self.found(keyword), DEPTH)
-
     def error(self, message: str) -> Any:
         return {"error": {"code": "internal_api_error_Exception", "info": message}}
 
     def _search(self, request: Request) -> Response:
         first, limit = request.number("gsroffset", 0), min(request.number("gsrlimit", 10), self.page_size)
-        total = self.found(request.get("gsrsearch"))
+        hits = self._hits(request.get("gsrsearch"))
+        total = len(hits)
         last = min(first + limit, total, DEPTH)
-        files = [self._file(number, request.number("iiurlwidth", 0)) for number in reversed(range(first, last))]
+        files = [self._file(hits[at], at, request.number("iiurlwidth", 0)) for at in reversed(range(first, last))]
         reply: dict[str, Any] = {"batchcomplete": True}
         if files:
             reply["query"] = {"pages": files}
@@ -95,10 +123,13 @@ class WikimediaProvider(Provider):
             reply["continue"] = {"gsroffset": last, "continue": "gsroffset||"}
         return listing(reply)
 
-    def _file(self, number: int, width: int) -> dict[str, Any]:
+    def _hits(self, search: str) -> list[int]:
+        return _matching(self.found(search), *(word for word in search.split() if ":" in word))
+
+    def _file(self, number: int, at: int, width: int) -> dict[str, Any]:
         facts = self.facts(number)
         info = {
-            "size": 2_345_678 + number,
+            "size": _size(number),
             "width": ORIGINAL_WIDTH,
             "height": ORIGINAL_HEIGHT,
             "url": self.image_url(number),
@@ -111,11 +142,13 @@ class WikimediaProvider(Provider):
         }
         if width in WIDTHS and width < ORIGINAL_WIDTH:
             info |= {"thumburl": self.image_url(number, str(width)), "thumbwidth": width, "thumbheight": round(width * 3 / 4)}
+            denser = {density: next((step for step in WIDTHS if step >= width * float(density)), WIDTHS[-1]) for density in ("1.5", "2")}
+            info["responsiveUrls"] = {density: self.image_url(number, str(step)) for density, step in denser.items()}
         return {
             "pageid": 1000 + number,
             "ns": 6,
             "title": f"File:Cat {number}.jpg",
-            "index": number + 1,
+            "index": at + 1,
             "imagerepository": "local",
             "imageinfo": [info],
         }

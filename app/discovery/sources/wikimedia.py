@@ -1,21 +1,20 @@
-"""Wikimedia Commons: a search for bitmaps, page by page, each file with its licence, creator and attribution.
+"""Wikimedia Commons: a search for bitmaps, page by page, first by what is depicted, then by words.
 
-Requests are serial and carry ``maxlag`` (https://www.mediawiki.org/wiki/API:Etiquette). Fields of a file:
-https://www.mediawiki.org/wiki/API:Imageinfo and Extension:CommonsMetadata. The metadata is HTML that anybody may edit.
+Requests are serial and carry ``maxlag`` (https://www.mediawiki.org/wiki/API:Etiquette). What a file's record says is read in
+:mod:`app.discovery.sources.commons_files`. Words of a search: https://www.mediawiki.org/wiki/Help:CirrusSearch, Help:WikibaseCirrusSearch.
 """
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import errors
-from app.discovery import licences, text, urls
-from app.discovery.sources import mediawiki
+from app.discovery.sources import fields, mediawiki, slicing
+from app.discovery.sources.commons_files import METADATA, image_info, read_file, width_for
 from app.discovery.sources.source import JsonClient, Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
-from app.domain import Candidate, ListProblem
 
-__all__ = ["METADATA", "STANDARD_WIDTHS_PX", "Wikimedia", "image_info", "read_file", "standard_width", "width_for"]
+__all__ = ["Wikimedia"]
 
 DEPTH = 10_000
 """Results that the search engine gives out for one query."""
@@ -24,38 +23,40 @@ PAGE_SIZE = 50
 MAX_REPLIES = 20
 """Replies merged for one batch of files at most."""
 
-STANDARD_WIDTHS_PX = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
-"""The only thumbnails that are served without limits (https://w.wiki/GHai); any other width is answered with 429."""
+SIZES_KB: Final = slicing.Scale((0, 60, 200, 450, 900, 1_600, 2_600, 3_800, 5_500, 8_500, 30_000))
+"""Sizes, units of 1024 bytes, that cut the bitmaps of Commons into tenths, estimated. Only the number of requests depends on it."""
 
-ASPECT = 1.5
-"""Width over height of most photographs: a thumbnail this much wider than the shorter side that is wanted has it."""
+_BY, _FROM_KB, _BELOW_KB = "by", "from_kb", "below_kb"
 
-METADATA = ("License", "LicenseShortName", "LicenseUrl", "UsageTerms", "Artist", "Credit", "Attribution", "ImageDescription", "ObjectName")
+_ITEM: Final = re.compile(r"Q[1-9][0-9]{0,11}")
 
-_MIME_TYPES = frozenset(
-    {"image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/bmp", "image/x-bmp", "image/x-ms-bmp", "image/avif"}
-)
-_FILE_NAME = re.compile(r"(?:File:)?(.*?)(?:\.[A-Za-z0-9]{2,5})?", re.DOTALL)
-_MAX_SIDE_PX = 1_000_000
-
-_FIXED = {
+_FIXED: Final = {
     "action": "query",
     "generator": "search",
     "gsrnamespace": "6",
     "gsrlimit": str(PAGE_SIZE),
     "prop": "imageinfo",
-    "iiprop": "url|size|mime|extmetadata",
+    "iiprop": "url|size|mime|sha1|extmetadata",
     "iiextmetadatafilter": "|".join(METADATA),
     "maxlag": "5",
 }
-_COUNTING = {"action": "query", "list": "search", "srnamespace": "6", "srlimit": "1", "srinfo": "totalhits", "srprop": "", "maxlag": "5"}
-_OFFSET = "gsroffset"
+_COUNTING: Final = {
+    "action": "query",
+    "list": "search",
+    "srnamespace": "6",
+    "srlimit": "1",
+    "srinfo": "totalhits",
+    "srprop": "",
+    "maxlag": "5",
+}
+_OFFSET: Final = "gsroffset"
 
 
 class Wikimedia(Source):
     """Search on Wikimedia Commons.
 
-    The smallest standard width that has the wanted shorter side in a photograph is taken where the original is wider.
+    Where the Wikidata item of a keyword is known, files that are said to depict it come first, then those that the words find besides. What
+    is deeper than the search engine gives out is divided by the size of the files.
     """
 
     info: ClassVar[SourceInfo] = SourceInfo(
@@ -68,6 +69,7 @@ class Wikimedia(Source):
         depth=DEPTH,
         page_size=PAGE_SIZE,
         needs_contact=True,
+        is_divisible=True,
     )
 
     def __init__(self, client: JsonClient, options: SourceOptions) -> None:
@@ -76,32 +78,42 @@ class Wikimedia(Source):
         self._width_px = width_for(options.side_px)
 
     async def read(self, query: Query, place: Place) -> Reply:
-        """Read a page of up to 50 files, merged from all replies that the API splits it into."""
+        """Read a page of up to 50 files, merged from all replies that the API splits it into.
+
+        The total is asked for once, on the first page of several: a search that gives out files does not tell it.
+        """
         start = _parse_page(place.page)
-        files, following, note = await self._gather(query.keyword, start)
-        items = [read_file(file, source=self.info.name, width_px=self._width_px) for file in files]
-        return Reply(items, json.dumps(following, sort_keys=True) if following else None, note=note)
+        files, following, note = await self._gather(_words(query, place.part), start)
+        items = [read_file(file, source=self.info.name, side_px=self._options.side_px) for file in files]
+        total = await self.count(query, place.part) if place.page is None and following else None
+        return Reply(items, json.dumps(following, sort_keys=True) if following else None, total, note)
 
     async def count(self, query: Query, part: Part) -> int | None:
         """Ask for the number of hits, without files."""
-        reply = await mediawiki.call(self._client, self._url, {**_COUNTING, "srsearch": f"filetype:bitmap {query.keyword}"})
-        found = reply.get("query")
-        info = found.get("searchinfo") if isinstance(found, dict) else None
-        total = info.get("totalhits") if isinstance(info, dict) else None
-        return total if isinstance(total, int) else None
+        reply = await mediawiki.call(self._client, self._url, {**_COUNTING, "srsearch": _words(query, part)})
+        return fields.number(fields.mapping(fields.mapping(reply.get("query")).get("searchinfo")).get("totalhits"))
 
-    def _params(self, keyword: str) -> dict[str, str]:
-        params = {**_FIXED, "gsrsearch": f"filetype:bitmap {keyword}"}
+    def parts(self, query: Query) -> Sequence[Part]:
+        """Search by what is depicted, then by words, where both can be done."""
+        return ({_BY: "depicts"}, {_BY: "words"}) if _ITEM.fullmatch(query.qid or "") else ({},)
+
+    def divide(self, query: Query, part: Part, total: int) -> Sequence[Part]:
+        """Divide by the size of the files."""
+        low, high = (int(part[name]) if name in part else None for name in (_FROM_KB, _BELOW_KB))
+        return [_sized(part, *bounds) for bounds in SIZES_KB.cut(low, high, slicing.slices_for(total, DEPTH))]
+
+    def _params(self, words: str) -> dict[str, str]:
+        params = {**_FIXED, "gsrsearch": words}
         if self._width_px is not None:
             params["iiurlwidth"] = str(self._width_px)
         return params
 
-    async def _gather(self, keyword: str, start: dict[str, str]) -> tuple[list[dict[str, Any]], dict[str, str] | None, str]:
+    async def _gather(self, words: str, start: dict[str, str]) -> tuple[list[dict[str, Any]], dict[str, str] | None, str]:
         """Return the files of one batch in the search's order, where the next batch begins, and a note.
 
         Until ``batchcomplete`` the replies tell of the same files, each a part.
         """
-        params = self._params(keyword)
+        params = self._params(words)
         files: dict[object, dict[str, Any]] = {}
         place: dict[str, str] | None = start
         for _ in range(MAX_REPLIES):
@@ -112,6 +124,20 @@ class Wikimedia(Source):
                 break
         following, note = _advance(start, place)
         return sorted(files.values(), key=_index), following, note
+
+
+def _words(query: Query, part: Part) -> str:
+    """Return the search for a part of a query; the parts of a query share no file."""
+    depicts = f"haswbstatement:P180={query.qid}"
+    by = {"depicts": [depicts], "words": [query.keyword, f"-{depicts}"]}.get(part.get(_BY, ""), [query.keyword])
+    from_kb = [f"filesize:>{part[_FROM_KB]}"] if _FROM_KB in part else []  # > means "at least", and to negate it "less"
+    below_kb = [f"-filesize:>{part[_BELOW_KB]}"] if _BELOW_KB in part else []
+    return " ".join(["filetype:bitmap", *by, *from_kb, *below_kb])
+
+
+def _sized(part: Part, low: int | None, high: int | None) -> Part:
+    bounds = {name: str(bound) for name, bound in ((_FROM_KB, low), (_BELOW_KB, high)) if bound is not None}
+    return {name: value for name, value in part.items() if name not in (_FROM_KB, _BELOW_KB)} | bounds
 
 
 def _parse_page(page: str | None) -> dict[str, str]:
@@ -162,111 +188,3 @@ def _index(file: Mapping[str, Any]) -> int:
     """Position in the search; replies come in no order."""
     index = file.get("index")
     return index if isinstance(index, int) else DEPTH
-
-
-def standard_width(width_px: int | None) -> int | None:
-    """Return the smallest standard width that reaches ``width_px``, ``None`` (the original) if none does or none is wanted."""
-    if width_px is None:
-        return None
-    return next((width for width in STANDARD_WIDTHS_PX if width >= width_px), None)
-
-
-def image_info(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of the file's current version, empty if nothing is."""
-    infos = file.get("imageinfo")
-    return infos[0] if isinstance(infos, list) and infos and isinstance(infos[0], dict) else {}
-
-
-def width_for(side_px: int | None) -> int | None:
-    """Return the standard width of a thumbnail whose shorter side is at least ``side_px`` in most photographs; ``None``: originals."""
-    return None if side_px is None else standard_width(round(side_px * ASPECT))
-
-
-def read_file(file: Mapping[str, Any], *, source: str, width_px: int | None) -> Candidate | ListProblem | None:
-    """Return the file as a candidate, as a problem if its record is broken, or ``None`` if it is of a kind that is not taken."""
-    info = image_info(file)
-    if not info:
-        return ListProblem(line=0, message="the file has no image information", text=text.preview(str(file.get("title", ""))))
-    if info.get("mime") not in _MIME_TYPES:
-        return None
-    url, width, height = _choose(info, width_px)
-    if url is None:
-        return ListProblem(line=0, message="the file has no usable address", text=text.preview(str(info.get("url", ""))))
-    return _candidate(file, info, Candidate(url=url, source=source, width=width, height=height))
-
-
-def _choose(info: Mapping[str, Any], width_px: int | None) -> tuple[str | None, int | None, int | None]:
-    """Return address, width and height of the thumbnail where the original is wider than it, else of the original."""
-    original = urls.usable(info.get("url"))
-    width, height = _side(info.get("width")), _side(info.get("height"))
-    thumb = urls.usable(info.get("thumburl"))
-    if thumb is None or width_px is None or width is None or width <= width_px or info.get("thumbwidth") != width_px:
-        return original, width, height
-    return thumb, width_px, _side(info.get("thumbheight"))
-
-
-def _side(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 < value <= _MAX_SIDE_PX else None
-
-
-def _candidate(file: Mapping[str, Any], info: Mapping[str, Any], bare: Candidate) -> Candidate:
-    said = _metadata(info)
-    licence, licence_url = _licence(said)
-    title = _title(file, said)
-    creator = text.strip_html(said.get("Artist"), 300)
-    return Candidate(
-        url=bare.url,
-        source=bare.source,
-        width=bare.width,
-        height=bare.height,
-        page_url=urls.usable(info.get("descriptionurl")),
-        title=title,
-        caption=text.strip_html(said.get("ImageDescription"), 2_000),
-        license=licence,
-        license_url=licence_url,
-        license_raw=_stated(said),
-        license_confidence="asserted" if licences.normalise(licence) else "unknown",
-        creator=creator,
-        attribution=_attribution(said, title, creator, licence),
-    )
-
-
-def _metadata(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata's values that are text."""
-    found = info.get("extmetadata")
-    entries = found if isinstance(found, dict) else {}
-    values = {name: entry.get("value") for name, entry in entries.items() if isinstance(entry, dict)}
-    return {name: value for name, value in values.items() if isinstance(value, str)}
-
-
-def _licence(said: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Return id and address: the id where code, address and name agree, else the file's own words."""
-    code, name, address = said.get("License"), text.strip_html(said.get("LicenseShortName"), 200), said.get("LicenseUrl")
-    known = licences.settle(code, address, name)
-    words = known or name or text.strip_html(said.get("UsageTerms"), 200) or text.clean(code, 200)
-    return words, urls.usable(address) or licences.url_of(known)
-
-
-def _stated(said: Mapping[str, str]) -> str | None:
-    """What the file says of its licence, in its own words."""
-    words = (text.strip_html(said.get(name), 200) for name in ("License", "LicenseShortName", "LicenseUrl", "UsageTerms"))
-    return " | ".join(dict.fromkeys(filter(None, words)))[:500] or None
-
-
-def _title(file: Mapping[str, Any], said: Mapping[str, str]) -> str | None:
-    named = text.strip_html(said.get("ObjectName"), 300)
-    if named:
-        return named
-    raw = text.clean(file.get("title"), 300) or ""
-    match = _FILE_NAME.fullmatch(raw)
-    return (match[1].strip() if match else raw) or None
-
-
-def _attribution(said: Mapping[str, str], title: str | None, creator: str | None, licence: str | None) -> str:
-    """Return the words the creator asks for, or title, creator, source and licence, as Creative Commons recommends."""
-    asked_for = text.strip_html(said.get("Attribution"), 1_000)
-    if asked_for:
-        return asked_for
-    who = creator or text.strip_html(said.get("Credit"), 300)
-    parts = [f"“{title}”" if title else "Image", f"by {who}" if who else "", "via Wikimedia Commons", f"({licence})" if licence else ""]
-    return " ".join(part for part in parts if part)

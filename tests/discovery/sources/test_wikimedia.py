@@ -1,6 +1,5 @@
 """Paging through a search."""
 
-import copy
 import json
 from typing import Any
 
@@ -9,8 +8,9 @@ import pytest
 import errors
 from app.discovery.sources import wikimedia
 from app.discovery.sources.source import JsonClient, Query, SearchPage, SourceOptions
-from app.domain import Candidate, ListProblem
-from tests.discovery.fakes import JPEG, Commons, ScriptedClient, picture
+from tests.discovery.fakes import Commons, ScriptedClient, picture
+from tests.providers.in_process import InProcessClient
+from tests.providers.wikimedia import WikimediaProvider
 
 
 def commons(client: JsonClient, *, base_url: str = wikimedia.Wikimedia.info.base_url, side_px: int | None = 640) -> wikimedia.Wikimedia:
@@ -19,6 +19,10 @@ def commons(client: JsonClient, *, base_url: str = wikimedia.Wikimedia.info.base
 
 async def collect(client: JsonClient, cursor: str | None = None, **options: Any) -> list[SearchPage]:
     return [page async for page in commons(client, **options).pages(Query("cat"), cursor)]
+
+
+def counted(total: object) -> dict[str, Any]:
+    return {"batchcomplete": True, "query": {"searchinfo": {"totalhits": total}, "search": []}}
 
 
 def cursor_at(page: str, found: int = 0) -> str:
@@ -40,7 +44,8 @@ async def test_pages_when_a_batch_comes_in_parts() -> None:
     pages = await collect(client)
     assert [found.rank for page in pages for found in page.candidates] == list(range(6))
     assert not any(page.problems for page in pages)
-    assert [request.get("iistart") for request in client.requests] == [None, "1", "2", None, "1", "2"]
+    searches = [request for request in client.requests if "generator" in request]
+    assert [request.get("iistart") for request in searches] == [None, "1", "2", None, "1", "2"]
     assert client.requests[1]["continue"] == "||"
 
 
@@ -115,7 +120,7 @@ async def test_pages_when_error_comes_later() -> None:
     """The pages before an error stand, and the error carries its wait."""
     busy = {"error": {"code": "ratelimited", "info": "slow down"}}
     first = {"batchcomplete": True, "query": {"pages": [picture(0)]}, "continue": {"gsroffset": 50, "continue": "x"}}
-    pages = commons(ScriptedClient(first, busy)).pages(Query("cat"), None)
+    pages = commons(ScriptedClient(first, counted(99), busy)).pages(Query("cat"), None)
     assert (await anext(pages)).cursor is not None
     with pytest.raises(errors.RateLimitError) as caught:
         await anext(pages)
@@ -137,127 +142,56 @@ async def test_pages_when_query_has_another_shape(query: object) -> None:
     assert await collect(ScriptedClient({"batchcomplete": True, "query": query})) == [SearchPage((), None)]
 
 
-def read(file: dict[str, Any], width_px: int | None = 960) -> Candidate | ListProblem | None:
-    return wikimedia.read_file(file, source="wikimedia", width_px=width_px)
+async def test_search_by_what_is_depicted_comes_first() -> None:
+    """Then the files that the words find besides, so that none comes twice; each part has ranks of its own place in the whole."""
+    provider = WikimediaProvider(300)
+    source = commons(InProcessClient(provider))
+    pages = [page async for page in source.pages(Query("cat", qid="Q146"), None)]
+    numbers = [int(found.title.removeprefix("Cat ")) for page in pages for found in page.candidates if found.title]
+    assert numbers == [*range(0, 300, 3), *(number for number in range(300) if number % 3)]
+    assert [found.rank for page in pages for found in page.candidates] == list(range(300))
+    searches = {request.get("gsrsearch") for request in provider.requests} - {""}
+    assert searches == {"filetype:bitmap haswbstatement:P180=Q146", "filetype:bitmap cat -haswbstatement:P180=Q146"}
+    rest = [page async for page in source.pages(Query("cat", qid="Q146"), pages[1].cursor)]
+    assert rest == pages[2:]
 
 
-def edited(info: dict[str, Any] | None = None, **metadata: str) -> dict[str, Any]:
-    file = copy.deepcopy(JPEG)
-    file["imageinfo"][0]["extmetadata"] |= {name: {"value": value} for name, value in metadata.items()}
-    file["imageinfo"][0] |= info or {}
-    return file
+@pytest.mark.parametrize("qid", [None, "", "Q", "Q146 OR cat", "P180", "146"])
+async def test_search_when_the_item_is_not_known(qid: str | None) -> None:
+    """The words alone are searched for, and nothing but an item gets into the search."""
+    client = ScriptedClient({"batchcomplete": True})
+    [page async for page in commons(client).pages(Query("cat", qid=qid), None)]
+    assert [params["gsrsearch"] for _, params in client.requests] == ["filetype:bitmap cat"]
 
 
-def candidate(file: dict[str, Any], width_px: int | None = 960) -> Candidate:
-    found = read(file, width_px)
-    assert isinstance(found, Candidate)
-    return found
+@pytest.mark.parametrize("total", [10_000, 10_001, 30_000])
+async def test_search_past_the_depth_is_divided(total: int) -> None:
+    """By the size of the files: every file is found once, with few requests more than its pages."""
+    provider = WikimediaProvider(total)
+    found = [candidate.url for page in await collect(InProcessClient(provider)) for candidate in page.candidates]
+    assert len(found) == len(set(found)) == total
+    assert len(provider.requests) <= 1.2 * provider.minimum_calls()
 
 
-def test_read_when_record_is_whole() -> None:
-    """Everything that a dataset needs of a file is taken, as plain text."""
-    assert candidate(JPEG) == Candidate(
-        url="https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/Tabby_cat.jpg/960px-Tabby_cat.jpg",
-        source="wikimedia",
-        page_url="https://commons.wikimedia.org/wiki/File:Tabby_cat.jpg",
-        caption="A tabby & a sofa. Second line",
-        title="Tabby cat",
-        license="CC-BY-SA-4.0",
-        license_url="https://creativecommons.org/licenses/by-sa/4.0",
-        license_raw="cc-by-sa-4.0 | CC BY-SA 4.0 | https://creativecommons.org/licenses/by-sa/4.0",
-        license_confidence="asserted",
-        creator="Ann Example",
-        attribution="“Tabby cat” by Ann Example via Wikimedia Commons (CC-BY-SA-4.0)",
-        width=960,
-        height=720,
-    )
+def test_divide_keeps_the_part() -> None:
+    """A part that is divided stays one of what is depicted or of words; neighbours share no file."""
+    source = commons(ScriptedClient())
+    parts = source.divide(Query("cat", qid="Q146"), {"by": "words"}, 13_000)
+    assert parts == [{"by": "words", "below_kb": "1600"}, {"by": "words", "from_kb": "1600"}]
+    assert source.divide(Query("cat"), {"from_kb": "7", "below_kb": "8"}, 13_000) == []
 
 
-@pytest.mark.parametrize(
-    ("info", "width_px"),
-    [
-        ({}, None),
-        ({"width": 960}, 960),
-        ({"width": 500}, 960),
-        ({"width": "odd"}, 960),
-        ({"thumburl": None}, 960),
-        ({"thumbwidth": 800}, 960),
-    ],
-)
-def test_read_when_original_is_the_better_choice(info: dict[str, Any], width_px: int | None) -> None:
-    """The original is taken where it is wanted, not wider, or where no standard thumbnail is offered."""
-    found = candidate(edited(info), width_px)
-    assert found.url == "https://upload.wikimedia.org/wikipedia/commons/a/ab/Tabby_cat.jpg"
-    assert found.height == 3000
+async def test_total_is_asked_for_where_there_are_several_pages() -> None:
+    """A search of one page asks nothing else; of several, once."""
+    for total, requests in ((50, 1), (51, 3)):
+        client = Commons(total)
+        await collect(client)
+        assert len(client.requests) == requests
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [(None, None), (1, 20), (256, 330), (960, 960), (961, 1280), (5000, None)])
-def test_standard_width_when_wanted(wanted: int | None, expected: int | None) -> None:
-    """The smallest standard width that reaches the wanted one, else the original."""
-    assert wikimedia.standard_width(wanted) == expected
-
-
-@pytest.mark.parametrize("mime", ["image/svg+xml", "application/pdf", "video/webm", None])
-def test_read_when_kind_is_not_taken(mime: str | None) -> None:
-    """Drawings, documents and films are passed over."""
-    assert read(edited({"mime": mime})) is None
-
-
-@pytest.mark.parametrize("file", [{"title": "File:Gone.jpg", "missing": True}, {"imageinfo": []}, {"imageinfo": ["odd"]}])
-def test_read_when_there_is_no_record(file: dict[str, Any]) -> None:
-    """A file without its record is a problem at its position."""
-    found = read(file)
-    assert isinstance(found, ListProblem)
-    assert found.line == 0
-
-
-def test_read_when_address_is_unusable() -> None:
-    """An address that cannot be requested is a problem."""
-    found = read(edited({"url": "javascript:alert(1)", "thumburl": None}))
-    assert isinstance(found, ListProblem)
-    assert "address" in found.message
-
-
-def test_read_when_licence_statements_disagree() -> None:
-    """The strictest of contradicting statements holds."""
-    found = candidate(
-        edited(
-            License="cc-by-4.0", LicenseShortName="<b>CC BY-SA</b> 4.0 or so", LicenseUrl="https://creativecommons.org/licenses/by-sa/4.0"
-        )
-    )
-    assert found.license == "CC-BY-SA-4.0"
-
-
-def test_read_when_licence_has_no_address() -> None:
-    """A Creative Commons licence has a known address; another licence gets none."""
-    assert candidate(edited(LicenseUrl="")).license_url == "https://creativecommons.org/licenses/by-sa/4.0/"
-    other = candidate(edited(License="gfdl", LicenseShortName="", UsageTerms="GNU FDL", LicenseUrl=""))
-    assert (other.license, other.license_url) == ("LicenseRef-GFDL", None)
-
-
-def test_read_when_there_is_no_metadata() -> None:
-    """Nothing is made up: no licence, no creator; the title is the file's name."""
-    found = candidate(edited({"extmetadata": None}))
-    assert (found.license, found.license_url, found.creator, found.caption) == (None, None, None, None)
-    assert found.title == "Tabby cat"
-    assert found.attribution == "“Tabby cat” via Wikimedia Commons"
-
-
-def test_read_when_attribution_is_asked_for() -> None:
-    """The creator's own wording wins; without a creator the credit line stands in."""
-    assert candidate(edited(Attribution="© <i>Ann</i>, Museum")).attribution == "© Ann, Museum"
-    assert candidate(edited(Artist="", Credit="Museum")).attribution == "“Tabby cat” by Museum via Wikimedia Commons (CC-BY-SA-4.0)"
-
-
-def test_read_when_metadata_is_hostile() -> None:
-    """Lengths are bounded and control characters gone, whatever the page says."""
-    found = candidate(edited(Artist="<p>\x00" + "a" * 9999, ImageDescription="\u202e" * 5 + "b" * 9999, ObjectName=""))
-    assert found.creator == "a" * 300
-    assert found.caption == "b" * 2000
-
-
-def test_read_when_there_is_no_title() -> None:
-    """A record without a title is still a picture."""
-    file = edited({"extmetadata": {"License": "odd", "Artist": {"value": 3}}})
-    file["title"] = None
-    assert candidate(file).attribution == "Image via Wikimedia Commons"
+@pytest.mark.parametrize(("total", "expected"), [(7, 7), ("x", None), (None, None), (-1, None)])
+async def test_count_when_asked(total: object, expected: int | None) -> None:
+    """The number of hits of a part, without files."""
+    client = ScriptedClient(counted(total))
+    assert await commons(client).count(Query("cat"), {"from_kb": "60", "below_kb": "200"}) == expected
+    assert client.requests[0][1]["srsearch"] == "filetype:bitmap cat filesize:>60 -filesize:>200"

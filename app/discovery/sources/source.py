@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import errors
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.licence_terms import RESERVED
+from app.discovery.sources import fields
 from app.discovery.sources.rate_limits import RateLimit
 from app.domain import Candidate, ListProblem
 
@@ -249,9 +250,7 @@ class Source(ABC):
             variable = f"PICTRAWL_SOURCES__{self.info.name.upper()}__KEY"
             words = f"refused the API key ({error.status}); check sources.{self.info.name}.key ({variable})"
             raise errors.AuthenticationError(words) from error
-        if not isinstance(reply, dict):
-            raise errors.ProtocolError(f"the answer of {self.info.title} is no JSON object")
-        return reply
+        return fields.document(reply, self.info.title)
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[SearchPage]:
         """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.

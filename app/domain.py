@@ -18,6 +18,7 @@ __all__ = [
     "LIST_SOURCE",
     "MAX_DRAWN_PIXELS",
     "MEDIA_TYPES",
+    "PAGES_SOURCE",
     "Candidate",
     "Compressed",
     "CompressionRules",
@@ -53,6 +54,9 @@ LicenseConfidence = Literal["asserted", "derived", "unknown"]
 
 LIST_SOURCE = "list"
 """Name of the source of images from a URL list."""
+
+PAGES_SOURCE = "pages"
+"""Name of the source of images from pages, sitemaps, feeds and IIIF manifests."""
 
 COLOUR_GRID_SIDE = 4
 """Cells a side of the grid of mean colours by which images are compared."""

@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,7 +32,19 @@ from app.domain import (
 from app.invisible import find_invisible
 from app.quotas import Quota
 
-__all__ = ["MAX_IMAGES", "MAX_KEYWORDS", "Compression", "JobRequest", "JobSpec", "Keyword", "ListSpec", "ListedImage", "Side", "Strict"]
+__all__ = [
+    "MAX_IMAGES",
+    "MAX_KEYWORDS",
+    "Compression",
+    "JobRequest",
+    "JobSpec",
+    "Keyword",
+    "ListSpec",
+    "ListedImage",
+    "PagesSpec",
+    "Side",
+    "Strict",
+]
 
 MAX_IMAGES = 10_000_000
 """Images of one job; the database counts them in 32 bits."""
@@ -158,6 +171,33 @@ AskedKeyword = Annotated[
 ]
 
 
+PageUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8192)]
+HostName = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^(\*|[^\s/:?#*@]+)$", max_length=253)]
+
+
+class PagesSpec(Strict):
+    """Pages to take images from, and how far their links are followed."""
+
+    urls: list[PageUrl] = Field(min_length=1, max_length=10_000, description="Pages, galleries, sitemaps, feeds or IIIF manifests.")
+    depth: int = Field(1, ge=0, le=20, description="Links that are followed from these pages; 0 for these pages alone.")
+    max_pages: int = Field(1000, ge=1, le=1_000_000, description="Stop after this many pages; the named ones are all read.")
+    follow_hosts: list[HostName] = Field(
+        default_factory=list, max_length=1000, description="Hosts to follow besides those of the pages, with subdomains; * for all."
+    )
+    css_images: bool = Field(False, description="Take backgrounds of styles in the page as well.")
+
+    @property
+    def host(self) -> str:
+        """The host of the first page, without ``www``: the name of a dataset that has no other."""
+        return (urlsplit(self.urls[0]).hostname or "pages").removeprefix("www.").replace(".", "-")
+
+    @property
+    def name(self) -> str:
+        """What the crawl is called where a search has its keyword."""
+        more = f" and {len(self.urls) - 1} more" if len(self.urls) > 1 else ""
+        return self.urls[0][:350] + more
+
+
 class JobRequest(Strict):
     """A dataset to build: keywords or URLs, how many, how good, and in which form."""
 
@@ -167,6 +207,7 @@ class JobRequest(Strict):
     urls: list[ListedUrl] | None = Field(
         default=None, max_length=100_000, description="Image URLs, or objects with what is known of each, instead of keywords."
     )
+    pages: PagesSpec | None = Field(default=None, description="Pages to take images from, instead of keywords or urls.")
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"], min_length=1, description="Where to search; see /v1/sources.")
     expand: int = Field(default=0, ge=0, le=20, description="Add up to this many aliases and translations of each keyword, from Wikidata.")
     lang: list[str] = Field(default_factory=lambda: ["en"], min_length=1, max_length=10, description="Languages for expand.")
@@ -221,8 +262,8 @@ class JobRequest(Strict):
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
-        if bool(self.keywords) == (self.urls is not None):
-            raise ValueError("give either keywords or urls")
+        if sum((bool(self.keywords), self.urls is not None, self.pages is not None)) != 1:
+            raise ValueError("give one of keywords, urls and pages")
         if self.urls is not None and not self.urls:
             raise ValueError("urls is empty")
         if self.max_images is not None and self.min_images > self.max_images:
@@ -291,6 +332,7 @@ class JobSpec(BaseModel):
     keyword_labels: dict[str, str] = Field(default_factory=dict)
     keyword_targets: dict[str, int] = Field(default_factory=dict)
     url_list: ListSpec | None = None
+    pages: PagesSpec | None = None
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
     expand: int = 0
     lang: list[str] = Field(default_factory=lambda: ["en"])

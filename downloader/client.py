@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 import errors
-from downloader import conditional, content, foreign, tracing
+from downloader import conditional, content, foreign, robots_tag, tracing
 from downloader.concurrent_map import map_unordered
 from downloader.crawl_policy import CrawlPolicy
 from downloader.fetch_state import FetchState
@@ -33,6 +33,7 @@ from downloader.models import (
     Network,
     NotModified,
     Outcome,
+    Page,
     RetryRules,
     RobotsVerdict,
 )
@@ -48,6 +49,11 @@ from logging_setup import get_logger, redact
 __all__ = ["Downloader", "user_agent"]
 
 _JSON_MAX_BYTES: Final = 20_000_000
+_PAGE_MAX_BYTES: Final = 52_428_800
+"""Of a page; a sitemap may have as much (sitemaps.org)."""
+
+_PAGE_ACCEPT: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,application/json;q=0.8,*/*;q=0.5"
+
 _BUDGET_WAIT_S: Final = 60.0
 """Seconds a URL waits whose retry is over the budget: its origin has been failing for everybody."""
 
@@ -253,6 +259,23 @@ class Downloader:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as exc:
             raise errors.ProtocolError(_no_json(url, reply), status=reply.status) from exc
+
+    async def fetch_page(self, url: str, *, log: AttemptLog | None = None) -> Page:
+        """Get a page, sitemap, feed or manifest as robots.txt and opt-outs allow, under the same guard, gate and retry policy.
+
+        Args:
+            log: see `fetch`.
+
+        Raises:
+            errors.PictrawlError: see `fetch_json`, and what `CrawlPolicy` refuses.
+        """
+        policy = self._crawl_policy
+        options = RequestOptions(
+            _PAGE_MAX_BYTES, headers={"Accept": _PAGE_ACCEPT}, check_target=policy.check_target, check_headers=policy.check_page_headers
+        )
+        reply = await self.send(url, options, log=log)
+        media_type, charset = content.media_type(reply.headers.get("content-type", ""))
+        return Page(reply.url, reply.body, media_type, charset, robots_tag.directives(reply.headers.get_list("x-robots-tag")))
 
     async def send(self, url: str, options: RequestOptions, *, log: AttemptLog | None = None) -> Reply:
         """Send any other request (a webhook, an API) under the same guard, gate and retry policy.

@@ -11,7 +11,7 @@ from typing import Final
 
 import errors
 
-__all__ = ["Body", "ContentRange", "coding_of", "content_length", "content_range", "sniff"]
+__all__ = ["Body", "ContentRange", "coding_of", "content_length", "content_range", "media_type", "sniff"]
 
 _DECODED: Final[dict[str, str]] = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _UNSUPPORTED: Final = frozenset(
@@ -94,6 +94,13 @@ def coding_of(values: list[str]) -> str:
 def content_length(value: str) -> int:
     """Return Content-Length in bytes, 0 for none; the HTTP parser refuses a malformed one."""
     return int(value[:20]) if value.isascii() and value.isdigit() else 0
+
+
+def media_type(value: str) -> tuple[str, str]:
+    """Return what Content-Type names (RFC 9110 8.3): the media type and its charset, in lower case, each empty where there is none."""
+    name, *parameters = value.lower().split(";")
+    charset = next((part.partition("=")[2].strip(" \t\"'") for part in parameters if part.partition("=")[0].strip() == "charset"), "")
+    return name.strip(), charset
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Refuses with a reason and its evidence, and notes each decision in the URL's sta
 counts: a refusal with a typing error is still a refusal.
 """
 
-import re
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -12,42 +11,23 @@ import httpx
 
 import errors
 from downloader import tdmrep
+from downloader.content import media_type
 from downloader.fetch_state import FetchState
 from downloader.limiter.gate import HostGate
 from downloader.limiter.site_profiles import site_profile
 from downloader.models import FetchLimits, OptOutVerdict, RobotsVerdict
 from downloader.request import Requester
 from downloader.robots import Robots
-from downloader.robots_txt import AGENT, RobotsTxt, canonical_path
+from downloader.robots_tag import OPT_OUT_DIRECTIVES, directives
+from downloader.robots_txt import RobotsTxt, canonical_path
 from downloader.tdmrep import TDMRep
 from downloader.url_guard import Target
 from downloader.usage_preferences import training_in_usage
 
 __all__ = ["CrawlPolicy", "find_opt_out", "require_contact"]
 
+_NO_PAGE_TYPES: Final = ("video/", "audio/", "font/", "model/", "application/pdf", "application/zip", "application/vnd.")
 _OPT_OUT_HEADERS: Final = frozenset({b"x-robots-tag", b"tdm-reservation", b"content-usage"})
-_OPT_OUT_DIRECTIVES: Final = frozenset({"noai", "noimageai"})
-_VALUED_DIRECTIVES: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-_DIRECTIVES: Final = (
-    _OPT_OUT_DIRECTIVES
-    | _VALUED_DIRECTIVES
-    | {"all", "none", "index", "noindex", "follow", "nofollow", "archive", "noarchive", "cache", "nocache", "snippet", "nosnippet"}
-    | {
-        "noodp",
-        "noydir",
-        "notranslate",
-        "imageindex",
-        "noimageindex",
-        "noimageclick",
-        "indexifembedded",
-        "nositelinkssearchbox",
-        "nopagereadaloud",
-    }
-)
-_OUR_NAMES: Final = frozenset({"*", AGENT})
-_FIRST_WORD: Final = re.compile(r"\s*([^\s:]+)")
-_AGENT_NAME: Final = re.compile(r"\*|[a-z_][a-z0-9._-]*(?:/[a-z0-9.]*)?")
-"""A product token, perhaps with its version; the `25 Jun 2010 15` of a date is none."""
 
 
 class CrawlPolicy:
@@ -101,6 +81,18 @@ class CrawlPolicy:
             self._refuse(state, "the reply's headers refuse use for training", evidence)
         state.set_opt_out(OptOutVerdict.NONE)
 
+    def check_page_headers(self, headers: httpx.Headers, state: FetchState) -> None:
+        """Refuse what `check_headers` refuses, and a reply that is a film, a sound or an archive before it is read.
+
+        Raises:
+            errors.OptOutError: see `check_headers`.
+            errors.ProtocolError: it can be no page.
+        """
+        self.check_headers(headers, state)
+        found, _ = media_type(headers.get("content-type", ""))
+        if found.startswith(_NO_PAGE_TYPES):
+            raise errors.ProtocolError(f"the reply is {found[:80]}, no page", status=state.status)
+
     async def _find_reservation(self, target: Target, path: str, rules: RobotsTxt, state: FetchState) -> str | None:
         """Return what reserves the URL, as evidence. tdmrep.json is not requested where robots.txt disallows it."""
         if line := rules.find_reservation(path):
@@ -133,8 +125,8 @@ def find_opt_out(headers: httpx.Headers) -> str | None:
     if _OPT_OUT_HEADERS.isdisjoint([name.lower() for name, _ in headers.raw]):
         return None
     for value in headers.get_list("x-robots-tag"):
-        if directive := _opt_out_directive(value):
-            return _evidence("x-robots-tag", value, directive)
+        if found := OPT_OUT_DIRECTIVES & directives([value]):
+            return _evidence("x-robots-tag", value, min(found))
     for value in headers.get_list("tdm-reservation"):
         if _is_tdm_reserved(value):
             return _evidence("tdm-reservation", value, "1")
@@ -146,31 +138,6 @@ def find_opt_out(headers: httpx.Headers) -> str | None:
 def _evidence(name: str, value: str, deciding: str) -> str:
     line = f"{name}: {value}"
     return errors.as_evidence(line if len(line) <= errors.EVIDENCE_CHARS else f"{name}: … {deciding} … (of {len(value)} characters)")
-
-
-def _opt_out_directive(value: str) -> str | None:
-    """Read ``[agent:] directive, ...``: an agent's name, which a directive follows, applies until the next one.
-
-    ``foo: bar`` names no agent: it is a directive that we do not know, with its value.
-    """
-    applies = True
-    for part in re.split("[,;]", value.lower()):
-        name, colon, rest = part.partition(":")
-        directive = part.strip()
-        if colon and _is_agent(name.strip(), rest):
-            applies = name.strip().partition("/")[0] in _OUR_NAMES
-            directive = rest.strip()
-        found = _OPT_OUT_DIRECTIVES.intersection(directive.split())
-        if applies and found and ":" not in directive:
-            return min(found)
-    return None
-
-
-def _is_agent(name: str, rest: str) -> bool:
-    if name in _VALUED_DIRECTIVES or not _AGENT_NAME.fullmatch(name):
-        return False
-    first = _FIRST_WORD.match(rest)
-    return name.partition("/")[0] in _OUR_NAMES or (first is not None and first[1] in _DIRECTIVES)
 
 
 def _is_tdm_reserved(value: str) -> bool:

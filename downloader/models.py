@@ -27,6 +27,7 @@ __all__ = [
     "NotModified",
     "OptOutVerdict",
     "Outcome",
+    "Page",
     "RetryRules",
     "RobotsDecision",
     "RobotsVerdict",
@@ -205,6 +206,23 @@ class Decisions:
     hops: tuple[RobotsDecision, ...] = ()
     opt_out: OptOutVerdict = OptOutVerdict.NOT_READ
     opt_out_evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as it came.
+
+    Attributes:
+        url: where it is, after redirects.
+        media_type, charset: of its Content-Type, lower case; empty if it has none.
+        directives: the words of its X-Robots-Tag that are for us, lower case.
+    """
+
+    url: str
+    body: bytes = field(repr=False)
+    media_type: str = ""
+    charset: str = ""
+    directives: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,9 @@ def test_a_request_says_as_little_as_it_likes() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"keywords": []}, "give either keywords or urls"),
-        ({"urls": ["https://example.org/a"]}, "give either keywords or urls"),
+        ({"keywords": []}, "give one of keywords, urls and pages"),
+        ({"pages": {"urls": ["https://example.org/"]}}, "give one of keywords, urls and pages"),
+        ({"urls": ["https://example.org/a"]}, "give one of keywords, urls and pages"),
         ({"keywords": [], "urls": []}, "urls is empty"),
         ({"min_images": 5, "max_images": 4}, "min_images 5 is more than max_images 4"),
         ({"min_images_per_label": 5, "max_images": 4}, "min_images_per_label 5 takes 5 images, max_images is 4"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from app import discovery
 from app.cli.build_options import (
+    OPTION_NAMES,
     STDIN,
     BuildOptions,
     list_fields_as_options,
@@ -19,6 +20,7 @@ from app.cli.build_options import (
     parse_splits,
     validation_as_usage,
 )
+from app.cli.build_pages import CRAWL_OPTIONS, read_pages
 from app.cli.delivery import Destination
 from app.cli.failures import UsageError
 from app.cli.options import Cli, with_options_of
@@ -35,7 +37,7 @@ from app.jobs import submit
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.resources import source_options
 from app.settings import Settings
-from app.spec import JobRequest, Keyword, ListSpec
+from app.spec import JobRequest, Keyword, ListSpec, PagesSpec
 
 __all__ = ["build", "run_build"]
 
@@ -44,12 +46,21 @@ SHOWN_COLUMNS = 20
 SHOWN_UNFINISHED = 3
 
 FILE_HINTS: Mapping[InputKind, str] = {
-    "a URL": "URLs are given as a list, one a line: --urls list.txt; `pictrawl fetch URL` fetches a single one",
+    "a URL": "images of a page: --pages URL; image URLs as a list, one a line: --urls list.txt; `pictrawl fetch URL` fetches one",
     "a list": "there is no such file here; a list of URLs is given as --urls FILE",
     "an image file": "images are fetched by their URLs: --urls list.txt, one a line",
     "a folder": "name a list of URLs in it: --urls folder/list.txt",
 }
 """What to do about a word that is no keyword, by its kind."""
+
+OWN_OPTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "keywords": ("keywords", ("source", "expand", "lang", "per_label")),
+    "a list": ("--urls", ("url_col", "caption_col", "label_col", "license_col", "group_col", "keep_col", "list_format")),
+    "pages": ("--pages", CRAWL_OPTIONS),
+}
+"""Options that have an effect on one kind of input only, and what gives that input."""
+
+DEFAULTS = BuildOptions()
 
 NO_COLUMN = "none"
 """The value of ``--keep-col`` that keeps no further column."""
@@ -57,7 +68,7 @@ NO_COLUMN = "none"
 
 @with_options_of(BuildOptions)
 def build(cli: Cli, **options: Any) -> int:
-    """Build a dataset from keywords or a list of URLs.
+    """Build a dataset from keywords, a list of URLs, or pages.
 
     Interrupt it at any time: `pictrawl resume` continues where it stopped, and no URL that has an outcome is requested again.
     """
@@ -96,13 +107,14 @@ def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> 
     """Check everything that can be wrong before anything is written."""
     _refuse_files(options.keywords or [], has_list=urls is not None)
     keywords = _keywords(options)
-    _check_options(options, keywords, has_list=urls is not None)
+    _check_options(options, keywords)
+    pages = read_pages(options)
     with validation_as_usage():
-        request = _request(settings, options, keywords, has_list=urls is not None)
+        request = _request(settings, options, keywords, pages, has_list=urls is not None)
     if keywords:
         for source in request.sources:
             discovery.check_source(source, source_options(settings, source))
-    name = options.dataset_name([item.keyword for item in keywords], urls.spec.name if urls else None)
+    name = options.dataset_name([item.keyword for item in keywords], urls.spec.name if urls else pages.host if pages else None)
     destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
     destination.check(settings.workspace.path)
     return BuildPlan(request, name, destination)
@@ -157,29 +169,31 @@ def _read_keywords(name: str) -> bytes:
     return body
 
 
-def _check_options(options: BuildOptions, keywords: Sequence[Keyword], *, has_list: bool) -> None:
-    if not keywords and not has_list:
-        hint = 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt'
-        raise UsageError("nothing to build: no keywords and no list", hint)
-    if keywords and has_list:
-        raise UsageError("keywords and a list in one build", "leave one of them out; a list names its own images")
-    only_lists: dict[str, object] = {"--url-col": options.url_col, "--caption-col": options.caption_col, "--label-col": options.label_col}
-    only_lists |= {"--license-col": options.license_col, "--group-col": options.group_col, "--keep-col": options.keep_col}
-    only_lists |= {"--list-format": options.list_format}
-    only_keywords: dict[str, object] = {"--source": options.source, "--expand": options.expand, "--lang": options.lang}
-    only_keywords |= {"--per-label": options.per_label}
-    unused = [name for name, value in (only_keywords if has_list else only_lists).items() if value]
-    if unused:
-        raise UsageError(f"{unused[0]} has no effect {'with a list' if has_list else 'without --urls'}", "leave it out")
+def _check_options(options: BuildOptions, keywords: Sequence[Keyword]) -> None:
+    given = {"keywords": keywords, "a list": options.urls, "pages": options.pages}
+    inputs = [name for name, value in given.items() if value]
+    if not inputs:
+        hint = 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt, or --pages https://example.org/gallery'
+        raise UsageError("nothing to build: no keywords, no list and no pages", hint)
+    if len(inputs) > 1:
+        raise UsageError(f"{' and '.join(inputs)} in one build", "leave one of them out; a list and pages name their own images")
+    for owner, (needed, names) in OWN_OPTIONS.items():
+        unused = next((name for name in names if owner != inputs[0] and getattr(options, name) != getattr(DEFAULTS, name)), None)
+        if unused is not None:
+            where = f"with {inputs[0]}" if owner == "keywords" else f"without {needed}"
+            raise UsageError(f"{OPTION_NAMES[unused]} has no effect {where}", "leave it out")
 
 
-def _request(settings: Settings, options: BuildOptions, keywords: Sequence[Keyword], *, has_list: bool) -> JobRequest:
+def _request(
+    settings: Settings, options: BuildOptions, keywords: Sequence[Keyword], pages: PagesSpec | None, *, has_list: bool
+) -> JobRequest:
     width, height = parse_size(options.min_size)
     given = {"sources": options.source, "lang": options.lang}
     rules = parse_compression(settings.compress.rules(), encode=options.encode, resize=options.resize, size=options.size)
     return JobRequest(
         keywords=list(keywords),
         urls=["in a list"] if has_list else None,
+        pages=pages,
         expand=options.expand,
         name=options.name,
         label=options.label,

@@ -18,6 +18,7 @@ from app.validation_errors import requirement
 
 __all__ = [
     "CAPTIONS",
+    "OPTION_NAMES",
     "STDIN",
     "BuildOptions",
     "Captions",
@@ -72,6 +73,8 @@ KEYWORDS = "What to search for; a phrase in quotes is one."
 KEYWORDS_FILE = "Up to 1000 keywords: txt, one a line, or csv, tsv, jsonl with keyword, label, number; - is stdin."
 CONTACT = "Your mail or web address, which origins see; Wikimedia requires it."
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
+PAGES = "Pages instead of keywords: a page, gallery, sitemap, feed or IIIF manifest, or a file with one URL a line; may be repeated."
+FOLLOW_HOSTS = "Host to follow besides that of the page, with its subdomains; * for all; may be repeated."
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
@@ -98,6 +101,11 @@ class BuildOptions:
     group_col: Annotated[Text, _what("--group-col", metavar="NAME", help="Column of groups that splits do not divide.")] = None
     keep_col: Annotated[Texts, _what("--keep-col", metavar="NAME", help=KEEP_COL)] = None
     list_format: Annotated[Text, _what("--list-format", metavar="KIND", help=LIST_FORMAT)] = None
+    pages: Annotated[Texts, _what("--pages", metavar="URL|FILE", help=PAGES)] = None
+    depth: Annotated[Count, _what("--depth", metavar="N", help="Links that are followed from --pages; 0 for those pages alone (1).")] = None
+    max_pages: Annotated[Count, _what("--max-pages", metavar="N", help="Read at most N pages (1000, or as many as are named).")] = None
+    follow_hosts: Annotated[Texts, _what("--follow-hosts", metavar="HOST", help=FOLLOW_HOSTS)] = None
+    css_images: Annotated[bool, _what("--css-images", help="Take backgrounds in the styles of pages as well.")] = False
     label: Annotated[Text, _what("--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None
     name: Annotated[Text, _what("--name", metavar="NAME", help="Name of the dataset; default: the keywords, or the list.")] = None
     source: Annotated[Texts, _what("--source", "-s", metavar="NAME", help="Where to search; may be repeated (wikimedia).")] = None

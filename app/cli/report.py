@@ -9,7 +9,8 @@ from typing import Any
 
 from app.cli import exit_codes
 from app.cli.output import width
-from app.db import Database, attempts, datasets, earlier_fetches, images, jobs
+from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs
+from app.db.crawl_pages import PageCounts
 from app.db.rows import Export, Funnel, Job
 from app.domain import Reason
 from app.explain.job import lost_words, search_words
@@ -28,6 +29,7 @@ class BuildReport:
         tried: images that took at least one request.
         exhausted: images that were retried and failed.
         bad_lines: lines of the list that hold no usable URL.
+        pages: of the crawl, if it was one.
         keywords: what each keyword brought; empty for a list.
         deep: kept images of more than 8 bits a channel that leave as they came.
         delivered: the folder that the dataset was written to.
@@ -39,6 +41,7 @@ class BuildReport:
     tried: int = 0
     exhausted: int = 0
     bad_lines: int = 0
+    pages: PageCounts = field(default_factory=PageCounts)
     keywords: Sequence[KeywordFigures] = ()
     deep: int = 0
     exports: Sequence[Export] = field(default_factory=tuple)
@@ -89,7 +92,7 @@ class BuildReport:
             "short_classes": list(self.job.short_classes or ()),
             "retries": self.retries,
             "exports": [self._export(export) for export in self.exports],
-        }
+        } | ({"pages": asdict(self.pages)} if self.pages else {})
 
     def _export(self, export: Export) -> dict[str, Any]:
         is_here = self.delivered is not None and export is self.exports[0]
@@ -118,6 +121,8 @@ class BuildReport:
             ("warning", self._empty_keywords()),
             ("warning", self._warning()),
             ("list", self._list()),
+            ("pages", self.pages.words if self.pages else ""),
+            ("not read", f"pictrawl jobs logs {self.job.id} --event page.failed{workspace_options}" if self.pages.failed else ""),
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
             ("conflicts", self._conflicts(workspace_options)),
             ("resume" if not self.job.is_final else "details", self._next(workspace_options)),
@@ -249,7 +254,7 @@ SHOWN_CLASSES = 8
 SHOWN_KEYWORDS = 20
 """Of more than these the short ones are shown first."""
 
-COMMANDS = frozenset({"bad lines", "conflicts", "resume", "finish", "details", "dataset"})
+COMMANDS = frozenset({"bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset"})
 """Rows with text to copy: they are not wrapped."""
 
 NO_BREAK = "\u00a0"
@@ -289,6 +294,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         exhausted=await attempts.count_exhausted(db, job_id),
         keywords=await load_keywords(db, job),
         bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
+        pages=await crawl_pages.count_pages(db, job.dataset_id) if job.spec.get("pages") else PageCounts(),
         exports=await datasets.exports_of_job(db, job_id),
         delivered=delivered,
         interrupted=interrupted,

@@ -26,6 +26,7 @@ __all__ = [
     "attempts",
     "checks",
     "chunks",
+    "crawl_pages",
     "datasets",
     "events",
     "exports",
@@ -184,6 +185,24 @@ chunks = Table(
     Column("created_at", Double, nullable=False),
     Index("ix_chunks_job", "job_id", "id"),
 )
+
+crawl_pages = Table(
+    "crawl_pages",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("search_id", Id, ForeignKey("searches.id", ondelete="CASCADE"), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("state", Slug, nullable=False),
+    Column("tries", Integer, nullable=False, default=0, server_default="0"),
+    Column("not_before", Double, nullable=False, default=0.0, server_default="0"),
+    Column("reason", Slug),
+    Column("detail", Text),
+    UniqueConstraint("search_id", "key"),
+    Index("ix_crawl_pages_next", "search_id", "state", "depth", "id"),
+)
+"""The pages that a crawl has found: what it has read, and what it reads next."""
 
 images = Table(
     "images",

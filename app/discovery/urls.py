@@ -5,13 +5,15 @@ What a browser reads is `downloader.url_syntax`'s; here are the traces of copyin
 
 import html
 import re
+from collections.abc import Iterable
 from html.entities import html5
 from typing import Final
 
 import errors
+from app.discovery.text import preview
 from downloader import url_guard, url_syntax
 
-__all__ = ["MAX_URL_CHARS", "read", "usable"]
+__all__ = ["MAX_URL_CHARS", "read", "read_each", "usable"]
 
 MAX_URL_CHARS: Final = url_syntax.MAX_URL_CHARS
 
@@ -59,6 +61,24 @@ def read(text: str) -> str:
     if not _SCHEME.match(cleaned):
         raise errors.InvalidURLError("not a URL: it does not begin with http:// or https://")
     return url_guard.check_url(cleaned, ()).url
+
+
+def read_each(texts: Iterable[str], field: str) -> list[str]:
+    """Return the URLs that some texts stand for, each once.
+
+    Args:
+        field: what a message calls the texts.
+
+    Raises:
+        errors.ValidationError: one of them is none.
+    """
+    found: list[str] = []
+    for text in texts:
+        try:
+            found.append(read(text))
+        except errors.InvalidURLError as exc:
+            raise errors.ValidationError(f"{field}: {preview(text)!r} cannot be requested: {exc}") from exc
+    return list(dict.fromkeys(found))
 
 
 def usable(value: object) -> str | None:

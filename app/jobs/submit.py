@@ -112,6 +112,7 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         keyword_labels={item.keyword: _label(request, item) for item in asked},
         keyword_targets={item.keyword: item.max_images for item in asked if item.max_images is not None},
         url_list=url_list,
+        pages=request.pages and request.pages.model_copy(update={"urls": url_reading.read_each(request.pages.urls, "pages")}),
         sources=request.sources,
         expand=request.expand,
         lang=request.lang,

@@ -19,7 +19,7 @@ from app.db.rows import Job, NewUnit, Search
 from app.discovery import Query, SearchPage, licence_gate, url_list
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.offers import Found
-from app.domain import LIST_SOURCE, Candidate, ListProblem, Reason
+from app.domain import LIST_SOURCE, PAGES_SOURCE, Candidate, ListProblem, Reason
 from app.formatting import count, duration
 from app.job_states import UnitKind
 from app.jobs.source_client import SourceClient, is_unreachable, make_source_client
@@ -30,6 +30,7 @@ from app.spec import ListSpec
 from app.storage import Store
 from downloader.url_guard import normalise
 from logging_setup import get_logger
+from workers.stages.crawl import AllPagesWait, CrawlStep, crawl, pause
 from workers.stages.offers import divide_known, name_candidate, record_offers
 from workers.unit import ClaimedUnit
 
@@ -82,6 +83,9 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
                     client.unreached_since = None
                 if unit.stop.is_set() or writer.want == 0:
                     break
+    except AllPagesWait as waits:
+        await pause(unit, waits)
+        return
     except (errors.TransientError, errors.PermanentError) as error:
         await _after_source_error(unit, search, client, error)
         return
@@ -90,8 +94,8 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
 
 
 def _client(unit: ClaimedUnit, source: str) -> SourceClient | None:
-    """Return the client of a search's source; a list has none."""
-    if source == LIST_SOURCE:
+    """Return the client of a search's source; a list has none, and pages are of many hosts."""
+    if source in (LIST_SOURCE, PAGES_SOURCE):
         return None
     ctx, payload = unit.ctx, unit.row.payload
     is_repeat, since = bool(payload.get("pauses")), payload.get("unreached_since")
@@ -104,6 +108,11 @@ async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: So
         async with aclosing(list_pages(ctx.store, spec.url_list, search.cursor, size=min(LIST_PAGE, want or LIST_PAGE))) as pages:
             async for page in pages:
                 yield page
+        return
+    if search.source == PAGES_SOURCE and spec.pages is not None:
+        async with aclosing(crawl(unit, search, spec.pages)) as steps:
+            async for step in steps:
+                yield step
         return
     assert client is not None
     source = make_source(ctx.settings, search.source, client, side_px=spec.side_px)
@@ -299,6 +308,8 @@ class CandidateWriter:
                 bad=len(problems),
                 note=page.note or None,
             )
+            if isinstance(page, CrawlStep):
+                await page.record(connection, self.search.id)
             await _count_requests(connection, self.search, self.client)
             if self.unit.row.payload.get("pauses"):  # those in a row count
                 await self.unit.change_payload(connection, pauses=0, unreached_since=None)

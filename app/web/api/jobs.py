@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app.db import Database, attempts, datasets, earlier_fetches, images, jobs, rows
+from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs, rows
 from app.db.rows import Funnel
 from app.domain import Reason
 from app.explain.keywords import KeywordFigures, load_keywords
@@ -107,6 +107,15 @@ class Keyword(View):
     sources: list[KeywordSource] = Field(description="What each source brought, and why it gives no more.")
 
 
+class Pages(View):
+    """What became of the pages of a crawl."""
+
+    read: int
+    waiting: int
+    failed: dict[str, int] = Field(description="Pages that were not read, by reason; the job's events name each.")
+    notes: dict[str, int] = Field(description="Remarks on pages that were read, such as that one needs JavaScript.")
+
+
 class ShortClass(View):
     """A class of which less than half of the candidates were kept."""
 
@@ -150,6 +159,7 @@ class Job(JobSummary):
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
     retries: Retries
     keywords: list[Keyword] = Field(description="In the order of the request; empty for a list.")
+    pages: Pages | None = Field(description="Null for a job without pages.")
     exports: list[ExportSummary] = Field(description="Newest first.")
 
 
@@ -253,8 +263,13 @@ async def load_job(db: Database, job: rows.Job) -> Job:
         sources=figures.sources,
         retries=figures.retries,
         keywords=keywords_of(await load_keywords(db, job)),
+        pages=await _pages_of(db, job),
         exports=[export_summary(export) for export in made],
     )
+
+
+async def _pages_of(db: Database, job: rows.Job) -> Pages | None:
+    return Pages(**asdict(await crawl_pages.count_pages(db, job.dataset_id))) if job.spec.get("pages") else None
 
 
 class NewJob(JobRequest):
@@ -330,7 +345,7 @@ async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Subm
     submit.resolve_spec(call.resources, body)  # refuse before anything is stored
     listed = None if body.urls is None else await submit.store_urls(call.resources, body.urls)
     spec = submit.resolve_spec(call.resources, body, url_list=listed)
-    name = body.name or ", ".join(item.keyword for item in body.asked)[:NAME_CHARS] or "urls"
+    name = body.name or ", ".join(item.keyword for item in body.asked)[:NAME_CHARS] or (body.pages.host if body.pages else "urls")
     return await submit.submit_build(call.resources, spec, name=name, priority=body.priority, caller=caller)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db import jobs, units
+from app.db import datasets, jobs, units
 from app.db.api_keys import expire_idempotency
 from app.db.rows import Funnel, SourceCount
 from app.discovery import url_list
@@ -217,6 +217,42 @@ async def test_create_takes_licences(client: httpx.AsyncClient, resources: Resou
     answer = await client.post("/v1/jobs", json={"urls": ["http://origin.example/a.jpg"], "license": ["opn"]})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
     assert "there is no licence 'opn'; did you mean open?" in answer.json()["detail"]
+
+
+async def test_create_takes_pages(client: httpx.AsyncClient, resources: Resources) -> None:
+    """With the options of the command line; the job's row has all of them, and the job shows what became of the pages."""
+    asked = {"urls": ["https://www.site.example/a", "https://www.site.example/a"], "depth": 2, "follow_hosts": ["CDN.example"]}
+    answer = await client.post("/v1/jobs", json={"pages": asked})
+    assert answer.status_code == 202
+    job = await jobs.get(resources.db, answer.json()["id"])
+    assert job.spec["pages"] == {
+        "urls": ["https://www.site.example/a"],
+        "depth": 2,
+        "max_pages": 1000,
+        "follow_hosts": ["cdn.example"],
+        "css_images": False,
+    }
+    assert job.target is None
+    assert (await datasets.get_dataset(resources.db, job.dataset_id)).name == "site-example"
+    assert answer.json()["pages"] == {"read": 0, "waiting": 0, "failed": {}, "notes": {}}
+    assert (await client.post("/v1/jobs", json=URLS)).json()["pages"] is None
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ({"urls": []}, "pages.urls"),
+        ({"urls": ["ftp://site.example/"]}, "'ftp://site.example/' cannot be requested"),
+        ({"urls": ["https://site.example/"], "follow_hosts": ["https://site.example/x"]}, "pages.follow_hosts"),
+        ({"urls": ["https://site.example/"], "depth": -1}, "pages.depth"),
+        ({"urls": ["https://site.example/"], "max_pages": 0}, "pages.max_pages"),
+    ],
+)
+async def test_create_refuses_pages_that_make_no_sense(client: httpx.AsyncClient, pages: dict[str, Any], words: str) -> None:
+    """The answer names the field and the value."""
+    answer = await client.post("/v1/jobs", json={"pages": pages})
+    assert answer.status_code == 422
+    assert words in answer.text.replace("/", ".") or words in answer.text
 
 
 async def test_create_refuses_names_of_files_as_keywords(client: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """Chooses one of the sizes in which a source offers an image. Pure."""
 
+import math
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ def smallest_sufficient(renditions: Sequence[Rendition], side_px: int | None) ->
 
 def longer_side(side_px: int) -> int:
     """Return the longer side with which the shorter one of most photographs reaches ``side_px``; for sizes that are named by the longer."""
-    return round(side_px * ASPECT)
+    return math.ceil(side_px * ASPECT)
 
 
 def without_tiff(renditions: Sequence[Rendition]) -> Sequence[Rendition]:

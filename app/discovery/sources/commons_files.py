@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import errors
 from app.discovery import licences, text, urls
-from app.discovery.renditions import smallest_sufficient
+from app.discovery.renditions import longer_side, smallest_sufficient
 from app.discovery.sources import fields
 from app.domain import Candidate, ListProblem, Rendition
 from downloader import url_syntax
@@ -18,9 +18,6 @@ __all__ = ["METADATA", "STANDARD_WIDTHS_PX", "image_info", "read_file", "width_f
 
 STANDARD_WIDTHS_PX: Final = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
 """The only widths that thumbnails have (https://w.wiki/GHai); any other is answered with 400."""
-
-ASPECT: Final = 1.5
-"""Width over height of most photographs: a thumbnail this much wider than the shorter side that is wanted has it."""
 
 METADATA: Final = (
     "License",
@@ -57,7 +54,7 @@ def width_for(side_px: int | None) -> int | None:
     """Return the standard width of a thumbnail whose shorter side is at least ``side_px`` in most photographs; ``None``: originals."""
     if side_px is None:
         return None
-    return next((width for width in STANDARD_WIDTHS_PX if width >= round(side_px * ASPECT)), None)
+    return next((width for width in STANDARD_WIDTHS_PX if width >= longer_side(side_px)), None)
 
 
 def read_file(file: Mapping[str, Any], *, source: str, side_px: int | None) -> Candidate | ListProblem | None:

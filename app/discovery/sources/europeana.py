@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import errors
 from app.discovery import licences, text, urls
+from app.discovery.renditions import longer_side
 from app.discovery.sources import fields
 from app.discovery.sources.source import JsonClient, Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
 from app.domain import Candidate, ListProblem, Rendition
@@ -22,8 +23,6 @@ MAX_CURSOR_CHARS: Final = 2_000
 
 THUMBNAIL_PX: Final = 400
 """Width of the larger thumbnail."""
-ASPECT: Final = 1.5
-"""Width over height of most photographs: a thumbnail serves where its height is enough."""
 
 REUSABILITY: Final[Mapping[str, tuple[str, ...]]] = {
     "open": ("CC0-1.0", "CC-PDM-1.0", "CC-BY-4.0", "CC-BY-SA-4.0"),
@@ -121,7 +120,7 @@ def read_item(row: object, *, key: str, side_px: int | None) -> Candidate | List
         return ListProblem(line=0, message="the item has no usable address", text=number) if shown else None
     thumbnail = _thumbnail(record, key)
     renditions = (thumbnail, Rendition(image)) if thumbnail else (Rendition(image),)
-    is_small_enough = side_px is not None and side_px * ASPECT <= THUMBNAIL_PX
+    is_small_enough = side_px is not None and longer_side(side_px) <= THUMBNAIL_PX
     return _candidate(record, number, renditions[0 if is_small_enough else -1], renditions)
 
 

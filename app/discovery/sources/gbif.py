@@ -15,6 +15,7 @@ from app.discovery.renditions import longer_side
 from app.discovery.sources import fields, inaturalist
 from app.discovery.sources.source import LicenceFilter, Part, Place, Query, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, LicenseConfidence, ListProblem, Rendition
+from app.formatting import count
 
 __all__ = ["Gbif"]
 
@@ -24,6 +25,8 @@ PAGE_SIZE = 300
 """Records a request; more are not given out."""
 MAX_FACETS = 1_000
 """Years or countries that are counted in one request; there are fewer."""
+EARLIEST, LATEST = 1600, 2050
+"""Years between which spans are halved where an answer has no counts of years."""
 CACHE_SIDE_PX = 1_200
 """Longer side of the largest image that the image cache gives out."""
 
@@ -49,7 +52,7 @@ class Gbif(Source):
         licences="each image has the words of its publisher; one without any has the licence of its record: CC0, CC BY or CC BY-NC",
         depth=DEPTH,
         page_size=PAGE_SIZE,
-        filters=("license (of the record)", "taxon"),
+        filters=("license", "taxon"),
         is_divisible=True,
     )
 
@@ -72,6 +75,14 @@ class Gbif(Source):
         """Look the taxon up and ask for the number of its records; each has one image or more."""
         taxon = await self._taxon_of(query, part)
         return fields.number((await self._search(query, part, taxon, {"limit": "0"})).get("count"))
+
+    def divide(self, query: Query, part: Part, total: int) -> Sequence[Part]:
+        """Return the two halves of a span of years, for who has no counts of years from an answer; a single year is not divided."""
+        if "country" in part or part.get("year", "").isdecimal():
+            return ()
+        first, _, last = part.get("year", f"{EARLIEST},{LATEST}").partition(",")
+        middle = (read_offset(first) + read_offset(last)) // 2
+        return [{**part, "year": _span(years)} for years in ((first, str(middle)), (str(middle + 1), last))]
 
     async def _taxon_of(self, query: Query, part: Part) -> int | None:
         """Return the taxon that is called exactly as the keyword, by a scientific or a common name; it stands for all that belong to it."""
@@ -191,17 +202,18 @@ def _parts(reply: Mapping[str, Any], part: Part, taxon: int | None, depth: int) 
     groups = _packed(counts, depth)
     if len(groups) < 2:
         return _Parts()
-    if dimension == "year":
-        values = [group[0] if len(group) == 1 else f"{group[0]},{group[-1]}" for group in groups]
-    else:
-        values = [" ".join(group) for group in groups]
+    values = list(map(_span, groups)) if dimension == "year" else list(map(" ".join, groups))
     return _Parts([{**part, "taxonKey": str(taxon or 0), dimension: value} for value in values], sum(counts.values()))
+
+
+def _span(years: Sequence[str]) -> str:
+    return years[0] if years[0] == years[-1] else f"{years[0]},{years[-1]}"
 
 
 def _counts(reply: Mapping[str, Any], dimension: str) -> dict[str, int]:
     """Return how many records each year or country has, in order of years or names."""
     form = re.compile(r"\d{1,4}" if dimension == "year" else r"[A-Z]{2}")
-    facets = [facet for facet in fields.mappings(reply.get("facets")) if str(facet.get("field")).lower() == dimension]
+    facets = [facet for facet in fields.mappings(reply.get("facets")) if str(facet.get("field")).lower().startswith(dimension)]
     pairs = (
         (str(entry.get("name")), fields.number(entry.get("count"))) for facet in facets for entry in fields.mappings(facet.get("counts"))
     )
@@ -213,12 +225,12 @@ def _packed(counts: Mapping[str, int], depth: int) -> list[list[str]]:
     """Return neighbours together as long as they are not too deep: fewer parts have fewer pages that are not full."""
     groups: list[list[str]] = []
     size = depth
-    for name, count in counts.items():
-        if size + count > depth:
+    for name, records in counts.items():
+        if size + records > depth:
             groups.append([])
             size = 0
         groups[-1].append(name)
-        size += count
+        size += records
     return groups
 
 
@@ -226,7 +238,7 @@ def _remarks(query: Query, place: Place, at: _Page, parts: _Parts, total: int | 
     if at.taxon is None and place == Place():
         yield f"no taxon is called {query.keyword[:60]!r}, so records with these words are taken"
     if parts.parts and total is not None and total > parts.records:
-        yield f"{total - parts.records} records state no year or no country and cannot be reached"
+        yield f"{count(total - parts.records, 'record')} without a year or a country cannot be reached"
 
 
 def _candidate(medium: Mapping[str, Any], record: Mapping[str, Any], key: int) -> Candidate:

@@ -16,6 +16,7 @@ from app.discovery.renditions import by_longest_side, longer_side, smallest_suff
 from app.discovery.sources import fields
 from app.discovery.sources.source import LicenceFilter, Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, LicenseConfidence, ListProblem, Rendition
+from app.formatting import count
 
 __all__ = ["INaturalist", "choose", "renditions"]
 
@@ -143,7 +144,7 @@ def _remarks(keyword: str, at: _Page, flagged: int) -> Iterator[str]:
     if at.taxon is None and at.above == 0:
         yield f"no taxon is called {keyword[:60]!r}, so all with these words in a name are taken"
     if flagged:
-        yield f"{flagged} photos are left out because users flagged them"
+        yield f"{count(flagged, 'photo')} left out, flagged by users"
 
 
 def _is_flagged(photo: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from app.discovery.renditions import smallest_sufficient
 from app.discovery.sources import fields
 from app.discovery.sources.source import LicenceFilter, Part, Place, Query, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, ListProblem, Rendition
+from app.formatting import number
 
 __all__ = ["InternetArchive"]
 
@@ -104,10 +105,10 @@ class InternetArchive(Source):
         about, files = fields.mapping(reply.get("metadata")), fields.mappings(reply.get("files"))
         if not about or not files:
             return [ListProblem(0, "the item is not public, or has no files", text.preview(name))], ""
-        if about.get("access-restricted-item") == "true":
+        if _is_set(about, "access-restricted-item"):
             return [None], ""
         images = list(_images(files))
-        note = f"{name} has {len(images)} images, of which the first {MAX_IMAGES} are taken" if len(images) > MAX_IMAGES else ""
+        note = f"{name} has {number(len(images))} images, of which the first {MAX_IMAGES} are taken" if len(images) > MAX_IMAGES else ""
         found = [self._candidate(name, about, sizes) for sizes in images[:MAX_IMAGES]]
         return [*found] or [ListProblem(0, "the item has no image in a format that is taken", text.preview(name))], note
 
@@ -203,8 +204,13 @@ def _images(files: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
 def _is_image(file: Mapping[str, Any]) -> bool:
     """Whether a file is a public image in a format that is taken, and not the picture that stands for the item."""
     name = file.get("name")
-    is_tile = file.get("format") == "Item Tile" or file.get("private") == "true"
-    return isinstance(name, str) and bool(_IMAGE.search(name)) and not is_tile
+    is_tile = file.get("format") == "Item Tile"
+    return isinstance(name, str) and bool(_IMAGE.search(name)) and not (is_tile or _is_set(file, "private"))
+
+
+def _is_set(record: Mapping[str, Any], name: str) -> bool:
+    """Whether a flag is set: ``true``, as a text in most records."""
+    return str(record.get(name)).lower() == "true"
 
 
 def _rendition(folder: str, file: Mapping[str, Any]) -> Rendition:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from app.discovery import licences, text, urls
-from app.discovery.renditions import by_longest_side, smallest_sufficient
+from app.discovery.renditions import by_longest_side, longer_side, smallest_sufficient
 from app.discovery.sources import fields
 from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, ListProblem, Rendition
@@ -23,8 +23,6 @@ MAX_IMAGES: Final = 100
 
 SIDES_PX: Final = (400, 800, 1200, 1600, 2400, 3200)
 """Longer sides that the image server is asked for."""
-ASPECT: Final = 1.5
-"""Longer side over shorter side of most photographs, where the size of an image is not stated."""
 
 _DELIVERY: Final = "/ids/deliveryService"
 
@@ -133,7 +131,7 @@ def _renditions(image: Mapping[str, Any]) -> tuple[Rendition, ...]:
 
 def _guess(original: Rendition, side_px: int) -> Rendition:
     """Return the size that most likely reaches ``side_px`` of an image whose size is not stated."""
-    scale, side = _scaling(original.url), next((side for side in SIDES_PX if side >= side_px * ASPECT), None)
+    scale, side = _scaling(original.url), next((side for side in SIDES_PX if side >= longer_side(side_px)), None)
     return Rendition(scale(side)) if scale and side else original
 
 

@@ -12,6 +12,7 @@ from app.discovery.sources import gbif
 from app.discovery.sources.source import Part, Place, Query, Reply, SourceOptions
 from app.domain import Candidate, ListProblem, Rendition
 from tests.discovery.fakes import ScriptedClient
+from tests.providers.answers import Request, Response
 from tests.providers.gbif import GbifProvider
 from tests.providers.in_process import InProcessClient
 
@@ -221,6 +222,28 @@ async def test_read_when_a_part_is_too_deep(part: Part, facets: Any, parts: list
     assert reply.parts == [{"taxonKey": "7", **part, **one} for one in parts] or (reply.parts == () and not parts)
 
 
+@pytest.mark.parametrize(
+    ("part", "parts"),
+    [
+        ({}, ["1600,1825", "1826,2050"]),
+        ({"year": "2017,2018"}, ["2017", "2018"]),
+        ({"year": "2017,2019"}, ["2017,2018", "2019"]),
+        ({"year": "2017"}, []),
+        ({"year": "2017", "country": "DE"}, []),
+    ],
+)
+def test_divide(part: Part, parts: list[str]) -> None:
+    """Without counts of years a plan, or a search, goes by halves down to a year."""
+    assert list(source(ScriptedClient()).divide(Query("cat"), part, 200_000)) == [{**part, "year": years} for years in parts]
+
+
+class NoFacets(GbifProvider):
+    """An API that counts no years."""
+
+    def answer(self, request: Request) -> Response:
+        return super().answer(replace(request, query={name: value for name, value in request.query.items() if name != "facet"}))
+
+
 class Shallow(gbif.Gbif):
     """GBIF as if its depth were 3,000."""
 
@@ -236,7 +259,7 @@ async def test_pages_when_there_is_more_than_one_search_reaches() -> None:
     assert len(urls) == len(set(urls)) == provider.reachable()
     assert len(urls) >= 0.95 * 9_000
     assert len(provider.requests) <= 1.2 * provider.minimum_calls()
-    assert "180 records state no year" in pages[0].note
+    assert "180 records without a year" in pages[0].note
 
 
 async def test_pages_when_parts_are_resumed() -> None:
@@ -248,3 +271,11 @@ async def test_pages_when_parts_are_resumed() -> None:
     rest = [page async for page in shallow.pages(Query("cat"), pages[5].cursor)]
     assert rest == pages[6:]
     assert {request.path for request in provider.requests} == {"/v1/occurrence/search"}
+
+
+async def test_pages_when_no_years_are_counted() -> None:
+    """All is found by halves."""
+    provider = NoFacets(4_000, depth=3_000)
+    shallow = Shallow(InProcessClient(provider), SourceOptions("http://127.0.0.1:8000"))
+    pages = [page async for page in shallow.pages(Query("cat"), None)]
+    assert len({candidate.url for page in pages for candidate in page.candidates}) == 4_000

@@ -91,8 +91,8 @@ async def test_read_when_a_photo_has_everything() -> None:
         (None, (2048, 1365), "original"),
         (200, (400, 300), "original"),  # a medium one would be as large
         (160, None, "small"),
-        (640, None, "large"),
-        (684, None, "original"),
+        (682, None, "large"),
+        (683, None, "original"),
         (None, None, "original"),
     ],
 )
@@ -128,7 +128,7 @@ async def test_read_when_an_observation_has_several_photos() -> None:
     reply = await read({**OBSERVATION, "photos": [PHOTO, flagged, resolved]})
     assert [item.identities for item in reply.items if isinstance(item, Candidate)] == [("inaturalist:31610070",), ("inaturalist:3",)]
     assert {item.group_id for item in reply.items if isinstance(item, Candidate)} == {"inaturalist:20"}
-    assert reply.note == "1 photos are left out because users flagged them"
+    assert reply.note == "1 photo left out, flagged by users"
     assert reply.results == 1
 
 

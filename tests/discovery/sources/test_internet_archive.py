@@ -118,6 +118,7 @@ async def test_read_when_an_item_has_other_files() -> None:
     others = [
         {"name": "__ia_thumb.jpg", "source": "original", "format": "Item Tile"},
         {"name": "secret.jpg", "source": "original", "private": "true"},
+        {"name": "secret 2.jpg", "source": "original", "private": True},
         {"name": "notes.pdf", "source": "original"},
         {"name": "notes_thumb.jpg", "source": "derivative", "original": "notes.pdf"},
         {"source": "original"},
@@ -134,7 +135,7 @@ async def test_read_when_an_item_has_very_many_images() -> None:
     """The first 100 are taken, and the note says so."""
     reply = await read({"metadata": ABOUT, "files": [{**FILE, "name": f"{number}.jpg"} for number in range(5_000)]})
     assert len(reply.items) == internet_archive.MAX_IMAGES
-    assert reply.note == "item 0 has 5000 images, of which the first 100 are taken"
+    assert reply.note == "item 0 has 5 000 images, of which the first 100 are taken"
 
 
 @pytest.mark.parametrize("item", [None, [], {}, {"is_dark": True, "metadata": {"identifier": "x"}}, {"metadata": ABOUT, "files": "x"}])

@@ -7,7 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Quota", "Supply", "candidates_to_fetch", "fair_shares", "is_met", "plan_searches"]
+__all__ = ["DEFAULT_IMAGES", "Quota", "Supply", "candidates_to_fetch", "default_total", "fair_shares", "is_met", "plan_searches"]
+
+DEFAULT_IMAGES = 100
+"""Images that keywords without a number of their own bring together where nobody says how many; one for each of more than 100."""
 
 PRIOR_YIELD = 0.9
 """Share of candidates that is expected to become images before any has an outcome."""
@@ -120,6 +123,20 @@ class Quota:
             return None
         numbered = zip(self.labels, self.numbers, strict=True) if self.labels and self.numbers else ()
         return max(0, self.per_label - sum(number or 0 for own, number in numbered if own == label))
+
+
+def default_total(labels: Sequence[str], numbers: Sequence[int | None], per_label: int | None) -> int:
+    """Return the images that a build from keywords wants where only its labels or some keywords have a number, or nothing has.
+
+    Args:
+        labels, numbers, per_label: as of `Quota`.
+    """
+    own = sum(number or 0 for number in numbers)
+    sharing = sum(number is None for number in numbers)
+    if per_label is None:
+        return own + (max(DEFAULT_IMAGES, sharing) if sharing else 0)
+    quota = Quota(own + per_label * len(labels), labels, numbers, per_label)
+    return sum(quota.shares([None] * len(labels)))
 
 
 def _least(*limits: int | None) -> int | None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.quotas import Quota, Supply, candidates_to_fetch, fair_shares, is_met, plan_searches
+from app.quotas import Quota, Supply, candidates_to_fetch, default_total, fair_shares, is_met, plan_searches
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,24 @@ DOGS = ("dog", "dog", "cat")
 def test_labels_share_a_quota_and_keywords_their_label(quota: Quota, limits: list[int | None], expected: list[int]) -> None:
     """Own numbers first, then labels evenly up to the number of each, then the keywords of a label."""
     assert quota.shares(limits) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "per_label", "total"),
+    [
+        ([None, None, None], None, 100),
+        ([30, None, None], None, 130),
+        ([30, 20, 10], None, 60),
+        ([None, None, None], 50, 100),
+        ([30, None, None], 50, 100),
+        ([80, None, None], 50, 130),
+        ([80, 20, None], 50, 150),
+    ],
+)
+def test_a_total_that_nobody_names_follows_from_the_numbers(numbers: list[int | None], per_label: int | None, total: int) -> None:
+    """Own numbers, so many of each label, or a hundred; of more than a hundred keywords one each."""
+    assert default_total(DOGS, numbers, per_label) == total
+    assert default_total(["x"] * 300, [None] * 300, None) == 300
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -24,6 +24,7 @@ from app.cli.build_pages import CRAWL_OPTIONS, read_pages
 from app.cli.delivery import Destination
 from app.cli.failures import UsageError
 from app.cli.options import Cli, with_options_of
+from app.cli.plan import show_list_plan, show_pages_plan, show_plan
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
@@ -83,6 +84,8 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
     columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col, options.group_col, options.keep_col)
     with open_url_list(options.urls or [], columns, options.list_format) as urls:
         plan = _plan(settings, options, urls)
+        if options.dry_run:
+            return await _dry_run(cli, settings, plan.request, urls)
         if urls is not None:
             _warn_of_bad_lines(cli, urls)
             _note_columns(cli, urls)
@@ -92,6 +95,12 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
             await _note_unfinished(runner)
             job_id = await runner.run_job(lambda: _submit(runner, plan, urls), f"{plan.name} > {plan.destination.folder}")
             return await runner.finish_build(job_id, plan.destination)
+
+
+async def _dry_run(cli: Cli, settings: Settings, request: JobRequest, urls: "UrlList | None") -> int:
+    if urls is not None:
+        return await show_list_plan(cli, urls.path, urls.spec, request)
+    return show_pages_plan(cli, request.pages) if request.pages is not None else await show_plan(cli, settings, request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +120,13 @@ def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> 
     pages = read_pages(options)
     with validation_as_usage():
         request = _request(settings, options, keywords, pages, has_list=urls is not None)
-    if keywords:
+    if keywords and not options.dry_run:
         for source in request.sources:
             discovery.check_source(source, source_options(settings, source))
     name = options.dataset_name([item.keyword for item in keywords], urls.spec.name if urls else pages.host if pages else None)
     destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
-    destination.check(settings.workspace.path)
+    if not options.dry_run:
+        destination.check(settings.workspace.path)
     return BuildPlan(request, name, destination)
 
 

@@ -84,6 +84,7 @@ LICENSE = (
     "Licences taken: cc0, pdm, by, by-sa ..., open, commercial, derivatives, any, or SPDX ids, with commas; default: any for keywords."
 )
 LICENSE_UNKNOWN = "What becomes of images of which no licence is known: drop, but for lists without --license, which keep all."
+DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
 
@@ -135,6 +136,7 @@ class BuildOptions:
     concurrency: Annotated[Count, _politeness("--concurrency", metavar="N", help="Concurrent requests in all (64).")] = None
     contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help=CONTACT)] = None
     no_robots: Annotated[bool, _politeness("--no-robots", help="Ignore robots.txt; only for your own hosts.")] = False
+    dry_run: Annotated[bool, _option("Run", "--dry-run", help=DRY_RUN)] = False
     detach: Annotated[bool, _option("Run", "--detach", help="Only submit the job; a running worker or server does it.")] = False
 
     @property

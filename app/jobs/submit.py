@@ -6,7 +6,6 @@ The committed row is the outbox: if Redis is unavailable, the sweeper sends the 
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +26,10 @@ from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing
+from app.quotas import default_total
 from app.resources import Resources, source_options
-from app.spec import JobRequest, JobSpec, Keyword, ListedImage, ListSpec
+from app.settings import Settings
+from app.spec import JobRequest, JobSpec, ListedImage, ListSpec
 from app.storage import paths
 from logging_setup import get_logger
 
@@ -39,6 +40,7 @@ __all__ = [
     "body_digest",
     "resolve_spec",
     "set_desired_state",
+    "settle_spec",
     "store_list",
     "store_urls",
     "submit_build",
@@ -50,9 +52,6 @@ __all__ = [
 
 log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
-
-DEFAULT_MAX_IMAGES = 100
-"""Default of ``max_images`` for keywords that say no number, or as many as there are of them, or as the minima take. A list has none."""
 
 WAKE_S = 2.0
 """Seconds that a submission waits for the queue; a hanging Redis would hold it for minutes."""
@@ -97,19 +96,29 @@ class Caller:
 
 
 def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
-    """Fill in every default from the settings, so that all workers decide the same."""
-    settings = resources.settings
+    """Fill in every default from the settings, so that all workers decide the same.
+
+    Raises:
+        errors.PermanentError: a source cannot be searched, see `app.discovery.check_source`; or a keyword or licence is none.
+    """
+    if request.keywords:
+        for name in request.sources:
+            discovery.check_source(name, source_options(resources.settings, name))
+    return settle_spec(resources.settings, request, url_list=url_list, output=output)
+
+
+def settle_spec(settings: Settings, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
+    """As `resolve_spec`, whether or not the sources can be searched."""
     rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
     compression = (request.compression or settings.compress).rules()
     asked = discovery.keywords.settle(request.asked)
-    if asked:
-        for name in request.sources:
-            discovery.check_source(name, source_options(settings, name))
+    labels = [request.label or item.label or discovery.keywords.slug(item.keyword) for item in asked]
+    numbers = [item.max_images for item in asked]
     licences = policy_for(request.license, request.license_unknown, is_search=bool(asked))
     return JobSpec(
         keywords=[item.keyword for item in asked],
-        keyword_labels={item.keyword: _label(request, item) for item in asked},
+        keyword_labels={item.keyword: label for item, label in zip(asked, labels, strict=True)},
         keyword_targets={item.keyword: item.max_images for item in asked if item.max_images is not None},
         url_list=url_list,
         pages=request.pages and request.pages.model_copy(update={"urls": url_reading.read_each(request.pages.urls, "pages")}),
@@ -119,7 +128,7 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         license=list(licences.words),
         license_unknown=licences.unknown,
         label=request.label,
-        max_images=request.max_images or (_default_target(request, asked) if asked else None),
+        max_images=request.max_images or (max(request.least_images, default_total(labels, numbers, request.per_label)) if asked else None),
         per_label=request.per_label,
         min_images=request.min_images,
         min_images_per_label=request.min_images_per_label,
@@ -141,21 +150,6 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
         shard_bytes=settings.export.shard_bytes,
         output=output,
     )
-
-
-def _default_target(request: JobRequest, asked: Sequence[Keyword]) -> int:
-    """The images that keywords are to bring where the request does not say how many: by their own numbers and the number of each label."""
-    own = Counter[str]()
-    for item in asked:
-        own[_label(request, item)] += item.max_images or 0
-    sharing = Counter(_label(request, item) for item in asked if item.max_images is None)
-    if request.per_label is not None:
-        return max(request.least_images, sum(max(number, request.per_label if sharing[label] else 0) for label, number in own.items()))
-    return max(request.least_images, own.total() + (max(DEFAULT_MAX_IMAGES, sharing.total()) if sharing else 0))
-
-
-def _label(request: JobRequest, item: Keyword) -> str:
-    return request.label or item.label or discovery.keywords.slug(item.keyword)
 
 
 def _wanted_side(request: JobRequest, compression: CompressionRules) -> int | None:

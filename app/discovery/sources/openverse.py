@@ -78,6 +78,7 @@ class Openverse(Source):
         depth=DEPTH,
         page_size=PAGE_SIZE,
         limits=(RateLimit(20, 60), RateLimit(200, 86_400)),
+        page_size_with_key=PAGE_SIZE_WITH_TOKEN,
         limits_with_key=(RateLimit(100, 60), RateLimit(10_000, 86_400)),
         filters=("license",),
         key="optional",

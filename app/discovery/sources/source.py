@@ -75,7 +75,7 @@ class SourceInfo:
         terms_url, docs_url: pages for people: its terms, the documentation of its API.
         licences: in words, how a licence comes with an image.
         depth: results that one search can reach, ``None`` if there is no limit.
-        page_size: results in one page.
+        page_size: results in one page; with an API key ``page_size_with_key``, where that changes it.
         limits: how often it may be asked, as it declares; with an API key ``limits_with_key``, where that changes them.
         filters: what it can be asked to filter by, in words, such as ``license``.
         needs_contact: whether its terms ask for a way to reach the operator in every request.
@@ -95,6 +95,7 @@ class SourceInfo:
     page_size: int
     limits: tuple[RateLimit, ...] = ()
     limits_with_key: tuple[RateLimit, ...] = ()
+    page_size_with_key: int | None = None
     filters: tuple[str, ...] = ()
     needs_contact: bool = False
     key: KeyUse = "none"
@@ -107,6 +108,10 @@ class SourceInfo:
     def needs_key(self) -> bool:
         """Whether it answers nobody without an API key."""
         return self.key == "required"
+
+    def as_asked(self, options: "SourceOptions") -> "SourceInfo":
+        """Return the description as it holds for us: with the pages of those who have a key, if we have one."""
+        return replace(self, page_size=(options.key and self.page_size_with_key) or self.page_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from app.domain import (
     ExportFormat,
     LabelConflicts,
     Level,
+    LicenseConfidence,
     Reason,
     UnknownLicenses,
     ValidationRules,
@@ -138,7 +139,11 @@ class ListedImage(Strict):
     split: str | None = Field(None, pattern="^[a-z][a-z0-9_]{0,31}$", description="Split, unless the job asks for other shares.")
     license: str | None = Field(None, max_length=200)
     license_url: str | None = Field(None, max_length=8192)
+    license_raw: str | None = Field(None, max_length=500, description="What was stated of the licence, several statements joined by ` | `.")
+    license_confidence: LicenseConfidence | None = None
+    license_note: str | None = Field(None, max_length=500)
     creator: str | None = Field(None, max_length=300)
+    creator_url: str | None = Field(None, max_length=8192)
     attribution: str | None = Field(None, max_length=1000, description="Credit line.")
     title: str | None = Field(None, max_length=500)
     page_url: str | None = Field(None, max_length=8192, description="The page that shows the image.")

@@ -59,7 +59,7 @@ def settle(candidate: Candidate, decision: Decision) -> Candidate:
         license_url=address_of(decision.licence, candidate.license_url),
         license_raw=raw[:MAX_RAW_CHARS] or None,
         license_confidence=_confidence(decision, candidate.license_confidence),
-        license_note=decision.note,
+        license_note=candidate.license_note or decision.note,
     )
 
 

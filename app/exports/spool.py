@@ -241,5 +241,9 @@ def encode_row(values: dict[str, Any]) -> bytes:
     return orjson.dumps(values)
 
 
+_EMPTY = {"license_confidence": "unknown"}
+"""Values of columns in rows of older versions, which have none."""
+
+
 def _empty_value(name: str) -> str | int:
-    return 0 if name in INTEGER_COLUMNS else ""
+    return 0 if name in INTEGER_COLUMNS else _EMPTY.get(name, "")

@@ -264,7 +264,7 @@ def lists() -> None:
         (["--keywords-file", "words.csv", "Poodle"], "keyword 2 ('poodle') asks for label 'dog', 30 images, keyword 1 for a fair share"),
         (["--keywords-file", "words.csv"], "add --contact"),
         (["cat", "--label-col", "x"], "--label-col has no effect without --urls"),
-        (["cat", "-s", "flickr", "--contact", "me@example.org"], "no source 'flickr'"),
+        (["cat", "-s", "picasa", "--contact", "me@example.org"], "no source 'picasa'"),
         (["cat"], "add --contact"),
         (["good.txt"], "good.txt is a file\n  hint: did you mean --urls good.txt?"),
         (["none.csv"], "is a list, not a word to search for\n  hint: there is no such file here; a list of URLs is given as --urls FILE"),

@@ -165,7 +165,7 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         license_url=image.license_url,
         creator=image.creator,
         license_raw=image.license_raw,
-        license_confidence=image.license_confidence if image.license else None,
+        license_confidence=image.license_confidence,
         license_note=image.license_note,
         creator_url=image.creator_url,
         attribution=image.attribution or _credit_line(image),

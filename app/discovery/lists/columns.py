@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, get_args
 
 import errors
 from app.discovery import text, urls
 from app.discovery.lists import streams, values
 from app.discovery.lists.header import Header, fold
-from app.domain import LIST_SOURCE, Candidate, ListProblem
+from app.domain import LIST_SOURCE, Candidate, LicenseConfidence, ListProblem
 from app.spec import ListSpec
 
 __all__ = [
@@ -45,6 +45,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "labels": ("labels",),
     "license": ("license", "licence", "license_name", "licence_name", "license_id", "rights"),
     "license_url": ("license_url", "licence_url", "licenseurl", "license_link"),
+    "license_raw": ("license_raw",),
+    "license_confidence": ("license_confidence",),
+    "license_note": ("license_note",),
+    "creator_url": ("creator_url", "author_url", "artist_url"),
     "width": ("width", "original_width", "image_width", "w"),
     "height": ("height", "original_height", "image_height", "h"),
     "expected_sha256": ("source_sha256", *_FILE_DIGESTS),
@@ -100,9 +104,18 @@ def _split(value: object) -> str | None:
     return name if _SPLIT.fullmatch(name) else None
 
 
+def _confidence(value: object) -> str:
+    """How our exports say that a licence is known; the gate decides again where they do not."""
+    return value if isinstance(value, str) and value in get_args(LicenseConfidence) else "unknown"
+
+
 _READERS: Mapping[str, Callable[[object], str | int | None]] = {
     "license": _words(500),  # the licence gate reads it
     "license_url": urls.usable,
+    "license_raw": _words(500),
+    "license_confidence": _confidence,
+    "license_note": _words(500),
+    "creator_url": urls.usable,
     "width": values.pixels,
     "height": values.pixels,
     "page_url": urls.usable,

@@ -1,10 +1,11 @@
 """The licence gate in a build: what is refused is a row, and never requested."""
 
+import json
 from typing import Any
 
 import pytest
 
-from app.db import candidates, image_search, images
+from app.db import candidates, datasets, image_search, images
 from app.db.exceptions import StateConflict
 from app.db.image_search import ImageFilter
 from app.domain import Candidate, ImageState, Reason, StoredImage
@@ -198,3 +199,21 @@ async def test_validate_when_file_states_a_licence(bench: Bench, origin: Origin)
     await submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=nc_row.dataset_id)
     await bench.drive()
     assert (await rows(bench, job_id))["nc"].reason is Reason.LICENCE
+
+
+@pytest.mark.parametrize("request_", [{}, {"license": ["any"], "license_unknown": "keep"}])
+async def test_export_when_licences_differ(bench: Bench, origin: Origin, request_: dict[str, Any]) -> None:
+    """No row of an export is without a decision on its licence."""
+    job_id = await submit_list(bench, origin, STATED, dedupe="none", **request_)
+    await bench.drive()
+    (export,) = await datasets.exports_of_job(bench.db, job_id)
+    lines = (await bench.context.store.get(f"{export.prefix}/metadata.jsonl")).decode().splitlines()
+    known = {row["url"].rsplit("/", 1)[1]: (row["license"], row["license_confidence"]) for row in map(json.loads, lines)}
+    expected = {
+        "by.jpg": ("CC-BY-4.0", "asserted"),
+        "nc.jpg": ("CC-BY-NC-4.0", "asserted"),
+        "nothing.jpg": ("", "unknown"),
+        "words.jpg": ("ask us", "unknown"),
+        "reserved.jpg": ("LicenseRef-AllRightsReserved", "asserted"),
+    }
+    assert known == {name: known_licence for name, known_licence in expected.items() if not request_ or name != "reserved.jpg"}

@@ -154,22 +154,24 @@ async def test_count_says_how_many(name: str, downloader: Downloader) -> None:
         assert len(provider.requests) == 2 * provider.count_calls
 
 
-@pytest.mark.parametrize("fault", sorted({fault for provider in PROVIDERS.values() for fault in provider.fault_names()}))
+FAULTS = [(name, fault) for name, provider in sorted(PROVIDERS.items()) for fault in provider.fault_names()]
+
+
+@pytest.mark.parametrize(("name", "fault"), FAULTS)
 async def test_a_fault_costs_a_page_or_the_search(name: str, downloader: Downloader, fault: str) -> None:
     """A fault ends in one of our errors or a note, invents nothing, asks a bounded number of times, and what came before it is kept.
 
     Once it is over, the search goes on from where it stood and misses nothing.
     """
-    if fault not in PROVIDERS[name].fault_names():
-        pytest.skip(f"{name} has no fault {fault}")
-    for at in (1, 2):
+    for first in (1, 2):
         async with PROVIDERS[name](few(PROVIDERS[name])) as provider:
-            provider.fail(fault, at={at} if at == 1 else range(at, 1_000_000))
+            provider.fail(fault, at={first} if first == 1 else range(first, 1_000_000))
             pages, error = await read_to_the_end(downloader, provider)
             numbers = [number(provider, candidate) for candidate in candidates(pages)]
             if fault not in ("loop", "overlap"):
                 assert len(numbers) == len(set(numbers))
             assert len(provider.requests) <= 10 * provider.minimum_calls() + 20
+            assert pages or error is None or first == 1
             if fault in OF_ITEMS:
                 assert error is None
                 assert len(numbers) >= (1 - 1 / EVERY) * provider.total - 1
@@ -181,6 +183,18 @@ async def test_a_fault_costs_a_page_or_the_search(name: str, downloader: Downloa
             assert sorted(numbers) == list(range(provider.reachable()))
 
 
+@pytest.mark.parametrize("name", [name for name, info in sorted(discovery.SOURCES.items()) if info.is_divisible])
+async def test_a_total_that_is_always_too_large_is_not_divided_for_ever(name: str, downloader: Downloader) -> None:
+    """The search reads what there is, or ends with a note."""
+    async with PROVIDERS[name](few(PROVIDERS[name])) as provider:
+        provider.fail("total_huge")
+        pages, error = await read_to_the_end(downloader, provider, most=500)
+        numbers = [number(provider, candidate) for candidate in candidates(pages)]
+        assert error is None
+        assert len(numbers) == len(set(numbers))
+        assert len(provider.requests) <= 500 + len(numbers) * discovery.SOURCES[name].calls_per_result
+
+
 async def test_a_total_that_shrinks_loses_only_what_is_gone(name: str, downloader: Downloader) -> None:
     """The search ends early and without an error."""
     async with PROVIDERS[name](few(PROVIDERS[name])) as provider:
@@ -190,13 +204,15 @@ async def test_a_total_that_shrinks_loses_only_what_is_gone(name: str, downloade
         assert len(numbers) >= provider.found("cat") * REACHED
 
 
-async def read_to_the_end(downloader: Downloader, provider: Provider) -> tuple[list[discovery.SearchPage], errors.PictrawlError | None]:
+async def read_to_the_end(
+    downloader: Downloader, provider: Provider, *, most: int = 0
+) -> tuple[list[discovery.SearchPage], errors.PictrawlError | None]:
     """The pages of a search, and one of our errors where it ended with one; any other error fails the test."""
     pages: list[discovery.SearchPage] = []
     try:
         async for page in opened(downloader, provider).pages(discovery.Query("cat"), None):
             pages.append(page)
-            assert len(pages) <= 100 * provider.minimum_calls(), "the search does not end"
+            assert len(pages) <= (most or 100 * provider.minimum_calls()), "the search does not end"
     except errors.PictrawlError as error:
         return pages, error
     return pages, None

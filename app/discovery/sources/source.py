@@ -36,6 +36,10 @@ __all__ = [
 MAX_DIVISIONS = 200
 """Requests in a row that only find that a part is too large; a source that says so for ever is not followed for ever."""
 
+LEAST_FILL = 0.25
+"""How full the first page of a part is at least whose total says that it is too large. Of an emptier one the total is not true: its parts
+would say the same for ever."""
+
 Params = Mapping[str, str | Sequence[str]]
 """Parameters of a URL; one with several values is repeated."""
 
@@ -294,6 +298,8 @@ class Source(ABC):
     def _divided(self, query: Query, at: "_Cursor", reply: Reply, divisions: int) -> Sequence[Part]:
         is_deep = self.info.depth is not None and reply.total is not None and reply.total > self.info.depth
         if at.page is not None or not is_deep or divisions >= MAX_DIVISIONS:
+            return ()
+        if not reply.parts and reply.size < self.info.page_size * LEAST_FILL:
             return ()
         return reply.parts or self.divide(query, at.parts[0], reply.total or 0)
 

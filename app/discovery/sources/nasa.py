@@ -36,8 +36,10 @@ SIZES_PX = {"thumb": 0, "small": 640, "medium": 1280, "large": 1920, "orig": 10*
 _SIZE = re.compile(r"~(thumb|small|medium|large|orig)\.(?:jpe?g|png|gif|tiff?|webp|bmp)$", re.IGNORECASE)
 _PLAIN_HTTP = re.compile(r"^http://(?=[^/?#]*\.nasa\.gov(?:[/?#]|$))", re.IGNORECASE)
 _CREDIT = re.compile(r"\bcredits?\s*(?:to\b|:)\s*([^\n]{1,200}?)(?:\.(?:\s|$)|\n|$)", re.IGNORECASE)
-_NOTICE = re.compile(
-    r"[^.\n]{0,80}(?:©|\(c\)\s*(?:19|20)\d\d|(?<!no )(?<!not )(?<!without )copyright|all rights reserved)[^.\n]{0,80}", re.IGNORECASE
+_NOTICE = re.compile(r"[^.\n]{0,80}(?:©|\(c\)\s*(?:19|20)\d\d|copyright|all rights reserved)[^.\n]{0,80}", re.IGNORECASE)
+_NO_NOTICE = re.compile(
+    r"\b(?:not\s+(?:subject\s+to|protected\s+by|under)\s+copyright|not\s+copyrighted|(?:no|without|free\s+of)\s+(?:known\s+)?copyright)\w*",
+    re.IGNORECASE,
 )
 _OTHERS = re.compile(
     r"\b(?:ESA|ESO|JAXA|CSA|ASI|DLR|CNES|ISRO|Roscosmos|Roskosmos|GCTC|Energia|SpaceX|Boeing|Lockheed|Northrop|ULA|United Launch Alliance"
@@ -175,6 +177,6 @@ def _candidate(nasa_id: str, about: Mapping[str, Any], chosen: Rendition, others
 def _rights(people: Sequence[str], description: str) -> tuple[bool, str | None]:
     """Return whether an image is NASA's own, and what the record says of its origin."""
     credits = [*people, *(match[1].strip() for match in _CREDIT.finditer(description))]
-    notices = [match[0].strip() for said in (*people, description) for match in _NOTICE.finditer(said)]
+    notices = [match[0].strip() for said in (*people, description) for match in _NOTICE.finditer(_NO_NOTICE.sub("", said))]
     words = " | ".join(dict.fromkeys([*credits, *notices]))[:500]
     return not notices and not any(map(_OTHERS.search, credits)), words or None

@@ -88,6 +88,7 @@ async def test_read_when_an_item_has_everything() -> None:
         ({"description": "A map. Copyright 2014 Ann Example, used with permission."}, None),
         ({"description": "A map. © Ann Example"}, None),
         ({"photographer": "(c) 2019 Ann Example"}, None),
+        ({"description": "NASA does not own the copyright of this picture."}, None),
     ],
 )
 async def test_read_when_others_have_rights(about: dict[str, Any], raw: str | None) -> None:
@@ -103,6 +104,7 @@ async def test_read_when_others_have_rights(about: dict[str, Any], raw: str | No
     [
         {"description": "The crew of SpaceX's Dragon with an astronaut of ESA. Photo credit: NASA/Kim Shiflett"},
         {"description": "This image is not copyrighted."},
+        {"description": "NASA's images are not subject to copyright; no known copyright restrictions."},
         {"photographer": None, "description": None},
         {"description": "Image courtesy of NASA/JPL-Caltech"},
     ],

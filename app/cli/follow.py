@@ -10,8 +10,8 @@ import errors
 from app.cli import exit_codes
 from app.cli.failures import UsageError
 from app.cli.session import Interrupts
-from app.db import Database, datasets, images, jobs
-from app.db.images import DeferredHost
+from app.db import Database, datasets, deferred, images, jobs
+from app.db.deferred import DeferredHost
 from app.db.rows import Export, Funnel, Job
 from app.formatting import count, number
 from app.job_states import JobKind, JobState
@@ -112,7 +112,7 @@ async def take_snapshot(db: Database, job_id: str, hosts: Hosts, workspace: Work
     """Read the job and its counts."""
     (job,) = await mark_unattended(db, workspace, [await jobs.get(db, job_id)])
     funnel = Funnel(await images.counts(db, dataset_id=job.dataset_id))
-    waits = await images.deferred_hosts(db, job_id) if funnel.waits_only and not job.is_final else ()
+    waits = await deferred.deferred_hosts(db, job_id) if funnel.waits_only and not job.is_final else ()
     exports = await datasets.exports_of_job(db, job_id, with_report=False) if _is_exporting(job) else ()
     return Snapshot(job, funnel, tuple(hosts()), waits, next(iter(exports), None))
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.db import Database, attempts, images, jobs, units
+from app.db import Database, attempts, deferred, jobs, units
 from app.db.attempts import HostTime
-from app.db.images import DeferredImages
+from app.db.deferred import DeferredImages
 from app.db.rows import NO_LIST, Job, ListFigures, Unit
 from app.db.units import StageTime
 from app.explain.image import ExplanationLine
@@ -170,7 +170,7 @@ async def explain_job(db: Database, job_id: str, *, user_id: str | None = None) 
         retried=retried,
         recovered=recovered,
         exhausted=await attempts.count_exhausted(db, job_id),
-        deferred=await images.deferred_by_reason(db, job_id),
+        deferred=await deferred.deferred_by_reason(db, job_id),
         troubled=await units.troubled_units(db, job_id),
         work=await units.counts(db, job_id),
         rows=await jobs.list_figures(db, job.dataset_id),

@@ -11,7 +11,7 @@ from rich.text import Text
 from app.cli.follow import Snapshot
 from app.cli.options import Cli
 from app.cli.progress import ETA_FROM, LONGEST_ETA_S, LiveDisplay, LogStream, NoDisplay, PlainDisplay, RateEstimate, eta_s
-from app.db.images import DeferredHost
+from app.db.deferred import DeferredHost
 from app.db.rows import Funnel, Job, SourceCount
 from app.domain import ImageState, Reason
 from app.formatting import when

@@ -32,21 +32,6 @@ async def dataset_of(db: Database, job_id: str) -> str:
     return str((await job_row(db, job_id)).dataset_id)
 
 
-# what is waited for
-
-
-async def test_deferred_hosts_by_the_longest_wait(any_database: Database) -> None:
-    """Each with its images and the last time; no user and password of a URL."""
-    job_id = await add_job(any_database)
-    urls = ["http://dead.example:81/a", "http://ann:secret@slow.example/b", "http://dead.example:81?c", "http://good.example/d"]
-    await insert(any_database, job_id, [("chunk_1", [(url, Candidate(url, "list", rank)) for rank, url in enumerate(urls)])])
-    rows = (await image_search.page(any_database, image_search.ImageFilter(job_id=job_id))).items
-    for row, until in zip(sorted(rows, key=lambda row: row.id), (50.0, 90.0, 70.0), strict=False):
-        await set_all(any_database, [row.id], state=ImageState.DEFERRED, not_before=until)
-    expected = [images.DeferredHost("slow.example", 1, 90.0), images.DeferredHost("dead.example:81", 2, 70.0)]
-    assert await images.deferred_hosts(any_database, job_id) == expected
-
-
 # candidates
 
 
@@ -414,3 +399,25 @@ async def test_an_unknown_word_is_refused(any_database: Database, column: str) -
         await connection.execute(text(f"UPDATE images SET {column} = 'from_tomorrow'"))
     with pytest.raises(KeyError, match="from_tomorrow"):
         await images.get(any_database, image_id)
+
+
+# candidates that are refused
+
+
+async def test_refused_candidates_are_rows_that_are_never_fetched(any_database: Database) -> None:
+    """With the reason, why, and what was stated; a URL that the dataset has stays as it is, and one that comes twice is one row."""
+    job_id = await add_job(any_database)
+    dataset_id = await dataset_of(any_database, job_id)
+    known, fresh = "https://example.org/known", "https://example.org/new"
+    await insert(any_database, job_id, [("chunk_1", [(known, Candidate(known, "list"))])])
+    refused = [(url, Candidate(url, "list", license="CC-BY-NC-4.0", license_raw="by-nc"), "why") for url in (known, fresh, fresh)]
+    async with any_database.write() as connection:
+        ids = {"dataset_id": dataset_id, "job_id": job_id, "search_id": "srch_1"}
+        assert await images.add_refused(connection, **ids, refused=refused) == 1
+    found = {row.url: row for row in (await image_search.page(any_database, image_search.ImageFilter(job_id=job_id))).items}
+    assert {url: (row.state, row.reason) for url, row in found.items()} == {
+        known: (ImageState.PENDING, None),
+        fresh: (ImageState.REJECTED, Reason.LICENCE),
+    }
+    row = await images.get(any_database, found[fresh].id)
+    assert (row.chunk_id, row.detail, row.evidence, row.license) == (None, "why", "by-nc", "CC-BY-NC-4.0")

@@ -19,7 +19,7 @@ from app.jobs.sources import SourceCheck, SourceStatus, left_in_words, limits_in
 from app.resources import make_downloader
 from app.settings import Settings
 
-__all__ = ["check", "ls", "show"]
+__all__ = ["check", "depth_in_words", "ls", "show"]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A source's name.")]
 

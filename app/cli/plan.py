@@ -29,6 +29,7 @@ KEYWORD_CHARS, HEAD_COLUMNS = 22, 13
 async def show_plan(cli: Cli, settings: Settings, request: JobRequest) -> int:
     """Ask the sources and show the plan. The exit code is the best one that the build could have."""
     spec = settle_spec(settings, request)
+    cli.note(f"asking {', '.join(dict.fromkeys(spec.sources))} for counts, as often as their limits allow")
     async with open_database(cli, settings, create=True) as db, make_downloader(settings) as downloader:
         plan = await plan_searches(settings, spec, lambda name: make_source_client(settings, name, downloader, db))
     cli.result(plan_text(plan), asdict(plan))

@@ -13,6 +13,7 @@ from app.discovery import Expansion
 from app.discovery.keywords import fold, slug
 from app.domain import LIST_SOURCE, PAGES_SOURCE, ImageState, Reason
 from app.job_states import JobKind, JobState, UnitKind
+from app.quotas import Quota, Supply, plan_searches
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.rounds import next_wants, search_units
@@ -128,10 +129,18 @@ async def _first_round(
 ) -> list[NewUnit]:
     """Add searches (source, keyword, label), all of them for ``keyword`` and its item if given; return the units of their first round."""
     ids = await jobs.add_searches(connection, unit.job.id, searches, root_keyword=keyword, qid=qid)
-    if unit.spec.max_images is None:
+    if unit.spec.quota is None:
         return search_units(dict.fromkeys(ids))
+    if keyword is not None:
+        return search_units(_share_of(unit.spec.quota, unit.spec.keywords.index(keyword), ids))
     wants = await next_wants(connection, unit)
     return search_units({search_id: wants[search_id] for search_id in ids if search_id in wants})
+
+
+def _share_of(quota: Quota, at: int, ids: Sequence[str]) -> dict[str, int]:
+    """What the searches of one keyword find first. The searches of the others are not looked at: there may be a thousand times as many."""
+    share = quota.shares([None] * max(1, len(quota.labels)))[at]
+    return plan_searches(Quota(share), [Supply(searches=dict.fromkeys(ids))])
 
 
 async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:

@@ -36,6 +36,7 @@ from app.quotas import Quota
 __all__ = [
     "MAX_IMAGES",
     "MAX_KEYWORDS",
+    "MAX_PAGES",
     "Compression",
     "JobRequest",
     "JobSpec",
@@ -176,20 +177,31 @@ AskedKeyword = Annotated[
 ]
 
 
+MAX_PAGES = 10_000
+"""Pages that a request may name; their links come on top."""
+
 PageUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8192)]
-HostName = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^(\*|[^\s/:?#*@]+)$", max_length=253)]
+HostName = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=253)]
 
 
 class PagesSpec(Strict):
     """Pages to take images from, and how far their links are followed."""
 
-    urls: list[PageUrl] = Field(min_length=1, max_length=10_000, description="Pages, galleries, sitemaps, feeds or IIIF manifests.")
+    urls: list[PageUrl] = Field(min_length=1, max_length=MAX_PAGES, description="Pages, galleries, sitemaps, feeds or IIIF manifests.")
     depth: int = Field(1, ge=0, le=20, description="Links that are followed from these pages; 0 for these pages alone.")
     max_pages: int = Field(1000, ge=1, le=1_000_000, description="Stop after this many pages; the named ones are all read.")
     follow_hosts: list[HostName] = Field(
         default_factory=list, max_length=1000, description="Hosts to follow besides those of the pages, with subdomains; * for all."
     )
     css_images: bool = Field(False, description="Take backgrounds of styles in the page as well.")
+
+    @field_validator("follow_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for host in value:
+            if not re.fullmatch(r"\*|[^\s/:?#*@.]+(\.[^\s/:?#*@.]+)*", host):
+                raise ValueError(f"{host[:100]!r} is not a host; write example.com, which takes its subdomains as well, or *")
+        return value
 
     @property
     def host(self) -> str:

@@ -6,7 +6,7 @@ import errors
 from app.cli.build_options import BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
 from app.discovery import text, urls
-from app.spec import PagesSpec
+from app.spec import MAX_PAGES, PagesSpec
 
 __all__ = ["CRAWL_OPTIONS", "read_pages"]
 
@@ -24,10 +24,12 @@ def read_pages(options: BuildOptions) -> PagesSpec | None:
     """
     if not options.pages:
         return None
-    found = [url for given in options.pages for url in _urls(given)]
+    found = list(dict.fromkeys(url for given in options.pages for url in _urls(given)))
+    if len(found) > MAX_PAGES:
+        raise UsageError(f"--pages names {len(found)} pages, more than {MAX_PAGES}", "build several datasets, or name their sitemap")
     chosen = {name: value for name in CRAWL_OPTIONS if (value := getattr(options, name)) is not None}
     with validation_as_usage():
-        return PagesSpec(urls=list(dict.fromkeys(found)), **chosen)
+        return PagesSpec(urls=found, **chosen)
 
 
 def _urls(given: str) -> list[str]:

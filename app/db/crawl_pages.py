@@ -60,7 +60,7 @@ class PageCounts:
         """The numbers for people."""
         failed = sum(self.failed.values())
         words = [f"{count(self.read, 'page')} read"] + ([f"{number(failed)} not read: {listing(self.failed)}"] if failed else [])
-        return "; ".join([*words, *(f"{number(pages)}: {note}" for note, pages in self.notes.items())])
+        return "; ".join([*words, *(f"{count(pages, 'page')}: {note}" for note, pages in self.notes.items())])
 
 
 async def add(connection: Connection, search_id: str, pages: Sequence[tuple[str, str]], *, depth: int, room: int) -> int:

@@ -58,7 +58,9 @@ def test_pages_of_a_file_and_further_ones(site: Site, bodies: list[bytes], invok
         (["--pages", "https://user:secret@site.example/"], "credentials in the URL"),
         (["--pages", "https://site.example/", "--depth", "-1"], "--depth -1: must be at least 0"),
         (["--pages", "https://site.example/", "--max-pages", "0"], "--max-pages 0: must be at least 1"),
-        (["--pages", "https://site.example/", "--follow-hosts", "https://x.example"], "--follow-hosts https://x.example"),
+        (["--pages", "https://site.example/", "--follow-hosts", "https://x.example"], "'https://x.example' is not a host; write"),
+        (["--pages", "https://site.example/", "--follow-hosts", "*.x.example"], "'*.x.example' is not a host"),
+        (["--pages", "many.txt"], "--pages names 10001 pages, more than 10000"),
         (["--pages", "https://site.example/", "cat"], "keywords and pages in one build"),
         (["--pages", "https://site.example/", "--urls", "bad.txt"], "a list and pages in one build"),
         (["--pages", "https://site.example/", "--source", "wikimedia"], "--source has no effect with pages"),
@@ -71,6 +73,7 @@ def test_build_refuses_wrong_pages(invoke: Invoke, arguments: list[str], words: 
     """Exit code 2, the value and the way out; nothing is written, and no secret is shown."""
     Path("empty.txt").write_text("\n# nothing\n")
     Path("bad.txt").write_text("https://site.example/\nftp://site.example/\n")
+    Path("many.txt").write_text("\n".join(f"https://site.example/{number}" for number in range(10_001)))
     result = invoke("build", *arguments)
     assert result.code == 2
     assert words in result.err

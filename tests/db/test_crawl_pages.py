@@ -48,7 +48,7 @@ async def test_a_page_ends_or_waits(any_database: Database) -> None:
     assert 50 < (await crawl_pages.seconds_until_due(any_database, search_id) or 0) <= 60
     counts = await crawl_pages.count_pages(any_database, dataset_id)
     assert (counts.read, counts.waiting, counts.failed, counts.notes) == (1, 1, {"http_404": 1}, {"a remark": 1})
-    assert counts.words == "1 page read; 1 not read: http_404 1; 1: a remark"
+    assert counts.words == "1 page read; 1 not read: http_404 1; 1 page: a remark"
 
 
 async def test_a_crawl_without_pages_has_no_numbers(any_database: Database) -> None:

@@ -39,7 +39,7 @@ def read(markup_text: str, url: str, rules: ReadingRules, header_directives: fro
     links = () if {"nofollow", "none"} & obeyed else tuple(_links(root, base))
     canonical = _canonical(root, base)
     if kept_back := sorted({"noindex", "noimageindex", "none"} & obeyed):
-        note = f"its images are not taken, as it asks ({', '.join(kept_back)})"
+        note = f"images not taken, as it asks ({', '.join(kept_back)})"
         return WebDocument(url, links=links, canonical=canonical, problem="" if links else note, note=note)
     pictures = _pictures(root, base, rules)
     page_url = canonical or url
@@ -157,4 +157,4 @@ def _shell_note(root: Element) -> str:
     is_shell = any((one.get("id") or "").lower() in _APP_IDS for one in root.iter("div", "main", "app-root")) or any(
         "javascript" in hint for hint in hints
     )
-    return "it needs JavaScript: its HTML holds no image" if is_shell else ""
+    return "needs JavaScript, its HTML holds no image" if is_shell else ""

@@ -15,6 +15,8 @@ __all__ = [
     "COLOUR_GRID_SIDE",
     "ENCODER_SIDES",
     "EXTENSIONS",
+    "FOLDER_SOURCE",
+    "LISTED_SOURCES",
     "LIST_SOURCE",
     "MAX_DRAWN_PIXELS",
     "MEDIA_TYPES",
@@ -57,6 +59,12 @@ LIST_SOURCE = "list"
 
 PAGES_SOURCE = "pages"
 """Name of the source of images from pages, sitemaps, feeds and IIIF manifests."""
+
+FOLDER_SOURCE = "folder"
+"""Name of the source of images that lie in a folder of this machine."""
+
+LISTED_SOURCES = (LIST_SOURCE, FOLDER_SOURCE)
+"""Sources whose rows a user has written: several of them may name one image, and not every one has a label."""
 
 COLOUR_GRID_SIDE = 4
 """Cells a side of the grid of mean colours by which images are compared."""
@@ -136,6 +144,7 @@ class Candidate:
         split: the split that the list names.
         captions, labels: all of them where a row of the list gives several; the first is ``caption`` or ``label``.
         extra: further columns of the list by name: text, numbers, booleans; a list of one text where the list has no types.
+        origin_url, origin: of an image in a folder, the URL that it came from and the source that found it, as its metadata says.
     """
 
     url: str
@@ -166,6 +175,8 @@ class Candidate:
     stated_bytes: int | None = None
     renditions: tuple[Rendition, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    origin_url: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +317,8 @@ class StoredImage:
         reuse: a :class:`Reuse`; None where its own request brought the bytes. ``reused_from`` is the job whose request did.
         license_raw, license_confidence: as in :class:`Candidate`; ``None`` in rows of older versions.
         license_note: how statements that disagree were settled, in words.
-        stated: what else the source says: ``tags``, ``bytes``, ``renditions``, ``identities``; what it does not say is absent.
+        stated: what else the source says: ``tags``, ``bytes``, ``renditions``, ``identities``, and of an image in a folder its
+            former ``url`` and ``source``; what it does not say is absent.
         offers: further sources that offered the same picture, each with its ``source``, ``url``, ``page_url`` and licence.
     """
 

@@ -3,12 +3,13 @@
 import functools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 import errors
 from app.db import Database, schema
 from app.discovery import SOURCES, JsonClient, Source, SourceOptions, open_source
+from app.discovery.folders.unpacked import TarFiles
 from app.images.pool.pool import DecoderPool
 from app.observability.tracing import exporting
 from app.queue import SERVICE_RETRIES, ArqQueue, embedded_queue, redis_queue
@@ -67,6 +68,7 @@ class WorkerResources:
 
     downloader: Downloader
     decoders: DecoderPool
+    tars: TarFiles = field(default_factory=TarFiles)
 
 
 @asynccontextmanager
@@ -121,7 +123,9 @@ async def open_worker_resources(
             stack.push_async_callback(store.aclose)
         downloader = await stack.enter_async_context(make_downloader(settings, store))
         own_decoders = DecoderPool.from_settings(settings) if decoders is None else nullcontext(decoders)
-        yield WorkerResources(downloader, await stack.enter_async_context(own_decoders))
+        tars = TarFiles(settings.workspace.path if settings.queue.backend == "embedded" else None)
+        stack.callback(tars.close)
+        yield WorkerResources(downloader, await stack.enter_async_context(own_decoders), tars)
 
 
 def make_downloader(settings: Settings, store: HostStateStore | None = None) -> Downloader:

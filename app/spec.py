@@ -38,6 +38,7 @@ __all__ = [
     "MAX_KEYWORDS",
     "MAX_PAGES",
     "Compression",
+    "FolderSpec",
     "JobRequest",
     "JobSpec",
     "Keyword",
@@ -325,7 +326,11 @@ class JobRequest(Strict):
 
 
 class ListSpec(BaseModel):
-    """A URL list in the store: its key, its format, and the columns to read."""
+    """A URL list in the store: its key, its format, and the columns to read.
+
+    Attributes:
+        base: a folder; the list is one of files in it, by their paths relative to it. Empty: by ``file:`` URLs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -338,6 +343,23 @@ class ListSpec(BaseModel):
     license_column: str | None = None
     group_column: str | None = None
     keep_columns: list[str] | None = None
+    base: str | None = None
+
+
+class FolderSpec(BaseModel):
+    """A folder of this machine.
+
+    Attributes:
+        path: absolute, without links.
+        name: by which it is shown.
+        file: the only file in it that is read, a tar, a Parquet file or an image; None for all of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    name: str
+    file: str | None = None
 
 
 class JobSpec(BaseModel):
@@ -350,6 +372,7 @@ class JobSpec(BaseModel):
     keyword_targets: dict[str, int] = Field(default_factory=dict)
     url_list: ListSpec | None = None
     pages: PagesSpec | None = None
+    folder: FolderSpec | None = None
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
     expand: int = 0
     lang: list[str] = Field(default_factory=lambda: ["en"])

@@ -43,6 +43,7 @@ from errors.taxonomy import (
     TooLargeError,
     TransientError,
     TruncatedBodyError,
+    UnreadableError,
     ValidationError,
 )
 
@@ -89,6 +90,7 @@ __all__ = [
     "TooLargeError",
     "TransientError",
     "TruncatedBodyError",
+    "UnreadableError",
     "ValidationError",
     "as_evidence",
     "classify_http_error",

@@ -64,6 +64,7 @@ DECISION_TABLE: dict[type[BaseException], Decision] = {
     taxonomy.TooLargeError: _NEVER,
     taxonomy.EmptyBodyError: _NEVER,
     taxonomy.NotAnImageError: _NEVER,
+    taxonomy.UnreadableError: _NEVER,
     taxonomy.RobotsError: _NEVER,
     taxonomy.OptOutError: _NEVER,
     taxonomy.ContactRequiredError: _NEVER,

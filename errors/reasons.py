@@ -48,6 +48,8 @@ class Reason(StrEnum):
     ROBOTS = "robots"
     OPT_OUT = "opt_out"
     CONTACT_REQUIRED = "contact_required"
+    # reading a folder
+    UNREADABLE = "unreadable"
     # found by validation
     POISON = "poison"
     CORRUPT = "corrupt"

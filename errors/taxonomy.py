@@ -6,7 +6,7 @@
     ├── PermanentError            never retried
     │   ├── BadRequestError (400), AuthenticationError (401, 403), NotFoundError (404), ValidationError
     │   ├── InvalidURLError, BlockedAddressError, HostNotFoundError, TLSError, RedirectError
-    │   ├── ProtocolError, TooLargeError, EmptyBodyError, NotAnImageError
+    │   ├── ProtocolError, TooLargeError, EmptyBodyError, NotAnImageError, UnreadableError
     │   ├── RobotsError, OptOutError, ContactRequiredError
     │   └── RetryAfterOverCapError, HostUnavailableError, ProxyRefusedError, ConfigurationError
     ├── TransientError            retried by the request layer: 3 attempts
@@ -57,6 +57,7 @@ __all__ = [
     "TooLargeError",
     "TransientError",
     "TruncatedBodyError",
+    "UnreadableError",
     "ValidationError",
 ]
 
@@ -195,6 +196,12 @@ class NotAnImageError(PermanentError):
     """The first bytes are those of no accepted image format."""
 
     reason = Reason.NOT_AN_IMAGE
+
+
+class UnreadableError(PermanentError):
+    """A file of a folder is gone, has changed, or cannot be read."""
+
+    reason = Reason.UNREADABLE
 
 
 class RobotsError(PermanentError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app import discovery
+from app.cli import folder_input
 from app.cli.build_options import (
     OPTION_NAMES,
     STDIN,
@@ -38,7 +39,7 @@ from app.jobs import submit
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.resources import source_options
 from app.settings import Settings
-from app.spec import JobRequest, Keyword, ListSpec, PagesSpec
+from app.spec import FolderSpec, JobRequest, Keyword, ListSpec, PagesSpec
 
 __all__ = ["build", "run_build"]
 
@@ -49,8 +50,8 @@ SHOWN_UNFINISHED = 3
 FILE_HINTS: Mapping[InputKind, str] = {
     "a URL": "images of a page: --pages URL; image URLs as a list, one a line: --urls list.txt; `pictrawl fetch URL` fetches one",
     "a list": "there is no such file here; a list of URLs is given as --urls FILE",
-    "an image file": "images are fetched by their URLs: --urls list.txt, one a line",
-    "a folder": "name a list of URLs in it: --urls folder/list.txt",
+    "an image file": "images are fetched by their URLs: --urls list.txt, one a line; those of a folder are read: --folder PATH",
+    "a folder": "there is no such folder here; a folder of images is given as --folder PATH",
 }
 """What to do about a word that is no keyword, by its kind."""
 
@@ -58,8 +59,9 @@ OWN_OPTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "keywords": ("keywords", ("source", "expand", "lang", "per_label")),
     "a list": ("--urls", ("url_col", "caption_col", "label_col", "license_col", "group_col", "keep_col", "list_format")),
     "pages": ("--pages", CRAWL_OPTIONS),
+    "requests": ("requests", ("refresh", "per_host", "concurrency", "contact", "no_robots")),
 }
-"""Options that have an effect on one kind of input only, and what gives that input."""
+"""Options that have an effect on one kind of input only, or where something is requested, and what gives that input."""
 
 DEFAULTS = BuildOptions()
 
@@ -69,7 +71,7 @@ NO_COLUMN = "none"
 
 @with_options_of(BuildOptions)
 def build(cli: Cli, **options: Any) -> int:
-    """Build a dataset from keywords, a list of URLs, or pages.
+    """Build a dataset from keywords, a list of URLs, pages, or a folder of images.
 
     Interrupt it at any time: `pictrawl resume` continues where it stopped, and no URL that has an outcome is requested again.
     """
@@ -89,6 +91,8 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
         if urls is not None:
             _warn_of_bad_lines(cli, urls)
             _note_columns(cli, urls)
+        if plan.folder is not None:
+            folder_input.note_contents(cli, plan.folder)
         async with open_runner(cli, settings, "build", given=options.settings, detached=options.detach, prestart=True) as runner:
             if options.detach:
                 return await _submit_only(runner, plan, urls)
@@ -110,6 +114,7 @@ class BuildPlan:
     request: JobRequest
     name: str
     destination: Destination
+    folder: FolderSpec | None = None
 
 
 def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> BuildPlan:
@@ -118,16 +123,20 @@ def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> 
     keywords = _keywords(options)
     _check_options(options, keywords)
     pages = read_pages(options)
+    folder = folder_input.find_folder(options.folder, settings) if options.folder else None
     with validation_as_usage():
-        request = _request(settings, options, keywords, pages, has_list=urls is not None)
+        request = _request(settings, options, keywords, pages, has_list=urls is not None or folder is not None)
     if keywords and not options.dry_run:
         for source in request.sources:
             discovery.check_source(source, source_options(settings, source))
-    name = options.dataset_name([item.keyword for item in keywords], urls.spec.name if urls else pages.host if pages else None)
+    given = urls.spec.name if urls else pages.host if pages else folder.name if folder else None
+    name = options.dataset_name([item.keyword for item in keywords], given)
     destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
     if not options.dry_run:
         destination.check(settings.workspace.path)
-    return BuildPlan(request, name, destination)
+    if folder is not None:
+        folder_input.check_destination(folder, destination)
+    return BuildPlan(request, name, destination, folder)
 
 
 def _refuse_files(words: Sequence[str], *, has_list: bool) -> None:
@@ -143,6 +152,8 @@ def _refuse_files(words: Sequence[str], *, has_list: bool) -> None:
         shown = clipped(word, 200)
         if kind == "a list" and has_list:
             raise UsageError(f"{shown} is a second list; a build takes one", "join them: cat a.txt b.txt | pictrawl build --urls -")
+        if kind == "a folder" and Path(word).is_dir():
+            raise UsageError(f"{shown} is a folder", f"did you mean --folder {shown}?")
         if kind == "a list" and Path(word).is_file():
             raise UsageError(f"{shown} is a file", f"did you mean --urls {shown}?")
         raise UsageError(f"{shown} is {kind}, not a word to search for", FILE_HINTS[kind])
@@ -180,17 +191,18 @@ def _read_keywords(name: str) -> bytes:
 
 
 def _check_options(options: BuildOptions, keywords: Sequence[Keyword]) -> None:
-    given = {"keywords": keywords, "a list": options.urls, "pages": options.pages}
+    given = {"keywords": keywords, "a list": options.urls, "pages": options.pages, "a folder": options.folder}
     inputs = [name for name, value in given.items() if value]
     if not inputs:
-        hint = 'pictrawl build "red panda" -n 100, or pictrawl build --urls list.txt, or --pages https://example.org/gallery'
-        raise UsageError("nothing to build: no keywords, no list and no pages", hint)
+        hint = 'pictrawl build "red panda" -n 100, or --urls list.txt, or --pages https://example.org/gallery, or --folder photos'
+        raise UsageError("nothing to build: no keywords, no list, no pages and no folder", hint)
     if len(inputs) > 1:
-        raise UsageError(f"{' and '.join(inputs)} in one build", "leave one of them out; a list and pages name their own images")
+        raise UsageError(f"{' and '.join(inputs)} in one build", "leave one of them out; a list, pages and a folder name their own images")
     for owner, (needed, names) in OWN_OPTIONS.items():
-        unused = next((name for name in names if owner != inputs[0] and getattr(options, name) != getattr(DEFAULTS, name)), None)
+        is_owner = owner == inputs[0] or (owner == "requests" and not options.folder)
+        unused = next((name for name in names if not is_owner and getattr(options, name) != getattr(DEFAULTS, name)), None)
         if unused is not None:
-            where = f"with {inputs[0]}" if owner == "keywords" else f"without {needed}"
+            where = f"with {inputs[0]}" if owner == "keywords" or options.folder else f"without {needed}"
             raise UsageError(f"{OPTION_NAMES[unused]} has no effect {where}", "leave it out")
 
 
@@ -242,7 +254,8 @@ async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") ->
     resources = runner.resources
     stored = await submit.store_list(resources, urls.path, urls.spec) if urls else None
     with validation_as_usage():
-        spec = submit.resolve_spec(resources, plan.request, url_list=stored, output=str(plan.destination.folder.absolute()))
+        output = str(plan.destination.folder.absolute())
+        spec = submit.resolve_spec(resources, plan.request, url_list=stored, folder=plan.folder, output=output)
     spec = spec.model_copy(update={"overwrite": plan.destination.overwrite})
     return (await submit.submit_build(resources, spec, name=plan.name)).job_id
 

@@ -75,6 +75,7 @@ CONTACT = "Your mail or web address, which origins see; Wikimedia requires it."
 URLS = "A list of image URLs instead of keywords: txt, csv, tsv, json, jsonl or parquet, also with .gz or .zst; - is stdin."
 PAGES = "Pages instead of keywords: a page, gallery, sitemap, feed or IIIF manifest, or a file with one URL a line; may be repeated."
 FOLLOW_HOSTS = "Host to follow besides that of the page, with its subdomains; * for all; may be repeated."
+FOLDER = "Images that are here already: a folder, tars, Parquet files or an earlier dataset. They are read, never changed."
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
@@ -95,6 +96,7 @@ class BuildOptions:
     keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help=KEYWORDS, show_default=False)] = None
     keywords_file: Annotated[Text, _what("--keywords-file", metavar="FILE|-", help=KEYWORDS_FILE)] = None
     urls: Annotated[Texts, _what("--urls", metavar="FILE|-", help=URLS)] = None
+    folder: Annotated[Path | None, _what("--folder", metavar="PATH", help=FOLDER)] = None
     url_col: Annotated[Text, _what("--url-col", metavar="NAME", help=URL_COL)] = None
     caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
     label_col: Annotated[Text, _what("--label-col", metavar="NAME", help="Column of labels.")] = None
@@ -151,7 +153,7 @@ class BuildOptions:
         return {name: value for name, value in flags.items() if value is not None}
 
     def dataset_name(self, keywords: Sequence[str], list_name: str | None) -> str:
-        """``--name`` or ``--label``, else the name of the file of keywords, else the keywords, else the list's name without suffixes."""
+        """``--name`` or ``--label``, else the name of the file of keywords, else the keywords, else the name of the list or folder."""
         if self.name or self.label:
             return self.name or self.label or ""
         if self.keywords_file and self.keywords_file != STDIN:

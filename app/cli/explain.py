@@ -20,6 +20,7 @@ from app.cli.session import database_file, open_database, run, workspace_of
 from app.cli.settings import load_settings
 from app.db import Database, datasets, images, jobs, lookup
 from app.db.rows import Search, Unit
+from app.discovery.folders.place import file_url
 from app.domain import StoredImage
 from app.explain import (
     Duplicate,
@@ -48,7 +49,8 @@ def explain(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="JOB|URL|IMAGE", help="A job's id, the beginning of it, or its dataset's name; a URL, an image's id or its sha256."
+            metavar="JOB|URL|IMAGE",
+            help="A job's id, the beginning of it, or its dataset's name; a URL, a file of a folder, an image's id or its sha256.",
         ),
     ],
 ) -> int:
@@ -56,8 +58,16 @@ def explain(
 
     Of an image: each request with the wait after it, each check with its value and its limit, each decision. Of a job: its time by stage.
     """
-    what = what.strip()
+    what = _local_url(what.strip())
     return run(_explain_image(cli, what) if names_image(what) else _show_job(cli, what))
+
+
+def _local_url(what: str) -> str:
+    """The URL of a file that lies here, if that is what a text names; else the text itself."""
+    path = Path(what)
+    if names_image(what) or not path.is_file():
+        return what
+    return file_url(str(path.parent.resolve() / path.name))
 
 
 def show_job(cli: Cli, job: JobId) -> int:

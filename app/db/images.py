@@ -161,6 +161,8 @@ def _stated(candidate: Candidate) -> dict[str, Any]:
         "bytes": candidate.stated_bytes,
         "identities": list(candidate.identities),
         "renditions": [asdict(one) for one in candidate.renditions],
+        "url": candidate.origin_url,
+        "source": candidate.origin,
     }
     return {name: value for name, value in said.items() if value}
 

@@ -11,7 +11,7 @@ from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Job, ListFigures, PageOf, Search
-from app.domain import LIST_SOURCE, ImageState, Reason
+from app.domain import LISTED_SOURCES, ImageState, Reason
 from app.job_states import FINAL_JOB_STATES, DesiredState, JobKind, JobState
 from app.observability import metrics
 
@@ -267,10 +267,10 @@ async def search_labels(db: Database, dataset_id: str) -> dict[str, str | None]:
 
 
 async def list_figures(db: Database, dataset_id: str) -> ListFigures:
-    """Count the rows of the lists of a dataset."""
+    """Count the rows of the lists and folders of a dataset."""
     c = tables.searches.c
     sums = (func.coalesce(func.sum(column), 0) for column in (c.found, c.new, c.bad))
-    query = select(*sums).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id, c.source == LIST_SOURCE)
+    query = select(*sums).join(tables.jobs).where(tables.jobs.c.dataset_id == dataset_id, c.source.in_(LISTED_SOURCES))
     async with db.read() as connection:
         return ListFigures(*map(int, (await connection.execute(query)).one()))
 

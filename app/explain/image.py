@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import errors
 from app.db import Database, attempts, datasets, events, image_search, images, jobs, units
 from app.db.rows import Dataset, Event, Export, Job, Search
-from app.domain import LIST_SOURCE, ImageState, StoredImage, ValidationRules
+from app.domain import LISTED_SOURCES, ImageState, StoredImage, ValidationRules
 from app.explain.checks import CheckLine, Duplicate, check_lines
 from app.job_states import JobKind
 from downloader.models import Attempt
@@ -151,7 +151,7 @@ async def _duplicate(db: Database, image: StoredImage, job: Job) -> Duplicate | 
         original = await images.get(db, image.duplicate_of)
     except errors.NotFoundError:
         return None
-    is_labelled = bool(image.label or job.spec.get("label") or image.source != LIST_SOURCE)  # a search has a label for all it finds
+    is_labelled = bool(image.label or job.spec.get("label") or image.source not in LISTED_SOURCES)  # a search has a label for all it finds
     return Duplicate(image, original, int(job.spec.get("near_distance") or NEAR_DISTANCE), is_labelled)
 
 
@@ -170,9 +170,10 @@ HIDDEN_QUERY = "?***"
 
 def names_image(what: str) -> bool:
     """Whether a text has the form of an image's id, of a digest, or of a URL."""
-    return bool(re.fullmatch(r"\d+|[0-9a-fA-F]{64}", what, re.ASCII) or _URL.match(what))
+    return bool(re.fullmatch(r"\d+|[0-9a-fA-F]{64}", what, re.ASCII) or _URL.match(what) or what.startswith(_LOCAL))
 
 
+_LOCAL = "file://"
 _URL = re.compile(r"(?i)[^\w/\\]*(https?:|[/\\]{2})[/\\]*[^/\\?#]")
 
 
@@ -180,7 +181,8 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
     """Find all rows of one image, newest first: one per dataset for a URL, all images with the bytes for a digest.
 
     Args:
-        what: an image's id, 64 hex digits of SHA-256, or a URL: as the list has it, as it was requested, or without its query.
+        what: an image's id, 64 hex digits of SHA-256, or a URL: as the list has it, as it was requested, or without its query;
+            of an image in a folder, its ``file:`` URL.
 
     Raises:
         errors.NotFoundError: no job of this user has it.
@@ -206,6 +208,8 @@ async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
 
 async def _by_url(db: Database, url: str, user_id: str | None) -> list[StoredImage]:
     """Try the URL as given first: most are normalised already, and importing the URL parser takes longer than the query."""
+    if url.startswith(_LOCAL):
+        return await image_search.by_url_keys(db, [images.url_digest(url)], user_id=user_id)
     if not _URL.match(url):
         raise errors.ValidationError(
             f"{url[:80]!r} is not a job, URL, image id or sha256; write job_…, https://img.example/a.jpg, 17, or 64 hex digits"

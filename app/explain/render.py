@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from app.db.rows import Event
-from app.domain import ImageState, Reason, Reuse, StoredImage
+from app.discovery.folders.place import Place
+from app.domain import FOLDER_SOURCE, ImageState, Reason, Reuse, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
 from app.explain.image_licence import licence_lines
 from app.formatting import clipped, count, duration, number, size
@@ -68,6 +69,10 @@ def image_lines(history: ImageHistory) -> list[ExplanationLine]:
 def _found(history: ImageHistory) -> Iterator[ExplanationLine]:
     image = history.image
     yield ExplanationLine("found", _source_words(history))
+    if image.source == FOLDER_SOURCE:
+        yield ExplanationLine("file", clipped(_local_words(Place.parse(image.url)), 300))
+    if origin := (image.stated or {}).get("url"):
+        yield ExplanationLine("origin", clipped(origin, 300))
     if image.page_url:
         yield ExplanationLine("page", clipped(image.page_url, 300))
     for offer in image.offers or ():
@@ -80,6 +85,12 @@ def _offer_words(offer: Mapping[str, Any]) -> str:
     """``openverse, CC-BY-2.0, https://www.flickr.com/photos/a/53``: another source of the same picture, which was not requested."""
     licence = offer.get("license") or "licence unknown"
     return ", ".join(clipped(str(words), 300) for words in (offer["source"], licence, offer.get("page_url") or offer["url"]))
+
+
+def _local_words(place: Place) -> str:
+    if place.member is not None:
+        return f"{place.path}, member {place.member}"
+    return place.path if place.row is None else f"{place.path}, row {place.row + 1}"
 
 
 def _source_words(history: ImageHistory) -> str:
@@ -100,7 +111,7 @@ def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:
 
 def _requests(history: ImageHistory) -> Iterator[ExplanationLine]:
     image = history.image
-    if image.reuse is None and not history.requests and history.image.state is not ImageState.PENDING:
+    if image.reuse is None and not history.requests and image.source != FOLDER_SOURCE and history.image.state is not ImageState.PENDING:
         yield ExplanationLine(
             "requests", "none yet" if history.image.state is ImageState.DEFERRED else "none: it was decided without a request"
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import errors
 from app.domain import Sample
+from app.split_names import SPLIT_WORD
 
 __all__ = ["IMAGE_NAME", "check_sample", "class_folders", "image_name", "slug", "stem"]
 
@@ -17,12 +18,6 @@ _MAX_SLUG_BYTES = 80
 _HASH_CHARS = 8
 _RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 _USED_NAMES = frozenset({"metadata.jsonl"})  # a file beside the class folders
-_SPLIT_WORD = re.compile(
-    r"(?<![^-._0-9])(?:(?P<train>train|training)|(?P<validation>validation|valid|dev|val)|(?P<test>test|testing|eval|evaluation))(?![^-._0-9])"
-)
-"""Words by which Hugging Face datasets assign files to a split when they stand in the name of any folder, between characters that are no
-letters: ``SPLIT_KEYWORDS`` and ``NON_WORDS_CHARS`` of ``datasets.data_files``, 5.2."""
-
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}")
@@ -37,7 +32,7 @@ def slug(label: str) -> str:
     """
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", label).casefold())
     plain = "".join(char for char in decomposed if not unicodedata.combining(char))
-    text = _cut(_SPLIT_WORD.sub(r"class\g<0>", _UNSAFE.sub("-", plain)).strip("-._"), _MAX_SLUG_BYTES)
+    text = _cut(SPLIT_WORD.sub(r"class\g<0>", _UNSAFE.sub("-", plain)).strip("-._"), _MAX_SLUG_BYTES)
     if not text or text.split(".")[0] in _RESERVED or text in _USED_NAMES:
         return f"class_{_hash(label)}"
     return text
@@ -54,12 +49,6 @@ def class_folders(labels: Iterable[str]) -> dict[str, str]:
         taken.add(name)
         folders[label] = name
     return folders
-
-
-def split_by_name(folder: str) -> str | None:
-    """The split to which Hugging Face datasets assign the files of a folder when nothing but its name says so; None for no split."""
-    match = _SPLIT_WORD.search(folder)
-    return match.lastgroup if match else None
 
 
 def stem(sample: Sample) -> str:
@@ -94,7 +83,7 @@ def check_sample(sample: Sample, index: int) -> None:
 def _cut(name: str, size: int) -> str:
     """Cut a folder name to ``size`` bytes, and further where a word for a split would be left of a longer word."""
     name = name[:size].rstrip("-._")
-    while _SPLIT_WORD.search(name):
+    while SPLIT_WORD.search(name):
         name = name[:-1].rstrip("-._")
     return name
 

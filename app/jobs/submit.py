@@ -29,7 +29,7 @@ from app.observability import tracing
 from app.quotas import default_total
 from app.resources import Resources, source_options
 from app.settings import Settings
-from app.spec import JobRequest, JobSpec, ListedImage, ListSpec
+from app.spec import FolderSpec, JobRequest, JobSpec, ListedImage, ListSpec
 from app.storage import paths
 from logging_setup import get_logger
 
@@ -70,6 +70,7 @@ RETRYABLE = frozenset(
         Reason.HTTP_5XX,
         Reason.DNS_NOT_FOUND,
         Reason.PROXY_REFUSED,
+        Reason.UNREADABLE,
         Reason.CANCELLED,
     }
 )
@@ -95,7 +96,14 @@ class Caller:
     traceparent: str | None = None
 
 
-def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
+def resolve_spec(
+    resources: Resources,
+    request: JobRequest,
+    *,
+    url_list: ListSpec | None = None,
+    folder: FolderSpec | None = None,
+    output: str | None = None,
+) -> JobSpec:
     """Fill in every default from the settings, so that all workers decide the same.
 
     Raises:
@@ -104,10 +112,17 @@ def resolve_spec(resources: Resources, request: JobRequest, *, url_list: ListSpe
     if request.keywords:
         for name in request.sources:
             discovery.check_source(name, source_options(resources.settings, name))
-    return settle_spec(resources.settings, request, url_list=url_list, output=output)
+    return settle_spec(resources.settings, request, url_list=url_list, folder=folder, output=output)
 
 
-def settle_spec(settings: Settings, request: JobRequest, *, url_list: ListSpec | None = None, output: str | None = None) -> JobSpec:
+def settle_spec(
+    settings: Settings,
+    request: JobRequest,
+    *,
+    url_list: ListSpec | None = None,
+    folder: FolderSpec | None = None,
+    output: str | None = None,
+) -> JobSpec:
     """As `resolve_spec`, whether or not the sources can be searched."""
     rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
@@ -122,6 +137,7 @@ def settle_spec(settings: Settings, request: JobRequest, *, url_list: ListSpec |
         keyword_targets={item.keyword: item.max_images for item in asked if item.max_images is not None},
         url_list=url_list,
         pages=request.pages and request.pages.model_copy(update={"urls": url_reading.read_each(request.pages.urls, "pages")}),
+        folder=folder,
         sources=request.sources,
         expand=request.expand,
         lang=request.lang,

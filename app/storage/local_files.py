@@ -23,6 +23,7 @@ __all__ = [
     "clear_leftovers",
     "entries_below",
     "files_below",
+    "link_file",
     "make_scratch",
     "publish_tree",
     "put_in_place",
@@ -60,6 +61,44 @@ def write_file(path: str, body: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(unfinished).unlink()
         raise
+
+
+def link_file(source: str, expected: os.stat_result, path: str) -> bool:
+    """Make ``path`` another name of the file ``source``: it takes no space, and ``source`` stays as it is.
+
+    Args:
+        source: path of a file, or of a link to one.
+        expected: its state when its bytes were read.
+        path: in place of what was there.
+
+    Returns:
+        False where that cannot be: another file system, a system that does not permit it, or the file is not as expected any more.
+    """
+    unfinished = f"{path}#{secrets.randbits(_SUFFIX_BITS)}"
+    try:
+        try:
+            _link(source, unfinished)
+        except FileNotFoundError:  # the first file of its folder, or the source is gone
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            _link(source, unfinished)
+        if not _is_same(os.lstat(unfinished), expected):
+            return False
+        os.rename(unfinished, path)  # noqa: PTH104 - a Path takes longer to make than a file to rename
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):  # a rename between two names of one file does nothing
+            os.unlink(unfinished)  # noqa: PTH108 - likewise
+    return True
+
+
+def _link(source: str, path: str) -> None:
+    os.link(source, path, follow_symlinks=False)
+
+
+def _is_same(found: os.stat_result, expected: os.stat_result) -> bool:
+    names = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
+    return all(getattr(found, name) == getattr(expected, name) for name in names)
 
 
 def _create(path: str) -> int:

@@ -9,10 +9,11 @@ a blob even where one exists. A published tree is flushed before it gets its nam
 import asyncio
 import contextlib
 import hashlib
+import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from app.storage import backends, local_files, paths, storage_errors
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["MANIFEST", "READ_BYTES", "TRANSFERS", "ObjectInfo", "Store", "open_store"]
+__all__ = ["MANIFEST", "READ_BYTES", "TRANSFERS", "LinkableBody", "ObjectInfo", "Store", "open_store"]
 
 MANIFEST = "manifest.json"
 """The file of a tree that is uploaded last: a tree that has it is complete."""
@@ -52,6 +53,15 @@ class ObjectInfo:
     key: str
     size: int
     modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkableBody:
+    """A body with its key. ``source`` is the path and the state of the file that holds these bytes and nothing else, if there is one."""
+
+    key: str
+    body: bytes = field(repr=False)
+    source: tuple[str, os.stat_result] | None = None
 
 
 def open_store(url: str) -> "Store":
@@ -96,6 +106,14 @@ class Store:
         if self._root is not None:
             return await concurrency.to_thread_uncancelled(self._write_files, objects)
         return await concurrency.gather_all(self._send(key, body) for key, body in objects)
+
+    async def link_many(self, files: Sequence[LinkableBody]) -> Sequence[errors.StorageError | None]:
+        """Store bodies as :meth:`put_many` does. A local store links those that are whole files, where the file system can."""
+        if self._root is None:
+            return await self.put_many([(file.key, file.body) for file in files])
+        for file in files:
+            paths.check_key(file.key)
+        return await concurrency.to_thread_uncancelled(self._link_files, files)
 
     async def holds_many(self, objects: Sequence[tuple[str, str]]) -> Sequence[bool]:
         """Say for each key whether its object is there and its bytes have the given SHA-256, hex. Every object is read.
@@ -247,6 +265,12 @@ class Store:
 
     def _write_files(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[errors.StorageError | None]:
         return [self._write_file(key, body) for key, body in objects]
+
+    def _link_files(self, files: Sequence[LinkableBody]) -> Sequence[errors.StorageError | None]:
+        return [None if self._link_file(file) else self._write_file(file.key, file.body) for file in files]
+
+    def _link_file(self, file: LinkableBody) -> bool:
+        return file.source is not None and local_files.link_file(*file.source, f"{self._root}/{file.key}")
 
     def _write_file(self, key: str, body: bytes) -> errors.StorageError | None:
         try:

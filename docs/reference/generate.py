@@ -158,6 +158,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.EMPTY_BODY: "A success without a body.",
         Reason.PROTOCOL: "The response is not HTTP, or has a status that makes no sense for an image.",
         Reason.NOT_AN_IMAGE: "The first bytes are those of no accepted image format.",
+        Reason.UNREADABLE: "A file of a folder is gone, has changed since it was listed, or cannot be read.",
         Reason.ROBOTS: "robots.txt disallows the URL.",
         Reason.OPT_OUT: "A response header, robots.txt or tdmrep.json refuses use for training.",
         Reason.CONTACT_REQUIRED: "The site requires a contact in the User-Agent, and `fetch.contact` is empty.",

@@ -268,7 +268,7 @@ def lists() -> None:
         (["cat"], "add --contact"),
         (["good.txt"], "good.txt is a file\n  hint: did you mean --urls good.txt?"),
         (["none.csv"], "is a list, not a word to search for\n  hint: there is no such file here; a list of URLs is given as --urls FILE"),
-        (["full/"], "full/ is a folder, not a word to search for\n  hint: name a list of URLs in it: --urls folder/list.txt"),
+        (["full/"], "full/ is a folder\n  hint: did you mean --folder full/?"),
         (["https://img.example/a.jpg"], "is a URL, not a word to search for\n  hint: images of a page: --pages URL; image URLs as a list"),
         (["cat.jpg"], "is an image file, not a word to search for"),
         (["--urls", "good.txt", "good.txt"], "good.txt is a second list; a build takes one"),

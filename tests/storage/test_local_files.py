@@ -203,3 +203,36 @@ def test_what_vanishes_while_it_is_looked_at_is_left_alone(tmp_path: Path) -> No
     """Another process deletes it."""
     assert local_files._last_written(tmp_path / "gone") == float("inf")
     assert local_files.clear_leftovers(tmp_path, 0) == 0
+
+
+def test_a_link_is_another_name_of_a_file(tmp_path: Path) -> None:
+    """It takes no space, makes its folder, replaces what was there, and leaves the file and nothing else behind, however often."""
+    source = tmp_path / "source.jpg"
+    source.write_bytes(b"body")
+    before = source.stat()
+    target = tmp_path / "store/ab/blob"
+    for _ in range(3):
+        assert local_files.link_file(str(source), source.stat(), str(target))
+    assert target.samefile(source)
+    assert (source.stat().st_mtime_ns, source.stat().st_mode, source.read_bytes()) == (before.st_mtime_ns, before.st_mode, b"body")
+    assert names(tmp_path) == ["blob", "source.jpg"]
+    target.unlink()
+    target.write_bytes(b"older")
+    assert local_files.link_file(str(source), source.stat(), str(target))
+    assert target.read_bytes() == b"body"
+
+
+def test_a_file_that_is_not_as_expected_is_not_linked(tmp_path: Path) -> None:
+    """One that was written to or exchanged since its bytes were read, one that is gone, a link to one, one on another file system."""
+    source, target = tmp_path / "source.jpg", tmp_path / "blob"
+    source.write_bytes(b"body")
+    expected = source.stat()
+    link = tmp_path / "link.jpg"
+    link.symlink_to(source)
+    assert not local_files.link_file(str(link), expected, str(target))
+    os.utime(source, ns=(1, 1))
+    assert not local_files.link_file(str(source), expected, str(target))
+    source.unlink()
+    assert not local_files.link_file(str(source), expected, str(target))
+    assert not local_files.link_file("/proc/self/status", Path("/proc/self/status").stat(), str(target))
+    assert names(tmp_path) == ["link.jpg"]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from app.db import Database, images, jobs, outbox, tables
 from app.db.rows import Funnel, Job
+from app.discovery.folders.unpacked import TarFiles
 from app.domain import CompressionRules
 from app.images.pool.child import answer
 from app.images.pool.protocol import Answer, Request
@@ -160,9 +161,10 @@ async def open_bench(
         rules = RetryRules(**settings.retry.model_dump())
         async with Downloader(limits, rules, make_network(settings), transport=transport, sleep=no_sleep, clock=clock) as downloader:
             resources = Resources(settings, db, store, queue)
-            worker_resources = WorkerResources(downloader, InlineDecoders())  # type: ignore[arg-type]
             leases = Leases(db, owner="wrk_test", lease_s=settings.jobs.lease_s)
-            yield Bench(JobContext(resources, worker_resources, leases, "wrk_test"), leases)
+            with closing(TarFiles()) as tars:
+                worker_resources = WorkerResources(downloader, InlineDecoders(), tars)  # type: ignore[arg-type]
+                yield Bench(JobContext(resources, worker_resources, leases, "wrk_test"), leases)
     finally:
         await queue.close()
         await store.close()

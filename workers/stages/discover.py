@@ -19,7 +19,7 @@ from app.db.rows import Job, NewUnit, Search
 from app.discovery import Query, SearchPage, licence_gate, url_list
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.offers import Found
-from app.domain import LIST_SOURCE, PAGES_SOURCE, Candidate, ListProblem, Reason
+from app.domain import FOLDER_SOURCE, LISTED_SOURCES, PAGES_SOURCE, Candidate, ListProblem, Reason
 from app.formatting import count, duration
 from app.job_states import UnitKind
 from app.jobs.source_client import SourceClient, is_unreachable, make_source_client
@@ -32,6 +32,7 @@ from downloader.url_guard import normalise
 from logging_setup import get_logger
 from workers.stages.crawl import AllPagesWait, CrawlStep, crawl, pause
 from workers.stages.offers import divide_known, name_candidate, record_offers
+from workers.stages.read_folder import PAGE, folder_pages
 from workers.unit import ClaimedUnit
 
 __all__ = ["CandidateWriter", "discover_candidates", "list_pages"]
@@ -94,8 +95,8 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
 
 
 def _client(unit: ClaimedUnit, source: str) -> SourceClient | None:
-    """Return the client of a search's source; a list has none, and pages are of many hosts."""
-    if source in (LIST_SOURCE, PAGES_SOURCE):
+    """Return the client of a search's source; a list or a folder has none, and pages are of many hosts."""
+    if source in (*LISTED_SOURCES, PAGES_SOURCE):
         return None
     ctx, payload = unit.ctx, unit.row.payload
     is_repeat, since = bool(payload.get("pauses")), payload.get("unreached_since")
@@ -113,6 +114,12 @@ async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: So
         async with aclosing(crawl(unit, search, spec.pages)) as steps:
             async for step in steps:
                 yield step
+        return
+    if search.source == FOLDER_SOURCE and spec.folder is not None:
+        tars = ctx.worker_resources.tars
+        async with aclosing(folder_pages(spec.folder, tars, search.cursor, size=min(PAGE, want or PAGE))) as pages:
+            async for page in pages:
+                yield page
         return
     assert client is not None
     source = make_source(ctx.settings, search.source, client, side_px=spec.side_px)
@@ -371,7 +378,8 @@ def _normalise_all(candidates: Sequence[Candidate]) -> tuple[list[Found], list[L
     bad: list[ListProblem] = []
     for candidate in candidates:
         try:
-            valid.append(name_candidate(normalise(candidate.url), candidate))
+            key = candidate.url if candidate.source == FOLDER_SOURCE else normalise(candidate.url)
+            valid.append(name_candidate(key, candidate))
         except errors.InvalidURLError as error:
             bad.append(ListProblem(candidate.line or 0, str(error)))
     return valid, bad

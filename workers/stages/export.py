@@ -17,16 +17,17 @@ from opentelemetry import trace
 
 import errors
 from app import concurrency
-from app.db import Connection, datasets, images
+from app.db import Connection, datasets, images, jobs
 from app.db.rows import NewUnit
+from app.discovery.folders.place import published_url
 from app.discovery.licence_terms import terms_of
 from app.discovery.licences import normalise
 from app.discovery.sources.fields import attribution
-from app.domain import EXTENSIONS, MEDIA_TYPES, Compressed, CompressionRules, Sample, StoredImage
+from app.domain import EXTENSIONS, FOLDER_SOURCE, MEDIA_TYPES, Compressed, CompressionRules, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.images.pool.pool import load_images
-from app.job_states import UnitKind
+from app.job_states import JobKind, UnitKind
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
 from workers.stages.compress import output_columns
@@ -91,15 +92,22 @@ def _report_columns(report: ExportReport) -> dict[str, Any]:
 
 async def _samples(ctx: JobContext, dataset_id: str, extensions: frozenset[str] | None) -> AsyncIterator[Sample]:
     last_id = index = 0
+    folder = await _folder_of(ctx, dataset_id)
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
         for image in await _convert(ctx, page, extensions):
-            yield _as_sample(index, image)
+            yield _as_sample(index, image, folder)
             index += 1
         if len(page) < PAGE:
             return
         last_id = page[-1].id
+
+
+async def _folder_of(ctx: JobContext, dataset_id: str) -> str | None:
+    """Return the folder that a dataset was made of."""
+    build = await jobs.newest_of_dataset(ctx.db, dataset_id, JobKind.BUILD)
+    return build.spec["folder"]["path"] if build is not None and build.spec.get("folder") else None
 
 
 async def _convert(ctx: JobContext, page: Sequence[StoredImage], extensions: frozenset[str] | None) -> Sequence[StoredImage]:
@@ -141,8 +149,9 @@ def _media_type(image: StoredImage) -> str:
     return image.out_media_type or image.media_type or "application/octet-stream"
 
 
-def _as_sample(index: int, image: StoredImage) -> Sample:
+def _as_sample(index: int, image: StoredImage, folder: str | None = None) -> Sample:
     media_type = _media_type(image)
+    url, source = _origin(image, folder)
     labels = image.labels or ()
     return Sample(
         index=index,
@@ -156,8 +165,8 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         label=image.label,
         split=image.split or "train",
         caption=image.caption,
-        url=image.url,
-        source=image.source,
+        url=url,
+        source=source,
         source_sha256=str(image.sha256),
         page_url=image.page_url,
         title=image.title,
@@ -168,7 +177,7 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
         license_confidence=image.license_confidence,
         license_note=image.license_note,
         creator_url=image.creator_url,
-        attribution=image.attribution or _credit_line(image),
+        attribution=image.attribution or _credit_line(image, url, source),
         phash=image.phash,
         group_id=image.group_id,
         changes=image.changes,
@@ -178,12 +187,20 @@ def _as_sample(index: int, image: StoredImage) -> Sample:
     )
 
 
-def _credit_line(image: StoredImage) -> str | None:
+def _credit_line(image: StoredImage, url: str, source: str) -> str | None:
     """Credit in words where the source gave none, but stated a creator, or a licence that asks for credit."""
     terms = terms_of(normalise(image.license) or "")
     if not image.creator and not (terms is not None and terms.attribution):
         return None
-    return attribution(image.title, image.creator, urlsplit(image.page_url or image.url).hostname or image.source, image.license)
+    return attribution(image.title, image.creator, urlsplit(image.page_url or url).hostname or source, image.license)
+
+
+def _origin(image: StoredImage, folder: str | None) -> tuple[str, str]:
+    """Return the URL and the source of an image; those that its metadata says where it comes from a folder."""
+    if folder is None or image.source != FOLDER_SOURCE:
+        return image.url, image.source
+    said = image.stated or {}
+    return str(said.get("url") or published_url(image.url, folder)), str(said.get("source") or image.source)
 
 
 def _make_reader(store: Store) -> Read:

@@ -19,6 +19,7 @@ from app.job_states import UnitKind
 from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed, NotModified
 from workers.stages.outcomes import OutcomeRecorder
+from workers.stages.read_folder import read_chunk
 from workers.stages.reuse import prepare
 from workers.unit import ClaimedUnit, JobContext
 
@@ -59,6 +60,8 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
         pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         used = await attempts.used(connection, unit.row, [image.id for image in pending])
     pending.sort(key=lambda image: used[image.id].lost if image.id in used else 0)  # what was in hand at a death is requested last
+    if unit.spec.folder is not None:
+        return await read_chunk(ctx, unit, unit.spec.folder, pending)
     prepared = await prepare(ctx, unit, chunk_id, pending)
     counts = Counter(reused=prepared.reused, failed=prepared.tombstoned)
     async for batch in unit.batches(prepared.to_fetch):

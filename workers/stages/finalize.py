@@ -10,7 +10,7 @@ from typing import Any
 
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.rows import Funnel, LabelCount, NewUnit, Search
-from app.domain import LIST_SOURCE, ImageState, Reason
+from app.domain import FOLDER_SOURCE, LIST_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
 from app.formatting import clipped, count
 from app.job_states import JobKind, JobState, UnitKind
@@ -252,8 +252,10 @@ def _short_label(item: Mapping[str, Any]) -> str:
 
 
 def _what_ended(searches: Sequence[Search]) -> str:
-    is_list = all(search.source == LIST_SOURCE for search in searches)
-    return "the whole list was read" if is_list else "every source was searched to its end"
+    sources = {search.source for search in searches}
+    if sources <= {LIST_SOURCE, FOLDER_SOURCE}:
+        return f"the whole {'list' if LIST_SOURCE in sources else 'folder'} was read"
+    return "every source was searched to its end"
 
 
 def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> list[str]:

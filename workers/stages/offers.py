@@ -10,7 +10,7 @@ from app.db import Connection, images, offers
 from app.discovery import identities
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.offers import Change, Found, add_offer, divide
-from app.domain import Candidate
+from app.domain import LISTED_SOURCES, Candidate
 from logging_setup import get_logger
 
 __all__ = ["divide_known", "name_candidate", "record_offers"]
@@ -19,8 +19,8 @@ log = get_logger(__name__)
 
 
 def name_candidate(url: str, candidate: Candidate) -> Found:
-    """Return a candidate with every name of its picture. The rows of a list get none: each of them is one of the user's."""
-    if candidate.line is not None:
+    """Return a candidate with every name of its picture. Those of a list or folder get none: each of them is one of the user's."""
+    if candidate.line is not None or candidate.source in LISTED_SOURCES:
         return Found(url, candidate)
     named = replace(candidate, identities=identities.name_all(candidate))
     return Found(url, named, (images.url_digest(url), *named.identities))

@@ -25,7 +25,7 @@ from logging_setup import get_logger
 from workers.stages.reuse import stored_columns, validators_of
 from workers.unit import ClaimedUnit
 
-__all__ = ["OutcomeRecorder", "UrlResult", "count_attempt", "result_of"]
+__all__ = ["EMPTY_OUTCOME", "OutcomeRecorder", "UrlResult", "count_attempt", "result_of"]
 
 log = get_logger(__name__)
 
@@ -234,7 +234,7 @@ class OutcomeRecorder:
         self._change(image, ImageState.FAILED, reason=reason, detail=detail, **values)
 
     def _change(self, image: StoredImage, state: ImageState, **values: Any) -> None:
-        self._changes.append({"id": image.id, "state": state} | _EMPTY | values)
+        self._changes.append({"id": image.id, "state": state} | EMPTY_OUTCOME | values)
 
     async def flush(self) -> None:
         """Write the attempts and outcomes recorded so far, in one transaction."""
@@ -262,7 +262,7 @@ class OutcomeRecorder:
             result.count()
 
 
-_EMPTY: dict[str, Any] = dict.fromkeys(
+EMPTY_OUTCOME: dict[str, Any] = dict.fromkeys(
     (
         *("reason", "detail", "evidence", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "not_before", "deferred_at"),
         *("etag", "last_modified", "exempt_networks", "reuse", "reused_from"),

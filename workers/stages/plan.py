@@ -11,7 +11,7 @@ from app.db import Connection, datasets, images, jobs, new_id
 from app.db.rows import NewUnit
 from app.discovery import Expansion
 from app.discovery.keywords import fold, slug
-from app.domain import LIST_SOURCE, PAGES_SOURCE, ImageState, Reason
+from app.domain import FOLDER_SOURCE, LIST_SOURCE, PAGES_SOURCE, ImageState, Reason
 from app.job_states import JobKind, JobState, UnitKind
 from app.quotas import Quota, Supply, plan_searches
 from app.spec import JobSpec
@@ -65,6 +65,8 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
         searches: list[tuple[str, str, str | None]] = [(LIST_SOURCE, spec.url_list.name, spec.label)]
     elif spec.pages is not None:
         searches = [(PAGES_SOURCE, spec.pages.name, spec.label)]
+    elif spec.folder is not None:
+        searches = [(FOLDER_SOURCE, spec.folder.name, spec.label)]
     else:
         searches = [(source, keyword, _label(spec, keyword)) for keyword in spec.keywords for source in spec.sources]
     return await _first_round(connection, unit, searches)

@@ -4,14 +4,16 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any, get_args
 
 import errors
 from app.discovery import text, urls
+from app.discovery.folders import place
 from app.discovery.lists import streams, values
 from app.discovery.lists.header import Header, fold
-from app.domain import LIST_SOURCE, Candidate, LicenseConfidence, ListProblem
+from app.domain import FOLDER_SOURCE, LIST_SOURCE, Candidate, LicenseConfidence, ListProblem
 from app.spec import ListSpec
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "assemble",
     "candidate_of",
     "find",
+    "is_own_export",
     "kept_columns",
     "names_read",
     "pick",
@@ -123,6 +126,8 @@ _READERS: Mapping[str, Callable[[object], str | int | None]] = {
     "creator": _words(300),
     "attribution": _words(1_000),
     "split": _split,
+    "origin_url": urls.usable,
+    "origin": _words(40),
 }
 _Texts = Callable[..., Iterator[str]]
 
@@ -138,6 +143,8 @@ class Columns:
         typed: whether the format has types; the cells of CSV and TSV are text.
         nested: whether lists and objects are kept as well, because their columns were named.
         left_out: names of the columns found so far with values that cannot be read or kept; the only part that changes.
+        read_url: returns the URL that a text stands for.
+        source: of the candidates.
     """
 
     url: int
@@ -151,6 +158,8 @@ class Columns:
     typed: bool = True
     nested: bool = False
     left_out: set[str] = field(default_factory=set, compare=False)
+    read_url: Callable[[str], str] = urls.read
+    source: str = LIST_SOURCE
 
     def candidate(self, row: Sequence[object], line: int, rank: int) -> Candidate | ListProblem:
         """Return the candidate that a row of values stands for, or why there is none."""
@@ -158,7 +167,7 @@ class Columns:
         if not isinstance(url, str):
             return streams.bad_row(line, "there is no URL" if url in (None, []) else f"the URL is not text but {self._kind(url)}")
         try:
-            url = urls.read(url)
+            url = self.read_url(url)
         except errors.InvalidURLError as exc:
             return streams.bad_row(line, str(exc), url.strip())
         digest = values.plain(self._value(row, self.digest))
@@ -169,7 +178,7 @@ class Columns:
         groups = self._all(row, self.groups, values.identifiers, _MAX_GROUP_CHARS)
         return Candidate(
             url=url,
-            source=LIST_SOURCE,
+            source=self.source,
             rank=rank,
             line=line,
             caption=captions[0] if captions else None,
@@ -246,7 +255,7 @@ def names_read(spec: ListSpec) -> frozenset[str]:
 
 def find(header: Header, spec: ListSpec) -> dict[str, int]:
     """Return the position of each field that a column stands for; the spec's own columns win over what names suggest."""
-    names_a_file, is_own = "file_name" in header.folded, _is_own_export(header)
+    names_a_file, is_own = "file_name" in header.folded, is_own_export(header)
     found = {}
     for field_name, aliases in ALIASES.items():
         if _wanted(_PLURAL.get(field_name), spec):
@@ -256,10 +265,17 @@ def find(header: Header, spec: ListSpec) -> dict[str, int]:
         position = header.position(wanted) if wanted else header.first(known)
         if position is not None and not (names_a_file and header.folded[position] in _FILE_DIGESTS):
             found[field_name] = position
-    return found
+    return found if spec.base is None else found | _of_local_files(header, is_own=is_own)
 
 
-def _is_own_export(header: Header) -> bool:
+def _of_local_files(header: Header, *, is_own: bool) -> dict[str, int]:
+    """Return the columns that mean something else where the rows are of files beside them: the digest is theirs, the URL their origin."""
+    wanted = {"origin_url": header.first(ALIASES["url"])}
+    wanted |= {"expected_sha256": header.first(("sha256",)), "origin": header.first(("source",))} if is_own else {}
+    return {name: position for name, position in wanted.items() if position is not None}
+
+
+def is_own_export(header: Header) -> bool:
     """Whether the rows are those of an export of ours, which calls each field by one name."""
     return _OWN_MARKS.issubset(header.names)
 
@@ -312,6 +328,7 @@ def assemble(header: Header, spec: ListSpec, *, typed: bool = True, left_out: se
         typed=typed,
         nested=spec.keep_columns is not None,
         left_out=left_out,
+        **({} if spec.base is None else {"read_url": partial(place.read, spec.base), "source": FOLDER_SOURCE}),  # type: ignore[arg-type]
     )
 
 
@@ -329,7 +346,7 @@ def kept_columns(header: Header, spec: ListSpec, used: frozenset[int]) -> tuple[
 
 def _further(header: Header, spec: ListSpec, used: frozenset[int]) -> list[int]:
     if spec.keep_columns is None:
-        own = OWN_COLUMNS if _is_own_export(header) else frozenset()
+        own = OWN_COLUMNS | {"source_sha256"} if is_own_export(header) else frozenset()
         return [at for at in range(header.columns) if at not in used and header.folded[at] not in own]
     found = (header.position(wanted) for wanted in spec.keep_columns)
     return list(dict.fromkeys(position for position in found if position is not None))

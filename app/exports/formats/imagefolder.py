@@ -9,6 +9,7 @@ from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts, class_of
+from app.split_names import split_by_name
 
 __all__ = ["ImageFolderExporter"]
 
@@ -81,7 +82,7 @@ class _FolderWriter:
 
 def _is_found_by_name(splits: Collection[str]) -> bool:
     """Whether Hugging Face datasets find each split by the name of its folder, or a single one, whatever its name."""
-    found = {names.split_by_name(split) for split in splits}
+    found = {split_by_name(split) for split in splits}
     return len(splits) < 2 or (None not in found and len(found) == len(splits))
 
 

@@ -59,7 +59,7 @@ OWN_OPTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "keywords": ("keywords", ("source", "expand", "lang", "per_label")),
     "a list": ("--urls", ("url_col", "caption_col", "label_col", "license_col", "group_col", "keep_col", "list_format")),
     "pages": ("--pages", CRAWL_OPTIONS),
-    "requests": ("requests", ("refresh", "per_host", "concurrency", "contact", "no_robots")),
+    "requests": ("requests", ("refresh", "per_host", "concurrency", "contact", "no_robots", "dry_run")),
 }
 """Options that have an effect on one kind of input only, or where something is requested, and what gives that input."""
 

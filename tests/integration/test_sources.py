@@ -1,8 +1,8 @@
-"""Whole builds by keyword over the servers of `tests.providers`: limits of the API, and kills between pages."""
+"""Whole builds by keyword over the servers of `tests.providers`: limits of the API, kills between pages, a source that fails."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,22 @@ from sqlalchemy import select, update
 from app.db import jobs, tables
 from app.db.rows import Search
 from app.job_states import JobState, UnitKind
+from logging_setup.config import add_sink, remove_sink
 from tests.providers import PROVIDERS
 from tests.providers.server import Provider
 from tests.workers.bench import Bench, open_bench
 
 TOTAL, PAGE = 12, 4
+BAD_KEY = "hunter2-is-refused"
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """What is logged meanwhile."""
+    taken: list[dict[str, Any]] = []
+    sink = add_sink(taken.append, level="DEBUG")
+    yield taken
+    remove_sink(sink)
 
 
 @pytest.fixture
@@ -26,11 +37,11 @@ async def commons() -> AsyncIterator[Provider]:
         yield provider
 
 
-def bench_of(folder: Path, provider: Provider, **flags: Any) -> Any:
-    """A worker whose only source is a provider."""
-    settings = {f"sources.{provider.name}.{name}": value for name, value in flags.items()}
-    settings |= {f"sources.{provider.name}.base_url": provider.base_url, "fetch.robots": False}
-    return open_bench(folder, settings)
+def bench_of(folder: Path, *providers: Provider, **flags: Any) -> Any:
+    """A worker whose sources are providers; the flags are settings of the first."""
+    settings = {f"sources.{providers[0].name}.{name}": value for name, value in flags.items()}
+    settings |= {f"sources.{provider.name}.base_url": provider.base_url for provider in providers}
+    return open_bench(folder, settings | {"fetch.robots": False})
 
 
 async def search_of(bench: Bench, job_id: str) -> Search:
@@ -48,19 +59,19 @@ async def pass_time(bench: Bench, seconds: float) -> None:
 
 async def test_a_limit_is_waited_for_as_long_as_it_takes(tmp_path: Path, commons: Provider) -> None:
     """It is shown, it is no failure of the source however often it is met, and the search goes on when the source may be asked again."""
-    async with bench_of(tmp_path, commons, limits=["1/day"]) as bench:
+    async with bench_of(tmp_path, commons, limits=["2/day"]) as bench:
         job_id = await bench.search("cat", max_images=TOTAL)
         await bench.run_kind(UnitKind.PLAN)
         for _ in range(8):
             await bench.run_kind(UnitKind.SEARCH)
             waiting_for = (await bench.job(job_id)).waiting_for or ""
-            assert waiting_for.startswith("wikimedia: 1 request a day is used up; the next is in 2")
+            assert waiting_for.startswith("wikimedia: 2 requests a day are used up; the next is in 2")
             assert (await search_of(bench, job_id)).found == PAGE
             await pass_time(bench, 1)
-        assert len(commons.requests) == 1
+        assert len(commons.requests) == 2  # the first page, and how many results there are
         await pass_time(bench, 86_400)
         await bench.run_kind(UnitKind.SEARCH)
-        assert (await search_of(bench, job_id)).found == 2 * PAGE
+        assert (await search_of(bench, job_id)).found == 3 * PAGE
 
 
 async def test_pauses_in_a_row_are_counted(tmp_path: Path, commons: Provider) -> None:
@@ -106,6 +117,23 @@ async def test_a_build_that_is_killed_after_each_page_finds_each_image_once(tmp_
     offsets = Counter(request.get("gsroffset", "0") for request in commons.requests)
     assert offsets.keys() == {str(first) for first in range(0, TOTAL, PAGE)}
     assert max(offsets.values()) <= 2
+
+
+async def test_a_source_that_fails_costs_itself_only(tmp_path: Path, commons: Provider, lines: list[dict[str, Any]]) -> None:
+    """One clear failure of the source whose key is refused; the build goes on, and the key is in no log line and no row."""
+    async with PROVIDERS["flickr"](TOTAL) as flickr, bench_of(tmp_path, flickr, commons, key=BAD_KEY) as bench:
+        job_id = await bench.search("cat", max_images=TOTAL + 1, sources=["flickr", "wikimedia"])
+        await bench.drive()
+        job, funnel = await bench.job(job_id), await bench.funnel(job_id)
+        sent = [request.get("api_key") for request in flickr.requests]
+    assert (job.state, funnel.kept) == (JobState.PARTIAL, TOTAL)
+    (failure,) = [cause for cause in (job.shortfall or {})["causes"] if "flickr" in cause]
+    assert "does not accept the API key in sources.flickr.key" in failure
+    assert sent == [BAD_KEY]
+    gave_up = [line for line in lines if line["event"] == "source.gave_up"]
+    assert [line["source"] for line in gave_up] == ["flickr"]
+    assert BAD_KEY not in str(lines)
+    assert not [file.name for file in tmp_path.rglob("*") if file.is_file() and BAD_KEY.encode() in file.read_bytes()]
 
 
 async def kill_when_stored(bench: Bench, job_id: str, found: int) -> None:

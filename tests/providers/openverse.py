@@ -6,6 +6,7 @@ not know is as good as none (``api/serializers/media_serializers.py`` of https:/
 
 import itertools
 import random
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any, ClassVar
@@ -35,6 +36,9 @@ COLLECTIONS = {"flickr": 50, "wikimedia": 22, "inaturalist": 6, "thorvaldsensmus
 SHAPES = {"wide": 55, "tall": 32, "square": 13}
 SIZES = {"large": 60, "medium": 30, "small": 10}
 _SIDES = {"large": 1600, "medium": 1024, "small": 500}
+
+
+_THUMBNAIL = re.compile(r"/v1/images/00000000-0000-4000-8000-(\d{12})/thumb/")
 
 
 @cache
@@ -93,6 +97,10 @@ class OpenverseProvider(Provider):
 
     def reachable(self, keyword: str = "cat") -> int:
         return sum(min(len(numbers), DEPTH) for numbers in _cells(self.found(keyword)).values())
+
+    def image_number(self, path: str) -> int | None:
+        thumbnail = _THUMBNAIL.fullmatch(path)
+        return int(thumbnail[1]) if thumbnail else super().image_number(path)
 
     def limit_headers(self, limit: Limit, left: int, reset_s: float) -> dict[str, str]:
         scope = "anon_burst" if limit.seconds <= 60 else "anon_sustained"

@@ -140,11 +140,13 @@ class Query:
     Attributes:
         licences: a source that can filter by licence is asked for these only.
         qid: the Wikidata item of the keyword, such as ``Q146``, where it is known.
+        wanted: about how many results are needed, ``None`` for all.
     """
 
     keyword: str
     licences: LicenceFilter = ANY_LICENCE
     qid: str | None = None
+    wanted: int | None = None
 
     @property
     def is_free_only(self) -> bool:
@@ -265,7 +267,8 @@ class Source(ABC):
         """Yield the pages of a search from ``cursor`` (``None``: the beginning) until one with no cursor.
 
         A page that was yielded can be asked for again with the cursor of the page before it. What is deeper than the source allows is
-        divided; where it cannot be, or a page repeats, the search ends there and the note says so.
+        divided; where it cannot be, or a page repeats, the search ends there and the note says so. If no more is wanted than the source
+        gives out, its best results come first, and it is divided only after these, some of which then come again.
 
         Raises:
             errors.ValidationError: ``cursor`` is none of this source's.
@@ -280,7 +283,10 @@ class Source(ABC):
                 at, divisions, remarks = replace(at, parts=(*parts, *at.parts[1:])), divisions + 1, _join(remarks, reply.note)
                 continue
             following, note = self._following(at, reply, seen)
-            page, at = _page(at, reply, following, _join(remarks, note))
+            if rest := self._rest(query, at, reply):
+                seen.clear()  # what has come may come again
+            page, at = _page(at, reply, following, _join(remarks, reply.note if rest else note))
+            at = replace(at, parts=(*rest, *at.parts))
             yield replace(page, cursor=at.dump(self.info.name) if at.parts else None)
             if not at.parts:
                 return
@@ -295,13 +301,25 @@ class Source(ABC):
                 raise
             return Reply((), note=f"the source gives out no more after {at.found_in_part} results: {error}")
 
+    def is_enough(self, query: Query) -> bool:
+        """Whether no more is wanted than can be reached without dividing."""
+        return query.wanted is not None and self.info.depth is not None and query.wanted <= self.info.depth
+
     def _divided(self, query: Query, at: "_Cursor", reply: Reply, divisions: int) -> Sequence[Part]:
+        """Return the parts that are read in place of one that is too deep."""
+        is_read_whole = at.page is not None or (self.is_enough(query) and at.parts[0] in self.parts(query))
+        is_overstated = not reply.parts and reply.size < self.info.page_size * LEAST_FILL
+        return () if is_read_whole or is_overstated or divisions >= MAX_DIVISIONS else self._smaller(query, at, reply)
+
+    def _rest(self, query: Query, at: "_Cursor", reply: Reply) -> Sequence[Part]:
+        """Return the parts that are read after a part of the query that was read whole as far as it goes."""
+        has_ended = reply.following is None or at.found_in_part + reply.size >= (self.info.depth or 0)
+        is_whole = query.wanted is not None and at.parts[0] in self.parts(query)
+        return self._smaller(query, at, reply) if has_ended and is_whole else ()
+
+    def _smaller(self, query: Query, at: "_Cursor", reply: Reply) -> Sequence[Part]:
         is_deep = self.info.depth is not None and reply.total is not None and reply.total > self.info.depth
-        if at.page is not None or not is_deep or divisions >= MAX_DIVISIONS:
-            return ()
-        if not reply.parts and reply.size < self.info.page_size * LEAST_FILL:
-            return ()
-        return reply.parts or self.divide(query, at.parts[0], reply.total or 0)
+        return (reply.parts or self.divide(query, at.parts[0], reply.total or 0)) if is_deep else ()
 
     def _following(self, at: "_Cursor", reply: Reply, seen: set[str]) -> tuple[str | None, str]:
         """Return the next page of this part and a note, or why there is none."""

@@ -80,12 +80,16 @@ class Wikimedia(Source):
     async def read(self, query: Query, place: Place) -> Reply:
         """Read a page of up to 50 files, merged from all replies that the API splits it into.
 
-        The total is asked for once, on the first page of several: a search that gives out files does not tell it.
+        A search that gives out files does not tell their total. It is asked for where it decides whether to divide: on the first page of
+        several, or where the search engine gives out no more.
         """
         start = _parse_page(place.page)
-        files, following, note = await self._gather(_words(query, place.part), start)
+        files, next_place = await self._gather(_words(query, place.part), start)
+        following, note = _advance(start, next_place)
         items = [read_file(file, source=self.info.name, side_px=self._options.side_px) for file in files]
-        total = await self.count(query, place.part) if place.page is None and following else None
+        is_first = place.page is None and following is not None and not self.is_enough(query)
+        is_last = _offset(start) + PAGE_SIZE >= DEPTH
+        total = await self.count(query, place.part) if is_first or is_last else None
         return Reply(items, json.dumps(following, sort_keys=True) if following else None, total, note)
 
     async def count(self, query: Query, part: Part) -> int | None:
@@ -108,8 +112,8 @@ class Wikimedia(Source):
             params["iiurlwidth"] = str(self._width_px)
         return params
 
-    async def _gather(self, words: str, start: dict[str, str]) -> tuple[list[dict[str, Any]], dict[str, str] | None, str]:
-        """Return the files of one batch in the search's order, where the next batch begins, and a note.
+    async def _gather(self, words: str, start: dict[str, str]) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
+        """Return the files of one batch in the search's order, and where the next batch begins, as the API says.
 
         Until ``batchcomplete`` the replies tell of the same files, each a part.
         """
@@ -122,8 +126,7 @@ class Wikimedia(Source):
             previous, place = place, mediawiki.continuation(reply, params)
             if place is None or place == previous or "batchcomplete" in reply:
                 break
-        following, note = _advance(start, place)
-        return sorted(files.values(), key=_index), following, note
+        return sorted(files.values(), key=_index), place
 
 
 def _words(query: Query, part: Part) -> str:

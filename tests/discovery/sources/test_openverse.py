@@ -208,6 +208,15 @@ async def test_search_past_the_depth_is_divided(total: int) -> None:
     assert len(provider.requests) <= 1.2 * provider.minimum_calls()
 
 
+async def test_search_begins_with_the_most_relevant_where_these_are_enough() -> None:
+    """A slice would show one licence and one collection only; past the depth the slices follow."""
+    provider = OpenverseProvider(2_000)
+    pages = await search(InProcessClient(provider), Query("cat", wanted=100))
+    assert [candidate.title for page in pages[:12] for candidate in page.candidates] == [f"Cat {number}" for number in range(DEPTH)]
+    assert len({candidate.url for page in pages for candidate in page.candidates}) == 2_000
+    assert len(provider.requests) <= 1.2 * provider.minimum_calls() + 12
+
+
 async def test_search_past_the_depth_stays_within_the_licences() -> None:
     """A search that is filtered is divided into what is taken only."""
     provider = OpenverseProvider(2_000)

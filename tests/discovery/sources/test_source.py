@@ -69,6 +69,24 @@ async def test_pages_when_no_parts_are_named() -> None:
     assert pages[-1].note == "in parts; the search ends at 100 results"
 
 
+async def test_pages_when_less_is_wanted_than_can_be_reached() -> None:
+    """The source's own order comes first; what is beyond its depth is read in parts afterwards, even if more is wanted then."""
+    pages = [page async for page in Years().pages(Query("cat", wanted=50), None)]
+    assert [page.candidates[0].url for page in pages[:10]] == [f"https://a.test/{number}/a.jpg" for number in range(0, 100, PAGE)]
+    assert [page.note for page in pages[:10]] == ["in parts"] * 10
+    assert len({candidate.url for page in pages for candidate in page.candidates}) == 2 * WHOLE
+    assert len(pages) == 10 + 25
+    for wanted in (50, 500):
+        assert [page async for page in Years().pages(Query("cat", wanted=wanted), pages[8].cursor)] == pages[9:]
+
+
+async def test_pages_when_more_is_wanted_than_can_be_reached() -> None:
+    """It is divided at once, so that nothing is read twice."""
+    source = Years()
+    assert len([page async for page in source.pages(Query("cat", wanted=101), None)]) == 25
+    assert source.calls == 25 + 3
+
+
 class Sorted(Years):
     """Searches in two parts from the beginning."""
 

@@ -90,7 +90,7 @@ async def test_pages_when_files_are_not_usable() -> None:
 async def test_pages_when_depth_is_reached() -> None:
     """The search engine gives out 10,000 results; the page says that there were more."""
     reply = {"batchcomplete": True, "query": {"pages": [picture(9_960)]}, "continue": {"gsroffset": 10_000, "continue": "x"}}
-    (page,) = await collect(ScriptedClient(reply), cursor_at(json.dumps({"gsroffset": "9950"}), 9_950))
+    (page,) = await collect(ScriptedClient(reply, counted(12_000)), cursor_at(json.dumps({"gsroffset": "9950"}), 9_950))
     assert page.cursor is None
     assert "10000" in page.note
     assert page.candidates[0].rank == 9_950
@@ -171,6 +171,17 @@ async def test_search_past_the_depth_is_divided(total: int) -> None:
     found = [candidate.url for page in await collect(InProcessClient(provider)) for candidate in page.candidates]
     assert len(found) == len(set(found)) == total
     assert len(provider.requests) <= 1.2 * provider.minimum_calls()
+
+
+async def test_total_is_not_asked_for_where_less_is_wanted() -> None:
+    """Before the depth it decides nothing; there it is asked for, and the slices follow."""
+    client = Commons(200)
+    assert len([page async for page in commons(client).pages(Query("cat", wanted=500), None)]) == len(client.requests) == 4
+    provider = WikimediaProvider(10_100)
+    cursor = cursor_at(json.dumps({"continue": "gsroffset||", "gsroffset": "9950"}), 9_950)
+    pages = [page async for page in commons(InProcessClient(provider)).pages(Query("cat", wanted=500), cursor)]
+    assert len({candidate.url for page in pages for candidate in page.candidates}) == 10_100
+    assert pages[-1].note == ""
 
 
 def test_divide_keeps_the_part() -> None:

@@ -23,11 +23,13 @@ class FakeSource:
         self.origin, self.total, self.failures = origin, total, failures or []
         self.asked: list[tuple[str, str | None]] = []
         self.items: dict[str, str | None] = {}
+        self.wanted: list[int | None] = []
 
     async def pages(self, query: Query, cursor: str | None) -> Any:
         keyword = query.keyword
         self.asked.append((keyword, cursor))
         self.items[keyword] = query.qid
+        self.wanted.append(query.wanted)
         if self.failures:
             raise self.failures.pop(0)
         start = int(cursor or 0)
@@ -214,6 +216,8 @@ async def test_expansion_adds_searches_under_the_keywords_own_label(
     await bench.drive()
     found = await jobs.searches_of(bench.db, job_id)
     assert [(search.keyword, search.label, search.root_keyword) for search in found] == [("cat", "cat", "cat"), ("dog", "cat", "cat")]
+    assert source.wanted, "a source knows whether it has to divide its results"
+    assert all(source.wanted)
     assert source.items == {"cat": "Q1", "dog": None}, "what depicts the item is searched for once, not for each of its names"
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
 

@@ -9,6 +9,7 @@ from app.db import tables
 from app.db.engine import Connection, db_now
 from app.discovery.offers import Change, Offered
 from app.domain import ImageState, Reason
+from errors import as_evidence
 
 __all__ = ["add_identities", "change", "find", "load"]
 
@@ -54,13 +55,21 @@ async def load(connection: Connection, image_ids: Sequence[int]) -> dict[int, Of
 
 
 async def change(connection: Connection, changes: Mapping[int, Change]) -> int:
-    """Write what offers change; an image whose licence is not taken any more is out. Return how many of these there are."""
+    """Write what offers change; an image whose licence is not taken any more is out. Return how many of these there are.
+
+    One that was out because no licence was known, and now has one that is taken, is spare.
+    """
     c = tables.images.c
     refused = 0
     for image_id, item in changes.items():
-        await connection.execute(update(tables.images).where(c.id == image_id).values(**item.values, updated_at=db_now()))
+        own = update(tables.images).where(c.id == image_id)
+        await connection.execute(own.values(**item.values, updated_at=db_now()))
         if item.refused:
-            out = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": item.refused, "evidence": item.values["license_raw"]}
-            where = (c.id == image_id, c.state.in_(MAY_LEAVE))
-            refused += (await connection.execute(update(tables.images).where(*where).values(**out))).rowcount
+            evidence = as_evidence(item.values["license_raw"])
+            out = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": item.refused, "evidence": evidence}
+            refused += (await connection.execute(own.where(c.state.in_(MAY_LEAVE)).values(**out))).rowcount
+        elif item.is_first_word:
+            was_refused = own.where(c.state == ImageState.REJECTED, c.reason == Reason.LICENCE)
+            spare = {"state": ImageState.SPARE, "reason": Reason.NOT_REQUESTED, "detail": None, "evidence": None}
+            await connection.execute(was_refused.values(**spare))
     return refused

@@ -53,10 +53,12 @@ class Change:
     Attributes:
         values: by column.
         refused: why the licence is not taken any more, in words; None where it is.
+        is_first_word: the row stated no licence and may have been refused for that; now there is one, which is taken.
     """
 
     values: Mapping[str, Any]
     refused: str | None = None
+    is_first_word: bool = False
 
     def applied_to(self, row: Offered) -> Offered:
         """Return the row with the change."""
@@ -64,7 +66,8 @@ class Change:
 
     def followed_by(self, later: "Change") -> "Change":
         """Return both in one; what the first refused stays refused."""
-        return Change({**self.values, **later.values}, later.refused or self.refused)
+        refused = later.refused or self.refused
+        return Change({**self.values, **later.values}, refused, refused is None and (self.is_first_word or later.is_first_word))
 
 
 def divide(found: Sequence[Found], known: Collection[str]) -> tuple[list[Found], list[Found]]:
@@ -101,7 +104,8 @@ def add_offer(row: Offered, candidate: Candidate, policy: LicencePolicy) -> Chan
         address = licence_gate.address_of(decision.licence, row.license_url if row.license else candidate.license_url)
         values |= {"license": decision.licence, "license_url": address}
         values |= {"license_confidence": row.license_confidence if row.license else candidate.license_confidence}
-    return Change(values, None if decision.is_taken else decision.words)
+    is_first_word = decision.is_taken and not licences.stated_ids(*mine)
+    return Change(values, None if decision.is_taken else decision.words, is_first_word)
 
 
 def _as_offer(candidate: Candidate) -> dict[str, str]:

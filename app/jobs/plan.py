@@ -75,7 +75,7 @@ async def plan_searches(settings: Settings, spec: JobSpec, client_for: Callable[
     }
     quota = spec.quota
     if quota is None:
-        raise errors.ValidationError("a search without a number of images has no plan; give max_images")
+        raise errors.ValidationError("there is nothing to ask: a plan is for keywords, a list or pages")
     infos = {name: SOURCES[name].as_asked(given) for name, given in options.items()}
     limits = {name: limits_of(settings, name) for name in options}
     plan = make_plan(quota, spec.keywords, surveys, infos, limits, side_px=spec.side_px)

@@ -83,6 +83,19 @@ def test_a_refusal_stays_whatever_is_offered_next() -> None:
     assert first.followed_by(second) == Change({"offers": [1, 2], "license": "a"}, "no")
 
 
+def test_the_first_word_on_a_licence_lifts_a_refusal_for_silence() -> None:
+    """Silence is no statement that could be stricter; a licence that is not taken lifts nothing."""
+    silent = replace(ROW, license=None, license_raw=None)
+    taken, refused = add_offer(silent, offer(license="CC0-1.0"), OPEN), add_offer(silent, offer(license="CC-BY-NC-4.0"), OPEN)
+    assert taken is not None
+    assert refused is not None
+    assert (taken.is_first_word, refused.is_first_word) == (True, False)
+    second = add_offer(ROW, offer(license="CC0-1.0"), OPEN)
+    assert second is not None
+    assert not second.is_first_word
+    assert not taken.followed_by(refused).is_first_word
+
+
 def test_offers_are_bounded() -> None:
     """A picture that everybody offers does not grow its row for ever."""
     row = replace(ROW, offers=[{"source": "x", "url": str(number)} for number in range(MAX_OFFERS)])

@@ -88,6 +88,17 @@ async def test_the_stricter_of_two_licences_holds(
     assert origin.hits("/openverse/1.jpg") == []
 
 
+async def test_a_licence_that_only_the_second_source_knows_counts(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first source said nothing, and its candidate was refused for that: the picture is fetched after all, once."""
+    silent = offered(origin, "flickr", 1, "")
+    Offering(monkeypatch, {"flickr": [silent], "openverse": [offered(origin, "openverse", 1, "CC0-1.0")]})
+    await build(bench, ["flickr", "openverse"], license=["open"])
+    (row,) = await rows(bench)
+    assert (row.source, row.state, row.reason, row.license) == ("flickr", "kept", None, "CC0-1.0")
+    assert len(origin.hits("/flickr/1.jpg")) == 1
+    assert origin.hits("/openverse/1.jpg") == []
+
+
 async def test_one_page_that_names_a_picture_twice(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a chain of names: the first is the image, the others are its offers."""
     one, two, three = (offered(origin, name, 1) for name in ("a", "b", "c"))

@@ -17,11 +17,14 @@ from app.domain import Rendition
 __all__ = ["css_urls", "pictures"]
 
 LAZY: Final = (
-    *("data-src", "data-lazy-src", "data-original", "data-lazy", "data-original-src", "data-lazyload", "data-echo", "data-img-src"),
-    *("data-image-src", "data-image", "data-img", "data-ll-src", "data-cfsrc", "data-pagespeed-lazy-src", "data-flickity-lazyload"),
-    *("data-delayed-url", "data-defer-src", "data-url", "nitro-lazy-src"),
+    *("data-src", "data-lazy-src", "data-original", "data-original-src", "data-lazyload", "data-echo", "data-img-src", "data-image-src"),
+    *("data-ll-src", "data-cfsrc", "data-pagespeed-lazy-src", "data-flickity-lazyload", "data-delayed-url", "data-defer-src"),
+    "nitro-lazy-src",
 )
 """Attributes in which scripts find the image that they put into ``src``."""
+
+MAYBE_LAZY: Final = ("data-lazy", "data-image", "data-img", "data-url")
+"""Attributes that do the same, or something else: they count where they name a file of an image."""
 
 LAZY_SETS: Final = (
     "data-srcset",
@@ -62,6 +65,7 @@ _IMAGES: Final = frozenset({"img", "amp-img", "amp-anim", "image"})
 _PLAIN_TYPES: Final = frozenset({"", "image/jpeg", "image/jpg", "image/png", "image/webp", "image/gif"})
 _WORDPRESS_FIGURES: Final = frozenset({"wp-caption", "gallery-item"})
 _WORDPRESS_CAPTIONS: Final = frozenset({"wp-caption-text", "gallery-caption"})
+_MAX_CAPTIONS: Final = 50
 _WIDTH_PARTS: Final = ("{width}", "{w}", "%7Bwidth%7D")
 _FILLED_WIDTH: Final = "1024"
 """What is put in for the width in a URL of a shop's theme, which a script would have replaced."""
@@ -132,9 +136,8 @@ class _Reader:
         if link is not None and link not in self.taken:
             self.taken.add(link)
             target = resolve(self.base, link.get("href"))
-            urls += [resolve(self.base, link.get(name)) for name in ("data-src", *LARGER)]
-            urls += [target] if target and has_image_name(target) else []
-        return [Rendition(url) for url in unique(urls)]
+            urls += [*(resolve(self.base, link.get(name)) for name in ("data-src", *LARGER)), target]
+        return [Rendition(url) for url in unique(urls) if has_image_name(url)]
 
     def _picture(self, element: Element, sizes: list[Rendition], alt: str | None = None, title: str | None = None) -> Picture:
         words = [None if _is_file_name(alt, sizes) else alt, self._caption(element)]
@@ -152,7 +155,9 @@ class _Reader:
 
 
 def _find_caption(figure: Element) -> str | None:
-    caption = next(figure.iter("figcaption"), None)
+    """Return the caption of a figure itself, not that of a figure inside of it."""
+    captions = islice(figure.iter("figcaption"), _MAX_CAPTIONS)
+    caption = next((one for one in captions if next(around for around in markup.ancestors(one) if around.tag == "figure") is figure), None)
     if caption is None and figure.tag != "figure":
         caption = next((one for one in figure.iter() if tokens(one.get("class")) & _WORDPRESS_CAPTIONS), None)
     return None if caption is None else markup.text_of(caption, 1000)
@@ -179,7 +184,7 @@ def _sizes_of(element: Element, attributes: Mapping[str, str], base: str) -> lis
     plain = [one for one in sources if _type_of(one) in _PLAIN_TYPES]
     sets += [one.get("srcset") or one.get("data-srcset") or one.get("src") or "" for one in plain]
     found = _set_sizes(sets, base, ratio, _length(attributes.get("width")))
-    singles = [resolve(base, _filled(attributes.get(name))) for name in LAZY] if _is_lazy(attributes) else []
+    singles: list[str | None] = [_lazy_url(attributes, name, base) for name in (*LAZY, *MAYBE_LAZY)]
     if not any(singles) and not (found and _is_lazy(attributes)):
         singles = [resolve(base, attributes.get("src"))]
     known = {one.url for one in found}
@@ -187,6 +192,13 @@ def _sizes_of(element: Element, attributes: Mapping[str, str], base: str) -> lis
     if found or not sources:
         return found
     return _set_sizes([one.get("srcset") or "" for one in sources if "svg" not in _type_of(one)], base, ratio, None)
+
+
+def _lazy_url(attributes: Mapping[str, str], name: str, base: str) -> str | None:
+    """Return the image that an attribute names; some of these also hold ``true``, a number or the address of a page."""
+    url = resolve(base, _filled(attributes.get(name)))
+    is_meant = has_image_name(url or "") or (name in LAZY and not attributes[name].isalnum() if url else False)
+    return url if is_meant else None
 
 
 def _set_sizes(sets: list[str], base: str, ratio: float | None, shown_px: int | None) -> list[Rendition]:
@@ -203,7 +215,7 @@ def _set_sizes(sets: list[str], base: str, ratio: float | None, shown_px: int | 
 
 
 def _is_lazy(attributes: Mapping[str, str]) -> bool:
-    return any(attributes.get(name) for name in (*LAZY, *LAZY_SETS))
+    return any(attributes.get(name) for name in (*LAZY, *LAZY_SETS, *MAYBE_LAZY))
 
 
 def _is_deferred(attributes: Mapping[str, str], sizes: list[Rendition]) -> bool:

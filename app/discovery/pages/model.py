@@ -30,6 +30,9 @@ _ASSUMED_ASPECT: Final = 2
 """Longer side over shorter side of an image of which only the width is known."""
 
 _IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif", ".tif", ".tiff", ".bmp", ".heic"})
+_NO_ADDRESS: Final = ("#", "{", "[")
+"""Beginnings of a place in the document, and of JSON, which some sites put into attributes."""
+
 _UNFILLED: Final = ("{{", "}}", "${", "<%", "%7B%7B", "{%")
 """Parts of a template that a script would have filled in."""
 
@@ -153,7 +156,7 @@ def _choose(renditions: Sequence[Rendition], side_px: int | None) -> Rendition:
 
 def resolve(base: str, reference: str | None) -> str | None:
     """Return the absolute URL of a reference in a document, None where it is none that can be requested, or a place in the document."""
-    if not reference or reference.lstrip().startswith("#") or any(part in reference for part in _UNFILLED):
+    if not reference or reference.lstrip().startswith(_NO_ADDRESS) or any(part in reference for part in _UNFILLED):
         return None
     try:
         return urls.usable(url_syntax.resolve(base, reference))

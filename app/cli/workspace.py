@@ -17,7 +17,7 @@ __all__ = ["du", "prune"]
 
 _WHAT = {
     "database": "rows of jobs and images",
-    "blobs": "images as they came, and re-encoded ones",
+    "blobs": "images as they came, and re-encoded ones; those of a folder are linked to its files where they can be",
     "thumbs": "thumbnails",
     "exports": "datasets; files of a delivered one are linked to it and take no space of their own",
     "lists": "URL lists of builds",

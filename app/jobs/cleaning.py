@@ -96,12 +96,13 @@ async def measure(db: Database, store: Store) -> Usage:
 
 
 async def _for_unused_blobs(db: Database, store: Store, before: float, use: Callable[[dict[str, ObjectInfo]], Awaitable[None]]) -> None:
-    """Call ``use`` with batches of blobs, by digest, that no image refers to and that were last written before this Unix time."""
+    """Call ``use`` with batches of blobs, by digest, that no image refers to and that were written, or linked, before this Unix time."""
     batch: dict[str, ObjectInfo] = {}
 
     async def flush() -> None:
         used = await images.referenced_blobs(db, list(batch)) if batch else set()
-        if unused := {digest: item for digest, item in batch.items() if digest not in used}:
+        unused = {digest: item for digest, item in batch.items() if digest not in used}
+        if unused := {digest: item for digest, item in unused.items() if await store.linked_at(item.key) <= before}:
             await use(unused)
         batch.clear()
 

@@ -24,6 +24,7 @@ __all__ = [
     "entries_below",
     "files_below",
     "link_file",
+    "linked_at",
     "make_scratch",
     "publish_tree",
     "put_in_place",
@@ -90,6 +91,15 @@ def link_file(source: str, expected: os.stat_result, path: str) -> bool:
         with contextlib.suppress(OSError):  # a rename between two names of one file does nothing
             os.unlink(unfinished)  # noqa: PTH108 - likewise
     return True
+
+
+def linked_at(path: Path) -> float:
+    """When a file with several names got the newest, seconds since the epoch; 0 where it has one, or there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0.0
+    return found.st_ctime if found.st_nlink > 1 else 0.0
 
 
 def _link(source: str, path: str) -> None:

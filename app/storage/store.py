@@ -147,6 +147,11 @@ class Store:
             meta = await obstore.head_async(self._backend, key)
         return ObjectInfo(key, meta["size"], meta["last_modified"].timestamp())
 
+    async def linked_at(self, key: str) -> float:
+        """When a file of a local store got its newest name, Unix seconds, if it has several; else 0. Its last write may be years ago."""
+        path = self.local_path(key)
+        return 0.0 if path is None else await asyncio.to_thread(local_files.linked_at, path)
+
     async def exists(self, key: str) -> bool:
         """Whether there is an object under ``key``."""
         try:

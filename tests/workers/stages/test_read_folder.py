@@ -1,5 +1,6 @@
 """Tests of workers.stages.read_folder: a folder's images become rows and blobs, each once, whatever dies in between."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from app.cli.demo import pictures
 from app.db import images, tables
 from app.domain import ImageState, Reason
 from app.job_states import UnitKind
+from app.jobs import cleaning
 from app.jobs.submit import resolve_spec, submit_build
 from app.spec import FolderSpec, JobRequest
 from app.storage import open_store, paths
@@ -173,3 +175,22 @@ async def test_bytes_are_copied_into_a_store_that_is_no_folder(tmp_path: Path) -
         (row,) = await rows(bench)
         assert await bench.context.store.get(paths.blob(row.sha256)) == jpeg(1)
     assert open_store("memory://").root is None
+
+
+async def test_a_linked_blob_is_as_young_as_its_link(bench: Bench, tmp_path: Path) -> None:
+    """Its file may be years old: what was linked just now, and has no row yet, is not cleaned up, and never the file itself."""
+    folder = write(tmp_path / "data", {"1.jpg": jpeg(1)})
+    os.utime(folder / "1.jpg", (1_000_000_000, 1_000_000_000))
+    await submit(bench, folder)
+    for kind in (UnitKind.PLAN, UnitKind.SEARCH, UnitKind.FETCH):
+        await bench.run_kind(kind)
+    (row,) = await rows(bench)
+    async with bench.db.write() as connection:
+        await images.update_alike(connection, [row.id], {"sha256": None, "state": ImageState.PENDING})
+    store = bench.context.store
+    assert (await cleaning.clean(bench.db, store)).blobs == 0
+    assert await store.exists(paths.blob(row.sha256))
+    assert (await cleaning.clean(bench.db, store, min_age_s=-60.0)).blobs == 1
+    assert not await store.exists(paths.blob(row.sha256))
+    assert (folder / "1.jpg").read_bytes() == jpeg(1)
+    assert await store.linked_at(paths.blob(row.sha256)) == 0.0

@@ -12,9 +12,9 @@ from app.cli.output import width
 from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs
 from app.db.crawl_pages import PageCounts
 from app.db.rows import Export, Funnel, Job
-from app.domain import Reason
+from app.domain import LIST_SOURCE, Reason
 from app.explain.job import lost_words, search_words
-from app.explain.keywords import KeywordFigures, load_keywords
+from app.explain.keywords import KeywordFigures, load_keywords, total_by_source
 from app.formatting import clipped, count, duration, listing, number, size
 from app.job_states import JobState
 
@@ -29,6 +29,7 @@ class BuildReport:
         tried: images that took at least one request.
         exhausted: images that were retried and failed.
         bad_lines: lines of the list that hold no usable URL.
+        bad_results: results of other sources of which no image could be read.
         pages: of the crawl, if it was one.
         keywords: what each keyword brought; empty for a list.
         deep: kept images of more than 8 bits a channel that leave as they came.
@@ -41,6 +42,7 @@ class BuildReport:
     tried: int = 0
     exhausted: int = 0
     bad_lines: int = 0
+    bad_results: int = 0
     pages: PageCounts = field(default_factory=PageCounts)
     keywords: Sequence[KeywordFigures] = ()
     deep: int = 0
@@ -114,6 +116,7 @@ class BuildReport:
             ("reused", self._reused()),
             ("not kept", listing(self.funnel.reasons)),
             *self._keywords(),
+            *self._sources(),
             *self._classes(),
             *self._retries(),
             *self._shortfall(),
@@ -124,6 +127,7 @@ class BuildReport:
             ("pages", self.pages.words if self.pages else ""),
             ("not read", f"pictrawl jobs logs {self.job.id} --event page.failed{workspace_options}" if self.pages.failed else ""),
             ("bad lines", f"pictrawl jobs logs {self.job.id} --event list.bad_line{workspace_options}" if self.bad_lines else ""),
+            ("unusable", f"pictrawl jobs logs {self.job.id} --event search.bad_result{workspace_options}" if self.bad_results else ""),
             ("conflicts", self._conflicts(workspace_options)),
             ("resume" if not self.job.is_final else "details", self._next(workspace_options)),
             (
@@ -152,6 +156,14 @@ class BuildReport:
         if self.delivered is None:
             return [("export", f"{export.id} ({facts}), in the store")]
         return [("dataset", str(self.delivered)), ("", facts)]
+
+    def _sources(self) -> list[tuple[str, str]]:
+        """What each of several sources brought, one in a row."""
+        totals = total_by_source(self.keywords)
+        if len(totals) < 2:
+            return []
+        rows = [f"{item.words()}, {number(item.kept)} kept" for item in totals]
+        return [("sources" if at == 0 else "", text) for at, text in enumerate(rows)]
 
     def _list(self) -> str:
         """What became of the rows of a list, where not each is one candidate."""
@@ -279,6 +291,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
     """Read everything that a report needs."""
     job = await jobs.get(db, job_id)
     counts = await images.counts(db, dataset_id=job.dataset_id)
+    searches = await jobs.searches_of(db, job_id)
     return BuildReport(
         job=job,
         funnel=Funnel(
@@ -293,7 +306,8 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         deep=await images.count_deep(db, job.dataset_id) if job.is_final else 0,
         exhausted=await attempts.count_exhausted(db, job_id),
         keywords=await load_keywords(db, job),
-        bad_lines=sum(search.bad for search in await jobs.searches_of(db, job_id)),
+        bad_lines=sum(search.bad for search in searches if search.source == LIST_SOURCE),
+        bad_results=sum(search.bad for search in searches if search.source != LIST_SOURCE),
         pages=await crawl_pages.count_pages(db, job.dataset_id) if job.spec.get("pages") else PageCounts(),
         exports=await datasets.exports_of_job(db, job_id),
         delivered=delivered,

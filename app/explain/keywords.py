@@ -12,7 +12,7 @@ from app.formatting import clipped, count, listing, number
 from app.job_states import JobKind
 from app.spec import JobSpec
 
-__all__ = ["NOT_NEEDED", "KeywordFigures", "SourceFigures", "keyword_figures", "load_keywords"]
+__all__ = ["NOT_NEEDED", "KeywordFigures", "SourceFigures", "keyword_figures", "load_keywords", "total_by_source"]
 
 MOST_REASONS = 3
 
@@ -27,6 +27,7 @@ class SourceFigures:
     Attributes:
         found: results that it named.
         known: those of them that the dataset had before, by URL or as the same picture from another source.
+        unusable: results of which no image could be read.
         reasons: why the others are not in the dataset, most frequent first.
         ended: why it gives no more, in words; None where it has more.
     """
@@ -34,6 +35,7 @@ class SourceFigures:
     source: str
     found: int = 0
     known: int = 0
+    unusable: int = 0
     kept: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     ended: str | None = None
@@ -47,6 +49,7 @@ class SourceFigures:
         parts += [str(self.ended)] if is_noted else []
         parts += [f"{number(refused)} refused by licence"] if refused else []
         parts += [f"{number(self.known)} found before"] if self.known else []
+        parts += [f"{number(self.unusable)} unusable"] if self.unusable else []
         parts += [listing(reasons, most=MOST_REASONS)] if reasons else []
         return f"{self.source}: {', '.join(parts)}"
 
@@ -129,6 +132,22 @@ def _figures(
     )
 
 
+def total_by_source(keywords: Sequence[KeywordFigures]) -> list[SourceFigures]:
+    """Return the figures of each source over all keywords; why it ended is a matter of each keyword."""
+    groups: dict[str, list[SourceFigures]] = {}
+    for keyword in keywords:
+        for figures in keyword.sources:
+            groups.setdefault(figures.source, []).append(figures)
+    totals = []
+    for source, members in groups.items():
+        reasons: Counter[str] = Counter()
+        for one in members:
+            reasons.update(one.reasons)
+        counts = {name: sum(getattr(one, name) for one in members) for name in ("found", "known", "unusable", "kept")}
+        totals.append(SourceFigures(source, reasons=dict(reasons.most_common()), **counts))
+    return totals
+
+
 def _source_figures(source: str, searches: Sequence[Search], counts: Sequence[SearchCount]) -> SourceFigures:
     found = sum(search.found for search in searches)
     notes = dict.fromkeys(clipped(search.note, 100) for search in searches if search.note)
@@ -140,6 +159,7 @@ def _source_figures(source: str, searches: Sequence[Search], counts: Sequence[Se
         source=source,
         found=found,
         known=max(0, found - sum(search.new + search.bad for search in searches)),
+        unusable=sum(search.bad for search in searches),
         kept=sum(item.count for item in counts if item.state is ImageState.KEPT),
         reasons=dict(reasons.most_common()),
         ended="; ".join(notes) or (SEARCHED if all(search.is_exhausted for search in searches) else None),

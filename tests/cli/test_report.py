@@ -9,7 +9,7 @@ from app.cli import exit_codes
 from app.cli.report import BuildReport
 from app.db.rows import Export, Funnel, SourceCount
 from app.domain import ImageState, Reason
-from app.explain.keywords import KeywordFigures
+from app.explain.keywords import KeywordFigures, SourceFigures
 from app.job_states import JobState
 from tests.cli.test_progress import NOW, a_job
 
@@ -48,6 +48,20 @@ def an_export(state: str = "ready") -> Export:
 def test_exit_code_says_how_it_ended(report: BuildReport, code: int) -> None:
     """The numbers are contract."""
     assert report.code == code
+
+
+def test_summary_names_what_each_source_brought() -> None:
+    """Over all keywords, where several were asked; what could not be read has its command."""
+    cat = (SourceFigures("met", 9, known=2, kept=3, reasons={"licence": 4}), SourceFigures("smk", 5, unusable=1, kept=4))
+    dog = (SourceFigures("met", 1, kept=1), SourceFigures("smk"))
+    keywords = (KeywordFigures("cat", 7, 14, 7, 7, sources=cat), KeywordFigures("dog", 1, 1, 1, 1, sources=dog))
+    text = a_report(JobState.SUCCEEDED, keywords=keywords, bad_results=1).summary()
+    assert "  sources    met: 10 results, 4 refused by licence, 2 found before, 4 kept\n" in text
+    assert "             smk: 5 results, 1 unusable, 4 kept\n" in text
+    assert "--event search.bad_result" in text
+    assert "list.bad_line" not in text
+    only = (KeywordFigures("cat", 7, 14, 7, 7, sources=cat[:1]),)
+    assert "sources" not in a_report(JobState.SUCCEEDED, keywords=only).summary()
 
 
 def test_summary_of_a_thousand_keywords_shows_the_short_ones() -> None:

@@ -19,7 +19,7 @@ from app.db.rows import Job, NewUnit, Search
 from app.discovery import Query, SearchPage, licence_gate, url_list
 from app.discovery.licence_policy import LicencePolicy
 from app.discovery.offers import Found
-from app.domain import FOLDER_SOURCE, LISTED_SOURCES, PAGES_SOURCE, Candidate, ListProblem, Reason
+from app.domain import FOLDER_SOURCE, LIST_SOURCE, LISTED_SOURCES, PAGES_SOURCE, Candidate, ListProblem, Reason
 from app.formatting import count, duration
 from app.job_states import UnitKind
 from app.jobs.source_client import SourceClient, is_unreachable, make_source_client
@@ -44,7 +44,7 @@ FIRST_LIST_PAGE, LIST_PAGE = 200, 2_000
 on SQLite a long transaction blocks every other writer."""
 
 LOGGED_PROBLEMS = 100
-"""Invalid lines of a list that are logged; all are counted."""
+"""Invalid lines of a list, or results of a source, that are logged; all are counted."""
 
 SOURCE_PAUSES = 5
 """Times a search waits for a source that refuses its requests for now before it ends without it."""
@@ -369,8 +369,12 @@ class CandidateWriter:
         return started
 
     def _log_problems(self, problems: Sequence[ListProblem]) -> None:
+        source = self.search.source
         for problem in problems[: max(0, LOGGED_PROBLEMS - self.logged)]:
-            log.warning("list.bad_line", line=problem.line, problem=problem.message, text=problem.text)
+            if source == LIST_SOURCE:
+                log.warning("list.bad_line", line=problem.line, problem=problem.message, text=problem.text)
+            else:
+                log.warning("search.bad_result", source=source, place=problem.line, problem=problem.message, text=problem.text)
         self.logged += len(problems)
 
 

@@ -1,16 +1,19 @@
 """Keywords to searches, searches to candidates, and rounds of more."""
 
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
 
 import errors
+from app.cli.report import load_report
 from app.db import images, jobs, tables
 from app.discovery import Query, SearchPage
-from app.domain import Candidate, Reason
+from app.domain import Candidate, ListProblem, Reason
 from app.job_states import JobState, UnitKind
+from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench
@@ -22,6 +25,7 @@ class FakeSource:
     def __init__(self, origin: Origin, total: int, failures: list[BaseException] | None = None) -> None:
         self.origin, self.total, self.failures = origin, total, failures or []
         self.asked: list[tuple[str, str | None]] = []
+        self.problems: tuple[ListProblem, ...] = ()
         self.items: dict[str, str | None] = {}
         self.wanted: list[int | None] = []
 
@@ -37,7 +41,16 @@ class FakeSource:
             numbers = range(start, min(start + 10, self.total))
             found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg"), "wikimedia", rank=number) for number in numbers)
             start += 10
-            yield SearchPage(found, str(start) if start < self.total else None)
+            yield SearchPage(found, str(start) if start < self.total else None, self.problems)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[Mapping[str, Any]]]:
+    """Every record from DEBUG on."""
+    seen: list[Mapping[str, Any]] = []
+    sink = add_sink(seen.append, "DEBUG")
+    yield seen
+    remove_sink(sink)
 
 
 @pytest.fixture
@@ -92,6 +105,18 @@ class AskingSource(FakeSource):
         await self.client.fetch_json(self.origin.url("/api"))
         async for page in super().pages(query, cursor):
             yield page
+
+
+async def test_results_that_cannot_be_read_are_named_with_their_source(
+    bench: Bench, source: FakeSource, lines: list[Mapping[str, Any]]
+) -> None:
+    """In the job's log, at their place; the others are taken."""
+    source.problems = (ListProblem(3, "the image has no address", "odd"),)
+    job_id = await bench.search("cat", max_images=4)
+    await bench.drive()
+    (line,) = [line for line in lines if line["event"] == "search.bad_result"]
+    assert (line["source"], line["place"], line["problem"]) == ("wikimedia", 3, "the image has no address")
+    assert (await load_report(bench.db, job_id)).bad_results == 1
 
 
 async def test_requests_of_a_search_and_their_retries_are_counted(bench: Bench, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ COMMANDS = (
     "doctor", "openapi", "demo", "version", "jobs-ls", "jobs-show", "jobs-watch",
     "jobs-logs", "jobs-cancel", "jobs-pause", "jobs-resume", "images-ls", "images-show", "datasets-ls",
     "datasets-show", "datasets-export", "datasets-verify", "sources-ls", "db-upgrade", "db-current", "keys-create",
-    "keys-ls", "keys-revoke", "config-show", "config-validate",
+    "keys-ls", "keys-revoke", "config-show", "config-validate", "sources-show", "sources-check", "datasets-licences",
 )
 # fmt: on
 

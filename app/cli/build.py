@@ -71,7 +71,7 @@ NO_COLUMN = "none"
 
 @with_options_of(BuildOptions)
 def build(cli: Cli, **options: Any) -> int:
-    """Build a dataset from keywords, a list of URLs, pages, or a folder of images.
+    """Build a dataset from keywords, URLs, pages or a folder of images.
 
     Interrupt it at any time: `pictrawl resume` continues where it stopped, and no URL that has an outcome is requested again.
     """

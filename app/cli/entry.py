@@ -91,7 +91,7 @@ _CONFIG = {
 }
 
 COMMANDS: Mapping[str, Command | Group] = {
-    "build": Command("app.cli.build", "build", "Build a dataset from keywords, a list of URLs, pages, or a folder of images.", setting_use.BUILD),
+    "build": Command("app.cli.build", "build", "Build a dataset from keywords, URLs, pages or a folder of images.", setting_use.BUILD),
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.WORKERS),
     "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.WORKERS),
     "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build, as much as its target lacks.", setting_use.WORKERS),

@@ -29,7 +29,7 @@ def licences(
     license_words: Licenses = None,
     license_unknown: Annotated[Literal["keep", "drop"], typer.Option("--license-unknown", help=UNKNOWN)] = "drop",
 ) -> int:
-    """Show the licences of a dataset's images, how each is known, and what a choice of licences would leave of them."""
+    """Show the licences of a dataset, and what a choice of them would leave."""
     return run(show_licences(cli, dataset, LicencePolicy.of(license_words, license_unknown) if license_words else None))
 
 

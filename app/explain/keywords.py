@@ -133,7 +133,7 @@ def _figures(
 
 
 def total_by_source(keywords: Sequence[KeywordFigures]) -> list[SourceFigures]:
-    """Return the figures of each source over all keywords; why it ended is a matter of each keyword."""
+    """Return the figures of each source over all keywords; of one that found nothing also what it said."""
     groups: dict[str, list[SourceFigures]] = {}
     for keyword in keywords:
         for figures in keyword.sources:
@@ -144,7 +144,8 @@ def total_by_source(keywords: Sequence[KeywordFigures]) -> list[SourceFigures]:
         for one in members:
             reasons.update(one.reasons)
         counts = {name: sum(getattr(one, name) for one in members) for name in ("found", "known", "unusable", "kept")}
-        totals.append(SourceFigures(source, reasons=dict(reasons.most_common()), **counts))
+        said = dict.fromkeys(one.ended for one in members if one.ended) if not counts["found"] else {}
+        totals.append(SourceFigures(source, reasons=dict(reasons.most_common()), ended="; ".join(said) or None, **counts))
     return totals
 
 

@@ -60,6 +60,9 @@ def test_summary_names_what_each_source_brought() -> None:
     assert "             smk: 5 results, 1 unusable, 4 kept\n" in text
     assert "--event search.bad_result" in text
     assert "list.bad_line" not in text
+    refused = (cat[0], SourceFigures("flickr", ended="refused the API key"))
+    text = a_report(JobState.SUCCEEDED, keywords=(KeywordFigures("cat", 3, 9, 3, 3, sources=refused),)).summary()
+    assert "             flickr: refused the API key, 0 kept\n" in text
     only = (KeywordFigures("cat", 7, 14, 7, 7, sources=cat[:1]),)
     assert "sources" not in a_report(JobState.SUCCEEDED, keywords=only).summary()
 

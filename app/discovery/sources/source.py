@@ -54,7 +54,6 @@ class JsonClient(Protocol):
 
     async def fetch_json(self, url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """Return the decoded body of a GET request."""
-        ...
 
 
 class LicenceFilter(Protocol):
@@ -62,7 +61,6 @@ class LicenceFilter(Protocol):
 
     def allows(self, licence: str | None) -> bool:
         """Whether an image under this licence is taken; ``None`` is an unknown one."""
-        ...
 
 
 ANY_LICENCE: LicenceFilter = LicencePolicy()

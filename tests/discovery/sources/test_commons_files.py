@@ -117,6 +117,7 @@ def test_width_for_when_a_side_is_wanted(side_px: int | None, width: int | None)
         ('<a href="//commons.wikimedia.org/w/index.php?title=User:Ann&amp;action=edit&amp;redlink=1">Ann</a>', None),
         ('<a href="javascript:alert(1)">Ann</a>', None),
         ('<a href="https://[">Ann</a>', None),
+        ('<a href="https://user@/">Ann</a>', None),
         ("<a>Ann</a>", None),
         ("Ann", None),
     ],

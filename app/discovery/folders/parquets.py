@@ -12,7 +12,7 @@ from typing import Any
 
 from app.discovery.lists import streams
 
-__all__ = ["DamagedTable", "ImageTable", "has_images", "open_table", "read_images", "rows"]
+__all__ = ["DamagedTable", "ImageTable", "open_table", "read_images", "rows"]
 
 BATCH_ROWS = 1_000
 IMAGE_ROWS = 16
@@ -65,13 +65,6 @@ def open_table(path: str) -> Iterator[ImageTable | None]:
             return
         is_struct = pyarrow.types.is_struct(source.schema_arrow.field(image).type)
         yield ImageTable(source, image, is_struct, _classes(features))
-
-
-def has_images(path: str) -> bool:
-    """Whether a Parquet file has a column of images."""
-    with suppress(DamagedTable, OSError), open_table(path) as table:
-        return table is not None
-    return False
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:

@@ -64,7 +64,6 @@ def test_the_column_of_images_is_found(tmp_path: Path, columns: dict[str, Any], 
     pq.write_table(pa.table(columns), tmp_path / "0.parquet")
     with parquets.open_table(str(tmp_path / "0.parquet")) as table:
         assert (table.image if table else None) == image
-    assert parquets.has_images(str(tmp_path / "0.parquet")) is (image is not None)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +99,3 @@ def test_what_is_whole_of_a_damaged_file_is_read(tmp_path: Path) -> None:
     path.write_bytes(body[:-20])
     with pytest.raises(parquets.DamagedTable, match="is no Parquet file, or a damaged one"), parquets.open_table(str(path)):
         pass
-    assert not parquets.has_images(str(path))

@@ -62,16 +62,18 @@ async def test_a_limit_is_waited_for_as_long_as_it_takes(tmp_path: Path, commons
     async with bench_of(tmp_path, commons, limits=["2/day"]) as bench:
         job_id = await bench.search("cat", max_images=TOTAL)
         await bench.run_kind(UnitKind.PLAN)
+        await bench.run_kind(UnitKind.SEARCH)
+        found = (await search_of(bench, job_id)).found
         for _ in range(8):
+            await pass_time(bench, 1)
             await bench.run_kind(UnitKind.SEARCH)
             waiting_for = (await bench.job(job_id)).waiting_for or ""
             assert waiting_for.startswith("wikimedia: 2 requests a day are used up; the next is in 2")
-            assert (await search_of(bench, job_id)).found == PAGE
-            await pass_time(bench, 1)
-        assert len(commons.requests) == 2  # the first page, and how many results there are
+        assert (await search_of(bench, job_id)).found == found >= PAGE
+        assert len(commons.requests) == 2
         await pass_time(bench, 86_400)
         await bench.run_kind(UnitKind.SEARCH)
-        assert (await search_of(bench, job_id)).found == 3 * PAGE
+        assert (await search_of(bench, job_id)).found == TOTAL
 
 
 async def test_pauses_in_a_row_are_counted(tmp_path: Path, commons: Provider) -> None:

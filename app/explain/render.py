@@ -98,7 +98,8 @@ def _source_words(history: ImageHistory) -> str:
     searched = f" {clipped(history.search.keyword, 80)}" if history.search else ""
     if image.line:
         return f"by {clipped(image.source, 40)}{searched}, line {image.line}"
-    return f"by {clipped(image.source, 40)}{f', searching{searched}' if searched else ''}, rank {image.rank}"
+    found = searched if image.source == FOLDER_SOURCE or not searched else f", searching{searched}"
+    return f"by {clipped(image.source, 40)}{found}, rank {image.rank}"
 
 
 def _robots(history: ImageHistory) -> Iterator[ExplanationLine]:

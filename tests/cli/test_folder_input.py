@@ -78,6 +78,7 @@ def test_a_folder_is_built_without_a_request_and_stays_as_it_is(here: Path, invo
     shown = invoke("explain", owl).out
     assert shown.splitlines()[0] == owl.as_uri()
     assert f"file       {owl}" in shown
+    assert "found      by folder my photos, rank" in shown
     assert "request" not in shown
     assert invoke("explain", owl.as_uri()).out == shown
     assert "empty_body, the file is empty" in invoke("explain", folder / "train/cat/empty.jpg").out

@@ -42,11 +42,18 @@ def clean(value: object, limit: int) -> str | None:
     return value.strip()[:limit].rstrip() or None
 
 
-def preview(value: str | bytes) -> str:
-    """Return the beginning of an unusable line for a message, without user names and passwords."""
-    head = value[: 64 * MAX_PREVIEW_CHARS]
+def preview(value: object) -> str:
+    """Return the beginning of an unusable line, or of a value from JSON, for a message, without user names and passwords."""
+    head = (value if isinstance(value, str | bytes) else _plain(value))[: 64 * MAX_PREVIEW_CHARS]
     words = head.decode("utf-8", "replace") if isinstance(head, bytes) else head
     return clean(_CREDENTIALS.sub(r"\1…@", words), MAX_PREVIEW_CHARS) or ""
+
+
+def _plain(value: object) -> str:
+    try:
+        return str(value)
+    except RecursionError:  # JSON is read deeper than it is written
+        return "nested too deep to be shown"
 
 
 def plain_words(query: str) -> str:

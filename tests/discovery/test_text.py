@@ -1,5 +1,6 @@
 """Text from outside."""
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,12 @@ def test_strip_html_when_anything(markup: str) -> None:
 def test_preview_when_credentials(line: str | bytes) -> None:
     """A password in a line that could not be used is not shown."""
     assert "secret" not in text.preview(line)
+
+
+def test_preview_of_a_value() -> None:
+    """Of JSON, which can be parsed where it is nested deeper than Python writes it."""
+    assert text.preview({"a": [1]}) == "{'a': [1]}"
+    assert text.preview(orjson.loads("[" * 1_000 + "]" * 1_000)) == "nested too deep to be shown"
 
 
 def test_preview_when_long() -> None:

@@ -115,7 +115,7 @@ class FolderReader:
             while governed and governed[-1][0] != found.parts[: len(governed[-1][0])]:
                 governed.pop()
             if isinstance(found, Folder):
-                if (file := metadata.find_metadata(self._path(found.parts))) is not None:
+                if (file := metadata.find_metadata(self._path(found.parts), self._root)) is not None:
                     governed.append((found.parts, file))
             else:
                 yield from self._file(found.parts, (at or 0) if found.parts == begun else 0, governed[-1][1] if governed else None)
@@ -148,7 +148,7 @@ class FolderReader:
             if not governed.lists(path):
                 self._leave_out(f"not named in {governed.name}")
             return
-        row, used = metadata.read_sidecars(path)
+        row, used = metadata.read_sidecars(path, self._root)
         self.cursor.left_out.subtract(used)
         split, label = layout.read_folders(parts[:-1], has_splits=self._has_splits)
         yield [self._candidate(row, Place(path), split=split, label=label, done=(parts, None))]
@@ -165,7 +165,7 @@ class FolderReader:
 
     def _tar(self, parts: Parts, at: int) -> Iterator[list[Item]]:
         path = self._path(parts)
-        classes = tars.read_classes(path)
+        classes = tars.read_classes(path, self._root)
         of_file = self._split_of(parts)
         try:
             self._require_inside(path)

@@ -9,14 +9,13 @@ from typing import BinaryIO
 import errors
 from downloader.content import sniff
 
-__all__ = ["begins_like_image", "leads_out", "opened"]
+__all__ = ["begins_like_image", "leads_out", "open_regular", "opened", "read_beside"]
 
 HEAD_BYTES = 64
 
 
-@contextmanager
-def opened(path: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-    """Open a file and say what it is.
+def open_regular(path: str) -> tuple[BinaryIO, os.stat_result]:
+    """Open a file and say what it is. The caller closes it.
 
     Raises:
         OSError: it cannot be opened.
@@ -27,8 +26,24 @@ def opened(path: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
         raise errors.UnreadableError("it is no regular file")
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    return os.fdopen(descriptor, "rb"), found
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """Open a file for the body's time, as `open_regular` does."""
+    file, found = open_regular(path)
+    with file:
         yield file, found
+
+
+def read_beside(path: str, root: str, max_bytes: int) -> bytes | None:
+    """Return the first bytes of a file that describes images; None where there is none, or a link that leads out of ``root``."""
+    with suppress(OSError, errors.UnreadableError):
+        if not leads_out(path, root):
+            with opened(path) as (file, _):
+                return file.read(max_bytes)
+    return None
 
 
 def leads_out(path: str, root: str, *, real_folder: Callable[[str], str] = os.path.realpath) -> bool:

@@ -65,10 +65,10 @@ class MetadataFile:
         return np.sort(np.fromiter((hash(item.url) for item in self.read() if isinstance(item, Candidate)), np.int64))
 
 
-def find_metadata(folder: str) -> MetadataFile | None:
-    """Return the metadata file of a folder, None where it has none whose rows name files."""
+def find_metadata(folder: str, root: str) -> MetadataFile | None:
+    """Return the metadata file of a folder, None where it has none inside of ``root`` whose rows name files."""
     for name in METADATA_NAMES:
-        if Path(folder, name).is_file():
+        if Path(folder, name).is_file() and not local_file.leads_out(f"{folder}/{name}", root):
             found = MetadataFile(folder, name)
             with suppress(errors.ConfigurationError):
                 if any(isinstance(item, Candidate) for item, _ in zip(found.read(), range(FIRST_ROWS), strict=False)):
@@ -88,25 +88,22 @@ class Described:
         return replace(found, line=line) if isinstance(found, Candidate) else found
 
 
-def read_sidecars(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what the files with the name of an image say, as a row, and the suffixes of those files."""
+def read_sidecars(path: str, root: str) -> tuple[dict[str, Any], list[str]]:
+    """Return what the files with the name of an image say, as a row, and the suffixes of those files.
+
+    What they say becomes part of the dataset, so links that lead out of ``root`` are not followed.
+    """
     stem = path.removesuffix(path[len(path) - len(suffix_of(path)) :])
     row: dict[str, Any] = {}
     used = []
-    if body := _read(f"{stem}.json"):
+    if body := local_file.read_beside(f"{stem}.json", root, MAX_SIDECAR_BYTES):
         with suppress(ValueError):
             found = orjson.loads(body)
             row = found if isinstance(found, dict) else {}
             used.append(".json")
     for suffix in _TEXT_SUFFIXES:
-        words = (_read(stem + suffix) or b"").decode("utf-8", "replace").strip()
+        words = (local_file.read_beside(stem + suffix, root, MAX_SIDECAR_BYTES) or b"").decode("utf-8", "replace").strip()
         if words and not _BOXES.fullmatch(words):
             row.setdefault("caption", words)
             used.append(suffix)
     return row, used
-
-
-def _read(path: str) -> bytes | None:
-    with suppress(OSError, errors.UnreadableError), local_file.opened(path) as (file, _):
-        return file.read(MAX_SIDECAR_BYTES)
-    return None

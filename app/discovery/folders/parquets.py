@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from app.discovery.folders import local_file
 from app.discovery.lists import streams
 
 __all__ = ["DamagedTable", "ImageTable", "open_table", "read_images", "rows"]
@@ -50,10 +50,11 @@ def open_table(path: str) -> Iterator[ImageTable | None]:
         DamagedTable: it is no Parquet file, or a damaged one.
         errors.ConfigurationError: pyarrow is not installed.
         OSError: the file cannot be read.
+        errors.UnreadableError: it is no regular file.
     """
     pyarrow = streams.optional("pyarrow", "parquet", "a Parquet file")
     parquet = streams.optional("pyarrow.parquet", "parquet", "a Parquet file")
-    with Path(path).open("rb") as file:
+    with local_file.opened(path) as (file, _):
         try:
             source = parquet.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False)
             features = _features(source.schema_arrow.metadata or {})

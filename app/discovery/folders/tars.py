@@ -4,12 +4,12 @@ import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 import errors
+from app.discovery.folders import local_file
 from app.discovery.folders.layout import is_hidden, kind_of, stem_and_suffix
 from app.discovery.folders.place import Place
 
@@ -20,6 +20,12 @@ CLASSES = "classes.json"
 
 MAX_TEXT_BYTES = 1_000_000
 """Of a member that describes an image; a longer one is not read."""
+
+MAX_HEADER_BYTES = 32_768
+"""Of a long name, or of the attributes of a member."""
+
+_BAD_HEADER = (ValueError, OverflowError, RecursionError)
+"""Errors that `tarfile` lets out, where a header is wrong in a way that it does not expect."""
 
 _BLOCK_BYTES = 512
 _TEXTS = ("json", "txt", "cls", "caption", "text")
@@ -105,18 +111,15 @@ def _members(file: BinaryIO, offset: int) -> Iterator[tuple[int, tarfile.TarInfo
     `tarfile` itself holds every member that it has read, and takes a damaged header in the middle for the end.
     """
     size_bytes = file.seek(0, os.SEEK_END)
-    file.seek(offset)
     try:
-        tar = tarfile.TarFile(fileobj=file)
+        tar = _opened(file, offset)
     except tarfile.ReadError:
         yield "is no tar, or a damaged one"
         return
-    tar.offset = offset
     name = ""
     while True:
-        tar.fileobj.seek(tar.offset)
         try:
-            member = tarfile.TarInfo.fromtarfile(tar)
+            member = _header(tar)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             return
         except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
@@ -143,9 +146,8 @@ def read_member(file: BinaryIO, place: Place, max_bytes: int) -> bytes:
         errors.UnreadableError: another member stands there, or its bytes are cut off.
         errors.TooLargeError: it is larger than ``max_bytes``.
     """
-    file.seek(place.offset)
     try:
-        member = tarfile.TarInfo.fromtarfile(_at(file, place.offset))
+        member = _header(_opened(file, place.offset))
     except tarfile.TarError as exc:
         raise errors.UnreadableError(f"there is no member of a tar at offset {place.offset} any more") from exc
     if member.name != place.member:
@@ -159,19 +161,56 @@ def read_member(file: BinaryIO, place: Place, max_bytes: int) -> bytes:
     return body
 
 
-def _at(file: BinaryIO, offset: int) -> tarfile.TarFile:
-    tar = tarfile.TarFile(fileobj=file)
-    tar.offset = offset
+def _opened(file: BinaryIO, offset: int) -> tarfile.TarFile:
+    """Return a tar whose next header begins at ``offset``.
+
+    Raises:
+        tarfile.ReadError: it begins like no tar.
+    """
     file.seek(offset)
+    try:
+        tar = tarfile.TarFile(fileobj=_Headers(file))  # type: ignore[arg-type]  # reads nothing else of it
+    except _BAD_HEADER as exc:
+        raise tarfile.ReadError(str(exc)) from exc
+    tar.offset = offset
     return tar
 
 
-def read_classes(path: str) -> list[str]:
-    """Return the names of the classes beside a shard; none where there is no such file."""
-    file = Path(path).parent / CLASSES
+def _header(tar: tarfile.TarFile) -> tarfile.TarInfo:
+    """Return the next member; ``tar.offset`` is then behind it.
+
+    Raises:
+        tarfile.HeaderError: there is none, or what it says cannot be: `tarfile` would read backwards, for ever.
+    """
+    begin = tar.offset
+    tar.fileobj.seek(begin)
     try:
-        found = orjson.loads(file.read_bytes())
-    except (OSError, ValueError):
+        member = tarfile.TarInfo.fromtarfile(tar)
+    except _BAD_HEADER as exc:
+        raise tarfile.HeaderError(str(exc)) from exc
+    if member.size < 0 or tar.offset <= begin:
+        raise tarfile.HeaderError(f"a member of {member.size} bytes")
+    return member
+
+
+class _Headers:
+    """A file of which `tarfile` reads headers only; it would read as much at once as one of them says."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.tell, self.seek = file.tell, file.seek
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= MAX_HEADER_BYTES:
+            raise ValueError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+
+def read_classes(path: str, root: str) -> list[str]:
+    """Return the names of the classes beside a shard; none where there is no such file inside of ``root``."""
+    try:
+        found = orjson.loads(local_file.read_beside(f"{path.rpartition('/')[0]}/{CLASSES}", root, MAX_TEXT_BYTES) or b"")
+    except ValueError:
         return []
     return [str(name) for name in found] if isinstance(found, list) else []
 

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import errors
+from app.discovery.folders import local_file
 from app.discovery.lists import streams
 
 __all__ = ["MAX_UNPACKED", "TarFiles", "is_packed"]
 
 MAX_UNPACKED = 4
 """Unpacked tars that are kept at once, as unnamed temporary files, which the system deletes with the process."""
+
+MAX_GROWTH = 100
+"""Times its size that a packed tar may have unpacked; images hardly pack."""
+
+MIN_BYTES = 1 << 28
+"""Unpacked, that any of them may have."""
 
 _Version = tuple[int, int]
 
@@ -45,12 +52,13 @@ class TarFiles:
             errors.StorageError: there is no room to unpack it.
         """
         if not is_packed(path):
-            return Path(path).open("rb")
-        found = Path(path).stat()
+            return local_file.open_regular(path)[0]
+        with local_file.opened(path) as (_, found):
+            pass  # it can be read
         key = (path, (found.st_mtime_ns, found.st_size))
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = self._unpack(path)
+                self._kept[key] = self._unpack(path, max(MIN_BYTES, MAX_GROWTH * found.st_size))
             self._kept.move_to_end(key)
             while len(self._kept) > MAX_UNPACKED:
                 self._kept.popitem(last=False)[1].close()
@@ -62,15 +70,15 @@ class TarFiles:
             while self._kept:
                 self._kept.popitem()[1].close()
 
-    def _unpack(self, path: str) -> BinaryIO:
-        """Unpack what can be unpacked: where the data is damaged the tar ends, and its reader says so."""
+    def _unpack(self, path: str, max_bytes: int) -> BinaryIO:
+        """Unpack what can be unpacked: where the data is damaged or too much the tar ends, and its reader says so."""
         packing = ".zst" if path.lower().endswith(".zst") else ".gz"
         try:
             file: BinaryIO = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - kept
         except OSError as exc:
             raise errors.StorageError(f"unpacking {path} failed: {exc.strerror}") from exc
         with streams.opened(Path(path), packing) as reader, suppress(streams.DamagedError):
-            while block := reader.read(streams.BLOCK_BYTES):
+            while (block := reader.read(streams.BLOCK_BYTES)) and file.tell() < max_bytes:
                 _write(file, block, path)
         file.flush()
         return file

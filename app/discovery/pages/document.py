@@ -17,6 +17,9 @@ __all__ = ["Kind", "ReadingRules", "WebDocument", "kind_of", "read"]
 MAX_BYTES: Final = 52_428_800
 """Of an unpacked document: what the sitemap protocol allows."""
 
+MAX_JSON_BYTES: Final = 20_000_000
+"""Of a manifest, as of the answer of an API: parsed it takes many times its size."""
+
 Kind = Literal["html", "sitemap", "feed", "iiif", "links", "image", "other"]
 
 _ROOTS: Final[dict[str, Kind]] = {
@@ -113,7 +116,7 @@ def _root_name(head: bytes) -> str:
 
 def _is_iiif(body: bytes) -> bool:
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(body) if len(body) <= MAX_JSON_BYTES else None
     except orjson.JSONDecodeError:
         return False
     return isinstance(document, dict) and iiif.is_presentation(document)

@@ -83,7 +83,7 @@ def _pictures(entry: Element, base: str, rights: Rights) -> Iterator[Picture]:
         if sizes:
             words = [item.findtext(f"{_MEDIA}{name}") for item in [*contents, entry, *groups] for name in ("description", "title")]
             sizes.sort(key=lambda size: (size.width or 0, size.height or 0))
-            yield Picture(tuple(sizes), tuple(filter(None, words)), rights=_media_rights(contents, rights))
+            yield Picture(tuple(sizes), tuple(filter(None, words)), rights=_media_rights(contents, base, rights))
     if not entry.findall(f".//{_MEDIA}content"):
         for thumbnail in entry.iterfind(f"{_MEDIA}thumbnail"):
             if size := _rendition(thumbnail, base):
@@ -128,10 +128,11 @@ def _rights(entry: Element, base: str) -> Rights:
     )
 
 
-def _media_rights(contents: list[Element], rights: Rights) -> Rights:
+def _media_rights(contents: list[Element], base: str, rights: Rights) -> Rights:
     for item in contents:
         licence = item.find(f"{_MEDIA}license")
         if licence is not None:
             statements = tuple(filter(None, [licence.get("href"), licence.text]))
-            return Rights(statements, licence.get("href"), item.findtext(f"{_MEDIA}credit") or rights.creator, is_of_image=True)
+            creator = item.findtext(f"{_MEDIA}credit") or rights.creator
+            return Rights(statements, resolve(base, licence.get("href")), creator, is_of_image=True)
     return rights

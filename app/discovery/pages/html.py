@@ -24,6 +24,9 @@ __all__ = ["pictures_of", "read"]
 
 _SOCIAL: Final = ("og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src")
 _APP_IDS: Final = frozenset({"root", "app", "__next", "__nuxt", "app-root", "main-app", "svelte", "gatsby-focus-wrapper", "___gatsby"})
+_MAX_FRAMES: Final = 100
+"""That hold a page of their own; each is parsed."""
+
 _SHELL_CHARS: Final = 300
 """Characters of text below which a page without images may be the shell of an application."""
 
@@ -57,7 +60,7 @@ def _pictures(root: Element, base: str, rules: ReadingRules) -> list[Picture]:
     """Return all pictures of a page, each once. What structured data says of one that an element shows is joined to it."""
     rights = read_rights(root, base)
     shown = elements.pictures(root, base, rules, rights)
-    for frame in root.iter("iframe"):
+    for frame in islice(root.iter("iframe"), _MAX_FRAMES):
         if inner := frame.get("srcdoc"):
             shown += elements.pictures(markup.parse_html(inner), base, rules, rights)
     scripts = (script.text or "" for script in root.iter("script") if "ld+json" in (script.get("type") or "").lower())

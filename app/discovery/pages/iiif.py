@@ -90,8 +90,9 @@ def _sizes(body: Node, base: str) -> tuple[Rendition, ...]:
 def _widths(service: Node, width: int | None) -> list[int]:
     """Return widths below that of the original that a service makes: those that it lists, or any."""
     listed = [size for item in _nodes(service.get("sizes")) if (size := _number(item.get("width")))]
-    profile = str(_first(service.get("profile")) or "")
-    widths = listed or (list(_WIDTHS) if any(level in profile for level in _SIZED_LEVELS) else [])
+    profile = _first(service.get("profile"))
+    is_sized = isinstance(profile, str) and any(level in profile for level in _SIZED_LEVELS)
+    widths = listed or (list(_WIDTHS) if is_sized else [])
     return sorted(size for size in widths if width is None or size < width)
 
 

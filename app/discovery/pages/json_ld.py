@@ -58,7 +58,7 @@ def _nodes(document: Any) -> Iterator[tuple[Node, bool]]:
         if isinstance(value, list):
             waiting += [(item, is_image_of) for item in reversed(value)]
         elif isinstance(value, dict):
-            types = {str(item).rpartition("/")[2] for item in _list(value.get("@type"))}
+            types = {item.rpartition("/")[2] for item in _list(value.get("@type")) if isinstance(item, str)}
             if types & _NO_SUBJECTS and not is_image_of:
                 continue
             yield value, bool(types & _IMAGES) or is_image_of
@@ -89,7 +89,7 @@ def _picture(node: Node, base: str) -> Picture | None:
 
 def _is_file(url: str, node: Node) -> bool:
     """Whether the ``url`` of an image is the file, not the page about it."""
-    return has_image_name(url) or (not url.endswith("/") and "#" not in str(node.get("url") or node.get("@id")) and "url" in node)
+    return has_image_name(url) or (not url.endswith("/") and "#" not in (_text(node.get("url") or node.get("@id")) or "") and "url" in node)
 
 
 def _rights(node: Node, base: str) -> Rights:

@@ -43,6 +43,9 @@ _META_BYTES: Final = 1_024
 _LABELS: Final = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "iso8859-9": "cp1254", "euc_kr": "cp949"}
 """Encodings by Python's name that the Encoding Standard reads as another."""
 
+_NO_LABELS: Final = frozenset({"punycode", "idna", "utf-7", "unicode-escape", "raw-unicode-escape", "hz"})
+"""Encodings by Python's name that the Encoding Standard does not have; some take time that grows with the square of the text."""
+
 
 class _TreeTarget(etree.TreeBuilder):  # type: ignore[misc]  # lxml has no types
     """Builds a tree of what the parser tells, within limits, and counts its events."""
@@ -129,7 +132,8 @@ def _python_name(label: str | None) -> str | None:
     name = label.strip().strip("\"'").lower()
     try:
         b"x".decode(name, "replace")  # refuses encodings that are not of text
-        return _LABELS.get(codecs.lookup(name).name, name)
+        known = codecs.lookup(name).name
+        return None if known in _NO_LABELS else _LABELS.get(known, name)
     except (LookupError, ValueError):
         return None
 

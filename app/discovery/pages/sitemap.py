@@ -1,5 +1,6 @@
 """Sitemaps: the pages they list, the images of each (image:image), the sitemaps of an index. https://www.sitemaps.org/protocol.html"""
 
+from itertools import islice
 from typing import Final
 
 from app.discovery import urls
@@ -11,6 +12,8 @@ from app.domain import Candidate, Rendition
 __all__ = ["read", "read_text"]
 
 _IMAGE: Final = "{http://www.google.com/schemas/sitemap-image/1.1}"
+_MAX_IMAGES: Final = 1_000
+"""Of one page: what the extension of the protocol allows."""
 
 
 def read(body: bytes, url: str, rules: ReadingRules) -> WebDocument:
@@ -39,7 +42,7 @@ def read_text(body: bytes, url: str, rules: ReadingRules) -> WebDocument:
 
 def _images(record: Element, base: str, page_url: str, rules: ReadingRules) -> list[Candidate]:
     found = []
-    for image in record.iter(f"{_IMAGE}image"):
+    for image in islice(record.iter(f"{_IMAGE}image"), _MAX_IMAGES):
         if place := resolve(base, _child(image, f"{_IMAGE}loc")):
             captions = tuple(filter(None, [_child(image, f"{_IMAGE}caption")]))
             licence = _child(image, f"{_IMAGE}license")

@@ -139,7 +139,7 @@ def read_artwork(row: object, *, iiif: str, side_px: int | None) -> Candidate | 
     record = fields.mapping(row)
     number = fields.number(record.get("id"))
     if not number:
-        return ListProblem(line=0, message="the artwork has no id", text=text.preview(str(row)))
+        return ListProblem(line=0, message="the artwork has no id", text=text.preview(row))
     image = text.clean(record.get("image_id"), 100)
     if image is None:
         return None

@@ -67,7 +67,7 @@ def read_artwork(row: object, *, side_px: int | None) -> Iterator[Candidate | Li
     record = fields.mapping(row)
     number = fields.number(record.get("id"))
     if not number:
-        yield ListProblem(line=0, message="the work has no id", text=text.preview(str(row)))
+        yield ListProblem(line=0, message="the work has no id", text=text.preview(row))
         return
     views = [renditions for view in _views(record) if (renditions := _renditions(view))]
     for renditions in views:

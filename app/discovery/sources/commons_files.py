@@ -61,13 +61,13 @@ def read_file(file: Mapping[str, Any], *, source: str, side_px: int | None) -> C
     """Return the file as a candidate, as a problem if its record is broken, or ``None`` if it is of a kind that is not taken."""
     info = image_info(file)
     if not info:
-        return ListProblem(line=0, message="the file has no image information", text=text.preview(str(file.get("title", ""))))
+        return ListProblem(line=0, message="the file has no image information", text=text.preview(file.get("title", "")))
     if info.get("mime") not in _MIME_TYPES:
         return None
     renditions = tuple(_renditions(info))
     chosen = smallest_sufficient(renditions, side_px)
     if chosen is None:
-        return ListProblem(line=0, message="the file has no usable address", text=text.preview(str(info.get("url", ""))))
+        return ListProblem(line=0, message="the file has no usable address", text=text.preview(info.get("url", "")))
     return _candidate(file, info, source, renditions, chosen)
 
 

@@ -216,7 +216,7 @@ def _read_photo(photo: object, known: Mapping[str, FlickrLicence], side_px: int 
     renditions = _renditions(found)
     chosen = smallest_sufficient(renditions, side_px)
     if chosen is None:
-        return ListProblem(line=0, message="the photo has no usable address", text=text.preview(str(found.get("id", photo))))
+        return ListProblem(line=0, message="the photo has no usable address", text=text.preview(found.get("id", photo)))
     number = _licence_number(found)
     stated = None if number is None else known.get(number, FlickrLicence(f"Flickr licence {number}"))
     licence = stated.id if stated else None

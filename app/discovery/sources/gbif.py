@@ -107,7 +107,7 @@ class Gbif(Source):
         key = fields.number(found.get("key", found.get("gbifID")))
         media = fields.mappings(found.get("media"))
         if key is None or not media:
-            yield ListProblem(0, "the record has no key or no media", text.preview(str(record)[:300]))
+            yield ListProblem(0, "the record has no key or no media", text.preview(record))
             return
         for medium in media:
             yield self._read_medium(medium, found, key)
@@ -118,7 +118,7 @@ class Gbif(Source):
             return None
         url, others = self._choose(medium.get("identifier"), key)
         if url is None:
-            return ListProblem(0, "the image has no usable address", text.preview(str(medium.get("identifier"))[:300]))
+            return ListProblem(0, "the image has no usable address", text.preview(medium.get("identifier")))
         names = filter(None, [identities.read(str(medium["identifier"]))])
         return replace(_candidate(medium, record, key), url=url, renditions=tuple(others), identities=tuple(names))
 

@@ -90,7 +90,7 @@ class INaturalist(Source):
         for observation in observations:
             photos = fields.mappings(observation.get("photos")) if isinstance(observation, dict) else []
             if not isinstance(observation, dict) or not photos:
-                items.append(ListProblem(0, "the observation has no photo", _preview(observation)))
+                items.append(ListProblem(0, "the observation has no photo", text.preview(observation)))
             for photo in photos:
                 if _is_flagged(photo):
                     flagged += 1
@@ -155,7 +155,7 @@ def _read_photo(photo: Mapping[str, Any], observation: Mapping[str, Any], side_p
     sizes = renditions(photo.get("url"), fields.mapping(photo.get("original_dimensions")))
     chosen = choose(sizes, side_px)
     if chosen is None:
-        return ListProblem(0, "the photo has no address in the sizes of iNaturalist", _preview(photo.get("url")))
+        return ListProblem(0, "the photo has no address in the sizes of iNaturalist", text.preview(photo.get("url")))
     user, taxon = fields.mapping(observation.get("user")), fields.mapping(observation.get("taxon"))
     number, login = fields.number(observation.get("id")), text.clean(user.get("login"), 100)
     licence, raw, confidence = _licence(photo)
@@ -222,7 +222,3 @@ def _title(taxon: Mapping[str, Any]) -> str | None:
     """``Vulpes vulpes (Red Fox)``."""
     name, common = text.clean(taxon.get("name"), 200), text.clean(taxon.get("preferred_common_name"), 200)
     return f"{name} ({common})" if name and common else name or common
-
-
-def _preview(value: object) -> str:
-    return text.preview(str(value)[:300])

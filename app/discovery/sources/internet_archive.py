@@ -64,7 +64,7 @@ class InternetArchive(Source):
         found = await self._scrape({"q": wanted, "fields": "identifier", "count": str(SEARCH_SIZE), **at.params()})
         entries = found.get("items")
         if not isinstance(entries, list):
-            raise errors.ProtocolError(f"the Internet Archive answered with no list of items: {text.preview(str(found.get('error')))}")
+            raise errors.ProtocolError(f"the Internet Archive answered with no list of items: {text.preview(found.get('error'))}")
         batch = entries[at.offset : at.offset + PAGE_SIZE]
         items, notes = await self._read_items(batch)
         total = fields.number(found.get("total"))
@@ -86,7 +86,7 @@ class InternetArchive(Source):
         for entry in entries:
             name = text.clean(fields.mapping(entry).get("identifier"), 200)
             if not name:
-                items.append(ListProblem(0, "the item has no identifier", text.preview(str(entry)[:300])))
+                items.append(ListProblem(0, "the item has no identifier", text.preview(entry)))
                 continue
             try:
                 reply = await self.get(f"/metadata/{quote(name, safe='')}")

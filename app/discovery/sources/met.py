@@ -76,7 +76,7 @@ class Met(Source):
     async def _read_object(self, number: object) -> list[Candidate | ListProblem | None]:
         """Request an object. Some that the search lists do not exist: loans, and objects that were withdrawn."""
         if not fields.number(number):
-            return [ListProblem(line=0, message="the object's id is no number", text=text.preview(str(number)))]
+            return [ListProblem(line=0, message="the object's id is no number", text=text.preview(number))]
         try:
             record = await self.get(f"/public/collection/v1/objects/{number}")
         except (errors.NotFoundError, errors.BadRequestError) as error:
@@ -88,7 +88,7 @@ def read_object(record: Mapping[str, Any], *, side_px: int | None) -> Iterator[C
     """Return the images of an object as candidates, as a problem if its record is broken, or ``None`` if it has none."""
     number = fields.number(record.get("objectID"))
     if not number:
-        yield ListProblem(line=0, message="the object has no id", text=text.preview(str(record)))
+        yield ListProblem(line=0, message="the object has no id", text=text.preview(record))
         return
     views = _views(record)
     for renditions in views:

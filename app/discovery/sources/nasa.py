@@ -91,7 +91,7 @@ class Nasa(Source):
         params = {"q": query.keyword, "media_type": "image", "page": str(page), "page_size": str(size), **part}
         reply = await self.get("/search", params)
         if not isinstance(reply.get("collection"), dict):
-            raise errors.ProtocolError(f"NASA answered with no collection: {text.preview(str(reply.get('reason')))}")
+            raise errors.ProtocolError(f"NASA answered with no collection: {text.preview(reply.get('reason'))}")
         return fields.mapping(reply["collection"])
 
     async def _read_item(self, item: object) -> Candidate | ListProblem | None:
@@ -101,7 +101,7 @@ class Nasa(Source):
             return None
         nasa_id = text.clean(about.get("nasa_id"), 300)
         if not nasa_id:
-            return ListProblem(0, "the item has no nasa_id", text.preview(str(item)[:300]))
+            return ListProblem(0, "the item has no nasa_id", text.preview(item))
         sizes = _renditions(fields.mappings(record.get("links")))
         if all(_name(one.url) == "thumb" for one in sizes):
             sizes = await self._list_sizes(nasa_id) or sizes

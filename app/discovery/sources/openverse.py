@@ -167,7 +167,7 @@ def _read_item(item: object, side_px: int | None) -> Candidate | ListProblem | N
     renditions = _renditions(found)
     chosen = smallest_sufficient(renditions, side_px)
     if chosen is None:
-        return ListProblem(line=0, message="the image has no usable address", text=text.preview(str(found.get("url", item))))
+        return ListProblem(line=0, message="the image has no usable address", text=text.preview(found.get("url", item)))
     name, address = _stated(found)
     licence = licences.settle(name, address)
     title, creator = text.strip_html(found.get("title"), 300), text.strip_html(found.get("creator"), 300)

@@ -74,7 +74,7 @@ def read_record(row: object, *, side_px: int | None) -> Iterator[Candidate | Lis
     content = fields.mapping(record.get("content"))
     name = text.clean(record.get("id"), 200)
     if name is None or not content:
-        yield ListProblem(line=0, message="the record has no id or no content", text=text.preview(str(row)))
+        yield ListProblem(line=0, message="the record has no id or no content", text=text.preview(row))
         return
     media = fields.mapping(fields.mapping(content.get("descriptiveNonRepeating")).get("online_media")).get("media")
     images = [one for one in fields.mappings(media) if one.get("type") == "Images"]
@@ -89,7 +89,7 @@ def _read_image(
 ) -> Candidate | ListProblem:
     renditions = _renditions(image)
     if not renditions:
-        return ListProblem(line=0, message="the image has no usable address", text=text.preview(str(image.get("content"))))
+        return ListProblem(line=0, message="the image has no usable address", text=text.preview(image.get("content")))
     chosen = smallest_sufficient(renditions, side_px)
     if chosen is None or (chosen.width is None and side_px is not None):
         chosen = _guess(renditions[-1], side_px or 0)

@@ -60,7 +60,7 @@ def read_artwork(row: object, *, side_px: int | None) -> Candidate | ListProblem
     record = fields.mapping(row)
     number = text.clean(record.get("object_number"), 100)
     if number is None:
-        return ListProblem(line=0, message="the work has no number", text=text.preview(str(row)))
+        return ListProblem(line=0, message="the work has no number", text=text.preview(row))
     renditions = _renditions(record)
     chosen = smallest_sufficient(without_tiff(renditions), side_px)
     if chosen is not None:

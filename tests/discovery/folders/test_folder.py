@@ -276,6 +276,20 @@ def test_shards_that_are_linked_from_elsewhere_are_named(tmp_path: Path) -> None
     assert len(problems) == 2
 
 
+def test_words_that_are_linked_from_elsewhere_are_not_read(tmp_path: Path) -> None:
+    """A text beside an image would carry any file of this machine into the dataset; one inside of the folder describes it."""
+    write(tmp_path, {"else/secret.txt": "secret", "else/secret.json": '{"caption": "secret"}'})
+    write(tmp_path, {"else/metadata.jsonl": '{"file_name": "3.jpg", "caption": "secret"}\n'})
+    data = write(tmp_path / "data", {"1.jpg": jpeg(1), "2.jpg": jpeg(2), "b/3.jpg": jpeg(3), "4.jpg": jpeg(4), "words": "own"})
+    (data / "1.txt").symlink_to(tmp_path / "else/secret.txt")
+    (data / "2.json").symlink_to(tmp_path / "else/secret.json")
+    (data / "b/metadata.jsonl").symlink_to(tmp_path / "else/metadata.jsonl")
+    (data / "4.txt").symlink_to("words")
+    found, problems, _ = read_all(data)
+    assert {Path(item.url).name: item.caption for item in found} == {"1.jpg": None, "2.jpg": None, "3.jpg": None, "4.jpg": "own"}
+    assert problems == []
+
+
 def test_what_cannot_be_read_is_a_problem_and_the_rest_is_read(tmp_path: Path) -> None:
     """A shard that vanished between the listing and its reading, a folder as well."""
     write(tmp_path, {"a/1.jpg": jpeg(1), "b/1.jpg": jpeg(2)})

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -116,6 +117,50 @@ def test_what_is_whole_of_a_damaged_tar_is_read(tmp_path: Path, damage: object, 
     assert found[-1].problem.startswith(words)
 
 
+def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
+    """A header as GNU writes it, whatever its size says."""
+    block = bytearray(tarfile.TarInfo("x").tobuf(tarfile.GNU_FORMAT))
+    block[:100], block[124:136], block[156:157], block[148:156] = name.ljust(100, b"\0"), size, kind, b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def attributes(**values: str) -> bytes:
+    """The attributes of the member that follows, as POSIX writes them."""
+    member = tarfile.TarInfo("x")
+    member.pax_headers = values
+    return member.tobuf(tarfile.PAX_FORMAT)[:-512]
+
+
+PLAIN = header(b"1.jpg", b"00000001000\0") + bytes(512)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        header(b"2.jpg", b"\xff" * 10 + b"\xfe\x00"),
+        header(b"2.jpg", b"\xff" * 10 + b"\xfc\x00"),
+        attributes(size="-1024") + header(b"2.jpg", b"00000001000\0"),
+        (header(b"././@LongLink", b"00000000005\0", b"L") + bytes(512)) * 2_000,
+        header(b"x", b"\x80\0\0\0" + b"\x7f" * 8, b"x"),
+        attributes(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}) + header(b"2.jpg", b"00000001000\0"),
+        attributes(**{"GNU.sparse.map": "a,b", "GNU.sparse.size": "4"}) + header(b"2.jpg", b"00000001000\0"),
+    ],
+    ids=["to itself", "to the one before", "back by attributes", "names of names", "endless attributes", "sparse", "sparse map"],
+)
+def test_a_hostile_header_ends_the_tar(tmp_path: Path, hostile: bytes) -> None:
+    """`tarfile` would read it for ever, fill the memory, or raise what it does not document."""
+    path = tmp_path / "0.tar"
+    path.write_bytes(PLAIN + hostile + bytes(4_096))
+    found = read(path)
+    assert names(found) == ["1.jpg"]
+    assert found[-1].problem.startswith("is damaged behind 1.jpg")
+    with path.open("rb") as file, pytest.raises(errors.UnreadableError, match="no member of a tar"):
+        tars.read_member(file, Place(str(path), member="2.jpg", offset=len(PLAIN)), 1_000)
+    path.write_bytes(hostile + bytes(4_096))
+    assert names(read(path)) == []
+
+
 def test_a_tar_that_was_changed_gives_no_other_image(tmp_path: Path) -> None:
     """A member that is another one, larger than permitted, cut off, or not there is an error of that image."""
     path = img2dataset_shard(tmp_path / "0.tar", range(2))
@@ -158,4 +203,16 @@ def test_the_classes_of_a_dataset_stand_beside_its_shards(tmp_path: Path, conten
     """A file that is none is not there."""
     if content is not None:
         (tmp_path / "classes.json").write_text(content)
-    assert tars.read_classes(str(tmp_path / "0.tar")) == classes
+    assert tars.read_classes(str(tmp_path / "0.tar"), str(tmp_path)) == classes
+
+
+def test_classes_are_read_from_a_file_of_the_folder_only(tmp_path: Path) -> None:
+    """A pipe would never end, and a link could bring in another file of this machine."""
+    (tmp_path / "else.json").write_text('["secret"]')
+    (tmp_path / "data").mkdir()
+    classes = tmp_path / "data/classes.json"
+    classes.symlink_to(tmp_path / "else.json")
+    assert tars.read_classes(str(tmp_path / "data/0.tar"), str(tmp_path / "data")) == []
+    classes.unlink()
+    os.mkfifo(classes)
+    assert tars.read_classes(str(tmp_path / "data/0.tar"), str(tmp_path / "data")) == []

@@ -63,3 +63,20 @@ def test_a_disk_without_room_is_this_machines_error(tmp_path: Path) -> None:
         files.open(str(path))
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(errors.StorageError, match="No space left"):
         unpacked._write(full, b"x", "a.tar.gz")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the disk: the tar ends where it has grown more than images can."""
+    monkeypatch.setattr(unpacked, "MIN_BYTES", 100)
+    path = tmp_path / "0.tar.gz"
+    path.write_bytes(gzip.compress(bytes(50_000_000)))
+    with closing(TarFiles()) as files, files.open(str(path)) as file:
+        assert len(file.read()) < 10_000_000
+
+
+@pytest.mark.parametrize("name", ["0.tar", "0.tar.gz"])
+def test_a_pipe_is_no_tar(tmp_path: Path, name: str) -> None:
+    """Opening it would wait for somebody who writes to it."""
+    os.mkfifo(tmp_path / name)
+    with closing(TarFiles()) as files, pytest.raises(errors.UnreadableError, match="no regular file"):
+        files.open(str(tmp_path / name))

@@ -102,3 +102,33 @@ def test_a_reservation_is_named_unless_opt_outs_are_ignored() -> None:
         page = Page(URL, f"<meta {meta}><img src=a.jpg>".encode(), "text/html")
         assert read(page, ReadingRules()).reserved
         assert read(page, ReadingRules(opt_out=False)).images
+
+
+def test_the_images_of_one_page_of_a_sitemap_are_bounded() -> None:
+    """The protocol's extension allows a page 1000."""
+    image = "<image:image><image:loc>https://site.example/{}.jpg</image:loc></image:image>"
+    images = "".join(image.format(number) for number in range(1_100))
+    body = f'<urlset xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"><url>{images}</url></urlset>'
+    assert len(read(Page(URL, body.encode(), "application/xml"), ReadingRules()).images) == 1_000
+
+
+def test_the_frames_of_a_page_are_bounded() -> None:
+    """Each holds a page of its own, which is parsed."""
+    body = "".join(f"<iframe srcdoc='<img src={number}.jpg>'></iframe>" for number in range(120))
+    assert len(read(Page(URL, body.encode(), "text/html"), ReadingRules()).images) == 100
+
+
+def test_large_json_is_not_parsed() -> None:
+    """It takes many times its size in memory."""
+    body = b'{"@context":"http://iiif.io/api/presentation/3/context.json"}'
+    assert kind_of(body + b" " * document.MAX_JSON_BYTES, "application/json") == "other"
+
+
+@pytest.mark.parametrize("key", ["label", "rights", "homepage", "profile", "width"])
+def test_json_that_is_nested_deep_is_read(key: str) -> None:
+    """As deep as it can be parsed, deeper than Python may recurse."""
+    deep = "[" * 1_000 + "]" * 1_000
+    service = f'{{"id":"https://site.example/s","{key}":{deep}}}'
+    canvas = f'{{"items":[{{"items":[{{"body":{{"id":"https://site.example/a.jpg","service":[{service}]}}}}]}}]}}'
+    manifest = f'{{"@context":"http://iiif.io/api/presentation/3/context.json","type":"Manifest","{key}":{deep},"items":[{canvas}]}}'
+    assert len(read(Page(URL, manifest.encode(), "application/json"), ReadingRules()).images) == 1

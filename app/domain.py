@@ -13,21 +13,17 @@ from errors import Reason
 
 __all__ = [
     "COLOUR_GRID_SIDE",
-    "ENCODER_SIDES",
     "EXTENSIONS",
     "FOLDER_SOURCE",
     "LISTED_SOURCES",
     "LIST_SOURCE",
-    "MAX_DRAWN_PIXELS",
     "MEDIA_TYPES",
     "PAGES_SOURCE",
     "Candidate",
     "Compressed",
-    "CompressionRules",
     "ExportFormat",
     "ImageState",
     "LabelConflicts",
-    "Level",
     "LicenseConfidence",
     "ListProblem",
     "Reason",
@@ -36,12 +32,8 @@ __all__ = [
     "Sample",
     "StoredImage",
     "UnknownLicenses",
-    "ValidationRules",
     "Verdict",
 ]
-
-Level = Literal["basic", "standard", "strict"]
-"""Levels of validation; each applies the checks of the levels before it."""
 
 LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 """What becomes of one picture with several labels: none of its images is kept, those with the label of the first one, or one per label."""
@@ -186,66 +178,6 @@ class ListProblem:
     line: int
     message: str
     text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationRules:
-    """Limits that an image must meet to enter a dataset.
-
-    Attributes:
-        level: ``basic`` (decodes, format, size), ``standard`` (+ aspect, detail, truncation, animation), ``strict`` (+ blur, exposure).
-        min_width, min_height: pixels.
-        max_pixels: width times height above which an image is not decoded.
-        max_aspect: longer side over shorter side.
-        min_entropy: bits of the grey histogram of the image at 1/8 scale, 0 to 8.
-        min_edges: share of the thumbnail's pixels at an edge, 0 to 1, with which an image of less entropy passes: a logo, a line chart.
-        min_sharpness: variance of the Laplacian of the grey image, scaled to 256 pixels on its longer side.
-        min_brightness, max_brightness: mean grey, 0 to 255.
-        formats: names of formats as Pillow gives them, lower case.
-    """
-
-    level: Level = "standard"
-    min_width: int = 64
-    min_height: int = 64
-    max_pixels: int = 50_000_000
-    max_aspect: float = 4.0
-    min_entropy: float = 1.0
-    min_edges: float = 0.002
-    min_sharpness: float = 20.0
-    min_brightness: float = 8.0
-    max_brightness: float = 247.0
-    formats: tuple[str, ...] = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "heif")
-
-
-MAX_DRAWN_PIXELS = 178_956_970
-"""Width times height of what is decoded or drawn for an export (Pillow's own hard limit): 512 MB in RGB. Validation's limit is lower."""
-
-ENCODER_SIDES = {"jpeg": 65_500, "webp": 16_383}
-"""Largest width and height, pixels, that an encoder takes: libjpeg's JPEG_MAX_DIMENSION, and the 14 bits of WebP. PNG has no such limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompressionRules:
-    """Encoding and size of the exported images.
-
-    Attributes:
-        format: ``keep`` leaves the encoding as it is and, with ``resize="none"``, the bytes as well.
-        level: encoder quality, 1 to 100, for jpeg and webp; for png the zlib level is ``min(9, level // 10)``.
-        resize: ``none``, ``keep_ratio`` (the shorter side becomes ``size``), ``center_crop`` or ``border`` (a square).
-        size: pixels.
-        only_if_bigger: never enlarge an image.
-    """
-
-    format: Literal["keep", "jpeg", "webp", "png"] = "keep"
-    level: int = 95
-    resize: Literal["none", "keep_ratio", "center_crop", "border"] = "none"
-    size: int = 256
-    only_if_bigger: bool = True
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether the exported bytes are the fetched bytes, but for metadata over which loaders fail."""
-        return self.format == "keep" and self.resize == "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,24 @@
 
 import re
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
     Tag,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from app.domain import (
-    ENCODER_SIDES,
-    MAX_DRAWN_PIXELS,
-    CompressionRules,
-    ExportFormat,
-    LabelConflicts,
-    Level,
-    LicenseConfidence,
-    Reason,
-    UnknownLicenses,
-    ValidationRules,
-)
-from app.invisible import find_invisible
+from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
 from app.quotas import Quota
+from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Level, ValidationRules
+from app.strict import Strict, Word
 
 __all__ = [
     "MAX_IMAGES",
@@ -46,7 +34,6 @@ __all__ = [
     "ListedImage",
     "PagesSpec",
     "Side",
-    "Strict",
 ]
 
 MAX_IMAGES = 10_000_000
@@ -72,36 +59,6 @@ LICENSE_UNKNOWN = "Images of which no licence is known; default: drop, keep for 
 
 ListedLabel = Annotated[str, StringConstraints(max_length=100)]
 ListedCaption = Annotated[str, StringConstraints(max_length=5000)]
-
-
-def _refuse_invisible(text: str) -> str:
-    if found := find_invisible(text):
-        raise ValueError(f"{text[:40]!a} holds the invisible character {found}; remove it")
-    return text
-
-
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_refuse_invisible)]
-"""A keyword, a label or a name."""
-
-
-class Strict(BaseModel):
-    """Base of what comes from outside: unknown fields, numbers without an end, and truth values for numbers are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = cls.model_fields[str(info.field_name)].annotation
-        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-        if any(item is True or item is False for item in (value, *inside)) and _takes_numbers(wanted):
-            raise ValueError("true and false are no numbers; write the number")
-        return value
-
-
-def _takes_numbers(annotation: Any) -> bool:
-    """Whether a type, or one inside of it, is a number."""
-    return annotation in (int, float) or any(map(_takes_numbers, get_args(annotation)))
 
 
 class Compression(Strict):

@@ -227,8 +227,8 @@ def pyvips() -> Mapping[str, Step]:
 
 def product() -> Mapping[str, Step]:
     """The product: a verdict, and a verdict with the resized output."""
-    from app.domain import CompressionRules, ValidationRules
     from app.images.verdict import validate
+    from app.rules import CompressionRules, ValidationRules
 
     rules, leaving = ValidationRules(level="basic"), CompressionRules("jpeg", 95, "keep_ratio", SIDE)
 

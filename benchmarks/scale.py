@@ -31,7 +31,7 @@ from scale_fill import server_of
 
 from app.db import Database, jobs, schema, units
 from app.job_states import UnitKind, UnitState
-from app.jobs import submit
+from app.jobs import settle, submit
 from app.queue import ArqQueue, Envelope, embedded_queue
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
@@ -83,8 +83,8 @@ async def _plan(settings: Settings, listing: Path) -> Planned:
     async with open_resources(settings, queue=PlanningOnly(embedded_queue().pool)) as resources:
         server = await server_of(resources.db)
         began = cpu_s(server)
-        stored = await submit.store_list(resources, listing, ListSpec(key="", suffix=".txt", name=listing.name))
-        spec = submit.resolve_spec(resources, JobRequest(urls=["the list"]), url_list=stored)
+        stored = await settle.store_list(resources, listing, ListSpec(key="", suffix=".txt", name=listing.name))
+        spec = settle.resolve_spec(resources, JobRequest(urls=["the list"]), url_list=stored)
         job = await submit.submit_build(resources, spec, name="benchmark")
         async with run_workers(resources, ("builder",)):
             await _until_planned(resources, job.job_id)

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from app.db import Database, datasets, jobs, lifecycle, schema
-from app.domain import CompressionRules
 from app.job_states import JobKind, JobState
+from app.rules import CompressionRules
 from app.spec import JobSpec
 
 __all__ = ["CHUNK", "USER", "chunk_id", "fill", "server_of"]

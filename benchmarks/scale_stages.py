@@ -18,12 +18,14 @@ from scale_fill import CHUNK, USER, chunk_id
 from app.cli import follow
 from app.db import Database, attempts, events, image_search, images, jobs, lifecycle, paging, units
 from app.db.events import EventFilter
+from app.db.funnel import Funnel
 from app.db.image_search import ImageFilter
-from app.db.rows import Funnel, NewUnit
-from app.domain import Candidate, Compressed, ImageState, Reason, ValidationRules, Verdict
+from app.db.rows import NewUnit
+from app.domain import Candidate, Compressed, ImageState, Reason, Verdict
 from app.images.pool.protocol import Answer
 from app.job_states import UnitKind
 from app.resources import Resources
+from app.rules import ValidationRules
 from app.settings import load_settings
 from downloader import Attempt, Fetched, FetchRequest
 from workers.stages import compress as compress_stage

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import importlib.metadata
 import random as random_numbers
 import ssl
@@ -24,14 +23,11 @@ from downloader.limiter.store import HostStateStore
 from downloader.models import (
     AttemptLog,
     Deferred,
-    Fetched,
-    FetchFailed,
     FetchLimits,
     FetchRequest,
     HostClosedError,
     HostSnapshot,
     Network,
-    NotModified,
     Outcome,
     Page,
     RetryRules,
@@ -40,6 +36,7 @@ from downloader.models import (
 from downloader.proxy import check_proxy
 from downloader.request import Reply, Requester, RequestOptions, make_client
 from downloader.resolver import Lookup
+from downloader.results import describe_no_json, failed_result, fetched_result, not_modified_result
 from downloader.retry import RetryBudget, RetryPolicy, drop_tracebacks
 from downloader.transport import GuardedTransport
 from downloader.url_guard import URLGuard
@@ -183,7 +180,7 @@ class Downloader:
         self._crawl_policy.begin_attempt(state)
         if request.attempts_made >= self._rules.attempts:
             spent = errors.TransientError(f"all {self._rules.attempts} attempts were made before", reason=Reason.INTERRUPTED)
-            return _failed(state, spent)
+            return failed_result(state, spent)
         shown = redact(request.url)
         try:
             with _log.contextualize(url=shown):
@@ -198,7 +195,7 @@ class Downloader:
             drop_tracebacks(exc)
             return self._resolve(state, exc)
         state.record_attempt()
-        return _not_modified(state, reply) if reply.status == conditional.NOT_MODIFIED else _fetched(state, reply)
+        return not_modified_result(state, reply) if reply.status == conditional.NOT_MODIFIED else fetched_result(state, reply)
 
     async def fetch_many(
         self,
@@ -258,7 +255,7 @@ class Downloader:
         try:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as exc:
-            raise errors.ProtocolError(_no_json(url, reply), status=reply.status) from exc
+            raise errors.ProtocolError(describe_no_json(url, reply), status=reply.status) from exc
 
     async def fetch_page(self, url: str, *, log: AttemptLog | None = None) -> Page:
         """Get a page, sitemap, feed or manifest as robots.txt and opt-outs allow, under the same guard, gate and retry policy.
@@ -323,13 +320,13 @@ class Downloader:
         wait_s = error.retry_after_s or 0.0 if isinstance(error, errors.TransientError) else 0.0
         if wait_s > self._rules.retry_after_max_s:
             message = f"the origin asks to wait {wait_s:.0f} s, more than {self._rules.retry_after_max_s:.0f}"
-            return _failed(state, errors.RetryAfterOverCapError(message, status=error.status, retry_after_s=wait_s))
+            return failed_result(state, errors.RetryAfterOverCapError(message, status=error.status, retry_after_s=wait_s))
         if state.attempts_made < self._rules.attempts and wait_s > self._rules.inline_wait_max_s:
             return self._defer(state, error, error.slug, self._clock() + wait_s)
         if state.attempts_made < self._rules.attempts and state.is_over_budget:
             until = self._clock() + _BUDGET_WAIT_S * (1 + self._rules.jitter * self._random())
             return self._defer(state, error, Reason.RETRY_BUDGET, until)
-        return _failed(state, error)
+        return failed_result(state, error)
 
     def _defer(self, state: FetchState, error: errors.PictrawlError, reason: Reason, until: float) -> Deferred:
         """Defer after a request that failed."""
@@ -358,50 +355,6 @@ class Downloader:
             decisions=decisions,
             silence=self._gate.silence(closed.host or state.origin),
         )
-
-
-def _no_json(url: str, reply: Reply) -> str:
-    """Say what came in the place of JSON, and from where."""
-    asked, answered = errors.without_secrets(url), errors.without_secrets(reply.url)
-    found = foreign.describe(reply.body[: foreign.HEAD_BYTES]) or f"{len(reply.body)} bytes"
-    words = "JSON that is cut off or broken" if found == "JSON" else f"{found}, no JSON"
-    return f"{asked} answered with {words}{f', after a redirect to {answered}' if answered != asked else ''}"
-
-
-def _fetched(state: FetchState, reply: Reply) -> Fetched:
-    return Fetched(
-        request=state.request,
-        body=reply.body,
-        sha256=hashlib.sha256(reply.body).hexdigest(),
-        media_type=content.sniff(reply.body[:64]) or "",
-        status=reply.status,
-        final_url=reply.url,
-        attempts=state.attempts,
-        headers=reply.headers,
-        decisions=state.decisions(),
-        validators=conditional.validators_of(reply.headers, reply.url),
-    )
-
-
-def _not_modified(state: FetchState, reply: Reply) -> NotModified:
-    return NotModified(
-        request=state.request, status=reply.status, final_url=reply.url, attempts=state.attempts, decisions=state.decisions()
-    )
-
-
-def _failed(state: FetchState, error: errors.PictrawlError) -> FetchFailed:
-    return FetchFailed(
-        request=state.request,
-        reason=error.slug,
-        error=type(error).__name__,
-        message=error.message,
-        attempts=state.attempts,
-        status=error.status if error.status is not None else state.status,
-        final_url=state.url,
-        retry_after_s=error.retry_after_s,
-        evidence=error.evidence,
-        decisions=state.decisions(),
-    )
 
 
 def _lane(request: FetchRequest) -> str:

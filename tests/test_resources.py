@@ -6,7 +6,6 @@ import pytest
 
 import errors
 from app.db import Database, schema
-from app.domain import ValidationRules
 from app.queue import embedded_queue, redis_queue
 from app.resources import (
     make_downloader,
@@ -17,6 +16,7 @@ from app.resources import (
     open_worker_resources,
     product_version,
 )
+from app.rules import ValidationRules
 from app.settings import Settings, load_settings
 from downloader.limiter.redis_store import RedisHostStateStore
 from downloader.limiter.store import LocalHostStateStore

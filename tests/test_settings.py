@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.domain import CompressionRules, ValidationRules
+from app.rules import CompressionRules, ValidationRules
 from app.settings import ENV_PREFIX, RESERVED_VARIABLES, Settings, as_flags, load_settings, origins, setting_names
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.domain import CompressionRules, Reason, ValidationRules
+from app.domain import Reason
+from app.rules import CompressionRules, ValidationRules
 from app.settings.sections import CompressSettings
 from app.spec import Compression, JobRequest, JobSpec, ListSpec
 

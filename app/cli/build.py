@@ -35,7 +35,7 @@ from app.discovery.keywords import InputKind
 from app.exports.extra_columns import ColumnCounter
 from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count, size
-from app.jobs import submit
+from app.jobs import settle, submit
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.resources import source_options
 from app.settings import Settings
@@ -252,10 +252,10 @@ def _license_words(options: BuildOptions) -> list[str] | None:
 async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> str:
     """Store the list, write the job, wake the workers; return the job's id."""
     resources = runner.resources
-    stored = await submit.store_list(resources, urls.path, urls.spec) if urls else None
+    stored = await settle.store_list(resources, urls.path, urls.spec) if urls else None
     with validation_as_usage():
         output = str(plan.destination.folder.absolute())
-        spec = submit.resolve_spec(resources, plan.request, url_list=stored, folder=plan.folder, output=output)
+        spec = settle.resolve_spec(resources, plan.request, url_list=stored, folder=plan.folder, output=output)
     spec = spec.model_copy(update={"overwrite": plan.destination.overwrite})
     return (await submit.submit_build(resources, spec, name=plan.name)).job_id
 

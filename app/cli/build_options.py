@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 import errors
 from app.cli.failures import UsageError
-from app.domain import CompressionRules, LabelConflicts, UnknownLicenses
+from app.domain import LabelConflicts, UnknownLicenses
 from app.formatting import clipped
+from app.rules import CompressionRules
 from app.validation_errors import requirement
 
 __all__ = [

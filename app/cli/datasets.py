@@ -11,7 +11,8 @@ from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import datasets, images, lookup
-from app.db.rows import Dataset, Funnel, PageOf
+from app.db.funnel import Funnel
+from app.db.rows import Dataset, PageOf
 from app.formatting import clipped, listing, number, when
 
 __all__ = ["DatasetId", "ls", "rm", "show"]

@@ -12,7 +12,8 @@ from app.cli.failures import UsageError
 from app.cli.session import Interrupts
 from app.db import Database, datasets, deferred, images, jobs
 from app.db.deferred import DeferredHost
-from app.db.rows import Export, Funnel, Job
+from app.db.funnel import Funnel
+from app.db.rows import Export, Job
 from app.formatting import count, number
 from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended, mark_unattended

@@ -11,7 +11,7 @@ from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import lookup
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.explain.licences import Answer, LedgerLine, answer, ledger, load_counts
 from app.formatting import clipped, count, listing, number
 

@@ -13,8 +13,8 @@ from app.cli.session import open_database
 from app.discovery.planner import Plan, SearchPlan
 from app.formatting import clipped, count, duration, number, size
 from app.jobs.plan import ListPlan, plan_list, plan_pages, plan_searches
+from app.jobs.settle import settle_spec
 from app.jobs.source_client import make_source_client
-from app.jobs.submit import settle_spec
 from app.resources import make_downloader
 from app.settings import Settings
 from app.spec import JobRequest, ListSpec, PagesSpec

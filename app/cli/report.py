@@ -11,7 +11,8 @@ from app.cli import exit_codes
 from app.cli.output import width
 from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs
 from app.db.crawl_pages import PageCounts
-from app.db.rows import Export, Funnel, Job
+from app.db.funnel import Funnel
+from app.db.rows import Export, Job
 from app.domain import LIST_SOURCE, Reason
 from app.explain.job import lost_words, search_words
 from app.explain.keywords import KeywordFigures, load_keywords, total_by_source

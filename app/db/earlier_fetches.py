@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, func, or_, select
 
 from app.db import jobs, tables
 from app.db.engine import Connection, Database
-from app.db.rows import PASSED_FETCH
+from app.db.funnel import PASSED_FETCH
 from app.domain import ImageState, Reason, Reuse
 
 __all__ = ["OF_BYTES", "EarlierFetch", "of_chunk", "reuse_figures"]

@@ -9,7 +9,7 @@ from sqlalchemy import and_, case, select
 
 from app.db import paging, tables
 from app.db.engine import Connection
-from app.db.rows import PASSED_CHECKS
+from app.db.funnel import PASSED_CHECKS
 from app.domain import ImageState
 from app.job_states import JobKind
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, func, insert, select
 
 from app.db import paging, tables
+from app.db.columns import WARNED as IS_WARNED
 from app.db.engine import Connection, Database
 from app.db.rows import Event
 
@@ -117,7 +118,7 @@ async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_
             names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
             return await _read(connection, [[*narrowed, columns.event == name] for name in names], last_id, limit)
         if {*wanted.levels} <= {*WARNED}:  # the condition of their partial index
-            return await _read(connection, [[of_job, tables.WARNED, columns.level == level] for level in wanted.levels], last_id, limit)
+            return await _read(connection, [[of_job, IS_WARNED, columns.level == level] for level in wanted.levels], last_id, limit)
         return await _read(connection, [narrowed], last_id, limit)
 
 

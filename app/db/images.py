@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 import errors
 from app.db import jobs, list_rows, offers, tables
 from app.db.engine import Connection, Database, db_now
-from app.db.rows import LabelCount, SourceCount
+from app.db.funnel import LabelCount, SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
 from errors import as_evidence
 

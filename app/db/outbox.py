@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Integer, Row, String, bindparam, case, column, delete, func, select, true, update, values
 
 from app.db import tables, takeover
+from app.db.columns import PENDING
 from app.db.engine import Connection, Database, db_now
 from app.db.lifecycle import ensure_finalize, settle_strays
 from app.db.rows import Unit
@@ -167,7 +168,7 @@ def _with_due_units(queue: str) -> Any:
 
 def _due_of(job_id: Any, queue: str) -> tuple[Any, ...]:
     unit = tables.units.c
-    return unit.job_id == job_id, unit.queue == queue, tables.PENDING, unit.not_before <= db_now()
+    return unit.job_id == job_id, unit.queue == queue, PENDING, unit.not_before <= db_now()
 
 
 async def take(connection: Connection, queue: str, shares: Mapping[str, int]) -> list[Delivery]:

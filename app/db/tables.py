@@ -12,14 +12,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.types import JSON
+
+from app.db.columns import LABELLED, PENDING, REASONED, REUSED, SPLIT, WARNED, Id, Serial, Slug, metadata, partial_index
 
 __all__ = [
     "api_keys",
@@ -43,41 +43,6 @@ __all__ = [
     "units",
     "workers",
 ]
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(column_0_N_label)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-Id = String(40)
-Slug = String(24)
-PENDING = text("state = 'pending'")
-"""A literal, not a bound value: a partial index is used only if the statement contains its condition word for word."""
-
-WARNED = text("level IN ('WARNING', 'ERROR', 'CRITICAL')")
-"""The condition of the index of warnings, a literal for the same reason."""
-
-REASONED = text("reason IS NOT NULL")
-"""The condition of the index of reasons; most kept images have none."""
-
-REUSED = text("reuse IS NOT NULL")
-"""The condition of the index of images whose bytes were there before; a first build has none."""
-
-LABELLED, SPLIT = text("label IS NOT NULL"), text("split IS NOT NULL")
-"""Conditions of indexes over kept images; no other image has a label or a split there, so crawling does not update them."""
-
-
-def _partial_index(table: str, name: str) -> Index:
-    """A partial index over the events that have a value in a column; most have none."""
-    has_value = text(f"{name} IS NOT NULL")
-    return Index(f"ix_{table}_{name}", "job_id", name, "id", sqlite_where=has_value, postgresql_where=has_value)
-
-
-Serial = BigInteger().with_variant(Integer, "sqlite")
 
 api_keys = Table(
     "api_keys",
@@ -376,7 +341,7 @@ events = Table(
     Index("ix_events_job", "job_id", "id"),
     Index("ix_events_name", "job_id", "event", "id"),
     Index("ix_events_warned", "job_id", "level", "id", sqlite_where=WARNED, postgresql_where=WARNED),
-    *(_partial_index("events", name) for name in ("host", "chunk_id", "url_key")),
+    *(partial_index("events", name) for name in ("host", "chunk_id", "url_key")),
 )
 
 workers = Table(

@@ -3,9 +3,10 @@
 Knows :mod:`app.domain` and the errors; no database, no queue, no HTTP library. A source requests through the client it is given.
 """
 
-from app.discovery import expansion, keywords, licence_gate, licences, url_list
+from app.discovery import expansion, keywords, licences, url_list
 from app.discovery.expansion import Expansion, expand
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences import gate as licence_gate
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources import SOURCES, check_source, missing, open_source
 from app.discovery.sources.source import JsonClient, Query, SearchPage, Source, SourceInfo, SourceOptions
 

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.discovery import licence_gate, licences
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery import licences
+from app.discovery.licences import gate as licence_gate
+from app.discovery.licences.policy import LicencePolicy
 from app.domain import Candidate
 
 __all__ = ["MAX_OFFERS", "Change", "Found", "Offered", "add_offer", "divide"]

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import errors
 from app.db import Database, attempts, datasets, events, image_search, images, jobs, units
 from app.db.rows import Dataset, Event, Export, Job, Search
-from app.domain import LISTED_SOURCES, ImageState, StoredImage, ValidationRules
+from app.domain import LISTED_SOURCES, ImageState, StoredImage
 from app.explain.checks import CheckLine, Duplicate, check_lines
 from app.job_states import JobKind
+from app.rules import ValidationRules
 from downloader.models import Attempt
 
 __all__ = [

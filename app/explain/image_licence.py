@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.discovery.licence_gate import statements_of
-from app.discovery.licence_policy import LicencePolicy, describe
+from app.discovery.licences.gate import statements_of
+from app.discovery.licences.policy import LicencePolicy, describe
 from app.domain import Reason, StoredImage
 from app.explain.image import ExplanationLine
 from app.formatting import clipped

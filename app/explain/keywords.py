@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from app.db import Database, candidates, jobs
 from app.db.candidates import SearchCount
-from app.db.rows import PASSED_FETCH, Job, Search
+from app.db.funnel import PASSED_FETCH
+from app.db.rows import Job, Search
 from app.domain import ImageState, Reason
 from app.formatting import clipped, count, listing, number
 from app.job_states import JobKind

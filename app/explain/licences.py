@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from app.db import Database, licences
 from app.db.licences import LicenceCount
-from app.discovery.licence_policy import LicencePolicy
-from app.discovery.licence_terms import terms_of
 from app.discovery.licences import normalise
+from app.discovery.licences.policy import LicencePolicy
+from app.discovery.licences.terms import terms_of
 
 __all__ = ["Answer", "Departure", "LedgerLine", "answer", "ledger", "load_counts"]
 

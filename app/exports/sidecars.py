@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from app.discovery.licence_terms import terms_of
 from app.discovery.licences import normalise
+from app.discovery.licences.terms import terms_of
 from app.domain import Sample
 from app.exports import cards
 from app.exports.exporter import ExportOptions

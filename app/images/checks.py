@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
-from app.domain import Level, Reason, ValidationRules
+from app.domain import Reason
+from app.rules import Level, ValidationRules
 
 __all__ = [
     "AFTER_DECODING",

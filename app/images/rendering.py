@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 
-from app.domain import ENCODER_SIDES, MAX_DRAWN_PIXELS, Compressed, CompressionRules
+from app.domain import Compressed
 from app.images import checks, colour, decode, repair, structure
 from app.images.decode import Decoded, Header
+from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules
 from errors import Reason, ValidationError
 
 __all__ = ["compress", "min_decode_size", "refuse_size", "render"]

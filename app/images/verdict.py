@@ -6,10 +6,11 @@ from typing import Final
 
 from PIL import Image
 
-from app.domain import Compressed, CompressionRules, ValidationRules, Verdict
+from app.domain import Compressed, Verdict
 from app.images import checks, colour, decode, measures, rendering, repair, rights
 from app.images.checks import Facts
 from app.images.decode import Decoded, Header
+from app.rules import CompressionRules, ValidationRules
 from errors import ValidationError
 
 __all__ = ["validate"]

@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import errors
-from app.discovery import SOURCES, Query, check_source, licence_gate, open_source, url_list
+from app.discovery import SOURCES, Query, check_source, open_source, url_list
 from app.discovery import urls as url_reading
+from app.discovery.licences import gate as licence_gate
 from app.discovery.planner import BYTES_BASIS, Plan, Survey, expected_bytes, make_plan
 from app.discovery.sources.source import JsonClient, SourceOptions
 from app.discovery.survey import Surveyor

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import SecretStr, model_serializer, model_validator
 
 import errors
-from app.spec import Strict
+from app.strict import Strict
 
 __all__ = ["SecretValue"]
 

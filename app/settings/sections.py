@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 import errors
-from app.domain import ExportFormat, LabelConflicts, Level, ValidationRules
+from app.domain import ExportFormat, LabelConflicts
+from app.rules import Level, ValidationRules
 from app.settings.secret_value import SecretValue
-from app.spec import Compression, Side, Strict
+from app.spec import Compression, Side
+from app.strict import Strict
 from downloader import FetchLimits, IPVersion
 from downloader.host_headers import HostEntry, check_cookie_name, check_header_name, check_referer, check_value, make_entry, read_pattern
 

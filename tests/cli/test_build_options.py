@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from app.cli import build_options
 from app.cli.build_options import ENCODINGS, OPTION_NAMES, BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
-from app.domain import CompressionRules, ExportFormat, Level
+from app.domain import ExportFormat
+from app.rules import CompressionRules, Level
 from app.spec import Compression, JobRequest
 
 

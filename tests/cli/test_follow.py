@@ -7,7 +7,7 @@ import pytest
 
 from app.cli.follow import Snapshot, take_snapshot
 from app.db import Database, datasets
-from app.db.rows import Funnel
+from app.db.funnel import Funnel
 from app.job_states import JobKind, JobState
 from tests.cli.test_progress import NOW, a_job, a_snapshot
 from tests.db import builders

@@ -12,7 +12,8 @@ from app.cli.follow import Snapshot
 from app.cli.options import Cli
 from app.cli.progress import ETA_FROM, LONGEST_ETA_S, LiveDisplay, LogStream, NoDisplay, PlainDisplay, RateEstimate, eta_s
 from app.db.deferred import DeferredHost
-from app.db.rows import Funnel, Job, SourceCount
+from app.db.funnel import Funnel, SourceCount
+from app.db.rows import Job
 from app.domain import ImageState, Reason
 from app.formatting import when
 from app.job_states import JobKind, JobState

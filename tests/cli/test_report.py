@@ -7,7 +7,8 @@ import pytest
 
 from app.cli import exit_codes
 from app.cli.report import BuildReport
-from app.db.rows import Export, Funnel, SourceCount
+from app.db.funnel import Funnel, SourceCount
+from app.db.rows import Export
 from app.domain import ImageState, Reason
 from app.explain.keywords import KeywordFigures, SourceFigures
 from app.job_states import JobState

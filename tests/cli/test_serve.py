@@ -15,7 +15,7 @@ from app.cli.demo.origin import drip, reply
 from app.cli.follow import follow_job
 from app.cli.serve import _standing_by
 from app.cli.session import Interrupts
-from app.jobs import submit
+from app.jobs import settle, submit
 from app.resources import open_resources
 from app.settings import Settings
 from app.spec import JobRequest
@@ -125,8 +125,8 @@ async def test_serve_works_once_the_process_that_holds_the_workspace_has_ended(s
     async with open_resources(settings, workspace=mine) as resources:
         with holder.listen(heard.append):
             async with _standing_by(resources, mine, stop):
-                url_list = await submit.store_urls(resources, ["http://127.0.0.1:1/a.jpg"])
-                spec = submit.resolve_spec(resources, JobRequest(urls=["x"]), url_list=url_list)
+                url_list = await settle.store_urls(resources, ["http://127.0.0.1:1/a.jpg"])
+                spec = settle.resolve_spec(resources, JobRequest(urls=["x"]), url_list=url_list)
                 job_id = (await submit.submit_build(resources, spec, name="a")).job_id
                 while not heard:
                     await resources.db.now()

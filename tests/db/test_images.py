@@ -11,8 +11,8 @@ from sqlalchemy import select, text
 
 import errors
 from app.db import Database, image_search, images, jobs, tables
+from app.db.funnel import SourceCount
 from app.db.images import STORED
-from app.db.rows import SourceCount
 from app.domain import Candidate, ImageState, Reason, StoredImage
 from tests.db.builders import add_images, add_job, all_rows, candidates, count, explained, job_row, pages_of, statements
 

@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 
 from app.db import rows, tables
-from app.db.rows import Funnel, Job, SourceCount
+from app.db.funnel import Funnel, SourceCount
+from app.db.rows import Job
 from app.domain import ImageState, Reason, StoredImage
 from app.job_states import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobKind, JobState
 

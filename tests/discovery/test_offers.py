@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.discovery.licence_policy import ANYTHING, LicencePolicy
+from app.discovery.licences.policy import ANYTHING, LicencePolicy
 from app.discovery.offers import MAX_OFFERS, Change, Found, Offered, add_offer, divide
 from app.domain import Candidate
 

@@ -7,7 +7,7 @@ import pytest
 
 import errors
 from app.discovery import open_source, planner
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.planner import Step, Survey
 from app.discovery.sources.source import Query, SourceOptions
 from app.discovery.survey import Surveyor

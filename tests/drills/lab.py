@@ -12,7 +12,8 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from app.jobs.submit import resolve_spec, store_urls, submit_build
+from app.jobs.settle import resolve_spec, store_urls
+from app.jobs.submit import submit_build
 from app.resources import Resources, open_resources
 from app.settings import load_settings
 from app.spec import JobRequest

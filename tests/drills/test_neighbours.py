@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from app.jobs.submit import Caller, resolve_spec, store_urls, submit_build
+from app.jobs.settle import resolve_spec, store_urls
+from app.jobs.submit import Caller, submit_build
 from app.spec import JobRequest
 from tests.drills import invariants
 from tests.drills.conftest import Broken

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from app.db.image_search import Fingerprint
-from app.domain import ImageState, Reason, StoredImage, ValidationRules
+from app.domain import ImageState, Reason, StoredImage
 from app.explain.checks import CheckLine, Duplicate, check_lines, why_kept
 from app.images.checks import Facts
 from app.images.dedupe import find_near
+from app.rules import ValidationRules
 
 IMAGE = StoredImage(1, "ds_1", "job_1", "chunk_1", "http://h/a.jpg", "list", ImageState.REJECTED, media_type="image/jpeg")
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.db import Database
 from app.db.licences import LicenceCount
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.domain import ImageState, Reason
 from app.explain.licences import Answer, Departure, answer, describe_terms, ledger, load_counts
 from tests.db.builders import add_images, add_job, dataset_of

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.domain import Reason, ValidationRules
+from app.domain import Reason
 from app.images.verdict import validate
+from app.rules import ValidationRules
 from tests.images import samples
 
 BASIC, STANDARD = ValidationRules(level="basic"), ValidationRules()

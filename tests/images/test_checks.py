@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Level, Reason, ValidationRules
+from app.domain import Reason
 from app.images import checks
 from app.images.checks import CheckResult, Facts
+from app.rules import Level, ValidationRules
 
 RULES = ValidationRules(min_width=64, min_height=48, max_pixels=10_000, max_aspect=2.0)
 FACTS = Facts("jpeg", 80, 60, entropy=5.0, brightness=100.0, sharpness=50.0)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from app.domain import CompressionRules, ValidationRules
 from app.images.rendering import compress
 from app.images.verdict import validate
+from app.rules import CompressionRules, ValidationRules
 from errors import Reason
 from tests.images import colour_files as files
 from tests.images import samples

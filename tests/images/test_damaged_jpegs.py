@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.domain import Level, Reason, ValidationRules, Verdict
+from app.domain import Reason, Verdict
 from app.images.verdict import validate
+from app.rules import Level, ValidationRules
 from tests.images import damage, samples
 
 LOOSE = ValidationRules(min_width=1, min_height=1, max_aspect=100, min_entropy=0, min_brightness=0, max_brightness=255, min_sharpness=0)

@@ -11,10 +11,11 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from app.domain import CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Reason, Verdict
 from app.images import decode, heif
 from app.images.rendering import compress
 from app.images.verdict import validate
+from app.rules import CompressionRules, ValidationRules
 from errors import ValidationError
 from tests.images import samples
 

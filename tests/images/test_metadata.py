@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from app.domain import CompressionRules, Reason, ValidationRules
+from app.domain import Reason
 from app.images import metadata, rendering
 from app.images.verdict import validate
+from app.rules import CompressionRules, ValidationRules
 from tests.bombs import zlib_zeros
 from tests.images import samples
 

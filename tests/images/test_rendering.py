@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from app.domain import CompressionRules
 from app.images.rendering import compress
+from app.rules import CompressionRules
 from errors import Reason, ValidationError
 from tests.images import samples
 

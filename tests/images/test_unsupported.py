@@ -3,9 +3,10 @@
 import struct
 from collections.abc import Iterator
 
-from app.domain import Reason, ValidationRules
+from app.domain import Reason
 from app.images import decode
 from app.images.verdict import validate
+from app.rules import ValidationRules
 from tests.images import samples
 
 RULES = ValidationRules(level="basic", min_width=1, min_height=1)

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from app.domain import CompressionRules, Level, Reason, ValidationRules
+from app.domain import Reason
 from app.images.checks import CANNOT_COMPRESS
 from app.images.rendering import compress
 from app.images.verdict import validate
+from app.rules import CompressionRules, Level, ValidationRules
 from tests.images import samples
 
 STANDARD = ValidationRules()

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.db import Database, events, images
-from app.db.rows import Funnel
+from app.db.funnel import Funnel
 from app.job_states import JobState
 from tests.images.samples import encode, photo
 from tests.integration.test_retry_layers import fleet

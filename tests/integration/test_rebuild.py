@@ -15,9 +15,11 @@ from sqlalchemy import select
 from app.db import datasets, jobs, tables
 from app.db.images import STORED, as_image
 from app.discovery.lists.columns import ALIASES, OWN_COLUMNS
-from app.domain import CompressionRules, ImageState, StoredImage
+from app.domain import ImageState, StoredImage
 from app.exports import spool
-from app.jobs.submit import resolve_spec, store_list, submit_build, submit_export
+from app.jobs.settle import resolve_spec, store_list
+from app.jobs.submit import submit_build, submit_export
+from app.rules import CompressionRules
 from app.spec import JobRequest, ListSpec
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from app.db import tables
 from app.discovery.planner import Plan
 from app.jobs.plan import MAX_HOSTS, MAX_ROWS, plan_list, plan_searches, plan_urls
+from app.jobs.settle import settle_spec
 from app.jobs.source_client import make_source_client
-from app.jobs.submit import settle_spec
 from app.spec import JobRequest, ListedImage, ListSpec
 from tests.origin import Origin, reply
 from tests.providers import PROVIDERS

@@ -12,24 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 import errors
 from app.db import Database, api_keys, datasets, jobs, tables
 from app.db.exceptions import KeyReused, StateConflict
-from app.domain import CompressionRules, ImageState, Reason, ValidationRules
+from app.domain import ImageState, Reason
 from app.job_states import CheckKind, DesiredState, JobKind, JobState, UnitKind
-from app.jobs.submit import (
-    RETRYABLE,
-    Caller,
-    body_digest,
-    resolve_spec,
-    set_desired_state,
-    store_list,
-    store_urls,
-    submit_build,
-    submit_check,
-    submit_export,
-    submit_retry,
-    wake,
-)
+from app.jobs.settle import resolve_spec, store_list, store_urls
+from app.jobs.submit import RETRYABLE, Caller, body_digest, set_desired_state, submit_build, submit_check, submit_export, submit_retry, wake
 from app.queue import embedded_queue
 from app.resources import Resources
+from app.rules import CompressionRules, ValidationRules
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, JobSpec, ListSpec
 from app.storage import open_store

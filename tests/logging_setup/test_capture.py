@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from app.domain import ValidationRules
 from app.images.pool.pool import DecoderPool
+from app.rules import ValidationRules
 from errors import StorageError
 from logging_setup import get_logger
 from logging_setup.capture import (

@@ -15,7 +15,7 @@ import yaml
 from sqlalchemy import func, select
 
 from app.db import Database, images, tables
-from app.db.rows import Funnel
+from app.db.funnel import Funnel
 from tests.figures import Samples, parsed, total
 from tests.images.samples import encode, photo
 from tests.integration.test_job_processing import _ready, deployment, environment, follow, start

@@ -11,16 +11,18 @@ import httpx
 from sqlalchemy import update
 
 from app.db import Database, images, jobs, outbox, tables
-from app.db.rows import Funnel, Job
+from app.db.funnel import Funnel
+from app.db.rows import Job
 from app.discovery.folders.unpacked import TarFiles
-from app.domain import CompressionRules
 from app.images.pool.child import answer
 from app.images.pool.protocol import Answer, Request
 from app.job_states import UnitKind
 from app.jobs.dispatch import envelope, mark_due
-from app.jobs.submit import resolve_spec, store_urls, submit_build
+from app.jobs.settle import resolve_spec, store_urls
+from app.jobs.submit import submit_build
 from app.queue import JOB_NAMES, ArqQueue, embedded_queue
 from app.resources import Resources, WorkerResources, make_network
+from app.rules import CompressionRules
 from app.settings import Settings, load_settings
 from app.spec import JobRequest, ListSpec
 from app.storage import open_store

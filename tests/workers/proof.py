@@ -19,7 +19,7 @@ from app.db import datasets, jobs, lifecycle, outbox, tables
 from app.db.rows import NewUnit, Unit, as_unit
 from app.job_states import JobKind, UnitKind, UnitState
 from app.jobs.dispatch import dispatch, envelope
-from app.jobs.submit import store_urls
+from app.jobs.settle import store_urls
 from app.queue import QUEUES, ArqQueue, redis_queue
 from app.spec import JobSpec
 from tests.services import PostgresServer

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from app.db import Database, events, fleet, image_search, images, jobs, schema, units
-from app.db.rows import Funnel
+from app.db.funnel import Funnel
 from app.images.pool.pool import DecoderPool
 from app.job_states import DesiredState, JobState
-from app.jobs.submit import resolve_spec, store_urls, submit_build
+from app.jobs.settle import resolve_spec, store_urls
+from app.jobs.submit import submit_build
 from app.observability.registry import exposition
 from app.queue import embedded_queue, redis_queue
 from app.resources import Resources, WorkerResources

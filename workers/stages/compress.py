@@ -12,9 +12,10 @@ from typing import Any
 
 import errors
 from app.db import images
-from app.domain import MEDIA_TYPES, Compressed, CompressionRules, ImageState, StoredImage
+from app.domain import MEDIA_TYPES, Compressed, ImageState, StoredImage
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
+from app.rules import CompressionRules
 from app.storage import paths
 from logging_setup import get_logger
 from workers.stages.decode import MISSING, decode_batch, in_batches, put_all

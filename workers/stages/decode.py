@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.concurrency import BoundedTasks
-from app.domain import CompressionRules, StoredImage, ValidationRules
+from app.domain import StoredImage
 from app.images.pool.protocol import Answer
+from app.rules import CompressionRules, ValidationRules
 from app.storage import MissingObject, paths
 from logging_setup import get_logger
 from logging_setup.capture import log_remarks

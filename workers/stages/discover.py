@@ -16,8 +16,9 @@ from typing import Any
 import errors
 from app.db import Connection, candidates, images, jobs, lifecycle, new_id, units
 from app.db.rows import Job, NewUnit, Search
-from app.discovery import Query, SearchPage, licence_gate, url_list
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery import Query, SearchPage, url_list
+from app.discovery.licences import gate as licence_gate
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.offers import Found
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, LISTED_SOURCES, PAGES_SOURCE, Candidate, ListProblem, Reason
 from app.formatting import count, duration

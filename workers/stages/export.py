@@ -20,14 +20,15 @@ from app import concurrency
 from app.db import Connection, datasets, images, jobs
 from app.db.rows import NewUnit
 from app.discovery.folders.place import published_url
-from app.discovery.licence_terms import terms_of
 from app.discovery.licences import normalise
+from app.discovery.licences.terms import terms_of
 from app.discovery.sources.fields import attribution
-from app.domain import EXTENSIONS, FOLDER_SOURCE, MEDIA_TYPES, Compressed, CompressionRules, Sample, StoredImage
+from app.domain import EXTENSIONS, FOLDER_SOURCE, MEDIA_TYPES, Compressed, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.images.pool.pool import load_images
 from app.job_states import JobKind, UnitKind
+from app.rules import CompressionRules
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
 from workers.stages.compress import output_columns

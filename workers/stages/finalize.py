@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db import Connection, attempts, datasets, images, jobs, units
-from app.db.rows import Funnel, LabelCount, NewUnit, Search
+from app.db.funnel import Funnel, LabelCount
+from app.db.rows import NewUnit, Search
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
 from app.formatting import clipped, count

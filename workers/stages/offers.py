@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from app.db import Connection, images, offers
 from app.discovery import identities
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.offers import Change, Found, add_offer, divide
 from app.domain import LISTED_SOURCES, Candidate
 from logging_setup import get_logger

@@ -9,13 +9,14 @@ from contextlib import aclosing
 from typing import Any
 
 from app.db import images
-from app.discovery import licence_gate
-from app.discovery.licence_policy import LicencePolicy
-from app.domain import CompressionRules, ImageState, Reason, StoredImage, ValidationRules, Verdict
+from app.discovery.licences import gate as licence_gate
+from app.discovery.licences.policy import LicencePolicy
+from app.domain import ImageState, Reason, StoredImage, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
 from app.job_states import JobKind
 from app.observability import metrics
+from app.rules import CompressionRules, ValidationRules
 from app.storage import paths
 from errors import as_evidence
 from logging_setup import get_logger

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import errors
-from app.discovery.licence_policy import LicencePolicy
-from app.discovery.licence_terms import RESERVED
+from app.discovery.licences.policy import LicencePolicy
+from app.discovery.licences.terms import RESERVED
 from app.discovery.sources import fields
 from app.discovery.sources.rate_limits import RateLimit
 from app.domain import Candidate, ListProblem

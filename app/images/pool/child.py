@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from app.domain import CompressionRules, Reason
+from app.domain import Reason
 from app.images.decode import describe
 from app.images.loading import load
 from app.images.pool import protocol
@@ -18,6 +18,7 @@ from app.images.pool.protocol import Failure, LoaderRules, Reply, Request
 from app.images.rendering import compress
 from app.images.verdict import validate
 from app.process_setup import set_parent_death_signal
+from app.rules import CompressionRules
 from errors import ValidationError
 from logging_setup.capture import Remark, RemarkCollector, install_collector, read_printed
 

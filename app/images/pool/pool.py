@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from app import concurrency
-from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Compressed, Reason, Verdict
 from app.images.pool.process import DeadlineExceeded, DecoderProcess, ProcessDied, Stalled
 from app.images.pool.protocol import Answer, Failure, LoaderRules, Request, Rules
+from app.rules import CompressionRules, ValidationRules
 from app.settings import Settings
 from errors import StorageError
 from logging_setup.capture import log_remarks

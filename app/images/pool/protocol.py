@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
-from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Compressed, Reason, Verdict
+from app.rules import CompressionRules, ValidationRules
 from errors import ValidationError
 from logging_setup.capture import MAX_REMARKS, Remark
 

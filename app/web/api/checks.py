@@ -6,10 +6,12 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import datasets, jobs
-from app.domain import LabelConflicts, Level
+from app.domain import LabelConflicts
 from app.job_states import CheckKind
 from app.jobs import submit
-from app.spec import Side, Strict
+from app.rules import Level
+from app.spec import Side
+from app.strict import Strict
 from app.web.api.conventions import ACCEPTED, CheckId, DatasetId, Here, IdempotencyKey, NoQuery, OfDataset, Page, accepted, may_fail
 from app.web.api.exports import Check, check_view
 

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import datasets, earlier_fetches, images, jobs, rows
-from app.db.rows import Funnel
-from app.discovery.licence_policy import LicencePolicy
+from app.db.funnel import Funnel
+from app.discovery.licences.policy import LicencePolicy
 from app.domain import ExportFormat
 from app.explain import licences
 from app.jobs import submit
 from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
 from app.web.api.exports import Export, ExportSummary, export_summary, export_view
-from app.web.api.jobs import Progress, progress_of
+from app.web.api.job_views import Progress, progress_of
 
 __all__ = ["router"]
 

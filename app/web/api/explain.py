@@ -16,7 +16,7 @@ from app.job_states import UnitKind, UnitState
 from app.jobs.attendance import mark_unattended
 from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
-from app.web.api.jobs import Keyword, ShortClass, keywords_of, short_classes_of
+from app.web.api.job_views import Keyword, ShortClass, keywords_of, short_classes_of
 
 __all__ = ["router"]
 

@@ -17,7 +17,7 @@ from app.db.events import EventFilter
 from app.discovery import urls
 from app.jobs.attendance import mark_unattended
 from app.resources import Resources
-from app.web.api import jobs as job_views
+from app.web.api import job_views
 from app.web.api.conventions import Here, JobId, NoQuery, Text, View, at
 from logging_setup import get_logger, redact
 

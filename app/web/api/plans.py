@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.discovery.planner import BYTES_BASIS
-from app.jobs import plan, submit
+from app.jobs import plan, settle
 from app.jobs.plan import ListPlan
 from app.jobs.source_client import make_source_client
 from app.resources import make_downloader
@@ -84,7 +84,7 @@ class Plan(View):
 async def create_plan(call: Here, body: NewJob, _: Annotated[NoQuery, Query()]) -> Plan:
     """The body is that of `POST /v1/jobs`. A source that does not answer is named, and the plan goes on."""
     settings = call.resources.settings
-    spec = submit.settle_spec(settings, body)
+    spec = settle.settle_spec(settings, body)
     if body.pages is not None:
         return _empty(target=body.max_images, pages=PlannedPages(**asdict(plan.plan_pages(body.pages))))
     if body.urls is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources import cleveland
 from app.discovery.sources.source import Place, Query, SourceOptions
 from app.domain import Candidate, ListProblem

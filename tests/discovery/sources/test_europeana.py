@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources import europeana
 from app.discovery.sources.source import Place, Query, SourceOptions
 from app.domain import Candidate, ListProblem

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources.flickr import LICENCES, PAGE_SIZE, UPLOADS, Flickr
 from app.discovery.sources.source import Place, Query, SearchPage, SourceOptions
 from app.domain import Candidate, ListProblem, Rendition

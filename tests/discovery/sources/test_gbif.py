@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources import gbif
 from app.discovery.sources.source import Part, Place, Query, Reply, SourceOptions
 from app.domain import Candidate, ListProblem, Rendition

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources import inaturalist
 from app.discovery.sources.source import Place, Query, Reply, SearchPage, SourceOptions
 from app.domain import Candidate, ListProblem, Rendition

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import errors
-from app.discovery.licence_policy import LicencePolicy
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.sources import internet_archive
 from app.discovery.sources.source import Place, Query, Reply, SourceOptions
 from app.domain import Candidate, ListProblem, Rendition

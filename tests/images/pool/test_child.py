@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Compressed, Reason, Verdict
 from app.images.pool import child, protocol
 from app.images.pool.protocol import Failure, Reply, Request
 from app.images.verdict import validate
+from app.rules import CompressionRules, ValidationRules
 from logging_setup.capture import RemarkCollector, StderrPipe
 from tests.images import samples
 

@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 import pytest
 
-from app.domain import CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Reason, Verdict
 from app.images.pool.pool import DecoderPool, load_images
 from app.images.rendering import compress
 from app.images.verdict import validate
+from app.rules import CompressionRules, ValidationRules
 from app.settings import load_settings
 from errors import StorageError, ValidationError
 from tests.images import samples

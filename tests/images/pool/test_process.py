@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.domain import ValidationRules, Verdict
+from app.domain import Verdict
 from app.images.pool import process
 from app.images.pool.process import DecoderProcess, PipeProtocol, ProcessDied
 from app.images.pool.protocol import Request
+from app.rules import ValidationRules
 from errors import StorageError
 
 MEMORY_BYTES = 1 << 30

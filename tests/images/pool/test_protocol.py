@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain import Compressed, CompressionRules, Reason, ValidationRules, Verdict
+from app.domain import Compressed, Reason, Verdict
 from app.images.pool import protocol
 from app.images.pool.protocol import Answer, Failure, LoaderRules, Reply, Request
+from app.rules import CompressionRules, ValidationRules
 from errors import ValidationError
 from logging_setup.capture import MAX_REMARKS, Remark
 

@@ -10,14 +10,14 @@ import pytest
 
 from app.db import datasets, jobs, units
 from app.db.api_keys import expire_idempotency
-from app.db.rows import Funnel, SourceCount
+from app.db.funnel import Funnel, SourceCount
 from app.discovery import url_list
 from app.domain import Candidate, ImageState, ListProblem, Reason
 from app.job_states import JobState
 from app.resources import Resources
 from app.spec import ListSpec
 from app.web import create_app
-from app.web.api.jobs import figures_of, job_summary
+from app.web.api.job_views import figures_of, job_summary
 from tests.web import seeds
 from tests.web.conftest import Connect
 

@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 
 from app.db import crawl_pages, tables
 from app.job_states import UnitKind
-from app.jobs.submit import resolve_spec, submit_build
+from app.jobs.settle import resolve_spec
+from app.jobs.submit import submit_build
 from app.spec import JobRequest
 from tests.db.builders import expire
 from tests.origin import JPEG, Exchange, Hit, Origin, Step, redirect, reply

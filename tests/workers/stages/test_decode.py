@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import errors
-from app.domain import ImageState, Reason, StoredImage, ValidationRules, Verdict
+from app.domain import ImageState, Reason, StoredImage, Verdict
 from app.images.pool.protocol import Answer
+from app.rules import ValidationRules
 from app.storage import open_store, paths
 from logging_setup.capture import Remark
 from logging_setup.config import add_sink, remove_sink

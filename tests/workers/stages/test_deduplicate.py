@@ -15,7 +15,8 @@ from app.db import datasets, image_search, images, new_id
 from app.db.image_search import ImageFilter
 from app.domain import ImageState, Reason
 from app.job_states import CheckKind, JobState
-from app.jobs.submit import resolve_spec, submit_build, submit_check, submit_export, submit_retry
+from app.jobs.settle import resolve_spec
+from app.jobs.submit import submit_build, submit_check, submit_export, submit_retry
 from app.spec import JobRequest, ListSpec
 from app.storage import paths
 from tests.db.builders import add_images, add_job, claimed, statements, unit_ids

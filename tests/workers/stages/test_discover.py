@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.job_states import UnitKind
-from app.jobs.submit import store_urls
+from app.jobs.settle import store_urls
 from app.queue import QUEUES
 from app.spec import ListSpec
 from app.storage import open_store

@@ -2,9 +2,11 @@
 
 import pytest
 
-from app.db.rows import Funnel, LabelCount, Search, SourceCount
-from app.domain import CompressionRules, ImageState, Reason
+from app.db.funnel import Funnel, LabelCount, SourceCount
+from app.db.rows import Search
+from app.domain import ImageState, Reason
 from app.job_states import JobKind, JobState
+from app.rules import CompressionRules
 from app.spec import JobSpec
 from workers.stages.finalize import MAX_CLASSES, next_step, plan_end, short_classes, short_labels
 

@@ -10,7 +10,8 @@ from app.db.exceptions import StateConflict
 from app.db.image_search import ImageFilter
 from app.domain import Candidate, ImageState, Reason, StoredImage
 from app.job_states import CheckKind, JobState, UnitKind
-from app.jobs.submit import resolve_spec, store_urls, submit_build, submit_check, submit_retry
+from app.jobs.settle import resolve_spec, store_urls
+from app.jobs.submit import submit_build, submit_check, submit_retry
 from app.quotas import Supply
 from app.spec import JobRequest, JobSpec, ListedImage
 from tests.images.samples import encode, photo

@@ -9,7 +9,8 @@ from app.db import image_search, new_id
 from app.db.image_search import ImageFilter
 from app.db.list_rows import ListRow
 from app.domain import ImageState, Reason, StoredImage
-from app.jobs.submit import resolve_spec, submit_build
+from app.jobs.settle import resolve_spec
+from app.jobs.submit import submit_build
 from app.spec import JobRequest, ListSpec
 from app.storage import paths
 from tests.images.samples import encode, photo

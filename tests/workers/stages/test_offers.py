@@ -10,7 +10,8 @@ from app.db import tables
 from app.discovery import Query, SearchPage
 from app.domain import Candidate
 from app.explain.keywords import load_keywords
-from app.jobs.submit import resolve_spec, submit_build
+from app.jobs.settle import resolve_spec
+from app.jobs.submit import submit_build
 from app.spec import JobRequest
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image

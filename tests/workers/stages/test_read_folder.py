@@ -14,7 +14,8 @@ from app.db import images, tables
 from app.domain import ImageState, Reason
 from app.job_states import UnitKind
 from app.jobs import cleaning
-from app.jobs.submit import resolve_spec, submit_build
+from app.jobs.settle import resolve_spec
+from app.jobs.submit import submit_build
 from app.spec import FolderSpec, JobRequest
 from app.storage import open_store, paths
 from logging_setup.config import add_sink, remove_sink

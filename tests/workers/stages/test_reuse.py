@@ -15,7 +15,8 @@ from app.db.images import STORED, as_image
 from app.domain import ImageState, Reason, StoredImage
 from app.job_states import JobState
 from app.jobs.cleaning import clean
-from app.jobs.submit import Caller, resolve_spec, store_urls, submit_build
+from app.jobs.settle import resolve_spec, store_urls
+from app.jobs.submit import Caller, submit_build
 from app.settings import FetchSettings
 from app.spec import JobRequest, ListedImage
 from app.storage import paths

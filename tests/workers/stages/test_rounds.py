@@ -18,7 +18,8 @@ from app.discovery import Query, SearchPage
 from app.domain import Candidate, ImageState, Reason
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import DesiredState, JobState, UnitKind
-from app.jobs.submit import resolve_spec, submit_build, submit_retry
+from app.jobs.settle import resolve_spec
+from app.jobs.submit import submit_build, submit_retry
 from app.quotas import Supply
 from app.spec import JobRequest, JobSpec
 from tests.images.samples import encode, photo

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
-from app.domain import CompressionRules, ImageState, Reason
+from app.domain import ImageState, Reason
 from app.images.rendering import compress
 from app.job_states import JobState, UnitKind
+from app.rules import CompressionRules
 from app.storage import paths
 from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo

@@ -1,7 +1,7 @@
 """Licences as SPDX ids: what a statement of a source says, and what several statements of one image come to.
 
 What is not understood stays unknown; no version, country or permission is ever added that was not stated. An id that SPDX does not have
-begins with ``LicenseRef-``. Names stand in :mod:`app.discovery.licence_names`, what ids permit in :mod:`app.discovery.licence_terms`.
+begins with ``LicenseRef-``. Names stand in :mod:`app.discovery.licences.names`, what ids permit in :mod:`app.discovery.licences.terms`.
 """
 
 import functools
@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import filterfalse
 from typing import Final
 
-from app.discovery import licence_addresses, text
-from app.discovery.licence_names import COUNTRIES, FILLERS, IDS, PHRASES, PORTS, WORDS
-from app.discovery.licence_terms import PUBLIC_DOMAIN, RESERVED, is_same, refines, strictest
+from app.discovery import text
+from app.discovery.licences import addresses as licence_addresses
+from app.discovery.licences.names import COUNTRIES, FILLERS, IDS, PHRASES, PORTS, WORDS
+from app.discovery.licences.terms import PUBLIC_DOMAIN, RESERVED, is_same, refines, strictest
 
 __all__ = ["PUBLIC_DOMAIN", "RESERVED", "SEPARATOR", "contradiction", "named_ids", "normalise", "settle", "stated_ids", "url_of"]
 

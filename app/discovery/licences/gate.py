@@ -4,8 +4,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from app.discovery import licences
-from app.discovery.licence_policy import Decision, LicencePolicy
+from app.discovery.licences import reading
+from app.discovery.licences.policy import Decision, LicencePolicy
 from app.domain import Candidate, LicenseConfidence, StoredImage
 from app.spec import JobSpec
 
@@ -45,14 +45,14 @@ def sort(policy: LicencePolicy, candidates: Iterable[tuple[str, Candidate]]) -> 
 
 def statements_of(licence: str | None, address: str | None, raw: str | None) -> tuple[str | None, ...]:
     """All that was stated about one image."""
-    return licence, address, *(raw.split(licences.SEPARATOR) if raw else ())
+    return licence, address, *(raw.split(reading.SEPARATOR) if raw else ())
 
 
 def settle(candidate: Candidate, decision: Decision) -> Candidate:
     """The candidate with the licence that holds. Its own words stay where none was understood."""
     if decision.licence is None and not (candidate.license or candidate.license_url or candidate.license_raw):
         return candidate if candidate.license_confidence == "unknown" else replace(candidate, license_confidence="unknown")
-    raw = candidate.license_raw or licences.SEPARATOR.join(filter(None, (candidate.license, candidate.license_url)))
+    raw = candidate.license_raw or reading.SEPARATOR.join(filter(None, (candidate.license, candidate.license_url)))
     return replace(
         candidate,
         license=decision.licence or (candidate.license and candidate.license[:MAX_CHARS]),
@@ -89,18 +89,18 @@ def read_file(policy: LicencePolicy, image: StoredImage, statements: Sequence[tu
     Args:
         statements: where each stands in the file, and its text.
     """
-    stated = [(where, text) for where, text in statements if licences.named_ids(text)]
+    stated = [(where, text) for where, text in statements if reading.named_ids(text)]
     own = statements_of(image.license, image.license_url, image.license_raw)
-    known = licences.stated_ids(*own)
-    added = [licence for licence in licences.stated_ids(*(text for _, text in stated)) if licence not in known]
+    known = reading.stated_ids(*own)
+    added = [licence for licence in reading.stated_ids(*(text for _, text in stated)) if licence not in known]
     decision = policy.decide(*own, *(text for _, text in stated))
-    if not added or decision.licence is None or licences.stated_ids(*own, *added) == known:
+    if not added or decision.licence is None or reading.stated_ids(*own, *added) == known:
         return None
-    evidence = licences.SEPARATOR.join(f"{where}: {text}" for where, text in stated)
+    evidence = reading.SEPARATOR.join(f"{where}: {text}" for where, text in stated)
     return FileStatement(
         licence=decision.licence,
         url=address_of(decision.licence, image.license_url),
-        raw=licences.SEPARATOR.join(filter(None, (image.license_raw, evidence)))[:MAX_RAW_CHARS],
+        raw=reading.SEPARATOR.join(filter(None, (image.license_raw, evidence)))[:MAX_RAW_CHARS],
         note=_note_on_file(known, added, decision.licence),
         refusal=None if decision.is_taken else f"its file states another licence than its source: {decision.words}",
         evidence=evidence,
@@ -114,9 +114,9 @@ def _note_on_file(known: Sequence[str], added: Sequence[str], licence: str) -> s
 
 def address_of(licence: str | None, stated: str | None) -> str | None:
     """The stated address, unless it is that of another licence."""
-    if licence is None or licences.normalise(stated) in (None, licence):
-        return stated or licences.url_of(licence)
-    return licences.url_of(licence)
+    if licence is None or reading.normalise(stated) in (None, licence):
+        return stated or reading.url_of(licence)
+    return reading.url_of(licence)
 
 
 def _confidence(decision: Decision, stated: LicenseConfidence) -> LicenseConfidence:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from app.discovery import licence_gate, licences
-from app.discovery.licence_policy import ANYTHING, LicencePolicy
+from app.discovery import licences
+from app.discovery.licences import gate as licence_gate
+from app.discovery.licences.policy import ANYTHING, LicencePolicy
 from app.domain import Candidate, ImageState, StoredImage
 from app.spec import JobSpec
 

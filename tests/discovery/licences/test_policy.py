@@ -4,7 +4,7 @@ import pytest
 
 import errors
 from app.discovery import licences
-from app.discovery.licence_policy import ANYTHING, LicencePolicy
+from app.discovery.licences.policy import ANYTHING, LicencePolicy
 
 NO_KNOWN = "LicenseRef-NoKnownCopyright"
 

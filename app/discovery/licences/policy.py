@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import errors
-from app.discovery import licences
-from app.discovery.licence_terms import PUBLIC_DOMAIN_IDS, Terms, family_of, strictest, terms_of, undominated
+from app.discovery.licences import reading
+from app.discovery.licences.terms import PUBLIC_DOMAIN_IDS, Terms, family_of, strictest, terms_of, undominated
 from app.domain import UnknownLicenses
 
 __all__ = ["ANYTHING", "Decision", "LicencePolicy", "describe", "policy_for"]
@@ -67,12 +67,12 @@ class LicencePolicy:
         """Decide by all that was stated about an image. Of statements that disagree the strictest holds, or several of them where each
         forbids something else.
         """
-        ids = licences.stated_ids(*statements)
+        ids = reading.stated_ids(*statements)
         licence = strictest(ids)
         if licence is None:
             is_taken = self.unknown == "keep"
             return Decision(None, is_taken, f"no licence is known, and unknown ones are {'kept' if is_taken else 'dropped'}")
-        note = licences.contradiction(*statements)
+        note = reading.contradiction(*statements)
         refused = next(((stated, why) for stated in undominated(ids) if (why := self._refusal(stated))), None)
         if refused:
             return Decision(licence, False, f"{describe(refused[0])}: {refused[1]}", note)
@@ -140,13 +140,13 @@ def _read(word: str) -> str:
     lowered = word.lower().removeprefix("cc-")
     if lowered in _WORDS:
         return lowered
-    licence = licences.normalise(word)
+    licence = reading.normalise(word)
     if licence is None or any(char.isspace() for char in word):
         raise errors.ValidationError(_unknown(word))
     family = (family_of(licence) or "").lower()
     if licence == f"LicenseRef-CC-{family.upper()}" and family in FAMILIES:
         return family
-    return {"CC0-1.0": "cc0", licences.PUBLIC_DOMAIN: "pdm"}.get(licence, licence)
+    return {"CC0-1.0": "cc0", reading.PUBLIC_DOMAIN: "pdm"}.get(licence, licence)
 
 
 def _unknown(word: str) -> str:

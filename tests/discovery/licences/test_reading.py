@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from packaging.licenses import canonicalize_license_expression
 
 from app.discovery import licences
-from app.discovery.licence_terms import KNOWN, terms_of
-from tests.discovery.licence_statements import STATEMENTS
+from app.discovery.licences.terms import KNOWN, terms_of
+from tests.discovery.licences.statements import STATEMENTS
 
 
 @pytest.mark.parametrize(("words", "expected"), STATEMENTS)

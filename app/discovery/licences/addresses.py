@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from app.discovery.licence_names import IDS, PORTS, PORTS_OF_SPDX
+from app.discovery.licences.names import IDS, PORTS, PORTS_OF_SPDX
 
 __all__ = ["assemble", "find", "read", "strip", "url_of"]
 

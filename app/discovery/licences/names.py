@@ -6,7 +6,7 @@ looked up as a whole text; :data:`PHRASES` are found inside of one.
 
 from typing import Final
 
-from app.discovery.licence_terms import KNOWN, PUBLIC_DOMAIN, RESERVED
+from app.discovery.licences.terms import KNOWN, PUBLIC_DOMAIN, RESERVED
 
 __all__ = ["COUNTRIES", "FILLERS", "IDS", "PHRASES", "PORTS", "PORTS_OF_SPDX", "WORDS"]
 

@@ -1,7 +1,7 @@
 """What a licence permits, by its id. A table of terms, and the terms of Creative Commons licences read off their ids.
 
 Ids are SPDX ids, and ``LicenseRef-…`` where SPDX has none. What a text means is :mod:`app.discovery.licences`; what a build takes is
-:mod:`app.discovery.licence_policy`.
+:mod:`app.discovery.licences.policy`.
 """
 
 import re

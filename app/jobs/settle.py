@@ -1,0 +1,143 @@
+"""From a request to what a job carries: defaults are filled in, and lists go to the store."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import errors
+from app import discovery
+from app.db import new_id
+from app.discovery import urls as url_reading
+from app.discovery.licences.policy import policy_for
+from app.quotas import default_total
+from app.resources import Resources, source_options
+from app.rules import CompressionRules
+from app.settings import Settings
+from app.spec import FolderSpec, JobRequest, JobSpec, ListedImage, ListSpec
+from app.storage import paths
+
+__all__ = ["resolve_spec", "settle_spec", "store_list", "store_urls"]
+
+
+def resolve_spec(
+    resources: Resources,
+    request: JobRequest,
+    *,
+    url_list: ListSpec | None = None,
+    folder: FolderSpec | None = None,
+    output: str | None = None,
+) -> JobSpec:
+    """Fill in every default from the settings, so that all workers decide the same.
+
+    Raises:
+        errors.PermanentError: a source cannot be searched, see `app.discovery.check_source`; or a keyword or licence is none.
+    """
+    if request.keywords:
+        for name in request.sources:
+            discovery.check_source(name, source_options(resources.settings, name))
+    return settle_spec(resources.settings, request, url_list=url_list, folder=folder, output=output)
+
+
+def settle_spec(
+    settings: Settings,
+    request: JobRequest,
+    *,
+    url_list: ListSpec | None = None,
+    folder: FolderSpec | None = None,
+    output: str | None = None,
+) -> JobSpec:
+    """As `resolve_spec`, whether or not the sources can be searched."""
+    rules = settings.validate_.rules()
+    chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
+    compression = (request.compression or settings.compress).rules()
+    asked = discovery.keywords.settle(request.asked)
+    labels = [request.label or item.label or discovery.keywords.slug(item.keyword) for item in asked]
+    numbers = [item.max_images for item in asked]
+    licences = policy_for(request.license, request.license_unknown, is_search=bool(asked))
+    return JobSpec(
+        keywords=[item.keyword for item in asked],
+        keyword_labels={item.keyword: label for item, label in zip(asked, labels, strict=True)},
+        keyword_targets={item.keyword: item.max_images for item in asked if item.max_images is not None},
+        url_list=url_list,
+        pages=request.pages and request.pages.model_copy(update={"urls": url_reading.read_each(request.pages.urls, "pages")}),
+        folder=folder,
+        sources=request.sources,
+        expand=request.expand,
+        lang=request.lang,
+        license=list(licences.words),
+        license_unknown=licences.unknown,
+        label=request.label,
+        max_images=request.max_images or (max(request.least_images, default_total(labels, numbers, request.per_label)) if asked else None),
+        per_label=request.per_label,
+        min_images=request.min_images,
+        min_images_per_label=request.min_images_per_label,
+        validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
+        dedupe=request.dedupe,
+        captions=request.captions,
+        near_distance=settings.validate_.near_distance,
+        placeholder_min=settings.validate_.placeholder_min,
+        label_conflicts=request.label_conflicts or settings.validate_.label_conflicts,
+        url_label_conflicts="drop" if request.label_conflicts == "drop" else "keep",
+        compression=compression,
+        export_format=request.export_format or settings.export.format,
+        storage_tier=request.storage_tier or settings.export.storage_tier,
+        splits=request.splits,
+        seed=request.seed,
+        refresh=request.refresh,
+        side_px=_wanted_side(request, compression),
+        shard_samples=settings.export.shard_samples,
+        shard_bytes=settings.export.shard_bytes,
+        output=output,
+    )
+
+
+def _wanted_side(request: JobRequest, compression: CompressionRules) -> int | None:
+    """The shorter side, pixels, that serves a request: of its exported images, or of the smallest image that it takes."""
+    sides = (request.min_width, request.min_height, None if compression.resize == "none" else compression.size)
+    return max(filter(None, sides), default=None)
+
+
+async def store_list(resources: Resources, path: Path, spec: ListSpec) -> ListSpec:
+    """Copy a list into the store, streamed, so that a resumed job reads what the first run read."""
+    key = paths.url_list(new_id("list"), spec.suffix)
+    await resources.store.put_file(key, path)
+    return spec.model_copy(update={"key": key})
+
+
+async def store_urls(resources: Resources, urls: Sequence[str | ListedImage]) -> ListSpec:
+    """Store the URLs of a request as a list: one a line, or as JSON lines where more than the URL is known of one.
+
+    Raises:
+        errors.ValidationError: none of them is usable.
+    """
+    await asyncio.to_thread(_require_usable, urls)
+    is_plain = all(isinstance(item, str) for item in urls)
+    suffix = ".txt" if is_plain else ".jsonl"
+    key = paths.url_list(new_id("list"), suffix)
+    await resources.store.put(key, await asyncio.to_thread(_as_lines, urls, _one_line if is_plain else _as_json))
+    return ListSpec(key=key, suffix=suffix, name="request")
+
+
+def _require_usable(urls: Sequence[str | ListedImage]) -> None:
+    texts = [item if isinstance(item, str) else item.url for item in urls]
+    if any(map(url_reading.usable, texts)):
+        return
+    try:
+        url_reading.read(texts[0])
+    except errors.InvalidURLError as exc:
+        raise errors.ValidationError(f"no URL of the request is usable; the first: {exc}") from exc
+
+
+def _as_lines(urls: Sequence[str | ListedImage], encode: Callable[[Any], str]) -> bytes:
+    return "\n".join(map(encode, urls)).encode("utf-8", "replace")
+
+
+def _one_line(url: str) -> str:
+    return url.replace("\r", " ").replace("\n", " ")
+
+
+def _as_json(item: str | ListedImage) -> str:
+    return json.dumps(item if isinstance(item, str) else item.model_dump(exclude_none=True))

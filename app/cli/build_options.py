@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import errors
 from app.cli.failures import UsageError
+from app.cli.options import parse_name, parse_path
 from app.domain import LabelConflicts, UnknownLicenses
 from app.formatting import clipped
 from app.rules import CompressionRules
@@ -95,9 +96,9 @@ class BuildOptions:
     """The options of one build."""
 
     keywords: Annotated[Texts, typer.Argument(metavar="KEYWORDS", help=KEYWORDS, show_default=False)] = None
-    keywords_file: Annotated[Text, _what("--keywords-file", metavar="FILE|-", help=KEYWORDS_FILE)] = None
-    urls: Annotated[Texts, _what("--urls", metavar="FILE|-", help=URLS)] = None
-    folder: Annotated[Path | None, _what("--folder", metavar="PATH", help=FOLDER)] = None
+    keywords_file: Annotated[Text, _what("--keywords-file", metavar="FILE|-", parser=parse_name, help=KEYWORDS_FILE)] = None
+    urls: Annotated[Texts, _what("--urls", metavar="FILE|-", parser=parse_name, help=URLS)] = None
+    folder: Annotated[Path | None, _what("--folder", metavar="PATH", parser=parse_path, help=FOLDER)] = None
     url_col: Annotated[Text, _what("--url-col", metavar="NAME", help=URL_COL)] = None
     caption_col: Annotated[Text, _what("--caption-col", metavar="NAME", help="Column of captions.")] = None
     label_col: Annotated[Text, _what("--label-col", metavar="NAME", help="Column of labels.")] = None
@@ -105,7 +106,7 @@ class BuildOptions:
     group_col: Annotated[Text, _what("--group-col", metavar="NAME", help="Column of groups that splits do not divide.")] = None
     keep_col: Annotated[Texts, _what("--keep-col", metavar="NAME", help=KEEP_COL)] = None
     list_format: Annotated[Text, _what("--list-format", metavar="KIND", help=LIST_FORMAT)] = None
-    pages: Annotated[Texts, _what("--pages", metavar="URL|FILE", help=PAGES)] = None
+    pages: Annotated[Texts, _what("--pages", metavar="URL|FILE", parser=parse_name, help=PAGES)] = None
     depth: Annotated[Count, _what("--depth", metavar="N", help="Links that are followed from --pages; 0 for those pages alone (1).")] = None
     max_pages: Annotated[Count, _what("--max-pages", metavar="N", help="Read at most N pages (1000, or as many as are named).")] = None
     follow_hosts: Annotated[Texts, _what("--follow-hosts", metavar="HOST", help=FOLLOW_HOSTS)] = None
@@ -130,7 +131,9 @@ class BuildOptions:
     size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
-    output: Annotated[Path | None, _output("--output", "-o", metavar="DIR", help="Folder of the dataset (./datasets/NAME).")] = None
+    output: Annotated[
+        Path | None, _output("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the dataset (./datasets/NAME).")
+    ] = None
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0

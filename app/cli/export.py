@@ -15,7 +15,7 @@ from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
 from app.cli.failures import UsageError
-from app.cli.options import Cli, Overwrite
+from app.cli.options import Cli, Overwrite, parse_path
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -39,7 +39,7 @@ SHOWN_PROBLEMS = 20
 def export(
     cli: Cli,
     dataset: DatasetId,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the export.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the export.")],
     form: Annotated[Format, typer.Option("--format", "-f", help="Format of the export.")] = "files",
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
     overwrite: Overwrite = False,

@@ -8,7 +8,7 @@ import typer
 
 from app.cli import exit_codes
 from app.cli.documents import attempt_document
-from app.cli.options import Cli
+from app.cli.options import Cli, parse_path
 from app.cli.session import configure_logging, run
 from app.cli.settings import load_settings
 from app.discovery import urls
@@ -27,7 +27,9 @@ OUTCOMES: dict[type, str] = {Fetched: "ok", NotModified: "not_modified", FetchFa
 def fetch(
     cli: Cli,
     url: Annotated[str, typer.Argument(metavar="URL", help="The image to fetch.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the bytes to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", parser=parse_path, help="Write the bytes to this file.")
+    ] = None,
     no_robots: Annotated[bool, typer.Option("--no-robots", help="Ignore robots.txt; only for your own hosts.")] = False,
 ) -> int:
     """Fetch one URL as a build would.

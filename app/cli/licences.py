@@ -55,7 +55,7 @@ def _table(lines: list[LedgerLine]) -> str:
             number(line.kept),
             number(line.refused) if line.refused else "",
             clipped(listing(line.confidence), 26),
-            clipped(line.terms, 34),
+            clipped(line.terms, 40),
         )
         for line in lines
     ]

@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Cli
+from app.cli.options import Cli, parse_path
 from app.web import openapi_document
 
 __all__ = ["openapi"]
 
 
 def openapi(
-    cli: Cli, output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of stdout.")] = None
+    cli: Cli,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", parser=parse_path, help="Write it here instead of stdout.")
+    ] = None,
 ) -> int:
     """Print the OpenAPI document of the API."""
     document = openapi_document()

@@ -18,12 +18,45 @@ from app.cli import exit_codes, setting_use
 from app.cli.failures import UsageError
 from app.cli.output import Output
 
-__all__ = ["Cli", "Cursor", "JobId", "Limit", "Overwrite", "Progress", "parse_choice", "with_global_options", "with_options_of"]
+__all__ = [
+    "Cli",
+    "Cursor",
+    "JobId",
+    "Limit",
+    "Overwrite",
+    "Progress",
+    "parse_choice",
+    "parse_name",
+    "parse_path",
+    "with_global_options",
+    "with_options_of",
+]
 
 T = TypeVar("T")
 
 Progress = Literal["auto", "rich", "plain", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def parse_name(value: str) -> str:
+    """The name that an option gives, as it is. An empty one is an unset variable in quotes.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if not value:
+        raise typer.BadParameter("must not be empty")
+    return value
+
+
+def parse_path(value: str) -> Path:
+    """The path that an option names. An empty one would be the current folder.
+
+    Raises:
+        typer.BadParameter: as `parse_name`.
+    """
+    return Path(parse_name(value))
+
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or its dataset's name.")]
@@ -64,9 +97,13 @@ def _option(*names: str, **more: Any) -> Any:
 
 
 _ANNOTATIONS: dict[str, Any] = {
-    "config": Annotated[Path | None, _option("--config", metavar="FILE", help="Settings file instead of ./pictrawl.toml.")],
+    "config": Annotated[
+        Path | None, _option("--config", metavar="FILE", parser=parse_path, help="Settings file instead of ./pictrawl.toml.")
+    ],
     "sets": Annotated[list[str] | None, _option("--set", metavar="SECTION.NAME=VALUE", help="Set one setting; may be repeated.")],
-    "workspace": Annotated[Path | None, _option("--workspace", metavar="DIR", help="Folder of the embedded database and store.")],
+    "workspace": Annotated[
+        Path | None, _option("--workspace", metavar="DIR", parser=parse_path, help="Folder of the embedded database and store.")
+    ],
     "as_json": Annotated[bool, _option("--json", help="One JSON document on stdout, errors too.")],
     "quiet": Annotated[bool, _option("--quiet", "-q", help="Print ids and paths only.")],
     "verbose": Annotated[int, _option("--verbose", "-v", count=True, metavar="", help="Log more; -vv: all, and tracebacks.")],

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.delivery import Destination, destination_of, has_export, is_delivered
 from app.cli.failures import UsageError
-from app.cli.options import Cli, Overwrite
+from app.cli.options import Cli, Overwrite, parse_path
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -20,7 +20,7 @@ from app.jobs import control, submit
 
 __all__ = ["finish", "resume", "retry"]
 
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Another folder than the build's.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Another folder than the build's.")]
 
 REASON = "Only what failed for this; may be repeated. Default: the reasons that may have passed."
 

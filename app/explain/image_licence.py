@@ -40,8 +40,9 @@ def licence_lines(image: StoredImage, spec: Mapping[str, Any]) -> Iterator[Expla
 def _decision(image: StoredImage, spec: Mapping[str, Any]) -> str:
     """``--license open refuses it: CC-BY-NC-4.0: not taken by open``. A refusal is quoted as it was written down."""
     policy = LicencePolicy(tuple(spec.get("license") or ()), spec.get("license_unknown") or "keep")
-    rule = f"--license {clipped(','.join(policy.words), 100)}" if policy.words else "no --license"
+    rule = f"--license {clipped(','.join(policy.words), 100)}" if policy.words else None
     if image.reason is Reason.LICENCE:
-        return f"{rule} refuses it: {clipped(image.detail or 'not in the list of accepted licences', 200)}"
+        refuses = f"{rule} refuses it" if rule else "refused without --license"
+        return f"{refuses}: {clipped(image.detail or 'not in the list of accepted licences', 200)}"
     decision = policy.decide(*statements_of(image.license, image.license_url, image.license_raw))
-    return f"{rule} takes it: {decision.words}"
+    return f"{rule} takes it: {decision.words}" if rule else f"taken without --license: {decision.words}"

@@ -46,9 +46,9 @@ def test_licence_lines_when_refused() -> None:
     ("spec", "columns", "words"),
     [
         (OPEN | {"license_unknown": "keep"}, {}, "--license open takes it: no licence is known, and unknown ones are kept"),
-        ({}, {"license_raw": "ask us"}, "no --license takes it: no licence is known, and unknown ones are kept"),
+        ({}, {"license_raw": "ask us"}, "taken without --license: no licence is known, and unknown ones are kept"),
         (OPEN, REFUSED | {"detail": None}, "--license open refuses it: not in the list of accepted licences"),
-        ({}, {"license": "pd"}, "no --license takes it: LicenseRef-PublicDomain (public domain): every licence is taken"),
+        ({}, {"license": "pd"}, "taken without --license: LicenseRef-PublicDomain (public domain): every licence is taken"),
     ],
 )  # fmt: skip
 def test_licence_lines_when_unknown(spec: dict[str, Any], columns: dict[str, Any], words: str) -> None:

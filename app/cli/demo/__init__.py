@@ -15,7 +15,7 @@ from app.cli.demo.origin import Origin
 from app.cli.demo.script import Row, write_script
 from app.cli.demo.services import KEYWORDS, SERVICES
 from app.cli.licences import show_licences
-from app.cli.options import Cli
+from app.cli.options import Cli, parse_path
 from app.cli.session import run
 
 __all__ = ["demo"]
@@ -40,7 +40,9 @@ SETTINGS = {
 
 def demo(
     cli: Cli,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of workspace and dataset.")] = Path("pictrawl-demo"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of workspace and dataset.")
+    ] = Path("pictrawl-demo"),
     keywords: Annotated[bool, typer.Option("--keywords", help="Search local image services instead, by keyword and licence.")] = False,
 ) -> int:
     """Build a dataset from local hosts that misbehave.

@@ -1,6 +1,7 @@
 """Which licences a build takes, by the words of ``--license``: ids and families as a union, and conditions that all have to hold."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -109,7 +110,7 @@ class LicencePolicy:
         terms = _terms_of_word(word)
         for condition in CONDITIONS:
             if condition in self.words and not _meets(condition, terms):
-                raise errors.ValidationError(f"{word} and {condition} exclude each other: {_MEANING[condition]}; leave one out")
+                raise errors.ValidationError(f"{word} and {condition}, {_MEANING[condition]}, exclude each other; leave one out")
 
 
 def policy_for(words: Sequence[str] | None, unknown: UnknownLicenses | None, *, is_search: bool) -> LicencePolicy:
@@ -150,9 +151,18 @@ def _read(word: str) -> str:
 
 
 def _unknown(word: str) -> str:
-    near = difflib.get_close_matches(word.lower(), _WORDS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(_WORDS)}, and every SPDX id that images have"
+    near = _named_in(word) or next(iter(difflib.get_close_matches(word.lower(), _WORDS, n=1, cutoff=0.5)), None)
+    hint = f"did you mean {near}?" if near else f"there is {', '.join(_WORDS)}, and every SPDX id that images have"
     return f"there is no licence {word[:60]!r}; {hint}"
+
+
+def _named_in(word: str) -> str | None:
+    """The word for a spelling that is none: of ``cc by 4.0`` its id, of a version that does not exist its family."""
+    licence = reading.normalise(word)
+    if licence is not None and any(char.isspace() for char in word):
+        return _read(licence)
+    family = "-".join(part for part in re.split(r"[\s_-]+", word.lower()) if part.isalpha()).removeprefix("cc-")
+    return family if family in FAMILIES else None
 
 
 def _terms_of_word(word: str) -> Terms:

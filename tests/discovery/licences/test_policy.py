@@ -56,9 +56,13 @@ def test_of_when_repeated_or_with_commas() -> None:
     [
         ("comercial", "there is no licence 'comercial'; did you mean commercial?"),
         ("by-ns", "there is no licence 'by-ns'; did you mean by-sa?"),
+        ("cc by 4.0", "there is no licence 'cc by 4.0'; did you mean CC-BY-4.0?"),
+        ("cc by-nc 9.0", "did you mean by-nc?"),
+        ("by sa", "did you mean by-sa?"),
+        ("CC-BY-9.0", "did you mean by?"),
         ("xyzzy", "there is no licence 'xyzzy'; there is any, open, commercial, "),
-        ("by-nc,commercial", "by-nc and commercial exclude each other: which leaves out NC"),
-        ("CC-BY-ND-4.0,derivatives", "CC-BY-ND-4.0 and derivatives exclude each other"),
+        ("by-nc,commercial", "by-nc and commercial, which leaves out NC, exclude each other; leave one out"),
+        ("CC-BY-ND-4.0,derivatives", "CC-BY-ND-4.0 and derivatives, which leaves out ND, exclude each other"),
     ],
 )
 def test_of_when_word_makes_no_sense(word: str, message: str) -> None:

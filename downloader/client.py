@@ -236,6 +236,7 @@ class Downloader:
         max_bytes: int = _JSON_MAX_BYTES,
         log: AttemptLog | None = None,
         on_reply: Callable[[int, Mapping[str, str]], None] | None = None,
+        secret: str | None = None,
     ) -> Any:
         """Get and parse JSON from a source's API, under the same guard, gate and retry policy; robots.txt is for pages, not for APIs.
 
@@ -243,6 +244,7 @@ class Downloader:
             headers: sent to the first host only.
             log: see `fetch`.
             on_reply: called with the status and headers of each reply, refusals included.
+            secret: what the request names and no answer may: services repeat a key in what they say of it.
 
         Raises:
             errors.ProtocolError: the body is no JSON.
@@ -253,7 +255,7 @@ class Downloader:
         options = RequestOptions(max_bytes, headers={"Accept": "application/json", **(headers or {})}, on_reply=on_reply)
         reply = await self.send(full_url, options, log=log)
         try:
-            return orjson.loads(reply.body)
+            return orjson.loads(reply.body.replace(secret.encode(), b"[secret]") if secret else reply.body)
         except orjson.JSONDecodeError as exc:
             raise errors.ProtocolError(describe_no_json(url, reply), status=reply.status) from exc
 

@@ -15,6 +15,7 @@ from app.discovery import SOURCES
 from app.discovery.sources import rate_limits
 from app.discovery.sources.rate_limits import RateLimit, Told
 from app.discovery.sources.source import Params
+from app.resources import source_options
 from app.settings import KeyedSourceSettings, Settings
 from downloader import Attempt, FetchRequest
 from downloader.client import Downloader
@@ -30,6 +31,10 @@ THROTTLED_S: Final = 60.0
 
 MID_PAGE_WAIT_S: Final = 60.0
 """Seconds that a request waits at most within a page that takes several: what was read of the page would be lost."""
+
+
+MIN_KEY_CHARS: Final = 8
+"""Of a key that is taken out of answers; a shorter one could stand anywhere in them, and is none."""
 
 
 class _LimitReachedError(Exception):
@@ -48,6 +53,7 @@ class SourceClient:
         name: the source.
         limits: those of the source.
         max_wait_s: the first request of a page that must wait longer is not sent: `errors.RateLimitError` says when it may be.
+        key: of the API; it is taken out of what the API answers.
         sleep: passes shorter waits.
         is_repeat: an earlier run of the search ended with a failed request, which its first request repeats.
         unreached_since: since when the source cannot be reached, Unix time; of earlier runs.
@@ -67,6 +73,7 @@ class SourceClient:
         *,
         limits: Sequence[RateLimit],
         max_wait_s: float,
+        key: str | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         is_repeat: bool = False,
         unreached_since: float | None = None,
@@ -76,6 +83,7 @@ class SourceClient:
         self._name = name
         self._limits = limits
         self._max_wait_s = max_wait_s
+        self._key = key if key and len(key) >= MIN_KEY_CHARS else None
         self._sleep = sleep
         self._is_repeat = is_repeat
         self._taken = 0
@@ -99,7 +107,9 @@ class SourceClient:
         began, self.host = time.time(), urlsplit(url).netloc.rpartition("@")[2]
         self.waits_for_limit, self.told = False, ()
         try:
-            return await self._downloader.fetch_json(url, params=params, headers=headers, log=self, on_reply=self._read_reply)
+            return await self._downloader.fetch_json(
+                url, params=params, headers=headers, log=self, on_reply=self._read_reply, secret=self._key
+            )
         except _LimitReachedError as reached:
             self.waits_for_limit = True
             raise errors.RateLimitError(_words(reached.taken), retry_after_s=reached.taken.wait_s) from None
@@ -155,6 +165,7 @@ def make_source_client(
         name,
         limits=limits_of(settings, name),
         max_wait_s=settings.retry.inline_wait_max_s,
+        key=source_options(settings, name).key,
         is_repeat=is_repeat,
         unreached_since=unreached_since,
     )

@@ -137,6 +137,16 @@ async def test_another_body_is_named_without_the_key(
     assert "secret" not in repr(caught.value)
 
 
+async def test_a_key_that_an_answer_repeats_is_taken_out(downloader: Downloader, database: Database, origin: Origin) -> None:
+    """What a source says would bring it into rows, events and messages. A word too short to be a key may be any word of an answer."""
+    origin.script("/api", reply(200, b'{"message": "no key my-secret-key in ?api_key=my-secret-key", "cat": 1}'))
+    settings = load_settings({"sources.flickr.key": "my-secret-key"})
+    found = await make_source_client(settings, "flickr", downloader, database).fetch_json(origin.url("/api"))
+    assert found == {"message": "no key [secret] in ?api_key=[secret]", "cat": 1}
+    found = await client(downloader, database, key="cat").fetch_json(origin.url("/api"))
+    assert found["cat"] == 1
+
+
 def test_limits_come_from_the_settings(settings: Settings) -> None:
     """What a source declares, unless the settings say otherwise; nothing for a mirror of one's own."""
     assert limits_of(settings, "wikimedia") == SOURCES["wikimedia"].limits

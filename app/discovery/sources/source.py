@@ -33,8 +33,9 @@ __all__ = [
     "read_offset",
 ]
 
-MAX_DIVISIONS = 200
-"""Requests in a row that only find that a part is too large; a source that says so for ever is not followed for ever."""
+MAX_DIVISIONS, MAX_EMPTY_PAGES = 200, 10
+"""Requests in a row that only find that a part is too large, and pages in a row without a result; a source that answers so for ever is not
+followed for ever."""
 
 LEAST_FILL = 0.25
 """How full the first page of a part is at least whose total says that it is too large. Of an emptier one the total is not true: its parts
@@ -274,20 +275,18 @@ class Source(ABC):
         """
         at = _Cursor(tuple(self.parts(query))) if cursor is None else _Cursor.parse(self.info.name, cursor)
         seen: set[str] = set()
-        divisions, remarks = 0, ""
-        while True:
+        divisions, empty, remarks = 0, 0, ""
+        while at.parts:
             reply = await self._read(query, at)
             if parts := self._divided(query, at, reply, divisions):
                 at, divisions, remarks = replace(at, parts=(*parts, *at.parts[1:])), divisions + 1, _join(remarks, reply.note)
                 continue
-            following, note = self._following(at, reply, seen)
+            following, note = self._following(at, reply, seen, empty := 0 if reply.size else empty + 1)
             if rest := self._rest(query, at, reply):
                 seen.clear()  # what has come may come again
             page, at = _page(at, reply, following, _join(remarks, reply.note if rest else note))
             at = replace(at, parts=(*rest, *at.parts))
             yield replace(page, cursor=at.dump(self.info.name) if at.parts else None)
-            if not at.parts:
-                return
             divisions, remarks = 0, ""
 
     async def _read(self, query: Query, at: "_Cursor") -> Reply:
@@ -319,7 +318,7 @@ class Source(ABC):
         is_deep = self.info.depth is not None and reply.total is not None and reply.total > self.info.depth
         return (reply.parts or self.divide(query, at.parts[0], reply.total or 0)) if is_deep else ()
 
-    def _following(self, at: "_Cursor", reply: Reply, seen: set[str]) -> tuple[str | None, str]:
+    def _following(self, at: "_Cursor", reply: Reply, seen: set[str], empty: int) -> tuple[str | None, str]:
         """Return the next page of this part and a note, or why there is none."""
         if reply.following is None:
             return None, reply.note
@@ -329,6 +328,8 @@ class Source(ABC):
         seen |= {f"{at.parts[0]} {at.page}", str(hash(content))}
         if f"{at.parts[0]} {reply.following}" in seen:
             return None, _join(reply.note, "the source's next page is one that was read before")
+        if empty >= MAX_EMPTY_PAGES:
+            return None, _join(reply.note, f"the source's last {empty} pages were empty")
         if self.info.depth is not None and at.found_in_part + reply.size >= self.info.depth:
             return None, _join(reply.note, f"the search ends at {self.info.depth} results")
         return reply.following, reply.note

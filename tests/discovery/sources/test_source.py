@@ -8,7 +8,7 @@ import pytest
 
 import errors
 from app.discovery.licences.policy import LicencePolicy
-from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
+from app.discovery.sources.source import MAX_EMPTY_PAGES, Part, Place, Query, Reply, Source, SourceInfo, SourceOptions
 from app.domain import Candidate
 from tests.discovery.fakes import ScriptedClient
 
@@ -170,3 +170,18 @@ async def test_pages_when_a_page_repeats() -> None:
     pages = [page async for page in Same().pages(Query("cat"), None)]
     assert [len(page.candidates) for page in pages] == [1, 0, 0, 1]
     assert pages[-1].note == "the source's page has what a page before it had"
+
+
+async def test_pages_when_a_source_promises_more_for_ever() -> None:
+    """Empty pages in a row end the search, although each names a next one; some in between do not."""
+
+    class Empty(Years):
+        async def read(self, query: Query, place: Place) -> Reply:
+            at = int(place.page or 0)
+            items = [Candidate("https://a.test/1.jpg", "years")] if at == MAX_EMPTY_PAGES - 1 else ()
+            return Reply(items, str(at + 1), total=10**9)
+
+    Empty.info = replace(Years.info, depth=None)
+    pages = [page async for page in Empty().pages(Query("cat"), None)]
+    assert len(pages) == 2 * MAX_EMPTY_PAGES
+    assert pages[-1].note == f"the source's last {MAX_EMPTY_PAGES} pages were empty"

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+import errors
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
 from app.quotas import Quota
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Level, ValidationRules
@@ -142,6 +143,18 @@ PageUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, 
 HostName = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=253)]
 
 
+def _ascii_host(host: str) -> str:
+    """Return a host as links have it once they are read: an international name in ASCII."""
+    from downloader import url_syntax  # takes long to import, and few requests name a host
+
+    if not re.fullmatch(r"[^\s/\\:?#*@%.]+(\.[^\s/\\:?#*@%.]+)*", host):
+        raise ValueError(f"{host[:100]!r} is not a host; write example.com, which takes its subdomains as well, or *")
+    try:
+        return url_syntax.parse(f"http://{host}/").host
+    except errors.InvalidURLError as exc:
+        raise ValueError(f"{exc.message}; write example.com, which takes its subdomains as well, or *") from exc
+
+
 class PagesSpec(Strict):
     """Pages to take images from, and how far their links are followed."""
 
@@ -156,10 +169,7 @@ class PagesSpec(Strict):
     @field_validator("follow_hosts")
     @classmethod
     def _hosts(cls, value: list[str]) -> list[str]:
-        for host in value:
-            if not re.fullmatch(r"\*|[^\s/:?#*@.]+(\.[^\s/:?#*@.]+)*", host):
-                raise ValueError(f"{host[:100]!r} is not a host; write example.com, which takes its subdomains as well, or *")
-        return value
+        return [host if host == "*" else _ascii_host(host) for host in value]
 
     @property
     def host(self) -> str:

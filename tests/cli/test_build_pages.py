@@ -60,6 +60,8 @@ def test_pages_of_a_file_and_further_ones(site: Site, bodies: list[bytes], invok
         (["--pages", "https://site.example/", "--max-pages", "0"], "--max-pages 0: must be at least 1"),
         (["--pages", "https://site.example/", "--follow-hosts", "https://x.example"], "'https://x.example' is not a host; write"),
         (["--pages", "https://site.example/", "--follow-hosts", "*.x.example"], "'*.x.example' is not a host"),
+        (["--pages", "https://site.example/", "--follow-hosts", "xn--zzzzz9999.example"], "is not an international host name; write"),
+        (["--pages", "https://site.example/", "--follow-hosts", "x\\y.example"], "is not a host; write"),
         (["--pages", "many.txt"], "--pages names 10001 pages, more than 10000"),
         (["--pages", "https://site.example/", "cat"], "keywords and pages in one build"),
         (["--pages", "https://site.example/", "--urls", "bad.txt"], "a list and pages in one build"),

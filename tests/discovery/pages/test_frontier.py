@@ -3,6 +3,8 @@
 import pytest
 
 from app.discovery.pages.frontier import CrawlScope, page_key, why_trap
+from app.discovery.pages.model import resolve
+from app.spec import PagesSpec
 
 PAGE = "https://www.site.example/gallery/"
 
@@ -23,6 +25,15 @@ PAGE = "https://www.site.example/gallery/"
 def test_hosts(follow_hosts: tuple[str, ...], host: str, is_followed: bool) -> None:
     """The page's own host, with and without www, and those that are asked for, with their subdomains."""
     assert CrawlScope(follow_hosts).is_followed(host, "www.site.example") is is_followed
+
+
+def test_an_international_host_is_followed_in_every_spelling() -> None:
+    """A link is compared in ASCII, whichever form the request and the page have."""
+    links = [resolve("https://site.example/", link) for link in ("https://BÜCHER.example/a", "https://xn--bcher-kva.example/b")]
+    for given in ("bücher.example", "BÜCHER.EXAMPLE", "xn--bcher-kva.example"):
+        spec = PagesSpec(urls=["https://site.example/"], follow_hosts=[given])
+        scope = CrawlScope(tuple(spec.follow_hosts))
+        assert len(scope.select([link for link in links if link], "https://site.example/")) == 2, given
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,11 @@ async def test_create_takes_licences(client: httpx.AsyncClient, resources: Resou
 
 async def test_create_takes_pages(client: httpx.AsyncClient, resources: Resources) -> None:
     """With the options of the command line; the job's row has all of them, and the job shows what became of the pages."""
-    asked = {"urls": ["https://www.site.example/a", "https://www.site.example/a"], "depth": 2, "follow_hosts": ["CDN.example"]}
+    asked = {
+        "urls": ["https://www.site.example/a", "https://www.site.example/a"],
+        "depth": 2,
+        "follow_hosts": ["CDN.example", "Bücher.example", "*"],
+    }
     answer = await client.post("/v1/jobs", json={"pages": asked})
     assert answer.status_code == 202
     job = await jobs.get(resources.db, answer.json()["id"])
@@ -229,7 +233,7 @@ async def test_create_takes_pages(client: httpx.AsyncClient, resources: Resource
         "urls": ["https://www.site.example/a"],
         "depth": 2,
         "max_pages": 1000,
-        "follow_hosts": ["cdn.example"],
+        "follow_hosts": ["cdn.example", "xn--bcher-kva.example", "*"],
         "css_images": False,
     }
     assert job.target is None

@@ -10,6 +10,7 @@ from app.cli import exit_codes
 from app.cli.options import Cli
 from app.cli.output import table, width
 from app.cli.session import open_database
+from app.discovery.licences.policy import policy_for
 from app.discovery.planner import Plan, SearchPlan
 from app.formatting import clipped, count, duration, number, size
 from app.jobs.plan import ListPlan, plan_list, plan_pages, plan_searches
@@ -41,11 +42,13 @@ async def show_plan(cli: Cli, settings: Settings, request: JobRequest) -> int:
 
 async def show_list_plan(cli: Cli, path: Path, spec: ListSpec, request: JobRequest) -> int:
     """Read the list through and show what it holds."""
-    plan = await asyncio.to_thread(plan_list, path, spec, most=request.max_images)
+    policy = policy_for(request.license, request.license_unknown, is_search=False)
+    plan = await asyncio.to_thread(plan_list, path, spec, policy=policy, most=request.max_images)
     cli.result(list_text(plan), asdict(plan))
-    if not plan.usable:
+    taken = plan.usable - plan.refused
+    if plan.is_whole and not taken:
         return exit_codes.NOTHING_KEPT
-    return exit_codes.TOO_FEW if plan.is_whole and plan.usable < request.min_images else exit_codes.OK
+    return exit_codes.TOO_FEW if plan.is_whole and taken < request.min_images else exit_codes.OK
 
 
 def show_pages_plan(cli: Cli, pages: PagesSpec) -> int:
@@ -109,8 +112,9 @@ def list_text(plan: ListPlan) -> str:
     rows = f"{number(plan.rows)} rows" if plan.is_whole else f"the first {number(plan.rows)} rows"
     hosts = [f"{number(rows)} {clipped(host, 60)}" for host, rows in plan.hosts.items()]
     more = [f"and {number(plan.all_hosts - len(plan.hosts))} more"] if plan.all_hosts > len(plan.hosts) else []
+    refused = f", {number(plan.refused)} of them refused by licence" if plan.refused else ""
     lines = [
-        *_lines("list", [f"{rows}, {number(plan.usable)} with a usable URL"]),
+        *_lines("list", [f"{rows}, {number(plan.usable)} with a usable URL{refused}"]),
         *_lines("hosts", [*hosts, *more]),
         *_lines("bytes", [f"about {size(plan.size_bytes)}, by {plan.bytes_basis}"]),
         *_lines("asked", ["nobody; nothing was stored"]),

@@ -1,6 +1,7 @@
 """Plans a build without making it: asks the sources for counts, or reads a list through. Stores nothing."""
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import errors
 from app.discovery import SOURCES, Query, check_source, open_source, url_list
 from app.discovery import urls as url_reading
 from app.discovery.licences import gate as licence_gate
+from app.discovery.licences.policy import ANYTHING, LicencePolicy
 from app.discovery.planner import BYTES_BASIS, Plan, Survey, expected_bytes, make_plan
 from app.discovery.sources.source import JsonClient, SourceOptions
 from app.discovery.survey import Surveyor
@@ -36,6 +38,7 @@ class ListPlan:
     Attributes:
         rows: that were read; ``is_whole`` is False where there are more.
         usable: those with a URL; some may name one URL.
+        refused: of these, by what the list states of their licence; they would not be fetched.
         hosts: the largest ones, with their rows; ``all_hosts`` is how many there are.
     """
 
@@ -45,6 +48,7 @@ class ListPlan:
     hosts: Mapping[str, int]
     size_bytes: int
     is_whole: bool = True
+    refused: int = 0
     bytes_basis: str = field(default=BYTES_BASIS)
 
 
@@ -104,14 +108,15 @@ def _in_words(error: errors.PictrawlError) -> str:
     return f"it was asked for a count and gave none: {error}"
 
 
-def plan_list(path: Path, spec: ListSpec, *, most: int | None = None) -> ListPlan:
+def plan_list(path: Path, spec: ListSpec, *, policy: LicencePolicy = ANYTHING, most: int | None = None) -> ListPlan:
     """Read a list through: rows, URLs, hosts.
 
     Args:
+        policy: the licences that the build takes.
         most: images that are wanted; None for all.
     """
     rows = islice(url_list.read(path, spec, skip=0), MAX_ROWS + 1)
-    return _list_plan((item.url if isinstance(item, Candidate) else None for item in rows), most)
+    return _list_plan((item if isinstance(item, Candidate) else None for item in rows), policy, most)
 
 
 def plan_pages(pages: PagesSpec) -> PagesPlan:
@@ -120,19 +125,22 @@ def plan_pages(pages: PagesSpec) -> PagesPlan:
     return PagesPlan(len(pages.urls), pages.max_pages, pages.depth, dict(hosts.most_common(MAX_HOSTS)))
 
 
-def plan_urls(urls: Sequence[str | ListedImage], *, most: int | None = None) -> ListPlan:
+def plan_urls(urls: Sequence[str | ListedImage], *, policy: LicencePolicy = ANYTHING, most: int | None = None) -> ListPlan:
     """As `plan_list`, of the URLs of a request."""
-    return _list_plan((url_reading.usable(item if isinstance(item, str) else item.url) for item in urls), most)
+    listed = (ListedImage.model_construct(url=item) if isinstance(item, str) else item for item in urls)
+    return _list_plan((item if url_reading.usable(item.url) else None for item in listed), policy, most)
 
 
-def _list_plan(urls: Iterable[str | None], most: int | None) -> ListPlan:
+def _list_plan(rows: Iterable[Candidate | ListedImage | None], policy: LicencePolicy, most: int | None) -> ListPlan:
     hosts: Counter[str] = Counter()
-    rows = 0
-    for rows, url in enumerate(urls, 1):
-        if rows > MAX_ROWS:
+    number = refused = 0
+    decide = functools.lru_cache(policy.decide)  # most rows of a list are under a few licences
+    for number, row in enumerate(rows, 1):
+        if number > MAX_ROWS:
             break
-        if url is not None:
-            hosts[urlsplit(url).netloc.rpartition("@")[2].lower()] += 1
-    images = hosts.total() if most is None else min(hosts.total(), most)
-    largest = dict(hosts.most_common(MAX_HOSTS))
-    return ListPlan(min(rows, MAX_ROWS), hosts.total(), len(hosts), largest, expected_bytes(images, None), rows <= MAX_ROWS)
+        if row is not None:
+            hosts[urlsplit(url_reading.usable(row.url) or row.url).netloc.rpartition("@")[2].lower()] += 1
+            refused += not decide(*licence_gate.statements_of(row.license, row.license_url, row.license_raw)).is_taken
+    images = hosts.total() - refused if most is None else min(hosts.total() - refused, most)
+    largest, is_whole = dict(hosts.most_common(MAX_HOSTS)), number <= MAX_ROWS
+    return ListPlan(min(number, MAX_ROWS), hosts.total(), len(hosts), largest, expected_bytes(images, None), is_whole, refused)

@@ -69,6 +69,16 @@ def test_a_dry_run_of_a_list_reads_it(invoke: Invoke) -> None:
     assert invoke("build", "--urls", "list.txt", "--dry-run", "--min-images", "3").code == 3
 
 
+def test_a_dry_run_of_a_list_says_what_its_licences_refuse(invoke: Invoke) -> None:
+    """Its exit code is that of the build."""
+    Path("list.csv").write_text("url,license\nhttps://a.example/1.jpg,by-nc\nhttps://a.example/2.jpg,cc0\n")
+    result = invoke("build", "--urls", "list.csv", "--dry-run", "--license", "open")
+    assert "list         2 rows, 2 with a usable URL, 1 of them refused by licence\n" in result.out
+    assert "about 3.0 MB" in result.out
+    assert invoke("build", "--urls", "list.csv", "--dry-run", "--license", "by-nd").code == 4
+    assert invoke("build", "--urls", "list.csv", "--dry-run", "--license", "open", "--min-images", "2").code == 3
+
+
 def test_a_dry_run_of_pages_reads_none(invoke: Invoke) -> None:
     """It says where a build would begin, and how far it would go."""
     result = invoke("build", "--pages", "https://a.example/gallery", "--dry-run")

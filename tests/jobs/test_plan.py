@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db import tables
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.planner import Plan
 from app.jobs.plan import MAX_HOSTS, MAX_ROWS, plan_list, plan_searches, plan_urls
 from app.jobs.settle import settle_spec
@@ -83,6 +84,19 @@ def test_a_list_is_read_through(tmp_path: Path) -> None:
     assert len(plan.hosts) == MAX_HOSTS
     assert plan.size_bytes == 3_000_000 * (len(urls) + 1)
     assert plan_list(path, ListSpec(key="x", suffix=".txt"), most=2).size_bytes == 6_000_000
+
+
+def test_what_a_list_states_of_licences_counts(tmp_path: Path) -> None:
+    """What the build would refuse is counted, and costs no bytes; without a choice all is taken."""
+    path = tmp_path / "list.csv"
+    path.write_text("url,license\nhttps://a.example/1,cc-by\nhttps://a.example/2,by-nc\nhttps://a.example/3,\nnothing,cc-by\n")
+    spec, policy = ListSpec(key="x", suffix=".csv"), LicencePolicy.of(["open"])
+    plan = plan_list(path, spec, policy=policy)
+    assert (plan.rows, plan.usable, plan.refused, plan.size_bytes) == (4, 3, 2, 3_000_000)
+    assert plan_list(path, spec).refused == 0
+    asked = [ListedImage(url="https://a.example/1", license_url="https://creativecommons.org/licenses/by-nc/4.0/"), "https://a.example/2"]
+    assert plan_urls(asked, policy=policy).refused == 2
+    assert plan_urls(asked, policy=LicencePolicy.of(["open"], "keep")).refused == 1
 
 
 def test_a_list_without_end_is_read_as_far_as_a_million_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

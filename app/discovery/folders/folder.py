@@ -148,8 +148,10 @@ class FolderReader:
             if not governed.lists(path):
                 self._leave_out(f"not named in {governed.name}")
             return
-        row, used = metadata.read_sidecars(path, self._root)
-        self.cursor.left_out.subtract(used)
+        row, used, damaged = metadata.read_sidecars(path, self._root)
+        self.cursor.left_out.subtract([*used, *damaged])
+        for suffix in damaged:
+            self._leave_out(f"damaged {suffix}")
         split, label = layout.read_folders(parts[:-1], has_splits=self._has_splits)
         yield [self._candidate(row, Place(path), split=split, label=label, done=(parts, None))]
 
@@ -184,6 +186,8 @@ class FolderReader:
             split, label = layout.read_folders([part for part in folders if part != "."], has_splits=True)
             place = Place(self._path(parts), member=name, offset=offset)
             found.append(self._candidate(row, place, split=split or of_file, label=named or label, done=(parts, sample.end)))
+        if sample.record is None:
+            self._leave_out("damaged .json in tars")
         for suffix in sample.left_out:
             self._leave_out(f".{suffix} in tars")
         if sample.problem:

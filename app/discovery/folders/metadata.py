@@ -88,22 +88,24 @@ class Described:
         return replace(found, line=line) if isinstance(found, Candidate) else found
 
 
-def read_sidecars(path: str, root: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what the files with the name of an image say, as a row, and the suffixes of those files.
+def read_sidecars(path: str, root: str) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return what the files with the name of an image say, as a row, the suffixes of those files, and those of damaged ones.
 
     What they say becomes part of the dataset, so links that lead out of ``root`` are not followed.
     """
     stem = path.removesuffix(path[len(path) - len(suffix_of(path)) :])
     row: dict[str, Any] = {}
-    used = []
+    used, damaged = [], []
     if body := local_file.read_beside(f"{stem}.json", root, MAX_SIDECAR_BYTES):
-        with suppress(ValueError):
+        try:
             found = orjson.loads(body)
             row = found if isinstance(found, dict) else {}
             used.append(".json")
+        except ValueError:
+            damaged.append(".json")
     for suffix in _TEXT_SUFFIXES:
         words = (local_file.read_beside(stem + suffix, root, MAX_SIDECAR_BYTES) or b"").decode("utf-8", "replace").strip()
         if words and not _BOXES.fullmatch(words):
             row.setdefault("caption", words)
             used.append(suffix)
-    return row, used
+    return row, used, damaged

@@ -50,15 +50,18 @@ class Sample:
     left_out: list[str] = field(default_factory=list)
     problem: str = ""
 
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """What its json says: nothing where there is none, or where it is no object; None where it is damaged."""
+        try:
+            parsed = orjson.loads(self.texts.get("json") or b"{}")
+        except ValueError:
+            return None
+        return parsed if isinstance(parsed, dict) else {}
+
     def row(self) -> dict[str, Any]:
         """What its json and txt say, as a row with columns."""
-        found: dict[str, Any] = {}
-        if body := self.texts.get("json"):
-            try:
-                parsed = orjson.loads(body)
-            except ValueError:
-                parsed = None
-            found = parsed if isinstance(parsed, dict) else {}
+        found = self.record or {}
         text = next((self.texts[suffix] for suffix in ("txt", "caption", "text") if suffix in self.texts), b"")
         words = text.decode("utf-8", "replace").strip()
         return found if not words or found.get("caption") else found | {"caption": words}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from app.discovery.licences.gate import policy_of
 from app.discovery.planner import BYTES_BASIS
 from app.jobs import plan, settle
 from app.jobs.plan import ListPlan
@@ -49,6 +50,7 @@ class PlannedList(View):
 
     rows: int
     usable: int = Field(description="Rows with a usable URL.")
+    refused: int = Field(description="Of these, those that license refuses by what is stated of them.")
     all_hosts: int
     hosts: dict[str, int] = Field(description="The largest hosts, with their rows.")
 
@@ -88,7 +90,7 @@ async def create_plan(call: Here, body: NewJob, _: Annotated[NoQuery, Query()]) 
     if body.pages is not None:
         return _empty(target=body.max_images, pages=PlannedPages(**asdict(plan.plan_pages(body.pages))))
     if body.urls is not None:
-        return _of_urls(await asyncio.to_thread(plan.plan_urls, body.urls, most=body.max_images), body.max_images)
+        return _of_urls(await asyncio.to_thread(plan.plan_urls, body.urls, policy=policy_of(spec), most=body.max_images), body.max_images)
     async with make_downloader(settings) as downloader:
         made = await plan.plan_searches(settings, spec, lambda name: make_source_client(settings, name, downloader, call.resources.db))
     return Plan(**asdict(made), urls=None, pages=None)
@@ -97,8 +99,9 @@ async def create_plan(call: Here, body: NewJob, _: Annotated[NoQuery, Query()]) 
 def _of_urls(made: ListPlan, target: int | None) -> Plan:
     values = asdict(made)
     listed = PlannedList(**{name: values[name] for name in PlannedList.model_fields})
-    candidates = made.usable if target is None else min(made.usable, target)
-    return _empty(target=target, urls=listed, candidates=candidates, reachable=made.usable, size_bytes=made.size_bytes)
+    taken = made.usable - made.refused
+    candidates = taken if target is None else min(taken, target)
+    return _empty(target=target, urls=listed, candidates=candidates, reachable=taken, size_bytes=made.size_bytes)
 
 
 def _empty(**values: Any) -> Plan:

@@ -116,6 +116,15 @@ def test_class_folders_are_labels_and_folders_of_splits_are_splits(tmp_path: Pat
     assert reader.left_out == "left out: 2 .txt, 1 .md, 1 hidden"
 
 
+def test_a_description_that_is_damaged_is_counted_as_such(tmp_path: Path) -> None:
+    """Beside a file and in a tar: the image is taken, and whoever wrote its licence there learns that it was not read."""
+    write(tmp_path, {"cat/1.jpg": jpeg(1), "cat/1.json": '{"license": ', "cat/2.jpg": jpeg(2), "cat/2.json": "[]", "cat/x.json": "{"})
+    tar(tmp_path / "a.tar", [("3.jpg", jpeg(3)), ("3.json", b"{"), ("4.jpg", jpeg(4)), ("4.json", b"[1]")])
+    found, problems, reader = read_all(tmp_path)
+    assert (len(found), problems) == (4, [])
+    assert reader.left_out == "left out: 1 .json, 1 damaged .json, 1 damaged .json in tars"
+
+
 def test_a_count_is_the_same_if_reading_was_interrupted(tmp_path: Path) -> None:
     """It stands in the cursor."""
     root = tree(tmp_path)

@@ -30,9 +30,10 @@ async def test_a_plan_of_searches(resources: Resources, connect: Connect) -> Non
 
 async def test_a_plan_of_urls(client: httpx.AsyncClient) -> None:
     """Rows and hosts; nobody is asked."""
-    body = {"urls": ["https://a.example/1.jpg", {"url": "https://b.example/2.jpg"}, "no url"], "max_images": 1}
+    body = {"urls": ["https://a.example/1.jpg", {"url": "https://b.example/2.jpg", "license": "by-nc"}, "no url"], "max_images": 1}
+    body |= {"license": ["open"], "license_unknown": "keep"}
     plan = (await client.post("/v1/plans", json=body)).json()
-    assert plan["urls"] == {"rows": 3, "usable": 2, "all_hosts": 2, "hosts": {"a.example": 1, "b.example": 1}}
+    assert plan["urls"] == {"rows": 3, "usable": 2, "refused": 1, "all_hosts": 2, "hosts": {"a.example": 1, "b.example": 1}}
     assert (plan["target"], plan["candidates"], plan["reachable"], plan["calls"]) == (1, 1, 2, 0)
 
 

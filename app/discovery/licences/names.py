@@ -20,15 +20,18 @@ _BY_WORDS = (
     "atribuire", "nevezd-meg", "с-указанием-авторства", "атрибуция", "表示", "署名", "姓名標示", "저작자표시", "저작자-표시",
 )  # fmt: skip
 _NC_WORDS = (
-    "noncommercial", "non-commercial", "non-commercial-use", "nicht-kommerziell", "nichtkommerziell", "keine-kommerzielle-nutzung",
-    "pas-d-utilisation-commerciale", "utilisation-non-commerciale", "non-commerciale", "no-comercial", "nocomercial", "sin-uso-comercial",
+    "noncommercial", "non-commercial", "non-commercial-use", "no-commercial-use", "not-for-commercial-use", "commercial-use-prohibited",
+    "commercial-use-not-permitted", "commercial-use-not-allowed", "commercial-use-forbidden", "no-commercial-usage", "no-uso-comercial",
+    "nicht-kommerziell", "nichtkommerziell", "keine-kommerzielle-nutzung", "pas-d-utilisation-commerciale",
+    "utilisation-non-commerciale", "non-commerciale", "no-comercial", "nocomercial", "sin-uso-comercial",
     "nao-comercial", "naocomercial", "uso-nao-comercial", "niet-commercieel", "nietcommercieel", "ickekommersiell", "icke-kommersiell",
     "ikkekommersiell", "ikke-kommersiell", "ikke-kommerciel", "ei-kaupallinen", "eikaupallinen", "uzycie-niekomercyjne",
     "neuzivejte-komercne", "neuzivejte-dilo-komercne", "некоммерческое-использование", "некоммерческая", "非営利", "非商业性使用",
     "非商業性使用", "非商業性", "비영리",
 )  # fmt: skip
 _ND_WORDS = (
-    "noderivatives", "no-derivatives", "noderivs", "no-derivs", "no-derivative-works", "no-derivative", "keine-bearbeitungen",
+    "noderivatives", "no-derivatives", "no-modifications", "no-modification", "no-alterations", "no-adaptations",
+    "noderivs", "no-derivs", "no-derivative-works", "no-derivative", "keine-bearbeitungen",
     "keine-bearbeitung", "pas-de-modification", "pas-de-modifications", "sin-obras-derivadas", "sin-obra-derivada", "sinobraderivada",
     "sin-derivadas", "sinderivadas", "sense-obra-derivada", "sem-derivacoes", "semderivacoes", "sem-derivados", "semderivados",
     "proibicao-de-realizacao-de-obras-derivadas", "non-opere-derivate", "nessuna-opera-derivata", "geen-afgeleide-werken",

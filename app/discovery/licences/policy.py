@@ -52,9 +52,11 @@ class LicencePolicy:
         """Return the policy of some words, each possibly a list with commas.
 
         Raises:
-            errors.ValidationError: a word names no licence, or one that another word excludes.
+            errors.ValidationError: a word names no licence, or one that another word excludes; or nothing but commas was given.
         """
         given = [word.strip() for item in words for word in item.split(",") if word.strip()]
+        if words and not given:
+            raise errors.ValidationError("no licence is named; leave it out for the default")
         policy = cls(tuple(dict.fromkeys(map(_read, given))), unknown)
         for word in policy._members:
             policy._refuse_excluded(word)

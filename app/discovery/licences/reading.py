@@ -126,6 +126,8 @@ _NEGATED = re.compile(r"(?:^|-)(?:not|never|nicht|keine?|no-longer)-(?:[^-]+-){0
 _DENIED = re.compile(r"-?(?:false|no|0)(?:-|$)", re.IGNORECASE)
 """Behind a name, as in ``is_public_domain: false``."""
 
+_BEHIND = re.compile(r"(?:-(?:but|only|for|nur|mais|pero))*-(nc|nd)(?![^\W_])", re.IGNORECASE)
+
 _NOTICE = re.compile(r"©|^\W*\(c\)\s|\bcopyright\s+(?:by\b|\(c\)|\d{4})|\b\d{4}\s+copyright\b", re.IGNORECASE)
 _MARKS = re.compile("[\u0300-\u036f]")
 _SEPARATORS = re.compile(r"[^\w.+]+|_|(?<!\d)\.|\.(?!\d)|(?<=[^\d.])\+(?=[^-])")
@@ -142,7 +144,7 @@ def _from_text(words: str) -> list[str]:
     if known:
         return [known]
     match = _NAME.fullmatch(name)
-    if match and (licence := _assemble(match, is_whole=True)):
+    if match and not _BEHIND.match(name, match.end("version")) and (licence := _assemble(match, is_whole=True)):
         return [licence]
     was_never_published = match is not None and (match["port"] is None or match["port"] in PORTS)
     return [] if was_never_published else [*_phrases(folded), *_mentions(_shorten(folded))]
@@ -169,10 +171,15 @@ def _phrases(folded: str) -> Iterator[str]:
 
 
 def _mentions(short: str) -> Iterator[str]:
+    """Licences that a text names; what it forbids right behind one, as in ``CC BY 4.0, no derivatives``, is a statement of its own."""
     for match in _MENTION.finditer(short):
         is_named = match["cc"] or "-" in match["parts"]
         if is_named and not _is_denied(short, match) and (licence := _assemble(match)):
             yield licence
+            if behind := _BEHIND.match(short, match.end()):
+                forbidden = behind[1].lower()
+                parts = "-".join({*match["parts"].lower().split("-"), forbidden})
+                yield licence_addresses.assemble(parts, "", None) or f"LicenseRef-CC-BY-{forbidden.upper()}"
 
 
 def _is_denied(words: str, match: re.Match[str]) -> bool:

@@ -311,6 +311,12 @@ OF_SOURCES = (
 """What the fields of GBIF, iNaturalist, Smithsonian, Cleveland, Commons and Flickr hold."""
 
 SENTENCES = (
+    ("CC BY, not for commercial use", "LicenseRef-CC-BY-NC"),
+    ("CC BY. Commercial use prohibited", "LicenseRef-CC-BY-NC"),
+    ("CC BY 4.0, but no commercial use", "LicenseRef-CC-BY-NC"),
+    ("CC BY 4.0, no derivatives", "LicenseRef-CC-BY-ND"),
+    ("CC BY-SA 3.0 (nur nicht kommerziell)", "LicenseRef-CC-BY-NC-SA"),
+    ("CC BY 2.0, taken in Raleigh, NC", "CC-BY-2.0"),
     ("This work is licensed under a Creative Commons Attribution 4.0 International License.", "CC-BY-4.0"),
     ("Except where otherwise noted, content on this site is licensed under a CC BY-SA 4.0 license", "CC-BY-SA-4.0"),
     ("This file is licensed under the Creative Commons Attribution-Share Alike 3.0 Unported license.", "CC-BY-SA-3.0"),

@@ -60,6 +60,7 @@ def test_of_when_repeated_or_with_commas() -> None:
         ("cc by-nc 9.0", "did you mean by-nc?"),
         ("by sa", "did you mean by-sa?"),
         ("CC-BY-9.0", "did you mean by?"),
+        (", ,", "no licence is named"),
         ("xyzzy", "there is no licence 'xyzzy'; there is any, open, commercial, "),
         ("by-nc,commercial", "by-nc and commercial, which leaves out NC, exclude each other; leave one out"),
         ("CC-BY-ND-4.0,derivatives", "CC-BY-ND-4.0 and derivatives, which leaves out ND, exclude each other"),
@@ -82,6 +83,8 @@ def test_of_when_word_makes_no_sense(word: str, message: str) -> None:
         ("by,commercial", ("CC BY 4.0",), True, "CC-BY-4.0: taken by by, meets commercial"),
         ("any", ("see the page", None), False, "no licence is known, and unknown ones are dropped"),
         ("", ("© Jane",), True, "LicenseRef-AllRightsReserved (all rights reserved): every licence is taken"),
+        ("open", ("CC BY-SA 3.0, not for commercial use",), False, "LicenseRef-CC-BY-NC-SA: not taken by open"),
+        ("derivatives", ("CC BY-NC 3.0, no derivatives",), False, "LicenseRef-CC-BY-NC-ND: left out by derivatives, which leaves out ND"),
         ("by-sa", ("CC BY-SA 4.0", "CC BY 4.0"), True, "CC-BY-SA-4.0: taken by by-sa"),
         ("by-nd", ("CC BY-SA 4.0", "CC BY-ND 4.0"), False, "CC-BY-SA-4.0: not taken by by-nd"),
         ("by-nd", ("CC BY-ND 4.0", "CC BY-SA 4.0"), False, "CC-BY-SA-4.0: not taken by by-nd"),
@@ -90,7 +93,7 @@ def test_of_when_word_makes_no_sense(word: str, message: str) -> None:
 )
 def test_decide_when_stated(words: str, statements: tuple[str | None, ...], is_taken: bool, reason: str) -> None:
     """A decision names the licence and the word that decided; every statement that forbids something of its own has to be taken."""
-    decision = LicencePolicy.of([words]).decide(*statements)
+    decision = LicencePolicy.of([words] if words else []).decide(*statements)
     assert (decision.is_taken, decision.words) == (is_taken, reason)
 
 

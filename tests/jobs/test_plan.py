@@ -51,11 +51,12 @@ async def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
     """An unknown source, a missing key, one that cannot be reached, synonyms that nobody looked up."""
     async with PROVIDERS["cleveland"](300) as provider:
         settings = {"sources.cleveland.base_url": provider.base_url, "sources.smk.base_url": "http://127.0.0.1:9", "retry.attempts": 1}
-        names = ["cleveland", "smk", "flickr", "flikcr"]
+        names = ["cleveland", "smk", "flickr", "flikcr", "smk,met"]
         plan = await plan_of(tmp_path, settings, sources=names, keywords=["cat", "dog"], max_images=10, expand=2)
     words = "\n".join(plan.in_the_way)
     assert "flickr: Flickr answers nobody without an API key; get one at" in words
     assert "flikcr: there is no source 'flikcr'; did you mean flickr?" in words
+    assert "there is no source 'smk,met'; name each one by itself, as in -s smk -s met" in words
     assert "smk: it was asked for a count and gave none: " in words
     assert "(2 searches)" in words
     assert "up to 2 synonyms of each keyword" in words

@@ -159,8 +159,9 @@ async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]
 def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str | None], label: str | None) -> list[dict[str, Any]]:
     """Return the classes of which less than half of the candidates were kept, empty ones first, then the largest; at most 50.
 
-    Candidates over the target, spare ones, and those that were never decided because the job was cancelled, are not counted. Each class
-    has its ``label``, ``candidates``, ``kept``, and ``reasons`` of the others, most frequent first.
+    Candidates over the target, spare ones, and those that were never decided because the job was cancelled, are not counted. A class
+    that has images and candidates to spare is not short: no more were wanted. Each class has its ``label``, ``candidates``, ``kept``, and
+    ``reasons`` of the others, most frequent first.
 
     Args:
         counts: of the dataset.
@@ -168,8 +169,11 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
         label: of every image, if the job has one.
     """
     classes: dict[str, Counter[str | None]] = {}
+    enough: set[str] = set()
     for item in counts:
         name = _label_of(item, search_labels, label)
+        if name and item.reason in NOT_NEEDED:
+            enough.add(name)
         if name and item.reason not in NOT_NEEDED | {Reason.CANCELLED}:
             classes.setdefault(name, Counter())[None if item.state is ImageState.KEPT else item.reason or item.state.value] += item.count
     found: list[dict[str, Any]] = [
@@ -180,7 +184,7 @@ def short_classes(counts: Iterable[LabelCount], search_labels: Mapping[str, str 
             "reasons": {str(reason): count for reason, count in reasons.most_common() if reason is not None},
         }
         for name, reasons in classes.items()
-        if 2 * reasons[None] < reasons.total()
+        if 2 * reasons[None] < reasons.total() and not (reasons[None] and name in enough)
     ]
     return sorted(found, key=lambda item: (item["kept"] > 0, -item["candidates"], item["label"]))[:MAX_CLASSES]
 

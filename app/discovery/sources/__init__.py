@@ -88,4 +88,6 @@ def _unknown(name: str) -> str:
     known = ", ".join(SOURCES)
     near = difflib.get_close_matches(name.lower(), SOURCES, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}?" if near else f"there is {known}"
+    if "," in name:
+        hint = f"name each one by itself, as in -s {' -s '.join(part.strip()[:40] for part in name.split(',')[:2])}"
     return f"there is no source {name[:60]!r}; {hint}"

@@ -34,7 +34,7 @@ async def test_a_plan_of_urls(client: httpx.AsyncClient) -> None:
     body |= {"license": ["open"], "license_unknown": "keep"}
     plan = (await client.post("/v1/plans", json=body)).json()
     assert plan["urls"] == {"rows": 3, "usable": 2, "refused": 1, "all_hosts": 2, "hosts": {"a.example": 1, "b.example": 1}}
-    assert (plan["target"], plan["candidates"], plan["reachable"], plan["calls"]) == (1, 1, 2, 0)
+    assert (plan["target"], plan["candidates"], plan["reachable"], plan["calls"]) == (1, 1, 1, 0)
 
 
 async def test_a_plan_of_pages(client: httpx.AsyncClient) -> None:

@@ -89,7 +89,9 @@ KEPT, FAILED, REJECTED, DUPLICATE = ImageState.KEPT, ImageState.FAILED, ImageSta
 
 
 def test_classes_that_end_empty_or_short_are_named() -> None:
-    """Empty ones first, with the reasons; half of a class is enough, and what was over the target or cancelled is not missing."""
+    """Empty ones first, with the reasons; half of a class is enough, what was over the target or cancelled is not missing, and whoever
+    has some of that lacks nothing.
+    """
     counts = [
         LabelCount("cat", None, KEPT, None, 5), LabelCount("cat", None, REJECTED, Reason.LABEL_CONFLICT, 5),
         LabelCount("dog", None, REJECTED, Reason.LABEL_CONFLICT, 5), LabelCount("dog", None, FAILED, Reason.HTTP_404, 7),
@@ -98,16 +100,20 @@ def test_classes_that_end_empty_or_short_are_named() -> None:
         LabelCount("elk", None, KEPT, None, 1), LabelCount("elk", None, REJECTED, Reason.OVER_TARGET, 90),
         LabelCount("elk", None, FAILED, Reason.CANCELLED, 90), LabelCount("elk", None, ImageState.SPARE, Reason.NOT_REQUESTED, 90),
         LabelCount("ant", None, ImageState.VALID, None, 3),
+        LabelCount("fox", None, KEPT, None, 2), LabelCount("fox", None, REJECTED, Reason.LICENCE, 9),
+        LabelCount("fox", None, ImageState.SPARE, Reason.NOT_REQUESTED, 4),
+        LabelCount("bee", None, REJECTED, Reason.LICENCE, 1), LabelCount("bee", None, ImageState.SPARE, Reason.NOT_REQUESTED, 4),
         LabelCount(None, "srch_list", FAILED, Reason.HTTP_404, 50),
     ]  # fmt: skip
     searches = {"srch_owl": "owl", "srch_list": None}
     assert short_classes(counts, searches, None) == [
         {"label": "dog", "candidates": 12, "kept": 0, "reasons": {"http_404": 7, "label_conflict": 5}},
         {"label": "ant", "candidates": 3, "kept": 0, "reasons": {"valid": 3}},
+        {"label": "bee", "candidates": 1, "kept": 0, "reasons": {"licence": 1}},
         {"label": "owl", "candidates": 5, "kept": 2, "reasons": {"duplicate_near": 2, "timeout": 1}},
     ]
-    (all_of_it,) = short_classes(counts, searches, "animal")
-    assert (all_of_it["label"], all_of_it["kept"]) == ("animal", 8)
+    (all_of_it,) = short_classes([item for item in counts if item.label not in ("elk", "fox", "bee")], searches, "animal")
+    assert (all_of_it["label"], all_of_it["kept"]) == ("animal", 7)
     many = [LabelCount(f"class {n}", None, FAILED, Reason.HTTP_404, 1) for n in range(MAX_CLASSES + 9)]
     assert len(short_classes(many, {}, None)) == MAX_CLASSES
 

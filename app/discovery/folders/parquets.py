@@ -18,6 +18,9 @@ BATCH_ROWS = 1_000
 IMAGE_ROWS = 16
 """Rows whose images are read at once; a row group is read in such parts."""
 
+MAX_GROWTH, MIN_BYTES = 100, 1 << 28
+"""Times its size that a row group may have unpacked, and the bytes that any of them may have; images hardly pack."""
+
 _READ_BYTES = 1 << 20
 _BINARY_NAMES = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "picture", "photo")
 """Columns of bytes that hold images although nothing in the file says so."""
@@ -113,11 +116,20 @@ def rows(table: ImageTable, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]
     for group in range(table.source.num_row_groups):
         size = table.source.metadata.row_group(group).num_rows
         if first + size > skip:
+            _refuse_bomb(table, group)
             found = _rows_of_group(table, group, names) if names else ({} for _ in range(size))
             for number, row in enumerate(_guarded(found, group), first):
                 if number >= skip:
                     yield number, row
         first += size
+
+
+def _refuse_bomb(table: ImageTable, group: int) -> None:
+    found = table.source.metadata.row_group(group)
+    columns = [found.column(at) for at in range(found.num_columns)]
+    packed, unpacked = sum(one.total_compressed_size for one in columns), sum(one.total_uncompressed_size for one in columns)
+    if unpacked > max(MIN_BYTES, MAX_GROWTH * packed):
+        raise DamagedTable(f"unpacks to {unpacked} bytes in row group {group + 1}: no row from there on is read")
 
 
 def _rows_of_group(table: ImageTable, group: int, names: list[str]) -> Iterator[dict[str, Any]]:
@@ -151,6 +163,8 @@ def read_images(table: ImageTable, wanted: Collection[int]) -> Iterator[tuple[in
     for group in range(table.source.num_row_groups):
         size = table.source.metadata.row_group(group).num_rows
         left = {number for number in wanted if first <= number < first + size}
+        if left:
+            _refuse_bomb(table, group)
         found = table.source.iter_batches(IMAGE_ROWS, row_groups=[group], columns=[table.image], use_threads=False) if left else ()
         number = first
         for batch in _guarded(iter(found), group):

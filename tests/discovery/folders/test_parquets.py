@@ -99,3 +99,21 @@ def test_what_is_whole_of_a_damaged_file_is_read(tmp_path: Path) -> None:
     path.write_bytes(body[:-20])
     with pytest.raises(parquets.DamagedTable, match="is no Parquet file, or a damaged one"), parquets.open_table(str(path)):
         pass
+
+
+@pytest.mark.parametrize("column", ["image", "text"])
+def test_a_row_group_that_is_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str) -> None:
+    """A few kB may stand for more than the memory holds; the row groups before it are read."""
+    monkeypatch.setattr(parquets, "MIN_BYTES", 1_000_000)
+    path = tmp_path / "0.parquet"
+    columns = {"image": jpeg(1), "text": b"words"}
+    plain, bomb = ({name: [value] for name, value in row.items()} for row in (columns, columns | {column: bytes(5_000_000)}))
+    with pq.ParquetWriter(path, pa.table(plain).schema, compression="zstd") as file:
+        file.write_table(pa.table(plain))
+        file.write_table(pa.table(bomb))
+    with parquets.open_table(str(path)) as table:
+        assert table is not None
+        for read in (parquets.rows(table), parquets.read_images(table, {0, 1})):
+            assert next(read)[0] == 0
+            with pytest.raises(parquets.DamagedTable, match=r"unpacks to 50\d+ bytes in row group 2"):
+                next(read)

@@ -123,6 +123,7 @@ class BuildReport:
             *self._shortfall(),
             ("network", self._network()),
             ("warning", self._empty_keywords()),
+            ("warning", self._not_expanded()),
             ("warning", self._warning()),
             ("list", self._list()),
             ("pages", self.pages.words if self.pages else ""),
@@ -200,6 +201,13 @@ class BuildReport:
         empty = [clipped(item.keyword, 40) for item in self.keywords if not item.kept] if self.job.is_final and self.funnel.kept else []
         more = f" and {number(len(empty) - SHOWN_KEYWORDS)} more" if len(empty) > SHOWN_KEYWORDS else ""
         return f"no image was kept for {', '.join(empty[:SHOWN_KEYWORDS])}{more}" if empty else ""
+
+    def _not_expanded(self) -> str:
+        """Which keywords were searched for without other names, and why that was with the first."""
+        found = [item for item in self.keywords if item.not_expanded]
+        names = ", ".join(clipped(item.keyword, 40) for item in found[:SHOWN_KEYWORDS])
+        more = f" and {number(len(found) - SHOWN_KEYWORDS)} more" if len(found) > SHOWN_KEYWORDS else ""
+        return f"not expanded: {names}{more}; {clipped(str(found[0].not_expanded), 160)}" if found else ""
 
     def _classes(self) -> list[tuple[str, str]]:
         """The classes of which few images or none were kept, one in a row."""

@@ -186,17 +186,18 @@ async def add_searches(
     wanted: Sequence[tuple[str, str, str | None]],
     *,
     root_keyword: str | None = None,
-    qid: str | None = None,
+    **known: str | None,
 ) -> list[str]:
     """Insert searches (source, keyword, label) that the job does not have yet; return the ids of the new ones, in order.
 
     Args:
         root_keyword: the keyword of the job that all of them are for.
-        qid: the Wikidata item of that keyword.
+        known: ``qid``, ``category`` and ``not_expanded`` of that keyword, as a `Search` has them.
     """
     if not wanted:
         return []
-    common = {"job_id": job_id, "is_exhausted": False, "found": 0, "new": 0, "bad": 0, "root_keyword": root_keyword, "qid": qid}
+    counts = {"is_exhausted": False, "found": 0, "new": 0, "bad": 0}
+    common: dict[str, Any] = {"job_id": job_id, **counts, "root_keyword": root_keyword, **known}
     rows = [{"id": new_id("srch"), "source": source, "keyword": keyword, "label": label} | common for source, keyword, label in wanted]
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.searches).on_conflict_do_nothing(index_elements=["job_id", "source", "keyword"])

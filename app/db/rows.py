@@ -134,7 +134,8 @@ class Search:
         requests: to the source, with an outcome.
         retries: those of them that repeated a request.
         root_keyword: the keyword of the job that it is for, if that is another one: this is a synonym of it.
-        qid: the Wikidata item of the keyword, where it is known.
+        qid, category: the Wikidata item of the keyword and its category on Wikimedia Commons, where they are known.
+        not_expanded: why other names of the keyword, which were asked for, could not be looked up.
     """
 
     id: str
@@ -152,6 +153,8 @@ class Search:
     retries: int = 0
     root_keyword: str | None = None
     qid: str | None = None
+    category: str | None = None
+    not_expanded: str | None = None
 
     def keyword_among(self, keywords: Sequence[str]) -> str | None:
         """The keyword of its job that it is for; the first of them where that was not recorded; None for a list."""

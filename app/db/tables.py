@@ -138,6 +138,8 @@ searches = Table(
     Column("retries", Integer, nullable=False, default=0, server_default="0"),
     Column("root_keyword", String(400)),
     Column("qid", String(20)),
+    Column("category", String(255)),
+    Column("not_expanded", Text),
     UniqueConstraint("job_id", "source", "keyword"),
 )
 

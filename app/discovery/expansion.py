@@ -1,11 +1,11 @@
-"""Other words for a keyword, from Wikidata: its labels and aliases in the wanted languages.
+"""Other words for a keyword, from Wikidata: its labels and aliases in the wanted languages, and its category on Wikimedia Commons.
 
 Only the item that bears the keyword as its exact label or alias counts, and only the best ranked one: a near match or another
 meaning would fill a dataset with the wrong things.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ __all__ = ["Expansion", "expand"]
 
 ROOT = "https://www.wikidata.org"
 MAX_HITS = 7
+MAX_TITLE_CHARS = 255
+CATEGORY = "P373"
+"""The property of an item that names its category on Commons."""
 _NOT_THINGS = ("disambiguation page", "family name", "given name", "surname")
 
 
@@ -27,12 +30,14 @@ class Expansion:
     Attributes:
         kind: ``label`` is the item's name in the keyword's own language, ``translation`` its name in another, ``alias`` any further name.
         qid: the item, such as ``Q146``.
+        category: the item's category on Commons, such as ``Cats``, where it has one.
     """
 
     term: str
     language: str
     kind: Literal["alias", "translation", "label"]
     qid: str
+    category: str | None = None
 
 
 async def expand(client: JsonClient, keyword: str, limit: int, langs: Sequence[str], *, base_url: str | None = None) -> list[Expansion]:
@@ -50,7 +55,9 @@ async def expand(client: JsonClient, keyword: str, limit: int, langs: Sequence[s
         qid = await _find(client, url, keyword, language)
         if qid is not None:
             item = await _load(client, url, qid, langs)
-            return _select(_names(item, qid, language, langs), keyword, limit)
+            names = _select(_names(item, qid, language, langs), keyword, limit)
+            category = await _find_category(client, url, qid) if names else None
+            return [replace(name, category=category) for name in names]
     return []
 
 
@@ -90,6 +97,19 @@ async def _load(client: JsonClient, url: str, qid: str, langs: Sequence[str]) ->
     found = reply.get("entities")
     entity = found.get(qid) if isinstance(found, dict) else None
     return entity if isinstance(entity, dict) else {}
+
+
+async def _find_category(client: JsonClient, url: str, qid: str) -> str | None:
+    """Return the item's category on Commons: of several the one of preferred rank, else the first that is not deprecated."""
+    reply = await mediawiki.call(client, url, {"action": "wbgetclaims", "entity": qid, "property": CATEGORY, "props": ""})
+    claims = _mapping(reply.get("claims")).get(CATEGORY)
+    usable = [claim for claim in map(_mapping, claims if isinstance(claims, list) else []) if claim.get("rank") != "deprecated"]
+    for claim in sorted(usable, key=lambda claim: claim.get("rank") != "preferred"):
+        value = _mapping(_mapping(claim.get("mainsnak")).get("datavalue")).get("value")
+        name = text.clean(value, MAX_TITLE_CHARS + 1)
+        if name is not None and len(name) <= MAX_TITLE_CHARS:
+            return name
+    return None
 
 
 def _names(item: Mapping[str, Any], qid: str, own: str, langs: Sequence[str]) -> Iterator[Expansion]:

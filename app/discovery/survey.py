@@ -54,7 +54,7 @@ class Surveyor:
 
     async def _of_any_licence(self, query: Query) -> int | None:
         """Count without the filter by licence, where the source has one and it is in use."""
-        anything = Query(query.keyword, qid=query.qid)
+        anything = Query(query.keyword, qid=query.qid, category=query.category)
         if "license" not in self.source.info.filters or not query.is_free_only:
             return None
         numbers = [await self._count(anything, part) for part in self.source.parts(anything)]

@@ -69,6 +69,7 @@ class KeywordFigures:
         fetched: images that came.
         why_short: why fewer than wanted were kept; None if they were, or the job has not ended.
         label: the class of its images.
+        not_expanded: why it was searched for without the other names that were asked for.
         sources: in the order in which they are asked.
     """
 
@@ -79,6 +80,7 @@ class KeywordFigures:
     kept: int
     why_short: str | None = None
     label: str | None = None
+    not_expanded: str | None = None
     sources: Sequence[SourceFigures] = ()
 
     def words(self) -> str:
@@ -129,6 +131,7 @@ def _figures(
         fetched=sum(item.count for item in own if item.state in PASSED_FETCH and item.reason is not Reason.LICENCE),
         kept=kept,
         why_short="; ".join(_causes(sources)) or None if is_final and kept < wanted else None,
+        not_expanded=next((search.not_expanded for search in group if search.not_expanded), None),
         sources=sources,
     )
 

@@ -103,7 +103,17 @@ def test_summary_has_a_line_for_each_of_several_keywords() -> None:
     assert "keywords" not in a_report(JobState.SUCCEEDED, keywords=(cat,)).summary()
     assert "warning" not in a_report(JobState.RUNNING, keywords=(cat, owl)).summary()
     assert a_report(JobState.SUCCEEDED, keywords=(cat,)).document()["keywords"] == [
-        {"keyword": "cat", "wanted": 3, "found": 50, "fetched": 5, "kept": 3, "why_short": None, "label": None, "sources": ()}
+        {
+            "keyword": "cat",
+            "wanted": 3,
+            "found": 50,
+            "fetched": 5,
+            "kept": 3,
+            "why_short": None,
+            "label": None,
+            "not_expanded": None,
+            "sources": (),
+        }
     ]
 
 

@@ -32,23 +32,32 @@ ITEM = {
 }
 
 
+def claim(value: object, rank: str = "normal") -> dict[str, Any]:
+    return {"mainsnak": {"snaktype": "value", "datavalue": {"value": value, "type": "string"}}, "type": "statement", "rank": rank}
+
+
+def claims(*found: object) -> dict[str, Any]:
+    return {"claims": {"P373": list(found)} if found else {}}
+
+
 async def test_expand_when_keyword_is_known() -> None:
     """Names come first in the order of languages, then aliases in turn; never the keyword, no word twice."""
-    client = ScriptedClient({"search": [hit("Q146", "house cat", match="cat")]}, ITEM)
+    client = ScriptedClient({"search": [hit("Q146", "house cat", match="cat")]}, ITEM, claims(claim("Domestic cats")))
     assert await expansion.expand(client, "cat", 10, ["en", "de"]) == [
-        Expansion("house cat", "en", "label", "Q146"),
-        Expansion("Hauskatze", "de", "translation", "Q146"),
-        Expansion("Katze", "de", "alias", "Q146"),
-        Expansion("domestic cat", "en", "alias", "Q146"),
+        Expansion("house cat", "en", "label", "Q146", "Domestic cats"),
+        Expansion("Hauskatze", "de", "translation", "Q146", "Domestic cats"),
+        Expansion("Katze", "de", "alias", "Q146", "Domestic cats"),
+        Expansion("domestic cat", "en", "alias", "Q146", "Domestic cats"),
     ]
-    (_, search), (_, load) = client.requests
+    (_, search), (_, load), (_, category) = client.requests
     assert (search["action"], search["search"], search["language"]) == ("wbsearchentities", "cat", "en")
     assert (load["action"], load["ids"], load["languages"]) == ("wbgetentities", "Q146", "en|de")
+    assert (category["action"], category["entity"], category["property"]) == ("wbgetclaims", "Q146", "P373")
 
 
 async def test_expand_when_limit_is_small() -> None:
     """No more than asked for; nothing is requested for nothing."""
-    client = ScriptedClient({"search": [hit("Q146", "Cat")]}, ITEM)
+    client = ScriptedClient({"search": [hit("Q146", "Cat")]}, ITEM, claims())
     assert [word.term for word in await expansion.expand(client, "cat", 1, ["en"], base_url="http://127.0.0.1:1")] == ["house cat"]
     assert client.requests[0][0] == "http://127.0.0.1:1/w/api.php"
     assert await expansion.expand(ScriptedClient(), "cat", 0, ["en"]) == []
@@ -81,6 +90,25 @@ async def test_expand_when_nothing_is_found(reply: dict[str, Any]) -> None:
 async def test_expand_when_item_is_empty(reply: dict[str, Any]) -> None:
     """An item without names gives none."""
     assert await expansion.expand(ScriptedClient({"search": [hit("Q146", "cat")]}, reply), "cat", 5, ["en"]) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (claims(), None),
+        (claims(claim("Cats"), claim("Felis catus")), "Cats"),
+        (claims(claim("Cats"), claim("Felis catus", "preferred")), "Felis catus"),
+        (claims(claim("Old", "deprecated")), None),
+        (claims({"mainsnak": {"snaktype": "novalue"}, "rank": "preferred"}, "odd", claim(3), claim("Cats")), "Cats"),
+        (claims(claim("x" * 256)), None),
+        ({"claims": []}, None),
+        ({"claims": {"P373": {"odd": 1}}}, None),
+    ],
+)
+async def test_expand_when_the_item_has_a_category(reply: dict[str, Any], expected: str | None) -> None:
+    """Of several the preferred, never a deprecated one; whatever has another shape is none."""
+    client = ScriptedClient({"search": [hit("Q146", "Cat")]}, ITEM, reply)
+    assert [word.category for word in await expansion.expand(client, "cat", 1, ["en"])] == [expected]
 
 
 async def test_expand_when_source_limits() -> None:

@@ -26,6 +26,7 @@ LICENCES: tuple[tuple[str, str, str, str], ...] = (
 )
 """Code, name and address as the metadata has them, and what it is."""
 
+_RESTRICTION = re.compile(r'-?\w+:(?:"[^"]*"|\S+)')
 _IMAGE = re.compile(rf"/wikipedia/commons/(?:thumb/)?a/ab/Cat_(\d+)\.jpg(?:/(?:{'|'.join(map(str, WIDTHS))})px-Cat_\d+\.jpg)?")
 
 
@@ -37,7 +38,8 @@ def _size(number: int) -> int:
 
 @lru_cache
 def _matching(total: int, *restrictions: str) -> list[int]:
-    """The items that pass restrictions such as ``-filesize:>300``, less than 300 times 1024 bytes. Every third item depicts Q146."""
+    """The items that pass restrictions such as ``-filesize:>300``, less than 300 times 1024 bytes. Every third item depicts Q146, every
+    second is somewhere below the category Domestic cats, every tenth in that category itself."""
     return [number for number in range(total) if all(_passes(number, restriction) for restriction in restrictions)]
 
 
@@ -48,6 +50,10 @@ def _passes(number: int, restriction: str) -> bool:
             passes = value == "bitmap"
         case "haswbstatement", _:
             passes = value == "P180=Q146" and number % 3 == 0
+        case "deepcat", _:
+            passes = value == '"Domestic cats"' and number % 2 == 0
+        case "incategory", _:
+            passes = value == '"Domestic cats"' and number % 10 == 0
         case "filesize", ">":
             passes = _size(number) >= int(value[1:]) * 1024
         case _:
@@ -68,12 +74,14 @@ class WikimediaProvider(Provider):
     """Answers ``action=query`` with ``generator=search`` or ``list=search``, the number of hits with the latter only. A batch of files is
     complete in one reply.
 
-    A smaller ``page_size`` of an instance is kept as well: the reply says where the next page begins.
+    A smaller ``page_size`` of an instance is kept as well: the reply says where the next page begins. With ``is_tree_cut`` every category
+    has more categories below it than are searched (https://www.mediawiki.org/wiki/Help:CirrusSearch#Deepcategory).
     """
 
     name = "wikimedia"
     page_size = 50
     items_way = ("query", "pages")
+    is_tree_cut = False
     own_faults: ClassVar[dict[str, Fault]] = {"maxlag": _maxlag, "ratelimited": _ratelimited}
 
     def answer(self, request: Request) -> Response:
@@ -82,8 +90,9 @@ class WikimediaProvider(Provider):
         if request.path != "/w/api.php" or request.get("action") != "query":
             return page(404, "Not found")
         if request.get("list") == "search":
-            hits = len(self._hits(request.get("srsearch")))
-            return detail({"batchcomplete": True, "query": {"searchinfo": {"totalhits": hits}, "search": []}})
+            search = request.get("srsearch")
+            found = {"searchinfo": {"totalhits": len(self._hits(search))}, "search": []}
+            return detail({"batchcomplete": True, "query": found, **self._warnings(search)})
         return self._search(request)
 
     def facts(self, number: int) -> Facts:
@@ -116,7 +125,7 @@ class WikimediaProvider(Provider):
         total = len(hits)
         last = min(first + limit, total, DEPTH)
         files = [self._file(hits[at], at, request.number("iiurlwidth", 0)) for at in reversed(range(first, last))]
-        reply: dict[str, Any] = {"batchcomplete": True}
+        reply: dict[str, Any] = {"batchcomplete": True, **self._warnings(request.get("gsrsearch"))}
         if files:
             reply["query"] = {"pages": files}
         if last < total and last < DEPTH:
@@ -124,7 +133,13 @@ class WikimediaProvider(Provider):
         return listing(reply)
 
     def _hits(self, search: str) -> list[int]:
-        return _matching(self.found(search), *(word for word in search.split() if ":" in word))
+        """Of a category that is too large only a part of the categories below it is searched, here none."""
+        searched = search.replace("deepcat:", "incategory:") if self.is_tree_cut else search
+        return _matching(self.found(search), *_RESTRICTION.findall(searched))
+
+    def _warnings(self, search: str) -> dict[str, Any]:
+        words = "Deep category query returned too many categories. Only a subset of categories has been applied."
+        return {"warnings": {"search": {"warnings": words}}} if self.is_tree_cut and "deepcat:" in search else {}
 
     def _file(self, number: int, at: int, width: int) -> dict[str, Any]:
         facts = self.facts(number)

@@ -124,8 +124,9 @@ async def _pages(unit: ClaimedUnit, search: Search, want: int | None, client: So
         return
     assert client is not None
     source = make_source(ctx.settings, search.source, client, side_px=spec.side_px)
-    qid = search.qid if search.root_keyword in (None, search.keyword) else None  # its synonyms would find the same by it
-    query = Query(search.keyword, licences=licence_gate.policy_of(spec), qid=qid, wanted=want)
+    query = Query(search.keyword, licences=licence_gate.policy_of(spec), wanted=want)
+    if search.root_keyword in (None, search.keyword):  # its synonyms would find the same by item and category
+        query = replace(query, qid=search.qid, category=search.category)
     async for page in source.pages(query, search.cursor):
         labelled = tuple(replace(candidate, label=candidate.label or search.label) for candidate in page.candidates)
         yield replace(page, candidates=labelled)

@@ -127,10 +127,11 @@ async def _first_round(
     searches: Sequence[tuple[str, str, str | None]],
     *,
     keyword: str | None = None,
-    qid: str | None = None,
+    **known: str | None,
 ) -> list[NewUnit]:
-    """Add searches (source, keyword, label), all of them for ``keyword`` and its item if given; return the units of their first round."""
-    ids = await jobs.add_searches(connection, unit.job.id, searches, root_keyword=keyword, qid=qid)
+    """Add searches (source, keyword, label), all of them for ``keyword`` and with what is known of it if given, as of `jobs.add_searches`;
+    return the units of their first round."""
+    ids = await jobs.add_searches(connection, unit.job.id, searches, root_keyword=keyword, **known)
     if unit.spec.quota is None:
         return search_units(dict.fromkeys(ids))
     if keyword is not None:
@@ -148,7 +149,7 @@ def _share_of(quota: Quota, at: int, ids: Sequence[str]) -> dict[str, int]:
 async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
     """Plan searches for a keyword and its aliases and translations from Wikidata, all under the keyword's label."""
     spec, keyword = unit.spec, str(unit.row.payload["keyword"])
-    expansions: Sequence[Expansion] = []
+    known: dict[str, str | None] = {}
     terms: list[str] = []
     if unit.finishes_early:
         await unit.finish()
@@ -158,11 +159,12 @@ async def expand_keyword(unit: ClaimedUnit, look_up: ExpandKeyword) -> None:
         expansions = await look_up(unit.ctx.downloader, keyword, spec.expand, spec.lang, base_url=base_url)
         own = {fold(other) for other in spec.keywords}  # each has searches of its own
         terms = [expansion.term for expansion in expansions if fold(expansion.term) not in own]
+        known = {"qid": expansions[0].qid, "category": expansions[0].category} if expansions else {}
         log.info("keywords.expanded", keyword=keyword, terms=terms)
     except (errors.TransientError, errors.PermanentError) as error:  # without Wikidata the job has fewer synonyms, and goes on
         log.warning("keywords.not_expanded", keyword=keyword, error_type=type(error).__name__, error=str(error))
+        known = {"not_expanded": f"its other names could not be looked up: {error}"}
     label = _label(spec, keyword)
-    qid = expansions[0].qid if expansions else None
     async with unit.transaction() as connection:
         searches = [(source, term, label) for term in [keyword, *terms] for source in spec.sources]
-        await unit.finish_in(connection, await _first_round(connection, unit, searches, keyword=keyword, qid=qid))
+        await unit.finish_in(connection, await _first_round(connection, unit, searches, keyword=keyword, **known))

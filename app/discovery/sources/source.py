@@ -138,13 +138,14 @@ class Query:
 
     Attributes:
         licences: a source that can filter by licence is asked for these only.
-        qid: the Wikidata item of the keyword, such as ``Q146``, where it is known.
+        qid, category: the Wikidata item of the keyword, such as ``Q146``, and its category on Wikimedia Commons, where they are known.
         wanted: about how many results are needed, ``None`` for all.
     """
 
     keyword: str
     licences: LicenceFilter = ANY_LICENCE
     qid: str | None = None
+    category: str | None = None
     wanted: int | None = None
 
     @property

@@ -97,6 +97,7 @@ class Keyword(View):
     fetched: int
     kept: int
     why_short: str | None = Field(description="Why fewer than wanted were kept; null if they were, or before the end.")
+    not_expanded: str | None = Field(description="Why it was searched for without the other names that were asked for (expand).")
     sources: list[KeywordSource] = Field(description="What each source brought, and why it gives no more.")
 
 

@@ -156,6 +156,81 @@ async def test_search_by_what_is_depicted_comes_first() -> None:
     assert rest == pages[2:]
 
 
+def numbers_of(pages: list[SearchPage]) -> list[int]:
+    return [int(found.title.removeprefix("Cat ")) for page in pages for found in page.candidates if found.title]
+
+
+CAT = Query("cat", qid="Q146", category="Domestic cats")
+
+
+async def test_search_by_category_comes_between() -> None:
+    """With the categories below it; each way leaves out what those before it find, and every cursor leads to the rest."""
+    provider = WikimediaProvider(300)
+    source = commons(InProcessClient(provider))
+    pages = [page async for page in source.pages(CAT, None)]
+    deep, words = (range(start, 300, 2) for start in (0, 1))
+    expected = [*range(0, 300, 3), *(number for number in deep if number % 3), *(number for number in words if number % 3)]
+    assert numbers_of(pages) == expected
+    assert {request.get("gsrsearch") for request in provider.requests} - {""} == {
+        "filetype:bitmap haswbstatement:P180=Q146",
+        'filetype:bitmap deepcat:"Domestic cats" -haswbstatement:P180=Q146',
+        'filetype:bitmap cat -haswbstatement:P180=Q146 -deepcat:"Domestic cats"',
+    }
+    for at, page in enumerate(pages[:-1], 1):
+        assert [later async for later in source.pages(CAT, page.cursor)] == pages[at:]
+    assert sum([await source.count(CAT, part) or 0 for part in source.parts(CAT)]) == 300
+
+
+async def test_a_category_with_too_many_below_it_is_searched_alone() -> None:
+    """Which of those below it were searched is not known, so that files would be missed or come twice; later pages do not ask again."""
+    provider = WikimediaProvider(1_500)
+    provider.is_tree_cut = True
+    source = commons(InProcessClient(provider))
+    pages = [page async for page in source.pages(CAT, None)]
+    direct = [number for number in range(0, 1_500, 10) if number % 3]
+    assert numbers_of(pages) == [*range(0, 1_500, 3), *direct, *(number for number in range(1_500) if number % 3 and number % 10)]
+    asked = [request.get("gsrsearch") for request in provider.requests if "deepcat" in request.get("gsrsearch")]
+    assert len(asked) == len(set(asked)) == 2
+    for at, page in enumerate(pages[:-1], 1):
+        assert [later async for later in source.pages(CAT, page.cursor)] == pages[at:]
+    assert sum([await source.count(CAT, part) or 0 for part in source.parts(CAT)]) == 1_500
+
+
+async def test_a_category_that_fails_on_a_later_page_is_asked_for_later() -> None:
+    """Its pages would not go on where they stood."""
+    warned = {"warnings": {"search": {"warnings": "Deep category search timed out."}}}
+    first = {"batchcomplete": True, "query": {"pages": [picture(0)]}, "continue": {"gsroffset": 50, "continue": "x"}}
+    pages = commons(ScriptedClient(first, counted(99), {"batchcomplete": True, **warned})).pages(Query("cat", category="Cats"), None)
+    await anext(pages)
+    with pytest.raises(errors.ServiceUnavailableError, match="below a category"):
+        await anext(pages)
+
+
+async def test_a_category_that_does_not_exist_costs_one_request() -> None:
+    """The words are searched as ever."""
+    provider = WikimediaProvider(40)
+    pages = [page async for page in commons(InProcessClient(provider)).pages(Query("cat", category="Catz"), None)]
+    assert numbers_of(pages) == list(range(40))
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("category", [None, "", 'Cats" OR dog', "Cats|Dogs", "Cats\n", "x" * 256])
+async def test_search_when_there_is_no_usable_category(category: str | None) -> None:
+    """Nothing but a title gets into the search."""
+    client = ScriptedClient({"batchcomplete": True})
+    [page async for page in commons(client).pages(Query("cat", category=category), None)]
+    assert [params["gsrsearch"] for _, params in client.requests] == ["filetype:bitmap cat"]
+
+
+async def test_a_large_category_is_divided() -> None:
+    """By the size of the files, as the other ways are."""
+    provider = WikimediaProvider(45_000)
+    pages = [page async for page in commons(InProcessClient(provider)).pages(CAT, None)]
+    numbers = numbers_of(pages)
+    assert len(numbers) == len(set(numbers)) == 45_000
+    assert len(provider.requests) <= 1.2 * provider.minimum_calls()
+
+
 @pytest.mark.parametrize("qid", [None, "", "Q", "Q146 OR cat", "P180", "146"])
 async def test_search_when_the_item_is_not_known(qid: str | None) -> None:
     """The words alone are searched for, and nothing but an item gets into the search."""

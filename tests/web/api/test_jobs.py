@@ -59,7 +59,7 @@ async def test_a_job_shows_what_each_keyword_brings(client: httpx.AsyncClient) -
     body = {"keywords": ["cat", "dog", "owl"], "max_images": 10, "min_images_per_label": 3}
     job = (await client.post("/v1/jobs", json=body)).json()
     assert [(item["keyword"], item["wanted"]) for item in job["keywords"]] == [("cat", 4), ("dog", 3), ("owl", 3)]
-    figures = {"wanted": 4, "found": 0, "fetched": 0, "kept": 0, "why_short": None, "sources": []}
+    figures = {"wanted": 4, "found": 0, "fetched": 0, "kept": 0, "why_short": None, "not_expanded": None, "sources": []}
     assert job["keywords"][0] == {"keyword": "cat", "label": "cat"} | figures
     assert (await client.get(f"/v1/jobs/{job['id']}/explain")).json()["keywords"] == job["keywords"]
     assert job["spec"]["min_images_per_label"] == 3

@@ -27,12 +27,14 @@ class FakeSource:
         self.asked: list[tuple[str, str | None]] = []
         self.problems: tuple[ListProblem, ...] = ()
         self.items: dict[str, str | None] = {}
+        self.categories: dict[str, str | None] = {}
         self.wanted: list[int | None] = []
 
     async def pages(self, query: Query, cursor: str | None) -> Any:
         keyword = query.keyword
         self.asked.append((keyword, cursor))
         self.items[keyword] = query.qid
+        self.categories[keyword] = query.category
         self.wanted.append(query.wanted)
         if self.failures:
             raise self.failures.pop(0)
@@ -234,7 +236,7 @@ async def test_expansion_adds_searches_under_the_keywords_own_label(
     from app.discovery import Expansion
 
     async def look_up(*_: object, **__: object) -> list[Expansion]:
-        return [Expansion("dog", "en", "alias", "Q1"), Expansion("CAT", "en", "alias", "Q1")]
+        return [Expansion("dog", "en", "alias", "Q1", "Cats"), Expansion("CAT", "en", "alias", "Q1", "Cats")]
 
     monkeypatch.setattr("workers.builder.expand", look_up)
     job_id = await bench.search("cat", max_images=10, expand=2)
@@ -244,6 +246,8 @@ async def test_expansion_adds_searches_under_the_keywords_own_label(
     assert source.wanted, "a source knows whether it has to divide its results"
     assert all(source.wanted)
     assert source.items == {"cat": "Q1", "dog": None}, "what depicts the item is searched for once, not for each of its names"
+    assert source.categories == {"cat": "Cats", "dog": None}
+    assert [(search.qid, search.category, search.not_expanded) for search in found] == [("Q1", "Cats", None)] * 2
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
 
 
@@ -265,7 +269,7 @@ async def test_synonyms_leave_the_shares_of_keywords_as_they_are(bench: Bench, s
 
 
 async def test_a_dictionary_that_is_away_costs_synonyms_only(bench: Bench, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keyword itself is searched all the same."""
+    """The keyword itself is searched all the same, and the summary says that it was alone."""
 
     async def away(*_: object, **__: object) -> list[object]:
         raise errors.NetworkError("reset")
@@ -275,3 +279,6 @@ async def test_a_dictionary_that_is_away_costs_synonyms_only(bench: Bench, sourc
     await bench.drive()
     assert [search.keyword for search in await jobs.searches_of(bench.db, job_id)] == ["cat"]
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
+    report = await load_report(bench.db, job_id)
+    assert [item.not_expanded for item in report.keywords] == ["its other names could not be looked up: reset"]
+    assert "warning    not expanded: cat; its other names could not be looked up: reset" in report.summary()

@@ -25,7 +25,7 @@ from app.cli.build_pages import CRAWL_OPTIONS, read_pages
 from app.cli.delivery import Destination
 from app.cli.failures import UsageError
 from app.cli.options import Cli, with_options_of
-from app.cli.plan import show_list_plan, show_pages_plan, show_plan
+from app.cli.plan import show_folder_plan, show_list_plan, show_pages_plan, show_plan
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
@@ -59,7 +59,7 @@ OWN_OPTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "keywords": ("keywords", ("source", "expand", "lang", "per_label")),
     "a list": ("--urls", ("url_col", "caption_col", "label_col", "license_col", "group_col", "keep_col", "list_format")),
     "pages": ("--pages", CRAWL_OPTIONS),
-    "requests": ("requests", ("refresh", "per_host", "concurrency", "contact", "no_robots", "dry_run")),
+    "requests": ("requests", ("refresh", "per_host", "concurrency", "contact", "no_robots")),
 }
 """Options that have an effect on one kind of input only, or where something is requested, and what gives that input."""
 
@@ -87,7 +87,7 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
     with open_url_list(options.urls or [], columns, options.list_format) as urls:
         plan = _plan(settings, options, urls)
         if options.dry_run:
-            return await _dry_run(cli, settings, plan.request, urls)
+            return await _dry_run(cli, settings, plan, urls)
         if urls is not None:
             _warn_of_bad_lines(cli, urls)
             _note_columns(cli, urls)
@@ -101,7 +101,10 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
             return await runner.finish_build(job_id, plan.destination)
 
 
-async def _dry_run(cli: Cli, settings: Settings, request: JobRequest, urls: "UrlList | None") -> int:
+async def _dry_run(cli: Cli, settings: Settings, plan: "BuildPlan", urls: "UrlList | None") -> int:
+    request = plan.request
+    if plan.folder is not None:
+        return await show_folder_plan(cli, plan.folder, request)
     if urls is not None:
         return await show_list_plan(cli, urls.path, urls.spec, request)
     return show_pages_plan(cli, request.pages) if request.pages is not None else await show_plan(cli, settings, request)

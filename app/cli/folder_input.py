@@ -1,6 +1,8 @@
 """``--folder``: the folder that a build reads, checked before anything is written."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.cli.delivery import Destination
@@ -9,12 +11,14 @@ from app.cli.options import Cli
 from app.discovery.folders.folder import Cursor, FolderReader
 from app.discovery.folders.layout import kind_of
 from app.discovery.folders.unpacked import TarFiles
+from app.discovery.licences.gate import statements_of
+from app.discovery.licences.policy import ANYTHING, LicencePolicy
 from app.domain import Candidate, ListProblem
 from app.formatting import clipped, count
 from app.settings import Settings
 from app.spec import FolderSpec
 
-__all__ = ["check_destination", "find_folder", "note_contents"]
+__all__ = ["FolderContents", "check_destination", "find_folder", "look_at", "note_contents"]
 
 LOOKED_AT = 1_000
 """Images of a folder that are listed before the job, so that what is read of it is shown."""
@@ -60,8 +64,33 @@ def check_destination(folder: FolderSpec, destination: Destination) -> None:
         raise UsageError(f"the dataset {destination.folder} is inside the folder that is read", f"add -o ../{folder.name}-dataset")
 
 
-def note_contents(cli: Cli, folder: FolderSpec) -> None:
-    """Say what is read of a folder, by its first images.
+@dataclass(frozen=True, slots=True)
+class FolderContents:
+    """What is read of a folder, by its first images.
+
+    Attributes:
+        images: that were found; ``is_whole`` is False where there are more.
+        refused: of these, by what is stated of their licence.
+        labels, splits: with their images, in the order in which they were found.
+        left_out: what was passed over, in words; empty where nothing was, or where there are more images.
+    """
+
+    images: int
+    is_whole: bool
+    refused: int
+    labels: Mapping[str, int]
+    splits: Mapping[str, int]
+    left_out: str
+    problems: Sequence[str]
+
+    def words(self) -> str:
+        """``13 images; 2 labels (cat, dog)``."""
+        seen = count(self.images, "image") if self.is_whole else f"its first {count(self.images, 'image')}"
+        return "; ".join([seen, *filter(None, (_named("label", list(self.labels)), _named("split", list(self.splits))))])
+
+
+def look_at(folder: FolderSpec, policy: LicencePolicy = ANYTHING) -> FolderContents:
+    """Read the first images of a folder.
 
     Raises:
         UsageError: there is no image in it.
@@ -69,26 +98,35 @@ def note_contents(cli: Cli, folder: FolderSpec) -> None:
     files = TarFiles()
     try:
         reader = FolderReader(folder, files, Cursor())
-        found, is_all = reader.read(LOOKED_AT)
+        found, is_whole = reader.read(LOOKED_AT)
     finally:
         files.close()
     images = [item for item in found if isinstance(item, Candidate)]
-    problems = [item for item in found if isinstance(item, ListProblem)]
+    problems = [item.message for item in found if isinstance(item, ListProblem)]
     if not images:
-        what = problems[0].message if problems else reader.left_out or "it is empty"
+        what = problems[0] if problems else reader.left_out or "it is empty"
         raise UsageError(f"there is no image in {folder.path}: {clipped(what, 200)}", "name the folder that holds the images")
-    seen = count(len(images), "image") if is_all else f"its first {count(len(images), 'image')}"
-    parts = [_named("label", [image.label for image in images]), _named("split", [image.split for image in images])]
-    cli.note(f"  {clipped(folder.name, 60)}: {'; '.join([seen, *filter(None, parts)])}")
-    if is_all and reader.left_out:
-        cli.note(f"  {clipped(reader.left_out, 200)}")
-    for problem in problems[:SHOWN_PROBLEMS]:
-        cli.warn(clipped(problem.message, 200))
-    if len(problems) > SHOWN_PROBLEMS:
-        cli.note(f"  and {len(problems) - SHOWN_PROBLEMS} more")
+    labels, splits = (dict(Counter(filter(None, names))) for names in zip(*((one.label, one.split) for one in images), strict=True))
+    refused = sum(not policy.decide(*statements_of(one.license, one.license_url, one.license_raw)).is_taken for one in images)
+    return FolderContents(len(images), is_whole, refused, labels, splits, reader.left_out if is_whole else "", problems)
 
 
-def _named(what: str, names: Sequence[str | None]) -> str:
-    different = list(dict.fromkeys(name for name in names if name))
-    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    return f"{count(len(different), what)} ({', '.join(clipped(name, 30) for name in different[:SHOWN])}{more})" if different else ""
+def note_contents(cli: Cli, folder: FolderSpec) -> None:
+    """Say what is read of a folder.
+
+    Raises:
+        UsageError: as `look_at`.
+    """
+    found = look_at(folder)
+    cli.note(f"  {clipped(folder.name, 60)}: {found.words()}")
+    if found.left_out:
+        cli.note(f"  {clipped(found.left_out, 200)}")
+    for problem in found.problems[:SHOWN_PROBLEMS]:
+        cli.warn(clipped(problem, 200))
+    if len(found.problems) > SHOWN_PROBLEMS:
+        cli.note(f"  and {len(found.problems) - SHOWN_PROBLEMS} more")
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{count(len(names), what)} ({', '.join(clipped(name, 30) for name in names[:SHOWN])}{more})" if names else ""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from app.cli import exit_codes
+from app.cli.folder_input import look_at
 from app.cli.options import Cli
 from app.cli.output import table, width
 from app.cli.session import open_database
@@ -18,9 +19,9 @@ from app.jobs.settle import settle_spec
 from app.jobs.source_client import make_source_client
 from app.resources import make_downloader
 from app.settings import Settings
-from app.spec import JobRequest, ListSpec, PagesSpec
+from app.spec import FolderSpec, JobRequest, ListSpec, PagesSpec
 
-__all__ = ["list_text", "plan_text", "show_list_plan", "show_pages_plan", "show_plan"]
+__all__ = ["list_text", "plan_text", "show_folder_plan", "show_list_plan", "show_pages_plan", "show_plan"]
 
 SHOWN_SEARCHES = 40
 SHOWN_PROBLEMS = 20
@@ -49,6 +50,22 @@ async def show_list_plan(cli: Cli, path: Path, spec: ListSpec, request: JobReque
     if plan.is_whole and not taken:
         return exit_codes.NOTHING_KEPT
     return exit_codes.TOO_FEW if plan.is_whole and taken < request.min_images else exit_codes.OK
+
+
+async def show_folder_plan(cli: Cli, folder: FolderSpec, request: JobRequest) -> int:
+    """Read the first images of a folder and show what they are."""
+    policy = policy_for(request.license, request.license_unknown, is_search=False)
+    found = await asyncio.to_thread(look_at, folder, policy)
+    refused = f"; {number(found.refused)} of them refused by licence" if found.refused else ""
+    lines = [
+        *_lines("folder", [found.words() + refused, *filter(None, [found.left_out]), *found.problems]),
+        *_lines("asked", ["nobody; nothing was stored"]),
+    ]
+    cli.result("\n".join(lines), asdict(found))
+    taken = found.images - found.refused
+    if found.is_whole and not taken:
+        return exit_codes.NOTHING_KEPT
+    return exit_codes.TOO_FEW if found.is_whole and taken < request.min_images else exit_codes.OK
 
 
 def show_pages_plan(cli: Cli, pages: PagesSpec) -> int:

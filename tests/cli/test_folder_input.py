@@ -84,6 +84,21 @@ def test_a_folder_is_built_without_a_request_and_stays_as_it_is(here: Path, invo
     assert "empty_body, the file is empty" in invoke("explain", folder / "train/cat/empty.jpg").out
 
 
+def test_a_dry_run_of_a_folder_says_what_is_read(here: Path, invoke: Invoke, bodies: list[bytes]) -> None:
+    """Its images, labels and splits, what is left out, what its licences refuse; nothing is stored. Exit codes are those of the build."""
+    write(here / "photos", {"cat/1.jpg": bodies[0], "owl/2.jpg": bodies[1], "owl/2.json": '{"license": "by-nc"}', "a.md": "x"})
+    result = invoke("build", "--folder", "photos", "--dry-run")
+    assert result.code == 0, result.err
+    words = "folder       2 images; 2 labels (cat, owl)\n             left out: 1 .md\nasked        nobody; nothing was stored\n"
+    assert result.out == words
+    assert sorted(path.name for path in here.iterdir()) == ["photos"]
+    document = invoke("build", "--folder", "photos", "--dry-run", "--license", "open", "--license-unknown", "keep", "--json").json
+    assert (document["images"], document["refused"], document["labels"]) == (2, 1, {"cat": 1, "owl": 1})
+    assert "; 2 of them refused by licence" in invoke("build", "--folder", "photos", "--dry-run", "--license", "open").out
+    assert invoke("build", "--folder", "photos", "--dry-run", "--license", "open").code == 4
+    assert invoke("build", "--folder", "photos", "--dry-run", "--min-images", "3").code == 3
+
+
 @pytest.mark.parametrize("form", ["files", "imagefolder", "webdataset"])
 def test_an_earlier_dataset_comes_in_with_every_row(here: Path, invoke: Invoke, bodies: list[bytes], form: str) -> None:
     """In each format: what was said of an image is said again, with the URL that it came from; its digest is compared."""

@@ -7,6 +7,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select, update
@@ -193,18 +194,22 @@ async def fail_open(connection: Connection, chunk_id: str, detail: str) -> int:
 
 
 async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Update images in bulk with one prepared statement. Each change has an ``id``; all changes have the same columns."""
+    """Update images in bulk with one prepared statement, but for those that `offers.NOT_REFUSED` leaves out.
+
+    Each change has an ``id``; all changes have the same columns. Rows are locked in the order of their ids, as `offers.load` does.
+    """
     if not changes:
         return
     names = tuple(name for name in changes[0] if name != "id")
     pairs = [(name, _NEW.format(name)) for name in names]
-    rows = [{"row_id": change["id"]} | {new: change[name] for name, new in pairs} for change in changes]
+    rows = [{"row_id": change["id"]} | {new: change[name] for name, new in pairs} for change in sorted(changes, key=itemgetter("id"))]
     await connection.execute(_update(names), rows)
 
 
 async def update_alike(connection: Connection, ids: Sequence[int], values: Mapping[str, Any]) -> None:
-    """Set the same values on all these images in one statement, at most a few thousand; three times as fast as one for each."""
-    await connection.execute(update(tables.images).where(tables.images.c.id.in_(ids)).values(**values, updated_at=db_now()))
+    """As `update_many`, with the same values for at most a few thousand images in one statement; three times as fast as one for each."""
+    alike = update(tables.images).where(tables.images.c.id.in_(ids), offers.NOT_REFUSED)
+    await connection.execute(alike.values(**values, updated_at=db_now()))
 
 
 _NEW = "new_{}"
@@ -214,7 +219,7 @@ _NEW = "new_{}"
 def _update(names: tuple[str, ...]) -> Any:
     """Built once for each set of columns, of which there are about a dozen."""
     values: dict[str, Any] = {name: bindparam(_NEW.format(name)) for name in names} | {"updated_at": db_now()}
-    return update(tables.images).where(tables.images.c.id == bindparam("row_id")).values(values)
+    return update(tables.images).where(tables.images.c.id == bindparam("row_id"), offers.NOT_REFUSED).values(values)
 
 
 async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:

@@ -1,8 +1,9 @@
 """Queries on what names a picture, and on the offers of an image by further sources."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import tables
@@ -11,13 +12,16 @@ from app.discovery.offers import Change, Offered
 from app.domain import ImageState, Reason
 from errors import as_evidence
 
-__all__ = ["add_identities", "change", "find", "load"]
+__all__ = ["NOT_REFUSED", "add_identities", "change", "find", "load"]
 
 BATCH = 500
 """Names or rows in one statement."""
 
-MAY_LEAVE = (ImageState.SPARE, ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED, ImageState.VALID, ImageState.KEPT)
-"""States of images that a stricter licence takes out; the others are out."""
+NOT_REFUSED: Final = or_(tables.images.c.state != ImageState.REJECTED, tables.images.c.reason.is_distinct_from(Reason.LICENCE))
+"""Images whose licences are taken so far. What a stage decided from an earlier look at the others is void, so it is not written."""
+
+_MAY_LEAVE: Final = and_(NOT_REFUSED, tables.images.c.state != ImageState.TOMBSTONED)
+"""Images that a stricter licence takes out. One that failed could be fetched by a retry, a duplicate could take the place of another."""
 
 
 async def find(connection: Connection, dataset_id: str, names: Collection[str]) -> dict[str, int]:
@@ -44,12 +48,14 @@ async def add_identities(connection: Connection, dataset_id: str, named: Iterabl
 
 
 async def load(connection: Connection, image_ids: Sequence[int]) -> dict[int, Offered]:
-    """Return what the rows of images say of their origin, by id."""
+    """Return what the rows of images say of their origin, by id; in a write transaction nobody changes them before its end."""
     c = tables.images.c
     columns = (c.id, c.url, c.source, c.page_url, c.license, c.license_url, c.license_raw, c.license_confidence, c.offers)
     found: dict[int, Offered] = {}
-    for start in range(0, len(image_ids), BATCH):
-        rows = (await connection.execute(select(*columns).where(c.id.in_(image_ids[start : start + BATCH])))).all()
+    query = select(*columns).order_by(c.id).with_for_update(key_share=True)
+    ids = sorted(image_ids)
+    for start in range(0, len(ids), BATCH):
+        rows = (await connection.execute(query.where(c.id.in_(ids[start : start + BATCH])))).all()
         found |= {row.id: Offered(**row._mapping) for row in rows}
     return found
 
@@ -67,7 +73,8 @@ async def change(connection: Connection, changes: Mapping[int, Change]) -> int:
         if item.refused:
             evidence = as_evidence(item.values["license_raw"])
             out = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": item.refused, "evidence": evidence}
-            refused += (await connection.execute(own.where(c.state.in_(MAY_LEAVE)).values(**out))).rowcount
+            leaves = own.where(_MAY_LEAVE).values(**out, split=None, duplicate_of=None)
+            refused += (await connection.execute(leaves)).rowcount
         elif item.is_first_word:
             was_refused = own.where(c.state == ImageState.REJECTED, c.reason == Reason.LICENCE)
             spare = {"state": ImageState.SPARE, "reason": Reason.NOT_REQUESTED, "detail": None, "evidence": None}

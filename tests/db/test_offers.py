@@ -65,19 +65,40 @@ async def test_a_name_stays_with_its_first_image(any_database: Database) -> None
 
 
 async def test_a_change_is_written_and_a_refused_image_is_out(any_database: Database) -> None:
-    """An image that is out for another reason stays so."""
+    """Whatever it was: a failure might be fetched by a retry, a duplicate take the place of another. What was removed stays so."""
+    job_id = await add_job(any_database, [NewUnit(UnitKind.PLAN)])
+    await add(any_database, job_id, named(5))
+    async with any_database.write() as connection:
+        found = await offers.find(connection, await dataset_of(any_database, job_id), [f"flickr:{at}" for at in range(5)])
+        first, failed, duplicate, corrupt, removed = (found[f"flickr:{at}"] for at in range(5))
+        await images.update_alike(connection, [failed], {"state": ImageState.FAILED, "reason": Reason.HTTP_404})
+        await images.update_alike(
+            connection, [duplicate], {"state": ImageState.DUPLICATE, "reason": Reason.DUPLICATE_EXACT, "duplicate_of": first}
+        )
+        await images.update_alike(connection, [corrupt], {"state": ImageState.REJECTED, "reason": Reason.CORRUPT})
+        await images.update_alike(connection, [removed], {"state": ImageState.TOMBSTONED, "reason": Reason.TOMBSTONED})
+        change = Change({"offers": [{"source": "x", "url": "y"}], "license": "CC-BY-NC-2.0", "license_raw": "a | b"}, "left out")
+        assert await offers.change(connection, dict.fromkeys(found.values(), change)) == 4
+        assert (await offers.load(connection, [first]))[first].offers == [{"source": "x", "url": "y"}]
+    c = tables.images.c
+    query = select(c.state, c.reason, c.detail, c.evidence, c.license, c.duplicate_of).order_by(c.id)
+    assert [tuple(row) for row in await all_rows(any_database, query)] == [
+        *[("rejected", "licence", "left out", "a | b", "CC-BY-NC-2.0", None)] * 4,
+        ("tombstoned", "tombstoned", None, None, "CC-BY-NC-2.0", None),
+    ]
+
+
+async def test_no_stage_brings_a_refused_image_back(any_database: Database) -> None:
+    """What a stage decided before the refusal is not written; other images of the same statement are."""
     job_id = await add_job(any_database, [NewUnit(UnitKind.PLAN)])
     await add(any_database, job_id, named(2))
     async with any_database.write() as connection:
         known = await offers.find(connection, await dataset_of(any_database, job_id), ["flickr:0", "flickr:1"])
-        first, second = known["flickr:0"], known["flickr:1"]
-        await images.update_alike(connection, [second], {"state": ImageState.FAILED, "reason": Reason.HTTP_404})
-        change = Change({"offers": [{"source": "x", "url": "y"}], "license": "CC-BY-NC-2.0", "license_raw": "a | b"}, "left out")
-        assert await offers.change(connection, {first: change, second: change}) == 1
-        assert (await offers.load(connection, [first]))[first].offers == [{"source": "x", "url": "y"}]
+        refused, other = known["flickr:0"], known["flickr:1"]
+        await offers.change(connection, {refused: Change({"license_raw": "a"}, "left out")})
+        kept = {"state": ImageState.KEPT, "reason": None, "detail": None}
+        await images.update_many(connection, [kept | {"id": other}, kept | {"id": refused}])
+        await images.update_alike(connection, [refused, other], {"split": "train"})
     c = tables.images.c
-    query = select(c.state, c.reason, c.detail, c.evidence, c.license).order_by(c.id)
-    assert [tuple(row) for row in await all_rows(any_database, query)] == [
-        ("rejected", "licence", "left out", "a | b", "CC-BY-NC-2.0"),
-        ("failed", "http_404", None, None, "CC-BY-NC-2.0"),
-    ]
+    found = await all_rows(any_database, select(c.state, c.reason, c.detail, c.split).order_by(c.id))
+    assert [tuple(row) for row in found] == [("rejected", "licence", "left out", None), ("kept", None, None, "train")]

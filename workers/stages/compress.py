@@ -11,7 +11,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 import errors
-from app.db import images
+from app.db import Connection, images
 from app.domain import MEDIA_TYPES, Compressed, ImageState, StoredImage
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
@@ -38,7 +38,9 @@ async def compress_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> N
         async for batch in unit.batches(to_compress):
             async with aclosing(in_batches(ctx, unit, batch, lambda group: _compress_batch(ctx, group, rules))) as groups:
                 async for rows in groups:
-                    await write_rows(unit, rows)
+                    async with unit.transaction() as connection:
+                        await write_rows(connection, rows)
+                        await unit.record_progress(connection)
                     counts.update(ok=sum("out_sha256" in row for row in rows), failed=sum("state" in row for row in rows))
                     counts.update(saved_bytes=saved_bytes(batch, rows))
     if unit.is_incomplete:
@@ -60,12 +62,10 @@ def saved_bytes(before: Sequence[StoredImage], rows: Sequence[Row]) -> int:
     return sum(sizes[row["id"]] - int(row["out_size_bytes"]) for row in rows if "out_sha256" in row)
 
 
-async def write_rows(unit: ClaimedUnit, rows: Sequence[Row]) -> None:
-    """Write rows, which may have different columns, in one transaction."""
-    async with unit.transaction() as connection:
-        for columns in dict.fromkeys(frozenset(row) for row in rows):
-            await images.update_many(connection, [row for row in rows if row.keys() == columns])
-        await unit.record_progress(connection)
+async def write_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write rows, which may have different columns."""
+    for columns in dict.fromkeys(frozenset(row) for row in rows):
+        await images.update_many(connection, [row for row in rows if row.keys() == columns])
 
 
 def output_columns(output: Compressed) -> Row:

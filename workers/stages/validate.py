@@ -1,16 +1,19 @@
 """Validates a chunk's fetched images: verdicts, perceptual hashes, thumbnails, and in a build that compresses also the output bytes.
 
-Retry: none here. An image that cannot be judged is rejected with a reason; the unit continues with the images that have no verdict yet.
+Licences are decided again, by what the files state and what was offered since. Retry: none here. An image that cannot be judged is rejected
+with a reason; the unit continues with the images that have no verdict yet.
 """
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
-from app.db import images
+from app.db import images, offers
 from app.discovery.licences import gate as licence_gate
 from app.discovery.licences.policy import LicencePolicy
+from app.discovery.offers import Offered
 from app.domain import ImageState, Reason, StoredImage, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
@@ -32,6 +35,14 @@ Row = dict[str, Any]
 
 WRITE_EVERY = 50
 """Verdicts written in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The columns of an image with its verdict, and what its file states of its licence."""
+
+    row: Row
+    rights: Sequence[tuple[str, str]]
 
 
 async def validate_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> None:
@@ -70,22 +81,28 @@ async def _judge_and_write(
 ) -> list[Row]:
     """Judge images and write their rows, some at a time; return all written rows."""
     written: list[Row] = []
-    rows: list[Row] = []
+    judged: list[Judged] = []
     async for batch in unit.batches(chosen):
         async with aclosing(judge_images(ctx, unit, batch, rules, compression)) as groups:
             async for group in groups:
-                rows += group
-                if len(rows) >= WRITE_EVERY or unit.row.crashes:
-                    written += await _flush(unit, rows)
-        written += await _flush(unit, rows)
+                judged += group
+                if len(judged) >= WRITE_EVERY or unit.row.crashes:
+                    written += await _flush(unit, judged)
+        written += await _flush(unit, judged)
     return written
 
 
-async def _flush(unit: ClaimedUnit, rows: list[Row]) -> list[Row]:
-    """Write the rows, empty the list, and return what was written."""
-    written, rows[:] = list(rows), []
-    if written:
-        await write_rows(unit, written)
+async def _flush(unit: ClaimedUnit, judged: list[Judged]) -> list[Row]:
+    """Write the rows, with the licences as they are by now, empty the list, and return what was written."""
+    if not judged:
+        return []
+    policy = licence_gate.policy_of(unit.spec)
+    async with unit.transaction() as connection:
+        now = await offers.load(connection, [item.row["id"] for item in judged])
+        written = [item.row | _licence_columns(policy, now[item.row["id"]], item) for item in judged]
+        await write_rows(connection, written)
+        await unit.record_progress(connection)
+    judged.clear()
     for row in written:
         metrics.validated.labels(row["reason"] or "valid").inc()
     return written
@@ -93,12 +110,11 @@ async def _flush(unit: ClaimedUnit, rows: list[Row]) -> list[Row]:
 
 async def judge_images(
     ctx: JobContext, unit: ClaimedUnit, chosen: Sequence[StoredImage], rules: ValidationRules, compression: CompressionRules | None
-) -> AsyncGenerator[list[Row], None]:
-    """Judge images; yield the rows of each batch once its thumbnails and outputs are in the store (under ``aclosing``)."""
-    policy = licence_gate.policy_of(unit.spec)
-    async with aclosing(in_batches(ctx, unit, chosen, lambda batch: _judge_batch(ctx, batch, rules, compression, policy))) as groups:
-        async for rows in groups:
-            yield rows
+) -> AsyncGenerator[list[Judged], None]:
+    """Judge images; yield those of each batch once its thumbnails and outputs are in the store (under ``aclosing``)."""
+    async with aclosing(in_batches(ctx, unit, chosen, lambda batch: _judge_batch(ctx, batch, rules, compression))) as groups:
+        async for judged in groups:
+            yield judged
 
 
 async def _judge_batch(
@@ -106,20 +122,19 @@ async def _judge_batch(
     batch: Sequence[StoredImage],
     rules: ValidationRules,
     compression: CompressionRules | None,
-    policy: LicencePolicy,
-) -> list[Row]:
+) -> list[Judged]:
     as_listed = [image for image in batch if not image.expected_sha256 or image.expected_sha256 == image.sha256]
     answers = dict(await decode_batch(ctx, as_listed, rules, compression, validation_level=rules.level))
-    rows: list[Row] = []
+    judged: list[Judged] = []
     objects: list[tuple[str, bytes]] = []
     for image in batch:
         verdict = _verdict(image, answers)
         with log.contextualize(image_id=image.id, validation_level=rules.level):
             log.debug("image.judged", reason=verdict.reason, detail=verdict.detail)
-        rows.append(_as_row(image, verdict) | _licence_columns(policy, image, verdict))
-        objects += _objects(str(image.sha256), verdict, rows[-1])
+        judged.append(Judged(_as_row(image, verdict), verdict.rights))
+        objects += _objects(str(image.sha256), verdict, judged[-1].row)
     await put_all(ctx, objects)
-    return rows
+    return judged
 
 
 def _verdict(image: StoredImage, answers: Mapping[int, Answer | None]) -> Verdict:
@@ -137,17 +152,20 @@ def _objects(sha256: str, verdict: Verdict, row: Row) -> Iterator[tuple[str, byt
         yield paths.blob(row["out_sha256"]), verdict.output.body
 
 
-def _licence_columns(policy: LicencePolicy, image: StoredImage, verdict: Verdict) -> Row:
-    """The columns that change by what the file itself states; none for most images."""
-    found = licence_gate.read_file(policy, image, verdict.rights) if verdict.rights else None
+def _licence_columns(policy: LicencePolicy, now: Offered, item: Judged) -> Row:
+    """The columns that change by what is stated of the licence, in the file or elsewhere; none for most images."""
+    found = licence_gate.read_file(policy, now, item.rights) if item.rights else None
     if found is None:
-        return {}
+        decision = licence_gate.decide_again(policy, now)
+        return {} if decision.is_taken else _refused(decision.words, now.license_raw)
     changed = {"license": found.licence, "license_url": found.url, "license_raw": found.raw, "license_note": found.note}
     changed["license_confidence"] = "asserted"
-    if found.refusal is None:
-        return changed
-    refused = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": found.refusal}
-    return changed | refused | {"evidence": as_evidence(found.evidence)}
+    return changed if found.refusal is None else changed | _refused(found.refusal, found.evidence)
+
+
+def _refused(why: str, evidence: str | None) -> Row:
+    refused = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": why}
+    return refused | {"evidence": as_evidence(evidence) if evidence else None}
 
 
 def _as_row(image: StoredImage, verdict: Verdict) -> Row:

@@ -3,13 +3,14 @@
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from app.discovery.licences import reading
 from app.discovery.licences.policy import Decision, LicencePolicy
-from app.domain import Candidate, LicenseConfidence, StoredImage
+from app.domain import Candidate, LicenseConfidence
 from app.spec import JobSpec
 
-__all__ = ["FileStatement", "Sorted", "policy_of", "read_file", "settle", "sort", "statements_of"]
+__all__ = ["FileStatement", "Sorted", "Stated", "decide_again", "policy_of", "read_file", "settle", "sort", "statements_of"]
 
 MAX_CHARS, MAX_RAW_CHARS = 200, 500
 """Characters of a licence that is not understood, and of all statements, in a row."""
@@ -48,6 +49,24 @@ def statements_of(licence: str | None, address: str | None, raw: str | None) -> 
     return licence, address, *(raw.split(reading.SEPARATOR) if raw else ())
 
 
+class Stated(Protocol):
+    """What the row of an image says of its licence."""
+
+    @property
+    def license(self) -> str | None: ...
+
+    @property
+    def license_url(self) -> str | None: ...
+
+    @property
+    def license_raw(self) -> str | None: ...
+
+
+def decide_again(policy: LicencePolicy, row: Stated) -> Decision:
+    """Decide about an image by all that its row has by now: the statements of its source, of offers and of its file."""
+    return policy.decide(*statements_of(row.license, row.license_url, row.license_raw))
+
+
 def settle(candidate: Candidate, decision: Decision) -> Candidate:
     """The candidate with the licence that holds. Its own words stay where none was understood."""
     if decision.licence is None and not (candidate.license or candidate.license_url or candidate.license_raw):
@@ -81,7 +100,7 @@ class FileStatement:
     evidence: str
 
 
-def read_file(policy: LicencePolicy, image: StoredImage, statements: Sequence[tuple[str, str]]) -> FileStatement | None:
+def read_file(policy: LicencePolicy, image: Stated, statements: Sequence[tuple[str, str]]) -> FileStatement | None:
     """Decide again by what an image's file states; None where it adds nothing.
 
     A notice of copyright alone is no statement: nearly every photo has one, under whatever licence.

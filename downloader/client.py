@@ -22,6 +22,7 @@ from downloader.limiter.gate import HostGate
 from downloader.limiter.store import HostStateStore
 from downloader.models import (
     AttemptLog,
+    Decisions,
     Deferred,
     FetchLimits,
     FetchRequest,
@@ -259,11 +260,12 @@ class Downloader:
         except orjson.JSONDecodeError as exc:
             raise errors.ProtocolError(describe_no_json(url, reply), status=reply.status) from exc
 
-    async def fetch_page(self, url: str, *, log: AttemptLog | None = None) -> Page:
+    async def fetch_page(self, url: str, *, log: AttemptLog | None = None, on_decided: Callable[[Decisions], None] | None = None) -> Page:
         """Get a page, sitemap, feed or manifest as robots.txt and opt-outs allow, under the same guard, gate and retry policy.
 
         Args:
             log: see `fetch`.
+            on_decided: called at the end, also of a failure, with what robots.txt and opt-outs said.
 
         Raises:
             errors.PictrawlError: see `fetch_json`, and what `CrawlPolicy` refuses.
@@ -272,7 +274,13 @@ class Downloader:
         options = RequestOptions(
             _PAGE_MAX_BYTES, headers={"Accept": _PAGE_ACCEPT}, check_target=policy.check_target, check_headers=policy.check_page_headers
         )
-        reply = await self.send(url, options, log=log)
+        state = self._state_of(url, log)
+        policy.begin_attempt(state)
+        try:
+            reply = await self._send(state, options)
+        finally:
+            if on_decided is not None:
+                on_decided(state.decisions())
         media_type, charset = content.media_type(reply.headers.get("content-type", ""))
         return Page(reply.url, reply.body, media_type, charset, robots_tag.directives(reply.headers.get_list("x-robots-tag")))
 
@@ -282,7 +290,12 @@ class Downloader:
         Raises:
             errors.PictrawlError: see `fetch_json`.
         """
-        state = FetchState(FetchRequest(url), self._limits.url_deadline_s, clock=self._clock, log=log)
+        return await self._send(self._state_of(url, log), options)
+
+    def _state_of(self, url: str, log: AttemptLog | None) -> FetchState:
+        return FetchState(FetchRequest(url), self._limits.url_deadline_s, clock=self._clock, log=log)
+
+    async def _send(self, state: FetchState, options: RequestOptions) -> Reply:
         try:
             return await self._policy.run(lambda state: self._requester.send(state, options), state)
         except HostClosedError as exc:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.db import fleet
+from app.db.crawl_pages import StoredPage
 from app.db.dead_units import DeadUnit
 from app.db.rows import Dataset, Event, Export, Job, Search, WorkerRow
 from app.domain import StoredImage
@@ -17,6 +18,7 @@ __all__ = [
     "export_document",
     "image_document",
     "job_document",
+    "page_document",
     "search_document",
     "worker_document",
 ]
@@ -50,6 +52,12 @@ def image_document(image: StoredImage) -> dict[str, Any]:
     del values["extra"]
     values |= {"reason": image.reason.value if image.reason else None, "list_columns": image.list_columns}
     return {"id": values.pop("id"), "status": values.pop("state").value} | values
+
+
+def page_document(page: StoredPage) -> dict[str, Any]:
+    """A page of a crawl."""
+    values = asdict(page)
+    return {"id": values.pop("id"), "status": values.pop("state")} | values
 
 
 def search_document(search: Search) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``pictrawl explain``, ``jobs show`` and ``images show``: what happened to a job or an image, with every value and its limit."""
+"""``pictrawl explain``, ``jobs show`` and ``images show``: what happened to a job, an image or a page, with every value and its limit."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ import typer
 
 import errors
 from app.cli.delivery import destination_of, is_delivered
-from app.cli.documents import attempt_document, export_document, image_document, job_document, search_document
+from app.cli.documents import attempt_document, export_document, image_document, job_document, page_document, search_document
 from app.cli.failures import UsageError
 from app.cli.options import Cli, JobId
 from app.cli.output import table
@@ -27,12 +27,15 @@ from app.explain import (
     ExplanationLine,
     ImageHistory,
     JobHistory,
+    PageHistory,
     RequestRecord,
     explain_image,
     explain_job,
-    find_images,
+    explain_subject,
     image_lines,
     names_image,
+    page_lines,
+    page_verdict,
     verdict_words,
 )
 from app.formatting import clipped, count, duration, number, when
@@ -50,16 +53,18 @@ def explain(
         str,
         typer.Argument(
             metavar="JOB|URL|IMAGE",
-            help="A job's id, the beginning of it, or its dataset's name; a URL, a file of a folder, an image's id or its sha256.",
+            help="A job's id, the beginning of it, or its dataset's name; a URL of an image or page, a file of a folder, an image's id "
+            "or its sha256.",
         ),
     ],
 ) -> int:
     """Explain what happened to a job, a URL or an image.
 
-    Of an image: each request with the wait after it, each check with its value and its limit, each decision. Of a job: its time by stage.
+    Of an image: each request with the wait after it, each check with its value and its limit, each decision. Of a page: what led to it and
+    what it gave. Of a job: its time by stage.
     """
     what = _local_url(what.strip())
-    return run(_explain_image(cli, what) if names_image(what) else _show_job(cli, what))
+    return run(_explain_subject(cli, what) if names_image(what) else _show_job(cli, what))
 
 
 def _local_url(what: str) -> str:
@@ -83,14 +88,17 @@ def show_image(cli: Cli, image: Annotated[int, typer.Argument(metavar="IMAGE", h
 # images
 
 
-async def _explain_image(cli: Cli, what: str) -> int:
+async def _explain_subject(cli: Cli, what: str) -> int:
     settings = load_settings(cli)
     async with open_database(cli, settings) as db:
         try:
-            history = await explain_image(db, await find_images(db, what))
+            history = await explain_subject(db, what)
         except errors.NotFoundError as error:
             raise _not_found(cli, settings, error) from error
-    cli.result(image_text(history), {"items": [image_document_of(history)]}, brief=history.image.state.value)
+    if isinstance(history, PageHistory):
+        cli.result(page_text(history), {"items": [page_document_of(history)]}, brief=history.page.state)
+    else:
+        cli.result(image_text(history), {"items": [image_document_of(history)]}, brief=history.image.state.value)
     return 0
 
 
@@ -120,9 +128,12 @@ async def _show_image(cli: Cli, image_id: int) -> int:
 
 def image_text(history: ImageHistory) -> str:
     """The URL, the verdict, and a line for each fact; consecutive lines on one topic name it once."""
-    shown = [clipped(history.image.url, 300), f"  {verdict_words(history.image)}"]
-    rows = [(line.topic, _line_text(line)) for line in image_lines(history)]
-    return "\n".join([*shown, *_topic_rows(rows)])
+    return _text(history.image.url, verdict_words(history.image), image_lines(history))
+
+
+def _text(url: str, verdict: str, lines: Sequence[ExplanationLine]) -> str:
+    rows = [(line.topic, _line_text(line)) for line in lines]
+    return "\n".join([clipped(url, 300), f"  {verdict}", *_topic_rows(rows)])
 
 
 def _line_text(line: ExplanationLine) -> str:
@@ -170,6 +181,25 @@ def _duplicate(duplicate: Duplicate) -> dict[str, Any]:
 
 def _other(image: StoredImage) -> dict[str, Any]:
     return {"id": image.id, "dataset_id": image.dataset_id, "job_id": image.job_id, "url": image.url, "status": image.state.value}
+
+
+# pages
+
+
+def page_text(history: PageHistory) -> str:
+    """As `image_text`, of a page."""
+    return _text(history.page.url, page_verdict(history.page, is_final=history.job.is_final), page_lines(history))
+
+
+def page_document_of(history: PageHistory) -> dict[str, Any]:
+    """The page's row, and the facts that are not in it."""
+    return page_document(history.page) | {
+        "verdict": page_verdict(history.page, is_final=history.job.is_final),
+        "dataset_name": history.dataset.name,
+        "found_on": history.parent.url if history.parent else None,
+        "also": [{"id": other.id, "job_id": other.job_id, "status": other.state} for other in history.others],
+        "lines": [asdict(line) for line in page_lines(history)],
+    }
 
 
 # jobs

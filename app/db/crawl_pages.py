@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +13,30 @@ from app.db import jobs, tables
 from app.db.engine import Connection, Database, db_now
 from app.formatting import count, listing, number
 
-__all__ = ["CrawlPage", "PageCounts", "PageState", "add", "count_known", "count_pages", "defer", "finish", "load_due", "seconds_until_due"]
+__all__ = [
+    "ALIAS",
+    "FAILED",
+    "NO_FACTS",
+    "READ",
+    "WAITING",
+    "CrawlPage",
+    "PageCounts",
+    "PageFacts",
+    "PageState",
+    "StoredPage",
+    "add",
+    "by_key",
+    "count_known",
+    "count_pages",
+    "defer",
+    "find",
+    "finish",
+    "load_due",
+    "seconds_until_due",
+]
+
+MOST = 20
+"""Pages of one address that are returned."""
 
 BATCH = 500
 """Rows of one statement."""
@@ -36,6 +59,52 @@ class CrawlPage:
     url: str
     depth: int
     tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What the requests for a page told.
+
+    Attributes:
+        requests: for it, redirects included, since it was last recorded.
+        robots, opt_out: the decisions, as of an image; ``evidence`` is what a refusal rests on.
+        kind: of the document, None where none was read.
+        images, links: that were taken and followed.
+    """
+
+    requests: int = 0
+    robots: str | None = None
+    opt_out: str | None = None
+    evidence: str | None = None
+    kind: str | None = None
+    images: int | None = None
+    links: int | None = None
+
+
+NO_FACTS = PageFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A page with all that is recorded of it; see `CrawlPage` and `PageFacts`."""
+
+    id: int
+    job_id: str
+    url: str
+    depth: int
+    tries: int
+    state: PageState
+    not_before: float
+    reason: str | None
+    detail: str | None
+    parent_id: int | None
+    requests: int
+    robots: str | None
+    opt_out: str | None
+    evidence: str | None
+    kind: str | None
+    images: int | None
+    links: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +132,13 @@ class PageCounts:
         return "; ".join([*words, *(f"{count(pages, 'page')}: {note}" for note, pages in self.notes.items())])
 
 
-async def add(connection: Connection, search_id: str, pages: Sequence[tuple[str, str]], *, depth: int, room: int) -> int:
+async def add(
+    connection: Connection, search_id: str, pages: Sequence[tuple[str, str]], *, depth: int, room: int, parent_id: int | None = None
+) -> int:
     """Insert pages (key, URL) that the crawl does not know yet, at most ``room`` of them; return how many were left out.
 
     Args:
-        depth: of all of them.
+        depth: of all of them; ``parent_id`` is the page that led to them.
     """
     c = tables.crawl_pages.c
     rows = {_digest(key): url for key, url in pages}
@@ -75,7 +146,9 @@ async def add(connection: Connection, search_id: str, pages: Sequence[tuple[str,
     for batch in _batches(list(rows)):
         known |= {row.key for row in (await connection.execute(select(c.key).where(c.search_id == search_id, c.key.in_(batch)))).all()}
     new = [
-        {"search_id": search_id, "key": key, "url": url, "depth": depth, "state": WAITING} for key, url in rows.items() if key not in known
+        {"search_id": search_id, "key": key, "url": url, "depth": depth, "state": WAITING, "parent_id": parent_id}
+        for key, url in rows.items()
+        if key not in known
     ]
     for start in range(0, min(len(new), room), BATCH):
         await connection.execute(_insert(connection), new[start : min(start + BATCH, room)])
@@ -90,24 +163,55 @@ async def finish(
     reason: str | None = None,
     detail: str | None = None,
     aliases: Sequence[str] = (),
+    facts: PageFacts = NO_FACTS,
 ) -> None:
     """Record that a page was read, or for which reason it was not; keys of its other URLs are not read again."""
     c = tables.crawl_pages.c
     state = READ if reason is None else FAILED
-    await connection.execute(update(tables.crawl_pages).where(c.id == page.id).values(state=state, reason=reason, detail=detail))
+    await connection.execute(
+        update(tables.crawl_pages).where(c.id == page.id).values(state=state, reason=reason, detail=detail, **_told(facts))
+    )
     digests = [_digest(key) for key in aliases]
     if not digests:
         return
     same = (c.search_id == search_id, c.key.in_(digests), c.state == WAITING)
-    await connection.execute(update(tables.crawl_pages).where(*same).values(state=ALIAS))
-    rows = [{"search_id": search_id, "key": key, "url": page.url, "depth": page.depth, "state": ALIAS} for key in digests]
+    await connection.execute(update(tables.crawl_pages).where(*same).values(state=ALIAS, parent_id=page.id))
+    rows = [
+        {"search_id": search_id, "key": key, "url": page.url, "depth": page.depth, "state": ALIAS, "parent_id": page.id} for key in digests
+    ]
     await connection.execute(_insert(connection), rows)
 
 
-async def defer(connection: Connection, page: CrawlPage, wait_s: float) -> None:
+async def defer(connection: Connection, page: CrawlPage, wait_s: float, facts: PageFacts = NO_FACTS) -> None:
     """Count a try in vain; the page is read again after ``wait_s`` seconds."""
     c = tables.crawl_pages.c
-    await connection.execute(update(tables.crawl_pages).where(c.id == page.id).values(tries=page.tries + 1, not_before=db_now() + wait_s))
+    values = {"tries": page.tries + 1, "not_before": db_now() + wait_s, **_told(facts)}
+    await connection.execute(update(tables.crawl_pages).where(c.id == page.id).values(values))
+
+
+def _told(facts: PageFacts) -> dict[str, Any]:
+    return asdict(facts) | {"requests": tables.crawl_pages.c.requests + facts.requests}
+
+
+async def by_key(db: Database, key: str, *, user_id: str | None = None) -> list[StoredPage]:
+    """Return the pages of one address in all crawls of a user, newest first."""
+    c = tables.crawl_pages.c
+    return await _stored(db, [c.key == _digest(key), *([tables.jobs.c.user_id == user_id] if user_id is not None else [])])
+
+
+async def find(db: Database, page_id: int) -> StoredPage | None:
+    """Return one page, or ``None``."""
+    found = await _stored(db, [tables.crawl_pages.c.id == page_id])
+    return found[0] if found else None
+
+
+async def _stored(db: Database, conditions: Sequence[Any]) -> list[StoredPage]:
+    c = tables.crawl_pages.c
+    columns = [c[item.name] for item in fields(StoredPage) if item.name != "job_id"]
+    query = select(*columns, tables.searches.c.job_id).select_from(tables.crawl_pages).join(tables.searches).join(tables.jobs)
+    async with db.read() as connection:
+        rows = (await connection.execute(query.where(*conditions).order_by(c.id.desc()).limit(MOST))).all()
+    return [StoredPage(**row._mapping) for row in rows]
 
 
 async def load_due(db: Database, search_id: str, limit: int) -> list[CrawlPage]:

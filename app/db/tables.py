@@ -166,10 +166,20 @@ crawl_pages = Table(
     Column("not_before", Double, nullable=False, default=0.0, server_default="0"),
     Column("reason", Slug),
     Column("detail", Text),
+    Column("parent_id", Serial),
+    Column("requests", Integer, nullable=False, default=0, server_default="0"),
+    Column("robots", Slug),
+    Column("opt_out", Slug),
+    Column("evidence", Text),
+    Column("kind", Slug),
+    Column("images", Integer),
+    Column("links", Integer),
     UniqueConstraint("search_id", "key"),
     Index("ix_crawl_pages_next", "search_id", "state", "depth", "id"),
+    Index("ix_crawl_pages_key", "key"),
 )
-"""The pages that a crawl has found: what it has read, and what it reads next."""
+"""The pages that a crawl has found: what it has read, and what it reads next. ``parent_id`` is the page that led to one; of an alias, the
+page that was read."""
 
 images = Table(
     "images",

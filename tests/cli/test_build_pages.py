@@ -36,6 +36,11 @@ def test_build_of_pages_delivers_their_images(site: Site, bodies: list[bytes], i
     assert document["target"] is None
     explained = invoke("explain", document["job_id"])
     assert "1 page read" in explained.out
+    explained = invoke("explain", first.replace("/one", "/two"))
+    assert f"found      linked by {first}, 1 link from a page that was named" in explained.out
+    (item,) = invoke("explain", first.replace("/one", "/gone"), "--json").json["items"]
+    assert (item["status"], item["reason"], item["found_on"], item["requests"]) == ("failed", "http_404", first, 1)
+    assert invoke("explain", first.replace("/one", "/nowhere")).code == 2
 
 
 def test_pages_of_a_file_and_further_ones(site: Site, bodies: list[bytes], invoke: Invoke) -> None:

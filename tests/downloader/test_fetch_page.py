@@ -1,10 +1,13 @@
 """Tests of Downloader.fetch_page: a page comes under the crawl policy, with what its headers say."""
 
+import contextlib
+
 import pytest
 
 import errors
 from downloader import FetchLimits
 from downloader.client import Downloader
+from downloader.models import Decisions
 from tests.origin import Origin, redirect, reply
 
 LIMITS = FetchLimits(allow_networks=("127.0.0.0/8",), ports=())
@@ -42,3 +45,24 @@ async def test_what_can_be_no_page_is_not_read(media_type: str) -> None:
         origin.script("/x", reply(200, b"x", {"Content-Type": media_type}))
         with pytest.raises(errors.ProtocolError, match=media_type):
             await downloader.fetch_page(origin.url("/x"))
+
+
+@pytest.mark.parametrize(
+    ("path", "robots", "opt_out"),
+    [
+        ("/ok", "allowed", "none"),
+        ("/closed/1", "disallowed", "not_read"),
+        ("/noai", "allowed", "refused"),
+        ("/gone", "allowed", "not_read"),
+    ],
+)
+async def test_the_decisions_on_a_page_are_told(path: str, robots: str, opt_out: str) -> None:
+    """Once, also where the page is refused or not found."""
+    told: list[Decisions] = []
+    async with Origin() as origin, Downloader(LIMITS) as downloader:
+        origin.script("/robots.txt", reply(200, b"User-agent: *\nDisallow: /closed"))
+        origin.script("/ok", reply(200, b"<p>x", {"Content-Type": "text/html"}))
+        origin.script("/noai", reply(200, b"<p>x", {"X-Robots-Tag": "noai", "Content-Type": "text/html"}))
+        with contextlib.suppress(errors.PermanentError):
+            await downloader.fetch_page(origin.url(path), on_decided=told.append)
+    assert [(decisions.robots, decisions.opt_out) for decisions in told] == [(robots, opt_out)]

@@ -7,14 +7,14 @@ is that page's end. A crawl whose pages all wait pauses its unit.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 import errors
 from app.concurrency import map_in_order
 from app.db import Connection, crawl_pages, jobs, units
-from app.db.crawl_pages import CrawlPage
+from app.db.crawl_pages import NO_FACTS, CrawlPage, PageFacts
 from app.db.rows import Search
 from app.discovery import SearchPage, pages
 from app.discovery.pages import CrawlScope, ReadingRules, page_key
@@ -22,6 +22,7 @@ from app.formatting import duration
 from app.spec import PagesSpec
 from downloader import Attempt, FetchRequest, Page
 from downloader.client import Downloader
+from downloader.models import Decisions
 from errors import Reason
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
@@ -45,11 +46,15 @@ CURSOR: Final = "pages"
 
 @dataclass(slots=True)
 class _Requests:
-    """Counts the requests for one page, and those of them that repeat one. Nothing is made durable before: pages have no such limit."""
+    """Counts the requests for one page, and those of them that repeat one, and keeps what was decided on them.
+
+    Nothing is made durable before: pages have no such limit.
+    """
 
     is_repeat: bool
     made: int = 0
     retries: int = 0
+    decisions: Decisions = field(default_factory=Decisions)
 
     async def reserve(self, request: FetchRequest, number: int) -> None:
         """See :class:`downloader.AttemptLog`."""
@@ -58,6 +63,15 @@ class _Requests:
         """Count a request."""
         self.made += 1
         self.retries += attempt.number > 1 or self.is_repeat
+
+    def decide(self, decisions: Decisions) -> None:
+        """Keep what robots.txt and opt-outs said."""
+        self.decisions = decisions
+
+    def facts(self, told: PageFacts, evidence: str | None) -> PageFacts:
+        """Return what a page is recorded with."""
+        robots, opt_out = self.decisions.robots.value, self.decisions.opt_out.value
+        return replace(told, requests=self.made, robots=robots, opt_out=opt_out, evidence=evidence)
 
 
 class AllPagesWait(Exception):
@@ -77,7 +91,7 @@ class CrawlStep(SearchPage):
         links: pages to be read (key, URL) at ``depth``; ``parts`` of the page itself at its own depth.
         aliases: keys of other URLs of the page.
         failure: why it was not read, and in words; ``wait_s`` where it is read again.
-        requests, retries: for the page, and those of them that repeat one.
+        retries: requests that repeat one; ``facts`` has all of them, and what they told.
     """
 
     page: CrawlPage | None = None
@@ -88,22 +102,26 @@ class CrawlStep(SearchPage):
     failure: tuple[Reason, str] | None = None
     wait_s: float | None = None
     max_pages: int = 0
-    requests: int = 0
     retries: int = 0
+    facts: PageFacts = NO_FACTS
 
     async def record(self, connection: Connection, search_id: str) -> None:
         """Write what the step changes of the pages."""
-        if self.requests:
-            await jobs.count_search_requests(connection, search_id, requests=self.requests, retries=self.retries)
+        if self.facts.requests:
+            await jobs.count_search_requests(connection, search_id, requests=self.facts.requests, retries=self.retries)
         if self.page is not None and self.wait_s is not None:
-            await crawl_pages.defer(connection, self.page, self.wait_s)
+            await crawl_pages.defer(connection, self.page, self.wait_s, self.facts)
         elif self.page is not None:
             reason, detail = self.failure or (None, self.note or None)
-            await crawl_pages.finish(connection, self.page, search_id=search_id, reason=reason, detail=detail, aliases=self.aliases)
+            await crawl_pages.finish(
+                connection, self.page, search_id=search_id, reason=reason, detail=detail, aliases=self.aliases, facts=self.facts
+            )
         for found, depth in ((self.parts, self.depth - 1), (self.links, self.depth)):
             if found:
                 room = max(0, self.max_pages - await crawl_pages.count_known(connection, search_id))
-                left_out = await crawl_pages.add(connection, search_id, found, depth=depth, room=room)
+                left_out = await crawl_pages.add(
+                    connection, search_id, found, depth=depth, room=room, parent_id=self.page.id if self.page else None
+                )
                 if left_out:
                     log.info("crawl.full", left_out=left_out, max_pages=self.max_pages)
 
@@ -174,14 +192,14 @@ class _Reader:
 
     async def read(self, page: CrawlPage) -> CrawlStep:
         """Request a page and read it; a failure is a step as well."""
-        requests = _Requests(is_repeat=page.tries > 0)
+        requests, evidence = _Requests(is_repeat=page.tries > 0), None
         try:
-            step = await self._step(page, await self.downloader.fetch_page(page.url, log=requests))
+            step = await self._step(page, await self.downloader.fetch_page(page.url, log=requests, on_decided=requests.decide))
         except errors.TransientError as error:
-            step = self._later(page, error)
+            step, evidence = self._later(page, error), error.evidence
         except errors.PermanentError as error:
-            step = self._failed(page, error.slug, str(error))
-        return replace(step, requests=requests.made, retries=requests.retries)
+            step, evidence = self._failed(page, error.slug, str(error)), error.evidence
+        return replace(step, retries=requests.retries, facts=requests.facts(step.facts, evidence))
 
     @property
     def _scope(self) -> CrawlScope:
@@ -192,10 +210,12 @@ class _Reader:
             return self._failed(page, Reason.REDIRECT, f"it leads to another host, {_host(reply.url)}")
         document = await asyncio.to_thread(pages.read, reply, self.rules)
         if document.problem and not document.links:
-            return self._failed(page, Reason.OPT_OUT if document.reserved else Reason.PROTOCOL, document.problem)
+            failed = self._failed(page, Reason.OPT_OUT if document.reserved else Reason.PROTOCOL, document.problem)
+            return replace(failed, facts=PageFacts(kind=document.kind or None))
         if document.note:
             log.info("page.note", url=page.url, note=document.note)
         links = self._scope.select(document.links, document.url) if page.depth < self.spec.depth else []
+        parts = self._scope.select(document.parts, document.url)
         others = {page_key(url) for url in (document.url, document.canonical) if url} - {page_key(page.url)}
         return CrawlStep(
             tuple(replace(found, label=self.search.label, rank=rank) for rank, found in enumerate(document.images)),
@@ -204,9 +224,10 @@ class _Reader:
             page=page,
             depth=page.depth + 1,
             links=_keyed(links),
-            parts=_keyed(self._scope.select(document.parts, document.url)),
+            parts=_keyed(parts),
             aliases=tuple(sorted(others)),
             max_pages=_max_pages(self.spec),
+            facts=PageFacts(kind=document.kind or None, images=len(document.images), links=len(links) + len(parts)),
         )
 
     def _later(self, page: CrawlPage, error: errors.TransientError) -> CrawlStep:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Literal
 
 import orjson
@@ -55,6 +56,10 @@ def read(page: Page, rules: ReadingRules) -> WebDocument:
     if body is None:
         return WebDocument(page.url, problem="it is packed with gzip and broken, or larger than 50 MB")
     kind = kind_of(body, page.media_type)
+    return replace(_read(kind, body, page, rules), kind=kind)
+
+
+def _read(kind: Kind, body: bytes, page: Page, rules: ReadingRules) -> WebDocument:
     if kind == "image":
         return WebDocument(page.url, (Candidate(page.url, PAGES_SOURCE, page_url=page.url),))
     if kind == "html":

@@ -64,6 +64,7 @@ class WebDocument:
         problem: why nothing could be taken; empty if something could be.
         reserved: the words that reserve it from use, if that is the problem.
         note: a remark for the summary.
+        kind: what it is; empty if that is not known.
     """
 
     url: str
@@ -74,6 +75,7 @@ class WebDocument:
     problem: str = ""
     reserved: str = ""
     note: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``/v1/.../explain``: why an image is or is not in its dataset, and why a job is slow, as text and as data."""
+"""``/v1/.../explain``: why an image is or is not in its dataset, what a page gave, and why a job is slow, as text and as data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,18 @@ from pydantic import ConfigDict, Field
 
 from app.db import images
 from app.domain import ImageState, StoredImage
-from app.explain import ImageHistory, JobHistory, explain_image, explain_job, find_images, image_lines, verdict_words
+from app.explain import (
+    ImageHistory,
+    JobHistory,
+    PageHistory,
+    explain_image,
+    explain_job,
+    explain_subject,
+    image_lines,
+    page_lines,
+    page_verdict,
+    verdict_words,
+)
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import UnitKind, UnitState
 from app.jobs.attendance import mark_unattended
@@ -83,6 +94,35 @@ class ImageExplanation(View):
     lines: list[Line] = Field(description="The explanation as text lines, in order.")
 
 
+class Page(Read):
+    """A page of a crawl."""
+
+    id: int
+    job_id: str
+    url: str
+    status: str = Field(description="waiting, read, failed, or alias: another address of a page that was read.")
+    depth: int = Field(description="Links between it and a page that was named.")
+    found_on: str | None = Field(description="The page that led to it; null for one that was named.")
+    requests: int
+    robots: str | None = Field(description="What robots.txt says about it, as of an image.")
+    opt_out: str | None
+    evidence: str | None = Field(description="What a refusal rests on.")
+    reason: str | None
+    detail: str | None
+    kind: str | None = Field(description="html, sitemap, feed, iiif, links or image.")
+    images: int | None = Field(description="Images that were taken.")
+    links: int | None = Field(description="Links that were followed.")
+
+
+class PageExplanation(View):
+    """Everything recorded about a page of a crawl."""
+
+    page: Page
+    verdict: str
+    dataset_name: str
+    lines: list[Line] = Field(description="The explanation as text lines, in order.")
+
+
 class Stage(Read):
     """One kind of work."""
 
@@ -152,19 +192,20 @@ class JobExplanation(View):
 
 
 class WhatQuery(NoQuery):
-    """The image to explain."""
+    """The image or page to explain."""
 
     what: Text = Field(
-        min_length=1, max_length=8192, description="A URL, also in another spelling or without its query; an image id; or a SHA-256."
+        min_length=1,
+        max_length=8192,
+        description="A URL of an image or a page, also in another spelling or without its query; an image id; or a SHA-256.",
     )
 
 
 @router.get("/v1/explain", operation_id="explain", summary="Explain a URL or a digest", tags=["images"])
-async def get_explanation(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation:
-    """Explains the newest of several matching rows and lists the others."""
-    db = call.resources.db
-    found = await find_images(db, query.what.strip(), user_id=call.user_id)
-    return _image(await explain_image(db, found))
+async def get_explanation(call: Here, query: Annotated[WhatQuery, Query()]) -> ImageExplanation | PageExplanation:
+    """Explains the newest of several matching rows and lists the others. A URL of no image is looked up among the pages of crawls."""
+    history = await explain_subject(call.resources.db, query.what.strip(), user_id=call.user_id)
+    return _page(history) if isinstance(history, PageHistory) else _image(history)
 
 
 @router.get("/v1/images/{image_id}/explain", operation_id="images_explain", summary="Explain an image", tags=["images"])
@@ -199,6 +240,19 @@ def _image(history: ImageHistory) -> ImageExplanation:
         exports=[export.id for export in history.exports],
         also=[_also(other) for other in history.others],
         lines=[Line.model_validate(line) for line in image_lines(history)],
+    )
+
+
+_OF_PAGE = tuple(name for name in Page.model_fields if name not in ("status", "found_on"))
+
+
+def _page(history: PageHistory) -> PageExplanation:
+    page, parent = history.page, history.parent
+    return PageExplanation(
+        page=Page(status=page.state, found_on=parent.url if parent else None, **_named(page, *_OF_PAGE)),
+        verdict=page_verdict(page, is_final=history.job.is_final),
+        dataset_name=history.dataset.name,
+        lines=[Line.model_validate(line) for line in page_lines(history)],
     )
 
 

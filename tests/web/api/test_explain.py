@@ -3,8 +3,9 @@
 import httpx
 import pytest
 
-from app.db import attempts, tables
+from app.db import attempts, crawl_pages, jobs, tables
 from app.db.rows import Unit
+from app.discovery.pages import page_key
 from app.domain import ImageState, Reason
 from app.job_states import JobState, UnitKind, UnitState
 from app.resources import Resources
@@ -111,3 +112,25 @@ async def test_what_is_none_is_a_problem(client: httpx.AsyncClient, path: str, s
     answer = await client.get(path)
     assert answer.status_code in (status, 422)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_page_of_a_crawl_is_explained(client: httpx.AsyncClient, connect: Connect, resources: Resources) -> None:
+    """A URL that no image has is looked up among pages; those of another user are not found."""
+    job = await seeds.build(resources)
+    async with resources.db.write() as connection:
+        (search_id,) = await jobs.add_searches(connection, job.id, [("pages", "https://site.example/", None)])
+        await crawl_pages.add(connection, search_id, [(page_key("https://site.example/"), "https://site.example/")], depth=0, room=9)
+    (first,) = await crawl_pages.load_due(resources.db, search_id, 9)
+    facts = crawl_pages.PageFacts(requests=1, robots="allowed", opt_out="none", kind="html", images=3, links=1)
+    async with resources.db.write() as connection:
+        await crawl_pages.finish(connection, first, search_id=search_id, facts=facts)
+        found = [(page_key("https://site.example/2"), "https://site.example/2")]
+        await crawl_pages.add(connection, search_id, found, depth=1, room=9, parent_id=first.id)
+    body = (await client.get("/v1/explain", params={"what": "https://site.example/index.html#top"})).json()
+    assert (body["page"]["status"], body["page"]["kind"], body["page"]["images"], body["page"]["found_on"]) == ("read", "html", 3, None)
+    assert {"topic": "images", "words": "3 taken", "at": None} in body["lines"]
+    body = (await client.get("/v1/explain", params={"what": "https://site.example/2"})).json()
+    assert (body["verdict"], body["page"]["found_on"]) == ("waiting: not requested yet", "https://site.example/")
+    assert (await client.get("/v1/explain", params={"what": "https://site.example/3"})).status_code == 404
+    bob = connect(create_app(resources), await seeds.key_of(resources, "bob"))
+    assert (await bob.get("/v1/explain", params={"what": "https://site.example/2"})).status_code == 404

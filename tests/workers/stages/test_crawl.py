@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import crawl_pages, tables
+from app.explain import PageHistory, explain_subject, page_lines, page_verdict
 from app.job_states import UnitKind
 from app.jobs.settle import resolve_spec
 from app.jobs.submit import submit_build
@@ -264,3 +265,67 @@ async def test_no_robots_reads_what_robots_would_close(tmp_path: Any, origin: Or
         await submit(bench, origin.url("/"))
         await search(bench)
         assert await found(bench) == ["1.jpg"]
+
+
+async def told(bench: Bench, url: str) -> tuple[str, dict[str, str]]:
+    """The verdict on a page, and the words on each topic."""
+    history = await explain_subject(bench.db, url)
+    assert isinstance(history, PageHistory)
+    return page_verdict(history.page, is_final=history.job.is_final), {line.topic: line.words for line in page_lines(history)}
+
+
+async def test_a_page_tells_by_which_it_was_found_and_what_it_gave(bench: Bench, origin: Origin) -> None:
+    """In any spelling of its address; where the depth ends, its links are not followed, and that is said."""
+    job_id = await submit(bench, site(origin), depth=2)
+    await search(bench)
+    verdict, words = await told(bench, origin.url("/a?utm_source=mail#top"))
+    assert (verdict, words["found"]) == ("read", f"linked by {origin.url('/')}, 1 link from a page that was named")
+    assert (words["requests"], words["kind"], words["images"], words["links"]) == ("1 request", "html", "2 taken", "2 followed")
+    assert words["robots.txt"] == f"none, so everything is allowed, {origin.url('/robots.txt')}"
+    assert words["opt-out"] == "none in the reply's headers"
+    assert job_id in words["part of"]
+    assert (await told(bench, origin.url("/")))[1]["found"] == "named by the job"
+    assert (await told(bench, origin.url("/c")))[1]["links"] == "none followed: the build goes 2 links from the pages that were named"
+
+
+async def test_a_page_that_was_not_read_tells_why(bench: Bench, origin: Origin) -> None:
+    """Its reason, what that rests on, and whether it was requested."""
+    origin.script("/robots.txt", reply(200, b"User-agent: *\nDisallow: /closed/\n"))
+    origin.script("/", page("/gone", "/closed/x", "/header", "/noai", "/busy", "/old"))
+    origin.script("/header", page(X_Robots_Tag="noimageai"))
+    origin.script("/noai", page(head="<meta name=robots content=noai>"))
+    origin.script("/busy", reply(503))
+    origin.script("/old", redirect("/new"))
+    origin.script("/new", page(images=("/img/new.jpg",)))
+    await submit(bench, origin.url("/"))
+    await search(bench)
+    verdict, words = await told(bench, origin.url("/closed/x"))
+    assert verdict.startswith("failed: robots, ")
+    assert (words["requests"], "Disallow: /closed/" in words["evidence"]) == ("none: it was decided without a request", True)
+    assert words["robots.txt"] == f"disallows it, {origin.url('/robots.txt')}"
+    verdict, words = await told(bench, origin.url("/header"))
+    assert (verdict.startswith("failed: opt_out, "), words["opt-out"]) == (True, "refused by the reply's headers")
+    assert words["evidence"] == "the reply's header x-robots-tag: noimageai"
+    verdict, words = await told(bench, origin.url("/gone"))
+    assert (verdict.startswith("failed: http_404"), words["requests"], "kind" in words) == (True, "1 request", False)
+    verdict, words = await told(bench, origin.url("/noai"))
+    assert (verdict.startswith("failed: opt_out, "), words["kind"]) == (True, "html")
+    verdict, words = await told(bench, origin.url("/busy"))
+    assert (verdict, words["next try"]) == ("waiting: 1 attempt failed, it is requested again", "not before this time")
+    _, words = await told(bench, origin.url("/new"))
+    assert (words["asked as"], words["images"]) == (f"{origin.url('/new')}, another address of this page", "1 taken")
+
+
+async def test_the_requests_of_all_tries_are_counted(bench: Bench, origin: Origin) -> None:
+    """Those of the last one are not all."""
+    origin.script("/", reply(503))
+    await submit(bench, origin.url("/"))
+    await search(bench)
+    for _ in range(2):
+        async with bench.db.write() as connection:
+            await connection.execute(update(tables.crawl_pages).values(not_before=0.0))
+            await connection.execute(update(tables.units).values(not_before=0.0))
+        await bench.run_kind(UnitKind.SEARCH)
+    verdict, words = await told(bench, origin.url("/"))
+    assert verdict.startswith("failed: service_unavailable")
+    assert words["requests"] == f"{hits(origin, '/')} requests"

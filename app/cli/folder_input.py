@@ -105,7 +105,8 @@ def look_at(folder: FolderSpec, policy: LicencePolicy = ANYTHING) -> FolderConte
     problems = [item.message for item in found if isinstance(item, ListProblem)]
     if not images:
         what = problems[0] if problems else reader.left_out or "it is empty"
-        raise UsageError(f"there is no image in {folder.path}: {clipped(what, 200)}", "name the folder that holds the images")
+        place = Path(folder.path, folder.file or "")
+        raise UsageError(f"there is no image in {place}: {clipped(what, 200)}", "name the folder or the file that holds the images")
     labels, splits = (dict(Counter(filter(None, names))) for names in zip(*((one.label, one.split) for one in images), strict=True))
     refused = sum(not policy.decide(*statements_of(one.license, one.license_url, one.license_raw)).is_taken for one in images)
     return FolderContents(len(images), is_whole, refused, labels, splits, reader.left_out if is_whole else "", problems)

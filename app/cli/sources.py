@@ -7,7 +7,7 @@ import typer
 
 import errors
 from app.cli import exit_codes
-from app.cli.options import Cli
+from app.cli.options import Cli, parse_name
 from app.cli.output import aligned, table, widths_of
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
@@ -55,7 +55,7 @@ def show(cli: Cli, name: Name) -> int:
 def check(
     cli: Cli,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A source's name; without it all that are ready.")] = None,
-    keyword: Annotated[str, typer.Option("--keyword", metavar="WORD", help="What is searched for.")] = "cat",
+    keyword: Annotated[str, typer.Option("--keyword", metavar="WORD", parser=parse_name, help="What is searched for.")] = "cat",
 ) -> int:
     """Ask a source one small question and show what came.
 
@@ -67,6 +67,8 @@ def check(
         status = status_of(settings, name)
         if status.missing:
             raise errors.ConfigurationError(status.missing)
+    elif skipped := [status.info.name for status in statuses(settings) if status.missing]:
+        cli.note(f"not asked, since they are not ready: {', '.join(skipped)}; `pictrawl sources ls` says what they need")
     return run(_check(cli, settings, names, keyword))
 
 

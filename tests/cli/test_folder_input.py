@@ -185,7 +185,7 @@ def test_a_build_of_a_folder_is_interrupted_and_resumed_by_a_retry(here: Path, i
         (["--folder", "texts"], "left out: 1 .md"),
         (["--folder", "a.zip"], "unpack it and name the folder: unzip a.zip -d images"),
         (["--folder", "texts/a.md"], "is no folder, no tar, no Parquet file and no image"),
-        (["--folder", "broken.tar"], "broken.tar is no tar, or a damaged one"),
+        (["--folder", "broken.tar"], "/broken.tar: broken.tar is no tar, or a damaged one"),
         (["--folder", "photos", "owl"], "keywords and a folder in one build"),
         (["--folder", "photos", "--urls", "list.txt"], "a list and a folder in one build"),
         (["--folder", "photos", "--refresh"], "--refresh has no effect with a folder"),

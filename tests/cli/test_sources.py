@@ -81,6 +81,16 @@ def test_a_check_shows_what_came(invoke: Invoke, tmp_path: Path) -> None:
     assert (again["ok"], again["left"]) == (True, {"20/min": 18, "200/day": 198})
 
 
+def test_a_check_of_all_names_those_that_are_not_asked(invoke: Invoke, tmp_path: Path) -> None:
+    """Each that is ready is asked; an empty word is none."""
+    nowhere = [word for name in SOURCES for word in ("--set", f"sources.{name}.base_url=http://127.0.0.1:9")]
+    result = invoke("sources", "check", *nowhere, "--workspace", str(tmp_path / "ws"))
+    assert result.code == 5
+    assert "not asked, since they are not ready: europeana, flickr, smithsonian, wikimedia; `pictrawl sources ls` says" in result.err
+    assert ("openverse: " in result.out, "flickr: " in result.out) == (True, False)
+    assert "must not be empty" in invoke("sources", "check", "openverse", "--keyword", "").err
+
+
 def test_a_check_that_fails_says_why(invoke: Invoke, tmp_path: Path) -> None:
     """In one line, with an exit code of its own and without the key."""
     with provided("flickr", 5) as provider:

@@ -106,6 +106,16 @@ async def test_a_search_finds_each_item_once(name: str, downloader: Downloader) 
     assert ranks == sorted(set(ranks))
 
 
+async def test_a_search_by_item_and_category_finds_each_item_once(name: str, downloader: Downloader) -> None:
+    """More ways to search for a keyword find the same items, each once; sources without them ask for the words."""
+    query = discovery.Query("cat", qid="Q146", category="Domestic cats")
+    async with PROVIDERS[name](few(PROVIDERS[name])) as provider:
+        pages = [page async for page in opened(downloader, provider).pages(query, None)]
+        numbers = [number(provider, candidate) for candidate in candidates(pages)]
+        assert len(numbers) == len(set(numbers))
+        assert REACHED * provider.reachable() <= len(numbers) <= provider.reachable()
+
+
 async def test_candidates_have_what_the_source_states(name: str, downloader: Downloader) -> None:
     """Licence, creator, page and title of each item are the service's, and every licensed candidate can be attributed."""
     async with PROVIDERS[name](total=25) as provider:

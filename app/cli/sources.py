@@ -11,12 +11,10 @@ from app.cli.options import Cli, parse_name
 from app.cli.output import aligned, table, widths_of
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import Database
 from app.discovery import SourceInfo
 from app.domain import Candidate
 from app.formatting import clipped, count, number
-from app.jobs.sources import SourceCheck, SourceStatus, left_in_words, limits_in_words, ready_names, status_of, statuses, try_source
-from app.resources import make_downloader
+from app.jobs.sources import SourceCheck, SourceStatus, left_in_words, limits_in_words, ready_names, status_of, statuses, try_sources
 from app.settings import Settings
 
 __all__ = ["check", "depth_in_words", "ls", "show"]
@@ -74,16 +72,10 @@ def check(
 
 async def _check(cli: Cli, settings: Settings, names: list[str], keyword: str) -> int:
     async with open_database(cli, settings, create=True) as db:
-        checks = await _try(settings, db, names, keyword)
+        checks = await try_sources(settings, db, names, keyword)
     failed = [one.name for one in checks if one.problem]
-    cli.result("\n".join(map(_check_text, checks)), {"items": [_check_document(one) for one in checks]}, brief="\n".join(failed))
+    cli.result("\n".join(map(_check_text, checks)), {"items": [one.document() for one in checks]}, brief="\n".join(failed))
     return exit_codes.ENVIRONMENT if failed else exit_codes.OK
-
-
-async def _try(settings: Settings, db: Database, names: list[str], keyword: str) -> list[SourceCheck]:
-    once = settings.model_copy(update={"retry": settings.retry.model_copy(update={"attempts": 1})})
-    async with make_downloader(once) as downloader:
-        return [await try_source(once, db, downloader, name, keyword) for name in names]
 
 
 def depth_in_words(info: SourceInfo) -> str:
@@ -135,16 +127,3 @@ def _check_text(one: SourceCheck) -> str:
 def _candidate_words(first: Candidate) -> str:
     size = f"{first.width} x {first.height}" if first.width and first.height else "size not stated"
     return ", ".join([clipped(first.title or "no title", 48), first.license or "no licence stated", size])
-
-
-def _check_document(one: SourceCheck) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "ok": one.problem is None,
-        "problem": one.problem,
-        "keyword": one.keyword,
-        "total": one.total,
-        "first": None if one.first is None else asdict(one.first),
-        "elapsed_s": round(one.elapsed_s, 3),
-        "left": {str(limit): number for limit, number in one.left.items()},
-    }

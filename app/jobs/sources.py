@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import errors
 from app.db import Database, source_limits
@@ -12,11 +13,21 @@ from app.discovery.sources.source import Place, Reply
 from app.domain import Candidate, ListProblem
 from app.formatting import count, duration
 from app.jobs.source_client import limits_of, make_source_client
-from app.resources import make_source, source_options
+from app.resources import make_downloader, make_source, source_options
 from app.settings import Settings
 from downloader.client import Downloader
 
-__all__ = ["SourceCheck", "SourceStatus", "left_in_words", "limits_in_words", "ready_names", "status_of", "statuses", "try_source"]
+__all__ = [
+    "SourceCheck",
+    "SourceStatus",
+    "left_in_words",
+    "limits_in_words",
+    "ready_names",
+    "status_of",
+    "statuses",
+    "try_source",
+    "try_sources",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,19 @@ class SourceCheck:
     left: Mapping[RateLimit, int] = field(default_factory=dict)
     problem: str | None = None
 
+    def document(self) -> dict[str, Any]:
+        """Return it as the command line and the API show it."""
+        return {
+            "name": self.name,
+            "ok": self.problem is None,
+            "problem": self.problem,
+            "keyword": self.keyword,
+            "total": self.total,
+            "first": None if self.first is None else asdict(self.first),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "left": {str(limit): number for limit, number in self.left.items()},
+        }
+
 
 def statuses(settings: Settings) -> list[SourceStatus]:
     """Return every source."""
@@ -82,6 +106,13 @@ def status_of(settings: Settings, name: str) -> SourceStatus:
 def ready_names(settings: Settings) -> list[str]:
     """Return the sources that can be searched."""
     return [status.info.name for status in statuses(settings) if status.missing is None]
+
+
+async def try_sources(settings: Settings, db: Database, names: Sequence[str], keyword: str) -> list[SourceCheck]:
+    """Ask sources one after the other, each request once. Raises as `try_source`."""
+    once = settings.model_copy(update={"retry": settings.retry.model_copy(update={"attempts": 1})})
+    async with make_downloader(once) as downloader:
+        return [await try_source(once, db, downloader, name, keyword) for name in names]
 
 
 async def try_source(settings: Settings, db: Database, downloader: Downloader, name: str, keyword: str) -> SourceCheck:

@@ -1,15 +1,16 @@
 """``/v1/sources``, ``/v1/workers``, ``/v1/queues``: where images come from, and who works."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import Field
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
 
+import errors
 from app.db import fleet
-from app.jobs.sources import SourceStatus, statuses
+from app.jobs.sources import SourceStatus, status_of, statuses, try_sources
 from app.queue import QUEUES
-from app.web.api.conventions import Here, NoQuery, View, at
+from app.web.api.conventions import Here, NoQuery, Text, View, at, may_fail
 from app.web.metrics import queue_depths
 
 __all__ = ["router"]
@@ -41,6 +42,29 @@ class Sources(View):
     """Every source."""
 
     items: list[Source]
+
+
+class NewSourceCheck(BaseModel):
+    """What a source is asked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keyword: Text = Field("cat", min_length=1, max_length=200, description="What is searched for.")
+
+
+class CheckedSource(View):
+    """What came of one small request to a source."""
+
+    name: str
+    ok: bool = Field(description="Whether it answered as it should.")
+    problem: str | None = Field(description="Why nothing came; null where the source works.")
+    keyword: str
+    total: int | None = Field(description="Results of the keyword; null where the source does not say.")
+    first: dict[str, Any] | None = Field(
+        description="The first result; null where there is none, or each takes a request of its own."
+    )
+    elapsed_s: float
+    left: dict[str, int] = Field(description="Requests that are left of each limit, such as 20/min.")
 
 
 class Worker(View):
@@ -99,6 +123,25 @@ def _source(status: SourceStatus) -> Source:
         limits=[str(limit) for limit in status.limits],
         filters=list(info.filters),
     )
+
+
+@router.post(
+    "/v1/sources/{name}/check", operation_id="sources_check", summary="Ask a source one small question", responses=may_fail(404, 422)
+)
+async def check_source(
+    call: Here,
+    name: Annotated[str, Path(max_length=100, description="A source's name.")],
+    body: NewSourceCheck,
+    _: Annotated[NoQuery, Query()],
+) -> CheckedSource:
+    """The request counts towards the source's limits. A source that fails is an answer too: `ok` is false, and `problem` says why."""
+    settings = call.resources.settings
+    try:
+        status_of(settings, name)
+    except errors.ValidationError as error:
+        raise errors.NotFoundError(str(error)) from error
+    (checked,) = await try_sources(settings, call.resources.db, [name], body.keyword)
+    return CheckedSource(**checked.document())
 
 
 @router.get("/v1/workers", operation_id="workers_list", summary="List the workers")

@@ -5,8 +5,10 @@ import httpx
 from app.db import fleet
 from app.db.rows import WorkerRow
 from app.resources import Resources, open_resources
-from app.settings import Settings
+from app.settings import Settings, load_settings
 from app.web import create_app
+from tests.providers import PROVIDERS
+from tests.providers.server import KEY
 from tests.web import seeds
 from tests.web.conftest import Connect
 
@@ -24,6 +26,33 @@ async def test_sources_tell_what_they_ask_for(client: httpx.AsyncClient, connect
 async def _wikimedia(client: httpx.AsyncClient) -> dict[str, Any]:
     items: list[dict[str, Any]] = (await client.get("/v1/sources")).json()["items"]
     return next(item for item in items if item["name"] == "wikimedia")
+
+
+async def test_a_check_asks_a_source(resources: Resources, connect: Connect) -> None:
+    """What came, and what is left of the limits; a source that refuses is an answer, without the key."""
+    async with PROVIDERS["openverse"](41) as provider:
+        own = {"workspace.path": resources.settings.workspace.path, "sources.openverse.base_url": provider.base_url}
+        settings = load_settings(own | {"fetch.allow_networks": ("127.0.0.0/8",), "fetch.ports": (), "sources.openverse.key": KEY})
+        client = connect(create_app(Resources(settings, resources.db, resources.store, resources.queue)))
+        checked = (await client.post("/v1/sources/openverse/check", json={"keyword": "dog"})).json()
+        assert (checked["ok"], checked["keyword"], checked["problem"]) == (True, "dog", None)
+        assert checked["first"]["url"].startswith(provider.base_url)
+        assert checked["left"]
+        provider.fail("html")
+        answer = await client.post("/v1/sources/openverse/check", json={})
+        assert (answer.status_code, answer.json()["ok"], answer.json()["keyword"]) == (200, False, "cat")
+        assert answer.json()["problem"]
+        assert KEY not in answer.text
+
+
+async def test_a_check_refuses_what_cannot_be_asked(client: httpx.AsyncClient) -> None:
+    """With the words of the command line."""
+    unknown = await client.post("/v1/sources/openvers/check", json={})
+    assert (unknown.status_code, "did you mean openverse?" in unknown.json()["detail"]) == (404, True)
+    needs = await client.post("/v1/sources/flickr/check", json={})
+    assert (needs.status_code, needs.json()["code"], "sources.flickr.key" in needs.json()["detail"]) == (422, "not-configured", True)
+    wrong = await client.post("/v1/sources/openverse/check", json={"word": "cat"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "#/word")
 
 
 async def test_workers_tell_whether_they_live(client: httpx.AsyncClient, resources: Resources) -> None:

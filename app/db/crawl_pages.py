@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import jobs, tables
@@ -26,12 +26,14 @@ __all__ = [
     "StoredPage",
     "add",
     "by_key",
+    "count_failed",
     "count_known",
     "count_pages",
     "defer",
     "find",
     "finish",
     "load_due",
+    "reopen",
     "seconds_until_due",
 ]
 
@@ -236,6 +238,27 @@ async def count_known(connection: Connection, search_id: str) -> int:
     c = tables.crawl_pages.c
     query = select(func.count()).where(c.search_id == search_id, c.state != ALIAS)
     return int((await connection.execute(query)).scalar_one())
+
+
+async def count_failed(connection: Connection, dataset_id: str, reasons: Sequence[str]) -> int:
+    """Count the pages of a dataset that were not read for one of these reasons."""
+    failed = _failed(dataset_id, reasons)
+    return int((await connection.execute(select(func.count()).select_from(tables.crawl_pages).where(*failed))).scalar_one())
+
+
+async def reopen(connection: Connection, dataset_id: str, reasons: Sequence[str]) -> list[str]:
+    """Have the pages that were not read for one of these reasons read again, with all their tries; return the ids of their searches."""
+    c, failed = tables.crawl_pages.c, _failed(dataset_id, reasons)
+    found = (await connection.execute(select(c.search_id).where(*failed).distinct().order_by(c.search_id))).all()
+    again = {"state": WAITING, "tries": 0, "not_before": 0.0, "reason": None, "detail": None}
+    await connection.execute(update(tables.crawl_pages).where(*failed).values(again))
+    return [row.search_id for row in found]
+
+
+def _failed(dataset_id: str, reasons: Sequence[str]) -> list[ColumnElement[bool]]:
+    c = tables.crawl_pages.c
+    searches = select(tables.searches.c.id).where(tables.searches.c.job_id.in_(jobs.on_dataset(dataset_id)))
+    return [c.search_id.in_(searches), c.state == FAILED, c.reason.in_(list(reasons))]
 
 
 async def count_pages(db: Database, dataset_id: str) -> PageCounts:

@@ -33,6 +33,7 @@ __all__ = [
     "newest_of_dataset",
     "on_dataset",
     "page",
+    "reopen_searches",
     "search_figures",
     "search_labels",
     "searches_in",
@@ -310,6 +311,12 @@ async def advance_search(
             cursor=cursor, is_exhausted=is_exhausted, found=columns.found + found, new=columns.new + new, bad=columns.bad + bad, note=note
         )
     )
+
+
+async def reopen_searches(connection: Connection, search_ids: Sequence[str]) -> None:
+    """Let searches that ended go on at their cursors."""
+    columns = tables.searches.c
+    await connection.execute(update(tables.searches).where(columns.id.in_(list(search_ids))).values(is_exhausted=False, note=None))
 
 
 async def count_search_requests(connection: Connection, search_id: str, *, requests: int, retries: int) -> None:

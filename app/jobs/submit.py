@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 import errors
-from app.db import api_keys, datasets, images, jobs, lifecycle, new_id
+from app.db import api_keys, crawl_pages, datasets, images, jobs, lifecycle, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.domain import Reason
@@ -113,8 +113,10 @@ async def submit_retry(
     spec = JobSpec(**job.spec).model_copy(update={"retry_reasons": sorted(reasons), "parent_job_id": job_id})
 
     async def make(connection: Any) -> Submitted:
-        if not await images.count_failed(connection, job.dataset_id, sorted(reasons)):
-            raise StateConflict(f"nothing to retry: no image of job {job_id} failed with {', '.join(sorted(reasons))}")
+        failed = await images.count_failed(connection, job.dataset_id, sorted(reasons))
+        if not failed and not await crawl_pages.count_failed(connection, job.dataset_id, sorted(reasons)):
+            what = "image or page" if spec.pages else "image"
+            raise StateConflict(f"nothing to retry: no {what} of job {job_id} failed with {', '.join(sorted(reasons))}")
         return await _job(connection, caller, JobKind.BUILD, job.dataset_id, spec.model_dump(mode="json"), spec, job.priority)
 
     return await _submit(resources, caller, make)

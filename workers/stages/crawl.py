@@ -133,7 +133,7 @@ async def crawl(unit: ClaimedUnit, search: Search, spec: PagesSpec) -> AsyncGene
         AllPagesWait: the pages that are left are to be read later.
     """
     reader = _Reader(unit.ctx.downloader, search, spec, _rules(unit, spec))
-    if search.cursor is None:
+    if search.cursor is None:  # of a crawl that a retry takes up as well: its named pages are known
         yield CrawlStep((), CURSOR, depth=0, links=_keyed(spec.urls), max_pages=_max_pages(spec))
     size = 1
     while due := await crawl_pages.load_due(unit.ctx.db, search.id, size):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import errors
-from app.db import Connection, datasets, images, jobs, new_id
+from app.db import Connection, crawl_pages, datasets, images, jobs, new_id
 from app.db.rows import NewUnit
 from app.discovery import Expansion
 from app.discovery.keywords import fold, slug
@@ -73,16 +73,18 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
 
 
 async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
-    """Fetch again what failed: all of it, or as much as the target lacks."""
-    if unit.spec.max_images is not None:
-        return search_units(await next_wants(connection, unit))
+    """Fetch again what failed: all of it, or as much as the target lacks. The searches of pages that failed go on with them."""
     size, job = unit.ctx.settings.jobs.chunk_size, unit.job
     reasons = unit.spec.retry_reasons or []
+    reopened = await crawl_pages.reopen(connection, job.dataset_id, reasons) if unit.spec.pages is not None else []
+    await jobs.reopen_searches(connection, reopened)
+    if unit.spec.max_images is not None:
+        return search_units(await next_wants(connection, unit))
     count = await images.count_failed(connection, job.dataset_id, reasons)
     chunk_ids = [new_id("chunk") for _ in range(math.ceil(count / size))]
     await images.add_chunks(connection, job.id, dict.fromkeys(chunk_ids, size))
     await images.reassign(connection, job.dataset_id, job_id=job.id, chunk_ids=chunk_ids, size=size, reasons=reasons)
-    return [NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in chunk_ids]
+    return [*(NewUnit(UnitKind.FETCH, {"chunk_id": chunk_id}) for chunk_id in chunk_ids), *search_units(dict.fromkeys(reopened))]
 
 
 async def _plan_export(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:

@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import crawl_pages, tables
+from app.db.exceptions import StateConflict
+from app.domain import Reason
 from app.explain import PageHistory, explain_subject, page_lines, page_verdict
 from app.job_states import UnitKind
 from app.jobs.settle import resolve_spec
-from app.jobs.submit import submit_build
+from app.jobs.submit import submit_build, submit_retry
 from app.spec import JobRequest
 from tests.db.builders import expire
 from tests.origin import JPEG, Exchange, Hit, Origin, Step, redirect, reply
@@ -329,3 +331,64 @@ async def test_the_requests_of_all_tries_are_counted(bench: Bench, origin: Origi
     verdict, words = await told(bench, origin.url("/"))
     assert verdict.startswith("failed: service_unavailable")
     assert words["requests"] == f"{hits(origin, '/')} requests"
+
+
+async def ended(bench: Bench, origin: Origin, **pages: Any) -> str:
+    """A build that has ended, with a page that was not found; then the page is there, with images and a link."""
+    origin.script("/", page("/late", "/ok", images=("/img/1.jpg",)))
+    origin.script("/ok", page(images=("/img/ok.jpg",)))
+    job_id = await submit(bench, origin.url("/"), depth=2, **pages)
+    await bench.drive()
+    assert (await bench.job(job_id)).is_final
+    origin.script("/late", page("/more", "/", images=("/img/late.jpg", "/img/1.jpg")))
+    origin.script("/more", page(images=("/img/more.jpg",)))
+    return job_id
+
+
+async def test_a_retry_reads_failed_pages_again(bench: Bench, origin: Origin) -> None:
+    """With their images and links; no page that was read is requested again, no image is doubled."""
+    first = await ended(bench, origin)
+    second = (await submit_retry(bench.resources, first, frozenset({Reason.HTTP_404}))).job_id
+    await bench.drive()
+    assert (await bench.job(second)).is_final
+    assert sorted(await found(bench)) == ["1.jpg", "late.jpg", "more.jpg", "ok.jpg"]
+    assert (hits(origin, "/"), hits(origin, "/ok"), hits(origin, "/late"), hits(origin, "/more")) == (1, 1, 2, 1)
+    assert set((await states(bench)).values()) == {("read", None)}
+    assert all(hits(origin, path) == 1 for path in ("/img/late.jpg", "/img/more.jpg"))
+
+
+async def test_a_retry_that_dies_goes_on_with_its_pages(bench: Bench, origin: Origin) -> None:
+    """Killed while it reads one: what it has reopened is read by the next run."""
+    first = await ended(bench, origin)
+    await submit_retry(bench.resources, first, frozenset({Reason.HTTP_404}))
+    await bench.run_kind(UnitKind.PLAN)
+    delivery = next(item for item in await bench.due() if item.kind is UnitKind.SEARCH)
+    step = origin.step_for(Hit("GET", "/late", {}))
+
+    async def dying(exchange: Exchange) -> None:
+        running.cancel()
+        await exchange.rest(10)
+
+    origin.script("/late", dying)
+    running = asyncio.ensure_future(bench.run(delivery))
+    await asyncio.wait([running])
+    origin.script("/late", step)
+    await expire(bench.db, delivery.unit_id)
+    await bench.drive()
+    assert sorted(await found(bench)) == ["1.jpg", "late.jpg", "more.jpg", "ok.jpg"]
+    assert (hits(origin, "/"), hits(origin, "/more")) == (1, 1)
+
+
+async def test_a_retry_takes_up_only_pages_with_its_reasons(bench: Bench, origin: Origin) -> None:
+    """A page that is not found has not failed for a reason that passes; without such a page there is nothing to retry."""
+    first = await ended(bench, origin)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.images).values(state="kept", reason=None))
+    with pytest.raises(StateConflict, match="nothing to retry: no image or page of job"):
+        await submit_retry(bench.resources, first)
+    async with bench.db.write() as connection:
+        late = tables.crawl_pages.c.reason == "http_404"
+        await connection.execute(update(tables.crawl_pages).where(late).values(reason="service_unavailable", tries=3))
+    await submit_retry(bench.resources, first)
+    await bench.drive()
+    assert hits(origin, "/late") == 2

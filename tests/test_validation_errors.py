@@ -32,7 +32,7 @@ def error_of(**values: Any) -> Any:
         ({"keywords": [""]}, "must not be empty"),
         ({"keywords": ["x" * 101]}, "must have at most 100 characters"),
         ({"keywords": "cat"}, "must be a list"),
-        ({"keywords": ["x"] * 51}, "must have at most 50 items"),
+        ({"keywords": ["x"] * 1001}, "must have at most 1000 items"),
         ({"name": ["x"]}, "must be text"),
         ({"max_image": 3}, "is not known here"),
         ({"splits": {"train": 0.9}}, "shares sum to 0.9, not 1"),

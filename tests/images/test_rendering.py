@@ -214,7 +214,7 @@ def test_memory_that_ends_while_an_image_is_drawn_is_named() -> None:
     """No crash and no fault of the image: encoder and size, and what helps. In a process of its own, whose memory is limited."""
     script = """
 import resource, sys, errors
-from app.domain import CompressionRules
+from app.rules import CompressionRules
 from app.images.rendering import compress
 body = sys.stdin.buffer.read()
 compress(body, CompressionRules("png"))

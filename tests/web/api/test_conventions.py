@@ -21,7 +21,7 @@ ROUTES = [(method, path) for path, item in DOCUMENT["paths"].items() for method 
 async def test_every_route_refuses_a_query_parameter_it_does_not_know(client: httpx.AsyncClient, method: str, path: str) -> None:
     """422 that names it; where the id is none, that comes first."""
     known = path.format(job_id="job_" + "0" * 32, dataset_id="ds_" + "0" * 32, export_id="exp_" + "0" * 32, check_id="chk_" + "0" * 32,
-                        image_id=1, path="a")  # fmt: skip
+                        image_id=1, path="a", name="met")  # fmt: skip
     answer = await client.request(method, known, params={"bogus": "1"}, json={} if method in ("post", "patch") else None)
     assert answer.status_code == 422
     assert {"parameter": "bogus", "detail": "is not known here"} in answer.json()["errors"]

@@ -4,19 +4,7 @@ database.
 The indexes serve the frequent queries: due units by queue, open units by lease, images by job and state.
 """
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import JSON
 
 from app.db.columns import LABELLED, PENDING, REASONED, REUSED, SPLIT, WARNED, Id, Serial, Slug, metadata, partial_index

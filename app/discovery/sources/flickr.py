@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Final
 
 import errors
 from app.discovery import licences, text, urls
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.renditions import smallest_sufficient
 from app.discovery.sources import fields, slicing
 from app.discovery.sources.source import (
     JsonClient,
-    LicenceFilter,
     Part,
     Place,
     Query,
@@ -143,7 +143,7 @@ class Flickr(Source):
         fixed = {"text": query.keyword, "media": "photos", "content_types": "0", "safe_search": "1"}
         return fields.mapping((await self._call("photos.search", {**fixed, **_dates(part), **params})).get("photos"))
 
-    async def _restriction(self, taken: LicenceFilter) -> dict[str, str] | None:
+    async def _restriction(self, taken: LicencePolicy) -> dict[str, str] | None:
         """Return the parameter that asks for the licences that are taken: none where all are, ``None`` where the site has none of them."""
         if taken.allows(None) and all(taken.allows(licence.id) for licence in LICENCES.values()):
             return {}

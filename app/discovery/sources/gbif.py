@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from app.discovery import identities, licences, text, urls
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.renditions import longer_side
 from app.discovery.sources import fields, inaturalist
-from app.discovery.sources.source import LicenceFilter, Part, Place, Query, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, LicenseConfidence, ListProblem, Rendition
 from app.formatting import count
 
@@ -174,7 +175,7 @@ def _names(given: Mapping[str, Any], *names: str) -> list[str]:
     return [found.casefold() for name in names if (found := text.clean(given.get(name), 300))]
 
 
-def _record_licences(taken: LicenceFilter) -> list[str]:
+def _record_licences(taken: LicencePolicy) -> list[str]:
     """Return the licences that records are limited to. None where all are taken; nor where none is: an image may have another licence."""
     names = [name for name, licence in LICENCES.items() if taken.allows(licence)]
     return names if len(names) < len(LICENCES) else []

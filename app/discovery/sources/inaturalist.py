@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from app.discovery import licences, text, urls
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.renditions import by_longest_side, longer_side, smallest_sufficient
 from app.discovery.sources import fields
-from app.discovery.sources.source import LicenceFilter, Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, LicenseConfidence, ListProblem, Rendition
 from app.formatting import count
 
@@ -123,7 +124,7 @@ class _Page:
         return f"{self.taxon or 0}:{max(ids)}" if ids and has_more else None
 
 
-def _codes(taken: LicenceFilter) -> tuple[str, ...] | None:
+def _codes(taken: LicencePolicy) -> tuple[str, ...] | None:
     """Return the codes that a search is limited to, ``None`` for no limit: where reserved rights are taken too."""
     return None if taken.allows(licences.RESERVED) else tuple(code for code in CODES if taken.allows(_licence_of(code)))
 

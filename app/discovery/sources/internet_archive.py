@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 import errors
 from app.discovery import licences, text
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.renditions import smallest_sufficient
 from app.discovery.sources import fields
-from app.discovery.sources.source import LicenceFilter, Part, Place, Query, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, ListProblem, Rendition
 from app.formatting import number
 
@@ -177,7 +178,7 @@ def _query(query: Query) -> str | None:
     return " AND ".join(parts) if words else None
 
 
-def _licence_clause(taken: LicenceFilter) -> Iterator[str]:
+def _licence_clause(taken: LicencePolicy) -> Iterator[str]:
     """Ask for items with a licence, of the families that are taken where some are not."""
     if taken.allows(None):
         return

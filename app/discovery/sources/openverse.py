@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Final
 
 import errors
 from app.discovery import licences, text, urls
+from app.discovery.licences.policy import LicencePolicy
 from app.discovery.renditions import smallest_sufficient
 from app.discovery.sources import fields, slicing
-from app.discovery.sources.source import LicenceFilter, Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
 from app.domain import Candidate, ListProblem, Rendition
 
 __all__ = ["Openverse"]
@@ -141,7 +142,7 @@ def _filters(query: Query, part: Part) -> dict[str, str]:
     return params
 
 
-def _asked_for(taken: LicenceFilter) -> list[str]:
+def _asked_for(taken: LicencePolicy) -> list[str]:
     """Return the codes under which an image may be taken, whatever the version; all where no code is sure to be one."""
     codes = list(SHARES["license"])
     return [code for code in codes if any(taken.allows(licences.normalise(_name(code) + version)) for version in _VERSIONS)] or codes

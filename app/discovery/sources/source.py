@@ -10,16 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import errors
-from app.discovery.licences.policy import LicencePolicy
+from app.discovery.licences.policy import ANYTHING, LicencePolicy
 from app.discovery.licences.terms import RESERVED
 from app.discovery.sources import fields
 from app.discovery.sources.rate_limits import RateLimit
 from app.domain import Candidate, ListProblem
 
 __all__ = [
-    "ANY_LICENCE",
     "JsonClient",
-    "LicenceFilter",
     "Params",
     "Part",
     "Place",
@@ -55,17 +53,6 @@ class JsonClient(Protocol):
 
     async def fetch_json(self, url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """Return the decoded body of a GET request."""
-
-
-class LicenceFilter(Protocol):
-    """Which licences a build takes."""
-
-    def allows(self, licence: str | None) -> bool:
-        """Whether an image under this licence is taken; ``None`` is an unknown one."""
-
-
-ANY_LICENCE: LicenceFilter = LicencePolicy()
-"""Takes every licence, and none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +130,7 @@ class Query:
     """
 
     keyword: str
-    licences: LicenceFilter = ANY_LICENCE
+    licences: LicencePolicy = ANYTHING
     qid: str | None = None
     category: str | None = None
     wanted: int | None = None

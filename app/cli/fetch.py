@@ -12,7 +12,7 @@ from app.cli.options import Cli, parse_path
 from app.cli.session import configure_logging, run
 from app.cli.settings import load_settings
 from app.discovery import urls
-from app.explain.decisions import decision_lines, decisions_document
+from app.explain.permission import decision_lines, decisions_document
 from app.explain.render import attempt_lines, evidence_words
 from app.formatting import clipped, size
 from app.resources import make_downloader

@@ -7,8 +7,8 @@ import pytest
 
 from app.db.rows import Dataset, Event, Export, Job
 from app.domain import ImageState, Reason, StoredImage
-from app.explain.decisions import decision_lines, decisions_document
 from app.explain.image import EVENT_NAMES, ImageHistory, RequestRecord
+from app.explain.permission import decision_lines, decisions_document
 from app.explain.render import attempt_lines, attempt_words, clock, event_line, evidence_words, image_lines, verdict_words
 from app.job_states import JobKind, JobState
 from app.rules import ValidationRules

@@ -11,8 +11,9 @@ from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
 from app.db import lookup
+from app.db.licences import count_by_licence
 from app.discovery.licences.policy import LicencePolicy
-from app.explain.licences import Answer, LedgerLine, answer, ledger, load_counts
+from app.explain.licences import Answer, LedgerLine, answer, ledger
 from app.formatting import clipped, count, listing, number
 
 __all__ = ["licences", "show_licences"]
@@ -37,7 +38,7 @@ async def show_licences(cli: Cli, dataset_id: str, policy: LicencePolicy | None)
     """Show the ledger of a dataset, and with a policy what it would leave; return the exit code."""
     async with open_database(cli, load_settings(cli)) as db:
         dataset_id = await lookup.dataset_id(db, dataset_id)
-        counts = await load_counts(db, dataset_id)
+        counts = await count_by_licence(db, dataset_id)
     lines = ledger(counts)
     found = answer(counts, policy) if policy is not None else None
     kept = sum(line.kept for line in lines)

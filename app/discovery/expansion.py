@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from app.discovery import keywords, text
-from app.discovery.sources import mediawiki
+from app.discovery.sources import fields, mediawiki
 from app.discovery.sources.source import JsonClient
 
 __all__ = ["Expansion", "expand"]
@@ -102,10 +102,10 @@ async def _load(client: JsonClient, url: str, qid: str, langs: Sequence[str]) ->
 async def _find_category(client: JsonClient, url: str, qid: str) -> str | None:
     """Return the item's category on Commons: of several the one of preferred rank, else the first that is not deprecated."""
     reply = await mediawiki.call(client, url, {"action": "wbgetclaims", "entity": qid, "property": CATEGORY, "props": ""})
-    claims = _mapping(reply.get("claims")).get(CATEGORY)
-    usable = [claim for claim in map(_mapping, claims if isinstance(claims, list) else []) if claim.get("rank") != "deprecated"]
+    claims = fields.mapping(reply.get("claims")).get(CATEGORY)
+    usable = [claim for claim in map(fields.mapping, claims if isinstance(claims, list) else []) if claim.get("rank") != "deprecated"]
     for claim in sorted(usable, key=lambda claim: claim.get("rank") != "preferred"):
-        value = _mapping(_mapping(claim.get("mainsnak")).get("datavalue")).get("value")
+        value = fields.mapping(fields.mapping(claim.get("mainsnak")).get("datavalue")).get("value")
         name = text.clean(value, MAX_TITLE_CHARS + 1)
         if name is not None and len(name) <= MAX_TITLE_CHARS:
             return name
@@ -113,7 +113,7 @@ async def _find_category(client: JsonClient, url: str, qid: str) -> str | None:
 
 
 def _names(item: Mapping[str, Any], qid: str, own: str, langs: Sequence[str]) -> Iterator[Expansion]:
-    labels, aliases = _mapping(item.get("labels")), _mapping(item.get("aliases"))
+    labels, aliases = fields.mapping(item.get("labels")), fields.mapping(item.get("aliases"))
     for language in langs:
         for term in _terms([labels.get(language)]):
             yield Expansion(term, language, "label" if language == own else "translation", qid)
@@ -137,10 +137,8 @@ def _select(names: Iterator[Expansion], keyword: str, limit: int) -> list[Expans
 def _terms(entries: object) -> Iterator[str]:
     """Yield the usable words of a list of ``{"language": ..., "value": ...}``."""
     for entry in entries if isinstance(entries, list) else []:
-        term = text.clean(_mapping(entry).get("value"), keywords.MAX_CHARS + 1)
+        term = text.clean(fields.mapping(entry).get("value"), keywords.MAX_CHARS + 1)
         if term is not None and len(term) <= keywords.MAX_CHARS:
             yield term
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.discovery.renditions import ASPECT
 from app.discovery.sources.rate_limits import RateLimit
 from app.discovery.sources.source import SourceInfo
 from app.quotas import Quota, Supply, plan_searches
@@ -29,7 +30,6 @@ BYTES_PER_PIXEL = 0.25
 """Of a JPEG photograph of quality 80 to 90."""
 
 ORIGINAL_BYTES = 3_000_000
-ASPECT = 1.5
 BYTES_BASIS = "0.25 bytes a pixel of a 3:2 JPEG photograph, 3 MB for an original; no source was asked"
 
 UNDECLARED_S = 1.0

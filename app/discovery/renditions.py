@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from app.domain import Rendition
 
-__all__ = ["by_longest_side", "by_width", "longer_side", "smallest_sufficient", "without_tiff"]
+__all__ = ["ASPECT", "by_longest_side", "by_width", "longer_side", "smallest_sufficient", "without_tiff"]
 
 ASPECT = 1.5
 """Longer over shorter side of most photographs."""

@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.db import Database, licences
 from app.db.licences import LicenceCount
-from app.discovery.licences import normalise
+from app.discovery.licences import normalise, stated_terms
 from app.discovery.licences.policy import LicencePolicy
-from app.discovery.licences.terms import terms_of
 
-__all__ = ["Answer", "Departure", "LedgerLine", "answer", "ledger", "load_counts"]
+__all__ = ["Answer", "Departure", "LedgerLine", "answer", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,6 @@ class Answer:
 
     stays: int
     goes: tuple[Departure, ...]
-
-
-async def load_counts(db: Database, dataset_id: str) -> list[LicenceCount]:
-    """Count a dataset's images by licence."""
-    return await licences.count_by_licence(db, dataset_id)
 
 
 def ledger(counts: Sequence[LicenceCount]) -> list[LedgerLine]:
@@ -101,8 +94,7 @@ def _line(licence: str | None, members: Sequence[LicenceCount]) -> LedgerLine:
 
 def describe_terms(licence: str | None) -> str:
     """``credit, share alike``; what a licence permits not, and what it asks for."""
-    known = normalise(licence)
-    terms = terms_of(known) if known else None
+    terms = stated_terms(licence)
     if terms is None:
         return "not stated" if licence is None else "not understood"
     if not terms.use:

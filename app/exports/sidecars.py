@@ -7,8 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.discovery.licences import normalise
-from app.discovery.licences.terms import terms_of
+from app.discovery.licences import stated_terms
 from app.domain import Sample
 from app.exports import cards
 from app.exports.exporter import ExportOptions
@@ -72,8 +71,7 @@ def needs_attribution(sample: Sample) -> bool:
     """Whether an image's licence requires attribution, or its creator is known; a licence that is not understood may require it."""
     if sample.creator or sample.attribution:
         return True
-    known = normalise(sample.license)
-    terms = terms_of(known) if known else None
+    terms = stated_terms(sample.license)
     return bool(sample.license) if terms is None else terms.attribution
 
 

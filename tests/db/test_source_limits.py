@@ -56,7 +56,7 @@ async def test_times_are_kept_as_long_as_they_count(any_database: Database) -> N
 
 
 async def test_a_long_wait_takes_nothing(any_database: Database, other: Database) -> None:
-    """The limit is named, and the next worker that asks is told the same: a request that is not sent does not count."""
+    """The error names the limit, for the next worker as well: a request that is not sent does not count."""
     for _ in range(BURST.requests):
         assert (await source_limits.take(any_database, API, [BURST, DAY], max_wait_s=10)).wait_s == 0
     for db in (any_database, other, any_database):

@@ -14,7 +14,7 @@ LIMITS = FetchLimits(allow_networks=("127.0.0.0/8",), ports=())
 
 
 async def test_a_page_comes_with_its_type_and_directives() -> None:
-    """From where its redirect leads; only words that are for us are told."""
+    """Of the page that its redirect leads to; only directives for our agents are returned."""
     headers = [("Content-Type", 'Text/HTML; Charset="UTF-8"'), ("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "otherbot: nofollow")]
     async with Origin() as origin, Downloader(LIMITS) as downloader:
         origin.script("/old", redirect("/new"))

@@ -3,10 +3,10 @@
 import pytest
 
 from app.db import Database
-from app.db.licences import LicenceCount
+from app.db.licences import LicenceCount, count_by_licence
 from app.discovery.licences.policy import LicencePolicy
 from app.domain import ImageState, Reason
-from app.explain.licences import Answer, Departure, answer, describe_terms, ledger, load_counts
+from app.explain.licences import Answer, Departure, answer, describe_terms, ledger
 from tests.db.builders import add_images, add_job, dataset_of
 
 KEPT = {"state": ImageState.KEPT}
@@ -36,7 +36,7 @@ async def test_images_are_counted_by_licence(any_database: Database) -> None:
     await add_images(any_database, job_id, 1, first=20, changes={"state": ImageState.REJECTED, "reason": Reason.LICENCE, "license": "ARR"})
     await add_images(any_database, job_id, 1, first=30, changes={"state": ImageState.REJECTED, "reason": Reason.TOO_SMALL, "license": "X"})
     await add_images(any_database, await add_job(any_database), 1, first=40, changes=KEPT)
-    assert await load_counts(any_database, await dataset_of(any_database, job_id)) == [
+    assert await count_by_licence(any_database, await dataset_of(any_database, job_id)) == [
         LicenceCount("CC0-1.0", "asserted", "list", True, True, 3),
         LicenceCount(None, "unknown", "list", False, True, 2),
         LicenceCount("ARR", "unknown", "list", False, False, 1),

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import urlsplit
 
 import errors
 from app.concurrency import map_in_order
@@ -17,7 +16,7 @@ from app.db import Connection, crawl_pages, jobs, units
 from app.db.crawl_pages import NO_FACTS, CrawlPage, PageFacts
 from app.db.rows import Search
 from app.discovery import SearchPage, pages
-from app.discovery.pages import CrawlScope, ReadingRules, page_key
+from app.discovery.pages import CrawlScope, ReadingRules, host_of, page_key
 from app.formatting import duration
 from app.spec import PagesSpec
 from downloader import Attempt, FetchRequest, Page
@@ -206,8 +205,8 @@ class _Reader:
         return CrawlScope(tuple(self.spec.follow_hosts))
 
     async def _step(self, page: CrawlPage, reply: Page) -> CrawlStep:
-        if page.depth and not self._scope.is_followed(_host(reply.url), _host(page.url)):
-            return self._failed(page, Reason.REDIRECT, f"it leads to another host, {_host(reply.url)}")
+        if page.depth and not self._scope.is_followed(host_of(reply.url), host_of(page.url)):
+            return self._failed(page, Reason.REDIRECT, f"it leads to another host, {host_of(reply.url)}")
         document = await asyncio.to_thread(pages.read, reply, self.rules)
         if document.problem and not document.links:
             failed = self._failed(page, Reason.OPT_OUT if document.reserved else Reason.PROTOCOL, document.problem)
@@ -240,7 +239,3 @@ class _Reader:
     def _failed(self, page: CrawlPage, reason: Reason, words: str) -> CrawlStep:
         log.warning("page.failed", url=page.url, reason=reason, error=words)
         return CrawlStep((), CURSOR, page=page, failure=(reason, words[:500]))
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""

@@ -20,8 +20,7 @@ from app import concurrency
 from app.db import Connection, datasets, images, jobs
 from app.db.rows import NewUnit
 from app.discovery.folders.place import published_url
-from app.discovery.licences import normalise
-from app.discovery.licences.terms import terms_of
+from app.discovery.licences import stated_terms
 from app.discovery.sources.fields import attribution
 from app.domain import EXTENSIONS, FOLDER_SOURCE, MEDIA_TYPES, Compressed, Sample, StoredImage
 from app.exports import formats, publish
@@ -190,7 +189,7 @@ def _as_sample(index: int, image: StoredImage, folder: str | None = None) -> Sam
 
 def _credit_line(image: StoredImage, url: str, source: str) -> str | None:
     """Credit in words where the source gave none, but stated a creator, or a licence that asks for credit."""
-    terms = terms_of(normalise(image.license) or "")
+    terms = stated_terms(image.license)
     if not image.creator and not (terms is not None and terms.attribution):
         return None
     return attribution(image.title, image.creator, urlsplit(image.page_url or url).hostname or source, image.license)

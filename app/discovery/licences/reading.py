@@ -15,9 +15,20 @@ from typing import Final
 from app.discovery import text
 from app.discovery.licences import addresses as licence_addresses
 from app.discovery.licences.names import COUNTRIES, FILLERS, IDS, PHRASES, PORTS, WORDS
-from app.discovery.licences.terms import PUBLIC_DOMAIN, RESERVED, is_same, refines, strictest
+from app.discovery.licences.terms import PUBLIC_DOMAIN, RESERVED, Terms, is_same, refines, strictest, terms_of
 
-__all__ = ["PUBLIC_DOMAIN", "RESERVED", "SEPARATOR", "contradiction", "named_ids", "normalise", "settle", "stated_ids", "url_of"]
+__all__ = [
+    "PUBLIC_DOMAIN",
+    "RESERVED",
+    "SEPARATOR",
+    "contradiction",
+    "named_ids",
+    "normalise",
+    "settle",
+    "stated_ids",
+    "stated_terms",
+    "url_of",
+]
 
 SEPARATOR: Final = " | "
 """Between the statements of one source, joined in one text."""
@@ -40,6 +51,12 @@ def normalise(words: str | None) -> str | None:
 def settle(*statements: str | None) -> str | None:
     """Return the one id that all understood ``statements`` come to: where they contradict each other the strictest holds."""
     return strictest(stated_ids(*statements))
+
+
+def stated_terms(words: str | None) -> Terms | None:
+    """Return what the licence that a text states permits and asks for; ``None`` where none is understood."""
+    licence = normalise(words)
+    return terms_of(licence) if licence else None
 
 
 def contradiction(*statements: str | None) -> str | None:

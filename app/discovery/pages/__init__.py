@@ -4,6 +4,6 @@
 """
 
 from app.discovery.pages.document import ReadingRules, WebDocument, read
-from app.discovery.pages.frontier import CrawlScope, page_key
+from app.discovery.pages.frontier import CrawlScope, host_of, page_key
 
-__all__ = ["CrawlScope", "ReadingRules", "WebDocument", "page_key", "read"]
+__all__ = ["CrawlScope", "ReadingRules", "WebDocument", "host_of", "page_key", "read"]

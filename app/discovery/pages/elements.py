@@ -326,7 +326,7 @@ def _css_images(root: Element, base: str) -> Iterator[str]:
 
 
 def css_urls(style: str) -> list[str]:
-    """Return the addresses in a style sheet's ``url(...)``; those of fonts and other sheets are told apart by their names."""
+    """Return the addresses in a style sheet's ``url(...)``; fonts and other sheets among them are known by their names."""
     found = ["".join(match).strip() for match in _CSS_URL.findall(style[:_CSS_CHARS])]
     return [
         one

@@ -67,16 +67,17 @@ class CrawlScope:
 
     def select(self, links: Sequence[str], page_url: str) -> list[str]:
         """Return the links of a page that are followed, each page once."""
-        page_host = _host(page_url)
+        page_host = host_of(page_url)
         followed: dict[str, str] = {}
         for link in links:
-            if self.is_followed(_host(link), page_host) and not why_trap(link):
+            if self.is_followed(host_of(link), page_host) and not why_trap(link):
                 followed.setdefault(page_key(link), link)
         followed.pop(page_key(page_url), None)
         return list(followed.values())
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
+    """Return the host of a URL in lower case, without its port; empty where there is none."""
     return urlsplit(url).hostname or ""
 
 

@@ -12,7 +12,7 @@ import errors
 from app.discovery import licences, text, urls
 from app.discovery.renditions import by_width, smallest_sufficient
 from app.discovery.sources import fields
-from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, next_offset, read_offset
 from app.domain import Candidate, ListProblem, Rendition
 
 __all__ = ["Artic", "read_artwork"]
@@ -64,10 +64,8 @@ class Artic(Source):
         rows = fields.records(reply, "data")
         iiif = urls.usable(fields.mapping(reply.get("config")).get("iiif_url")) or _IIIF
         total = _total(reply)
-        end = offset + PAGE_SIZE
-        is_last = not rows or (total is not None and end >= total)
         items = [read_artwork(row, iiif=iiif, side_px=self._options.side_px) for row in rows]
-        return Reply(items, None if is_last else str(end), total, parts=_sampled(place.part, rows, total or 0))
+        return Reply(items, next_offset(offset, PAGE_SIZE if rows else 0, total), total, parts=_sampled(place.part, rows, total or 0))
 
     async def count(self, query: Query, part: Part) -> int | None:
         """Ask for the total, without artworks."""

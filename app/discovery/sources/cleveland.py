@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from app.discovery import licences, text, urls
 from app.discovery.renditions import smallest_sufficient, without_tiff
 from app.discovery.sources import fields
-from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, next_offset, read_offset
 from app.domain import Candidate, ListProblem, Rendition
 
 __all__ = ["Cleveland", "read_artwork"]
@@ -44,10 +44,8 @@ class Cleveland(Source):
         reply = await self._search(query, skip=offset, limit=PAGE_SIZE)
         rows = fields.records(reply, "data")
         total = _total(reply)
-        end = offset + len(rows)
-        is_last = not rows or (total is not None and end >= total)
         items = [item for row in rows for item in read_artwork(row, side_px=self._options.side_px)]
-        return Reply(items, None if is_last else str(end), total, results=len(rows))
+        return Reply(items, next_offset(offset, len(rows), total), total, results=len(rows))
 
     async def count(self, query: Query, part: Part) -> int | None:
         """Ask for the total with one work."""

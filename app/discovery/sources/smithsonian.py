@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from app.discovery import licences, text, urls
 from app.discovery.renditions import by_longest_side, longer_side, smallest_sufficient
 from app.discovery.sources import fields
-from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, RateLimit, Reply, Source, SourceInfo, next_offset, read_offset
 from app.domain import Candidate, ListProblem, Rendition
 
 __all__ = ["Smithsonian", "read_record"]
@@ -51,10 +51,8 @@ class Smithsonian(Source):
         response = await self._search(query, start=offset, rows=PAGE_SIZE)
         rows = fields.records(response, "rows")
         total = fields.number(response.get("rowCount"))
-        end = offset + len(rows)
-        is_last = not rows or (total is not None and end >= total)
         items = [item for row in rows for item in read_record(row, side_px=self._options.side_px)]
-        return Reply(items, None if is_last else str(end), total, results=len(rows))
+        return Reply(items, next_offset(offset, len(rows), total), total, results=len(rows))
 
     async def count(self, query: Query, part: Part) -> int | None:
         """Ask for the total with one record."""

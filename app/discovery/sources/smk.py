@@ -10,7 +10,7 @@ from urllib.parse import quote
 from app.discovery import licences, text, urls
 from app.discovery.renditions import by_width, smallest_sufficient, without_tiff
 from app.discovery.sources import fields
-from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, read_offset
+from app.discovery.sources.source import Part, Place, Query, Reply, Source, SourceInfo, next_offset, read_offset
 from app.domain import Candidate, ListProblem, Rendition
 
 __all__ = ["Smk", "read_artwork"]
@@ -41,9 +41,7 @@ class Smk(Source):
         reply = await self._search(query, offset=offset, rows=PAGE_SIZE)
         rows = fields.records(reply, "items")
         total = fields.number(reply.get("found"))
-        end = offset + len(rows)
-        is_last = not rows or (total is not None and end >= total)
-        return Reply([read_artwork(row, side_px=self._options.side_px) for row in rows], None if is_last else str(end), total)
+        return Reply([read_artwork(row, side_px=self._options.side_px) for row in rows], next_offset(offset, len(rows), total), total)
 
     async def count(self, query: Query, part: Part) -> int | None:
         """Ask for the total with one work."""

@@ -28,6 +28,7 @@ __all__ = [
     "Source",
     "SourceInfo",
     "SourceOptions",
+    "next_offset",
     "read_offset",
 ]
 
@@ -363,6 +364,16 @@ def read_offset(page: str | None) -> int:
     if not (page.isascii() and page.isdecimal() and len(page) <= 12):
         raise errors.ValidationError(f"{page[:40]!r} is no page of this source")
     return int(page)
+
+
+def next_offset(offset: int, count: int, total: int | None) -> str | None:
+    """Return the page after ``count`` results from an offset, ``None`` where none are left.
+
+    Args:
+        total: as the source says; without it only a page without results is the last.
+    """
+    end = offset + count
+    return None if not count or (total is not None and end >= total) else str(end)
 
 
 def _page(at: _Cursor, reply: Reply, following: str | None, note: str) -> tuple[SearchPage, _Cursor]:

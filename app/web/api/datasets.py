@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import datasets, earlier_fetches, images, jobs, rows
 from app.db.funnel import Funnel
+from app.db.licences import count_by_licence
 from app.discovery.licences.policy import LicencePolicy
 from app.domain import ExportFormat
 from app.explain import licences
@@ -130,7 +131,7 @@ async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Q
 async def get_licences(call: Here, dataset_id: DatasetId, query: Annotated[LicenceQuery, Query()]) -> Licences:
     """How many images have which licence, how it is known, and what a choice of licences would leave of them."""
     await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
-    counts = await licences.load_counts(call.resources.db, dataset_id)
+    counts = await count_by_licence(call.resources.db, dataset_id)
     lines = [LicenceLine(**asdict(line)) for line in licences.ledger(counts)]
     found = licences.answer(counts, LicencePolicy.of(query.license, query.license_unknown)) if query.license else None
     answer = None if found is None else LicenceAnswer(stays=found.stays, goes=[Departure(**asdict(one)) for one in found.goes])

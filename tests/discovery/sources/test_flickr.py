@@ -224,7 +224,7 @@ async def test_search_when_the_number_of_pages_is_missing() -> None:
     ],
 )
 async def test_search_when_the_answer_is_a_failure(code: object, kind: type[errors.PictrawlError], words: str) -> None:
-    """With status 200 all of them; what may pass is told from what will not, and the key is in no message."""
+    """With status 200 all of them; temporary errors and refusals are different classes, and no message holds the key."""
     with pytest.raises(kind, match=words) as caught:
         await search(ScriptedClient(failure(code)))
     assert caught.value.evidence == "Some words"

@@ -1,7 +1,7 @@
 """Keywords to searches, searches to candidates, and rounds of more."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from app.db import images, jobs, tables
 from app.discovery import Query, SearchPage
 from app.domain import Candidate, ListProblem, Reason
 from app.job_states import JobState, UnitKind
-from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench
@@ -44,15 +43,6 @@ class FakeSource:
             found = tuple(Candidate(self.origin.url(f"/{keyword}-{number}.jpg"), "wikimedia", rank=number) for number in numbers)
             start += 10
             yield SearchPage(found, str(start) if start < self.total else None, self.problems)
-
-
-@pytest.fixture
-def lines() -> Iterator[list[Mapping[str, Any]]]:
-    """Every record from DEBUG on."""
-    seen: list[Mapping[str, Any]] = []
-    sink = add_sink(seen.append, "DEBUG")
-    yield seen
-    remove_sink(sink)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A chunk's verdicts, with what leaves where the job compresses: from one decode, and none of it twice."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from app.images.rendering import compress
 from app.job_states import JobState, UnitKind
 from app.rules import CompressionRules
 from app.storage import paths
-from logging_setup.config import add_sink, remove_sink
 from tests.images.samples import encode, photo
 from tests.images.test_metadata import BROKEN
 from tests.origin import Origin, image
@@ -28,15 +27,6 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A worker's means."""
     async with open_bench(tmp_path) as opened:
         yield opened
-
-
-@pytest.fixture
-def lines() -> Iterator[list[Mapping[str, Any]]]:
-    """Every record from DEBUG on."""
-    seen: list[Mapping[str, Any]] = []
-    sink = add_sink(seen.append, "DEBUG")
-    yield seen
-    remove_sink(sink)
 
 
 async def built(bench: Bench, origin: Origin, bodies: Mapping[str, bytes], **request: Any) -> str:

@@ -252,6 +252,8 @@ class StoredImage:
         stated: what else the source says: ``tags``, ``bytes``, ``renditions``, ``identities``, and of an image in a folder its
             former ``url`` and ``source``; what it does not say is absent.
         offers: further sources that offered the same picture, each with its ``source``, ``url``, ``page_url`` and licence.
+        boxes: objects in it, as its list says: ``label``, ``x``, ``y``, ``width`` and ``height`` of each, in pixels of the fetched image.
+        copied_from: id of the row in another version of the dataset, or in another dataset, that this one was copied from.
     """
 
     id: int
@@ -310,6 +312,8 @@ class StoredImage:
     creator_url: str | None = None
     stated: Mapping[str, Any] | None = None
     offers: Sequence[Mapping[str, Any]] | None = None
+    boxes: Sequence[Mapping[str, Any]] | None = None
+    copied_from: int | None = None
 
     @property
     def warning(self) -> str | None:

@@ -71,6 +71,7 @@ class Reason(StrEnum):
     OVER_TARGET = "over_target"
     NOT_REQUESTED = "not_requested"
     CANCELLED = "cancelled"
+    CHANGED = "changed"
     TOMBSTONED = "tombstoned"
 
 

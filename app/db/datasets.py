@@ -32,10 +32,11 @@ __all__ = [
 ]
 
 
-async def create_dataset(connection: Connection, *, user_id: str, name: str) -> str:
-    """Insert a dataset and return its id."""
+async def create_dataset(connection: Connection, *, user_id: str, name: str, lineage_id: str | None = None) -> str:
+    """Insert a dataset, the first of its lineage or a further version in one, and return its id."""
     dataset_id = new_id("ds")
-    await connection.execute(insert(tables.datasets).values(id=dataset_id, user_id=user_id, name=name, created_at=db_now()))
+    values = {"id": dataset_id, "user_id": user_id, "name": name, "lineage_id": lineage_id or dataset_id}
+    await connection.execute(insert(tables.datasets).values(created_at=db_now(), **values))
     return dataset_id
 
 

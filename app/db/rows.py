@@ -19,6 +19,7 @@ __all__ = [
     "PageOf",
     "Search",
     "Unit",
+    "Version",
     "WorkerRow",
     "as_unit",
 ]
@@ -37,12 +38,47 @@ class PageOf(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset of one user."""
+    """A dataset of one user. It is a version of all datasets of its lineage, whose id is that of the first of them."""
 
     id: str
     user_id: str
     name: str
     created_at: float
+    lineage_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a dataset was at some time; the newest one of a dataset says what it is.
+
+    Attributes:
+        kind: what made it: ``build``, ``update``, ``into``, ``merge``, ``rebuild``, or a job that changed the dataset in place.
+        parent_id: the version that ``changes`` compares it with.
+        major, minor, patch: as Croissant counts: records removed or changed, records added, the same records in another form.
+        digest: over all kept images, whatever the order in which they came.
+        provenance: JSON of :class:`app.exports.provenance.Provenance`, the facts for the papers of its exports.
+    """
+
+    id: str
+    dataset_id: str
+    lineage_id: str
+    parent_id: str | None
+    job_id: str | None
+    kind: str
+    major: int
+    minor: int
+    patch: int
+    digest: str
+    images: int
+    size_bytes: int
+    changes: Mapping[str, Any] | None
+    provenance: Mapping[str, Any] | None
+    created_at: float
+
+    @property
+    def number(self) -> str:
+        """As it is written: ``1.2.0``."""
+        return f"{self.major}.{self.minor}.{self.patch}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +222,7 @@ NO_LIST = ListFigures()
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export; ``prefix`` is its place in the store."""
+    """An export of a version of a dataset; ``prefix`` is its place in the store, ``options`` what was asked for besides its format."""
 
     id: str
     user_id: str
@@ -203,6 +239,9 @@ class Export:
     error: str | None
     created_at: float
     verified_at: float | None
+    version: str | None = None
+    options: Mapping[str, Any] | None = None
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.OVER_TARGET: "Valid, but `--max-images` was already reached.",
         Reason.NOT_REQUESTED: "Not requested, or not again, since the target did not need it; a job that falls short requests it.",
         Reason.CANCELLED: "The job was cancelled before it was fetched, or its dead unit of work was discarded.",
+        Reason.CHANGED: "A lock promises other bytes than its origin has now.",
         Reason.TOMBSTONED: "Removed from the dataset; it is not fetched again.",
     }
 )

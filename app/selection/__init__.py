@@ -1,0 +1,5 @@
+"""Which images are taken: the language of ``--where``, and limits for each label. Pure; knows images as values, no rows and no SQL."""
+
+from app.selection.parser import Selection, parse
+
+__all__ = ["Selection", "parse"]

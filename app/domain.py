@@ -41,7 +41,8 @@ LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 UnknownLicenses = Literal["keep", "drop"]
 """What becomes of an image of which no licence is known."""
 
-ExportFormat = Literal["files", "imagefolder", "webdataset"]
+ExportFormat = Literal["files", "imagefolder", "webdataset", "jsonl", "csv"]
+"""The formats of exports; :data:`app.exports.formats.EXPORTERS` has an exporter for each."""
 
 LicenseConfidence = Literal["asserted", "derived", "unknown"]
 """How a licence is known: stated for the image itself, derived from a rule or from a record around it, or not understood or not stated."""

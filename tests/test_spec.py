@@ -101,7 +101,7 @@ def test_a_request_says_as_little_as_it_likes() -> None:
         ({"keywords": ["c\u200bat"]}, "keywords.0.word: Value error, 'c\\u200bat' holds the invisible character U+200B ZERO WIDTH SPACE"),
         ({"compression": {"format": "bmp"}}, "compression.format: Input should be 'keep', 'jpeg', 'webp' or 'png'"),
         *[({"compression": rules}, f"compression{words}") for rules, words in COMPRESSION],
-        ({"export_format": "zip"}, "export_format: Input should be 'files', 'imagefolder' or 'webdataset'"),
+        ({"export_format": "zip"}, "export_format: Input should be 'files', 'imagefolder'"),
         ({"priority": 101}, "priority: Input should be less than or equal to 100"),
         ({"max_image": 3}, "max_image: Extra inputs are not permitted"),
     ],

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import errors
 from app.cli.failures import UsageError
 from app.cli.options import parse_name, parse_path
-from app.domain import LabelConflicts, UnknownLicenses
+from app.domain import ExportFormat, LabelConflicts, UnknownLicenses
 from app.formatting import clipped
 from app.rules import CompressionRules
 from app.validation_errors import requirement
@@ -24,7 +24,6 @@ __all__ = [
     "STDIN",
     "BuildOptions",
     "Captions",
-    "Format",
     "list_fields_as_options",
     "parse_compression",
     "parse_size",
@@ -33,7 +32,6 @@ __all__ = [
 ]
 
 Dedupe = Literal["none", "exact", "near"]
-Format = Literal["files", "imagefolder", "webdataset"]
 LevelName = Literal["basic", "standard", "strict"]
 Resize = Literal["none", "keep_ratio", "center_crop", "border"]
 Captions = Literal["first", "all"]
@@ -129,7 +127,7 @@ class BuildOptions:
     encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help="keep, jpeg, webp or png, as in webp:80 (keep).")] = None
     resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
     size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
-    export_format: Annotated[Format | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
+    export_format: Annotated[ExportFormat | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
     output: Annotated[
         Path | None, _output("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the dataset (./datasets/NAME).")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import exit_codes
-from app.cli.build_options import CAPTIONS, Captions, Format
+from app.cli.build_options import CAPTIONS, Captions
 from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
@@ -21,6 +21,7 @@ from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
 from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
+from app.domain import ExportFormat
 from app.exports.exporter import ExportReport
 from app.exports.folder import digests_of, foreign_files, read_manifest
 from app.exports.formats import get_exporter
@@ -40,7 +41,7 @@ def export(
     cli: Cli,
     dataset: DatasetId,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the export.")],
-    form: Annotated[Format, typer.Option("--format", "-f", help="Format of the export.")] = "files",
+    form: Annotated[ExportFormat, typer.Option("--format", "-f", help="Format of the export.")] = "files",
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
     overwrite: Overwrite = False,
 ) -> int:

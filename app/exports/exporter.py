@@ -77,6 +77,11 @@ class Exporter(Protocol):
         """Extensions of the images that the loaders of the format read, without the dot; None for all. Others are converted before."""
         ...
 
+    @property
+    def holds_images(self) -> bool:
+        """Whether the bytes of the images are in the export; where they are not, they are not read."""
+        ...
+
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """Write the export into ``folder``, which must be empty or absent. On failure it is left empty.
 

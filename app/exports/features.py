@@ -12,7 +12,7 @@ from app.exports import spool
 from app.exports.cards import yaml_string
 from app.exports.spool import DatasetFacts
 
-__all__ = ["LABEL_NOTE", "of_rows", "of_shards"]
+__all__ = ["LABEL_NOTE", "of_csv", "of_json", "of_rows", "of_shards"]
 
 LABEL_NOTE: Final = """\
 `label` is the number of a class, whose name `features["label"].int2str` gives. `load_dataset("imagefolder", data_dir=...)` reads no card:
@@ -28,8 +28,21 @@ def of_rows(facts: DatasetFacts) -> tuple[str, ...]:
 
     Where the name of a class looks like a date it stays a text: the loader reads such texts as times, and finds no class of that name.
     """
+    return ("- name: image", "  dtype: image", *of_json(facts))
+
+
+def of_json(facts: DatasetFacts) -> tuple[str, ...]:
+    """As `of_rows`, for the loader of JSON Lines: without the image."""
     has_dates = any(_DATE.match(name) for name in facts.classes)
-    return ("- name: image", "  dtype: image", *_row(facts, _TEXT if has_dates else _classes(facts)))
+    return tuple(_row(facts, _TEXT if has_dates else _classes(facts)))
+
+
+def of_csv(facts: DatasetFacts) -> tuple[str, ...]:
+    """As `of_rows`, for the loader of CSV: without the image, and with the cells of lists and further columns as their text.
+
+    The loader fails over an empty cell in a column of numbers or truth values.
+    """
+    return tuple(_row(facts, _classes(facts), has_types=False))
 
 
 def of_shards(facts: DatasetFacts) -> tuple[str, ...]:
@@ -50,17 +63,18 @@ def _classes(facts: DatasetFacts) -> tuple[str, ...]:
     return ("  dtype:", "    class_label:", "      names:", *names)
 
 
-def _row(facts: DatasetFacts, label: Iterable[str]) -> Iterator[str]:
+def _row(facts: DatasetFacts, label: Iterable[str], *, has_types: bool = True) -> Iterator[str]:
     for column in spool.column_names(facts):
         yield f"- name: {column}"
         if column == "label":
             yield from label
+        elif column in spool.LIST_COLUMNS and has_types:
+            yield "  sequence: string"
         else:
-            kind = "int64" if column in spool.INTEGER_COLUMNS else "string"
-            yield f"  {'sequence' if column in spool.LIST_COLUMNS else 'dtype'}: {kind}"
+            yield f"  dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}"
     for extra in facts.extra:
         yield f"- name: {yaml_string(extra.name)}"
-        yield f"  dtype: {extra.dtype}"
+        yield f"  dtype: {extra.dtype if has_types else 'string'}"
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

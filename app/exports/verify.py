@@ -19,7 +19,7 @@ from app.exports import names
 from app.exports.exporter import ExportReport, Load, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS, parse_sum
-from app.storage import storage_errors
+from app.storage import local_files, storage_errors
 
 __all__ = ["ChecksumSet", "Inspection", "Manifest", "Row", "is_inside", "parse_object", "verify_folder"]
 
@@ -133,11 +133,7 @@ class Inspection:
 
     def count_image(self, path: str, found: FileFacts, row: Row, source: bytes | Path) -> None:
         """Count an image and compare its bytes and its name with its row; ``source`` is loaded later."""
-        self.samples += 1
-        self._image_bytes += found.size_bytes
-        self._splits[str(row.get("split"))] += 1
-        if row.get("label") is not None:
-            self._labels[str(row["label"])] += 1
+        self._count(row, found.size_bytes)
         if found.sha256 != row.get("sha256") or found.size_bytes != row.get("size_bytes"):
             self.add_problem(f"{path}: the bytes differ from those of its row")
         if self._extensions is not None and path.rpartition(".")[2] not in self._extensions:
@@ -148,6 +144,25 @@ class Inspection:
             self.add_problem(f"{path}: the name does not match the bytes")
         elif not self._is_new(int(name[1])):
             self.add_problem(f"{path}: index {int(name[1])} is out of range or repeated")
+
+    def count_row(self, row: Row) -> None:
+        """Count an image of which the export has nothing but the row."""
+        size_bytes = row.get("size_bytes")
+        self._count(row, size_bytes if isinstance(size_bytes, int) else 0)
+
+    def _count(self, row: Row, size_bytes: int) -> None:
+        self.samples += 1
+        self._image_bytes += size_bytes
+        self._splits[str(row.get("split"))] += 1
+        if row.get("label") is not None:
+            self._labels[str(row["label"])] += 1
+
+    def find_unlisted(self) -> None:
+        """Find files that the manifest does not list, in a format where it lists every file."""
+        for path in sorted(local_files.files_below(self.folder)):
+            name = path.relative_to(self.folder).as_posix()
+            if not self.manifest.lists(name):
+                self.add_problem(f"{name}: not in the manifest")
 
     def finish(self) -> None:
         """Compare the counts with those of the manifest and the report."""

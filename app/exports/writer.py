@@ -8,10 +8,10 @@ import contextlib
 import functools
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import errors
 from app import concurrency
@@ -65,8 +65,13 @@ async def write_export(
     options: ExportOptions,
     make_format_writer: Callable[[Path, DatasetFacts, ExportOptions], FormatWriter],
     format_name: str,
+    *,
+    holds_images: bool = True,
 ) -> ExportReport:
-    """Write an export. Afterwards every file exists, ``manifest.json`` written last, or ``folder`` is empty."""
+    """Write an export. Afterwards every file exists, ``manifest.json`` written last, or ``folder`` is empty.
+
+    Where it does not hold the images, they are not read: the writer of the format gets empty bytes.
+    """
     with storage_errors.writing("export", format_name):
         await asyncio.to_thread(_prepare_folder, folder)
         async with _delete_contents_on_failure(folder):
@@ -74,7 +79,8 @@ async def write_export(
             with contextlib.closing(spool):
                 facts = await spool.fill(samples)
                 with _abandon_on_failure(await asyncio.to_thread(make_format_writer, folder, facts, options)) as format_writer:
-                    return await _write_images(spool, read, folder, _ExportRun(format_writer, facts, options, format_name))
+                    run = _ExportRun(format_writer, facts, options, format_name)
+                    return await _write_images(spool, functools.partial(_read, read=read) if holds_images else _read_nothing, folder, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,12 @@ class _ExportRun:
     format: str
 
 
-async def _write_images(spool: Spool, read: Read, folder: Path, run: _ExportRun) -> ExportReport:
+async def _write_images(
+    spool: Spool, read_batch: Callable[[Sequence[Sample]], Coroutine[Any, Any, Batch]], folder: Path, run: _ExportRun
+) -> ExportReport:
     sidecar_writer = sidecars.SidecarWriter(folder, has_image_files=run.format_writer.card.has_image_files)
     with contextlib.closing(sidecar_writer):
-        batches_read = concurrency.map_in_order(_batches(spool.read()), functools.partial(_read, read=read), _READ_AHEAD)
+        batches_read = concurrency.map_in_order(_batches(spool.read()), read_batch, _READ_AHEAD)
         async with contextlib.aclosing(batches_read) as batches:
             async for batch in batches:
                 await concurrency.to_thread_uncancelled(_add_batch, run.format_writer, sidecar_writer, batch)
@@ -117,6 +125,10 @@ async def _batches(samples: AsyncIterator[Sample]) -> AsyncIterator[list[Sample]
 async def _read(batch: Sequence[Sample], read: Read) -> Batch:
     bodies = await read(batch)
     return await concurrency.to_thread_uncancelled(_check_digests, batch, bodies)
+
+
+async def _read_nothing(batch: Sequence[Sample]) -> Batch:
+    return [(sample, b"") for sample in batch]
 
 
 def _check_digests(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
@@ -239,7 +239,7 @@ class CompressSettings(Compression, Section):
 class ExportSettings(Section):
     """The format of exports."""
 
-    format: ExportFormat = Field("files", description="files, imagefolder or webdataset.")
+    format: ExportFormat = Field("files", description=f"One of {', '.join(get_args(ExportFormat))}.")
     storage_tier: Literal["standard"] = Field("standard", description="Storage class of exports.")
     shard_samples: int = Field(10_000, ge=1, description="Maximum samples in one shard.")
     shard_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Maximum bytes in one shard.")

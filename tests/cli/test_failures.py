@@ -4,12 +4,14 @@ import io
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 import errors
 from app.cli import entry, exit_codes, failures
 from app.cli.failures import UsageError, describe
+from app.domain import ExportFormat
 from tests.cli.conftest import ROOT, Invoke
 
 
@@ -86,11 +88,14 @@ def test_a_closed_pipe_and_ctrl_c_are_quiet(monkeypatch: pytest.MonkeyPatch, cap
     assert capsys.readouterr().err == ""
 
 
+FORMATS = ", ".join(map(repr, get_args(ExportFormat)))
+
+
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
         ("build cat -n abc", "--max-images abc: must be a whole number", "pictrawl build --help"),
-        ("build cat --format zip", "--format: 'zip' is not one of 'files', 'imagefolder', 'webdataset'", "pictrawl build --help"),
+        ("build cat --format zip", f"--format: 'zip' is not one of {FORMATS}", "pictrawl build --help"),
         ("serve --port 99999", "--port 99999: must be at most 65535", "pictrawl serve --help"),
         ("images ls --limit 0", "--limit 0: must be at least 1", "pictrawl images ls --help"),
         ("images show abc", "IMAGE abc: must be a whole number", "pictrawl images show --help"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.exports import sidecars
+from app.exports import formats, sidecars
 from tests.exports.builders import OPTIONS, sample, samples, tree, write
 
 
@@ -66,7 +66,7 @@ async def test_attribution_says_when_nobody_is_due_credit(tmp_path: Path, licenc
     assert (tmp_path / "e/ATTRIBUTION.md").read_text().splitlines()[-1] == last
 
 
-@pytest.mark.parametrize("name", ["files", "imagefolder", "webdataset"])
+@pytest.mark.parametrize("name", sorted(formats.EXPORTERS))
 async def test_sums_are_those_of_every_file(tmp_path: Path, name: str) -> None:
     """In the form that ``sha256sum -c`` reads; all but the sums and the manifest, which holds theirs."""
     await write(name, tmp_path, samples())
@@ -75,7 +75,7 @@ async def test_sums_are_those_of_every_file(tmp_path: Path, name: str) -> None:
     assert lines == {path: hashlib.sha256(body).hexdigest() for path, body in found.items() if path not in ("SHA256SUMS", "manifest.json")}
 
 
-@pytest.mark.parametrize("name", ["files", "imagefolder", "webdataset"])
+@pytest.mark.parametrize("name", sorted(formats.EXPORTERS))
 async def test_manifest_tells_dataset_counts_and_every_file(tmp_path: Path, name: str) -> None:
     """Sizes and digests of all that is no image; the report says the same."""
     report = await write(name, tmp_path, samples())

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 import errors
-from app.domain import Sample
+from app.domain import Sample, Verdict
 from app.exports import formats
 from app.storage import MissingObject
 from tests.exports.builders import OPTIONS, Bodies, each, image, sample, samples, tree, write
 
 FORMATS = sorted(formats.EXPORTERS)
+WITH_IMAGES = [name for name in FORMATS if formats.EXPORTERS[name].holds_images]
+WITHOUT_IMAGES = sorted(set(FORMATS) - set(WITH_IMAGES))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WITH_IMAGES)
 @pytest.mark.parametrize("fails_at", [0, 3, 29])
 async def test_a_failing_read_leaves_the_folder_empty(tmp_path: Path, name: str, fails_at: int) -> None:
     """What was written before goes away, and the error is the reader's own."""
@@ -45,7 +47,7 @@ async def test_a_full_disk_is_a_storage_error_and_leaves_nothing(tmp_path: Path,
     assert list((tmp_path / "e").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WITH_IMAGES)
 async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_path: Path, name: str) -> None:
     """No task of it runs on afterwards."""
     reached = asyncio.Event()
@@ -72,7 +74,20 @@ async def test_a_cancelled_export_leaves_nothing_and_waits_for_its_reads(tmp_pat
     assert list((tmp_path / "e").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WITHOUT_IMAGES)
+async def test_images_that_the_export_does_not_hold_are_not_read(tmp_path: Path, name: str) -> None:
+    """Neither for writing nor for verification."""
+    bodies = Bodies()
+
+    async def load(sources: Sequence[bytes | Path]) -> list[Verdict]:
+        raise AssertionError(sources)
+
+    report = await formats.get_exporter(name).write(each(samples(3)), bodies, tmp_path, OPTIONS)
+    assert bodies.reads == 0
+    assert (await formats.get_exporter(name).verify(tmp_path, report, load)).is_good
+
+
+@pytest.mark.parametrize("name", WITH_IMAGES)
 async def test_bytes_that_are_not_those_of_the_digest_are_refused(tmp_path: Path, name: str) -> None:
     """A damaged blob never enters a dataset."""
     with pytest.raises(errors.ValidationError, match="image 101: the stored bytes do not match the digest"):

@@ -7,12 +7,16 @@ import errors
 from app.exports.exporter import Exporter
 from app.exports.formats.files import FilesExporter
 from app.exports.formats.imagefolder import ImageFolderExporter
+from app.exports.formats.rows import CsvExporter, JsonLinesExporter
 from app.exports.formats.webdataset import WebDatasetExporter
 
 __all__ = ["EXPORTERS", "get_exporter"]
 
 EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
-    {exporter.format: exporter for exporter in (FilesExporter(), ImageFolderExporter(), WebDatasetExporter())}
+    {
+        exporter.format: exporter
+        for exporter in (FilesExporter(), ImageFolderExporter(), WebDatasetExporter(), JsonLinesExporter(), CsvExporter())
+    }
 )
 """Every format by its name."""
 

@@ -32,6 +32,7 @@ class FilesExporter:
     format = "files"
     extensions = frozenset(EXTENSIONS.values()) - {"heif"}
     """What Pillow reads by itself."""
+    holds_images = True
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""

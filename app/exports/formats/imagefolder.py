@@ -37,6 +37,7 @@ class ImageFolderExporter:
 
     format = "imagefolder"
     extensions = TORCHVISION_EXTENSIONS
+    holds_images = True
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""

@@ -52,6 +52,7 @@ class WebDatasetExporter:
 
     format = "webdataset"
     extensions = DECODED_EXTENSIONS
+    holds_images = True
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:
         """See :class:`app.exports.exporter.Exporter`."""
@@ -189,7 +190,7 @@ def inspect(inspection: Inspection) -> Iterator[None]:
                 inspection.add_problem(f"{path}: {key} has different members than the first sample")
             _inspect_sample(inspection, f"{path}/{key}", split, members, classes)
             yield
-    _inspect_folder(inspection)
+    inspection.find_unlisted()
 
 
 def _order(path: str) -> tuple[str, int]:
@@ -263,10 +264,3 @@ def _class_name(members: Members, classes: list[Any]) -> Any:
     text = members.get("cls", b"")
     number = int(text) if re.fullmatch(rb"\d{1,9}", text) else -1
     return classes[number] if 0 <= number < len(classes) else None
-
-
-def _inspect_folder(inspection: Inspection) -> None:
-    for path in sorted(inspection.folder.rglob("*")):
-        name = path.relative_to(inspection.folder).as_posix()
-        if not inspection.manifest.lists(name):
-            inspection.add_problem(f"{name}: not in the manifest")

@@ -1,9 +1,9 @@
 """Numbers, times and foreign text, formatted for people. Pure functions."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-__all__ = ["ago", "clipped", "clock", "count", "duration", "listing", "number", "size", "when"]
+__all__ = ["ago", "clipped", "clock", "count", "duration", "either", "listing", "number", "size", "when"]
 
 
 def number(value: float) -> str:
@@ -55,6 +55,11 @@ def clipped(text: str, columns: int) -> str:
     """A text cut to a number of columns, with control characters replaced by spaces."""
     shown = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     return shown if len(shown) <= columns else shown[: max(0, columns - 1)] + "…"
+
+
+def either(words: Sequence[str]) -> str:
+    """``jpeg, webp or png``."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def listing(counts: Mapping[str, int], *, most: int = 100) -> str:

@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ENCODER_SIDES", "MAX_DRAWN_PIXELS", "CompressionRules", "Level", "ValidationRules"]
+__all__ = ["ENCODER_SIDES", "MAX_DRAWN_PIXELS", "CompressionRules", "Encode", "Level", "Resize", "ValidationRules"]
 
 Level = Literal["basic", "standard", "strict"]
 """Levels of validation; each applies the checks of the levels before it."""
+
+Encode = Literal["keep", "jpeg", "webp", "webp-lossless", "png", "avif"]
+"""Encodings of exported images; ``keep`` is that of the original."""
+
+Resize = Literal["none", "keep_ratio", "longest", "center_crop", "border"]
+"""How images are resized. ``keep_ratio`` makes the shorter side, ``longest`` the longer side the size; the others make a square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,9 @@ class ValidationRules:
 MAX_DRAWN_PIXELS = 178_956_970
 """Width times height of what is decoded or drawn for an export (Pillow's own hard limit): 512 MB in RGB. Validation's limit is lower."""
 
-ENCODER_SIDES = {"jpeg": 65_500, "webp": 16_383}
-"""Largest width and height, pixels, that an encoder takes: libjpeg's JPEG_MAX_DIMENSION, and the 14 bits of WebP. PNG has no such limit."""
+ENCODER_SIDES = {"jpeg": 65_500, "webp": 16_383, "webp-lossless": 16_383, "avif": 32_768}
+"""Largest width and height, pixels, of an encoding: libjpeg's JPEG_MAX_DIMENSION, the 14 bits of WebP, and what libavif reads back
+(AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT). PNG has no such limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,16 @@ class CompressionRules:
 
     Attributes:
         format: ``keep`` leaves the encoding as it is and, with ``resize="none"``, the bytes as well.
-        level: encoder quality, 1 to 100, for jpeg and webp; for png the zlib level is ``min(9, level // 10)``.
-        resize: ``none``, ``keep_ratio`` (the shorter side becomes ``size``), ``center_crop`` or ``border`` (a square).
+        level: encoder quality, 1 to 100, for jpeg, webp and avif; the time spent for webp-lossless; for png the zlib level is
+            ``min(9, level // 10)``.
+        resize: see `Resize`.
         size: pixels.
         only_if_bigger: never enlarge an image.
     """
 
-    format: Literal["keep", "jpeg", "webp", "png"] = "keep"
+    format: Encode = "keep"
     level: int = 95
-    resize: Literal["none", "keep_ratio", "center_crop", "border"] = "none"
+    resize: Resize = "none"
     size: int = 256
     only_if_bigger: bool = True
 

@@ -18,8 +18,9 @@ from pydantic import (
 
 import errors
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
+from app.images import encoders
 from app.quotas import Quota
-from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Level, ValidationRules
+from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, ValidationRules
 from app.strict import Strict, Word
 
 __all__ = [
@@ -65,11 +66,18 @@ ListedCaption = Annotated[str, StringConstraints(max_length=5000)]
 class Compression(Strict):
     """How images are encoded and resized for exports."""
 
-    format: Literal["keep", "jpeg", "webp", "png"] = Field("keep", description="Output format; keep leaves the original encoding.")
-    level: int = Field(95, ge=1, le=100, description="Encoder quality, 1 to 100.")
-    resize: Literal["none", "keep_ratio", "center_crop", "border"] = Field("none", description="How images are resized to size.")
+    format: Encode = Field("keep", description="Output format; keep leaves the original encoding.")
+    level: int = Field(95, ge=1, le=100, description="Encoder quality, 1 to 100; of webp-lossless and png the time spent.")
+    resize: Resize = Field("none", description="How images are resized to size.")
     size: int = Field(256, ge=8, le=16384, description="Target size, pixels.")
     only_if_bigger: bool = Field(True, description="Never enlarge an image.")
+
+    @field_validator("format")
+    @classmethod
+    def _encoder_is_here(cls, value: Encode) -> Encode:
+        if missing := encoders.find_missing(value):
+            raise ValueError(missing)
+        return value
 
     @model_validator(mode="after")
     def _border_can_be_written(self) -> Self:

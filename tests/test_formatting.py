@@ -32,6 +32,15 @@ def test_listing_sums_the_rest() -> None:
     assert formatting.listing({"a": 5, "b": 2, "c": 1}, most=1) == "a 5 · other 3"
 
 
+def test_words_to_choose_from_end_with_or() -> None:
+    """One is itself."""
+    assert [formatting.either(words) for words in (["png"], ["webp", "png"], ["jpeg", "webp", "png"])] == [
+        "png",
+        "webp or png",
+        "jpeg, webp or png",
+    ]
+
+
 def test_clipped_text_does_not_speak_to_the_terminal() -> None:
     """Control characters become spaces; what is too long ends in an ellipsis."""
     assert formatting.clipped("a\x1b[31mb\nc", 20) == "a [31mb c"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import ValidationError
@@ -14,8 +14,8 @@ import errors
 from app.cli.failures import UsageError
 from app.cli.options import parse_name, parse_path
 from app.domain import ExportFormat, LabelConflicts, UnknownLicenses
-from app.formatting import clipped
-from app.rules import CompressionRules
+from app.formatting import clipped, either
+from app.rules import CompressionRules, Encode, Resize
 from app.validation_errors import requirement
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
 
 Dedupe = Literal["none", "exact", "near"]
 LevelName = Literal["basic", "standard", "strict"]
-Resize = Literal["none", "keep_ratio", "center_crop", "border"]
 Captions = Literal["first", "all"]
 Text = str | None
 Texts = list[str] | None
@@ -42,7 +41,8 @@ Count = int | None
 STDIN = "-"
 """Names stdin where a file is expected."""
 
-ENCODINGS = ("keep", "jpeg", "webp", "png")
+ENCODINGS = get_args(Encode)
+RESIZES = tuple(word for word in get_args(Resize) if word != "none")
 
 
 def _option(panel: str, *names: str, help: str, **more: Any) -> Any:
@@ -85,6 +85,8 @@ LICENSE = (
     "Licences taken: cc0, pdm, by, by-sa ..., open, commercial, derivatives, any, or SPDX ids, with commas; default: any for keywords."
 )
 LICENSE_UNKNOWN = "What becomes of images of which no licence is known: drop, but for lists without --license, which keep all."
+ENCODE = f"{either(ENCODINGS)}, as in webp:80 (keep)."
+RESIZE = "How --size is reached: keep_ratio by the shorter side, longest by the longer, else a square (none)."
 DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
@@ -124,8 +126,8 @@ class BuildOptions:
     min_size: Annotated[Text, _quality("--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None
     dedupe: Annotated[Dedupe, _quality("--dedupe", help="Which duplicates are dropped (near).")] = "near"
     label_conflicts: Annotated[LabelConflicts | None, _quality("--label-conflicts", help=LABEL_CONFLICTS)] = None
-    encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help="keep, jpeg, webp or png, as in webp:80 (keep).")] = None
-    resize: Annotated[Resize | None, _output("--resize", help="How --size is reached (none).")] = None
+    encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help=ENCODE)] = None
+    resize: Annotated[Resize | None, _output("--resize", help=RESIZE)] = None
     size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[ExportFormat | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
@@ -202,14 +204,14 @@ def parse_compression(default: CompressionRules, *, encode: str | None, resize: 
     if size is None:
         return rules
     if rules.resize == "none":
-        raise UsageError(f"--size {size} has no effect without --resize", "add --resize keep_ratio, center_crop or border")
+        raise UsageError(f"--size {size} has no effect without --resize", f"add --resize {either(RESIZES)}")
     return replace(rules, size=size)
 
 
 def _encoding(text: str) -> dict[str, Any]:
     name, colon, quality = text.partition(":")
     if name not in ENCODINGS or (colon and not (quality.isdigit() and 1 <= int(quality) <= 100)) or (name == "keep" and colon):
-        raise UsageError(f"--encode {text!r} is not an encoding", "keep, jpeg, webp or png, with a quality of 1 to 100: --encode webp:80")
+        raise UsageError(f"--encode {text!r} is not an encoding", f"{either(ENCODINGS)}, with a quality of 1 to 100: --encode webp:80")
     return {"format": name} | ({"level": int(quality)} if quality else {})
 
 

@@ -74,8 +74,12 @@ _TRANSPOSE: Final[dict[int, Image.Transpose]] = {
 _FIRST_SIDEWAYS: Final = 5
 """Orientations from this one on exchange width and height."""
 
-_OUT_OF_MEMORY: Final = re.compile(r"out of memory|^encoding error [12]$|^memory allocation error: (?!security limit)", re.IGNORECASE)
-"""How Pillow and libheif word it; the numbers are libwebp's VP8_ENC_ERROR_OUT_OF_MEMORY and VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY."""
+_OUT_OF_MEMORY: Final = re.compile(
+    r"out of memory|^encoding error [12]$|^memory allocation error: (?!security limit)|Encoding of (color|alpha) planes failed",
+    re.IGNORECASE,
+)
+"""How Pillow, libheif and libavif word it; the numbers are libwebp's VP8_ENC_ERROR_OUT_OF_MEMORY and VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY.
+Of a picture whose size and mode it takes, libavif's encoder fails over nothing else."""
 
 _OBJECT: Final = re.compile(r" ?<[\w.]+ object at 0x[0-9a-fA-F]+>")
 """How an exception names an object: by its address, which is another one each time."""

@@ -10,17 +10,17 @@ from typing import Any, Final, Literal
 from PIL import Image
 
 from app.domain import Compressed
-from app.images import checks, colour, decode, repair, structure
+from app.images import checks, colour, decode, encoders, repair, structure
 from app.images.decode import Decoded, Header
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules
 from errors import Reason, ValidationError
 
 __all__ = ["compress", "min_decode_size", "refuse_size", "render"]
 
-Encoding = Literal["jpeg", "webp", "png"]
+Encoding = Literal["jpeg", "webp", "webp-lossless", "png", "avif"]
 
 _LOSSLESS_EFFORT: Final = 50
-"""0 to 100: for lossless WebP, Pillow's quality is the time spent."""
+"""0 to 100: for WebP that was lossless and is kept so, Pillow's quality is the time spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ def compress(body: bytes, rules: CompressionRules) -> Compressed:
     HEIF, which no loader reads, is re-encoded by any rules.
 
     The first frame is taken, EXIF orientation applied, an ICC profile converted to sRGB and dropped; for JPEG, transparency
-    becomes white. ``keep`` with a resize re-encodes jpeg, png and webp (lossless where the original is) as themselves,
-    gif, bmp and tiff as png, and as jpeg what was lossy and cannot be written back: avif and heif without transparency, tiff with
-    JPEG data. With ``only_if_bigger`` a small picture is cropped to a smaller square, or padded, but never enlarged.
+    becomes white. ``webp-lossless`` and ``png`` hold each pixel of the result as it is. ``keep`` with a resize re-encodes
+    jpeg, png and webp (lossless where the original is) as themselves, gif, bmp and tiff as png, and as jpeg what was lossy and is
+    rarely read: avif and heif without transparency, tiff with JPEG data. With ``only_if_bigger`` a small picture is cropped to a
+    smaller square, or padded, but never enlarged.
 
     Raises:
         errors.ValidationError: the bytes do not decode, or the target encoding cannot hold the result.
@@ -94,13 +95,14 @@ def render(body: bytes, decoded: Decoded, rules: CompressionRules) -> Compressed
     """
     refuse_size(decoded.width, decoded.height)
     plan = _plan(decoded.width, decoded.height, rules)
-    encoding = _encoding_of(decoded, rules)
+    encoding = _encoding_of(body, decoded, rules)
     _refuse_side(encoding, plan.canvas)
-    is_lossless = rules.format == "keep" and structure.is_lossless_webp(body)
+    _require_encoder(encoding)
+    level = _LOSSLESS_EFFORT if encoding == "webp-lossless" and rules.format == "keep" else rules.level
     try:
         with decode.pillow_errors(f"{encoding} from {decoded.format}"):
             image = _draw(decoded, plan)
-            return Compressed(_encode(image, encoding, rules.level, is_lossless), encoding, image.width, image.height)
+            return Compressed(_encode(image, encoding, level), encoding.removesuffix("-lossless"), image.width, image.height)
     except MemoryError as error:
         raise ValidationError(
             f"{encoding} of {plan.canvas[0]}x{plan.canvas[1]}: out of memory; a smaller compress.size needs less, "
@@ -117,17 +119,22 @@ def _refuse_side(encoding: Encoding, canvas: tuple[int, int]) -> None:
         raise ValidationError(words, reason=Reason.FORMAT)
 
 
+def _require_encoder(encoding: Encoding) -> None:
+    if missing := encoders.find_missing(encoding):
+        raise ValidationError(missing, reason=Reason.FORMAT)
+
+
 def _plan(width: int, height: int, rules: CompressionRules) -> _Plan:
     """Compute the sizes for an upright picture."""
     if rules.resize == "none":
         return _Plan((width, height), (width, height))
-    side = max(width, height) if rules.resize == "border" else min(width, height)
+    side = max(width, height) if rules.resize in ("border", "longest") else min(width, height)
     scale = rules.size / side
     if rules.only_if_bigger:
         scale = min(1.0, scale)
     scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
     refuse_size(*scaled)
-    if rules.resize == "keep_ratio":
+    if rules.resize in ("keep_ratio", "longest"):
         return _Plan(scaled, scaled)
     square = rules.size if rules.resize == "border" else min(rules.size, *scaled)
     refuse_size(square, square)
@@ -151,7 +158,7 @@ def _crop_or_pad(image: Image.Image, canvas: tuple[int, int]) -> Image.Image:
     return drawn
 
 
-def _encoding_of(decoded: Decoded, rules: CompressionRules) -> Encoding:
+def _encoding_of(body: bytes, decoded: Decoded, rules: CompressionRules) -> Encoding:
     """The target encoding; `compress` says what ``keep`` means for each format."""
     if rules.format != "keep":
         return rules.format
@@ -159,19 +166,26 @@ def _encoding_of(decoded: Decoded, rules: CompressionRules) -> Encoding:
         return "jpeg"
     if decoded.format in ("avif", "heif"):
         return "png" if decoded.image.mode == "RGBA" else "jpeg"
-    return "webp" if decoded.format == "webp" else "png"
+    if decoded.format == "webp":
+        return "webp-lossless" if structure.is_lossless_webp(body) else "webp"
+    return "png"
 
 
-def _encode(image: Image.Image, encoding: Encoding, level: int, is_lossless: bool) -> bytes:
-    """Write without metadata: Pillow would copy comments and profiles from ``info``."""
+def _encode(image: Image.Image, encoding: Encoding, level: int) -> bytes:
+    """Write without metadata: Pillow would copy comments and profiles from ``info``.
+
+    AVIF is written by one thread, because its bytes depend on their number; there is a process for each core.
+    """
     out = io.BytesIO()
     options: dict[str, Any] = {"quality": level}
     if encoding == "png":
         options = {"compress_level": min(9, level // 10)}
     elif encoding == "jpeg":
         image = colour.flatten(image)
-    elif is_lossless:
-        options = {"lossless": True, "quality": _LOSSLESS_EFFORT}
+    elif encoding == "webp-lossless":
+        options |= {"lossless": True, "exact": True}  # exact keeps the colours below transparency
+    elif encoding == "avif":
+        options["max_threads"] = 1
     image.info = {}
-    image.save(out, encoding.upper(), **options)
+    image.save(out, encoding.removesuffix("-lossless").upper(), **options)
     return out.getvalue()

@@ -163,6 +163,7 @@ def test_every_error_is_one_error(error: Exception) -> None:
         MemoryError(),
         OSError("out of memory when reading image file"),
         RuntimeError("Out of memory"),
+        RuntimeError("Failed to encode image: Encoding of color planes failed"),
         ValueError("encoding error 1"),
         RuntimeError("Memory allocation error: Unspecified: Allocating 12192783 bytes failed"),
     ],

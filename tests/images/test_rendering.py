@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from app.images.rendering import compress
+from app.images.decode import read_header
+from app.images.rendering import compress, min_decode_size
 from app.rules import CompressionRules
 from errors import Reason, ValidationError
 from tests.images import samples
@@ -29,6 +30,9 @@ def _size(body: bytes, **rules: Any) -> tuple[int, int]:
         ({"resize": "keep_ratio", "size": 100}, (160, 100)),
         ({"resize": "keep_ratio", "size": 800}, (640, 400)),
         ({"resize": "keep_ratio", "size": 800, "only_if_bigger": False}, (1280, 800)),
+        ({"resize": "longest", "size": 100}, (100, 62)),
+        ({"resize": "longest", "size": 800}, (640, 400)),
+        ({"resize": "longest", "size": 800, "only_if_bigger": False}, (800, 500)),
         ({"resize": "center_crop", "size": 100}, (100, 100)),
         ({"resize": "center_crop", "size": 500}, (400, 400)),
         ({"resize": "center_crop", "size": 500, "only_if_bigger": False}, (500, 500)),
@@ -37,9 +41,9 @@ def _size(body: bytes, **rules: Any) -> tuple[int, int]:
         ({"resize": "border", "size": 800, "only_if_bigger": False}, (800, 800)),
     ],
 )
-@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png"])
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png", "avif"])
 def test_sizes(encoding: str, rules: dict[str, Any], expected: tuple[int, int]) -> None:
-    """Shorter side, square, or padded square; small pictures are not enlarged unless asked for."""
+    """Shorter side, longer side, square, or padded square; small pictures are not enlarged unless asked for."""
     assert _size(samples.encode(samples.photo(640, 400)), format=encoding, **rules) == expected
 
 
@@ -102,13 +106,13 @@ def test_identity_returns_the_bytes_and_their_upright_size() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["JPEG", "PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("resize", ["none", "keep_ratio", "center_crop", "border"])
+@pytest.mark.parametrize("resize", ["none", "keep_ratio", "longest", "center_crop", "border"])
 def test_orientation_is_applied(encoding: str, resize: Any) -> None:
     """Red is at the top left whatever way the image was stored."""
     stored = samples.marked(400, 240).transpose(Image.Transpose.ROTATE_90)
     body = samples.with_orientation(stored, 6, encoding, **({"quality": 95} if encoding == "JPEG" else {}))
     result = compress(body, CompressionRules("png", resize=resize, size=120))
-    shape = {"none": (400, 240), "keep_ratio": (200, 120), "center_crop": (120, 120), "border": (120, 120)}[resize]
+    shape = {"none": (400, 240), "keep_ratio": (200, 120), "longest": (120, 72), "center_crop": (120, 120), "border": (120, 120)}[resize]
     assert (result.width, result.height) == shape
     pixels = np.asarray(samples.opened(result.body), dtype=int)
     reds = (pixels[..., 0] - pixels[..., 1]) > 100
@@ -117,7 +121,7 @@ def test_orientation_is_applied(encoding: str, resize: Any) -> None:
     assert reds[height // 2 + 4 :].sum() == reds[:, width // 2 + 4 :].sum() == 0
 
 
-@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png"])
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "webp-lossless", "png", "avif"])
 def test_metadata_stays_behind(encoding: Any) -> None:
     """No EXIF, profile, comment or text; what is left describes the encoding only."""
     exif = Image.Exif()
@@ -135,19 +139,19 @@ def test_transparency_becomes_white_in_jpeg_and_stays_elsewhere() -> None:
     """JPEG has no alpha."""
     body = samples.encode(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), "PNG")
     assert samples.opened(compress(body, CompressionRules("jpeg")).body).getpixel((9, 9)) == (255, 255, 255)
-    for encoding in ("png", "webp"):
+    for encoding in ("png", "webp", "webp-lossless", "avif"):
         assert samples.opened(compress(body, CompressionRules(encoding)).body).mode == "RGBA"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png"])
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png", "avif"])
 def test_every_mode_can_be_written(mode: str, encoding: Any) -> None:
     """From whatever PNG holds."""
     picture = Image.new("I;16", (64, 64), 999) if mode == "I;16" else samples.photo(64, 64).convert(mode)
     assert _size(samples.encode(picture, "PNG"), format=encoding, resize="keep_ratio", size=32) == (32, 32)
 
 
-@pytest.mark.parametrize("encoding", ["jpeg", "webp", "png"])
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "webp-lossless", "png", "avif"])
 def test_cmyk_can_be_written(encoding: Any) -> None:
     """And shows the same colours."""
     body = samples.encode(Image.new("RGB", (64, 64), (255, 0, 0)).convert("CMYK"))
@@ -155,7 +159,7 @@ def test_cmyk_can_be_written(encoding: Any) -> None:
     assert red > 200 > 60 > green
 
 
-@pytest.mark.parametrize("encoding", ["jpeg", "webp"])
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "avif"])
 def test_level_is_quality(encoding: Any) -> None:
     """A lower level is a smaller file."""
     body = samples.encode(samples.photo(), "PNG")
@@ -172,11 +176,50 @@ def test_level_is_effort_for_png() -> None:
     assert samples.opened(small).tobytes() == samples.opened(large).tobytes()
 
 
-def test_output_is_deterministic() -> None:
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("encoding", ["webp-lossless", "png"])
+def test_lossless_encodings_keep_every_pixel(mode: str, encoding: Any) -> None:
+    """The colours below full transparency, too; a profile is converted before."""
+    picture = samples.photo(64, 64).convert(mode)
+    if mode in ("LA", "RGBA"):
+        picture.putalpha(Image.linear_gradient("L").resize((64, 64)).point(lambda value: 0 if value < 99 else value))
+    result = compress(samples.encode(picture, "PNG"), CompressionRules(encoding, level=30))
+    assert result.format == encoding.removesuffix("-lossless")
+    whole = "RGBA" if "A" in mode else "RGB"
+    assert samples.opened(result.body).convert(whole).tobytes() == picture.convert(whole).tobytes()
+
+
+def test_lossless_webp_spends_time_by_its_level() -> None:
+    """The pixels are the same; more time gives a smaller file."""
+    body = samples.encode(samples.photo(200, 200, noise=3), "PNG")
+    quick, slow = (compress(body, CompressionRules("webp-lossless", level=level)).body for level in (1, 100))
+    assert len(slow) < len(quick)
+    assert samples.opened(slow).tobytes() == samples.opened(quick).tobytes()
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "webp", "webp-lossless", "png", "avif"])
+def test_output_is_deterministic(encoding: Any) -> None:
     """Blobs are stored under their digest."""
     body = samples.encode(samples.photo())
-    rules = CompressionRules("webp", resize="center_crop", size=64)
+    rules = CompressionRules(encoding, resize="center_crop", size=64)
     assert compress(body, rules) == compress(body, rules)
+
+
+def test_the_bytes_of_avif_do_not_depend_on_the_number_of_cores() -> None:
+    """They do on that of its threads, by Pillow's default as many as there are cores."""
+    picture = samples.photo(800, 600)
+    one, two = (samples.encode(picture, "AVIF", quality=80, max_threads=threads) for threads in (1, 2))
+    made = compress(samples.encode(picture, "PNG"), CompressionRules("avif", level=80)).body
+    assert made == one != two
+
+
+@pytest.mark.parametrize(
+    ("resize", "smallest"), [("longest", (500, 250)), ("keep_ratio", (1000, 500)), ("border", (500, 250)), ("none", None)]
+)
+def test_a_jpeg_is_not_decoded_larger_than_it_leaves(resize: Any, smallest: tuple[int, int] | None) -> None:
+    """libjpeg scales by 2, 4 and 8 at no cost."""
+    body = samples.encode(Image.new("L", (4000, 2000)))
+    assert min_decode_size(read_header(body), CompressionRules("avif", resize=resize, size=500)) == smallest
 
 
 @pytest.mark.parametrize(
@@ -202,7 +245,7 @@ def test_what_cannot_be_done_is_refused(body: bytes, rules: CompressionRules, re
     assert caught.value.slug is reason
 
 
-@pytest.mark.parametrize(("encoding", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
+@pytest.mark.parametrize(("encoding", "longest"), [("webp", 16_383), ("webp-lossless", 16_383), ("jpeg", 65_500), ("avif", 32_768)])
 def test_an_encoders_limit_is_named(encoding: Any, longest: int) -> None:
     """Encoder, limit and size; the limit itself can be written."""
     with pytest.raises(ValidationError, match=f"{encoding} takes at most {longest} pixels a side, not {longest + 1}x1; resize"):

@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 import errors
+from app import encoders
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
-from app.images import encoders
 from app.quotas import Quota
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, ValidationRules
 from app.strict import Strict, Word

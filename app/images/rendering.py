@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 
+from app import encoders
 from app.domain import Compressed
-from app.images import checks, colour, decode, encoders, repair, structure
+from app.images import checks, colour, decode, repair, structure
 from app.images.decode import Decoded, Header
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules
 from errors import Reason, ValidationError

@@ -1,9 +1,9 @@
-"""Tests of app.images.encoders: what an installation lacks, and what determines the bytes."""
+"""Tests of app.encoders: what an installation lacks, and what determines the bytes."""
 
 import PIL
 import pytest
 
-from app.images import encoders
+from app import encoders
 
 
 @pytest.mark.parametrize("encoding", ["keep", "jpeg", "png", "webp", "webp-lossless", "avif"])

@@ -19,6 +19,7 @@ from pydantic import (
 import errors
 from app import encoders
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
+from app.paper_texts import NO_TEXTS, PaperTexts
 from app.quotas import Quota
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, ValidationRules
 from app.strict import Strict, Word
@@ -378,6 +379,7 @@ class JobSpec(BaseModel):
     parent_job_id: str | None = None
     refresh: bool = False
     side_px: int | None = None
+    papers: PaperTexts = NO_TEXTS
 
     @property
     def quota(self) -> Quota | None:

@@ -23,7 +23,7 @@ _OBJECT = "must be an object"
 
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "is required",
-    "extra_forbidden": "is not known here",
+    **dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "is not known here"),
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",

@@ -81,6 +81,8 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "serve.max_body_bytes": "5000", "retry.attempts": "4", "retry.jitter": "0.5", "validate.min_entropy": "5",
         "trace.enabled": "true", "trace.endpoint": "http://127.0.0.1:4318", "trace.sample_ratio": "0.5", "trace.url_ratio": "0.5",
         "fetch.contact": "j@x.de", "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
+        "papers.use_cases": '["a"]', "papers.limitations": '["a"]', "papers.biases": '["a"]', "papers.sensitive_information": '["a"]',
+        "papers.has_synthetic_data": "true",
     } | {
         known: "https://mirror.test/api" for known in setting_names(Settings) if known.endswith(".base_url")
     } | {

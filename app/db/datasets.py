@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, cast, delete, insert, select, update
+from sqlalchemy import BigInteger, cast, delete, func, insert, select, update
 
 import errors
 from app.db import paging, tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.exceptions import StateConflict
 from app.db.rows import Dataset, DatasetCheck, Export, PageOf
+from app.domain import ImageState
 from app.job_states import FINAL_JOB_STATES
 
 __all__ = [
     "add_check",
     "add_export",
+    "collection_period",
     "create_dataset",
     "delete_dataset",
     "export_id_of_job",
@@ -47,6 +49,17 @@ async def get_dataset(db: Database, dataset_id: str, *, user_id: str | None = No
         errors.NotFoundError: there is no such dataset, or it belongs to another user.
     """
     return Dataset(**await _get(db, tables.datasets, dataset_id, user_id, "dataset"))
+
+
+async def collection_period(db: Database, dataset_id: str) -> tuple[float | None, float | None]:
+    """Return when the first and the last of the kept images of a dataset came from its origin; None where none is kept."""
+    c = tables.images.c
+    query = select(func.min(c.fetched_at).label("since"), func.max(c.fetched_at).label("until")).where(
+        c.dataset_id == dataset_id, c.state == ImageState.KEPT
+    )
+    async with db.read() as connection:
+        row = (await connection.execute(query)).one()
+    return row.since, row.until
 
 
 async def list_datasets(db: Database, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None) -> PageOf[Dataset]:

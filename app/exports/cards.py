@@ -59,7 +59,7 @@ def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str
         _front_matter(facts, options, parts),
         f"# {name}\n",
         f"{facts.samples:,} images, collected and checked by pictrawl.\n",
-        *([f"{escape_cell(options.description)}\n"] if options.description else []),
+        *([f"{escape_cell(options.texts.description)}\n"] if options.texts.description else []),
         _count_table("Splits", "Split", facts.splits),
         *([_label_section(facts)] if facts.labels else []),
         *([_extra_section(facts)] if facts.extra else []),
@@ -126,7 +126,7 @@ def _license_section(facts: DatasetFacts, options: ExportOptions) -> str:
     stated = {name or "not stated by the source": count for name, count in facts.licenses.items()}
     text = _count_table("Licences", "Licence", stated)
     text += "\nEach image keeps its own licence; `ATTRIBUTION.md` lists whom to credit, and for what.\n"
-    return text + (f"\n{escape_cell(options.licence_note)}\n" if options.licence_note else "")
+    return text + (f"\n{escape_cell(options.texts.licence_note)}\n" if options.texts.licence_note else "")
 
 
 def _absent_notes(facts: DatasetFacts) -> list[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from app.domain import Sample, Verdict
+from app.exports.provenance import Provenance
+from app.paper_texts import NO_TEXTS, PaperTexts
 
 __all__ = ["ExportOptions", "ExportReport", "Exporter", "Load", "Read", "VerifyReport"]
 
@@ -24,9 +26,10 @@ class ExportOptions:
         dataset_name: as the user wrote it; used in the card, never in a path.
         created_at: seconds since the epoch; the only time in an export, so that the same options give the same bytes.
         shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard.
-        description: a paragraph for the card.
-        licence_note: a paragraph for the card's licence section, such as the terms of a source.
         captions: which captions go where there is room for one text: the ``first``, or ``all``, one on a line.
+        version: of the dataset, as in ``1.2.0``.
+        texts: what people say of the dataset.
+        provenance: where the version comes from; without one the papers say that it is unknown.
     """
 
     dataset_name: str
@@ -34,9 +37,10 @@ class ExportOptions:
     created_at: float
     shard_samples: int = 10_000
     shard_bytes: int = 1_000_000_000
-    description: str = ""
-    licence_note: str = ""
     captions: str = "first"
+    version: str = "1.0.0"
+    texts: PaperTexts = NO_TEXTS
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,12 @@ def _manifest(
         "schema_version": SCHEMA_VERSION,
         "generator": "pictrawl",
         "format": format_name,
-        "dataset": {"id": options.dataset_id, "name": _valid_unicode(options.dataset_name), "created_at": created},
+        "dataset": {
+            "id": options.dataset_id,
+            "name": _valid_unicode(options.dataset_name),
+            "version": options.version,
+            "created_at": created,
+        },
         "samples": facts.samples,
         "image_bytes": facts.image_bytes,
         "splits": facts.splits,

@@ -90,6 +90,7 @@ def settle_spec(
         side_px=_wanted_side(request, compression),
         shard_samples=settings.export.shard_samples,
         shard_bytes=settings.export.shard_bytes,
+        papers=settings.papers.texts(),
         output=output,
     )
 

@@ -6,7 +6,7 @@ The committed row is the outbox: if Redis is unavailable, the sweeper sends the 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from opentelemetry import trace
@@ -21,6 +21,7 @@ from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
 from app.observability import tracing
+from app.paper_texts import NO_TEXTS
 from app.resources import Resources
 from app.spec import JobSpec
 from logging_setup import get_logger
@@ -136,7 +137,9 @@ async def submit_export(
     await _require_dataset(resources, dataset_id, caller)
 
     async def make(connection: Any) -> Submitted:
-        spec = {"export_format": export_format, "storage_tier": storage_tier, "captions": captions}
+        texts = resources.settings.papers.texts()
+        said = {} if texts == NO_TEXTS else {"papers": asdict(texts)}
+        spec = {"export_format": export_format, "storage_tier": storage_tier, "captions": captions} | said
         job = await _job(connection, caller, JobKind.EXPORT, dataset_id, spec)
         export_id = await datasets.add_export(
             connection,

@@ -15,6 +15,7 @@ from pydantic import ValidationError as PydanticError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import errors
+from app.settings.papers import PapersSettings
 from app.settings.secret_value import SecretValue
 from app.settings.sections import (
     CompressSettings,
@@ -158,6 +159,7 @@ class Settings(BaseSettings):
     validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
     compress: CompressSettings = CompressSettings()
     export: ExportSettings = ExportSettings()
+    papers: PapersSettings = PapersSettings()
     log: LogSettings = LogSettings()
     trace: TraceSettings = TraceSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.exports import cards
+from app.paper_texts import PaperTexts
 from tests.exports.builders import OPTIONS, sample, samples, write
 
 
@@ -42,7 +43,7 @@ async def test_mixed_licences_are_other(tmp_path: Path) -> None:
 async def test_body_tells_counts_notes_and_absent_classes(tmp_path: Path) -> None:
     """And cannot be broken by a label or a description."""
     items = [sample(0, label="a|b"), sample(1, label="c")]
-    _, body = await card_of(tmp_path, items=items, dataset_name="<b>", description="*what*", licence_note="ask [me]")
+    _, body = await card_of(tmp_path, items=items, dataset_name="<b>", texts=PaperTexts(description="*what*", licence_note="ask [me]"))
     assert "# \\<b\\>\n" in body
     assert "\\*what\\*" in body
     assert "ask \\[me\\]" in body

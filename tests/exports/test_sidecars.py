@@ -83,7 +83,7 @@ async def test_manifest_tells_dataset_counts_and_every_file(tmp_path: Path, name
     manifest = json.loads(found.pop("manifest.json"))
     assert manifest["schema_version"] == 1
     assert manifest["format"] == name
-    assert manifest["dataset"] == {"id": "d-1", "name": OPTIONS.dataset_name, "created_at": "2023-11-14T22:13:20+00:00"}
+    assert manifest["dataset"] == {"id": "d-1", "name": OPTIONS.dataset_name, "version": "1.0.0", "created_at": "2023-11-14T22:13:20+00:00"}
     assert manifest["samples"] == report.samples == 10
     assert manifest["splits"] == report.splits
     assert manifest["labels"] == report.labels

@@ -17,7 +17,8 @@ from opentelemetry import trace
 
 import errors
 from app import concurrency
-from app.db import Connection, datasets, images, jobs
+from app.datasets import provenance
+from app.db import Connection, datasets, images, jobs, versions
 from app.db.rows import NewUnit
 from app.discovery.folders.place import published_url
 from app.discovery.licences import stated_terms
@@ -25,16 +26,19 @@ from app.discovery.sources.fields import attribution
 from app.domain import EXTENSIONS, FOLDER_SOURCE, MEDIA_TYPES, Compressed, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
+from app.exports.provenance import Provenance
 from app.images.pool.pool import load_images
 from app.job_states import JobKind, UnitKind
+from app.paper_texts import NO_TEXTS
 from app.rules import CompressionRules
+from app.spec import JobSpec
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
 from workers.stages.compress import output_columns
 from workers.stages.decode import BATCH, decode_batch, put_all
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["count_read", "verify_export", "write_export"]
+__all__ = ["count_read", "make_options", "verify_export", "write_export"]
 
 log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -60,15 +64,7 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Write the export into the store under its own prefix, with a unit that verifies it before it is published."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
-        dataset = await datasets.get_dataset(ctx.db, row.dataset_id)
-        options = ExportOptions(
-            dataset_name=dataset.name,
-            dataset_id=dataset.id,
-            created_at=dataset.created_at,
-            shard_samples=unit.spec.shard_samples,
-            shard_bytes=unit.spec.shard_bytes,
-            captions=unit.spec.captions,
-        )
+        options = make_options(await _provenance_of(ctx, row.dataset_id), unit.spec, asks_texts=unit.job.kind is JobKind.EXPORT)
         prefix = paths.export(row.id)
         async with ctx.store.scratch() as folder:
             target = folder / row.id
@@ -84,6 +80,35 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             await datasets.set_export(connection, row.id, state="written", prefix=prefix, **_report_columns(report))
             await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
         log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
+
+
+async def _provenance_of(ctx: JobContext, dataset_id: str) -> Provenance:
+    """Return the facts that were recorded with the version of a dataset; of a dataset without a version what they are now."""
+    async with ctx.db.read() as connection:
+        version = await versions.newest_of_dataset(connection, dataset_id)
+    if version is None or version.provenance is None:
+        return await provenance.gather(ctx.resources, dataset_id)
+    return Provenance.from_json(version.provenance)
+
+
+def make_options(facts: Provenance, spec: JobSpec, *, asks_texts: bool) -> ExportOptions:
+    """Return the options of an export: everything in them is of the version or of the job's spec.
+
+    Args:
+        asks_texts: whether texts of the spec replace those of the version, as for an export that was asked for later.
+    """
+    texts = spec.papers if asks_texts and spec.papers != NO_TEXTS else facts.texts
+    return ExportOptions(
+        dataset_name=facts.name,
+        dataset_id=facts.dataset_id,
+        created_at=facts.created_at,
+        shard_samples=spec.shard_samples,
+        shard_bytes=spec.shard_bytes,
+        captions=spec.captions,
+        version=facts.version,
+        texts=texts,
+        provenance=facts,
+    )
 
 
 def _report_columns(report: ExportReport) -> dict[str, Any]:

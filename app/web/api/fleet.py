@@ -60,9 +60,7 @@ class CheckedSource(View):
     problem: str | None = Field(description="Why nothing came; null where the source works.")
     keyword: str
     total: int | None = Field(description="Results of the keyword; null where the source does not say.")
-    first: dict[str, Any] | None = Field(
-        description="The first result; null where there is none, or each takes a request of its own."
-    )
+    first: dict[str, Any] | None = Field(description="The first result; null where there is none, or each takes a request of its own.")
     elapsed_s: float
     left: dict[str, int] = Field(description="Requests that are left of each limit, such as 20/min.")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from app.boxes import Box
 from errors import Reason
 
 __all__ = [
@@ -41,7 +42,7 @@ LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 UnknownLicenses = Literal["keep", "drop"]
 """What becomes of an image of which no licence is known."""
 
-ExportFormat = Literal["files", "imagefolder", "webdataset", "jsonl", "csv"]
+ExportFormat = Literal["files", "imagefolder", "webdataset", "coco", "jsonl", "csv"]
 """The formats of exports; :data:`app.exports.formats.EXPORTERS` has an exporter for each."""
 
 LicenseConfidence = Literal["asserted", "derived", "unknown"]
@@ -344,6 +345,7 @@ class Sample:
         license_raw, license_confidence, license_note: as in :class:`StoredImage`.
         captions, labels: all of them where there are several; the first is ``caption`` or ``label``.
         extra: further columns of the list, as in :class:`Candidate`.
+        boxes: objects in the exported image.
     """
 
     index: int
@@ -376,3 +378,4 @@ class Sample:
     captions: Sequence[str] = ()
     labels: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    boxes: Sequence[Box] = ()

@@ -28,7 +28,7 @@ def error_of(**values: Any) -> Any:
         ({"splits": {"train": float("inf")}}, "must be a finite number, not inf"),
         ({"splits": 5}, "must be an object, not 5"),
         ({"compression": {"only_if_bigger": 2}}, "must be true or false, not 2"),
-        ({"export_format": "zip"}, "must be files, imagefolder or webdataset"),
+        ({"export_format": "zip"}, "must be files, imagefolder"),
         ({"keywords": [""]}, "must not be empty"),
         ({"keywords": ["x" * 101]}, "must have at most 100 characters"),
         ({"keywords": "cat"}, "must be a list"),

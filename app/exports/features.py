@@ -20,6 +20,10 @@ there `label` is the name."""
 """For cards whose columns are those of `of_rows`."""
 
 _TEXT: Final = ("  dtype: string",)
+_OBJECTS: Final = (
+    *("  struct:", "  - name: bbox", "    sequence:", "      sequence: float64", "      length: 4"),
+    *("  - name: category", "    sequence: string"),
+)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]|$)")
 
 
@@ -68,6 +72,8 @@ def _row(facts: DatasetFacts, label: Iterable[str], *, has_types: bool = True) -
         yield f"- name: {column}"
         if column == "label":
             yield from label
+        elif column == spool.OBJECTS and has_types:
+            yield from _OBJECTS
         elif column in spool.LIST_COLUMNS and has_types:
             yield "  sequence: string"
         else:

@@ -15,7 +15,18 @@ from app.exports.hashed_file import FileFacts, HashedFile
 from app.exports.spool import DatasetFacts
 from app.storage import MANIFEST
 
-__all__ = ["ATTRIBUTION", "CARD", "MANIFEST", "SCHEMA_VERSION", "SUMS", "SidecarWriter", "needs_attribution", "parse_sum", "write_sidecars"]
+__all__ = [
+    "ATTRIBUTION",
+    "CARD",
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "SUMS",
+    "SidecarWriter",
+    "needs_attribution",
+    "parse_sum",
+    "valid_unicode",
+    "write_sidecars",
+]
 
 SCHEMA_VERSION = 1
 """Of ``manifest.json``; increased when readers of the old version would misread the new one."""
@@ -104,7 +115,7 @@ def _manifest(
         "format": format_name,
         "dataset": {
             "id": options.dataset_id,
-            "name": _valid_unicode(options.dataset_name),
+            "name": valid_unicode(options.dataset_name),
             "version": options.version,
             "created_at": created,
         },
@@ -115,6 +126,8 @@ def _manifest(
         "split_labels": facts.split_labels,
         "absent_labels": facts.absent_labels,
         "unlabelled": facts.unlabelled,
+        "boxes": facts.boxes,
+        "categories": facts.categories,
         "list_columns": {column.name: {"type": column.dtype, "name": column.source} for column in facts.extra},
         "class_folders": parts.folders,
         "licenses": facts.licenses,
@@ -124,7 +137,7 @@ def _manifest(
     }
 
 
-def _valid_unicode(text: str) -> str:
+def valid_unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 import errors
+from app.boxes import Box
 from app.domain import Sample
 from app.exports import names
 from app.exports.extra_columns import ColumnCounter, ExtraColumn
@@ -19,6 +20,7 @@ from app.exports.extra_columns import ColumnCounter, ExtraColumn
 __all__ = [
     "INTEGER_COLUMNS",
     "LIST_COLUMNS",
+    "OBJECTS",
     "OPTIONAL_COLUMNS",
     "RESERVED_COLUMNS",
     "DatasetFacts",
@@ -41,6 +43,9 @@ written if any sample has several, and ``labels`` likewise."""
 LIST_COLUMNS = frozenset({"captions", "labels"})
 """Columns with a list of texts; all others hold one value."""
 
+OBJECTS = "objects"
+"""The column of boxes, there if any sample has one: ``bbox`` and ``category``, as Hugging Face's guide to object detection has them."""
+
 _WRITE_LINES = 500
 _READ_BYTES = 1_000_000
 
@@ -56,6 +61,8 @@ class DatasetFacts:
         columns: the optional columns that at least one sample has.
         licenses: number of images under each licence; ``""`` where none is stated.
         has_labels: whether any sample has several labels.
+        boxes: number of boxes of each class.
+        categories: all classes: of images, whether their first label or not, and of boxes.
         extra: the further columns of the list.
         left_out: number of further columns beyond the first 200.
     """
@@ -71,6 +78,8 @@ class DatasetFacts:
     extensions: Mapping[str, int]
     unlabelled: int = 0
     has_labels: bool = False
+    boxes: Mapping[str, int] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
     extra: tuple[ExtraColumn, ...] = ()
     left_out: int = 0
 
@@ -118,7 +127,8 @@ class Spool:
         while lines := await asyncio.to_thread(self._file.readlines, _READ_BYTES):
             for line in lines:
                 row = orjson.loads(line)
-                yield Sample(**row | {"captions": tuple(row["captions"]), "labels": tuple(row["labels"])})
+                boxes = tuple(Box(**box) for box in row["boxes"])
+                yield Sample(**row | {"captions": tuple(row["captions"]), "labels": tuple(row["labels"]), "boxes": boxes})
 
     def close(self) -> None:
         """Free the disk space."""
@@ -140,6 +150,8 @@ class _FactsCounter:
         self._sources: Counter[str] = Counter()
         self._extensions: Counter[str] = Counter()
         self._has_labels = False
+        self._boxes: Counter[str] = Counter()
+        self._categories: set[str] = set()
         self._extra = ColumnCounter()
 
     def add(self, sample: Sample) -> None:
@@ -151,6 +163,8 @@ class _FactsCounter:
         self._sources[sample.source] += 1
         self._extensions[sample.extension] += 1
         self._has_labels = self._has_labels or len(sample.labels) > 1
+        self._boxes.update(box.label for box in sample.boxes)
+        self._categories.update(all_texts(sample, "labels"))
         self._extra.add(sample.extra)
 
     def facts(self) -> DatasetFacts:
@@ -175,6 +189,8 @@ class _FactsCounter:
             extensions=_sorted_counts(self._extensions),
             unlabelled=self.samples - labels.total(),
             has_labels=self._has_labels,
+            boxes=_sorted_counts(self._boxes),
+            categories=tuple(sorted(self._categories | self._boxes.keys())),
             extra=self._extra.columns(RESERVED_COLUMNS),
             left_out=self._extra.left_out,
         )
@@ -206,14 +222,14 @@ def _sorted_counts(counts: Counter[str]) -> dict[str, int]:
 
 INTEGER_COLUMNS = frozenset({"width", "height", "size_bytes"})
 _REQUIRED_COLUMNS = ("split", "width", "height", "size_bytes", "media_type", "sha256", "source_sha256", "source", "url")
-RESERVED_COLUMNS = ("file_name", "image", "label", "labels", *_REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+RESERVED_COLUMNS = ("file_name", "image", "label", "labels", OBJECTS, *_REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
 """Names that a further column cannot have: ours, and ``image``, which Hugging Face gives the image itself."""
 
 
 def column_names(facts: DatasetFacts) -> tuple[str, ...]:
     """The columns of every row, in order, without ``file_name`` and without the further columns of the list."""
     labels = (*(("label",) if facts.labels else ()), *(("labels",) if facts.has_labels else ()))
-    return (*labels, *_REQUIRED_COLUMNS, *facts.columns)
+    return (*labels, *_REQUIRED_COLUMNS, *facts.columns, *((OBJECTS,) if facts.boxes else ()))
 
 
 def to_row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) -> dict[str, Any]:
@@ -222,11 +238,17 @@ def to_row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) ->
     for name in column_names(facts):
         if name == "label":
             values[name] = class_of(sample, facts)
+        elif name == OBJECTS:
+            values[name] = _objects(sample.boxes)
         elif name in LIST_COLUMNS:
             values[name] = all_texts(sample, name)
         else:
             values[name] = getattr(sample, name) or _empty_value(name)
     return values | {column.name: column.value(sample.extra) for column in facts.extra}
+
+
+def _objects(boxes: Sequence[Box]) -> dict[str, Any]:
+    return {"bbox": [[box.x, box.y, box.width, box.height] for box in boxes], "category": [box.label for box in boxes]}
 
 
 def all_texts(sample: Sample, name: str) -> list[str]:

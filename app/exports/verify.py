@@ -49,6 +49,11 @@ class Manifest:
         value = self._values.get(name)
         return value if isinstance(value, dict) else {}
 
+    def texts(self, name: str) -> list[str]:
+        """A value that should be a list of texts, else an empty one."""
+        value = self._values.get(name)
+        return value if isinstance(value, list) and all(isinstance(text, str) for text in value) else []
+
     def lists(self, path: str) -> bool:
         """Whether the manifest lists the file ``path``; it counts itself."""
         return path == MANIFEST or path in self.mapping("files")

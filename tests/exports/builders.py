@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from app.boxes import Box
 from app.domain import Sample
 from app.exports import formats
 from app.exports.exporter import ExportOptions, ExportReport
@@ -52,6 +53,12 @@ def sample(number: int, body: bytes | None = None, **values: Any) -> Sample:
 def samples(count: int = 10, **values: Any) -> list[Sample]:
     """A small dataset."""
     return [sample(number, **values) for number in range(count)]
+
+
+def boxes(number: int) -> tuple[Box, ...]:
+    """None, one or two boxes in image ``number``."""
+    found = (Box("nose", 1.5, 2.0, 3.0, 4.25), Box("tail", 10.0, 5.0, 6.0, 7.0))
+    return found[: number % 3]
 
 
 async def each(items: Iterable[Sample]) -> AsyncIterator[Sample]:

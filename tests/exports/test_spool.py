@@ -10,7 +10,7 @@ import errors
 from app.domain import Sample
 from app.exports import spool as rows
 from app.exports.spool import DatasetFacts, Spool, class_of
-from tests.exports.builders import each, sample, samples
+from tests.exports.builders import boxes, each, sample, samples
 
 
 async def spooled(folder: Path, items: list[Sample]) -> tuple[DatasetFacts, list[Sample]]:
@@ -104,3 +104,24 @@ async def test_rows_of_an_unlabelled_dataset_have_no_label(tmp_path: Path) -> No
     assert "label" not in only
     assert b"null" not in rows.encode_row(only)
     assert orjson.loads(rows.encode_row(only)) == only
+
+
+async def test_boxes_come_back_and_are_counted(tmp_path: Path) -> None:
+    """By class; the categories of an export are those of boxes and of all labels, the first or not."""
+    items = [sample(0, label="b", labels=("b", "pet"), boxes=boxes(2)), sample(1, label="a", boxes=boxes(1))]
+    facts, back = await spooled(tmp_path, items)
+    assert back == items
+    assert facts.boxes == {"nose": 2, "tail": 1}
+    assert facts.categories == ("a", "b", "nose", "pet", "tail")
+    assert rows.to_row(items[0], facts)["objects"] == {
+        "bbox": [[1.5, 2.0, 3.0, 4.25], [10.0, 5.0, 6.0, 7.0]],
+        "category": ["nose", "tail"],
+    }
+
+
+async def test_rows_have_no_objects_where_no_image_has_a_box(tmp_path: Path) -> None:
+    """And empty lists where another image has one."""
+    without, _ = await spooled(tmp_path, samples(2))
+    mixed, _ = await spooled(tmp_path, [sample(0, boxes=boxes(1)), sample(1)])
+    assert "objects" not in rows.to_row(sample(0), without)
+    assert rows.to_row(sample(1), mixed)["objects"] == {"bbox": [], "category": []}

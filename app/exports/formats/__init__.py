@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import errors
 from app.exports.exporter import Exporter
+from app.exports.formats.coco import CocoExporter
 from app.exports.formats.files import FilesExporter
 from app.exports.formats.imagefolder import ImageFolderExporter
 from app.exports.formats.rows import CsvExporter, JsonLinesExporter
@@ -15,7 +16,14 @@ __all__ = ["EXPORTERS", "get_exporter"]
 EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
     {
         exporter.format: exporter
-        for exporter in (FilesExporter(), ImageFolderExporter(), WebDatasetExporter(), JsonLinesExporter(), CsvExporter())
+        for exporter in (
+            FilesExporter(),
+            ImageFolderExporter(),
+            WebDatasetExporter(),
+            CocoExporter(),
+            JsonLinesExporter(),
+            CsvExporter(),
+        )
     }
 )
 """Every format by its name."""

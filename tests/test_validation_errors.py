@@ -1,10 +1,11 @@
 """Pydantic's errors in our words."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
+from app.domain import ExportFormat
 from app.settings import Settings, setting_names
 from app.spec import JobRequest
 from app.validation_errors import near_field, requirement, with_value
@@ -28,7 +29,7 @@ def error_of(**values: Any) -> Any:
         ({"splits": {"train": float("inf")}}, "must be a finite number, not inf"),
         ({"splits": 5}, "must be an object, not 5"),
         ({"compression": {"only_if_bigger": 2}}, "must be true or false, not 2"),
-        ({"export_format": "zip"}, "must be files, imagefolder"),
+        ({"export_format": "zip"}, f"must be {', '.join(get_args(ExportFormat)[:-1])} or {get_args(ExportFormat)[-1]}"),
         ({"keywords": [""]}, "must not be empty"),
         ({"keywords": ["x" * 101]}, "must have at most 100 characters"),
         ({"keywords": "cat"}, "must be a list"),

@@ -10,9 +10,9 @@ from app.cli.options import Cli, Cursor, Limit
 from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import datasets, images, lookup
+from app.db import datasets, images, lookup, versions
 from app.db.funnel import Funnel
-from app.db.rows import Dataset, PageOf
+from app.db.rows import Dataset, PageOf, Version
 from app.formatting import clipped, listing, number, when
 
 __all__ = ["DatasetId", "ls", "rm", "show"]
@@ -27,21 +27,25 @@ def ls(cli: Cli, limit: Limit = None, cursor: Cursor = None) -> int:
 
 async def _ls(cli: Cli, paging: Paging) -> int:
     kept: dict[str, int] = {}
+    newest: dict[str, Version] = {}
 
     async def read(limit: int, cursor: str | None) -> PageOf[Dataset]:
         page = await datasets.list_datasets(db, limit=limit, cursor=cursor)
         for dataset in page.items:
             kept[dataset.id] = Funnel(await images.counts(db, dataset_id=dataset.id)).kept
+        newest.update(await versions.newest_of_each(db, [dataset.id for dataset in page.items]))
         return page
 
     def row(dataset: Dataset) -> tuple[object, ...]:
-        return (dataset.id, clipped(dataset.name, 30), number(kept[dataset.id]), when(dataset.created_at))
+        version = newest.get(dataset.id)
+        name = clipped(dataset.name, 30)
+        return (dataset.id, name, version.number if version else "", number(kept[dataset.id]), when(dataset.created_at))
 
     def document(dataset: Dataset) -> dict[str, Any]:
-        return dataset_document(dataset) | {"kept": kept[dataset.id]}
+        return dataset_document(dataset, newest.get(dataset.id)) | {"kept": kept[dataset.id]}
 
     async with open_database(cli, load_settings(cli)) as db:
-        await show_list(cli, Listing("datasets", ("id", "name", "images", "made"), row, document, right=(2,)), read, paging)
+        await show_list(cli, Listing("datasets", ("id", "name", "version", "images", "made"), row, document, right=(3,)), read, paging)
     return 0
 
 
@@ -73,17 +77,19 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         funnel = Funnel(await images.counts(db, dataset_id=dataset_id))
         async with db.read() as connection:
             labels = await images.labels_of(connection, dataset_id)
+            version = await versions.newest_of_dataset(connection, dataset_id)
         made = (await datasets.page_exports(db, dataset_id=dataset_id)).items
     known = {clipped(label or "without label", 40): count for label, count in sorted(labels.items(), key=lambda item: -item[1])}
-    rows = [(one.id, one.format, one.state, number(one.samples or 0), when(one.created_at)) for one in made]
+    rows = [(one.id, one.format, one.version or "", one.state, number(one.samples or 0), when(one.created_at)) for one in made]
     lines = [
         f"dataset {dataset.id}: {clipped(dataset.name, 60)}",
+        f"  version    {version.number}, made by {version.kind}" if version else "",
         f"  images     {number(funnel.kept)} kept of {number(funnel.candidates)} candidates",
         f"  labels     {listing(known, most=20)}" if known else "",
         f"  not kept   {listing(funnel.reasons)}" if funnel.reasons else "",
-        "\n" + table(("export", "format", "status", "samples", "made"), rows, right=(3,)) if rows else "",
+        "\n" + table(("export", "format", "version", "status", "samples", "made"), rows, right=(4,)) if rows else "",
     ]
-    document = dataset_document(dataset) | {
+    document = dataset_document(dataset, version) | {
         "kept": funnel.kept,
         "labels": [{"label": label, "count": count} for label, count in labels.items()],
         "reasons": funnel.reasons,

@@ -6,7 +6,7 @@ from typing import Any
 from app.db import fleet
 from app.db.crawl_pages import StoredPage
 from app.db.dead_units import DeadUnit
-from app.db.rows import Dataset, Event, Export, Job, Search, WorkerRow
+from app.db.rows import Dataset, Event, Export, Job, Search, Version, WorkerRow
 from app.domain import StoredImage
 from downloader.models import Attempt
 
@@ -34,9 +34,9 @@ def job_document(job: Job) -> dict[str, Any]:
     )
 
 
-def dataset_document(dataset: Dataset) -> dict[str, Any]:
-    """A dataset."""
-    return asdict(dataset)
+def dataset_document(dataset: Dataset, version: Version | None) -> dict[str, Any]:
+    """A dataset with the number of its newest version, and what that version is."""
+    return asdict(dataset) | {"version": version and version.number, "digest": version and version.digest}
 
 
 def export_document(export: Export) -> dict[str, Any]:

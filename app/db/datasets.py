@@ -26,6 +26,7 @@ __all__ = [
     "get_export",
     "get_file",
     "list_datasets",
+    "lock_lineage",
     "page_checks",
     "page_exports",
     "prefixes",
@@ -68,6 +69,12 @@ async def list_datasets(db: Database, *, user_id: str | None = None, limit: int 
     return PageOf([Dataset(**row._mapping) for row in rows], next_cursor)
 
 
+async def lock_lineage(connection: Connection, lineage_id: str) -> None:
+    """Lock the rows of all versions of a dataset: two that are recorded at a time would take the same number."""
+    of_lineage = select(tables.datasets.c.id).where(tables.datasets.c.lineage_id == lineage_id)
+    await connection.execute(of_lineage.order_by(tables.datasets.c.id).with_for_update(key_share=True))
+
+
 async def delete_dataset(db: Database, dataset_id: str) -> None:
     """Delete a dataset and every row that refers to it; the next clean-up deletes its blobs.
 
@@ -82,8 +89,17 @@ async def delete_dataset(db: Database, dataset_id: str) -> None:
         await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))
 
 
-async def add_export(connection: Connection, *, user_id: str, dataset_id: str, job_id: str, export_format: str, storage_tier: str) -> str:
-    """Insert an export in state ``pending`` and return its id."""
+async def add_export(
+    connection: Connection,
+    *,
+    user_id: str,
+    dataset_id: str,
+    job_id: str,
+    export_format: str,
+    storage_tier: str,
+    version: str | None = None,
+) -> str:
+    """Insert an export in state ``pending`` and return its id. The version is not known before its job has begun."""
     export_id = new_id("exp")
     await connection.execute(
         insert(tables.exports).values(
@@ -93,6 +109,7 @@ async def add_export(connection: Connection, *, user_id: str, dataset_id: str, j
             job_id=job_id,
             format=export_format,
             storage_tier=storage_tier,
+            version=version,
             state="pending",
             created_at=db_now(),
         )

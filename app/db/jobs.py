@@ -1,6 +1,6 @@
 """Queries on jobs and their searches. :mod:`app.db.lifecycle` changes jobs together with their units."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, delete, func, select, update
@@ -16,6 +16,7 @@ from app.job_states import FINAL_JOB_STATES, DesiredState, JobKind, JobState
 from app.observability import metrics
 
 __all__ = [
+    "active_on",
     "add_searches",
     "advance_search",
     "count_search_requests",
@@ -89,6 +90,21 @@ async def newest_of_dataset(db: Database, dataset_id: str, kind: JobKind) -> Job
     query = select(tables.jobs).where(columns.dataset_id == dataset_id, columns.kind == kind)
     async with db.read() as connection:
         row = (await connection.execute(query.order_by(columns.created_at.desc(), columns.id.desc()).limit(1))).first()
+    return as_job(row) if row else None
+
+
+CHANGES_WHAT_IS_KEPT = frozenset({JobKind.BUILD, JobKind.VALIDATION, JobKind.DUPLICATES})
+"""Kinds of jobs that decide which images of a dataset are kept."""
+
+
+async def active_on(db: Database, dataset_id: str, kinds: Collection[JobKind] = CHANGES_WHAT_IS_KEPT) -> Job | None:
+    """Return a job of these kinds on a dataset that has not ended."""
+    columns = tables.jobs.c
+    query = select(tables.jobs).where(
+        columns.dataset_id == dataset_id, columns.kind.in_(list(kinds)), columns.state.not_in(FINAL_JOB_STATES)
+    )
+    async with db.read() as connection:
+        row = (await connection.execute(query.limit(1))).first()
     return as_job(row) if row else None
 
 

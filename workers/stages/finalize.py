@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.datasets import versions
+from app.datasets.versions import DatasetState
 from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.funnel import Funnel, LabelCount
+from app.db.jobs import CHANGES_WHAT_IS_KEPT
 from app.db.rows import NewUnit, Search
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
@@ -27,8 +30,6 @@ log = get_logger(__name__)
 BUILD_STAGES = ("duplicates", "labels", "compress", "export", "end")
 STAGES: dict[JobKind, tuple[str, ...]] = {JobKind.BUILD: BUILD_STAGES, JobKind.VALIDATION: ("duplicates", "labels", "end")}
 
-
-CHANGES_WHAT_IS_KEPT = frozenset({JobKind.BUILD, JobKind.VALIDATION, JobKind.DUPLICATES})
 MAX_CLASSES, LOGGED_CLASSES = 50, 20
 """Classes recorded with a job, and labels in one log line."""
 
@@ -58,12 +59,22 @@ async def finalize_job(ctx: JobContext, unit: ClaimedUnit) -> None:
     wants = await _next_round(ctx, unit) if job.stage == "duplicates" and not dead else {}
     step = next_step(job.kind, job.stage, spec, funnel=funnel, wants_more=bool(wants), has_dead=bool(dead))
     log.info("job.stage", stage=step, kept=funnel.kept, unique=funnel.unique, candidates=funnel.candidates)
+    state = await _read_state(unit, step) if not dead else None
     if step == "more":
         await start_round(unit, wants)
     elif step == "end":
-        await _end_job(unit, funnel, searches, dead)
+        await _end_job(unit, funnel, searches, dead, state)
     else:
-        await _start_stage(unit, step)
+        await _start_stage(unit, step, state)
+
+
+async def _read_state(unit: ClaimedUnit, step: str) -> DatasetState | None:
+    """What the dataset is now, where its images are decided and no version says so: before its export, which carries the number, or at
+    the end of a job that wrote none. None for a dataset that is empty and always was."""
+    job = unit.job
+    is_due = step == "export" or (step == "end" and job.stage != "export" and job.kind in CHANGES_WHAT_IS_KEPT)
+    state = await versions.read_state(unit.ctx.resources, job.dataset_id, job) if is_due else None
+    return state if state is not None and (state.images or state.current) else None
 
 
 async def _next_round(ctx: JobContext, unit: ClaimedUnit) -> dict[str, int]:
@@ -97,13 +108,14 @@ def next_step(
     return following
 
 
-async def _start_stage(unit: ClaimedUnit, stage: str) -> None:
+async def _start_stage(unit: ClaimedUnit, stage: str, state: DatasetState | None) -> None:
     async with unit.transaction() as connection:
+        version = await versions.record(connection, state) if state is not None else None
         await jobs.set_stage(connection, unit.job.id, state=JobState.FINALIZING, stage=stage)
-        await unit.finish_in(connection, await _units_of_stage(connection, unit, stage))
+        await unit.finish_in(connection, await _units_of_stage(connection, unit, stage, version.number if version else None))
 
 
-async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str) -> list[NewUnit]:
+async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str, version: str | None) -> list[NewUnit]:
     if stage == "duplicates":
         return [NewUnit(UnitKind.DUPLICATES)]
     if stage == "labels":
@@ -120,11 +132,12 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str)
         job_id=unit.job.id,
         export_format=spec.export_format,
         storage_tier=spec.storage_tier,
+        version=version,
     )
     return [NewUnit(UnitKind.EXPORT, {"export_id": export_id})]
 
 
-async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str]) -> None:
+async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str], state: DatasetState | None) -> None:
     job, db = unit.job, unit.ctx.db
     changes_what_is_kept = job.kind in CHANGES_WHAT_IS_KEPT
     counts = await images.counts_by_label(db, job.dataset_id) if changes_what_is_kept else []
@@ -144,6 +157,8 @@ async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search]
         end = JobEnd(JobState.FAILED if dead else JobState.SUCCEEDED, error=dead[0] if dead else None)
     classes = short_classes(counts, search_labels, job.spec.get("label")) if changes_what_is_kept else None
     async with unit.transaction() as connection:
+        if state is not None:
+            await versions.record(connection, state)
         await jobs.end(connection, job.id, end.state, shortfall=end.shortfall, error=end.error, short_classes=classes)
         await unit.finish_in(connection)
     log.info("job.ended", state=end.state.value, kept=funnel.kept, reasons=funnel.reasons, error=end.error)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import errors
+from app.datasets import versions
 from app.db import Connection, crawl_pages, datasets, images, jobs, new_id
 from app.db.rows import NewUnit
 from app.discovery import Expansion
@@ -47,8 +48,12 @@ ExpandKeyword = Callable[..., Awaitable[Sequence[Expansion]]]
 async def plan_job(unit: ClaimedUnit) -> None:
     """Finish a job's first unit with the units that carry the job out."""
     job = unit.job
+    state = await versions.read_state(unit.ctx.resources, job.dataset_id) if job.kind is JobKind.EXPORT else None
     async with unit.transaction() as connection:
         await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None)
+        if state is not None and state.images:
+            version = await versions.record(connection, state)
+            await datasets.set_export(connection, await datasets.export_id_of_job(connection, job.id), version=version.number)
         await unit.finish_in(connection, await _PLANS[job.kind](connection, unit))
 
 

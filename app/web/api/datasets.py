@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db import datasets, earlier_fetches, images, jobs, rows
+from app.db import datasets, earlier_fetches, images, jobs, rows, versions
 from app.db.funnel import Funnel
 from app.db.licences import count_by_licence
 from app.discovery.licences.policy import LicencePolicy
@@ -28,6 +28,9 @@ class DatasetSummary(View):
 
     id: str
     name: str
+    lineage_id: str = Field(description="Datasets that are versions of each other share it.")
+    version: str | None = Field(description="Its newest version, as in `1.2.0`; null before its images are decided.")
+    digest: str | None = Field(description="Of that version: equal digests mean equal images, labels, splits and texts.")
     created_at: datetime
     links: dict[str, str]
 
@@ -95,7 +98,7 @@ class NewExport(BaseModel):
     storage_tier: Literal["standard"] = "standard"
 
 
-def _summary(dataset: rows.Dataset) -> DatasetSummary:
+def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSummary:
     own = f"/v1/datasets/{dataset.id}"
     links = {
         "self": own,
@@ -104,14 +107,16 @@ def _summary(dataset: rows.Dataset) -> DatasetSummary:
         "images": f"/v1/images?dataset_id={dataset.id}",
         "checks": f"/v1/checks?dataset_id={dataset.id}",
     }
-    return DatasetSummary(id=dataset.id, name=dataset.name, created_at=at(dataset.created_at), links=links)
+    known = {"id": dataset.id, "name": dataset.name, "lineage_id": dataset.lineage_id, "created_at": at(dataset.created_at)}
+    return DatasetSummary(**known, version=version and version.number, digest=version and version.digest, links=links)
 
 
 @router.get("/v1/datasets", operation_id="datasets_list", summary="List datasets, newest first")
 async def list_datasets(call: Here, query: Annotated[PageQuery, Query()]) -> Page[DatasetSummary]:
     """Without figures: ask for one dataset to get them."""
     page = await datasets.list_datasets(call.resources.db, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
-    return Page(items=[_summary(dataset) for dataset in page.items], next_cursor=page.next_cursor)
+    newest = await versions.newest_of_each(call.resources.db, [dataset.id for dataset in page.items])
+    return Page(items=[_summary(dataset, newest.get(dataset.id)) for dataset in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/v1/datasets/{dataset_id}", operation_id="datasets_get", summary="One dataset with its figures")
@@ -124,7 +129,9 @@ async def get_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Q
         rows=await jobs.list_figures(db, dataset_id),
         **dict(zip(("reused", "not_modified"), await earlier_fetches.reuse_figures(db, dataset_id), strict=True)),
     )
-    return Dataset(**_summary(dataset).model_dump(), progress=progress_of(funnel), reasons=funnel.reasons, sources=funnel.by_source())
+    newest = await versions.newest_of_each(db, [dataset_id])
+    summary = _summary(dataset, newest.get(dataset_id))
+    return Dataset(**summary.model_dump(), progress=progress_of(funnel), reasons=funnel.reasons, sources=funnel.by_source())
 
 
 @router.get("/v1/datasets/{dataset_id}/licences", operation_id="datasets_licences", summary="The licences of a dataset's images")

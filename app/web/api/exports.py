@@ -57,6 +57,7 @@ class ExportSummary(View):
     job_id: str
     export_format: str
     storage_tier: str
+    version: str | None = Field(description="The version of the dataset that it holds; null until it is written, or from before versions.")
     status: str = Field(description="pending, written, ready or failed.")
     samples: int | None = Field(description="Images in it; while it is pending, those written so far.")
     size_bytes: int | None
@@ -112,7 +113,7 @@ def export_view(export: rows.Export) -> Export:
 
 
 def _row(export: rows.Export) -> dict[str, Any]:
-    names = ("id", "dataset_id", "job_id", "storage_tier", "samples", "size_bytes", "error")
+    names = ("id", "dataset_id", "job_id", "storage_tier", "version", "samples", "size_bytes", "error")
     own = f"/v1/exports/{export.id}"
     links = {"self": own, "files": f"{own}/files", "archive": f"{own}/archive"}
     links |= {"job": f"/v1/jobs/{export.job_id}", "dataset": f"/v1/datasets/{export.dataset_id}"}

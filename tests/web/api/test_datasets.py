@@ -2,6 +2,7 @@ import httpx
 import pytest
 
 import errors
+from app.datasets import versions
 from app.db import jobs
 from app.domain import ImageState, Reason
 from app.job_states import JobState
@@ -16,6 +17,7 @@ async def test_list_pages_newest_first(client: httpx.AsyncClient, resources: Res
     rest = (await client.get("/v1/datasets", params={"cursor": first["next_cursor"]})).json()
     assert [item["id"] for item in first["items"] + rest["items"]] == made[::-1]
     assert "progress" not in first["items"][0]
+    assert first["items"][0]["version"] is None
 
 
 async def test_get_accounts_for_every_candidate(client: httpx.AsyncClient, resources: Resources) -> None:
@@ -23,7 +25,10 @@ async def test_get_accounts_for_every_candidate(client: httpx.AsyncClient, resou
     job = await seeds.build(resources)
     await seeds.image(resources, job, "a.jpg", b"aa")
     await seeds.image(resources, job, "b.jpg", state=ImageState.REJECTED, reason=Reason.TOO_SMALL)
+    await seeds.end(resources, job.id, JobState.SUCCEEDED)
+    version = await versions.ensure(resources, job.dataset_id)
     body = (await client.get(f"/v1/datasets/{job.dataset_id}")).json()
+    assert (body["version"], body["digest"], body["lineage_id"]) == ("1.0.0", version.digest, job.dataset_id)
     assert (body["name"], body["progress"]["kept"], body["progress"]["candidates"]) == ("birds", 1, 2)
     assert body["reasons"] == {"too_small": 1}
     assert (await client.get(body["links"]["images"])).json()["items"][0]["url"] == "http://origin.example/a.jpg"

@@ -1,0 +1,176 @@
+"""Versions: what a dataset is once its images are decided, under a number and a digest.
+
+A version is read without a lock, which takes seconds for a large dataset, and then recorded in one short transaction.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from app.datasets import diff, provenance, semver
+from app.datasets.diff import Changes
+from app.db import Connection, Database, datasets, jobs, kept_records, versions
+from app.db.exceptions import StateConflict
+from app.db.kept_records import KeptRecord
+from app.db.rows import Dataset, Job, Version
+from app.exports.provenance import Provenance
+from app.job_states import JobKind
+from app.resources import Resources
+from app.rules import CompressionRules
+from app.spec import JobSpec
+from logging_setup import get_logger
+
+__all__ = ["DatasetState", "changes_in_place", "ensure", "read_state", "recipe_of", "record"]
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetState:
+    """What a dataset is now.
+
+    Attributes:
+        current: the newest version of this dataset, if it has one.
+        parent: the version that ``changes`` compares with: of the lineage the newest; None for the first.
+        digest: over its kept images and the recipe of their forms, as hex.
+        size_bytes: of the kept images in their exported form.
+        facts: where the dataset comes from; its number and date are those of the version once that is recorded.
+    """
+
+    dataset: Dataset
+    job_id: str | None
+    kind: str
+    current: Version | None
+    parent: Version | None
+    digest: str
+    images: int
+    size_bytes: int
+    changes: Changes
+    facts: Provenance
+
+
+async def ensure(resources: Resources, dataset_id: str) -> Version:
+    """Return the version of a dataset as it is, and record it first where no job has.
+
+    Raises:
+        StateConflict: the dataset has no kept image, or a job changes it at this time.
+    """
+    active = await jobs.active_on(resources.db, dataset_id)
+    if active is not None:
+        raise StateConflict(f"job {active.id} still works on dataset {dataset_id}; wait for its end, or cancel it")
+    state = await read_state(resources, dataset_id)
+    if not state.images:
+        raise StateConflict(f"dataset {dataset_id} has no version: no image is kept")
+    async with resources.db.write() as connection:
+        return await record(connection, state)
+
+
+async def read_state(resources: Resources, dataset_id: str, job: Job | None = None) -> DatasetState:
+    """Read what a dataset is now. ``job`` is the one that decided its images, None where they were decided before."""
+    db = resources.db
+    dataset = await datasets.get_dataset(db, dataset_id)
+    build = await jobs.newest_of_dataset(db, dataset_id, JobKind.BUILD)
+    spec = JobSpec(**build.spec) if build is not None else JobSpec()
+    async with db.read() as connection:
+        current = await versions.newest_of_dataset(connection, dataset_id)
+        parent = await versions.newest_of_lineage(connection, dataset.lineage_id)
+    digest, images, size_bytes = await _digest(db, dataset_id, recipe_of(spec.compression))
+    changes = await _changes(db, dataset_id, parent, images, job)
+    facts = await provenance.gather(resources, dataset_id)
+    return DatasetState(dataset, job.id if job else None, _kind(job, current), current, parent, digest, images, size_bytes, changes, facts)
+
+
+def _kind(job: Job | None, current: Version | None) -> str:
+    """The name of what made a version."""
+    if job is None:
+        return "build" if current is None else "change"
+    if job.kind is JobKind.BUILD and job.spec.get("retry_reasons") is not None:
+        return "retry"
+    return job.kind.value
+
+
+async def _changes(db: Database, dataset_id: str, parent: Version | None, images: int, job: Job | None) -> Changes:
+    if parent is None:
+        return Changes(added=images)
+    if parent.dataset_id != dataset_id:
+        return await diff.changes_between(db, parent.dataset_id, dataset_id)
+    async with db.read() as connection:
+        is_retry = job is not None and job.kind is JobKind.BUILD and job.id != parent.job_id
+        added = await kept_records.count_of_job(connection, job.id) if is_retry and job is not None else 0
+    return changes_in_place(parent.images, images, added)
+
+
+def changes_in_place(before: int, now: int, added: int = 0) -> Changes:
+    """Return what changed in a dataset whose earlier records are overwritten, as far as the numbers of images tell.
+
+    Args:
+        added: kept images that the job has fetched. Where they alone do not explain the number, others were removed or changed.
+    """
+    removed = max(0, before + added - now)
+    came_back = max(0, now - before - added)
+    is_explained = added > 0 and now == before + added
+    return Changes(added + came_back, removed, changed=0 if removed or is_explained else 1)
+
+
+async def record(connection: Connection, state: DatasetState) -> Version:
+    """Return the version that says what the dataset is; insert it, under the next number of its lineage, where there is none yet."""
+    await datasets.lock_lineage(connection, state.dataset.lineage_id)
+    current = await versions.newest_of_dataset(connection, state.dataset.id)
+    if current is not None and current.digest == state.digest:
+        return current
+    newest = await versions.newest_of_lineage(connection, state.dataset.lineage_id)
+    changes = state.changes if state.parent else None
+    number = _next_number(newest, state.changes)
+    values = number._asdict() | {name: getattr(state, name) for name in ("job_id", "kind", "digest", "images", "size_bytes")}
+    values |= {"dataset_id": state.dataset.id, "lineage_id": state.dataset.lineage_id, "parent_id": state.parent and state.parent.id}
+    made = await versions.add(connection, values | {"changes": changes and changes.as_json(), "provenance": None})
+    facts = replace(
+        state.facts,
+        version=made.number,
+        previous_version=newest.number if newest else "",
+        created_at=made.created_at,
+        changes=made.changes or {},
+    ).to_json()
+    await versions.set_provenance(connection, made.id, facts)
+    log.info("dataset.version", version=made.number, kind=made.kind, images=made.images, **state.changes.as_json())
+    return replace(made, provenance=facts)
+
+
+def _next_number(newest: Version | None, changes: Changes) -> semver.Version:
+    before = semver.Version(newest.major, newest.minor, newest.patch) if newest else None
+    return semver.next_version(before, changes.added, changes.removed, changes.altered)
+
+
+def recipe_of(rules: CompressionRules) -> dict[str, Any]:
+    """How exported forms are derived from originals: what differs from the defaults; nothing where they are the originals."""
+    if rules.is_identity:
+        return {}
+    return {item.name: value for item in fields(CompressionRules) if (value := getattr(rules, item.name)) != item.default}
+
+
+async def _digest(db: Database, dataset_id: str, recipe: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Return the digest of the kept images of a dataset, how many there are, and their bytes. One page is in memory."""
+    digest = hashlib.sha256(_canonical({"recipe": recipe}))
+    images = size_bytes = 0
+    async for page in kept_records.pages(db, dataset_id):
+        digest.update(await asyncio.to_thread(_lines, page))
+        images += len(page)
+        size_bytes += sum(item.size_bytes for item in page)
+    return digest.hexdigest(), images, size_bytes
+
+
+def _lines(page: Sequence[KeptRecord]) -> bytes:
+    return b"".join(map(_line, page))
+
+
+def _line(item: KeptRecord) -> bytes:
+    """What a record is, without what depends on when and where it was fetched. Values that are not known leave no trace."""
+    own = {"url": item.url, "sha256": item.sha256, "label": item.label, "labels": list(item.labels) or None, "split": item.split}
+    return _canonical({name: value for name, value in own.items() if value is not None} | dict(item.texts))
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"

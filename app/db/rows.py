@@ -11,6 +11,7 @@ __all__ = [
     "ApiKey",
     "Dataset",
     "DatasetCheck",
+    "DerivedImage",
     "Event",
     "Export",
     "Job",
@@ -242,6 +243,20 @@ class Export:
     version: str | None = None
     options: Mapping[str, Any] | None = None
     destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedImage:
+    """What a recipe made of stored bytes: ``recipe`` is its digest, the rest are the columns of a form."""
+
+    source_sha256: str
+    recipe: str
+    out_sha256: str
+    out_media_type: str
+    out_size_bytes: int
+    out_width: int
+    out_height: int
+    changes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The disk: what a workspace takes, and the removal of what nothing refers to."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.db import Database, api_keys, datasets, fleet, images, jobs
+from app.db import Database, api_keys, datasets, derived_images, fleet, images, jobs
 from app.storage import ObjectInfo, Store, paths
 
 __all__ = ["GRACE_S", "Cleaned", "Usage", "clean", "measure"]
@@ -60,6 +60,7 @@ async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S) -> Cl
     now = await db.now()
 
     async def remove_blobs(unused: dict[str, ObjectInfo]) -> None:
+        await derived_images.drop(db, list(unused))
         await store.delete([item.key for item in unused.values()] + [paths.thumb(digest) for digest in unused])
         cleaned.blobs += len(unused)
         cleaned.size_bytes += sum(item.size for item in unused.values())
@@ -96,11 +97,14 @@ async def measure(db: Database, store: Store) -> Usage:
 
 
 async def _for_unused_blobs(db: Database, store: Store, before: float, use: Callable[[dict[str, ObjectInfo]], Awaitable[None]]) -> None:
-    """Call ``use`` with batches of blobs, by digest, that no image refers to and that were written, or linked, before this Unix time."""
+    """Call ``use`` with batches of blobs, by digest, that no image refers to and that were last used before this Unix time.
+
+    A blob is used when it is written or linked, or an export derives an image that it holds.
+    """
     batch: dict[str, ObjectInfo] = {}
 
     async def flush() -> None:
-        used = await images.referenced_blobs(db, list(batch)) if batch else set()
+        used = await _in_use(db, list(batch), before) if batch else set()
         unused = {digest: item for digest, item in batch.items() if digest not in used}
         if unused := {digest: item for digest, item in unused.items() if await store.linked_at(item.key) <= before}:
             await use(unused)
@@ -113,6 +117,10 @@ async def _for_unused_blobs(db: Database, store: Store, before: float, use: Call
             if len(batch) >= _BATCH:
                 await flush()
     await flush()
+
+
+async def _in_use(db: Database, digests: Sequence[str], before: float) -> set[str]:
+    return await images.referenced_blobs(db, digests) | await derived_images.in_use(db, digests, since=before)
 
 
 @dataclass(slots=True)

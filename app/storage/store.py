@@ -42,6 +42,9 @@ _PARTS_IN_FLIGHT = 4
 _READS_IN_FLIGHT = 4
 """Objects that are read whole at once: as many bodies are in memory."""
 
+_HEADS_IN_FLIGHT = 32
+"""Objects whose presence is asked for at once: a round trip each, and no body."""
+
 _LIST_PAGE = 1000
 _DELETE_PAGE = 1000
 
@@ -126,6 +129,15 @@ class Store:
             return await concurrency.to_thread_uncancelled(self._check_files, objects)
         limit = asyncio.Semaphore(_READS_IN_FLIGHT)
         return await concurrency.gather_all(self._holds(key, sha256, limit) for key, sha256 in objects)
+
+    async def exist_many(self, keys: Sequence[str]) -> Sequence[bool]:
+        """Say for each key whether there is an object. A local store looks in one thread call; a bucket is asked for 32 at once."""
+        for key in keys:
+            paths.check_key(key)
+        if self._root is not None:
+            return await concurrency.to_thread_uncancelled(lambda: [Path(f"{self._root}/{key}").is_file() for key in keys])
+        limit = asyncio.Semaphore(_HEADS_IN_FLIGHT)
+        return await concurrency.gather_all(self._exists(key, limit) for key in keys)
 
     async def put_file(self, key: str, path: Path) -> None:
         """Store the file at ``path`` under ``key``, atomically, in parts: memory does not grow with the file."""
@@ -302,6 +314,10 @@ class Store:
             except storage_errors.MissingObject:
                 return False
             return (await asyncio.to_thread(hashlib.sha256, body)).hexdigest() == sha256
+
+    async def _exists(self, key: str, limit: asyncio.Semaphore) -> bool:
+        async with limit:
+            return await self.exists(key)
 
     async def _send(self, key: str, body: bytes) -> errors.StorageError | None:
         try:

@@ -66,6 +66,15 @@ async def test_objects_are_held_if_they_are_there_with_their_digest(store: Store
         await store.holds_many([("../e", digest)])
 
 
+async def test_many_keys_are_looked_up_together(store: Store) -> None:
+    """In their order; a folder is no object."""
+    await store.put("a/one", b"1")
+    assert list(await store.exist_many(["a/gone", "a/one", "a", "a/one"])) == [False, True, False, True]
+    assert list(await store.exist_many([])) == []
+    with pytest.raises(errors.ValidationError):
+        await store.exist_many(["../e"])
+
+
 async def test_what_is_not_there_is_missing(store: Store, tmp_path: Path) -> None:
     """Every read of an absent key says MissingObject; exists says no; delete does not mind."""
     for read in (store.get("no"), store.head("no"), store.fetch_to("no", tmp_path / "x"), anext(store.stream("no"))):

@@ -21,7 +21,7 @@ from logging_setup import get_logger
 from workers.stages.decode import MISSING, decode_batch, in_batches, put_all
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["compress_chunk", "compression_log", "output_columns", "saved_bytes", "write_rows"]
+__all__ = ["compress_chunk", "compression_log", "output_columns", "output_of", "saved_bytes", "write_rows"]
 
 log = get_logger(__name__)
 
@@ -85,7 +85,7 @@ async def _compress_batch(ctx: JobContext, batch: Sequence[StoredImage], rules: 
     objects: list[tuple[str, bytes]] = []
     for image_id, answer in await decode_batch(ctx, batch, rules):
         try:
-            output = _output_of(answer)
+            output = output_of(answer)
         except errors.ValidationError as error:
             detail = f"{CANNOT_COMPRESS}: {error}"
             rows.append({"id": image_id, "state": ImageState.REJECTED, "reason": error.slug, "detail": detail})
@@ -96,7 +96,8 @@ async def _compress_batch(ctx: JobContext, batch: Sequence[StoredImage], rules: 
     return rows
 
 
-def _output_of(answer: Answer | None) -> Compressed:
+def output_of(answer: Answer | None) -> Compressed:
+    """The re-encoded image of an answer. Raises `errors.ValidationError` where it cannot be, also without its bytes."""
     if answer is None:
         raise errors.ValidationError(MISSING)
     return answer.as_output()

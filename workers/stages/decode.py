@@ -14,7 +14,7 @@ from logging_setup import get_logger
 from logging_setup.capture import log_remarks
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["MISSING", "decode_batch", "image_source", "in_batches", "put_all"]
+__all__ = ["MISSING", "decode_batch", "image_source", "in_batches", "put_all", "split"]
 
 log = get_logger(__name__)
 
@@ -52,7 +52,7 @@ async def in_batches(
 
     One batch more runs than there are decoders, so that the decoders have work while results are stored.
     """
-    waiting = _split(images)
+    waiting = split(images)
     async with BoundedTasks[Result](min(MAX_BATCHES, ctx.decoders.size + 1)) as tasks:
         while True:
             while not tasks.is_full and not unit.stop.is_set() and (batch := next(waiting, None)) is not None:
@@ -64,8 +64,8 @@ async def in_batches(
                 yield result
 
 
-def _split(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
-    """Split images into batches, in order."""
+def split(images: Sequence[StoredImage]) -> Iterator[Sequence[StoredImage]]:
+    """Split images into batches for a decoder, in order."""
     batch: list[StoredImage] = []
     size_bytes = 0
     for image in images:

@@ -6,7 +6,7 @@ Retry: none here. A run that is repeated writes the whole export again under the
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -19,23 +19,21 @@ import errors
 from app import concurrency
 from app.datasets import provenance
 from app.db import Connection, datasets, images, jobs, versions
-from app.db.rows import NewUnit
+from app.db.rows import Export, NewUnit
 from app.discovery.folders.place import published_url
 from app.discovery.licences import stated_terms
 from app.discovery.sources.fields import attribution
-from app.domain import EXTENSIONS, FOLDER_SOURCE, MEDIA_TYPES, Compressed, Sample, StoredImage
+from app.domain import EXTENSIONS, FOLDER_SOURCE, Sample, StoredImage
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.exports.provenance import Provenance
 from app.images.pool.pool import load_images
 from app.job_states import JobKind, UnitKind
 from app.paper_texts import NO_TEXTS
-from app.rules import CompressionRules
 from app.spec import JobSpec
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
-from workers.stages.compress import output_columns
-from workers.stages.decode import BATCH, decode_batch, put_all
+from workers.stages.derive import Interrupted, NotDerived, Problems, derive
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["count_read", "make_options", "verify_export", "write_export"]
@@ -43,43 +41,46 @@ __all__ = ["count_read", "make_options", "verify_export", "write_export"]
 log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
-Row = dict[str, Any]
-
 PAGE = 1_000
 """Rows read at once. An export of any size needs the memory of one page and one image."""
 
 PROGRESS_S = 1.0
 """Seconds between two writes of how far an export is."""
 
-CONVERSION = CompressionRules(format="png", level=60)
-"""Lossless, and read by every loader."""
-
-_HEIF = MEDIA_TYPES["heif"]
-
-LOSSY_CONVERSION = CompressionRules(format="keep", level=95)
-"""For HEIF, which photos are: JPEG without transparency, else PNG. A photo of 2 MB would be a PNG of 20."""
-
 
 async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Write the export into the store under its own prefix, with a unit that verifies it before it is published."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
-        options = make_options(await _provenance_of(ctx, row.dataset_id), unit.spec, asks_texts=unit.job.kind is JobKind.EXPORT)
-        prefix = paths.export(row.id)
-        async with ctx.store.scratch() as folder:
-            target = folder / row.id
-            with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
-                exporter = formats.get_exporter(row.format)
-                samples = _samples(ctx, row.dataset_id, exporter.extensions)
-                report = await exporter.write(samples, count_read(_make_reader(ctx.store), unit, row.id), target, options)
-            unit.require_lease()
-            sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
-            with tracer.start_as_current_span("export.publish", attributes=sizes):
-                await ctx.store.publish_tree(target, prefix)
-        async with unit.transaction() as connection:
-            await datasets.set_export(connection, row.id, state="written", prefix=prefix, **_report_columns(report))
-            await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
-        log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
+        try:
+            report = await _write_and_publish(ctx, unit, row)
+        except Interrupted:
+            await unit.release()
+        except NotDerived as error:
+            async with unit.transaction() as connection:
+                await datasets.set_export(connection, row.id, state="failed", problems=error.problems, error=str(error))
+                await unit.finish_in(connection)
+            log.error("export.not_derived", images=error.images, problems=error.failed)
+        else:
+            async with unit.transaction() as connection:
+                await datasets.set_export(connection, row.id, state="written", prefix=paths.export(row.id), **_report_columns(report))
+                await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
+            log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
+
+
+async def _write_and_publish(ctx: JobContext, unit: ClaimedUnit, row: Export) -> ExportReport:
+    options = make_options(await _provenance_of(ctx, row.dataset_id), unit.spec, asks_texts=unit.job.kind is JobKind.EXPORT)
+    async with ctx.store.scratch() as folder:
+        target = folder / row.id
+        with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
+            exporter = formats.get_exporter(row.format)
+            samples = _samples(ctx, unit, row.dataset_id, exporter.extensions)
+            report = await exporter.write(samples, count_read(_make_reader(ctx.store), unit, row.id), target, options)
+        unit.require_lease()
+        sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
+        with tracer.start_as_current_span("export.publish", attributes=sizes):
+            await ctx.store.publish_tree(target, paths.export(row.id))
+    return report
 
 
 async def _provenance_of(ctx: JobContext, dataset_id: str) -> Provenance:
@@ -115,59 +116,35 @@ def _report_columns(report: ExportReport) -> dict[str, Any]:
     return {"samples": report.samples, "size_bytes": report.size_bytes, "report": asdict(report) | {"files": dict(report.files)}}
 
 
-async def _samples(ctx: JobContext, dataset_id: str, extensions: frozenset[str] | None) -> AsyncIterator[Sample]:
+async def _samples(ctx: JobContext, unit: ClaimedUnit, dataset_id: str, extensions: frozenset[str] | None) -> AsyncIterator[Sample]:
+    """The samples of an export, in order.
+
+    Raises:
+        NotDerived: at their end, if any cannot be derived: an export holds every image, or it fails and names those that it cannot hold.
+        Interrupted: the unit was asked to stop.
+    """
     last_id = index = 0
+    problems = Problems()
     folder = await _folder_of(ctx, dataset_id)
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
-        for image in await _convert(ctx, page, extensions):
+        leaving, failed = await derive(ctx, unit, page, None, extensions)
+        problems.add(failed)
+        for image in leaving:
             yield _as_sample(index, image, folder)
             index += 1
         if len(page) < PAGE:
-            return
+            break
         last_id = page[-1].id
+    if problems.failed:
+        raise NotDerived(problems, images=index + problems.failed)
 
 
 async def _folder_of(ctx: JobContext, dataset_id: str) -> str | None:
     """Return the folder that a dataset was made of."""
     build = await jobs.newest_of_dataset(ctx.db, dataset_id, JobKind.BUILD)
     return build.spec["folder"]["path"] if build is not None and build.spec.get("folder") else None
-
-
-async def _convert(ctx: JobContext, page: Sequence[StoredImage], extensions: frozenset[str] | None) -> Sequence[StoredImage]:
-    """Replace images in formats that the loaders of the export do not see by forms that they do, derived now and stored for a day.
-
-    An image that cannot be converted stays as it is: verification names it, and the export is not published.
-    """
-    unseen = [replace(image, sha256=image.out_sha256 or image.sha256) for image in page if not _is_seen(image, extensions)]
-    alike = [[image for image in unseen if (_media_type(image) == _HEIF) is is_heif] for is_heif in (False, True)]
-    batches = [part[start : start + BATCH] for part in alike for start in range(0, len(part), BATCH)]
-    forms: dict[int, Row] = {}
-    for start in range(0, len(batches), ctx.decoders.size):
-        for found in await concurrency.gather_all(_convert_batch(ctx, batch) for batch in batches[start : start + ctx.decoders.size]):
-            forms |= found
-    return [_as_converted(image, forms[image.id]) if image.id in forms else image for image in page]
-
-
-async def _convert_batch(ctx: JobContext, batch: Sequence[StoredImage]) -> dict[int, Row]:
-    """Store the forms of a few images of one kind; return the columns that describe each, by the image's id."""
-    answers = await decode_batch(ctx, batch, LOSSY_CONVERSION if _media_type(batch[0]) == _HEIF else CONVERSION)
-    outputs = {image_id: answer.reply for image_id, answer in answers if answer is not None and isinstance(answer.reply, Compressed)}
-    forms = {image_id: output_columns(output) for image_id, output in outputs.items()}
-    await put_all(ctx, [(paths.blob(forms[image_id]["out_sha256"]), output.body) for image_id, output in outputs.items()])
-    return forms
-
-
-def _is_seen(image: StoredImage, extensions: frozenset[str] | None) -> bool:
-    return extensions is None or EXTENSIONS.get(_media_type(image)) in extensions
-
-
-def _as_converted(image: StoredImage, form: Row) -> StoredImage:
-    frames = int((image.measures or {}).get("frames", 1))
-    first = f", the first of {frames} frames" if frames > 1 else ""
-    words = f"converted from {_media_type(image)} to {form['out_media_type']}, which the loaders of this format read{first}"
-    return replace(image, **form | {"changes": "; ".join(filter(None, (image.changes, words)))})
 
 
 def _media_type(image: StoredImage) -> str:

@@ -220,7 +220,7 @@ class JobRequest(Strict):
     label_conflicts: LabelConflicts | None = Field(
         default=None, description="What is kept of a picture with several labels: nothing, the first label's image, or one per label."
     )
-    captions: Captions = Field(default="first", description="Captions in the .txt of webdataset: the first, or all, one on a line.")
+    captions: Captions = Field(default="first", description="Captions in a .txt (webdataset, captions): the first, or all, one on a line.")
     compression: Compression | None = None
     export_format: ExportFormat | None = None
     storage_tier: Literal["standard"] | None = None

@@ -79,7 +79,7 @@ FOLDER = "Images that are here already: a folder, tars, Parquet files or an earl
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
-CAPTIONS = "Captions in the .txt of webdataset: the first, or all, one on a line (first)."
+CAPTIONS = "Captions in the .txt of webdataset and captions: the first, or all, one on a line (first)."
 REFRESH = "Request URLs again whose bytes an earlier build stored; an origin that has the same bytes answers 304."
 LICENSE = (
     "Licences taken: cc0, pdm, by, by-sa ..., open, commercial, derivatives, any, or SPDX ids, with commas; default: any for keywords."

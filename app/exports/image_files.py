@@ -1,5 +1,6 @@
 """Shared by the formats with separate image files: writing images and ``metadata.jsonl``, and verifying both."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,17 @@ from app.exports.spool import DatasetFacts
 from app.exports.verify import Inspection, Row, is_inside, parse_object
 from app.storage import local_files
 
-__all__ = ["METADATA", "MetadataFiles", "inspect_image", "inspect_tree", "read_metadata", "write_image"]
+__all__ = [
+    "METADATA",
+    "MetadataFiles",
+    "beside",
+    "inspect_image",
+    "inspect_tree",
+    "read_beside",
+    "read_metadata",
+    "write_beside",
+    "write_image",
+]
 
 METADATA = "metadata.jsonl"
 
@@ -50,6 +61,17 @@ def write_image(folder: Path, sample: Sample, body: bytes) -> str:
     return name
 
 
+def beside(path: str, suffix: str) -> str:
+    """The path of the file of an image that has its name with another suffix."""
+    return f"{path.rpartition('.')[0]}.{suffix}"
+
+
+def write_beside(folder: Path, path: str, body: bytes) -> FileFacts:
+    """Write the file that an image has beside it; ``path`` is relative to ``folder``, where the folder of the file exists."""
+    _write_new(folder / path, body)
+    return FileFacts(len(body), hashlib.sha256(body).hexdigest())
+
+
 def _write_new(path: Path, body: bytes) -> None:
     with path.open("xb") as file:
         file.write(body)
@@ -75,14 +97,24 @@ def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
         inspection.sums.add_image(found.sha256, path)
 
 
+def read_beside(inspection: Inspection, path: str) -> bytes | None:
+    """Read back the file that an image has beside it; a missing one is a problem, and gives ``None``."""
+    with inspection.open_file(path) as file:
+        body = None if file is None else file.read()
+    if body is not None:
+        inspection.count_beside(path, hashlib.sha256(body).hexdigest())
+    return body
+
+
 def inspect_tree(inspection: Inspection) -> None:
     """Find files that no row names, and empty folders: torchvision rejects an empty class."""
-    images = 0
+    found = 0
     for entry in local_files.entries_below(inspection.folder):
         path = Path(entry).relative_to(inspection.folder).as_posix()
         if not entry.is_dir(follow_symlinks=False):
-            images += not inspection.manifest.lists(path)
+            found += not inspection.manifest.lists(path)
         elif next(local_files.entries_below(Path(entry)), None) is None:
             inspection.add_problem(f"{path}: empty folder")
-    if images != inspection.samples:
-        inspection.add_problem(f"{images} image files, but {inspection.samples} rows name one")
+    if found != inspection.samples + inspection.files_beside:
+        beside = f" and {inspection.files_beside} files beside them" if inspection.files_beside else ""
+        inspection.add_problem(f"{found} image files{beside}, but {inspection.samples} rows name one")

@@ -42,6 +42,7 @@ class SidecarWriter:
     def __init__(self, folder: Path, *, has_image_files: bool) -> None:
         self._has_image_files = has_image_files
         self._credited = self._unknown = 0
+        self.beside_bytes = 0
         self._sums = HashedFile(folder / SUMS)
         self._attribution = HashedFile(folder / ATTRIBUTION)
         self._attribution.write(b"# Attribution\n\n")
@@ -55,6 +56,11 @@ class SidecarWriter:
             self._credited += 1
         elif not sample.license:
             self._unknown += 1
+
+    def add_beside(self, path: str, facts: FileFacts) -> None:
+        """Add the file of its own that an image has beside it."""
+        self._sums.write(_sum_line(facts.sha256, path))
+        self.beside_bytes += facts.size_bytes
 
     def finish_attribution(self) -> FileFacts:
         """Close ``ATTRIBUTION.md``. Where nothing is known of an image's licence, it does not say that nothing is owed."""

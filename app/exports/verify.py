@@ -87,6 +87,7 @@ class Inspection:
         self.folder = folder
         self.manifest = manifest
         self.samples = 0
+        self.files_beside = 0
         self.sums = ChecksumSet()
         self.problems: list[str] = []
         self._report = report
@@ -149,6 +150,11 @@ class Inspection:
             self.add_problem(f"{path}: the name does not match the bytes")
         elif not self._is_new(int(name[1])):
             self.add_problem(f"{path}: index {int(name[1])} is out of range or repeated")
+
+    def count_beside(self, path: str, sha256: str) -> None:
+        """Count a file that an image has beside it."""
+        self.files_beside += 1
+        self.sums.add_image(sha256, path)
 
     def count_row(self, row: Row) -> None:
         """Count an image of which the export has nothing but the row."""

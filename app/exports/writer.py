@@ -25,7 +25,7 @@ from app.exports.spool import DatasetFacts, Spool
 from app.storage import storage_errors
 from logging_setup import get_logger
 
-__all__ = ["FormatWriter", "write_export"]
+__all__ = ["FormatWriter", "Written", "write_export"]
 
 log = get_logger(__name__)
 
@@ -37,6 +37,15 @@ Batch = Sequence[tuple[Sample, bytes]]
 """Samples with their bytes, whose digests were checked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An image that was written, and a file of its own beside it: like the image it is in ``SHA256SUMS``, and not in the manifest."""
+
+    path: str
+    beside: str
+    beside_facts: FileFacts
+
+
 class FormatWriter(Protocol):
     """The part of a format that writes images. Blocking; called from one thread at a time."""
 
@@ -45,7 +54,7 @@ class FormatWriter(Protocol):
         """The parts of the card that depend on the format."""
         ...
 
-    def add(self, sample: Sample, body: bytes) -> str:
+    def add(self, sample: Sample, body: bytes) -> "str | Written":
         """Write one image. Returns its path in the export; inside a shard: ``shard.tar/member.jpg``."""
         ...
 
@@ -141,14 +150,17 @@ def _check_digests(batch: Sequence[Sample], bodies: Sequence[bytes]) -> Batch:
 
 def _add_batch(format_writer: FormatWriter, sidecar_writer: sidecars.SidecarWriter, batch: Batch) -> None:
     for sample, body in batch:
-        sidecar_writer.add(sample, format_writer.add(sample, body))
+        written = format_writer.add(sample, body)
+        if isinstance(written, Written):
+            sidecar_writer.add_beside(written.beside, written.beside_facts)
+        sidecar_writer.add(sample, written.path if isinstance(written, Written) else written)
 
 
 def _finish(folder: Path, run: _ExportRun, sidecar_writer: sidecars.SidecarWriter) -> ExportReport:
     files = run.format_writer.finish()
     manifest = sidecars.write_sidecars(folder, run.format, run.facts, run.options, run.format_writer.card, files, sidecar_writer)
     sizes = {path: found.size_bytes for path, found in sorted(manifest.items())}
-    images = run.facts.image_bytes if run.format_writer.card.has_image_files else 0
+    images = run.facts.image_bytes + sidecar_writer.beside_bytes if run.format_writer.card.has_image_files else 0
     return ExportReport(
         format=run.format,
         samples=run.facts.samples,

@@ -5,9 +5,11 @@ from types import MappingProxyType
 
 import errors
 from app.exports.exporter import Exporter
+from app.exports.formats.captions import CaptionsExporter
 from app.exports.formats.coco import CocoExporter
 from app.exports.formats.files import FilesExporter
 from app.exports.formats.imagefolder import ImageFolderExporter
+from app.exports.formats.labelstudio import LabelStudioExporter
 from app.exports.formats.rows import CsvExporter, JsonLinesExporter
 from app.exports.formats.webdataset import WebDatasetExporter
 
@@ -21,6 +23,8 @@ EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
             ImageFolderExporter(),
             WebDatasetExporter(),
             CocoExporter(),
+            CaptionsExporter(),
+            LabelStudioExporter(),
             JsonLinesExporter(),
             CsvExporter(),
         )

@@ -43,6 +43,7 @@ MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.ite
     "parquet": "application/vnd.apache.parquet",
     "tar": "application/x-tar",
     "txt": "text/plain",
+    "xml": "application/xml",
 }
 """Media type by file name extension, of what exports hold."""
 

@@ -71,6 +71,10 @@ _WORKSPACE = {
     "du": Command("app.cli.workspace", "du", "Show the disk space that the workspace takes.", setting_use.SERVICES),
     "prune": Command("app.cli.workspace", "prune", "Remove what nothing refers to any more.", setting_use.SERVICES),
 }
+_TOMBSTONES = {
+    "ls": Command("app.cli.forget", "ls", "List what was removed on request and does not return, newest first."),
+    "rm": Command("app.cli.forget", "rm", "Take a tombstone back: what it names may be downloaded again."),
+}
 _SOURCES = {
     "ls": Command("app.cli.sources", "ls", "List the sources and what they require.", setting_use.SOURCES),
     "show": Command("app.cli.sources", "show", "Show one source: terms, licences, limits and what it requires.", setting_use.SOURCES),
@@ -95,6 +99,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.WORKERS),
     "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.WORKERS),
     "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build, as much as its target lacks.", setting_use.WORKERS),
+    "forget": Command("app.cli.forget", "forget", "Remove images on request, so that they do not return.", setting_use.FORGET),
     "explain": Command("app.cli.explain", "explain", "Explain what happened to a job, a URL or an image."),
     "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would.", setting_use.DOWNLOADS),
     "serve": Command("app.cli.serve", "serve", "Serve the API.", setting_use.SERVE),
@@ -110,6 +115,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "workers": Group("Look at the workers.", {"ls": Command("app.cli.workers", "ls", "List the workers and when each was last seen.")}),
     "workspace": Group("The disk space of the workspace.", _WORKSPACE),
     "dead": Group("Retry or discard units of work that died.", _DEAD),
+    "tombstones": Group("What was removed on request and does not return.", _TOMBSTONES),
     "sources": Group("Sources that can be searched.", _SOURCES),
     "db": Group("The database's schema.", _DB),
     "keys": Group("API keys.", _KEYS),

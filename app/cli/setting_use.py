@@ -14,6 +14,7 @@ __all__ = [
     "DATABASE",
     "DECODERS",
     "DOWNLOADS",
+    "FORGET",
     "NONE",
     "SERVE",
     "SERVICES",
@@ -38,6 +39,7 @@ SOURCE_CHECKS: Final[Names] = DATABASE | DOWNLOADS | {"sources"}
 SERVICES: Final[Names] = DATABASE | {"queue", "storage", "trace", "jobs"}
 DECODERS: Final[Names] = frozenset({"validate.children", "validate.child_memory_bytes", "validate.deadline_s"})
 WORKERS: Final[Names] = SERVICES | DOWNLOADS | DECODERS | {"sources", "metrics"}
+FORGET: Final[Names] = SERVICES | {"validate.near_distance"}
 BUILD: Final[Names] = WORKERS | _REQUEST
 SERVE: Final[Names] = BUILD | {"serve"}
 ALL: Final[Names] = SERVE

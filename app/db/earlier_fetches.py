@@ -18,12 +18,12 @@ REFUSALS = (Reason.ROBOTS, Reason.OPT_OUT)
 """Reasons that the site gave: bytes from before a refusal are not used."""
 
 MOST = 3
-"""Rows read for one URL: a tombstone, then the newest. A list that was built a hundred times costs no more than one built thrice."""
+"""Rows read for one URL. A list that was built a hundred times costs no more than one built thrice."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierFetch:
-    """What another row says of the same URL: it has bytes, its site refused, or it was removed on request.
+    """What another row says of the same URL: it has bytes, or its site refused.
 
     Attributes:
         at: when the bytes came or were confirmed, or the site refused, Unix seconds.
@@ -48,7 +48,7 @@ class EarlierFetch:
 
 
 async def of_chunk(connection: Connection, chunk_id: str, states: Iterable[ImageState], *, user_id: str) -> dict[int, list[EarlierFetch]]:
-    """Return by image id what the user's other rows with its URL say, tombstones first, then the newest; one statement for a chunk."""
+    """Return by image id what the user's other rows with its URL say, the newest first; one statement for a chunk."""
     rows = (await connection.execute(_of_chunk(tuple(states)), {"chunk": chunk_id, "user": user_id})).all()
     found: dict[int, list[EarlierFetch]] = {}
     for row in rows:
@@ -62,9 +62,8 @@ def _of_chunk(states: tuple[ImageState, ...]) -> Any:
     mine, other = tables.images.alias("mine"), tables.images.alias("other")
     has_bytes = and_(other.c.state.in_(PASSED_FETCH), other.c.sha256.is_not(None), other.c.fetched_at.is_not(None))
     is_refusal = and_(other.c.state == ImageState.FAILED, other.c.reason.in_(REFUSALS))
-    is_tombstone = other.c.state == ImageState.TOMBSTONED
     at = func.coalesce(other.c.fetched_at, other.c.updated_at, 0.0)
-    place = func.row_number().over(partition_by=mine.c.id, order_by=[is_tombstone.desc(), at.desc(), other.c.id.desc()])
+    place = func.row_number().over(partition_by=mine.c.id, order_by=[at.desc(), other.c.id.desc()])
     job_id = func.coalesce(other.c.reused_from, other.c.job_id).label("job_id")
     columns = (mine.c.id.label("wanted_by"), place.label("place"), at.label("at"), job_id, other.c.id)
     is_users = and_(tables.datasets.c.id == other.c.dataset_id, tables.datasets.c.user_id == bindparam("user"))
@@ -72,7 +71,7 @@ def _of_chunk(states: tuple[ImageState, ...]) -> Any:
         select(*columns, *(other.c[name] for name in _COPIED))
         .join_from(mine, other, and_(other.c.url_key == mine.c.url_key, other.c.id != mine.c.id))
         .join(tables.datasets, is_users)
-        .where(mine.c.chunk_id == bindparam("chunk"), mine.c.state.in_(states), or_(has_bytes, is_refusal, is_tombstone))
+        .where(mine.c.chunk_id == bindparam("chunk"), mine.c.state.in_(states), or_(has_bytes, is_refusal))
         .subquery()
     )
     return select(ranked).where(ranked.c.place <= MOST).order_by(ranked.c.wanted_by, ranked.c.place)

@@ -18,19 +18,25 @@ from app.domain import ImageState, Reason, StoredImage
 from app.images.placeholders import Link
 
 __all__ = [
+    "LAST_ID",
     "MOST",
     "PAGE",
     "Choice",
     "Fingerprint",
     "ImageFilter",
+    "Likeness",
     "by_digest",
     "by_url_keys",
     "by_url_prefix",
     "choices",
     "fingerprints",
+    "likenesses",
     "links",
     "page",
 ]
+
+LAST_ID = 2**63 - 1
+"""The largest id of an image."""
 
 PLACES = 64
 """Index ranges in one statement; SQLite takes at most 500."""
@@ -251,6 +257,29 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
                 found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split, is_kept, has_group))
     found.sort(key=lambda item: item.id)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What a tombstone recognises an image by, and the bytes of it that the store has."""
+
+    id: int
+    dataset_id: str
+    url_key: str
+    sha256: str | None
+    phash: str | None
+    out_sha256: str | None
+
+
+async def likenesses(connection: Connection, *, user_id: str | None, dataset_id: str | None = None) -> AsyncIterator[list[Likeness]]:
+    """Yield pages of images, of one user and one dataset or of all, but for those that were removed on request."""
+    c = tables.images.c
+    columns = [c[field.name] for field in fields(Likeness)]
+    query = select(*columns).where(*of_user(user_id), c.state != ImageState.TOMBSTONED)
+    if dataset_id is not None:
+        query = query.where(c.dataset_id == dataset_id)
+    async for rows in paging.pages_by_key(connection, query, c.id, PAGE):
+        yield [Likeness(**row._mapping) for row in rows]
 
 
 def _pages(

@@ -164,7 +164,6 @@ async def _exports(db: Database, image: StoredImage) -> list[Export]:
     return [export for export in page.items if export.state == "ready" and export.created_at >= (image.updated_at or 0.0)]
 
 
-LAST_ID = 2**63 - 1
 HIDDEN_QUERY = "?***"
 """Replaces the query of a URL in log lines."""
 
@@ -202,7 +201,7 @@ async def find_images(db: Database, what: str, *, user_id: str | None = None) ->
 
 
 async def _by_id(db: Database, digits: str, user_id: str | None) -> StoredImage:
-    if len(digits) > len(str(LAST_ID)) or int(digits) > LAST_ID:
+    if len(digits) > len(str(image_search.LAST_ID)) or int(digits) > image_search.LAST_ID:
         raise errors.NotFoundError(f"no image {digits[:40]}")
     return await images.get(db, int(digits), user_id=user_id)
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AreAlike", "Hashes", "Indices", "assign_keepers"]
+__all__ = ["AreAlike", "Hashes", "Indices", "assign_keepers", "find_within"]
 
 _BITS: Final = 64
 
@@ -64,6 +64,33 @@ def assign_keepers(hashes: Hashes, distance: int, are_alike: AreAlike | None = N
             claimed[near] = True
             keepers[candidates[near]], distances[candidates[near]] = candidates[index], differing_bits
     return keepers, distances
+
+
+_CELLS: Final = 4_000_000
+"""Pairs of hashes that are compared at once: 32 MB of differences."""
+
+
+def find_within(hashes: Hashes, others: Hashes, distance: int) -> Indices:
+    """Find for each hash the nearest of a few others; brute force, 1 ns a pair.
+
+    Args:
+        hashes: of shape (n,).
+        others: of shape (m,).
+        distance: bits, 0 to 63.
+
+    Returns:
+        Of shape (n,): the index of the nearest other hash within the distance, the first of equals; -1 where there is none.
+    """
+    found = np.full(len(hashes), -1, dtype=np.int64)
+    if not len(others):
+        return found
+    step = max(1, _CELLS // len(others))
+    for start in range(0, len(hashes), step):
+        bits = np.bitwise_count(hashes[start : start + step, None] ^ others[None, :])
+        nearest = bits.argmin(axis=1)
+        is_near = bits[np.arange(len(nearest)), nearest] <= distance
+        found[start : start + step][is_near] = nearest[is_near]
+    return found
 
 
 def _is_selective(distance: int) -> bool:

@@ -12,7 +12,22 @@ from app.jobs.event_log import recording
 from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
 from app.web import pages
-from app.web.api import checks, datasets, dead, explain, exports, fleet, health, images, job_events, jobs, openapi, plans, problems
+from app.web.api import (
+    checks,
+    datasets,
+    dead,
+    explain,
+    exports,
+    fleet,
+    health,
+    images,
+    job_events,
+    jobs,
+    openapi,
+    plans,
+    problems,
+    tombstones,
+)
 from app.web.api.conventions import json_only
 from app.web.identity import KeyAuthentication
 from app.web.metrics import Metrics
@@ -68,7 +83,7 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    for module in (jobs, plans, job_events, images, explain, datasets, exports, checks, fleet, dead, health):
+    for module in (jobs, plans, job_events, images, explain, datasets, exports, checks, tombstones, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.include_router(pages.router)
     app.add_api_route(openapi.DOCUMENT_PATH, _document, include_in_schema=False)

@@ -28,8 +28,8 @@ async def found(db: Database, user_id: str = "local") -> dict[int, list[EarlierF
         return await of_chunk(connection, "chunk_now", OPEN, user_id=user_id)
 
 
-async def test_rows_with_bytes_refusals_and_tombstones_are_found(any_database: Database) -> None:
-    """Tombstones first, then the newest; all that was recorded of the bytes comes along, with the job whose request brought them."""
+async def test_rows_with_bytes_and_refusals_are_found(any_database: Database) -> None:
+    """The newest first; all that was recorded of the bytes comes along, with the job whose request brought them."""
     more = {"final_url": "https://example.org/b", "exempt_networks": "", "etag": '"1"', "last_modified": "then"}
     job_id, (old,) = await earlier(any_database, **KEPT, **more, fetched_at=100.0)
     _, (refusal,) = await earlier(any_database, state="failed", reason="opt_out")
@@ -42,8 +42,6 @@ async def test_rows_with_bytes_refusals_and_tombstones_are_found(any_database: D
     assert stored == EarlierFetch(
         old, "https://example.org/0.jpg", ImageState.KEPT, 100.0, job_id, SHA, 9, "image/png", **more, robots="allowed", opt_out="none"
     )
-    _, (tombstone,) = await earlier(any_database, state="tombstoned", reason="tombstoned", fetched_at=1.0)
-    assert [fetch.image_id for fetch in (await found(any_database))[image]] == [tombstone, refusal, old]
 
 
 async def test_a_reuse_names_the_job_of_the_request(any_database: Database) -> None:

@@ -21,6 +21,7 @@ from app.images.placeholders import Placeholder, find_placeholders, groups_of_on
 from app.job_states import JobKind
 from logging_setup import get_logger
 from workers.stages.merge_rows import merge_rows
+from workers.stages.remove_tombstoned import remove_tombstoned
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["find_duplicates", "update_images"]
@@ -67,6 +68,7 @@ async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
     """
     is_check = unit.job.kind is JobKind.DUPLICATES
     if not is_check:
+        await remove_tombstoned(ctx, unit)
         await merge_rows(unit)
     options = _check_options(ctx, unit) if is_check else _build_options(unit)
     states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE, ImageState.REJECTED])

@@ -10,9 +10,8 @@ from contextlib import aclosing
 from typing import Any
 
 from app.concurrency import BoundedTasks
-from app.db import attempts, candidates, images, lifecycle, units
+from app.db import attempts, candidates, images, lifecycle, tombstones, units
 from app.db.attempts import Used
-from app.db.earlier_fetches import EarlierFetch
 from app.db.rows import NewUnit
 from app.domain import ImageState, StoredImage
 from app.job_states import UnitKind
@@ -20,7 +19,7 @@ from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed, NotModified
 from workers.stages.outcomes import OutcomeRecorder
 from workers.stages.read_folder import read_chunk
-from workers.stages.reuse import prepare
+from workers.stages.reuse import Prepared, prepare
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["BlobWriter", "fetch_chunk", "settle_chunk"]
@@ -65,7 +64,7 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     prepared = await prepare(ctx, unit, chunk_id, pending)
     counts = Counter(reused=prepared.reused, failed=prepared.tombstoned)
     async for batch in unit.batches(prepared.to_fetch):
-        counts.update(await _fetch(ctx, unit, batch, used, prepared.stored))
+        counts.update(await _fetch(ctx, unit, batch, used, prepared))
     return counts
 
 
@@ -74,10 +73,16 @@ async def _fetch(
     unit: ClaimedUnit,
     batch: Sequence[StoredImage],
     used: Mapping[int, Used],
-    stored: Mapping[int, EarlierFetch],
+    prepared: Prepared,
 ) -> Counter[str]:
-    recorder = OutcomeRecorder(unit, batch, used, stored)
-    async with recorder, BlobWriter(lambda bodies: _store(ctx, recorder, bodies)) as blobs:
+    recorder = OutcomeRecorder(unit, batch, used, prepared.stored)
+
+    async def store(bodies: Sequence[Fetched]) -> None:
+        if prepared.has_tombstones:
+            bodies = await _without_tombstoned(ctx, unit, recorder, bodies)
+        await _store(ctx, recorder, bodies)
+
+    async with recorder, BlobWriter(store) as blobs:
         async with aclosing(ctx.downloader.fetch_many(recorder.requests(), log=recorder, stop=unit.stop)) as outcomes:
             async for outcome in outcomes:
                 match outcome:
@@ -90,6 +95,19 @@ async def _fetch(
                     case Deferred():
                         recorder.add_deferred(outcome, ctx.settings.retry)
     return Counter(ok=recorder.ok, not_modified=recorder.not_modified, failed=recorder.failed, deferred=recorder.deferred)
+
+
+async def _without_tombstoned(
+    ctx: JobContext, unit: ClaimedUnit, recorder: OutcomeRecorder, bodies: Sequence[Fetched]
+) -> Sequence[Fetched]:
+    """Record the bodies that were removed on request under another URL, and return the others: the former are never stored."""
+    async with ctx.db.read() as connection:
+        named = await tombstones.by_digest(connection, unit.job.user_id, [body.sha256 for body in bodies])
+    forgotten = {tombstone.sha256: tombstone for tombstone in named}
+    for body in bodies:
+        if body.sha256 in forgotten:
+            recorder.add_tombstoned(body, forgotten[body.sha256])
+    return [body for body in bodies if body.sha256 not in forgotten]
 
 
 async def _store(ctx: JobContext, recorder: OutcomeRecorder, bodies: Sequence[Fetched]) -> None:

@@ -15,6 +15,7 @@ from app.concurrency import BatchWriter
 from app.db import attempts, images
 from app.db.attempts import Used
 from app.db.earlier_fetches import EarlierFetch
+from app.db.tombstones import Tombstone
 from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.formatting import duration
 from app.observability import labels, metrics
@@ -196,6 +197,14 @@ class OutcomeRecorder:
             last_modified=outcome.validators.last_modified if outcome.validators else None,
             **self._circumstances(outcome),
         )
+
+    def add_tombstoned(self, outcome: Fetched, tombstone: Tombstone) -> None:
+        """Record an image whose bytes were removed on request; they are not stored."""
+        self.failed += 1
+        self._results.append(result_of(outcome))
+        image = self._images[int(str(outcome.request.key))]
+        state, reason, detail = (tombstone.change[name] for name in ("state", "reason", "detail"))
+        self._change(image, state, reason=reason, detail=detail, final_url=outcome.final_url, **_decisions(outcome))
 
     def add_not_modified(self, outcome: NotModified) -> None:
         """Record an image whose stored bytes its origin has confirmed."""

@@ -10,9 +10,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 import errors
-from app.db import earlier_fetches, images
+from app.db import earlier_fetches, images, tombstones
 from app.db.earlier_fetches import OF_BYTES, EarlierFetch
-from app.domain import ImageState, Reason, Reuse, StoredImage
+from app.db.tombstones import Tombstone
+from app.domain import ImageState, Reuse, StoredImage
 from app.observability import labels, metrics
 from app.settings import FetchSettings
 from app.storage import paths
@@ -35,31 +36,41 @@ class Prepared:
         stored: by image id, the bytes that a conditional request may confirm.
         reused: images whose stored bytes were used without a request.
         tombstoned: images that were removed on request before; they are not requested.
+        has_tombstones: whether the user had anything removed, so that bytes are compared with it before they are stored.
     """
 
     to_fetch: Sequence[StoredImage]
     stored: Mapping[int, EarlierFetch] = field(default_factory=dict)
     reused: int = 0
     tombstoned: int = 0
+    has_tombstones: bool = False
 
 
 async def prepare(ctx: JobContext, unit: ClaimedUnit, chunk_id: str, pending: Sequence[StoredImage]) -> Prepared:
     """Take the images of a chunk that need no request out of those to fetch, and write their rows in one transaction."""
     async with ctx.db.read() as connection:
         found = await earlier_fetches.of_chunk(connection, chunk_id, UNFETCHED, user_id=unit.job.user_id)
-    if not found:  # a first build
-        return Prepared(pending)
+        has_tombstones = await tombstones.are_any(connection, unit.job.user_id)
+        forgotten = await tombstones.of_chunk(connection, chunk_id, unit.job.user_id) if has_tombstones else {}
+    if not found and not forgotten:  # a first build
+        return Prepared(pending, has_tombstones=has_tombstones)
     settings, is_refresh = ctx.settings.fetch, unit.spec.refresh
     guard = URLGuard(settings.ports, settings.allow_networks)
-    removed = {image.id: fetch for image in pending if (fetch := _tombstone(found.get(image.id, ())))}
-    chosen = {image.id: fetch for image in pending if (fetch := choose(image, found.get(image.id, ()), settings, guard))}
+    removed = {image.id: forgotten[image.id] for image in pending if image.id in forgotten}
+    wanted = [image for image in pending if image.id not in removed]
+    chosen = {image.id: fetch for image in wanted if (fetch := choose(image, found.get(image.id, ()), settings, guard))}
     if is_refresh:
         chosen = {image_id: fetch for image_id, fetch in chosen.items() if validators_of(fetch)}
     stored = await _intact(ctx, chosen)
     await _write(unit, removed, {} if is_refresh else stored)
     done = removed.keys() | (set() if is_refresh else stored.keys())
-    to_fetch = [image for image in pending if image.id not in done]
-    return Prepared(to_fetch, stored if is_refresh else {}, reused=0 if is_refresh else len(stored), tombstoned=len(removed))
+    return Prepared(
+        [image for image in pending if image.id not in done],
+        stored if is_refresh else {},
+        reused=0 if is_refresh else len(stored),
+        tombstoned=len(removed),
+        has_tombstones=has_tombstones,
+    )
 
 
 def choose(image: StoredImage, found: Sequence[EarlierFetch], settings: FetchSettings, guard: URLGuard) -> EarlierFetch | None:
@@ -69,15 +80,9 @@ def choose(image: StoredImage, found: Sequence[EarlierFetch], settings: FetchSet
         found: of its URL, newest first.
         settings: the current ones, and the guard made of them. A request counts if it was made under rules at least as strict.
     """
-    if _tombstone(found):
-        return None
     refused_at = max((fetch.at for fetch in found if fetch.state is ImageState.FAILED), default=0.0)
     usable = (fetch for fetch in found if fetch.sha256 and fetch.at > refused_at and _fits(image, fetch, settings))
     return next((fetch for fetch in usable if _is_permitted(fetch, settings, guard)), None)
-
-
-def _tombstone(found: Iterable[EarlierFetch]) -> EarlierFetch | None:
-    return next((fetch for fetch in found if fetch.state is ImageState.TOMBSTONED), None)
 
 
 def _fits(image: StoredImage, fetch: EarlierFetch, settings: FetchSettings) -> bool:
@@ -122,14 +127,11 @@ async def _intact(ctx: JobContext, chosen: Mapping[int, EarlierFetch]) -> dict[i
     return {image_id: fetch for (image_id, fetch), is_held in zip(chosen.items(), held, strict=True) if is_held}
 
 
-async def _write(unit: ClaimedUnit, removed: Mapping[int, EarlierFetch], stored: Mapping[int, EarlierFetch]) -> None:
+async def _write(unit: ClaimedUnit, removed: Mapping[int, Tombstone], stored: Mapping[int, EarlierFetch]) -> None:
     if not removed and not stored:
         return
     async with unit.transaction() as connection:
-        for image_id, fetch in removed.items():
-            detail = f"removed on request as image {fetch.image_id}; it is not requested again"
-            change = {"state": ImageState.TOMBSTONED, "reason": Reason.TOMBSTONED, "detail": detail, "evidence": None, "not_before": None}
-            await images.update_alike(connection, [image_id], change)
+        await images.update_many(connection, [tombstone.change | {"id": image_id} for image_id, tombstone in removed.items()])
         cleared = dict.fromkeys(("reason", "detail", "evidence", "not_before", "deferred_at"))
         common = cleared | {"state": ImageState.FETCHED, "reuse": Reuse.STORED}
         await images.update_many(

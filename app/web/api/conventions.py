@@ -53,6 +53,7 @@ def _id(prefix: str, what: str) -> Any:
 JobId = Annotated[str, _id("job", "job")]
 DatasetId = Annotated[str, _id("ds", "dataset")]
 ExportId = Annotated[str, _id("exp", "export")]
+TombstoneId = Annotated[str, _id("tomb", "tombstone")]
 CheckId = Annotated[str, _id("chk", "check")]
 ImageId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Id of the image.")]
 

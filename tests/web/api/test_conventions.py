@@ -17,11 +17,14 @@ from tests.web.api.test_openapi import DOCUMENT
 ROUTES = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 
 
+IDS = {"job": "job", "dataset": "ds", "export": "exp", "check": "chk", "tombstone": "tomb"}
+
+
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_every_route_refuses_a_query_parameter_it_does_not_know(client: httpx.AsyncClient, method: str, path: str) -> None:
     """422 that names it; where the id is none, that comes first."""
-    known = path.format(job_id="job_" + "0" * 32, dataset_id="ds_" + "0" * 32, export_id="exp_" + "0" * 32, check_id="chk_" + "0" * 32,
-                        image_id=1, path="a", name="met")  # fmt: skip
+    ids = {f"{name}_id": f"{prefix}_{'0' * 32}" for name, prefix in IDS.items()}
+    known = path.format(**ids, image_id=1, path="a", name="met")
     answer = await client.request(method, known, params={"bogus": "1"}, json={} if method in ("post", "patch") else None)
     assert answer.status_code == 422
     assert {"parameter": "bogus", "detail": "is not known here"} in answer.json()["errors"]

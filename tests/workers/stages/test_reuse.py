@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.db import schema, tables
 from app.db.earlier_fetches import EarlierFetch, reuse_figures
@@ -179,22 +179,6 @@ async def test_a_digest_that_the_list_promises_decides(bench: Bench, origin: Ori
     assert [row.sha256 for row in await rows_of(bench, job_id)] == [promised[1].sha256]
 
 
-async def test_what_was_removed_on_request_does_not_come_back(bench: Bench, origin: Origin) -> None:
-    """Neither from the store nor from the origin, with ``refresh`` or without."""
-    urls = serve(origin, pictures(2), ETag='"a"')
-    await built(bench, urls)
-    async with bench.db.write() as connection:
-        removed = update(tables.images).where(tables.images.c.url == urls[0])
-        await connection.execute(removed.values(state=ImageState.TOMBSTONED, reason=Reason.TOMBSTONED))
-    requested(origin)
-    for refresh in (False, True):
-        job_id = await built(bench, urls, refresh=refresh)
-        gone, kept = await rows_of(bench, job_id)
-        assert (gone.state, gone.reason, gone.sha256, kept.state) == (ImageState.TOMBSTONED, Reason.TOMBSTONED, None, ImageState.KEPT)
-        assert str(gone.detail).startswith("removed on request as image ")
-    assert "/0.jpg" not in requested(origin)
-
-
 LOOSE: dict[str, Any] = {"fetch.robots": False, "fetch.opt_out": False, "fetch.allow_networks": ("127.0.0.0/8",), "fetch.ports": ()}
 
 
@@ -327,4 +311,3 @@ def test_the_newest_that_counts_is_chosen() -> None:
     assert choose(WANTED, [newer, REFUSED, FETCH], SETTINGS, guard) is newer
     assert choose(WANTED, [REFUSED, FETCH], SETTINGS, guard) is None
     assert choose(WANTED, [], SETTINGS, guard) is None
-    assert choose(WANTED, [replace(REFUSED, state=ImageState.TOMBSTONED), newer], SETTINGS, guard) is None

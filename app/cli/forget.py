@@ -39,7 +39,9 @@ def forget(
     exact: Annotated[bool, typer.Option("--exact", help=EXACT)] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
 ) -> int:
-    """Remove images on request: they leave the store and every dataset of the workspace, and do not return.
+    """Remove images on request, so that they do not return.
+
+    They leave the store and every dataset of the workspace.
 
     Whatever shows the same picture goes too, under any URL, re-encoded or resized. Tombstones keep the URL, the digest and
     a hash of the picture, but no picture. Folders that were delivered are listed: export those datasets again.

@@ -7,13 +7,16 @@ themselves: before a URL is requested, before bytes are stored, and before a dat
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 import errors
-from app.db import Database, datasets, image_search, images, tombstones
+from app.datasets import versions
+from app.db import Database, datasets, derived_images, image_search, images, tombstones
+from app.db.exceptions import StateConflict
 from app.db.image_search import Likeness
 from app.db.rows import Export
 from app.db.tombstones import NewTombstone, Tombstone
@@ -150,6 +153,9 @@ async def forget(
     if not dry_run:
         await withdraw(resources, found.exports)
         found.blobs = await release_blobs(resources.db, resources.store, digests)
+        for dataset_id in found.datasets:
+            with suppress(StateConflict):  # a job that works on it records what it then is; one without images has no version
+                await versions.ensure(resources, dataset_id, kind="forget")
         log.info("images.forgotten", tombstones=len(buried), images=found.images.total(), datasets=len(lost), blobs=found.blobs)
     return found
 
@@ -253,12 +259,15 @@ async def withdraw(resources: Resources, exports: Sequence[Export]) -> None:
 
 
 async def release_blobs(db: Database, store: Store, digests: Iterable[str]) -> int:
-    """Delete the bytes with these digests that no row needs, with their thumbnails; return how many."""
+    """Delete the bytes with these digests that no row needs, with their thumbnails and the forms made from them; return how many."""
     wanted, released = sorted(set(digests)), 0
     for start in range(0, len(wanted), _BATCH):
         part = wanted[start : start + _BATCH]
         used = await images.referenced_blobs(db, part)
         unused = [digest for digest in part if digest not in used]
+        async with db.write() as connection:
+            forms = await derived_images.drop_sources(connection, unused)
+        unused += sorted(set(forms) - await images.referenced_blobs(db, forms))
         await store.delete([key for digest in unused for key in (paths.blob(digest), paths.thumb(digest))])
         released += len(unused)
     return released

@@ -52,8 +52,11 @@ class DatasetState:
     facts: Provenance
 
 
-async def ensure(resources: Resources, dataset_id: str) -> Version:
+async def ensure(resources: Resources, dataset_id: str, kind: str | None = None) -> Version:
     """Return the version of a dataset as it is, and record it first where no job has.
+
+    Args:
+        kind: what made it, if that was no job.
 
     Raises:
         StateConflict: the dataset has no kept image, or a job changes it at this time.
@@ -65,7 +68,7 @@ async def ensure(resources: Resources, dataset_id: str) -> Version:
     if not state.images:
         raise StateConflict(f"dataset {dataset_id} has no version: no image is kept")
     async with resources.db.write() as connection:
-        return await record(connection, state)
+        return await record(connection, replace(state, kind=kind or state.kind))
 
 
 async def read_state(resources: Resources, dataset_id: str, job: Job | None = None) -> DatasetState:

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 import errors
 from app.datasets.forget import MAX_ASKED, TombstoneIndex, forget, release_blobs
-from app.db import datasets, tombstones
+from app.db import datasets, tombstones, versions
 from app.db.image_search import Likeness
 from app.db.tombstones import EVERYBODY, NewTombstone, Tombstone
 from app.domain import ImageState, Reason, StoredImage
@@ -77,6 +77,19 @@ async def test_a_forgotten_url_leaves_the_store_its_datasets_and_their_exports(b
         (made,) = await datasets.exports_of_job(bench.db, job_id)
         assert (made.state, made.prefix) == ("withdrawn", None)
         assert [item async for item in bench.resources.store.list(paths.export(made.id))] == []
+
+
+async def test_a_dataset_without_the_image_is_another_version(bench: Bench, origin: Origin) -> None:
+    """A major one, as a record was removed; one that kept a copy of it only as a duplicate stays what it is."""
+    urls = serve(origin, pictures(3))
+    job_id = await built(bench, urls)
+    dataset_id = (await bench.job(job_id)).dataset_id
+    await forget(bench.resources, urls[:1], user_id="local")
+    found = await versions.of_lineage(bench.db, dataset_id)
+    assert [(version.number, version.kind, version.images) for version in found] == [("2.0.0", "forget", 2), ("1.0.0", "build", 3)]
+    assert found[0].changes == {"added": 0, "removed": 1, "changed": 0, "relabelled": 0, "resplit": 0}
+    await forget(bench.resources, urls[1:], user_id="local")
+    assert [version.number for version in await versions.of_lineage(bench.db, dataset_id)] == ["2.0.0", "1.0.0"]
 
 
 async def test_a_forgotten_picture_does_not_return_in_ten_builds(bench: Bench, origin: Origin) -> None:

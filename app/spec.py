@@ -3,7 +3,6 @@
 import re
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -16,18 +15,20 @@ from pydantic import (
     model_validator,
 )
 
-import errors
 from app import encoders
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
+from app.pages_spec import PagesSpec
 from app.paper_texts import NO_TEXTS, PaperTexts
 from app.quotas import Quota
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, ValidationRules
 from app.strict import Strict, Word
 
 __all__ = [
+    "BALANCE",
     "MAX_IMAGES",
     "MAX_KEYWORDS",
-    "MAX_PAGES",
+    "MAX_PER_LABEL",
+    "WHERE",
     "Compression",
     "FolderSpec",
     "JobRequest",
@@ -35,7 +36,6 @@ __all__ = [
     "Keyword",
     "ListSpec",
     "ListedImage",
-    "PagesSpec",
     "Side",
 ]
 
@@ -59,6 +59,10 @@ LICENSE = (
     "default: any for keywords, everything for URLs."
 )
 LICENSE_UNKNOWN = "Images of which no licence is known; default: drop, keep for URLs without license."
+
+WHERE = "Only images for which this is true, as in `label = cat and width >= 512 and license = cc0`."
+MAX_PER_LABEL = "At most this many images of each label; images without a label are not limited."
+BALANCE = "As many images of each label as the smallest one has; images without a label are not limited."
 
 ListedLabel = Annotated[str, StringConstraints(max_length=100)]
 ListedCaption = Annotated[str, StringConstraints(max_length=5000)]
@@ -145,53 +149,6 @@ AskedKeyword = Annotated[
 ]
 
 
-MAX_PAGES = 10_000
-"""Pages that a request may name; their links come on top."""
-
-PageUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8192)]
-HostName = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=253)]
-
-
-def _ascii_host(host: str) -> str:
-    """Return a host as links have it once they are read: an international name in ASCII."""
-    from downloader import url_syntax  # takes long to import, and few requests name a host
-
-    if not re.fullmatch(r"[^\s/\\:?#*@%.]+(\.[^\s/\\:?#*@%.]+)*", host):
-        raise ValueError(f"{host[:100]!r} is not a host; write example.com, which takes its subdomains as well, or *")
-    try:
-        return url_syntax.parse(f"http://{host}/").host
-    except errors.InvalidURLError as exc:
-        raise ValueError(f"{exc.message}; write example.com, which takes its subdomains as well, or *") from exc
-
-
-class PagesSpec(Strict):
-    """Pages to take images from, and how far their links are followed."""
-
-    urls: list[PageUrl] = Field(min_length=1, max_length=MAX_PAGES, description="Pages, galleries, sitemaps, feeds or IIIF manifests.")
-    depth: int = Field(1, ge=0, le=20, description="Links that are followed from these pages; 0 for these pages alone.")
-    max_pages: int = Field(1000, ge=1, le=1_000_000, description="Stop after this many pages; the named ones are all read.")
-    follow_hosts: list[HostName] = Field(
-        default_factory=list, max_length=1000, description="Hosts to follow besides those of the pages, with subdomains; * for all."
-    )
-    css_images: bool = Field(False, description="Take backgrounds of styles in the page as well.")
-
-    @field_validator("follow_hosts")
-    @classmethod
-    def _hosts(cls, value: list[str]) -> list[str]:
-        return [host if host == "*" else _ascii_host(host) for host in value]
-
-    @property
-    def host(self) -> str:
-        """The host of the first page, without ``www``: the name of a dataset that has no other."""
-        return (urlsplit(self.urls[0]).hostname or "pages").removeprefix("www.").replace(".", "-")
-
-    @property
-    def name(self) -> str:
-        """What the crawl is called where a search has its keyword."""
-        more = f" and {len(self.urls) - 1} more" if len(self.urls) > 1 else ""
-        return self.urls[0][:350] + more
-
-
 class JobRequest(Strict):
     """A dataset to build: keywords or URLs, how many, how good, and in which form."""
 
@@ -213,6 +170,9 @@ class JobRequest(Strict):
     per_label: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Of each label of the keywords, this many.")
     min_images: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this is a shortfall.")
     min_images_per_label: int = Field(default=0, ge=0, le=MAX_IMAGES, description="Fewer than this of one label is a shortfall.")
+    where: str | None = Field(default=None, max_length=4000, description=WHERE)
+    max_per_label: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description=MAX_PER_LABEL)
+    balance: bool = Field(default=False, description=BALANCE)
     validation_level: Level | None = None
     min_width: Side | None = None
     min_height: Side | None = None
@@ -359,6 +319,9 @@ class JobSpec(BaseModel):
     per_label: int | None = None
     min_images: int = 0
     min_images_per_label: int = 0
+    where: str | None = None
+    max_per_label: int | None = None
+    balance: bool = False
     validation: ValidationRules = ValidationRules()
     dedupe: Literal["none", "exact", "near"] = "near"
     captions: Captions = "first"

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     LABEL_CONFLICT = "label_conflict"
     PLACEHOLDER = "placeholder"
     LICENCE = "licence"
+    NOT_SELECTED = "not_selected"
     OVER_TARGET = "over_target"
     NOT_REQUESTED = "not_requested"
     CANCELLED = "cancelled"

@@ -19,6 +19,7 @@ from app.cli.build_options import (
     parse_compression,
     parse_size,
     parse_splits,
+    parse_where,
     validation_as_usage,
 )
 from app.cli.build_pages import CRAWL_OPTIONS, read_pages
@@ -37,9 +38,10 @@ from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count, size
 from app.jobs import settle, submit
 from app.jobs.attendance import is_unattended, mark_unattended
+from app.pages_spec import PagesSpec
 from app.resources import source_options
 from app.settings import Settings
-from app.spec import FolderSpec, JobRequest, Keyword, ListSpec, PagesSpec
+from app.spec import FolderSpec, JobRequest, Keyword, ListSpec
 
 __all__ = ["build", "run_build"]
 
@@ -228,6 +230,9 @@ def _request(
         per_label=options.per_label,
         min_images=options.min_images,
         min_images_per_label=options.min_images_per_label,
+        where=parse_where(options.where, is_build=True),
+        max_per_label=options.max_per_label,
+        balance=options.balance,
         validation_level=options.level,
         min_width=width,
         min_height=height,

@@ -15,19 +15,24 @@ from app.cli.failures import UsageError
 from app.cli.options import parse_name, parse_path
 from app.domain import ExportFormat, LabelConflicts, UnknownLicenses
 from app.formatting import clipped, either
+from app.jobs.settle import parse_selection
 from app.rules import CompressionRules, Encode, Resize
 from app.validation_errors import requirement
 
 __all__ = [
+    "BALANCE",
     "CAPTIONS",
+    "MAX_PER_LABEL",
     "OPTION_NAMES",
     "STDIN",
+    "WHERE",
     "BuildOptions",
     "Captions",
     "list_fields_as_options",
     "parse_compression",
     "parse_size",
     "parse_splits",
+    "parse_where",
     "validation_as_usage",
 ]
 
@@ -87,6 +92,9 @@ LICENSE = (
 LICENSE_UNKNOWN = "What becomes of images of which no licence is known: drop, but for lists without --license, which keep all."
 ENCODE = f"{either(ENCODINGS)}, as in webp:80 (keep)."
 RESIZE = "How --size is reached: keep_ratio by the shorter side, longest by the longer, else a square (none)."
+WHERE = 'Take only images for which this is true, as in "width>=512 and license=cc0"; see how-to/shape-a-dataset.md.'
+MAX_PER_LABEL = "Keep at most N of each label; images without a label are not limited."
+BALANCE = "Keep as many of each label as the smallest one has."
 DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
@@ -122,6 +130,9 @@ class BuildOptions:
     per_label: Annotated[Count, _many("--per-label", help="Stop at N of each label; several keywords may share one.")] = None
     min_images: Annotated[int, _many("--min-images", help="Exit code 3 where fewer than N are kept.")] = 0
     min_images_per_label: Annotated[int, _many("--min-images-per-label", help="Exit code 3 where a label has fewer than N.")] = 0
+    where: Annotated[Text, _quality("--where", metavar="EXPRESSION", help=WHERE)] = None
+    max_per_label: Annotated[Count, _many("--max-per-label", help=MAX_PER_LABEL)] = None
+    balance: Annotated[bool, _option("How many", "--balance", help=BALANCE)] = False
     level: Annotated[LevelName | None, _quality("--level", help="How strictly images are checked (standard).")] = None
     min_size: Annotated[Text, _quality("--min-size", metavar="WxH", help="Smallest image taken, pixels (64x64).")] = None
     dedupe: Annotated[Dedupe, _quality("--dedupe", help="Which duplicates are dropped (near).")] = "near"
@@ -192,6 +203,19 @@ def parse_splits(text: str | None) -> dict[str, float]:
             raise UsageError(f"--split {text!r}: {part.strip()!r} is not NAME=SHARE", "write --split train=0.8,val=0.1,test=0.1")
         splits[name] = value
     return splits
+
+
+def parse_where(text: str | None, *, is_build: bool = False) -> str | None:
+    """Check ``--where`` before anything is written; return it as it is.
+
+    Raises:
+        UsageError: it is no selection.
+    """
+    try:
+        parse_selection(text, is_build=is_build)
+    except errors.ValidationError as error:
+        raise UsageError(f"--{error}", "names, values and operators are in docs/how-to/shape-a-dataset.md") from error
+    return text
 
 
 def parse_compression(default: CompressionRules, *, encode: str | None, resize: str | None, size: int | None) -> CompressionRules:

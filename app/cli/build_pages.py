@@ -6,7 +6,7 @@ import errors
 from app.cli.build_options import BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
 from app.discovery import text, urls
-from app.spec import MAX_PAGES, PagesSpec
+from app.pages_spec import MAX_PAGES, PagesSpec
 
 __all__ = ["CRAWL_OPTIONS", "read_pages"]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import exit_codes
-from app.cli.build_options import CAPTIONS, Captions
+from app.cli.build_options import BALANCE, CAPTIONS, MAX_PER_LABEL, WHERE, Captions, parse_where, validation_as_usage
 from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
@@ -22,6 +22,7 @@ from app.cli.settings import load_settings
 from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
 from app.domain import ExportFormat
+from app.export_spec import ExportRequest
 from app.exports.exporter import ExportReport
 from app.exports.folder import digests_of, foreign_files, read_manifest
 from app.exports.formats import get_exporter
@@ -43,13 +44,26 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the export.")],
     form: Annotated[ExportFormat, typer.Option("--format", "-f", help="Format of the export.")] = "files",
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
+    where: Annotated[str | None, typer.Option("--where", metavar="EXPRESSION", help=WHERE)] = None,
+    max_per_label: Annotated[int | None, typer.Option("--max-per-label", metavar="N", help=MAX_PER_LABEL)] = None,
+    balance: Annotated[bool, typer.Option("--balance", help=BALANCE)] = False,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Decides which images the limits leave out.")] = 0,
     overwrite: Overwrite = False,
 ) -> int:
-    """Write a dataset in another format, verified before it appears."""
-    return run(_export(cli, dataset, Destination(output, overwrite), form, captions))
+    """Write a dataset, or the images that --where takes of it, in another format, verified before it appears."""
+    with validation_as_usage():
+        request = ExportRequest(
+            export_format=form,
+            captions=captions,
+            where=parse_where(where),
+            max_per_label=max_per_label,
+            balance=balance,
+            seed=seed,
+        )
+    return run(_export(cli, dataset, Destination(output, overwrite), request))
 
 
-async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str, captions: str) -> int:
+async def _export(cli: Cli, dataset_id: str, destination: Destination, request: ExportRequest) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
     destination.check(settings.workspace.path)
@@ -58,7 +72,7 @@ async def _export(cli: Cli, dataset_id: str, destination: Destination, form: str
         dataset_id = await lookup.dataset_id(db, dataset_id)
 
         async def start() -> str:
-            return (await submit.submit_export(runner.resources, dataset_id, export_format=form, captions=captions)).job_id
+            return (await submit.submit_export(runner.resources, dataset_id, request)).job_id
 
         job_id = await runner.run_job(start, f"exporting {dataset_id}")
         delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)

@@ -17,9 +17,10 @@ from app.formatting import clipped, count, duration, number, size
 from app.jobs.plan import ListPlan, plan_list, plan_pages, plan_searches
 from app.jobs.settle import settle_spec
 from app.jobs.source_client import make_source_client
+from app.pages_spec import PagesSpec
 from app.resources import make_downloader
 from app.settings import Settings
-from app.spec import FolderSpec, JobRequest, ListSpec, PagesSpec
+from app.spec import FolderSpec, JobRequest, ListSpec
 
 __all__ = ["list_text", "plan_text", "show_folder_plan", "show_list_plan", "show_pages_plan", "show_plan"]
 

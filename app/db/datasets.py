@@ -98,6 +98,7 @@ async def add_export(
     export_format: str,
     storage_tier: str,
     version: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     """Insert an export in state ``pending`` and return its id. The version is not known before its job has begun."""
     export_id = new_id("exp")
@@ -110,6 +111,7 @@ async def add_export(
             format=export_format,
             storage_tier=storage_tier,
             version=version,
+            options=None if options is None else dict(options),
             state="pending",
             created_at=db_now(),
         )

@@ -33,6 +33,7 @@ __all__ = [
     "likenesses",
     "links",
     "page",
+    "pages_of_state",
 ]
 
 LAST_ID = 2**63 - 1
@@ -172,6 +173,7 @@ class Choice:
     Attributes:
         group: images with the same group stay in one split; the group that the source gave (``has_group``), else the digest.
         rank: position in the order of its search, 0 first.
+        sha256: digest of the fetched bytes.
         split: the one that its list names, or that it was given before: by this dataset where it ``is_kept``.
     """
 
@@ -183,6 +185,7 @@ class Choice:
     split: str | None = None
     is_kept: bool = False
     has_group: bool = False
+    sha256: str = ""
 
 
 COMPARED = (Reason.PLACEHOLDER, Reason.LABEL_CONFLICT)
@@ -254,7 +257,7 @@ async def choices(connection: Connection, dataset_id: str, states: Iterable[Imag
             for image_id, sha256, *texts, rank, split in rows:
                 group_id, label, search_id, split = (same.setdefault(text, text) for text in (*texts, split))
                 is_kept, has_group = state is ImageState.KEPT, group_id is not None
-                found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split, is_kept, has_group))
+                found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split, is_kept, has_group, sha256))
     found.sort(key=lambda item: item.id)
     return found
 
@@ -282,11 +285,17 @@ async def likenesses(connection: Connection, *, user_id: str | None, dataset_id:
         yield [Likeness(**row._mapping) for row in rows]
 
 
+async def pages_of_state(connection: Connection, dataset_id: str, state: ImageState, size: int = 1_000) -> AsyncIterator[list[StoredImage]]:
+    """Yield a dataset's images with bytes in one state, by id, in pages."""
+    async for rows in _pages(connection, dataset_id, state, STORED[1:], size=size):
+        yield [as_image(row) for row in rows]
+
+
 def _pages(
-    connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any], reasons: Sequence[Reason] = ()
+    connection: Connection, dataset_id: str, state: ImageState, columns: Sequence[Any], reasons: Sequence[Reason] = (), size: int = PAGE
 ) -> AsyncIterator[Sequence[Any]]:
     """Read pages by key for one state, in the order of an index, so nothing is sorted."""
     c = tables.images.c
     is_wanted = [c.reason.in_(reasons)] if reasons else []
     query = select(c.id, *columns).where(c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None), *is_wanted)
-    return paging.pages_by_key(connection, query, c.id, PAGE)
+    return paging.pages_by_key(connection, query, c.id, size)

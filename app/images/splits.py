@@ -13,7 +13,7 @@ from typing import Final
 
 from errors import ConfigurationError
 
-__all__ = ["assign", "assign_all", "preferred"]
+__all__ = ["assign", "assign_all", "preferred", "seeded_hash"]
 
 TRAIN: Final = "train"
 TEST: Final = "test"
@@ -31,7 +31,7 @@ def assign(group_key: str, shares: Mapping[str, float], seed: int) -> str:
         errors.ConfigurationError: no shares, a negative one, or nothing but zeros.
     """
     normalised = _normalise(shares)
-    point = _hash(seed, group_key) / 2**64
+    point = seeded_hash(seed, group_key) / 2**64
     reached = list(itertools.accumulate(normalised.values()))
     return next((name for name, end in zip(normalised, reached, strict=True) if point < end), max(normalised))
 
@@ -120,7 +120,7 @@ def _move(chosen: dict[str, str], sizes: Mapping[str, int], needed: Mapping[str,
     for name in needed:
         if held[name] >= needed[name]:
             continue
-        for group in sorted(sizes.keys() - fixed.keys(), key=lambda key: (sizes[key], _hash(seed, f"{name}:{key}"), key)):
+        for group in sorted(sizes.keys() - fixed.keys(), key=lambda key: (sizes[key], seeded_hash(seed, f"{name}:{key}"), key)):
             giver = chosen[group]
             if held[name] < needed[name] and giver != name and held[giver] - sizes[group] >= needed[giver]:
                 held[giver] -= sizes[group]
@@ -136,6 +136,6 @@ def _normalise(shares: Mapping[str, float]) -> dict[str, float]:
     return {name: shares[name] / total for name in sorted(shares) if shares[name] > 0}
 
 
-def _hash(seed: int, key: str) -> int:
+def seeded_hash(seed: int, key: str) -> int:
     """64 bits of SHA-256 over seed and key."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")

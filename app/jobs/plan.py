@@ -19,9 +19,10 @@ from app.discovery.sources.source import JsonClient, SourceOptions
 from app.discovery.survey import Surveyor
 from app.domain import Candidate
 from app.jobs.source_client import limits_of
+from app.pages_spec import PagesSpec
 from app.resources import source_options
 from app.settings import Settings
-from app.spec import JobSpec, ListedImage, ListSpec, PagesSpec
+from app.spec import JobSpec, ListedImage, ListSpec
 
 __all__ = ["ListPlan", "PagesPlan", "plan_list", "plan_pages", "plan_searches", "plan_urls"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import errors
-from app import discovery
+from app import discovery, selection
 from app.db import new_id
 from app.discovery import urls as url_reading
 from app.discovery.licences.policy import policy_for
+from app.export_spec import ExportRequest, ExportSpec
 from app.quotas import default_total
 from app.resources import Resources, source_options
 from app.rules import CompressionRules
@@ -19,7 +20,7 @@ from app.settings import Settings
 from app.spec import FolderSpec, JobRequest, JobSpec, ListedImage, ListSpec
 from app.storage import paths
 
-__all__ = ["resolve_spec", "settle_spec", "store_list", "store_urls"]
+__all__ = ["parse_selection", "resolve_spec", "settle_export", "settle_spec", "store_list", "store_urls"]
 
 
 def resolve_spec(
@@ -56,6 +57,8 @@ def settle_spec(
     asked = discovery.keywords.settle(request.asked)
     labels = [request.label or item.label or discovery.keywords.slug(item.keyword) for item in asked]
     numbers = [item.max_images for item in asked]
+    parse_selection(request.where, is_build=True)
+    per_label = min(filter(None, (request.per_label, request.max_per_label)), default=None) if asked else None
     licences = policy_for(request.license, request.license_unknown, is_search=bool(asked))
     return JobSpec(
         keywords=[item.keyword for item in asked],
@@ -70,10 +73,13 @@ def settle_spec(
         license=list(licences.words),
         license_unknown=licences.unknown,
         label=request.label,
-        max_images=request.max_images or (max(request.least_images, default_total(labels, numbers, request.per_label)) if asked else None),
-        per_label=request.per_label,
+        max_images=request.max_images or (max(request.least_images, default_total(labels, numbers, per_label)) if asked else None),
+        per_label=per_label,
         min_images=request.min_images,
         min_images_per_label=request.min_images_per_label,
+        where=request.where,
+        max_per_label=request.max_per_label,
+        balance=request.balance,
         validation=replace(rules, **{name: value for name, value in chosen.items() if value is not None}),
         dedupe=request.dedupe,
         captions=request.captions,
@@ -93,6 +99,34 @@ def settle_spec(
         papers=settings.papers.texts(),
         output=output,
     )
+
+
+def parse_selection(where: str | None, *, is_build: bool = False) -> selection.Selection | None:
+    """Parse what ``where`` asks for; None where it asks for nothing.
+
+    Raises:
+        errors.ValidationError: it is no selection, or a build's asks for a split, which an image gets after it was selected.
+    """
+    if where is None:
+        return None
+    try:
+        parsed = selection.parse(where)
+    except errors.ValidationError as error:
+        raise errors.ValidationError(f"where: {error}") from error
+    if is_build and "split" in parsed.names:
+        raise errors.ValidationError("where: an image gets its split after a build selected it; export with where split = ... instead")
+    return parsed
+
+
+def settle_export(settings: Settings, request: ExportRequest) -> ExportSpec:
+    """Fill in what the settings decide of an export.
+
+    Raises:
+        errors.ValidationError: its selection is none.
+    """
+    parse_selection(request.where)
+    shards = {"shard_samples": settings.export.shard_samples, "shard_bytes": settings.export.shard_bytes}
+    return ExportSpec(**request.model_dump(), **shards, papers=settings.papers.texts())
 
 
 def _wanted_side(request: JobRequest, compression: CompressionRules) -> int | None:

@@ -6,7 +6,7 @@ The committed row is the outbox: if Redis is unavailable, the sweeper sends the 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry import trace
@@ -17,11 +17,12 @@ from app.db import api_keys, crawl_pages, datasets, images, jobs, lifecycle, new
 from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.domain import Reason
+from app.export_spec import ExportRequest
 from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
+from app.jobs.settle import settle_export
 from app.observability import tracing
-from app.paper_texts import NO_TEXTS
 from app.resources import Resources
 from app.spec import JobSpec
 from logging_setup import get_logger
@@ -126,28 +127,29 @@ async def submit_retry(
 async def submit_export(
     resources: Resources,
     dataset_id: str,
+    request: ExportRequest,
     *,
-    export_format: str,
-    storage_tier: str = "standard",
-    captions: str = "first",
     caller: Caller | None = None,
 ) -> Submitted:
-    """Write a dataset in another format."""
+    """Write a dataset, or a selection of it, in another format.
+
+    Raises:
+        errors.ValidationError: the selection is none.
+    """
     caller = caller or Caller()
+    spec = settle_export(resources.settings, request)
     await _require_dataset(resources, dataset_id, caller)
 
     async def make(connection: Any) -> Submitted:
-        texts = resources.settings.papers.texts()
-        said = {} if texts == NO_TEXTS else {"papers": asdict(texts)}
-        spec = {"export_format": export_format, "storage_tier": storage_tier, "captions": captions} | said
-        job = await _job(connection, caller, JobKind.EXPORT, dataset_id, spec)
+        job = await _job(connection, caller, JobKind.EXPORT, dataset_id, spec.model_dump(mode="json"))
         export_id = await datasets.add_export(
             connection,
             user_id=caller.user_id,
             dataset_id=dataset_id,
             job_id=job.job_id,
-            export_format=export_format,
-            storage_tier=storage_tier,
+            export_format=spec.export_format,
+            storage_tier=spec.storage_tier,
+            options=spec.options,
         )
         return Submitted(export_id, job.job_id)
 

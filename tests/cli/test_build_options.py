@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from app.cli import build_options
 from app.cli.build_options import ENCODINGS, OPTION_NAMES, BuildOptions, validation_as_usage
 from app.cli.failures import UsageError
-from app.domain import ExportFormat
 from app.rules import CompressionRules, Level
 from app.spec import Compression, JobRequest
 
@@ -17,7 +16,6 @@ from app.spec import Compression, JobRequest
 def test_choices_are_those_of_the_domain() -> None:
     """Every word of the domain's types, in its order."""
     assert get_args(build_options.LevelName) == get_args(Level)
-    assert get_args(build_options.Format) == get_args(ExportFormat)
     assert get_args(build_options.Resize) == get_args(get_type_hints(CompressionRules)["resize"])
     assert get_args(get_type_hints(CompressionRules)["format"]) == ENCODINGS
     assert BuildOptions().dedupe == "near"

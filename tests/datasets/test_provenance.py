@@ -15,6 +15,7 @@ from app.db import datasets, tables, versions
 from app.db.funnel import Funnel, SourceCount
 from app.db.rows import Search
 from app.domain import ImageState
+from app.export_spec import ExportRequest, ExportSpec
 from app.exports.provenance import Provenance, SourceFigures
 from app.jobs import submit
 from app.paper_texts import PaperTexts
@@ -125,7 +126,7 @@ async def test_an_export_is_of_the_version_that_was_recorded(bench: Bench, origi
     row = {"dataset_id": dataset_id, "lineage_id": dataset_id, "kind": "build", "digest": digest, "images": 2, "size_bytes": 2}
     async with bench.db.write() as connection:
         await versions.add(connection, row | {"major": 3, "minor": 1, "patch": 4, "provenance": facts.to_json()})
-    asked = await submit.submit_export(bench.resources, dataset_id, export_format="files")
+    asked = await submit.submit_export(bench.resources, dataset_id, ExportRequest(export_format="files"))
     await bench.drive()
     export = await datasets.get_export(bench.db, asked.resource)
     manifest = json.loads(await bench.context.store.get(f"{export.prefix}/manifest.json"))
@@ -137,7 +138,7 @@ async def test_an_export_of_a_dataset_without_a_version_is_its_first(bench: Benc
     dataset_id = await built(bench, origin)
     async with bench.db.write() as connection:
         await connection.execute(delete(tables.versions))
-    asked = await submit.submit_export(bench.resources, dataset_id, export_format="files")
+    asked = await submit.submit_export(bench.resources, dataset_id, ExportRequest(export_format="files"))
     await bench.drive()
     export = await datasets.get_export(bench.db, asked.resource)
     manifest = json.loads(await bench.context.store.get(f"{export.prefix}/manifest.json"))
@@ -148,6 +149,6 @@ def test_texts_of_a_later_export_replace_those_of_the_version() -> None:
     """Where it has any; those of a build are those of the version, which a lock may have brought."""
     said, other = PaperTexts(purpose="To learn."), PaperTexts(purpose="To test.")
     facts = replace(FACTS, texts=said)
-    assert make_options(facts, JobSpec(papers=other), asks_texts=True).texts == other
-    assert make_options(facts, JobSpec(), asks_texts=True).texts == said
-    assert make_options(facts, JobSpec(papers=other), asks_texts=False).texts == said
+    assert make_options(facts, ExportSpec(export_format="files", papers=other)).texts == other
+    assert make_options(facts, ExportSpec(export_format="files")).texts == said
+    assert make_options(facts, ExportSpec.of_build(JobSpec(papers=other))).texts == said

@@ -16,6 +16,7 @@ from app.db import versions as version_rows
 from app.db.exceptions import StateConflict
 from app.db.rows import Version
 from app.domain import ImageState
+from app.export_spec import ExportRequest
 from app.exports.provenance import Provenance
 from app.job_states import CheckKind, JobKind
 from app.jobs.submit import submit_check, submit_export, submit_retry
@@ -186,7 +187,7 @@ async def test_a_build_records_a_version_before_its_export(bench: Bench, origin:
     async with bench.db.read() as connection:
         sizes = (await connection.execute(select(tables.images.c.out_size_bytes))).scalars().all()
     assert made.size_bytes == sum(sizes)
-    await submit_export(bench.resources, made.dataset_id, export_format="imagefolder")
+    await submit_export(bench.resources, made.dataset_id, ExportRequest(export_format="imagefolder"))
     await bench.drive()
     assert await exported_versions(bench) == ["1.0.0", "1.0.0"]
     assert len(await recorded(bench, job_id)) == 1

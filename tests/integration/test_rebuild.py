@@ -16,6 +16,7 @@ from app.db import datasets, jobs, tables
 from app.db.images import STORED, as_image
 from app.discovery.lists.columns import ALIASES, OWN_COLUMNS
 from app.domain import ImageState, StoredImage
+from app.export_spec import ExportRequest
 from app.exports import spool
 from app.jobs.settle import resolve_spec, store_list
 from app.jobs.submit import submit_build, submit_export
@@ -105,7 +106,7 @@ async def test_the_rows_of_an_export_are_a_list_that_gives_the_same_set(tmp_path
         async with open_bench(tmp_path / "first") as bench:
             dataset_id = await build(bench, tmp_path / "first.jsonl", **divided)
             for form in ("imagefolder", "webdataset"):
-                await submit_export(bench.resources, dataset_id, export_format=form)
+                await submit_export(bench.resources, dataset_id, ExportRequest(export_format=form))
             await bench.drive()
             exports = await exported(bench, dataset_id)
         wanted = without_place(exports["files"])

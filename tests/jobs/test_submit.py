@@ -13,6 +13,7 @@ import errors
 from app.db import Database, api_keys, datasets, jobs, tables
 from app.db.exceptions import KeyReused, StateConflict
 from app.domain import ImageState, Reason
+from app.export_spec import ExportRequest
 from app.job_states import CheckKind, DesiredState, JobKind, JobState, UnitKind
 from app.jobs.settle import resolve_spec, store_list, store_urls
 from app.jobs.submit import RETRYABLE, Caller, body_digest, set_desired_state, submit_build, submit_check, submit_export, submit_retry, wake
@@ -276,7 +277,7 @@ async def test_a_retry_that_makes_no_sense_is_refused(resources: Resources) -> N
         await submit_retry(resources, job_id, frozenset({Reason.TIMEOUT, Reason.NETWORK}), caller=ANN)
     with pytest.raises(errors.NotFoundError):
         await submit_retry(resources, job_id, caller=BOB)
-    export = await submit_export(resources, dataset_id, export_format="files", caller=ANN)
+    export = await submit_export(resources, dataset_id, ExportRequest(export_format="files"), caller=ANN)
     async with resources.db.write() as connection:
         await jobs.end(connection, export.job_id, JobState.SUCCEEDED)
     with pytest.raises(errors.ValidationError, match="is of kind export; only a build can be retried"):
@@ -289,15 +290,20 @@ async def test_a_retry_that_makes_no_sense_is_refused(resources: Resources) -> N
 async def test_an_export_is_a_job_and_its_row(resources: Resources) -> None:
     """The answer names the export; its job is of its own kind and has the same owner."""
     _, dataset_id = await finished(resources)
-    made = await submit_export(resources, dataset_id, export_format="webdataset", caller=ANN)
+    asked = ExportRequest(export_format="webdataset", where="label = cat", max_per_label=7, seed=3)
+    made = await submit_export(resources, dataset_id, asked, caller=ANN)
     export = await datasets.get_export(resources.db, made.resource, user_id="ann")
     job = await jobs.get(resources.db, made.job_id, user_id="ann")
     assert (export.format, export.state, export.job_id, export.dataset_id) == ("webdataset", "pending", job.id, dataset_id)
     assert (job.kind, job.spec, job.target) == (
         JobKind.EXPORT,
-        {"export_format": "webdataset", "storage_tier": "standard", "captions": "first"},
+        {"export_format": "webdataset", "storage_tier": "standard"} | dict(export.options or {}),
         None,
     )
+    limits = {"where": "label = cat", "max_per_label": 7, "balance": False, "seed": 3}
+    assert limits.items() <= (export.options or {}).items()
+    with pytest.raises(errors.ValidationError, match=r'where: position 1: "lable": there is no such name; did you mean label\?'):
+        await submit_export(resources, dataset_id, ExportRequest(export_format="files", where="lable = cat"), caller=ANN)
 
 
 @pytest.mark.parametrize("kind", [CheckKind.INTEGRITY, CheckKind.DUPLICATES])
@@ -324,7 +330,7 @@ async def test_a_validation_anew_goes_by_the_last_builds_spec(resources: Resourc
 async def test_an_export_is_verified_on_demand(resources: Resources) -> None:
     """The check belongs to the export, whose id is what the job needs."""
     _, dataset_id = await finished(resources)
-    asked = await submit_export(resources, dataset_id, export_format="files", caller=ANN)
+    asked = await submit_export(resources, dataset_id, ExportRequest(export_format="files"), caller=ANN)
     export = await datasets.get_export(resources.db, asked.resource)
     made = await submit_check(resources, CheckKind.INTEGRITY, export=export, caller=ANN)
     check = await datasets.get_check(resources.db, made.resource)
@@ -343,7 +349,7 @@ async def test_nobody_works_on_a_foreign_or_an_empty_dataset(resources: Resource
         (empty, ANN, StateConflict, f"dataset {empty} is empty: nothing to work on"),
     ):
         with pytest.raises(kind, match=words):
-            await submit_export(resources, wanted, export_format="files", caller=caller)
+            await submit_export(resources, wanted, ExportRequest(export_format="files"), caller=caller)
         with pytest.raises(kind, match=words):
             await submit_check(resources, CheckKind.INTEGRITY, dataset_id=wanted, caller=caller)
     assert await count(resources.db, tables.jobs) == before

@@ -18,7 +18,7 @@ from app.db.rows import Search
 from app.discovery import SearchPage, pages
 from app.discovery.pages import CrawlScope, ReadingRules, host_of, page_key
 from app.formatting import duration
-from app.spec import PagesSpec
+from app.pages_spec import PagesSpec
 from downloader import Attempt, FetchRequest, Page
 from downloader.client import Downloader
 from downloader.models import Decisions

@@ -22,6 +22,7 @@ from app.job_states import JobKind
 from logging_setup import get_logger
 from workers.stages.merge_rows import merge_rows
 from workers.stages.remove_tombstoned import remove_tombstoned
+from workers.stages.select import find_over_limit, find_unselected
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["find_duplicates", "update_images"]
@@ -70,6 +71,8 @@ async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
     if not is_check:
         await remove_tombstoned(ctx, unit)
         await merge_rows(unit)
+        if changes := await find_unselected(unit):
+            await update_images(unit, iter(changes))
     options = _check_options(ctx, unit) if is_check else _build_options(unit)
     states = [ImageState.VALID, ImageState.KEPT] + ([] if is_check else [ImageState.DUPLICATE, ImageState.REJECTED])
     search_labels = await jobs.search_labels(ctx.db, unit.job.dataset_id)
@@ -77,6 +80,8 @@ async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
         found = await fingerprints(connection, unit.job.dataset_id, states, label=options.label, search_labels=search_labels)
     compared = await _compare(ctx, found, options)
     changed = 0 if is_check and not unit.job.spec.get("apply") else await update_images(unit, _changes(found, compared))
+    if not is_check and (over := await find_over_limit(unit)):
+        await update_images(unit, iter(over))
     _log(found, compared, options)
     if is_check:
         async with unit.transaction() as connection:

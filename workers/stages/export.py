@@ -24,16 +24,18 @@ from app.discovery.folders.place import published_url
 from app.discovery.licences import stated_terms
 from app.discovery.sources.fields import attribution
 from app.domain import EXTENSIONS, FOLDER_SOURCE, Sample, StoredImage
+from app.export_spec import ExportSpec
 from app.exports import formats, publish
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.exports.provenance import Provenance
 from app.images.pool.pool import load_images
 from app.job_states import JobKind, UnitKind
 from app.paper_texts import NO_TEXTS
-from app.spec import JobSpec
+from app.selection import Test
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
 from workers.stages.derive import Interrupted, NotDerived, Problems, derive
+from workers.stages.select import NothingSelected, select_for_export
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["count_read", "make_options", "verify_export", "write_export"]
@@ -56,6 +58,10 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             report = await _write_and_publish(ctx, unit, row)
         except Interrupted:
             await unit.release()
+        except NothingSelected as error:
+            async with unit.transaction() as connection:
+                await datasets.set_export(connection, row.id, state="failed", problems=[str(error)], error=str(error))
+                await unit.finish_in(connection)
         except NotDerived as error:
             async with unit.transaction() as connection:
                 await datasets.set_export(connection, row.id, state="failed", problems=error.problems, error=str(error))
@@ -69,12 +75,14 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
 
 
 async def _write_and_publish(ctx: JobContext, unit: ClaimedUnit, row: Export) -> ExportReport:
-    options = make_options(await _provenance_of(ctx, row.dataset_id), unit.spec, asks_texts=unit.job.kind is JobKind.EXPORT)
+    spec = _spec_of(row, unit)
+    options = make_options(await _provenance_of(ctx, row.dataset_id), spec)
+    is_selected = await select_for_export(ctx, row.dataset_id, spec)
     async with ctx.store.scratch() as folder:
         target = folder / row.id
         with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
             exporter = formats.get_exporter(row.format)
-            samples = _samples(ctx, unit, row.dataset_id, exporter.extensions)
+            samples = _samples(ctx, unit, row.dataset_id, exporter.extensions, is_selected)
             report = await exporter.write(samples, count_read(_make_reader(ctx.store), unit, row.id), target, options)
         unit.require_lease()
         sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
@@ -92,13 +100,8 @@ async def _provenance_of(ctx: JobContext, dataset_id: str) -> Provenance:
     return Provenance.from_json(version.provenance)
 
 
-def make_options(facts: Provenance, spec: JobSpec, *, asks_texts: bool) -> ExportOptions:
-    """Return the options of an export: everything in them is of the version or of the job's spec.
-
-    Args:
-        asks_texts: whether texts of the spec replace those of the version, as for an export that was asked for later.
-    """
-    texts = spec.papers if asks_texts and spec.papers != NO_TEXTS else facts.texts
+def make_options(facts: Provenance, spec: ExportSpec) -> ExportOptions:
+    """Return the options of an export: everything in them is of the version or of the spec, whose texts replace those of the version."""
     return ExportOptions(
         dataset_name=facts.name,
         dataset_id=facts.dataset_id,
@@ -107,7 +110,7 @@ def make_options(facts: Provenance, spec: JobSpec, *, asks_texts: bool) -> Expor
         shard_bytes=spec.shard_bytes,
         captions=spec.captions,
         version=facts.version,
-        texts=texts,
+        texts=facts.texts if spec.papers == NO_TEXTS else spec.papers,
         provenance=facts,
     )
 
@@ -116,7 +119,14 @@ def _report_columns(report: ExportReport) -> dict[str, Any]:
     return {"samples": report.samples, "size_bytes": report.size_bytes, "report": asdict(report) | {"files": dict(report.files)}}
 
 
-async def _samples(ctx: JobContext, unit: ClaimedUnit, dataset_id: str, extensions: frozenset[str] | None) -> AsyncIterator[Sample]:
+def _spec_of(row: Export, unit: ClaimedUnit) -> ExportSpec:
+    """What was asked for; of an export that an earlier version began, what its job says."""
+    return ExportSpec.of_build(unit.spec) if row.options is None else ExportSpec.of_export(row.format, row.storage_tier, row.options)
+
+
+async def _samples(
+    ctx: JobContext, unit: ClaimedUnit, dataset_id: str, extensions: frozenset[str] | None, is_selected: Test
+) -> AsyncIterator[Sample]:
     """The samples of an export, in order.
 
     Raises:
@@ -129,7 +139,7 @@ async def _samples(ctx: JobContext, unit: ClaimedUnit, dataset_id: str, extensio
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
-        leaving, failed = await derive(ctx, unit, page, None, extensions)
+        leaving, failed = await derive(ctx, unit, [image for image in page if is_selected(image)], None, extensions)
         problems.add(failed)
         for image in leaving:
             yield _as_sample(index, image, folder)

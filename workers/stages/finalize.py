@@ -16,6 +16,7 @@ from app.db.jobs import CHANGES_WHAT_IS_KEPT
 from app.db.rows import NewUnit, Search
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
+from app.export_spec import ExportSpec
 from app.formatting import clipped, count
 from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
@@ -133,6 +134,7 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str,
         export_format=spec.export_format,
         storage_tier=spec.storage_tier,
         version=version,
+        options=ExportSpec.of_build(spec).options,
     )
     return [NewUnit(UnitKind.EXPORT, {"export_id": export_id})]
 

@@ -17,10 +17,12 @@ from app.domain import ImageState, Reason
 from app.images.splits import assign_all, preferred
 from app.job_states import JobKind
 from app.quotas import Quota
+from app.selection.limits import LabelLimits, left_out
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.deduplicate import update_images
 from workers.stages.merge_rows import find_label_conflicts
+from workers.stages.select import label_of, labelled
 from workers.unit import ClaimedUnit
 
 __all__ = ["assign_splits", "by_cluster", "choose", "label_images", "spelled_apart", "splits_before"]
@@ -28,6 +30,8 @@ __all__ = ["assign_splits", "by_cluster", "choose", "label_images", "spelled_apa
 log = get_logger(__name__)
 
 MAX_SHOWN = 20
+
+OVER_TARGET = "valid, but the target was already met"
 
 ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
 """The default of a request, which asks for no division: the splits that a list names stand."""
@@ -42,14 +46,36 @@ async def label_images(unit: ClaimedUnit) -> None:
     labels = {search.id: search.label for search in searches}
     order = {keyword: place for place, keyword in enumerate(spec.keywords)}
     places: dict[str | None, int] = {search.id: order.get(search.keyword_among(spec.keywords) or "", 0) for search in searches}
-    kept, over = await asyncio.to_thread(choose, found, spec.quota, places)
+    kept, over = await asyncio.to_thread(choose_within_limits, found, spec, places, labels)
     conflicts = await find_label_conflicts(unit)
     kept, before = await _recall_splits(unit, kept)
-    changes = await asyncio.to_thread(_changes, kept, over, labels, spec, before, conflicts)
+    rest = [(item, over[item.id]) for item in found if item.id in over]
+    changes = await asyncio.to_thread(_changes, kept, rest, labels, spec, before, conflicts)
     await update_images(unit, changes)
     if apart := spelled_apart(item.label for item in kept):
         log.warning("labels.spelled_apart", labels=apart)
     log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits), groups_recalled=len(before))
+
+
+def choose_within_limits(
+    found: Sequence[Choice], spec: JobSpec, places: Mapping[str | None, int], search_labels: Mapping[str, str | None]
+) -> tuple[list[Choice], dict[int, str]]:
+    """Return the images to keep, and of the others by id why they are not: over the target, or more than the smallest label has.
+
+    Labels are balanced before the target is divided, so that one label's surplus takes no room from another, and again after it.
+    """
+    if not spec.balance:
+        kept, over = choose(found, spec.quota, places)
+        return kept, dict.fromkeys((item.id for item in over), OVER_TARGET)
+    beyond = _over_limits(found, spec, search_labels, LabelLimits(None, spec.balance, spec.max_images))
+    kept, over = choose([item for item in found if item.id not in beyond], spec.quota, places)
+    out = beyond | dict.fromkeys((item.id for item in over), OVER_TARGET)
+    out |= _over_limits(kept, spec, search_labels, LabelLimits(balance=True)) if over else {}
+    return [item for item in kept if item.id not in out], out
+
+
+def _over_limits(found: Sequence[Choice], spec: JobSpec, search_labels: Mapping[str, str | None], limits: LabelLimits) -> dict[int, str]:
+    return left_out(labelled(found, spec, search_labels), limits)
 
 
 def choose(
@@ -94,14 +120,14 @@ def spelled_apart(labels: Iterable[str | None]) -> list[str]:
 
 def _changes(
     kept: Sequence[Choice],
-    over: Sequence[Choice],
+    over: Sequence[tuple[Choice, str]],
     labels: Mapping[str, str | None],
     spec: JobSpec,
     before: Mapping[str, str],
     conflicts: Mapping[int, str],
 ) -> Iterator[dict[str, Any]]:
     """Assign all labels and splits at once, then return the row changes as a generator."""
-    names = [spec.label or item.label or labels.get(item.search_id or "") for item in kept]
+    names = [label_of(item, spec, labels) for item in kept]
     assigned = assign_splits(kept, names, spec.splits, spec.seed, before)
     return _rows(kept, names, assigned, over, conflicts)
 
@@ -174,12 +200,16 @@ def assign_splits(
 
 
 def _rows(
-    kept: Sequence[Choice], names: Sequence[str | None], splits: Sequence[str], over: Sequence[Choice], conflicts: Mapping[int, str]
+    kept: Sequence[Choice],
+    names: Sequence[str | None],
+    splits: Sequence[str],
+    over: Sequence[tuple[Choice, str]],
+    conflicts: Mapping[int, str],
 ) -> Iterator[dict[str, Any]]:
     for item, name, split in zip(kept, names, splits, strict=True):
         conflict = conflicts.get(item.id)
         reason, detail = (Reason.LABEL_CONFLICT, f"kept with the first label; {conflict}") if conflict else (None, None)
         yield {"id": item.id, "state": ImageState.KEPT, "reason": reason, "detail": detail, "label": name, "split": split}
-    rest = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met"}
-    for item in over:
-        yield {"id": item.id, "label": item.label, "split": item.split} | rest
+    for item, why in over:
+        change = {"id": item.id, "state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": why}
+        yield change | {"label": item.label, "split": item.split}

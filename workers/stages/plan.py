@@ -35,6 +35,7 @@ JUDGED_BY_LEVEL = frozenset(
         Reason.EXPOSURE,
         Reason.ANIMATED,
         Reason.FORMAT,
+        Reason.NOT_SELECTED,
         Reason.OVER_TARGET,
         Reason.PLACEHOLDER,
         Reason.LABEL_CONFLICT,

@@ -32,8 +32,9 @@ PROGRESS = {
 }
 """How far an image came that is not out."""
 
-_OUT: Mapping[Reason | None, str] = {Reason.OVER_TARGET: "valid", Reason.LICENCE: "refused"}
-"""What an image counts as that is out. A refused one was not tried: it says nothing about how many of those that are fetched will do."""
+_OUT: dict[Reason | None, str] = {Reason.OVER_TARGET: "valid", Reason.LICENCE: "refused"}
+"""What an image counts as that is out. A refused one was not tried: it says nothing about how many of those that are fetched will do.
+Where labels are limited, an image over the target is one whose label has enough: another one is wanted in its place."""
 
 
 async def next_wants(connection: Connection, unit: ClaimedUnit) -> dict[str, int]:
@@ -56,14 +57,11 @@ def supplies(spec: JobSpec, searches: Sequence[Search], counts: Sequence[SearchC
     Args:
         wanted: by search id, what open search units are still to release or find. Such a search gets no second unit.
     """
+    out = _OUT if spec.max_per_label is None else _OUT | {Reason.OVER_TARGET: "dropped"}
     tallies: dict[str | None, Counter[str]] = {}
     for count in counts:
-        tallies.setdefault(count.search_id, Counter())[_progress(count.state, count.reason)] += count.count
+        tallies.setdefault(count.search_id, Counter())[PROGRESS.get(count.state) or out.get(count.reason, "dropped")] += count.count
     return [_supply(group, tallies, wanted) for group in candidates.by_keyword(searches, spec.keywords).values()]
-
-
-def _progress(state: ImageState, reason: Reason | None) -> str:
-    return PROGRESS.get(state) or _OUT.get(reason, "dropped")
 
 
 def _supply(group: Sequence[Search], tallies: Mapping[str | None, Counter[str]], wanted: Mapping[str, Wanted]) -> Supply:

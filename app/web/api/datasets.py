@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.db import datasets, earlier_fetches, images, jobs, rows, versions
 from app.db.funnel import Funnel
 from app.db.licences import count_by_licence
 from app.discovery.licences.policy import LicencePolicy
-from app.domain import ExportFormat
 from app.explain import licences
+from app.export_spec import ExportRequest
 from app.jobs import submit
 from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
 from app.web.api.exports import Export, ExportSummary, export_summary, export_view
@@ -89,15 +89,6 @@ class Licences(View):
     answer: LicenceAnswer | None = Field(description="Where the query names licences.")
 
 
-class NewExport(BaseModel):
-    """The format to export in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    export_format: ExportFormat
-    storage_tier: Literal["standard"] = "standard"
-
-
 def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSummary:
     own = f"/v1/datasets/{dataset.id}"
     links = {
@@ -168,12 +159,10 @@ async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery
     responses=ACCEPTED | may_fail(409),
 )
 async def create_export(
-    call: Here, dataset_id: DatasetId, body: NewExport, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
+    call: Here, dataset_id: DatasetId, body: ExportRequest, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
 ) -> Export:
     """The export is verified before it is published."""
-    made = await submit.submit_export(
-        call.resources, dataset_id, export_format=body.export_format, storage_tier=body.storage_tier, caller=call.caller(key, body)
-    )
+    made = await submit.submit_export(call.resources, dataset_id, body, caller=call.caller(key, body))
     accepted(response, f"/v1/exports/{made.resource}")
     return export_view(await datasets.get_export(call.resources.db, made.resource, user_id=call.user_id))
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.discovery.pages.frontier import CrawlScope, page_key, why_trap
 from app.discovery.pages.model import resolve
-from app.spec import PagesSpec
+from app.pages_spec import PagesSpec
 
 PAGE = "https://www.site.example/gallery/"
 

@@ -14,6 +14,7 @@ from sqlalchemy import event
 from app.db import datasets, image_search, images, new_id
 from app.db.image_search import ImageFilter
 from app.domain import ImageState, Reason
+from app.export_spec import ExportRequest
 from app.job_states import CheckKind, JobState
 from app.jobs.settle import resolve_spec
 from app.jobs.submit import submit_build, submit_check, submit_export, submit_retry
@@ -267,7 +268,7 @@ async def test_validation_anew_at_another_level_changes_what_is_kept(bench: Benc
 async def test_another_format_and_its_verification(bench: Bench, origin: Origin) -> None:
     """A dataset is exported again in another format; a verification of a damaged export fails it and says what is wrong."""
     dataset_id = await built(bench, origin)
-    made = await submit_export(bench.resources, dataset_id, export_format="imagefolder")
+    made = await submit_export(bench.resources, dataset_id, ExportRequest(export_format="imagefolder"))
     await bench.drive()
     export = await datasets.get_export(bench.db, made.resource)
     assert (export.state, export.samples, export.format) == ("ready", 4, "imagefolder")

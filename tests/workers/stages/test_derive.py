@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import tables
+from app.export_spec import ExportRequest
 from app.job_states import UnitKind
 from app.jobs import submit
 from app.jobs.cleaning import clean, measure
@@ -68,7 +69,7 @@ async def built(bench: Bench, origin: Origin, number: int = 1, *, until: UnitKin
 
 async def export(bench: Bench, dataset_id: str) -> Any:
     """Export it once more; return the newest row."""
-    await submit.submit_export(bench.resources, dataset_id, export_format="imagefolder")
+    await submit.submit_export(bench.resources, dataset_id, ExportRequest(export_format="imagefolder"))
     await bench.drive()
     return (await exports(bench))[-1]
 

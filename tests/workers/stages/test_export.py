@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from app.db import tables
 from app.domain import Sample
+from app.export_spec import ExportRequest
 from app.job_states import CheckKind, UnitKind
 from app.jobs import submit
 from app.storage import paths
@@ -89,7 +90,7 @@ async def test_a_dataset_of_an_earlier_version_is_mended_by_a_validation(bench: 
     dataset = (await exports(bench))[0].dataset_id
     await submit.submit_check(bench.resources, CheckKind.VALIDATION, dataset_id=dataset)
     await bench.drive()
-    await submit.submit_export(bench.resources, dataset, export_format="files")
+    await submit.submit_export(bench.resources, dataset, ExportRequest(export_format="files"))
     await bench.drive()
     first, second = await exports(bench)
     assert (first.state, second.state) == ("failed", "ready")

@@ -1,0 +1,63 @@
+"""What a user asks for of an export, and the spec that its job carries: which images of a dataset, and in which form."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain import ExportFormat
+from app.paper_texts import NO_TEXTS, PaperTexts
+from app.spec import BALANCE, MAX_IMAGES, MAX_PER_LABEL, WHERE, Captions, JobSpec, Seed
+from app.strict import Strict
+
+__all__ = ["ExportRequest", "ExportSpec"]
+
+
+class ExportRequest(Strict):
+    """An export of a dataset: the format, and which of its images."""
+
+    export_format: ExportFormat
+    storage_tier: Literal["standard"] = "standard"
+    captions: Captions = Field(default="first", description="Captions in the .txt of webdataset: the first, or all, one on a line.")
+    where: str | None = Field(default=None, max_length=4000, description=WHERE)
+    max_per_label: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description=MAX_PER_LABEL)
+    balance: bool = Field(default=False, description=BALANCE)
+    seed: Seed = Field(default=0, description="Decides which images max_per_label and balance leave out.")
+
+
+class ExportSpec(BaseModel):
+    """What an export's job was asked to do, settled. All but format and tier is recorded in the export's ``options``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    export_format: ExportFormat
+    storage_tier: Literal["standard"] = "standard"
+    captions: Captions = "first"
+    where: str | None = None
+    max_per_label: int | None = None
+    balance: bool = False
+    seed: int = 0
+    papers: PaperTexts = NO_TEXTS
+    shard_samples: int = 10_000
+    shard_bytes: int = 1_000_000_000
+
+    @classmethod
+    def of_build(cls, spec: JobSpec) -> "ExportSpec":
+        """The export of a build, which holds all that the build kept. The texts of its papers are those of the version."""
+        names = ("export_format", "storage_tier", "captions", "shard_samples", "shard_bytes")
+        return cls(**{name: getattr(spec, name) for name in names})
+
+    @classmethod
+    def of_export(cls, export_format: Any, storage_tier: Any, options: Mapping[str, Any]) -> "ExportSpec":
+        """The spec of an export's row."""
+        return cls(export_format=export_format, storage_tier=storage_tier, **options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is recorded with the export."""
+        return self.model_dump(mode="json", exclude={"export_format", "storage_tier"})
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the images of a label are limited."""
+        return self.balance or self.max_per_label is not None

@@ -21,6 +21,7 @@ from app.pages_spec import PagesSpec
 from app.paper_texts import NO_TEXTS, PaperTexts
 from app.quotas import Quota
 from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, ValidationRules
+from app.split_names import ultralytics_splits
 from app.strict import Strict, Word
 
 __all__ = [
@@ -226,6 +227,12 @@ class JobRequest(Strict):
             labels = f" for {self.least_labels} labels" if self.least_labels > 1 else ""
             least = f"min_images_per_label {self.min_images_per_label}{labels}"
             raise ValueError(f"{least} takes {self.least_images} images, max_images is {self.max_images}")
+        return self
+
+    @model_validator(mode="after")
+    def _splits_fit_the_format(self) -> Self:
+        if self.export_format == "yolo":
+            ultralytics_splits(name for name, share in self.splits.items() if share)
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
-"""Names of splits, as Hugging Face datasets find them in the names of files and folders."""
+"""Names of splits, as Hugging Face datasets find them in the names of files and folders, and as Ultralytics calls them."""
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["SPLIT_WORD", "is_split_folder", "split_by_name", "split_word"]
+__all__ = ["SPLIT_WORD", "is_split_folder", "split_by_name", "split_word", "ultralytics_splits"]
 
 _WORDS = r"(?:(?P<train>train|training)|(?P<validation>validation|valid|dev|val)|(?P<test>test|testing|eval|evaluation))"
 
@@ -24,6 +25,26 @@ def split_word(name: str) -> str | None:
     """The word in a name that names a split, as it stands there in lower case: ``val`` of ``val-00000-of-00001.parquet``."""
     match = SPLIT_WORD.search(name.lower())
     return match[0] if match else None
+
+
+def ultralytics_splits(splits: Iterable[str]) -> dict[str, str]:
+    """For each split the one of Ultralytics that it is, by its whole name: ``train``, ``val`` or ``test``.
+
+    Raises:
+        ValueError: it is none of them, as ``train_small``, two are the same, or there is none for training.
+    """
+    found: dict[str, str] = {}
+    for split in splits:
+        match = SPLIT_WORD.fullmatch(split)
+        name = "val" if match and match.lastgroup == "validation" else match and match.lastgroup
+        if not name:
+            raise ValueError(f"the format yolo has the splits train, val and test, not {split!r}; use these names in --split")
+        if name in found.values():
+            raise ValueError(f"two splits are {name!r} in the format yolo, one of them {split!r}; use one name in --split")
+        found[split] = name
+    if found and "train" not in found.values():
+        raise ValueError(f"the format yolo needs a split 'train', and there is {', '.join(map(repr, found))} only; add one with --split")
+    return found
 
 
 def is_split_folder(name: str) -> bool:

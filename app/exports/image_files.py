@@ -53,11 +53,7 @@ class MetadataFiles:
 def write_image(folder: Path, sample: Sample, body: bytes) -> str:
     """Write one image into ``folder`` under its generated name, and return that name."""
     name = names.image_name(sample)
-    try:
-        _write_new(folder / name, body)
-    except FileNotFoundError:  # the first image of its folder
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_new(folder / name, body)
+    _write_new(folder / name, body)
     return name
 
 
@@ -67,13 +63,18 @@ def beside(path: str, suffix: str) -> str:
 
 
 def write_beside(folder: Path, path: str, body: bytes) -> FileFacts:
-    """Write the file that an image has beside it; ``path`` is relative to ``folder``, where the folder of the file exists."""
+    """Write the file that an image has beside it, or in the same place of another tree; ``path`` is relative to ``folder``."""
     _write_new(folder / path, body)
     return FileFacts(len(body), hashlib.sha256(body).hexdigest())
 
 
 def _write_new(path: Path, body: bytes) -> None:
-    with path.open("xb") as file:
+    try:
+        file = path.open("xb")
+    except FileNotFoundError:  # the first file of its folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    with file:
         file.write(body)
 
 

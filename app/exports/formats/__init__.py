@@ -12,6 +12,7 @@ from app.exports.formats.imagefolder import ImageFolderExporter
 from app.exports.formats.labelstudio import LabelStudioExporter
 from app.exports.formats.rows import CsvExporter, JsonLinesExporter
 from app.exports.formats.webdataset import WebDatasetExporter
+from app.exports.formats.yolo import YoloExporter
 
 __all__ = ["EXPORTERS", "get_exporter"]
 
@@ -23,6 +24,7 @@ EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
             ImageFolderExporter(),
             WebDatasetExporter(),
             CocoExporter(),
+            YoloExporter(),
             CaptionsExporter(),
             LabelStudioExporter(),
             JsonLinesExporter(),

@@ -40,10 +40,12 @@ MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.ite
     "json": "application/json",
     "jsonl": "application/jsonl",
     "md": "text/markdown",
+    "ndjson": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
     "tar": "application/x-tar",
     "txt": "text/plain",
     "xml": "application/xml",
+    "yaml": "application/yaml",
 }
 """Media type by file name extension, of what exports hold."""
 

@@ -1,19 +1,20 @@
 """``pictrawl datasets ls|show``. Export and verification, which run jobs, are in :mod:`app.cli.export`."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.documents import dataset_document, export_document
 from app.cli.listing import Listing, Paging, show_list
-from app.cli.options import Cli, Cursor, Limit
+from app.cli.options import Cli, Cursor, Limit, Yes
 from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import datasets, images, lookup, versions
+from app.db import datasets, images, lookup, paging, usage, versions
 from app.db.funnel import Funnel
 from app.db.rows import Dataset, PageOf, Version
-from app.formatting import clipped, listing, number, when
+from app.formatting import clipped, count, listing, number, size, when
 
 __all__ = ["DatasetId", "ls", "rm", "show"]
 
@@ -49,19 +50,28 @@ async def _ls(cli: Cli, paging: Paging) -> int:
     return 0
 
 
-def rm(cli: Cli, dataset: DatasetId) -> int:
-    """Remove a dataset with its jobs and images.
+def rm(cli: Cli, dataset: DatasetId, yes: Yes = False) -> int:
+    """Remove a dataset with its jobs and images; without --yes, show what would go.
 
-    `pictrawl workspace prune` then frees the disk; delivered folders stay.
+    `pictrawl workspace prune` then frees the disk; delivered folders stay, and so do bytes that other datasets need.
     """
-    return run(_rm(cli, dataset))
+    return run(_rm(cli, dataset, yes))
 
 
-async def _rm(cli: Cli, dataset_id: str) -> int:
+async def _rm(cli: Cli, dataset_id: str, yes: bool) -> int:
     async with open_database(cli, load_settings(cli)) as db:
         dataset_id = await lookup.dataset_id(db, dataset_id, only=True)
-        await datasets.delete_dataset(db, dataset_id)
-    cli.result(f"dataset {dataset_id} is removed", {"id": dataset_id, "removed": True}, brief=dataset_id)
+        dataset = await datasets.get_dataset(db, dataset_id)
+        taken = await usage.of_dataset(db, dataset_id)
+        exports = len((await datasets.page_exports(db, dataset_id=dataset_id, limit=paging.MAX_LIMIT)).items)
+        if yes:
+            await datasets.delete_dataset(db, dataset_id)
+    words = f"{count(taken.rows, 'row')}, {count(exports, 'export')}, {size(taken.own_bytes)} that nothing else needs"
+    shared = f"; {size(taken.shared_bytes)} more stay, since other datasets need them" if taken.shared_bytes else ""
+    head = f"dataset {dataset_id} ({clipped(dataset.name, 40)}) " + ("is removed" if yes else "would go")
+    hint = "" if yes else f"\npictrawl datasets rm {dataset_id}{cli.workspace_options} --yes removes it"
+    document = {"id": dataset_id, "removed": yes, "exports": exports} | asdict(taken) | {"own_bytes": taken.own_bytes}
+    cli.result(f"{head}: {words}{shared}{hint}", document, brief=dataset_id)
     return 0
 
 

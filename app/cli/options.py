@@ -25,6 +25,7 @@ __all__ = [
     "Limit",
     "Overwrite",
     "Progress",
+    "Yes",
     "parse_choice",
     "parse_name",
     "parse_path",
@@ -58,6 +59,7 @@ def parse_path(value: str) -> Path:
     return Path(parse_name(value))
 
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without this, what would go is shown.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or its dataset's name.")]
 Limit = Annotated[

@@ -2,15 +2,20 @@
 
 import asyncio
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from app.cli.holder import claim_workspace, open_workspace
-from app.cli.options import Cli
+from app.cli.options import Cli, Yes
 from app.cli.output import table
 from app.cli.runner import open_job_resources
 from app.cli.session import configure_logging, database_file, require_workspace, run
 from app.cli.settings import load_settings
-from app.formatting import count, number, size
+from app.db.rows import Dataset
+from app.formatting import clipped, count, number, size, when
 from app.jobs import cleaning
+from app.resources import Resources
 from app.settings import Settings
 
 __all__ = ["du", "prune"]
@@ -53,39 +58,84 @@ async def _du(cli: Cli) -> int:
     return 0
 
 
-def prune(cli: Cli) -> int:
-    """Remove what nothing refers to any more.
+KEEP_VERSIONS = "Remove the datasets that N newer versions replace, with their exports; default: all stay."
+LOG_DAYS = "Remove the job logs of jobs that ended more than DAYS ago; default: all stay."
 
-    Jobs, datasets and their images stay; remove those with `pictrawl jobs rm` and `pictrawl datasets rm` first.
+
+def prune(
+    cli: Cli,
+    yes: Yes = False,
+    keep_versions: Annotated[int | None, typer.Option("--keep-versions", metavar="N", min=1, help=KEEP_VERSIONS)] = None,
+    log_days: Annotated[float | None, typer.Option("--log-days", metavar="DAYS", min=0, help=LOG_DAYS)] = None,
+) -> int:
+    """Remove what nothing refers to any more; without --yes, show what would go.
+
+    Jobs, datasets and their images stay, but for old versions with --keep-versions; `pictrawl datasets rm` removes one.
     Delivered folders stay in any case. With a fleet, or while another process works on the workspace,
     only what is older than a day is removed.
     """
-    return run(_prune(cli))
+    return run(_prune(cli, cleaning.Choice(keep_versions, log_days), yes))
 
 
-async def _prune(cli: Cli) -> int:
+async def _prune(cli: Cli, choice: cleaning.Choice, yes: bool) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
     configure_logging(cli, settings, default="WARNING")
-    before = await asyncio.to_thread(_database_bytes, settings)
     workspace = open_workspace(settings, "workspace prune")
     is_alone = workspace is not None and workspace.take()
     try:
         async with open_job_resources(settings, workspace=workspace) as resources:
-            cleaned = await cleaning.clean(resources.db, resources.store, min_age_s=0.0 if is_alone else cleaning.GRACE_S)
-            if is_alone:
-                await claim_workspace(resources)
-                await resources.db.compact()
+            min_age_s = 0.0 if is_alone else cleaning.GRACE_S
+            if yes:
+                await _clean(cli, settings, resources, choice, min_age_s)
+            else:
+                await _show_plan(cli, resources, choice, min_age_s)
     finally:
         if workspace is not None:
             workspace.release()
     if workspace is not None and not is_alone:
-        cli.note(f"{workspace.find_holder() or 'another process'} works on this workspace: only what is older than a day was removed")
-    freed_bytes = cleaned.size_bytes + max(0, before - await asyncio.to_thread(_database_bytes, settings))
-    document = {"size_bytes": freed_bytes, "blobs": cleaned.blobs, "trees": cleaned.trees, "files": cleaned.files}
-    parts = f"{count(cleaned.blobs, 'image')}, {number(cleaned.trees)} exports and lists"
-    cli.result(f"{size(freed_bytes)} freed: {parts}", document, brief=str(freed_bytes))
+        verb = "was removed" if yes else "would go"
+        cli.note(f"{workspace.find_holder() or 'another process'} works on this workspace: only what is older than a day {verb}")
     return 0
+
+
+async def _show_plan(cli: Cli, resources: Resources, choice: cleaning.Choice, min_age_s: float) -> None:
+    plan = await cleaning.plan(resources.db, resources.store, choice, min_age_s=min_age_s)
+    lines = [f"would free {size(plan.size_bytes)} of {count(plan.objects, 'object')} that nothing refers to"]
+    lines += [f"would remove {_named(old)}" for old in plan.versions]
+    lines += [f"would remove {count(plan.log_lines, 'line')} of job logs"] if plan.log_lines else []
+    more = ["the bytes of removed versions that nothing else needs come on top"] if plan.versions else []
+    empty = not (plan.objects or plan.versions or plan.log_lines)
+    hint = [] if empty else [f"pictrawl workspace prune{choice_words(choice)}{cli.workspace_options} --yes does it"]
+    counts = {"size_bytes": plan.size_bytes, "objects": plan.objects, "log_lines": plan.log_lines}
+    document = {"removed": False, "versions": [old.id for old in plan.versions]} | counts
+    cli.result("\n".join([*lines, *more, *hint]), document, brief=str(plan.size_bytes))
+
+
+def _named(dataset: Dataset) -> str:
+    return f"{dataset.id}, {clipped(dataset.name, 40)} of {when(dataset.created_at)}"
+
+
+def choice_words(choice: cleaning.Choice) -> str:
+    """The options that ask for this choice."""
+    versions = f" --keep-versions {choice.keep_versions}" if choice.keep_versions is not None else ""
+    return versions + (f" --log-days {choice.log_days:g}" if choice.log_days is not None else "")
+
+
+async def _clean(cli: Cli, settings: Settings, resources: Resources, choice: cleaning.Choice, min_age_s: float) -> None:
+    before = await asyncio.to_thread(_database_bytes, settings)
+    removed = await cleaning.remove_chosen(resources.db, choice)
+    cleaned = await cleaning.clean(resources.db, resources.store, min_age_s=min_age_s)
+    if not min_age_s:
+        await claim_workspace(resources)
+        await resources.db.compact()
+    freed_bytes = cleaned.size_bytes + max(0, before - await asyncio.to_thread(_database_bytes, settings))
+    document: dict[str, Any] = {"removed": True, "size_bytes": freed_bytes, "blobs": cleaned.blobs, "trees": cleaned.trees}
+    document |= {"files": cleaned.files, "versions": [old.id for old in removed.versions], "log_lines": removed.log_lines}
+    parts = [f"{count(cleaned.blobs, 'image')}, {number(cleaned.trees)} exports and lists"]
+    parts += [count(len(removed.versions), "old version")] if removed.versions else []
+    parts += [f"{count(removed.log_lines, 'line')} of job logs"] if removed.log_lines else []
+    cli.result(f"{size(freed_bytes)} freed: {', '.join(parts)}", document, brief=str(freed_bytes))
 
 
 def _database_bytes(settings: Settings) -> int:

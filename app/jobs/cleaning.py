@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from app.db import Database, api_keys, datasets, derived_images, fleet, images, jobs
+from app.db import Database, api_keys, datasets, derived_images, fleet, images, jobs, usage
+from app.db.exceptions import StateConflict
+from app.db.rows import Dataset
 from app.storage import ObjectInfo, Store, paths
 
-__all__ = ["GRACE_S", "Cleaned", "Usage", "clean", "measure"]
+__all__ = ["GRACE_S", "Choice", "Cleaned", "Plan", "Usage", "clean", "measure", "plan", "remove_chosen"]
 
 GRACE_S = 24 * 3600.0
 """Age below which a working fleet's objects are not removed, seconds: their rows may not be written yet."""
@@ -19,6 +22,7 @@ _WORKER_FORGOTTEN_S = 3600.0
 """Seconds without a heartbeat after which a worker's row is removed."""
 
 _BATCH = 500
+_DAY_S = 24 * 3600.0
 
 
 @dataclass(slots=True)
@@ -50,6 +54,46 @@ class Usage:
     unused_objects: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What goes besides what nothing refers to: versions that so many newer ones replace, logs of jobs that ended so many days ago."""
+
+    keep_versions: int | None = None
+    log_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would go, or went: objects that nothing refers to with their size, old versions, and lines of job logs."""
+
+    size_bytes: int = 0
+    objects: int = 0
+    versions: Sequence[Dataset] = ()
+    log_lines: int = 0
+
+
+async def plan(db: Database, store: Store, choice: Choice, *, min_age_s: float = GRACE_S) -> Plan:
+    """Find what `remove_chosen` and `clean` would remove; nothing is changed."""
+    now = await db.now()
+    unused = Usage()
+    await _count_unused(db, store, now - min_age_s, unused)
+    old = await usage.replaced_versions(db, choice.keep_versions) if choice.keep_versions is not None else []
+    lines = await usage.count_log_lines(db, now - choice.log_days * _DAY_S) if choice.log_days is not None else 0
+    return Plan(unused.unused_bytes, unused.unused_objects, old, lines)
+
+
+async def remove_chosen(db: Database, choice: Choice) -> Plan:
+    """Remove the rows of old versions and logs. The next `clean` deletes the bytes that only they needed."""
+    removed: list[Dataset] = []
+    for old in await usage.replaced_versions(db, choice.keep_versions) if choice.keep_versions is not None else ():
+        with suppress(StateConflict):  # a job began on it
+            await datasets.delete_dataset(db, old.id)
+            removed.append(old)
+    before = await db.now() - (choice.log_days or 0) * _DAY_S
+    lines = await usage.delete_log_lines(db, before) if choice.log_days is not None else 0
+    return Plan(versions=removed, log_lines=lines)
+
+
 async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S) -> Cleaned:
     """Remove blobs, exports and lists that no row refers to, unfinished files, old idempotency keys and rows of workers that ended.
 
@@ -78,22 +122,26 @@ async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S) -> Cl
 
 async def measure(db: Database, store: Store) -> Usage:
     """Measure the store: every object is listed."""
-    usage = Usage()
+    found = Usage()
     async for item in store.list():
         kind = item.key.partition("/")[0]
         kind = kind if kind in ("blobs", "thumbs", "exports", "lists") else "other"
-        usage.size_bytes[kind] += item.size
-        usage.objects[kind] += 1
+        found.size_bytes[kind] += item.size
+        found.objects[kind] += 1
 
+    await _count_unused(db, store, float("inf"), found)
+    return found
+
+
+async def _count_unused(db: Database, store: Store, before: float, found: Usage) -> None:
     async def count(unused: dict[str, ObjectInfo]) -> None:
-        usage.unused_objects += len(unused)
-        usage.unused_bytes += sum(item.size for item in unused.values())
+        found.unused_objects += len(unused)
+        found.unused_bytes += sum(item.size for item in unused.values())
 
-    await _for_unused_blobs(db, store, float("inf"), count)
-    trees = await _unused_trees(db, store, float("inf"))
-    usage.unused_objects += sum(tree.objects for tree in trees.values())
-    usage.unused_bytes += sum(tree.size_bytes for tree in trees.values())
-    return usage
+    await _for_unused_blobs(db, store, before, count)
+    trees = await _unused_trees(db, store, before)
+    found.unused_objects += sum(tree.objects for tree in trees.values())
+    found.unused_bytes += sum(tree.size_bytes for tree in trees.values())
 
 
 async def _for_unused_blobs(db: Database, store: Store, before: float, use: Callable[[dict[str, ObjectInfo]], Awaitable[None]]) -> None:

@@ -78,7 +78,7 @@ def test_commands_work_while_serve_does_and_after_it_was_killed(gallery: Site, b
     job_id = invoke("build", "--urls", "few.txt", "-o", "later", "--detach", "-q").out.strip()
     assert invoke("resume", job_id).code == 0
     assert Path("later/manifest.json").is_file()
-    assert invoke("workspace", "prune").code == 0
+    assert invoke("workspace", "prune", "--yes").code == 0
     gallery.add("/late.jpg", drip(bodies[0], seconds=300), reply(body=pictures.encoded(pictures.photograph(PICTURES))))
     follower = spawn("build", "--urls", gallery.write_list(Path("list.txt")), "--json", *SLOWLY)
     wait_for_hits(gallery, 1, "/late.jpg")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import Hold, Invoke, Result, Site
+from tests.cli.conftest import LOOPBACK, Hold, Invoke, Result, Site
 
 
 def folder_bytes(folder: Path) -> int:
@@ -26,19 +26,62 @@ def test_du_counts_what_is_there(mixed: Result, invoke: Invoke) -> None:
 def test_a_removed_dataset_gives_its_disk_back(mixed: Result, invoke: Invoke) -> None:
     """Rows at once, bytes with prune; the delivered folder stays whole."""
     delivered = {path: path.read_bytes() for path in Path("datasets").rglob("*") if path.is_file()}
-    assert "freed: 0 images, 0 exports and lists" in invoke("workspace", "prune").out
-    removed = invoke("datasets", "rm", "list")
+    assert "freed: 0 images, 0 exports and lists" in invoke("workspace", "prune", "--yes").out
+    removed = invoke("datasets", "rm", "list", "--yes")
     assert removed.code == 0, removed.err
     assert invoke("jobs", "ls", "--json").json["items"] == []
     assert invoke("images", "ls", "--json").json["items"] == []
     unused = invoke("workspace", "du", "--json").json["unused"]
     assert unused["objects"] > 5
     assert "nothing refers to: pictrawl workspace prune" in invoke("workspace", "du").out
-    freed = invoke("workspace", "prune", "--json").json
+    freed = invoke("workspace", "prune", "--yes", "--json").json
     assert freed["size_bytes"] >= unused["size_bytes"] > 0
     assert folder_bytes(Path(".pictrawl")) < 400_000, "an empty database, and nothing else"
     assert invoke("workspace", "du", "--json").json["objects"] == {}
     assert {path: path.read_bytes() for path in Path("datasets").rglob("*") if path.is_file()} == delivered
+
+
+def test_what_would_go_is_shown_first(mixed: Result, invoke: Invoke) -> None:
+    """Without --yes nothing is removed, and the command that does it is named."""
+    shown = invoke("datasets", "rm", "list")
+    assert shown.code == 0
+    assert "would go: 9 rows, 1 export, " in shown.out
+    assert "--yes removes it" in shown.out
+    document = invoke("datasets", "rm", "list", "--json").json
+    assert (document["removed"], document["shared_bytes"]) == (False, 0)
+    assert document["own_bytes"] == document["size_bytes"] > 0
+    assert invoke("workspace", "prune").out.strip() == "would free 0 B of 0 objects that nothing refers to"
+    assert invoke("datasets", "rm", "list", "--yes").code == 0
+    plan = invoke("workspace", "prune", "--json").json
+    assert plan["removed"] is False
+    assert plan["objects"] > 5
+    assert "pictrawl workspace prune --yes does it" in invoke("workspace", "prune").out
+    assert invoke("workspace", "prune", "--json").json == plan
+
+
+def test_bytes_that_two_datasets_share_stay(mixed: Result, invoke: Invoke, mixed_site: Site) -> None:
+    """They are counted apart before a removal, and are there after it."""
+    again = invoke("build", "--urls", mixed_site.write_list(Path("list.txt")), "--name", "again", "-o", "again", *LOOPBACK)
+    assert again.code == 0, again.err
+    shown = invoke("datasets", "rm", "again", "--json").json
+    assert shown["shared_bytes"] == shown["size_bytes"] > 0
+    assert "more stay, since other datasets need them" in invoke("datasets", "rm", "again").out
+    assert invoke("datasets", "rm", "again", "--yes").code == 0
+    assert invoke("workspace", "prune", "--yes", "--json").json["blobs"] == 0
+    assert invoke("datasets", "verify", "list").code == 0
+
+
+def test_logs_of_jobs_that_ended_are_removed_when_asked(mixed: Result, invoke: Invoke) -> None:
+    """Young ones stay; a number that is none is refused."""
+    assert invoke("jobs", "logs", mixed.json["job_id"]).out
+    assert invoke("workspace", "prune", "--log-days", "1", "--json").json["log_lines"] == 0
+    plan = invoke("workspace", "prune", "--log-days", "0")
+    assert "lines of job logs" in plan.out
+    assert "pictrawl workspace prune --log-days 0 --yes does it" in plan.out
+    assert invoke("workspace", "prune", "--log-days", "0", "--yes", "--json").json["log_lines"] > 5
+    assert invoke("jobs", "logs", mixed.json["job_id"]).out == ""
+    assert invoke("workspace", "prune", "--log-days", "-1").code == 2
+    assert invoke("workspace", "prune", "--keep-versions", "0").code == 2
 
 
 def test_a_removed_job_takes_its_dataset_only_where_it_was_the_last(mixed: Result, invoke: Invoke) -> None:
@@ -61,7 +104,7 @@ def test_a_job_that_has_not_ended_is_not_removed(site: Site, invoke: Invoke) -> 
     path = site.write_list(Path("list.txt"))
     job_id = invoke("build", "--urls", path, "--detach", "--json").json["job_id"]
     for group in ("jobs", "datasets"):
-        refused = invoke(group, "rm", job_id if group == "jobs" else "list")
+        refused = invoke(*(("jobs", "rm", job_id) if group == "jobs" else ("datasets", "rm", "list", "--yes")))
         assert refused.code == 2
         assert "cancel it, or wait for its end" in refused.err + refused.out
     assert invoke("jobs", "cancel", job_id).code == 0
@@ -77,10 +120,10 @@ def test_a_workspace_is_not_made_to_be_measured(invoke: Invoke) -> None:
 
 def test_prune_beside_a_process_that_works_spares_what_is_young(mixed: Result, invoke: Invoke, hold: Hold) -> None:
     """That process may be about to refer to it."""
-    assert invoke("datasets", "rm", "list").code == 0
+    assert invoke("datasets", "rm", "list", "--yes").code == 0
     other = hold("serve")
-    pruned = invoke("workspace", "prune", "--json")
+    pruned = invoke("workspace", "prune", "--yes", "--json")
     assert (pruned.code, pruned.json["blobs"]) == (0, 0)
     assert "only what is older than a day was removed" in pruned.err
     other.release()
-    assert invoke("workspace", "prune", "--json").json["blobs"] > 0
+    assert invoke("workspace", "prune", "--yes", "--json").json["blobs"] > 0

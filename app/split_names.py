@@ -7,11 +7,11 @@ __all__ = ["SPLIT_WORD", "is_split_folder", "split_by_name", "split_word", "ultr
 
 _WORDS = r"(?:(?P<train>train|training)|(?P<validation>validation|valid|dev|val)|(?P<test>test|testing|eval|evaluation))"
 
-SPLIT_WORD = re.compile(rf"(?<![^-._0-9]){_WORDS}(?![^-._0-9])")
+SPLIT_WORD = re.compile(rf"(?<![^-._ 0-9]){_WORDS}(?![^-._ 0-9])")
 """Words by which Hugging Face datasets assign files to a split when they stand in the name of any folder, between characters that are no
 letters: ``SPLIT_KEYWORDS`` and ``NON_WORDS_CHARS`` of ``datasets.data_files``, 5.2."""
 
-_SPLIT_FOLDER = re.compile(rf"{_WORDS}[-._0-9]*", re.IGNORECASE)
+_SPLIT_FOLDER = re.compile(rf"{_WORDS}[-._ 0-9]*", re.IGNORECASE)
 """A folder that is a split and cannot be a class: ``train``, ``val2017``."""
 
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from app.domain import Sample, Verdict
+from app.domain import EXTENSIONS, Sample, Verdict
 from app.exports.provenance import Provenance
 from app.paper_texts import NO_TEXTS, PaperTexts
 
-__all__ = ["ExportOptions", "ExportReport", "Exporter", "Load", "Read", "VerifyReport"]
+__all__ = ["PILLOW_EXTENSIONS", "ExportOptions", "ExportReport", "Exporter", "Load", "Read", "VerifyReport"]
+
+PILLOW_EXTENSIONS = frozenset(EXTENSIONS.values()) - {"heif"}
+"""Extensions of the images that Pillow reads by itself."""
 
 Read = Callable[[Sequence[Sample]], Awaitable[Sequence[bytes]]]
 """Reads the bytes of a few samples, in their order."""
@@ -25,7 +28,8 @@ class ExportOptions:
     Attributes:
         dataset_name: as the user wrote it; used in the card, never in a path.
         created_at: seconds since the epoch; the only time in an export, so that the same options give the same bytes.
-        shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard.
+        shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard. Where
+            the names of shards say how many there are, the bytes are those of the images.
         captions: which captions go where there is room for one text: the ``first``, or ``all``, one on a line.
         version: of the dataset, as in ``1.2.0``.
         texts: what people say of the dataset.

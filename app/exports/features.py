@@ -12,7 +12,7 @@ from app.exports import spool
 from app.exports.cards import yaml_string
 from app.exports.spool import DatasetFacts
 
-__all__ = ["LABEL_NOTE", "of_csv", "of_json", "of_rows", "of_shards"]
+__all__ = ["LABEL_NOTE", "of_csv", "of_json", "of_rows", "of_shards", "of_table"]
 
 LABEL_NOTE: Final = """\
 `label` is the number of a class, whose name `features["label"].int2str` gives. `load_dataset("imagefolder", data_dir=...)` reads no card:
@@ -33,6 +33,11 @@ def of_rows(facts: DatasetFacts) -> tuple[str, ...]:
     Where the name of a class looks like a date it stays a text: the loader reads such texts as times, and finds no class of that name.
     """
     return ("- name: image", "  dtype: image", *of_json(facts))
+
+
+def of_table(facts: DatasetFacts) -> tuple[str, ...]:
+    """Lines for the loader of Parquet: as `of_rows`, and ``label`` is always the number of a class, since the file says so too."""
+    return ("- name: image", "  dtype: image", *_row(facts, _classes(facts)))
 
 
 def of_json(facts: DatasetFacts) -> tuple[str, ...]:
@@ -68,19 +73,18 @@ def _classes(facts: DatasetFacts) -> tuple[str, ...]:
 
 
 def _row(facts: DatasetFacts, label: Iterable[str], *, has_types: bool = True) -> Iterator[str]:
-    for column in spool.column_names(facts):
-        yield f"- name: {column}"
-        if column == "label":
+    listed = {extra.name for extra in facts.extra}
+    for column, kind in spool.column_kinds(facts).items():
+        yield f"- name: {yaml_string(column) if column in listed else column}"
+        if kind == "class":
             yield from label
-        elif column == spool.OBJECTS and has_types:
+        elif kind == "objects" and has_types:
             yield from _OBJECTS
-        elif column in spool.LIST_COLUMNS and has_types:
+        elif kind == "list" and has_types:
             yield "  sequence: string"
         else:
-            yield f"  dtype: {'int64' if column in spool.INTEGER_COLUMNS else 'string'}"
-    for extra in facts.extra:
-        yield f"- name: {yaml_string(extra.name)}"
-        yield f"  dtype: {extra.dtype if has_types else 'string'}"
+            is_typed = has_types or column in spool.INTEGER_COLUMNS
+            yield f"  dtype: {kind if is_typed else 'string'}"
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from app.storage import local_files
 
-__all__ = ["FileFacts", "HashedFile", "hash_open_file"]
+__all__ = ["FileFacts", "HashedFile", "hash_bytes", "hash_open_file"]
 
 _READ_BYTES = 1 << 18
 """Bytes read at once into one reused buffer, which fits into a core's cache."""
@@ -65,3 +65,8 @@ def hash_open_file(file: BinaryIO) -> FileFacts:
         digest.update(buffer[:count])
         size += count
     return FileFacts(size, digest.hexdigest())
+
+
+def hash_bytes(body: bytes) -> FileFacts:
+    """Size and digest of a file that is in memory."""
+    return FileFacts(len(body), hashlib.sha256(body).hexdigest())

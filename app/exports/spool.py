@@ -16,6 +16,7 @@ from app.boxes import Box
 from app.domain import Sample
 from app.exports import names
 from app.exports.extra_columns import ColumnCounter, ExtraColumn
+from app.exports.shard_counter import ShardCounter
 
 __all__ = [
     "INTEGER_COLUMNS",
@@ -27,6 +28,7 @@ __all__ = [
     "Spool",
     "all_texts",
     "class_of",
+    "column_kinds",
     "column_names",
     "encode_row",
     "to_row",
@@ -65,6 +67,8 @@ class DatasetFacts:
         categories: all classes: of images, whether their first label or not, and of boxes.
         extra: the further columns of the list.
         left_out: number of further columns beyond the first 200.
+        shards: number of shards of each split, as :class:`app.exports.shard_counter.ShardCounter` counts them.
+        largest_bytes: size of the largest image.
     """
 
     samples: int
@@ -82,6 +86,8 @@ class DatasetFacts:
     categories: tuple[str, ...] = ()
     extra: tuple[ExtraColumn, ...] = ()
     left_out: int = 0
+    shards: Mapping[str, int] = field(default_factory=dict)
+    largest_bytes: int = 0
 
     @property
     def has_captions(self) -> bool:
@@ -103,9 +109,9 @@ class DatasetFacts:
 class Spool:
     """Samples in an unnamed temporary file, which the system deletes with the process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shards: ShardCounter) -> None:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
-        self._tally = _FactsCounter()
+        self._tally = _FactsCounter(shards)
 
     async def fill(self, samples: AsyncIterator[Sample]) -> DatasetFacts:
         """Store every sample, in order. Invalid Unicode in its text is replaced."""
@@ -141,8 +147,10 @@ def class_of(sample: Sample, facts: DatasetFacts) -> str | None:
 
 
 class _FactsCounter:
-    def __init__(self) -> None:
+    def __init__(self, shards: ShardCounter) -> None:
         self.samples = 0
+        self._shards = shards
+        self._largest_bytes = 0
         self._bytes = 0
         self._labels: Counter[tuple[str, str | None]] = Counter()
         self._columns: set[str] = set()
@@ -166,6 +174,8 @@ class _FactsCounter:
         self._boxes.update(box.label for box in sample.boxes)
         self._categories.update(all_texts(sample, "labels"))
         self._extra.add(sample.extra)
+        self._shards.add(sample)
+        self._largest_bytes = max(self._largest_bytes, sample.size_bytes)
 
     def facts(self) -> DatasetFacts:
         splits: Counter[str] = Counter()
@@ -193,6 +203,8 @@ class _FactsCounter:
             categories=tuple(sorted(self._categories | self._boxes.keys())),
             extra=self._extra.columns(RESERVED_COLUMNS),
             left_out=self._extra.left_out,
+            shards=self._shards.counts(),
+            largest_bytes=self._largest_bytes,
         )
 
 
@@ -209,9 +221,9 @@ def _to_json_line(sample: Sample) -> tuple[bytes, Sample]:
 
 def _replace_surrogates(sample: Sample) -> Sample:
     texts: dict[str, Any] = {
-        field.name: value.encode("utf-8", "replace").decode()
-        for field in dataclasses.fields(sample)
-        if isinstance(value := getattr(sample, field.name), str)
+        part.name: value.encode("utf-8", "replace").decode()
+        for part in dataclasses.fields(sample)
+        if isinstance(value := getattr(sample, part.name), str)
     }
     return dataclasses.replace(sample, **texts)
 
@@ -230,6 +242,13 @@ def column_names(facts: DatasetFacts) -> tuple[str, ...]:
     """The columns of every row, in order, without ``file_name`` and without the further columns of the list."""
     labels = (*(("label",) if facts.labels else ()), *(("labels",) if facts.has_labels else ()))
     return (*labels, *_REQUIRED_COLUMNS, *facts.columns, *((OBJECTS,) if facts.boxes else ()))
+
+
+def column_kinds(facts: DatasetFacts) -> dict[str, str]:
+    """Every column of a row, in order, with its kind: ``class``, ``list`` (of texts), ``objects``, or the type of its values."""
+    kinds = {"label": "class", OBJECTS: "objects"} | dict.fromkeys(LIST_COLUMNS, "list") | dict.fromkeys(INTEGER_COLUMNS, "int64")
+    own = {name: kinds.get(name, "string") for name in column_names(facts)}
+    return own | {column.name: column.dtype for column in facts.extra}
 
 
 def to_row(sample: Sample, facts: DatasetFacts, file_name: str | None = None) -> dict[str, Any]:

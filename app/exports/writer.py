@@ -21,6 +21,7 @@ from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.exports.extra_columns import MAX_COLUMNS
 from app.exports.hashed_file import FileFacts
+from app.exports.shard_counter import ShardCounter
 from app.exports.spool import DatasetFacts, Spool
 from app.storage import storage_errors
 from logging_setup import get_logger
@@ -84,7 +85,7 @@ async def write_export(
     with storage_errors.writing("export", format_name):
         await asyncio.to_thread(_prepare_folder, folder)
         async with _delete_contents_on_failure(folder):
-            spool = await asyncio.to_thread(Spool, folder)
+            spool = await asyncio.to_thread(Spool, folder, ShardCounter(options.shard_samples, options.shard_bytes))
             with contextlib.closing(spool):
                 facts = await spool.fill(samples)
                 with _abandon_on_failure(await asyncio.to_thread(make_format_writer, folder, facts, options)) as format_writer:

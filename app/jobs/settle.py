@@ -13,6 +13,7 @@ from app.db import new_id
 from app.discovery import urls as url_reading
 from app.discovery.licences.policy import policy_for
 from app.export_spec import ExportRequest, ExportSpec
+from app.exports import formats
 from app.quotas import default_total
 from app.resources import Resources, source_options
 from app.rules import CompressionRules
@@ -50,10 +51,16 @@ def settle_spec(
     folder: FolderSpec | None = None,
     output: str | None = None,
 ) -> JobSpec:
-    """As `resolve_spec`, whether or not the sources can be searched."""
+    """As `resolve_spec`, whether or not the sources can be searched.
+
+    Raises:
+        errors.ConfigurationError: the export format needs an extra that is not installed.
+    """
     rules = settings.validate_.rules()
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
     compression = (request.compression or settings.compress).rules()
+    export_format = request.export_format or settings.export.format
+    formats.require_format(export_format)
     asked = discovery.keywords.settle(request.asked)
     labels = [request.label or item.label or discovery.keywords.slug(item.keyword) for item in asked]
     numbers = [item.max_images for item in asked]
@@ -88,7 +95,7 @@ def settle_spec(
         label_conflicts=request.label_conflicts or settings.validate_.label_conflicts,
         url_label_conflicts="drop" if request.label_conflicts == "drop" else "keep",
         compression=compression,
-        export_format=request.export_format or settings.export.format,
+        export_format=export_format,
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,
         seed=request.seed,
@@ -123,8 +130,10 @@ def settle_export(settings: Settings, request: ExportRequest) -> ExportSpec:
 
     Raises:
         errors.ValidationError: its selection is none.
+        errors.ConfigurationError: its format needs an extra that is not installed.
     """
     parse_selection(request.where)
+    formats.require_format(request.export_format)
     shards = {"shard_samples": settings.export.shard_samples, "shard_bytes": settings.export.shard_bytes}
     return ExportSpec(**request.model_dump(), **shards, papers=settings.papers.texts())
 

@@ -135,6 +135,7 @@ async def submit_export(
 
     Raises:
         errors.ValidationError: the selection is none.
+        errors.ConfigurationError: the format needs an extra that is not installed.
     """
     caller = caller or Caller()
     spec = settle_export(resources.settings, request)

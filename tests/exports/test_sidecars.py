@@ -88,7 +88,7 @@ async def test_manifest_tells_dataset_counts_and_every_file(tmp_path: Path, name
     assert manifest["splits"] == report.splits
     assert manifest["labels"] == report.labels
     assert manifest["licenses"] == {"CC-BY-4.0": 10}
-    loose = {path: body for path, body in found.items() if not path.endswith(".jpg")}
+    loose = {path: body for path, body in found.items() if not path.endswith((".jpg", ".txt"))}
     assert manifest["files"] == {p: {"size_bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for p, b in loose.items()}
     assert report.files == {p: (tmp_path / p).stat().st_size for p in [*loose, "manifest.json"]}
     assert report.size_bytes == sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())

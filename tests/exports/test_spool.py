@@ -9,13 +9,14 @@ import pytest
 import errors
 from app.domain import Sample
 from app.exports import spool as rows
+from app.exports.shard_counter import ShardCounter
 from app.exports.spool import DatasetFacts, Spool, class_of
 from tests.exports.builders import boxes, each, sample, samples
 
 
 async def spooled(folder: Path, items: list[Sample]) -> tuple[DatasetFacts, list[Sample]]:
     """The facts of these samples, and the samples as they come back."""
-    spool = Spool(folder)
+    spool = Spool(folder, ShardCounter(4, 10**9))
     try:
         facts = await spool.fill(each(items))
         return facts, [item async for item in spool.read()]
@@ -81,7 +82,7 @@ async def test_what_is_no_sample_is_refused(tmp_path: Path) -> None:
 
 async def rows_of(folder: Path, items: list[Sample]) -> list[dict[str, object]]:
     """The rows that an export of these samples would have."""
-    spool = Spool(folder)
+    spool = Spool(folder, ShardCounter(4, 10**9))
     facts = await spool.fill(each(items))
     spool.close()
     return [rows.to_row(item, facts, "x.jpg") for item in items]

@@ -1,6 +1,7 @@
 """Tests of app.jobs.submit: a request is written once and committed, and only then is anybody woken."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,16 @@ def test_what_a_request_leaves_open_comes_from_the_settings() -> None:
     assert spec.label_conflicts == "keep-all"
     assert (spec.compression.format, spec.export_format, spec.storage_tier) == ("webp", "webdataset", "standard")
     assert (spec.shard_samples, spec.shard_bytes) == (77, 2_000_000)
+
+
+@pytest.mark.parametrize("by", ["request", "setting"])
+def test_a_format_whose_extra_is_not_installed_is_refused_at_submission(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is fetched, wherever the format was named."""
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    resources = with_settings(**({"export__format": "parquet"} if by == "setting" else {}))
+    request = JobRequest(keywords=["cat"], export_format="parquet" if by == "request" else None)
+    with pytest.raises(errors.ConfigurationError, match=r"the format parquet needs pyarrow; install pictrawl\[parquet\]"):
+        resolve_spec(resources, request)
 
 
 def test_what_a_request_says_goes_before_the_settings() -> None:
@@ -285,6 +296,17 @@ async def test_a_retry_that_makes_no_sense_is_refused(resources: Resources) -> N
 
 
 # exports and checks
+
+
+async def test_an_export_whose_extra_is_not_installed_makes_no_job(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is that of the request."""
+    job_id, dataset_id = await finished(resources)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(errors.ConfigurationError, match=r"install pictrawl\[parquet\]"):
+        await submit_export(resources, dataset_id, ExportRequest(export_format="parquet"), caller=ANN)
+    latest = await jobs.latest(resources.db)
+    assert latest is not None
+    assert latest.id == job_id
 
 
 async def test_an_export_is_a_job_and_its_row(resources: Resources) -> None:

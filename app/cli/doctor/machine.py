@@ -19,7 +19,7 @@ from app.settings import Settings
 __all__ = ["check_clock", "check_images", "check_limits", "check_packages", "check_workspace"]
 
 PACKAGES = ("arq", "redis", "httpx", "tenacity", "loguru", "sqlalchemy", "pydantic-settings", "pillow", "numpy", "obstore")
-EXTRAS = {"pyarrow": "Parquet lists", "python-socks": "SOCKS proxies", "zstandard": ".zst lists"}
+EXTRAS = {"pyarrow": "Parquet lists and exports", "python-socks": "SOCKS proxies", "zstandard": ".zst lists"}
 FREE_LOW = 1_000_000_000
 """Bytes; with less a crawl soon fills the disk."""
 FILES_SPARE = 200

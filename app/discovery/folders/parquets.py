@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from app import extras
 from app.discovery.folders import local_file
-from app.discovery.lists import streams
 
 __all__ = ["DamagedTable", "ImageTable", "open_table", "read_images", "rows"]
 
@@ -55,8 +55,8 @@ def open_table(path: str) -> Iterator[ImageTable | None]:
         OSError: the file cannot be read.
         errors.UnreadableError: it is no regular file.
     """
-    pyarrow = streams.optional("pyarrow", "parquet", "a Parquet file")
-    parquet = streams.optional("pyarrow.parquet", "parquet", "a Parquet file")
+    pyarrow = extras.require("pyarrow", "parquet", "reading a Parquet file")
+    parquet = extras.require("pyarrow.parquet", "parquet", "reading a Parquet file")
     with local_file.opened(path) as (file, _):
         try:
             source = parquet.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False)
@@ -146,7 +146,7 @@ def _named(value: Any, classes: list[str] | None) -> Any:
 
 
 def _guarded(found: Iterator[Any], group: int) -> Iterator[Any]:
-    pyarrow = streams.optional("pyarrow", "parquet", "a Parquet file")
+    pyarrow = extras.require("pyarrow", "parquet", "reading a Parquet file")
     try:
         yield from found
     except (pyarrow.ArrowException, OSError, ValueError, LookupError) as exc:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import errors
+from app import extras
 from app.discovery.lists import streams
 from app.discovery.lists.columns import ALIASES
 from app.discovery.lists.header import fold
@@ -96,7 +97,7 @@ def _gunzip(head: bytes) -> bytes:
 
 def _unzstd(head: bytes) -> bytes:
     with suppress(errors.ConfigurationError):
-        zstandard: Any = streams.optional("zstandard", "zstd", "a .zst list")
+        zstandard: Any = extras.require("zstandard", "zstd", "reading a .zst list")
         with suppress(zstandard.ZstdError):
             found: bytes = zstandard.ZstdDecompressor().decompressobj().decompress(head)[:_UNPACKED_BYTES]
             return found

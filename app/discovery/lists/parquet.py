@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import errors
+from app import extras
 from app.discovery.lists import columns, streams
 from app.discovery.lists.header import Header, read_inside
 from app.spec import ListSpec
@@ -22,9 +23,9 @@ def table(file: IO[bytes], spec: ListSpec, where: str, *, skip: int = 0) -> stre
     Raises:
         errors.ConfigurationError: pyarrow is not installed, this is no Parquet file, or it has no column of URLs.
     """
-    pyarrow = streams.optional("pyarrow", "parquet", "a Parquet list")
-    parquet = streams.optional("pyarrow.parquet", "parquet", "a Parquet list")
-    streams.optional("pyarrow.compute", "parquet", "a Parquet list")
+    pyarrow = extras.require("pyarrow", "parquet", "reading a Parquet list")
+    parquet = extras.require("pyarrow.parquet", "parquet", "reading a Parquet list")
+    extras.require("pyarrow.compute", "parquet", "reading a Parquet list")
     try:
         source = parquet.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False)
         schema = source.schema_arrow

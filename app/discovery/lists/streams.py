@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import importlib
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import errors
+from app import extras
 from app.discovery import text
 from app.domain import Candidate, ListProblem
 
@@ -25,7 +25,6 @@ __all__ = [
     "head",
     "lines",
     "opened",
-    "optional",
     "split_suffix",
     "utf8",
 ]
@@ -59,18 +58,6 @@ def split_suffix(suffix: str) -> tuple[str, str]:
     return suffix, ""
 
 
-def optional(module: str, extra: str, what: str) -> Any:
-    """Import a package that comes with an extra.
-
-    Raises:
-        errors.ConfigurationError: it is not installed; names the extra that brings it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as exc:
-        raise errors.ConfigurationError(f"reading {what} needs {module.split('.')[0]}; install pictrawl[{extra}]") from exc
-
-
 @contextmanager
 def opened(path: Path, packing: str) -> Iterator[Reader]:
     """Open ``path`` and unpack it while it is read.
@@ -89,7 +76,7 @@ def opened(path: Path, packing: str) -> Iterator[Reader]:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield _Guarded(unpacked.read1, path, (gzip.BadGzipFile, EOFError, zlib.error))
         elif packing == ".zst":
-            zstandard = optional("zstandard", "zstd", "a .zst list")
+            zstandard = extras.require("zstandard", "zstd", "reading a .zst list")
             decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
             yield _Guarded(_Frames(file, decoder).read, path, (zstandard.ZstdError, EOFError))
         else:

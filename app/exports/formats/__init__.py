@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import errors
+from app import extras
 from app.exports.exporter import Exporter
 from app.exports.formats.captions import CaptionsExporter
 from app.exports.formats.coco import CocoExporter
 from app.exports.formats.files import FilesExporter
 from app.exports.formats.imagefolder import ImageFolderExporter
 from app.exports.formats.labelstudio import LabelStudioExporter
+from app.exports.formats.parquet import ParquetExporter
 from app.exports.formats.rows import CsvExporter, JsonLinesExporter
 from app.exports.formats.webdataset import WebDatasetExporter
 from app.exports.formats.yolo import YoloExporter
 
-__all__ = ["EXPORTERS", "get_exporter"]
+__all__ = ["EXPORTERS", "get_exporter", "require_format"]
 
 EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
     {
@@ -23,6 +25,7 @@ EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
             FilesExporter(),
             ImageFolderExporter(),
             WebDatasetExporter(),
+            ParquetExporter(),
             CocoExporter(),
             YoloExporter(),
             CaptionsExporter(),
@@ -33,6 +36,21 @@ EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
     }
 )
 """Every format by its name."""
+
+
+_EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType({"parquet": ("pyarrow.parquet", "parquet")})
+"""Of a format that needs one: the package, and the extra that brings it."""
+
+
+def require_format(name: str) -> None:
+    """Check, before anything is fetched, that a format can be written.
+
+    Raises:
+        errors.ConfigurationError: there is no such format, or the extra that it needs is not installed.
+    """
+    package, extra = _EXTRAS.get(get_exporter(name).format, (None, ""))
+    if package is not None:
+        extras.require(package, extra, f"the format {name}")
 
 
 def get_exporter(name: str) -> Exporter:

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from app.domain import EXTENSIONS, Sample
+from app.domain import Sample
 from app.exports import features, image_files, verify, writer
 from app.exports.cards import CardParts
-from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
+from app.exports.exporter import PILLOW_EXTENSIONS, ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts
 from app.exports.spool import DatasetFacts
 
@@ -30,8 +30,7 @@ class FilesExporter:
     """Writes and verifies the ``files`` format."""
 
     format = "files"
-    extensions = frozenset(EXTENSIONS.values()) - {"heif"}
-    """What Pillow reads by itself."""
+    extensions = PILLOW_EXTENSIONS
     holds_images = True
 
     async def write(self, samples: AsyncIterator[Sample], read: Read, folder: Path, options: ExportOptions) -> ExportReport:

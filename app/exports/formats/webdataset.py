@@ -5,7 +5,6 @@ is none). Loaders infer
 the columns from the first few samples, and Hugging Face datasets infer those of all splits from one split.
 """
 
-import hashlib
 import re
 import tarfile
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -18,7 +17,7 @@ from app.domain import Sample
 from app.exports import features, names, spool, tar, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
-from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.hashed_file import FileFacts, HashedFile, hash_bytes
 from app.exports.spool import DatasetFacts, class_of
 from app.exports.verify import Inspection, parse_object
 
@@ -247,7 +246,7 @@ def _inspect_sample(inspection: Inspection, where: str, split: str, members: Mem
         inspection.add_problem(f"{where}: not one image and one json")
         return
     body = members[images[0]]
-    inspection.count_image(f"{where}.{images[0]}", FileFacts(len(body), hashlib.sha256(body).hexdigest()), row, body)
+    inspection.count_image(f"{where}.{images[0]}", hash_bytes(body), row, body)
     if row.get("split") != split:
         inspection.add_problem(f"{where}: is in a shard of another split than its row states")
     if members.get("txt", b"").decode("utf-8", "replace") not in (row.get("caption", ""), _joined(row.get("captions"))):

@@ -22,6 +22,7 @@ from app.validation_errors import requirement
 __all__ = [
     "BALANCE",
     "CAPTIONS",
+    "FORMATS",
     "MAX_PER_LABEL",
     "OPTION_NAMES",
     "STDIN",
@@ -84,6 +85,7 @@ FOLDER = "Images that are here already: a folder, tars, Parquet files or an earl
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
+FORMATS = f"Format: {', '.join(get_args(ExportFormat))}"
 CAPTIONS = "Captions in the .txt of webdataset and captions: the first, or all, one on a line (first)."
 REFRESH = "Request URLs again whose bytes an earlier build stored; an origin that has the same bytes answers 304."
 LICENSE = (
@@ -140,7 +142,7 @@ class BuildOptions:
     encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help=ENCODE)] = None
     resize: Annotated[Resize | None, _output("--resize", help=RESIZE)] = None
     size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
-    export_format: Annotated[ExportFormat | None, _output("--format", "-f", help="Format of the dataset (files).")] = None
+    export_format: Annotated[ExportFormat | None, _output("--format", "-f", metavar="FORMAT", help=f"{FORMATS} (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
     output: Annotated[
         Path | None, _output("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the dataset (./datasets/NAME).")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import exit_codes
-from app.cli.build_options import BALANCE, CAPTIONS, MAX_PER_LABEL, WHERE, Captions, parse_where, validation_as_usage
+from app.cli.build_options import BALANCE, CAPTIONS, FORMATS, MAX_PER_LABEL, WHERE, Captions, parse_where, validation_as_usage
 from app.cli.datasets import DatasetId
 from app.cli.delivery import Destination, deliver
 from app.cli.documents import export_document
@@ -42,7 +42,7 @@ def export(
     cli: Cli,
     dataset: DatasetId,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the export.")],
-    form: Annotated[ExportFormat, typer.Option("--format", "-f", help="Format of the export.")] = "files",
+    form: Annotated[ExportFormat, typer.Option("--format", "-f", metavar="FORMAT", help=f"{FORMATS}.")] = "files",
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
     where: Annotated[str | None, typer.Option("--where", metavar="EXPRESSION", help=WHERE)] = None,
     max_per_label: Annotated[int | None, typer.Option("--max-per-label", metavar="N", help=MAX_PER_LABEL)] = None,
@@ -50,7 +50,10 @@ def export(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Decides which images the limits leave out.")] = 0,
     overwrite: Overwrite = False,
 ) -> int:
-    """Write a dataset, or the images that --where takes of it, in another format, verified before it appears."""
+    """Write a dataset in another format, verified before it appears.
+
+    All of it, or the images that --where takes.
+    """
     with validation_as_usage():
         request = ExportRequest(
             export_format=form,

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy import ColumnElement, Select, Subquery, Table, case, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import images, tables
@@ -133,26 +133,39 @@ def _values(copy: ImageCopy) -> dict[str, ColumnElement[Any]]:
 
 
 async def _copy_identities(connection: Connection, copy: ImageCopy, ids: Sequence[int]) -> None:
-    c, new = tables.image_identities.c, tables.images.alias("new")
-    rows = _of_copies(copy, ids, select(literal(copy.target_id), c.identity, new.c.id), c.image_id, new)
+    c, new = tables.image_identities.c, _copies(copy, ids)
+    rows = select(literal(copy.target_id), c.identity, new.c.id).join_from(new, tables.image_identities, c.image_id == new.c.copied_from)
     names, keys = ["dataset_id", "identity", "image_id"], ["dataset_id", "identity"]
-    await connection.execute(_insert_new(connection, tables.image_identities, names, rows, keys))
+    await _copy_rows_of(connection, tables.image_identities, names, rows.where(new.c.id > 0), keys, ids)
 
 
 async def _copy_list_rows(connection: Connection, copy: ImageCopy, ids: Sequence[int]) -> None:
-    c, new = tables.list_rows.c, tables.images.alias("new")
+    c, new = tables.list_rows.c, _copies(copy, ids)
     own = [column.name for column in tables.list_rows.c if column.name != "image_id"]
-    rows = _of_copies(copy, ids, select(new.c.id, *(c[name] for name in own)), c.image_id, new)
-    await connection.execute(_insert_new(connection, tables.list_rows, ["image_id", *own], rows, ["image_id", "search_id", "row"]))
+    rows = select(new.c.id, *(c[name] for name in own)).join_from(new, tables.list_rows, c.image_id == new.c.copied_from)
+    names, keys = ["image_id", *own], ["image_id", "search_id", "row"]
+    await _copy_rows_of(connection, tables.list_rows, names, rows.where(new.c.id > 0), keys, ids)
 
 
-def _of_copies(copy: ImageCopy, ids: Sequence[int], query: Select[Any], owner: Any, new: Any) -> Select[Any]:
-    """Join rows that belong to the originals of a batch to their copies, by URL: no index says what was copied from where."""
-    old = tables.images.alias("old")
+def _copies(copy: ImageCopy, ids: Sequence[int]) -> Subquery:
+    """The copies of a batch, found through the URLs of their originals: no index says what was copied from where."""
+    new, old = tables.images.alias("new"), tables.images.alias("old")
     is_copy = (new.c.dataset_id == copy.target_id) & (new.c.url_key == old.c.url_key) & (new.c.copied_from == old.c.id)
-    return query.join_from(old, new, is_copy).where(
-        old.c.id == owner, old.c.dataset_id == copy.source_id, owner >= ids[0], owner <= ids[-1]
-    )
+    query = select(new.c.id, new.c.copied_from).join_from(old, new, is_copy)
+    return query.where(old.c.id >= ids[0], old.c.id <= ids[-1], old.c.dataset_id == copy.source_id).subquery("copies")
+
+
+async def _copy_rows_of(
+    connection: Connection, table: Table, names: Sequence[str], rows: Select[Any], keys: Sequence[str], ids: Sequence[int]
+) -> None:
+    """Copy rows that belong to the images of a batch, if there are any: the join costs as much as the copy of the images.
+
+    Args:
+        rows: with a condition, without which SQLite would read the upsert as a part of the join.
+    """
+    owner = table.c.image_id
+    if (await connection.execute(select(owner).where(owner >= ids[0], owner <= ids[-1]).limit(1))).first() is not None:
+        await connection.execute(_insert_new(connection, table, names, rows, keys))
 
 
 def _insert_new(connection: Connection, table: Any, names: Sequence[str], rows: Select[Any], keys: Sequence[str]) -> Any:

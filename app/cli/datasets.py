@@ -51,9 +51,10 @@ async def _ls(cli: Cli, paging: Paging) -> int:
 
 
 def rm(cli: Cli, dataset: DatasetId, yes: Yes = False) -> int:
-    """Remove a dataset with its jobs and images; without --yes, show what would go.
+    """Remove a dataset with its jobs and images.
 
-    `pictrawl workspace prune` then frees the disk; delivered folders stay, and so do bytes that other datasets need.
+    Without --yes, what would go is shown. `pictrawl workspace prune` then frees the disk; delivered folders stay, and so do bytes that
+    other datasets need.
     """
     return run(_rm(cli, dataset, yes))
 

@@ -115,7 +115,10 @@ def _row(item: Tombstone) -> tuple[object, ...]:
 
 
 def rm(cli: Cli, tombstone: Annotated[str, typer.Argument(metavar="TOMBSTONE", help="A tombstone's id.")]) -> int:
-    """Take a tombstone back: what it names may be downloaded again. Images that were removed stay removed."""
+    """Take a tombstone back: what it names may be downloaded again.
+
+    Images that were removed stay removed.
+    """
     return run(_rm(cli, tombstone))
 
 

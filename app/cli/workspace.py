@@ -68,11 +68,11 @@ def prune(
     keep_versions: Annotated[int | None, typer.Option("--keep-versions", metavar="N", min=1, help=KEEP_VERSIONS)] = None,
     log_days: Annotated[float | None, typer.Option("--log-days", metavar="DAYS", min=0, help=LOG_DAYS)] = None,
 ) -> int:
-    """Remove what nothing refers to any more; without --yes, show what would go.
+    """Remove what nothing refers to any more.
 
-    Jobs, datasets and their images stay, but for old versions with --keep-versions; `pictrawl datasets rm` removes one.
-    Delivered folders stay in any case. With a fleet, or while another process works on the workspace,
-    only what is older than a day is removed.
+    Without --yes, what would go is shown. Jobs, datasets and their images stay, but for old versions with --keep-versions;
+    `pictrawl datasets rm` removes one. Delivered folders stay in any case. With a fleet, or while another process works
+    on the workspace, only what is older than a day is removed.
     """
     return run(_prune(cli, cleaning.Choice(keep_versions, log_days), yes))
 

@@ -100,7 +100,7 @@ OPEN_UNIT_STATES = (*WAITING_UNIT_STATES, UnitState.RUNNING)
 
 
 class UnitKind(StrEnum):
-    """Kind of a unit of work; each of the 12 job functions claims units of one kind."""
+    """Kind of a unit of work; each job function claims units of one kind."""
 
     PLAN = "plan"
     KEYWORDS = "keywords"
@@ -114,6 +114,7 @@ class UnitKind(StrEnum):
     DUPLICATES = "duplicates"
     INTEGRITY = "integrity"
     VERIFY = "verify"
+    PUBLISH = "publish"
 
     @property
     def queue(self) -> str:

@@ -47,6 +47,7 @@ JOB_NAMES: dict[UnitKind, str] = {
     UnitKind.DUPLICATES: "check_duplicates",
     UnitKind.INTEGRITY: "check_integrity",
     UnitKind.VERIFY: "verify_export",
+    UnitKind.PUBLISH: "publish_export",
 }
 """The job function that claims each kind of unit."""
 

@@ -344,7 +344,9 @@ class JobSpec(BaseModel):
     shard_samples: int = 10_000
     shard_bytes: int = 1_000_000_000
     output: str | None = None
+    destination: str | None = None
     overwrite: bool = False
+    private: bool = True
     retry_reasons: list[Reason] | None = None
     parent_job_id: str | None = None
     refresh: bool = False

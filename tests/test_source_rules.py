@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app.job_states import UnitKind
 from app.queue import JOB_NAMES
 from errors.decisions import DECISION_TABLE
 from tests.log_events import JOB_EVENTS, PROCESS_EVENTS, events_of, main
@@ -31,7 +32,7 @@ from workers.job import INFRASTRUCTURE, JOBS
 Rule = Callable[[Sources], Iterator[str]]
 """Yields one line for each breach: the file, then what is wrong."""
 
-TWELVE = (*builder.__all__, *validator.__all__)
+JOB_FUNCTIONS = (*builder.__all__, *validator.__all__)
 
 
 # --- jobs
@@ -245,11 +246,11 @@ def test_the_project_keeps_the_rule(rule: Rule) -> None:
     assert list(rule(project())) == []
 
 
-def test_all_twelve_jobs_are_registered_with_the_same_rule() -> None:
-    """12 of 12 retry on infrastructure errors; each kind of unit has its job, and the crons are jobs too."""
-    assert len(TWELVE) == 12
-    assert set(JOB_NAMES.values()) == set(TWELVE)
-    assert set(JOBS) == {*TWELVE, *(name for name in sweeper.__all__ if name in JOBS)} >= {"sweep", "clean_up"}
+def test_all_jobs_are_registered_with_the_same_rule() -> None:
+    """All of them retry on infrastructure errors; each kind of unit has its job, and the crons are jobs too."""
+    assert len(JOB_FUNCTIONS) == len(UnitKind) >= 13
+    assert set(JOB_NAMES.values()) == set(JOB_FUNCTIONS)
+    assert set(JOBS) == {*JOB_FUNCTIONS, *(name for name in sweeper.__all__ if name in JOBS)} >= {"sweep", "clean_up"}
     assert {JOBS[name].retry_on for name in JOBS} == {INFRASTRUCTURE}  # type: ignore[attr-defined]
     assert sorted(function.name for module in project().values() for function, _ in _jobs(module)) == sorted(JOBS)
 

@@ -1,4 +1,4 @@
-"""The job layer's retries, for every one of the 12 jobs: a real arq worker that polls a real Redis, beside one on the embedded queue.
+"""The job layer's retries, for every job function: a real arq worker that polls a real Redis, beside one on the embedded queue.
 
 ``laptop`` is the embedded queue and SQLite, ``fleet`` a redis-server and PostgreSQL. A wait is read from the message's score in the queue
 and then cut short, so that nobody waits for it.

@@ -1,1 +1,1 @@
-"""The 12 job functions, the mechanism they share, and the arq workers that run them."""
+"""The job functions, the mechanism they share, and the arq workers that run them."""

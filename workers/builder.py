@@ -1,4 +1,4 @@
-"""The builder's 8 jobs: plan, expand, discover, fetch, compress, label, export, finalize.
+"""The builder's 9 jobs: plan, expand, discover, fetch, compress, label, export, publish, finalize.
 
 Each claims a unit of its kind and runs one stage. :func:`workers.job.job` retries and settles, by the rule in each docstring.
 """
@@ -6,7 +6,7 @@ Each claims a unit of its kind and runs one stage. :func:`workers.job.job` retri
 from app.discovery import expand
 from logging_setup import get_logger
 from workers.job import INFRASTRUCTURE, claim, job
-from workers.stages import compress, discover, export, fetch, finalize, label, plan, rounds
+from workers.stages import compress, discover, export, fetch, finalize, label, plan, publish, rounds
 from workers.unit import JobContext
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "generate_keywords",
     "generate_labels",
     "process_chunk",
+    "publish_export",
 ]
 
 log = get_logger(__name__)
@@ -101,6 +102,16 @@ async def export_dataset(ctx: JobContext, *, job_id: str, unit_id: str) -> None:
     """
     async with claim(ctx, unit_id) as unit:
         await export.write_export(ctx, unit)
+
+
+@job(retry_on=INFRASTRUCTURE)
+async def publish_export(ctx: JobContext, *, job_id: str, unit_id: str) -> None:
+    """Send a verified export to its destination. A repeated run sends only what is not there yet.
+
+    Retry: MemoryError and DatabaseConnectionError, 3 times, 60 s apart. Requests are retried by the client library alone.
+    """
+    async with claim(ctx, unit_id) as unit:
+        await publish.publish_export(ctx, unit)
 
 
 @job(retry_on=INFRASTRUCTURE)

@@ -23,7 +23,7 @@ from app.cli.build_options import (
     validation_as_usage,
 )
 from app.cli.build_pages import CRAWL_OPTIONS, read_pages
-from app.cli.delivery import Destination
+from app.cli.delivery import Destination, parse_output
 from app.cli.failures import UsageError
 from app.cli.options import Cli, with_options_of
 from app.cli.plan import show_folder_plan, show_list_plan, show_pages_plan, show_plan
@@ -33,6 +33,7 @@ from app.cli.settings import load_settings
 from app.db import jobs
 from app.discovery import keyword_file, url_list
 from app.discovery.keywords import InputKind
+from app.exports.destination import Delivery
 from app.exports.extra_columns import ColumnCounter
 from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count, size
@@ -99,7 +100,7 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
             if options.detach:
                 return await _submit_only(runner, plan, urls)
             await _note_unfinished(runner)
-            job_id = await runner.run_job(lambda: _submit(runner, plan, urls), f"{plan.name} > {plan.destination.folder}")
+            job_id = await runner.run_job(lambda: _submit(runner, plan, urls), f"{plan.name} > {plan.destination}")
             return await runner.finish_build(job_id, plan.destination)
 
 
@@ -118,7 +119,7 @@ class BuildPlan:
 
     request: JobRequest
     name: str
-    destination: Destination
+    destination: Destination | Delivery
     folder: FolderSpec | None = None
 
 
@@ -136,11 +137,13 @@ def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> 
             discovery.check_source(source, source_options(settings, source))
     given = urls.spec.name if urls else pages.host if pages else folder.name if folder else None
     name = options.dataset_name([item.keyword for item in keywords], given)
-    destination = Destination(options.output or Path("datasets") / discovery.keywords.slug(name), options.overwrite)
-    if not options.dry_run:
-        destination.check(settings.workspace.path)
-    if folder is not None:
-        folder_input.check_destination(folder, destination)
+    output = options.output or str(Path("datasets") / discovery.keywords.slug(name))
+    destination = parse_output(output, overwrite=options.overwrite, private=options.private)
+    if isinstance(destination, Destination):
+        if not options.dry_run:
+            destination.check(settings.workspace.path)
+        if folder is not None:
+            folder_input.check_destination(folder, destination)
     return BuildPlan(request, name, destination, folder)
 
 
@@ -262,9 +265,8 @@ async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") ->
     resources = runner.resources
     stored = await settle.store_list(resources, urls.path, urls.spec) if urls else None
     with validation_as_usage():
-        output = str(plan.destination.folder.absolute())
-        spec = settle.resolve_spec(resources, plan.request, url_list=stored, folder=plan.folder, output=output)
-    spec = spec.model_copy(update={"overwrite": plan.destination.overwrite})
+        spec = settle.resolve_spec(resources, plan.request, url_list=stored, folder=plan.folder)
+    spec = spec.model_copy(update=plan.destination.spec)
     return (await submit.submit_build(resources, spec, name=plan.name)).job_id
 
 

@@ -11,9 +11,11 @@ import typer
 from pydantic import ValidationError
 
 import errors
+from app.cli.delivery import OUTPUT_METAVAR, PRIVATE
 from app.cli.failures import UsageError
 from app.cli.options import parse_name, parse_path
 from app.domain import ExportFormat, LabelConflicts, UnknownLicenses
+from app.exports.destination import FORMS
 from app.formatting import clipped, either
 from app.jobs.settle import parse_selection
 from app.rules import CompressionRules, Encode, Resize
@@ -75,6 +77,7 @@ def _politeness(*names: str, help: str, **more: Any) -> Any:
     return _option("Politeness", *names, help=help, **more)
 
 
+OUTPUT = f"Folder of the dataset (./datasets/NAME), or {FORMS}."
 KEYWORDS = "What to search for; a phrase in quotes is one."
 KEYWORDS_FILE = "Up to 1000 keywords: txt, one a line, or csv, tsv, jsonl with keyword, label, number; - is stdin."
 CONTACT = "Your mail or web address, which origins see; Wikimedia requires it."
@@ -144,10 +147,9 @@ class BuildOptions:
     size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
     export_format: Annotated[ExportFormat | None, _output("--format", "-f", metavar="FORMAT", help=f"{FORMATS} (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
-    output: Annotated[
-        Path | None, _output("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the dataset (./datasets/NAME).")
-    ] = None
-    overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that the folder holds.")] = False
+    output: Annotated[Text, _output("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)] = None
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that is there.")] = False
+    private: Annotated[bool | None, _output("--private/--public", help=PRIVATE)] = None
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
     refresh: Annotated[bool, _politeness("--refresh", help=REFRESH)] = False

@@ -1,16 +1,26 @@
-"""Delivery: a finished build's export, from the store to the folder that the user named."""
+"""Delivery: a finished build's export, from the store to the folder that the user named. What goes elsewhere is sent by the job itself."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from app.cli.failures import UsageError
 from app.db import Database, datasets
 from app.db.rows import Job
+from app.exports.destination import Delivery, HubRepo, is_remote, parse_remote
 from app.exports.folder import read_manifest
 from app.exports.publish import check_destination, copy_to_folder
 from app.storage import Store
 
-__all__ = ["Destination", "deliver", "destination_of", "has_export", "is_delivered"]
+__all__ = ["OUTPUT_METAVAR", "Destination", "Private", "deliver", "destination_of", "has_export", "is_delivered", "parse_output"]
+
+OUTPUT_METAVAR = "DIR|URL"
+
+PRIVATE = "Who may see a repository that is created on the Hub (private)."
+
+Private = Annotated[bool | None, typer.Option("--private/--public", help=PRIVATE, show_default=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,14 @@ class Destination:
 
     folder: Path
     overwrite: bool = False
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What the spec of a build says of it."""
+        return {"output": str(self.folder.absolute()), "overwrite": self.overwrite}
 
     def check(self, workspace: Path) -> None:
         """Fail before the job begins instead of at its end.
@@ -33,6 +51,21 @@ class Destination:
         check_destination(self.folder, self.overwrite)
 
 
+def parse_output(output: str, *, overwrite: bool, private: bool | None) -> Destination | Delivery:
+    """Read what ``-o`` names: a folder, or the URL of a remote destination.
+
+    Raises:
+        UsageError: ``--private`` or ``--public`` where nothing is created on the Hub.
+        errors.ValidationError: see `parse_remote`.
+    """
+    remote = parse_remote(output) if is_remote(output) else None
+    if private is not None and not isinstance(remote, HubRepo):
+        raise UsageError(f"--{'private' if private else 'public'} has no effect on {output}", "it is for hf://ORG/NAME; leave it out")
+    if remote is None:
+        return Destination(Path(output), overwrite)
+    return Delivery(remote.url, overwrite, private is not False)
+
+
 def destination_of(job: Job) -> Destination | None:
     """The folder that a build was asked to fill."""
     output = job.spec.get("output")
@@ -45,10 +78,12 @@ def is_delivered(folder: Path, dataset_id: str) -> bool:
     return isinstance(dataset, dict) and dataset.get("id") == dataset_id
 
 
-async def deliver(db: Database, store: Store, job: Job, destination: Destination | None) -> Path | None:
+async def deliver(db: Database, store: Store, job: Job, destination: Destination | Delivery | None) -> Path | None:
     """Write a job's newest verified export to its folder; ``None`` where there is no export or no folder."""
+    if not isinstance(destination, Destination):
+        return None
     ready = [export for export in await datasets.exports_of_job(db, job.id) if export.state == "ready" and export.prefix]
-    if destination is None or not ready:
+    if not ready:
         return None
     await copy_to_folder(store, str(ready[0].prefix), destination.folder, destination.overwrite)
     return destination.folder

@@ -12,10 +12,10 @@ import typer
 from app.cli import exit_codes
 from app.cli.build_options import BALANCE, CAPTIONS, FORMATS, MAX_PER_LABEL, WHERE, Captions, parse_where, validation_as_usage
 from app.cli.datasets import DatasetId
-from app.cli.delivery import Destination, deliver
+from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, deliver, parse_output
 from app.cli.documents import export_document
 from app.cli.failures import UsageError
-from app.cli.options import Cli, Overwrite, parse_path
+from app.cli.options import Cli, Overwrite, parse_name
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -23,6 +23,7 @@ from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
 from app.domain import ExportFormat
 from app.export_spec import ExportRequest
+from app.exports.destination import FORMS, Delivery
 from app.exports.exporter import ExportReport
 from app.exports.folder import digests_of, foreign_files, read_manifest
 from app.exports.formats import get_exporter
@@ -37,11 +38,13 @@ __all__ = ["export", "verify"]
 
 SHOWN_PROBLEMS = 20
 
+OUTPUT = f"Folder of the export, or {FORMS}."
+
 
 def export(
     cli: Cli,
     dataset: DatasetId,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the export.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)],
     form: Annotated[ExportFormat, typer.Option("--format", "-f", metavar="FORMAT", help=f"{FORMATS}.")] = "files",
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
     where: Annotated[str | None, typer.Option("--where", metavar="EXPRESSION", help=WHERE)] = None,
@@ -49,10 +52,12 @@ def export(
     balance: Annotated[bool, typer.Option("--balance", help=BALANCE)] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Decides which images the limits leave out.")] = 0,
     overwrite: Overwrite = False,
+    private: Private = None,
 ) -> int:
     """Write a dataset in another format, verified before it appears.
 
-    All of it, or the images that --where takes.
+    All of it, or the images that --where takes. To a URL it is sent by the worker, with the credentials of its environment;
+    `pictrawl resume` goes on where that stopped.
     """
     with validation_as_usage():
         request = ExportRequest(
@@ -63,34 +68,36 @@ def export(
             balance=balance,
             seed=seed,
         )
-    return run(_export(cli, dataset, Destination(output, overwrite), request))
+    return run(_export(cli, dataset, parse_output(output, overwrite=overwrite, private=private), request))
 
 
-async def _export(cli: Cli, dataset_id: str, destination: Destination, request: ExportRequest) -> int:
+async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery, request: ExportRequest) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
-    destination.check(settings.workspace.path)
+    if isinstance(destination, Destination):
+        destination.check(settings.workspace.path)
+    delivery = destination if isinstance(destination, Delivery) else None
     async with open_runner(cli, settings, "datasets export") as runner:
         db = runner.resources.db
         dataset_id = await lookup.dataset_id(db, dataset_id)
 
         async def start() -> str:
-            return (await submit.submit_export(runner.resources, dataset_id, request)).job_id
+            return (await submit.submit_export(runner.resources, dataset_id, request, delivery=delivery)).job_id
 
         job_id = await runner.run_job(start, f"exporting {dataset_id}")
         delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)
         made = (await datasets.exports_of_job(db, job_id))[0]
         document = export_document(made) | {"path": str(delivered) if delivered else None}
-        cli.result(_export_text(made, delivered), document, brief=str(destination.folder))
-        if delivered is not None:
+        cli.result(_export_text(made, delivered), document, brief=str(destination))
+        if delivered is not None or made.delivered_at is not None:
             return exit_codes.OK
-        return runner.interrupts.code or exit_codes.UNVERIFIED
+        return runner.interrupts.code or (exit_codes.ENVIRONMENT if made.is_undelivered else exit_codes.UNVERIFIED)
 
 
 def _export_text(made: Export, delivered: Path | None) -> str:
-    if delivered is None:
+    if delivered is None and made.delivered_at is None:
         return f"export {made.id} is {made.state}" + (f": {made.error}" if made.error else f"; pictrawl resume {made.job_id} continues it")
-    return f"{delivered}\n  {made.format}, {count(made.samples or 0, 'sample')}, {size(made.size_bytes or 0)}, verified"
+    return f"{delivered or made.destination}\n  {made.format}, {count(made.samples or 0, 'sample')}, {size(made.size_bytes or 0)}, verified"
 
 
 def verify(

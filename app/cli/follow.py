@@ -14,7 +14,7 @@ from app.db import Database, datasets, deferred, images, jobs
 from app.db.deferred import DeferredHost
 from app.db.funnel import Funnel
 from app.db.rows import Export, Job
-from app.formatting import count, number
+from app.formatting import count, number, size
 from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.workspace import Workspace
@@ -89,6 +89,8 @@ class Snapshot:
         step = self.job.stage or "" if self.is_build else self.job.kind.value
         if self.export is not None and self.export.state == "written":
             step = "verify"
+        if self.export is not None and self.export.is_undelivered and not self.job.is_final:
+            return _sending(self.export)
         if step not in STEPS or self.job.is_final:
             return ""
         written = self.export.samples if self.export is not None and step == "export" else None
@@ -107,6 +109,15 @@ class Snapshot:
         if self.job.stage and not self.job.is_final:
             return f"{self.job.state} ({self.job.stage})"
         return self.job.state.value
+
+
+def _sending(export: Export) -> str:
+    """``sending 12 of 40 files, 3.1 of 8.0 MB, to s3://bucket/set``."""
+    figures = export.delivery or {}
+    if "all_files" not in figures:
+        return f"sending to {export.destination}"
+    files = f"{number(figures['files'])} of {count(figures['all_files'], 'file')}"
+    return f"sending {files}, {size(figures['size_bytes'])} of {size(figures['all_bytes'])}, to {export.destination}"
 
 
 async def take_snapshot(db: Database, job_id: str, hosts: Hosts, workspace: Workspace | None) -> Snapshot:

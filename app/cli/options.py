@@ -60,7 +60,7 @@ def parse_path(value: str) -> Path:
 
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without this, what would go is shown.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that the folder holds.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that is there.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or its dataset's name.")]
 Limit = Annotated[
     int | None,

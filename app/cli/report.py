@@ -59,6 +59,8 @@ class BuildReport:
             return self.interrupted if self.interrupted is not None else exit_codes.OK
         if any(export.state == "failed" for export in self.exports[:1]):
             return exit_codes.UNVERIFIED
+        if any(export.is_undelivered for export in self.exports[:1]):
+            return exit_codes.ENVIRONMENT
         if job.state is JobState.FAILED and job.shortfall is None:
             return exit_codes.BUG
         if not self.funnel.kept:
@@ -106,6 +108,8 @@ class BuildReport:
             "samples": export.samples,
             "size_bytes": export.size_bytes,
             "path": str(self.delivered) if is_here else None,
+            "destination": export.destination,
+            "delivered_at": export.delivered_at,
             "error": export.error,
         }
 
@@ -155,6 +159,10 @@ class BuildReport:
         facts = f"{export.format}, {count(export.samples or 0, 'sample')}, {size(export.size_bytes or 0)}"
         if export.state == "failed":
             return [("export", f"failed verification: {export.error}")]
+        if export.delivered_at is not None:
+            return [("dataset", str(export.destination)), ("", facts)]
+        if export.is_undelivered:
+            return [("export", f"{export.id} ({facts}), in the store"), ("", str(export.error or f"not yet at {export.destination}"))]
         if self.delivered is None:
             return [("export", f"{export.id} ({facts}), in the store")]
         return [("dataset", str(self.delivered)), ("", facts)]

@@ -15,12 +15,20 @@ from app.cli.settings import load_settings
 from app.db import Database, jobs, lookup
 from app.db.rows import Job
 from app.domain import Reason
+from app.exports.destination import is_remote
 from app.job_states import DesiredState, JobKind, JobState
 from app.jobs import control, submit
 
 __all__ = ["finish", "resume", "retry"]
 
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Another folder than the build's.")]
+def _parse_folder(value: str) -> Path:
+    if is_remote(value):
+        raise typer.BadParameter(f"{value} is no folder; an export goes there by pictrawl datasets export DATASET -o {value}")
+    return parse_path(value)
+
+
+ANOTHER = "Another folder than the build's."
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", parser=_parse_folder, help=ANOTHER)]
 
 REASON = "Only what failed for this; may be repeated. Default: the reasons that may have passed."
 

@@ -18,6 +18,7 @@ from app.cli.session import Interrupts, configure_logging, warn_without_workers,
 from app.cli.setting_use import refuse_workers_own
 from app.cli.settings import given_settings
 from app.db import fleet, jobs
+from app.exports.destination import Delivery
 from app.images.pool.pool import DecoderPool
 from app.jobs import cleaning, submit
 from app.jobs.attendance import is_unattended
@@ -111,7 +112,7 @@ class JobRunner:
             async with run_workers(self.resources, worker_resources=worker_resources) as pool, dispatch_requests(self.resources, workspace):
                 yield worker_resources.downloader.hosts, pool.loops
 
-    async def finish_build(self, job_id: str, destination: Destination | None) -> int:
+    async def finish_build(self, job_id: str, destination: Destination | Delivery | None) -> int:
         """Deliver the dataset of a job that has ended, write the report, return the exit code."""
         db = self.resources.db
         job = await jobs.get(db, job_id)

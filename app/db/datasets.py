@@ -27,6 +27,7 @@ __all__ = [
     "get_file",
     "list_datasets",
     "lock_lineage",
+    "mark_delivered",
     "page_checks",
     "page_exports",
     "prefixes",
@@ -99,6 +100,8 @@ async def add_export(
     storage_tier: str,
     version: str | None = None,
     options: Mapping[str, Any] | None = None,
+    destination: str | None = None,
+    delivery: Mapping[str, Any] | None = None,
 ) -> str:
     """Insert an export in state ``pending`` and return its id. The version is not known before its job has begun."""
     export_id = new_id("exp")
@@ -112,6 +115,8 @@ async def add_export(
             storage_tier=storage_tier,
             version=version,
             options=None if options is None else dict(options),
+            destination=destination,
+            delivery=dict(delivery) if destination is not None and delivery is not None else None,
             state="pending",
             created_at=db_now(),
         )
@@ -120,9 +125,15 @@ async def add_export(
 
 
 async def set_export(connection: Connection, export_id: str, **values: Any) -> None:
-    """Change columns of an export. Its states: pending, written, ready, failed."""
+    """Change columns of an export. Its states: pending, written, ready, failed; one with a destination has been delivered after that."""
     if values.get("state") == "ready":
         values["verified_at"] = db_now()
+    await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
+
+
+async def mark_delivered(connection: Connection, export_id: str, delivery: Mapping[str, Any]) -> None:
+    """Write that all of an export is at its destination."""
+    values = {"delivery": dict(delivery), "delivered_at": db_now(), "error": None}
     await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
 
 

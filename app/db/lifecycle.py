@@ -14,6 +14,7 @@ from app.db.rows import Job, NewUnit
 from app.job_states import (
     ACTIVE_JOB_STATES,
     FINAL_JOB_STATES,
+    OPEN_UNIT_STATES,
     WAITING_UNIT_STATES,
     WORKED_ON,
     DesiredState,
@@ -154,7 +155,7 @@ async def revive(db: Database, job_id: str) -> int:
 
 
 INDISPENSABLE: Mapping[JobKind, frozenset[UnitKind]] = {
-    JobKind.EXPORT: frozenset({UnitKind.PLAN, UnitKind.EXPORT, UnitKind.VERIFY}),
+    JobKind.EXPORT: frozenset({UnitKind.PLAN, UnitKind.EXPORT, UnitKind.VERIFY, UnitKind.PUBLISH}),
     JobKind.VERIFY: frozenset({UnitKind.PLAN, UnitKind.VERIFY}),
     JobKind.INTEGRITY: frozenset({UnitKind.PLAN, UnitKind.INTEGRITY}),
     JobKind.DUPLICATES: frozenset({UnitKind.PLAN, UnitKind.DUPLICATES}),
@@ -182,7 +183,7 @@ async def reopen(connection: Connection, job: Job) -> None:
         .values(
             state=JobState.RUNNING,
             desired_state=DesiredState.RUNNING,
-            stage=None,
+            stage=job.stage if await _only_publishes(connection, job.id) else None,
             error=None,
             shortfall=None,
             short_classes=None,
@@ -191,6 +192,13 @@ async def reopen(connection: Connection, job: Job) -> None:
     )
     if (await find(connection, job.id)).open_units <= 0:
         await ensure_finalize(connection, job.id)
+
+
+async def _only_publishes(connection: Connection, job_id: str) -> bool:
+    """Whether all that a job has left to do is to send what it has exported: its stages are not repeated then."""
+    columns = tables.units.c
+    is_open = (columns.job_id == job_id, columns.state.in_(OPEN_UNIT_STATES))
+    return set((await connection.execute(select(columns.kind).where(*is_open).distinct())).scalars()) == {UnitKind.PUBLISH}
 
 
 async def add_units(connection: Connection, job_id: str, new: Sequence[NewUnit]) -> list[str]:

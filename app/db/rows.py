@@ -223,7 +223,14 @@ NO_LIST = ListFigures()
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export of a version of a dataset; ``prefix`` is its place in the store, ``options`` what was asked for besides its format."""
+    """An export of a version of a dataset; ``prefix`` is its place in the store, ``options`` what was asked for besides its format.
+
+    Attributes:
+        destination: the URL that it is sent to, if any.
+        delivery: how it is to be sent there (``overwrite``, ``private``), how far that is (``files``, ``size_bytes``, of ``all_files`` and
+            ``all_bytes``), and where it is to be seen (``url``).
+        delivered_at: when all of it was there.
+    """
 
     id: str
     user_id: str
@@ -243,6 +250,13 @@ class Export:
     version: str | None = None
     options: Mapping[str, Any] | None = None
     destination: str | None = None
+    delivery: Mapping[str, Any] | None = None
+    delivered_at: float | None = None
+
+    @property
+    def is_undelivered(self) -> bool:
+        """Whether it is whole in the store and not yet at its destination."""
+        return self.state == "ready" and self.destination is not None and self.delivered_at is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,48 @@
 """A folder that holds a dataset of ours: its manifest, the files that belong to it, and those that do not."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from app.exports.sidecars import SUMS, parse_sum
 from app.storage import MANIFEST
 
-__all__ = ["digests_of", "foreign_files", "read_manifest"]
+__all__ = ["digests_of", "foreign_files", "parse_digests", "parse_manifest", "read_manifest"]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the dataset in a folder; empty where the folder holds none that pictrawl wrote."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        return parse_manifest((folder / MANIFEST).read_bytes())
+    except OSError:
+        return {}
+
+
+def parse_manifest(body: bytes) -> dict[str, Any]:
+    """The manifest in some bytes; empty where they are none that pictrawl wrote."""
+    try:
+        manifest = json.loads(body)
+    except ValueError:
         return {}
     return manifest if isinstance(manifest, dict) and manifest.get("generator") == "pictrawl" else {}
 
 
 def digests_of(folder: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every file of the dataset but the manifest, as the manifest and ``SHA256SUMS`` state them."""
-    files = read_manifest(folder).get("files")
-    digests = {path: str(facts.get("sha256", "")) for path, facts in (files if isinstance(files, dict) else {}).items()}
+    """As `parse_digests`, of the dataset in a folder."""
     sums = folder / SUMS
-    if sums.is_file():
-        with sums.open("rb") as file:
-            for digest, path in map(parse_sum, file):
-                digests.setdefault(path, digest)
+    if not sums.is_file():
+        return parse_digests(read_manifest(folder), ())
+    with sums.open("rb") as file:
+        return parse_digests(read_manifest(folder), file)
+
+
+def parse_digests(manifest: Mapping[str, Any], sums: Iterable[bytes]) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file of the dataset but the manifest, as that and the lines of ``SHA256SUMS`` state them."""
+    files = manifest.get("files")
+    digests = {path: str(facts.get("sha256", "")) for path, facts in (files if isinstance(files, dict) else {}).items()}
+    for digest, path in map(parse_sum, sums):
+        digests.setdefault(path, digest)
     return digests
 
 

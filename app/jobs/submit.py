@@ -18,6 +18,7 @@ from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.domain import Reason
 from app.export_spec import ExportRequest
+from app.exports.destination import Delivery
 from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
@@ -129,9 +130,10 @@ async def submit_export(
     dataset_id: str,
     request: ExportRequest,
     *,
+    delivery: Delivery | None = None,
     caller: Caller | None = None,
 ) -> Submitted:
-    """Write a dataset, or a selection of it, in another format.
+    """Write a dataset, or a selection of it, in another format, and send it to a destination if one is given.
 
     Raises:
         errors.ValidationError: the selection is none.
@@ -151,6 +153,7 @@ async def submit_export(
             export_format=spec.export_format,
             storage_tier=spec.storage_tier,
             options=spec.options,
+            **(delivery.columns if delivery is not None else {}),
         )
         return Submitted(export_id, job.job_id)
 

@@ -33,6 +33,7 @@ FUNCTIONS = (
     "compress_chunk",
     "generate_labels",
     "export_dataset",
+    "publish_export",
     "finalize_crawl_job",
     "validate_chunk",
     "check_duplicates",

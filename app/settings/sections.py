@@ -237,12 +237,17 @@ class CompressSettings(Compression, Section):
 
 
 class ExportSettings(Section):
-    """The format of exports."""
+    """The format of exports, and where those of the API may go."""
 
     format: ExportFormat = Field("files", description=f"One of {', '.join(get_args(ExportFormat))}.")
     storage_tier: Literal["standard"] = Field("standard", description="Storage class of exports.")
     shard_samples: int = Field(10_000, ge=1, description="Maximum samples in one shard.")
     shard_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Maximum bytes in one shard.")
+    destinations: tuple[str, ...] = Field(
+        (),
+        description="URLs below which requests of the API may send exports: s3://BUCKET/PREFIX, gs://, az://, hf://ORG, hf://ORG/NAME. "
+        "Empty: nowhere.",
+    )
 
 
 class LogSettings(Section):

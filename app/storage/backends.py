@@ -14,7 +14,7 @@ from app.storage import storage_errors
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
-__all__ = ["RETRIES", "build_backend", "local_root"]
+__all__ = ["RETRIES", "build_backend", "build_remote", "local_root"]
 
 RETRIES: "RetryConfig" = {
     "max_retries": 2,  # 3 tries in all
@@ -53,7 +53,7 @@ def build_backend(url: str) -> "ObjectStore":
     if parts.scheme == "memory":
         return MemoryStore()
     _check_remote(parts)
-    return _build_remote(url)
+    return build_remote(url, "storage.url")
 
 
 def _check_remote(parts: SplitResult) -> None:
@@ -68,9 +68,18 @@ def _check_remote(parts: SplitResult) -> None:
         raise errors.ConfigurationError(f"storage.url names no bucket: {parts.scheme}://BUCKET/PREFIX")
 
 
-def _build_remote(url: str) -> "ObjectStore":
+def build_remote(url: str, name: str) -> "ObjectStore":
+    """Build the backend for the URL of an object store, which has been checked. No request is made.
+
+    Args:
+        url: without credentials; these come from the environment.
+        name: what the URL is, for the message.
+
+    Raises:
+        errors.ConfigurationError: the environment lacks something that this kind of store needs.
+    """
     try:
         return from_url(url, retry_config=RETRIES)  # client options here would override those of the environment
     except (obstore.exceptions.BaseError, ValueError) as error:
         detail = str(error).splitlines()[0]
-        raise errors.ConfigurationError(f"storage.url {url!r}: {detail}") from error
+        raise errors.ConfigurationError(f"{name} {url!r}: {detail}") from error

@@ -12,10 +12,13 @@ import obstore.exceptions
 import errors
 from app.observability import metrics
 
-__all__ = ["MissingObject", "reading", "writing"]
+__all__ = ["MissingObject", "reading", "sending", "writing"]
 
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
 _QUERY: Final = re.compile(r"\?\S+")
+_REFUSED: Final = re.compile(r"status code: (?P<status>4\d\d)(?P<words>[A-Za-z -]*)")  # obstore.exceptions has no class for most of them
+_MAY_PASS: Final = (408, 425, 429)
+_REFUSALS: Final = {401: errors.AuthenticationError, 403: errors.AuthenticationError, 404: errors.NotFoundError}
 _MAX_CAUSE_CHARS: Final = 300
 _UNTIMED: Final = "list"  # its duration is that of its consumer
 _FOREIGN: Final = (obstore.exceptions.BaseError, OSError)
@@ -64,6 +67,18 @@ class _Reading(_Writing):
         super()._translate(error)
 
 
+class _Sending(_Writing):
+    __slots__ = ()
+
+    def _translate(self, error: BaseException) -> None:
+        refused = _REFUSED.search(str(error)) if isinstance(error, _FOREIGN) else None
+        if refused is not None and int(refused["status"]) not in _MAY_PASS:
+            metrics.storage_errors.labels(self._label).inc()
+            kind = _REFUSALS.get(int(refused["status"]), errors.BadRequestError)
+            raise kind(f"{self._operation} {self._key}: refused with {refused['status']}{refused['words']}".strip()) from error
+        super()._translate(error)
+
+
 def reading(operation: str, key: str) -> AbstractContextManager[None]:
     """Translate the errors of reading ``key``.
 
@@ -81,6 +96,18 @@ def reading(operation: str, key: str) -> AbstractContextManager[None]:
 def writing(operation: str, key: str) -> AbstractContextManager[None]:
     """Translate the errors of writing ``key`` as `reading` does, but a missing file is an `errors.StorageError` too."""
     return _Writing(operation, key)
+
+
+def sending(operation: str, url: str) -> AbstractContextManager[None]:
+    """Translate the errors of a store that is not ours: what it refuses is the user's to settle, and no other try changes it.
+
+    Raises:
+        errors.AuthenticationError: it refuses these credentials.
+        errors.NotFoundError: there is no such bucket or object.
+        errors.BadRequestError: it refuses the request in another way (4xx).
+        errors.StorageError: it is full, fails or does not answer.
+    """
+    return _Sending(operation, url)
 
 
 def _cause_of(error: Exception) -> str:

@@ -22,6 +22,7 @@ from app.jobs.dispatch import dispatch, envelope
 from app.jobs.settle import store_urls
 from app.queue import QUEUES, ArqQueue, redis_queue
 from app.spec import JobSpec
+from tests.object_store import BucketServer, s3_environment, serve_buckets
 from tests.services import PostgresServer
 from tests.templates import postgres_like_new
 from tests.workers.bench import Bench, open_bench
@@ -56,11 +57,20 @@ async def failing_bench(
     folder: Path, error: BaseException | None = None, *, url: str | None = None, queue: ArqQueue | None = None
 ) -> AsyncIterator[tuple[Bench, Failing]]:
     """A bench whose units fail with ``error`` for as long as it is set, and whose workers stop without a drain."""
-    async with open_bench(folder, {"jobs.drain_s": 0.0, "jobs.poll_s": 0.3}, url=url, queue=queue) as bench:
+    async with bucket_environment(), open_bench(folder, {"jobs.drain_s": 0.0, "jobs.poll_s": 0.3}, url=url, queue=queue) as bench:
         leases = Failing(bench.db, owner="wrk_test", lease_s=30.0)
         leases.error = error
         bench.context.leases = leases
         yield bench, leases
+
+
+@asynccontextmanager
+async def bucket_environment() -> AsyncIterator[BucketServer]:
+    """An object store on loopback, with the bucket ``bucket``, that clients of S3 find in their environment."""
+    with serve_buckets() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_environment(server).items():
+            patch.setenv(name, value)
+        yield server
 
 
 House = Callable[..., AbstractAsyncContextManager[tuple[Bench, Failing]]]
@@ -82,8 +92,8 @@ async def open_house(request: pytest.FixtureRequest, folder: Path) -> AsyncItera
 
 async def one_unit(bench: Bench, kind: UnitKind) -> outbox.Delivery:
     """A job with one unit of the wanted kind, sent to the queue; its body has what it needs to end well."""
-    if kind is UnitKind.VERIFY:
-        return await _unit_of_a_written_export(bench)
+    if kind in (UnitKind.VERIFY, UnitKind.PUBLISH):
+        return await _unit_of_a_written_export(bench, kind)
     await _add_job(bench, KIND_OF_JOB.get(kind, JobKind.BUILD), kind)
     await dispatch(bench.resources)
     (delivery,) = await outbox.queued(bench.db, older_than_s=-10.0)
@@ -109,9 +119,11 @@ async def _add_job(bench: Bench, job_kind: JobKind, kind: UnitKind) -> None:
         await connection.execute(update(tables.units).where(tables.units.c.job_id == job_id).values(payload=payload))
 
 
-async def _unit_of_a_written_export(bench: Bench) -> outbox.Delivery:
+async def _unit_of_a_written_export(bench: Bench, kind: UnitKind) -> outbox.Delivery:
     await _add_job(bench, JobKind.EXPORT, UnitKind.EXPORT)
-    await Bench(replace(bench.context, leases=bench.leases), bench.leases).drive(until=UnitKind.VERIFY)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.exports).values(destination="s3://bucket/set"))
+    await Bench(replace(bench.context, leases=bench.leases), bench.leases).drive(until=kind)
     (delivery,) = await bench.due()
     await bench.context.queue.send([envelope(delivery)])
     return delivery

@@ -256,7 +256,7 @@ def _read_files(root: Path, samples: Sequence[Sample]) -> list[bytes]:
 
 
 async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
-    """Read an export back with its format's own reader; mark it ready, or failed with its problems."""
+    """Read an export back with its format's own reader; mark it ready, or failed with its problems. One with a destination is sent next."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
         async with publish.open_folder(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
@@ -266,7 +266,8 @@ async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
         async with unit.transaction() as connection:
             await _publish(connection, row.id, list(result.problems))
             await datasets.set_report(connection, unit.job.id, {"samples": result.samples, "problems": list(result.problems)})
-            await unit.finish_in(connection)
+            is_sent = row.destination is not None and row.job_id == unit.job.id and result.is_good
+            await unit.finish_in(connection, [NewUnit(UnitKind.PUBLISH, {"export_id": row.id})] if is_sent else [])
         level = "INFO" if result.is_good else "ERROR"
         log.log(level, "export.verified", samples=result.samples, problems=len(result.problems))
 

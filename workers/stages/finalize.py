@@ -17,6 +17,7 @@ from app.db.rows import NewUnit, Search
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
 from app.export_spec import ExportSpec
+from app.exports.destination import Delivery
 from app.formatting import clipped, count
 from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
@@ -135,6 +136,7 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str,
         storage_tier=spec.storage_tier,
         version=version,
         options=ExportSpec.of_build(spec).options,
+        **(Delivery(spec.destination, spec.overwrite, spec.private).columns if spec.destination else {}),
     )
     return [NewUnit(UnitKind.EXPORT, {"export_id": export_id})]
 

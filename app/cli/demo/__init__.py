@@ -91,7 +91,7 @@ def _keyword_options(output: Path) -> BuildOptions:
         license=[LICENSE],
         max_images=MAX_IMAGES,
         name="demo of keywords",
-        output=output,
+        output=str(output),
         overwrite=True,
         export_format="imagefolder",
     )
@@ -99,7 +99,7 @@ def _keyword_options(output: Path) -> BuildOptions:
 
 def _options(path: Path, output: Path) -> BuildOptions:
     splits = "train=0.8,val=0.1,test=0.1"
-    return BuildOptions(urls=[str(path)], label_col="label", name="demo", output=output, overwrite=True, split=splits)
+    return BuildOptions(urls=[str(path)], label_col="label", name="demo", output=str(output), overwrite=True, split=splits)
 
 
 def _write_list(path: Path, rows: Sequence[Row]) -> None:

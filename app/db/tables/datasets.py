@@ -65,6 +65,8 @@ exports = Table(
     Column("version", String(40)),
     Column("options", JSON(none_as_null=True)),
     Column("destination", Text),
+    Column("delivery", JSON(none_as_null=True)),
+    Column("delivered_at", Double),
     Index("ix_exports_dataset", "dataset_id", "created_at", "id"),
 )
 

@@ -1,5 +1,6 @@
 """``/v1/datasets``: list, read and delete datasets, and export one."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
@@ -7,12 +8,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+import errors
 from app.db import datasets, earlier_fetches, images, jobs, rows, versions
 from app.db.funnel import Funnel
 from app.db.licences import count_by_licence
 from app.discovery.licences.policy import LicencePolicy
 from app.explain import licences
 from app.export_spec import ExportRequest
+from app.exports.destination import FORMS, Delivery, is_allowed, parse_remote
 from app.jobs import submit
 from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
 from app.web.api.exports import Export, ExportSummary, export_summary, export_view
@@ -89,6 +92,14 @@ class Licences(View):
     answer: LicenceAnswer | None = Field(description="Where the query names licences.")
 
 
+class NewExport(ExportRequest):
+    """An export, and where it is sent."""
+
+    destination: str | None = Field(None, max_length=1000, description=f"Where it is sent: {FORMS}. Allowed by export.destinations.")
+    overwrite: bool = Field(False, description="Replace the dataset of pictrawl that is at the destination.")
+    private: bool = Field(True, description="Whether a repository that is created on the Hub is private.")
+
+
 def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSummary:
     own = f"/v1/datasets/{dataset.id}"
     links = {
@@ -151,6 +162,21 @@ async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery
     return Response(status_code=204)
 
 
+def _delivery(body: NewExport, allowed: Sequence[str]) -> Delivery | None:
+    """Where the export shall go.
+
+    Raises:
+        errors.ValidationError: that is no destination, or none that the operator allows.
+    """
+    if body.destination is None:
+        return None
+    destination = parse_remote(body.destination)
+    if not is_allowed(destination, allowed):
+        below = ", ".join(allowed) or "nothing"
+        raise errors.ValidationError(f"destination {destination.url} is not allowed here; export.destinations allows {below}")
+    return Delivery(destination.url, body.overwrite, body.private)
+
+
 @router.post(
     "/v1/datasets/{dataset_id}/exports",
     operation_id="exports_create",
@@ -159,10 +185,12 @@ async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery
     responses=ACCEPTED | may_fail(409),
 )
 async def create_export(
-    call: Here, dataset_id: DatasetId, body: ExportRequest, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
+    call: Here, dataset_id: DatasetId, body: NewExport, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None
 ) -> Export:
-    """The export is verified before it is published."""
-    made = await submit.submit_export(call.resources, dataset_id, body, caller=call.caller(key, body))
+    """The export is verified before it is published, and then sent to its destination if it has one."""
+    request = ExportRequest(**body.model_dump(include=set(ExportRequest.model_fields)))
+    delivery = _delivery(body, call.resources.settings.export.destinations)
+    made = await submit.submit_export(call.resources, dataset_id, request, delivery=delivery, caller=call.caller(key, body))
     accepted(response, f"/v1/exports/{made.resource}")
     return export_view(await datasets.get_export(call.resources.db, made.resource, user_id=call.user_id))
 

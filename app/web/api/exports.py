@@ -1,7 +1,7 @@
 """``/v1/exports``: one export, its files, its verification. Owns what an export and a check look like in JSON."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -52,6 +52,16 @@ MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.ite
 ARCHIVE_TYPES: dict[ArchiveFormat, str] = {"tar": MEDIA_TYPES["tar"], "zip": "application/zip"}
 
 
+class DeliveryProgress(View):
+    """What of an export is at its destination. The file manifest.json is the last one."""
+
+    files: int
+    size_bytes: int
+    all_files: int
+    all_bytes: int
+    url: str | None = Field(None, description="Where it is to be seen.")
+
+
 class ExportSummary(View):
     """An export. Its files can be taken once its status is `ready`."""
 
@@ -67,6 +77,9 @@ class ExportSummary(View):
     error: str | None
     created_at: datetime
     verified_at: datetime | None = Field(description="When it was read back and found whole.")
+    destination: str | None = Field(description="The URL that it is sent to once it is ready.")
+    delivery: DeliveryProgress | None = Field(description="How far the sending is; null before it begins.")
+    delivered_at: datetime | None = Field(description="When all of it was at its destination.")
     links: dict[str, str]
 
 
@@ -125,8 +138,17 @@ def _row(export: rows.Export) -> dict[str, Any]:
         "status": export.state,
         "created_at": at(export.created_at),
         "verified_at": at(export.verified_at),
+        "destination": export.destination,
+        "delivery": _progress(export.delivery or {}),
+        "delivered_at": at(export.delivered_at),
         "links": links,
     }
+
+
+def _progress(delivery: Mapping[str, Any]) -> DeliveryProgress | None:
+    if "all_files" not in delivery:
+        return None
+    return DeliveryProgress(**{name: delivery[name] for name in DeliveryProgress.model_fields if name in delivery})
 
 
 def check_view(check: rows.DatasetCheck, job: rows.Job) -> Check:

@@ -115,4 +115,5 @@ def crawler_of(settings: Settings) -> Crawler:
         rate_per_host=fetch.rate_per_host,
         crawl_delay_max_s=fetch.crawl_delay_max_s,
         retry_after_max_s=retry.retry_after_max_s,
+        configured_hosts=len(settings.hosts),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from app.exports.exporter import ExportOptions
+from app.exports.papers.records import Records
 from app.exports.spool import DatasetFacts
 
 __all__ = ["CardParts", "autolink", "escape_cell", "one_line", "render", "yaml_string"]
@@ -40,6 +41,7 @@ class CardParts:
         has_image_files: whether each image is a separate file.
         folders: the folder of each class, if classes have folders.
         notes: paragraphs for users of this format.
+        records: where its rows and images are, for ``croissant.json``; without it that describes the files only.
     """
 
     layout: str
@@ -50,6 +52,7 @@ class CardParts:
     config_features: Sequence[str] = ()
     info_features: Sequence[str] = ()
     notes: tuple[str, ...] = ()
+    records: Records | None = None
 
 
 def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from app.domain import Sample
 from app.exports import names, spool
 from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.papers.records import JSON_LINES, Records, columns_of
 from app.exports.spool import DatasetFacts
 from app.exports.verify import Inspection, Row, is_inside, parse_object
 from app.storage import local_files
@@ -39,6 +40,11 @@ class MetadataFiles:
     def add(self, sample: Sample, where: str, file_name: str) -> None:
         """Write the row of the image ``file_name``, which is relative to the folder ``where``."""
         self._files[where].write(spool.encode_row(spool.to_row(sample, self._facts, file_name)) + b"\n")
+
+    def describe(self, image_folders: Iterable[str]) -> Records:
+        """Say where the rows are, and the images that they name."""
+        rows = tuple(f"{where}/{METADATA}".lstrip("/") for where in sorted(self._files))
+        return Records(rows, JSON_LINES, columns_of(self._facts, file_name=True), tuple(image_folders))
 
     def finish(self) -> dict[str, FileFacts]:
         """Close them all."""

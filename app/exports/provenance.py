@@ -65,7 +65,12 @@ class SourceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Crawler:
-    """How the crawler named itself and behaved. Rates are 0 where only the learned limit of a host applies."""
+    """How the crawler named itself and behaved.
+
+    Attributes:
+        rate_per_host: requests a second; 0 where only the learned limit of a host applies.
+        configured_hosts: hosts for which the operator set headers or cookies.
+    """
 
     user_agent: str
     robots: bool
@@ -75,6 +80,7 @@ class Crawler:
     rate_per_host: float
     crawl_delay_max_s: float
     retry_after_max_s: float
+    configured_hosts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

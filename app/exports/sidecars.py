@@ -1,4 +1,4 @@
-"""The files beside the images in every format: ``ATTRIBUTION.md``, ``README.md``, ``SHA256SUMS`` and ``manifest.json``."""
+"""The files beside the images in every format: ``ATTRIBUTION.md``, the papers, ``SHA256SUMS`` and ``manifest.json``."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +12,9 @@ from app.domain import Sample
 from app.exports import cards
 from app.exports.exporter import ExportOptions
 from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.papers import croissant
+from app.exports.papers.croissant import CROISSANT
+from app.exports.papers.records import Records
 from app.exports.spool import DatasetFacts
 from app.storage import MANIFEST
 
@@ -105,6 +108,8 @@ def write_sidecars(
     known = dict(files)
     known[ATTRIBUTION] = sidecar_writer.finish_attribution()
     known[CARD] = _write(folder / CARD, cards.render(facts, options, parts).encode())
+    records = parts.records or Records(image_folders=("",) if parts.has_image_files else ())
+    known[CROISSANT] = _write(folder / CROISSANT, croissant.render(facts, options, records, known))
     known[SUMS] = sidecar_writer.finish_sums(known)
     manifest = _manifest(format_name, facts, options, parts, known)
     known[MANIFEST] = _write(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")

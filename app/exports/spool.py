@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -31,6 +32,7 @@ __all__ = [
     "column_kinds",
     "column_names",
     "encode_row",
+    "host_of",
     "to_row",
 ]
 
@@ -62,6 +64,7 @@ class DatasetFacts:
         split_labels: the same within each split.
         columns: the optional columns that at least one sample has.
         licenses: number of images under each licence; ``""`` where none is stated.
+        hosts: number of images from each host and their bytes; ``""`` for images without a web address.
         has_labels: whether any sample has several labels.
         boxes: number of boxes of each class.
         categories: all classes: of images, whether their first label or not, and of boxes.
@@ -88,6 +91,7 @@ class DatasetFacts:
     left_out: int = 0
     shards: Mapping[str, int] = field(default_factory=dict)
     largest_bytes: int = 0
+    hosts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def has_captions(self) -> bool:
@@ -146,6 +150,14 @@ def class_of(sample: Sample, facts: DatasetFacts) -> str | None:
     return (sample.label or None) if facts.labels else None
 
 
+def host_of(url: str) -> str:
+    """The host of a URL, lower case; ``""`` where it has none, as that of a file."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 class _FactsCounter:
     def __init__(self, shards: ShardCounter) -> None:
         self.samples = 0
@@ -157,6 +169,8 @@ class _FactsCounter:
         self._licenses: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._extensions: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
+        self._host_bytes: Counter[str] = Counter()
         self._has_labels = False
         self._boxes: Counter[str] = Counter()
         self._categories: set[str] = set()
@@ -170,6 +184,9 @@ class _FactsCounter:
         self._licenses[sample.license or ""] += 1
         self._sources[sample.source] += 1
         self._extensions[sample.extension] += 1
+        host = host_of(sample.url)
+        self._hosts[host] += 1
+        self._host_bytes[host] += sample.size_bytes
         self._has_labels = self._has_labels or len(sample.labels) > 1
         self._boxes.update(box.label for box in sample.boxes)
         self._categories.update(all_texts(sample, "labels"))
@@ -205,6 +222,7 @@ class _FactsCounter:
             left_out=self._extra.left_out,
             shards=self._shards.counts(),
             largest_bytes=self._largest_bytes,
+            hosts={host: (self._hosts[host], self._host_bytes[host]) for host in sorted(self._hosts)},
         )
 
 

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from app.domain import Sample
 from app.exports import formats
 from app.exports.exporter import Exporter
-from tests.exports.builders import OPTIONS, Bodies, each, sample, samples, tree
-
-SIDECARS = {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json"}
+from tests.exports.builders import OPTIONS, SIDECARS, Bodies, each, sample, samples, tree
 
 
 @pytest.fixture(params=sorted(formats.EXPORTERS))

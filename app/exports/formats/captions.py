@@ -62,6 +62,7 @@ class _CaptionsWriter:
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
+            records=self._metadata.describe(facts.splits),
             notes=(_NOTE.format(split=split),),
         )
 

@@ -140,6 +140,7 @@ class _CocoWriter:
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
+            records=self._metadata.describe(facts.splits),
             notes=(_NOTE,),
         )
 

@@ -53,6 +53,7 @@ class _FilesWriter:
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
+            records=self._metadata.describe([_IMAGES]),
             notes=(_HUGGING_FACE, *((features.LABEL_NOTE,) if facts.labels else ())),
         )
 

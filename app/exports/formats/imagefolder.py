@@ -61,6 +61,7 @@ class _FolderWriter:
             has_image_files=True,
             folders=self._folders,
             config_features=features.of_rows(facts) if facts.samples else (),
+            records=self._metadata.describe(facts.splits),
             notes=(
                 *((features.LABEL_NOTE, _TORCHVISION) if facts.labels else ()),
                 *(() if _is_found_by_name(facts.splits) else (_SPLITS_BY_NAME,)),

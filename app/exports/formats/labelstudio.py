@@ -88,6 +88,7 @@ class _TasksWriter:
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
+            records=self._metadata.describe([_IMAGES]),
             notes=(_NOTE,),
         )
 

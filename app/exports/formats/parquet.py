@@ -17,6 +17,7 @@ from app.exports import features, names, shards, spool, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import PILLOW_EXTENSIONS, ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts, HashedFile, hash_bytes
+from app.exports.papers.records import PARQUET, Records, columns_of
 from app.exports.spool import DatasetFacts, class_of
 from app.exports.verify import Inspection
 
@@ -100,6 +101,7 @@ class _ParquetWriter:
             has_image_files=False,
             folders={},
             info_features=features.of_table(facts) if facts.samples else (),
+            records=Records((f"{FOLDER}/*.{SUFFIX}",), PARQUET, columns_of(facts, with_image=True)),
             notes=(
                 *((_LABELS,) if facts.labels else ()),
                 *((_LARGE.format(facts.largest_bytes),) if facts.largest_bytes > VIEWER_BYTES else ()),

@@ -14,6 +14,7 @@ from app.exports import features, spool, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts, HashedFile
+from app.exports.papers.records import CSV, JSON_LINES, Records, columns_of
 from app.exports.spool import DatasetFacts
 from app.exports.verify import Inspection
 
@@ -85,6 +86,7 @@ class _RowsWriter:
         name: str,
         usage: str,
         described_by: Callable[[DatasetFacts], tuple[str, ...]],
+        records: Records,
         notes: tuple[str, ...] = (),
     ) -> None:
         self._facts = facts
@@ -97,6 +99,7 @@ class _RowsWriter:
             has_image_files=False,
             folders={},
             config_features=described_by(facts) if facts.samples else (),
+            records=records,
             notes=(f"{_NO_IMAGES} {_LIST.format(file=name)}", *notes),
         )
 
@@ -109,7 +112,8 @@ class _RowsWriter:
 
 class _JsonLinesWriter(_RowsWriter):
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
-        super().__init__(folder, facts, name=JSONL_FILE, usage=_JSONL_USAGE, described_by=features.of_json)
+        records = Records((JSONL_FILE,), JSON_LINES, columns_of(facts))
+        super().__init__(folder, facts, name=JSONL_FILE, usage=_JSONL_USAGE, described_by=features.of_json, records=records)
 
     def add(self, sample: Sample, body: bytes) -> str:
         self._file.write(spool.encode_row(spool.to_row(sample, self._facts)) + b"\n")
@@ -118,7 +122,8 @@ class _JsonLinesWriter(_RowsWriter):
 
 class _CsvWriter(_RowsWriter):
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
-        super().__init__(folder, facts, name=CSV_FILE, usage=_CSV_USAGE, described_by=features.of_csv, notes=(_CSV_NOTE,))
+        records = Records((CSV_FILE,), CSV, columns_of(facts, lists_as_text=True))
+        super().__init__(folder, facts, name=CSV_FILE, usage=_CSV_USAGE, described_by=features.of_csv, records=records, notes=(_CSV_NOTE,))
         self._file.write(_record([*spool.column_names(facts), *(column.name for column in facts.extra)]))
 
     def add(self, sample: Sample, body: bytes) -> str:

@@ -18,6 +18,7 @@ from app.exports import features, names, spool, tar, verify, writer
 from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Load, Read, VerifyReport
 from app.exports.hashed_file import FileFacts, HashedFile, hash_bytes
+from app.exports.papers.records import JSON, Records
 from app.exports.spool import DatasetFacts, class_of
 from app.exports.verify import Inspection, parse_object
 
@@ -76,6 +77,7 @@ class _ShardsWriter:
             has_image_files=False,
             folders={},
             info_features=features.of_shards(facts) if facts.samples else (),
+            records=Records(rows=("*.json",), media_type=JSON, shards="*.tar"),
             notes=(_HUGGING_FACE, *((_MIXED,) if len(facts.extensions) > 1 else ())),
         )
 

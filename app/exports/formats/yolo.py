@@ -151,6 +151,7 @@ class _YoloWriter:
             configs={},
             has_image_files=True,
             folders=layout.folders,
+            records=self._metadata.describe([""]),
             notes=(_NO_VALIDATION.format(split=layout.evaluated),) if stands_in else () if layout.is_detection else (_CLASSIFY_NOTE,),
         )
 

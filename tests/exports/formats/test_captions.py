@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.exports.builders import OPTIONS, problems, read_rows, reseal, sample, samples, tree, write
+from tests.exports.builders import OPTIONS, SIDECARS, problems, read_rows, reseal, sample, samples, tree, write
 
 SEEN = (".png", ".jpg", ".jpeg", ".webp")
 """Of sd-scripts, ai-toolkit and OneTrainer."""
@@ -36,7 +36,7 @@ async def test_each_image_has_its_text_and_nothing_else_is_in_the_folder(tmp_pat
         for path, _ in pairs:
             with Image.open(path) as image:
                 image.load()
-    sidecars = {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json", "metadata.jsonl"}
+    sidecars = SIDECARS | {"metadata.jsonl"}
     assert {path for path in tree(tmp_path) if "/" not in path} == sidecars
 
 

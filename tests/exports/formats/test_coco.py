@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from app.boxes import Box
-from tests.exports.builders import boxes, problems, reseal, sample, samples, tree, write
+from tests.exports.builders import SIDECARS, boxes, problems, reseal, sample, samples, tree, write
 
 
 def loaded(folder: Path, kind: str, split: str) -> COCO:
@@ -23,7 +23,7 @@ async def test_layout(tmp_path: Path) -> None:
     await write("coco", tmp_path, items)
     images = {f"{item.split}/{item.index:06d}_{item.sha256[:12]}.jpg" for item in items}
     found = {f"annotations/{kind}_{split}.json" for kind in ("instances", "captions", "labels") for split in ("train", "test")}
-    sidecars = {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json", "train/metadata.jsonl", "test/metadata.jsonl"}
+    sidecars = SIDECARS | {"train/metadata.jsonl", "test/metadata.jsonl"}
     assert set(tree(tmp_path)) == images | found | sidecars
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.exports.builders import problems, read_rows, reseal, samples, tree, write
+from tests.exports.builders import SIDECARS, problems, read_rows, reseal, samples, tree, write
 
 
 async def test_layout(tmp_path: Path) -> None:
@@ -12,7 +12,7 @@ async def test_layout(tmp_path: Path) -> None:
     await write("files", tmp_path, items)
     found = tree(tmp_path)
     images = [f"images/{number:06d}_{item.sha256[:12]}.jpg" for number, item in enumerate(items)]
-    assert set(found) == {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json", "metadata.jsonl", *images}
+    assert set(found) == {*SIDECARS, "metadata.jsonl", *images}
     rows = read_rows(tmp_path / "metadata.jsonl")
     assert [row["file_name"] for row in rows] == images
     assert rows[1] == {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.exports import loaders
-from tests.exports.builders import problems, read_rows, reseal, sample, samples, tree, write
+from tests.exports.builders import SIDECARS, problems, read_rows, reseal, sample, samples, tree, write
 
 
 def classes_as_torchvision_finds_them(split: Path) -> dict[str, int]:
@@ -23,7 +23,7 @@ async def test_layout(tmp_path: Path) -> None:
     await write("imagefolder", tmp_path, items)
     paths = {item.index: f"{('cat', 'hot-dog')[item.index % 2]}/{item.index:06d}_{item.sha256[:12]}.jpg" for item in items}
     images = {f"{item.split}/{paths[item.index]}" for item in items}
-    sidecars = {"README.md", "ATTRIBUTION.md", "SHA256SUMS", "manifest.json", "train/metadata.jsonl", "test/metadata.jsonl"}
+    sidecars = SIDECARS | {"train/metadata.jsonl", "test/metadata.jsonl"}
     assert set(tree(tmp_path)) == images | sidecars
     rows = read_rows(tmp_path / "train/metadata.jsonl")
     assert [row["file_name"] for row in rows] == [paths[number] for number in (1, 2, 3, 4)]

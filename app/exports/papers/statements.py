@@ -1,0 +1,310 @@
+"""What is known of a dataset in sentences, each with what is behind it. Pure functions; no markup and no layout."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from app.discovery.licences import stated_terms
+from app.domain import FOLDER_SOURCE, LISTED_SOURCES, PAGES_SOURCE
+from app.exports.exporter import ExportOptions
+from app.exports.papers import queries
+from app.exports.provenance import Asked, Crawler, Provenance
+from app.exports.spool import DatasetFacts
+from app.formatting import count, number
+
+__all__ = [
+    "Statement",
+    "annotation",
+    "asked_for",
+    "biases",
+    "collection_types",
+    "contents",
+    "crawler",
+    "dropped",
+    "licences",
+    "limitations",
+    "manipulation",
+    "period",
+    "preprocessing",
+    "sources",
+    "splitting",
+    "stated",
+    "timestamp",
+    "unknown",
+    "version",
+]
+
+SHOWN: Final = 20
+"""Names in one sentence; the rest is counted."""
+
+BALANCED: Final = 1.5
+"""A largest class of at most so many times the smallest one is no imbalance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence, and what is behind it: an SQL query, a setting, or nothing where it says what nobody knows."""
+
+    text: str
+    behind: str = ""
+
+
+def unknown(name: str) -> Statement:
+    """What no query knows and nobody has stated."""
+    return Statement(f"Unknown: no query knows it, and nobody has stated it (setting papers.{name}).")
+
+
+def stated(name: str, texts: str | Sequence[str]) -> list[Statement]:
+    """What people have stated in the setting ``papers.name``, or that it is unknown."""
+    given = [texts] if isinstance(texts, str) else texts
+    return [Statement(text, f"setting papers.{name}") for text in given if text] or [unknown(name)]
+
+
+def timestamp(at: float) -> str:
+    """A Unix time as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def contents(facts: DatasetFacts) -> list[Statement]:
+    """What the dataset holds."""
+    found = [
+        Statement(f"It holds {count(facts.samples, 'image')} of {number(facts.image_bytes)} bytes.", queries.TOTAL),
+        Statement(f"Splits: {_counted(facts.splits)}.", queries.SPLITS),
+        Statement(f"File formats: {_counted(facts.extensions)}.", queries.FORMATS),
+    ]
+    if facts.labels:
+        found.append(Statement(f"{_classes(len(facts.labels))}: {_counted(facts.labels)}.", queries.LABELS))
+    if facts.unlabelled:
+        found.append(Statement(f"{count(facts.unlabelled, 'image')} without a label.", queries.LABELS))
+    words = "Images have captions, as their sources wrote them." if facts.has_captions else "No image has a caption."
+    return [*found, Statement(words, queries.TEXTS)]
+
+
+def sources(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+    """Where the images come from."""
+    found = [Statement(f"Images by source: {_counted(facts.sources)}.", queries.SOURCES)] if facts.samples else []
+    for source in known.sources if known else ():
+        text = f"{source.name}: {count(source.requests, 'request')}, {count(source.candidates, 'candidate')}, {number(source.kept)} kept."
+        found.append(Statement(text, queries.REQUESTS))
+    return found
+
+
+def asked_for(known: Provenance | None) -> list[Statement]:
+    """What the build was asked for."""
+    if known is None:
+        return [_no_provenance("What the build was asked for")]
+    asked = known.asked
+    found = []
+    if asked.keywords:
+        synonyms = f", with up to {count(asked.synonyms, 'synonym')} of each" if asked.synonyms else ""
+        found.append(f"Searches for {_listed(asked.keywords)}{synonyms}, in {_listed(asked.languages)}.")
+    if asked.url_list:
+        found.append(f"Images of a list of URLs, {asked.url_list}.")
+    if asked.pages:
+        found.append(f"Images of the pages {_listed(asked.pages)} and of pages that these link to.")
+    if asked.folder:
+        found.append(f"Images of a folder, {asked.folder}.")
+    return [Statement(text, queries.SPEC) for text in found] or [_no_provenance("What the build was asked for")]
+
+
+def period(known: Provenance | None) -> list[Statement]:
+    """When the images were collected."""
+    if known is None or known.collected_from is None or known.collected_until is None:
+        return [_no_provenance("When the images were collected")]
+    text = f"The images came from their origins between {timestamp(known.collected_from)} and {timestamp(known.collected_until)}."
+    return [Statement(text, queries.PERIOD)]
+
+
+def crawler(known: Provenance | None) -> list[Statement]:
+    """How the crawler named itself and behaved."""
+    if known is None:
+        return [_no_provenance("How the crawler behaved")]
+    return [Statement(text, f"setting {setting}") for text, setting in _behaviour(known.crawler)]
+
+
+def _behaviour(how: Crawler) -> list[tuple[str, str]]:
+    robots = "robots.txt (RFC 9309) and tdmrep.json were read and obeyed" if how.robots else "robots.txt was not read"
+    opt_out = "Opt-outs from data mining in headers, robots.txt and tdmrep.json were obeyed" if how.opt_out else "Opt-outs were not read"
+    own = count(how.configured_hosts, "host")
+    headers = f"Requests to {own} carried headers or cookies of the operator" if how.configured_hosts else "No request carried a login"
+    rate = f" and {how.rate_per_host:g} a second" if how.rate_per_host else ""
+    return [
+        (f"The crawler sent the User-Agent {how.user_agent}.", "fetch.contact"),
+        (f"{robots}; a Crawl-delay of up to {how.crawl_delay_max_s:g} s was kept.", "fetch.robots"),
+        (f"{opt_out}.", "fetch.opt_out"),
+        (f"At most {count(how.per_host, 'request')} to a host at a time{rate}; a host that asked for less got less.", "fetch.per_host"),
+        (f"At most {count(how.attempts, 'request')} for an image in a job; Retry-After was obeyed.", "retry.attempts"),
+        (f"{headers}; no captcha or paywall was passed.", "hosts"),
+    ]
+
+
+def licences(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+    """Under which licences the images are, and which ones were taken."""
+    counts = {name or "not stated": total for name, total in facts.licenses.items()}
+    found = [Statement(f"Licences: {_counted(counts)}.", queries.LICENSES)] if facts.samples else []
+    credited = sum(total for name, total in facts.licenses.items() if (terms := stated_terms(name)) is not None and terms.attribution)
+    if credited:
+        found.append(Statement(f"{count(credited, 'image')} under licences that ask for credit; see ATTRIBUTION.md.", queries.LICENSES))
+    if known is not None:
+        asked = known.asked
+        words = _listed(asked.licenses) if asked.licenses else "every licence"
+        found.append(Statement(f"Taken: {words}; images without a known licence were {_past(asked.unknown_licenses)}.", queries.SPEC))
+    return found
+
+
+def dropped(known: Provenance | None) -> list[Statement]:
+    """How many candidates reached each stage, and why the others did not."""
+    if known is None or not known.funnel:
+        return [_no_provenance("How many candidates were dropped")]
+    stages = ", ".join(f"{number(total)} {stage}" for stage, total in known.funnel.items())
+    found = [Statement(f"Of the candidates: {stages}.", queries.FUNNEL)]
+    return [*found, Statement(f"Not kept, by reason: {_counted(known.reasons)}.", queries.FUNNEL)] if known.reasons else found
+
+
+def preprocessing(known: Provenance | None) -> list[Statement]:
+    """Which images were taken out, by checks and as duplicates."""
+    if known is None:
+        return [_no_provenance("How the images were checked")]
+    return [Statement(text, queries.SPEC) for text in (_checks(known.asked), _duplicates(known.asked))]
+
+
+def manipulation(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+    """What was done to the bytes of the images."""
+    if known is None:
+        return [_no_provenance("Whether the images were encoded anew")]
+    found = [Statement(_encoding(known.asked), queries.SPEC)]
+    if "changes" in facts.columns:
+        found.append(Statement("Where an image differs otherwise from the bytes that came, its column changes says how.", queries.TEXTS))
+    return found
+
+
+def _checks(asked: Asked) -> str:
+    limits = ", ".join(f"{name} {_value(value)}" for name, value in asked.checks.items() if name != "level")
+    return f"Every image was decoded whole and checked at level {asked.checks.get('level', 'unknown')}: {limits}."
+
+
+def _value(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _duplicates(asked: Asked) -> str:
+    if asked.dedupe == "near":
+        bits = f"at most {asked.near_distance} of 64 bits"
+        return f"Duplicates were removed: equal bytes, and pictures whose perceptual hashes differ by {bits}."
+    return "Duplicates of equal bytes were removed." if asked.dedupe == "exact" else "Duplicates were not removed."
+
+
+def _encoding(asked: Asked) -> str:
+    how = asked.compression
+    if how.get("format", "keep") == "keep" and how.get("resize", "none") == "none":
+        return "Images have the bytes that came from their origins."
+    return "Images were encoded anew: " + ", ".join(f"{name} {_value(value)}" for name, value in how.items()) + "."
+
+
+def splitting(known: Provenance | None) -> list[Statement]:
+    """How images were assigned to splits."""
+    if known is None:
+        return [_no_provenance("How images were assigned to splits")]
+    asked = known.asked
+    shares = ", ".join(f"{name} {share:g}" for name, share in asked.splits.items())
+    together = " and ".join(filter(None, ("near-duplicates, images of one group", asked.split_by and f"of one {asked.split_by}")))
+    found = [
+        f"Shares asked for: {shares}; an image's split is a hash of its group with seed {asked.seed}.",
+        f"In one split are {together}.",
+    ]
+    return [Statement(text, queries.SPEC) for text in found]
+
+
+def annotation(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+    """Where labels and captions come from."""
+    if not facts.labels:
+        return [Statement("Images have no labels.", queries.LABELS)]
+    asked = known.asked if known else Asked()
+    origin = "the label of the job" if asked.label else "the keyword that found the image" if asked.keywords else "the list or folder"
+    found = [Statement(f"A label is {origin}; no person and no model of pictrawl has checked it.", queries.SPEC)]
+    several = "at least one image has several labels" if facts.has_labels else "an image has at most one label"
+    found.append(Statement(f"Labels of an image: {several}.", queries.LABELS))
+    conflicts = known.reasons.get("label_conflict", 0) if known else 0
+    if conflicts:
+        text = f"{count(conflicts, 'image')} left out because their picture or URL had several labels (rule {asked.label_conflicts})."
+        found.append(Statement(text, queries.FUNNEL))
+    return found
+
+
+def biases(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+    """What is measurably uneven."""
+    found = []
+    if len(facts.labels) > 1:
+        most, least = max(facts.labels, key=facts.labels.__getitem__), min(facts.labels, key=facts.labels.__getitem__)
+        if facts.labels[most] > BALANCED * facts.labels[least]:
+            text = f"Classes are uneven: {most} has {count(facts.labels[most], 'image')}, {least} {number(facts.labels[least])}."
+            found.append(Statement(text, queries.LABELS))
+    if facts.hosts:
+        host, (images, _) = max(facts.hosts.items(), key=lambda item: item[1][0])
+        share = f"{100 * images / facts.samples:.0f} % of the images"
+        found.append(Statement(f"{share} come from one host, {host or 'a folder'}.", queries.HOSTS))
+    if known is not None and known.asked.keywords:
+        text = f"Images are what searches in {_listed(known.asked.languages)} rank first for their keywords, not a random sample."
+        found.append(Statement(text, queries.SPEC))
+    return found
+
+
+def limitations(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+    """What the dataset measurably lacks."""
+    found = [
+        Statement(f"Split {split} has no image of {_classes(len(names))}.", queries.LABELS) for split, names in facts.absent_labels.items()
+    ]
+    if facts.licenses.get(""):
+        found.append(Statement(f"No licence is known of {count(facts.licenses[''], 'image')}.", queries.LICENSES))
+    if facts.labels:
+        found.append(Statement("Labels are not checked, so some are wrong; how many is not measured.", queries.SPEC))
+    return found
+
+
+def version(options: ExportOptions) -> list[Statement]:
+    """Which version this is, and what changed since the one before."""
+    known = options.provenance
+    found = [Statement(f"This is version {options.version}, of {timestamp(options.created_at)}.", queries.VERSION)]
+    if known is not None and known.previous_version:
+        changes = ", ".join(f"{number(total)} {name}" for name, total in known.changes.items()) or "none"
+        found.append(Statement(f"Records changed since version {known.previous_version}: {changes}.", queries.VERSION))
+    rule = "MAJOR counts versions with records removed or changed, MINOR with records added, PATCH with the same records in another form."
+    return [*found, Statement(rule, queries.VERSION)]
+
+
+def collection_types(facts: DatasetFacts) -> list[str]:
+    """How the images were collected, in the words of Croissant RAI."""
+    kinds = {"Web Scraping" if _is_scraped(name) else "Others" if name == FOLDER_SOURCE else "Web API" for name in facts.sources}
+    return sorted(kinds) or ["Others"]
+
+
+def _is_scraped(source: str) -> bool:
+    return source == PAGES_SOURCE or (source in LISTED_SOURCES and source != FOLDER_SOURCE)
+
+
+def _no_provenance(what: str) -> Statement:
+    return Statement(f"{what} is not recorded for this version.")
+
+
+def _classes(total: int) -> str:
+    return f"{number(total)} class" if total == 1 else f"{number(total)} classes"
+
+
+def _past(word: str) -> str:
+    return {"keep": "kept", "drop": "dropped"}.get(word, word)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """``cat 12, dog 3``: the most frequent first."""
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return _cut([f"{name} {number(total)}" for name, total in most]) or "none"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return _cut(list(names)) or "none"
+
+
+def _cut(items: Sequence[str]) -> str:
+    more = len(items) - SHOWN
+    return ", ".join(items[:SHOWN]) + (f" and {number(more)} more" if more > 0 else "")

@@ -139,6 +139,7 @@ class Candidate:
         captions, labels: all of them where a row of the list gives several; the first is ``caption`` or ``label``.
         extra: further columns of the list by name: text, numbers, booleans; a list of one text where the list has no types.
         origin_url, origin: of an image in a folder, the URL that it came from and the source that found it, as its metadata says.
+        boxes: objects in the image, in pixels of the upright picture.
     """
 
     url: str
@@ -171,6 +172,7 @@ class Candidate:
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     origin_url: str | None = None
     origin: str | None = None
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,20 @@ class CompressionRules:
     size: int = 256
     only_if_bigger: bool = True
 
+    def sizes(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return width and height, pixels, to which an upright picture is scaled, and those of the canvas, which crops or pads it."""
+        if self.resize == "none":
+            return (width, height), (width, height)
+        side = max(width, height) if self.resize in ("border", "longest") else min(width, height)
+        scale = self.size / side
+        if self.only_if_bigger:
+            scale = min(1.0, scale)
+        scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if self.resize in ("keep_ratio", "longest"):
+            return scaled, scaled
+        square = self.size if self.resize == "border" else min(self.size, *scaled)
+        return scaled, (square, square)
+
     @property
     def is_identity(self) -> bool:
         """Whether the exported bytes are the fetched bytes, but for metadata over which loaders fail."""

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from app import encoders
+from app.boxes import MAX_BOXES
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
 from app.pages_spec import PagesSpec
 from app.paper_texts import NO_TEXTS, PaperTexts
@@ -98,6 +99,16 @@ class Compression(Strict):
         return CompressionRules(**self.model_dump())
 
 
+class ListedBox(Strict):
+    """An object in an image, in pixels of the upright picture from its upper left corner."""
+
+    label: str = Field(min_length=1, max_length=100, description="Its class.")
+    x: float
+    y: float
+    width: float = Field(gt=0)
+    height: float = Field(gt=0)
+
+
 class ListedImage(Strict):
     """An image URL and what is known of it: a row of a list with these columns. A number is taken as its text."""
 
@@ -123,6 +134,7 @@ class ListedImage(Strict):
     page_url: str | None = Field(None, max_length=8192, description="The page that shows the image.")
     width: int | None = Field(None, ge=1, le=1_000_000, description="Pixels, as the source says.")
     height: int | None = Field(None, ge=1, le=1_000_000)
+    boxes: list[ListedBox] | None = Field(None, max_length=MAX_BOXES, description="Objects in the image.")
 
 
 class Keyword(Strict):

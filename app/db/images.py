@@ -152,7 +152,8 @@ _PLAIN_FIELDS = (
 def _as_row(candidate: Candidate) -> dict[str, Any]:
     row = {name: getattr(candidate, name) for name in _PLAIN_FIELDS}
     row |= {name: list(getattr(candidate, name)) or None for name in ("captions", "labels")}
-    return row | {"extra": candidate.extra or None, "stated": _stated(candidate) or None}
+    boxes = [asdict(box) for box in candidate.boxes] or None
+    return row | {"extra": candidate.extra or None, "stated": _stated(candidate) or None, "boxes": boxes}
 
 
 def _stated(candidate: Candidate) -> dict[str, Any]:

@@ -185,6 +185,9 @@ def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
         yield ExplanationLine("captions", f"{number(len(image.captions))} in its list; the first: {clipped(image.captions[0], 100)}")
     if image.labels:
         yield ExplanationLine("labels", f"{number(len(image.labels))} in its list: {clipped(', '.join(image.labels), 200)}")
+    if image.boxes:
+        classes = ", ".join(sorted({str(box["label"]) for box in image.boxes}))
+        yield ExplanationLine("boxes", f"{number(len(image.boxes))} in its list: {clipped(classes, 200)}")
     if image.state is ImageState.KEPT:
         yield ExplanationLine("label", f"{clipped(image.label or 'none', 100)}, split {clipped(image.split or 'none', 32)}")
 

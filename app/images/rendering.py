@@ -127,19 +127,10 @@ def _require_encoder(encoding: Encoding) -> None:
 
 def _plan(width: int, height: int, rules: CompressionRules) -> _Plan:
     """Compute the sizes for an upright picture."""
-    if rules.resize == "none":
-        return _Plan((width, height), (width, height))
-    side = max(width, height) if rules.resize in ("border", "longest") else min(width, height)
-    scale = rules.size / side
-    if rules.only_if_bigger:
-        scale = min(1.0, scale)
-    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
-    refuse_size(*scaled)
-    if rules.resize in ("keep_ratio", "longest"):
-        return _Plan(scaled, scaled)
-    square = rules.size if rules.resize == "border" else min(rules.size, *scaled)
-    refuse_size(square, square)
-    return _Plan(scaled, (square, square))
+    plan = _Plan(*rules.sizes(width, height))
+    refuse_size(*plan.scaled)
+    refuse_size(*plan.canvas)
+    return plan
 
 
 def _draw(decoded: Decoded, plan: _Plan) -> Image.Image:

@@ -44,7 +44,7 @@ def history(image: dict[str, Any], **facts: Any) -> ImageHistory:
     """The story of an image with these values."""
     empty: dict[str, Any] = {"search": None, "requests": (), "events": (), "checks": (), "duplicate": None, "exports": ()}
     return ImageHistory(
-        image=replace(IMAGE, **image), job=JOB, dataset=Dataset("ds_1", "local", "birds", 0.0), rules=ValidationRules(), **empty | facts
+        image=replace(IMAGE, **image), job=JOB, dataset=Dataset("ds_1", "local", "birds", 0.0, "ds_1"), rules=ValidationRules(), **empty | facts
     )
 
 
@@ -87,6 +87,13 @@ def test_captions_and_labels_of_a_list_are_told() -> None:
     words = told({"state": ImageState.KEPT, "captions": ["a cat", "a dog"], "label": "cat", "labels": ["cat", "dog"]})
     assert words["captions"] == "2 in its list; the first: a cat"
     assert words["labels"] == "2 in its list: cat, dog"
+
+
+def test_boxes_of_a_list_are_told() -> None:
+    """How many there are, and their classes."""
+    box = {"x": 1.0, "y": 1.0, "width": 2.0, "height": 2.0}
+    words = told({"state": ImageState.KEPT, "boxes": [box | {"label": name} for name in ("dog", "cat", "dog")]})
+    assert words["boxes"] == "3 in its list: cat, dog"
 
 
 def test_further_offers_are_told() -> None:

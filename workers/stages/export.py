@@ -17,9 +17,10 @@ from opentelemetry import trace
 
 import errors
 from app import concurrency
+from app.boxes import Box, place
 from app.datasets import provenance
 from app.db import Connection, datasets, images, jobs, versions
-from app.db.rows import Export, NewUnit
+from app.db.rows import Export, Job, NewUnit
 from app.discovery.folders.place import published_url
 from app.discovery.licences import stated_terms
 from app.discovery.sources.fields import attribution
@@ -31,6 +32,7 @@ from app.exports.provenance import Provenance
 from app.images.pool.pool import load_images
 from app.job_states import JobKind, UnitKind
 from app.paper_texts import NO_TEXTS
+from app.rules import CompressionRules
 from app.selection import Test
 from app.storage import Store, paths, storage_errors
 from logging_setup import get_logger
@@ -38,7 +40,7 @@ from workers.stages.derive import Interrupted, NotDerived, Problems, derive
 from workers.stages.select import NothingSelected, select_for_export
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["count_read", "make_options", "verify_export", "write_export"]
+__all__ = ["boxes_in_export", "count_read", "make_options", "verify_export", "write_export"]
 
 log = get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -135,33 +137,60 @@ async def _samples(
     """
     last_id = index = 0
     problems = Problems()
-    folder = await _folder_of(ctx, dataset_id)
+    build = await jobs.newest_of_dataset(ctx.db, dataset_id, JobKind.BUILD)
+    folder, rules = _folder_of(build), _rules_of(build)
+    stated = placed = 0
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
         leaving, failed = await derive(ctx, unit, [image for image in page if is_selected(image)], None, extensions)
         problems.add(failed)
         for image in leaving:
-            yield _as_sample(index, image, folder)
+            sample = _as_sample(index, image, folder, boxes_in_export(image, rules))
+            stated, placed = stated + len(image.boxes or ()), placed + len(sample.boxes)
+            yield sample
             index += 1
         if len(page) < PAGE:
             break
         last_id = page[-1].id
+    if placed < stated:
+        log.warning("export.boxes_dropped", boxes=stated - placed, of=stated)
     if problems.failed:
         raise NotDerived(problems, images=index + problems.failed)
 
 
-async def _folder_of(ctx: JobContext, dataset_id: str) -> str | None:
+def _folder_of(build: Job | None) -> str | None:
     """Return the folder that a dataset was made of."""
-    build = await jobs.newest_of_dataset(ctx.db, dataset_id, JobKind.BUILD)
     return build.spec["folder"]["path"] if build is not None and build.spec.get("folder") else None
+
+
+def _rules_of(build: Job | None) -> CompressionRules:
+    """Return how the images of a dataset were resized when it was built."""
+    return CompressionRules(**build.spec["compression"]) if build is not None else CompressionRules()
+
+
+def boxes_in_export(image: StoredImage, rules: CompressionRules) -> tuple[Box, ...]:
+    """Return the boxes of an image where they are in the exported picture.
+
+    Args:
+        rules: by which the picture was resized. Where it has another size and shape, its boxes are not known.
+    """
+    if not image.boxes or not image.width or not image.height:
+        return ()
+    picture, exported = (image.width, image.height), (image.out_width or image.width, image.out_height or image.height)
+    scaled, canvas = rules.sizes(*picture)
+    if canvas != exported:
+        if abs(exported[0] * picture[1] - exported[1] * picture[0]) > sum(picture) / 2:  # more than rounding to whole pixels makes
+            return ()
+        scaled = canvas = exported
+    return place((Box(**box) for box in image.boxes), picture, scaled, canvas)
 
 
 def _media_type(image: StoredImage) -> str:
     return image.out_media_type or image.media_type or "application/octet-stream"
 
 
-def _as_sample(index: int, image: StoredImage, folder: str | None = None) -> Sample:
+def _as_sample(index: int, image: StoredImage, folder: str | None = None, boxes: Sequence[Box] = ()) -> Sample:
     media_type = _media_type(image)
     url, source = _origin(image, folder)
     labels = image.labels or ()
@@ -196,6 +225,7 @@ def _as_sample(index: int, image: StoredImage, folder: str | None = None) -> Sam
         captions=tuple(image.captions or ()),
         labels=tuple(labels) if image.label in labels else (),  # a label of the job replaces those of the list
         extra=image.extra or {},
+        boxes=boxes,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import errors
 from app.discovery import text, urls
 from app.discovery.folders import place
-from app.discovery.lists import streams, values
+from app.discovery.lists import boxes, streams, values
 from app.discovery.lists.header import Header, fold
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, Candidate, LicenseConfidence, ListProblem
 from app.spec import ListSpec
@@ -28,6 +28,7 @@ __all__ = [
     "pick",
     "require",
     "shown",
+    "taken",
     "unused_name",
 ]
 
@@ -61,6 +62,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "attribution": ("attribution", "credit", "attribution_text"),
     "group_id": ("group_id", "group", "observation_id", "album_id"),
     "split": ("split",),
+    "boxes": ("objects", "boxes", "bboxes", "bbox", "bounding_boxes"),
 }
 """For each field of a candidate the column names that stand for it, the best first, in lower case with ``_`` for spaces and dashes."""
 
@@ -68,7 +70,7 @@ OWN_COLUMNS = frozenset({"file_name", "image", "size_bytes", "media_type", "sha2
 """Columns of our exports that describe the exported file: they stand for no field."""
 
 _OWN_MARKS = frozenset({"url", "split", "source", "sha256", "size_bytes", "media_type"})
-_OWN_ALIASES: Mapping[str, tuple[str, ...]] = {"expected_sha256": ("source_sha256",)}
+_OWN_ALIASES: Mapping[str, tuple[str, ...]] = {"expected_sha256": ("source_sha256",), "boxes": ("objects",)}
 
 _EXPLICIT = {
     "url": "url_column",
@@ -138,6 +140,7 @@ class Columns:
 
     Attributes:
         captions, labels, groups: the positions that may hold any number of them; the first group counts.
+        boxes: of the column with boxes; where it holds something else, that is kept as of a further column.
         others: field, position and reader of every other field.
         kept: name and position of the columns that are carried to the exports as they are.
         typed: whether the format has types; the cells of CSV and TSV are text.
@@ -152,6 +155,7 @@ class Columns:
     captions: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
+    boxes: int | None = None
     others: tuple[tuple[str, int, Callable[[object], str | int | None]], ...] = ()
     kept: tuple[tuple[str, int], ...] = ()
     names: Sequence[str] = ()
@@ -176,6 +180,11 @@ class Columns:
         captions = self._all(row, self.captions, values.texts, _MAX_CAPTION_CHARS)
         labels = self._all(row, self.labels, values.identifiers, _MAX_LABEL_CHARS)
         groups = self._all(row, self.groups, values.identifiers, _MAX_GROUP_CHARS)
+        found = boxes.find_boxes(self._value(row, self.boxes))
+        try:
+            objects = () if found is None else boxes.read_boxes(found, labels[0] if labels else None)
+        except ValueError as exc:
+            return streams.bad_row(line, f"the boxes of the column {self.names[self.boxes or 0]!r}: {exc}", url)
         return Candidate(
             url=url,
             source=self.source,
@@ -187,6 +196,7 @@ class Columns:
             labels=labels if len(labels) > 1 else (),
             group_id=groups[0] if groups else None,
             expected_sha256=digest.strip().lower() if isinstance(digest, str) and digest else None,
+            boxes=objects,
             extra=self._extra(row),
             **{name: read(self._value(row, position)) for name, position, read in self.others},  # type: ignore[arg-type]
         )
@@ -210,7 +220,7 @@ class Columns:
         extra = {}
         for name, position in self.kept:
             value = row[position]
-            if value is None:
+            if value is None or (position == self.boxes and boxes.find_boxes(value) is not None):
                 continue
             kept = values.keep(value, typed=self.typed, nested=self.nested)
             if kept is not None:
@@ -262,7 +272,7 @@ def find(header: Header, spec: ListSpec) -> dict[str, int]:
             continue
         known = _OWN_ALIASES.get(field_name, (field_name,)) if is_own else aliases
         wanted = _wanted(_EXPLICIT.get(field_name), spec)
-        position = header.position(wanted) if wanted else header.first(known)
+        position = header.position(wanted) if wanted else header.first(known, with_objects=field_name == "boxes")
         if position is not None and not (names_a_file and header.folded[position] in _FILE_DIGESTS):
             found[field_name] = position
     return found if spec.base is None else found | _of_local_files(header, is_own=is_own)
@@ -312,7 +322,7 @@ def require(header: Header, spec: ListSpec, where: str, *, with_url: bool = True
 def assemble(header: Header, spec: ListSpec, *, typed: bool = True, left_out: set[str] | None = None) -> Columns:
     """Return the columns of a table in which :func:`find` finds the URL. Several kinds of rows may share ``left_out``."""
     found = find(header, spec)
-    used = frozenset(found.values())
+    used = taken(found)
     left_out = set() if left_out is None else left_out
     if len(left_out) < _MAX_SHOWN:
         left_out.update(header.names[position] for position in _further(header, spec, used)[MAX_KEPT : MAX_KEPT + _MAX_SHOWN])
@@ -322,6 +332,7 @@ def assemble(header: Header, spec: ListSpec, *, typed: bool = True, left_out: se
         captions=tuple(found[name] for name in ("caption", "captions") if name in found),
         labels=tuple(found[name] for name in ("label", "labels") if name in found),
         groups=(found["group_id"],) if "group_id" in found else (),
+        boxes=found.get("boxes"),
         others=tuple((name, found[name], read) for name, read in _READERS.items() if name in found),
         kept=kept_columns(header, spec, used),
         names=header.names,
@@ -330,6 +341,11 @@ def assemble(header: Header, spec: ListSpec, *, typed: bool = True, left_out: se
         left_out=left_out,
         **({} if spec.base is None else {"read_url": partial(place.read, spec.base), "source": FOLDER_SOURCE}),  # type: ignore[arg-type]
     )
+
+
+def taken(found: Mapping[str, int]) -> frozenset[int]:
+    """Return the positions that are not carried to the exports because they stand for a field. One of boxes may hold something else."""
+    return frozenset(position for name, position in found.items() if name != "boxes")
 
 
 def kept_columns(header: Header, spec: ListSpec, used: frozenset[int]) -> tuple[tuple[str, int], ...]:

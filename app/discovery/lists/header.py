@@ -46,9 +46,10 @@ class Header:
             return self.names.index(name)
         return self.folded.index(fold(name)) if fold(name) in self.folded else None
 
-    def first(self, folded: Iterable[str]) -> int | None:
-        """Return where the first of some names stands that no object has."""
-        places = (at for name in folded for at, other in enumerate(self.folded) if other == name and at not in self.objects)
+    def first(self, folded: Iterable[str], *, with_objects: bool = False) -> int | None:
+        """Return where the first of some names stands that no object has, unless ``with_objects``."""
+        hidden = frozenset[int]() if with_objects else self.objects
+        places = (at for name in folded for at, other in enumerate(self.folded) if other == name and at not in hidden)
         return next(places, None)
 
 

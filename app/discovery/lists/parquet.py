@@ -85,10 +85,10 @@ def _objects(kinds: Sequence[Any], types: Any) -> list[int]:
 
 def _wanted(header: Header, types: Sequence[Any], spec: ListSpec, pyarrow: Any) -> tuple[list[int], list[str]]:
     """Return the positions of the values to read, and the names of columns that are left out: bytes, lists and objects nobody asked for."""
-    used = frozenset(columns.find(header, spec).values())
-    kept = [position for _, position in columns.kept_columns(header, spec, used)]
-    unfit = [] if spec.keep_columns is not None else [position for position in kept if _is_unfit(types[position], pyarrow.types)]
-    return sorted({*used, *kept}.difference(unfit)), [header.names[position] for position in unfit]
+    found = columns.find(header, spec)
+    further = [position for _, position in columns.kept_columns(header, spec, columns.taken(found)) if position not in found.values()]
+    unfit = [] if spec.keep_columns is not None else [position for position in further if _is_unfit(types[position], pyarrow.types)]
+    return sorted({*found.values(), *further}.difference(unfit)), [header.names[position] for position in unfit]
 
 
 def _part(header: Header, wanted: Sequence[int]) -> Header:

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.discovery import text
 
-__all__ = ["identifiers", "is_missing", "keep", "pixels", "plain", "texts"]
+__all__ = ["MAX_SIDE_PX", "identifiers", "is_missing", "keep", "pixels", "plain", "texts"]
 
 PRINTED_MISSING = frozenset({"nan", "NaN", "-nan", "-NaN", "<NA>", "NaT"})
 """How Python, pandas and C print a missing value."""

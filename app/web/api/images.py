@@ -24,7 +24,7 @@ router = APIRouter(tags=["images"])
 COPIED = (
     "id", "dataset_id", "job_id", "chunk_id", "url", "source", "reason", "detail", "evidence", "robots", "opt_out",
     "reuse", "reused_from", "rank", "line", "page_url", "final_url", "offers",
-    "title", "caption", "captions", "label", "labels", "list_columns",
+    "title", "caption", "captions", "label", "labels", "boxes", "list_columns",
     "license", "license_url", "license_raw", "license_confidence", "license_note", "creator", "creator_url", "attribution",
     "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
@@ -61,6 +61,9 @@ class Image(View):
     captions: Sequence[str] | None = Field(description="All captions, where the list gives several.")
     label: str | None
     labels: Sequence[str] | None = Field(description="All labels, where the list gives several.")
+    boxes: Sequence[Mapping[str, Any]] | None = Field(
+        description="Objects in it, as the list says: label, x, y, width, height, in pixels of the fetched image, upright."
+    )
     list_columns: dict[str, Any] = Field(description="Further columns of the list it came from.")
     license: str | None
     license_url: str | None

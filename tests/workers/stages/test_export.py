@@ -3,17 +3,23 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from PIL import Image, ImageChops, ImageOps
 from sqlalchemy import select, update
 
+from app.boxes import Box
 from app.db import tables
-from app.domain import Sample
+from app.domain import ImageState, Sample, StoredImage
 from app.export_spec import ExportRequest
+from app.images.rendering import compress
 from app.job_states import CheckKind, UnitKind
 from app.jobs import submit
+from app.rules import CompressionRules, Resize
+from app.spec import ListedImage
 from app.storage import paths
 from tests.db.builders import claimed
 from tests.exports.builders import sample
@@ -21,7 +27,7 @@ from tests.images.samples import encode, opened, photo
 from tests.images.test_metadata import BROKEN
 from tests.origin import Origin, image
 from tests.workers.bench import Bench, open_bench
-from workers.stages.export import count_read
+from workers.stages.export import boxes_in_export, count_read
 from workers.unit import ClaimedUnit
 
 
@@ -114,6 +120,84 @@ async def test_an_export_says_how_much_of_it_is_written(bench: Bench, origin: Or
     path.unlink()
     path.mkdir()  # which no database opens
     assert await read([sample(2)]) == [b"x"]
+
+
+SIZE = (320, 240)
+RED = Box("red", 40.0, 60.0, 80.0, 100.0)
+"""Where `framed` is red."""
+
+
+def stored(**values: Any) -> StoredImage:
+    """A kept image."""
+    return StoredImage(
+        id=1, dataset_id="d", job_id="j", chunk_id=None, url="https://img.example/1.jpg", source="list", state=ImageState.KEPT, **values
+    )
+
+
+def framed() -> Image.Image:
+    """A grey picture with a red rectangle."""
+    picture = Image.new("RGB", SIZE, "grey")
+    picture.paste("red", (40, 60, 120, 160))
+    return picture
+
+
+def red_area(picture: Image.Image) -> tuple[int, int, int, int]:
+    """The edges of what is red."""
+    red, green, _ = picture.convert("RGB").split()
+    found = ImageChops.subtract(red, green).point(lambda value: 255 * (value > 100)).getbbox()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("only_if_bigger", [True, False])
+@pytest.mark.parametrize("size", [100, 300, 400])
+@pytest.mark.parametrize("resize", get_args(Resize))
+def test_a_box_is_where_the_renderer_draws_its_object(resize: Resize, size: int, only_if_bigger: bool) -> None:
+    """However an image is resized, cropped or padded, to two pixels."""
+    rules = CompressionRules(format="png", resize=resize, size=size, only_if_bigger=only_if_bigger)
+    exported = compress(encode(framed(), "PNG"), rules)
+    image = stored(width=SIZE[0], height=SIZE[1], out_width=exported.width, out_height=exported.height, boxes=[asdict(RED)])
+    (box,) = boxes_in_export(image, rules)
+    edges = (box.x, box.y, box.x + box.width, box.y + box.height)
+    assert all(abs(edge - other) <= 2 for edge, other in zip(edges, red_area(opened(exported.body)), strict=True)), (edges, rules)
+
+
+def test_boxes_are_scaled_to_the_exported_size_whatever_rules_made_it() -> None:
+    """The shape tells that the picture is whole; of another one nothing is known without the rules: no box rather than a wrong one."""
+    image = stored(width=320, height=240, boxes=[asdict(RED)])
+    assert boxes_in_export(image, CompressionRules()) == (RED,)
+    assert boxes_in_export(replace(image, out_width=160, out_height=120), CompressionRules()) == (Box("red", 20.0, 30.0, 40.0, 50.0),)
+    assert boxes_in_export(replace(image, out_width=161, out_height=120), CompressionRules()) != ()
+    assert boxes_in_export(replace(image, out_width=120, out_height=120), CompressionRules()) == ()
+    assert boxes_in_export(replace(image, boxes=None), CompressionRules()) == ()
+    assert boxes_in_export(replace(image, width=None), CompressionRules()) == ()
+
+
+async def test_boxes_of_a_list_reach_the_export(bench: Bench, origin: Origin) -> None:
+    """In pixels of the upright image; what lies outside is cut off, and what is lost is said."""
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the file is 240 x 320, and is shown as 320 x 240
+    origin.script("/a.jpg", image(encode(framed().transpose(Image.Transpose.ROTATE_90), "JPEG", exif=turned.tobytes(), quality=95)))
+    origin.script("/b.jpg", image(encode(photo(seed=2))))
+    outside = {"label": "far", "x": 500.0, "y": 0.0, "width": 10.0, "height": 10.0}
+    edge = {"label": "edge", "x": 300.0, "y": 200.0, "width": 100.0, "height": 100.0}
+    listed = [
+        ListedImage.model_validate({"url": origin.url("/a.jpg"), "boxes": [asdict(RED), outside, edge]}),
+        ListedImage.model_validate({"url": origin.url("/b.jpg")}),
+    ]
+    await bench.submit(listed, export_format="coco")
+    await bench.drive()
+    async with bench.db.read() as connection:
+        export = (await connection.execute(select(tables.exports))).one()
+    assert (export.state, export.problems) == ("ready", [])
+    rows = [json.loads(line) for line in (await bench.context.store.get(f"{export.prefix}/train/metadata.jsonl")).splitlines()]
+    assert [row["objects"] for row in rows] == [
+        {"bbox": [[40.0, 60.0, 80.0, 100.0], [300.0, 200.0, 20.0, 40.0]], "category": ["red", "edge"]},
+        {"bbox": [], "category": []},
+    ]
+    exported = opened(await bench.context.store.get(f"{export.prefix}/train/{rows[0]['file_name']}"))
+    area = red_area(ImageOps.exif_transpose(exported))
+    assert all(abs(edge - other) <= 2 for edge, other in zip(area, (40, 60, 120, 160), strict=True)), area
 
 
 async def _bytes_of(samples: Sequence[Sample]) -> Sequence[bytes]:

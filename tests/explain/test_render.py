@@ -44,7 +44,11 @@ def history(image: dict[str, Any], **facts: Any) -> ImageHistory:
     """The story of an image with these values."""
     empty: dict[str, Any] = {"search": None, "requests": (), "events": (), "checks": (), "duplicate": None, "exports": ()}
     return ImageHistory(
-        image=replace(IMAGE, **image), job=JOB, dataset=Dataset("ds_1", "local", "birds", 0.0, "ds_1"), rules=ValidationRules(), **empty | facts
+        image=replace(IMAGE, **image),
+        job=JOB,
+        dataset=Dataset("ds_1", "local", "birds", 0.0, "ds_1"),
+        rules=ValidationRules(),
+        **empty | facts,
     )
 
 

@@ -42,7 +42,9 @@ LabelConflicts = Literal["drop", "keep-first", "keep-all"]
 UnknownLicenses = Literal["keep", "drop"]
 """What becomes of an image of which no licence is known."""
 
-ExportFormat = Literal["files", "imagefolder", "webdataset", "parquet", "coco", "yolo", "captions", "labelstudio", "jsonl", "csv"]
+ExportFormat = Literal[
+    "files", "imagefolder", "webdataset", "parquet", "tfrecord", "coco", "yolo", "captions", "labelstudio", "jsonl", "csv"
+]
 """The formats of exports; :data:`app.exports.formats.EXPORTERS` has an exporter for each."""
 
 LicenseConfidence = Literal["asserted", "derived", "unknown"]

@@ -252,7 +252,13 @@ def _sorted_counts(counts: Counter[str]) -> dict[str, int]:
 
 INTEGER_COLUMNS = frozenset({"width", "height", "size_bytes"})
 _REQUIRED_COLUMNS = ("split", "width", "height", "size_bytes", "media_type", "sha256", "source_sha256", "source", "url")
-RESERVED_COLUMNS = ("file_name", "image", "label", "labels", OBJECTS, *_REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+FEATURES = (
+    *("image/encoded", "image/filename", "image/format", "image/height", "image/width", "image/class/label", "image/class/text"),
+    *(f"image/object/{name}" for name in ("bbox/xmin", "bbox/xmax", "bbox/ymin", "bbox/ymax", "class/text")),
+)
+"""What TFRecord has beside the columns, named as TensorFlow's own datasets and its Object Detection API do."""
+
+RESERVED_COLUMNS = ("file_name", "image", "label", "labels", OBJECTS, *_REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *FEATURES)
 """Names that a further column cannot have: ours, and ``image``, which Hugging Face gives the image itself."""
 
 

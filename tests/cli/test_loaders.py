@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pyarrow import parquet
+from tfrecord.reader import tfrecord_loader
 
 from app.cli.demo.origin import reply
 from tests.cli.conftest import LOOPBACK, Invoke, Site
@@ -51,9 +53,9 @@ def test_every_row_of_every_export_loads(listed: dict[str, str], invoke: Invoke,
     built = invoke(*build, "--split", "train=0.7,test=0.3", "--json", *LOOPBACK)
     assert built.json["funnel"]["kept"] == len(listed), built.err
     dataset = invoke("datasets", "ls", "-q").out.strip()
-    for name in ("files", "webdataset"):
+    for name in ("files", "webdataset", "parquet", "tfrecord"):
         assert invoke("datasets", "export", dataset, "-f", name, "-o", name).code == 0
-    for where in ("out", "files", "webdataset"):
+    for where in ("out", "files", "webdataset", "parquet", "tfrecord"):
         assert (verified := invoke("datasets", "verify", where, "--json")).code == 0, verified.out
 
     out = Path("out")
@@ -86,3 +88,14 @@ def test_every_row_of_every_export_loads(listed: dict[str, str], invoke: Invoke,
 
     members = [sample for shard in sorted(Path("webdataset").glob("*.tar")) for sample in loaders.webdataset_samples(shard)]
     assert sum(any(isinstance(value, Image.Image) for value in sample.values()) for sample in members) == len(listed)
+
+    rows = [row for shard in sorted(Path("parquet/data").iterdir()) for row in parquet.read_table(shard).to_pylist()]
+    assert sorted(row["url"] for row in rows) == sorted(listed.values())
+    for row in rows:
+        assert loaders.hugging_face_image(row["image"]["bytes"]).size == (row["width"], row["height"])
+
+    records = [record for shard in sorted(Path("tfrecord").glob("*.tfrecord")) for record in tfrecord_loader(str(shard), None)]
+    assert sorted(record["url"].decode() for record in records) == sorted(listed.values())
+    for record in records:  # what tf.io.decode_image reads, by its first bytes
+        wanted = {b"jpeg": b"\xff\xd8\xff", b"png": b"\x89PNG\r\n\x1a\n"}[record["image/format"]]
+        assert record["image/encoded"].startswith(wanted)

@@ -13,6 +13,7 @@ from app.exports.formats.imagefolder import ImageFolderExporter
 from app.exports.formats.labelstudio import LabelStudioExporter
 from app.exports.formats.parquet import ParquetExporter
 from app.exports.formats.rows import CsvExporter, JsonLinesExporter
+from app.exports.formats.tfrecord import TfRecordExporter
 from app.exports.formats.webdataset import WebDatasetExporter
 from app.exports.formats.yolo import YoloExporter
 
@@ -26,6 +27,7 @@ EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
             ImageFolderExporter(),
             WebDatasetExporter(),
             ParquetExporter(),
+            TfRecordExporter(),
             CocoExporter(),
             YoloExporter(),
             CaptionsExporter(),

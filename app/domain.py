@@ -18,6 +18,7 @@ __all__ = [
     "FOLDER_SOURCE",
     "LISTED_SOURCES",
     "LIST_SOURCE",
+    "LOCK_SOURCE",
     "MEDIA_TYPES",
     "PAGES_SOURCE",
     "Candidate",
@@ -59,6 +60,9 @@ PAGES_SOURCE = "pages"
 FOLDER_SOURCE = "folder"
 """Name of the source of images that lie in a folder of this machine."""
 
+LOCK_SOURCE = "lock"
+"""Name of the search that reads a lock; its images have the sources that they were found in first."""
+
 LISTED_SOURCES = (LIST_SOURCE, FOLDER_SOURCE)
 """Sources whose rows a user has written: several of them may name one image, and not every one has a label."""
 
@@ -76,7 +80,9 @@ EXTENSIONS = {media_type: "jpg" if name == "jpeg" else name for name, media_type
 
 
 class ImageState(StrEnum):
-    """State of an image; all but ``pending``, ``fetched``, ``valid`` and ``kept`` have a reason; ``kept`` may have ``label_conflict``.
+    """State of an image; all but ``pending``, ``fetched``, ``valid`` and ``kept`` have a reason.
+
+    ``kept`` may have ``label_conflict``, or ``changed``: what is exported of an image of a rebuild differs from what its lock has.
 
     - ``spare``: a candidate that is fetched only if the target needs it. ``pending``: a candidate, not fetched yet.
       ``deferred``: to be fetched after its not-before time.

@@ -43,7 +43,9 @@ class ExportSpec(BaseModel):
 
     @classmethod
     def of_build(cls, spec: JobSpec) -> "ExportSpec":
-        """The export of a build, which holds all that the build kept. The texts of its papers are those of the version."""
+        """The export of a build, which holds all that the build kept, or of a lock. The texts of its papers are those of the version."""
+        if spec.lock is not None:
+            return cls.of_export(spec.export_format, spec.storage_tier, spec.lock.header["export"]["options"])
         names = ("export_format", "storage_tier", "captions", "shard_samples", "shard_bytes")
         return cls(**{name: getattr(spec, name) for name in names})
 

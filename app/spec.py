@@ -18,6 +18,7 @@ from pydantic import (
 from app import encoders
 from app.boxes import MAX_BOXES
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
+from app.inputs import FolderSpec, ListSpec, LockSpec
 from app.pages_spec import PagesSpec
 from app.paper_texts import NO_TEXTS, PaperTexts
 from app.quotas import Quota
@@ -38,6 +39,7 @@ __all__ = [
     "Keyword",
     "ListSpec",
     "ListedImage",
+    "LockSpec",
     "Side",
 ]
 
@@ -280,43 +282,6 @@ class JobRequest(Strict):
         return max(self.min_images, self.min_images_per_label * self.least_labels)
 
 
-class ListSpec(BaseModel):
-    """A URL list in the store: its key, its format, and the columns to read.
-
-    Attributes:
-        base: a folder; the list is one of files in it, by their paths relative to it. Empty: by ``file:`` URLs.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    key: str
-    suffix: str
-    name: str = "list"
-    url_column: str | None = None
-    caption_column: str | None = None
-    label_column: str | None = None
-    license_column: str | None = None
-    group_column: str | None = None
-    keep_columns: list[str] | None = None
-    base: str | None = None
-
-
-class FolderSpec(BaseModel):
-    """A folder of this machine.
-
-    Attributes:
-        path: absolute, without links.
-        name: by which it is shown.
-        file: the only file in it that is read, a tar, a Parquet file or an image; None for all of it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str
-    name: str
-    file: str | None = None
-
-
 class JobSpec(BaseModel):
     """What a job was asked to do, settled: every default is filled in, so that each worker decides the same."""
 
@@ -328,6 +293,7 @@ class JobSpec(BaseModel):
     url_list: ListSpec | None = None
     pages: PagesSpec | None = None
     folder: FolderSpec | None = None
+    lock: LockSpec | None = None
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
     expand: int = 0
     lang: list[str] = Field(default_factory=lambda: ["en"])

@@ -12,7 +12,8 @@ from typing import Any
 
 from app.datasets import diff, provenance, semver
 from app.datasets.diff import Changes
-from app.db import Connection, Database, datasets, jobs, kept_records, versions
+from app.datasets.lock_format import LockHeader
+from app.db import Connection, Database, datasets, jobs, kept_records, locked_images, versions
 from app.db.exceptions import StateConflict
 from app.db.kept_records import KeptRecord
 from app.db.rows import Dataset, Job, Version
@@ -23,7 +24,7 @@ from app.rules import CompressionRules
 from app.spec import JobSpec
 from logging_setup import get_logger
 
-__all__ = ["DatasetState", "changes_in_place", "ensure", "read_state", "recipe_of", "record"]
+__all__ = ["DatasetState", "changes_in_place", "ensure", "number_of", "read_state", "recipe_of", "record"]
 
 log = get_logger(__name__)
 
@@ -38,6 +39,7 @@ class DatasetState:
         digest: over its kept images and the recipe of their forms, as hex.
         size_bytes: of the kept images in their exported form.
         facts: where the dataset comes from; its number and date are those of the version once that is recorded.
+        locked: of a dataset that a lock was rebuilt to, what the lock says; ``other_forms`` of its images differ in what is exported.
     """
 
     dataset: Dataset
@@ -50,6 +52,8 @@ class DatasetState:
     size_bytes: int
     changes: Changes
     facts: Provenance
+    locked: LockHeader | None = None
+    other_forms: int = 0
 
 
 async def ensure(resources: Resources, dataset_id: str, kind: str | None = None) -> Version:
@@ -82,14 +86,19 @@ async def read_state(resources: Resources, dataset_id: str, job: Job | None = No
         parent = await versions.newest_of_lineage(connection, dataset.lineage_id)
     digest, images, size_bytes = await _digest(db, dataset_id, recipe_of(spec.compression))
     changes = await _changes(db, dataset_id, parent, images, job)
-    facts = await provenance.gather(resources, dataset_id)
-    return DatasetState(dataset, job.id if job else None, _kind(job, current), current, parent, digest, images, size_bytes, changes, facts)
+    locked = LockHeader(**spec.lock.header) if spec.lock else None
+    facts = Provenance.from_json(locked.provenance) if locked else await provenance.gather(resources, dataset_id)
+    other_forms = await locked_images.count_other_forms(db, dataset_id) if locked else 0
+    kind, job_id = _kind(job, current, locked), job.id if job else None
+    return DatasetState(dataset, job_id, kind, current, parent, digest, images, size_bytes, changes, facts, locked, other_forms)
 
 
-def _kind(job: Job | None, current: Version | None) -> str:
+def _kind(job: Job | None, current: Version | None, locked: LockHeader | None) -> str:
     """The name of what made a version."""
     if job is None:
         return "build" if current is None else "change"
+    if job.kind is JobKind.BUILD and locked is not None:
+        return "rebuild"
     if job.kind is JobKind.BUILD and job.spec.get("retry_reasons") is not None:
         return "retry"
     return job.kind.value
@@ -126,25 +135,52 @@ async def record(connection: Connection, state: DatasetState) -> Version:
         return current
     newest = await versions.newest_of_lineage(connection, state.dataset.lineage_id)
     changes = state.changes if state.parent else None
-    number = _next_number(newest, state.changes)
+    number = number_of(state, newest)
     values = number._asdict() | {name: getattr(state, name) for name in ("job_id", "kind", "digest", "images", "size_bytes")}
     values |= {"dataset_id": state.dataset.id, "lineage_id": state.dataset.lineage_id, "parent_id": state.parent and state.parent.id}
     made = await versions.add(connection, values | {"changes": changes and changes.as_json(), "provenance": None})
-    facts = replace(
-        state.facts,
-        version=made.number,
-        previous_version=newest.number if newest else "",
-        created_at=made.created_at,
-        changes=made.changes or {},
-    ).to_json()
+    facts = _facts_of(state, made, newest).to_json()
     await versions.set_provenance(connection, made.id, facts)
     log.info("dataset.version", version=made.number, kind=made.kind, images=made.images, **state.changes.as_json())
     return replace(made, provenance=facts)
 
 
-def _next_number(newest: Version | None, changes: Changes) -> semver.Version:
+def number_of(state: DatasetState, newest: Version | None) -> semver.Version:
+    """Return the number of the next version of a lineage: of a rebuild the lock's, and before it is whole 0.0.1 and so on.
+
+    Args:
+        newest: version of the lineage.
+    """
     before = semver.Version(newest.major, newest.minor, newest.patch) if newest else None
-    return semver.next_version(before, changes.added, changes.removed, changes.altered)
+    if _is_rebuilding(state, before):
+        return _locked_number(state) if _is_whole(state) else semver.Version(0, 0, before.patch + 1 if before else 1)
+    return semver.next_version(before, state.changes.added, state.changes.removed, state.changes.altered)
+
+
+def _locked_number(state: DatasetState) -> semver.Version:
+    assert state.locked is not None
+    return semver.Version.parse(state.locked.dataset.version)
+
+
+def _is_rebuilding(state: DatasetState, before: semver.Version | None) -> bool:
+    """Whether the dataset is to be the version of its lock, and never was yet."""
+    return state.locked is not None and (before is None or before < _locked_number(state))
+
+
+def _is_whole(state: DatasetState) -> bool:
+    return state.locked is not None and state.images == state.locked.images and not state.other_forms
+
+
+def _facts_of(state: DatasetState, made: Version, newest: Version | None) -> Provenance:
+    """The facts of a version; a whole rebuild has those of its lock, so that its papers are the same."""
+    facts = replace(state.facts, version=made.number, created_at=made.created_at)
+    before = semver.Version(newest.major, newest.minor, newest.patch) if newest else None
+    if state.locked is None or not _is_rebuilding(state, before):
+        return replace(facts, previous_version=newest.number if newest else "", changes=made.changes or {})
+    if _is_whole(state):
+        return state.facts
+    changes = {"removed": state.locked.images - state.images, "changed": state.other_forms}
+    return replace(facts, previous_version=state.locked.dataset.version, changes=changes)
 
 
 def recipe_of(rules: CompressionRules) -> dict[str, Any]:

@@ -124,6 +124,11 @@ class Funnel:
         return self._sum(frozenset({ImageState.KEPT}))
 
     @property
+    def other_forms(self) -> int:
+        """Rows of a rebuild that are kept in another form than the lock has."""
+        return sum(c.count for c in self.counts if c.state is ImageState.KEPT and c.reason is Reason.CHANGED)
+
+    @property
     def open(self) -> int:
         """Rows without a final state."""
         return self._sum(frozenset({ImageState.PENDING, ImageState.DEFERRED, ImageState.FETCHED}))

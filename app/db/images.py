@@ -34,6 +34,7 @@ __all__ = [
     "counts_by_label",
     "fail_open",
     "get",
+    "insert_new",
     "kept_after",
     "labels_of",
     "of_user",
@@ -94,7 +95,7 @@ async def add_candidates(
     common = {"dataset_id": dataset_id, "job_id": job_id, "search_id": search_id}
     sizes: dict[str | None, int] = {}
     values = [row | common for row in rows.values()]
-    statement = _insert_new(connection)
+    statement = insert_new(connection)
     named: list[tuple[int, Sequence[str]]] = []
     for start in range(0, len(values), BATCH):
         for row in (await connection.execute(statement, values[start : start + BATCH])).all():
@@ -119,7 +120,7 @@ async def add_refused(
         _as_row(candidate) | common | {"url_key": url_digest(normalised), "detail": detail, "evidence": _statement(candidate)}
         for normalised, candidate, detail in refused
     ]
-    statement = _insert_new(connection)
+    statement = insert_new(connection)
     identities = {url_digest(normalised): candidate.identities for normalised, candidate, _ in refused}
     inserted = [row for at in range(0, len(rows), BATCH) for row in (await connection.execute(statement, rows[at : at + BATCH])).all()]
     await offers.add_identities(connection, dataset_id, [(row.id, identities[row.url_key]) for row in inserted])
@@ -136,7 +137,8 @@ async def one_at_a_time(connection: Connection, dataset_id: str) -> None:
     await connection.execute(select(tables.datasets.c.id).where(tables.datasets.c.id == dataset_id).with_for_update(key_share=True))
 
 
-def _insert_new(connection: Connection) -> Any:
+def insert_new(connection: Connection) -> Any:
+    """Return the statement that inserts rows of URLs that their dataset does not have yet, and returns their ids."""
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
     statement = dialect.insert(tables.images).on_conflict_do_nothing(index_elements=["dataset_id", "url_key"])
     return statement.returning(tables.images.c.id, tables.images.c.chunk_id, tables.images.c.url_key)

@@ -260,10 +260,10 @@ async def delete_job(db: Database, job_id: str) -> None:
 
 
 async def list_keys(db: Database) -> set[str]:
-    """Return the store keys of the URL lists of all builds."""
+    """Return the store keys of the URL lists and locks of all builds."""
     async with db.read() as connection:
         rows = (await connection.execute(select(tables.jobs.c.spec).where(tables.jobs.c.kind == JobKind.BUILD))).all()
-    return {row.spec["url_list"]["key"] for row in rows if row.spec.get("url_list")}
+    return {found["key"] for row in rows for name in ("url_list", "lock") if (found := row.spec.get(name))}
 
 
 async def search_figures(db: Database, job_id: str) -> tuple[int, int]:

@@ -267,6 +267,17 @@ class Store:
         paths.check_key(key)
         return None if self._root is None else self._root / key
 
+    @contextlib.asynccontextmanager
+    async def as_local_file(self, key: str) -> AsyncIterator[Path]:
+        """The object as a file for the body's time: its own, or a copy of one in a bucket."""
+        if (path := self.local_path(key)) is not None:
+            yield path
+            return
+        async with self.scratch() as folder:
+            copy = folder / Path(key).name
+            await self.fetch_to(key, copy)
+            yield copy
+
     async def check(self, size_bytes: int = 64) -> None:
         """Write, read and delete one object of this size. Raises :class:`errors.StorageError` if the store cannot be used."""
         key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(size_bytes)

@@ -6,11 +6,10 @@ that cannot be reached for ``retry.dead_host_s`` in all. A PermanentError ends t
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import errors
@@ -31,6 +30,7 @@ from app.spec import ListSpec
 from app.storage import Store
 from downloader.url_guard import normalise
 from logging_setup import get_logger
+from workers.stages import rebuild
 from workers.stages.crawl import AllPagesWait, CrawlStep, crawl, pause
 from workers.stages.offers import divide_known, name_candidate, record_offers
 from workers.stages.read_folder import PAGE, folder_pages
@@ -69,6 +69,9 @@ async def discover_candidates(unit: ClaimedUnit) -> None:
         await _give_up(unit, search, "finished early, as asked")
         return
     if unit.is_unneeded:
+        return
+    if unit.spec.lock is not None:
+        await rebuild.list_images(unit, search, unit.spec.lock)
         return
     client = _client(unit, search.source)
     writer = CandidateWriter(unit, unit.job, search, client)
@@ -228,7 +231,7 @@ async def _give_up(unit: ClaimedUnit, search: Search, note: str, client: SourceC
 
 async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: int = LIST_PAGE) -> AsyncGenerator[SearchPage, None]:
     """Read a stored URL list as pages; the cursor is the number of rows read. One page is in memory."""
-    async with _as_local_file(store, spec.key) as path:
+    async with store.as_local_file(spec.key) as path:
         first = skip = int(cursor or 0)
         rows = url_list.read(path, spec, skip=skip)
         while True:
@@ -246,18 +249,6 @@ async def list_pages(store: Store, spec: ListSpec, cursor: str | None, *, size: 
 
 def _read(rows: Iterator[Candidate | ListProblem], count: int) -> list[Candidate | ListProblem]:
     return list(islice(rows, count))
-
-
-@asynccontextmanager
-async def _as_local_file(store: Store, key: str) -> AsyncIterator[Path]:
-    path = store.local_path(key)
-    if path is not None:
-        yield path
-        return
-    async with store.scratch() as folder:
-        copy = folder / Path(key).name
-        await store.fetch_to(key, copy)
-        yield copy
 
 
 @dataclass(slots=True)

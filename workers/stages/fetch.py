@@ -13,7 +13,7 @@ from app.concurrency import BoundedTasks
 from app.db import attempts, candidates, images, lifecycle, tombstones, units
 from app.db.attempts import Used
 from app.db.rows import NewUnit
-from app.domain import ImageState, StoredImage
+from app.domain import FOLDER_SOURCE, ImageState, StoredImage
 from app.job_states import UnitKind
 from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed, NotModified
@@ -59,10 +59,14 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
         pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         used = await attempts.used(connection, unit.row, [image.id for image in pending])
     pending.sort(key=lambda image: used[image.id].lost if image.id in used else 0)  # what was in hand at a death is requested last
-    if unit.spec.folder is not None:
-        return await read_chunk(ctx, unit, unit.spec.folder, pending)
+    counts: Counter[str] = Counter()
+    if (folder := unit.spec.folder) is not None:
+        counts += await read_chunk(ctx, unit, folder, [image for image in pending if image.source == FOLDER_SOURCE])
+        pending = [image for image in pending if image.source != FOLDER_SOURCE]
+    if not pending:
+        return counts
     prepared = await prepare(ctx, unit, chunk_id, pending)
-    counts = Counter(reused=prepared.reused, failed=prepared.tombstoned)
+    counts.update(reused=prepared.reused, failed=prepared.tombstoned)
     async for batch in unit.batches(prepared.to_fetch):
         counts.update(await _fetch(ctx, unit, batch, used, prepared))
     return counts
@@ -86,6 +90,8 @@ async def _fetch(
         async with aclosing(ctx.downloader.fetch_many(recorder.requests(), log=recorder, stop=unit.stop)) as outcomes:
             async for outcome in outcomes:
                 match outcome:
+                    case Fetched() if recorder.is_changed(outcome):
+                        recorder.add_changed(outcome)
                     case Fetched():
                         await blobs.add(outcome)
                     case NotModified():

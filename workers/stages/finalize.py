@@ -14,7 +14,7 @@ from app.db import Connection, attempts, datasets, images, jobs, units
 from app.db.funnel import Funnel, LabelCount
 from app.db.jobs import CHANGES_WHAT_IS_KEPT
 from app.db.rows import NewUnit, Search
-from app.domain import FOLDER_SOURCE, LIST_SOURCE, ImageState, Reason
+from app.domain import FOLDER_SOURCE, LIST_SOURCE, LOCK_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
 from app.export_spec import ExportSpec
 from app.exports.destination import Delivery
@@ -30,6 +30,9 @@ __all__ = ["JobEnd", "finalize_job", "next_step", "plan_end", "short_classes", "
 log = get_logger(__name__)
 
 BUILD_STAGES = ("duplicates", "labels", "compress", "export", "end")
+REBUILD_STAGES = ("labels", "export", "end")
+"""A lock has decided which images are duplicates; forms are derived with the verdict."""
+
 STAGES: dict[JobKind, tuple[str, ...]] = {JobKind.BUILD: BUILD_STAGES, JobKind.VALIDATION: ("duplicates", "labels", "end")}
 
 MAX_CLASSES, LOGGED_CLASSES = 50, 20
@@ -95,7 +98,7 @@ def next_step(
     Args:
         wants_more: the target is missed, or a keyword's share of it, and a search has more candidates.
     """
-    stages = STAGES.get(kind, ("end",))
+    stages = REBUILD_STAGES if spec is not None and spec.lock is not None else STAGES.get(kind, ("end",))
     if has_dead:
         return "end"
     if stage is None:
@@ -251,11 +254,13 @@ def plan_end(
     goal = max(spec.max_images or 0, spec.min_images)
     was_cut = finished_early and (Reason.CANCELLED in funnel.reasons or any(search.note for search in searches))
     is_met = funnel.kept >= goal and not was_cut
-    if funnel.kept and is_met and not labels:
+    if funnel.kept and is_met and not labels and not funnel.other_forms:
         return JobEnd(JobState.SUCCEEDED)
     is_too_few = funnel.kept < spec.min_images
     causes = [_finish_words(has_begun=bool(searches or funnel.candidates))] if finished_early else []
-    causes += [f"fewer than --min-images {spec.min_images}: {funnel.kept} kept"] if is_too_few else []
+    least = "the lock has" if spec.lock else "fewer than --min-images"
+    causes += [f"{least} {spec.min_images}: {funnel.kept} kept"] if is_too_few else []
+    causes += [f"form differs from the lock's: {count(funnel.other_forms, 'image')}"] if funnel.other_forms else []
     causes += [_short_label(item) for item in labels[:MAX_CAUSES]]
     causes += [f"and {len(labels) - MAX_CAUSES} more labels"] if len(labels) > MAX_CAUSES else []
     causes += [] if funnel.kept and is_met else _causes(funnel, searches, rounds, max_rounds)
@@ -277,8 +282,8 @@ def _short_label(item: Mapping[str, Any]) -> str:
 
 def _what_ended(searches: Sequence[Search]) -> str:
     sources = {search.source for search in searches}
-    if sources <= {LIST_SOURCE, FOLDER_SOURCE}:
-        return f"the whole {'list' if LIST_SOURCE in sources else 'folder'} was read"
+    if sources <= {LIST_SOURCE, FOLDER_SOURCE, LOCK_SOURCE}:
+        return f"the whole {min(sources)} was read"
     return "every source was searched to its end"
 
 

@@ -20,6 +20,7 @@ from app.quotas import Quota
 from app.selection.limits import LabelLimits, left_out
 from app.spec import JobSpec
 from logging_setup import get_logger
+from workers.stages import rebuild
 from workers.stages.deduplicate import update_images
 from workers.stages.merge_rows import find_label_conflicts
 from workers.stages.select import label_of, labelled
@@ -40,6 +41,9 @@ ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
 async def label_images(unit: ClaimedUnit) -> None:
     """Keep valid images up to the target, evenly among the keywords; give each its label and a leak-free split."""
     spec = unit.spec
+    if spec.lock is not None and unit.job.kind is JobKind.BUILD:
+        await rebuild.keep_images(unit.ctx, unit)
+        return
     async with unit.ctx.db.read() as connection:
         found = await choices(connection, unit.job.dataset_id, [ImageState.VALID, ImageState.KEPT])
     searches = await jobs.searches_of_dataset(unit.ctx.db, unit.job.dataset_id)

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import errors
@@ -26,7 +26,7 @@ from logging_setup import get_logger
 from workers.stages.reuse import stored_columns, validators_of
 from workers.unit import ClaimedUnit
 
-__all__ = ["EMPTY_OUTCOME", "OutcomeRecorder", "UrlResult", "count_attempt", "result_of"]
+__all__ = ["EMPTY_OUTCOME", "OutcomeRecorder", "UrlResult", "changed_columns", "count_attempt", "result_of"]
 
 log = get_logger(__name__)
 
@@ -71,6 +71,7 @@ class OutcomeRecorder:
         self._images = {image.id: image for image in pending}
         self._used = {image.id: used.get(image.id, Used()) for image in pending}
         self._stored = stored or {}
+        self._is_locked = unit.spec.lock is not None
         self._last_row = {image.id: self._used[image.id].last for image in pending}
         self._reserved: dict[AttemptKey, int] = {}  # the row number of each reserved attempt
         self._sent: set[AttemptKey] = set()
@@ -218,6 +219,17 @@ class OutcomeRecorder:
         """The columns by which a later job decides whether it may use the bytes."""
         return {"exempt_networks": " ".join(self._unit.ctx.settings.fetch.allow_networks), **_decisions(outcome)}
 
+    def is_changed(self, outcome: Fetched) -> bool:
+        """Whether the bytes are others than a lock promises. What a list promises is checked with the image."""
+        return self._is_locked and outcome.sha256 != self._images[int(str(outcome.request.key))].expected_sha256
+
+    def add_changed(self, outcome: Fetched) -> None:
+        """Record an image whose origin has other bytes than the lock promises; they are dropped."""
+        image = self._images[int(str(outcome.request.key))]
+        self._results.append(replace(result_of(outcome), outcome="failed", reason=Reason.CHANGED))
+        columns = changed_columns(image.expected_sha256, outcome.sha256, len(outcome.body))
+        self._fail(image, Reason.CHANGED, **columns, final_url=outcome.final_url, **_decisions(outcome))
+
     def add_failed(self, outcome: FetchFailed) -> None:
         """Record a URL that failed for good, with its reason."""
         image = self._images[int(str(outcome.request.key))]
@@ -278,6 +290,12 @@ EMPTY_OUTCOME: dict[str, Any] = dict.fromkeys(
     )
 )
 """Columns that every outcome sets, so that all changes have the same columns."""
+
+
+def changed_columns(promised: str | None, found: str, size_bytes: int) -> dict[str, str]:
+    """The columns that say of an image that its bytes are others than its lock promises."""
+    detail = f"its origin has other bytes than the lock promises: {size_bytes} bytes with another digest"
+    return {"detail": detail, "evidence": f"sha256 promised {promised}, found {found}"}
 
 
 def _retrieve_exception(closing: asyncio.Task[None]) -> None:

@@ -12,7 +12,7 @@ from app.db import Connection, crawl_pages, datasets, images, jobs, new_id
 from app.db.rows import NewUnit
 from app.discovery import Expansion
 from app.discovery.keywords import fold, slug
-from app.domain import FOLDER_SOURCE, LIST_SOURCE, PAGES_SOURCE, ImageState, Reason
+from app.domain import FOLDER_SOURCE, LIST_SOURCE, LOCK_SOURCE, PAGES_SOURCE, ImageState, Reason
 from app.job_states import JobKind, JobState, UnitKind
 from app.quotas import Quota, Supply, plan_searches
 from app.spec import JobSpec
@@ -67,8 +67,10 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
         return await _plan_retry(connection, unit)
     if spec.keywords and spec.expand:
         return [NewUnit(UnitKind.KEYWORDS, {"keyword": keyword}) for keyword in spec.keywords]
-    if spec.url_list is not None:
-        searches: list[tuple[str, str, str | None]] = [(LIST_SOURCE, spec.url_list.name, spec.label)]
+    if spec.lock is not None:
+        searches: list[tuple[str, str, str | None]] = [(LOCK_SOURCE, spec.lock.digest, None)]
+    elif spec.url_list is not None:
+        searches = [(LIST_SOURCE, spec.url_list.name, spec.label)]
     elif spec.pages is not None:
         searches = [(PAGES_SOURCE, spec.pages.name, spec.label)]
     elif spec.folder is not None:

@@ -18,11 +18,11 @@ from app.discovery.folders.folder import Cursor, FolderReader
 from app.discovery.folders.place import Place
 from app.discovery.folders.reading import LocalBytes, Reading
 from app.discovery.folders.unpacked import TarFiles
-from app.domain import Candidate, ImageState, ListProblem, StoredImage
+from app.domain import Candidate, ImageState, ListProblem, Reason, StoredImage
 from app.spec import FolderSpec
 from app.storage import LinkableBody, paths
 from logging_setup import get_logger
-from workers.stages.outcomes import EMPTY_OUTCOME
+from workers.stages.outcomes import EMPTY_OUTCOME, changed_columns
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["PAGE", "folder_pages", "read_chunk"]
@@ -64,10 +64,11 @@ async def read_chunk(ctx: JobContext, unit: ClaimedUnit, folder: FolderSpec, pen
     """Store the bytes of images in a folder; return how many are ``ok`` and how many ``failed``."""
     reading = Reading(folder.path, ctx.settings.fetch.max_bytes, ctx.worker_resources.tars)
     counts: Counter[str] = Counter()
+    promised = {image.id: str(image.expected_sha256) for image in pending} if unit.spec.lock else {}
     async for batch in unit.batches(pending):
         with closing(reading.read([(image.id, Place.parse(image.url)) for image in batch])) as found:
             while not unit.stop.is_set() and (part := await to_thread_uncancelled(_take, found)):
-                counts.update(await _store(ctx, unit, part))
+                counts.update(await _store(ctx, unit, part, promised))
     return counts
 
 
@@ -83,26 +84,40 @@ def _take(found: Iterator[Read]) -> list[Read]:
     return part
 
 
-async def _store(ctx: JobContext, unit: ClaimedUnit, part: Sequence[Read]) -> Mapping[str, int]:
-    """Store what was read and write all rows; then raise the first error of the store."""
+async def _store(ctx: JobContext, unit: ClaimedUnit, part: Sequence[Read], promised: Mapping[int, str]) -> Mapping[str, int]:
+    """Store what was read and write all rows; then raise the first error of the store.
+
+    Args:
+        promised: by image id, the digest that a lock promises; other bytes are not stored.
+    """
     unit.require_lease()
     read = {number: outcome for number, outcome in part if isinstance(outcome, LocalBytes)}
+    changed = [_changed(number, read.pop(number), sha256) for number, sha256 in promised.items() if _is_other(read.get(number), sha256)]
     bodies = [LinkableBody(paths.blob(found.sha256), found.body, found.file) for found in read.values()]
     results = dict(zip(read, await ctx.store.link_many(bodies), strict=True))
     now = time.time()
     rows = [_fetched(number, found, now) for number, found in read.items() if results[number] is None]
     failed = [_failed(number, outcome) for number, outcome in part if isinstance(outcome, errors.PermanentError)]
     async with unit.transaction() as connection:
-        await images.update_many(connection, [*rows, *failed])
+        await images.update_many(connection, [*rows, *failed, *changed])
         await unit.record_progress(connection)
     for error in filter(None, results.values()):
         raise error
-    return {"ok": len(rows), "failed": len(failed)}
+    return {"ok": len(rows), "failed": len(failed) + len(changed)}
 
 
 def _fetched(number: int, found: LocalBytes, now: float) -> dict[str, Any]:
     known = {"sha256": found.sha256, "size_bytes": len(found.body), "media_type": found.media_type, "fetched_at": now}
     return {"id": number, "state": ImageState.FETCHED} | EMPTY_OUTCOME | known
+
+
+def _is_other(found: LocalBytes | None, sha256: str) -> bool:
+    return found is not None and found.sha256 != sha256
+
+
+def _changed(number: int, found: LocalBytes, promised: str) -> dict[str, Any]:
+    columns = changed_columns(promised, found.sha256, len(found.body))
+    return {"id": number, "state": ImageState.FAILED} | EMPTY_OUTCOME | {"reason": Reason.CHANGED} | columns
 
 
 def _failed(number: int, error: errors.PermanentError) -> dict[str, Any]:

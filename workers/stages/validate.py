@@ -23,6 +23,7 @@ from app.rules import CompressionRules, ValidationRules
 from app.storage import paths
 from errors import as_evidence
 from logging_setup import get_logger
+from workers.stages import rebuild
 from workers.stages.compress import compression_log, output_columns, saved_bytes, write_rows
 from workers.stages.decode import MISSING, decode_batch, in_batches, put_all
 from workers.unit import ClaimedUnit, JobContext
@@ -47,6 +48,9 @@ class Judged:
 
 async def validate_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> None:
     """Judge the fetched images of a chunk that have no verdict yet. A build that compresses does so here, from the same decoded pixels."""
+    if unit.spec.lock is not None and unit.job.kind is JobKind.BUILD:
+        await rebuild.accept_chunk(ctx, unit, unit.spec.lock, chunk_id)
+        return
     rules, compression = unit.spec.validation, _compression(unit)
     async with ctx.db.read() as connection:
         fetched = await images.chunk_images(connection, chunk_id, [ImageState.FETCHED])

@@ -14,7 +14,7 @@ from app.exports.folder import read_manifest
 from app.exports.publish import check_destination, copy_to_folder
 from app.storage import Store
 
-__all__ = ["OUTPUT_METAVAR", "Destination", "Private", "deliver", "destination_of", "has_export", "is_delivered", "parse_output"]
+__all__ = ["OUTPUT_METAVAR", "Destination", "Private", "deliver", "destination_of", "exported_id", "has_export", "is_delivered", "parse_output"]
 
 OUTPUT_METAVAR = "DIR|URL"
 
@@ -70,6 +70,12 @@ def destination_of(job: Job) -> Destination | None:
     """The folder that a build was asked to fill."""
     output = job.spec.get("output")
     return Destination(Path(output), bool(job.spec.get("overwrite"))) if output else None
+
+
+def exported_id(job: Job) -> str:
+    """The id that exports of a job's dataset show: of a rebuild that of the dataset that was locked."""
+    lock = job.spec.get("lock")
+    return str(lock["header"]["dataset"]["id"]) if lock else job.dataset_id
 
 
 def is_delivered(folder: Path, dataset_id: str) -> bool:

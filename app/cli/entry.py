@@ -59,6 +59,7 @@ _DATASETS = {
     "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
     "licences": Command("app.cli.licences", "licences", "Show the licences of a dataset, and what a choice of them would leave."),
     "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears.", setting_use.WORKERS),
+    "lock": Command("app.cli.rebuild", "lock", "Lock a dataset, for `pictrawl rebuild` to make it again.", setting_use.SERVICES),
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare.", setting_use.WORKERS),
     "rm": Command("app.cli.datasets", "rm", "Remove a dataset with its jobs and images."),
 }
@@ -96,6 +97,7 @@ _CONFIG = {
 
 COMMANDS: Mapping[str, Command | Group] = {
     "build": Command("app.cli.build", "build", "Build a dataset from keywords, URLs, pages or a folder of images.", setting_use.BUILD),
+    "rebuild": Command("app.cli.rebuild", "rebuild", "Make the dataset of a lock again, byte for byte.", setting_use.WORKERS),
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.WORKERS),
     "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.WORKERS),
     "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build, as much as its target lacks.", setting_use.WORKERS),

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.cli import exit_codes
 from app.cli.output import width
+from app.cli.rebuild_report import Rebuilt, load_rebuilt
 from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs
 from app.db.crawl_pages import PageCounts
 from app.db.funnel import Funnel
@@ -34,6 +35,7 @@ class BuildReport:
         pages: of the crawl, if it was one.
         keywords: what each keyword brought; empty for a list.
         deep: kept images of more than 8 bits a channel that leave as they came.
+        rebuilt: what is not as its lock has it, of a rebuild.
         delivered: the folder that the dataset was written to.
         interrupted: the exit code of an interrupted run.
     """
@@ -47,6 +49,7 @@ class BuildReport:
     pages: PageCounts = field(default_factory=PageCounts)
     keywords: Sequence[KeywordFigures] = ()
     deep: int = 0
+    rebuilt: Rebuilt | None = None
     exports: Sequence[Export] = field(default_factory=tuple)
     delivered: Path | None = None
     interrupted: int | None = None
@@ -66,7 +69,9 @@ class BuildReport:
         if not self.funnel.kept:
             return exit_codes.NOTHING_KEPT
         is_short = self.funnel.kept < job.min_images or (job.shortfall or {}).get("labels")
-        return exit_codes.TOO_FEW if is_short else exit_codes.OK
+        if is_short:
+            return exit_codes.TOO_FEW
+        return exit_codes.UNVERIFIED if self.funnel.other_forms else exit_codes.OK
 
     @property
     def retries(self) -> dict[str, Any]:
@@ -97,6 +102,7 @@ class BuildReport:
             "short_classes": list(self.job.short_classes or ()),
             "retries": self.retries,
             "exports": [self._export(export) for export in self.exports],
+            **({"rebuild": self.rebuilt.document()} if self.rebuilt else {}),
         } | ({"pages": asdict(self.pages)} if self.pages else {})
 
     def _export(self, export: Export) -> dict[str, Any]:
@@ -117,6 +123,7 @@ class BuildReport:
         """The report for people. ``workspace_options`` are appended to the commands in it."""
         rows = [
             *self._dataset(),
+            *(self.rebuilt.rows() if self.rebuilt else ()),
             ("funnel", _funnel(self.funnel)),
             ("reused", self._reused()),
             ("not kept", listing(self.funnel.reasons)),
@@ -283,7 +290,7 @@ SHOWN_CLASSES = 8
 SHOWN_KEYWORDS = 20
 """Of more than these the short ones are shown first."""
 
-COMMANDS = frozenset({"bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset"})
+COMMANDS = frozenset({"changed", "missing", "other form", "bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset"})
 """Rows with text to copy: they are not wrapped."""
 
 NO_BREAK = "\u00a0"
@@ -327,6 +334,7 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         bad_results=sum(search.bad for search in searches if search.source != LIST_SOURCE),
         pages=await crawl_pages.count_pages(db, job.dataset_id) if job.spec.get("pages") else PageCounts(),
         exports=await datasets.exports_of_job(db, job_id),
+        rebuilt=await load_rebuilt(db, job),
         delivered=delivered,
         interrupted=interrupted,
     )

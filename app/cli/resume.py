@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.delivery import Destination, destination_of, has_export, is_delivered
+from app.cli.delivery import Destination, destination_of, exported_id, has_export, is_delivered
 from app.cli.failures import UsageError
 from app.cli.options import Cli, Overwrite, parse_path
 from app.cli.runner import JobRunner, open_runner
@@ -108,7 +108,7 @@ async def _newest(db: Database) -> Job:
         destination = destination_of(job)
         if not job.is_final or _can_be_revived(job):
             return job
-        if destination and not is_delivered(destination.folder, job.dataset_id) and await has_export(db, job.id):
+        if destination and not is_delivered(destination.folder, exported_id(job)) and await has_export(db, job.id):
             return job
     raise UsageError("there is nothing to resume: every job has ended and its dataset is delivered", "pictrawl jobs ls")
 
@@ -131,7 +131,7 @@ def _destination(job: Job, output: Path | None, overwrite: bool) -> Destination 
         return Destination(output, overwrite)
     if planned is None:
         return None
-    is_ours = is_delivered(planned.folder, job.dataset_id)
+    is_ours = is_delivered(planned.folder, exported_id(job))
     return Destination(planned.folder, overwrite or planned.overwrite or is_ours)
 
 

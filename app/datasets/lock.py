@@ -7,7 +7,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -43,12 +43,18 @@ FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The lock of a dataset, ready to be written. ``folder`` is the one that it was made of, if it was."""
+    """The lock of a dataset, ready to be written once. ``folder`` is the one that it was made of, if it was."""
 
     db: Database
     dataset_id: str
     header: LockHeader
     folder: str | None
+    sealer: Sealer = field(default_factory=Sealer)
+
+    @property
+    def digest(self) -> str:
+        """By which it is known, after all lines were read."""
+        return self.sealer.digest
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines, some hundred at a time.
@@ -56,29 +62,29 @@ class Lock:
         Raises:
             StateConflict: the dataset changed meanwhile.
         """
-        sealer = Sealer()
-        yield sealer.header(self.header)
+        yield self.sealer.header(self.header)
         last_id = 0
         while page := await self._page(last_id):
-            yield await asyncio.to_thread(self._encode, sealer, page)
+            yield await asyncio.to_thread(self._encode, page)
             last_id = page[-1].id
-        if sealer.images != self.header.images:
+        if self.sealer.images != self.header.images:
             raise StateConflict(f"dataset {self.dataset_id} changed while its lock was written; repeat it")
-        yield sealer.end()
+        yield self.sealer.end()
 
     async def _page(self, last_id: int) -> list[StoredImage]:
         async with self.db.read() as connection:
             return await images.kept_after(connection, self.dataset_id, last_id=last_id, limit=PAGE)
 
-    def _encode(self, sealer: Sealer, page: Sequence[StoredImage]) -> bytes:
-        return b"".join(sealer.image(as_line(sealer.images, image, self.folder)) for image in page)
+    def _encode(self, page: Sequence[StoredImage]) -> bytes:
+        return b"".join(self.sealer.image(as_line(self.sealer.images, image, self.folder)) for image in page)
 
 
-async def open_lock(resources: Resources, dataset_id: str, export: ExportSpec | None = None) -> Lock:
+async def open_lock(resources: Resources, dataset_id: str, *, export: ExportSpec | None = None, export_format: str | None = None) -> Lock:
     """Read what the header of a lock holds.
 
     Args:
         export: how a rebuild exports; by default as the dataset was built.
+        export_format: another format, with the options of the build.
 
     Raises:
         errors.NotFoundError: there is no such dataset.
@@ -105,7 +111,7 @@ async def open_lock(resources: Resources, dataset_id: str, export: ExportSpec | 
         ),
         images=count,
         size_bytes=size_bytes,
-        export=LockedExport(format=chosen.export_format, options=chosen.options),
+        export=LockedExport(format=export_format or chosen.export_format, options=chosen.options),
         recipe=spec.compression,
         libraries=dict(encoders.versions()),
         provenance=facts.to_json(),

@@ -24,12 +24,14 @@ def export_of(lock: CheckedLock, asked: str | None = None) -> ExportSpec:
 
     Raises:
         errors.ValidationError: this version does not have the format, or an option.
+        errors.ConfigurationError: the format needs an extra that is not installed.
     """
     export = lock.header.export
     name = asked or export.format
     if name not in formats.EXPORTERS:
         hint = f"name another with --format: {', '.join(formats.EXPORTERS)}"
         raise errors.ValidationError(f"the lock {lock.path} is for the format {name!r}, which this version does not have; {hint}")
+    formats.require_format(name)
     try:
         return ExportSpec.of_export(name, "standard", export.options)
     except ValidationError as exc:

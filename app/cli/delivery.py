@@ -14,7 +14,17 @@ from app.exports.folder import read_manifest
 from app.exports.publish import check_destination, copy_to_folder
 from app.storage import Store
 
-__all__ = ["OUTPUT_METAVAR", "Destination", "Private", "deliver", "destination_of", "exported_id", "has_export", "is_delivered", "parse_output"]
+__all__ = [
+    "OUTPUT_METAVAR",
+    "Destination",
+    "Private",
+    "deliver",
+    "destination_of",
+    "exported_id",
+    "has_export",
+    "is_delivered",
+    "parse_output",
+]
 
 OUTPUT_METAVAR = "DIR|URL"
 

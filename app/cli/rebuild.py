@@ -9,9 +9,9 @@ import typer
 from app.cli import exit_codes, folder_input
 from app.cli.build_options import FORMATS
 from app.cli.datasets import DatasetId
-from app.cli.delivery import Destination
+from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, parse_output
 from app.cli.failures import UsageError
-from app.cli.options import Cli, Overwrite, parse_path
+from app.cli.options import Cli, Overwrite, parse_name, parse_path
 from app.cli.runner import JobRunner, open_job_resources, open_runner
 from app.cli.session import configure_logging, require_workspace, run
 from app.cli.settings import load_settings
@@ -22,6 +22,7 @@ from app.db import datasets, lookup
 from app.discovery import keywords
 from app.domain import ExportFormat
 from app.export_spec import ExportSpec
+from app.exports.destination import Delivery
 from app.formatting import count, size
 from app.inputs import FolderSpec
 from app.jobs import submit
@@ -32,6 +33,7 @@ __all__ = ["lock", "rebuild"]
 
 AS_EXPORT = "Rebuild it as this export of it was written, by id: its format and options. Default: as it was built."
 FOLDER = "Folder with the images that have no URL, as the original dataset read them."
+OUTPUT = "Folder of the dataset, or where else it goes. Default: datasets/ and its name."
 ALLOW_MISSING = "Exit code 0 though images are altered or gone; they are named all the same."
 
 
@@ -88,7 +90,7 @@ class RebuildPlan:
 
     lock: CheckedLock
     export: ExportSpec
-    destination: Destination
+    destination: Destination | Delivery
     folder: FolderSpec | None
     allow_missing: bool
 
@@ -96,10 +98,8 @@ class RebuildPlan:
 def rebuild(
     cli: Cli,
     lock: Annotated[Path, typer.Argument(metavar="LOCK", parser=parse_path, help="A file that `pictrawl datasets lock` wrote.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", parser=parse_path, help="Folder of the dataset. Default: datasets/ and its name."),
-    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)] = None,
+    private: Private = None,
     form: Annotated[ExportFormat | None, typer.Option("--format", "-f", metavar="FORMAT", help=f"{FORMATS}. Default: the lock's.")] = None,
     folder: Annotated[Path | None, typer.Option("--folder", metavar="PATH", parser=parse_path, help=FOLDER)] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help=ALLOW_MISSING)] = False,
@@ -113,8 +113,9 @@ def rebuild(
     settings = load_settings(cli)
     checked = check_lock(lock, product_version())
     name = checked.header.dataset.name
-    destination = Destination(output or Path("datasets") / keywords.slug(name), overwrite)
-    destination.check(settings.workspace.path)
+    destination = parse_output(output or str(Path("datasets") / keywords.slug(name)), overwrite=overwrite, private=private)
+    if isinstance(destination, Destination):
+        destination.check(settings.workspace.path)
     export = rebuilds.export_of(checked, form)
     return run(_rebuild(cli, settings, RebuildPlan(checked, export, destination, _folder_of(checked, folder, settings), allow_missing)))
 
@@ -137,7 +138,7 @@ def _folder_of(lock: CheckedLock, path: Path | None, settings: Settings) -> Fold
 async def _rebuild(cli: Cli, settings: Settings, plan: RebuildPlan) -> int:
     header = plan.lock.header
     async with open_runner(cli, settings, "rebuild", prestart=True) as runner:
-        title = f"{header.dataset.name} {header.dataset.version} > {plan.destination.folder}"
+        title = f"{header.dataset.name} {header.dataset.version} > {plan.destination}"
         job_id = await runner.run_job(lambda: _submit(runner, plan), title)
         return await runner.finish_build(job_id, plan.destination)
 
@@ -151,7 +152,6 @@ async def _submit(runner: JobRunner, plan: RebuildPlan) -> str:
         export=plan.export,
         folder=plan.folder,
         allow_missing=plan.allow_missing,
-        output=plan.destination.folder.absolute(),
-        overwrite=plan.destination.overwrite,
     )
+    spec = spec.model_copy(update=plan.destination.spec)
     return (await submit.submit_build(runner.resources, spec, name=plan.lock.header.dataset.name)).job_id

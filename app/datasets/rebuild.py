@@ -1,7 +1,5 @@
 """Makes a build of a lock: its spec, and the copy of the lock in the store that workers read."""
 
-from pathlib import Path
-
 from pydantic import ValidationError
 
 import errors
@@ -57,8 +55,6 @@ def spec_of(
     export: ExportSpec,
     folder: FolderSpec | None = None,
     allow_missing: bool = False,
-    output: Path | None = None,
-    overwrite: bool = False,
 ) -> JobSpec:
     """Return the spec of a build that takes every decision from a lock.
 
@@ -78,6 +74,4 @@ def spec_of(
         captions=export.captions,
         shard_samples=export.shard_samples,
         shard_bytes=export.shard_bytes,
-        output=str(output) if output else None,
-        overwrite=overwrite,
     )

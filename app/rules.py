@@ -1,9 +1,20 @@
 """What an image must be to enter a dataset, and how it leaves. Plain values without I/O."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-__all__ = ["ENCODER_SIDES", "MAX_DRAWN_PIXELS", "CompressionRules", "Encode", "Level", "Resize", "ValidationRules"]
+__all__ = [
+    "DEFAULT_SPLIT_BY",
+    "ENCODER_SIDES",
+    "MAX_DRAWN_PIXELS",
+    "SPLIT_KINDS",
+    "CompressionRules",
+    "Encode",
+    "Level",
+    "Resize",
+    "SplitKind",
+    "ValidationRules",
+]
 
 Level = Literal["basic", "standard", "strict"]
 """Levels of validation; each applies the checks of the levels before it."""
@@ -13,6 +24,12 @@ Encode = Literal["keep", "jpeg", "webp", "webp-lossless", "png", "avif"]
 
 Resize = Literal["none", "keep_ratio", "longest", "center_crop", "border"]
 """How images are resized. ``keep_ratio`` makes the shorter side, ``longest`` the longer side the size; the others make a square."""
+
+SplitKind = Literal["cluster", "group", "creator", "page", "host"]
+"""What images of one split may share: nearly the same picture, a group of the list, a creator, a page, the host of their URL."""
+
+SPLIT_KINDS: tuple[SplitKind, ...] = get_args(SplitKind)
+DEFAULT_SPLIT_BY: tuple[SplitKind, ...] = ("cluster", "group")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from app.inputs import FolderSpec, ListSpec, LockSpec
 from app.pages_spec import PagesSpec
 from app.paper_texts import NO_TEXTS, PaperTexts
 from app.quotas import Quota
-from app.rules import ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, ValidationRules
+from app.rules import DEFAULT_SPLIT_BY, ENCODER_SIDES, MAX_DRAWN_PIXELS, CompressionRules, Encode, Level, Resize, SplitKind, ValidationRules
 from app.split_names import ultralytics_splits
 from app.strict import Strict, Word
 
@@ -64,6 +64,7 @@ LICENSE = (
 )
 LICENSE_UNKNOWN = "Images of which no licence is known; default: drop, keep for URLs without license."
 
+SPLIT_BY = "What images that stay in one split share; default: cluster (nearly the same picture) and group (of the list)."
 WHERE = "Only images for which this is true, as in `label = cat and width >= 512 and license = cc0`."
 MAX_PER_LABEL = "At most this many images of each label; images without a label are not limited."
 BALANCE = "As many images of each label as the smallest one has; images without a label are not limited."
@@ -200,6 +201,7 @@ class JobRequest(Strict):
     export_format: ExportFormat | None = None
     storage_tier: Literal["standard"] | None = None
     splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0}, description="Share of each split; shares sum to 1.")
+    split_by: list[SplitKind] | None = Field(default=None, min_length=1, max_length=5, description=SPLIT_BY)
     seed: Seed = 0
     priority: int = Field(default=0, ge=-100, le=100)
     refresh: bool = Field(default=False, description="Request URLs again whose bytes are stored; an origin may confirm them by a 304.")
@@ -241,6 +243,12 @@ class JobRequest(Strict):
             labels = f" for {self.least_labels} labels" if self.least_labels > 1 else ""
             least = f"min_images_per_label {self.min_images_per_label}{labels}"
             raise ValueError(f"{least} takes {self.least_images} images, max_images is {self.max_images}")
+        return self
+
+    @model_validator(mode="after")
+    def _split_by_has_splits(self) -> Self:
+        if self.split_by is not None and sum(share > 0 for share in self.splits.values()) < 2:
+            raise ValueError(f"split_by {', '.join(self.split_by)} has no effect on one split; name the shares with splits")
         return self
 
     @model_validator(mode="after")
@@ -318,6 +326,7 @@ class JobSpec(BaseModel):
     export_format: ExportFormat = "files"
     storage_tier: Literal["standard"] = "standard"
     splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0})
+    split_by: tuple[SplitKind, ...] = DEFAULT_SPLIT_BY
     seed: int = 0
     shard_samples: int = 10_000
     shard_bytes: int = 1_000_000_000

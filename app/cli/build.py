@@ -245,6 +245,7 @@ def _request(
         compression=rules,
         export_format=options.export_format,
         splits=parse_splits(options.split),
+        split_by=[kind.strip() for kind in options.split_by.split(",")] if options.split_by else None,
         seed=options.seed,
         refresh=options.refresh,
         **{name: value for name, value in given.items() if value},

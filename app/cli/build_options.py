@@ -100,6 +100,7 @@ RESIZE = "How --size is reached: keep_ratio by the shorter side, longest by the 
 WHERE = 'Take only images for which this is true, as in "width>=512 and license=cc0"; see how-to/shape-a-dataset.md.'
 MAX_PER_LABEL = "Keep at most N of each label; images without a label are not limited."
 BALANCE = "Keep as many of each label as the smallest one has."
+SPLIT_BY = "What images of one split share, with commas: cluster, group, creator, page, host (cluster,group)."
 DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
@@ -151,6 +152,7 @@ class BuildOptions:
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that is there.")] = False
     private: Annotated[bool | None, _output("--private/--public", help=PRIVATE)] = None
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
+    split_by: Annotated[Text, _output("--split-by", metavar="KINDS", help=SPLIT_BY)] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
     refresh: Annotated[bool, _politeness("--refresh", help=REFRESH)] = False
     per_host: Annotated[Count, _politeness("--per-host", metavar="N", help="Concurrent requests to one host (2).")] = None

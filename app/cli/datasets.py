@@ -1,5 +1,6 @@
 """``pictrawl datasets ls|show``. Export and verification, which run jobs, are in :mod:`app.cli.export`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,10 +12,11 @@ from app.cli.options import Cli, Cursor, Limit, Yes
 from app.cli.output import table
 from app.cli.session import open_database, run
 from app.cli.settings import load_settings
-from app.db import datasets, images, lookup, paging, usage, versions
+from app.db import Database, datasets, images, lookup, paging, usage, versions
 from app.db.funnel import Funnel
-from app.db.rows import Dataset, PageOf, Version
+from app.db.rows import Dataset, Export, PageOf, Version
 from app.formatting import clipped, count, listing, number, size, when
+from app.images.split_groups import LeakReport
 
 __all__ = ["DatasetId", "ls", "rm", "show"]
 
@@ -90,6 +92,7 @@ async def _show(cli: Cli, dataset_id: str) -> int:
             labels = await images.labels_of(connection, dataset_id)
             version = await versions.newest_of_dataset(connection, dataset_id)
         made = (await datasets.page_exports(db, dataset_id=dataset_id)).items
+        report = await _split_report(db, made)
     known = {clipped(label or "without label", 40): count for label, count in sorted(labels.items(), key=lambda item: -item[1])}
     rows = [(one.id, one.format, one.version or "", one.state, number(one.samples or 0), when(one.created_at)) for one in made]
     lines = [
@@ -98,13 +101,33 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         f"  images     {number(funnel.kept)} kept of {number(funnel.candidates)} candidates",
         f"  labels     {listing(known, most=20)}" if known else "",
         f"  not kept   {listing(funnel.reasons)}" if funnel.reasons else "",
+        *_split_lines(report),
         "\n" + table(("export", "format", "version", "status", "samples", "made"), rows, right=(4,)) if rows else "",
     ]
     document = dataset_document(dataset, version) | {
         "kept": funnel.kept,
         "labels": [{"label": label, "count": count} for label, count in labels.items()],
         "reasons": funnel.reasons,
+        "split_report": report.to_json() if report is not None else None,
         "exports": [export_document(export) for export in made],
     }
     cli.result("\n".join(line for line in lines if line), document, brief=dataset.id)
     return 0
+
+
+async def _split_report(db: Database, made: Sequence[Export]) -> LeakReport | None:
+    """The report of the newest export, of those that hold all of the dataset; None where an earlier version wrote it."""
+    selecting = ("where", "max_per_label", "balance")
+    whole = (one.id for one in made if one.state == "ready" and not any((one.options or {}).get(name) for name in selecting))
+    newest = next(whole, None)
+    values = ((await datasets.get_export(db, newest)).report or {}).get("split_report") if newest else None
+    return LeakReport.of_json(values) if values else None
+
+
+def _split_lines(report: LeakReport | None) -> list[str]:
+    if report is None or len(report.splits) < 2:
+        return []
+    across = {kind: number for kind, number in report.pairs.items() if number}
+    by = f"split by {', '.join(report.split_by)}"
+    words = f"pairs across splits: {listing(across)}" if across else "no pairs across splits"
+    return [f"  splits     {listing(report.splits)}; {by}", f"  shared     {words}; `pictrawl datasets leaks` counts again"]

@@ -24,10 +24,8 @@ from app.db.rows import Export
 from app.domain import ExportFormat
 from app.export_spec import ExportRequest
 from app.exports.destination import FORMS, Delivery
-from app.exports.exporter import ExportReport
-from app.exports.folder import digests_of, foreign_files, read_manifest
+from app.exports.folder import digests_of, foreign_files, read_manifest, stated_report
 from app.exports.formats import get_exporter
-from app.exports.verify import Manifest
 from app.formatting import clipped, count, size
 from app.images.pool.pool import DecoderPool, load_images
 from app.job_states import CheckKind
@@ -163,16 +161,7 @@ async def _verify_folder(cli: Cli, folder: Path) -> int:
 
 async def _read_as_loaders(settings: Settings, folder: Path) -> Sequence[str]:
     """Read a folder by the rules of its format, and load each image; return the problems."""
-    manifest = Manifest(read_manifest(folder))
-    samples = manifest.get("samples")
-    report = ExportReport(
-        format=str(manifest.get("format")),
-        samples=samples if isinstance(samples, int) else 0,
-        size_bytes=0,
-        splits=manifest.mapping("splits"),
-        labels=manifest.mapping("labels"),
-        files={path: facts.get("size_bytes", 0) for path, facts in manifest.mapping("files").items() if isinstance(facts, dict)},
-    )
+    report = stated_report(folder)
     async with DecoderPool.from_settings(settings) as decoders:
         return (await get_exporter(report.format).verify(folder, report, partial(load_images, decoders))).problems
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import exit_codes
+from app.cli.leaks import lopsided_words
 from app.cli.output import width
 from app.cli.rebuild_report import Rebuilt, load_rebuilt
 from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs
@@ -18,6 +19,7 @@ from app.domain import LIST_SOURCE, Reason
 from app.explain.job import lost_words, search_words
 from app.explain.keywords import KeywordFigures, load_keywords, total_by_source
 from app.formatting import clipped, count, duration, listing, number, size
+from app.images.split_groups import LeakReport
 from app.job_states import JobState
 
 __all__ = ["BuildReport", "load_report"]
@@ -129,6 +131,7 @@ class BuildReport:
             ("not kept", listing(self.funnel.reasons)),
             *self._keywords(),
             *self._sources(),
+            ("splits", self._splits()),
             *self._classes(),
             *self._retries(),
             *self._shortfall(),
@@ -173,6 +176,16 @@ class BuildReport:
         if self.delivered is None:
             return [("export", f"{export.id} ({facts}), in the store")]
         return [("dataset", str(self.delivered)), ("", facts)]
+
+    def _splits(self) -> str:
+        """That most images had to stay in one split, and what to do about it."""
+        stated = (self.exports[0].report or {}).get("split_report") if self.exports else None
+        if not stated:
+            return ""
+        report = LeakReport.of_json(stated)
+        if report.images > 1 and len(report.splits) == 1 < len(self.job.spec.get("splits") or {}):
+            return f"all images are in one split: they share what it splits by, {', '.join(report.split_by)}; see --split-by"
+        return lopsided_words(report)
 
     def _sources(self) -> list[tuple[str, str]]:
         """What each of several sources brought, one in a row."""

@@ -86,6 +86,7 @@ def asked_by(spec: JobSpec) -> Asked:
         label_conflicts=spec.label_conflicts,
         compression=asdict(spec.compression),
         splits=dict(spec.splits),
+        split_by=",".join(spec.split_by),
         seed=spec.seed,
     )
 

@@ -1,19 +1,20 @@
 """Queries for splits: which images belong together as copies of one picture, and in which split an earlier dataset had them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, select
+from sqlalchemy import and_, case, func, select
 
 from app.db import paging, tables
 from app.db.engine import Connection
 from app.db.funnel import PASSED_CHECKS
-from app.domain import ImageState
+from app.domain import FOLDER_SOURCE, ImageState
+from app.images.split_groups import SplitKeys
 from app.job_states import JobKind
 
-__all__ = ["ClusterMember", "find_earlier", "left_out", "splits_in"]
+__all__ = ["ClusterMember", "find_earlier", "left_out", "split_keys", "splits_in"]
 
 MOST_BUILDS = 50
 """Builds of the same name that are looked through for one with the same shares."""
@@ -39,6 +40,20 @@ async def left_out(connection: Connection, dataset_id: str, *, page: int = PAGE)
     )
     rows = await _all_rows(connection, query, c.id, page)
     return [ClusterMember(row.id, row.duplicate_of, row.group_id or row.sha256) for row in rows]
+
+
+async def split_keys(
+    connection: Connection, dataset_id: str, states: Iterable[ImageState], *, page: int = PAGE
+) -> AsyncIterator[list[tuple[int, str | None, SplitKeys]]]:
+    """Yield the ids, splits and keys of a dataset's images in these states, in pages; of an image in a folder the URL that it came from."""
+    c = tables.images.c
+    url = case((c.source == FOLDER_SOURCE, func.coalesce(c.stated["url"].as_string(), c.url)), else_=c.url).label("stated_url")
+    for state in states:
+        query = select(c.id, c.split, c.phash, c.group_id, c.creator, c.page_url, url).where(
+            c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None)
+        )
+        async for rows in paging.pages_by_key(connection, query, c.id, page):
+            yield [(row.id, row.split, SplitKeys(row.phash, row.group_id, row.creator, row.page_url, row.stated_url)) for row in rows]
 
 
 async def find_earlier(connection: Connection, dataset_id: str, shares: Mapping[str, float], seed: int) -> str | None:

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.domain import EXTENSIONS, Sample, Verdict
 from app.exports.provenance import Provenance
+from app.images.split_groups import LeakReport
 from app.paper_texts import NO_TEXTS, PaperTexts
 
 __all__ = ["PILLOW_EXTENSIONS", "ExportOptions", "ExportReport", "Exporter", "Load", "Read", "VerifyReport"]
@@ -49,7 +50,9 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an exporter wrote. ``splits`` and ``labels`` count samples; ``files`` maps a relative path to its size in bytes."""
+    """What an exporter wrote. ``splits`` and ``labels`` count samples; ``files`` maps a relative path to its size in bytes.
+    ``split_report`` is the JSON of a :class:`app.images.split_groups.LeakReport`; empty in reports of earlier versions.
+    """
 
     format: str
     samples: int
@@ -57,14 +60,18 @@ class ExportReport:
     splits: Mapping[str, int]
     labels: Mapping[str, int]
     files: Mapping[str, int] = field(repr=False)
+    split_report: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """Result of reading an export back. ``problems`` is empty if nothing is wrong; at most the first 100 are kept."""
+    """Result of reading an export back. ``problems`` is empty if nothing is wrong; at most the first 100 are kept.
+    ``split_report`` is counted anew from the rows of the export, as far as they could be read.
+    """
 
     samples: int
     problems: tuple[str, ...] = ()
+    split_report: LeakReport | None = None
 
     @property
     def is_good(self) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.exports.exporter import ExportReport
 from app.exports.sidecars import SUMS, parse_sum
+from app.exports.verify import Manifest
 from app.storage import MANIFEST
 
-__all__ = ["digests_of", "foreign_files", "parse_digests", "parse_manifest", "read_manifest"]
+__all__ = ["digests_of", "foreign_files", "parse_digests", "parse_manifest", "read_manifest", "stated_report"]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -26,6 +28,20 @@ def parse_manifest(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return manifest if isinstance(manifest, dict) and manifest.get("generator") == "pictrawl" else {}
+
+
+def stated_report(folder: Path) -> ExportReport:
+    """What the manifest of a folder states of its dataset, as its format's verification takes it; any part may be missing or wrong."""
+    manifest = Manifest(read_manifest(folder))
+    samples = manifest.get("samples")
+    return ExportReport(
+        format=str(manifest.get("format")),
+        samples=samples if isinstance(samples, int) else 0,
+        size_bytes=0,
+        splits=manifest.mapping("splits"),
+        labels=manifest.mapping("labels"),
+        files={path: facts.get("size_bytes", 0) for path, facts in manifest.mapping("files").items() if isinstance(facts, dict)},
+    )
 
 
 def digests_of(folder: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from app.exports.papers import croissant
 from app.exports.papers.croissant import CROISSANT
 from app.exports.papers.records import Records
 from app.exports.spool import DatasetFacts
+from app.images.split_groups import LeakReport
 from app.storage import MANIFEST
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "CARD",
     "MANIFEST",
     "SCHEMA_VERSION",
+    "SPLIT_REPORT",
     "SUMS",
     "SidecarWriter",
     "needs_attribution",
@@ -33,6 +35,9 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 """Of ``manifest.json``; increased when readers of the old version would misread the new one."""
+
+SPLIT_REPORT = "split_report"
+"""Key of the manifest: how many pairs of images share something across splits; :class:`app.images.split_groups.LeakReport`."""
 
 ATTRIBUTION = "ATTRIBUTION.md"
 CARD = "README.md"
@@ -102,6 +107,7 @@ def write_sidecars(
     options: ExportOptions,
     parts: cards.CardParts,
     files: Mapping[str, FileFacts],
+    split_report: LeakReport,
     sidecar_writer: SidecarWriter,
 ) -> dict[str, FileFacts]:
     """Write all sidecar files, ``manifest.json`` last. Returns every file that is no image, by path."""
@@ -111,7 +117,7 @@ def write_sidecars(
     records = parts.records or Records(image_folders=("",) if parts.has_image_files else ())
     known[CROISSANT] = _write(folder / CROISSANT, croissant.render(facts, options, records, known))
     known[SUMS] = sidecar_writer.finish_sums(known)
-    manifest = _manifest(format_name, facts, options, parts, known)
+    manifest = _manifest(format_name, facts, options, parts, known) | {SPLIT_REPORT: split_report.to_json()}
     known[MANIFEST] = _write(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
     return known
 

@@ -18,6 +18,7 @@ from app.domain import Sample
 from app.exports import names
 from app.exports.extra_columns import ColumnCounter, ExtraColumn
 from app.exports.shard_counter import ShardCounter
+from app.images.split_groups import SplitKeys, SplitTable
 
 __all__ = [
     "INTEGER_COLUMNS",
@@ -72,6 +73,7 @@ class DatasetFacts:
         left_out: number of further columns beyond the first 200.
         shards: number of shards of each split, as :class:`app.exports.shard_counter.ShardCounter` counts them.
         largest_bytes: size of the largest image.
+        split_table: what each image may share with images of other splits.
     """
 
     samples: int
@@ -92,6 +94,7 @@ class DatasetFacts:
     shards: Mapping[str, int] = field(default_factory=dict)
     largest_bytes: int = 0
     hosts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    split_table: SplitTable = field(default_factory=SplitTable, compare=False, repr=False)
 
     @property
     def has_captions(self) -> bool:
@@ -175,6 +178,7 @@ class _FactsCounter:
         self._boxes: Counter[str] = Counter()
         self._categories: set[str] = set()
         self._extra = ColumnCounter()
+        self._split_table = SplitTable()
 
     def add(self, sample: Sample) -> None:
         self.samples += 1
@@ -193,6 +197,8 @@ class _FactsCounter:
         self._extra.add(sample.extra)
         self._shards.add(sample)
         self._largest_bytes = max(self._largest_bytes, sample.size_bytes)
+        keys = SplitKeys(sample.phash, sample.group_id, sample.creator, sample.page_url, sample.url)
+        self._split_table.add(keys, sample.split)
 
     def facts(self) -> DatasetFacts:
         splits: Counter[str] = Counter()
@@ -223,6 +229,7 @@ class _FactsCounter:
             shards=self._shards.counts(),
             largest_bytes=self._largest_bytes,
             hosts={host: (self._hosts[host], self._host_bytes[host]) for host in sorted(self._hosts)},
+            split_table=self._split_table,
         )
 
 

@@ -18,7 +18,10 @@ from app import concurrency
 from app.exports import names
 from app.exports.exporter import ExportReport, Load, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
-from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SUMS, parse_sum
+from app.exports.provenance import Asked
+from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SPLIT_REPORT, SUMS, parse_sum
+from app.images.split_groups import LeakReport, SplitKeys, SplitTable
+from app.rules import DEFAULT_SPLIT_BY
 from app.storage import local_files, storage_errors
 
 __all__ = ["ChecksumSet", "Inspection", "Manifest", "Row", "is_inside", "parse_object", "verify_folder"]
@@ -28,6 +31,9 @@ Row = Mapping[str, Any]
 
 Counted = tuple[str, Row, bytes | Path]
 """An image that was read back: its path in the export, its row, and the bytes, or the file that holds them."""
+
+_SPLIT_COLUMNS = ("phash", "group_id", "creator", "page_url", "url")
+"""The columns of a row that `SplitKeys` takes, in its order."""
 
 MAX_PROBLEMS = 100
 _IMAGES_PER_CALL = 64  # images hashed in one thread call
@@ -97,6 +103,8 @@ class Inspection:
         self._image_bytes = 0
         self._splits: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
+        self._split_table = SplitTable()
+        self.split_report: LeakReport | None = None
 
     def add_problem(self, problem: str) -> None:
         """Add a problem, unless there are 100 already."""
@@ -167,6 +175,8 @@ class Inspection:
         self._splits[str(row.get("split"))] += 1
         if row.get("label") is not None:
             self._labels[str(row["label"])] += 1
+        texts = (value if isinstance(value := row.get(name), str) else None for name in _SPLIT_COLUMNS)
+        self._split_table.add(SplitKeys(*texts), str(row.get("split")))
 
     def find_unlisted(self) -> None:
         """Find files that the manifest does not list, in a format where it lists every file."""
@@ -175,8 +185,18 @@ class Inspection:
             if not self.manifest.lists(name):
                 self.add_problem(f"{name}: not in the manifest")
 
+    def _count_split_pairs(self) -> LeakReport:
+        """Count the pairs across splits anew, by the distance and the kinds that the manifest states; by the defaults where it has none."""
+        stated = self.manifest.mapping(SPLIT_REPORT)
+        distance, kinds = stated.get("near_distance"), stated.get("split_by")
+        is_stated = isinstance(distance, int) and isinstance(kinds, list)
+        return self._split_table.report(*((distance, kinds) if is_stated else (Asked().near_distance, DEFAULT_SPLIT_BY)))
+
     def finish(self) -> None:
         """Compare the counts with those of the manifest and the report."""
+        self.split_report = self._count_split_pairs()
+        if (stated := self.manifest.mapping(SPLIT_REPORT)) and stated != (found := self.split_report.to_json()):
+            self.add_problem(f"{SPLIT_REPORT}: found {_shorten(found)}, stated {_shorten(stated)}")
         sizes = {path: facts.get("size_bytes") for path, facts in self.manifest.mapping("files").items() if isinstance(facts, dict)}
         written = {path: size for path, size in self._report.files.items() if path != MANIFEST}
         for what, counted, claimed in (
@@ -225,7 +245,8 @@ async def verify_folder(
             )
         files, images = (Inspection(folder, report, manifest, extensions) for _ in range(2))
         await concurrency.gather_all([_run_steps(_inspect_files(files)), _inspect_and_load(images, inspect, load)])
-    return VerifyReport(samples=images.samples, problems=tuple([*files.problems, *images.problems][:MAX_PROBLEMS]))
+    problems = tuple([*files.problems, *images.problems][:MAX_PROBLEMS])
+    return VerifyReport(images.samples, problems, images.split_report)
 
 
 def parse_object(text: bytes) -> Row | None:

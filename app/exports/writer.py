@@ -21,8 +21,10 @@ from app.exports.cards import CardParts
 from app.exports.exporter import ExportOptions, ExportReport, Read
 from app.exports.extra_columns import MAX_COLUMNS
 from app.exports.hashed_file import FileFacts
+from app.exports.provenance import Asked
 from app.exports.shard_counter import ShardCounter
 from app.exports.spool import DatasetFacts, Spool
+from app.rules import DEFAULT_SPLIT_BY
 from app.storage import storage_errors
 from logging_setup import get_logger
 
@@ -159,7 +161,10 @@ def _add_batch(format_writer: FormatWriter, sidecar_writer: sidecars.SidecarWrit
 
 def _finish(folder: Path, run: _ExportRun, sidecar_writer: sidecars.SidecarWriter) -> ExportReport:
     files = run.format_writer.finish()
-    manifest = sidecars.write_sidecars(folder, run.format, run.facts, run.options, run.format_writer.card, files, sidecar_writer)
+    split_report = run.facts.split_table.report(*_split_options(run.options))
+    manifest = sidecars.write_sidecars(
+        folder, run.format, run.facts, run.options, run.format_writer.card, files, split_report, sidecar_writer
+    )
     sizes = {path: found.size_bytes for path, found in sorted(manifest.items())}
     images = run.facts.image_bytes + sidecar_writer.beside_bytes if run.format_writer.card.has_image_files else 0
     return ExportReport(
@@ -169,7 +174,14 @@ def _finish(folder: Path, run: _ExportRun, sidecar_writer: sidecars.SidecarWrite
         splits=run.facts.splits,
         labels=run.facts.labels,
         files=sizes,
+        split_report=split_report.to_json(),
     )
+
+
+def _split_options(options: ExportOptions) -> tuple[int, Sequence[str]]:
+    """The distance of near duplicates and what stayed in one split, of the build; the defaults where they are not known."""
+    asked = options.provenance.asked if options.provenance is not None else Asked()
+    return asked.near_distance, asked.split_by.split(",") if asked.split_by else DEFAULT_SPLIT_BY
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AreAlike", "Hashes", "Indices", "assign_keepers", "find_within"]
+__all__ = ["AreAlike", "Hashes", "Indices", "assign_keepers", "find_within", "near_pairs"]
 
 _BITS: Final = 64
 
@@ -64,6 +64,23 @@ def assign_keepers(hashes: Hashes, distance: int, are_alike: AreAlike | None = N
             claimed[near] = True
             keepers[candidates[near]], distances[candidates[near]] = candidates[index], differing_bits
     return keepers, distances
+
+
+def near_pairs(hashes: Hashes, distance: int) -> Iterator[tuple[int, Indices]]:
+    """Yield the indices of hashes with those of the later ones within a distance of them, each pair once.
+
+    Args:
+        hashes: of shape (n,), distinct.
+        distance: bits, 0 to 63.
+    """
+    candidates = np.flatnonzero(_may_have_neighbours(hashes, distance))
+    values = hashes[candidates]
+    tables = [_Table(values, mask) for mask in _masks(distance, 1 if _is_selective(distance) else 0)]
+    for index, value in enumerate(values):
+        near = np.unique(np.concatenate([table.within(index, value, distance)[0] for table in tables]))
+        near = near[near > index]
+        if near.size:
+            yield int(candidates[index]), candidates[near]
 
 
 _CELLS: Final = 4_000_000

@@ -16,7 +16,7 @@ from app.export_spec import ExportRequest, ExportSpec
 from app.exports import formats
 from app.quotas import default_total
 from app.resources import Resources, source_options
-from app.rules import CompressionRules
+from app.rules import DEFAULT_SPLIT_BY, SPLIT_KINDS, CompressionRules
 from app.settings import Settings
 from app.spec import FolderSpec, JobRequest, JobSpec, ListedImage, ListSpec
 from app.storage import paths
@@ -98,6 +98,7 @@ def settle_spec(
         export_format=export_format,
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,
+        split_by=tuple(kind for kind in SPLIT_KINDS if kind in (request.split_by or DEFAULT_SPLIT_BY)),
         seed=request.seed,
         refresh=request.refresh,
         side_px=_wanted_side(request, compression),

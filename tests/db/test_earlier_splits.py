@@ -1,7 +1,9 @@
 """Tests of app.db.earlier_splits: members of clusters, the earlier dataset of the same name, and the splits that it gave."""
 
 from app.db import Database, datasets, tables
-from app.db.earlier_splits import ClusterMember, find_earlier, left_out, splits_in
+from app.db.earlier_splits import ClusterMember, find_earlier, left_out, split_keys, splits_in
+from app.domain import ImageState
+from app.images.split_groups import SplitKeys
 from tests.db.builders import add_images, add_job, change
 
 SHARES = {"train": 0.8, "test": 0.2}
@@ -24,6 +26,23 @@ async def test_images_that_were_left_out_are_read_with_their_group(any_database:
     async with any_database.read() as connection:
         found = await left_out(connection, dataset_id, page=1)
     assert found == [ClusterMember(copies[0], kept, "b" * 64), ClusterMember(copies[1], kept, "album")]
+
+
+async def test_keys_of_an_image_in_a_folder_have_the_url_that_it_came_from(any_database: Database) -> None:
+    """As its exports do; of other images their own. Pages of any size give all of them."""
+    dataset_id, job_id = await built(any_database)
+    here, stated, listed = await add_images(any_database, job_id, 3, changes={"state": "kept", "sha256": "a" * 64, "split": "test"})
+    for image_id, values in ((here, {}), (stated, {"stated": {"url": "https://example.net/x.jpg"}})):
+        await change(any_database, tables.images, image_id, source="folder", **values)
+    await change(any_database, tables.images, listed, phash="0f", group_id="g", creator="Ann", page_url="https://example.org/")
+    async with any_database.read() as connection:
+        found = [row async for page in split_keys(connection, dataset_id, [ImageState.KEPT], page=2) for row in page]
+    assert [(image_id, split, keys.url) for image_id, split, keys in found] == [
+        (here, "test", "https://example.org/0.jpg"),
+        (stated, "test", "https://example.net/x.jpg"),
+        (listed, "test", "https://example.org/2.jpg"),
+    ]
+    assert found[2][2] == SplitKeys("0f", "g", "Ann", "https://example.org/", "https://example.org/2.jpg")
 
 
 async def test_the_newest_earlier_dataset_with_the_same_shares_is_found(any_database: Database) -> None:

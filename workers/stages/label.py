@@ -24,6 +24,7 @@ from workers.stages import rebuild
 from workers.stages.deduplicate import update_images
 from workers.stages.merge_rows import find_label_conflicts
 from workers.stages.select import label_of, labelled
+from workers.stages.split_groups import join_groups, own_groups
 from workers.unit import ClaimedUnit
 
 __all__ = ["assign_splits", "by_cluster", "choose", "label_images", "spelled_apart", "splits_before"]
@@ -145,7 +146,7 @@ async def _recall_splits(unit: ClaimedUnit, kept: list[Choice]) -> tuple[list[Ch
         members = await earlier_splits.left_out(connection, dataset_id)
         earlier_id = await earlier_splits.find_earlier(connection, dataset_id, spec.splits, spec.seed)
         before = await earlier_splits.splits_in(connection, dataset_id, earlier_id) if earlier_id else {}
-    grouped = by_cluster(kept, members)
+    grouped = await join_groups(unit, by_cluster(own_groups(kept, spec), members))
     return grouped, splits_before(grouped, members, before, spec.splits, is_again=unit.job.kind is JobKind.VALIDATION)
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 import errors
+from app.datasets import leaks
 from app.db import datasets, earlier_fetches, images, jobs, rows, versions
 from app.db.funnel import Funnel
 from app.db.licences import count_by_licence
@@ -106,6 +107,7 @@ def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSumm
         "self": own,
         "exports": f"{own}/exports",
         "licences": f"{own}/licences",
+        "leaks": f"{own}/leaks",
         "images": f"/v1/images?dataset_id={dataset.id}",
         "checks": f"/v1/checks?dataset_id={dataset.id}",
     }
@@ -145,6 +147,26 @@ async def get_licences(call: Here, dataset_id: DatasetId, query: Annotated[Licen
     found = licences.answer(counts, LicencePolicy.of(query.license, query.license_unknown)) if query.license else None
     answer = None if found is None else LicenceAnswer(stays=found.stays, goes=[Departure(**asdict(one)) for one in found.goes])
     return Licences(dataset_id=dataset_id, kept=sum(line.kept for line in lines), licences=lines, answer=answer)
+
+
+class SplitReport(View):
+    """What the splits of a dataset share."""
+
+    dataset_id: str
+    splits: dict[str, int] = Field(description="Images by split.")
+    near_distance: int = Field(description="Bits in which the perceptual hashes of two images may differ that are nearly the same.")
+    split_by: list[str] = Field(description="What images of one split share.")
+    pairs: dict[str, int] = Field(description="Pairs of images in two splits, by what they share.")
+    largest: int = Field(description="Images of the largest group that one split holds together.")
+    largest_by: str | None = Field(description="What most of them share.")
+
+
+@router.get("/v1/datasets/{dataset_id}/leaks", operation_id="datasets_leaks", summary="Pairs of images that share something across splits")
+async def get_leaks(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> SplitReport:
+    """Counted anew from the rows of the dataset; 0 for what it was split by. Every export states its own in `manifest.json`."""
+    await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
+    report = await leaks.split_report(call.resources.db, dataset_id)
+    return SplitReport(dataset_id=dataset_id, **report.to_json())
 
 
 @router.delete(

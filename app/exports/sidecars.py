@@ -144,7 +144,7 @@ def _manifest(
         "absent_labels": facts.absent_labels,
         "unlabelled": facts.unlabelled,
         "boxes": facts.boxes,
-        "categories": facts.categories,
+        "label_names": facts.label_names,
         "list_columns": {column.name: {"type": column.dtype, "name": column.source} for column in facts.extra},
         "class_folders": parts.folders,
         "licenses": facts.licenses,

@@ -68,7 +68,7 @@ class DatasetFacts:
         hosts: number of images from each host and their bytes; ``""`` for images without a web address.
         has_labels: whether any sample has several labels.
         boxes: number of boxes of each class.
-        categories: all classes: of images, whether their first label or not, and of boxes.
+        label_names: the names of all labels, the first of an image or not, sorted.
         extra: the further columns of the list.
         left_out: number of further columns beyond the first 200.
         shards: number of shards of each split, as :class:`app.exports.shard_counter.ShardCounter` counts them.
@@ -88,7 +88,7 @@ class DatasetFacts:
     unlabelled: int = 0
     has_labels: bool = False
     boxes: Mapping[str, int] = field(default_factory=dict)
-    categories: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
     extra: tuple[ExtraColumn, ...] = ()
     left_out: int = 0
     shards: Mapping[str, int] = field(default_factory=dict)
@@ -105,6 +105,11 @@ class DatasetFacts:
     def classes(self) -> tuple[str, ...]:
         """All classes, sorted by name; the position of a class is its number."""
         return tuple(self.labels)
+
+    @property
+    def shown_split(self) -> str:
+        """The split that examples of the card load."""
+        return "train" if "train" in self.splits else next(iter(self.splits), "train")
 
     @property
     def absent_labels(self) -> dict[str, list[str]]:
@@ -176,7 +181,7 @@ class _FactsCounter:
         self._host_bytes: Counter[str] = Counter()
         self._has_labels = False
         self._boxes: Counter[str] = Counter()
-        self._categories: set[str] = set()
+        self._label_names: set[str] = set()
         self._extra = ColumnCounter()
         self._split_table = SplitTable()
 
@@ -193,7 +198,7 @@ class _FactsCounter:
         self._host_bytes[host] += sample.size_bytes
         self._has_labels = self._has_labels or len(sample.labels) > 1
         self._boxes.update(box.label for box in sample.boxes)
-        self._categories.update(all_texts(sample, "labels"))
+        self._label_names.update(all_texts(sample, "labels"))
         self._extra.add(sample.extra)
         self._shards.add(sample)
         self._largest_bytes = max(self._largest_bytes, sample.size_bytes)
@@ -223,7 +228,7 @@ class _FactsCounter:
             unlabelled=self.samples - labels.total(),
             has_labels=self._has_labels,
             boxes=_sorted_counts(self._boxes),
-            categories=tuple(sorted(self._categories | self._boxes.keys())),
+            label_names=tuple(sorted(self._label_names)),
             extra=self._extra.columns(RESERVED_COLUMNS),
             left_out=self._extra.left_out,
             shards=self._shards.counts(),

@@ -80,7 +80,7 @@ def test_size_category_uses_the_hubs_words(count: int, name: str) -> None:
 async def test_webdataset_card_names_the_members_it_has(tmp_path: Path) -> None:
     """The loading lines work as they stand."""
     _, body = await card_of(tmp_path, "webdataset")
-    assert 'wds.WebDataset("test-000000.tar", shardshuffle=False).decode("pil").rename(image="jpg")' in body
+    assert 'wds.WebDataset("train-000000.tar", shardshuffle=False).decode("pil").rename(image="jpg")' in body
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ def test_other_urls_are_refused_in_words(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["s3://key:secret@bucket/x", "https://user:secret@host/x", "az://secret@container", "hf://u:secret@org/name"])
+@pytest.mark.parametrize(
+    "text", ["s3://key:secret@bucket/x", "https://user:secret@host/x", "az://secret@container", "hf://u:secret@org/name"]
+)
 def test_credentials_are_refused_and_not_repeated(text: str) -> None:
     """They come from the environment; the message says from which variables."""
     with pytest.raises(errors.ValidationError, match=r"credentials in it; they come from the environment") as caught:

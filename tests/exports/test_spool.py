@@ -108,12 +108,12 @@ async def test_rows_of_an_unlabelled_dataset_have_no_label(tmp_path: Path) -> No
 
 
 async def test_boxes_come_back_and_are_counted(tmp_path: Path) -> None:
-    """By class; the categories of an export are those of boxes and of all labels, the first or not."""
+    """By class; all labels have their names, the first of an image or not."""
     items = [sample(0, label="b", labels=("b", "pet"), boxes=boxes(2)), sample(1, label="a", boxes=boxes(1))]
     facts, back = await spooled(tmp_path, items)
     assert back == items
     assert facts.boxes == {"nose": 2, "tail": 1}
-    assert facts.categories == ("a", "b", "nose", "pet", "tail")
+    assert facts.label_names == ("a", "b", "pet")
     assert rows.to_row(items[0], facts)["objects"] == {
         "bbox": [[1.5, 2.0, 3.0, 4.25], [10.0, 5.0, 6.0, 7.0]],
         "category": ["nose", "tail"],

@@ -61,19 +61,24 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
         except Interrupted:
             await unit.release()
         except NothingSelected as error:
-            async with unit.transaction() as connection:
-                await datasets.set_export(connection, row.id, state="failed", problems=[str(error)], error=str(error))
-                await unit.finish_in(connection)
+            await _fail(unit, row.id, str(error), [str(error)])
         except NotDerived as error:
-            async with unit.transaction() as connection:
-                await datasets.set_export(connection, row.id, state="failed", problems=error.problems, error=str(error))
-                await unit.finish_in(connection)
+            await _fail(unit, row.id, str(error), error.problems)
             log.error("export.not_derived", images=error.images, problems=error.failed)
+        except errors.ValidationError as error:  # a rule of the format, such as the names of its splits, or damaged bytes
+            await _fail(unit, row.id, str(error), [str(error)])
+            log.error("export.refused", problem=str(error))
         else:
             async with unit.transaction() as connection:
                 await datasets.set_export(connection, row.id, state="written", prefix=paths.export(row.id), **_report_columns(report))
                 await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
             log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
+
+
+async def _fail(unit: ClaimedUnit, export_id: str, error: str, problems: list[str]) -> None:
+    async with unit.transaction() as connection:
+        await datasets.set_export(connection, export_id, state="failed", problems=problems, error=error)
+        await unit.finish_in(connection)
 
 
 async def _write_and_publish(ctx: JobContext, unit: ClaimedUnit, row: Export) -> ExportReport:

@@ -54,16 +54,15 @@ class _CaptionsWriter:
         self._facts = facts
         self._takes_all = options.captions == "all"
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
-        split = next(iter(facts.splits), "train")
         self.card = CardParts(
             layout=_LAYOUT,
-            usage=_USAGE.format(split=split),
+            usage=_USAGE.format(split=facts.shown_split),
             configs={},
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
             records=self._metadata.describe(facts.splits),
-            notes=(_NOTE.format(split=split),),
+            notes=(_NOTE.format(split=facts.shown_split),),
         )
 
     def add(self, sample: Sample, body: bytes) -> writer.Written:

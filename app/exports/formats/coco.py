@@ -70,8 +70,8 @@ class CocoExporter:
 class _Numbers:
     """The ids of categories and licences, from 1 in the order of their names."""
 
-    def __init__(self, categories: Iterable[str], licenses: Iterable[str]) -> None:
-        self.categories = {name: number for number, name in enumerate(categories, start=1)}
+    def __init__(self, labels: Iterable[str], boxes: Iterable[str], licenses: Iterable[str]) -> None:
+        self.categories = {name: number for number, name in enumerate(sorted({*labels, *boxes}), start=1)}
         self.licenses = {name: number for number, name in enumerate(sorted(licenses), start=1)}
 
     def head(self, kind: str) -> dict[str, list[Entry]]:
@@ -125,7 +125,7 @@ class _CocoWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._facts = facts
-        self._numbers = _Numbers(facts.categories, facts.licenses)
+        self._numbers = _Numbers(facts.label_names, facts.boxes, facts.licenses)
         self._metadata = image_files.MetadataFiles(folder, facts, facts.splits)
         self._files: dict[tuple[str, str], _CocoFile] = {}
         if facts.splits:
@@ -135,7 +135,7 @@ class _CocoWriter:
                 self._files[split, kind] = _CocoFile(folder, _path(kind, split), {"info": _info(options)} | self._numbers.head(kind))
         self.card = CardParts(
             layout=_LAYOUT,
-            usage=_USAGE.format(split=next(iter(facts.splits), "train")),
+            usage=_USAGE.format(split=facts.shown_split),
             configs={split: f"{split}/**" for split in facts.splits},
             has_image_files=True,
             folders={},
@@ -226,7 +226,7 @@ class _CocoFile:
 
 def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     manifest = inspection.manifest
-    numbers = _Numbers(manifest.texts("categories"), manifest.mapping("licenses"))
+    numbers = _Numbers(manifest.texts("label_names"), manifest.mapping("boxes"), manifest.mapping("licenses"))
     for split in manifest.mapping("splits"):
         readers: Sequence[_CocoReader] | None = None
         for path, row in image_files.read_metadata(inspection, split):

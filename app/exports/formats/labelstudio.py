@@ -77,7 +77,7 @@ class _TasksWriter:
         self._folder = folder
         self._facts = facts
         self._most = min(MAX_TASKS, options.shard_samples)
-        self._names = _names(facts.categories)
+        self._names = _names(facts.label_names, facts.boxes)
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
         self._open: tuple[HashedFile, ArrayWriter] | None = None
         self._finished: dict[str, FileFacts] = {}
@@ -101,7 +101,7 @@ class _TasksWriter:
     def finish(self) -> dict[str, FileFacts]:
         self._close()
         config = HashedFile(self._folder / CONFIG)
-        config.write(_config(self._facts.labels, self._facts.categories, self._facts.boxes, self._names))
+        config.write(_config(self._facts.label_names, self._facts.boxes, self._names))
         return self._metadata.finish() | self._finished | {CONFIG: config.finish()}
 
     def abandon(self) -> None:
@@ -127,11 +127,11 @@ class _TasksWriter:
             self._open = None
 
 
-def _names(categories: Iterable[str]) -> Mapping[str, str]:
+def _names(labels: Iterable[str], boxes: Iterable[str]) -> Mapping[str, str]:
     """For each class a name that an attribute of XML holds as it is, on one line and different from all others."""
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for category in categories:
+    for category in sorted({*labels, *boxes}):
         plain = one_line(category) or "class"
         name = next(other for other in chain([plain], (f"{plain} ({number})" for number in count(2))) if other not in taken)
         taken.add(name)
@@ -164,10 +164,9 @@ def _rectangle(box: Box, width: int, height: int) -> Entry:
     return {name: round(share * 100, _DECIMALS) for name, share in shares.items()}
 
 
-def _config(labels: Iterable[str], categories: Iterable[str], boxes: Iterable[str], names: Mapping[str, str]) -> bytes:
-    choices = [names[name] for name in categories] if labels else []
+def _config(labels: Iterable[str], boxes: Iterable[str], names: Mapping[str, str]) -> bytes:
     lines = ["<View>", '  <Image name="image" value="$image"/>']
-    if choices:
+    if choices := [names[label] for label in labels]:
         lines += ['  <Choices name="label" toName="image" choice="multiple">']
         lines += [*(f"    <Choice value={quoteattr(name)}/>" for name in choices), "  </Choices>"]
     if found := [names[name] for name in boxes]:
@@ -179,7 +178,8 @@ def _config(labels: Iterable[str], categories: Iterable[str], boxes: Iterable[st
 
 def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     manifest = inspection.manifest
-    names = _names(manifest.texts("categories"))
+    labels, boxes = manifest.texts("label_names"), manifest.mapping("boxes")
+    names = _names(labels, boxes)
     tasks = _read_tasks(inspection)
     for path, row in image_files.read_metadata(inspection, ""):
         image_files.inspect_image(inspection, path, row)
@@ -191,7 +191,7 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     if next(tasks, None) is not None:
         inspection.add_problem("tasks: there are more than rows")
     with inspection.open_file(CONFIG) as file:
-        if file and file.read() != _config(manifest.mapping("labels"), manifest.texts("categories"), manifest.mapping("boxes"), names):
+        if file and file.read() != _config(labels, boxes, names):
             inspection.add_problem(f"{CONFIG}: does not have the classes of the dataset")
     image_files.inspect_tree(inspection)
 

@@ -93,7 +93,7 @@ class _TfRecordWriter:
         self._shards = shards.ShardSet(folder, options, facts.shards, lambda file: _Shard(file, facts), suffix=SUFFIX)
         self.card = CardParts(
             layout=_LAYOUT,
-            usage=_USAGE.format(split=next(iter(facts.splits), "train")),
+            usage=_USAGE.format(split=facts.shown_split),
             configs={},
             has_image_files=False,
             folders={},

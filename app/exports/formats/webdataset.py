@@ -72,7 +72,7 @@ class _ShardsWriter:
         self._writers = {split: _SplitWriter(folder, split, options) for split in facts.splits}
         self.card = CardParts(
             layout=_LAYOUT,
-            usage=_USAGE.format(first=f"{next(iter(facts.splits), 'train')}-000000.tar", images=";".join(facts.extensions) or "jpg"),
+            usage=_USAGE.format(first=f"{facts.shown_split}-000000.tar", images=";".join(facts.extensions) or "jpg"),
             configs={split: f"{split}-*.tar" for split in facts.splits},
             has_image_files=False,
             folders={},

@@ -84,6 +84,15 @@ async def test_a_task_has_its_image_and_what_is_known_of_it(tmp_path: Path) -> N
     assert "predictions" not in tasks[items[4].url]
 
 
+async def test_classes_of_boxes_are_no_choices_of_images(tmp_path: Path) -> None:
+    """And the other way round; a second label is a choice as the first is."""
+    await write("labelstudio", tmp_path, [sample(0, label="a", labels=("a", "b"), boxes=(Box("a", 1.0, 1.0, 2.0, 2.0), *boxes(1)))])
+    assert len(list(tasks_of(tmp_path))) == 1
+    config = ElementTree.fromstring((tmp_path / "labeling_config.xml").read_bytes())
+    assert [tag.get("value") for tag in config.findall("Choices/Choice")] == ["a", "b"]
+    assert [tag.get("value") for tag in config.findall("RectangleLabels/Label")] == ["a", "nose"]
+
+
 async def test_boxes_are_in_percent(tmp_path: Path) -> None:
     """Of the width and height of the exported image."""
     items = [sample(number, split="train", label=None, boxes=boxes(number)) for number in range(3)]

@@ -200,6 +200,19 @@ async def test_boxes_of_a_list_reach_the_export(bench: Bench, origin: Origin) ->
     assert all(abs(edge - other) <= 2 for edge, other in zip(area, (40, 60, 120, 160), strict=True)), area
 
 
+async def test_a_rule_that_a_format_does_not_allow_fails_the_export(bench: Bench, origin: Origin) -> None:
+    """With what is wrong; the job ends, and nothing is tried again."""
+    origin.script("/a.jpg", image(encode(photo())))
+    await bench.submit([ListedImage.model_validate({"url": origin.url("/a.jpg"), "split": "holdout"})], export_format="yolo")
+    await bench.drive()
+    async with bench.db.read() as connection:
+        export = (await connection.execute(select(tables.exports))).one()
+        job = (await connection.execute(select(tables.jobs))).one()
+    problem = "the format yolo has the splits train, val and test, not 'holdout'; use these names in --split"
+    assert (export.state, export.error, export.problems) == ("failed", problem, [problem])
+    assert job.state == "succeeded"  # the images are kept, and other formats hold them
+
+
 async def _bytes_of(samples: Sequence[Sample]) -> Sequence[bytes]:
     return [b"x" for _ in samples]
 

@@ -41,60 +41,65 @@ class CheckedLock:
     """A lock that was read to its end.
 
     Attributes:
+        where: what messages call it.
         packing: ``.gz``, ``.zst`` or empty.
         digest: of all lines but the last; it names the lock.
         local: images of a folder, which have no URL.
     """
 
     path: Path
+    where: str
     packing: str
     header: LockHeader
     digest: str
     local: int
 
 
-def check_lock(path: Path, version: str) -> CheckedLock:
+def check_lock(path: Path, version: str, *, where: str | None = None) -> CheckedLock:
     """Read a lock to its end.
 
     Args:
         version: of this program, for the message about a lock that it cannot read.
+        where: what messages call a lock that the user knows by no path.
 
     Raises:
         errors.ValidationError: it is no lock, has a newer schema, was cut off or was changed; with the line.
         errors.ConfigurationError: it cannot be opened, or unpacked without an extra.
     """
+    where = where or f"the lock {path}"
     packing = _packing_of(path)
-    with closing(_lines(path, packing)) as lines:
+    with closing(_lines(path, packing, where)) as lines:
         first = next(lines, (1, b""))
-        header = _header(path, first[1], version)
+        header = _header(where, first[1], version)
         seal = hashlib.sha256(first[1] + b"\n")
         places, local, end = array("Q"), 0, None
         for at, line in lines:
             if end is not None:
-                raise _damaged(path, at, "stands behind the last line of the lock")
-            values = _object(path, at, line)
+                raise _damaged(where, at, "stands behind the last line of the lock")
+            values = _object(where, at, line)
             if "lines_sha256" in values:
-                end = _parse(LockEnd, path, at, values)
+                end = _parse(LockEnd, where, at, values)
                 continue
-            image = _parse(LockedImage, path, at, values)
+            image = _parse(LockedImage, where, at, values)
             if image.index != len(places):
-                raise _damaged(path, at, f"has index {image.index} where {len(places)} is next: a line is missing, or they are unsorted")
+                raise _damaged(where, at, f"has index {image.index} where {len(places)} is next: a line is missing, or they are unsorted")
             places.append(_key(image))
             local += image.path is not None
             seal.update(line + b"\n")
-    _check_end(path, header, end, len(places), seal.hexdigest())
-    _refuse_twice(path, packing, places)
-    return CheckedLock(path, packing, header, seal.hexdigest(), local)
+    _check_end(where, header, end, len(places), seal.hexdigest())
+    _refuse_twice(path, packing, places, where)
+    return CheckedLock(path, where, packing, header, seal.hexdigest(), local)
 
 
 def read_images(path: Path, packing: str, *, skip: int = 0) -> Generator[LockedImage, None, None]:
     """Yield the images of a lock that was checked before, without the first ``skip``."""
-    with closing(_lines(path, packing)) as lines:
+    where = f"the lock {path}"
+    with closing(_lines(path, packing, where)) as lines:
         for at, line in islice(lines, 1 + skip, None):
-            values = _object(path, at, line)
+            values = _object(where, at, line)
             if "lines_sha256" in values:
                 return
-            yield _parse(LockedImage, path, at, values)
+            yield _parse(LockedImage, where, at, values)
 
 
 def _packing_of(path: Path) -> str:
@@ -107,31 +112,31 @@ def _packing_of(path: Path) -> str:
         raise errors.ConfigurationError(f"the lock {path} cannot be read: {exc.strerror}; check the path") from exc
 
 
-def _lines(path: Path, packing: str) -> Generator[Line, None, None]:
+def _lines(path: Path, packing: str, where: str) -> Generator[Line, None, None]:
     at = 0
     try:
         with streams.opened(path, packing) as reader:
             for at, line in enumerate(streams.lines(reader, MAX_LINE_BYTES), start=1):
                 if len(line) > MAX_LINE_BYTES:
-                    raise _damaged(path, at, f"is longer than {number(MAX_LINE_BYTES)} bytes")
+                    raise _damaged(where, at, f"is longer than {number(MAX_LINE_BYTES)} bytes")
                 yield at, line
     except streams.DamagedError as exc:
-        raise _damaged(path, at + 1, f"cannot be read: {exc}") from exc
+        raise _damaged(where, at + 1, f"cannot be read: {exc}") from exc
 
 
-def _header(path: Path, line: bytes, version: str) -> LockHeader:
+def _header(where: str, line: bytes, version: str) -> LockHeader:
     if not line.strip():
-        raise errors.ValidationError(f"the lock {path} is empty; {ANEW}")
+        raise errors.ValidationError(f"{where} is empty; {ANEW}")
     values = _loads(line)
     if not isinstance(values, dict) or MARK not in values:
         hint = "a list of URLs is given as `pictrawl build --urls FILE`"
-        raise errors.ValidationError(f"{path} is no lock: its first line is no header of one; {hint}")
+        raise errors.ValidationError(f"{where} is no lock: its first line is no header of one; {hint}")
     schema = values[MARK]
     if isinstance(schema, int) and schema > SCHEMA_VERSION:
         maker = clipped(str(values.get("generator")), 60)
-        what = f"the lock {path} has schema version {schema}, written by {maker}, and pictrawl {version} reads up to {SCHEMA_VERSION}"
+        what = f"{where} has schema version {schema}, written by {maker}, and pictrawl {version} reads up to {SCHEMA_VERSION}"
         raise errors.ValidationError(f"{what}; upgrade pictrawl")
-    return _parse(LockHeader, path, 1, values)
+    return _parse(LockHeader, where, 1, values)
 
 
 def _loads(line: bytes) -> Any:
@@ -141,12 +146,12 @@ def _loads(line: bytes) -> Any:
         return None
 
 
-def _object(path: Path, at: int, line: bytes) -> dict[str, Any]:
+def _object(where: str, at: int, line: bytes) -> dict[str, Any]:
     values = _loads(line)
     if not isinstance(values, dict):
-        raise _damaged(path, at, "is no JSON object")
+        raise _damaged(where, at, "is no JSON object")
     if rb"\u0000" in line and _holds_nul(values):
-        raise _damaged(path, at, "holds NUL in a text")
+        raise _damaged(where, at, "holds NUL in a text")
     return values
 
 
@@ -156,30 +161,30 @@ def _holds_nul(value: Any) -> bool:
     return any(map(_holds_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
 
 
-def _parse(kind: type[Part], path: Path, at: int, values: dict[str, Any]) -> Part:
+def _parse(kind: type[Part], where: str, at: int, values: dict[str, Any]) -> Part:
     try:
         return kind.model_validate(values)
     except ValidationError as exc:
         first = exc.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _damaged(path, at, f"{where} {requirement(first)}".strip()) from exc
+        field = ".".join(map(str, first["loc"]))
+        raise _damaged(where, at, f"{field} {requirement(first)}".strip()) from exc
 
 
 def _key(image: LockedImage) -> int:
     return int.from_bytes(hashlib.sha256(image.place.encode()).digest()[:8], "big")
 
 
-def _check_end(path: Path, header: LockHeader, end: LockEnd | None, images: int, digest: str) -> None:
+def _check_end(where: str, header: LockHeader, end: LockEnd | None, images: int, digest: str) -> None:
     if end is None:
-        raise errors.ValidationError(f"the lock {path} has no last line: it was cut off after {count(images, 'image')}; {ANEW}")
+        raise errors.ValidationError(f"{where} has no last line: it was cut off after {count(images, 'image')}; {ANEW}")
     if images != end.images or images != header.images:
         promised = f"its header promises {number(header.images)} and its last line {number(end.images)}"
-        raise errors.ValidationError(f"the lock {path} has {count(images, 'image')}, {promised}; {ANEW}")
+        raise errors.ValidationError(f"{where} has {count(images, 'image')}, {promised}; {ANEW}")
     if digest != end.lines_sha256:
-        raise errors.ValidationError(f"the lock {path} was changed: its lines have the digest {digest}, not {end.lines_sha256}; {ANEW}")
+        raise errors.ValidationError(f"{where} was changed: its lines have the digest {digest}, not {end.lines_sha256}; {ANEW}")
 
 
-def _refuse_twice(path: Path, packing: str, places: "array[int]") -> None:
+def _refuse_twice(path: Path, packing: str, places: "array[int]", where: str) -> None:
     """Refuse two images at one URL or path: where two keys of 64 bits are the same, their lines are compared."""
     keys = np.sort(np.frombuffer(places, dtype=np.uint64))
     twice = set(keys[1:][keys[1:] == keys[:-1]].tolist())
@@ -188,8 +193,8 @@ def _refuse_twice(path: Path, packing: str, places: "array[int]") -> None:
     first: dict[str, int] = {}
     for image in read_images(path, packing):
         if _key(image) in twice and (before := first.setdefault(image.place, image.index)) != image.index:
-            raise _damaged(path, image.index + 2, f"names the same image as line {before + 2}: {clipped(image.place, 200)}")
+            raise _damaged(where, image.index + 2, f"names the same image as line {before + 2}: {clipped(image.place, 200)}")
 
 
-def _damaged(path: Path, at: int, what: str) -> errors.ValidationError:
-    return errors.ValidationError(f"the lock {path} was changed or damaged: line {at} {what}; {ANEW}")
+def _damaged(where: str, at: int, what: str) -> errors.ValidationError:
+    return errors.ValidationError(f"{where} was changed or damaged: line {at} {what}; {ANEW}")

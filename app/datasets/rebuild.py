@@ -28,7 +28,7 @@ def export_of(lock: CheckedLock, asked: str | None = None) -> ExportSpec:
     name = asked or export.format
     if name not in formats.EXPORTERS:
         hint = f"name another with --format: {', '.join(formats.EXPORTERS)}"
-        raise errors.ValidationError(f"the lock {lock.path} is for the format {name!r}, which this version does not have; {hint}")
+        raise errors.ValidationError(f"{lock.where} is for the format {name!r}, which this version does not have; {hint}")
     formats.require_format(name)
     try:
         return ExportSpec.of_export(name, "standard", export.options)
@@ -36,7 +36,7 @@ def export_of(lock: CheckedLock, asked: str | None = None) -> ExportSpec:
         first = exc.errors()[0]
         option = ".".join(map(str, first["loc"]))
         raise errors.ValidationError(
-            f"the lock {lock.path} has an export option that cannot be used: {option} {requirement(first)}; upgrade pictrawl"
+            f"{lock.where} has an export option that cannot be used: {option} {requirement(first)}; upgrade pictrawl"
         ) from exc
 
 

@@ -55,7 +55,7 @@ def line(index: int, **values: Any) -> bytes:
     [
         (b"", "is empty"),
         (b"\n\n", "is empty"),
-        (b"https://example.org/a.jpg\n", "is no lock: its first line is no header of one; a list of URLs is given as `pictrawl build"),
+        (b"https://example.org/a.jpg\n", "its first line is no header of one; a list of URLs is given as `pictrawl build --urls FILE`"),
         (b'{"url": "https://example.org/a.jpg"}\n', "is no lock"),
         (b"[1]\n", "is no lock"),
         (

@@ -103,6 +103,12 @@ class CompressionRules:
         return scaled, (square, square)
 
     @property
+    def words(self) -> str:
+        """As the options of the command line spell them: ``webp:80 longest 512``."""
+        encoding = self.format if self.format == "keep" else f"{self.format}:{self.level}"
+        return encoding if self.resize == "none" else f"{encoding} {self.resize} {self.size}"
+
+    @property
     def is_identity(self) -> bool:
         """Whether the exported bytes are the fetched bytes, but for metadata over which loaders fail."""
         return self.format == "keep" and self.resize == "none"

@@ -58,6 +58,10 @@ Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 Captions = Literal["first", "all"]
 
+Also = list[ExportFormat]
+
+ALSO = "Further formats that are written, each an export of its own."
+
 LICENSE = (
     "Licences to take: any, open, commercial, derivatives, cc0, pdm, by, by-sa, by-nc, by-nd, by-nc-sa, by-nc-nd, or SPDX ids; "
     "default: any for keywords, everything for URLs."
@@ -81,6 +85,11 @@ class Compression(Strict):
     resize: Resize = Field("none", description="How images are resized to size.")
     size: int = Field(256, ge=8, le=16384, description="Target size, pixels.")
     only_if_bigger: bool = Field(True, description="Never enlarge an image.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_rules(cls, value: Any) -> Any:
+        return asdict(value) if isinstance(value, CompressionRules) else value
 
     @field_validator("format")
     @classmethod
@@ -199,17 +208,13 @@ class JobRequest(Strict):
     captions: Captions = Field(default="first", description="Captions in a .txt (webdataset, captions): the first, or all, one on a line.")
     compression: Compression | None = None
     export_format: ExportFormat | None = None
+    also: Also = Field(default_factory=list, max_length=10, description=ALSO)
     storage_tier: Literal["standard"] | None = None
     splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0}, description="Share of each split; shares sum to 1.")
     split_by: list[SplitKind] | None = Field(default=None, min_length=1, max_length=5, description=SPLIT_BY)
     seed: Seed = 0
     priority: int = Field(default=0, ge=-100, le=100)
     refresh: bool = Field(default=False, description="Request URLs again whose bytes are stored; an origin may confirm them by a 304.")
-
-    @field_validator("compression", mode="before")
-    @classmethod
-    def _from_rules(cls, value: Any) -> Any:
-        return asdict(value) if isinstance(value, CompressionRules) else value
 
     @field_validator("lang")
     @classmethod
@@ -324,6 +329,7 @@ class JobSpec(BaseModel):
     placeholder_min: int = 5
     compression: CompressionRules = CompressionRules()
     export_format: ExportFormat = "files"
+    also: list[ExportFormat] = Field(default_factory=list)
     storage_tier: Literal["standard"] = "standard"
     splits: dict[str, float] = Field(default_factory=lambda: {"train": 1.0})
     split_by: tuple[SplitKind, ...] = DEFAULT_SPLIT_BY
@@ -339,6 +345,11 @@ class JobSpec(BaseModel):
     refresh: bool = False
     side_px: int | None = None
     papers: PaperTexts = NO_TEXTS
+
+    @property
+    def formats(self) -> list[ExportFormat]:
+        """The formats that the dataset is written in, the first one first."""
+        return [self.export_format, *self.also]
 
     @property
     def quota(self) -> Quota | None:

@@ -1,10 +1,7 @@
 """``pictrawl build``: check everything that can be wrong, then submit a job, run it and deliver its dataset."""
 
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ from app.cli.build_options import (
     OPTION_NAMES,
     STDIN,
     BuildOptions,
-    list_fields_as_options,
     parse_compression,
     parse_size,
     parse_splits,
@@ -25,29 +21,26 @@ from app.cli.build_options import (
 from app.cli.build_pages import CRAWL_OPTIONS, read_pages
 from app.cli.delivery import Destination, parse_output
 from app.cli.failures import UsageError
+from app.cli.list_input import Columns, UrlList, note_columns, open_url_list, warn_of_bad_lines
 from app.cli.options import Cli, with_options_of
 from app.cli.plan import show_folder_plan, show_list_plan, show_pages_plan, show_plan
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
 from app.db import jobs
-from app.discovery import keyword_file, url_list
+from app.discovery import keyword_file
 from app.discovery.keywords import InputKind
 from app.exports.destination import Delivery
-from app.exports.extra_columns import ColumnCounter
-from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count, size
 from app.jobs import settle, submit
 from app.jobs.attendance import is_unattended, mark_unattended
 from app.pages_spec import PagesSpec
 from app.resources import source_options
 from app.settings import Settings
-from app.spec import FolderSpec, JobRequest, Keyword, ListSpec
+from app.spec import FolderSpec, JobRequest, Keyword
 
 __all__ = ["build", "run_build"]
 
-SHOWN_PROBLEMS = 5
-SHOWN_COLUMNS = 20
 SHOWN_UNFINISHED = 3
 
 FILE_HINTS: Mapping[InputKind, str] = {
@@ -67,9 +60,6 @@ OWN_OPTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
 """Options that have an effect on one kind of input only, or where something is requested, and what gives that input."""
 
 DEFAULTS = BuildOptions()
-
-NO_COLUMN = "none"
-"""The value of ``--keep-col`` that keeps no further column."""
 
 
 @with_options_of(BuildOptions)
@@ -92,8 +82,8 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
         if options.dry_run:
             return await _dry_run(cli, settings, plan, urls)
         if urls is not None:
-            _warn_of_bad_lines(cli, urls)
-            _note_columns(cli, urls)
+            warn_of_bad_lines(cli, urls)
+            note_columns(cli, urls)
         if plan.folder is not None:
             folder_input.note_contents(cli, plan.folder)
         async with open_runner(cli, settings, "build", given=options.settings, detached=options.detach, prestart=True) as runner:
@@ -104,7 +94,7 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
             return await runner.finish_build(job_id, plan.destination)
 
 
-async def _dry_run(cli: Cli, settings: Settings, plan: "BuildPlan", urls: "UrlList | None") -> int:
+async def _dry_run(cli: Cli, settings: Settings, plan: "BuildPlan", urls: UrlList | None) -> int:
     request = plan.request
     if plan.folder is not None:
         return await show_folder_plan(cli, plan.folder, request)
@@ -123,7 +113,7 @@ class BuildPlan:
     folder: FolderSpec | None = None
 
 
-def _plan(settings: Settings, options: BuildOptions, urls: "UrlList | None") -> BuildPlan:
+def _plan(settings: Settings, options: BuildOptions, urls: UrlList | None) -> BuildPlan:
     """Check everything that can be wrong before anything is written."""
     _refuse_files(options.keywords or [], has_list=urls is not None)
     keywords = _keywords(options)
@@ -219,7 +209,9 @@ def _request(
 ) -> JobRequest:
     width, height = parse_size(options.min_size)
     given = {"sources": options.source, "lang": options.lang}
-    rules = parse_compression(settings.compress.rules(), encode=options.encode, resize=options.resize, size=options.size)
+    rules = parse_compression(
+        settings.compress.rules(), encode=options.encode, resize=options.resize, size=options.size, only_if_bigger=options.only_if_bigger
+    )
     return JobRequest(
         keywords=list(keywords),
         urls=["in a list"] if has_list else None,
@@ -261,7 +253,7 @@ def _license_words(options: BuildOptions) -> list[str] | None:
     return words
 
 
-async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> str:
+async def _submit(runner: JobRunner, plan: BuildPlan, urls: UrlList | None) -> str:
     """Store the list, write the job, wake the workers; return the job's id."""
     resources = runner.resources
     stored = await settle.store_list(resources, urls.path, urls.spec) if urls else None
@@ -271,7 +263,7 @@ async def _submit(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") ->
     return (await submit.submit_build(resources, spec, name=plan.name)).job_id
 
 
-async def _submit_only(runner: JobRunner, plan: BuildPlan, urls: "UrlList | None") -> int:
+async def _submit_only(runner: JobRunner, plan: BuildPlan, urls: UrlList | None) -> int:
     job_id = await _submit(runner, plan, urls)
     workspace = runner.resources.workspace
     holder = workspace.find_holder() if workspace is not None else None
@@ -297,109 +289,3 @@ async def _note_unfinished(runner: JobRunner) -> None:
         more = [f"  and {len(left) - SHOWN_UNFINISHED} more: pictrawl jobs ls"] if len(left) > SHOWN_UNFINISHED else []
         head = f"{count(len(left), 'older job')} of this workspace did not end; this build leaves them alone"
         runner.cli.note("\n".join([head.replace("them", "it") if len(left) == 1 else head, *commands, *more]))
-
-
-# --urls
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which columns of a list to read, by name."""
-
-    url: str | None = None
-    caption: str | None = None
-    label: str | None = None
-    license: str | None = None
-    group: str | None = None
-    keep: list[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UrlList:
-    """A list with at least one usable URL: where it is, how to read it, and what its first rows hold."""
-
-    path: Path
-    spec: ListSpec
-    inspection: url_list.ListInspection
-
-
-@contextmanager
-def open_url_list(names: list[str], columns: Columns, list_format: str | None) -> Iterator[UrlList | None]:
-    """The list that ``--urls`` names, ``None`` without it. Stdin is copied to a temporary file for the body's time.
-
-    Raises:
-        UsageError: several lists, or nothing on stdin.
-        errors.ConfigurationError: there is no such list, or it holds no usable URL.
-    """
-    if not names:
-        yield None
-        return
-    if len(names) > 1:
-        raise UsageError(f"{len(names)} lists were given; a job takes one", "join them: cat a.txt b.txt | pictrawl build --urls -")
-    if names[0] != STDIN:
-        yield _inspect(Path(names[0]), Path(names[0]).name, columns, list_format)
-        return
-    if sys.stdin.isatty():
-        raise UsageError("--urls - reads stdin, and stdin is a terminal", "pipe a list in: cat urls.txt | pictrawl build --urls -")
-    with tempfile.TemporaryDirectory(prefix="pictrawl-") as folder:
-        path = Path(folder) / "stdin"
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield _inspect(path, "stdin", columns, list_format or "txt", where="the list on stdin")
-
-
-def _inspect(path: Path, name: str, columns: Columns, list_format: str | None, *, where: str | None = None) -> UrlList:
-    if not path.exists():
-        raise UsageError(f"there is no list {path}", "check the path; - reads from stdin")
-    if path.is_dir():
-        raise UsageError(f"the list {path} is a directory", "name a file in it")
-    suffix = url_list.sniff(f"list.{list_format.lstrip('.')}" if list_format else name)
-    if suffix.startswith(".txt") and columns != Columns():
-        raise UsageError(
-            f"{where or f'the list {name}'} is plain text, it has no columns", "leave the --…-col options out, or add --list-format csv"
-        )
-    spec = ListSpec(
-        key="to-be-stored",
-        suffix=suffix,
-        name=name[:400],
-        url_column=columns.url,
-        caption_column=columns.caption,
-        label_column=columns.label,
-        license_column=columns.license,
-        group_column=columns.group,
-        keep_columns=[] if columns.keep == [NO_COLUMN] else columns.keep,
-    )
-    with list_fields_as_options():
-        return UrlList(path, spec, url_list.inspect(path, spec, where=where))
-
-
-def _warn_of_bad_lines(cli: Cli, urls: UrlList) -> None:
-    """Show the first lines without a usable URL. All of them are counted, and logged in the job's log."""
-    problems = urls.inspection.problems
-    if not problems:
-        return
-    cli.warn(f"{urls.spec.name}: {count(len(problems), 'line')} of the first {urls.inspection.rows} cannot be used")
-    for problem in problems[:SHOWN_PROBLEMS]:
-        text = f": {clipped(problem.text, 60)}" if problem.text else ""
-        cli.note(f"  line {problem.line}: {clipped(problem.message, 120)}{text}")
-    if len(problems) > SHOWN_PROBLEMS:
-        cli.note(f"  and {len(problems) - SHOWN_PROBLEMS} more")
-
-
-def _note_columns(cli: Cli, urls: UrlList) -> None:
-    """Name the further columns of the list that the dataset will have, and those that it will not have."""
-    counter = ColumnCounter()
-    for extra in urls.inspection.extra:
-        counter.add(extra)
-    found = counter.columns(RESERVED_COLUMNS)
-    kept = [clipped(column.source, 40) + (f" (as {clipped(column.name, 50)})" if column.name != column.source else "") for column in found]
-    if kept:
-        cli.note(f"  further columns: {_listed(kept)}")
-    if urls.inspection.left_out:
-        names = [clipped(name, 40) for name in urls.inspection.left_out]
-        cli.note(f"  not carried over: {_listed(names)}; lists, objects, bytes, or more than 200; --keep-col NAME carries one")
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
-    return ", ".join(names[:SHOWN_COLUMNS]) + more

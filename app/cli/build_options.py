@@ -101,6 +101,8 @@ WHERE = 'Take only images for which this is true, as in "width>=512 and license=
 MAX_PER_LABEL = "Keep at most N of each label; images without a label are not limited."
 BALANCE = "Keep as many of each label as the smallest one has."
 SPLIT_BY = "What images of one split share, with commas: cluster, group, creator, page, host (cluster,group)."
+SIZE = "Side in pixels for --resize (256)."
+ONLY_IF_BIGGER = "Whether --resize leaves small images as small as they are (it does)."
 DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
@@ -145,7 +147,8 @@ class BuildOptions:
     label_conflicts: Annotated[LabelConflicts | None, _quality("--label-conflicts", help=LABEL_CONFLICTS)] = None
     encode: Annotated[Text, _output("--encode", metavar="FORMAT[:QUALITY]", help=ENCODE)] = None
     resize: Annotated[Resize | None, _output("--resize", help=RESIZE)] = None
-    size: Annotated[Count, _output("--size", metavar="PX", help="Side in pixels for --resize (256).")] = None
+    size: Annotated[Count, _output("--size", metavar="PX", help=SIZE)] = None
+    only_if_bigger: Annotated[bool | None, _output("--only-if-bigger/--no-only-if-bigger", help=ONLY_IF_BIGGER)] = None
     export_format: Annotated[ExportFormat | None, _output("--format", "-f", metavar="FORMAT", help=f"{FORMATS} (files).")] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
     output: Annotated[Text, _output("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)] = None
@@ -224,18 +227,21 @@ def parse_where(text: str | None, *, is_build: bool = False) -> str | None:
     return text
 
 
-def parse_compression(default: CompressionRules, *, encode: str | None, resize: str | None, size: int | None) -> CompressionRules:
-    """The settings' rules, changed by ``--encode``, ``--resize`` and ``--size``."""
+def parse_compression(
+    default: CompressionRules, *, encode: str | None, resize: str | None, size: int | None, only_if_bigger: bool | None = None
+) -> CompressionRules:
+    """The default rules, changed by ``--encode``, ``--resize``, ``--size`` and ``--only-if-bigger``."""
     rules = default
     if encode is not None:
         rules = replace(rules, **_encoding(encode))
     if resize is not None:
         rules = replace(rules, resize=resize)  # type: ignore[arg-type]
-    if size is None:
-        return rules
-    if rules.resize == "none":
-        raise UsageError(f"--size {size} has no effect without --resize", f"add --resize {either(RESIZES)}")
-    return replace(rules, size=size)
+    given = {"size": size, "only_if_bigger": only_if_bigger}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and rules.resize == "none":
+        option = f"--size {size}" if size is not None else f"--{'' if only_if_bigger else 'no-'}only-if-bigger"
+        raise UsageError(f"{option} has no effect without --resize", f"add --resize {either(RESIZES)}")
+    return replace(rules, **given)  # type: ignore[arg-type]
 
 
 def _encoding(text: str) -> dict[str, Any]:
@@ -271,6 +277,8 @@ OPTION_NAMES = {item.name: f"--{item.name.replace('_', '-')}" for item in fields
     "license_column": "--license-col",
     "group_column": "--group-col",
     "keep_columns": "--keep-col",
+    "shard_samples": "--shard-samples",
+    "shard_bytes": "--shard-bytes",
 }
 """The option that gives each field of a request, or of its list, its value."""
 

@@ -15,6 +15,7 @@ from app.cli.settings import load_settings
 from app.db import Database, datasets, images, lookup, paging, usage, versions
 from app.db.funnel import Funnel
 from app.db.rows import Dataset, Export, PageOf, Version
+from app.export_spec import describe
 from app.formatting import clipped, count, listing, number, size, when
 from app.images.split_groups import LeakReport
 
@@ -83,6 +84,11 @@ def show(cli: Cli, dataset: DatasetId) -> int:
     return run(_show(cli, dataset))
 
 
+def _export_row(export: Export) -> tuple[str, ...]:
+    asked = clipped(describe(export.options), 60)
+    return (export.id, export.format, export.version or "", export.state, number(export.samples or 0), when(export.created_at), asked)
+
+
 async def _show(cli: Cli, dataset_id: str) -> int:
     async with open_database(cli, load_settings(cli)) as db:
         dataset_id = await lookup.dataset_id(db, dataset_id)
@@ -94,7 +100,7 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         made = (await datasets.page_exports(db, dataset_id=dataset_id)).items
         report = await _split_report(db, made)
     known = {clipped(label or "without label", 40): count for label, count in sorted(labels.items(), key=lambda item: -item[1])}
-    rows = [(one.id, one.format, one.version or "", one.state, number(one.samples or 0), when(one.created_at)) for one in made]
+    rows = [_export_row(one) for one in made]
     lines = [
         f"dataset {dataset.id}: {clipped(dataset.name, 60)}",
         f"  version    {version.number}, made by {version.kind}" if version else "",
@@ -102,7 +108,7 @@ async def _show(cli: Cli, dataset_id: str) -> int:
         f"  labels     {listing(known, most=20)}" if known else "",
         f"  not kept   {listing(funnel.reasons)}" if funnel.reasons else "",
         *_split_lines(report),
-        "\n" + table(("export", "format", "version", "status", "samples", "made"), rows, right=(4,)) if rows else "",
+        "\n" + table(("export", "format", "version", "status", "samples", "made", "as asked"), rows, right=(4,)) if rows else "",
     ]
     document = dataset_document(dataset, version) | {
         "kept": funnel.kept,

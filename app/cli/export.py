@@ -10,7 +10,21 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import exit_codes
-from app.cli.build_options import BALANCE, CAPTIONS, FORMATS, MAX_PER_LABEL, WHERE, Captions, parse_where, validation_as_usage
+from app.cli.build_options import (
+    BALANCE,
+    CAPTIONS,
+    ENCODINGS,
+    FORMATS,
+    MAX_PER_LABEL,
+    ONLY_IF_BIGGER,
+    RESIZE,
+    SIZE,
+    WHERE,
+    Captions,
+    parse_compression,
+    parse_where,
+    validation_as_usage,
+)
 from app.cli.datasets import DatasetId
 from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, deliver, parse_output
 from app.cli.documents import export_document
@@ -23,20 +37,24 @@ from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Export
 from app.domain import ExportFormat
 from app.export_spec import ExportRequest
-from app.exports.destination import FORMS, Delivery
+from app.exports.destination import FORMS as URLS
+from app.exports.destination import Delivery
 from app.exports.folder import digests_of, foreign_files, read_manifest, stated_report
 from app.exports.formats import get_exporter
-from app.formatting import clipped, count, size
+from app.formatting import clipped, count, either, size
 from app.images.pool.pool import DecoderPool, load_images
 from app.job_states import CheckKind
 from app.jobs import submit
+from app.rules import CompressionRules, Resize
 from app.settings import Settings
 
 __all__ = ["export", "verify"]
 
 SHOWN_PROBLEMS = 20
 
-OUTPUT = f"Folder of the export, or {FORMS}."
+OUTPUT = f"Folder of the export, or {URLS}."
+
+ENCODE_EXPORT = f"{either(ENCODINGS)}, as in webp:80, of the bytes that were fetched; default: the images as the dataset has them."
 
 
 def export(
@@ -44,22 +62,33 @@ def export(
     dataset: DatasetId,
     output: Annotated[str, typer.Option("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)],
     form: Annotated[ExportFormat, typer.Option("--format", "-f", metavar="FORMAT", help=f"{FORMATS}.")] = "files",
+    encode: Annotated[str | None, typer.Option("--encode", metavar="FORMAT[:QUALITY]", help=ENCODE_EXPORT)] = None,
+    resize: Annotated[Resize | None, typer.Option("--resize", help=RESIZE)] = None,
+    size_px: Annotated[int | None, typer.Option("--size", metavar="PX", help=SIZE)] = None,
+    only_if_bigger: Annotated[bool | None, typer.Option("--only-if-bigger/--no-only-if-bigger", help=ONLY_IF_BIGGER)] = None,
     captions: Annotated[Captions, typer.Option("--captions", help=CAPTIONS)] = "first",
     where: Annotated[str | None, typer.Option("--where", metavar="EXPRESSION", help=WHERE)] = None,
     max_per_label: Annotated[int | None, typer.Option("--max-per-label", metavar="N", help=MAX_PER_LABEL)] = None,
     balance: Annotated[bool, typer.Option("--balance", help=BALANCE)] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Decides which images the limits leave out.")] = 0,
+    shard_samples: Annotated[int | None, typer.Option("--shard-samples", metavar="N", help="Maximum samples in one shard.")] = None,
+    shard_bytes: Annotated[int | None, typer.Option("--shard-bytes", metavar="BYTES", help="Maximum bytes in one shard.")] = None,
     overwrite: Overwrite = False,
     private: Private = None,
 ) -> int:
-    """Write a dataset in another format, verified before it appears.
+    """Write a dataset in another format or form, verified before it appears.
 
-    All of it, or the images that --where takes. To a URL it is sent by the worker, with the credentials of its environment;
-    `pictrawl resume` goes on where that stopped.
+    All of it, or the images that --where takes. Nothing is requested: with --encode or --resize each image is made of the bytes that were
+    fetched, else it is that of the dataset. To a URL it is sent by the worker, with the credentials of its environment; `pictrawl resume`
+    goes on where that stopped.
     """
+    compression = _compression(encode, resize, size_px, only_if_bigger)
     with validation_as_usage():
         request = ExportRequest(
             export_format=form,
+            compression=compression,
+            shard_samples=shard_samples,
+            shard_bytes=shard_bytes,
             captions=captions,
             where=parse_where(where),
             max_per_label=max_per_label,
@@ -67,6 +96,13 @@ def export(
             seed=seed,
         )
     return run(_export(cli, dataset, parse_output(output, overwrite=overwrite, private=private), request))
+
+
+def _compression(encode: str | None, resize: Resize | None, size_px: int | None, only_if_bigger: bool | None) -> CompressionRules | None:
+    """The rules that options ask for, which begin with the originals; None where they ask for none."""
+    if (encode, resize, size_px, only_if_bigger) == (None,) * 4:
+        return None
+    return parse_compression(CompressionRules(), encode=encode, resize=resize, size=size_px, only_if_bigger=only_if_bigger)
 
 
 async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery, request: ExportRequest) -> int:

@@ -19,7 +19,7 @@ __all__ = [
     "collection_period",
     "create_dataset",
     "delete_dataset",
-    "export_id_of_job",
+    "export_ids_of_job",
     "exports_of_job",
     "get_check",
     "get_dataset",
@@ -165,7 +165,7 @@ async def exports_of_job(db: Database, job_id: str, *, with_report: bool = True)
     query = (
         select(*(tables.exports.c if with_report else _SUMMARY))
         .where(tables.exports.c.job_id == job_id)
-        .order_by(tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
+        .order_by(*_NEWEST)
     )
     async with db.read() as connection:
         return [_summary_as_export(row._mapping) for row in (await connection.execute(query)).all()]
@@ -185,9 +185,10 @@ async def prefixes(db: Database) -> set[str]:
         return {row.prefix for row in (await connection.execute(select(tables.exports.c.prefix))).all() if row.prefix}
 
 
-async def export_id_of_job(connection: Connection, job_id: str) -> str:
-    """Return the id of the export that an export job writes."""
-    return str((await connection.execute(select(tables.exports.c.id).where(tables.exports.c.job_id == job_id))).scalar_one())
+async def export_ids_of_job(connection: Connection, job_id: str) -> list[str]:
+    """Return the ids of the exports that a job writes, newest first."""
+    query = select(tables.exports.c.id).where(tables.exports.c.job_id == job_id).order_by(*_NEWEST)
+    return [row.id for row in (await connection.execute(query)).all()]
 
 
 async def add_check(
@@ -238,6 +239,8 @@ async def page_checks(
     rows, next_cursor = await _page(db, tables.checks, tables.checks.c, dataset_id, user_id, limit, cursor)
     return PageOf([DatasetCheck(**row._mapping) for row in rows], next_cursor)
 
+
+_NEWEST = (tables.exports.c.created_at.desc(), tables.exports.c.id.desc())
 
 _SUMMARY: list[Any] = [column for column in tables.exports.c if column.name not in ("report", "problems")]
 """Columns of an export without its report, which may list a million files."""

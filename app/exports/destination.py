@@ -5,13 +5,13 @@ Reads and checks the URL of a destination. Credentials are never part of it: row
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import errors
 
-__all__ = ["FORMS", "Bucket", "Delivery", "HubRepo", "RemoteDestination", "is_allowed", "is_remote", "parse_remote"]
+__all__ = ["FORMS", "Bucket", "Delivery", "HubRepo", "RemoteDestination", "columns_of", "is_allowed", "is_remote", "parse_remote"]
 
 FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or hf://ORG/NAME"
 
@@ -91,6 +91,28 @@ class Delivery:
     def columns(self) -> dict[str, Any]:
         """Values of the export's row."""
         return {"destination": self.destination, "delivery": {"overwrite": self.overwrite, "private": self.private}}
+
+    def beside(self, name: str) -> "Delivery":
+        """Return where a further format of the same dataset goes: beside it, with the name of the format at the end.
+
+        Raises:
+            errors.ValidationError: a bucket without a prefix has nothing beside it, or the name would be too long.
+        """
+        at = parse_remote(self.destination)
+        if isinstance(at, HubRepo):
+            url = replace(at, name=f"{at.name}-{name}").url
+        elif at.url.count("/") < 3:
+            raise _refused(at.url, f"has no prefix, and {name} goes beside it; name one, as in {at.url}/NAME")
+        else:
+            url = f"{at.url}-{name}"
+        return replace(self, destination=parse_remote(url).url)
+
+
+def columns_of(delivery: Delivery | None, name: str, first: str) -> dict[str, Any]:
+    """Values of the row of an export in one of several formats, ``first`` being that which goes to the destination itself."""
+    if delivery is None:
+        return {}
+    return (delivery if name == first else delivery.beside(name)).columns
 
 
 def is_remote(text: str) -> bool:

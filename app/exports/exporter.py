@@ -31,6 +31,7 @@ class ExportOptions:
         created_at: seconds since the epoch; the only time in an export, so that the same options give the same bytes.
         shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard. Where
             the names of shards say how many there are, the bytes are those of the images.
+        asked: what was asked for besides the format, as the manifest says it; what is a default is absent.
         captions: which captions go where there is room for one text: the ``first``, or ``all``, one on a line.
         version: of the dataset, as in ``1.2.0``.
         texts: what people say of the dataset.
@@ -46,6 +47,7 @@ class ExportOptions:
     version: str = "1.0.0"
     texts: PaperTexts = NO_TEXTS
     provenance: Provenance | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ def _manifest(
             "version": options.version,
             "created_at": created,
         },
+        "options": options.asked,
         "samples": facts.samples,
         "image_bytes": facts.image_bytes,
         "splits": facts.splits,

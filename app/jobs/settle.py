@@ -12,6 +12,7 @@ from app import discovery, selection
 from app.db import new_id
 from app.discovery import urls as url_reading
 from app.discovery.licences.policy import policy_for
+from app.domain import ExportFormat
 from app.export_spec import ExportRequest, ExportSpec
 from app.exports import formats
 from app.quotas import default_total
@@ -60,7 +61,6 @@ def settle_spec(
     chosen: dict[str, Any] = {"level": request.validation_level, "min_width": request.min_width, "min_height": request.min_height}
     compression = (request.compression or settings.compress).rules()
     export_format = request.export_format or settings.export.format
-    formats.require_format(export_format)
     asked = discovery.keywords.settle(request.asked)
     labels = [request.label or item.label or discovery.keywords.slug(item.keyword) for item in asked]
     numbers = [item.max_images for item in asked]
@@ -96,6 +96,7 @@ def settle_spec(
         url_label_conflicts="drop" if request.label_conflicts == "drop" else "keep",
         compression=compression,
         export_format=export_format,
+        also=settle_formats(export_format, request.also, compression),
         storage_tier=request.storage_tier or settings.export.storage_tier,
         splits=request.splits,
         split_by=tuple(kind for kind in SPLIT_KINDS if kind in (request.split_by or DEFAULT_SPLIT_BY)),
@@ -130,13 +131,36 @@ def settle_export(settings: Settings, request: ExportRequest) -> ExportSpec:
     """Fill in what the settings decide of an export.
 
     Raises:
-        errors.ValidationError: its selection is none.
-        errors.ConfigurationError: its format needs an extra that is not installed.
+        errors.ValidationError: its selection is none, or a format cannot hold the form that is asked for.
+        errors.ConfigurationError: a format needs an extra that is not installed.
     """
     parse_selection(request.where)
-    formats.require_format(request.export_format)
-    shards = {"shard_samples": settings.export.shard_samples, "shard_bytes": settings.export.shard_bytes}
-    return ExportSpec(**request.model_dump(), **shards, papers=settings.papers.texts())
+    settle_formats(request.export_format, request.also, request.compression.rules() if request.compression else None)
+    for name in (request.export_format, *request.also) if request.compression else ():
+        if not formats.get_exporter(name).holds_images:
+            raise errors.ValidationError(f"{name} holds no images to encode or resize; take another format")
+    shards = {
+        "shard_samples": request.shard_samples or settings.export.shard_samples,
+        "shard_bytes": request.shard_bytes or settings.export.shard_bytes,
+    }
+    return ExportSpec(**request.model_dump() | shards, papers=settings.papers.texts())
+
+
+def settle_formats(first: ExportFormat, also: Sequence[ExportFormat], compression: CompressionRules | None) -> list[ExportFormat]:
+    """Return the further formats, each of which can hold what the rules make.
+
+    Raises:
+        errors.ValidationError: a format is named twice, or its loaders do not read the encoding.
+        errors.ConfigurationError: a format needs an extra that is not installed.
+    """
+    for at, name in enumerate(also):
+        if name in (first, *also[:at]):
+            raise errors.ValidationError(f"also {name}: the dataset is written as {name} anyway; name each format once")
+    for name in (first, *also):
+        formats.require_format(name)
+        if compression is not None:
+            formats.require_readable(name, compression.format)
+    return list(also)
 
 
 def _wanted_side(request: JobRequest, compression: CompressionRules) -> int | None:

@@ -18,7 +18,7 @@ from app.db.exceptions import StateConflict
 from app.db.rows import Export, NewUnit
 from app.domain import Reason
 from app.export_spec import ExportRequest
-from app.exports.destination import Delivery
+from app.exports.destination import Delivery, columns_of
 from app.job_states import WORKED_ON, CheckKind, DesiredState, JobKind, UnitKind
 from app.jobs import control
 from app.jobs.dispatch import dispatch
@@ -145,16 +145,17 @@ async def submit_export(
 
     async def make(connection: Any) -> Submitted:
         job = await _job(connection, caller, JobKind.EXPORT, dataset_id, spec.model_dump(mode="json"))
-        export_id = await datasets.add_export(
-            connection,
-            user_id=caller.user_id,
-            dataset_id=dataset_id,
-            job_id=job.job_id,
-            export_format=spec.export_format,
-            storage_tier=spec.storage_tier,
-            options=spec.options,
-            **(delivery.columns if delivery is not None else {}),
-        )
+        for export_format in reversed(spec.formats):  # the newest export of a job is that of its first format
+            export_id = await datasets.add_export(
+                connection,
+                user_id=caller.user_id,
+                dataset_id=dataset_id,
+                job_id=job.job_id,
+                export_format=export_format,
+                storage_tier=spec.storage_tier,
+                options=spec.options,
+                **columns_of(delivery, export_format, spec.export_format),
+            )
         return Submitted(export_id, job.job_id)
 
     return await _submit(resources, caller, make)

@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import tarfile
 from pathlib import Path
 
-from tests.cli.conftest import Invoke, Result
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Invoke, Result, Site
 from tests.exports.builders import reseal
 from tests.images.test_metadata import BAD_RATIONAL, segment
 
@@ -22,6 +26,43 @@ def test_datasets_are_exported_and_verified(mixed: Result, invoke: Invoke) -> No
     assert (verified.code, verified.json["problems"]) == (0, [])
     assert verified.json["objects"] == 3
     assert invoke("datasets", "verify", "wds").out.endswith("nothing differs\n")
+
+
+def test_another_form_is_made_of_the_stored_originals(mixed: Result, invoke: Invoke, site: Site) -> None:
+    """No origin is asked; the export, the dataset and the manifest say what was asked for."""
+    dataset, requests = invoke("datasets", "ls", "-q").out.strip(), site.origin.hits.total()
+    options = ("--encode", "webp:80", "--resize", "longest", "--size", "100", "--shard-samples", "2")
+    made = invoke("datasets", "export", dataset, "-o", "small", "-f", "webdataset", *options, "--json")
+    assert made.code == 0, made.err
+    rules = {"format": "webp", "level": 80, "resize": "longest", "size": 100, "only_if_bigger": True}
+    assert (made.json["options"]["compression"], made.json["options"]["shard_samples"]) == (rules, 2)
+    assert "webp:80 longest 100" in invoke("datasets", "show", dataset).out
+    assert json.loads(Path("small/manifest.json").read_text())["options"] == {"compression": rules, "shard_samples": 2}
+    with tarfile.open(Path("small/train-000000.tar")) as shard:
+        picture = shard.extractfile(next(name for name in shard.getnames() if name.endswith(".webp")))
+        assert picture is not None
+        assert max(Image.open(picture).size) == 100
+    assert len(list(Path("small").glob("*.tar"))) == 2
+    assert site.origin.hits.total() == requests
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--encode", "gif"), "--encode 'gif' is not an encoding"),
+        (("--size", "100"), "--size 100 has no effect without --resize"),
+        (("--no-only-if-bigger",), "--no-only-if-bigger has no effect without --resize"),
+        (("--encode", "avif", "-f", "webdataset"), "the loaders of webdataset do not read avif, but bmp, gif, jpg"),
+        (("--resize", "border", "--size", "13378"), "size 13378 with resize border and format keep: at most 13377"),
+        (("--resize", "longest", "-f", "csv"), "csv holds no images to encode or resize"),
+        (("--shard-bytes", "5"), "--shard-bytes 5: must be at least 1000000"),
+    ],
+)
+def test_a_form_that_cannot_be_made_is_refused(mixed: Result, invoke: Invoke, options: tuple[str, ...], words: str) -> None:
+    """Before anything is written, with the way out."""
+    refused = invoke("datasets", "export", invoke("datasets", "ls", "-q").out.strip(), "-o", "no", *options)
+    assert (refused.code, words in refused.err) == (2, True), refused.err
+    assert not Path("no").exists()
 
 
 def test_verify_finds_damage_in_a_folder(mixed: Result, invoke: Invoke) -> None:

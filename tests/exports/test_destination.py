@@ -3,7 +3,7 @@
 import pytest
 
 import errors
-from app.exports.destination import Bucket, HubRepo, is_allowed, is_remote, parse_remote
+from app.exports.destination import Bucket, Delivery, HubRepo, columns_of, is_allowed, is_remote, parse_remote
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,30 @@ def test_each_kind_says_where_its_credentials_come_from() -> None:
     """For messages."""
     names = {url: parse_remote(url).credentials for url in ("s3://b", "gs://b", "az://b", "hf://o/n")}
     assert names == {"s3://b": "AWS_*", "gs://b": "GOOGLE_*", "az://b": "AZURE_*", "hf://o/n": "HF_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "beside"),
+    [
+        ("s3://bucket/cats/v2", "s3://bucket/cats/v2-webdataset"),
+        ("hf://ann/cats", "hf://ann/cats-webdataset"),
+        ("hf://ann/cats@dev", "hf://ann/cats-webdataset@dev"),
+    ],
+)
+def test_a_further_format_goes_beside_the_first(destination: str, beside: str) -> None:
+    """Never into another bucket, and with the same rights."""
+    delivery = Delivery(destination, overwrite=True, private=False)
+    assert delivery.beside("webdataset") == Delivery(beside, overwrite=True, private=False)
+    assert columns_of(delivery, "files", "files")["destination"] == destination
+    assert columns_of(delivery, "webdataset", "files")["destination"] == beside
+    assert columns_of(None, "webdataset", "files") == {}
+
+
+@pytest.mark.parametrize(
+    ("destination", "words"),
+    [("s3://bucket", "has no prefix, and csv goes beside it; name one, as in s3://bucket/NAME"), (f"hf://ann/{'x' * 91}", "more than 96")],
+)
+def test_what_has_nothing_beside_it_is_refused(destination: str, words: str) -> None:
+    """Rather than written to a bucket of somebody else."""
+    with pytest.raises(errors.ValidationError, match=words):
+        Delivery(destination).beside("csv")

@@ -319,7 +319,7 @@ async def test_an_export_is_a_job_and_its_row(resources: Resources) -> None:
     assert (export.format, export.state, export.job_id, export.dataset_id) == ("webdataset", "pending", job.id, dataset_id)
     assert (job.kind, job.spec, job.target) == (
         JobKind.EXPORT,
-        {"export_format": "webdataset", "storage_tier": "standard"} | dict(export.options or {}),
+        {"export_format": "webdataset", "storage_tier": "standard", "also": []} | dict(export.options or {}),
         None,
     )
     limits = {"where": "label = cat", "max_per_label": 7, "balance": False, "seed": 3}

@@ -27,7 +27,7 @@ from app.discovery.sources.fields import attribution
 from app.domain import EXTENSIONS, FOLDER_SOURCE, Sample, StoredImage
 from app.export_spec import ExportSpec
 from app.exports import formats, publish
-from app.exports.exporter import ExportOptions, ExportReport, Read
+from app.exports.exporter import Exporter, ExportOptions, ExportReport, Read
 from app.exports.provenance import Provenance
 from app.images.pool.pool import load_images
 from app.job_states import JobKind, UnitKind
@@ -89,7 +89,7 @@ async def _write_and_publish(ctx: JobContext, unit: ClaimedUnit, row: Export) ->
         target = folder / row.id
         with tracer.start_as_current_span("export.write", attributes={"export_format": row.format}):
             exporter = formats.get_exporter(row.format)
-            samples = _samples(ctx, unit, row.dataset_id, exporter.extensions, is_selected)
+            samples = _samples(ctx, unit, row.dataset_id, exporter, spec.compression, is_selected)
             report = await exporter.write(samples, count_read(_make_reader(ctx.store), unit, row.id), target, options)
         unit.require_lease()
         sizes = {"files": len(report.files), "size_bytes": report.size_bytes}
@@ -119,6 +119,7 @@ def make_options(facts: Provenance, spec: ExportSpec) -> ExportOptions:
         version=facts.version,
         texts=facts.texts if spec.papers == NO_TEXTS else spec.papers,
         provenance=facts,
+        asked=spec.asked,
     )
 
 
@@ -132,9 +133,9 @@ def _spec_of(row: Export, unit: ClaimedUnit) -> ExportSpec:
 
 
 async def _samples(
-    ctx: JobContext, unit: ClaimedUnit, dataset_id: str, extensions: frozenset[str] | None, is_selected: Test
+    ctx: JobContext, unit: ClaimedUnit, dataset_id: str, exporter: Exporter, asked: CompressionRules | None, is_selected: Test
 ) -> AsyncIterator[Sample]:
-    """The samples of an export, in order.
+    """The samples of an export, in order; ``asked`` is how each is made of its original, None for images as the dataset has them.
 
     Raises:
         NotDerived: at their end, if any cannot be derived: an export holds every image, or it fails and names those that it cannot hold.
@@ -148,7 +149,7 @@ async def _samples(
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
-        leaving, failed = await derive(ctx, unit, [image for image in page if is_selected(image)], None, extensions)
+        leaving, failed = await derive(ctx, unit, [image for image in page if is_selected(image)], asked, exporter.extensions)
         problems.add(failed)
         for image in leaving:
             sample = _as_sample(index, image, folder, boxes_in_export(image, rules))

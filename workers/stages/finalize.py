@@ -17,7 +17,7 @@ from app.db.rows import NewUnit, Search
 from app.domain import FOLDER_SOURCE, LIST_SOURCE, LOCK_SOURCE, ImageState, Reason
 from app.explain.keywords import NOT_NEEDED, load_keywords
 from app.export_spec import ExportSpec
-from app.exports.destination import Delivery
+from app.exports.destination import Delivery, columns_of
 from app.formatting import clipped, count
 from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
@@ -130,18 +130,22 @@ async def _units_of_stage(connection: Connection, unit: ClaimedUnit, stage: str,
             NewUnit(UnitKind.COMPRESS, {"chunk_id": chunk}) for chunk in await images.uncompressed_chunks(connection, unit.job.dataset_id)
         ]
     spec = unit.spec
-    export_id = await datasets.add_export(
-        connection,
-        user_id=unit.job.user_id,
-        dataset_id=unit.job.dataset_id,
-        job_id=unit.job.id,
-        export_format=spec.export_format,
-        storage_tier=spec.storage_tier,
-        version=version,
-        options=ExportSpec.of_build(spec).options,
-        **(Delivery(spec.destination, spec.overwrite, spec.private).columns if spec.destination else {}),
-    )
-    return [NewUnit(UnitKind.EXPORT, {"export_id": export_id})]
+    delivery = Delivery(spec.destination, spec.overwrite, spec.private) if spec.destination else None
+    made = [
+        await datasets.add_export(
+            connection,
+            user_id=unit.job.user_id,
+            dataset_id=unit.job.dataset_id,
+            job_id=unit.job.id,
+            export_format=export_format,
+            storage_tier=spec.storage_tier,
+            version=version,
+            options=ExportSpec.of_build(spec).options,
+            **columns_of(delivery, export_format, spec.export_format),
+        )
+        for export_format in reversed(spec.formats)  # the newest export of a job is that of its first format
+    ]
+    return [NewUnit(UnitKind.EXPORT, {"export_id": export_id}) for export_id in reversed(made)]
 
 
 async def _end_job(unit: ClaimedUnit, funnel: Funnel, searches: Sequence[Search], dead: list[str], state: DatasetState | None) -> None:

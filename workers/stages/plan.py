@@ -54,7 +54,8 @@ async def plan_job(unit: ClaimedUnit) -> None:
         await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None)
         if state is not None and state.images:
             version = await versions.record(connection, state)
-            await datasets.set_export(connection, await datasets.export_id_of_job(connection, job.id), version=version.number)
+            for export_id in await datasets.export_ids_of_job(connection, job.id):
+                await datasets.set_export(connection, export_id, version=version.number)
         await unit.finish_in(connection, await _PLANS[job.kind](connection, unit))
 
 
@@ -96,7 +97,7 @@ async def _plan_retry(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
 
 
 async def _plan_export(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
-    return [NewUnit(UnitKind.EXPORT, {"export_id": await datasets.export_id_of_job(connection, unit.job.id)})]
+    return [NewUnit(UnitKind.EXPORT, {"export_id": export_id}) for export_id in await datasets.export_ids_of_job(connection, unit.job.id)]
 
 
 async def _plan_verify(_: Connection, unit: ClaimedUnit) -> list[NewUnit]:

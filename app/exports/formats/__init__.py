@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import errors
 from app import extras
+from app.domain import EXTENSIONS, MEDIA_TYPES
 from app.exports.exporter import Exporter
 from app.exports.formats.captions import CaptionsExporter
 from app.exports.formats.coco import CocoExporter
@@ -17,7 +18,7 @@ from app.exports.formats.tfrecord import TfRecordExporter
 from app.exports.formats.webdataset import WebDatasetExporter
 from app.exports.formats.yolo import YoloExporter
 
-__all__ = ["EXPORTERS", "get_exporter", "require_format"]
+__all__ = ["EXPORTERS", "get_exporter", "require_format", "require_readable"]
 
 EXPORTERS: Mapping[str, Exporter] = MappingProxyType(
     {
@@ -65,3 +66,21 @@ def get_exporter(name: str) -> Exporter:
         return EXPORTERS[name]
     except KeyError:
         raise errors.ConfigurationError(f"export.format {name!r} is unknown; there are {', '.join(sorted(EXPORTERS))}") from None
+
+
+def require_readable(name: str, encoding: str) -> None:
+    """Refuse an encoding that the loaders of a format do not read.
+
+    Args:
+        name: of the format.
+        encoding: see `app.rules.Encode`.
+
+    Raises:
+        errors.ValidationError: they do not; the message lists what they read.
+    """
+    extensions = get_exporter(name).extensions
+    media_type = MEDIA_TYPES.get(encoding.removesuffix("-lossless"))
+    if extensions is None or media_type is None or EXTENSIONS[media_type] in extensions:
+        return
+    known = ", ".join(sorted(extensions))
+    raise errors.ValidationError(f"the loaders of {name} do not read {encoding}, but {known}; take another encoding, or the format files")

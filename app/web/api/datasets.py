@@ -192,11 +192,12 @@ def _delivery(body: NewExport, allowed: Sequence[str]) -> Delivery | None:
     """
     if body.destination is None:
         return None
-    destination = parse_remote(body.destination)
-    if not is_allowed(destination, allowed):
-        below = ", ".join(allowed) or "nothing"
-        raise errors.ValidationError(f"destination {destination.url} is not allowed here; export.destinations allows {below}")
-    return Delivery(destination.url, body.overwrite, body.private)
+    delivery = Delivery(parse_remote(body.destination).url, body.overwrite, body.private)
+    for destination in (delivery.destination, *(delivery.beside(name).destination for name in body.also)):
+        if not is_allowed(parse_remote(destination), allowed):
+            below = ", ".join(allowed) or "nothing"
+            raise errors.ValidationError(f"destination {destination} is not allowed here; export.destinations allows {below}")
+    return delivery
 
 
 @router.post(

@@ -75,6 +75,7 @@ class ExportSummary(View):
     samples: int | None = Field(description="Images in it; while it is pending, those written so far.")
     size_bytes: int | None
     error: str | None
+    options: dict[str, Any] = Field(description="What was asked for besides the format; empty for an export of an earlier version.")
     created_at: datetime
     verified_at: datetime | None = Field(description="When it was read back and found whole.")
     destination: str | None = Field(description="The URL that it is sent to once it is ready.")
@@ -135,6 +136,7 @@ def _row(export: rows.Export) -> dict[str, Any]:
     links |= {"job": f"/v1/jobs/{export.job_id}", "dataset": f"/v1/datasets/{export.dataset_id}"}
     return {name: getattr(export, name) for name in names} | {
         "export_format": export.format,
+        "options": dict(export.options or {}),
         "status": export.state,
         "created_at": at(export.created_at),
         "verified_at": at(export.verified_at),

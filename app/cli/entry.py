@@ -58,7 +58,7 @@ _DATASETS = {
     "ls": Command("app.cli.datasets", "ls", "List datasets, newest first."),
     "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
     "licences": Command("app.cli.licences", "licences", "Show the licences of a dataset, and what a choice of them would leave."),
-    "export": Command("app.cli.export", "export", "Write a dataset in another format, verified before it appears.", setting_use.WORKERS),
+    "export": Command("app.cli.export", "export", "Write a dataset in another form, verified before it appears.", setting_use.WORKERS),
     "lock": Command("app.cli.rebuild", "lock", "Lock a dataset, for `pictrawl rebuild` to make it again.", setting_use.SERVICES),
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare.", setting_use.WORKERS),
     "leaks": Command("app.cli.leaks", "leaks", "Count the pairs of images that share something across splits."),

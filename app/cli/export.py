@@ -76,7 +76,7 @@ def export(
     overwrite: Overwrite = False,
     private: Private = None,
 ) -> int:
-    """Write a dataset in another format or form, verified before it appears.
+    """Write a dataset in another form, verified before it appears.
 
     All of it, or the images that --where takes. Nothing is requested: with --encode or --resize each image is made of the bytes that were
     fetched, else it is that of the dataset. To a URL it is sent by the worker, with the credentials of its environment; `pictrawl resume`

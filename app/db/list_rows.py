@@ -1,7 +1,7 @@
 """Queries on the rows of lists that name a URL more than once: what each of them says about the image."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import select, tuple_
@@ -28,6 +28,7 @@ class ListRow:
     captions: Sequence[str]
     labels: Sequence[str]
     extra: dict[str, Any]
+    boxes: Sequence[dict[str, Any]] = ()
 
 
 async def add(connection: Connection, *, dataset_id: str, search_id: str, rows: Sequence[tuple[str, Candidate]]) -> None:
@@ -46,7 +47,7 @@ async def add(connection: Connection, *, dataset_id: str, search_id: str, rows: 
 
 
 def _says_something(candidate: Candidate) -> bool:
-    return bool(candidate.caption or candidate.label or candidate.extra)
+    return bool(candidate.caption or candidate.label or candidate.extra or candidate.boxes)
 
 
 def _as_row(candidate: Candidate) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def _as_row(candidate: Candidate) -> dict[str, Any]:
         "captions": _all(candidate.captions, candidate.caption),
         "labels": _all(candidate.labels, candidate.label),
         "extra": candidate.extra or None,
+        "boxes": [asdict(box) for box in candidate.boxes] or None,
     }
 
 
@@ -66,7 +68,7 @@ def _all(several: Sequence[str] | None, one: str | None) -> list[str] | None:
 async def _own_rows(connection: Connection, dataset_id: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the rows that the images with these URL keys were made of, by key."""
     c = tables.images.c
-    query = select(c.id, c.url_key, c.search_id, c.rank, c.line, c.caption, c.captions, c.label, c.labels, c.extra)
+    query = select(c.id, c.url_key, c.search_id, c.rank, c.line, c.caption, c.captions, c.label, c.labels, c.extra, c.boxes)
     found = (await connection.execute(query.where(c.dataset_id == dataset_id, c.url_key.in_(list(keys))))).all()
     return {
         row.url_key: {
@@ -77,6 +79,7 @@ async def _own_rows(connection: Connection, dataset_id: str, keys: Iterable[str]
             "captions": _all(row.captions, row.caption),
             "labels": _all(row.labels, row.label),
             "extra": row.extra,
+            "boxes": row.boxes,
         }
         for row in found
     }
@@ -86,14 +89,15 @@ async def of_dataset(db: Database, dataset_id: str, states: Iterable[ImageState]
     """Yield the rows of a dataset's images in these states, in pages, those of one image together and in the order of the list."""
     c, i = tables.list_rows.c, tables.images.c
     key = (c.image_id, c.search_id, c.row)
-    query = select(*key, i.state, c.line, c.captions, c.labels, c.extra).join(tables.images, i.id == c.image_id)
+    query = select(*key, i.state, c.line, c.captions, c.labels, c.extra, c.boxes).join(tables.images, i.id == c.image_id)
     query = query.where(i.dataset_id == dataset_id, i.state.in_(list(states))).order_by(*key).limit(PAGE)
     last: tuple[int, str, int] = (0, "", 0)
     while True:
         async with db.read() as connection:
             rows = (await connection.execute(query.where(tuple_(*key) > tuple_(*last)))).all()
         yield [
-            ListRow(row.image_id, ImageState(row.state), row.line, row.captions or (), row.labels or (), row.extra or {}) for row in rows
+            ListRow(row.image_id, ImageState(row.state), row.line, row.captions or (), row.labels or (), row.extra or {}, row.boxes or ())
+            for row in rows
         ]
         if len(rows) < PAGE:
             return

@@ -1,4 +1,4 @@
-"""Merges the rows of a list that name one URL into its image: every caption, every label, the further columns. Finds labels that differ.
+"""Merges the rows of a list that name one URL into its image: captions, labels, boxes, the further columns. Finds labels that differ.
 
 Retry: none here. A run that is repeated reads the same rows and merges the same.
 """
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.boxes import MAX_BOXES
 from app.db import images, jobs, list_rows
 from app.db.list_rows import ListRow
 from app.domain import ImageState, Reason
@@ -32,6 +33,7 @@ class MergedImage:
     Attributes:
         lines: for each set of labels that a row gives, the labels and the first line that gives them. Case makes no difference.
         extra: of each further column the first value.
+        boxes: those of all rows, each once, up to 1,000.
         dropped: captions beyond the first 1,000.
     """
 
@@ -41,6 +43,7 @@ class MergedImage:
     labels: dict[str, str] = field(default_factory=dict)
     lines: dict[frozenset[str], tuple[str, int]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    boxes: list[dict[str, Any]] = field(default_factory=list)
     dropped: int = 0
 
     def add(self, row: ListRow) -> None:
@@ -56,6 +59,9 @@ class MergedImage:
                 self.labels.setdefault(label.casefold(), label)
         for name, value in row.extra.items():
             self.extra.setdefault(name, value)
+        for box in row.boxes:
+            if len(self.boxes) < MAX_BOXES and box not in self.boxes:
+                self.boxes.append(box)
 
     @property
     def conflict(self) -> str | None:
@@ -76,6 +82,7 @@ class MergedImage:
             "label": labels[0] if labels else None,
             "labels": labels if len(labels) > 1 else None,
             "extra": self.extra or None,
+            "boxes": self.boxes or None,
         }
 
 

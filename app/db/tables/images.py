@@ -108,6 +108,7 @@ list_rows = Table(
     Column("captions", JSON(none_as_null=True)),
     Column("labels", JSON(none_as_null=True)),
     Column("extra", JSON(none_as_null=True)),
+    Column("boxes", JSON(none_as_null=True)),
 )
 """The rows of a list that name a URL more than once, the first included."""
 

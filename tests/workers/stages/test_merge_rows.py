@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.boxes import MAX_BOXES
 from app.db import image_search, new_id
 from app.db.image_search import ImageFilter
 from app.db.list_rows import ListRow
@@ -31,7 +32,35 @@ def merged(*rows: tuple[list[str], list[str], dict[str, Any]]) -> MergedImage:
 def test_captions_are_kept_once_and_further_columns_at_their_first_value() -> None:
     """In the order of the list."""
     item = merged((["a"], [], {"x": 1}), (["b", "a"], [], {"x": 2, "y": 3}), ([], [], {}))
-    assert item.change() == {"id": 1, "caption": "a", "captions": ["a", "b"], "label": None, "labels": None, "extra": {"x": 1, "y": 3}}
+    texts = {"caption": "a", "captions": ["a", "b"], "label": None, "labels": None}
+    assert item.change() == texts | {"id": 1, "extra": {"x": 1, "y": 3}, "boxes": None}
+
+
+def box(label: str, x: float) -> dict[str, Any]:
+    """A box as the database has it."""
+    return {"label": label, "x": x, "y": 0.0, "width": 5.0, "height": 5.0}
+
+
+def test_boxes_of_all_rows_are_kept_once() -> None:
+    """A list may have a row for each box, and a row twice; there is a limit."""
+    item = MergedImage(1, ImageState.VALID)
+    for boxes in ([box("a", 1.0)], [box("b", 2.0), box("a", 1.0)], [], [box("b", 2.0)]):
+        item.add(ListRow(1, ImageState.VALID, 2, [], [], {}, boxes))
+    assert item.change()["boxes"] == [box("a", 1.0), box("b", 2.0)]
+    item.add(ListRow(1, ImageState.VALID, 3, [], [], {}, [box("c", float(x)) for x in range(MAX_BOXES)]))
+    assert len(item.boxes) == MAX_BOXES
+
+
+async def test_a_list_with_a_row_for_each_box_gives_its_image_all_of_them(bench: Bench, origin: Origin) -> None:
+    """Whether the rows are on one page or not, and also where they say nothing else."""
+    origin.script("/0.jpg", image(encode(photo())))
+    origin.script("/1.jpg", image(encode(photo(seed=1))))
+    rows: list[dict[str, Any]] = [
+        {"url": origin.url(f"/{number % 2}.jpg"), "boxes": [box(f"c{number}", float(number))]} for number in range(1, 6)
+    ]
+    found = await built(bench, rows)
+    assert found["0.jpg"].boxes == [box("c2", 2.0), box("c4", 4.0)]
+    assert found["1.jpg"].boxes == [box("c1", 1.0), box("c3", 3.0), box("c5", 5.0)]
 
 
 @pytest.mark.parametrize(

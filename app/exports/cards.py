@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from app.exports.exporter import ExportOptions
+from app.exports.papers import croissant, statements
 from app.exports.papers.records import Records
 from app.exports.spool import DatasetFacts
 
@@ -36,7 +37,8 @@ class CardParts:
     Attributes:
         layout: the tree of files, for a code block.
         usage: Python that loads it.
-        configs: data files of each split, for the hub.
+        configs: patterns of the data files of each split, for the hub. Without them its loader takes every file, and the kind that is most
+            frequent decides how: of a small dataset that may be the JSON of the papers.
         config_features, info_features: columns and classes, where the loader of the format reads them, as lines of YAML.
         has_image_files: whether each image is a separate file.
         folders: the folder of each class, if classes have folders.
@@ -46,7 +48,7 @@ class CardParts:
 
     layout: str
     usage: str
-    configs: Mapping[str, str]
+    configs: Mapping[str, str | Sequence[str]]
     has_image_files: bool
     folders: Mapping[str, str]
     config_features: Sequence[str] = ()
@@ -63,6 +65,7 @@ def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str
         f"# {name}\n",
         f"{facts.samples:,} images, collected and checked by pictrawl.\n",
         *([f"{escape_cell(options.texts.description)}\n"] if options.texts.description else []),
+        _version_section(options),
         _count_table("Splits", "Split", facts.splits),
         *([_label_section(facts)] if facts.labels else []),
         *([_extra_section(facts)] if facts.extra else []),
@@ -71,8 +74,31 @@ def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str
         f"## Files\n\n```text\n{parts.layout}```\n\n`sha256sum -c SHA256SUMS` checks every file.\n",
         f"## Loading\n\n```python\n{parts.usage}```\n",
         *(f"{note}\n" for note in (*parts.notes, *_absent_notes(facts))),
+        _PAPERS,
+        _citation_section(options),
     ]
     return "\n".join(sections)
+
+
+_PAPERS = """\
+## Papers
+
+| File | Holds |
+| --- | --- |
+| `DATASHEET.md` | motivation, composition, collection, uses, maintenance; each sentence with its query |
+| `ORIGINS.md`, `origins.json` | domains, period of collection, crawler and its behaviour, what was left out |
+| `croissant.json` | the dataset for machines: Croissant 1.1 with RAI 1.0 |
+| `ATTRIBUTION.md` | whom to credit, and for what |
+"""
+
+
+def _version_section(options: ExportOptions) -> str:
+    lines = [f"- {escape_cell(statement.text)}" for statement in statements.version(options)]
+    return "\n".join(["## Version\n", *lines, ""])
+
+
+def _citation_section(options: ExportOptions) -> str:
+    return "\n".join(["## Citation\n", "```bibtex", croissant.citation(options).replace("`", "'"), "```", ""])
 
 
 def _front_matter(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:
@@ -86,9 +112,15 @@ def _front_matter(facts: DatasetFacts, options: ExportOptions, parts: CardParts)
 def _config_lines(parts: CardParts) -> list[str]:
     if not parts.configs and not parts.config_features:
         return []
-    paths = [line for split, path in parts.configs.items() for line in (f"  - split: {split}", f"    path: {yaml_string(path)}")]
+    paths = [line for split, path in parts.configs.items() for line in (f"  - split: {split}", *_path_lines(path))]
     lines = ["configs:", "- config_name: default", *(["  data_files:", *paths] if paths else [])]
     return [*lines, *(["  features:"] if parts.config_features else []), *(f"  {line}" for line in parts.config_features)]
+
+
+def _path_lines(path: str | Sequence[str]) -> list[str]:
+    if isinstance(path, str):
+        return [f"    path: {yaml_string(path)}"]
+    return ["    path:", *(f"    - {yaml_string(pattern)}" for pattern in path)]
 
 
 def _info_lines(parts: CardParts) -> list[str]:

@@ -12,8 +12,10 @@ from app.domain import Sample
 from app.exports import cards
 from app.exports.exporter import ExportOptions
 from app.exports.hashed_file import FileFacts, HashedFile
-from app.exports.papers import croissant
+from app.exports.papers import croissant, datasheet, origins
 from app.exports.papers.croissant import CROISSANT
+from app.exports.papers.datasheet import DATASHEET
+from app.exports.papers.origins import ORIGINS, ORIGINS_JSON
 from app.exports.papers.records import Records
 from app.exports.spool import DatasetFacts
 from app.images.split_groups import LeakReport
@@ -113,7 +115,10 @@ def write_sidecars(
     """Write all sidecar files, ``manifest.json`` last. Returns every file that is no image, by path."""
     known = dict(files)
     known[ATTRIBUTION] = sidecar_writer.finish_attribution()
-    known[CARD] = _write(folder / CARD, cards.render(facts, options, parts).encode())
+    known[CARD] = _write(folder / CARD, valid_unicode(cards.render(facts, options, parts)).encode())
+    known[DATASHEET] = _write(folder / DATASHEET, valid_unicode(datasheet.render(facts, options)).encode())
+    known[ORIGINS] = _write(folder / ORIGINS, valid_unicode(origins.render(facts, options)).encode())
+    known[ORIGINS_JSON] = _write(folder / ORIGINS_JSON, origins.render_json(facts, options))
     records = parts.records or Records(image_folders=("",) if parts.has_image_files else ())
     known[CROISSANT] = _write(folder / CROISSANT, croissant.render(facts, options, records, known))
     known[SUMS] = sidecar_writer.finish_sums(known)

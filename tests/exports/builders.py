@@ -14,7 +14,9 @@ from app.domain import Sample
 from app.exports import formats
 from app.exports.exporter import ExportOptions, ExportReport
 
-SIDECARS = frozenset({"README.md", "ATTRIBUTION.md", "croissant.json", "SHA256SUMS", "manifest.json"})
+PAPERS = frozenset({"README.md", "DATASHEET.md", "ORIGINS.md", "origins.json", "croissant.json"})
+
+SIDECARS = PAPERS | {"ATTRIBUTION.md", "SHA256SUMS", "manifest.json"}
 """The files that every export has beside its images."""
 
 OPTIONS = ExportOptions(dataset_name="Cats & dogs", dataset_id="d-1", created_at=1_700_000_000.0, shard_samples=4)

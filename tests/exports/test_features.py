@@ -42,9 +42,10 @@ async def test_imagefolder_loads_labels_as_the_numbers_of_their_classes(tmp_path
 
 
 async def test_files_loads_labels_as_the_numbers_of_their_classes(tmp_path: Path) -> None:
-    """The loader finds the images by its own patterns: the card states columns only."""
+    """The card names the rows and the images, which are one split: among few images the JSON of the papers would be the most frequent."""
     await write("files", tmp_path, odd_samples())
-    assert set(loaders.front_matter(tmp_path)["configs"][0]) == {"config_name", "features"}
+    (config,) = loaders.front_matter(tmp_path)["configs"]
+    assert config["data_files"] == [{"split": "train", "path": ["metadata.jsonl", "images/**"]}]
     assert labels_of(tmp_path, read_rows(tmp_path / "metadata.jsonl")) == numbers(odd_samples())
 
 

@@ -139,3 +139,12 @@ def test_a_class_with_a_word_for_a_split_gets_another_folder(hf: Any, text: str)
     """Which the library's own patterns do not match."""
     assert not any(matches(hf, split, f"{names.slug(text)}/1.jpg") for split in loaders.SPLIT_KEYWORDS)
     assert any(matches(hf, split, f"{text.lower().replace(' ', '-')}/1.jpg") for split in loaders.SPLIT_KEYWORDS)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", ["files", "captions", "labelstudio"])
+async def test_a_few_images_are_found_among_the_papers(hf: Any, tmp_path: Path, name: str, count: int) -> None:
+    """Whose JSON would otherwise be the most frequent kind of file."""
+    await write(name, tmp_path / "e", ITEMS[:count])
+    (rows,) = load(hf, tmp_path / "e", tmp_path / "cache").values()
+    assert sorted(label_of(row) for row in rows) == sorted(str(item.label) for item in ITEMS[:count])

@@ -57,7 +57,7 @@ class _CaptionsWriter:
         self.card = CardParts(
             layout=_LAYOUT,
             usage=_USAGE.format(split=facts.shown_split),
-            configs={},
+            configs={"train": (image_files.METADATA, *_image_patterns(facts))} if facts.samples else {},
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
@@ -77,6 +77,10 @@ class _CaptionsWriter:
 
     def abandon(self) -> None:
         self._metadata.abandon()
+
+
+def _image_patterns(facts: DatasetFacts) -> list[str]:
+    return [f"{split}/**/*.{extension}" for split in facts.splits for extension in facts.extensions]
 
 
 def _text(row: Mapping[str, Any], *, takes_all: bool) -> bytes:

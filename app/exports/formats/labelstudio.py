@@ -84,7 +84,7 @@ class _TasksWriter:
         self.card = CardParts(
             layout=_LAYOUT,
             usage=_USAGE,
-            configs={},
+            configs={"train": (image_files.METADATA, f"{_IMAGES}/**")} if facts.samples else {},
             has_image_files=True,
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),

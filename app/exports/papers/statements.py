@@ -22,6 +22,7 @@ __all__ = [
     "contents",
     "crawler",
     "dropped",
+    "duplicates",
     "licences",
     "limitations",
     "manipulation",
@@ -157,8 +158,8 @@ def dropped(known: Provenance | None) -> list[Statement]:
     """How many candidates reached each stage, and why the others did not."""
     if known is None or not known.funnel:
         return [_no_provenance("How many candidates were dropped")]
-    stages = ", ".join(f"{number(total)} {stage}" for stage, total in known.funnel.items())
-    found = [Statement(f"Of the candidates: {stages}.", queries.FUNNEL)]
+    reached = ", ".join(f"{number(total)} {stage}" for stage, total in known.funnel.items() if stage != "candidates")
+    found = [Statement(f"Of {count(known.funnel.get('candidates', 0), 'candidate')}: {reached}.", queries.FUNNEL)]
     return [*found, Statement(f"Not kept, by reason: {_counted(known.reasons)}.", queries.FUNNEL)] if known.reasons else found
 
 
@@ -166,7 +167,12 @@ def preprocessing(known: Provenance | None) -> list[Statement]:
     """Which images were taken out, by checks and as duplicates."""
     if known is None:
         return [_no_provenance("How the images were checked")]
-    return [Statement(text, queries.SPEC) for text in (_checks(known.asked), _duplicates(known.asked))]
+    return [Statement(_checks(known.asked), queries.SPEC), *duplicates(known)]
+
+
+def duplicates(known: Provenance | None) -> list[Statement]:
+    """Which pictures were taken as the same."""
+    return [_no_provenance("Whether duplicates were removed") if known is None else Statement(_duplicates(known.asked), queries.SPEC)]
 
 
 def manipulation(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
@@ -258,7 +264,7 @@ def limitations(facts: DatasetFacts, known: Provenance | None) -> list[Statement
     if facts.licenses.get(""):
         found.append(Statement(f"No licence is known of {count(facts.licenses[''], 'image')}.", queries.LICENSES))
     if facts.labels:
-        found.append(Statement("Labels are not checked, so some are wrong; how many is not measured.", queries.SPEC))
+        found.append(Statement("Labels are not checked; how many of them are wrong is not measured.", queries.SPEC))
     return found
 
 

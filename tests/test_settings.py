@@ -82,7 +82,7 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "trace.enabled": "true", "trace.endpoint": "http://127.0.0.1:4318", "trace.sample_ratio": "0.5", "trace.url_ratio": "0.5",
         "fetch.contact": "j@x.de", "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
         "papers.use_cases": '["a"]', "papers.limitations": '["a"]', "papers.biases": '["a"]', "papers.sensitive_information": '["a"]',
-        "papers.has_synthetic_data": "true",
+        "papers.has_synthetic_data": "true", "export.destinations": '["s3://b"]', "hub.endpoint": "http://127.0.0.1:8000",
     } | {
         known: "https://mirror.test/api" for known in setting_names(Settings) if known.endswith(".base_url")
     } | {

@@ -19,7 +19,7 @@ from app.cli.build_options import (
     validation_as_usage,
 )
 from app.cli.build_pages import CRAWL_OPTIONS, read_pages
-from app.cli.delivery import Destination, parse_output
+from app.cli.delivery import Destination, check_output, parse_output
 from app.cli.failures import UsageError
 from app.cli.list_input import Columns, UrlList, note_columns, open_url_list, warn_of_bad_lines
 from app.cli.options import Cli, with_options_of
@@ -129,11 +129,10 @@ def _plan(settings: Settings, options: BuildOptions, urls: UrlList | None) -> Bu
     name = options.dataset_name([item.keyword for item in keywords], given)
     output = options.output or str(Path("datasets") / discovery.keywords.slug(name))
     destination = parse_output(output, overwrite=options.overwrite, private=options.private)
-    if isinstance(destination, Destination):
-        if not options.dry_run:
-            destination.check(settings.workspace.path)
-        if folder is not None:
-            folder_input.check_destination(folder, destination)
+    if not options.dry_run:
+        check_output(destination, settings)
+    if folder is not None and isinstance(destination, Destination):
+        folder_input.check_destination(folder, destination)
     return BuildPlan(request, name, destination, folder)
 
 

@@ -11,13 +11,17 @@ from app.db import Database, datasets
 from app.db.rows import Job
 from app.exports.destination import Delivery, HubRepo, is_remote, parse_remote
 from app.exports.folder import read_manifest
+from app.exports.hub import require_hub
 from app.exports.publish import check_destination, copy_to_folder
+from app.settings import Settings
 from app.storage import Store
 
 __all__ = [
     "OUTPUT_METAVAR",
+    "PRIVATE",
     "Destination",
     "Private",
+    "check_output",
     "deliver",
     "destination_of",
     "exported_id",
@@ -74,6 +78,19 @@ def parse_output(output: str, *, overwrite: bool, private: bool | None) -> Desti
     if remote is None:
         return Destination(Path(output), overwrite)
     return Delivery(remote.url, overwrite, private is not False)
+
+
+def check_output(destination: Destination | Delivery, settings: Settings) -> None:
+    """Fail before the job begins instead of at its end.
+
+    Raises:
+        UsageError: see `Destination.check`.
+        errors.ConfigurationError: likewise, or it goes to the Hub, and this process cannot send it there.
+    """
+    if isinstance(destination, Destination):
+        destination.check(settings.workspace.path)
+    elif settings.queue.backend == "embedded" and isinstance(parse_remote(destination.destination), HubRepo):
+        require_hub()
 
 
 def destination_of(job: Job) -> Destination | None:

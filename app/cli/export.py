@@ -26,7 +26,7 @@ from app.cli.build_options import (
     validation_as_usage,
 )
 from app.cli.datasets import DatasetId
-from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, deliver, parse_output
+from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, check_output, deliver, parse_output
 from app.cli.documents import export_document
 from app.cli.failures import UsageError
 from app.cli.options import Cli, Overwrite, parse_name
@@ -108,8 +108,7 @@ def _compression(encode: str | None, resize: Resize | None, size_px: int | None,
 async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery, request: ExportRequest) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
-    if isinstance(destination, Destination):
-        destination.check(settings.workspace.path)
+    check_output(destination, settings)
     delivery = destination if isinstance(destination, Delivery) else None
     async with open_runner(cli, settings, "datasets export") as runner:
         db = runner.resources.db

@@ -9,16 +9,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 import errors
 from app import concurrency
 from app.exports.folder import parse_digests, parse_manifest
-from app.exports.outgoing import LAST, OnSent, OutgoingFile, Sent, name_some
+from app.exports.outgoing import LAST, REPLACED, OnSent, OutgoingFile, Sent, name_some
 from app.exports.sidecars import SUMS
 from app.storage import MANIFEST, TRANSFERS, ObjectTree
 
-__all__ = ["REPLACED", "send_to_bucket"]
-
-REPLACED = f"{MANIFEST}.replaced"
-"""The name of an earlier dataset's manifest while another takes its place: nothing there looks whole, and the old files are still known as
-ours."""
-
+__all__ = ["send_to_bucket"]
 
 async def send_to_bucket(tree: ObjectTree, files: Mapping[str, OutgoingFile], *, overwrite: bool, on_sent: OnSent) -> None:
     """Make the objects of the tree those of an export. Files that are there with the same digest are not sent again.

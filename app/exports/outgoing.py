@@ -11,10 +11,14 @@ from app.exports.folder import digests_of
 from app.exports.sidecars import SUMS
 from app.storage import MANIFEST
 
-__all__ = ["LAST", "OnSent", "OutgoingFile", "Sent", "list_files", "name_some"]
+__all__ = ["LAST", "REPLACED", "OnSent", "OutgoingFile", "Sent", "list_files", "name_some"]
 
 LAST = (SUMS, MANIFEST)
 """Sent at the end, in this order: a dataset is whole with its manifest, and the old sums name the old files until then."""
+
+REPLACED = f"{MANIFEST}.replaced"
+"""The name of an earlier dataset's manifest while another takes its place: nothing there looks whole, and the old files are still known as
+ours."""
 
 SHOWN_FILES = 3
 

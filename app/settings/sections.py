@@ -23,6 +23,7 @@ __all__ = [
     "FetchSettings",
     "HostName",
     "HostSettings",
+    "HubSettings",
     "JobsSettings",
     "KeyedSourceSettings",
     "LogSettings",
@@ -248,6 +249,15 @@ class ExportSettings(Section):
         description="URLs below which requests of the API may send exports: s3://BUCKET/PREFIX, gs://, az://, hf://ORG, hf://ORG/NAME. "
         "Empty: nowhere.",
     )
+
+
+class HubSettings(Section):
+    """The Hugging Face Hub, to which exports are sent as ``hf://ORG/NAME``; needs the extra ``hub``."""
+
+    endpoint: str | None = Field(
+        None, pattern=r"^https?://[^@?#]+$", description="Address of the Hub; default: HF_ENDPOINT, or https://huggingface.co."
+    )
+    token: SecretValue | None = Field(None, description="Token with write access, or where to find it; default: HF_TOKEN.")
 
 
 class LogSettings(Section):

@@ -24,6 +24,7 @@ from app.settings.sections import (
     FetchSettings,
     HostName,
     HostSettings,
+    HubSettings,
     JobsSettings,
     LogSettings,
     MetricsSettings,
@@ -159,6 +160,7 @@ class Settings(BaseSettings):
     validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
     compress: CompressSettings = CompressSettings()
     export: ExportSettings = ExportSettings()
+    hub: HubSettings = HubSettings()
     papers: PapersSettings = PapersSettings()
     log: LogSettings = LogSettings()
     trace: TraceSettings = TraceSettings()

@@ -13,6 +13,7 @@ from app.exports.destination import Delivery
 from app.storage import MANIFEST
 from tests.cli.conftest import LOOPBACK, Invoke, Result, Site
 from tests.exports.builders import tree
+from tests.hub import TOKEN, serve_hub
 from tests.object_store import BucketServer, s3_environment, serve_buckets
 
 
@@ -78,6 +79,23 @@ def test_a_destination_that_refuses_says_how_to_go_on(bucket: BucketServer, mixe
     assert resumed.code == 0, resumed.out + resumed.err
     assert "dataset    s3://bucket/set" in resumed.out
     assert {key for key, n in bucket.requests("PUT").items() if n > 1} == {f"set/{MANIFEST}"}
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub says so to its own HTTP client
+def test_an_export_goes_to_the_hub(mixed: Result, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Created public as asked; the same files that a folder would get; the token is printed nowhere."""
+    dataset = invoke("datasets", "ls", "-q").out.strip()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("PICTRAWL_HUB__TOKEN", TOKEN)
+    with serve_hub() as hub:
+        options = ["-f", "imagefolder", "--set", f"hub.endpoint={hub.endpoint}"]
+        sent = invoke("datasets", "export", dataset, "-o", "hf://org/set@v1", "--public", *options, "-v", "--json")
+    assert sent.code == 0, sent.err
+    assert sent.json["delivery"]["url"] == f"{hub.endpoint}/datasets/org/set/tree/v1"
+    assert invoke("datasets", "export", dataset, "-f", "imagefolder", "-o", "out").code == 0
+    assert hub.files(branch="v1") == tree(Path("out"))
+    assert hub.private == {"org/set": False}
+    assert TOKEN not in sent.out + sent.err
 
 
 @pytest.mark.parametrize(

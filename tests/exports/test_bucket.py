@@ -7,8 +7,8 @@ import pytest
 
 import errors
 from app.exports import outgoing
-from app.exports.bucket import REPLACED, send_to_bucket
-from app.exports.outgoing import OutgoingFile, Sent
+from app.exports.bucket import send_to_bucket
+from app.exports.outgoing import REPLACED, OutgoingFile, Sent
 from app.storage import MANIFEST, ObjectTree, object_tree, open_tree
 from tests.exports.builders import samples, tree, write
 from tests.object_store import DROP, BucketServer, StoredObject, gcs_environment, s3_environment, serve_buckets

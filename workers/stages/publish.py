@@ -13,8 +13,9 @@ from opentelemetry import trace
 import errors
 from app.db import datasets
 from app.db.rows import Export
-from app.exports import bucket, outgoing, publish
-from app.exports.destination import parse_remote
+from app.exports import bucket, hub, outgoing, publish
+from app.exports.destination import HubRepo, parse_remote
+from app.exports.hub import HubAccess
 from app.exports.outgoing import OutgoingFile, Sent
 from app.storage import open_tree
 from logging_setup import get_logger
@@ -84,9 +85,14 @@ async def publish_export(ctx: JobContext, unit: ClaimedUnit) -> None:
                 progress = Progress(unit, row, files)
                 sizes = {"files": len(files), "size_bytes": progress.delivery["all_bytes"]}
                 with tracer.start_as_current_span("export.deliver", attributes=sizes):
-                    await _send(row, files, progress)
+                    await _send(ctx, row, files, progress)
         except Interrupted:
             await unit.release()
+            return
+        except errors.StorageError as error:
+            if error.retry_after_s is None:
+                raise
+            await _wait_for(unit, error, min(error.retry_after_s, ctx.settings.retry.retry_after_max_s))
             return
         except errors.PermanentError as error:
             await _give_up(unit, row, error)
@@ -96,10 +102,24 @@ async def publish_export(ctx: JobContext, unit: ClaimedUnit) -> None:
         log.info("export.delivered", files=len(files), sent_files=progress.sent_files, sent_bytes=progress.sent_bytes)
 
 
-async def _send(row: Export, files: Mapping[str, OutgoingFile], progress: Progress) -> None:
-    overwrite = bool((row.delivery or {}).get("overwrite"))
+async def _send(ctx: JobContext, row: Export, files: Mapping[str, OutgoingFile], progress: Progress) -> None:
+    asked = row.delivery or {}
+    overwrite = bool(asked.get("overwrite"))
     destination = parse_remote(str(row.destination))
-    await bucket.send_to_bucket(open_tree(destination.url), files, overwrite=overwrite, on_sent=progress)
+    if isinstance(destination, HubRepo):
+        private = bool(asked.get("private", True))
+        token = ctx.settings.hub.token
+        access = HubAccess(ctx.settings.hub.endpoint, token.reveal("hub.token") if token is not None else None)
+        url = await hub.send_to_hub(destination, files, access, overwrite=overwrite, private=private, on_sent=progress)
+        progress.delivery["url"] = url
+    else:
+        await bucket.send_to_bucket(open_tree(destination.url), files, overwrite=overwrite, on_sent=progress)
+
+
+async def _wait_for(unit: ClaimedUnit, error: errors.StorageError, wait_s: float) -> None:
+    """Release the unit for as long as the destination asks for."""
+    log.warning("export.delivery_waits", error=str(error), wait_s=wait_s)
+    await unit.release(delay_s=wait_s, error=str(error), waiting_for=f"{error}; it asks to wait for {wait_s:.0f} s")
 
 
 async def _give_up(unit: ClaimedUnit, row: Export, error: errors.PermanentError) -> NoReturn:

@@ -1,11 +1,13 @@
 """Tests of workers.stages.publish: an export goes to an object store over real sockets, and goes on after whatever stops it."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from app.db import tables, units
@@ -15,9 +17,11 @@ from app.exports.destination import Delivery
 from app.exports.outgoing import OutgoingFile, Sent
 from app.job_states import WAITING_UNIT_STATES, CheckKind, DesiredState, JobState, UnitKind, UnitState
 from app.jobs import control, submit
+from app.settings.secret_value import SecretValue
 from app.spec import JobSpec
 from app.storage import MANIFEST
 from tests.db.builders import claimed
+from tests.hub import DROP_AFTER, TOKEN, HubServer, serve_hub
 from tests.images.samples import encode, photo
 from tests.object_store import BucketServer, StoredObject
 from tests.origin import Origin, image
@@ -232,6 +236,87 @@ async def test_how_far_it_is_is_written_once_a_second(bench: Bench, tmp_path: Pa
         written.append(((await newest(bench)).delivery or {}).get("files"))
     assert written == [1, 1, 3, 3]
     assert (progress.sent_files, progress.sent_bytes, progress.delivery["all_bytes"]) == (3, 30, 40)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hub, by the environment as huggingface_hub reads it when it is imported."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with serve_hub() as server:
+        yield server
+
+
+@pytest.fixture
+async def hub_bench(hub: HubServer, bench: Bench) -> Bench:
+    """A bench with a dataset whose settings name the Hub."""
+    settings = bench.resources.settings
+    access = settings.hub.model_copy(update={"endpoint": hub.endpoint, "token": SecretValue(value=SecretStr(TOKEN))})
+    resources = replace(bench.resources, settings=settings.model_copy(update={"hub": access}))
+    return Bench(replace(bench.context, resources=resources), bench.leases)
+
+
+async def asked_for_hub(bench: Bench) -> str:
+    """Ask for an export to the Hub; return its job's id."""
+    request, delivery = ExportRequest(export_format="imagefolder"), Delivery("hf://org/set", private=False)
+    return (await submit.submit_export(bench.resources, (await newest(bench)).dataset_id, request, delivery=delivery)).job_id
+
+
+HUB_WARNING = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub says so to its own HTTP client
+
+
+@HUB_WARNING
+async def test_an_export_is_pushed_to_the_hub(hub_bench: Bench, hub: HubServer) -> None:
+    """Public as asked; the row says where it is to be seen; the token is in no row."""
+    job_id = await asked_for_hub(hub_bench)
+    await hub_bench.drive()
+    export = await newest(hub_bench)
+    assert (await hub_bench.job(job_id)).state is JobState.SUCCEEDED
+    stored = {info.key.removeprefix(f"{export.prefix}/") async for info in hub_bench.context.store.list(str(export.prefix))}
+    assert hub.files().keys() == stored
+    assert hub.private == {"org/set": False}
+    assert (export.delivery or {})["url"] == f"{hub.endpoint}/datasets/org/set"
+    assert TOKEN not in str([tuple(row) for table in (tables.exports, tables.units, tables.jobs) for row in await rows(hub_bench, table)])
+
+
+@HUB_WARNING
+async def test_a_limit_of_the_hub_is_waited_for_by_the_unit(hub_bench: Bench, hub: HubServer) -> None:
+    """For as long as the Hub asks, and the job says so; then the rest is sent."""
+    hub.fault = lambda _, path, __: (429, {"Retry-After": "300"}) if "/commit/" in path else 0
+    job_id = await asked_for_hub(hub_bench)
+    await hub_bench.drive(until=UnitKind.PUBLISH)
+    before = await hub_bench.db.now()
+    await hub_bench.drive()
+    unit, job = await publishing(hub_bench), await hub_bench.job(job_id)
+    assert 295 <= unit.not_before - before <= 360
+    assert job.waiting_for == "commit hf://org/set: the Hub answered 429: as asked; it asks to wait for 300 s"
+    hub.fault = lambda *_: 0
+    await change_unit(hub_bench, unit.id, not_before=0.0)
+    await hub_bench.drive()
+    assert (await hub_bench.job(job_id)).state is JobState.SUCCEEDED
+
+
+@HUB_WARNING
+async def test_a_commit_whose_answer_is_lost_counts(hub_bench: Bench, hub: HubServer) -> None:
+    """The unit rests for a minute; the next run finds what it had committed."""
+    hub.fault = lambda _, path, times: DROP_AFTER if "/commit/" in path and times == 1 else 0
+    job_id = await asked_for_hub(hub_bench)
+    await hub_bench.drive()
+    assert "storage failed (commit hf://org/set: " in str((await hub_bench.job(job_id)).waiting_for)
+    await change_unit(hub_bench, (await publishing(hub_bench)).id, not_before=0.0)
+    await hub_bench.drive()
+    assert (await hub_bench.job(job_id)).state is JobState.SUCCEEDED
+    added = [path for commit in hub.commits for _, path in commit]
+    assert len(added) == len(set(added))
+
+
+async def test_a_hub_that_refuses_says_which_credentials(hub_bench: Bench, hub: HubServer) -> None:
+    """And how to go on."""
+    hub.fault = lambda *_: 403
+    job_id = await asked_for_hub(hub_bench)
+    await hub_bench.drive()
+    said = str((await newest(hub_bench)).error)
+    assert "check the credentials that the worker has in HF_TOKEN" in said
+    assert f"`pictrawl resume {job_id}` then goes on" in said
 
 
 async def test_a_check_of_an_export_does_not_send_it_again(bench: Bench, server: BucketServer) -> None:

@@ -11,6 +11,7 @@ class ListSpec(BaseModel):
     """A URL list in the store: its key, its format, and the columns to read.
 
     Attributes:
+        origin: the file of this machine that it was stored from, which an update reads again.
         base: a folder; the list is one of files in it, by their paths relative to it. Empty: by ``file:`` URLs.
     """
 
@@ -26,6 +27,7 @@ class ListSpec(BaseModel):
     group_column: str | None = None
     keep_columns: list[str] | None = None
     base: str | None = None
+    origin: str | None = None
 
 
 class FolderSpec(BaseModel):

@@ -296,7 +296,13 @@ class JobRequest(Strict):
 
 
 class JobSpec(BaseModel):
-    """What a job was asked to do, settled: every default is filled in, so that each worker decides the same."""
+    """What a job was asked to do, settled: every default is filled in, so that each worker decides the same.
+
+    Attributes:
+        update_of: the dataset whose images are asked for again, and whose searches begin anew; ``retry_failed`` asks for failed ones too.
+        into: the dataset whose images are taken as they are, beside the new ones.
+        base_images: images that the dataset has before, and that ``max_images`` counts as well.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -342,6 +348,10 @@ class JobSpec(BaseModel):
     private: bool = True
     retry_reasons: list[Reason] | None = None
     parent_job_id: str | None = None
+    update_of: str | None = None
+    into: str | None = None
+    base_images: int = 0
+    retry_failed: bool = False
     refresh: bool = False
     side_px: int | None = None
     papers: PaperTexts = NO_TEXTS
@@ -358,4 +368,9 @@ class JobSpec(BaseModel):
             return None
         labels = [self.label or self.keyword_labels.get(keyword, keyword) for keyword in self.keywords]
         numbers = [self.keyword_targets.get(keyword) for keyword in self.keywords]
-        return Quota(self.max_images, labels, numbers, self.per_label)
+        return Quota(max(0, self.max_images - self.base_images), labels, numbers, self.per_label)
+
+    @property
+    def base_id(self) -> str | None:
+        """The dataset whose images a build begins with; none for a retry, which goes on with its own."""
+        return None if self.retry_reasons is not None else self.update_of or self.into

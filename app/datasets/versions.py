@@ -89,18 +89,17 @@ async def read_state(resources: Resources, dataset_id: str, job: Job | None = No
     locked = LockHeader(**spec.lock.header) if spec.lock else None
     facts = Provenance.from_json(locked.provenance) if locked else await provenance.gather(resources, dataset_id)
     other_forms = await locked_images.count_other_forms(db, dataset_id) if locked else 0
-    kind, job_id = _kind(job, current, locked), job.id if job else None
+    kind, job_id = _kind(job, current), job.id if job else None
     return DatasetState(dataset, job_id, kind, current, parent, digest, images, size_bytes, changes, facts, locked, other_forms)
 
 
-def _kind(job: Job | None, current: Version | None, locked: LockHeader | None) -> str:
+def _kind(job: Job | None, current: Version | None) -> str:
     """The name of what made a version."""
     if job is None:
         return "build" if current is None else "change"
-    if job.kind is JobKind.BUILD and locked is not None:
-        return "rebuild"
-    if job.kind is JobKind.BUILD and job.spec.get("retry_reasons") is not None:
-        return "retry"
+    if job.kind is JobKind.BUILD:
+        by_field = {"retry_reasons": "retry", "lock": "rebuild", "update_of": "update", "into": "into"}
+        return next((kind for field, kind in by_field.items() if job.spec.get(field) is not None), "build")
     return job.kind.value
 
 

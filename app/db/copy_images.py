@@ -13,9 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import images, tables
 from app.db.engine import Connection, new_id
+from app.db.funnel import PASSED_CHECKS
 from app.domain import ImageState, Reason, Reuse
 
-__all__ = ["AS_THEY_ARE", "BATCH", "ImageCopy", "copy_images"]
+__all__ = ["AS_THEY_ARE", "BATCH", "ImageCopy", "Original", "chunks_to_fetch", "copy_images", "originals_of_chunk"]
 
 BATCH = 1_000
 """Images of one transaction: some 100 ms on SQLite."""
@@ -26,6 +27,8 @@ AS_THEY_ARE: Final[Mapping[ImageState, ImageState]] = {state: state for state in
     ImageState.FETCHED: ImageState.SPARE,
 }
 """States of the copies. What an earlier job left open is a spare candidate."""
+
+TO_FETCH: Final = (ImageState.PENDING, ImageState.DEFERRED)
 
 Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
 
@@ -47,6 +50,9 @@ class ImageCopy:
     Attributes:
         job_id: the job that the copies belong to, on the dataset ``target_id``.
         states: the state of a copy by that of its original; images in other states are not copied.
+        reasons: the state of a copy by the reason of its original, before ``states``.
+        as_they_are: sources whose images keep their states in any case.
+        has_searches: whether a copy belongs to the job's search of the same source and keyword; else to none.
         chunk_size: images of one chunk of the job.
     """
 
@@ -54,6 +60,9 @@ class ImageCopy:
     target_id: str
     job_id: str
     states: Mapping[ImageState, ImageState] = field(default_factory=lambda: AS_THEY_ARE)
+    reasons: Mapping[Reason, ImageState] = field(default_factory=dict)
+    as_they_are: Sequence[str] = ()
+    has_searches: bool = True
     chunk_size: int = 100
 
 
@@ -61,8 +70,7 @@ async def copy_images(transaction: Transaction, copy: ImageCopy, *, batch: int =
     """Copy images with what names them besides their URLs and the rows of their lists; return how many were copied by this call.
 
     A URL that the target has is left out. A copy points to its original (``copied_from``); it has the label of its original's search
-    where the original has none, belongs to the job's search of the same source and keyword, and is a duplicate of nothing before
-    duplicates are looked for. After a crash the next call goes on.
+    where the original has none, and is a duplicate of nothing before duplicates are looked for. After a crash the next call goes on.
 
     Args:
         transaction: opens one for a batch, fenced by the caller's unit.
@@ -117,12 +125,13 @@ def _values(copy: ImageCopy) -> dict[str, ColumnElement[Any]]:
     """The columns of a copy, each as an expression over its original."""
     c, old, new = tables.images.c, tables.searches.alias("old_search"), tables.searches.alias("new_search")
     is_same = (new.c.job_id == copy.job_id) & (new.c.source == old.c.source) & (new.c.keyword == old.c.keyword)
-    state = case({old_state.value: new_state.value for old_state, new_state in copy.states.items()}, value=c.state)
+    state = _state(copy)
     is_changed = state != c.state
+    search = select(new.c.id).join_from(old, new, is_same).where(old.c.id == c.search_id).scalar_subquery()
     return {name: c[name] for name in _COPIED} | {
         "dataset_id": literal(copy.target_id),
         "job_id": literal(copy.job_id),
-        "search_id": select(new.c.id).join_from(old, new, is_same).where(old.c.id == c.search_id).scalar_subquery(),
+        "search_id": search if copy.has_searches else literal(None, c.search_id.type),
         "state": state,
         "reason": case((state == ImageState.SPARE.value, Reason.NOT_REQUESTED.value), (is_changed, None), else_=c.reason),
         "label": func.coalesce(c.label, select(old.c.label).where(old.c.id == c.search_id).scalar_subquery()),
@@ -130,6 +139,18 @@ def _values(copy: ImageCopy) -> dict[str, ColumnElement[Any]]:
         "reuse": case((c.sha256.is_not(None), Reuse.STORED.value)),
         "reused_from": case((c.sha256.is_not(None), func.coalesce(c.reused_from, c.job_id))),
     }
+
+
+def _state(copy: ImageCopy) -> ColumnElement[Any]:
+    c = tables.images.c
+    stays = [(c.source.in_(list(copy.as_they_are)), case(_by_value(AS_THEY_ARE), value=c.state))] if copy.as_they_are else []
+    by_reason = [(c.reason == reason.value, literal(state.value)) for reason, state in copy.reasons.items()]
+    by_state = case(_by_value(copy.states), value=c.state)
+    return case(*stays, *by_reason, else_=by_state) if stays or by_reason else by_state
+
+
+def _by_value(states: Mapping[ImageState, ImageState]) -> dict[str, str]:
+    return {old.value: new.value for old, new in states.items()}
 
 
 async def _copy_identities(connection: Connection, copy: ImageCopy, ids: Sequence[int]) -> None:
@@ -166,6 +187,48 @@ async def _copy_rows_of(
     owner = table.c.image_id
     if (await connection.execute(select(owner).where(owner >= ids[0], owner <= ids[-1]).limit(1))).first() is not None:
         await connection.execute(_insert_new(connection, table, names, rows, keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What an image was before its copy is asked for again: its state, and the columns that an outcome sets."""
+
+    state: ImageState
+    values: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        return str(self.values["sha256"])
+
+
+OF_OUTCOME: Final = (
+    *("reason", "detail", "evidence", "sha256", "size_bytes", "media_type", "final_url", "fetched_at", "robots", "opt_out"),
+    *("etag", "last_modified", "exempt_networks"),
+)
+
+
+async def originals_of_chunk(connection: Connection, chunk_id: str) -> dict[int, Original]:
+    """Return by image id what the copies of a chunk that are to be fetched were copied from, where that has bytes and passed the checks."""
+    new, old = tables.images.alias("new"), tables.images.alias("old")
+    origin = func.coalesce(old.c.reused_from, old.c.job_id).label("reused_from")
+    query = select(new.c.id, old.c.state, origin, *(old.c[name] for name in OF_OUTCOME)).join_from(new, old, old.c.id == new.c.copied_from)
+    query = query.where(
+        new.c.chunk_id == chunk_id, new.c.state.in_(TO_FETCH), old.c.state.in_(PASSED_CHECKS), old.c.sha256.is_not(None)
+    )
+    empty = dict.fromkeys(("not_before", "deferred_at"))
+    found: dict[int, Original] = {}
+    for row in (await connection.execute(query)).all():
+        values = {name: getattr(row, name) for name in (*OF_OUTCOME, "reused_from")}
+        found[row.id] = Original(ImageState(row.state), values | empty | {"reuse": Reuse.STORED})
+    return found
+
+
+async def chunks_to_fetch(connection: Connection, job_id: str) -> list[str]:
+    """Return the chunks of a job that hold images to be fetched, in order."""
+    c = tables.images.c
+    query = select(c.chunk_id).where(c.job_id == job_id, c.state == ImageState.PENDING, c.chunk_id.is_not(None)).distinct()
+    return [row.chunk_id for row in (await connection.execute(query.order_by(c.chunk_id))).all()]
 
 
 def _insert_new(connection: Connection, table: Any, names: Sequence[str], rows: Select[Any], keys: Sequence[str]) -> Any:

@@ -147,6 +147,7 @@ class Fingerprint:
         label: with which it would be kept.
         redirected_to: a number for the address that its URL was redirected to; None without a redirect. It differs between processes.
         is_settled: whether it was rejected for its labels before it was compared with others; that stays.
+        was_kept: whether it is kept, and came so from the version before.
     """
 
     id: int
@@ -159,6 +160,7 @@ class Fingerprint:
     label: str | None = None
     redirected_to: int | None = None
     is_settled: bool = False
+    was_kept: bool = False
 
     @property
     def is_labelled(self) -> bool:
@@ -207,7 +209,8 @@ async def fingerprints(
         search_labels: by search id, for images without a label of their own.
     """
     c = tables.images.c
-    columns = (c.sha256, c.phash, c.width, c.height, c.size_bytes, c.colour_grid, c.label, c.search_id, c.reason, c.duplicate_of)
+    of_bytes = (c.sha256, c.phash, c.width, c.height, c.size_bytes, c.colour_grid)
+    columns = (*of_bytes, c.label, c.search_id, c.reason, c.duplicate_of, c.copied_from)
     moved_to = case((c.final_url != c.url, c.final_url), else_=None).label("moved_to")
     known, found = search_labels or {}, []
     same: dict[str | None, str | None] = {}  # strings that many images share are stored once
@@ -234,6 +237,7 @@ def _fingerprint(row: Any, state: ImageState, label: str | None) -> Fingerprint:
         label=SEVERAL_LABELS if is_settled else label,
         redirected_to=hash(row.moved_to) if row.moved_to else None,
         is_settled=is_settled,
+        was_kept=state is ImageState.KEPT and row.copied_from is not None,
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "counts_by_state",
     "delete_job",
     "end",
+    "end_on_base",
     "find",
     "find_search",
     "get",
@@ -195,6 +196,15 @@ async def end(
                 updated_at=db_now(),
             )
         )
+
+
+async def end_on_base(connection: Connection, job: Job, base_id: str) -> None:
+    """End a job that changed nothing as one on another dataset, and delete its own with all images."""
+    await end(connection, job.id, JobState.SUCCEEDED)
+    await connection.execute(update(tables.jobs).where(tables.jobs.c.id == job.id).values(dataset_id=base_id))
+    for table in (tables.searches, tables.chunks):
+        await connection.execute(delete(table).where(table.c.job_id == job.id))
+    await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == job.dataset_id))
 
 
 async def add_searches(

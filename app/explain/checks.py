@@ -122,6 +122,7 @@ class Duplicate:
 @dataclass(frozen=True, slots=True)
 class _Ranked:
     id: int
+    was_kept: bool
     is_labelled: bool
     pixels: int
     size_bytes: int
@@ -130,12 +131,14 @@ class _Ranked:
 def why_kept(image: StoredImage, original: StoredImage, *, is_labelled: bool = True) -> str:
     """Say why the original ranks higher. The rows may have changed since the decision."""
     mine, theirs = (
-        _Ranked(item.id, is_labelled or bool(item.label), (item.width or 0) * (item.height or 0), item.size_bytes or 0)
-        for item in (image, original)
+        _Ranked(item.id, was_kept, is_labelled or bool(item.label), (item.width or 0) * (item.height or 0), item.size_bytes or 0)
+        for item, was_kept in ((image, False), (original, original.copied_from is not None and image.copied_from is None))
     )
     decided_by, is_better = compare_rank(theirs, mine)
     if decided_by == "id":
         return "equal in pixels and bytes, the other was found first" if is_better else "the kept image has changed since"
+    if decided_by == "was_kept":
+        return "the other was kept before"
     if decided_by == "is_labelled":
         return "the other has a label"
     if decided_by == "pixels":

@@ -4,10 +4,14 @@ from typing import Final, Literal, Protocol
 
 __all__ = ["RANKING", "Pictured", "Rankable", "compare_rank"]
 
-Property = Literal["is_labelled", "pixels", "size_bytes", "id"]
+Property = Literal["was_kept", "is_labelled", "pixels", "size_bytes", "id"]
 
-RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (("is_labelled", -1), ("pixels", -1), ("size_bytes", -1), ("id", 1))
-"""Properties in the order in which they decide, each with its sign in an ascending sort: labelled, most pixels, most bytes, lowest id."""
+RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (
+    *(("was_kept", -1), ("is_labelled", -1), ("pixels", -1), ("size_bytes", -1)),
+    ("id", 1),
+)
+"""Properties in the order in which they decide, each with its sign in an ascending sort: kept by the version before, labelled, most
+pixels, most bytes, lowest id."""
 
 
 class Pictured(Protocol):
@@ -45,6 +49,11 @@ class Rankable(Protocol):
     @property
     def id(self) -> int:
         """Unique; a lower id was found earlier."""
+        ...
+
+    @property
+    def was_kept(self) -> bool:
+        """Whether it was kept in the version of its dataset that this one was made of: what is kept stays."""
         ...
 
     @property

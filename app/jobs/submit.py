@@ -87,12 +87,20 @@ class Caller:
     traceparent: str | None = None
 
 
-async def submit_build(resources: Resources, spec: JobSpec, *, name: str, priority: int = 0, caller: Caller | None = None) -> Submitted:
-    """Create a dataset and the job that builds it."""
+async def submit_build(
+    resources: Resources,
+    spec: JobSpec,
+    *,
+    name: str,
+    lineage_id: str | None = None,
+    priority: int = 0,
+    caller: Caller | None = None,
+) -> Submitted:
+    """Create a dataset, a further version in ``lineage_id`` if given, and the job that builds it."""
     caller = caller or Caller()
 
     async def make(connection: Any) -> Submitted:
-        dataset_id = await datasets.create_dataset(connection, user_id=caller.user_id, name=name)
+        dataset_id = await datasets.create_dataset(connection, user_id=caller.user_id, name=name, lineage_id=lineage_id)
         return await _job(connection, caller, JobKind.BUILD, dataset_id, spec.model_dump(mode="json"), spec, priority)
 
     return await _submit(resources, caller, make)

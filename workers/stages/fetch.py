@@ -12,17 +12,22 @@ from typing import Any
 from app.concurrency import BoundedTasks
 from app.db import attempts, candidates, images, lifecycle, tombstones, units
 from app.db.attempts import Used
+from app.db.copy_images import Original
 from app.db.rows import NewUnit
 from app.domain import FOLDER_SOURCE, ImageState, StoredImage
 from app.job_states import UnitKind
 from app.storage import paths
 from downloader import Deferred, Fetched, FetchFailed, NotModified
+from logging_setup import get_logger
 from workers.stages.outcomes import OutcomeRecorder
 from workers.stages.read_folder import read_chunk
 from workers.stages.reuse import Prepared, prepare
+from workers.stages.update import as_they_were, load_originals
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["BlobWriter", "fetch_chunk", "settle_chunk"]
+
+log = get_logger(__name__)
 
 MAX_BODIES = 16
 """Bodies of one chunk that may be on their way to the store at once; bounds memory."""
@@ -47,6 +52,7 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     """
     if unit.finishes_early:
         async with unit.transaction() as connection:
+            await images.update_many(connection, as_they_were(await load_originals(connection, unit, chunk_id)))
             return Counter(failed=await images.fail_open(connection, chunk_id, FINISHED_EARLY))
     if unit.is_unneeded:
         async with unit.transaction() as connection:
@@ -58,17 +64,18 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     async with unit.transaction() as connection:
         pending = await images.chunk_images(connection, chunk_id, [ImageState.PENDING, ImageState.DEFERRED], due_only=True)
         used = await attempts.used(connection, unit.row, [image.id for image in pending])
+        originals = await load_originals(connection, unit, chunk_id)
     pending.sort(key=lambda image: used[image.id].lost if image.id in used else 0)  # what was in hand at a death is requested last
     counts: Counter[str] = Counter()
     if (folder := unit.spec.folder) is not None:
-        counts += await read_chunk(ctx, unit, folder, [image for image in pending if image.source == FOLDER_SOURCE])
+        counts += await read_chunk(ctx, unit, folder, [image for image in pending if image.source == FOLDER_SOURCE], originals)
         pending = [image for image in pending if image.source != FOLDER_SOURCE]
     if not pending:
         return counts
     prepared = await prepare(ctx, unit, chunk_id, pending)
     counts.update(reused=prepared.reused, failed=prepared.tombstoned)
     async for batch in unit.batches(prepared.to_fetch):
-        counts.update(await _fetch(ctx, unit, batch, used, prepared))
+        counts.update(await _fetch(ctx, unit, batch, used, prepared, originals))
     return counts
 
 
@@ -78,8 +85,9 @@ async def _fetch(
     batch: Sequence[StoredImage],
     used: Mapping[int, Used],
     prepared: Prepared,
+    originals: Mapping[int, Original],
 ) -> Counter[str]:
-    recorder = OutcomeRecorder(unit, batch, used, prepared.stored)
+    recorder = OutcomeRecorder(unit, batch, used, prepared.stored, originals)
 
     async def store(bodies: Sequence[Fetched]) -> None:
         if prepared.has_tombstones:
@@ -100,6 +108,8 @@ async def _fetch(
                         recorder.add_failed(outcome)
                     case Deferred():
                         recorder.add_deferred(outcome, ctx.settings.retry)
+    if recorder.not_confirmed:
+        log.warning("chunk.not_confirmed", images=recorder.not_confirmed)
     return Counter(ok=recorder.ok, not_modified=recorder.not_modified, failed=recorder.failed, deferred=recorder.deferred)
 
 

@@ -23,6 +23,7 @@ from app.job_states import JobKind, JobState, UnitKind
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.rounds import next_wants, start_round
+from workers.stages.update import end_unchanged, is_unchanged
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["JobEnd", "finalize_job", "next_step", "plan_end", "short_classes", "short_labels"]
@@ -67,6 +68,8 @@ async def finalize_job(ctx: JobContext, unit: ClaimedUnit) -> None:
     state = await _read_state(unit, step) if not dead else None
     if step == "more":
         await start_round(unit, wants)
+    elif step == "export" and await is_unchanged(unit, state):
+        await end_unchanged(unit)
     elif step == "end":
         await _end_job(unit, funnel, searches, dead, state)
     else:

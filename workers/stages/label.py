@@ -69,6 +69,15 @@ def choose_within_limits(
 
     Labels are balanced before the target is divided, so that one label's surplus takes no room from another, and again after it.
     """
+    if spec.base_images:  # the target is for what is added to them
+        base = [item for item in found if item.is_kept and item.search_id is None]
+        kept, out = choose_within_limits(
+            [item for item in found if not (item.is_kept and item.search_id is None)],
+            spec.model_copy(update={"max_images": spec.max_images and spec.max_images - spec.base_images, "base_images": 0}),
+            places,
+            search_labels,
+        )
+        return sorted([*base, *kept], key=lambda item: item.id), out
     if not spec.balance:
         kept, over = choose(found, spec.quota, places)
         return kept, dict.fromkeys((item.id for item in over), OVER_TARGET)
@@ -88,12 +97,15 @@ def choose(
 ) -> tuple[list[Choice], list[Choice]]:
     """Return the images to keep, and those over the target. Keywords take turns up to their shares, and their searches take turns in them.
 
+    What is kept already comes first in its search.
+
     Args:
         places: of each search's keyword among those of the job; searches of one keyword share its turns.
     """
     if quota is None:
         return list(found), []
-    by_search = _in_turns(sorted(found, key=lambda item: (item.rank, item.id)), lambda item: item.search_id)
+    order = sorted(found, key=lambda item: (not item.is_kept, item.rank, item.id))
+    by_search = _in_turns(order, lambda item: item.search_id)
     by_keyword = _in_turns([item for _, item in by_search], lambda item: places.get(item.search_id, 0))
     by_keyword.sort(key=lambda entry: (entry[0], places.get(entry[1].search_id, 0)))
     there = Counter(places.get(item.search_id, 0) for item in found)

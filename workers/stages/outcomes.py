@@ -7,26 +7,27 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import errors
 from app.concurrency import BatchWriter
 from app.db import attempts, images
 from app.db.attempts import Used
+from app.db.copy_images import Original
 from app.db.earlier_fetches import EarlierFetch
 from app.db.tombstones import Tombstone
 from app.domain import ImageState, Reason, Reuse, StoredImage
 from app.formatting import duration
-from app.observability import labels, metrics
-from app.observability.registry import OTHER
 from app.settings import RetrySettings
 from downloader import Attempt, Deferred, Fetched, FetchFailed, FetchRequest, NotModified, Outcome
 from logging_setup import get_logger
+from workers.stages.fetch_metrics import UrlResult, count_attempt, result_of
 from workers.stages.reuse import stored_columns, validators_of
+from workers.stages.update import keeps_bytes
 from workers.unit import ClaimedUnit
 
-__all__ = ["EMPTY_OUTCOME", "OutcomeRecorder", "UrlResult", "changed_columns", "count_attempt", "result_of"]
+__all__ = ["EMPTY_OUTCOME", "NO_FORM", "OutcomeRecorder", "changed_columns"]
 
 log = get_logger(__name__)
 
@@ -35,11 +36,6 @@ RESERVE_AHEAD = 32
 
 FLUSH_S = 0.5
 """Longest time an outcome waits to be written, seconds; half of what the design promises."""
-
-_TRANSIENT = frozenset(
-    name for name in errors.__all__ if isinstance(kind := getattr(errors, name), type) and issubclass(kind, errors.TransientError)
-)
-"""Names of the errors that further attempts might have overcome."""
 
 AttemptKey = tuple[int, int]
 """Image id, and the downloader's number of the attempt."""
@@ -57,6 +53,7 @@ class OutcomeRecorder:
         pending: Sequence[StoredImage],
         used: Mapping[int, Used],
         stored: Mapping[int, EarlierFetch] | None = None,
+        originals: Mapping[int, Original] | None = None,
     ) -> None:
         """Record for the images of a chunk that have no outcome yet.
 
@@ -65,6 +62,7 @@ class OutcomeRecorder:
             pending: the images.
             used: by image id, the attempts that it has used. Images are requested in the order of ``pending``.
             stored: by image id, the bytes whose validators are sent with its request.
+            originals: by image id, what an image was that is asked for again, and is again where its bytes have not changed.
         """
         self._unit = unit
         self._order = [image.id for image in pending]
@@ -72,6 +70,7 @@ class OutcomeRecorder:
         self._used = {image.id: used.get(image.id, Used()) for image in pending}
         self._stored = stored or {}
         self._is_locked = unit.spec.lock is not None
+        self._originals = originals or {}
         self._last_row = {image.id: self._used[image.id].last for image in pending}
         self._reserved: dict[AttemptKey, int] = {}  # the row number of each reserved attempt
         self._sent: set[AttemptKey] = set()
@@ -80,9 +79,10 @@ class OutcomeRecorder:
         self._late: list[tuple[int, int]] = []  # reserved with their outcome
         self._finished: list[tuple[int, int, Attempt]] = []
         self._changes: list[dict[str, Any]] = []
+        self._altered: list[int] = []  # asked for again, with other bytes than before
         self._results: list[UrlResult] = []  # counted when the changes are written
         self._flusher: asyncio.Task[None] | None = None
-        self.ok = self.not_modified = self.failed = self.deferred = 0
+        self.ok = self.not_modified = self.failed = self.deferred = self.not_confirmed = 0
 
     def requests(self) -> list[FetchRequest]:
         """The URLs still to fetch, each with the number of attempts already made."""
@@ -186,9 +186,8 @@ class OutcomeRecorder:
         self.ok += 1
         self._results.append(result_of(outcome))
         image = self._images[int(str(outcome.request.key))]
-        self._change(
+        self._came(
             image,
-            ImageState.FETCHED,
             sha256=outcome.sha256,
             size_bytes=len(outcome.body),
             media_type=outcome.media_type,
@@ -213,7 +212,18 @@ class OutcomeRecorder:
         self._results.append(result_of(outcome))
         image = self._images[int(str(outcome.request.key))]
         now = {"final_url": outcome.final_url, "fetched_at": time.time(), "reuse": Reuse.NOT_MODIFIED} | self._circumstances(outcome)
-        self._change(image, ImageState.FETCHED, **stored_columns(self._stored[image.id]) | now)
+        self._came(image, **stored_columns(self._stored[image.id]) | now)
+
+    def _came(self, image: StoredImage, *, sha256: str, **values: Any) -> None:
+        """Record the bytes of an image. Those that it had before need no other verdict."""
+        original = self._originals.get(image.id)
+        if original is not None and original.sha256 == sha256:
+            known = {"reason": original.values["reason"], "detail": original.values["detail"]}
+            self._change(image, original.state, **known, sha256=sha256, **values)
+            return
+        if original is not None:
+            self._altered.append(image.id)
+        self._change(image, ImageState.FETCHED, sha256=sha256, **values)
 
     def _circumstances(self, outcome: Fetched | NotModified) -> dict[str, str]:
         """The columns by which a later job decides whether it may use the bytes."""
@@ -251,6 +261,12 @@ class OutcomeRecorder:
         self._change(image, ImageState.DEFERRED, reason=outcome.reason, **_evidence(outcome), not_before=outcome.until, deferred_at=since)
 
     def _fail(self, image: StoredImage, reason: Reason, detail: str, **values: Any) -> None:
+        original = self._originals.get(image.id)
+        if original is not None and keeps_bytes(reason):
+            log.debug("image.not_confirmed", image_id=image.id, reason=reason.value, detail=detail)
+            self.not_confirmed += 1
+            self._change(image, original.state, **original.values)
+            return
         self.failed += 1
         self._change(image, ImageState.FAILED, reason=reason, detail=detail, **values)
 
@@ -262,6 +278,7 @@ class OutcomeRecorder:
         late, self._late = self._late, []
         finished, self._finished = self._finished, []
         changes, self._changes = self._changes, []
+        altered, self._altered = self._altered, []
         results, self._results = self._results, []
         if not finished and not changes:
             return
@@ -271,12 +288,15 @@ class OutcomeRecorder:
                     await attempts.reserve(connection, self._unit.row, late)
                 await attempts.record(connection, self._unit.row, finished)
                 await images.update_many(connection, changes)
+                if altered:
+                    await images.update_alike(connection, altered, NO_FORM)
                 if changes:
                     await self._unit.record_progress(connection)
         except BaseException:
             self._late = late + self._late
             self._finished = finished + self._finished
             self._changes = changes + self._changes
+            self._altered = altered + self._altered
             self._results = results + self._results
             raise
         for result in results:
@@ -290,6 +310,12 @@ EMPTY_OUTCOME: dict[str, Any] = dict.fromkeys(
     )
 )
 """Columns that every outcome sets, so that all changes have the same columns."""
+
+
+NO_FORM: dict[str, None] = dict.fromkeys(
+    ("out_sha256", "out_media_type", "out_size_bytes", "out_width", "out_height", "changes", "phash", "colour_grid", "measures")
+)
+"""Columns that were derived from the bytes that an image had before."""
 
 
 def changed_columns(promised: str | None, found: str, size_bytes: int) -> dict[str, str]:
@@ -338,55 +364,3 @@ def _evidence(outcome: FetchFailed | Deferred) -> dict[str, str | None]:
     """The columns for why there is no image. The evidence is cut to the column's size and cleaned; PostgreSQL takes no NUL."""
     evidence = None if outcome.evidence is None else errors.as_evidence(outcome.evidence)
     return {"evidence": evidence, **_decisions(outcome)}
-
-
-@dataclass(frozen=True, slots=True)
-class UrlResult:
-    """What the metrics need of an outcome once it is written; its body may be freed before.
-
-    Attributes:
-        retries: their result; None without retries, or where the URL is requested again later.
-    """
-
-    outcome: str
-    reason: str = labels.NO_REASON
-    size_bytes: int = 0
-    retries: str | None = None
-
-    def count(self) -> None:
-        """Add it to the metrics."""
-        metrics.downloads.labels(self.outcome, self.reason).inc()
-        metrics.received_bytes.inc(self.size_bytes)
-        if self.retries is not None:
-            metrics.retried_urls.labels(self.retries).inc()
-
-
-def result_of(outcome: Outcome, *, is_final: bool = True) -> UrlResult:
-    """The result of a URL; ``is_final`` says whether a deferred one has failed."""
-    was_retried = outcome.request.attempts_made + len(outcome.attempts) > 1
-    if isinstance(outcome, Fetched):
-        return UrlResult("ok", size_bytes=len(outcome.body), retries="recovered" if was_retried else None)
-    if isinstance(outcome, NotModified):
-        return UrlResult("not_modified", retries="recovered" if was_retried else None)
-    if not is_final:
-        return UrlResult("deferred", outcome.reason.value)
-    is_exhausted = not isinstance(outcome, FetchFailed) or outcome.error in _TRANSIENT
-    retries = ("exhausted" if is_exhausted else "refused") if was_retried else None
-    return UrlResult("failed", outcome.reason.value, retries=retries)
-
-
-def count_attempt(attempt: Attempt) -> None:
-    """Count one request for an image, with the waits before and after it."""
-    outcome = attempt.reason.value if attempt.reason else "ok" if attempt.error is None else OTHER
-    metrics.attempts.labels(labels.number_of(attempt.number), outcome).inc()
-    metrics.responses.labels(labels.status_class(attempt.status)).inc()
-    metrics.attempt_seconds.labels("ok" if attempt.error is None else "failed").observe(attempt.elapsed_s)
-    if attempt.wait_s > 0:
-        _count_wait(metrics.wait_cause.known(attempt.wait_cause), attempt.wait_s)
-    if attempt.queued_s > 0:
-        _count_wait("host_gate", attempt.queued_s)
-
-
-def _count_wait(cause: str, seconds: float) -> None:
-    metrics.waits.labels(cause).inc()
-    metrics.wait_seconds.labels(cause).inc(seconds)

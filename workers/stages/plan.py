@@ -18,6 +18,7 @@ from app.quotas import Quota, Supply, plan_searches
 from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.stages.rounds import next_wants, search_units
+from workers.stages.update import copy_base, plan_update
 from workers.unit import ClaimedUnit
 
 __all__ = ["expand_keyword", "plan_job"]
@@ -50,6 +51,8 @@ async def plan_job(unit: ClaimedUnit) -> None:
     """Finish a job's first unit with the units that carry the job out."""
     job = unit.job
     state = await versions.read_state(unit.ctx.resources, job.dataset_id) if job.kind is JobKind.EXPORT else None
+    if job.kind is JobKind.BUILD and unit.spec.base_id is not None and not unit.finishes_early:
+        await copy_base(unit)
     async with unit.transaction() as connection:
         await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None)
         if state is not None and state.images:
@@ -66,6 +69,8 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
         return []
     if spec.retry_reasons is not None:
         return await _plan_retry(connection, unit)
+    if spec.update_of is not None:
+        return await plan_update(connection, unit)
     if spec.keywords and spec.expand:
         return [NewUnit(UnitKind.KEYWORDS, {"keyword": keyword}) for keyword in spec.keywords]
     if spec.lock is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import errors
 from app.concurrency import to_thread_uncancelled
 from app.db import images
+from app.db.copy_images import Original
 from app.discovery import SearchPage
 from app.discovery.folders.folder import Cursor, FolderReader
 from app.discovery.folders.place import Place
@@ -22,7 +23,7 @@ from app.domain import Candidate, ImageState, ListProblem, Reason, StoredImage
 from app.spec import FolderSpec
 from app.storage import LinkableBody, paths
 from logging_setup import get_logger
-from workers.stages.outcomes import EMPTY_OUTCOME, changed_columns
+from workers.stages.outcomes import EMPTY_OUTCOME, NO_FORM, changed_columns
 from workers.unit import ClaimedUnit, JobContext
 
 __all__ = ["PAGE", "folder_pages", "read_chunk"]
@@ -60,15 +61,18 @@ async def folder_pages(spec: FolderSpec, files: TarFiles, cursor: str | None, *,
         )
 
 
-async def read_chunk(ctx: JobContext, unit: ClaimedUnit, folder: FolderSpec, pending: Sequence[StoredImage]) -> Counter[str]:
-    """Store the bytes of images in a folder; return how many are ``ok`` and how many ``failed``."""
+async def read_chunk(
+    ctx: JobContext, unit: ClaimedUnit, folder: FolderSpec, pending: Sequence[StoredImage], originals: Mapping[int, Original]
+) -> Counter[str]:
+    """Store the bytes of images in a folder; return how many are ``ok`` and how many ``failed``. A file that an update finds as it was
+    needs no other verdict."""
     reading = Reading(folder.path, ctx.settings.fetch.max_bytes, ctx.worker_resources.tars)
     counts: Counter[str] = Counter()
     promised = {image.id: str(image.expected_sha256) for image in pending} if unit.spec.lock else {}
     async for batch in unit.batches(pending):
         with closing(reading.read([(image.id, Place.parse(image.url)) for image in batch])) as found:
             while not unit.stop.is_set() and (part := await to_thread_uncancelled(_take, found)):
-                counts.update(await _store(ctx, unit, part, promised))
+                counts.update(await _store(ctx, unit, part, promised, originals))
     return counts
 
 
@@ -84,11 +88,14 @@ def _take(found: Iterator[Read]) -> list[Read]:
     return part
 
 
-async def _store(ctx: JobContext, unit: ClaimedUnit, part: Sequence[Read], promised: Mapping[int, str]) -> Mapping[str, int]:
+async def _store(
+    ctx: JobContext, unit: ClaimedUnit, part: Sequence[Read], promised: Mapping[int, str], originals: Mapping[int, Original]
+) -> Mapping[str, int]:
     """Store what was read and write all rows; then raise the first error of the store.
 
     Args:
         promised: by image id, the digest that a lock promises; other bytes are not stored.
+        originals: by image id, what an image was that an update reads again.
     """
     unit.require_lease()
     read = {number: outcome for number, outcome in part if isinstance(outcome, LocalBytes)}
@@ -96,18 +103,24 @@ async def _store(ctx: JobContext, unit: ClaimedUnit, part: Sequence[Read], promi
     bodies = [LinkableBody(paths.blob(found.sha256), found.body, found.file) for found in read.values()]
     results = dict(zip(read, await ctx.store.link_many(bodies), strict=True))
     now = time.time()
-    rows = [_fetched(number, found, now) for number, found in read.items() if results[number] is None]
+    rows = [_fetched(number, found, now, originals.get(number)) for number, found in read.items() if results[number] is None]
+    altered = [row["id"] for row in rows if row["id"] in originals and row["state"] is ImageState.FETCHED]
     failed = [_failed(number, outcome) for number, outcome in part if isinstance(outcome, errors.PermanentError)]
     async with unit.transaction() as connection:
         await images.update_many(connection, [*rows, *failed, *changed])
+        if altered:
+            await images.update_alike(connection, altered, NO_FORM)
         await unit.record_progress(connection)
     for error in filter(None, results.values()):
         raise error
     return {"ok": len(rows), "failed": len(failed) + len(changed)}
 
 
-def _fetched(number: int, found: LocalBytes, now: float) -> dict[str, Any]:
+def _fetched(number: int, found: LocalBytes, now: float, original: Original | None) -> dict[str, Any]:
     known = {"sha256": found.sha256, "size_bytes": len(found.body), "media_type": found.media_type, "fetched_at": now}
+    if original is not None and original.sha256 == found.sha256:
+        known |= {"reason": original.values["reason"], "detail": original.values["detail"]}
+        return {"id": number, "state": original.state} | EMPTY_OUTCOME | known
     return {"id": number, "state": ImageState.FETCHED} | EMPTY_OUTCOME | known
 
 

@@ -27,7 +27,8 @@ from tests.workers.bench import Bench, open_bench
 from workers.job import claim
 from workers.stages import outcomes
 from workers.stages.fetch import fetch_chunk, settle_chunk
-from workers.stages.outcomes import OutcomeRecorder, count_attempt, result_of
+from workers.stages.fetch_metrics import count_attempt, result_of
+from workers.stages.outcomes import OutcomeRecorder
 from workers.unit import ClaimedUnit
 
 

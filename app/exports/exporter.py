@@ -24,13 +24,15 @@ Load = Callable[[Sequence[bytes | Path]], Awaitable[Sequence[Verdict]]]
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """Name and texts of an export, and the size of its shards.
+    """Name and texts of an export, and the size of its shards and folders.
 
     Attributes:
         dataset_name: as the user wrote it; used in the card, never in a path.
         created_at: seconds since the epoch; the only time in an export, so that the same options give the same bytes.
         shard_samples, shard_bytes: a shard is closed before it would exceed either; a larger single sample gets its own shard. Where
             the names of shards say how many there are, the bytes are those of the images.
+        folder_entries: files and folders in one folder, if more images would be in it: as many as the hub of Hugging Face takes
+            ("Repository limitations and recommendations").
         asked: what was asked for besides the format, as the manifest says it; what is a default is absent.
         captions: which captions go where there is room for one text: the ``first``, or ``all``, one on a line.
         version: of the dataset, as in ``1.2.0``.
@@ -43,6 +45,7 @@ class ExportOptions:
     created_at: float
     shard_samples: int = 10_000
     shard_bytes: int = 1_000_000_000
+    folder_entries: int = 10_000
     captions: str = "first"
     version: str = "1.0.0"
     texts: PaperTexts = NO_TEXTS

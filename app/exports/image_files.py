@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.domain import Sample
 from app.exports import names, spool
+from app.exports.exporter import ExportOptions
 from app.exports.hashed_file import FileFacts, HashedFile
 from app.exports.papers.records import JSON_LINES, Records, columns_of
 from app.exports.spool import DatasetFacts
@@ -14,14 +15,15 @@ from app.storage import local_files
 
 __all__ = [
     "METADATA",
+    "ImageWriter",
     "MetadataFiles",
     "beside",
     "inspect_image",
     "inspect_tree",
+    "is_in",
     "read_beside",
     "read_metadata",
     "write_beside",
-    "write_image",
 ]
 
 METADATA = "metadata.jsonl"
@@ -56,11 +58,25 @@ class MetadataFiles:
             file.abandon()
 
 
-def write_image(folder: Path, sample: Sample, body: bytes) -> str:
-    """Write one image into ``folder`` under its generated name, and return that name."""
-    name = names.image_name(sample)
-    _write_new(folder / name, body)
-    return name
+class ImageWriter:
+    """Writes images under their generated names: into a folder, or below it where the folder would get too many entries."""
+
+    def __init__(self, folder: Path, options: ExportOptions) -> None:
+        self._folder = folder
+        self._most = options.folder_entries
+
+    def write(self, where: str, sample: Sample, body: bytes, entries: int, files_each: int = 1) -> str:
+        """Write one image. Returns its path in the export.
+
+        Args:
+            where: the folder, relative to the export.
+            entries: how many files and folders it would get.
+            files_each: how many of them each image has.
+        """
+        inside = "" if entries <= self._most else f"{sample.index // (self._most // files_each):03d}/"
+        path = f"{where}/{inside}{names.image_name(sample)}"
+        _write_new(self._folder / path, body)
+        return path
 
 
 def beside(path: str, suffix: str) -> str:
@@ -102,6 +118,15 @@ def inspect_image(inspection: Inspection, path: str, row: Row) -> None:
     if (found := inspection.hash_file(path)) is not None:
         inspection.count_image(path, found, row, inspection.folder / path)
         inspection.sums.add_image(found.sha256, path)
+
+
+def is_in(path: str, folder: str) -> bool:
+    """Whether an image is in a folder, or in one of those below it among which many images are divided."""
+    above, _, name = path.rpartition("/")
+    inside = above.removeprefix(f"{folder}/")
+    return above == folder or (
+        inside != above and names.SUBFOLDER.fullmatch(inside) is not None and names.IMAGE_NAME.fullmatch(name) is not None
+    )
 
 
 def read_beside(inspection: Inspection, path: str) -> bytes | None:

@@ -9,10 +9,13 @@ import errors
 from app.domain import Sample
 from app.split_names import SPLIT_WORD
 
-__all__ = ["IMAGE_NAME", "check_sample", "class_folders", "image_name", "slug", "stem"]
+__all__ = ["IMAGE_NAME", "SUBFOLDER", "check_sample", "class_folders", "image_name", "slug", "stem"]
 
 IMAGE_NAME = re.compile(r"(\d{6,})_([0-9a-f]{12})\.[a-z0-9]{1,5}")
 """A name that `image_name` generates: index, beginning of the digest."""
+
+SUBFOLDER = re.compile(r"\d{3,}")
+"""A folder among several into which the images of one are divided by their index: ``003``."""
 
 _MAX_SLUG_BYTES = 80
 _HASH_CHARS = 8

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from app.domain import Box, Sample
 from app.exports import names
 from app.split_names import split_by_name
 from tests.exports import loaders
-from tests.exports.builders import image, sample, write
+from tests.exports.builders import OPTIONS, image, sample, write
 
 LABELS = ["cat", "Hot Dog", "a/b", ".hidden", "test tube", "con", "猫", "x" * 300, None, "val", "2024"]
 ITEMS = [
@@ -106,6 +107,17 @@ async def test_a_dataset_without_labels_or_captions_loads(hf: Any, tmp_path: Pat
     assert found[0] == ("holdout" if name == "parquet" else "train")
     assert len(found[1]) == 3
     assert not set(changes) & set(found[1][0])
+
+
+@pytest.mark.parametrize("name", ["imagefolder", "files"])
+async def test_divided_folders_load(hf: Any, tmp_path: Path, name: str) -> None:
+    """The library sees images in subfolders, and takes none of these for a class or a split."""
+    await write(name, tmp_path / "e", ITEMS, replace(OPTIONS, folder_entries=2))
+    found = load(hf, tmp_path / "e", tmp_path / "cache")
+    rows = {row["url"]: row for loaded in found.values() for row in loaded}
+    assert len(rows) == len(ITEMS)
+    for item in ITEMS:
+        check(rows[item.url], item)
 
 
 # --- the words for splits

@@ -52,6 +52,7 @@ class _CaptionsWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._facts = facts
+        self._images = image_files.ImageWriter(folder, options)
         self._takes_all = options.captions == "all"
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
         self.card = CardParts(
@@ -66,7 +67,7 @@ class _CaptionsWriter:
         )
 
     def add(self, sample: Sample, body: bytes) -> writer.Written:
-        path = f"{sample.split}/{image_files.write_image(self._folder / sample.split, sample, body)}"
+        path = self._images.write(sample.split, sample, body, 2 * self._facts.splits[sample.split], files_each=2)
         self._metadata.add(sample, "", path)
         text = _text(spool.to_row(sample, self._facts), takes_all=self._takes_all)
         beside = image_files.beside(path, "txt")
@@ -92,7 +93,7 @@ def _text(row: Mapping[str, Any], *, takes_all: bool) -> bytes:
 def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     for path, row in image_files.read_metadata(inspection, ""):
         image_files.inspect_image(inspection, path, row)
-        if not path.startswith(f"{row.get('split')}/"):
+        if not image_files.is_in(path, str(row.get("split"))):
             inspection.add_problem(f"{path}: is not in the folder of its split")
         _inspect_text(inspection, path, row)
         yield

@@ -123,8 +123,8 @@ def _kinds(*, has_captions: bool, has_labels: bool) -> list[str]:
 
 class _CocoWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
-        self._folder = folder
         self._facts = facts
+        self._images = image_files.ImageWriter(folder, options)
         self._numbers = _Numbers(facts.label_names, facts.boxes, facts.licenses)
         self._metadata = image_files.MetadataFiles(folder, facts, facts.splits)
         self._files: dict[tuple[str, str], _CocoFile] = {}
@@ -145,13 +145,14 @@ class _CocoWriter:
         )
 
     def add(self, sample: Sample, body: bytes) -> str:
-        file_name = image_files.write_image(self._folder / sample.split, sample, body)
+        path = self._images.write(sample.split, sample, body, self._facts.splits[sample.split] + 1)
+        file_name = path.removeprefix(f"{sample.split}/")
         self._metadata.add(sample, sample.split, file_name)
         row = spool.to_row(sample, self._facts, file_name)
         for kind, annotate in _KINDS.items():
             if (file := self._files.get((sample.split, kind))) is not None:
                 file.add(_image(row, sample.index + 1, self._numbers), annotate(row, self._numbers))
-        return f"{sample.split}/{file_name}"
+        return path
 
     def finish(self) -> dict[str, FileFacts]:
         return self._metadata.finish() | {_path(kind, split): file.finish() for (split, kind), file in self._files.items()}
@@ -231,7 +232,7 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
         readers: Sequence[_CocoReader] | None = None
         for path, row in image_files.read_metadata(inspection, split):
             image_files.inspect_image(inspection, path, row)
-            if row.get("split") != split:
+            if row.get("split") != split or not image_files.is_in(path, split):
                 inspection.add_problem(f"{path}: is not in the folder of its split")
             if readers is None:
                 kinds = _kinds(has_captions="caption" in row, has_labels="label" in row)

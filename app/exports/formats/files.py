@@ -44,7 +44,8 @@ class FilesExporter:
 
 class _FilesWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
-        self._folder = folder
+        self._samples = facts.samples
+        self._images = image_files.ImageWriter(folder, options)
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
         self.card = CardParts(
             layout=_LAYOUT,
@@ -58,7 +59,7 @@ class _FilesWriter:
         )
 
     def add(self, sample: Sample, body: bytes) -> str:
-        path = f"{_IMAGES}/{image_files.write_image(self._folder / _IMAGES, sample, body)}"
+        path = self._images.write(_IMAGES, sample, body, self._samples)
         self._metadata.add(sample, "", path)
         return path
 
@@ -72,7 +73,7 @@ class _FilesWriter:
 def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     for path, row in image_files.read_metadata(inspection, ""):
         image_files.inspect_image(inspection, path, row)
-        if path.rpartition("/")[0] != _IMAGES:
+        if not image_files.is_in(path, _IMAGES):
             inspection.add_problem(f"{path}: is outside {_IMAGES}/")
         yield
     image_files.inspect_tree(inspection)

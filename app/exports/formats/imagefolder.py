@@ -1,6 +1,6 @@
 """``imagefolder``: ``train/<class>/<image>`` with a ``metadata.jsonl`` in each split, for Hugging Face datasets and torchvision."""
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 
 from app.domain import Sample
@@ -27,6 +27,13 @@ dataset = load_dataset("path/to/this/folder")
 _TORCHVISION = """\
 torchvision reads each split on its own: `torchvision.datasets.ImageFolder("path/to/this/folder/train")`. Its classes are the folder
 names; the true label of each is under `class_folders` in `manifest.json`."""
+_UNLABELLED = "_unlabelled"
+"""Folder of images without a label where the split has too many of them for its own; no class has such a name."""
+
+_MANY_UNLABELLED = f"""\
+`{_UNLABELLED}` in a split holds its images without a label, which are too many to lie beside the classes. torchvision takes it
+for a class."""
+
 _SPLITS_BY_NAME = """\
 `load_dataset("imagefolder", data_dir=...)` knows the splits train, validation and test only, by the names of folders, and would drop or
 join some of these; `load_dataset("path/to/this/folder")` reads all of them."""
@@ -50,8 +57,9 @@ class ImageFolderExporter:
 
 class _FolderWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
-        self._folder = folder
         self._facts = facts
+        self._images = image_files.ImageWriter(folder, options)
+        self._most = options.folder_entries
         self._folders = names.class_folders(facts.classes)
         self._metadata = image_files.MetadataFiles(folder, facts, facts.splits)
         self.card = CardParts(
@@ -64,22 +72,37 @@ class _FolderWriter:
             records=self._metadata.describe(facts.splits),
             notes=(
                 *((features.LABEL_NOTE, _TORCHVISION) if facts.labels else ()),
+                *((_MANY_UNLABELLED,) if self._has_many_unlabelled() else ()),
                 *(() if _is_found_by_name(facts.splits) else (_SPLITS_BY_NAME,)),
             ),
         )
 
+    def _has_many_unlabelled(self) -> bool:
+        places = ((split, _place(self._facts, self._folders, split, None, self._most)[0]) for split in self._facts.splits)
+        return any(where != split for split, where in places)
+
     def add(self, sample: Sample, body: bytes) -> str:
         label = class_of(sample, self._facts)
-        inside = "" if label is None else f"{self._folders[label]}/"
-        file_name = f"{inside}{image_files.write_image(self._folder / sample.split / inside, sample, body)}"
-        self._metadata.add(sample, sample.split, file_name)
-        return f"{sample.split}/{file_name}"
+        where, entries = _place(self._facts, self._folders, sample.split, label, self._most)
+        path = self._images.write(where, sample, body, entries)
+        self._metadata.add(sample, sample.split, path.removeprefix(f"{sample.split}/"))
+        return path
 
     def finish(self) -> dict[str, FileFacts]:
         return self._metadata.finish()
 
     def abandon(self) -> None:
         self._metadata.abandon()
+
+
+def _place(facts: DatasetFacts, folders: Mapping[str, str], split: str, label: str | None, most: int) -> tuple[str, int]:
+    """The folder of an image, and how many entries it would get."""
+    labels = facts.split_labels[split]
+    if label is not None:
+        return f"{split}/{folders[label]}", labels[label]
+    images = facts.splits[split] - sum(labels.values())
+    entries = images + len(labels) + 1  # beside the classes and metadata.jsonl
+    return (split, entries) if entries <= most or not facts.labels else (f"{split}/{_UNLABELLED}", images)
 
 
 def _is_found_by_name(splits: Collection[str]) -> bool:
@@ -99,6 +122,7 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
 
 
 def _inspect_place(inspection: verify.Inspection, path: str, split: str, row: verify.Row, folders: verify.Row) -> None:
-    where = split if row.get("label") is None else f"{split}/{folders.get(str(row['label']))}"
-    if row.get("split") != split or path.rpartition("/")[0] != where:
+    label = row.get("label")
+    places = (split, f"{split}/{_UNLABELLED}") if label is None else (f"{split}/{folders.get(str(label))}",)
+    if row.get("split") != split or not any(image_files.is_in(path, where) for where in places):
         inspection.add_problem(f"{path}: is not in the folder of its split and label")

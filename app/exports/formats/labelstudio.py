@@ -76,6 +76,7 @@ class _TasksWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._facts = facts
+        self._images = image_files.ImageWriter(folder, options)
         self._most = min(MAX_TASKS, options.shard_samples)
         self._names = _names(facts.label_names, facts.boxes)
         self._metadata = image_files.MetadataFiles(folder, facts, [""])
@@ -93,7 +94,7 @@ class _TasksWriter:
         )
 
     def add(self, sample: Sample, body: bytes) -> str:
-        path = f"{_IMAGES}/{image_files.write_image(self._folder / _IMAGES, sample, body)}"
+        path = self._images.write(_IMAGES, sample, body, self._facts.samples)
         self._metadata.add(sample, "", path)
         self._tasks().add(_task(spool.to_row(sample, self._facts, path), self._names))
         return path
@@ -183,7 +184,7 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
     tasks = _read_tasks(inspection)
     for path, row in image_files.read_metadata(inspection, ""):
         image_files.inspect_image(inspection, path, row)
-        if not path.startswith(f"{_IMAGES}/"):
+        if not image_files.is_in(path, _IMAGES):
             inspection.add_problem(f"{path}: is outside {_IMAGES}/")
         if (task := next(tasks, None)) is None or task != _expected(row, names):
             inspection.add_problem(f"{path}: its task differs from its row")

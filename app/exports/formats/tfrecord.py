@@ -192,8 +192,8 @@ def _read_features_file(inspection: Inspection) -> tuple[list[str], Row]:
 
 
 def _inspect_example(inspection: Inspection, path: str, split: str, features: Features, classes: list[str], kinds: Row) -> None:
-    body, name = _first(features, "image/encoded"), _text(features, "image/filename")
-    if not isinstance(body, bytes) or name is None:
+    body, name = _first(features, "image/encoded"), _value(features, "image/filename")
+    if not isinstance(body, bytes) or not isinstance(name, str):
         inspection.add_problem(f"{path}: a record without the bytes or the name of its image")
         return
     where = f"{path}/{name}"
@@ -205,20 +205,19 @@ def _inspect_example(inspection: Inspection, path: str, split: str, features: Fe
     number = _first(features, "image/class/label")
     if classes and number != _number_of(features, classes):
         inspection.add_problem(f"{where}: image/class/label is not the number of image/class/text")
-    if _text(features, "split") != split:
+    if _value(features, "split") != split:
         inspection.add_problem(f"{where}: is in a shard of another split than its row states")
 
 
 def _row_of(features: Features) -> Row:
-    """What of the row is counted and compared."""
-    texts = {name: _text(features, name) for name in ("split", "sha256")}
+    """The row of the image, of its lists the first value."""
+    row = {name: _value(features, name) for name in features if name not in spool.FEATURES}
     sides = {name: _first(features, f"image/{name}") for name in ("width", "height")}
-    label = _text(features, "image/class/text") or None
-    return texts | sides | {"label": label, "size_bytes": _first(features, "size_bytes")}
+    return row | sides | {"label": _value(features, "image/class/text") or None}
 
 
 def _number_of(features: Features, classes: list[str]) -> int:
-    label = _text(features, "image/class/text")
+    label = _value(features, "image/class/text")
     return classes.index(label) if label in classes else NO_CLASS
 
 
@@ -227,9 +226,10 @@ def _first(features: Features, name: str) -> Any:
     return values[0] if values else None
 
 
-def _text(features: Features, name: str) -> str | None:
+def _value(features: Features, name: str) -> Any:
+    """The first value of a feature, a text as such; None where it is missing."""
     value = _first(features, name)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _dtype(values: tf_example.Feature) -> str | None:

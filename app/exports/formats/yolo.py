@@ -137,6 +137,7 @@ class _YoloWriter:
     def __init__(self, folder: Path, facts: DatasetFacts, options: ExportOptions) -> None:
         self._folder = folder
         self._facts = facts
+        self._images = image_files.ImageWriter(folder, options)
         try:
             self._layout = layout = _Layout(facts.splits, names.class_folders(facts.classes), facts.boxes)
         except ValueError as error:
@@ -157,8 +158,7 @@ class _YoloWriter:
 
     def add(self, sample: Sample, body: bytes) -> str | writer.Written:
         row = spool.to_row(sample, self._facts)
-        where = self._layout.place(row)
-        row["file_name"] = path = f"{where}/{image_files.write_image(self._folder / where, sample, body)}"
+        row["file_name"] = path = self._images.write(self._layout.place(row), sample, body, self._facts.splits[sample.split])
         self._metadata.add(sample, "", path)
         if (record := self._layout.record(row)) is not None:
             self._ndjson.write(orjson.dumps(record) + b"\n")
@@ -205,7 +205,7 @@ def _inspect(inspection: verify.Inspection) -> Iterator[None]:
 
 
 def _inspect_row(inspection: verify.Inspection, path: str, row: verify.Row, layout: _Layout, records: Iterator[Any]) -> None:
-    if path.rpartition("/")[0] != layout.place(row):
+    if not image_files.is_in(path, layout.place(row)):
         inspection.add_problem(f"{path}: is not in the folder of its split and label")
     if layout.is_detection:
         name = layout.labels_path(path)

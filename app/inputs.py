@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["FolderSpec", "ListSpec", "LockSpec"]
+__all__ = ["FolderSpec", "ListSpec", "LockSpec", "MergedDataset"]
 
 
 class ListSpec(BaseModel):
@@ -61,3 +61,12 @@ class LockSpec(BaseModel):
     packing: str
     digest: str
     header: dict[str, Any]
+
+
+class MergedDataset(BaseModel):
+    """A dataset whose images a merge takes, and its name and version at that time, as in ``cats 1.2.0``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset_id: str
+    version: str

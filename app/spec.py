@@ -18,7 +18,7 @@ from pydantic import (
 from app import encoders
 from app.boxes import MAX_BOXES
 from app.domain import ExportFormat, LabelConflicts, LicenseConfidence, Reason, UnknownLicenses
-from app.inputs import FolderSpec, ListSpec, LockSpec
+from app.inputs import FolderSpec, ListSpec, LockSpec, MergedDataset
 from app.pages_spec import PagesSpec
 from app.paper_texts import NO_TEXTS, PaperTexts
 from app.quotas import Quota
@@ -313,6 +313,7 @@ class JobSpec(BaseModel):
     pages: PagesSpec | None = None
     folder: FolderSpec | None = None
     lock: LockSpec | None = None
+    merge_of: tuple[MergedDataset, ...] = ()
     sources: list[str] = Field(default_factory=lambda: ["wikimedia"])
     expand: int = 0
     lang: list[str] = Field(default_factory=lambda: ["en"])

@@ -61,6 +61,7 @@ _DATASETS = {
     "export": Command("app.cli.export", "export", "Write a dataset in another form, verified before it appears.", setting_use.WORKERS),
     "lock": Command("app.cli.rebuild", "lock", "Lock a dataset, for `pictrawl rebuild` to make it again.", setting_use.SERVICES),
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare.", setting_use.WORKERS),
+    "merge": Command("app.cli.merge", "merge", "Make one dataset with the images of several.", setting_use.WORKERS),
     "leaks": Command("app.cli.leaks", "leaks", "Count the pairs of images that share something across splits."),
     "rm": Command("app.cli.datasets", "rm", "Remove a dataset with its jobs and images."),
 }

@@ -40,6 +40,7 @@ class DatasetState:
         size_bytes: of the kept images in their exported form.
         facts: where the dataset comes from; its number and date are those of the version once that is recorded.
         locked: of a dataset that a lock was rebuilt to, what the lock says; ``other_forms`` of its images differ in what is exported.
+        merged: names and versions of the datasets that a merge made it of.
     """
 
     dataset: Dataset
@@ -54,6 +55,7 @@ class DatasetState:
     facts: Provenance
     locked: LockHeader | None = None
     other_forms: int = 0
+    merged: tuple[str, ...] = ()
 
 
 async def ensure(resources: Resources, dataset_id: str, kind: str | None = None) -> Version:
@@ -90,7 +92,8 @@ async def read_state(resources: Resources, dataset_id: str, job: Job | None = No
     facts = Provenance.from_json(locked.provenance) if locked else await provenance.gather(resources, dataset_id)
     other_forms = await locked_images.count_other_forms(db, dataset_id) if locked else 0
     kind, job_id = _kind(job, current), job.id if job else None
-    return DatasetState(dataset, job_id, kind, current, parent, digest, images, size_bytes, changes, facts, locked, other_forms)
+    merged = tuple(item.version for item in spec.merge_of) if kind == "merge" else ()
+    return DatasetState(dataset, job_id, kind, current, parent, digest, images, size_bytes, changes, facts, locked, other_forms, merged)
 
 
 def _kind(job: Job | None, current: Version | None) -> str:
@@ -98,8 +101,8 @@ def _kind(job: Job | None, current: Version | None) -> str:
     if job is None:
         return "build" if current is None else "change"
     if job.kind is JobKind.BUILD:
-        by_field = {"retry_reasons": "retry", "lock": "rebuild", "update_of": "update", "into": "into"}
-        return next((kind for field, kind in by_field.items() if job.spec.get(field) is not None), "build")
+        by_field = {"retry_reasons": "retry", "lock": "rebuild", "update_of": "update", "into": "into", "merge_of": "merge"}
+        return next((kind for field, kind in by_field.items() if job.spec.get(field) not in (None, [])), "build")
     return job.kind.value
 
 
@@ -133,11 +136,13 @@ async def record(connection: Connection, state: DatasetState) -> Version:
     if current is not None and current.digest == state.digest:
         return current
     newest = await versions.newest_of_lineage(connection, state.dataset.lineage_id)
-    changes = state.changes if state.parent else None
+    changes: dict[str, Any] | None = state.changes.as_json() if state.parent else None
+    if state.merged:
+        changes = state.changes.as_json() | {"merged": list(state.merged)}
     number = number_of(state, newest)
     values = number._asdict() | {name: getattr(state, name) for name in ("job_id", "kind", "digest", "images", "size_bytes")}
     values |= {"dataset_id": state.dataset.id, "lineage_id": state.dataset.lineage_id, "parent_id": state.parent and state.parent.id}
-    made = await versions.add(connection, values | {"changes": changes and changes.as_json(), "provenance": None})
+    made = await versions.add(connection, values | {"changes": changes, "provenance": None})
     facts = _facts_of(state, made, newest).to_json()
     await versions.set_provenance(connection, made.id, facts)
     log.info("dataset.version", version=made.number, kind=made.kind, images=made.images, **state.changes.as_json())
@@ -175,7 +180,8 @@ def _facts_of(state: DatasetState, made: Version, newest: Version | None) -> Pro
     facts = replace(state.facts, version=made.number, created_at=made.created_at)
     before = semver.Version(newest.major, newest.minor, newest.patch) if newest else None
     if state.locked is None or not _is_rebuilding(state, before):
-        return replace(facts, previous_version=newest.number if newest else "", changes=made.changes or {})
+        changed = state.changes.as_json() if state.parent else {}
+        return replace(facts, previous_version=newest.number if newest else "", changes=changed)
     if _is_whole(state):
         return state.facts
     changes = {"removed": state.locked.images - state.images, "changed": state.other_forms}

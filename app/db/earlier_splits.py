@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import and_, case, func, select
 
 from app.db import paging, tables
-from app.db.engine import Connection
+from app.db.engine import Connection, Database
 from app.db.funnel import PASSED_CHECKS
 from app.domain import FOLDER_SOURCE, ImageState
 from app.images.split_groups import SplitKeys
 from app.job_states import JobKind
 
-__all__ = ["ClusterMember", "find_earlier", "left_out", "split_keys", "splits_in"]
+__all__ = ["ClusterMember", "find_earlier", "left_out", "own_splits", "split_keys", "split_sizes", "splits_in"]
 
 MOST_BUILDS = 50
 """Builds of the same name that are looked through for one with the same shares."""
@@ -54,6 +54,24 @@ async def split_keys(
         )
         async for rows in paging.pages_by_key(connection, query, c.id, page):
             yield [(row.id, row.split, SplitKeys(row.phash, row.group_id, row.creator, row.page_url, row.stated_url)) for row in rows]
+
+
+async def split_sizes(db: Database, dataset_ids: Sequence[str]) -> dict[str, int]:
+    """Count the kept images of several datasets by split."""
+    c = tables.images.c
+    query = select(c.split, func.count().label("number")).where(c.dataset_id.in_(list(dataset_ids)), c.state == ImageState.KEPT)
+    async with db.read() as connection:
+        return {row.split: row.number for row in (await connection.execute(query.group_by(c.split))).all() if row.split}
+
+
+async def own_splits(connection: Connection, dataset_id: str) -> dict[int, str]:
+    """Return by image id the split that an image of this dataset was given, kept or left out as a duplicate: where it was copied from."""
+    c = tables.images.c
+    found: dict[int, str] = {}
+    for state in PASSED_CHECKS:
+        query = select(c.id, c.split).where(c.dataset_id == dataset_id, c.state == state, c.split.is_not(None))
+        found |= {row.id: row.split for row in await _all_rows(connection, query, c.id)}
+    return found
 
 
 async def find_earlier(connection: Connection, dataset_id: str, shares: Mapping[str, float], seed: int) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from app.db import earlier_splits, jobs
+from app.db import Connection, earlier_splits, jobs
 from app.db.earlier_splits import ClusterMember
 from app.db.image_search import Choice, choices
 from app.domain import ImageState, Reason
@@ -156,10 +156,17 @@ async def _recall_splits(unit: ClaimedUnit, kept: list[Choice]) -> tuple[list[Ch
         return kept, {}
     async with unit.ctx.db.read() as connection:
         members = await earlier_splits.left_out(connection, dataset_id)
-        earlier_id = await earlier_splits.find_earlier(connection, dataset_id, spec.splits, spec.seed)
-        before = await earlier_splits.splits_in(connection, dataset_id, earlier_id) if earlier_id else {}
+        before = await _splits_before(connection, dataset_id, spec)
     grouped = await join_groups(unit, by_cluster(own_groups(kept, spec), members))
     return grouped, splits_before(grouped, members, before, spec.splits, is_again=unit.job.kind is JobKind.VALIDATION)
+
+
+async def _splits_before(connection: Connection, dataset_id: str, spec: JobSpec) -> dict[int, str]:
+    """Return by image id the split that it had: in the datasets of a merge, else in an earlier dataset of the same name."""
+    if spec.merge_of:
+        return await earlier_splits.own_splits(connection, dataset_id)
+    earlier_id = await earlier_splits.find_earlier(connection, dataset_id, spec.splits, spec.seed)
+    return await earlier_splits.splits_in(connection, dataset_id, earlier_id) if earlier_id else {}
 
 
 def by_cluster(kept: Sequence[Choice], members: Sequence[ClusterMember]) -> list[Choice]:

@@ -17,6 +17,7 @@ from app.job_states import JobKind, JobState, UnitKind
 from app.quotas import Quota, Supply, plan_searches
 from app.spec import JobSpec
 from logging_setup import get_logger
+from workers.stages.merge_datasets import copy_merged
 from workers.stages.rounds import next_wants, search_units
 from workers.stages.update import copy_base, plan_update
 from workers.unit import ClaimedUnit
@@ -51,8 +52,8 @@ async def plan_job(unit: ClaimedUnit) -> None:
     """Finish a job's first unit with the units that carry the job out."""
     job = unit.job
     state = await versions.read_state(unit.ctx.resources, job.dataset_id) if job.kind is JobKind.EXPORT else None
-    if job.kind is JobKind.BUILD and unit.spec.base_id is not None and not unit.finishes_early:
-        await copy_base(unit)
+    if job.kind is JobKind.BUILD and not unit.finishes_early:
+        await _copy(unit)
     async with unit.transaction() as connection:
         await jobs.set_stage(connection, job.id, state=JobState.RUNNING, stage=None)
         if state is not None and state.images:
@@ -60,6 +61,14 @@ async def plan_job(unit: ClaimedUnit) -> None:
             for export_id in await datasets.export_ids_of_job(connection, job.id):
                 await datasets.set_export(connection, export_id, version=version.number)
         await unit.finish_in(connection, await _PLANS[job.kind](connection, unit))
+
+
+async def _copy(unit: ClaimedUnit) -> None:
+    """Copy the images of the datasets that a build begins with, in transactions of their own."""
+    if unit.spec.base_id is not None:
+        await copy_base(unit)
+    elif unit.spec.merge_of and unit.spec.retry_reasons is None:
+        await copy_merged(unit)
 
 
 async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit]:
@@ -71,6 +80,8 @@ async def _plan_build(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
         return await _plan_retry(connection, unit)
     if spec.update_of is not None:
         return await plan_update(connection, unit)
+    if spec.merge_of:
+        return []
     if spec.keywords and spec.expand:
         return [NewUnit(UnitKind.KEYWORDS, {"keyword": keyword}) for keyword in spec.keywords]
     if spec.lock is not None:

@@ -10,17 +10,20 @@ from pydantic import Field
 
 import errors
 from app.datasets import leaks
+from app.datasets.merge import MAX_MERGED, submit_merge
 from app.db import datasets, earlier_fetches, images, jobs, rows, versions
 from app.db.funnel import Funnel
 from app.db.licences import count_by_licence
 from app.discovery.licences.policy import LicencePolicy
+from app.domain import ExportFormat, LabelConflicts
 from app.explain import licences
 from app.export_spec import ExportRequest
 from app.exports.destination import FORMS, Delivery, is_allowed, parse_remote
 from app.jobs import submit
+from app.strict import Strict, Word
 from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
 from app.web.api.exports import Export, ExportSummary, export_summary, export_view
-from app.web.api.job_views import Progress, progress_of
+from app.web.api.job_views import Job, Progress, load_job, progress_of
 
 __all__ = ["router"]
 
@@ -147,6 +150,37 @@ async def get_licences(call: Here, dataset_id: DatasetId, query: Annotated[Licen
     found = licences.answer(counts, LicencePolicy.of(query.license, query.license_unknown)) if query.license else None
     answer = None if found is None else LicenceAnswer(stays=found.stays, goes=[Departure(**asdict(one)) for one in found.goes])
     return Licences(dataset_id=dataset_id, kept=sum(line.kept for line in lines), licences=lines, answer=answer)
+
+
+class NewMerge(Strict):
+    """Datasets whose images become one dataset."""
+
+    datasets: list[str] = Field(min_length=2, max_length=MAX_MERGED, description="Ids, the one whose rules and labels come first at first.")
+    name: Word | None = Field(None, description="Name of the new dataset; default: their names.")
+    export_format: ExportFormat | None = Field(None, description="Default: that of the first dataset.")
+    label_conflicts: LabelConflicts | None = Field(None, description="What is kept of a picture or a URL with several labels.")
+
+
+@router.post(
+    "/v1/datasets/merges",
+    operation_id="datasets_merge",
+    summary="Make one dataset with the images of several",
+    status_code=202,
+    responses=ACCEPTED | may_fail(404, 409),
+)
+async def create_merge(call: Here, body: NewMerge, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None) -> Job:
+    """Each URL once, duplicates found over all, and splits as they were; the datasets stay as they are. Nothing is requested."""
+    caller = call.caller(key, body)
+    made = await call.made_before(caller) or await submit_merge(
+        call.resources,
+        body.datasets,
+        name=body.name,
+        export_format=body.export_format,
+        label_conflicts=body.label_conflicts,
+        caller=caller,
+    )
+    accepted(response, f"/v1/jobs/{made.job_id}")
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id))
 
 
 class SplitReport(View):

@@ -79,6 +79,28 @@ async def test_create_export_refuses_what_it_cannot_write(client: httpx.AsyncCli
     assert unknown.json()["errors"][0]["pointer"] == "#/export_format"
 
 
+async def test_datasets_are_merged_by_a_job(client: httpx.AsyncClient, resources: Resources) -> None:
+    """202 with its place, the same for the same key; one dataset, an unknown one and one that is being built are refused."""
+    ids = []
+    for at in range(2):
+        job = await seeds.build(resources)
+        await seeds.image(resources, job, f"{at}.jpg", b"m%d" % at, split="train")
+        async with resources.db.write() as connection:
+            await jobs.end(connection, job.id, JobState.SUCCEEDED)
+        ids.append(job.dataset_id)
+    body = {"datasets": ids, "name": "both", "export_format": "webdataset"}
+    answer = await client.post("/v1/datasets/merges", json=body, headers={"Idempotency-Key": "m"})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert [item["dataset_id"] for item in job["spec"]["merge_of"]] == ids
+    assert (job["spec"]["export_format"], job["kind"], job["dataset_id"] in ids) == ("webdataset", "build", False)
+    again = await client.post("/v1/datasets/merges", json=body, headers={"Idempotency-Key": "m"})
+    assert again.json()["id"] == job["id"]
+    for wanted, status in (([ids[0]], 422), ([ids[0], ids[0]], 422), ([ids[0], "ds_none"], 404), ([ids[0], job["dataset_id"]], 409)):
+        assert (await client.post("/v1/datasets/merges", json={"datasets": wanted})).status_code == status, wanted
+
+
 async def test_pairs_across_splits_are_counted(client: httpx.AsyncClient, resources: Resources) -> None:
     """By what they share; another user's dataset is not found."""
     job = await seeds.build(resources)

@@ -44,7 +44,7 @@ async def of_dataset(db: Database, dataset_id: str) -> DatasetUsage:
     mine = c.dataset_id == dataset_id
     stored = union(
         select(c.sha256.label("digest"), c.size_bytes.label("size_bytes")).where(mine, c.sha256.is_not(None)),
-        select(c.out_sha256, c.out_size_bytes).where(mine, c.out_sha256.is_not(None)),
+        select(c.out_sha256, c.out_size_bytes).where(mine, c.sha256.is_not(None), c.out_sha256.is_not(None)),
     ).subquery()
     same = or_(other.c.sha256 == stored.c.digest, other.c.out_sha256 == stored.c.digest)
     is_shared = exists(select(1).where(and_(other.c.dataset_id != dataset_id, same)))

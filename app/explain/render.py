@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from app.db.funnel import PASSED_FETCH
 from app.db.rows import Event
 from app.discovery.folders.place import Place
-from app.domain import FOLDER_SOURCE, ImageState, Reason, Reuse, StoredImage
+from app.domain import FOLDER_SOURCE, LOCK_SOURCE, ImageState, Reason, Reuse, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
 from app.explain.image_licence import licence_lines
 from app.formatting import clipped, count, duration, number, size
@@ -93,6 +94,8 @@ def _local_words(place: Place) -> str:
 
 def _source_words(history: ImageHistory) -> str:
     image = history.image
+    if history.search and history.search.source == LOCK_SOURCE:
+        return f"by {clipped(image.source, 40)}, rebuilt from lock {clipped(history.search.keyword, 80)}, line {image.line}"
     searched = f" {clipped(history.search.keyword, 80)}" if history.search else ""
     if image.line:
         return f"by {clipped(image.source, 40)}{searched}, line {image.line}"
@@ -194,7 +197,7 @@ def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
 
 def _left(history: ImageHistory) -> Iterator[ExplanationLine]:
     image = history.image
-    if image.out_sha256:
+    if image.out_sha256 and image.state in PASSED_FETCH:  # a lock promises the form of an image before it is fetched
         shape = f"{image.out_width}x{image.out_height} {clipped(image.out_media_type or '', 40)}, {size(image.out_size_bytes or 0)}"
         yield ExplanationLine("output" if image.changes else "compressed", f"{shape}, sha256 {image.out_sha256}")
     if image.changes:

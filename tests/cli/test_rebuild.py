@@ -75,6 +75,8 @@ def test_an_altered_and_a_missing_image_are_named(invoke: Invoke, locked: Path, 
     assert changed["evidence"].startswith("sha256 promised ")
     assert (missing["url"], missing["reason"]) == (site.urls[4], "http_404")
     assert json.loads((tmp_path / "again" / "manifest.json").read_text())["samples"] == 4
+    told = invoke("explain", site.urls[1], "--workspace", tmp_path / "elsewhere").out
+    assert f"by list, rebuilt from lock {made.json['rebuild']['lock']}, line 3" in told
     text = rebuild(invoke, locked, tmp_path / "more", "--allow-missing", workspace="third")
     assert text.code == 0
     assert f"  changed    {site.urls[1]}  sha256 promised" in text.out

@@ -8,13 +8,14 @@ from tests.db.test_versions import version
 
 
 async def test_bytes_of_a_dataset_are_its_own_or_shared(any_database: Database) -> None:
-    """Equal bytes count once; an exported form counts too, and is shared where another dataset has it."""
+    """Equal bytes count once; so does an exported form, and is shared where another dataset has it, but not one that is only promised."""
     mine, other = await add_job(any_database), await add_job(any_database)
     stored = {"state": "kept", "sha256": "a" * 64, "size_bytes": 10}
     await add_images(any_database, mine, 2, changes=stored)
     resized = {"state": "kept", "sha256": "b" * 64, "size_bytes": 5, "out_sha256": "c" * 64, "out_size_bytes": 3}
     await add_images(any_database, mine, 1, first=2, changes=resized)
-    await add_images(any_database, mine, 1, first=3, changes={"state": "failed", "reason": "timeout"})
+    promised = {"state": "failed", "reason": "timeout", "out_sha256": "d" * 64, "out_size_bytes": 7}
+    await add_images(any_database, mine, 1, first=3, changes=promised)
     await add_images(any_database, other, 1, changes={"state": "kept", "sha256": "c" * 64, "size_bytes": 3})
     dataset_id = (await jobs.get(any_database, mine)).dataset_id
     found = await usage.of_dataset(any_database, dataset_id)

@@ -10,13 +10,17 @@ from pathlib import Path
 
 import errors
 from app import concurrency
+from app.domain import EXTENSIONS
 from app.exports.folder import foreign_files
 from app.storage import TRANSFERS, MissingObject, ObjectInfo, Store, local_files, paths, storage_errors
 
 __all__ = ["check_destination", "copy_to_folder", "open_folder"]
 
 
-_LINK_BATCH = 256  # files linked in one thread call
+LINKED = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".tar", ".parquet", ".tfrecord"})
+"""Files that nobody edits in place. Texts (captions, metadata, the card) are copied, so that they can be edited."""
+
+_BATCH = 256  # files copied in one thread call
 _SHOWN_FILES = 3
 
 
@@ -34,11 +38,19 @@ def check_destination(destination: Path, overwrite: bool = False) -> None:
         raise errors.ConfigurationError(f"output {destination} cannot be written: {error.strerror}") from error
 
 
-async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite: bool = False) -> None:
+async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite: bool = False, *, links: bool | None = None) -> None:
     """Copy the published tree at ``prefix`` to ``destination``, which appears by one rename when the copy is complete.
 
-    Files of a local store on the same filesystem are hard links: no time and no space, but an edit in place shows in the store too.
+    An edit of the copy does not change the store (ADR 0033). Where both are on one file system, files share their blocks until they are
+    written to, if it can do that, else images and shards are read-only hard links.
     With ``overwrite`` an existing dataset is exchanged with the new one and then deleted; a folder with anybody else's files is refused.
+
+    Args:
+        store: which holds the tree.
+        prefix: of the tree.
+        destination: a folder, which is created.
+        overwrite: see above.
+        links: whether files may be linked; by default where permissions keep this user from writing to them.
 
     Raises:
         errors.ConfigurationError: see :func:`check_destination`.
@@ -51,7 +63,7 @@ async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite
         partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(partial.mkdir, parents=True)
-            await _fill(store, prefix, partial)
+            await _fill(store, prefix, partial, local_files.permissions_hold() if links is None else links)
             await concurrency.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
@@ -71,18 +83,14 @@ async def open_folder(store: Store, prefix: str) -> AsyncIterator[Path]:
         yield folder
 
 
-async def _fill(store: Store, prefix: str, partial: Path) -> None:
+async def _fill(store: Store, prefix: str, partial: Path, links: bool) -> None:
     if store.root is None:
         await _download(store, prefix, partial)
     else:
         async with open_folder(store, prefix) as source:
-            await _link_tree(source, partial)
+            async for files in concurrency.in_batches(local_files.files_below(source), _BATCH):
+                await concurrency.to_thread_uncancelled(_copy_files, source, partial, files, links)
     await concurrency.to_thread_uncancelled(local_files.sync_tree, partial)
-
-
-async def _link_tree(source: Path, partial: Path) -> None:
-    async for files in concurrency.in_batches(local_files.files_below(source), _LINK_BATCH):
-        await concurrency.to_thread_uncancelled(_link_files, source, partial, files)
 
 
 async def _download(store: Store, prefix: str, folder: Path) -> None:
@@ -97,13 +105,13 @@ async def _download(store: Store, prefix: str, folder: Path) -> None:
             raise MissingObject(f"read {prefix}: nothing is published there")
 
 
-def _link_files(source: Path, partial: Path, files: list[Path]) -> None:
+def _copy_files(source: Path, partial: Path, files: list[Path], links: bool) -> None:
+    clones = True
     for path in files:
         target = partial / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            target.hardlink_to(path)
-        except OSError:  # another filesystem, or one without hard links
+        clones = clones and local_files.clone_file(path, target)  # a file system that cannot clone one file is not asked again
+        if not clones and not (links and path.suffix in LINKED and local_files.link_read_only(path, target)):
             shutil.copyfile(path, target)
 
 

@@ -1,6 +1,9 @@
 """Tests of app.exports.publish: a destination is whole or as it was."""
 
 import asyncio
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,23 +45,75 @@ async def test_an_export_is_written_verified_published_and_materialised(store: S
 
 
 async def test_a_local_export_is_linked(tmp_path: Path) -> None:
-    """No byte is copied where the filesystem is the same."""
+    """No image is copied where the file system is the same; nobody can write to it. Texts are copied: they are there to be edited."""
     store = open_store(f"{tmp_path}/store")
-    await published(store)
+    before = await published(store)
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "out", links=True)
+    images = [path for path in before if path.endswith(".jpg")]
+    assert len(images) == 4
+    for path in before:
+        ours, theirs = tmp_path / "store/exports/e" / path, tmp_path / "out" / path
+        assert theirs.samefile(ours) is (path in images)
+        assert bool(theirs.stat().st_mode & 0o222) is (path not in images)
+    assert tree(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("form", ["imagefolder", "webdataset"])
+async def test_an_edit_in_place_does_not_change_the_store(tmp_path: Path, form: str) -> None:
+    """Of any file, by whoever runs the tests: either it is not the store's file, or it cannot be written to."""
+    store = open_store(f"{tmp_path}/store")
+    async with store.scratch() as folder:
+        await write(form, folder, samples(4))
+        await store.publish_tree(folder, "exports/e")
+    before = tree(tmp_path / "store/exports/e")
     await publish.copy_to_folder(store, "exports/e", tmp_path / "out")
-    assert (tmp_path / "out/README.md").samefile(tmp_path / "store/exports/e/README.md")
+    refused = []
+    for path in before:
+        try:
+            with (tmp_path / "out" / path).open("r+b") as file:
+                file.write(b"edited")
+        except PermissionError:
+            refused.append(path)
+    assert tree(tmp_path / "store/exports/e") == before
+    assert {path: body for path, body in tree(tmp_path / "out").items() if not body.startswith(b"edited")}.keys() == set(refused)
+    assert not any(path.endswith((".md", ".json", ".jsonl", "SHA256SUMS")) for path in refused)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_a_link_refuses_a_write_by_another_user_than_root() -> None:
+    """That is why root gets copies."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        store = open_store(f"{place}/store")
+        before = await published(store)
+        await publish.copy_to_folder(store, "exports/e", Path(place) / "out", links=True)
+        path = next(path for path in before if path.endswith(".jpg"))
+        done = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"echo edited >> {place}/out/{path}", user=65534, stderr=-3)
+        assert await done.wait() != 0
+        assert tree(Path(place) / "store/exports/e") == before
+
+
+async def test_a_linked_export_is_replaced_and_removed(tmp_path: Path) -> None:
+    """A file that cannot be written to can be."""
+    store = open_store(f"{tmp_path}/store")
+    before = await published(store)
+    for _ in range(2):
+        await publish.copy_to_folder(store, "exports/e", tmp_path / "out", overwrite=True, links=True)
+    await store.delete_tree("exports/e")
+    assert tree(tmp_path / "out") == before
+    shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no other file system")
 async def test_where_links_cannot_be_made_files_are_copied(tmp_path: Path) -> None:
-    """Another filesystem, or one without links: the copy is as good."""
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "a").write_bytes(b"x")
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target/a").write_bytes(b"in the way of a link")
-    publish._link_files(source, tmp_path / "target", [source / "a"])
-    assert (tmp_path / "target/a").read_bytes() == b"x"
-    assert not (tmp_path / "target/a").samefile(source / "a")
+    """Another file system: the copy is as good, and can be written to."""
+    store = open_store(f"{tmp_path}/store")
+    before = await published(store)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        await publish.copy_to_folder(store, "exports/e", Path(place) / "out", links=True)
+        assert tree(Path(place) / "out") == before
+        assert all(path.stat().st_mode & 0o200 for path in Path(place).rglob("*"))
+    assert all((tmp_path / "store/exports/e" / path).stat().st_mode & 0o200 for path in before)
 
 
 async def test_a_filled_destination_is_refused_and_kept(store: Store, tmp_path: Path) -> None:

@@ -236,3 +236,37 @@ def test_a_file_that_is_not_as_expected_is_not_linked(tmp_path: Path) -> None:
     assert not local_files.link_file(str(source), expected, str(target))
     assert not local_files.link_file("/proc/self/status", Path("/proc/self/status").stat(), str(target))
     assert names(tmp_path) == ["link.jpg"]
+
+
+def test_a_clone_is_a_file_of_its_own(tmp_path: Path) -> None:
+    """Where the file system can; where it cannot there is no file. The kernel is asked with both files open."""
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"body")
+
+    def clones(copy: int, request: int, origin: int) -> None:
+        assert request == 0x40049409
+        os.write(copy, os.read(origin, 10))
+
+    def cannot(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    assert local_files.clone_file(source, target, clones)
+    assert target.read_bytes() == b"body"
+    target.unlink()
+    assert not local_files.clone_file(source, target, cannot)
+    assert not target.exists()
+    if local_files.clone_file(source, target):  # as the file system of the tests has it
+        assert target.read_bytes() == b"body"
+
+
+def test_a_read_only_link_is_one_file_that_nobody_writes_to(tmp_path: Path) -> None:
+    """Both names; where the two cannot be one file, neither changes."""
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"body")
+    assert local_files.link_read_only(source, target)
+    assert target.samefile(source)
+    assert source.stat().st_mode & 0o777 == 0o444
+    (tmp_path / "c").write_bytes(b"there")
+    assert not local_files.link_read_only(tmp_path / "c", target)
+    assert (tmp_path / "c").stat().st_mode & 0o200
+    assert local_files.permissions_hold() is (os.geteuid() != 0)

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from pycocotools.coco import COCO
 from tfrecord.reader import tfrecord_loader
 
 from app.cli.demo.origin import reply
 from tests.cli.conftest import LOOPBACK, Invoke, Site
 from tests.exports import loaders
+from tests.exports.formats.test_captions import trainer_pairs
+from tests.exports.formats.test_labelstudio import results_of, served, tasks_of
+from tests.exports.formats.test_yolo import convert_ndjson, torchvision_classes
 from tests.images.samples import animation, encode, photo
 from tests.images.test_heif import heic
 from tests.images.test_metadata import BROKEN, SOUND
@@ -99,3 +103,48 @@ def test_every_row_of_every_export_loads(listed: dict[str, str], invoke: Invoke,
     for record in records:  # what tf.io.decode_image reads, by its first bytes
         wanted = {b"jpeg": b"\xff\xd8\xff", b"png": b"\x89PNG\r\n\x1a\n"}[record["image/format"]]
         assert record["image/encoded"].startswith(wanted)
+
+
+def test_every_image_of_every_annotated_export_loads(listed: dict[str, str], invoke: Invoke, tmp_path: Path) -> None:
+    """By pycocotools, the rules of Ultralytics and of trainers, and as a browser shows it; with its label and at its size."""
+    build = ["build", "--urls", tmp_path / "list.csv", "-o", "coco", "-f", "coco", "--dedupe", "none", "--level", "basic"]
+    assert invoke(*build, "--split", "train=0.7,test=0.3", *LOOPBACK).code == 0
+    dataset = invoke("datasets", "ls", "-q").out.strip()
+    for name in ("yolo", "captions", "labelstudio"):
+        assert invoke("datasets", "export", dataset, "-f", name, "-o", name).code == 0
+    for name in ("coco", "yolo", "captions", "labelstudio"):
+        assert (verified := invoke("datasets", "verify", name, "--json")).code == 0, verified.out
+
+    labels = {row["url"]: row["label"] for row in csv.DictReader((tmp_path / "list.csv").read_text().splitlines())}
+    found = {}
+    for split in ("train", "test"):
+        coco = COCO(f"coco/annotations/labels_{split}.json")
+        for entry in coco.loadImgs(coco.getImgIds()):
+            (annotation,) = coco.loadAnns(coco.getAnnIds(imgIds=entry["id"]))
+            found[entry["coco_url"]] = coco.loadCats(annotation["category_id"])[0]["name"]
+            body = Path(f"coco/{split}", entry["file_name"]).read_bytes()
+            assert loaders.hugging_face_image(body).size == (entry["width"], entry["height"])
+            assert loaders.pil_loader(body).mode == "RGB"
+    assert found == labels
+
+    splits = [torchvision_classes(Path("yolo", split)) for split in ("train", "test")]  # one class has a single image
+    paths = [path for classes in splits for images in classes.values() for path in images]
+    assert len(paths) == len(listed)
+    assert all(loaders.pil_loader(path.read_bytes()).mode == "RGB" for path in paths)
+    dataset_line, images = convert_ndjson(Path("yolo"))
+    numbers = {image["url"]: str(image["annotations"]["classification"][0]) for image in images}
+    assert {url: dataset_line["class_names"][number] for url, number in numbers.items()} == {url: labels[url] for url in numbers}
+    assert 0 < len(numbers) < len(listed)  # converted ones are other pictures at their URLs
+
+    pairs = [pair for split in ("train", "test") for pair in trainer_pairs(Path("captions", split))]
+    assert sorted(lines[0] for _, lines in pairs) == sorted(labels.values())
+    assert all(loaders.pil_loader(path.read_bytes()).mode == "RGB" for path, _ in pairs)
+
+    tasks = list(tasks_of(Path("labelstudio")))
+    assert {task["data"]["url"]: results_of(task, "choices")[0]["value"]["choices"] for task in tasks} == {
+        url: [label] for url, label in labels.items()
+    }
+    for task in tasks:
+        path = served(Path("labelstudio"), task)
+        assert loaders.hugging_face_image(path.read_bytes()).size == (task["data"]["width"], task["data"]["height"])
+        assert path.suffix in {".jpg", ".png", ".webp", ".gif", ".bmp", ".avif"}

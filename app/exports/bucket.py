@@ -15,6 +15,7 @@ from app.storage import MANIFEST, TRANSFERS, ObjectTree
 
 __all__ = ["send_to_bucket"]
 
+
 async def send_to_bucket(tree: ObjectTree, files: Mapping[str, OutgoingFile], *, overwrite: bool, on_sent: OnSent) -> None:
     """Make the objects of the tree those of an export. Files that are there with the same digest are not sent again.
 

@@ -172,9 +172,7 @@ class _Branch:
     def read(self, path: str) -> bytes:
         """The bytes of a small file."""
         with _translated("read", self.url):
-            address = self._hub.hf_hub_url(
-                self._repo.name, path, repo_type=_TYPE, revision=self._repo.branch, endpoint=self._api.endpoint
-            )
+            address = self._hub.hf_hub_url(self._repo.name, path, repo_type=_TYPE, revision=self._repo.branch, endpoint=self._api.endpoint)
             reply = self._hub.utils.http_backoff("GET", address, headers=self._hub.utils.build_hf_headers(token=self._api.token))
             self._hub.utils.hf_raise_for_status(reply)
             return bytes(reply.content)

@@ -28,10 +28,11 @@ class Asked:
         keywords, languages, synonyms: of the searches; at most so many synonyms of each keyword.
         url_list: name of the list; pages: their URLs without user and query; folder: its name. Only one kind of input is given.
         licenses, unknown_licenses: words of the licence policy, and what becomes of images without a known licence.
+        where, max_per_label, balance: which of the images were kept; see :mod:`app.selection`.
         checks: limit of each check by name, with the ``level``.
         near_distance: bits by which near duplicates may differ.
         compression: how exported images are encoded and resized.
-        splits: share of each split; ``split_by`` says what stays in one split.
+        splits: share of each split; ``split_by`` says what stays in one split, joined by commas.
     """
 
     keywords: tuple[str, ...] = ()
@@ -43,6 +44,9 @@ class Asked:
     label: str = ""
     licenses: tuple[str, ...] = ()
     unknown_licenses: str = "keep"
+    where: str = ""
+    max_per_label: int | None = None
+    balance: bool = False
     checks: Mapping[str, Any] = field(default_factory=dict)
     dedupe: str = "near"
     near_distance: int = 6

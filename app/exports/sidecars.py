@@ -116,11 +116,11 @@ def write_sidecars(
     known = dict(files)
     known[ATTRIBUTION] = sidecar_writer.finish_attribution()
     known[CARD] = _write(folder / CARD, valid_unicode(cards.render(facts, options, parts)).encode())
-    known[DATASHEET] = _write(folder / DATASHEET, valid_unicode(datasheet.render(facts, options)).encode())
+    known[DATASHEET] = _write(folder / DATASHEET, valid_unicode(datasheet.render(facts, options, split_report)).encode())
     known[ORIGINS] = _write(folder / ORIGINS, valid_unicode(origins.render(facts, options)).encode())
     known[ORIGINS_JSON] = _write(folder / ORIGINS_JSON, origins.render_json(facts, options))
     records = parts.records or Records(image_folders=("",) if parts.has_image_files else ())
-    known[CROISSANT] = _write(folder / CROISSANT, croissant.render(facts, options, records, known))
+    known[CROISSANT] = _write(folder / CROISSANT, croissant.render(facts, options, records, known, split_report))
     known[SUMS] = sidecar_writer.finish_sums(known)
     manifest = _manifest(format_name, facts, options, parts, known) | {SPLIT_REPORT: split_report.to_json()}
     known[MANIFEST] = _write(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")

@@ -6,26 +6,22 @@ Names are those of the specifications, also where mlcroissant 1.1.1 has others: 
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, Final
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from app.discovery.licences import url_of
-from app.domain import EXTENSIONS
 from app.exports.exporter import ExportOptions
 from app.exports.hashed_file import FileFacts
 from app.exports.papers import statements
-from app.exports.papers.records import JSON, JSON_LINES, Column, Records
+from app.exports.papers.croissant_records import Layout, Node
+from app.exports.papers.records import Records
 from app.exports.papers.statements import Statement
 from app.exports.spool import DatasetFacts
+from app.images.split_groups import LeakReport
 
 __all__ = ["CONTEXT", "CROISSANT", "citation", "render"]
 
 CROISSANT: Final = "croissant.json"
-
-Node = dict[str, Any]
-"""An object of JSON-LD."""
 
 CONTEXT: Final[Node] = {
     "@language": "en",
@@ -53,41 +49,21 @@ CONTEXT: Final[Node] = {
 }
 """Appendix 1 of Croissant 1.1 and the context that mlcroissant 1.1 compares with; schema.org by https, as in the datasets beside it."""
 
-_MEDIA_TYPES: Final[Mapping[str, str]] = {
-    "csv": "text/csv",
-    "json": JSON,
-    "jsonl": JSON_LINES,
-    "md": "text/markdown",
-    "ndjson": JSON_LINES,
-    "parquet": "application/x-parquet",
-    "tar": "application/x-tar",
-    "tfrecord": "application/octet-stream",
-    "txt": "text/plain",
-    "yaml": "application/yaml",
-} | {extension: media_type for media_type, extension in EXTENSIONS.items()}
 
-_SPLIT_URLS: Final[Mapping[str, str]] = {
-    "train": "cr:TrainingSplit",
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "cr:ValidationSplit"),
-    "test": "cr:TestSplit",
-}
-_NUMBER: Final = "sc:Integer"
-_BASE_NAME: Final = "(?:.*/)?([^/]+)"
-_KEY: Final = r"(?:.*/)?([^./]+)(?:\..*)?"
-"""They match their own result, because mlcroissant applies the transform of a joined field twice."""
-
-
-def render(facts: DatasetFacts, options: ExportOptions, records: Records, files: Mapping[str, FileFacts]) -> bytes:
+def render(
+    facts: DatasetFacts, options: ExportOptions, records: Records, files: Mapping[str, FileFacts], leaks: LeakReport | None = None
+) -> bytes:
     """Return the JSON.
 
     Args:
         records: where rows and images are.
         files: every file of the export that is no image, and is written.
+        leaks: what the splits share.
     """
-    known = _Layout(records, facts, sorted(files))
-    document = _dataset(facts, options) | _responsible(facts, options) | _provenance(facts, options)
-    document["distribution"] = [*(_file_object(path, files[path]) for path in sorted(files)), *known.file_sets()]
-    if sets := known.record_sets():
+    layout = Layout(records, facts, files)
+    document = _dataset(facts, options) | _responsible(facts, options, leaks) | _provenance(facts, options)
+    document["distribution"] = layout.distribution()
+    if sets := layout.record_sets():
         document["recordSet"] = sets
     return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"  # a name may hold a lone surrogate
 
@@ -148,7 +124,7 @@ def _licence(name: str) -> str | Node:
     return url_of(name) or {"@type": "sc:CreativeWork", "name": name}
 
 
-def _responsible(facts: DatasetFacts, options: ExportOptions) -> Node:
+def _responsible(facts: DatasetFacts, options: ExportOptions, leaks: LeakReport | None) -> Node:
     """The properties of Croissant RAI 1.0, and ``hasSyntheticData``, which NeurIPS asks for."""
     texts, known = options.texts, options.provenance
     collected = [*statements.asked_for(known), *statements.period(known), *statements.crawler(known)]
@@ -160,7 +136,9 @@ def _responsible(facts: DatasetFacts, options: ExportOptions) -> Node:
         "dataCollectionRawData": _joined(statements.sources(facts, known)),
         "dataImputationProtocol": "No value was imputed: what a source does not state is empty.",
         "dataManipulationProtocol": _joined(statements.manipulation(facts, known)),
-        "dataPreprocessingProtocol": _texts([*statements.preprocessing(known), *statements.splitting(known)]),
+        "dataPreprocessingProtocol": _texts(
+            [*statements.preprocessing(known), *statements.selection(known), *statements.splitting(known, leaks)]
+        ),
         "dataAnnotationProtocol": _joined(statements.annotation(facts, known)),
         "dataAnnotationPlatform": ["None: labels and captions come with the images."],
         "dataAnnotationAnalysis": ["Not analysed: no image was annotated by several people."],
@@ -203,150 +181,3 @@ def _joined(found: Iterable[Statement]) -> str:
 
 def _texts(found: Iterable[Statement]) -> list[str]:
     return [statement.text for statement in found]
-
-
-def _file_object(path: str, facts: FileFacts) -> Node:
-    return {
-        "@type": "cr:FileObject",
-        "@id": path,
-        "name": path,
-        "contentUrl": path,
-        "contentSize": f"{facts.size_bytes} B",
-        "encodingFormat": _MEDIA_TYPES.get(path.rpartition(".")[2], "application/octet-stream"),
-        "sha256": facts.sha256,
-    }
-
-
-class _Layout:
-    """The files, rows and images of one export as resources and records."""
-
-    def __init__(self, records: Records, facts: DatasetFacts, paths: Sequence[str]) -> None:
-        self._records = records
-        self._facts = facts
-        self._row_files = [path for path in paths if not records.shards and _matches(path, records.rows)]
-        self._shards = [path for path in paths if records.shards and fnmatchcase(path, records.shards)]
-        self._has_images = bool(facts.samples and (records.image_folders or self._shards))
-        self._has_rows = bool(facts.samples and (self._row_files or self._shards))
-
-    def file_sets(self) -> list[Node]:
-        """The sets of files that records read."""
-        found = []
-        if self._has_rows and (self._shards or len(self._row_files) > 1):
-            found.append(self._file_set("row-files", self._records.rows, [self._records.media_type]))
-        if self._has_images:
-            found.append(
-                self._file_set("image-files", self._image_patterns(), sorted(map(_MEDIA_TYPES.__getitem__, self._facts.extensions)))
-            )
-        return found
-
-    def record_sets(self) -> list[Node]:
-        """Splits and labels as enumerations, the rows, and the images joined with their rows."""
-        found = [_splits(self._facts.splits)] if self._facts.splits else []
-        if self._facts.labels:
-            found.append(self._labels())
-        if self._has_rows:
-            found.append(self._rows())
-        if self._has_images:
-            found.append(self._images())
-        return found
-
-    def _labels(self) -> Node:
-        numbers = any(column.name == "label" and column.types[0] == _NUMBER for column in self._records.columns)
-        rows = [{"name": name} | ({"number": number} if numbers else {}) for number, name in enumerate(self._facts.labels)]
-        return _enumeration("labels", "sc:Enumeration", "Classes of the images.", rows)
-
-    def _file_set(self, name: str, patterns: Sequence[str], media_types: Sequence[str]) -> Node:
-        where = {"containedIn": [{"@id": path} for path in self._shards]} if self._shards else {}
-        node = {"@type": "cr:FileSet", "@id": name, "name": name, "includes": list(patterns), "encodingFormat": list(media_types)}
-        return node | where
-
-    def _image_patterns(self) -> list[str]:
-        """``**`` matches no folder in mlcroissant, so each suffix has a pattern with it and one without."""
-        places = ("",) if self._shards else [place for name in self._records.image_folders for place in _with_subfolders(name)]
-        return [f"{place}*.{extension}" for place in places for extension in self._facts.extensions]
-
-    def _rows(self) -> Node:
-        source: Node = {"fileObject": {"@id": self._row_files[0]}} if len(self._row_files) == 1 else {"fileSet": {"@id": "row-files"}}
-        fields = [self._row_field(column, source) for column in self._records.columns]
-        if self._shards:
-            fields = [
-                _field("rows/key", ["sc:Text"], "Key of the sample.", _extract(source, "fileProperty", "filename", _KEY)),
-                _field("rows/row", ["sc:Text"], "The row of the image, a JSON object.", _extract(source, "fileProperty", "content")),
-            ]
-        elif self._has_images and any(column.name == "file_name" for column in self._records.columns):
-            about = "Name of the file of the image."
-            fields.append(_field("rows/image_name", ["sc:Text"], about, _extract(source, "column", "file_name", _BASE_NAME)))
-        return {"@type": "cr:RecordSet", "@id": "rows", "name": "rows", "description": "A row for each image.", "field": fields}
-
-    def _row_field(self, column: Column, source: Node) -> Node:
-        node = _field(
-            f"rows/{quote(column.name, safe='', errors='replace')}",
-            column.types,
-            column.about,
-            _extract(source, "column", column.column or column.name),
-        )
-        if column.inside:
-            node["source"]["transform"] = {"jsonPath": column.inside}
-        if column.is_list:
-            node |= {"isArray": True, "arrayShape": column.shape}
-        return node | {"name": column.name} | ({} if self._has_images else _reference(column))
-
-    def _images(self) -> Node:
-        key, regex = ("key", _KEY) if self._shards else ("image_name", None)
-        files: Node = {"fileSet": {"@id": "image-files"}}
-        name = _field(
-            f"images/{key}", ["sc:Text"], "Name that joins an image and its row.", _extract(files, "fileProperty", "filename", regex)
-        )
-        fields = [_field("images/image", ["sc:ImageObject"], "The image.", _extract(files, "fileProperty", "content")), name]
-        if self._has_rows:
-            name["references"] = {"field": {"@id": f"rows/{key}"}}
-            fields += [self._joined_field(column) for column in self._records.columns if column.name in ("label", "split")]
-        if self._shards:
-            fields.append(_field("images/row", ["sc:Text"], "The row of the image.", {"field": {"@id": "rows/row"}}))
-        described = {"description": "The images, each with its label and split.", "key": {"@id": f"images/{key}"}}
-        return {"@type": "cr:RecordSet", "@id": "images", "name": "images", **described, "field": fields}
-
-    def _joined_field(self, column: Column) -> Node:
-        node = _field(f"images/{column.name}", column.types, column.about, {"field": {"@id": f"rows/{column.name}"}})
-        return node | _reference(column)
-
-
-def _reference(column: Column) -> Node:
-    """To the enumeration that holds the value, which mlcroissant takes as a field, not as the id that the specification shows."""
-    if column.name not in ("label", "split"):
-        return {}
-    what = "number" if column.types[0] == _NUMBER else "name"
-    return {"references": {"field": {"@id": f"{column.name}s/{what}"}}}
-
-
-def _matches(path: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _with_subfolders(folder: str) -> tuple[str, str]:
-    inside = f"{folder}/" if folder else ""
-    return inside, f"{inside}**/"
-
-
-def _splits(splits: Iterable[str]) -> Node:
-    rows = [{"name": name, "url": _SPLIT_URLS.get(name, "cr:Split")} for name in splits]
-    return _enumeration("splits", "cr:Split", "Splits of the dataset.", rows)
-
-
-def _enumeration(name: str, data_type: str, about: str, rows: Sequence[Mapping[str, Any]]) -> Node:
-    types = {"number": _NUMBER, "url": "sc:URL"}
-    fields = [_field(f"{name}/{column}", [types.get(column, "sc:Text")], about) for column in rows[0]]
-    data = [{f"{name}/{column}": value for column, value in row.items()} for row in rows]
-    described = {"name": name, "description": about, "dataType": data_type, "key": {"@id": f"{name}/name"}}
-    return {"@type": "cr:RecordSet", "@id": name, **described, "field": fields, "data": data}
-
-
-def _field(identifier: str, types: Sequence[str], about: str, source: Node | None = None) -> Node:
-    data_type = types[0] if len(types) == 1 else list(types)
-    node: Node = {"@type": "cr:Field", "@id": identifier, "name": identifier.partition("/")[2], "description": about, "dataType": data_type}
-    return node if source is None else node | {"source": source}
-
-
-def _extract(source: Node, kind: str, what: str, regex: str | None = None) -> Node:
-    transform = {"transform": {"regex": regex}} if regex else {}
-    return source | {"extract": {kind: what}} | transform

@@ -9,6 +9,7 @@ from app.exports.papers import queries, statements
 from app.exports.papers.footnotes import Footnotes
 from app.exports.papers.statements import Statement, stated
 from app.exports.spool import DatasetFacts
+from app.images.split_groups import LeakReport
 
 __all__ = ["DATASHEET", "render"]
 
@@ -18,19 +19,19 @@ Answer = tuple[str, list[Statement]]
 """A question and what is known of it."""
 
 
-def render(facts: DatasetFacts, options: ExportOptions) -> str:
+def render(facts: DatasetFacts, options: ExportOptions, leaks: LeakReport | None = None) -> str:
     """Return the datasheet as Markdown."""
     notes = Footnotes(options.dataset_id)
     parts = [f"# Datasheet of {escape_cell(options.dataset_name)}, version {options.version}\n"]
-    for title, answers in _sections(facts, options):
+    for title, answers in _sections(facts, options, leaks):
         parts.append(f"## {title}\n")
         parts += [f"### {question}\n\n{notes.items(found)}" for question, found in answers]
     return "\n".join([*parts, notes.definitions()])
 
 
-def _sections(facts: DatasetFacts, options: ExportOptions) -> Iterator[tuple[str, list[Answer]]]:
+def _sections(facts: DatasetFacts, options: ExportOptions, leaks: LeakReport | None) -> Iterator[tuple[str, list[Answer]]]:
     yield "Motivation", _motivation(options)
-    yield "Composition", _composition(facts, options)
+    yield "Composition", _composition(facts, options, leaks)
     yield "Collection", _collection(facts, options)
     yield "Preprocessing, cleaning, labelling", _preprocessing(facts, options)
     yield "Uses", _uses(facts, options)
@@ -45,13 +46,13 @@ def _motivation(options: ExportOptions) -> list[Answer]:
     ]
 
 
-def _composition(facts: DatasetFacts, options: ExportOptions) -> list[Answer]:
+def _composition(facts: DatasetFacts, options: ExportOptions, leaks: LeakReport | None) -> list[Answer]:
     known, texts = options.provenance, options.texts
     synthetic = {True: "Yes.", False: "No.", None: ""}[texts.has_synthetic_data]
     return [
         ("What do the instances represent, and how many are there?", statements.contents(facts)),
-        ("Is it a sample of a larger set?", [*statements.sources(facts, known), *statements.dropped(known)]),
-        ("Are there recommended splits?", statements.splitting(known)),
+        ("Is it a sample of a larger set?", [*statements.sources(facts, known), *statements.dropped(known), *statements.selection(known)]),
+        ("Are there recommended splits?", statements.splitting(known, leaks)),
         ("Are there errors, noise or redundancies?", statements.limitations(facts, known) + statements.duplicates(known)),
         (
             "Is it self-contained?",

@@ -12,6 +12,7 @@ from app.exports.papers import queries
 from app.exports.provenance import Asked, Crawler, Provenance
 from app.exports.spool import DatasetFacts
 from app.formatting import count, number
+from app.images.split_groups import LeakReport
 
 __all__ = [
     "Statement",
@@ -28,6 +29,7 @@ __all__ = [
     "manipulation",
     "period",
     "preprocessing",
+    "selection",
     "sources",
     "splitting",
     "stated",
@@ -208,18 +210,31 @@ def _encoding(asked: Asked) -> str:
     return "Images were encoded anew: " + ", ".join(f"{name} {_value(value)}" for name, value in how.items()) + "."
 
 
-def splitting(known: Provenance | None) -> list[Statement]:
-    """How images were assigned to splits."""
+def selection(known: Provenance | None) -> list[Statement]:
+    """By which words images were chosen from those that passed every check; nothing where all were taken."""
+    asked = known.asked if known else Asked()
+    found = [
+        f"Only images where {asked.where} were taken." if asked.where else "",
+        f"At most {count(asked.max_per_label, 'image')} of a label were taken." if asked.max_per_label is not None else "",
+        "Every label has as many images as the smallest one." if asked.balance else "",
+    ]
+    return [Statement(text, queries.SPEC) for text in found if text]
+
+
+def splitting(known: Provenance | None, leaks: LeakReport | None = None) -> list[Statement]:
+    """How images were assigned to splits, and what these share."""
     if known is None:
         return [_no_provenance("How images were assigned to splits")]
     asked = known.asked
     shares = ", ".join(f"{name} {share:g}" for name, share in asked.splits.items())
-    together = " and ".join(filter(None, ("near-duplicates, images of one group", asked.split_by and f"of one {asked.split_by}")))
-    found = [
-        f"Shares asked for: {shares}; an image's split is a hash of its group with seed {asked.seed}.",
-        f"In one split are {together}.",
-    ]
-    return [Statement(text, queries.SPEC) for text in found]
+    shared = " or ".join(asked.split_by.split(","))
+    found = [Statement(f"Shares asked for: {shares}; an image's split is a hash of its group with seed {asked.seed}.", queries.SPEC)]
+    if shared:
+        found.append(Statement(f"Images that share a {shared} were to be in one split.", queries.SPEC))
+    if leaks is not None:
+        text = f"Pairs of images in different splits, by what they share: {_counted(leaks.pairs)}."
+        found.append(Statement(text, "pictrawl datasets leaks :dataset"))
+    return found
 
 
 def annotation(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:

@@ -60,6 +60,7 @@ Captions = Literal["first", "all"]
 
 Also = list[ExportFormat]
 
+INTO = "Id of a dataset: what is found is added to its images, as another version of it. max_images counts what is added."
 ALSO = "Further formats that are written, each an export of its own."
 
 LICENSE = (
@@ -190,6 +191,7 @@ class JobRequest(Strict):
     license: list[Word] | None = Field(default=None, min_length=1, max_length=100, description=LICENSE)
     license_unknown: UnknownLicenses | None = Field(default=None, description=LICENSE_UNKNOWN)
     name: Word | None = Field(default=None, description="Name of the dataset.")
+    into: str | None = Field(default=None, min_length=1, max_length=200, description=INTO)
     label: Word | None = Field(default=None, description="Label of every image; default: the keyword, or the list's label column.")
     max_images: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Stop at this many; 100 for keywords, all for URLs.")
     per_label: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="Of each label of the keywords, this many.")
@@ -242,6 +244,8 @@ class JobRequest(Strict):
             raise ValueError("give one of keywords, urls and pages")
         if self.urls is not None and not self.urls:
             raise ValueError("urls is empty")
+        if self.into is not None and self.name is not None:
+            raise ValueError("name has no effect with into: a version has the name of its dataset")
         if self.max_images is not None and self.min_images > self.max_images:
             raise ValueError(f"min_images {self.min_images} is more than max_images {self.max_images}")
         if self.max_images is not None and self.least_images > self.max_images:

@@ -27,7 +27,8 @@ from app.cli.plan import show_folder_plan, show_list_plan, show_pages_plan, show
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
 from app.cli.settings import load_settings
-from app.db import jobs
+from app.datasets.update import submit_into
+from app.db import jobs, lookup
 from app.discovery import keyword_file
 from app.discovery.keywords import InputKind
 from app.exports.destination import Delivery
@@ -216,6 +217,7 @@ def _request(
         urls=["in a list"] if has_list else None,
         pages=pages,
         expand=options.expand,
+        into=options.into,
         name=options.name,
         label=options.label,
         license=_license_words(options),
@@ -259,7 +261,10 @@ async def _submit(runner: JobRunner, plan: BuildPlan, urls: UrlList | None) -> s
     with validation_as_usage():
         spec = settle.resolve_spec(resources, plan.request, url_list=stored, folder=plan.folder)
     spec = spec.model_copy(update=plan.destination.spec)
-    return (await submit.submit_build(resources, spec, name=plan.name)).job_id
+    if plan.request.into is None:
+        return (await submit.submit_build(resources, spec, name=plan.name)).job_id
+    base_id = await lookup.dataset_id(resources.db, plan.request.into)
+    return (await submit_into(resources, plan.request, spec, base_id)).job_id
 
 
 async def _submit_only(runner: JobRunner, plan: BuildPlan, urls: UrlList | None) -> int:

@@ -87,6 +87,7 @@ FOLLOW_HOSTS = "Host to follow besides that of the page, with its subdomains; * 
 FOLDER = "Images that are here already: a folder, tars, Parquet files or an earlier dataset. They are read, never changed."
 URL_COL = "Column of URLs, inside objects as in image.src; default: found by name."
 KEEP_COL = "Further column of the list to carry to the dataset; may be repeated; none for none; default: all with single values."
+INTO = "Add what is found to a dataset, as another version of it; -n counts what is added."
 LABEL_CONFLICTS = "What is kept of one picture with several labels: nothing, the first label's image, or one image per label (drop)."
 FORMATS = f"Format: {', '.join(get_args(ExportFormat))}"
 CAPTIONS = "Captions in the .txt of webdataset and captions: the first, or all, one on a line (first)."
@@ -128,6 +129,7 @@ class BuildOptions:
     follow_hosts: Annotated[Texts, _what("--follow-hosts", metavar="HOST", help=FOLLOW_HOSTS)] = None
     css_images: Annotated[bool, _what("--css-images", help="Take backgrounds in the styles of pages as well.")] = False
     label: Annotated[Text, _what("--label", metavar="NAME", help="Label of every image; default: the keyword, or the list's.")] = None
+    into: Annotated[Text, _what("--into", metavar="DATASET", help=INTO)] = None
     name: Annotated[Text, _what("--name", metavar="NAME", help="Name of the dataset; default: the keywords, or the list.")] = None
     source: Annotated[Texts, _what("--source", "-s", metavar="NAME", help="Where to search; may be repeated (wikimedia).")] = None
     expand: Annotated[int, _what("--expand", metavar="N", help="Also search up to N other names of each keyword.")] = 0

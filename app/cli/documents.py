@@ -1,11 +1,13 @@
 """Rows as the documents that ``--json`` prints. Keys are named like the columns; times are Unix seconds here and printed by RFC 3339."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from app.datasets.diff import Difference
 from app.db import fleet
 from app.db.crawl_pages import StoredPage
 from app.db.dead_units import DeadUnit
+from app.db.kept_records import KeptRecord
 from app.db.rows import Dataset, Event, Export, Job, Search, Version, WorkerRow
 from app.domain import StoredImage
 from downloader.models import Attempt
@@ -14,12 +16,15 @@ __all__ = [
     "attempt_document",
     "dataset_document",
     "dead_document",
+    "difference_document",
     "event_document",
     "export_document",
     "image_document",
     "job_document",
     "page_document",
+    "record_document",
     "search_document",
+    "version_document",
     "worker_document",
 ]
 
@@ -37,6 +42,27 @@ def job_document(job: Job) -> dict[str, Any]:
 def dataset_document(dataset: Dataset, version: Version | None) -> dict[str, Any]:
     """A dataset with the number of its newest version, and what that version is."""
     return asdict(dataset) | {"version": version and version.number, "digest": version and version.digest}
+
+
+def version_document(version: Version) -> dict[str, Any]:
+    """A version of a dataset, without the facts of its papers."""
+    values = asdict(replace(version, provenance=None))
+    return {"version": version.number} | {name: value for name, value in values.items() if name not in _NOT_SHOWN}
+
+
+_NOT_SHOWN = ("major", "minor", "patch", "provenance")
+
+
+def difference_document(difference: Difference) -> dict[str, Any]:
+    """A URL whose records differ in two datasets; ``old`` or ``new`` is null where one does not keep it."""
+    sides = {name: record and record_document(record) for name, record in (("old", difference.old), ("new", difference.new))}
+    return {"url": difference.url, "kinds": list(difference.kinds), **sides}
+
+
+def record_document(record: KeptRecord) -> dict[str, Any]:
+    """A kept image as its dataset has it."""
+    values = {"image_id": record.image_id, "sha256": record.sha256, "label": record.label, "split": record.split}
+    return values | {"labels": list(record.labels), "texts": dict(record.texts)}
 
 
 def export_document(export: Export) -> dict[str, Any]:

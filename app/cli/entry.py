@@ -57,6 +57,8 @@ _IMAGES = {
 _DATASETS = {
     "ls": Command("app.cli.datasets", "ls", "List datasets, newest first."),
     "show": Command("app.cli.datasets", "show", "Show a dataset: labels, reasons, exports."),
+    "versions": Command("app.cli.versions", "versions", "List the versions of a dataset, the newest first."),
+    "diff": Command("app.cli.versions", "diff", "Show what differs from one dataset to another."),
     "licences": Command("app.cli.licences", "licences", "Show the licences of a dataset, and what a choice of them would leave."),
     "export": Command("app.cli.export", "export", "Write a dataset in another form, verified before it appears.", setting_use.WORKERS),
     "lock": Command("app.cli.rebuild", "lock", "Lock a dataset, for `pictrawl rebuild` to make it again.", setting_use.SERVICES),
@@ -99,6 +101,7 @@ _CONFIG = {
 
 COMMANDS: Mapping[str, Command | Group] = {
     "build": Command("app.cli.build", "build", "Build a dataset from keywords, URLs, pages or a folder of images.", setting_use.BUILD),
+    "update": Command("app.cli.update", "update", "Make another version of a dataset, of what its origins have now.", setting_use.WORKERS),
     "rebuild": Command("app.cli.rebuild", "rebuild", "Make the dataset of a lock again, byte for byte.", setting_use.WORKERS),
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.WORKERS),
     "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.WORKERS),

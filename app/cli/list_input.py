@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.cli.build_options import STDIN, list_fields_as_options
@@ -17,7 +17,7 @@ from app.exports.spool import RESERVED_COLUMNS
 from app.formatting import clipped, count
 from app.spec import ListSpec
 
-__all__ = ["Columns", "UrlList", "note_columns", "open_url_list", "warn_of_bad_lines"]
+__all__ = ["NO_COLUMN", "Columns", "UrlList", "note_columns", "open_url_list", "warn_of_bad_lines"]
 
 SHOWN_PROBLEMS = 5
 SHOWN_COLUMNS = 20
@@ -61,7 +61,8 @@ def open_url_list(names: list[str], columns: Columns, list_format: str | None) -
     if len(names) > 1:
         raise UsageError(f"{len(names)} lists were given; a job takes one", "join them: cat a.txt b.txt | pictrawl build --urls -")
     if names[0] != STDIN:
-        yield _inspect(Path(names[0]), Path(names[0]).name, columns, list_format)
+        urls = _inspect(Path(names[0]), Path(names[0]).name, columns, list_format)
+        yield replace(urls, spec=urls.spec.model_copy(update={"origin": str(urls.path.absolute())}))
         return
     if sys.stdin.isatty():
         raise UsageError("--urls - reads stdin, and stdin is a terminal", "pipe a list in: cat urls.txt | pictrawl build --urls -")

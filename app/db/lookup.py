@@ -1,16 +1,20 @@
 """What a user may write instead of an id: the beginning of one, or the name of a dataset."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, select
 
 import errors
-from app.db import tables
+from app.db import tables, versions
 from app.db.engine import Connection, Database
 from app.job_states import JobKind, UnitState
 
 __all__ = ["chunk_id", "dataset_id", "dead_unit_id", "job_id", "key_id"]
+
+_WITH_VERSION: Final = re.compile(r"(.+)@([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})", re.DOTALL)
+"""``cats@1.2.0``. A name may hold an ``@`` itself."""
 
 _SHOWN: Final = 3
 """Ids that a message about an ambiguous beginning names."""
@@ -40,24 +44,66 @@ async def job_id(db: Database, text: str, *, only: bool = False) -> str:
 
 
 async def dataset_id(db: Database, text: str, *, only: bool = False) -> str:
-    """Return the id of a dataset: ``text`` is an id, the beginning of one, or a name, whose newest dataset is meant.
+    """Return the id of a dataset.
+
+    ``text`` is an id, the beginning of one, or a name, which means the newest version of the newest dataset of that name and what it was
+    made of; any of them with a version, as in ``cats@1.2.0``.
 
     Args:
-        only: refuse a name that several datasets have, as a command does that cannot be undone.
+        only: refuse a name that several datasets have, versions of each other or not, as a command does that cannot be undone.
 
     Raises:
-        errors.NotFoundError: nothing has this id, beginning or name.
+        errors.NotFoundError: nothing has this id, beginning, name or version.
         errors.ValidationError: several ids begin so, or several datasets have the name.
     """
     async with db.read() as connection:
-        found = await _by_beginning(connection, tables.datasets, text, "dataset")
-        if found is None:
-            if only:
-                await _refuse_several(connection, tables.datasets, tables.datasets.c.name == text, f"datasets are named {text}")
-            found = await _by_name(connection, text)
+        found = await _dataset(connection, text, only=only)
+        if found is None and (match := _WITH_VERSION.fullmatch(text)) is not None:
+            found = await _of_version(connection, *match.groups())
     if found is None:
         raise errors.NotFoundError(f"no dataset {text}; pictrawl datasets ls")
     return found
+
+
+async def _dataset(connection: Connection, text: str, *, only: bool = False) -> str | None:
+    found = await _by_beginning(connection, tables.datasets, text, "dataset")
+    if found is not None:
+        return found
+    if only:
+        await _refuse_versions(connection, text)
+        await _refuse_several(connection, tables.datasets, tables.datasets.c.name == text, f"datasets are named {text}")
+    newest = await _by_name(connection, text)
+    version = await versions.newest_of_lineage(connection, await _lineage(connection, newest)) if newest else None
+    return version.dataset_id if version else newest
+
+
+async def _of_version(connection: Connection, text: str, number: str) -> str | None:
+    """The dataset that is this version now; what a job has changed in place since is not there any more."""
+    dataset = await _dataset(connection, text)
+    if dataset is None:
+        return None
+    found = await versions.numbered(connection, await _lineage(connection, dataset), number)
+    now = await versions.newest_of_dataset(connection, found.dataset_id) if found else None
+    if found is None or now is None:
+        raise errors.NotFoundError(f"{text} has no version {number}; pictrawl datasets versions {text}")
+    if now.number != found.number:
+        raise errors.NotFoundError(f"version {number} of {text} was changed in place ({now.kind}) and is {now.number} now")
+    return found.dataset_id
+
+
+async def _lineage(connection: Connection, dataset: str) -> str:
+    return str((await connection.execute(select(tables.datasets.c.lineage_id).where(tables.datasets.c.id == dataset))).scalar_one())
+
+
+async def _refuse_versions(connection: Connection, name: str) -> None:
+    """Refuse a name that only versions of one dataset have, with their numbers."""
+    query = select(tables.datasets.c.id, tables.datasets.c.lineage_id).where(tables.datasets.c.name == name)
+    rows = (await connection.execute(query.order_by(tables.datasets.c.created_at.desc()))).all()
+    if len(rows) < 2 or len({row.lineage_id for row in rows}) > 1:
+        return
+    newest = [await versions.newest_of_dataset(connection, row.id) for row in rows[: _SHOWN + 1]]
+    shown = [f"{name}@{version.number}" if version else row.id for row, version in zip(rows, newest, strict=False)]
+    raise errors.ValidationError(f"{name} has {len(rows)} versions: {_shown(shown)}; write one of them")
 
 
 async def chunk_id(db: Database, job_id: str, text: str) -> str | None:

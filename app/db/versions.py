@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, insert, select, update
 
 from app.db import tables
 from app.db.engine import Connection, Database, db_now, new_id
 from app.db.rows import Version
 
-__all__ = ["add", "newest_of_dataset", "newest_of_each", "newest_of_lineage", "of_lineage", "set_provenance"]
+__all__ = ["add", "newest_of_dataset", "newest_of_each", "newest_of_lineage", "numbered", "of_lineage", "set_provenance"]
 
 _NEWEST = (tables.versions.c.major.desc(), tables.versions.c.minor.desc(), tables.versions.c.patch.desc())
 
@@ -44,6 +44,14 @@ async def newest_of_each(db: Database, dataset_ids: Sequence[str]) -> dict[str, 
 async def newest_of_lineage(connection: Connection, lineage_id: str) -> Version | None:
     """Return the highest version of a lineage."""
     return await _first(connection, tables.versions.c.lineage_id == lineage_id)
+
+
+async def numbered(connection: Connection, lineage_id: str, number: str) -> Version | None:
+    """Return a version of a lineage by its number, as in ``1.2.0``."""
+    c = tables.versions.c
+    parts = [int(part) for part in number.split(".")]
+    is_number = [column == part for column, part in zip((c.major, c.minor, c.patch), parts, strict=True)]
+    return await _first(connection, and_(c.lineage_id == lineage_id, *is_number))
 
 
 async def of_lineage(db: Database, lineage_id: str) -> list[Version]:

@@ -28,6 +28,7 @@ from app.web.api import (
     plans,
     problems,
     tombstones,
+    versions,
 )
 from app.web.api.conventions import json_only
 from app.web.identity import KeyAuthentication
@@ -84,7 +85,7 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    for module in (jobs, plans, job_events, images, explain, datasets, locks, exports, checks, tombstones, fleet, dead, health):
+    for module in (jobs, plans, job_events, images, explain, datasets, versions, locks, exports, checks, tombstones, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.include_router(pages.router)
     app.add_api_route(openapi.DOCUMENT_PATH, _document, include_in_schema=False)

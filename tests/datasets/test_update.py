@@ -18,8 +18,10 @@ from app.db.images import STORED, as_image
 from app.db.rows import Version
 from app.domain import ImageState, Reason, StoredImage
 from app.job_states import DesiredState, JobState, UnitKind
-from app.jobs.settle import store_urls
+from app.jobs.settle import resolve_spec, store_urls
 from app.jobs.submit import Caller
+from app.rules import CompressionRules
+from app.spec import JobRequest
 from tests.images.samples import encode, photo
 from tests.origin import Hit, Origin, Step, image, reply
 from tests.services import PostgresServer
@@ -234,3 +236,51 @@ async def test_only_a_dataset_that_is_whole_and_ones_own_is_updated(bench: Bench
     await bench.drive()
     with pytest.raises(errors.NotFoundError):
         await update.submit_update(bench.resources, dataset_id, Update(), caller=Caller("another"))
+
+
+# Builds into a dataset
+
+
+async def added(bench: Bench, dataset_id: str, urls: list[str], **request: Any) -> str:
+    """Build a list into a dataset; return the id of the dataset that this makes."""
+    asked = JobRequest(urls=list(urls), into=dataset_id, **request)
+    spec = resolve_spec(bench.resources, asked, url_list=await store_urls(bench.resources, list(urls)))
+    made = await update.submit_into(bench.resources, asked, spec, dataset_id)
+    await bench.drive()
+    return (await bench.job(made.job_id)).dataset_id
+
+
+async def test_images_are_added_to_a_dataset(any_bench: Bench, library: Library) -> None:
+    """Beside the old ones, which are not requested; so many of them as are asked for. What is kept wins over a larger copy."""
+    bench, urls = any_bench, library.hang(range(6))
+    old_id = await built(bench, urls)
+    before = await rows_of(bench, old_id)
+    library.pictures["/large.jpg"] = encode(photo(320, 240, seed=0))
+    library.pictures["/0.jpg"] = encode(photo(160, 120, seed=0))
+    library.log[:] = []
+    new_id = await added(bench, old_id, [library.url("/large.jpg"), urls[1], *library.hang(range(10, 20))], max_images=4)
+    assert {hit.target for hit in library.log} & {f"/{number}.jpg" for number in range(6)} == set()
+    after = await rows_of(bench, new_id)
+    kept = {url for url, row in after.items() if row.state is ImageState.KEPT}
+    assert set(urls) < kept
+    assert len(kept) == 6 + 4
+    assert after[library.url("/large.jpg")].reason is Reason.DUPLICATE_NEAR
+    assert {url: after[url].split for url in urls} == {url: before[url].split for url in urls}
+    found = (await history(bench, old_id))[0]
+    assert (found.number, found.kind, found.changes) == ("1.1.0", "into", Changes(added=4).as_json())
+    assert await rows_of(bench, old_id) == before
+
+
+async def test_added_images_get_the_form_of_the_dataset(bench: Bench, library: Library) -> None:
+    """Another form that is asked for is refused; so is a dataset that is not there."""
+    old_id = await built(bench, library.hang(range(3)), compression=CompressionRules(format="png"))
+    new_id = await added(bench, old_id, library.hang([7]))
+    assert {row.out_media_type for row in (await rows_of(bench, new_id)).values()} == {"image/png"}
+    with pytest.raises(errors.ValidationError, match="compression is that of the dataset"):
+        await added(bench, old_id, library.hang([8]), compression=CompressionRules(format="webp"))
+    with pytest.raises(errors.ValidationError, match="splits is that of the dataset"):
+        await added(bench, old_id, library.hang([8]), splits={"train": 0.5, "val": 0.5})
+    with pytest.raises(errors.NotFoundError):
+        await added(bench, "ds_none", library.hang([8]))
+    with pytest.raises(ValueError, match="name has no effect with into"):
+        JobRequest(urls=["https://example.org/1.jpg"], into=old_id, name="another")

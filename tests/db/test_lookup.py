@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 
 import errors
-from app.db import Database, api_keys, datasets, lookup, tables
+from app.db import Database, api_keys, datasets, lookup, tables, versions
 from app.job_states import JobKind, UnitState
 from tests.db import builders
 
@@ -118,3 +118,33 @@ async def test_chunks_of_a_job_are_found_by_their_beginning(any_database: Databa
     assert await lookup.chunk_id(any_database, await builders.add_job(any_database), "chunk_02") is None
     with pytest.raises(errors.ValidationError, match="several chunks begin with chunk_0: chunk_01, chunk_02; write more of the id"):
         await lookup.chunk_id(any_database, job_id, "chunk_0")
+
+
+async def add_version(db: Database, dataset_id: str, lineage_id: str, number: str) -> None:
+    """Record a version of a dataset."""
+    parts = dict(zip(("major", "minor", "patch"), map(int, number.split(".")), strict=True))
+    facts = {"lineage_id": lineage_id, "kind": "build", "digest": "0" * 64, "images": 1, "size_bytes": 1}
+    async with db.write() as connection:
+        await versions.add(connection, {"dataset_id": dataset_id} | parts | facts)
+
+
+async def test_a_name_means_the_newest_version(any_database: Database) -> None:
+    """Not a dataset that is being made of it; each version has its name, beside the id of any of them."""
+    async with any_database.write() as connection:
+        first = await datasets.create_dataset(connection, user_id="local", name="c@ts")
+        second, third = [await datasets.create_dataset(connection, user_id="local", name="c@ts", lineage_id=first) for _ in range(2)]
+    for place, dataset_id in enumerate((first, second, third)):
+        await builders.change(any_database, tables.datasets, dataset_id, created_at=float(place))
+    for dataset_id, number in ((first, "1.0.0"), (second, "1.1.0"), (second, "2.0.0")):
+        await add_version(any_database, dataset_id, first, number)
+    assert await lookup.dataset_id(any_database, "c@ts") == second
+    assert await lookup.dataset_id(any_database, "c@ts@1.0.0") == first
+    assert await lookup.dataset_id(any_database, f"{third}@2.0.0") == second
+    with pytest.raises(errors.NotFoundError, match=r"version 1\.1\.0 of c@ts was changed in place"):
+        await lookup.dataset_id(any_database, "c@ts@1.1.0")
+    with pytest.raises(errors.NotFoundError, match=r"has no version 3\.0\.0"):
+        await lookup.dataset_id(any_database, "c@ts@3.0.0")
+    with pytest.raises(errors.NotFoundError, match=r"no dataset dogs@1\.0\.0"):
+        await lookup.dataset_id(any_database, "dogs@1.0.0")
+    with pytest.raises(errors.ValidationError, match=f"c@ts has 3 versions: {third}, c@ts@2.0.0, c@ts@1.0.0"):
+        await lookup.dataset_id(any_database, "c@ts", only=True)

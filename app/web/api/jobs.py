@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from app.datasets.update import submit_into
 from app.db import jobs, rows
 from app.domain import Reason
 from app.job_states import DesiredState
@@ -96,6 +97,8 @@ async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Subm
     settle.resolve_spec(call.resources, body)  # refuse before anything is stored
     listed = None if body.urls is None else await settle.store_urls(call.resources, body.urls)
     spec = settle.resolve_spec(call.resources, body, url_list=listed)
+    if body.into is not None:
+        return await submit_into(call.resources, body, spec, body.into, caller=caller)
     name = body.name or ", ".join(item.keyword for item in body.asked)[:NAME_CHARS] or (body.pages.host if body.pages else "urls")
     return await submit.submit_build(call.resources, spec, name=name, priority=body.priority, caller=caller)
 

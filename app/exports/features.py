@@ -9,15 +9,19 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from app.exports import spool
-from app.exports.cards import yaml_string
+from app.exports.cards import escape_cell, yaml_string
 from app.exports.spool import DatasetFacts
 
-__all__ = ["LABEL_NOTE", "of_csv", "of_json", "of_rows", "of_shards", "of_table"]
+__all__ = ["LABEL_NOTE", "of_csv", "of_json", "of_rows", "of_shards", "of_table", "untyped_note"]
 
 LABEL_NOTE: Final = """\
 `label` is the number of a class, whose name `features["label"].int2str` gives. `load_dataset("imagefolder", data_dir=...)` reads no card:
 there `label` is the name."""
 """For cards whose columns are those of `of_rows`."""
+
+_UNTYPED: Final = """\
+**`load_dataset("path/to/this/folder")` fails over columns without a type**: {}. Load each split alone, as in
+`load_dataset("imagefolder", data_dir="path/to/this/folder/{}")`, or export as `parquet`, whose columns have types."""
 
 _TEXT: Final = ("  dtype: string",)
 _OBJECTS: Final = (
@@ -33,6 +37,24 @@ def of_rows(facts: DatasetFacts) -> tuple[str, ...]:
     Where the name of a class looks like a date it stays a text: the loader reads such texts as times, and finds no class of that name.
     """
     return ("- name: image", "  dtype: image", *of_json(facts))
+
+
+def untyped_note(facts: DatasetFacts) -> tuple[str, ...]:
+    """A paragraph for cards of datasets with rows in each split, where a split has no value of a column: JSON does not say of what type.
+
+    The loader of image folders wants the same types in every split, whatever the card says.
+    """
+    kinds = {name: kind for name, kind in spool.column_kinds(facts).items() if name == "label" or name in _nullable(facts)}
+    lacking = {split: [name for name in kinds if name not in found] for split, found in facts.filled.items()}
+    if len(facts.splits) < 2 or len({frozenset(names) for names in lacking.values()}) < 2:
+        return ()
+    told = "; ".join(f"`{split}` has no value in {', '.join(map(escape_cell, names))}" for split, names in lacking.items() if names)
+    return (_UNTYPED.format(told, next(iter(facts.splits))),)
+
+
+def _nullable(facts: DatasetFacts) -> frozenset[str]:
+    """The columns that may be null, or an empty list."""
+    return spool.LIST_COLUMNS | {spool.OBJECTS} | {extra.name for extra in facts.extra if extra.dtype != "string"}
 
 
 def of_table(facts: DatasetFacts) -> tuple[str, ...]:

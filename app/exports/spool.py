@@ -73,6 +73,7 @@ class DatasetFacts:
         left_out: number of further columns beyond the first 200.
         shards: number of shards of each split, as :class:`app.exports.shard_counter.ShardCounter` counts them.
         largest_bytes: size of the largest image.
+        filled: in each split, the columns that may be null or an empty list, and are neither in at least one row.
         split_table: what each image may share with images of other splits.
     """
 
@@ -93,6 +94,7 @@ class DatasetFacts:
     left_out: int = 0
     shards: Mapping[str, int] = field(default_factory=dict)
     largest_bytes: int = 0
+    filled: Mapping[str, frozenset[str]] = field(default_factory=dict)
     hosts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     split_table: SplitTable = field(default_factory=SplitTable, compare=False, repr=False)
 
@@ -171,6 +173,7 @@ class _FactsCounter:
         self.samples = 0
         self._shards = shards
         self._largest_bytes = 0
+        self._filled: dict[str, set[tuple[str, bool]]] = {}
         self._bytes = 0
         self._labels: Counter[tuple[str, str | None]] = Counter()
         self._columns: set[str] = set()
@@ -202,10 +205,20 @@ class _FactsCounter:
         self._extra.add(sample.extra)
         self._shards.add(sample)
         self._largest_bytes = max(self._largest_bytes, sample.size_bytes)
+        self._add_filled(sample)
         keys = SplitKeys(sample.phash, sample.group_id, sample.creator, sample.page_url, sample.url)
         self._split_table.add(keys, sample.split)
 
+    def _add_filled(self, sample: Sample) -> None:
+        lists = {name: all_texts(sample, name) for name in LIST_COLUMNS}
+        own = {"label": sample.label, OBJECTS: sample.boxes} | lists
+        filled = self._filled.setdefault(sample.split, set())
+        filled.update((name, False) for name, value in own.items() if value)
+        filled.update((name, True) for name in sample.extra)
+
     def facts(self) -> DatasetFacts:
+        extra = self._extra.columns(RESERVED_COLUMNS)
+        exported = {(column.source, True): column.name for column in extra}
         splits: Counter[str] = Counter()
         labels: Counter[str] = Counter()
         split_labels: dict[str, Counter[str]] = {}
@@ -229,10 +242,11 @@ class _FactsCounter:
             has_labels=self._has_labels,
             boxes=_sorted_counts(self._boxes),
             label_names=tuple(sorted(self._label_names)),
-            extra=self._extra.columns(RESERVED_COLUMNS),
+            extra=extra,
             left_out=self._extra.left_out,
             shards=self._shards.counts(),
             largest_bytes=self._largest_bytes,
+            filled={split: frozenset(exported.get(found, found[0]) for found in self._filled[split]) for split in sorted(self._filled)},
             hosts={host: (self._hosts[host], self._host_bytes[host]) for host in sorted(self._hosts)},
             split_table=self._split_table,
         )

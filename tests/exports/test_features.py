@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain import Sample
+from app.domain import Box, Sample
 from tests.exports import loaders
 from tests.exports.builders import read_rows, sample, write
 
@@ -77,6 +77,32 @@ async def test_a_dataset_without_labels_states_no_classes(tmp_path: Path, name: 
     features = loaders.features_by_card(tmp_path, "webdataset" if name == "webdataset" else "imagefolder")
     assert features is not None
     assert not {"label", "cls"} & set(features)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"extra": {"score": 1.5}}, "score"),
+        ({"extra": {"label": 7}}, "list_label"),
+        ({"captions": ("a", "b")}, "captions"),
+        ({"boxes": (Box("ear", 1, 2, 3, 4),)}, "objects"),
+        ({"label": "cat"}, "label"),
+        ({"extra": {"word": "x"}}, None),
+        ({"title": "x"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["imagefolder", "coco"])
+async def test_a_column_that_a_split_leaves_without_a_type_is_told(
+    tmp_path: Path, name: str, values: dict[str, Any], told: str | None
+) -> None:
+    """In the card: the loader refuses splits of different types, and JSON has none for what is missing everywhere."""
+    plain: dict[str, Any] = {"label": None, "caption": None}
+    await write(name, tmp_path / "two", [sample(0, split="train", **plain | values), sample(1, split="val", **plain)])
+    card = (tmp_path / "two/README.md").read_text()
+    assert (f"`val` has no value in {told}. Load each split alone" in card.replace("\\", "")) is (told is not None)
+    await write(name, tmp_path / "one", [sample(0, split="train", **plain | values), sample(1, split="train", **plain)])
+    assert "Load each split alone" not in (tmp_path / "one/README.md").read_text()
 
 
 async def test_labels_that_look_like_dates_stay_text(tmp_path: Path) -> None:

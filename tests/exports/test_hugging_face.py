@@ -120,6 +120,19 @@ async def test_divided_folders_load(hf: Any, tmp_path: Path, name: str) -> None:
         check(rows[item.url], item)
 
 
+async def test_splits_of_other_types_load_one_by_one(hf: Any, tmp_path: Path) -> None:
+    """As the card says where a split has no value of a column; all at once they are refused, and Parquet has the types."""
+    items = [sample(0, split="train", extra={"score": 1.5}), sample(1, split="val")]
+    await write("imagefolder", tmp_path / "e", items)
+    with pytest.raises(ValueError, match="have different features"):
+        load(hf, tmp_path / "e", tmp_path / "cache")
+    (alone,) = hf.load_dataset("imagefolder", data_dir=str(tmp_path / "e/train"), cache_dir=str(tmp_path / "cache")).values()
+    assert [row["score"] for row in alone] == [1.5]
+    await write("parquet", tmp_path / "p", items)
+    found = load(hf, tmp_path / "p", tmp_path / "cache")
+    assert {split: [row["score"] for row in rows] for split, rows in found.items()} == {"train": [1.5], "val": [None]}
+
+
 # --- the words for splits
 
 

@@ -141,7 +141,7 @@ class _CocoWriter:
             folders={},
             config_features=features.of_rows(facts) if facts.samples else (),
             records=self._metadata.describe(facts.splits),
-            notes=(_NOTE,),
+            notes=(_NOTE, *features.untyped_note(facts)),
         )
 
     def add(self, sample: Sample, body: bytes) -> str:

@@ -72,6 +72,7 @@ class _FolderWriter:
             records=self._metadata.describe(facts.splits),
             notes=(
                 *((features.LABEL_NOTE, _TORCHVISION) if facts.labels else ()),
+                *features.untyped_note(facts),
                 *((_MANY_UNLABELLED,) if self._has_many_unlabelled() else ()),
                 *(() if _is_found_by_name(facts.splits) else (_SPLITS_BY_NAME,)),
             ),

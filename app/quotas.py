@@ -7,10 +7,23 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["DEFAULT_IMAGES", "Quota", "Supply", "candidates_to_fetch", "default_total", "fair_shares", "is_met", "plan_searches"]
+__all__ = [
+    "DEFAULT_IMAGES",
+    "TARGET_MET",
+    "Quota",
+    "Supply",
+    "candidates_to_fetch",
+    "default_total",
+    "fair_shares",
+    "is_met",
+    "plan_searches",
+]
 
 DEFAULT_IMAGES = 100
 """Images that keywords without a number of their own bring together where nobody says how many; one for each of more than 100."""
+
+TARGET_MET = "valid, but the target was already met"
+"""Detail of an image that the target has no room for."""
 
 PRIOR_YIELD = 0.9
 """Share of candidates that is expected to become images before any has an outcome."""

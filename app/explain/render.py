@@ -15,6 +15,7 @@ from app.domain import FOLDER_SOURCE, LOCK_SOURCE, ImageState, Reason, Reuse, St
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
 from app.explain.image_licence import licence_lines
 from app.formatting import clipped, count, duration, number, size
+from app.quotas import TARGET_MET
 from downloader.models import Attempt, OptOutVerdict, RobotsVerdict
 from errors import EVIDENCE_CHARS
 
@@ -180,7 +181,7 @@ def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
         yield ExplanationLine("duplicate", history.duplicate.words())
     elif image.state is ImageState.DUPLICATE:
         yield ExplanationLine("duplicate", f"of image {image.duplicate_of}, which was deleted")
-    if image.reason is Reason.OVER_TARGET:
+    if image.reason is Reason.OVER_TARGET and image.detail == TARGET_MET:
         yield ExplanationLine(
             "target", f"of {history.job.target}: searches take turns, each in its source's order, and it ranked {image.rank}"
         )

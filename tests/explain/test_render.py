@@ -83,6 +83,8 @@ def test_what_was_decided_of_the_dataset_is_told() -> None:
     """A target that was met, an original that was deleted."""
     over = told({"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but the target was already met"})
     assert over["target"] == "of 10: searches take turns, each in its source's order, and it ranked 4"
+    limited = {"state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": "valid, but its label has 3 images without it"}
+    assert "target" not in told(limited)
     assert told({"state": ImageState.DUPLICATE, "duplicate_of": 3})["duplicate"] == "of image 3, which was deleted"
 
 

@@ -270,7 +270,7 @@ def plan_end(
     causes += [f"form differs from the lock's: {count(funnel.other_forms, 'image')}"] if funnel.other_forms else []
     causes += [_short_label(item) for item in labels[:MAX_CAUSES]]
     causes += [f"and {len(labels) - MAX_CAUSES} more labels"] if len(labels) > MAX_CAUSES else []
-    causes += [] if funnel.kept and is_met else _causes(funnel, searches, rounds, max_rounds)
+    causes += [] if funnel.kept and is_met else _causes(funnel, searches, rounds, max_rounds) + _limits(spec, funnel)
     shortfall: dict[str, Any] = {"missing": max(goal - funnel.kept, 0), "causes": causes}
     shortfall |= {"min_images": spec.min_images} if is_too_few else {}
     shortfall |= {"labels": list(labels)} if labels else {}
@@ -292,6 +292,13 @@ def _what_ended(searches: Sequence[Search]) -> str:
     if sources <= {LIST_SOURCE, FOLDER_SOURCE, LOCK_SOURCE}:
         return f"the whole {min(sources)} was read"
     return "every source was searched to its end"
+
+
+def _limits(spec: JobSpec, funnel: Funnel) -> list[str]:
+    """How many valid images the limits of labels left out."""
+    asked = [name for name, is_asked in (("max_per_label", spec.max_per_label is not None), ("balance", spec.balance)) if is_asked]
+    over = funnel.reasons.get(Reason.OVER_TARGET, 0)
+    return [f"over_target: {over}, by {' and '.join(asked)}"] if asked and over else []
 
 
 def _causes(funnel: Funnel, searches: Sequence[Search], rounds: int, max_rounds: int) -> list[str]:

@@ -16,7 +16,7 @@ from app.db.image_search import Choice, choices
 from app.domain import ImageState, Reason
 from app.images.splits import assign_all, preferred
 from app.job_states import JobKind
-from app.quotas import Quota
+from app.quotas import TARGET_MET, Quota
 from app.selection.limits import LabelLimits, left_out
 from app.spec import JobSpec
 from logging_setup import get_logger
@@ -33,7 +33,6 @@ log = get_logger(__name__)
 
 MAX_SHOWN = 20
 
-OVER_TARGET = "valid, but the target was already met"
 
 ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
 """The default of a request, which asks for no division: the splits that a list names stand."""
@@ -80,10 +79,10 @@ def choose_within_limits(
         return sorted([*base, *kept], key=lambda item: item.id), out
     if not spec.balance:
         kept, over = choose(found, spec.quota, places)
-        return kept, dict.fromkeys((item.id for item in over), OVER_TARGET)
+        return kept, dict.fromkeys((item.id for item in over), TARGET_MET)
     beyond = _over_limits(found, spec, search_labels, LabelLimits(None, spec.balance, spec.max_images))
     kept, over = choose([item for item in found if item.id not in beyond], spec.quota, places)
-    out = beyond | dict.fromkeys((item.id for item in over), OVER_TARGET)
+    out = beyond | dict.fromkeys((item.id for item in over), TARGET_MET)
     out |= _over_limits(kept, spec, search_labels, LabelLimits(balance=True)) if over else {}
     return [item for item in kept if item.id not in out], out
 

@@ -194,6 +194,16 @@ def test_what_the_target_did_not_need_is_no_cause() -> None:
     assert ending.shortfall == {"missing": 4, "causes": ["the sources were asked 20 times (jobs.max_rounds)", "http_404: 1"]}
 
 
+def test_what_limits_of_labels_left_out_is_a_cause() -> None:
+    """A target that they do not fill has no other."""
+    counts = Funnel((SourceCount("list", KEPT, None, 5), SourceCount("list", REJECTED, Reason.OVER_TARGET, 7)))
+    ending = plan_end(JobSpec(max_images=9, balance=True), counts, [], rounds=1, max_rounds=20, dead=[])
+    assert ending.shortfall == {"missing": 4, "causes": ["over_target: 7, by balance"]}
+    both = plan_end(JobSpec(max_images=9, balance=True, max_per_label=3), counts, [], rounds=1, max_rounds=20, dead=[])
+    assert both.shortfall is not None
+    assert both.shortfall["causes"] == ["over_target: 7, by max_per_label and balance"]
+
+
 def test_a_source_that_gave_up_is_not_called_exhausted() -> None:
     """Nothing was searched, so nothing is known of what it has."""
     gave_up = [search(is_exhausted=True, note="RateLimitError: refused")]

@@ -131,7 +131,7 @@ def _plan(settings: Settings, options: BuildOptions, urls: UrlList | None) -> Bu
     output = options.output or str(Path("datasets") / discovery.keywords.slug(name))
     destination = parse_output(output, overwrite=options.overwrite, private=options.private)
     if not options.dry_run:
-        check_output(destination, settings)
+        check_output(destination, settings, request.also)
     if folder is not None and isinstance(destination, Destination):
         folder_input.check_destination(folder, destination)
     return BuildPlan(request, name, destination, folder)
@@ -237,6 +237,7 @@ def _request(
         captions=options.captions,
         compression=rules,
         export_format=options.export_format,
+        also=options.also or [],
         splits=parse_splits(options.split),
         split_by=[kind.strip() for kind in options.split_by.split(",")] if options.split_by else None,
         seed=options.seed,

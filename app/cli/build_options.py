@@ -102,6 +102,7 @@ WHERE = 'Take only images for which this is true, as in "width>=512 and license=
 MAX_PER_LABEL = "Keep at most N of each label; images without a label are not limited."
 BALANCE = "Keep as many of each label as the smallest one has."
 SPLIT_BY = "What images of one split share, with commas: cluster, group, creator, page, host (cluster,group)."
+ALSO = "Further format, written beside the first as OUTPUT-FORMAT; may be repeated."
 SIZE = "Side in pixels for --resize (256)."
 ONLY_IF_BIGGER = "Whether --resize leaves small images as small as they are (it does)."
 DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
@@ -152,6 +153,7 @@ class BuildOptions:
     size: Annotated[Count, _output("--size", metavar="PX", help=SIZE)] = None
     only_if_bigger: Annotated[bool | None, _output("--only-if-bigger/--no-only-if-bigger", help=ONLY_IF_BIGGER)] = None
     export_format: Annotated[ExportFormat | None, _output("--format", "-f", metavar="FORMAT", help=f"{FORMATS} (files).")] = None
+    also: Annotated[Texts, _output("--also", metavar="FORMAT", help=ALSO)] = None
     captions: Annotated[Captions, _output("--captions", help=CAPTIONS)] = "first"
     output: Annotated[Text, _output("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)] = None
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that is there.")] = False

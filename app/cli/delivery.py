@@ -1,6 +1,7 @@
 """Delivery: a finished build's export, from the store to the folder that the user named. What goes elsewhere is sent by the job itself."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 
 from app.cli.failures import UsageError
 from app.db import Database, datasets
-from app.db.rows import Job
+from app.db.rows import Export, Job
 from app.exports.destination import Delivery, HubRepo, is_remote, parse_remote
 from app.exports.folder import read_manifest
 from app.exports.hub import require_hub
@@ -21,12 +22,15 @@ __all__ = [
     "PRIVATE",
     "Destination",
     "Private",
+    "check_folders",
     "check_output",
     "deliver",
+    "destination_in",
     "destination_of",
     "exported_id",
-    "has_export",
+    "find_delivered",
     "is_delivered",
+    "is_undelivered",
     "parse_output",
 ]
 
@@ -51,6 +55,11 @@ class Destination:
     def spec(self) -> dict[str, Any]:
         """What the spec of a build says of it."""
         return {"output": str(self.folder.absolute()), "overwrite": self.overwrite}
+
+    def beside(self, export_format: str) -> "Destination":
+        """Where a further format of the same dataset goes: ``out-csv`` beside ``out``."""
+        folder = self.folder if self.folder.name not in ("", "..") else self.folder.resolve()
+        return replace(self, folder=folder.with_name(f"{folder.name}-{export_format}"))
 
     def check(self, workspace: Path) -> None:
         """Fail before the job begins instead of at its end.
@@ -80,17 +89,19 @@ def parse_output(output: str, *, overwrite: bool, private: bool | None) -> Desti
     return Delivery(remote.url, overwrite, private is not False)
 
 
-def check_output(destination: Destination | Delivery, settings: Settings) -> None:
-    """Fail before the job begins instead of at its end.
+def check_output(destination: Destination | Delivery, settings: Settings, also: Sequence[str] = ()) -> None:
+    """Fail before the job begins instead of at its end, also for further formats, which go beside the first.
 
     Raises:
         UsageError: see `Destination.check`.
         errors.ConfigurationError: likewise, or it goes to the Hub, and this process cannot send it there.
+        errors.ValidationError: nothing can go beside the destination.
     """
-    if isinstance(destination, Destination):
-        destination.check(settings.workspace.path)
-    elif settings.queue.backend == "embedded" and isinstance(parse_remote(destination.destination), HubRepo):
-        require_hub()
+    for place in (destination, *(destination.beside(export_format) for export_format in also)):
+        if isinstance(place, Destination):
+            place.check(settings.workspace.path)
+        elif settings.queue.backend == "embedded" and isinstance(parse_remote(place.destination), HubRepo):
+            require_hub()
 
 
 def destination_of(job: Job) -> Destination | None:
@@ -111,17 +122,47 @@ def is_delivered(folder: Path, dataset_id: str) -> bool:
     return isinstance(dataset, dict) and dataset.get("id") == dataset_id
 
 
-async def deliver(db: Database, store: Store, job: Job, destination: Destination | Delivery | None) -> Path | None:
-    """Write a job's newest verified export to its folder; ``None`` where there is no export or no folder."""
-    if not isinstance(destination, Destination):
-        return None
-    ready = [export for export in await datasets.exports_of_job(db, job.id) if export.state == "ready" and export.prefix]
-    if not ready:
-        return None
-    await copy_to_folder(store, str(ready[0].prefix), destination.folder, destination.overwrite)
-    return destination.folder
+def destination_in(destination: Destination, job: Job, export_format: str) -> Destination:
+    """The folder for one of a job's formats. A further one may be replaced where it holds the same dataset."""
+    if export_format == job.spec.get("export_format"):
+        return destination
+    beside = destination.beside(export_format)
+    return replace(beside, overwrite=beside.overwrite or is_delivered(beside.folder, exported_id(job)))
 
 
-async def has_export(db: Database, job_id: str) -> bool:
-    """Whether a job left a verified export."""
-    return any(export.state == "ready" for export in await datasets.exports_of_job(db, job_id))
+def check_folders(destination: Destination, job: Job, workspace: Path) -> None:
+    """`Destination.check` of the folder for each of a job's formats."""
+    for export_format in (job.spec.get("export_format", "files"), *job.spec.get("also", ())):
+        destination_in(destination, job, export_format).check(workspace)
+
+
+async def deliver(db: Database, store: Store, job: Job, destination: Destination | Delivery | None) -> dict[str, Path]:
+    """Write a job's newest verified export in each format to its folder; return the folders by the exports' ids."""
+    delivered: dict[str, Path] = {}
+    for export in await _verified(db, job) if isinstance(destination, Destination) else ():
+        assert isinstance(destination, Destination)
+        folder = destination_in(destination, job, export.format)
+        await copy_to_folder(store, str(export.prefix), folder.folder, folder.overwrite)
+        delivered[export.id] = folder.folder
+    return delivered
+
+
+def find_delivered(destination: Destination, job: Job, exports: Sequence[Export]) -> dict[str, Path]:
+    """Return the folders that hold the dataset of a job, by the ids of those of its exports that were written there."""
+    folders = {export.id: destination_in(destination, job, export.format).folder for export in exports if export.state == "ready"}
+    return {export_id: folder for export_id, folder in folders.items() if is_delivered(folder, exported_id(job))}
+
+
+async def is_undelivered(db: Database, job: Job, destination: Destination) -> bool:
+    """Whether a job left a verified export that is not in its folder."""
+    verified = await _verified(db, job)
+    return len(find_delivered(destination, job, verified)) < len(verified)
+
+
+async def _verified(db: Database, job: Job) -> list[Export]:
+    """The newest verified export in each format, that of the first format first."""
+    newest: dict[str, Export] = {}
+    for export in await datasets.exports_of_job(db, job.id, with_report=False):
+        if export.state == "ready" and export.prefix:
+            newest.setdefault(export.format, export)
+    return list(newest.values())

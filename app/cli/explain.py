@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import errors
-from app.cli.delivery import destination_of, is_delivered
+from app.cli.delivery import destination_of, find_delivered
 from app.cli.documents import attempt_document, export_document, image_document, job_document, page_document, search_document
 from app.cli.failures import UsageError
 from app.cli.options import Cli, JobId
@@ -322,8 +322,9 @@ async def load_explanation(db: Database, job_id: str, workspace: Workspace | Non
     (job,) = await mark_unattended(db, workspace, [report.job])
     report = replace(report, job=job)
     destination = destination_of(report.job)
-    if destination is not None and await asyncio.to_thread(is_delivered, destination.folder, report.job.dataset_id):
-        report = replace(report, delivered=destination.folder)
+    if destination is not None:
+        delivered = await asyncio.to_thread(find_delivered, destination, report.job, report.latest)
+        report = replace(report, delivered=delivered)
     return JobExplanation(
         report=report,
         dataset=(await datasets.get_dataset(db, report.job.dataset_id)).name,

@@ -11,6 +11,7 @@ import typer
 
 from app.cli import exit_codes
 from app.cli.build_options import (
+    ALSO,
     BALANCE,
     CAPTIONS,
     ENCODINGS,
@@ -62,6 +63,7 @@ def export(
     dataset: DatasetId,
     output: Annotated[str, typer.Option("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)],
     form: Annotated[ExportFormat, typer.Option("--format", "-f", metavar="FORMAT", help=f"{FORMATS}.")] = "files",
+    also: Annotated[list[str] | None, typer.Option("--also", metavar="FORMAT", help=ALSO, show_default=False)] = None,
     encode: Annotated[str | None, typer.Option("--encode", metavar="FORMAT[:QUALITY]", help=ENCODE_EXPORT)] = None,
     resize: Annotated[Resize | None, typer.Option("--resize", help=RESIZE)] = None,
     size_px: Annotated[int | None, typer.Option("--size", metavar="PX", help=SIZE)] = None,
@@ -86,6 +88,7 @@ def export(
     with validation_as_usage():
         request = ExportRequest(
             export_format=form,
+            also=also or [],
             compression=compression,
             shard_samples=shard_samples,
             shard_bytes=shard_bytes,
@@ -108,7 +111,7 @@ def _compression(encode: str | None, resize: Resize | None, size_px: int | None,
 async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery, request: ExportRequest) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
-    check_output(destination, settings)
+    check_output(destination, settings, request.also)
     delivery = destination if isinstance(destination, Delivery) else None
     async with open_runner(cli, settings, "datasets export") as runner:
         db = runner.resources.db
@@ -119,12 +122,18 @@ async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery
 
         job_id = await runner.run_job(start, f"exporting {dataset_id}")
         delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)
-        made = (await datasets.exports_of_job(db, job_id))[0]
-        document = export_document(made) | {"path": str(delivered) if delivered else None}
-        cli.result(_export_text(made, delivered), document, brief=str(destination))
-        if delivered is not None or made.delivered_at is not None:
-            return exit_codes.OK
-        return runner.interrupts.code or (exit_codes.ENVIRONMENT if made.is_undelivered else exit_codes.UNVERIFIED)
+        made = await datasets.exports_of_job(db, job_id)
+        documents = [export_document(one) | {"path": str(delivered[one.id]) if one.id in delivered else None} for one in made]
+        text = "\n".join(_export_text(one, delivered.get(one.id)) for one in made)
+        cli.result(text, documents[0] | {"exports": documents}, brief=str(destination))
+        return _exit_code([one for one in made if one.id not in delivered and one.delivered_at is None], runner.interrupts.code)
+
+
+def _exit_code(missing: Sequence[Export], interrupted: int | None) -> int:
+    """That of an export; ``missing`` are those that did not get where they were to go."""
+    if not missing:
+        return exit_codes.OK
+    return interrupted or (exit_codes.ENVIRONMENT if all(one.is_undelivered for one in missing) else exit_codes.UNVERIFIED)
 
 
 def _export_text(made: Export, delivered: Path | None) -> str:

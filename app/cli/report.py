@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class BuildReport:
         keywords: what each keyword brought; empty for a list.
         deep: kept images of more than 8 bits a channel that leave as they came.
         rebuilt: what is not as its lock has it, of a rebuild.
-        delivered: the folder that the dataset was written to.
+        delivered: the folders that exports were written to, by the export's id.
         interrupted: the exit code of an interrupted run.
     """
 
@@ -53,7 +53,7 @@ class BuildReport:
     deep: int = 0
     rebuilt: Rebuilt | None = None
     exports: Sequence[Export] = field(default_factory=tuple)
-    delivered: Path | None = None
+    delivered: Mapping[str, Path] = field(default_factory=dict)
     interrupted: int | None = None
 
     @property
@@ -62,9 +62,9 @@ class BuildReport:
         job = self.job
         if not job.is_final:
             return self.interrupted if self.interrupted is not None else exit_codes.OK
-        if any(export.state == "failed" for export in self.exports[:1]):
+        if any(export.state == "failed" for export in self.latest):
             return exit_codes.UNVERIFIED
-        if any(export.is_undelivered for export in self.exports[:1]):
+        if any(export.is_undelivered for export in self.latest):
             return exit_codes.ENVIRONMENT
         if job.state is JobState.FAILED and job.shortfall is None:
             return exit_codes.BUG
@@ -74,6 +74,14 @@ class BuildReport:
         if is_short:
             return exit_codes.TOO_FEW
         return exit_codes.UNVERIFIED if self.funnel.other_forms else exit_codes.OK
+
+    @property
+    def latest(self) -> Sequence[Export]:
+        """The newest export in each format, that of the first format first."""
+        found: dict[str, Export] = {}
+        for export in self.exports:
+            found.setdefault(export.format, export)
+        return list(found.values())
 
     @property
     def retries(self) -> dict[str, Any]:
@@ -108,14 +116,14 @@ class BuildReport:
         } | ({"pages": asdict(self.pages)} if self.pages else {})
 
     def _export(self, export: Export) -> dict[str, Any]:
-        is_here = self.delivered is not None and export is self.exports[0]
+        path = self.delivered.get(export.id)
         return {
             "id": export.id,
             "format": export.format,
             "state": export.state,
             "samples": export.samples,
             "size_bytes": export.size_bytes,
-            "path": str(self.delivered) if is_here else None,
+            "path": str(path) if path is not None else None,
             "destination": export.destination,
             "delivered_at": export.delivered_at,
             "error": export.error,
@@ -163,19 +171,21 @@ class BuildReport:
         return f"{job.state}: {number(funnel.kept)}{goal} {noun} kept in {took}"
 
     def _dataset(self) -> list[tuple[str, str]]:
-        if not self.exports:
-            return []
-        export = self.exports[0]
+        return [row for at, export in enumerate(self.latest) for row in self._written(export, "also" if at else "dataset")]
+
+    def _written(self, export: Export, name: str) -> list[tuple[str, str]]:
+        """Where an export is and what is in it, or why it is not there."""
         facts = f"{export.format}, {count(export.samples or 0, 'sample')}, {size(export.size_bytes or 0)}"
         if export.state == "failed":
-            return [("export", f"failed verification: {export.error}")]
+            what = "failed verification" if export.prefix else "not written"
+            return [("export", f"{export.format} {what}: {export.error}" if len(self.latest) > 1 else f"{what}: {export.error}")]
         if export.delivered_at is not None:
-            return [("dataset", str(export.destination)), ("", facts)]
+            return [(name, str(export.destination)), ("", facts)]
         if export.is_undelivered:
             return [("export", f"{export.id} ({facts}), in the store"), ("", str(export.error or f"not yet at {export.destination}"))]
-        if self.delivered is None:
+        if export.id not in self.delivered:
             return [("export", f"{export.id} ({facts}), in the store")]
-        return [("dataset", str(self.delivered)), ("", facts)]
+        return [(name, str(self.delivered[export.id])), ("", facts)]
 
     def _splits(self) -> str:
         """That most images had to stay in one split, and what to do about it."""
@@ -303,7 +313,9 @@ SHOWN_CLASSES = 8
 SHOWN_KEYWORDS = 20
 """Of more than these the short ones are shown first."""
 
-COMMANDS = frozenset({"changed", "missing", "other form", "bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset"})
+COMMANDS = frozenset(
+    {"changed", "missing", "other form", "bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset", "also"}
+)
 """Rows with text to copy: they are not wrapped."""
 
 NO_BREAK = "\u00a0"
@@ -324,7 +336,9 @@ def _funnel(funnel: Funnel) -> str:
     return " > ".join([*rows, *(f"{number(getattr(funnel, name))} {name}" for name in STAGES)])
 
 
-async def load_report(db: Database, job_id: str, *, delivered: Path | None = None, interrupted: int | None = None) -> BuildReport:
+async def load_report(
+    db: Database, job_id: str, *, delivered: Mapping[str, Path] | None = None, interrupted: int | None = None
+) -> BuildReport:
     """Read everything that a report needs."""
     job = await jobs.get(db, job_id)
     counts = await images.counts(db, dataset_id=job.dataset_id)
@@ -348,6 +362,6 @@ async def load_report(db: Database, job_id: str, *, delivered: Path | None = Non
         pages=await crawl_pages.count_pages(db, job.dataset_id) if job.spec.get("pages") else PageCounts(),
         exports=await datasets.exports_of_job(db, job_id),
         rebuilt=await load_rebuilt(db, job),
-        delivered=delivered,
+        delivered=delivered or {},
         interrupted=interrupted,
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.delivery import Destination, destination_of, exported_id, has_export, is_delivered
+from app.cli.delivery import Destination, check_folders, destination_of, exported_id, is_delivered, is_undelivered
 from app.cli.failures import UsageError
 from app.cli.options import Cli, Overwrite, parse_path
 from app.cli.runner import JobRunner, open_runner
@@ -59,7 +59,7 @@ async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
         destination = _destination(job, output, overwrite)
         if _can_continue(job):
             if destination is not None:
-                destination.check(settings.workspace.path)
+                check_folders(destination, job, settings.workspace.path)
             await runner.run_job(lambda: _start(runner, job), f"resuming {job.kind}")
         return await runner.finish_build(job.id, destination)
 
@@ -86,7 +86,7 @@ async def _finish(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
         job = await jobs.get(db, await lookup.job_id(db, job_id)) if job_id else await _newest_open(db)
         destination = _destination(job, output, overwrite)
         if destination is not None:
-            destination.check(settings.workspace.path)
+            check_folders(destination, job, settings.workspace.path)
 
         async def start() -> str:
             await submit.set_desired_state(runner.resources, job.id, DesiredState.FINISHED)
@@ -108,7 +108,7 @@ async def _newest(db: Database) -> Job:
         destination = destination_of(job)
         if not job.is_final or _can_be_revived(job):
             return job
-        if destination and not is_delivered(destination.folder, exported_id(job)) and await has_export(db, job.id):
+        if destination and await is_undelivered(db, job, destination):
             return job
     raise UsageError("there is nothing to resume: every job has ended and its dataset is delivered", "pictrawl jobs ls")
 
@@ -164,9 +164,10 @@ async def _retry(cli: Cli, job_id: str, names: list[str]) -> int:
     reasons = _parse_reasons(names) or submit.RETRYABLE
     async with open_runner(cli, settings, "retry") as runner:
         job_id = await lookup.job_id(runner.resources.db, job_id)
-        destination = _destination(await jobs.get(runner.resources.db, job_id), None, False)
+        job = await jobs.get(runner.resources.db, job_id)
+        destination = _destination(job, None, False)
         if destination is not None:
-            destination.check(settings.workspace.path)
+            check_folders(destination, job, settings.workspace.path)
 
         async def start() -> str:
             return (await submit.submit_retry(runner.resources, job_id, reasons)).job_id

@@ -116,10 +116,10 @@ class JobRunner:
         """Deliver the dataset of a job that has ended, write the report, return the exit code."""
         db = self.resources.db
         job = await jobs.get(db, job_id)
-        delivered = await deliver(db, self.resources.store, job, destination) if job.is_final else None
+        delivered = await deliver(db, self.resources.store, job, destination) if job.is_final else {}
         report = await load_report(db, job_id, delivered=delivered, interrupted=self.interrupts.code)
         text = report.summary(workspace_options=self.cli.workspace_options)
-        self.cli.result(text, report.document(), brief=str(delivered) if delivered else job_id)
+        self.cli.result(text, report.document(), brief=str(delivered.get(report.exports[0].id, job_id) if report.exports else job_id))
         await self._clean_daily()
         return report.code
 

@@ -54,6 +54,17 @@ def test_a_build_goes_to_a_bucket(bucket: BucketServer, site: Site, bodies: list
     assert "dataset    s3://bucket/set" in again.out
 
 
+def test_further_formats_go_beside_the_first(bucket: BucketServer, mixed: Result, invoke: Invoke) -> None:
+    """Each a dataset of its own; a bucket without a prefix has nothing beside it."""
+    dataset = invoke("datasets", "ls", "-q").out.strip()
+    sent = invoke("datasets", "export", dataset, "-o", "s3://bucket/set", "--also", "csv", "--json")
+    assert sent.code == 0, sent.err
+    assert [one["destination"] for one in sent.json["exports"]] == ["s3://bucket/set", "s3://bucket/set-csv"]
+    assert {f"set/{MANIFEST}", f"set-csv/{MANIFEST}"} <= set(bucket.buckets["bucket"])
+    refused = invoke("datasets", "export", dataset, "-o", "s3://bucket", "--also", "csv")
+    assert (refused.code, "name one, as in s3://bucket/NAME" in refused.err) == (2, True)
+
+
 def test_an_export_goes_to_a_bucket(bucket: BucketServer, mixed: Result, invoke: Invoke) -> None:
     """The same files that a folder would get."""
     dataset = invoke("datasets", "ls", "-q").out.strip()

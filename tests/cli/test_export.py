@@ -113,3 +113,33 @@ def test_verify_finds_damage_in_the_store(mixed: Result, invoke: Invoke) -> None
     found = invoke("datasets", "verify", invoke("datasets", "ls", "-q").out.strip(), "--json")
     assert found.code == 7
     assert any("missing" in problem for problem in found.json["problems"])
+
+
+def test_several_formats_are_written_at_once(mixed: Result, invoke: Invoke) -> None:
+    """Each beside the first, with the name of its format; the document has them all."""
+    dataset = invoke("datasets", "ls", "-q").out.strip()
+    made = invoke("datasets", "export", dataset, "-o", "many", "--also", "csv", "--also", "imagefolder", "--json")
+    assert made.code == 0, made.err
+    assert [(one["format"], one["path"]) for one in made.json["exports"]] == [
+        ("files", "many"),
+        ("csv", "many-csv"),
+        ("imagefolder", "many-imagefolder"),
+    ]
+    assert (made.json["id"], made.json["path"]) == (made.json["exports"][0]["id"], "many")
+    for folder in ("many", "many-csv", "many-imagefolder"):
+        assert invoke("datasets", "verify", folder).code == 0
+    again = invoke("datasets", "export", dataset, "-o", "new", "--also", "csv")
+    assert again.code == 0
+    assert again.out.startswith("new\n  files, 3 samples, ")
+    assert "\nnew-csv\n  csv, 3 samples, " in again.out
+
+
+def test_a_folder_that_is_taken_is_named_before_anything_is_written(mixed: Result, invoke: Invoke) -> None:
+    """Also that of a further format."""
+    dataset = invoke("datasets", "ls", "-q").out.strip()
+    Path("out-csv").mkdir()
+    Path("out-csv/mine.txt").write_text("mine")
+    refused = invoke("datasets", "export", dataset, "-o", "out", "--also", "csv")
+    assert (refused.code, "out-csv" in refused.err, Path("out").exists()) == (2, True, False)
+    twice = invoke("datasets", "export", dataset, "-o", "out", "--also", "files")
+    assert (twice.code, "the dataset is written as files anyway" in twice.err) == (2, True)

@@ -31,6 +31,11 @@ def an_export(state: str = "ready") -> Export:
     return Export(*where, 437, 212_000_000, None, None, None, NOW, NOW)
 
 
+def further(state: str = "ready") -> Export:
+    """The same dataset in another format."""
+    return replace(an_export(state), id="exp_c", format="csv", error=None if state == "ready" else "2 problem(s): a.csv: missing")
+
+
 @pytest.mark.parametrize(
     ("report", "code"),
     [
@@ -42,6 +47,8 @@ def an_export(state: str = "ready") -> Export:
         (a_report(JobState.CANCELLED, 0), exit_codes.NOTHING_KEPT),
         (a_report(JobState.FAILED, error="1 unit(s) of work failed"), exit_codes.BUG),
         (a_report(JobState.SUCCEEDED, exports=(an_export("failed"),)), exit_codes.UNVERIFIED),
+        (a_report(JobState.SUCCEEDED, exports=(an_export(), further("failed"))), exit_codes.UNVERIFIED),
+        (a_report(JobState.SUCCEEDED, exports=(an_export(), an_export("failed"))), exit_codes.OK),
         (a_report(JobState.RUNNING, interrupted=130), 130),
         (a_report(JobState.RUNNING), exit_codes.OK),
     ],
@@ -82,7 +89,8 @@ def test_summary_of_a_thousand_keywords_shows_the_short_ones() -> None:
 
 def test_summary_tells_why_a_build_is_short_in_80_columns() -> None:
     """State, funnel, reasons, retries, causes, and what to do next."""
-    report = a_report(JobState.PARTIAL, shortfall=SHORT, bad_lines=2, exports=(an_export(),), delivered=Path("datasets/red-panda"))
+    delivered = {"exp_x": Path("datasets/red-panda")}
+    report = a_report(JobState.PARTIAL, shortfall=SHORT, bad_lines=2, exports=(an_export(),), delivered=delivered)
     text = report.summary(workspace_options=" --workspace ws")
     assert text.startswith("partial: 437 of 500 images kept in 1m00s\n")
     assert "  dataset    datasets/red-panda\n             files, 437 samples, 212 MB" in text
@@ -186,7 +194,7 @@ def test_summary_names_the_classes_that_are_empty_or_short() -> None:
 
 def test_document_names_the_path_of_what_was_delivered_only() -> None:
     """An export in the store has no path."""
-    report = a_report(JobState.SUCCEEDED, exports=(an_export(), replace(an_export(), id="exp_y")), delivered=Path("out"))
+    report = a_report(JobState.SUCCEEDED, exports=(an_export(), replace(an_export(), id="exp_y")), delivered={"exp_x": Path("out")})
     assert [export["path"] for export in report.document()["exports"]] == ["out", None]
     counted = {"attempts": 560, "urls": 500, "retried": 64, "recovered": 51, "mean_attempts": 1.12}
     assert report.document()["retries"] == counted | {"without_outcome": 0, "search_requests": 0, "search_retries": 0}
@@ -229,3 +237,16 @@ def test_the_document_has_the_shortfall_of_the_job() -> None:
     short = SHORT | {"min_images": 500}
     assert a_report(JobState.PARTIAL, shortfall=short, min_images=500).document()["shortfall"] == short
     assert a_report(JobState.SUCCEEDED).document()["shortfall"] is None
+
+
+def test_summary_names_each_format() -> None:
+    """Where each is; what failed in one does not hide the others."""
+    both = {"exp_x": Path("out"), "exp_c": Path("out-csv")}
+    text = a_report(JobState.SUCCEEDED, exports=(an_export(), further()), delivered=both).summary()
+    assert "  dataset    out\n             files, 437 samples, 212 MB\n  also       out-csv\n             csv, 437 samples" in text
+    text = a_report(JobState.SUCCEEDED, exports=(an_export("failed"), further()), delivered={"exp_c": Path("out-csv")}).summary()
+    assert "  export     files failed verification: None\n  also       out-csv\n" in text
+    broken = replace(further("failed"), prefix=None, error="1 of 437 images cannot be written in this form")
+    text = a_report(JobState.SUCCEEDED, exports=(an_export(), broken), delivered={"exp_x": Path("out")}).summary()
+    assert "  dataset    out\n" in text
+    assert "  export     csv not written: 1 of 437 images cannot be written in this form\n" in text

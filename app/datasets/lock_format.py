@@ -207,6 +207,9 @@ class Sealer:
         return orjson.dumps(LockEnd(images=self.images, lines_sha256=self.digest).model_dump()) + b"\n"
 
     def _seal(self, part: _Part, *, exclude_none: bool = False) -> bytes:
-        line = orjson.dumps(part.model_dump(mode="json", exclude_none=exclude_none)) + b"\n"
+        try:
+            line = orjson.dumps(part.model_dump(mode="json", exclude_none=exclude_none)) + b"\n"
+        except (TypeError, UnicodeEncodeError) as exc:  # half of a surrogate pair, or a number beyond 64 bits
+            raise errors.ValidationError(f"image {self.images} of the dataset cannot be written into a lock: {exc}") from exc
         self._hash.update(line)
         return line

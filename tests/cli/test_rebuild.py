@@ -62,6 +62,7 @@ def test_a_rebuild_is_the_original_byte_for_byte(invoke: Invoke, locked: Path, t
     assert same(tmp_path / "original", tmp_path / "third")
     assert sum(site.origin.hits.values()) == hits
     assert invoke("datasets", "verify", tmp_path / "again").code == 0
+    assert invoke("datasets", "verify", "cats", "--workspace", locked.parent / "elsewhere").code == 0
 
 
 def test_an_altered_and_a_missing_image_are_named(invoke: Invoke, locked: Path, tmp_path: Path, site: Site, bodies: list[bytes]) -> None:
@@ -159,7 +160,8 @@ def test_what_cannot_be_rebuilt_is_refused_before_anything_is_written(
     changed_header(locked, export={"format": "files", "options": {"sparkle": 1}})
     refused = rebuild(invoke, locked, tmp_path / "more")
     assert (refused.code, "sparkle is not known here" in refused.err, "upgrade pictrawl" in refused.err) == (2, True, True)
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     changed_header(locked, export={"format": "parquet", "options": {}})
     refused = rebuild(invoke, locked, tmp_path / "more")
     assert (refused.code, "pictrawl[parquet]" in refused.err) == (2, True)

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+import errors
 from app.datasets.lock_format import LockedImage, Sealer, is_inside
 from tests.datasets.locks import IMAGE
 
@@ -18,6 +19,13 @@ def test_a_line_has_what_is_known_and_nothing_else() -> None:
     assert orjson.loads(line) == {**IMAGE} | {"label": "cat", "extra": {"z": 1, "a": [2]}}
     assert list(orjson.loads(line)["extra"]) == ["z", "a"], "columns stay in their order"
     assert orjson.loads(sealer.end()) == {"images": 1, "lines_sha256": hashlib.sha256(line).hexdigest()}
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70])
+def test_what_json_does_not_hold_is_named(value: object) -> None:
+    """Half of a surrogate pair, and a number that readers would round."""
+    with pytest.raises(errors.ValidationError, match="image 1 of the dataset cannot be written into a lock"):
+        Sealer().image(LockedImage(**{**IMAGE} | {"extra": {"column": value}}))
 
 
 @pytest.mark.parametrize("path", ["a.jpg", "a/b%20c.jpg", "0.tar#offset=512&member=../x.jpg", "0.parquet#row=3", "..a/b..", "%C3%A4.jpg"])

@@ -187,10 +187,12 @@ def _row(job: rows.Job) -> dict[str, Any]:
 
 
 def _spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec without the list's key in the store and the output folder of the command line."""
-    shown = {name: value for name, value in spec.items() if name not in ("output", "url_list", "folder")}
+    """The spec without keys of the store and the output folder of the command line; a lock by its digest."""
+    shown = {name: value for name, value in spec.items() if name not in ("output", "url_list", "folder", "lock")}
     if spec.get("url_list"):
         shown["url_list"] = spec["url_list"]["name"]
+    if spec.get("lock"):
+        shown["lock"] = spec["lock"]["digest"]
     if spec.get("folder"):
         shown["folder"] = spec["folder"]["name"]
     return shown

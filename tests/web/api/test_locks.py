@@ -43,7 +43,8 @@ async def test_a_dataset_is_made_again_on_another_server(tmp_path: Path, connect
         await two.drive()
         assert (await two.job(again)).state is JobState.SUCCEEDED
         assert await export_files(two, again) == await export_files(one, job_id)
-        assert (await other.get(made.headers["location"])).json()["status"] == "succeeded"
+        shown = (await other.get(made.headers["location"])).json()
+        assert (shown["status"], shown["spec"]["lock"]) == ("succeeded", orjson.loads(got.content.splitlines()[-1])["lines_sha256"])
 
 
 async def test_a_dataset_that_cannot_be_locked_is_refused(client: httpx.AsyncClient, resources: Resources) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.db import images, locked_images, tombstones, versions
+from app.db import images, jobs, locked_images, tombstones, versions
 from app.db.images import url_digest
 from app.db.tombstones import NewTombstone
 from app.domain import Compressed, ImageState, Reason, StoredImage, Verdict
@@ -48,7 +48,9 @@ async def test_a_rebuild_in_another_workspace_has_the_same_bytes(bench: Bench, o
     checked = await lock_of(bench, job_id, tmp_path / "dataset.lock")
     async with open_bench(tmp_path / "other") as other:
         again = await rebuilt(other, checked)
-        assert (await other.job(again)).state is JobState.SUCCEEDED
+        job = await other.job(again)
+        assert job.state is JobState.SUCCEEDED
+        assert job.spec["lock"]["key"] in await jobs.list_keys(other.db), "no clean-up takes it"
         assert await export_files(other, again) == original
         relocked = await lock_of(other, again, tmp_path / "again.lock")
         async with other.db.read() as connection:

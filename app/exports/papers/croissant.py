@@ -135,9 +135,9 @@ def _responsible(facts: DatasetFacts, options: ExportOptions, leaks: LeakReport 
         "dataCollectionMissingData": _joined(statements.dropped(known)),
         "dataCollectionRawData": _joined(statements.sources(facts, known)),
         "dataImputationProtocol": "No value was imputed: what a source does not state is empty.",
-        "dataManipulationProtocol": _joined(statements.manipulation(facts, known)),
+        "dataManipulationProtocol": _joined(statements.manipulation(facts, options)),
         "dataPreprocessingProtocol": _texts(
-            [*statements.preprocessing(known), *statements.selection(known), *statements.splitting(known, leaks)]
+            [*statements.preprocessing(known), *statements.selection(options), *statements.splitting(known, leaks)]
         ),
         "dataAnnotationProtocol": _joined(statements.annotation(facts, known)),
         "dataAnnotationPlatform": ["None: labels and captions come with the images."],

@@ -51,7 +51,10 @@ def _composition(facts: DatasetFacts, options: ExportOptions, leaks: LeakReport 
     synthetic = {True: "Yes.", False: "No.", None: ""}[texts.has_synthetic_data]
     return [
         ("What do the instances represent, and how many are there?", statements.contents(facts)),
-        ("Is it a sample of a larger set?", [*statements.sources(facts, known), *statements.dropped(known), *statements.selection(known)]),
+        (
+            "Is it a sample of a larger set?",
+            [*statements.sources(facts, known), *statements.dropped(known), *statements.selection(options)],
+        ),
         ("Are there recommended splits?", statements.splitting(known, leaks)),
         ("Are there errors, noise or redundancies?", statements.limitations(facts, known) + statements.duplicates(known)),
         (
@@ -78,7 +81,7 @@ def _preprocessing(facts: DatasetFacts, options: ExportOptions) -> list[Answer]:
     raw = "The fetched bytes stay in the store of whoever built the dataset; source_sha256 in a row is their digest."
     return [
         ("Which instances were taken out?", statements.preprocessing(known)),
-        ("What was done to the images?", statements.manipulation(facts, known)),
+        ("What was done to the images?", statements.manipulation(facts, options)),
         ("Was the raw data saved?", [Statement(raw, queries.TOTAL)]),
         ("How was it labelled?", statements.annotation(facts, known)),
     ]

@@ -56,7 +56,7 @@ def render(facts: DatasetFacts, options: ExportOptions) -> str:
         ("Period of collection", statements.period(known)),
         ("Crawler", statements.crawler(known)),
         ("Licences", statements.licences(facts, known)),
-        ("What was left out", [*statements.dropped(known), *statements.selection(known)]),
+        ("What was left out", [*statements.dropped(known), *statements.selection(options)]),
     ]
     return "\n".join(
         [

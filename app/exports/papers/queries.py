@@ -8,6 +8,7 @@ from typing import Final
 __all__ = [
     "ALL",
     "CREATED",
+    "EXPORTS",
     "FORMATS",
     "FUNNEL",
     "HOSTS",
@@ -45,6 +46,8 @@ VERSION: Final = (
 )
 CREATED: Final = "select id, lineage_id, name, created_at from datasets where id = :dataset"
 
+EXPORTS: Final = "select format, options from exports where dataset_id = :dataset"
+
 ALL: Final = (
-    *(TOTAL, SPLITS, LABELS, LICENSES, SOURCES, FORMATS, HOSTS, TEXTS, PERIOD, FUNNEL, REQUESTS, SPEC, VERSION, CREATED),
+    *(TOTAL, SPLITS, LABELS, LICENSES, SOURCES, FORMATS, HOSTS, TEXTS, PERIOD, FUNNEL, REQUESTS, SPEC, VERSION, CREATED, EXPORTS),
 )  # fmt: skip

@@ -1,9 +1,9 @@
 """What is known of a dataset in sentences, each with what is behind it. Pure functions; no markup and no layout."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from app.discovery.licences import stated_terms
 from app.domain import FOLDER_SOURCE, LISTED_SOURCES, PAGES_SOURCE
@@ -88,7 +88,8 @@ def sources(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
     """Where the images come from."""
     found = [Statement(f"Images by source: {_counted(facts.sources)}.", queries.SOURCES)] if facts.samples else []
     for source in known.sources if known else ():
-        text = f"{source.name}: {count(source.requests, 'request')}, {count(source.candidates, 'candidate')}, {number(source.kept)} kept."
+        asked = f", {count(source.requests, 'request')} to its API" if source.requests else ""
+        text = f"{source.name}: {count(source.candidates, 'candidate')}, {number(source.kept)} kept{asked}."
         found.append(Statement(text, queries.REQUESTS))
     return found
 
@@ -177,14 +178,14 @@ def duplicates(known: Provenance | None) -> list[Statement]:
     return [_no_provenance("Whether duplicates were removed") if known is None else Statement(_duplicates(known.asked), queries.SPEC)]
 
 
-def manipulation(facts: DatasetFacts, known: Provenance | None) -> list[Statement]:
+def manipulation(facts: DatasetFacts, options: ExportOptions) -> list[Statement]:
     """What was done to the bytes of the images."""
+    known, asked = options.provenance, options.asked.get("compression")
+    if asked is not None:
+        return [Statement(_encoding(asked, facts), queries.EXPORTS)]
     if known is None:
         return [_no_provenance("Whether the images were encoded anew")]
-    found = [Statement(_encoding(known.asked), queries.SPEC)]
-    if "changes" in facts.columns:
-        found.append(Statement("Where an image differs otherwise from the bytes that came, its column changes says how.", queries.TEXTS))
-    return found
+    return [Statement(_encoding(known.asked.compression, facts), queries.SPEC)]
 
 
 def _checks(asked: Asked) -> str:
@@ -203,22 +204,28 @@ def _duplicates(asked: Asked) -> str:
     return "Duplicates of equal bytes were removed." if asked.dedupe == "exact" else "Duplicates were not removed."
 
 
-def _encoding(asked: Asked) -> str:
-    how = asked.compression
+def _encoding(how: Mapping[str, Any], facts: DatasetFacts) -> str:
+    save = ", save where the column changes says how they differ" if "changes" in facts.columns else ""
     if how.get("format", "keep") == "keep" and how.get("resize", "none") == "none":
-        return "Images have the bytes that came from their origins."
-    return "Images were encoded anew: " + ", ".join(f"{name} {_value(value)}" for name, value in how.items()) + "."
+        return f"Images have the bytes that came from their origins{save}."
+    return f"Images were encoded anew ({', '.join(f'{name} {_value(value)}' for name, value in how.items())}){save}."
 
 
-def selection(known: Provenance | None) -> list[Statement]:
-    """By which words images were chosen from those that passed every check; nothing where all were taken."""
-    asked = known.asked if known else Asked()
-    found = [
-        f"Only images where {asked.where} were taken." if asked.where else "",
-        f"At most {count(asked.max_per_label, 'image')} of a label were taken." if asked.max_per_label is not None else "",
-        "Every label has as many images as the smallest one." if asked.balance else "",
-    ]
-    return [Statement(text, queries.SPEC) for text in found if text]
+def selection(options: ExportOptions) -> list[Statement]:
+    """By which words images were chosen from those that passed every check, for the dataset and for this export; nothing without any."""
+    asked = options.provenance.asked if options.provenance else Asked()
+    for_dataset = _selection("The dataset", asked.where, asked.max_per_label, asked.balance)
+    for_export = _selection("This export", *(options.asked.get(name) for name in ("where", "max_per_label", "balance")))
+    return [*(Statement(text, queries.SPEC) for text in for_dataset), *(Statement(text, queries.EXPORTS) for text in for_export)]
+
+
+def _selection(what: str, where: str | None, most: int | None, balance: bool | None) -> Iterator[str]:
+    if where:
+        yield f"{what} holds only images where {where}."
+    if most is not None:
+        yield f"{what} holds at most {count(most, 'image')} of a label."
+    if balance:
+        yield f"{what} holds as many images of every label as of the smallest one."
 
 
 def splitting(known: Provenance | None, leaks: LeakReport | None = None) -> list[Statement]:
@@ -242,7 +249,13 @@ def annotation(facts: DatasetFacts, known: Provenance | None) -> list[Statement]
     if not facts.labels:
         return [Statement("Images have no labels.", queries.LABELS)]
     asked = known.asked if known else Asked()
-    origin = "the label of the job" if asked.label else "the keyword that found the image" if asked.keywords else "the list or folder"
+    origin = (
+        "the label of the job"
+        if asked.label
+        else "the keyword that found the image"
+        if asked.keywords
+        else "what the list or folder states"
+    )
     found = [Statement(f"A label is {origin}; no person and no model of pictrawl has checked it.", queries.SPEC)]
     several = "at least one image has several labels" if facts.has_labels else "an image has at most one label"
     found.append(Statement(f"Labels of an image: {several}.", queries.LABELS))

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from app.exports.exporter import ExportOptions
 from app.exports.papers import queries, statements
 from app.exports.papers.statements import Statement
-from app.exports.provenance import Asked
+from app.exports.provenance import Asked, Provenance
 from app.exports.spool import DatasetFacts
 from app.images.split_groups import LeakReport
+from tests.exports.builders import OPTIONS
 from tests.exports.test_provenance import CRAWLER, FACTS
 
 
@@ -34,6 +36,11 @@ def facts(**values: Any) -> DatasetFacts:
 def asked(**values: Any) -> Any:
     """A provenance of a build with these wishes."""
     return replace(FACTS, asked=replace(FACTS.asked, **values))
+
+
+def options(known: Provenance | None, **values: Any) -> ExportOptions:
+    """Options of an export of a version."""
+    return replace(OPTIONS, provenance=known, **values)
 
 
 def texts(found: Sequence[Statement]) -> list[str]:
@@ -94,16 +101,20 @@ def test_duplicates(values: dict[str, Any], sentence: str) -> None:
     ("compression", "sentence"),
     [
         ({"format": "keep", "resize": "none", "level": 95}, "Images have the bytes that came from their origins."),
-        ({"format": "jpeg", "resize": "none"}, "Images were encoded anew: format jpeg, resize none."),
-        ({"format": "keep", "resize": "border"}, "Images were encoded anew: format keep, resize border."),
+        ({"format": "jpeg", "resize": "none"}, "Images were encoded anew (format jpeg, resize none)."),
+        ({"format": "keep", "resize": "border"}, "Images were encoded anew (format keep, resize border)."),
     ],
 )
 def test_encoding(compression: dict[str, Any], sentence: str) -> None:
-    assert texts(statements.manipulation(facts(), asked(compression=compression))) == [sentence]
+    """As the build made them, or as the export was asked for."""
+    assert statements.manipulation(facts(), options(asked(compression=compression))) == [Statement(sentence, queries.SPEC)]
+    for_export = options(FACTS, asked={"compression": compression})
+    assert statements.manipulation(facts(), for_export) == [Statement(sentence, queries.EXPORTS)]
 
 
 def test_changed_images_are_pointed_at() -> None:
-    assert "its column changes says how." in texts(statements.manipulation(facts(columns=("changes",)), FACTS))[-1]
+    (found,) = texts(statements.manipulation(facts(columns=("changes",)), options(FACTS)))
+    assert found == "Images have the bytes that came from their origins, save where the column changes says how they differ."
 
 
 def test_splits_say_what_they_share() -> None:
@@ -118,18 +129,24 @@ def test_splits_say_what_they_share() -> None:
 
 
 def test_a_selection_is_told() -> None:
-    found = statements.selection(asked(where="width >= 512", max_per_label=1, balance=True))
-    assert texts(found) == [
-        "Only images where width >= 512 were taken.",
-        "At most 1 image of a label were taken.",
-        "Every label has as many images as the smallest one.",
+    """That of the dataset, and that of the export."""
+    built = asked(where="width >= 512", max_per_label=1, balance=True)
+    assert texts(statements.selection(options(built, asked={"where": "label = cat"}))) == [
+        "The dataset holds only images where width >= 512.",
+        "The dataset holds at most 1 image of a label.",
+        "The dataset holds as many images of every label as of the smallest one.",
+        "This export holds only images where label = cat.",
     ]
-    assert statements.selection(FACTS) == statements.selection(None) == []
+    assert statements.selection(options(FACTS)) == statements.selection(options(None)) == []
 
 
 @pytest.mark.parametrize(
     ("values", "origin"),
-    [({}, "the keyword that found the image"), ({"label": "pet"}, "the label of the job"), ({"keywords": ()}, "the list or folder")],
+    [
+        ({}, "the keyword that found the image"),
+        ({"label": "pet"}, "the label of the job"),
+        ({"keywords": ()}, "what the list or folder states"),
+    ],
 )
 def test_where_labels_come_from(values: dict[str, Any], origin: str) -> None:
     assert texts(statements.annotation(facts(), asked(**values)))[0].startswith(f"A label is {origin};")

@@ -12,7 +12,7 @@ from app.cli.options import Cli, Overwrite, parse_path
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
-from app.db import Database, jobs, lookup
+from app.db import Database, datasets, jobs, lookup
 from app.db.rows import Job
 from app.domain import Reason
 from app.exports.destination import is_remote
@@ -57,6 +57,8 @@ async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: 
         db = runner.resources.db
         job = await jobs.get(db, await lookup.job_id(db, job_id)) if job_id else await _newest(db)
         destination = _destination(job, output, overwrite)
+        if overwrite:
+            await datasets.allow_overwrite(db, job.id)
         if _can_continue(job):
             if destination is not None:
                 check_folders(destination, job, settings.workspace.path)

@@ -16,6 +16,7 @@ from app.job_states import FINAL_JOB_STATES
 __all__ = [
     "add_check",
     "add_export",
+    "allow_overwrite",
     "collection_period",
     "create_dataset",
     "delete_dataset",
@@ -135,6 +136,14 @@ async def mark_delivered(connection: Connection, export_id: str, delivery: Mappi
     """Write that all of an export is at its destination."""
     values = {"delivery": dict(delivery), "delivered_at": db_now(), "error": None}
     await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
+
+
+async def allow_overwrite(db: Database, job_id: str) -> None:
+    """Let the exports of a job that are not at their destinations yet replace the datasets that are there."""
+    for export in await exports_of_job(db, job_id, with_report=False):
+        if export.is_undelivered:
+            async with db.write() as connection:
+                await set_export(connection, export.id, delivery=dict(export.delivery or {}) | {"overwrite": True})
 
 
 async def get_export(db: Database, export_id: str, *, user_id: str | None = None) -> Export:

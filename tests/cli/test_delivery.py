@@ -1,6 +1,9 @@
 """``-o`` with a URL: the job sends the dataset to an object store, and the command says where it is and how to go on."""
 
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +14,10 @@ from app.cli.demo.origin import reply
 from app.cli.failures import UsageError
 from app.exports.destination import Delivery
 from app.storage import MANIFEST
-from tests.cli.conftest import LOOPBACK, Invoke, Result, Site
+from tests.cli.conftest import LOOPBACK, ROOT, Invoke, Result, Site
 from tests.exports.builders import tree
-from tests.hub import TOKEN, serve_hub
-from tests.object_store import BucketServer, s3_environment, serve_buckets
+from tests.hub import DROP_AFTER, TOKEN, serve_hub
+from tests.object_store import DROP, BucketServer, s3_environment, serve_buckets
 
 
 @pytest.fixture
@@ -92,6 +95,19 @@ def test_a_destination_that_refuses_says_how_to_go_on(bucket: BucketServer, mixe
     assert {key for key, n in bucket.requests("PUT").items() if n > 1} == {f"set/{MANIFEST}"}
 
 
+def test_resume_may_replace_what_is_there(bucket: BucketServer, mixed: Result, invoke: Invoke) -> None:
+    """A destination that holds another dataset: --overwrite can be given afterwards."""
+    dataset = invoke("datasets", "ls", "-q").out.strip()
+    assert invoke("datasets", "export", dataset, "-f", "webdataset", "-o", "s3://bucket/set").code == 0
+    refused = invoke("datasets", "export", dataset, "-o", "s3://bucket/set")
+    assert (refused.code, "replace a dataset with --overwrite" in refused.out, "Traceback" in refused.err) == (5, True, False)
+    job_id = invoke("jobs", "ls", "-q").out.split()[0]
+    assert invoke("resume", job_id).code == 5
+    assert invoke("resume", job_id, "--overwrite").code == 0
+    assert invoke("datasets", "export", dataset, "-o", "out").code == 0
+    assert {key.removeprefix("set/"): item.body for key, item in bucket.buckets["bucket"].items()} == tree(Path("out"))
+
+
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub says so to its own HTTP client
 def test_an_export_goes_to_the_hub(mixed: Result, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     """Created public as asked; the same files that a folder would get; the token is printed nowhere."""
@@ -132,3 +148,45 @@ def test_resume_takes_a_folder_only(mixed: Result, invoke: Invoke) -> None:
     refused = invoke("resume", "-o", "s3://bucket/x")
     assert refused.code == 2
     assert "pictrawl datasets export DATASET -o s3://bucket/x" in refused.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("place", ["s3", "hf"])
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub says so to its own HTTP client
+def test_killed_while_it_sends_goes_on_by_resume(
+    bucket: BucketServer, mixed: Result, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """By SIGKILL, in the middle: nothing there looks whole; what had arrived is not sent again."""
+    asked, killed = threading.Event(), threading.Event()
+
+    def stop_at(method: str, path: str, _: int) -> int:
+        if method == ("PUT" if place == "s3" else "POST") and path.endswith(("ATTRIBUTION.md", "/commit/main")) and not killed.is_set():
+            asked.set()
+            killed.wait(60)
+            return DROP_AFTER if place == "hf" else DROP  # the commit counts, and nobody is there to hear it
+        return 0
+
+    with serve_hub() as hub:
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        for name, value in {"PICTRAWL_HUB__TOKEN": TOKEN, "PICTRAWL_HUB__ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        hub.fault = bucket.fault = stop_at
+        dataset = invoke("datasets", "ls", "-q").out.strip()
+        url = "s3://bucket/set" if place == "s3" else "hf://org/set"
+        command = [sys.executable, "-m", "app.cli", "datasets", "export", dataset, "-o", url]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            assert asked.wait(60)
+            process.kill()
+        killed.set()
+        job_id = invoke("jobs", "ls", "-q").out.split()[0]
+        resumed = invoke("resume", job_id)
+        assert resumed.code == 0, resumed.out + resumed.err
+        assert f"dataset    {url}" in resumed.out
+        assert invoke("datasets", "export", dataset, "-o", "out").code == 0
+        if place == "s3":
+            assert {key.removeprefix("set/"): item.body for key, item in bucket.buckets["bucket"].items()} == tree(Path("out"))
+            assert {key for key, n in bucket.requests("PUT").items() if n > 1} <= {"set/ATTRIBUTION.md"}
+        else:
+            assert hub.files() == tree(Path("out"))
+            added = [path for commit in hub.commits for _, path in commit]
+            assert len(added) == len(set(added))

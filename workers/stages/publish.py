@@ -6,7 +6,7 @@ Retry: none here. The client library of the destination retries requests; what i
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 from opentelemetry import trace
 
@@ -17,6 +17,7 @@ from app.exports import bucket, hub, outgoing, publish
 from app.exports.destination import HubRepo, parse_remote
 from app.exports.hub import HubAccess
 from app.exports.outgoing import OutgoingFile, Sent
+from app.job_states import UnitState
 from app.storage import open_tree
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, JobContext
@@ -71,6 +72,7 @@ class Progress:
             with suppress(errors.DatabaseConnectionError, errors.StorageError):
                 async with self._unit.transaction() as connection:
                     await datasets.set_export(connection, self._row.id, delivery=dict(self.delivery))
+                    await self._unit.record_progress(connection)
         if self._unit.stop.is_set():
             raise Interrupted
 
@@ -96,6 +98,7 @@ async def publish_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             return
         except errors.PermanentError as error:
             await _give_up(unit, row, error)
+            return
         async with unit.transaction() as connection:
             await datasets.mark_delivered(connection, row.id, progress.delivery)
             await unit.finish_in(connection)
@@ -122,16 +125,13 @@ async def _wait_for(unit: ClaimedUnit, error: errors.StorageError, wait_s: float
     await unit.release(delay_s=wait_s, error=str(error), waiting_for=f"{error}; it asks to wait for {wait_s:.0f} s")
 
 
-async def _give_up(unit: ClaimedUnit, row: Export, error: errors.PermanentError) -> NoReturn:
-    """Write to the export's row why it is not at its destination, and how to go on; then fail.
-
-    Raises:
-        errors.ConfigurationError: always.
-    """
+async def _give_up(unit: ClaimedUnit, row: Export, error: errors.PermanentError) -> None:
+    """End the unit with why the export is not at its destination, and how to go on; `pictrawl resume` revives it."""
     message = f"not delivered: {error}{_advice(error, str(row.destination))}; `pictrawl resume {unit.job.id}` then goes on"
     async with unit.transaction() as connection:
         await datasets.set_export(connection, row.id, error=message)
-    raise errors.ConfigurationError(message) from error
+    await unit.end_as(UnitState.DEAD, message)
+    log.error("export.not_delivered", error_type=type(error).__name__, error=str(error))
 
 
 def _advice(error: errors.PermanentError, destination: str) -> str:

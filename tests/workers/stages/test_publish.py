@@ -114,7 +114,7 @@ async def test_what_refuses_ends_the_unit_and_resume_goes_on(bench: Bench, serve
         f"and what they allow; `pictrawl resume {job_id}` then goes on"
     )
     assert (export.state, export.error, export.delivered_at) == ("ready", said, None)
-    assert job.error == f"ConfigurationError: {said}"
+    assert job.error == said
     assert f"set/{MANIFEST}" not in server.stored()
     server.fault = lambda *_: 0
     await control.revive(bench.db, job_id)
@@ -165,7 +165,7 @@ async def test_what_is_full_or_fails_is_tried_again_later(bench: Bench, server: 
     await bench.drive()
     assert (await bench.job(job_id)).state is JobState.SUCCEEDED
     sent = server.requests("PUT")
-    assert {key for key, n in sent.items() if n > 1} <= {"set/README.md", "set/ATTRIBUTION.md"}
+    assert all(key.endswith(".md") for key, times in sent.items() if times > 1)
 
 
 async def test_a_unit_that_runs_twice_sends_once(bench: Bench, server: BucketServer) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Invoke, Result, Site
+from app.cli.demo.origin import reply
+from tests.cli.conftest import LOOPBACK, Invoke, Result, Site
 from tests.exports.builders import reseal
 from tests.images.test_metadata import BAD_RATIONAL, segment
 
@@ -143,3 +144,24 @@ def test_a_folder_that_is_taken_is_named_before_anything_is_written(mixed: Resul
     assert (refused.code, "out-csv" in refused.err, Path("out").exists()) == (2, True, False)
     twice = invoke("datasets", "export", dataset, "-o", "out", "--also", "files")
     assert (twice.code, "the dataset is written as files anyway" in twice.err) == (2, True)
+
+
+LISTED = [
+    {"label": "a, b", "caption": '=SUM(1) "q"', "split": "val", "license": "CC-BY-4.0", "creator": "Ann", "group_id": "g", "score": 0.5},
+    {"label": "x", "captions": ["one", "two"], "split": "train", "license": "CC0-1.0", "score": 2.0},
+    {"caption": "é 😀", "split": "train", "page_url": "https://p.example/", "score": -1.5},
+]
+"""What a list says of its images, beside their URLs."""
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv"])
+def test_the_rows_of_an_export_build_the_same_set_again(name: str, site: Site, bodies: list[bytes], invoke: Invoke) -> None:
+    """URLs, labels, captions, splits, groups, licences and digests; nothing of the first build is known to the second."""
+    rows = [row | {"url": site.add(f"/{at}.jpg", reply(body=bodies[at]))} for at, row in enumerate(LISTED)]
+    Path("list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert invoke("build", "--urls", "list.jsonl", "-f", name, "-o", "one", *LOOPBACK).code == 0
+    elsewhere = ("--workspace", "other")
+    again = invoke("build", "--urls", f"one/images.{name}", "-f", name, "-o", "two", *elsewhere, *LOOPBACK)
+    assert again.code == 0, again.err
+    assert Path(f"two/images.{name}").read_bytes() == Path(f"one/images.{name}").read_bytes()
+    assert invoke("datasets", "verify", "two").code == 0

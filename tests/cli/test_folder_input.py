@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from app.cli.demo import pictures
@@ -49,6 +50,10 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
         with tarfile.open(shard) as file:
             members = [member for member in file if member.name.endswith(".json")]
             found += [json.loads(file.extractfile(member).read()) for member in members]  # type: ignore[union-attr]
+    for shard in folder.glob("data/*.parquet"):
+        names = json.loads(pq.read_schema(shard).metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+        rows = pq.read_table(shard).to_pylist()
+        found += [{name: value for name, value in row.items() if name != "image"} | {"label": names[row["label"]]} for row in rows]
     return sorted(found, key=lambda row: row["sha256"])
 
 
@@ -99,7 +104,7 @@ def test_a_dry_run_of_a_folder_says_what_is_read(here: Path, invoke: Invoke, bod
     assert invoke("build", "--folder", "photos", "--dry-run", "--min-images", "3").code == 3
 
 
-@pytest.mark.parametrize("form", ["files", "imagefolder", "webdataset"])
+@pytest.mark.parametrize("form", ["files", "imagefolder", "webdataset", "parquet"])
 def test_an_earlier_dataset_comes_in_with_every_row(here: Path, invoke: Invoke, bodies: list[bytes], form: str) -> None:
     """In each format: what was said of an image is said again, with the URL that it came from; its digest is compared."""
     described(here / "source", bodies)
@@ -145,7 +150,6 @@ def test_shards_of_img2dataset_come_in_with_every_row(here: Path, invoke: Invoke
 def test_a_parquet_of_hugging_face_comes_in_with_every_row(here: Path, invoke: Invoke, bodies: list[bytes]) -> None:
     """Labels by their names, splits by the files' names; `--split` divides anew, `--label` names all."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "owl"], "_type": "ClassLabel"}}
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

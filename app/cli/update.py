@@ -48,8 +48,6 @@ def update(
     settings = load_settings(cli)
     require_workspace(settings)
     destination = parse_output(output, overwrite=overwrite, private=private) if output else None
-    if destination is not None:
-        check_output(destination, settings)
     wanted = Update(max_images=max_images, retry_failed=retry_failed, place=destination.spec if destination else {})
     return run(_update(cli, dataset, wanted, destination, listed))
 
@@ -60,6 +58,8 @@ async def _update(cli: Cli, text: str, wanted: Update, destination: Destination 
         base_id = await lookup.dataset_id(db, text)
         dataset = await datasets.get_dataset(db, base_id)
         spec = JobSpec(**(await jobs.latest_build(db, base_id)).spec)
+        if destination is not None:
+            check_output(destination, runner.settings, spec.also)
 
         async def start() -> str:
             stored = await _store_list(runner, spec.url_list, listed)

@@ -69,6 +69,28 @@ async def test_create_export_answers_202_with_its_place(client: httpx.AsyncClien
     assert [item["id"] for item in (await client.get(path)).json()["items"]] == [export["id"]]
 
 
+async def test_an_export_may_have_another_form_and_further_formats(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The form is in the options of each; the answer is the first, the dataset lists them all."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, "a.jpg", b"aa")
+    path = f"/v1/datasets/{job.dataset_id}/exports"
+    asked = {"export_format": "webdataset", "also": ["files"], "compression": {"format": "webp", "resize": "longest", "size": 64}}
+    made = await client.post(path, json=asked | {"shard_samples": 5})
+    assert (made.status_code, made.json()["export_format"]) == (202, "webdataset")
+    rules = {"format": "webp", "level": 95, "resize": "longest", "size": 64, "only_if_bigger": True}
+    items = (await client.get(path)).json()["items"]
+    assert [(item["export_format"], item["options"]["compression"], item["options"]["shard_samples"]) for item in items] == [
+        ("webdataset", rules, 5),
+        ("files", rules, 5),
+    ]
+    listed = (await client.get(made.json()["links"]["job"])).json()["exports"]
+    assert [item["id"] for item in listed] == [item["id"] for item in items]
+    refused = await client.post(path, json=asked | {"compression": {"format": "gif"}})
+    assert refused.json()["errors"][0]["pointer"] == "#/compression/format"
+    unread = await client.post(path, json=asked | {"compression": {"format": "avif"}})
+    assert (unread.status_code, "the loaders of webdataset do not read avif" in unread.json()["detail"]) == (422, True)
+
+
 async def test_create_export_refuses_what_it_cannot_write(client: httpx.AsyncClient, resources: Resources) -> None:
     """An empty dataset is a state, an unknown format a mistake."""
     job = await seeds.build(resources)

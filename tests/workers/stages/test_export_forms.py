@@ -122,6 +122,18 @@ async def test_several_formats_are_exports_of_one_job(bench: Bench, origin: Orig
     assert [(one.format, one.state) for one in again] == [("csv", "ready"), ("jsonl", "ready")]
 
 
+async def test_an_export_that_an_earlier_version_began_goes_by_its_job(bench: Bench, origin: Origin) -> None:
+    """Its row has no options."""
+    origin.script("/a.png", image(encode(photo(96, 64), "PNG")))
+    await bench.submit([origin.url("/a.png")], export_format="files", compression={"format": "webp", "level": 80})
+    await bench.drive(until=UnitKind.EXPORT)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.exports).values(options=None))
+    await bench.drive()
+    (export,) = await exports(bench)
+    assert (export.state, opened(await only_image(bench, export)).format) == ("ready", "WEBP")
+
+
 async def only_image(bench: Bench, export: Any) -> bytes:
     return await bench.context.store.get(f"{export.prefix}/{(await row_of(bench, export))['file_name']}")
 

@@ -23,6 +23,7 @@ from app.export_spec import ExportSpec
 from app.exports.provenance import Provenance
 from app.job_states import JobKind
 from app.resources import Resources, product_version
+from app.rules import CompressionRules
 from app.spec import JobSpec
 
 __all__ = ["Lock", "as_line", "open_lock", "write_lock"]
@@ -81,7 +82,7 @@ class Lock:
             return await images.kept_after(connection, self.dataset_id, last_id=last_id, limit=PAGE)
 
     def _encode(self, page: Sequence[StoredImage]) -> bytes:
-        return b"".join(self.sealer.image(as_line(self.sealer.images, image, self.folder)) for image in page)
+        return b"".join(self.sealer.image(as_line(self.sealer.images, image, self.folder, self.header.recipe)) for image in page)
 
 
 async def open_lock(resources: Resources, dataset_id: str, *, export: ExportSpec | None = None, export_format: str | None = None) -> Lock:
@@ -154,15 +155,19 @@ def _packer(path: Path, suffix: str, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def as_line(index: int, image: StoredImage, folder: str | None) -> LockedImage:
+def as_line(index: int, image: StoredImage, folder: str | None, recipe: CompressionRules) -> LockedImage:
     """Return the line of a kept image.
 
     Args:
         folder: the one that the dataset was made of; an image in it is named by its path relative to it.
+        recipe: that of the dataset's forms.
 
     Raises:
-        errors.ValidationError: the image lies in another folder.
+        errors.ValidationError: the image lies in another folder, or was encoded by another recipe.
     """
+    if image.out_sha256 and image.changes is None and recipe.is_identity:
+        what = f"image {image.id} was encoded for another dataset, which was merged into this one, and this one has no recipe for it"
+        raise errors.ValidationError(f"{what}; lock the datasets that were merged, and merge their rebuilds")
     values: dict[str, Any] = {name: value for name in FIELDS if (value := getattr(image, name)) is not None}
     return LockedImage(index=index, split=image.split or "train", form=_form(image), **_place(image, folder), **values)
 

@@ -59,6 +59,7 @@ def updated_spec(spec: JobSpec, dataset_id: str, wanted: Update) -> JobSpec:
         "parent_job_id": None,
         "refresh": True,
         "retry_failed": wanted.retry_failed,
+        **({"min_images": 0} if spec.lock else {}),  # all that the lock has
         **{name: JobSpec.model_fields[name].default for name in ("output", "destination", "overwrite", "private")},
         **wanted.place,
     }

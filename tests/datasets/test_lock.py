@@ -17,9 +17,12 @@ from app.db import tables
 from app.db.exceptions import StateConflict
 from app.db.rows import Dataset, Version
 from app.domain import ImageState, StoredImage
-from tests.datasets.locks import FACTS, HEADER, build, serve
+from app.rules import CompressionRules
+from tests.datasets.locks import FACTS, HEADER, JPEG_96, build, serve
 from tests.origin import Origin
 from tests.workers.bench import open_bench
+
+AS_IT_IS = CompressionRules()
 
 
 def stored(**values: object) -> StoredImage:
@@ -30,11 +33,21 @@ def stored(**values: object) -> StoredImage:
 
 def test_an_image_of_a_folder_is_named_by_its_path_in_it() -> None:
     """One that lies elsewhere cannot be named without a path of this machine."""
-    line = as_line(0, stored(), "/home/ann/p")
+    line = as_line(0, stored(), "/home/ann/p", AS_IT_IS)
     assert (line.path, line.url, line.split) == ("a%20b.jpg", None, "train")
     for folder in ("/home/ann/other", None):
         with pytest.raises(errors.ValidationError, match="image 7 lies outside the folder that its dataset was made of"):
-            as_line(0, stored(), folder)
+            as_line(0, stored(), folder, AS_IT_IS)
+
+
+def test_a_form_of_another_recipe_cannot_be_locked() -> None:
+    """As of a merge of datasets in different forms; one without broken metadata can be made again."""
+    form = {"out_sha256": "b" * 64, "out_media_type": "image/webp", "out_size_bytes": 3, "out_width": 1, "out_height": 1}
+    image = stored(source="list", url="https://example.org/a", **form)
+    with pytest.raises(errors.ValidationError, match=r"image 7 was encoded for another dataset.*lock the datasets that were merged"):
+        as_line(0, image, None, AS_IT_IS)
+    assert as_line(0, image, None, JPEG_96).form is not None
+    assert as_line(0, replace(image, changes="removed the EXIF block"), None, AS_IT_IS).form is not None
 
 
 async def broken() -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Final
 
-__all__ = ["find_missing", "versions"]
+__all__ = ["differences", "find_missing", "versions"]
 
 _FEATURES: Final = {"webp": "webp", "webp-lossless": "webp", "avif": "avif"}
 """What Pillow may be built without, by encoding."""
@@ -50,3 +50,9 @@ def versions() -> Mapping[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return {name: str(version) for name, version in sorted(found.items()) if version}
+
+
+def differences(locked: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Name the libraries of which a lock was made with another version: ``webp 1.5.0 in the lock, 1.6.0 here``, or nothing."""
+    names = sorted(name for name in {*locked, *here} if locked.get(name) != here.get(name))
+    return "; ".join(f"{name} {locked.get(name, 'absent')} in the lock, {here.get(name, 'absent')} here" for name in names)

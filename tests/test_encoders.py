@@ -26,3 +26,10 @@ def test_the_versions_are_those_of_all_that_makes_bytes() -> None:
     assert found["pillow"] == PIL.__version__
     assert {"libjpeg_turbo", "webp", "avif", "avif codecs", "zlib", "littlecms2", "simplejpeg", "numpy", "pictrawl"} <= found.keys()
     assert list(found) == sorted(found)
+
+
+def test_libraries_that_differ_from_a_lock_are_named_with_both_versions() -> None:
+    """One that only one of them has is absent in the other."""
+    words = encoders.differences({"webp": "1.5.0", "zlib": "1.3"}, {"webp": "1.6.0", "avif": "1.4"})
+    assert words == "avif absent in the lock, 1.4 here; webp 1.5.0 in the lock, 1.6.0 here; zlib 1.3 in the lock, absent here"
+    assert encoders.differences({"webp": "1"}, {"webp": "1"}) == ""

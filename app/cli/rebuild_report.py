@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app import encoders
 from app.db import Database, locked_images
 from app.db.rows import Job
 from app.domain import ImageState, Reason, StoredImage
@@ -22,12 +23,18 @@ URL_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """The first images that are not as the lock has them; ``images`` is how many it has."""
+    """The first images that are not as the lock has them.
+
+    Attributes:
+        images: how many the lock has.
+        libraries: those that differ from the lock's, in words; forms that only an export makes are not in the lock, and not compared.
+    """
 
     digest: str
     version: str
     images: int
     unlike: Sequence[StoredImage]
+    libraries: str = ""
 
     @property
     def changed(self) -> list[StoredImage]:
@@ -50,6 +57,7 @@ class Rebuilt:
             "lock": self.digest,
             "version": self.version,
             "images": self.images,
+            "libraries": self.libraries or None,
             "changed": [_named(image) for image in self.changed],
             "missing": [_named(image) for image in self.missing],
             "other_forms": [_named(image) for image in self.other_forms],
@@ -60,6 +68,7 @@ class Rebuilt:
         kinds = {"changed": self.changed, "missing": self.missing, "other form": self.other_forms}
         return [
             ("lock", f"version {self.version}, {count(self.images, 'image')}, sha256 {self.digest}"),
+            ("libraries", self.libraries),
             *(row for name, found in kinds.items() for row in _shown(name, found)),
         ]
 
@@ -88,4 +97,5 @@ async def load_rebuilt(db: Database, job: Job) -> Rebuilt | None:
         return None
     header = lock["header"]
     unlike = await locked_images.unlike_lock(db, job.dataset_id, limit=NAMED) if job.is_final else []
-    return Rebuilt(lock["digest"], header["dataset"]["version"], header["images"], unlike)
+    libraries = encoders.differences(header["libraries"], encoders.versions())
+    return Rebuilt(lock["digest"], header["dataset"]["version"], header["images"], unlike, libraries)

@@ -53,7 +53,7 @@ def test_a_rebuild_is_the_original_byte_for_byte(invoke: Invoke, locked: Path, t
     made = rebuild(invoke, locked, tmp_path / "again", "--json")
     assert made.code == 0, made.err
     assert made.json["rebuild"] | {"lock": ""} == {
-        "lock": "", "version": "1.0.0", "images": 6,
+        "lock": "", "version": "1.0.0", "images": 6, "libraries": None,
         "changed": [], "missing": [], "other_forms": [],
     }
     assert same(tmp_path / "original", tmp_path / "again")
@@ -156,7 +156,10 @@ def test_what_cannot_be_rebuilt_is_refused_before_anything_is_written(
     changed_header(locked, export={"format": "hologram", "options": {}})
     refused = rebuild(invoke, locked, tmp_path / "again")
     assert (refused.code, "the format 'hologram', which this version does not have" in refused.err) == (2, True)
-    assert rebuild(invoke, locked, tmp_path / "again", "-f", "files").code == 0
+    libraries = json.loads(locked.read_bytes().splitlines()[0])["libraries"] | {"webp": "0.1"}
+    changed_header(locked, libraries=libraries)
+    made = rebuild(invoke, locked, tmp_path / "again", "-f", "files")
+    assert (made.code, "webp 0.1 in the lock" in made.out) == (0, True)
     changed_header(locked, export={"format": "files", "options": {"sparkle": 1}})
     refused = rebuild(invoke, locked, tmp_path / "more")
     assert (refused.code, "sparkle is not known here" in refused.err, "upgrade pictrawl" in refused.err) == (2, True, True)

@@ -32,7 +32,7 @@ from workers.stages.decode import MISSING, decode_batch, in_batches, put_all
 from workers.stages.remove_tombstoned import remove_tombstoned
 from workers.unit import ClaimedUnit, JobContext
 
-__all__ = ["accept_chunk", "accepted_row", "as_pending", "differing_versions", "keep_images", "list_images"]
+__all__ = ["accept_chunk", "accepted_row", "as_pending", "keep_images", "list_images"]
 
 log = get_logger(__name__)
 
@@ -172,22 +172,19 @@ def accepted_row(image: StoredImage, verdict: Verdict, libraries: Mapping[str, s
             "state": ImageState.REJECTED,
             "reason": verdict.reason or Reason.CHANGED,
             "detail": f"its form cannot be derived: {why}",
-            "evidence": differing_versions(libraries, encoders.versions()),
+            "evidence": _differing_versions(libraries),
         }
     columns = output_columns(verdict.output)
     if columns["out_sha256"] == image.out_sha256:
         return row
-    evidence = as_evidence(differing_versions(libraries, encoders.versions()))
+    evidence = as_evidence(_differing_versions(libraries))
     detail = f"form differs: sha256 {columns['out_sha256']}, the lock has {image.out_sha256}"
     return row | columns | {"reason": Reason.CHANGED, "detail": detail, "evidence": evidence}
 
 
-def differing_versions(locked: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """Name the libraries of which the lock was made with another version than is here: ``webp 1.5.0 in the lock, 1.6.0 here``."""
-    names = sorted(name for name in {*locked, *here} if locked.get(name) != here.get(name))
-    if not names:
-        return "every library has the lock's version; another processor or build of one of them"
-    return "; ".join(f"{name} {locked.get(name, 'absent')} in the lock, {here.get(name, 'absent')} here" for name in names)
+def _differing_versions(libraries: Mapping[str, str]) -> str:
+    found = encoders.differences(libraries, encoders.versions())
+    return found or "every library has the lock's version; another processor or build of one of them"
 
 
 async def keep_images(ctx: JobContext, unit: ClaimedUnit) -> None:

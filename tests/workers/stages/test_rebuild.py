@@ -24,7 +24,7 @@ from tests.origin import Origin, image, reply
 from tests.services import PostgresServer
 from tests.templates import postgres_like_new
 from tests.workers.bench import Bench, open_bench
-from workers.stages.rebuild import accepted_row, differing_versions
+from workers.stages.rebuild import accepted_row
 
 ASKED: dict[str, Any] = {"splits": {"train": 0.7, "test": 0.3}, "seed": 4}
 
@@ -260,13 +260,6 @@ def test_an_image_whose_form_cannot_be_derived_lacks() -> None:
     row = row_of(None, out_sha256="a" * 64)
     assert (row["state"], row["reason"]) == (ImageState.REJECTED, Reason.CORRUPT)
     assert row["detail"] == "its form cannot be derived: broken"
-
-
-def test_libraries_are_named_with_both_versions() -> None:
-    """One that only one of them has is absent in the other."""
-    words = differing_versions({"webp": "1.5.0", "zlib": "1.3"}, {"webp": "1.6.0", "avif": "1.4"})
-    assert words == "avif absent in the lock, 1.4 here; webp 1.5.0 in the lock, 1.6.0 here; zlib 1.3 in the lock, absent here"
-    assert differing_versions({"webp": "1"}, {"webp": "1"}).startswith("every library has the lock's version")
 
 
 async def test_repaired_metadata_is_repaired_again(bench: Bench, origin: Origin, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ Images are alike if their perceptual hashes are within a distance, whatever thei
 that whoever holds the export alone counts the same.
 """
 
-import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,11 @@ __all__ = ["LARGE_SHARE", "LeakReport", "SplitKeys", "SplitTable"]
 
 LARGE_SHARE: Final = 0.5
 """Share of all images above which one component leaves no splits worth the name."""
+
+_MASK: Final = 2**64 - 1
+
+_BLOCK: Final = 10_000
+"""Hashes whose near ones are connected at once."""
 
 Values = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
@@ -38,13 +43,16 @@ class SplitKeys:
 
     def texts(self) -> tuple[str, ...]:
         """The values that are compared, of every kind but the hash, in their order; empty where there is none."""
-        creator = " ".join((self.creator or "").split()).casefold()
-        return self.group_id or "", creator, urldefrag(self.page_url or "").url, _host_of(self.url or "")
+        creator = " ".join(self.creator.split()).casefold() if self.creator else ""
+        page = self.page_url.partition("#")[0] if self.page_url else ""
+        return self.group_id or "", creator, page, _host_of(self.url.partition("://")[2].partition("/")[0]) if self.url else ""
 
 
-def _host_of(url: str) -> str:
+@lru_cache(maxsize=10_000)
+def _host_of(authority: str) -> str:
+    """The host of what stands between the scheme and the path of a URL. Parsing each URL would take as long as all else here."""
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(f"//{authority}").hostname or ""
     except ValueError:
         return ""
 
@@ -94,7 +102,10 @@ class LeakReport:
 
 
 class SplitTable:
-    """The keys of many images as numbers: 41 bytes an image, whatever the length of their texts."""
+    """The keys of many images as numbers: 45 bytes an image, whatever the length of their texts.
+
+    A text is its hash in this process, of 64 bits: among a million texts two are equal by chance once in 40 million datasets.
+    """
 
     def __init__(self) -> None:
         self._hashes = array("Q")
@@ -112,16 +123,16 @@ class SplitTable:
         self._hashes.append(phash or 0)
         self._has_hash.append(phash is not None)
         for values, text in zip(self._texts, keys.texts(), strict=True):
-            values.append(_digest(text) if text else 0)
+            values.append(hash(text) & _MASK or 1 if text else 0)
         self._splits.append(self._codes.setdefault(split, len(self._codes)))
 
     def components(self, kinds: Iterable[str], distance: int) -> Indices:
         """Return for each image the index of the first image of its component: of those that share a value, directly or by others."""
-        found = _Components(len(self))
+        roots = np.arange(len(self))
         for kind in sorted(set(kinds)):
             for ones, others in self._links(kind, distance):
-                found.join(ones, others)
-        return found.roots()
+                roots = _connect(roots, ones, others)
+        return roots
 
     def report(self, distance: int, split_by: Iterable[str] = DEFAULT_SPLIT_BY) -> LeakReport:
         """Count the pairs across splits. Where there is one split nothing is compared, and there are none."""
@@ -155,8 +166,8 @@ class SplitTable:
         yield known[order[same]], known[order[same + 1]]
         if kind == "cluster":
             distinct, first = np.unique(values, return_index=True)
-            for one, others in hamming_index.near_pairs(distinct, distance):
-                yield np.full(len(others), known[first[one]]), known[first[others]]
+            for ones, others in _in_blocks(hamming_index.near_pairs(distinct, distance)):
+                yield known[first[ones]], known[first[others]]
 
     def _most_alike(self, kind: str) -> int:
         """Images that share the most frequent value of a kind."""
@@ -169,7 +180,7 @@ class SplitTable:
         distinct, which = np.unique(values, return_inverse=True)
         held, numbers = np.unique(which * len(self._codes) + codes, return_counts=True)
         totals = np.bincount(which, minlength=len(distinct))
-        pairs = (int((totals.astype(object) ** 2).sum()) - int((numbers.astype(object) ** 2).sum())) // 2 if len(values) else 0
+        pairs = (int((totals**2).sum()) - int((numbers**2).sum())) // 2
         if kind == "cluster":
             starts = np.searchsorted(held, np.arange(len(distinct) + 1) * len(self._codes))
             counts = _CountsOf(held % len(self._codes), numbers, starts)
@@ -196,26 +207,39 @@ class _CountsOf:
         return sum(left.values()) * sum(right.values()) - sum(number * right.get(code, 0) for code, number in left.items())
 
 
-class _Components:
-    """Union-find over indices; the root of a component is its lowest index."""
+def _connect(roots: Indices, ones: Indices, others: Indices) -> Indices:
+    """Join the components of pairs, and return the root of each index anew: the lowest index of its component.
 
-    def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
+    Each root is hooked to the lowest root that a pair leads to, then every path is cut short, until nothing changes (Shiloach and Vishkin,
+    "An O(log n) parallel connectivity algorithm", 1982).
 
-    def join(self, ones: Indices, others: Indices) -> None:
-        for one, other in zip(ones.tolist(), others.tolist(), strict=True):
-            low, high = sorted((self._root(one), self._root(other)))
-            self._parents[high] = low
+    Args:
+        roots: of each index the lowest one of its component so far.
+    """
+    while True:
+        left, right = roots[ones], roots[others]
+        joined, low = roots.copy(), np.minimum(left, right)
+        np.minimum.at(joined, left, low)
+        np.minimum.at(joined, right, low)
+        while not np.array_equal(joined, shorter := joined[joined]):
+            joined = shorter
+        if np.array_equal(joined, roots):
+            return roots
+        roots = joined
 
-    def roots(self) -> Indices:
-        return np.array([self._root(index) for index in range(len(self._parents))], dtype=np.int64)
 
-    def _root(self, index: int) -> int:
-        parents = self._parents
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
+def _in_blocks(pairs: Iterable[tuple[int, Indices]]) -> Iterator[tuple[Indices, Indices]]:
+    """The pairs of near hashes in two arrays, some million at a time."""
+    ones: list[Indices] = []
+    others: list[Indices] = []
+    for one, near in pairs:
+        ones.append(np.full(len(near), one))
+        others.append(near)
+        if len(ones) >= _BLOCK:
+            yield np.concatenate(ones), np.concatenate(others)
+            ones, others = [], []
+    if ones:
+        yield np.concatenate(ones), np.concatenate(others)
 
 
 def _as_hash(phash: str | None) -> int | None:
@@ -225,8 +249,3 @@ def _as_hash(phash: str | None) -> int | None:
     except ValueError:
         return None
     return value if value is not None and 0 <= value < 2**64 else None
-
-
-def _digest(text: str) -> int:
-    """64 bits: among a million values two are equal by chance once in 40 million datasets."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big") or 1

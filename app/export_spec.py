@@ -22,7 +22,7 @@ class ExportRequest(Strict):
     export_format: ExportFormat
     also: Also = Field(default_factory=list, max_length=10, description=ALSO)
     storage_tier: Literal["standard"] = "standard"
-    captions: Captions = Field(default="first", description="Captions in the .txt of webdataset: the first, or all, one on a line.")
+    captions: Captions = Field(default="first", description="Captions in a .txt (webdataset, captions): the first, or all, one on a line.")
     where: str | None = Field(default=None, max_length=4000, description=WHERE)
     max_per_label: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description=MAX_PER_LABEL)
     balance: bool = Field(default=False, description=BALANCE)

@@ -144,7 +144,7 @@ async def _samples(
     last_id = index = 0
     problems = Problems()
     build = await jobs.newest_of_dataset(ctx.db, dataset_id, JobKind.BUILD)
-    folder, rules = _folder_of(build), _rules_of(build)
+    folder, rules = _folder_of(build), asked or _rules_of(build)
     stated = placed = 0
     while True:
         async with ctx.db.read() as connection:

@@ -158,7 +158,7 @@ class _YoloWriter:
 
     def add(self, sample: Sample, body: bytes) -> str | writer.Written:
         row = spool.to_row(sample, self._facts)
-        row["file_name"] = path = self._images.write(self._layout.place(row), sample, body, self._facts.splits[sample.split])
+        row["file_name"] = path = self._images.write(self._layout.place(row), sample, body, self._entries(sample))
         self._metadata.add(sample, "", path)
         if (record := self._layout.record(row)) is not None:
             self._ndjson.write(orjson.dumps(record) + b"\n")
@@ -166,6 +166,11 @@ class _YoloWriter:
             return path
         beside = self._layout.labels_path(path)
         return writer.Written(path, beside, image_files.write_beside(self._folder, beside, self._layout.labels(row)))
+
+    def _entries(self, sample: Sample) -> int:
+        """How many images lie in the folder of an image: with boxes those of its split, else those of its class."""
+        of_split = self._facts.splits[sample.split]
+        return of_split if self._layout.is_detection else self._facts.split_labels[sample.split].get(sample.label or "", of_split)
 
     def finish(self) -> dict[str, FileFacts]:
         files = self._metadata.finish() | {_NDJSON: self._ndjson.finish()}

@@ -1,6 +1,7 @@
 """Tests of app.exports.formats.yolo: folders that Ultralytics reads, by its own rules, which stand here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 import errors
 from app.boxes import Box
-from tests.exports.builders import boxes, problems, reseal, sample, samples, tree, write
+from tests.exports.builders import OPTIONS, boxes, problems, reseal, sample, samples, tree, write
 
 IMG_FORMATS = {"avif", "bmp", "dng", "heic", "heif", "jp2", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"}
 """``ultralytics.data.utils``, 8.4."""
@@ -141,6 +142,30 @@ async def test_boxes_make_a_dataset_for_detection(tmp_path: Path) -> None:
     assert [len(image["annotations"]["boxes"]) for image in images] == [len(item.boxes) for item in items]
     assert await problems("yolo", tmp_path, report) == ()
     assert report.size_bytes == sum(map(len, tree(tmp_path).values()))
+
+
+async def test_labels_are_found_where_images_are_divided_among_folders(tmp_path: Path) -> None:
+    """The rule that exchanges `images` for `labels` keeps what is below."""
+    items = [sample(number, split="train", boxes=boxes(number)) for number in range(9)]
+    report = await write("yolo", tmp_path, items, replace(OPTIONS, folder_entries=4))
+    (images, *_) = check_det_dataset(tmp_path).values()
+    assert [len(rows) for _, rows in images] == [number % 3 for number in range(9)]
+    assert len({path.parent for path, _ in images}) == 3
+    assert await problems("yolo", tmp_path, report) == ()
+
+
+async def test_only_the_folder_of_a_large_class_is_divided(tmp_path: Path) -> None:
+    """A small one stays as it is."""
+    items = [sample(number, split="train", label="few" if number == 3 else "many") for number in range(9)]
+    report = await write("yolo", tmp_path, items, replace(OPTIONS, folder_entries=4))
+    found = check_cls_dataset_folders(tmp_path / "train")
+    assert found == {"few": {"few"}, "many": {"000", "001", "002"}}
+    assert await problems("yolo", tmp_path, report) == ()
+
+
+def check_cls_dataset_folders(split: Path) -> dict[str, set[str]]:
+    """For each class the folders that hold its images."""
+    return {name: {path.parent.name for path in paths} for name, paths in torchvision_classes(split).items()}
 
 
 @pytest.mark.parametrize(

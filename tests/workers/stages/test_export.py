@@ -200,6 +200,29 @@ async def test_boxes_of_a_list_reach_the_export(bench: Bench, origin: Origin) ->
     assert all(abs(edge - other) <= 2 for edge, other in zip(area, (40, 60, 120, 160), strict=True)), area
 
 
+async def test_boxes_follow_the_resize_of_their_export(bench: Bench, origin: Origin) -> None:
+    """Not that of the build: the export is made of the originals."""
+    origin.script("/a.png", image(encode(framed(), "PNG")))
+    listed = [ListedImage.model_validate({"url": origin.url("/a.png"), "boxes": [asdict(RED)]})]
+    await bench.submit(listed, compression={"format": "png", "resize": "border", "size": 400, "only_if_bigger": False})
+    await bench.drive()
+    async with bench.db.read() as connection:
+        dataset_id = (await connection.execute(select(tables.datasets.c.id))).scalar_one()
+    asked = ExportRequest(export_format="files", compression={"format": "png", "resize": "center_crop", "size": 120})
+    await submit.submit_export(bench.resources, dataset_id, asked)
+    await bench.drive()
+    async with bench.db.read() as connection:
+        built, exported = (await connection.execute(select(tables.exports).order_by(tables.exports.c.created_at))).all()
+    for export, size in ((built, (400, 400)), (exported, (120, 120))):
+        (line,) = (await bench.context.store.get(f"{export.prefix}/metadata.jsonl")).splitlines()
+        row = json.loads(line)
+        picture = opened(await bench.context.store.get(f"{export.prefix}/{row['file_name']}"))
+        ((x, y, width, height),) = row["objects"]["bbox"]
+        assert picture.size == size
+        found = zip((x, y, x + width, y + height), red_area(picture), strict=True)
+        assert all(abs(edge - other) <= 2 for edge, other in found), row["objects"]
+
+
 async def test_a_rule_that_a_format_does_not_allow_fails_the_export(bench: Bench, origin: Origin) -> None:
     """With what is wrong; the job ends, and nothing is tried again."""
     origin.script("/a.jpg", image(encode(photo())))

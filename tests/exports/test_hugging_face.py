@@ -149,7 +149,7 @@ def test_the_tests_own_words_for_splits_are_those_of_the_library(hf: Any) -> Non
     assert hf.data_files.NON_WORDS_CHARS == loaders.NON_WORDS_CHARS
     for split, words in loaders.SPLIT_KEYWORDS.items():
         for word in words:
-            for folder in (word, f"{word}-1", f"my.{word}", f"my {word}_2", f"x{word}", f"{word}s"):
+            for folder in (word, f"{word}-1", f"my.{word}", f"my {word}_2", f"{word} of mine", f"x{word}", f"{word}s"):
                 assert (split_by_name(folder) == split) is matches(hf, split, f"{folder}/1.jpg"), folder
 
 

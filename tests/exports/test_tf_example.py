@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tfrecord import example_pb2
 from tfrecord.reader import tfrecord_loader
+from tfrecord.writer import TFRecordWriter
 
 from app.exports import tf_example
 from app.exports.tf_example import DamagedRecord
@@ -66,6 +67,18 @@ def test_the_tfrecord_package_reads_the_records(tmp_path: Path) -> None:
     path.write_bytes(b"".join(tf_example.encode_record(tf_example.encode_example({"at": [at], "t": [b"x" * at]})) for at in range(200)))
     found = list(tfrecord_loader(str(path), None))
     assert [(int(row["at"][0]), row["t"]) for row in found] == [(at, b"x" * at) for at in range(200)]
+
+
+def test_a_record_is_that_of_the_package(tmp_path: Path) -> None:
+    """Length, content and both checksums, masked: its reader does not compare them."""
+    body = tf_example.encode_example({"at": [7]})
+    writer = TFRecordWriter(str(tmp_path / "a.tfrecord"))
+    writer.write({"at": (7, "int")})
+    writer.close()
+    written = (tmp_path / "a.tfrecord").read_bytes()
+    (content,) = read(written)
+    assert tf_example.decode_example(content) == tf_example.decode_example(body) == {"at": [7]}
+    assert written == tf_example.encode_record(content)
 
 
 def test_records_come_back() -> None:

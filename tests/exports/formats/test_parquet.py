@@ -136,8 +136,11 @@ async def write_noise(folder: Path, numbers: Sequence[int]) -> int:
     return sum(map(len, bodies))
 
 
-async def test_an_update_of_2_percent_has_at_most_10_percent_new_chunks(tmp_path: Path) -> None:
-    """Of 1,000 images 7 are changed, 7 removed and 6 added, some of them in the middle, in several shards."""
+async def test_an_update_of_2_percent_has_few_new_chunks(tmp_path: Path) -> None:
+    """Of 1,000 images 7 are changed, 7 removed and 6 added, some of them in the middle, in several shards: 4 % of the bytes are new.
+
+    With the chunk sizes of ``datasets`` it would be 9 %; more than 10 % must never be.
+    """
     before = list(range(IMAGES))
     after = [number + IMAGES if number % 143 == 13 else number for number in before if number % 143 != 50]
     after[100:100] = [3 * IMAGES, 3 * IMAGES + 1]
@@ -147,7 +150,7 @@ async def test_an_update_of_2_percent_has_at_most_10_percent_new_chunks(tmp_path
     await write_noise(tmp_path / "after", after)
     old, new = (chunks.chunks(tmp_path / name, "data/*.parquet") for name in ("before", "after"))
     assert 0.9 < sum(old.values()) / size_bytes < 1.1
-    assert chunks.new_bytes(old, new) <= 0.10 * sum(new.values())
+    assert chunks.new_bytes(old, new) <= 0.06 * sum(new.values())
 
 
 # --- verification

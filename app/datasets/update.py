@@ -55,6 +55,7 @@ def updated_spec(spec: JobSpec, dataset_id: str, wanted: Update) -> JobSpec:
         "update_of": dataset_id,
         "into": None,
         "lock": None,
+        "merge_of": (),
         "retry_reasons": None,
         "parent_job_id": None,
         "refresh": True,

@@ -34,7 +34,8 @@ class ListRow:
 async def add(connection: Connection, *, dataset_id: str, search_id: str, rows: Sequence[tuple[str, Candidate]]) -> None:
     """Insert rows whose URLs the dataset has, by their URL keys, and beside each the row that its image was made of.
 
-    A row that says nothing but its URL is left out. A row is known by its search and its number, so it is inserted once.
+    A row that says nothing but its URL is left out, and one whose image came from an earlier version, which has its texts and labels. A
+    row is known by its search and its number, so it is inserted once.
     """
     telling = [(key, candidate) for key, candidate in rows if candidate.line is not None and _says_something(candidate)]
     dialect = sqlite if connection.dialect_name == "sqlite" else postgresql
@@ -43,7 +44,8 @@ async def add(connection: Connection, *, dataset_id: str, search_id: str, rows: 
         batch = telling[start : start + BATCH]
         own = await _own_rows(connection, dataset_id, {key for key, _ in batch})
         more = [_as_row(candidate) | {"image_id": own[key]["image_id"], "search_id": search_id} for key, candidate in batch if key in own]
-        await connection.execute(statement, [*own.values(), *more])
+        if own:
+            await connection.execute(statement, [*own.values(), *more])
 
 
 def _says_something(candidate: Candidate) -> bool:
@@ -69,7 +71,8 @@ async def _own_rows(connection: Connection, dataset_id: str, keys: Iterable[str]
     """Return the rows that the images with these URL keys were made of, by key."""
     c = tables.images.c
     query = select(c.id, c.url_key, c.search_id, c.rank, c.line, c.caption, c.captions, c.label, c.labels, c.extra, c.boxes)
-    found = (await connection.execute(query.where(c.dataset_id == dataset_id, c.url_key.in_(list(keys))))).all()
+    is_of_list = (c.dataset_id == dataset_id, c.url_key.in_(list(keys)), c.copied_from.is_(None))
+    found = (await connection.execute(query.where(*is_of_list))).all()
     return {
         row.url_key: {
             "image_id": row.id,

@@ -21,7 +21,7 @@ from app.job_states import DesiredState, JobState, UnitKind
 from app.jobs.settle import resolve_spec, store_urls
 from app.jobs.submit import Caller
 from app.rules import CompressionRules
-from app.spec import JobRequest
+from app.spec import JobRequest, JobSpec, ListedImage, MergedDataset
 from tests.images.samples import encode, photo
 from tests.origin import Hit, Origin, Step, image, reply
 from tests.services import PostgresServer
@@ -236,6 +236,29 @@ async def test_only_a_dataset_that_is_whole_and_ones_own_is_updated(bench: Bench
     await bench.drive()
     with pytest.raises(errors.NotFoundError):
         await update.submit_update(bench.resources, dataset_id, Update(), caller=Caller("another"))
+
+
+async def test_a_list_that_says_other_things_now_changes_no_image_that_stays(bench: Bench, library: Library) -> None:
+    """Its labels and captions are those that it was kept with; a label that differs would reject it."""
+    urls = library.hang(range(4))
+    rows: list[Any] = [ListedImage(url=url, label="cat", caption=f"c{number}") for number, url in enumerate(urls)]
+    old_id = await built(bench, rows, label_conflicts="drop")
+    others: list[Any] = [ListedImage(url=url, label="dog", caption="d") for url in (*urls, *library.hang([9]))]
+    made = await bench.job(await updated(bench, old_id, others))
+    after = await rows_of(bench, made.dataset_id)
+    assert [(after[url].state, after[url].label, after[url].caption) for url in urls] == [
+        (ImageState.KEPT, "cat", f"c{number}") for number in range(4)
+    ]
+    assert (await history(bench, old_id))[0].changes == Changes(added=1).as_json()
+
+
+def test_the_spec_of_an_update_merges_nothing_again() -> None:
+    """Nor does it add, retry or rebuild; its place and target are its own."""
+    merged = (MergedDataset(dataset_id="ds_1", version="a 1.0.0"), MergedDataset(dataset_id="ds_2", version="b 1.0.0"))
+    before = JobSpec(merge_of=merged, into="ds_3", retry_reasons=[Reason.TIMEOUT], output="/x", max_images=10)
+    spec = update.updated_spec(before, "ds_4", Update(max_images=5, place={"destination": "s3://bucket/x"}))
+    assert (spec.merge_of, spec.into, spec.retry_reasons, spec.output) == ((), None, None, None)
+    assert (spec.update_of, spec.base_id, spec.destination, spec.max_images) == ("ds_4", "ds_4", "s3://bucket/x", 10)
 
 
 # Builds into a dataset

@@ -1,4 +1,7 @@
-"""A server on loopback that answers as S3 and Google Cloud Storage do (both by the XML API), in memory, with faults of choice."""
+"""A server on loopback that answers as S3, Google Cloud Storage (its XML API) and Azure Blob Storage do, with faults of choice.
+
+Azure's clients name the account in the path, as they do with its emulator.
+"""
 
 import hashlib
 import json
@@ -12,12 +15,14 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-__all__ = ["DROP", "BucketServer", "gcs_environment", "s3_environment", "serve_buckets"]
+__all__ = ["DROP", "BucketServer", "azure_environment", "gcs_environment", "s3_environment", "serve_buckets"]
 
 DROP = -1
 """Returned by a fault instead of a status: the connection is closed without an answer."""
 
-META = ("x-amz-meta-", "x-goog-meta-")
+META = ("x-amz-meta-", "x-goog-meta-", "x-ms-meta-")
+ACCOUNT = "devstoreaccount1"
+WHEN = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 Fault = Callable[[str, str, int], int]
 """Called with method, key and the number of requests so far; returns a status to fail with, `DROP`, or 0."""
@@ -37,7 +42,7 @@ class BucketServer:
 
     port: int = 0
     buckets: dict[str, dict[str, StoredObject]] = field(default_factory=dict)
-    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    uploads: dict[str, dict[str, bytes]] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda *_: 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,6 +72,11 @@ def gcs_environment(server: BucketServer) -> dict[str, str]:
     account = {"gcs_base_url": f"http://127.0.0.1:{server.port}", "disable_oauth": True}
     account |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
     return {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(account)}
+
+
+def azure_environment(server: BucketServer) -> dict[str, str]:
+    """The environment of a client of Azure Blob Storage."""
+    return {"AZURE_STORAGE_USE_EMULATOR": "true", "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{server.port}", "AZURE_ALLOW_HTTP": "true"}
 
 
 @contextmanager
@@ -105,7 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         state, url = self.server_state, urlsplit(self.path)
-        bucket, _, key = unquote(url.path).lstrip("/").partition("/")
+        path = unquote(url.path).lstrip("/")
+        self.is_azure = path.startswith(f"{ACCOUNT}/")
+        bucket, _, key = path.removeprefix(f"{ACCOUNT}/").partition("/")
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         with state.lock:
             state.log.append((self.command, key))
@@ -125,19 +137,26 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
     def _put(self, objects: dict[str, StoredObject], key: str, query: dict[str, list[str]], body: bytes) -> None:
-        source = self.headers.get("x-amz-copy-source") or self.headers.get("x-goog-copy-source")
-        if "uploadId" in query:
-            self.server_state.uploads[query["uploadId"][0]][int(query["partNumber"][0])] = body
+        source = self.headers.get("x-amz-copy-source") or self.headers.get("x-goog-copy-source") or self._azure_source()
+        if query.get("comp") == ["block"]:
+            self.server_state.uploads.setdefault(key, {})[query["blockid"][0]] = body
+        elif query.get("comp") == ["blocklist"]:
+            self._join_blocks(objects, key, body)
+        elif "uploadId" in query:
+            self.server_state.uploads[query["uploadId"][0]][f"{int(query['partNumber'][0]):05d}"] = body
         elif source:
             objects[key] = objects[unquote(source).lstrip("/").partition("/")[2]]
         else:
             objects[key] = StoredObject(body, self._meta())
         copied = b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>" if source else b""
-        self._answer(200, copied, ETag=f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        self._answer(201 if self.is_azure else 200, copied, **{"Last-Modified": WHEN, "x-ms-copy-status": "success", "ETag": etag})
 
     def _post(self, objects: dict[str, StoredObject], key: str, query: dict[str, list[str]], body: bytes) -> None:
         uploads = self.server_state.uploads
-        if "delete" in query:
+        if query.get("comp") == ["batch"]:
+            self._delete_batch(objects, body)
+        elif "delete" in query:
             gone = [part.split(b"</Key>")[0].decode() for part in body.split(b"<Key>")[1:]]
             for name in gone:
                 objects.pop(name, None)
@@ -155,7 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
 
     def _get(self, objects: dict[str, StoredObject], key: str, query: dict[str, list[str]], _: bytes) -> None:
-        if not key:
+        if not key and self.is_azure:
+            prefix = query.get("prefix", [""])[0]
+            found = "".join(_azure_listed(name, item) for name, item in sorted(objects.items()) if name.startswith(prefix))
+            self._answer(200, f"<EnumerationResults><Blobs>{found}</Blobs><NextMarker /></EnumerationResults>".encode())
+        elif not key:
             prefix = query.get("prefix", [""])[0]
             found = "".join(_listed(name, item) for name, item in sorted(objects.items()) if name.startswith(prefix))
             self._answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode())
@@ -164,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             item = objects[key]
             meta = {f"{self._meta_prefix()}{name}": value for name, value in item.meta.items()}
-            self._answer(200, item.body, **meta, **{"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "ETag": '"e"'})
+            self._answer(200, item.body, **meta, **{"Last-Modified": WHEN, "ETag": '"e"'})
 
     _head = _get
 
@@ -176,7 +199,27 @@ class _Handler(BaseHTTPRequestHandler):
         pairs = ((name.lower(), value) for name, value in self.headers.items())
         return {name.removeprefix(start): value for name, value in pairs for start in META if name.startswith(start)}
 
+    def _azure_source(self) -> str | None:
+        source = self.headers.get("x-ms-copy-source")
+        return urlsplit(source).path.removeprefix(f"/{ACCOUNT}") if source else None
+
+    def _join_blocks(self, objects: dict[str, StoredObject], key: str, body: bytes) -> None:
+        names = [part.split(b"</")[0].decode() for part in body.split(b"<Uncommitted>")[1:]]
+        objects[key] = StoredObject(b"".join(self.server_state.uploads[key][name] for name in names), self._meta())
+
+    def _delete_batch(self, objects: dict[str, StoredObject], body: bytes) -> None:
+        """A multipart/mixed of DELETE requests, answered by one of replies."""
+        lines = [line.decode() for line in body.splitlines() if line.startswith(b"DELETE ")]
+        replies = []
+        for number, line in enumerate(lines):
+            objects.pop(unquote(urlsplit(line.split(" ")[1]).path).lstrip("/").removeprefix(f"{ACCOUNT}/").partition("/")[2], None)
+            head = f"--batch\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\nHTTP/1.1 202 Accepted\r\n"
+            replies.append(f"{head}x-ms-request-id: {number}\r\n\r\n")
+        self._answer(202, ("".join(replies) + "--batch--\r\n").encode(), **{"Content-Type": "multipart/mixed; boundary=batch"})
+
     def _meta_prefix(self) -> str:
+        if self.is_azure:
+            return "x-ms-meta-"
         return "x-goog-meta-" if "x-amz-date" not in self.headers and "x-amz-content-sha256" not in self.headers else "x-amz-meta-"
 
     def _pending_meta(self) -> dict[str, dict[str, str]]:
@@ -191,6 +234,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _azure_listed(key: str, item: StoredObject) -> str:
+    facts = f"<Last-Modified>{WHEN}</Last-Modified><Content-Length>{len(item.body)}</Content-Length><Etag>e</Etag>"
+    return f"<Blob><Name>{escape(key)}</Name><Properties>{facts}<Content-Type>x</Content-Type></Properties></Blob>"
 
 
 def _listed(key: str, item: StoredObject) -> str:

@@ -216,7 +216,7 @@ async def test_who_has_lost_the_lease_sends_nothing_more(bench: Bench) -> None:
     await bench.drive(until=UnitKind.PUBLISH)
     (delivery,) = await bench.due()
     unit = ClaimedUnit(bench.context, await claimed(bench.db, delivery.unit_id, owner="wrk_test"))
-    progress = Progress(unit, await newest(bench), {})
+    progress = Progress(unit, await newest(bench), {}, clock=iter((10.0, 0.0)).__next__)  # no figure is due
     unit.lease_deadline = 0.0
     with pytest.raises(units.LeaseLost):
         await progress(Sent(1, 10))

@@ -164,6 +164,7 @@ def accepted_row(image: StoredImage, verdict: Verdict, libraries: Mapping[str, s
     media_type = f"image/{verdict.format}" if verdict.format else image.media_type
     row: Row = {"id": image.id, "state": ImageState.VALID, "reason": None, "detail": None, "evidence": None, "media_type": media_type}
     row |= {"measures": dict(verdict.measures), "colour_grid": verdict.colour_grid}
+    row["expected_sha256"] = None  # the promise is kept; an update may take what the origin has then
     if image.out_sha256 is None:
         return row
     if verdict.output is None:

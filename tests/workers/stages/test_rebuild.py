@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.datasets.update import Update, submit_update
 from app.db import images, jobs, locked_images, tombstones, versions
 from app.db.images import url_digest
 from app.db.tombstones import NewTombstone
@@ -160,6 +161,21 @@ async def test_a_second_rebuild_asks_nothing(bench: Bench, origin: Origin, tmp_p
         again = await rebuilt(bench_of, checked)
         assert await kept(bench_of, again) == 12
     assert requested(origin) == []
+
+
+async def test_a_rebuild_is_updated_like_any_dataset(bench: Bench, origin: Origin, tmp_path: Path) -> None:
+    """What its origins have changed since is taken, as a version beside the old one; nothing asks for as many images as the lock has."""
+    checked = await lock_of(bench, await build(bench, serve(origin, 4)), tmp_path / "dataset.lock")
+    async with open_bench(tmp_path / "other") as other:
+        again = await rebuilt(other, checked)
+        origin.script("/1.jpg", image(encode(photo(128, 128, seed=99))))
+        origin.script("/2.jpg", reply(404))
+        updated = (await submit_update(other.resources, (await other.job(again)).dataset_id, Update())).job_id
+        await other.drive()
+        assert (await other.job(updated)).state is JobState.SUCCEEDED
+        assert await kept(other, updated) == 3
+        header = (await lock_of(other, updated, tmp_path / "updated.lock")).header
+        assert (header.dataset.version, header.images) == ("2.0.0", 3)
 
 
 async def test_an_interrupted_rebuild_goes_on_where_it_was(bench: Bench, origin: Origin, tmp_path: Path) -> None:

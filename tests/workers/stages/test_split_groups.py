@@ -80,7 +80,7 @@ def pairs_of(sizes: list[int]) -> list[tuple[int, int]]:
     return [(one, other) for at, one in enumerate(sizes) for other in sizes[at + 1 :]]
 
 
-@pytest.mark.parametrize("export_format", ["files", "imagefolder", "webdataset", "jsonl", "csv"])
+@pytest.mark.parametrize("export_format", list(formats.EXPORTERS))
 async def test_the_export_alone_gives_the_same_figures(bench: Bench, origin: Origin, export_format: Any) -> None:
     """Those of the database, those that its manifest states, and those that its rows give."""
     dataset_id = await built(bench, planted(origin), split_by=["cluster"])

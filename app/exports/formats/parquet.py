@@ -41,6 +41,9 @@ _BOUNDARY = 64
 MAX_IMAGE_BYTES = 2**31 - 1
 """Offsets in an array of Arrow's type ``binary`` have 32 bits (Arrow columnar format, "Variable-size Binary Layout")."""
 
+_READ_ROWS, _READ_BYTES = 16, 1 << 20
+"""Rows in memory while a file is verified, and bytes that are read of a column at once; without it pyarrow reads those of a row group."""
+
 VIEWER_BYTES = 2_000_000
 """Of a row; the dataset viewer of the hub may leave larger ones out."""
 
@@ -232,7 +235,7 @@ def _features(facts: DatasetFacts) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _inspect(inspection: Inspection) -> Iterator[None]:
-    """Read every shard that the manifest lists, a row group at a time."""
+    """Read every shard that the manifest lists, a few rows at a time."""
     pyarrow, parquet = _pyarrow()
     classes = sorted(inspection.manifest.mapping("labels"))
     schema = None
@@ -241,12 +244,12 @@ def _inspect(inspection: Inspection) -> Iterator[None]:
             if file is None:
                 continue
             try:
-                source = parquet.ParquetFile(file, pre_buffer=False)
+                source = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_READ_BYTES)
                 schema = schema or source.schema_arrow
                 if not source.schema_arrow.equals(schema, check_metadata=True):
                     inspection.add_problem(f"{path}: has other columns than the first shard")
-                for group in range(source.num_row_groups):
-                    yield from _inspect_group(inspection, path, split, source.read_row_group(group), classes)
+                for batch in source.iter_batches(_READ_ROWS):
+                    yield from _inspect_batch(inspection, path, split, batch, classes)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 inspection.add_problem(f"{path}: not a valid Parquet file: {str(error).splitlines()[0]}")
     if schema is not None and _class_names(schema) != classes:
@@ -254,8 +257,8 @@ def _inspect(inspection: Inspection) -> Iterator[None]:
     inspection.find_unlisted()
 
 
-def _inspect_group(inspection: Inspection, path: str, split: str, table: Any, classes: list[str]) -> Iterator[None]:
-    for row in table.to_pylist():
+def _inspect_batch(inspection: Inspection, path: str, split: str, batch: Any, classes: list[str]) -> Iterator[None]:
+    for row in batch.to_pylist():
         image = row.pop("image", None) or {}
         body, name = image.get("bytes"), image.get("path")
         if not isinstance(body, bytes) or not isinstance(name, str):

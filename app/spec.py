@@ -376,6 +376,11 @@ class JobSpec(BaseModel):
         return Quota(max(0, self.max_images - self.base_images), labels, numbers, self.per_label)
 
     @property
+    def is_update(self) -> bool:
+        """Whether it asks for the images of ``update_of`` again; a retry of it asks for what has failed."""
+        return self.update_of is not None and self.retry_reasons is None
+
+    @property
     def base_id(self) -> str | None:
         """The dataset whose images a build begins with; none for a retry, which goes on with its own."""
         return None if self.retry_reasons is not None else self.update_of or self.into

@@ -19,7 +19,7 @@ from app.db.rows import Version
 from app.domain import ImageState, Reason, StoredImage
 from app.job_states import DesiredState, JobState, UnitKind
 from app.jobs.settle import resolve_spec, store_urls
-from app.jobs.submit import Caller
+from app.jobs.submit import Caller, submit_retry
 from app.rules import CompressionRules
 from app.spec import JobRequest, JobSpec, ListedImage, MergedDataset
 from tests.images.samples import encode, photo
@@ -199,6 +199,19 @@ async def test_failures_are_asked_again_only_on_request(bench: Bench, library: L
     assert (await rows_of(bench, made.dataset_id))[late].state is ImageState.KEPT
     assert library.hits("/gone.jpg") == []
     assert (await history(bench, old_id))[0].number == "1.1.0"
+
+
+async def test_a_retry_of_an_update_brings_nothing_back_that_was_gone(bench: Bench, library: Library) -> None:
+    """Where its origin does not answer then, it stays out."""
+    urls = library.hang(range(3))
+    old_id = await built(bench, urls)
+    del library.pictures["/0.jpg"]
+    job_id = await updated(bench, old_id)
+    library.down = reply(503)
+    await submit_retry(bench.resources, job_id, frozenset({Reason.HTTP_404}))
+    await bench.drive()
+    row = (await rows_of(bench, (await bench.job(job_id)).dataset_id))[urls[0]]
+    assert (row.state, row.reason) == (ImageState.FAILED, Reason.SERVICE_UNAVAILABLE)
 
 
 async def test_a_cancelled_update_leaves_the_old_version(bench: Bench, library: Library) -> None:

@@ -104,7 +104,7 @@ async def steer(unit: ClaimedUnit) -> None:
     job, quota = unit.job, unit.spec.quota
     if job.kind is not JobKind.BUILD or quota is None or unit.stop.is_set() or unit.is_unneeded:
         return
-    if unit.spec.update_of is not None and not job.rounds:  # what the target lacks is known once all images were asked for again
+    if unit.spec.is_update and not job.rounds:  # what the target lacks is known once all images were asked for again
         return
     if await units.count_due(unit.ctx.db, job.id) > unit.ctx.settings.jobs.builder_slots:
         return

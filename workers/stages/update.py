@@ -79,7 +79,7 @@ async def plan_update(connection: Connection, unit: ClaimedUnit) -> list[NewUnit
 
 async def load_originals(connection: Connection, unit: ClaimedUnit, chunk_id: str) -> dict[int, Original]:
     """Load what the images of a chunk were in the version that an update begins with; none in any other build."""
-    if unit.job.kind is not JobKind.BUILD or unit.spec.update_of is None:
+    if unit.job.kind is not JobKind.BUILD or not unit.spec.is_update:
         return {}
     return await copy_images.originals_of_chunk(connection, chunk_id)
 
@@ -91,10 +91,10 @@ def as_they_were(originals: Mapping[int, Original]) -> list[dict[str, Any]]:
 
 async def is_unchanged(unit: ClaimedUnit, state: DatasetState | None) -> bool:
     """Whether an update has found what the version had that it began with."""
-    if state is None or unit.job.kind is not JobKind.BUILD or unit.spec.update_of is None or unit.spec.retry_reasons is not None:
+    if state is None or unit.job.kind is not JobKind.BUILD or not unit.spec.is_update:
         return False
     async with unit.ctx.db.read() as connection:
-        base = await versions.newest_of_dataset(connection, unit.spec.update_of)
+        base = await versions.newest_of_dataset(connection, str(unit.spec.update_of))
     return base is not None and base.digest == state.digest
 
 

@@ -1,14 +1,13 @@
 """A lock of 1,000 images is rebuilt twice, on SQLite and on PostgreSQL, its units in any order: all three exports have the same bytes."""
 
 import filecmp
-import os
 import random
-import time
 from pathlib import Path
 
 from app.db import datasets, locked_images
 from app.domain import Reason
 from tests.datasets.locks import JPEG_96, build, lock_of, serve, start_rebuild
+from tests.drills.plan import choose_seed
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.services import PostgresServer
@@ -43,8 +42,8 @@ def count_same(left: Path, right: Path) -> int:
 
 async def test_two_rebuilds_of_a_thousand_images_are_the_original(tmp_path: Path, postgres_server: PostgresServer) -> None:
     """Then one image is altered at its origin and one is gone: both are named, and nothing else is."""
-    seed = int(os.environ.get("DRILL_SEED", time.time_ns() % 100_000))
-    print(f"DRILL_SEED={seed}")
+    seed = choose_seed()
+    print(f"seed {seed}")
     draw = random.Random(seed)
     url = postgres_like_new(postgres_server, f"rebuilt_{seed}")
     async with Origin() as origin, open_bench(tmp_path / "original") as bench:

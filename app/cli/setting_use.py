@@ -28,7 +28,7 @@ __all__ = [
 Names = frozenset[str]
 """Sections, and single settings of sections that are not read as a whole."""
 
-_REQUEST: Final = frozenset({"validate", "compress", "export"})
+_REQUEST: Final = frozenset({"validate", "compress", "export", "papers"})
 """What a job has in its row: read where it is submitted."""
 
 NONE: Final[Names] = frozenset()

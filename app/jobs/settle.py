@@ -31,7 +31,6 @@ def resolve_spec(
     *,
     url_list: ListSpec | None = None,
     folder: FolderSpec | None = None,
-    output: str | None = None,
 ) -> JobSpec:
     """Fill in every default from the settings, so that all workers decide the same.
 
@@ -41,7 +40,7 @@ def resolve_spec(
     if request.keywords:
         for name in request.sources:
             discovery.check_source(name, source_options(resources.settings, name))
-    return settle_spec(resources.settings, request, url_list=url_list, folder=folder, output=output)
+    return settle_spec(resources.settings, request, url_list=url_list, folder=folder)
 
 
 def settle_spec(
@@ -50,7 +49,6 @@ def settle_spec(
     *,
     url_list: ListSpec | None = None,
     folder: FolderSpec | None = None,
-    output: str | None = None,
 ) -> JobSpec:
     """As `resolve_spec`, whether or not the sources can be searched.
 
@@ -106,7 +104,6 @@ def settle_spec(
         shard_samples=settings.export.shard_samples,
         shard_bytes=settings.export.shard_bytes,
         papers=settings.papers.texts(),
-        output=output,
     )
 
 

@@ -82,9 +82,9 @@ def test_what_a_request_leaves_open_comes_from_the_settings() -> None:
         validate__label_conflicts="keep-all",
         export__format="webdataset", export__shard_samples=77, export__shard_bytes=2_000_000,
     )  # fmt: skip
-    spec = resolve_spec(resources, JobRequest(keywords=["cat", " Cat ", "dog"]), output="out")
+    spec = resolve_spec(resources, JobRequest(keywords=["cat", " Cat ", "dog"]))
     assert spec.keywords == ["cat", "dog"]
-    assert (spec.max_images, spec.min_images, spec.output) == (100, 0, "out")
+    assert (spec.max_images, spec.min_images, spec.output) == (100, 0, None)
     assert (spec.validation.level, spec.validation.min_width, spec.near_distance) == ("strict", 200, 3)
     assert spec.label_conflicts == "keep-all"
     assert (spec.compression.format, spec.export_format, spec.storage_tier) == ("webp", "webdataset", "standard")

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import errors
-from app.db import Database, api_keys, datasets, image_search, images, jobs
+from app.db import Database, api_keys, datasets, image_search, images, jobs, tombstones
 from app.db.rows import Job
+from app.db.tombstones import NewTombstone
 from app.domain import Candidate, ImageState
 from app.job_states import CheckKind, JobState
 from app.jobs import submit
@@ -81,6 +82,13 @@ def with_sums(files: dict[str, bytes]) -> dict[str, bytes]:
     sums = "".join(f"{hashlib.sha256(body).hexdigest()}  {path}\n" for path, body in files.items()).encode()
     facts = {"SHA256SUMS": {"size_bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()}}
     return {**files, "SHA256SUMS": sums, "manifest.json": json.dumps({"files": facts}).encode()}
+
+
+async def tombstone(resources: Resources, user_id: str) -> str:
+    """A tombstone of a user for a URL of no image. Returns its id."""
+    async with resources.db.write() as connection:
+        (made,) = await tombstones.add(connection, user_id, [NewTombstone(url="http://origin.example/gone.jpg", url_key="f" * 64)])
+    return made.id
 
 
 async def check(resources: Resources, job: Job) -> str:

@@ -43,7 +43,10 @@ async def test_a_destination_that_is_allowed_is_in_the_row(client: httpx.AsyncCl
 @pytest.mark.parametrize(
     ("destination", "said"),
     [
-        ("s3://bucket/publicity", "destination s3://bucket/publicity is not allowed here; export.destinations allows s3://bucket/public, hf://org"),
+        (
+            "s3://bucket/publicity",
+            "destination s3://bucket/publicity is not allowed here; export.destinations allows s3://bucket/public, hf://org",
+        ),
         ("gs://bucket/public", "is not allowed here"),
         ("out", "destination out is of no known kind"),
         ("/etc", "destination /etc is of no known kind"),

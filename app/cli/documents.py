@@ -47,7 +47,8 @@ def dataset_document(dataset: Dataset, version: Version | None) -> dict[str, Any
 def version_document(version: Version) -> dict[str, Any]:
     """A version of a dataset, without the facts of its papers."""
     values = asdict(replace(version, provenance=None))
-    return {"version": version.number} | {name: value for name, value in values.items() if name not in _NOT_SHOWN}
+    shown = {name: value for name, value in values.items() if name not in _NOT_SHOWN}
+    return {"version": version.number} | shown | {"changes": version.counts, "merged": version.merged}
 
 
 _NOT_SHOWN = ("major", "minor", "patch", "provenance")

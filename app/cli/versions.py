@@ -15,6 +15,7 @@ from app.datasets import diff as diffs
 from app.datasets.diff import Changes, Difference
 from app.db import datasets, lookup
 from app.db import versions as version_rows
+from app.db.rows import Version
 from app.formatting import clipped, count, number, size, when
 
 __all__ = ["diff", "versions"]
@@ -36,7 +37,7 @@ async def _versions(cli: Cli, text: str) -> int:
         dataset = await datasets.get_dataset(db, await lookup.dataset_id(db, text))
         found = await version_rows.of_lineage(db, dataset.lineage_id)
     rows = [
-        (one.number, one.kind, number(one.images), size(one.size_bytes), _words(one.changes or {}), one.dataset_id, when(one.created_at))
+        (one.number, one.kind, number(one.images), size(one.size_bytes), _since(one), one.dataset_id, when(one.created_at))
         for one in found
     ]
     head = ("version", "made by", "images", "bytes", "since the one before", "dataset", "made")
@@ -46,7 +47,12 @@ async def _versions(cli: Cli, text: str) -> int:
     return 0
 
 
-def _words(changes: Mapping[str, Any]) -> str:
+def _since(version: Version) -> str:
+    """What differs from the version before, or of which datasets a merge made it."""
+    return f"merged {', '.join(version.merged)}" if version.merged else _words(version.counts or {})
+
+
+def _words(changes: Mapping[str, int]) -> str:
     """``4 added, 3 removed``."""
     return ", ".join(f"{number(value)} {kind}" for kind, value in changes.items() if value) or "-"
 

@@ -55,6 +55,7 @@ class Version:
     Attributes:
         kind: what made it: ``build``, ``update``, ``into``, ``merge``, ``rebuild``, or a job that changed the dataset in place.
         parent_id: the version that ``changes`` compares it with.
+        changes: JSON of what `counts` and `merged` return.
         major, minor, patch: as Croissant counts: records removed or changed, records added, the same records in another form.
         digest: over all kept images, whatever the order in which they came.
         provenance: JSON of :class:`app.exports.provenance.Provenance`, the facts for the papers of its exports.
@@ -80,6 +81,16 @@ class Version:
     def number(self) -> str:
         """As it is written: ``1.2.0``."""
         return f"{self.major}.{self.minor}.{self.patch}"
+
+    @property
+    def counts(self) -> dict[str, int] | None:
+        """Images by how they differ from the version before; None for the first."""
+        return None if self.changes is None else {kind: value for kind, value in self.changes.items() if kind != "merged"}
+
+    @property
+    def merged(self) -> list[str]:
+        """Names and versions of the datasets that a merge made it of."""
+        return list((self.changes or {}).get("merged", ()))
 
 
 @dataclass(frozen=True, slots=True)

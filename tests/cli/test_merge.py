@@ -21,5 +21,8 @@ def test_two_datasets_become_one(invoke: Invoke, site: Site, bodies: list[bytes]
     names = {item["name"]: item["kept"] for item in invoke("datasets", "ls", "--json").json["items"]}
     assert names == {"one": 3, "two": 3, "one + two": 5}
     assert [site.hits(f"/{at}.jpg") for at in range(5)] == [1] * 5
+    assert "merged one 1.0.0, two 1.0.0" in invoke("datasets", "versions", "one + two").out
+    (version,) = invoke("datasets", "versions", "one + two", "--json").json["items"]
+    assert (version["merged"], version["changes"]["added"]) == (["one 1.0.0", "two 1.0.0"], 5)
     refused = invoke("datasets", "merge", "one")
     assert (refused.code, "a merge takes 2 to 100 datasets, 1 were given" in refused.err) == (2, True)

@@ -30,6 +30,7 @@ class Version(View):
     images: int
     size_bytes: int
     changes: dict[str, int] | None = Field(description="Images by how they differ from the version before; null for the first.")
+    merged: list[str] = Field(description="Names and versions of the datasets that a merge made it of.")
     created_at: datetime
 
 
@@ -94,9 +95,9 @@ async def list_versions(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery,
 
 
 def _view(version: rows.Version) -> Version:
-    names = ("dataset_id", "kind", "digest", "images", "size_bytes", "changes")
+    names = ("dataset_id", "kind", "digest", "images", "size_bytes", "merged")
     values: Mapping[str, Any] = {name: getattr(version, name) for name in names}
-    return Version(version=version.number, created_at=at(version.created_at), **values)
+    return Version(version=version.number, changes=version.counts, created_at=at(version.created_at), **values)
 
 
 @router.get("/v1/datasets/{dataset_id}/diff", operation_id="datasets_diff", summary="What differs from another dataset")

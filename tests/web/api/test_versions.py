@@ -1,9 +1,10 @@
 """``/v1/datasets/{id}/versions``, ``/diff`` and ``/updates``, and ``into`` of a build."""
 
 import httpx
+from sqlalchemy import update
 
 from app.datasets import versions
-from app.db import jobs
+from app.db import jobs, tables
 from app.domain import ImageState
 from app.job_states import JobState
 from app.resources import Resources
@@ -30,6 +31,18 @@ async def test_versions_and_what_differs(client: httpx.AsyncClient, resources: R
     (both,) = [item for item in found["items"] if item["old"] and item["new"]]
     assert (both["url"], both["old"]["label"], both["new"]["label"]) == ("http://origin.example/b.jpg", None, "cat")
     assert (await client.get(path, params={"against": "ds_none"})).status_code == 404
+
+
+async def test_a_merged_version_names_what_it_was_made_of(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Beside the numbers of images."""
+    job = await seeds.build(resources)
+    await seeds.image(resources, job, "a.jpg", b"aa")
+    await seeds.end(resources, job.id, JobState.SUCCEEDED)
+    await versions.ensure(resources, job.dataset_id)
+    async with resources.db.write() as connection:
+        await connection.execute(update(tables.versions).values(changes={"added": 1, "merged": ["cats 1.0.0", "dogs 2.1.0"]}))
+    (version,) = (await client.get(f"/v1/datasets/{job.dataset_id}/versions")).json()["items"]
+    assert (version["changes"], version["merged"]) == ({"added": 1}, ["cats 1.0.0", "dogs 2.1.0"])
 
 
 async def test_an_update_is_a_job_on_another_dataset(client: httpx.AsyncClient, resources: Resources) -> None:

@@ -64,6 +64,7 @@ def render(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str
         _front_matter(facts, options, parts),
         f"# {name}\n",
         f"{facts.samples:,} images, collected and checked by pictrawl.\n",
+        *(f"{escape_cell(statement.text)}\n" for statement in statements.part(options)),
         *([f"{escape_cell(options.texts.description)}\n"] if options.texts.description else []),
         _version_section(options),
         _count_table("Splits", "Split", facts.splits),
@@ -101,10 +102,14 @@ def _citation_section(options: ExportOptions) -> str:
     return "\n".join(["## Citation\n", "```bibtex", croissant.citation(options).replace("`", "'"), "```", ""])
 
 
+_TASKS = ("image-classification", "object-detection", "image-to-text")
+"""What images with labels, boxes and captions are for, as the hub calls it."""
+
+
 def _front_matter(facts: DatasetFacts, options: ExportOptions, parts: CardParts) -> str:
     lines = ["---", f"pretty_name: {yaml_string(options.dataset_name)}", *_license_lines(facts)]
     lines += ["size_categories:", f"- {_size_category(facts.samples)}", "tags:", "- image", "- pictrawl"]
-    tasks = [*(["image-classification"] if facts.labels else []), *(["image-to-text"] if facts.has_captions else [])]
+    tasks = [name for name, fits in zip(_TASKS, (facts.labels, facts.boxes, facts.has_captions), strict=True) if fits]
     lines += ["task_categories:", *(f"- {task}" for task in tasks)] if tasks else []
     return "\n".join([*lines, *_config_lines(parts), *_info_lines(parts), "---", ""])
 

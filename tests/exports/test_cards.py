@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.boxes import Box
 from app.exports import cards
 from app.paper_texts import PaperTexts
 from tests.exports.builders import OPTIONS, sample, samples, write
@@ -31,6 +32,15 @@ async def test_front_matter_is_yaml_with_what_the_hub_wants(tmp_path: Path) -> N
     assert config["config_name"] == "default"
     assert config["data_files"] == [{"split": "test", "path": "test/**"}, {"split": "train", "path": "train/**"}]
     assert front["task_categories"] == ["image-classification", "image-to-text"]
+
+
+async def test_a_part_of_a_dataset_says_so(tmp_path: Path) -> None:
+    """The card of an export with a selection, and with boxes, is not that of the whole dataset."""
+    items = [sample(0, boxes=(Box("cat", 1, 2, 3, 4),))]
+    front, body = await card_of(tmp_path, items=items, asked={"where": "label = cat", "max_per_label": 1})
+    assert "This export holds only images where label = cat." in body
+    assert "This export holds at most 1 image of a label." in body
+    assert "object-detection" in front["task_categories"]
 
 
 async def test_mixed_licences_are_other(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 __all__ = [
     "ALL",
+    "BOXES",
     "CREATED",
     "EXPORTS",
     "FORMATS",
@@ -29,6 +30,7 @@ _KEPT: Final = "from images where dataset_id = :dataset and state = 'kept'"
 TOTAL: Final = f"select count(*), sum(coalesce(out_size_bytes, size_bytes)) {_KEPT}"
 SPLITS: Final = f"select split, count(*) {_KEPT} group by split"
 LABELS: Final = f"select label, count(*) {_KEPT} group by label"
+BOXES: Final = f"select boxes {_KEPT} and boxes is not null"
 LICENSES: Final = f"select license, count(*) {_KEPT} group by license"
 SOURCES: Final = f"select source, count(*) {_KEPT} group by source"
 FORMATS: Final = f"select coalesce(out_media_type, media_type), count(*) {_KEPT} group by 1"
@@ -49,5 +51,5 @@ CREATED: Final = "select id, lineage_id, name, created_at from datasets where id
 EXPORTS: Final = "select format, options from exports where dataset_id = :dataset"
 
 ALL: Final = (
-    *(TOTAL, SPLITS, LABELS, LICENSES, SOURCES, FORMATS, HOSTS, TEXTS, PERIOD, FUNNEL, REQUESTS, SPEC, VERSION, CREATED, EXPORTS),
+    *(TOTAL, SPLITS, LABELS, BOXES, LICENSES, SOURCES, FORMATS, HOSTS, TEXTS, PERIOD, FUNNEL, REQUESTS, SPEC, VERSION, CREATED, EXPORTS),
 )  # fmt: skip

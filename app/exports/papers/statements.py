@@ -27,6 +27,7 @@ __all__ = [
     "licences",
     "limitations",
     "manipulation",
+    "part",
     "period",
     "preprocessing",
     "selection",
@@ -43,6 +44,15 @@ SHOWN: Final = 20
 
 BALANCED: Final = 1.5
 """A largest class of at most so many times the smallest one is no imbalance."""
+
+_TOGETHER: Final = {
+    "cluster": "near-duplicates",
+    "group": "images of one group",
+    "creator": "images by one creator",
+    "page": "images from one page",
+    "host": "images from one host",
+}
+"""What stays in one split, by the kinds that a dataset is split by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,8 @@ def contents(facts: DatasetFacts) -> list[Statement]:
         found.append(Statement(f"{_classes(len(facts.labels))}: {_counted(facts.labels)}.", queries.LABELS))
     if facts.unlabelled:
         found.append(Statement(f"{count(facts.unlabelled, 'image')} without a label.", queries.LABELS))
+    if facts.boxes:
+        found.append(Statement(f"Boxes by class: {_counted(facts.boxes)}.", queries.BOXES))
     words = "Images have captions, as their sources wrote them." if facts.has_captions else "No image has a caption."
     return [*found, Statement(words, queries.TEXTS)]
 
@@ -215,8 +227,13 @@ def selection(options: ExportOptions) -> list[Statement]:
     """By which words images were chosen from those that passed every check, for the dataset and for this export; nothing without any."""
     asked = options.provenance.asked if options.provenance else Asked()
     for_dataset = _selection("The dataset", asked.where, asked.max_per_label, asked.balance)
-    for_export = _selection("This export", *(options.asked.get(name) for name in ("where", "max_per_label", "balance")))
-    return [*(Statement(text, queries.SPEC) for text in for_dataset), *(Statement(text, queries.EXPORTS) for text in for_export)]
+    return [*(Statement(text, queries.SPEC) for text in for_dataset), *part(options)]
+
+
+def part(options: ExportOptions) -> list[Statement]:
+    """Which part of the dataset the export holds; nothing where it holds all."""
+    asked = (options.asked.get(name) for name in ("where", "max_per_label", "balance"))
+    return [Statement(text, queries.EXPORTS) for text in _selection("This export", *asked)]
 
 
 def _selection(what: str, where: str | None, most: int | None, balance: bool | None) -> Iterator[str]:
@@ -234,10 +251,10 @@ def splitting(known: Provenance | None, leaks: LeakReport | None = None) -> list
         return [_no_provenance("How images were assigned to splits")]
     asked = known.asked
     shares = ", ".join(f"{name} {share:g}" for name, share in asked.splits.items())
-    shared = " or ".join(asked.split_by.split(","))
+    together = ", ".join(_TOGETHER[kind] for kind in asked.split_by.split(",") if kind)
     found = [Statement(f"Shares asked for: {shares}; an image's split is a hash of its group with seed {asked.seed}.", queries.SPEC)]
-    if shared:
-        found.append(Statement(f"Images that share a {shared} were to be in one split.", queries.SPEC))
+    if together:
+        found.append(Statement(f"Asked to stay in one split: {together}.", queries.SPEC))
     if leaks is not None:
         text = f"Pairs of images in different splits, by what they share: {_counted(leaks.pairs)}."
         found.append(Statement(text, "pictrawl datasets leaks :dataset"))

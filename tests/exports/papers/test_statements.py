@@ -53,6 +53,8 @@ def test_counts_are_in_words_with_their_queries() -> None:
     assert Statement("It holds 10 images of 1 000 bytes.", queries.TOTAL) in found
     assert Statement("2 classes: cat 9, dog 1.", queries.LABELS) in found
     assert Statement("2 images without a label.", queries.LABELS) in found
+    assert Statement("Boxes by class: cat 3, dog 1.", queries.BOXES) in statements.contents(facts(boxes={"cat": 3, "dog": 1}))
+    assert not any("Boxes" in text for text in texts(found))
     assert "1 class: cat 9." in texts(statements.contents(facts(labels={"cat": 9})))
 
 
@@ -122,7 +124,7 @@ def test_splits_say_what_they_share() -> None:
     found = statements.splitting(asked(split_by="cluster,group"), leaks)
     assert texts(found) == [
         "Shares asked for: train 0.8, test 0.2; an image's split is a hash of its group with seed 7.",
-        "Images that share a cluster or group were to be in one split.",
+        "Asked to stay in one split: near-duplicates, images of one group.",
         "Pairs of images in different splits, by what they share: creator 16, cluster 0.",
     ]
     assert found[-1].behind == "pictrawl datasets leaks :dataset"

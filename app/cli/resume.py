@@ -21,6 +21,7 @@ from app.jobs import control, submit
 
 __all__ = ["finish", "resume", "retry"]
 
+
 def _parse_folder(value: str) -> Path:
     if is_remote(value):
         raise typer.BadParameter(f"{value} is no folder; an export goes there by pictrawl datasets export DATASET -o {value}")

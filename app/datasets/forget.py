@@ -234,7 +234,7 @@ async def _remove(
             digests = digests.union(*(found.digests for found in matches))
             for start in range(0, 0 if dry_run else len(matches), _BATCH):
                 async with resources.db.write() as connection:
-                    await images.update_many(connection, [found.change for found in matches[start : start + _BATCH]])
+                    await images.update_many(connection, [found.change for found in matches[start : start + _BATCH]], always=True)
     return lost, digests
 
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Final, Self
 from urllib.parse import unquote_to_bytes
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 import errors
+from app.boxes import MAX_BOXES
 from app.domain import FOLDER_SOURCE, MEDIA_TYPES, LicenseConfidence
-from app.exports.provenance import Provenance
+from app.exports.provenance import Provenance, Seconds
 from app.rules import CompressionRules
 from downloader.url_guard import normalise
 
@@ -27,7 +28,8 @@ MARK: Final = "pictrawl_lock"
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
+MAX_SIDE: Final = 1_000_000
+Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 MediaType = Annotated[str, Field(pattern=f"^({'|'.join(MEDIA_TYPES.values())})$")]
 
 
@@ -46,7 +48,7 @@ class LockedDataset(_Part):
     id: str = Field(max_length=40)
     lineage_id: str = Field(max_length=40)
     version: str = Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")
-    created_at: float
+    created_at: Seconds
     digest: Digest | None = None
 
 
@@ -98,6 +100,19 @@ class Form(_Part):
     changes: str | None = None
 
 
+def _check_box(box: dict[str, Any]) -> dict[str, Any]:
+    sides = [box.get(name) for name in ("x", "y", "width", "height")]
+    if len(box) != len(sides) + 1 or not isinstance(box.get("label"), str):
+        raise ValueError("must have a label, x, y, width and height, and nothing else")
+    if not all(type(side) in (int, float) and abs(side) < MAX_SIDE for side in sides):
+        raise ValueError("must have numbers of pixels as x, y, width and height")
+    return box
+
+
+LockedBox = Annotated[dict[str, Any], AfterValidator(_check_box)]
+"""A box as its row has it, number for number."""
+
+
 class LockedImage(_Part):
     """A line in between: one kept image. What is not known of it is left out.
 
@@ -122,7 +137,7 @@ class LockedImage(_Part):
     labels: list[str] | None = None
     caption: str | None = None
     captions: list[str] | None = None
-    boxes: list[dict[str, Any]] | None = None
+    boxes: list[LockedBox] | None = Field(None, max_length=MAX_BOXES)
     group_id: str | None = Field(None, max_length=200)
     title: str | None = None
     page_url: str | None = None

@@ -155,10 +155,17 @@ def _object(where: str, at: int, line: bytes) -> dict[str, Any]:
     return values
 
 
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_holds_nul(item) for pair in value.items() for item in pair)
-    return any(map(_holds_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+def _holds_nul(values: dict[str, Any]) -> bool:
+    left: list[Any] = [values]  # no recursion: a line may be nested deeper than Python calls
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and "\0" in value:
+            return True
+    return False
 
 
 def _parse(kind: type[Part], where: str, at: int, values: dict[str, Any]) -> Part:

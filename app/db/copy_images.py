@@ -213,9 +213,7 @@ async def originals_of_chunk(connection: Connection, chunk_id: str) -> dict[int,
     new, old = tables.images.alias("new"), tables.images.alias("old")
     origin = func.coalesce(old.c.reused_from, old.c.job_id).label("reused_from")
     query = select(new.c.id, old.c.state, origin, *(old.c[name] for name in OF_OUTCOME)).join_from(new, old, old.c.id == new.c.copied_from)
-    query = query.where(
-        new.c.chunk_id == chunk_id, new.c.state.in_(TO_FETCH), old.c.state.in_(PASSED_CHECKS), old.c.sha256.is_not(None)
-    )
+    query = query.where(new.c.chunk_id == chunk_id, new.c.state.in_(TO_FETCH), old.c.state.in_(PASSED_CHECKS), old.c.sha256.is_not(None))
     empty = dict.fromkeys(("not_before", "deferred_at"))
     found: dict[int, Original] = {}
     for row in (await connection.execute(query)).all():

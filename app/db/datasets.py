@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, cast, delete, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, cast, delete, func, insert, literal, or_, select, update
 
 import errors
 from app.db import paging, tables
@@ -26,6 +26,7 @@ __all__ = [
     "get_dataset",
     "get_export",
     "get_file",
+    "is_needed_by_job",
     "list_datasets",
     "lock_lineage",
     "mark_delivered",
@@ -77,17 +78,24 @@ async def lock_lineage(connection: Connection, lineage_id: str) -> None:
     await connection.execute(of_lineage.order_by(tables.datasets.c.id).with_for_update(key_share=True))
 
 
+def is_needed_by_job(dataset_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a row of jobs has not ended, and works on a dataset or has it in its spec: as what it updates, adds to or merges."""
+    c = tables.jobs.c
+    in_spec = cast(c.spec, Text).contains(literal('"').concat(dataset_id).concat('"'))
+    return and_(c.state.not_in(FINAL_JOB_STATES), or_(c.dataset_id == dataset_id, in_spec))
+
+
 async def delete_dataset(db: Database, dataset_id: str) -> None:
     """Delete a dataset and every row that refers to it; the next clean-up deletes its blobs.
 
     Raises:
-        StateConflict: a job on it has not ended.
+        StateConflict: a job on it, or one that makes another dataset of it, has not ended.
     """
-    active = select(tables.jobs.c.id).where(tables.jobs.c.dataset_id == dataset_id, tables.jobs.c.state.not_in(FINAL_JOB_STATES)).limit(1)
+    active = select(tables.jobs.c.id).where(is_needed_by_job(literal(dataset_id))).limit(1)
     async with db.write() as connection:
         job_id = (await connection.execute(active)).scalar_one_or_none()
         if job_id is not None:
-            raise StateConflict(f"job {job_id} still works on dataset {dataset_id}; cancel it, or wait for its end")
+            raise StateConflict(f"job {job_id} still works with dataset {dataset_id}; cancel it, or wait for its end")
         await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))
 
 
@@ -126,15 +134,22 @@ async def add_export(
 
 
 async def set_export(connection: Connection, export_id: str, **values: Any) -> None:
-    """Change columns of an export. Its states: pending, written, ready, failed; one with a destination has been delivered after that."""
+    """Change columns of an export. Its states: pending, written, ready, failed; one with a destination has been delivered after that.
+
+    One that was withdrawn meanwhile becomes neither ready nor failed: it has to be written again.
+    """
+    changed = update(tables.exports).where(tables.exports.c.id == export_id)
+    if values.get("state") in ("ready", "failed"):
+        changed = changed.where(tables.exports.c.state != "withdrawn")
     if values.get("state") == "ready":
         values["verified_at"] = db_now()
-    await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
+    await connection.execute(changed.values(**values))
 
 
 async def mark_delivered(connection: Connection, export_id: str, delivery: Mapping[str, Any]) -> None:
-    """Write that all of an export is at its destination."""
-    values = {"delivery": dict(delivery), "delivered_at": db_now(), "error": None}
+    """Write that all of an export is at its destination. Why one was withdrawn meanwhile stays."""
+    error = case((tables.exports.c.state == "withdrawn", tables.exports.c.error))
+    values = {"delivery": dict(delivery), "delivered_at": db_now(), "error": error}
     await connection.execute(update(tables.exports).where(tables.exports.c.id == export_id).values(**values))
 
 
@@ -171,11 +186,7 @@ async def get_file(db: Database, export_id: str, path: str, *, user_id: str | No
 
 async def exports_of_job(db: Database, job_id: str, *, with_report: bool = True) -> list[Export]:
     """Return a job's exports, newest first. A report lists every file; set ``with_report`` to false where it is not needed."""
-    query = (
-        select(*(tables.exports.c if with_report else _SUMMARY))
-        .where(tables.exports.c.job_id == job_id)
-        .order_by(*_NEWEST)
-    )
+    query = select(*(tables.exports.c if with_report else _SUMMARY)).where(tables.exports.c.job_id == job_id).order_by(*_NEWEST)
     async with db.read() as connection:
         return [_summary_as_export(row._mapping) for row in (await connection.execute(query)).all()]
 

@@ -196,22 +196,25 @@ async def fail_open(connection: Connection, chunk_id: str, detail: str) -> int:
     return (await connection.execute(update(tables.images).where(*left).values(**values, updated_at=db_now()))).rowcount
 
 
-async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Update images in bulk with one prepared statement, but for those that `offers.NOT_REFUSED` leaves out.
+async def update_many(connection: Connection, changes: Sequence[Mapping[str, Any]], *, always: bool = False) -> None:
+    """Update images in bulk with one prepared statement, but for those that `offers.UNDECIDED` leaves out.
 
     Each change has an ``id``; all changes have the same columns. Rows are locked in the order of their ids, as `offers.load` does.
+
+    Args:
+        always: leave none out: for what is removed on request.
     """
     if not changes:
         return
     names = tuple(name for name in changes[0] if name != "id")
     pairs = [(name, _NEW.format(name)) for name in names]
     rows = [{"row_id": change["id"]} | {new: change[name] for name, new in pairs} for change in sorted(changes, key=itemgetter("id"))]
-    await connection.execute(_update(names), rows)
+    await connection.execute(_update(names, always), rows)
 
 
 async def update_alike(connection: Connection, ids: Sequence[int], values: Mapping[str, Any]) -> None:
     """As `update_many`, with the same values for at most a few thousand images in one statement; three times as fast as one for each."""
-    alike = update(tables.images).where(tables.images.c.id.in_(ids), offers.NOT_REFUSED)
+    alike = update(tables.images).where(tables.images.c.id.in_(ids), offers.UNDECIDED)
     await connection.execute(alike.values(**values, updated_at=db_now()))
 
 
@@ -219,10 +222,11 @@ _NEW = "new_{}"
 
 
 @functools.lru_cache(maxsize=64)
-def _update(names: tuple[str, ...]) -> Any:
+def _update(names: tuple[str, ...], always: bool) -> Any:
     """Built once for each set of columns, of which there are about a dozen."""
     values: dict[str, Any] = {name: bindparam(_NEW.format(name)) for name in names} | {"updated_at": db_now()}
-    return update(tables.images).where(tables.images.c.id == bindparam("row_id"), offers.NOT_REFUSED).values(values)
+    changed = update(tables.images).where(tables.images.c.id == bindparam("row_id")).values(values)
+    return changed if always else changed.where(offers.UNDECIDED)
 
 
 async def counts(db: Database, *, dataset_id: str | None = None, job_id: str | None = None) -> tuple[SourceCount, ...]:

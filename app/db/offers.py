@@ -12,16 +12,17 @@ from app.discovery.offers import Change, Offered
 from app.domain import ImageState, Reason
 from errors import as_evidence
 
-__all__ = ["NOT_REFUSED", "add_identities", "change", "find", "load"]
+__all__ = ["UNDECIDED", "add_identities", "change", "find", "load"]
 
 BATCH = 500
 """Names or rows in one statement."""
 
-NOT_REFUSED: Final = or_(tables.images.c.state != ImageState.REJECTED, tables.images.c.reason.is_distinct_from(Reason.LICENCE))
-"""Images whose licences are taken so far. What a stage decided from an earlier look at the others is void, so it is not written."""
-
-_MAY_LEAVE: Final = and_(NOT_REFUSED, tables.images.c.state != ImageState.TOMBSTONED)
-"""Images that a stricter licence takes out. One that failed could be fetched by a retry, a duplicate could take the place of another."""
+UNDECIDED: Final = and_(
+    tables.images.c.state != ImageState.TOMBSTONED,
+    or_(tables.images.c.state != ImageState.REJECTED, tables.images.c.reason.is_distinct_from(Reason.LICENCE)),
+)
+"""Images about which a stage may decide. What it decided from an earlier look is void, and not written, where an image was removed on
+request since, or refused for a licence; a stricter licence takes out all others, since one that failed may be fetched by a retry."""
 
 
 async def find(connection: Connection, dataset_id: str, names: Collection[str]) -> dict[str, int]:
@@ -73,7 +74,7 @@ async def change(connection: Connection, changes: Mapping[int, Change]) -> int:
         if item.refused:
             evidence = as_evidence(item.values["license_raw"])
             out = {"state": ImageState.REJECTED, "reason": Reason.LICENCE, "detail": item.refused, "evidence": evidence}
-            leaves = own.where(_MAY_LEAVE).values(**out, split=None, duplicate_of=None)
+            leaves = own.where(UNDECIDED).values(**out, split=None, duplicate_of=None)
             refused += (await connection.execute(leaves)).rowcount
         elif item.is_first_word:
             was_refused = own.where(c.state == ImageState.REJECTED, c.reason == Reason.LICENCE)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 
 import errors
 from app.db import paging, tables
@@ -20,6 +20,7 @@ __all__ = [
     "are_any",
     "by_digest",
     "by_url",
+    "count_removed",
     "get",
     "of_chunk",
     "of_user",
@@ -136,6 +137,13 @@ async def are_any(connection: Connection, user_id: str) -> bool:
     """Whether a tombstone holds for the user."""
     query = select(tables.tombstones.c.id).where(_hold_for(user_id)).limit(1)
     return (await connection.execute(query)).first() is not None
+
+
+async def count_removed(connection: Connection, dataset_id: str) -> int:
+    """How many images of a dataset were removed on request."""
+    c = tables.images.c
+    query = select(func.count()).select_from(tables.images).where(c.dataset_id == dataset_id, c.state == ImageState.TOMBSTONED)
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def of_chunk(connection: Connection, chunk_id: str, user_id: str) -> dict[int, Tombstone]:

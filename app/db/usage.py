@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, exists, func, or_, select, union
 
-from app.db import tables
+from app.db import datasets, tables
 from app.db.engine import Database
 from app.db.rows import Dataset
 from app.job_states import FINAL_JOB_STATES
@@ -57,13 +57,13 @@ async def of_dataset(db: Database, dataset_id: str) -> DatasetUsage:
 
 
 async def replaced_versions(db: Database, keep: int) -> list[Dataset]:
-    """Return the datasets that ``keep`` newer ones of their lineage replace, the oldest first; none on which a job works.
+    """Return the datasets that ``keep`` newer ones of their lineage replace, the oldest first; none that a job needs.
 
     Only finished versions replace an older one, so that an update which died takes nothing away.
     """
-    d, v, j = tables.datasets.c, tables.versions.c, tables.jobs.c
+    d, v = tables.datasets.c, tables.versions.c
     is_finished = exists(select(1).where(v.dataset_id == d.id))
-    is_busy = exists(select(1).where(j.dataset_id == d.id, j.state.not_in(FINAL_JOB_STATES)))
+    is_busy = exists(select(1).select_from(tables.jobs).where(datasets.is_needed_by_job(d.id)))
     query = select(tables.datasets).where(is_finished, d.lineage_id.is_not(None)).order_by(d.created_at.desc(), d.id.desc())
     async with db.read() as connection:
         found = (await connection.execute(query)).all()

@@ -140,5 +140,3 @@ def _terms(entries: object) -> Iterator[str]:
         term = text.clean(fields.mapping(entry).get("value"), keywords.MAX_CHARS + 1)
         if term is not None and len(term) <= keywords.MAX_CHARS:
             yield term
-
-

@@ -5,19 +5,22 @@ No path, no row or job id and no secret is in it, so that an export of the same 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic import ValidationError as PydanticError
 
 import errors
 from app.paper_texts import NO_TEXTS, PaperTexts
 from app.validation_errors import requirement
 
-__all__ = ["SCHEMA_VERSION", "Asked", "Crawler", "Provenance", "SourceFigures"]
+__all__ = ["SCHEMA_VERSION", "Asked", "Crawler", "Provenance", "Seconds", "SourceFigures"]
 
 SCHEMA_VERSION: Final = 1
 """Of the JSON form; increased when readers of the old form would misread the new one."""
+
+Seconds = Annotated[float, Field(ge=0, lt=253_402_300_800)]
+"""Since 1970, up to the year 9999: what papers can write as a date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Provenance:
     dataset_id: str
     lineage_id: str
     name: str
-    created_at: float
+    created_at: Seconds
     version: str
     asked: Asked
     crawler: Crawler
@@ -115,8 +118,8 @@ class Provenance:
     funnel: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     sources: tuple[SourceFigures, ...] = ()
-    collected_from: float | None = None
-    collected_until: float | None = None
+    collected_from: Seconds | None = None
+    collected_until: Seconds | None = None
     texts: PaperTexts = NO_TEXTS
 
     __pydantic_config__ = ConfigDict(extra="forbid")

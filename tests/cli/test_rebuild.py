@@ -53,8 +53,13 @@ def test_a_rebuild_is_the_original_byte_for_byte(invoke: Invoke, locked: Path, t
     made = rebuild(invoke, locked, tmp_path / "again", "--json")
     assert made.code == 0, made.err
     assert made.json["rebuild"] | {"lock": ""} == {
-        "lock": "", "version": "1.0.0", "images": 6, "libraries": None,
-        "changed": [], "missing": [], "other_forms": [],
+        "lock": "",
+        "version": "1.0.0",
+        "images": 6,
+        "libraries": None,
+        "changed": [],
+        "missing": [],
+        "other_forms": [],
     }
     assert same(tmp_path / "original", tmp_path / "again")
     hits = sum(site.origin.hits.values())

@@ -12,7 +12,7 @@ import zstandard
 
 import errors
 from app.datasets.lock_reading import check_lock, read_images
-from tests.datasets.locks import HEADER, IMAGE, reseal
+from tests.datasets.locks import FACTS, HEADER, IMAGE, reseal
 
 LINES = [orjson.dumps({**HEADER, "images": 3}), *(orjson.dumps({**IMAGE, "index": n, "url": f"https://example.org/{n}"}) for n in range(3))]
 GOOD = reseal(LINES)
@@ -46,6 +46,14 @@ def test_a_good_lock_is_read_whatever_its_name_and_packing(
     assert [image.index for image in read_images(path, packing, skip=2)] == [2]
 
 
+BOX = {"label": "cat", "x": 0, "y": 0.5, "width": 2, "height": 1}
+
+
+def nested(depth: int) -> bytes:
+    """Objects in each other; a thousand are JSON, but more than Python calls within each other."""
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
 def line(index: int, **values: Any) -> bytes:
     return orjson.dumps({**IMAGE} | {"index": index, "url": f"https://example.org/{index}"} | values)
 
@@ -76,7 +84,18 @@ def line(index: int, **values: Any) -> bytes:
         (reseal([*LINES[:3], line(2, url="HTTPS://example.org:443/0")]), "line 4 names the same image as line 2: https://example.org/0"),
         (reseal([*LINES[:3], line(2, title="a\0b")]), "line 4 holds NUL in a text"),
         (reseal([*LINES[:3], line(2, extra={"a": [{"b\0": 1}]})]), "line 4 holds NUL in a text"),
+        (reseal([*LINES[:3], line(2)[:-1] + b',"extra":{"a":%s,"b":"\\u0000"}}' % nested(900)]), "line 4 holds NUL in a text"),
         (reseal([*LINES[:3], line(2, url="ftp://x/y")]), "line 4 url is no URL to fetch"),
+        (reseal([*LINES[:3], line(2, url="file:///etc/passwd")]), "line 4 url is no URL to fetch"),
+        (reseal([*LINES[:3], line(2, boxes=[{"x": 1}])]), "line 4 boxes.0 must have a label, x, y, width and height"),
+        (reseal([*LINES[:3], line(2, boxes=[BOX | {"label": 1}])]), "line 4 boxes.0 must have a label, x, y, width and height"),
+        (reseal([*LINES[:3], line(2, boxes=[BOX | {"x": "1"}])]), "line 4 boxes.0 must have numbers of pixels"),
+        (reseal([*LINES[:3], line(2, boxes=[BOX | {"x": 1e308}])]), "line 4 boxes.0 must have numbers of pixels"),
+        (reseal([*LINES[:3], line(2, boxes=[BOX] * 1001)]), "line 4 boxes "),
+        (
+            reseal([orjson.dumps({**HEADER, "provenance": {**FACTS.to_json(), "created_at": 1e300}}), *LINES[1:]]),
+            "line 1 provenance cannot",
+        ),
         (reseal([*LINES[:3], line(2, width="wide")]), "line 4 width must be a whole number"),
         (reseal([*LINES[:3], line(2, title="x" * (5 << 20))]), "line 4 is longer than 4 194 304 bytes"),
         (GOOD + LINES[1] + b"\n", "line 6 stands behind the last line of the lock"),

@@ -12,7 +12,7 @@ import errors
 from app.datasets import diff, update
 from app.datasets.diff import Changes
 from app.datasets.update import Update
-from app.db import datasets, jobs, lifecycle, tables, versions
+from app.db import datasets, jobs, lifecycle, tables, usage, versions
 from app.db.exceptions import StateConflict
 from app.db.images import STORED, as_image
 from app.db.rows import Version
@@ -238,6 +238,19 @@ async def test_an_update_that_is_finished_early_keeps_what_it_has_not_asked(benc
     await bench.drive()
     job = await bench.job(made.job_id)
     assert (job.state, job.dataset_id) == (JobState.SUCCEEDED, old_id)
+
+
+async def test_a_version_that_an_update_begins_with_is_not_removed_under_it(bench: Bench, library: Library) -> None:
+    """Neither by hand nor as an old version; its copies would lack what they are compared with. Once the update has ended it may go."""
+    old_id = await built(bench, library.hang(range(3)))
+    newer_id = (await bench.job(await updated(bench, old_id, library.hang(range(4))))).dataset_id
+    await update.submit_update(bench.resources, old_id, Update())
+    with pytest.raises(StateConflict, match=f"works with dataset {old_id}"):
+        await datasets.delete_dataset(bench.db, old_id)
+    assert await usage.replaced_versions(bench.db, 1) == []
+    await datasets.delete_dataset(bench.db, newer_id)
+    await bench.drive()
+    await datasets.delete_dataset(bench.db, old_id)
 
 
 async def test_only_a_dataset_that_is_whole_and_ones_own_is_updated(bench: Bench, library: Library) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import NoResultFound
 
 import errors
 from app.db import Database, datasets, images, jobs, tables
@@ -91,15 +90,14 @@ async def test_an_export_without_a_report_has_no_files(any_database: Database) -
 
 
 async def test_the_exports_of_a_job(any_database: Database) -> None:
-    """Newest first, with or without their reports; and the one that an export job was made for."""
+    """Newest first, with or without their reports; and those that an export job was made for."""
     first = await set_export(any_database, await add_export(any_database), report={"samples": 1})
     assert await datasets.exports_of_job(any_database, first.job_id) == [first]
     (bare,) = await datasets.exports_of_job(any_database, first.job_id, with_report=False)
     assert (bare.id, bare.report, bare.problems) == (first.id, None, None)
     async with any_database.write() as connection:
-        assert await datasets.export_id_of_job(connection, first.job_id) == first.id
-        with pytest.raises(NoResultFound):
-            await datasets.export_id_of_job(connection, "job_unknown")
+        assert await datasets.export_ids_of_job(connection, first.job_id) == [first.id]
+        assert await datasets.export_ids_of_job(connection, "job_unknown") == []
         second = await datasets.add_export(
             connection, user_id="ann", dataset_id=first.dataset_id, job_id=first.job_id, export_format="files", storage_tier="standard"
         )
@@ -185,7 +183,7 @@ async def test_a_dataset_goes_with_all_that_hangs_on_it(any_database: Database) 
             )
             about = {"user_id": "local", "dataset_id": dataset_id, "job_id": owner, "export_id": export_id}
             await datasets.add_check(connection, kind="verify", options={}, **about)
-    with pytest.raises(StateConflict, match=f"job {job_id} still works on dataset"):
+    with pytest.raises(StateConflict, match=f"job {job_id} still works with dataset"):
         await datasets.delete_dataset(any_database, await dataset_of(any_database, job_id))
     await end_job(any_database, job_id, JobState.SUCCEEDED)
     await datasets.delete_dataset(any_database, await dataset_of(any_database, job_id))

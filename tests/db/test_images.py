@@ -384,7 +384,7 @@ async def test_a_row_has_a_state_and_a_reason_and_not_their_words(any_database: 
     (image_id,) = await add_images(any_database, job_id)
     for state, reason in [*((state, None) for state in ImageState), *((ImageState.FAILED, reason) for reason in Reason)]:
         async with any_database.write() as connection:
-            await images.update_many(connection, [{"id": image_id, "state": state, "reason": reason}])
+            await images.update_many(connection, [{"id": image_id, "state": state, "reason": reason}], always=True)
         found = await images.get(any_database, image_id)
         assert (found.state, found.reason) == (state, reason)
         assert (type(found.state), type(found.reason)) == (ImageState, type(reason))

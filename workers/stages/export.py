@@ -1,6 +1,7 @@
 """Writes a dataset in an export format under its prefix in the store, and marks it ready once it has been read back.
 
-Retry: none here. A run that is repeated writes the whole export again under the same prefix.
+Retry: none here. A run that is repeated writes the whole export again under the same prefix. So does an export of a dataset that lost
+images on request since its rows were read.
 """
 
 import time
@@ -19,7 +20,7 @@ import errors
 from app import concurrency
 from app.boxes import Box, place
 from app.datasets import provenance
-from app.db import Connection, datasets, images, jobs, versions
+from app.db import Connection, Database, datasets, images, jobs, tombstones, versions
 from app.db.rows import Export, Job, NewUnit
 from app.discovery.folders.place import published_url
 from app.discovery.licences import stated_terms
@@ -56,6 +57,8 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Write the export into the store under its own prefix, with a unit that verifies it before it is published."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
+        async with ctx.db.read() as connection:
+            removed = await tombstones.count_removed(connection, row.dataset_id)
         try:
             report = await _write_and_publish(ctx, unit, row)
         except Interrupted:
@@ -71,7 +74,7 @@ async def write_export(ctx: JobContext, unit: ClaimedUnit) -> None:
         else:
             async with unit.transaction() as connection:
                 await datasets.set_export(connection, row.id, state="written", prefix=paths.export(row.id), **_report_columns(report))
-                await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id})])
+                await unit.finish_in(connection, [NewUnit(UnitKind.VERIFY, {"export_id": row.id, "removed": removed})])
             log.info("export.written", samples=report.samples, size_bytes=report.size_bytes, files=len(report.files))
 
 
@@ -295,10 +298,16 @@ async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Read an export back with its format's own reader; mark it ready, or failed with its problems. One with a destination is sent next."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, storage_tier=row.storage_tier):
+        if await _is_outdated(ctx.db, unit, row):
+            await _write_again(ctx, unit, row)
+            return
         async with publish.open_folder(ctx.store, str(row.prefix or paths.export(row.id))) as folder:
             result = await formats.get_exporter(row.format).verify(
                 folder, ExportReport(**(row.report or {})), partial(load_images, ctx.decoders)
             )
+        if await _is_outdated(ctx.db, unit, row):
+            await _write_again(ctx, unit, row)
+            return
         async with unit.transaction() as connection:
             await _publish(connection, row.id, list(result.problems))
             await datasets.set_report(connection, unit.job.id, {"samples": result.samples, "problems": list(result.problems)})
@@ -306,6 +315,21 @@ async def verify_export(ctx: JobContext, unit: ClaimedUnit) -> None:
             await unit.finish_in(connection, [NewUnit(UnitKind.PUBLISH, {"export_id": row.id})] if is_sent else [])
         level = "INFO" if result.is_good else "ERROR"
         log.log(level, "export.verified", samples=result.samples, problems=len(result.problems))
+
+
+async def _is_outdated(db: Database, unit: ClaimedUnit, row: Export) -> bool:
+    """Whether the dataset lost images on request since the rows of the export were read: it may hold them."""
+    removed = unit.row.payload.get("removed")  # not where an export is verified once more
+    async with db.read() as connection:
+        return removed is not None and await tombstones.count_removed(connection, row.dataset_id) != removed
+
+
+async def _write_again(ctx: JobContext, unit: ClaimedUnit, row: Export) -> None:
+    await ctx.store.delete_tree(paths.export(row.id))
+    async with unit.transaction() as connection:
+        await datasets.set_export(connection, row.id, state="pending", prefix=None, error=None)
+        await unit.finish_in(connection, [NewUnit(UnitKind.EXPORT, {"export_id": row.id})])
+    log.warning("export.outdated")
 
 
 async def _publish(connection: Connection, export_id: str, problems: list[str]) -> None:

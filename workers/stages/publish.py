@@ -81,6 +81,9 @@ async def publish_export(ctx: JobContext, unit: ClaimedUnit) -> None:
     """Send the export; mark it delivered. Where the destination refuses, the unit ends with what to do about it."""
     row = await datasets.get_export(ctx.db, str(unit.row.payload["export_id"]))
     with log.contextualize(user_id=row.user_id, export_format=row.format, destination=row.destination):
+        if row.state == "withdrawn":
+            await unit.end_as(UnitState.DEAD, f"not delivered: {row.error}")
+            return
         try:
             async with publish.open_folder(ctx.store, str(row.prefix)) as folder:
                 files = await outgoing.list_files(folder)

@@ -32,7 +32,7 @@ async def remove_tombstoned(ctx: JobContext, unit: ClaimedUnit) -> None:
             matches += index.find(page)
     for start in range(0, len(matches), WRITE_BATCH):
         async with unit.transaction() as connection:
-            await images.update_many(connection, [found.change for found in matches[start : start + WRITE_BATCH]])
+            await images.update_many(connection, [found.change for found in matches[start : start + WRITE_BATCH]], always=True)
     if matches:
         blobs = await release_blobs(ctx.db, ctx.store, {digest for found in matches for digest in found.digests})
         log.warning("dataset.tombstoned", images=len(matches), **Counter(found.how for found in matches), blobs=blobs)

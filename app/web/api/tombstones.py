@@ -66,9 +66,7 @@ class NewTombstones(BaseModel):
 @router.post("/v1/tombstones", operation_id="tombstones_create", summary="Remove images on request", responses=may_fail(404))
 async def create_tombstones(call: Here, body: NewTombstones, _: Annotated[NoQuery, Query()]) -> Removed:
     """They leave the store and all of your datasets, and do not return under another URL or as a near copy."""
-    found = await forget(
-        call.resources, body.targets, user_id=call.user_id, reason=body.reason, is_exact=body.exact, dry_run=body.dry_run
-    )
+    found = await forget(call.resources, body.targets, user_id=call.user_id, reason=body.reason, is_exact=body.exact, dry_run=body.dry_run)
     names = ("id", "dataset_id", "format", "version", "destination")
     exports = [WithdrawnExport(**{name: getattr(made, name) for name in names}) for made in found.exports]
     return Removed(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 import errors
 from app.datasets.leaks import split_report
 from app.datasets.merge import submit_merge
-from app.db import tables, versions
+from app.db import datasets, tables, versions
 from app.db.exceptions import StateConflict
 from app.domain import ImageState
 from app.jobs.settle import resolve_spec, store_urls
@@ -123,6 +123,15 @@ async def test_copies_are_found_over_all_and_train_wins(bench: Bench, origin: Or
     assert {(row.state, row.split) for name, row in rows.items() if name[0] == "l"} == {("kept", "train")}
     assert {(row.state, row.reason) for name, row in rows.items() if name[0] == "s"} == {("duplicate", "duplicate_near")}
     assert (await split_report(bench.db, next(iter(rows.values())).dataset_id)).leaks == {}
+
+
+async def test_a_dataset_that_is_merged_is_not_removed_meanwhile(bench: Bench, origin: Origin) -> None:
+    """The merge would silently lack its images."""
+    ids = [await built(bench, name, [served(origin, f"{name}.jpg", number)]) for number, name in enumerate(("one", "two"))]
+    await submit_merge(bench.resources, ids)
+    for dataset_id in ids:
+        with pytest.raises(StateConflict, match=f"works with dataset {dataset_id}"):
+            await datasets.delete_dataset(bench.db, dataset_id)
 
 
 async def test_what_cannot_be_merged_is_refused(bench: Bench, origin: Origin) -> None:

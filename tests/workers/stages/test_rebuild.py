@@ -63,9 +63,7 @@ async def test_a_rebuild_in_another_workspace_has_the_same_bytes(bench: Bench, o
 
 
 @pytest.mark.services("postgresql")
-async def test_order_and_database_leave_no_trace(
-    bench: Bench, origin: Origin, tmp_path: Path, postgres_server: PostgresServer
-) -> None:
+async def test_order_and_database_leave_no_trace(bench: Bench, origin: Origin, tmp_path: Path, postgres_server: PostgresServer) -> None:
     """A rebuild on PostgreSQL whose units end in any order has the bytes of one on SQLite."""
     job_id = await build(bench, serve(origin, 60, side=80), **ASKED)
     original = await export_files(bench, job_id)

@@ -104,7 +104,7 @@ def _check_box(box: dict[str, Any]) -> dict[str, Any]:
     sides = [box.get(name) for name in ("x", "y", "width", "height")]
     if len(box) != len(sides) + 1 or not isinstance(box.get("label"), str):
         raise ValueError("must have a label, x, y, width and height, and nothing else")
-    if not all(type(side) in (int, float) and abs(side) < MAX_SIDE for side in sides):
+    if not all(isinstance(side, int | float) and abs(side) <= MAX_SIDE for side in sides):
         raise ValueError("must have numbers of pixels as x, y, width and height")
     return box
 

@@ -75,15 +75,17 @@ def _first(item: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool)  # of any length: JSON knows no largest integer
+    return isinstance(value, float | Decimal) and math.isfinite(value)
 
 
 def _box(number: int, corners: object, name: object, label: str | None) -> Box:
     if not isinstance(corners, list | tuple) or len(corners) != len(_SIDES) or not all(map(_is_number, corners)):
         raise ValueError(f"box {number} is not four numbers [x, y, width, height]: {str(corners)[:60]}")
+    if max(map(abs, corners)) > values.MAX_SIDE_PX:
+        raise ValueError(f"box {number} is larger than any picture: {str(corners)[:60]}")
     x, y, width, height = map(float, corners)
-    if max(map(abs, (x, y, width, height))) > values.MAX_SIDE_PX:
-        raise ValueError(f"box {number} is larger than any picture: {corners}")
     if min(width, height) <= 0:
         raise ValueError(f"box {number} has no size: width {width:g}, height {height:g}")
     found = next(values.identifiers(name, MAX_LABEL_CHARS, typed=True), label)

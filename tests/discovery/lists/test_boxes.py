@@ -117,6 +117,7 @@ def test_columns_that_are_kept_by_name_keep_their_boxes(tmp_path: Path) -> None:
         ([[1, 2, 0, 4]], "box 1 has no size: width 0, height 4"),
         ([[1, 2, 3, -4]], "box 1 has no size"),
         ([[1, 2, 3e9, 4]], "box 1 is larger than any picture"),
+        ([[1, 2, 10**400, 4]], "box 1 is larger than any picture"),
         ([[1, 2, 3, 4]] * (MAX_BOXES + 1), f"{MAX_BOXES + 1} boxes, at most {MAX_BOXES} are taken"),
         ({"bbox": CORNERS, "category": ["cat"]}, "2 boxes, and not as many classes"),
         ({"x": 1}, "no list 'bbox' or 'bboxes' in it"),

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import exit_codes
+from app.cli.changes import since_words
 from app.cli.leaks import lopsided_words
 from app.cli.output import width
 from app.cli.rebuild_report import Rebuilt, load_rebuilt
-from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs
+from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs, versions
 from app.db.crawl_pages import PageCounts
 from app.db.funnel import Funnel
-from app.db.rows import Export, Job
+from app.db.rows import Export, Job, Version
 from app.domain import LIST_SOURCE, Reason
 from app.explain.job import lost_words, search_words
 from app.explain.keywords import KeywordFigures, load_keywords, total_by_source
@@ -38,6 +39,7 @@ class BuildReport:
         keywords: what each keyword brought; empty for a list.
         deep: kept images of more than 8 bits a channel that leave as they came.
         rebuilt: what is not as its lock has it, of a rebuild.
+        version: what the dataset is now, if its images are decided.
         delivered: the folders that exports were written to, by the export's id.
         interrupted: the exit code of an interrupted run.
     """
@@ -52,6 +54,7 @@ class BuildReport:
     keywords: Sequence[KeywordFigures] = ()
     deep: int = 0
     rebuilt: Rebuilt | None = None
+    version: Version | None = None
     exports: Sequence[Export] = field(default_factory=tuple)
     delivered: Mapping[str, Path] = field(default_factory=dict)
     interrupted: int | None = None
@@ -171,7 +174,10 @@ class BuildReport:
         return f"{job.state}: {number(funnel.kept)}{goal} {noun} kept in {took}"
 
     def _dataset(self) -> list[tuple[str, str]]:
-        return [row for at, export in enumerate(self.latest) for row in self._written(export, "also" if at else "dataset")]
+        rows = [row for at, export in enumerate(self.latest) for row in self._written(export, "also" if at else "dataset")]
+        if self.version is not None and (self.version.parent_id or self.version.merged):
+            rows.append(("version", f"{self.version.number}, {since_words(self.version)}"))
+        return rows
 
     def _written(self, export: Export, name: str) -> list[tuple[str, str]]:
         """Where an export is and what is in it, or why it is not there."""
@@ -210,7 +216,9 @@ class BuildReport:
         funnel = self.funnel
         if not (self.bad_lines or funnel.merged_rows or funnel.label_conflicts):
             return ""
-        figures = {"rows read": funnel.rows_read, "distinct URLs": funnel.distinct_urls, "merged rows": funnel.merged_rows}
+        has_earlier = self.job.spec.get("update_of") or self.job.spec.get("into")
+        names = ("new URLs", "known URLs") if has_earlier else ("distinct URLs", "merged rows")
+        figures = {"rows read": funnel.rows_read, names[0]: funnel.distinct_urls, names[1]: funnel.merged_rows}
         figures |= {"bad lines": self.bad_lines} if self.bad_lines else {}
         figures |= {"label conflicts": funnel.label_conflicts} if funnel.label_conflicts else {}
         return ", ".join(f"{name} {number(value)}" for name, value in figures.items())
@@ -362,6 +370,7 @@ async def load_report(
         pages=await crawl_pages.count_pages(db, job.dataset_id) if job.spec.get("pages") else PageCounts(),
         exports=await datasets.exports_of_job(db, job_id),
         rebuilt=await load_rebuilt(db, job),
+        version=(await versions.newest_of_each(db, [job.dataset_id])).get(job.dataset_id) if job.is_final else None,
         delivered=delivered or {},
         interrupted=interrupted,
     )

@@ -70,7 +70,7 @@ async def _update(cli: Cli, text: str, wanted: Update, destination: Destination 
         if job.dataset_id != base_id:
             return await runner.finish_build(job_id, destination)
         version = (await versions.newest_of_each(db, [base_id]))[base_id]
-        return _say_unchanged(cli, job_id, version)
+        return _say_unchanged(cli, job_id, version, destination)
 
 
 async def _store_list(runner: JobRunner, known: ListSpec | None, listed: str | None) -> ListSpec | None:
@@ -101,8 +101,11 @@ def _columns(known: ListSpec) -> Columns:
     return Columns(*columns, [NO_COLUMN] if known.keep_columns == [] else known.keep_columns)
 
 
-def _say_unchanged(cli: Cli, job_id: str, version: Version) -> int:
+def _say_unchanged(cli: Cli, job_id: str, version: Version, destination: Destination | Delivery | None) -> int:
     text = f"nothing has changed: {version.dataset_id} stays version {version.number}"
+    if destination is not None:
+        command = f"pictrawl datasets export {version.dataset_id} -o {destination}{cli.workspace_options}"
+        text += f"\n  not written: {destination}; {command} writes that version"
     document = {"job_id": job_id, "status": "succeeded", "changed": False, "dataset_id": version.dataset_id, "version": version.number}
     cli.result(text, document, brief=version.number)
     return exit_codes.OK

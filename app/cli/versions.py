@@ -1,10 +1,10 @@
 """``pictrawl datasets versions|diff``: what the versions of a dataset are, and what differs between two datasets."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from app.cli.changes import since_words, words
 from app.cli.datasets import DatasetId
 from app.cli.documents import difference_document, version_document
 from app.cli.options import Cli
@@ -15,7 +15,6 @@ from app.datasets import diff as diffs
 from app.datasets.diff import Changes, Difference
 from app.db import datasets, lookup
 from app.db import versions as version_rows
-from app.db.rows import Version
 from app.formatting import clipped, count, number, size, when
 
 __all__ = ["diff", "versions"]
@@ -37,7 +36,7 @@ async def _versions(cli: Cli, text: str) -> int:
         dataset = await datasets.get_dataset(db, await lookup.dataset_id(db, text))
         found = await version_rows.of_lineage(db, dataset.lineage_id)
     rows = [
-        (one.number, one.kind, number(one.images), size(one.size_bytes), _since(one), one.dataset_id, when(one.created_at))
+        (one.number, one.kind, number(one.images), size(one.size_bytes), since_words(one), one.dataset_id, when(one.created_at))
         for one in found
     ]
     head = ("version", "made by", "images", "bytes", "since the one before", "dataset", "made")
@@ -45,16 +44,6 @@ async def _versions(cli: Cli, text: str) -> int:
     document = {"lineage_id": dataset.lineage_id, "items": [version_document(one) for one in found]}
     cli.result(text, document, brief="\n".join(one.number for one in found))
     return 0
-
-
-def _since(version: Version) -> str:
-    """What differs from the version before, or of which datasets a merge made it."""
-    return f"merged {', '.join(version.merged)}" if version.merged else _words(version.counts or {})
-
-
-def _words(changes: Mapping[str, int]) -> str:
-    """``4 added, 3 removed``."""
-    return ", ".join(f"{number(value)} {kind}" for kind, value in changes.items() if value) or "-"
 
 
 def diff(
@@ -81,7 +70,7 @@ async def _diff(cli: Cli, old: str, new: str, most: int) -> int:
                 if len(same := listed.setdefault(kind, [])) < most:
                     same.append(difference)
     total = changes.as_json()
-    lines = [f"{old} > {new}: {'nothing differs' if changes.is_empty else _words(total)}"]
+    lines = [f"{old} > {new}: {'nothing differs' if changes.is_empty else words(total)}"]
     for kind, count_of in total.items():
         lines += [f"  {kind:<11}{clipped(item.url, 120)}{_detail(kind, item)}" for item in listed.get(kind, [])]
         more = count_of - len(listed.get(kind, []))

@@ -17,10 +17,14 @@ def test_a_dataset_is_updated_from_its_list(gallery: Site, invoke: Invoke) -> No
     build(invoke, gallery, 3)
     same = invoke("update", "pets", *OPEN, "--json")
     assert (same.code, same.json["changed"], same.json["version"]) == (0, False, "1.0.0")
+    assert "not written: second; pictrawl datasets export ds_" in invoke("update", "pets", "-o", "second", *OPEN).out
+    assert not Path("second").exists()
     Path("pets.txt").write_text("\n".join(gallery.urls[:5]))
     made = invoke("update", "pets", "-o", "second", *OPEN)
     assert made.code == 0, made.err
     assert Path("second/manifest.json").exists()
+    assert "version    1.1.0, 2 added" in made.out
+    assert "rows read 5, new URLs 2, known URLs 3" in made.out
     listed = invoke("datasets", "versions", "pets", "--json").json["items"]
     assert [(item["version"], item["kind"], item["images"]) for item in listed] == [("1.1.0", "update", 5), ("1.0.0", "build", 3)]
     assert "2 added" in invoke("datasets", "versions", "pets").out

@@ -15,7 +15,7 @@ WORDS = {
     JobKind: "build export verify integrity duplicates validation",
     JobState: "pending planning running paused finalizing succeeded partial failed cancelled",
     UnitState: "pending queued running done dead cancelled quarantined",
-    UnitKind: "plan keywords search fetch compress labels export finalize validate duplicates integrity verify",
+    UnitKind: "plan keywords search fetch compress labels export finalize validate duplicates integrity verify publish",
     ImageState: "spare pending fetched valid kept failed rejected duplicate deferred tombstoned",
 }
 

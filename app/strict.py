@@ -1,6 +1,7 @@
 """The base of what comes from outside, and its words: what no field of a request or a setting may hold is refused here."""
 
-from typing import Annotated, Any, get_args
+import re
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import (
     AfterValidator,
@@ -9,6 +10,7 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from app.invisible import find_invisible
@@ -27,9 +29,18 @@ Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class Strict(BaseModel):
-    """Base of what comes from outside: unknown fields, numbers without an end, and truth values for numbers are refused."""
+    """Base of what comes from outside: unknown fields, numbers without an end, truth values for numbers, and texts that no database
+    stores are refused.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_unstorable_text(cls, value: Any) -> Any:
+        if _holds_unstorable_text(value):
+            raise ValueError("text must contain neither NUL nor half of a surrogate pair")
+        return value
 
     @field_validator("*", mode="before")
     @classmethod
@@ -39,6 +50,23 @@ class Strict(BaseModel):
         if any(item is True or item is False for item in (value, *inside)) and _takes_numbers(wanted):
             raise ValueError("true and false are no numbers; write the number")
         return value
+
+
+def _holds_unstorable_text(value: Any) -> bool:
+    """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. A loop: JSON may be nested deeper than we may recurse."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, str) and _UNSTORABLE.search(current):
+            return True
+        if isinstance(current, dict):
+            waiting += [*current.keys(), *current.values()]
+        elif isinstance(current, list):
+            waiting += current
+    return False
+
+
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def _takes_numbers(annotation: Any) -> bool:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.db import Database, schema
+from app.job_states import JobState
 from app.resources import Resources, open_resources
 from app.settings import load_settings
 from app.web import create_app
@@ -60,10 +61,21 @@ async def test_pages_filters_and_figures(client: httpx.AsyncClient, resources: R
     assert (await client.get("/readyz")).json()["status"] == "ok"
 
 
-async def test_text_that_it_cannot_store_is_refused_before(client: httpx.AsyncClient) -> None:
+async def test_text_that_it_cannot_store_is_refused_before(client: httpx.AsyncClient, resources: Resources) -> None:
     """NUL, and numbers beyond 64 bits in a cursor."""
     assert (await client.post("/v1/jobs", json={"urls": ["http://o.example/a.jpg"], "name": "a\0b"})).status_code == 422
+    job = await seeds.build(resources, ended=JobState.SUCCEEDED)
+    dataset = f"/v1/datasets/{job.dataset_id}"
+    for path, body in (
+        ("/v1/tombstones", {"targets": ["http://o.example/a\0.jpg"]}),
+        ("/v1/tombstones", {"targets": ["file:///a\0b"]}),
+        ("/v1/tombstones", {"targets": ["http://o.example/a.jpg"], "reason": "a\0b"}),
+        ("/v1/datasets/merges", {"datasets": [job.dataset_id, "ds\0"]}),
+        (f"{dataset}/exports", {"export_format": "files", "where": "label = 'a\0b'"}),
+    ):
+        assert (await client.post(path, json=body)).status_code == 422, path
     for path in (
+        f"{dataset}/diff?against=%00%00%00%00",
         "/v1/images?source=%00",
         "/v1/jobs/%00",
         "/v1/images?cursor=Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OV0",

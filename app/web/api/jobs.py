@@ -1,11 +1,10 @@
 """``/v1/jobs``: submit a build, list and read jobs, pause, resume, cancel, retry. Owns what a job looks like in JSON."""
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.datasets.update import submit_into
 from app.db import jobs, rows
@@ -38,30 +37,6 @@ class NewJob(JobRequest):
             ]
         },
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_unstorable_text(cls, value: Any) -> Any:
-        if _holds_unstorable_text(value):
-            raise ValueError("text must contain neither NUL nor half of a surrogate pair")
-        return value
-
-
-def _holds_unstorable_text(value: Any) -> bool:
-    """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. A loop: JSON may be nested deeper than we may recurse."""
-    waiting = [value]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, str) and _UNSTORABLE.search(current):
-            return True
-        if isinstance(current, dict):
-            waiting += [*current.keys(), *current.values()]
-        elif isinstance(current, list):
-            waiting += current
-    return False
-
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class JobChange(BaseModel):

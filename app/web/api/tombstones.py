@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from app.datasets.forget import forget
 from app.db import tombstones
+from app.strict import Strict
 from app.web.api.conventions import Here, NoQuery, Page, PageQuery, TombstoneId, View, at, may_fail
 
 __all__ = ["router"]
@@ -52,10 +53,8 @@ class Removed(View):
     blobs: int = Field(description="Objects that left the store.")
 
 
-class NewTombstones(BaseModel):
+class NewTombstones(Strict):
     """Images to remove, with all that shows the same picture."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     targets: list[Target] = Field(min_length=1, max_length=MAX_TARGETS, description="URLs, SHA-256 digests, or ids of images.")
     reason: str | None = Field(None, max_length=500, description="Why, as in the request.")

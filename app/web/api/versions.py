@@ -12,7 +12,7 @@ from app.datasets.diff import Changes, Difference
 from app.datasets.update import Update, submit_update
 from app.db import datasets, jobs, rows, versions
 from app.db.kept_records import KeptRecord
-from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, View, accepted, at, may_fail
+from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Text, View, accepted, at, may_fail
 from app.web.api.job_views import Job, load_job
 
 __all__ = ["router"]
@@ -44,7 +44,7 @@ class Versions(View):
 class DiffQuery(NoQuery):
     """What to compare a dataset with."""
 
-    against: str = Field(min_length=4, max_length=40, description="Id of the dataset to compare with, the older one.")
+    against: Text = Field(min_length=4, max_length=40, description="Id of the dataset to compare with, the older one.")
     limit: int = Field(20, ge=0, le=1000, description="Images of each kind that are listed; all are counted.")
 
 

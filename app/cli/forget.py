@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from app.cli.delivery import destination_in, destination_of
 from app.cli.failures import UsageError
 from app.cli.listing import Listing, Paging, show_list
 from app.cli.options import Cli, Cursor, Limit, parse_name
@@ -17,7 +19,7 @@ from app.cli.session import configure_logging, open_database, require_workspace,
 from app.cli.settings import load_settings
 from app.datasets.forget import Forgotten
 from app.datasets.forget import forget as forget_images
-from app.db import tombstones
+from app.db import Database, jobs, tombstones
 from app.db.rows import Export
 from app.db.tombstones import EVERYBODY, Tombstone
 from app.formatting import clipped, count, when
@@ -44,7 +46,7 @@ def forget(
     They leave the store and every dataset of the workspace.
 
     Whatever shows the same picture goes too, under any URL, re-encoded or resized. Tombstones keep the URL, the digest and
-    a hash of the picture, but no picture. Folders that were delivered are listed: export those datasets again.
+    a hash of the picture, but no picture. Folders that builds wrote, and buckets, are listed: export those datasets again.
     """
     return run(_forget(cli, targets or [], from_list, reason, exact, dry_run))
 
@@ -58,7 +60,8 @@ async def _forget(cli: Cli, targets: list[str], from_list: str | None, reason: s
     configure_logging(cli, settings, default="WARNING")
     async with open_job_resources(settings) as resources:
         found = await forget_images(resources, asked, user_id=EVERYBODY, reason=reason, is_exact=exact, dry_run=dry_run)
-    cli.result(_text(found, dry_run), _document(found, dry_run), brief=str(found.images.total()))
+        places = [await _place(resources.db, made) for made in found.exports]
+    cli.result(_text(found, places, dry_run), _document(found, places, dry_run), brief=str(found.images.total()))
     return 0
 
 
@@ -73,25 +76,33 @@ def _read_lines(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _text(found: Forgotten, dry_run: bool) -> str:
+def _text(found: Forgotten, places: Sequence[str | None], dry_run: bool) -> str:
     parts = ", ".join(f"{number} {_HOW[how]}" for how, number in sorted(found.images.items()))
     images = f"{count(found.images.total(), 'image')} of {count(len(found.datasets), 'dataset')}" + (f" ({parts})" if parts else "")
     head = f"would forget {images}" if dry_run else f"forgot {images}; {count(found.tombstones, 'tombstone')} in force"
     if not found.exports:
         return head
-    rows = [(made.id, made.format, made.dataset_id, _place(made), when(made.created_at)) for made in found.exports]
+    rows = [
+        (made.id, made.format, made.dataset_id, place or "-", when(made.created_at))
+        for made, place in zip(found.exports, places, strict=True)
+    ]
     said = "these exports hold what goes" if dry_run else "these exports held it; copies that were delivered still do: export them again"
     return f"{head}\n{said}\n" + table(("export", "format", "dataset", "delivered to", "made"), rows)
 
 
-def _place(made: Export) -> str:
-    return made.destination or "-"
+async def _place(db: Database, made: Export) -> str | None:
+    """The URL that an export went to, or the folder of the build that made it; the folder of a later export is recorded nowhere."""
+    if made.destination:
+        return made.destination
+    job = await jobs.get(db, made.job_id)
+    folder = destination_of(job)
+    return str(destination_in(folder, job, made.format)) if folder else None
 
 
-def _document(found: Forgotten, dry_run: bool) -> dict[str, Any]:
+def _document(found: Forgotten, places: Sequence[str | None], dry_run: bool) -> dict[str, Any]:
     exports = [
-        {"id": made.id, "dataset_id": made.dataset_id, "format": made.format, "version": made.version, "destination": made.destination}
-        for made in found.exports
+        {"id": made.id, "dataset_id": made.dataset_id, "format": made.format, "version": made.version, "destination": place}
+        for made, place in zip(found.exports, places, strict=True)
     ]
     counts = {"images": found.images.total(), "found": dict(found.images), "tombstones": found.tombstones, "blobs": found.blobs}
     return counts | {"datasets": list(found.datasets), "exports": exports, "dry_run": dry_run}

@@ -6,7 +6,7 @@ themselves: before a URL is requested, before bytes are stored, and before a dat
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -20,8 +20,9 @@ from app.db.exceptions import StateConflict
 from app.db.image_search import Likeness
 from app.db.rows import Export
 from app.db.tombstones import NewTombstone, Tombstone
+from app.db.versions import newest_of_each
 from app.discovery import urls
-from app.domain import StoredImage
+from app.domain import ImageState, StoredImage
 from app.images.hamming_index import Hashes, find_within
 from app.resources import Resources
 from app.storage import Store, paths
@@ -147,16 +148,16 @@ async def forget(
         wanted = [replace(item, phash=None) for item in wanted]
     buried = _as_if_buried(wanted, user_id) if dry_run else await _bury(resources.db, wanted, user_id)
     found = Forgotten(len(buried))
-    lost, digests = await _remove(resources, buried, found.images, user_id, dry_run=dry_run)
-    found.datasets = sorted(lost)
-    found.exports = [made for dataset_id in found.datasets for made in await _exports_of(resources.db, dataset_id)]
+    kept, digests = await _remove(resources, buried, found.images, user_id, dry_run=dry_run)
+    found.datasets = sorted(kept)
+    found.exports = await _exports_with(resources.db, kept)
     if not dry_run:
         await withdraw(resources, found.exports)
         found.blobs = await release_blobs(resources.db, resources.store, digests)
         for dataset_id in found.datasets:
             with suppress(StateConflict):  # a job that works on it records what it then is; one without images has no version
                 await versions.ensure(resources, dataset_id, kind="forget")
-        log.info("images.forgotten", tombstones=len(buried), images=found.images.total(), datasets=len(lost), blobs=found.blobs)
+        log.info("images.forgotten", tombstones=len(buried), images=found.images.total(), datasets=len(kept), blobs=found.blobs)
     return found
 
 
@@ -221,21 +222,38 @@ def _as_if_buried(wanted: Sequence[NewTombstone], user_id: str) -> list[Tombston
 
 async def _remove(
     resources: Resources, buried: Sequence[Tombstone], counts: Counter[str], user_id: str, *, dry_run: bool
-) -> tuple[set[str], set[str]]:
-    """Mark the images that tombstones name; return the datasets that lost some, and the digests of their bytes."""
-    lost: set[str] = set()
+) -> tuple[Counter[str], set[str]]:
+    """Mark the images that tombstones name; return the datasets that have them with how many each kept, and the digests of their bytes."""
+    kept: Counter[str] = Counter()
     digests: set[str] = set()
     index = TombstoneIndex(buried, resources.settings.validate_.near_distance)
     async with resources.db.read() as reading:
         async for page in image_search.likenesses(reading, user_id=_owner(user_id)):
             matches = index.find(page)
             counts.update(found.how for found in matches)
-            lost |= {found.image.dataset_id for found in matches}
+            for found in matches:
+                kept[found.image.dataset_id] += found.image.state == ImageState.KEPT
             digests = digests.union(*(found.digests for found in matches))
             for start in range(0, 0 if dry_run else len(matches), _BATCH):
                 async with resources.db.write() as connection:
                     await images.update_many(connection, [found.change for found in matches[start : start + _BATCH]], always=True)
-    return lost, digests
+    return kept, digests
+
+
+async def _exports_with(db: Database, kept: Mapping[str, int]) -> list[Export]:
+    """The exports that may hold what goes.
+
+    Args:
+        kept: by dataset, its images of those that go which it keeps. Where it keeps none its exports of this version have none; what
+            earlier versions of it kept is not known any more.
+    """
+    current = await newest_of_each(db, list(kept))
+    found: list[Export] = []
+    for dataset_id in sorted(kept):
+        number = current[dataset_id].number if dataset_id in current else None
+        made = await _exports_of(db, dataset_id)
+        found += made if kept[dataset_id] or number is None else [export for export in made if export.version != number]
+    return found
 
 
 async def _exports_of(db: Database, dataset_id: str) -> list[Export]:

@@ -276,6 +276,7 @@ class Likeness:
     sha256: str | None
     phash: str | None
     out_sha256: str | None
+    state: str
 
 
 async def likenesses(connection: Connection, *, user_id: str | None, dataset_id: str | None = None) -> AsyncIterator[list[Likeness]]:

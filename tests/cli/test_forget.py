@@ -31,6 +31,7 @@ def test_an_image_is_forgotten_and_what_held_it_is_named(mixed: Result, invoke: 
     assert (done["images"], done["found"], done["tombstones"], done["dry_run"]) == (1, {"url": 1}, 1, False)
     (made,) = done["exports"]
     assert made["dataset_id"] == done["datasets"][0]
+    assert made["destination"].endswith("/datasets/list")
     (item,) = invoke("tombstones", "ls", "--json").json["items"]
     assert (item["url"], item["reason"], len(item["sha256"]), len(item["phash"] or "")) == (url, "a person asked", 64, 0)
     assert "a person asked" in invoke("tombstones", "ls").out

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
+from sqlalchemy import update
 
 import errors
 from app.datasets.forget import MAX_ASKED, TombstoneIndex, forget, release_blobs
-from app.db import datasets, tombstones, versions
+from app.db import datasets, images, tables, tombstones, versions
 from app.db.image_search import Likeness
 from app.db.tombstones import EVERYBODY, NewTombstone, Tombstone
 from app.domain import ImageState, Reason, StoredImage
@@ -77,6 +78,23 @@ async def test_a_forgotten_url_leaves_the_store_its_datasets_and_their_exports(b
         (made,) = await datasets.exports_of_job(bench.db, job_id)
         assert (made.state, made.prefix) == ("withdrawn", None)
         assert [item async for item in bench.resources.store.list(paths.export(made.id))] == []
+
+
+async def test_an_export_without_the_image_stays(bench: Bench, origin: Origin) -> None:
+    """A dataset that left the image out has exports of its version without it; those of an earlier version may hold it."""
+    urls = serve(origin, pictures(3))
+    job_id = await built(bench, urls)
+    row, other, _ = await rows_of(bench, job_id)
+    async with bench.db.write() as connection:
+        await images.update_many(connection, [{"id": row.id, "state": ImageState.REJECTED, "reason": Reason.OVER_TARGET}])
+    would = await forget(bench.resources, [str(row.id)], user_id="local", dry_run=True)
+    assert (would.datasets, would.exports) == ([row.dataset_id], [])
+    (made,) = await datasets.exports_of_job(bench.db, job_id)
+    async with bench.db.write() as connection:
+        await connection.execute(update(tables.exports).values(version="0.9.0"))
+    would = await forget(bench.resources, [str(row.id)], user_id="local", dry_run=True)
+    assert [export.id for export in would.exports] == [made.id]
+    assert len((await forget(bench.resources, [str(other.id)], user_id="local", dry_run=True)).exports) == 1
 
 
 async def test_a_dataset_without_the_image_is_another_version(bench: Bench, origin: Origin) -> None:
@@ -209,7 +227,7 @@ async def test_what_names_nothing_is_refused(bench: Bench, asked: Sequence[str],
 
 def likeness(number: int, **values: str | None) -> Likeness:
     given: dict[str, str | None] = {"url_key": f"u{number}", "sha256": f"s{number}", "phash": None, "out_sha256": None}
-    return Likeness(id=number, dataset_id="ds_1", **(given | values))
+    return Likeness(id=number, dataset_id="ds_1", state=ImageState.KEPT, **(given | values))
 
 
 def tombstone(**values: str | None) -> Tombstone:

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import fcntl
+import glob
+import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import errors
@@ -22,6 +25,8 @@ LINKED = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".t
 
 _BATCH = 256  # files copied in one thread call
 _SHOWN_FILES = 3
+
+_PARTIAL = ".partial-"
 
 
 def check_destination(destination: Path, overwrite: bool = False) -> None:
@@ -60,13 +65,37 @@ async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite
     with storage_errors.writing("write", destination.name):
         target = await asyncio.to_thread(destination.resolve)
         await asyncio.to_thread(_check_copy, target, overwrite, store)
-        partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
+        await asyncio.to_thread(_remove_leftovers, target)
+        partial = target.with_name(f"{target.name}{_PARTIAL}{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(partial.mkdir, parents=True)
-            await _fill(store, prefix, partial, local_files.permissions_hold() if links is None else links)
-            await concurrency.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
+            with _claimed(partial):
+                await _fill(store, prefix, partial, local_files.permissions_hold() if links is None else links)
+                await concurrency.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the incomplete copies beside a folder whose processes were killed."""
+    for partial in target.parent.glob(f"{glob.escape(target.name)}{_PARTIAL}{'[0-9a-f]' * 8}"):
+        with _claimed(partial) as is_ours:
+            if is_ours:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, which ends with the process; false where another one has it, or the file system knows no locks."""
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """Tests of app.exports.publish: a destination is whole or as it was."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import tempfile
@@ -205,6 +206,24 @@ async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list((tmp_path / "place").iterdir()) == []
+
+
+async def test_what_a_killed_copy_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    """Not what another process is still at work on, nor what is called otherwise."""
+    store = open_store(f"{tmp_path}/store")
+    await published(store)
+    place = tmp_path / "place"
+    for name in ("out[1].partial-0123abcd", "out[1].partial-9999ffff", "out[1].partial-mine", "out1.partial-0123abcd"):
+        (place / name).mkdir(parents=True)
+        (place / name / "a.jpg").write_bytes(b"a")
+    at_work = os.open(place / "out[1].partial-9999ffff", os.O_RDONLY)
+    try:
+        fcntl.flock(at_work, fcntl.LOCK_EX)
+        await publish.copy_to_folder(store, "exports/e", place / "out[1]")
+    finally:
+        os.close(at_work)
+    left = {"out[1]", "out[1].partial-9999ffff", "out[1].partial-mine", "out1.partial-0123abcd"}
+    assert {path.name for path in place.iterdir()} == left
 
 
 async def test_a_destination_that_holds_the_store_is_refused(tmp_path: Path) -> None:

@@ -152,10 +152,11 @@ async def test_an_update_that_finds_nothing_new_makes_no_version(bench: Bench, l
     assert await jobs.searches_of(bench.db, job_id) == []
 
 
-async def test_an_origin_that_is_down_takes_nothing_away(bench: Bench, library: Library, tmp_path: Path) -> None:
-    """Failures that may pass keep the stored bytes; the images are as they were."""
+@pytest.mark.parametrize("status", [503, 403])
+async def test_an_origin_that_is_down_or_refuses_takes_nothing_away(bench: Bench, library: Library, status: int) -> None:
+    """Failures that may pass keep the stored bytes, and so does a site that turns the crawler away; the images are as they were."""
     old_id = await built(bench, library.hang(range(5)))
-    library.down = reply(503)
+    library.down = reply(status)
     job = await bench.job(await updated(bench, old_id))
     assert (job.state, job.dataset_id) == (JobState.SUCCEEDED, old_id)
     del library.pictures["/0.jpg"]

@@ -34,10 +34,13 @@ DECIDED_ANEW: Final[Mapping[Reason, ImageState]] = {Reason.OVER_TARGET: ImageSta
 NO_ANSWER: Final = RETRYABLE | {Reason.TLS, Reason.PROTOCOL, Reason.CONTACT_REQUIRED, Reason.POISON}
 """Reasons that say nothing about the image: its host is down today, or the request did not get that far."""
 
+REFUSED: Final = frozenset({Reason.HTTP_400, Reason.HTTP_401, Reason.HTTP_403, Reason.HTTP_4XX})
+"""Reasons that say nothing of the image either: a site that turns a crawler away answers so to every request."""
+
 
 def keeps_bytes(reason: Reason) -> bool:
     """Whether an image that is asked for again keeps the bytes that are stored where its request fails for this reason."""
-    return reason in NO_ANSWER
+    return reason in NO_ANSWER or reason in REFUSED
 
 
 def image_copy(spec: JobSpec, dataset_id: str, job_id: str, chunk_size: int) -> ImageCopy:

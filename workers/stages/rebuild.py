@@ -68,7 +68,7 @@ async def list_images(unit: ClaimedUnit, search: Search, lock: LockSpec) -> None
 
 def _take(found: Iterator[LockedImage], folder: str, forgotten: TombstoneIndex) -> list[Row]:
     page = [as_pending(image, folder) for image in islice(found, PAGE)]
-    names = ("url_key", "expected_sha256", "phash", "out_sha256")
+    names = ("url_key", "expected_sha256", "phash", "out_sha256", "state")
     for match in forgotten.find([Likeness(at, "", *(row[name] for name in names)) for at, row in enumerate(page)]):
         row = page[match.image.id]
         row |= {name: value for name, value in match.change.items() if name in row}

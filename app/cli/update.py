@@ -16,9 +16,10 @@ from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
 from app.datasets.update import Update, submit_update
-from app.db import datasets, jobs, lookup, versions
+from app.db import datasets, events, jobs, lookup, versions
 from app.db.rows import Version
 from app.exports.destination import Delivery
+from app.formatting import count
 from app.inputs import ListSpec
 from app.jobs import settle
 from app.spec import JobSpec
@@ -27,6 +28,9 @@ __all__ = ["update"]
 
 OUTPUT = "Folder of the new version, or where else it goes; default: it stays in the workspace."
 INPUT = "The list as it is now; default: the file that it was built from, if it is still there, else the list as it was."
+MOST_CHUNKS = 100_000
+"""Log lines that are counted; each stands for a chunk."""
+
 RETRY_FAILED = "Ask again for images that failed for reasons that may have passed."
 
 
@@ -70,7 +74,8 @@ async def _update(cli: Cli, text: str, wanted: Update, destination: Destination 
         if job.dataset_id != base_id:
             return await runner.finish_build(job_id, destination)
         version = (await versions.newest_of_each(db, [base_id]))[base_id]
-        return _say_unchanged(cli, job_id, version, destination)
+        silent = await events.named(db, job_id, ["chunk.not_confirmed"], limit=MOST_CHUNKS)
+        return _say_unchanged(cli, job_id, version, destination, sum(int(event.data.get("images", 0)) for event in silent))
 
 
 async def _store_list(runner: JobRunner, known: ListSpec | None, listed: str | None) -> ListSpec | None:
@@ -101,11 +106,14 @@ def _columns(known: ListSpec) -> Columns:
     return Columns(*columns, [NO_COLUMN] if known.keep_columns == [] else known.keep_columns)
 
 
-def _say_unchanged(cli: Cli, job_id: str, version: Version, destination: Destination | Delivery | None) -> int:
+def _say_unchanged(cli: Cli, job_id: str, version: Version, destination: Destination | Delivery | None, silent: int) -> int:
+    """Say that no version was made; ``silent`` is the number of images whose origins gave no answer."""
     text = f"nothing has changed: {version.dataset_id} stays version {version.number}"
+    text += f"\n  not asked: {count(silent, 'image')}, whose origins did not answer or refused" if silent else ""
     if destination is not None:
         command = f"pictrawl datasets export {version.dataset_id} -o {destination}{cli.workspace_options}"
         text += f"\n  not written: {destination}; {command} writes that version"
-    document = {"job_id": job_id, "status": "succeeded", "changed": False, "dataset_id": version.dataset_id, "version": version.number}
+    document = {"job_id": job_id, "status": "succeeded", "changed": False, "dataset_id": version.dataset_id}
+    document |= {"version": version.number, "not_confirmed": silent}
     cli.result(text, document, brief=version.number)
     return exit_codes.OK

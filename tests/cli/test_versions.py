@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.cli.demo.origin import reply
 from tests.cli.conftest import LOOPBACK, OPEN, Invoke, Site
 
 
@@ -50,6 +51,16 @@ def test_a_list_is_named_where_it_has_moved(gallery: Site, invoke: Invoke) -> No
     missing = invoke("datasets", "diff", "pets@3.0.0", "pets")
     assert missing.code == 2
     assert "pets has no version 3.0.0" in missing.err
+
+
+def test_an_update_says_whose_origins_did_not_answer(site: Site, invoke: Invoke, bodies: list[bytes]) -> None:
+    """Nothing has changed as far as is known, which is not all."""
+    site.add("/a.jpg", reply(body=bodies[0]), reply(403))
+    site.add("/b.jpg", reply(body=bodies[1]))
+    build(invoke, site, 2)
+    same = invoke("update", "pets", *OPEN, "--json").json
+    assert (same["changed"], same["not_confirmed"]) == (False, 1)
+    assert "not asked: 1 image, whose origins did not answer or refused" in invoke("update", "pets", *OPEN).out
 
 
 def test_images_are_built_into_a_dataset(gallery: Site, invoke: Invoke) -> None:

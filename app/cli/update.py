@@ -13,7 +13,7 @@ from app.cli.failures import UsageError
 from app.cli.list_input import NO_COLUMN, Columns, open_url_list
 from app.cli.options import Cli, Overwrite, parse_name
 from app.cli.runner import JobRunner, open_runner
-from app.cli.session import require_workspace, run
+from app.cli.session import open_database, require_workspace, run
 from app.cli.settings import load_settings
 from app.datasets.update import Update, submit_update
 from app.db import datasets, events, jobs, lookup, versions
@@ -57,7 +57,8 @@ def update(
 
 
 async def _update(cli: Cli, text: str, wanted: Update, destination: Destination | Delivery | None, listed: str | None) -> int:
-    async with open_runner(cli, load_settings(cli), "update", prestart=True) as runner:
+    settings = load_settings(cli)
+    async with open_runner(cli, settings, "update", prestart=True) as runner:
         db = runner.resources.db
         base_id = await lookup.dataset_id(db, text)
         dataset = await datasets.get_dataset(db, base_id)
@@ -73,9 +74,10 @@ async def _update(cli: Cli, text: str, wanted: Update, destination: Destination 
         job = await jobs.get(db, job_id)
         if job.dataset_id != base_id:
             return await runner.finish_build(job_id, destination)
+    async with open_database(cli, settings) as db:  # the log of the job is written by now
         version = (await versions.newest_of_each(db, [base_id]))[base_id]
         silent = await events.named(db, job_id, ["chunk.not_confirmed"], limit=MOST_CHUNKS)
-        return _say_unchanged(cli, job_id, version, destination, sum(int(event.data.get("images", 0)) for event in silent))
+    return _say_unchanged(cli, job_id, version, destination, sum(int(event.data.get("images", 0)) for event in silent))
 
 
 async def _store_list(runner: JobRunner, known: ListSpec | None, listed: str | None) -> ListSpec | None:

@@ -73,7 +73,7 @@ async def _lock(cli: Cli, dataset: str, output: Path, form: ExportFormat | None,
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():  # a device or a pipe would be replaced by a file
         raise UsageError(f"{path} is no file that can be written", "name a file in a folder that exists: -o dataset.lock")
 
 

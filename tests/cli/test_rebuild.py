@@ -3,6 +3,7 @@
 import filecmp
 import gzip
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -208,5 +209,8 @@ def test_what_cannot_be_locked_is_refused(invoke: Invoke, listed: Path, tmp_path
     assert invoke("datasets", "lock", "dogs", "-o", lock).code == 2
     assert invoke("datasets", "lock", "cats", "-o", tmp_path).code == 2
     assert invoke("datasets", "lock", "cats", "-o", tmp_path / "absent" / "x.lock").code == 2
+    os.mkfifo(tmp_path / "pipe")
+    refused = invoke("datasets", "lock", "cats", "-o", tmp_path / "pipe")
+    assert (refused.code, "is no file that can be written" in refused.err, (tmp_path / "pipe").is_fifo()) == (2, True, True)
     assert invoke("datasets", "lock", "cats", "-o", lock, "-f", "files", "--export", "exp_1").code == 2
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["list.jsonl"]

@@ -12,7 +12,7 @@ import typer
 from app.cli.delivery import destination_in, destination_of
 from app.cli.failures import UsageError
 from app.cli.listing import Listing, Paging, show_list
-from app.cli.options import Cli, Cursor, Limit, parse_name
+from app.cli.options import Cli, Cursor, Limit, parse_name, parse_text
 from app.cli.output import table
 from app.cli.runner import open_job_resources
 from app.cli.session import configure_logging, open_database, require_workspace, run
@@ -37,7 +37,9 @@ def forget(
     cli: Cli,
     targets: Annotated[list[str] | None, typer.Argument(metavar="URL|SHA256|IMAGE...", help=TARGETS, show_default=False)] = None,
     from_list: Annotated[str | None, typer.Option("--from-list", metavar="FILE|-", parser=parse_name, help=FROM_LIST)] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, as in the request; it is kept.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", parser=parse_text, help="Why, as in the request; it is kept.")
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help=EXACT)] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
 ) -> int:

@@ -7,7 +7,7 @@ import typer
 
 from app.cli.build_options import FORMATS, LABEL_CONFLICTS
 from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, parse_output
-from app.cli.options import Cli, Overwrite, parse_name
+from app.cli.options import Cli, Overwrite, parse_name, parse_text
 from app.cli.runner import open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -31,7 +31,9 @@ def merge(
         str | None,
         typer.Option("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help="Where it goes (./datasets/NAME)."),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the new dataset; default: their names.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", parser=parse_text, help="Name of the new dataset; default: their names.")
+    ] = None,
     form: Annotated[
         ExportFormat | None, typer.Option("--format", "-f", metavar="FORMAT", help=f"{FORMATS}. Default: that of the first.")
     ] = None,

@@ -29,6 +29,7 @@ __all__ = [
     "parse_choice",
     "parse_name",
     "parse_path",
+    "parse_text",
     "with_global_options",
     "with_options_of",
 ]
@@ -48,6 +49,17 @@ def parse_name(value: str) -> str:
     if not value:
         raise typer.BadParameter("must not be empty")
     return value
+
+
+def parse_text(value: str) -> str:
+    """A text that is stored: no path, which may have any bytes.
+
+    Raises:
+        typer.BadParameter: it is empty, or no UTF-8.
+    """
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise typer.BadParameter("is not UTF-8")
+    return parse_name(value)
 
 
 def parse_path(value: str) -> Path:

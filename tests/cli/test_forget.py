@@ -67,3 +67,5 @@ def test_nothing_to_forget_is_an_error_with_the_way_out(mixed: Result, invoke: I
     assert_refused(invoke("forget"), "name a URL, a SHA-256 digest or an image's id")
     assert_refused(invoke("forget", "--from-list", str(tmp_path / "none.txt")), "cannot be read")
     assert_refused(invoke("forget", "cats"), "'cats' is no URL, digest or image")
+    assert_refused(invoke("forget", "https://img.example/a.jpg", "--reason", "b\udcff"), "is not UTF-8")
+    assert_refused(invoke("datasets", "merge", "a", "b", "--name", "b\udcff"), "is not UTF-8")

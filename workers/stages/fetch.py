@@ -70,8 +70,8 @@ async def fetch_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> Coun
     if (folder := unit.spec.folder) is not None:
         counts += await read_chunk(ctx, unit, folder, [image for image in pending if image.source == FOLDER_SOURCE], originals)
         pending = [image for image in pending if image.source != FOLDER_SOURCE]
-    if not pending:
-        return counts
+        if not pending:
+            return counts
     prepared = await prepare(ctx, unit, chunk_id, pending)
     counts.update(reused=prepared.reused, failed=prepared.tombstoned)
     async for batch in unit.batches(prepared.to_fetch):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, select
+from sqlalchemy import ColumnElement, Table, exists, select
 
 import errors
 from app.db import tables, versions
@@ -165,7 +165,11 @@ def _shown(ids: Sequence[str]) -> str:
 
 
 async def _by_name(connection: Connection, name: str) -> str | None:
-    return await _newest(connection, tables.datasets, tables.datasets.c.name == name)
+    """The newest dataset of a name. One that was rebuilt from a lock has the name of its original, and takes it from none that is here."""
+    c, jobs = tables.datasets.c, tables.jobs.c
+    is_rebuilt = exists(select(1).where(jobs.dataset_id == c.lineage_id, jobs.spec[("lock", "digest")].as_string().is_not(None)))
+    original = await _newest(connection, tables.datasets, (c.name == name) & ~is_rebuilt)
+    return original or await _newest(connection, tables.datasets, c.name == name)
 
 
 async def _newest(connection: Connection, table: Table, condition: Any) -> str | None:

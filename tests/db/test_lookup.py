@@ -148,3 +148,14 @@ async def test_a_name_means_the_newest_version(any_database: Database) -> None:
         await lookup.dataset_id(any_database, "dogs@1.0.0")
     with pytest.raises(errors.ValidationError, match=f"c@ts has 3 versions: {third}, c@ts@2.0.0, c@ts@1.0.0"):
         await lookup.dataset_id(any_database, "c@ts", only=True)
+
+
+async def test_a_rebuilt_dataset_takes_no_name_away(any_database: Database, made: Made) -> None:
+    """It has the name of the original, which may be here; where it is the only one, the name means it."""
+    spec = {"lock": {"key": "lists/list_1.jsonl", "packing": "", "digest": "0" * 64, "header": {}}}
+    for name in ("100% birds", "cats"):
+        async with any_database.write() as connection:
+            rebuilt = await datasets.create_dataset(connection, user_id="local", name=name)
+        job_id = await builders.add_job(any_database, dataset_id=rebuilt)
+        await builders.change(any_database, tables.jobs, job_id, spec=spec)
+        assert await lookup.dataset_id(any_database, name) == (made.datasets[1] if name != "cats" else rebuilt)

@@ -191,8 +191,8 @@ async def test_an_image_without_a_group_is_its_own(any_database: Database, three
     async with any_database.read() as connection:
         found = await image_search.choices(connection, dataset_id, WANTED)
     kept, valid = found
-    assert kept == Choice(a, "g", "cat", "srch_a", 0, is_kept=True, has_group=True)
-    assert valid == Choice(b, "bb" * 32, None, "srch_a", 1, is_kept=False)
+    assert kept == Choice(a, "g", "cat", "srch_a", 0, is_kept=True, has_group=True, sha256="aa" * 32)
+    assert valid == Choice(b, "bb" * 32, None, "srch_a", 1, is_kept=False, sha256="bb" * 32)
 
 
 async def test_pages_lose_nothing(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,7 @@ async def test_rows_of_parquet_hold_the_image_and_the_number_of_its_class(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # mlcroissant leaves files open
+@pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter extracted tar:DeprecationWarning")  # mlcroissant's own
 async def test_images_of_shards_come_with_their_row(tmp_path: Path) -> None:
     """mlcroissant reads no columns of JSON inside of archives, so the row is one text."""
     items = samples(10)

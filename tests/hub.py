@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback import LoopbackHandler, run_server
 
 __all__ = ["DROP", "DROP_AFTER", "HubServer", "Reply", "serve_hub"]
 
@@ -69,31 +70,12 @@ def serve_hub() -> Iterator[HubServer]:
     class Handler(_Handler):
         hub = state
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    state.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with run_server(Handler) as state.port:
         yield state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing of clients that go away."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     hub: HubServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def _serve(self) -> None:
         url = urlsplit(self.path)
@@ -104,13 +86,13 @@ class _Handler(BaseHTTPRequestHandler):
             fault = self.hub.fault(self.command, path, self.hub.log[self.command, path])
             status, headers = fault if isinstance(fault, tuple) else (fault, {})
             if status == DROP:
-                return self._hang_up()
+                return self.hang_up()
             if status > 0:
                 return self._answer(status, {"error": "as asked"}, **headers)
             if not path.startswith("/lfs/") and self.headers.get("authorization") != f"Bearer {TOKEN}":
                 return self._answer(401, {"error": "Invalid username or password."})
             answer = self._route(path, parse_qs(url.query), body)
-            return self._hang_up() if status == DROP_AFTER else self._answer(*answer[:2], **(answer[2] if len(answer) > 2 else {}))
+            return self.hang_up() if status == DROP_AFTER else self._answer(*answer[:2], **(answer[2] if len(answer) > 2 else {}))
 
     do_GET = do_PUT = do_POST = do_HEAD = _serve
 
@@ -123,10 +105,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(pieces)
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.close()
 
     def _route(self, path: str, query: dict[str, list[str]], body: bytes) -> tuple[Any, ...]:
         parts = path.strip("/").split("/")

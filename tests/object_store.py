@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.loopback import LoopbackHandler, run_server
 
 __all__ = ["DROP", "BucketServer", "azure_environment", "gcs_environment", "s3_environment", "serve_buckets"]
 
@@ -87,31 +88,12 @@ def serve_buckets(*names: str) -> Iterator[BucketServer]:
     class Handler(_Handler):
         server_state = state
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    state.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with run_server(Handler) as state.port:
         yield state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing of clients that go away."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     server_state: BucketServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def _serve(self) -> None:
         state, url = self.server_state, urlsplit(self.path)
@@ -123,10 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             state.log.append((self.command, key))
             status = state.fault(self.command, key, len(state.log))
             if status == DROP:
-                self.close_connection = True
-                self.connection.close()
-                return
-            if status:
+                self.hang_up()
+            elif status:
                 self._answer(status, b"<Error><Code>Refused</Code><Message>as asked</Message></Error>")
             elif bucket not in state.buckets:
                 self._answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")

@@ -1,4 +1,4 @@
-"""Tests of app.export_spec: what is recorded of an export, and what people and its manifest are told of it."""
+"""Tests of app.export_spec: what is recorded of an export, and how people and its manifest see it."""
 
 from app.export_spec import ExportRequest, ExportSpec, describe
 from app.paper_texts import PaperTexts

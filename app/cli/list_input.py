@@ -1,4 +1,4 @@
-"""The list of ``pictrawl build --urls``: opened and inspected before anything is written, and what the user is told of it."""
+"""The list of ``pictrawl build --urls``: opened and inspected before anything is written, with notes for the user."""
 
 import shutil
 import sys

@@ -146,9 +146,9 @@ async def forget(
     wanted = [item for text in asked for item in await _resolve(resources.db, text.strip(), user_id, reason)]
     if is_exact:
         wanted = [replace(item, phash=None) for item in wanted]
-    buried = _as_if_buried(wanted, user_id) if dry_run else await _bury(resources.db, wanted, user_id)
-    found = Forgotten(len(buried))
-    kept, digests = await _remove(resources, buried, found.images, user_id, dry_run=dry_run)
+    named = _unstored(wanted, user_id) if dry_run else await _store_tombstones(resources.db, wanted, user_id)
+    found = Forgotten(len(named))
+    kept, digests = await _remove(resources, named, found.images, user_id, dry_run=dry_run)
     found.datasets = sorted(kept)
     found.exports = await _exports_with(resources.db, kept)
     if not dry_run:
@@ -157,7 +157,7 @@ async def forget(
         for dataset_id in found.datasets:
             with suppress(StateConflict):  # a job that works on it records what it then is; one without images has no version
                 await versions.ensure(resources, dataset_id, kind="forget")
-        log.info("images.forgotten", tombstones=len(buried), images=found.images.total(), datasets=len(kept), blobs=found.blobs)
+        log.info("images.forgotten", tombstones=len(named), images=found.images.total(), datasets=len(kept), blobs=found.blobs)
     return found
 
 
@@ -207,33 +207,34 @@ def _url_key(text: str) -> str:
         ) from error
 
 
-async def _bury(db: Database, wanted: Sequence[NewTombstone], user_id: str) -> list[Tombstone]:
-    buried: list[Tombstone] = []
+async def _store_tombstones(db: Database, wanted: Sequence[NewTombstone], user_id: str) -> list[Tombstone]:
+    stored: list[Tombstone] = []
     for start in range(0, len(wanted), _BATCH):
         async with db.write() as connection:
-            buried += await tombstones.add(connection, user_id, wanted[start : start + _BATCH])
-    return buried
+            stored += await tombstones.add(connection, user_id, wanted[start : start + _BATCH])
+    return stored
 
 
-def _as_if_buried(wanted: Sequence[NewTombstone], user_id: str) -> list[Tombstone]:
-    named = dict.fromkeys(replace(item, reason=None, image_id=None) for item in wanted)
-    return [Tombstone("", user_id, item.url, item.url_key, item.sha256, item.phash, None, None, 0.0) for item in named]
+def _unstored(wanted: Sequence[NewTombstone], user_id: str) -> list[Tombstone]:
+    """The tombstones as they would be, for a dry run."""
+    distinct = dict.fromkeys(replace(item, reason=None, image_id=None) for item in wanted)
+    return [Tombstone("", user_id, item.url, item.url_key, item.sha256, item.phash, None, None, 0.0) for item in distinct]
 
 
 async def _remove(
-    resources: Resources, buried: Sequence[Tombstone], counts: Counter[str], user_id: str, *, dry_run: bool
+    resources: Resources, named: Sequence[Tombstone], counts: Counter[str], user_id: str, *, dry_run: bool
 ) -> tuple[Counter[str], set[str]]:
     """Mark the images that tombstones name; return the datasets that have them with how many each kept, and the digests of their bytes."""
     kept: Counter[str] = Counter()
     digests: set[str] = set()
-    index = TombstoneIndex(buried, resources.settings.validate_.near_distance)
+    index = TombstoneIndex(named, resources.settings.validate_.near_distance)
     async with resources.db.read() as reading:
         async for page in image_search.likenesses(reading, user_id=_owner(user_id)):
             matches = index.find(page)
             counts.update(found.how for found in matches)
             for found in matches:
                 kept[found.image.dataset_id] += found.image.state == ImageState.KEPT
-            digests = digests.union(*(found.digests for found in matches))
+            digests.update(*(found.digests for found in matches))
             for start in range(0, 0 if dry_run else len(matches), _BATCH):
                 async with resources.db.write() as connection:
                     await images.update_many(connection, [found.change for found in matches[start : start + _BATCH]], always=True)

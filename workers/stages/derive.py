@@ -147,7 +147,7 @@ async def _make(ctx: JobContext, unit: ClaimedUnit, rules: CompressionRules, dig
 
 
 def _as_derived(recipe: Recipe, form: DerivedImage) -> StoredImage:
-    """The image with the columns of its form. That its bytes were converted for the loaders is a change of which users are told."""
+    """The image with the columns of its form. A conversion for the loaders is named in the column ``changes``."""
     image = recipe.image
     words = _conversion_words(image, form) if recipe.is_conversion else None
     return replace(

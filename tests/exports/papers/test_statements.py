@@ -34,7 +34,7 @@ def facts(**values: Any) -> DatasetFacts:
 
 
 def asked(**values: Any) -> Any:
-    """A provenance of a build with these wishes."""
+    """A provenance of a build that was asked for with these values."""
     return replace(FACTS, asked=replace(FACTS.asked, **values))
 
 

@@ -5,6 +5,7 @@ missing, and name it; with PICTRAWL_TEST_REQUIRE_SERVICES=1 they fail instead.
 """
 
 import asyncio
+import faulthandler
 import inspect
 import itertools
 import os
@@ -14,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key, get_timeout_config_value
 from hypothesis import settings as hypothesis_settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -64,6 +66,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if packages := missing_packages(*mark.args):
             reason = f"needs {', '.join(packages)}: apt-get install {' '.join(packages)}"
             (pytest.fail if REQUIRE_SERVICES else pytest.skip)(reason)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """Bound the teardown of a failed test too: pytest has just stopped its timer, for debuggers."""
+    if isinstance(node, pytest.Item) and (limit_s := get_timeout_config_value(node.config)):
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=node.config.stash[fault_handler_stderr_fd_key])
 
 
 @pytest.fixture(scope="session")

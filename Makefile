@@ -16,21 +16,28 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 JOBS ?= 6
 # Drills wait more than they work; more of them at once would stall each other on two cores.
 DRILL_JOBS ?= 4
+# Each has a Chromium, a server and its own data.
+BROWSER_JOBS ?= 2
+# Folders of tests that `make test` leaves to other targets.
+SLOW := tests/drills tests/browser
 PYTHON ?= $(shell $(FIND_PYTHON))
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: demo test drills check style types layers references locks serve bench lock clean help
+.PHONY: demo test browser drills check style types layers references locks serve bench lock clean help
 
 demo: $(STAMP) ## build a small dataset from a server on this machine, and show what happened
 	$(BIN)/pictrawl demo $(ARGS)
 
 test: $(STAMP) ## run the tests and measure their coverage; ARGS="tests/app -k name" runs some of them
 	@$(BIN)/coverage erase
-	@PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal --ignore=tests/drills $(ARGS); tests=$$?; \
+	@PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal $(SLOW:%=--ignore=%) $(ARGS); tests=$$?; \
 	$(BIN)/coverage combine --quiet; $(BIN)/coverage report $(if $(ARGS),--fail-under=0); coverage=$$?; \
 	[ $$tests -eq 0 ] && [ $$coverage -eq 0 ]
+
+browser: $(STAMP) ## look at every page with Chromium; ARGS="-k sign_in" runs some
+	$(BIN)/python -m pytest tests/browser --numprocesses=$(BROWSER_JOBS) --dist=worksteal $(ARGS)
 
 drills: $(STAMP) ## break processes, Redis and PostgreSQL on purpose, and see that nothing is lost; ARGS="-k redis" runs some
 	$(BIN)/python -m pytest tests/drills --numprocesses=$(DRILL_JOBS) --dist=worksteal $(ARGS)

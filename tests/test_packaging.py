@@ -253,7 +253,7 @@ def test_the_readme_shows_the_two_first_commands() -> None:
 def test_every_target_of_the_makefile_that_is_promised_is_there() -> None:
     """And explains itself in ``make help``."""
     text = (ROOT / "Makefile").read_text()
-    promised = {"demo", "test", "drills", "check", "serve", "bench", "lock", "clean", "help"}
+    promised = {"demo", "test", "browser", "drills", "check", "serve", "bench", "lock", "clean", "help"}
     assert promised == set(re.findall(r"^([a-z]+):.* ## ", text, re.MULTILINE))
 
 

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     PLACEHOLDER = "placeholder"
     LICENCE = "licence"
     NOT_SELECTED = "not_selected"
+    REJECTED_BY_REVIEWER = "rejected_by_reviewer"
     OVER_TARGET = "over_target"
     NOT_REQUESTED = "not_requested"
     CANCELLED = "cancelled"

@@ -6,7 +6,7 @@ from enum import StrEnum
 import pytest
 
 from app import domain
-from app.domain import EXTENSIONS, MEDIA_TYPES, ImageState, Reason, Verdict
+from app.domain import EXTENSIONS, MEDIA_TYPES, ImageState, Reason, ReviewAction, Reviewed, Verdict
 from app.exports.exporter import VerifyReport
 from app.job_states import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobKind, JobState, UnitKind, UnitState
 from app.rules import CompressionRules, ValidationRules
@@ -16,6 +16,8 @@ WORDS = {
     JobState: "pending planning running paused finalizing succeeded partial failed cancelled",
     UnitState: "pending queued running done dead cancelled quarantined",
     UnitKind: "plan keywords search fetch compress labels export finalize validate duplicates integrity verify publish",
+    Reviewed: "keep reject replaced relabel changed",
+    ReviewAction: "keep reject relabel keep_instead split_group undo",
     ImageState: "spare pending fetched valid kept failed rejected duplicate deferred tombstoned",
 }
 

@@ -9,7 +9,21 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["LABELLED", "PENDING", "REASONED", "REUSED", "SPLIT", "WARNED", "Id", "Serial", "Slug", "metadata", "partial_index"]
+__all__ = [
+    "COPIES",
+    "LABELLED",
+    "PENDING",
+    "REASONED",
+    "REUSED",
+    "REVIEWED",
+    "SPLIT",
+    "WARNED",
+    "Id",
+    "Serial",
+    "Slug",
+    "metadata",
+    "partial_index",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -33,6 +47,9 @@ REASONED = text("reason IS NOT NULL")
 
 REUSED = text("reuse IS NOT NULL")
 """The condition of the index of images whose bytes were there before; a first build has none."""
+
+REVIEWED, COPIES = text("reviewed IS NOT NULL"), text("duplicate_of IS NOT NULL")
+"""Conditions of the indexes of images that a person decided about, and of duplicates by the image that they repeat."""
 
 LABELLED, SPLIT = text("label IS NOT NULL"), text("split IS NOT NULL")
 """Conditions of indexes over kept images; no other image has a label or a split there, so crawling does not update them."""

@@ -118,6 +118,7 @@ async def _copy_batch(connection: Connection, copy: ImageCopy, ids: Sequence[int
     result = await connection.execute(_insert_new(connection, tables.images, list(values), rows, ["dataset_id", "url_key"]))
     await _copy_identities(connection, copy, ids)
     await _copy_list_rows(connection, copy, ids)
+    await _copy_reviews(connection, copy, ids)
     return int(result.rowcount)
 
 
@@ -166,6 +167,19 @@ async def _copy_list_rows(connection: Connection, copy: ImageCopy, ids: Sequence
     rows = select(new.c.id, *(c[name] for name in own)).join_from(new, tables.list_rows, c.image_id == new.c.copied_from)
     names, keys = ["image_id", *own], ["image_id", "search_id", "row"]
     await _copy_rows_of(connection, tables.list_rows, names, rows.where(new.c.id > 0), keys, ids)
+
+
+async def _copy_reviews(connection: Connection, copy: ImageCopy, ids: Sequence[int]) -> None:
+    """Copy what people decided, without the batches, which belong to the version in which it was decided."""
+    c, new = tables.reviews.c, _copies(copy, ids)
+    own = ["user_id", "action", "note", "before", "after", "created_at"]
+    rows = select(literal(copy.target_id), new.c.id, *(c[name] for name in own))
+    rows = (
+        rows.join_from(new, tables.reviews, c.image_id == new.c.copied_from)
+        .where(new.c.id > 0, c.undone_by.is_(None), c.undoes.is_(None))
+        .order_by(c.id)
+    )
+    await _copy_rows_of(connection, tables.reviews, ["dataset_id", "image_id", *own], rows, ["id"], ids)
 
 
 def _copies(copy: ImageCopy, ids: Sequence[int]) -> Subquery:

@@ -33,7 +33,7 @@ class LabelCount:
 PASSED_FETCH = frozenset({ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED, ImageState.DUPLICATE})
 PASSED_CHECKS = frozenset({ImageState.VALID, ImageState.KEPT, ImageState.DUPLICATE})
 
-NOT_UNIQUE = frozenset({Reason.PLACEHOLDER, Reason.LABEL_CONFLICT, Reason.NOT_SELECTED})
+NOT_UNIQUE = frozenset({Reason.PLACEHOLDER, Reason.LABEL_CONFLICT, Reason.NOT_SELECTED, Reason.REJECTED_BY_REVIEWER})
 """Reasons of rejected images that passed the checks."""
 
 

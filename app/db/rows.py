@@ -18,6 +18,7 @@ __all__ = [
     "ListFigures",
     "NewUnit",
     "PageOf",
+    "Review",
     "Search",
     "Unit",
     "Version",
@@ -35,6 +36,32 @@ class PageOf(Generic[T]):
 
     items: list[T]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a person decided about an image.
+
+    Attributes:
+        user_id: who; None where it came with a lock.
+        batch_id: decisions made at once share it; None where it came with its image from another version or a lock.
+        action: a `app.domain.ReviewAction`.
+        before, after: columns of the image that it changed.
+        undoes: the decision that this one takes back; ``undone_by`` is the one that took this one back.
+    """
+
+    id: int
+    dataset_id: str
+    image_id: int
+    user_id: str | None
+    batch_id: str | None
+    action: str
+    note: str | None
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    undoes: int | None
+    undone_by: int | None
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import errors
-from app.db import Database, attempts, datasets, events, image_search, images, jobs, units
-from app.db.rows import Dataset, Event, Export, Job, Search
+from app.db import Database, attempts, datasets, events, image_search, images, jobs, reviews, units
+from app.db.rows import Dataset, Event, Export, Job, Review, Search
 from app.domain import LISTED_SOURCES, ImageState, StoredImage
 from app.explain.checks import CheckLine, Duplicate, check_lines
 from app.job_states import JobKind
@@ -88,6 +88,7 @@ class ImageHistory:
         events: crashes, retries and dead units of its chunk.
         exports: finished exports that contain it.
         others: rows with the same URL in other datasets, or with the same bytes.
+        reviews: what people decided about it, the first one first.
     """
 
     image: StoredImage
@@ -101,6 +102,7 @@ class ImageHistory:
     duplicate: Duplicate | None
     exports: Sequence[Export]
     others: Sequence[StoredImage] = ()
+    reviews: Sequence[Review] = ()
 
     @property
     def robots_txt(self) -> str | None:
@@ -125,6 +127,7 @@ async def explain_image(db: Database, found: Sequence[StoredImage]) -> ImageHist
         duplicate=await _duplicate(db, image, job),
         exports=await _exports(db, image),
         others=found[1:],
+        reviews=await reviews.of_image(db, image.id),
     )
 
 

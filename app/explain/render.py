@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from app.db.funnel import PASSED_FETCH
-from app.db.rows import Event
+from app.db.rows import Event, Review
 from app.discovery.folders.place import Place
-from app.domain import FOLDER_SOURCE, LOCK_SOURCE, ImageState, Reason, Reuse, StoredImage
+from app.domain import FOLDER_SOURCE, LOCK_SOURCE, ImageState, Reason, Reuse, Reviewed, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
 from app.explain.image_licence import licence_lines
 from app.formatting import clipped, count, duration, number, size
@@ -27,6 +27,7 @@ __all__ = [
     "evidence_words",
     "image_lines",
     "opt_out_words",
+    "review_words",
     "robots_words",
     "verdict_words",
 ]
@@ -61,6 +62,7 @@ def image_lines(history: ImageHistory) -> list[ExplanationLine]:
         *_bytes(history.image),
         *_checks(history),
         *_decided(history),
+        *_reviewed(history),
         *_left(history),
         *_others(history),
     ]
@@ -194,6 +196,24 @@ def _decided(history: ImageHistory) -> Iterator[ExplanationLine]:
         yield ExplanationLine("boxes", f"{number(len(image.boxes))} in its list: {clipped(classes, 200)}")
     if image.state is ImageState.KEPT:
         yield ExplanationLine("label", f"{clipped(image.label or 'none', 100)}, split {clipped(image.split or 'none', 32)}")
+
+
+def _reviewed(history: ImageHistory) -> Iterator[ExplanationLine]:
+    for review in history.reviews:
+        yield ExplanationLine("reviewed", review_words(review), review.created_at)
+    if history.image.reviewed == Reviewed.CHANGED:
+        yield ExplanationLine("reviewed", "its origin has other bytes since: what was decided does not hold for them; review it again")
+
+
+def review_words(review: Review) -> str:
+    """``reject by ann: kept -> rejected, label cat -> dog; "watermark"``."""
+    changes = [f"{review.before.get('state')} -> {review.after.get('state')}"]
+    for name in ("label", "split"):
+        old, new = review.before.get(name), review.after.get(name)
+        changes += [f"{name} {clipped(old or 'none', 60)} -> {clipped(new or 'none', 60)}"] if old != new else []
+    note = f'; "{clipped(review.note, 300)}"' if review.note else ""
+    undone = ", taken back since" if review.undone_by else ""
+    return f"{review.action} by {clipped(review.user_id or 'a reviewer', 100)}: {', '.join(changes)}{note}{undone}"
 
 
 def _left(history: ImageHistory) -> Iterator[ExplanationLine]:

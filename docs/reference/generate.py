@@ -179,6 +179,7 @@ MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.PLACEHOLDER: "Many unrelated URLs gave this picture, such as one that says that there is no image.",
         Reason.LICENCE: "The job does not take its licence, or none is known; it is not requested. Or its file states a stricter licence.",
         Reason.NOT_SELECTED: "Valid, but `--where` does not take it.",
+        Reason.REJECTED_BY_REVIEWER: "A person looked at it and took it out, or at a copy of it; it stays out.",
         Reason.OVER_TARGET: "Valid, but `--max-images` was already reached, or its label has enough (`--max-per-label`, `--balance`).",
         Reason.NOT_REQUESTED: "Not requested, or not again, since the target did not need it; a job that falls short requests it.",
         Reason.CANCELLED: "The job was cancelled before it was fetched, or its dead unit of work was discarded.",

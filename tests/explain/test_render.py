@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.db.rows import Dataset, Event, Export, Job
+from app.db.rows import Dataset, Event, Export, Job, Review
 from app.domain import ImageState, Reason, StoredImage
 from app.explain.image import EVENT_NAMES, ImageHistory, RequestRecord
 from app.explain.permission import decision_lines, decisions_document
@@ -272,3 +272,22 @@ def test_a_retry_of_the_job_layer_is_told_with_its_cause() -> None:
 def test_poison_is_told_of_the_image_that_it_was() -> None:
     """Not of its neighbours in the chunk."""
     assert event_line(event("image.poison", image_id=8), 7) is None
+
+
+def test_what_people_decided_stands_in_the_story() -> None:
+    """Who, when, what changed and why; one that was taken back says so, and one from a lock names nobody."""
+    out = {"state": "rejected", "label": "dog", "split": None}
+    first = Review(
+        1, "ds_1", 7, "ann", "rev_1", "reject", "a\nwatermark", {"state": "kept", "label": "cat", "split": "test"}, out, None, 2, 5.0
+    )
+    second = Review(2, "ds_1", 7, None, None, "keep", None, out, out | {"state": "kept"}, None, None, 6.0)
+    lines = [line for line in image_lines(history({"state": ImageState.KEPT}, reviews=(first, second))) if line.topic == "reviewed"]
+    assert [line.at for line in lines] == [5.0, 6.0]
+    words = "reject by ann: kept -> rejected, label cat -> dog, split test -> none"
+    assert lines[0].words == f'{words}; "a watermark", taken back since'
+    assert lines[1].words == "keep by a reviewer: rejected -> kept"
+
+
+def test_a_decision_about_other_bytes_says_so() -> None:
+    """It does not hold for those that the origin has now."""
+    assert "other bytes" in told({"state": ImageState.KEPT, "reviewed": "changed"})["reviewed"]

@@ -8,7 +8,7 @@ from app.db.columns import metadata
 from app.db.tables.access import api_keys, idempotency_keys, locks
 from app.db.tables.datasets import checks, datasets, derived_images, exports, tombstones, versions
 from app.db.tables.fleet import source_limits, source_requests, workers
-from app.db.tables.images import attempts, image_identities, images, list_rows
+from app.db.tables.images import attempts, image_identities, images, list_rows, reviews
 from app.db.tables.jobs import chunks, crawl_pages, events, jobs, searches, units
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "list_rows",
     "locks",
     "metadata",
+    "reviews",
     "searches",
     "source_limits",
     "source_requests",

@@ -1,11 +1,11 @@
-"""Images, what else names them, the rows of lists that name them, and their requests."""
+"""Images, what else names them, the rows of lists that name them, their requests, and what people decided about them."""
 
 from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import JSON
 
-from app.db.columns import LABELLED, REASONED, REUSED, SPLIT, Id, Serial, Slug, metadata
+from app.db.columns import COPIES, LABELLED, REASONED, REUSED, REVIEWED, SPLIT, Id, Serial, Slug, metadata
 
-__all__ = ["attempts", "image_identities", "images", "list_rows"]
+__all__ = ["attempts", "image_identities", "images", "list_rows", "reviews"]
 
 images = Table(
     "images",
@@ -73,6 +73,11 @@ images = Table(
     Column("offers", JSON(none_as_null=True)),
     Column("boxes", JSON(none_as_null=True)),
     Column("copied_from", Serial),
+    Column("reviewed", Slug),
+    Column("reviewed_by", String(100)),
+    Column("reviewed_at", Double),
+    Column("reviewed_label", String(100)),
+    Column("review_id", Serial),
     UniqueConstraint("dataset_id", "url_key"),
     Index("ix_images_job_state", "job_id", "state", "reason", "source", "search_id"),
     Index("ix_images_chunk", "chunk_id", "state"),
@@ -86,6 +91,8 @@ images = Table(
     Index("ix_images_reuse", "job_id", "reuse", sqlite_where=REUSED, postgresql_where=REUSED),
     Index("ix_images_sha", "sha256"),
     Index("ix_images_out_sha", "out_sha256"),
+    Index("ix_images_reviewed", "dataset_id", "reviewed", "id", sqlite_where=REVIEWED, postgresql_where=REVIEWED),
+    Index("ix_images_duplicate_of", "dataset_id", "duplicate_of", "id", sqlite_where=COPIES, postgresql_where=COPIES),
 )
 
 image_identities = Table(
@@ -130,3 +137,28 @@ attempts = Table(
     Column("wait_cause", String(20)),
     Index("ix_attempts_image", "image_id"),
 )
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("dataset_id", Id, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", Serial, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", String(100)),
+    Column("batch_id", Id),
+    Column("action", Slug, nullable=False),
+    Column("note", Text),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("undoes", Serial),
+    Column("undone_by", Serial),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("batch_id", "image_id"),
+    Index("ix_reviews_dataset", "dataset_id", "id"),
+    Index("ix_reviews_image", "image_id", "id"),
+)
+"""What people decided about images, a row for each decision; none is ever changed, but for ``undone_by``, the row that took it back.
+
+The newest row that holds is also in the columns ``reviewed...`` of its image. A row without a batch came with its image from an earlier
+version of the dataset, or from a lock, which names nobody.
+"""

@@ -10,7 +10,7 @@ from pydantic import Field
 import errors
 from app.db import attempts, image_search, images
 from app.db.image_search import ImageFilter
-from app.domain import EXTENSIONS, ImageState, Reason, Reuse, StoredImage
+from app.domain import EXTENSIONS, ImageState, Reason, Reuse, Reviewed, StoredImage
 from app.storage import paths
 from app.web.api import downloads
 from app.web.api.conventions import Here, ImageId, ImageQuery, NoQuery, Page, View, at
@@ -28,7 +28,7 @@ COPIED = (
     "license", "license_url", "license_raw", "license_confidence", "license_note", "creator", "creator_url", "attribution",
     "group_id", "sha256", "size_bytes", "media_type",
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
-    "out_height", "changes", "warning",
+    "out_height", "changes", "warning", "reviewed", "reviewed_by", "reviewed_label", "review_id",
 )  # fmt: skip
 
 
@@ -90,6 +90,11 @@ class Image(View):
     out_height: int | None
     changes: str | None = Field(description="What was removed from the fetched bytes so that loaders read them.")
     warning: str | None = Field(description="What loaders may stumble over, such as 16 bits a channel that left as they came.")
+    reviewed: Reviewed | None = Field(description="What a person decided; `changed` where its bytes are others since.")
+    reviewed_by: str | None = Field(description="Who; null where a lock says so.")
+    reviewed_at: datetime | None
+    reviewed_label: str | None = Field(description="The label that a person gave it.")
+    review_id: int | None = Field(description="The newest decision; send it with the next one, so that none is made over it unseen.")
     not_before: datetime | None
     fetched_at: datetime | None = Field(description="When its bytes came from the origin, or were last confirmed by it.")
     updated_at: datetime | None
@@ -136,6 +141,7 @@ def image_view(image: StoredImage) -> Image:
         not_before=at(image.not_before),
         fetched_at=at(image.fetched_at),
         updated_at=at(image.updated_at),
+        reviewed_at=at(image.reviewed_at),
         links=links,
     )
 

@@ -1,6 +1,6 @@
 """Queries on datasets, and on their exports and checks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, cast, delete, func, insert, literal, or_, select, update
@@ -30,6 +30,7 @@ __all__ = [
     "list_datasets",
     "lock_lineage",
     "mark_delivered",
+    "names_of",
     "page_checks",
     "page_exports",
     "prefixes",
@@ -70,6 +71,14 @@ async def list_datasets(db: Database, *, user_id: str | None = None, limit: int 
     """Return datasets, newest first."""
     rows, next_cursor = await _page(db, tables.datasets, tables.datasets.c, None, user_id, limit, cursor)
     return PageOf([Dataset(**row._mapping) for row in rows], next_cursor)
+
+
+async def names_of(db: Database, dataset_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of datasets by id."""
+    c = tables.datasets.c
+    async with db.read() as connection:
+        rows = (await connection.execute(select(c.id, c.name).where(c.id.in_(set(dataset_ids))))).all()
+    return {row.id: row.name for row in rows}
 
 
 async def lock_lineage(connection: Connection, lineage_id: str) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from app.jobs.event_log import recording
 from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
-from app.web import pages
+from app.web import pages, ui
 from app.web.api import (
     checks,
     datasets,
@@ -64,6 +64,7 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=resources.settings.serve.max_body_bytes)  # innermost first
     app.add_middleware(KeyAuthentication, db=resources.db, keys_required=keys_required)
     app.add_middleware(Frame, metrics=metrics)
+    app.state.answer_error = ui.answer_error
     problems.install(app)
     return app
 
@@ -88,6 +89,7 @@ def _routes() -> FastAPI:
     for module in (jobs, plans, job_events, images, explain, datasets, versions, locks, exports, checks, tombstones, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.include_router(pages.router)
+    app.include_router(ui.router)
     app.add_api_route(openapi.DOCUMENT_PATH, _document, include_in_schema=False)
     return app
 

@@ -1,8 +1,7 @@
-"""``/`` and ``/docs``: what this server is, and the reference of its API. Each page is one answer: it loads nothing and runs no script."""
+"""What this server is, for programs, and ``/docs``, the reference of its API: one answer that loads nothing and runs no script."""
 
 import base64
 import hashlib
-import html
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -11,11 +10,11 @@ from app.resources import product_version
 from app.web.api import openapi
 from app.web.reference import render_reference
 
-__all__ = ["DOCS_PATH", "INDEX_PATH", "router"]
+__all__ = ["DOCS_PATH", "describe", "router"]
 
 router = APIRouter(include_in_schema=False)
 
-INDEX_PATH, DOCS_PATH = "/", "/docs"
+DOCS_PATH = "/docs"
 
 ABOUT = "Turns keywords or lists of URLs into image datasets fit for training."
 
@@ -52,11 +51,8 @@ HEADERS = {
 }
 
 
-@router.get(INDEX_PATH)
-async def index(request: Request) -> Response:
-    """A page for browsers; the same as JSON for everyone else."""
-    if "text/html" in request.headers.get("accept", ""):
-        return _page("pictrawl", _index_body())
+def describe() -> JSONResponse:
+    """What this server is, for programs; browsers get the home page under the same path."""
     document = {"name": "pictrawl", "version": product_version(), "description": ABOUT}
     return JSONResponse(document | {"links": {name: path for name, (path, _) in LINKS.items()}}, headers={"Vary": "Accept"})
 
@@ -68,11 +64,6 @@ async def docs(request: Request) -> Response:
     if not hasattr(state, "reference"):
         state.reference = render_reference(openapi.build(request.app))
     return _page("pictrawl: API reference", state.reference)
-
-
-def _index_body() -> str:
-    rows = "".join(f'<tr><td><a href="{path[1:]}">{path}</a></td><td>{html.escape(words)}</td></tr>' for path, words in LINKS.values())
-    return f"<h1>pictrawl {html.escape(product_version())}</h1><p>{ABOUT} This is its HTTP API.</p><table>{rows}</table>"
 
 
 def _page(title: str, body: str) -> Response:

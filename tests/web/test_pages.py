@@ -2,7 +2,6 @@ import re
 from html.parser import HTMLParser
 
 import httpx
-import pytest
 
 from app.resources import product_version
 from app.web import openapi_document
@@ -31,23 +30,19 @@ class Page(HTMLParser):
         self.ids += [str(values["id"])] if "id" in values else []
 
 
-async def test_the_root_says_what_this_is_to_a_browser_and_to_a_client(client: httpx.AsyncClient) -> None:
-    """With its version and links that answer; caches keep the two apart."""
-    page = await client.get("/", headers=BROWSER)
-    document = (await client.get("/")).json()
-    assert page.headers["content-type"].startswith("text/html")
-    assert page.headers["vary"] == "Accept"
+async def test_the_root_says_what_this_is_to_a_client(client: httpx.AsyncClient) -> None:
+    """With its version and links that answer; caches keep it apart from the page that browsers get."""
+    answer = await client.get("/")
+    document = answer.json()
+    assert answer.headers["vary"] == "Accept"
     assert (document["name"], document["version"]) == ("pictrawl", product_version())
-    assert product_version() in page.text
-    assert [f"/{href}" for href in Page(page.text).hrefs] == list(document["links"].values())
     for path in document["links"].values():
         assert (await client.get(path)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-async def test_a_page_loads_and_runs_nothing(client: httpx.AsyncClient, path: str) -> None:
+async def test_the_reference_loads_and_runs_nothing(client: httpx.AsyncClient) -> None:
     """Its policy allows its own style alone, which is inside the page with the digest that the policy names."""
-    page = await client.get(path, headers=BROWSER)
+    page = await client.get("/docs", headers=BROWSER)
     found = Page(page.text)
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")

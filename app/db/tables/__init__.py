@@ -5,7 +5,7 @@ The indexes serve the frequent queries: due units by queue, open units by lease,
 """
 
 from app.db.columns import metadata
-from app.db.tables.access import api_keys, idempotency_keys, locks
+from app.db.tables.access import api_keys, idempotency_keys, locks, sessions
 from app.db.tables.datasets import checks, datasets, derived_images, exports, tombstones, versions
 from app.db.tables.fleet import source_limits, source_requests, workers
 from app.db.tables.images import attempts, image_identities, images, list_rows, reviews
@@ -30,6 +30,7 @@ __all__ = [
     "metadata",
     "reviews",
     "searches",
+    "sessions",
     "source_limits",
     "source_requests",
     "tombstones",

@@ -1,10 +1,10 @@
-"""Who may ask and what was asked twice: keys, idempotency, locks."""
+"""Who may ask and what was asked twice: keys, sessions of browsers, idempotency, locks."""
 
-from sqlalchemy import Column, Double, Index, String, Table
+from sqlalchemy import Column, Double, ForeignKey, Index, String, Table
 
 from app.db.columns import Id, metadata
 
-__all__ = ["api_keys", "idempotency_keys", "locks"]
+__all__ = ["api_keys", "idempotency_keys", "locks", "sessions"]
 
 api_keys = Table(
     "api_keys",
@@ -16,6 +16,17 @@ api_keys = Table(
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
     Column("last_used_at", Double),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("key_id", Id, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_sessions_expires", "expires_at"),
 )
 
 idempotency_keys = Table(

@@ -39,6 +39,7 @@ __all__ = [
     "View",
     "accepted",
     "at",
+    "call_of",
     "json_only",
     "may_fail",
 ]
@@ -171,7 +172,8 @@ class Call:
         return submit.Submitted(known, known, is_new=False) if known else None
 
 
-def _call(request: Request) -> Call:
+def call_of(request: Request) -> Call:
+    """The call that a request makes."""
     state = request.scope["state"]
     return Call(
         request.app.state.resources,
@@ -183,7 +185,7 @@ def _call(request: Request) -> Call:
     )
 
 
-Here = Annotated[Call, Depends(_call)]
+Here = Annotated[Call, Depends(call_of)]
 
 
 def json_only(request: Request) -> None:

@@ -1,6 +1,7 @@
 """Error answers (RFC 9457): the kinds of problems, the table from our errors to them, and the exception handlers.
 
-Knows no route. The catch-all for bugs stands in :mod:`app.web.middleware`.
+Knows no route; the pages answer in their own form, as ``answer_error`` of the application's state. The catch-all for bugs stands in
+:mod:`app.web.middleware`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ __all__ = [
     "install",
     "of_error",
     "of_status",
+    "problem_of",
     "respond",
 ]
 
@@ -153,8 +155,21 @@ _REFUSED: tuple[tuple[type[errors.PictrawlError], str], ...] = (
 
 
 def respond(scope: Scope, refusal: Refusal) -> Response:
-    """The response for a problem of the request in ``scope``."""
-    body = Problem(
+    """The response for a problem of the request in ``scope``: a page where one was asked for, else JSON."""
+    answer_error = getattr(scope["app"].state, "answer_error", None) if "app" in scope else None
+    page: Response | None = answer_error(scope, refusal) if answer_error is not None else None
+    return (
+        page
+        if page is not None
+        else Response(
+            problem_of(scope, refusal).model_dump_json(exclude_none=True), refusal.status_code, dict(refusal.headers or {}), MEDIA_TYPE
+        )
+    )
+
+
+def problem_of(scope: Scope, refusal: Refusal) -> Problem:
+    """The body for a problem of the request in ``scope``."""
+    return Problem(
         type=f"urn:pictrawl:problem:{refusal.kind.code}",
         title=refusal.kind.title,
         status=refusal.status_code,
@@ -164,7 +179,6 @@ def respond(scope: Scope, refusal: Refusal) -> Response:
         request_id=scope.get("state", {}).get("request_id", ""),
         errors=list(refusal.fields) if refusal.fields else None,
     )
-    return Response(body.model_dump_json(exclude_none=True), refusal.status_code, dict(refusal.headers or {}), MEDIA_TYPE)
 
 
 def fields_of(found: Sequence[Any], body: Any, models: Sequence[type[BaseModel]] = ()) -> list[FieldProblem]:

@@ -1,0 +1,39 @@
+"""Forms of pages: read within bounds, and taken only from a page of ours."""
+
+from typing import Final
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+
+from app.web import cookies
+from app.web.api import problems
+from app.web.identity import SAFE_METHODS, require_own_origin
+
+__all__ = ["read_form", "require_token"]
+
+MOST_FIELDS: Final = 1_000
+MOST_FILES: Final = 1
+
+
+async def require_token(request: Request) -> None:
+    """Refuse a change without the token of the browser's cookie; a dependency of every route of pages.
+
+    Raises:
+        problems.Refusal: the form or the header holds no token, or another browser's.
+    """
+    if request.method in SAFE_METHODS:
+        return
+    require_own_origin(request.method, request.headers)
+    token = request.headers.get(cookies.CSRF_HEADER) or (await read_form(request)).get(cookies.CSRF_FIELD, "")
+    if not isinstance(token, str) or not cookies.has_token(cookies.secret_of(request.headers), token):
+        raise problems.Refusal("cross-origin", "This form is too old, or not from this page. Load the page again, and send it once more.")
+
+
+async def read_form(request: Request) -> FormData:
+    """The fields of the request's form.
+
+    Raises:
+        problems.Refusal: there are too many fields or files in it.
+    """
+    limit = request.app.state.resources.settings.serve.max_body_bytes  # of the whole body, so of each field
+    return await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=limit)

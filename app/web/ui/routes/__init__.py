@@ -1,0 +1,14 @@
+"""The pages, one module each."""
+
+from fastapi import APIRouter, Depends
+
+from app.web.ui import assets
+from app.web.ui.forms import require_token
+from app.web.ui.routes import home, sign_in
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+router.include_router(assets.router)
+for module in (home, sign_in):
+    router.include_router(module.router, dependencies=[Depends(require_token)])

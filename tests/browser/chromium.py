@@ -12,7 +12,7 @@ from typing import Any
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, async_playwright
 
-__all__ = ["CHROMIUM", "Watch", "audit", "find_chromium", "launch", "watched"]
+__all__ = ["CHROMIUM", "Watch", "audit", "find_chromium", "launch", "settle", "watched"]
 
 CHROMIUM = os.environ.get("PICTRAWL_TEST_CHROMIUM")
 """The program to test with; read before the environment is emptied."""
@@ -119,3 +119,9 @@ async def audit(page: Page) -> None:
     found = results.response["violations"]
     lines = [f"{item['id']} ({item['impact']}): {item['help']}\n    {node['html'][:200]}" for item in found for node in item["nodes"][:3]]
     assert not lines, f"{page.url} has {len(found)} violations of axe-core:\n" + "\n".join(lines)
+
+
+async def settle(page: Page) -> None:
+    """Wait until a page and the parts that it fetches itself are there."""
+    await page.wait_for_load_state("load")
+    await page.wait_for_function("!document.querySelector('.htmx-request, .htmx-settling, .htmx-swapping')")

@@ -24,7 +24,7 @@ from tests.templates import sqlite_like_new
 from tests.web.sockets import messages, served
 from workers.worker_pool import run_workers
 
-__all__ = ["Hosts", "Seeded", "Site", "build", "copied", "open_site", "seed"]
+__all__ = ["Hosts", "Seeded", "Site", "build", "copied", "follow", "open_site", "seed"]
 
 PER_LABEL = 14
 HOSTS = ("photos.example.org", "cdn.example.net", "archive.example.com")
@@ -115,10 +115,14 @@ async def build(site: Site, **wanted: Any) -> dict[str, Any]:
     """Submit a job, follow it to its end and return it."""
     accepted = await site.api.post("/v1/jobs", json=wanted)
     assert accepted.status_code == 202, accepted.text
-    links = accepted.json()["links"]
-    async with site.api.stream("GET", links["events"]) as response:
+    return await follow(site, accepted.json()["links"]["self"])
+
+
+async def follow(site: Site, path: str) -> dict[str, Any]:
+    """Follow a job to its end and return it."""
+    async with site.api.stream("GET", f"{path}/events") as response:
         assert [message async for message in messages(response)][-1].event == "bye"
-    return dict((await site.api.get(links["self"])).json())
+    return dict((await site.api.get(path)).json())
 
 
 async def seed(workspace: Path) -> Seeded:
@@ -208,13 +212,14 @@ def openverse(hosts: Hosts) -> Any:
 
 
 def answer_of(results: list[dict[str, Any]]) -> Any:
-    """An answer with the images that the query's licences allow, on one page."""
+    """An answer with a page of the images that the query's licences allow."""
 
     def answer(query: Mapping[str, str]) -> dict[str, Any]:
         codes = query.get("license", "").split(",") if query.get("license") else None
         found = [item for item in results if codes is None or item["license"] in codes]
-        size = int(query.get("page_size", 20))
-        return {"result_count": len(found), "page_count": 1, "page_size": size, "page": 1, "results": found[:size]}
+        size, number = int(query.get("page_size", 20)), int(query.get("page", 1))
+        counts = {"result_count": len(found), "page_count": -(-len(found) // size), "page_size": size, "page": number}
+        return counts | {"results": found[(number - 1) * size : number * size]}
 
     return answer
 

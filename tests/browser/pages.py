@@ -1,0 +1,45 @@
+"""Every page of the server, with an address at which a seeded workspace shows it. A page without a row here fails a test."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Mount
+
+__all__ = ["PAGES", "Shown", "page_paths"]
+
+NO_PAGES = ("/v1/", "/static/")
+"""Beginnings of paths that answer with something else than a page."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page.
+
+    Attributes:
+        name: of its screenshots.
+        query: what it is asked for, besides its path.
+        is_open: whether it is shown to visitors who have not signed in.
+        has_twin: whether it shows the ``curl`` of the same as JSON.
+    """
+
+    name: str
+    query: str = ""
+    is_open: bool = False
+    has_twin: bool = True
+
+
+PAGES: Mapping[str, Shown] = {
+    "/": Shown("home", is_open=True, has_twin=False),
+    "/docs": Shown("docs", is_open=True, has_twin=False),
+}
+"""By the path of the route, whose parameters are those of :attr:`~tests.browser.site.Seeded.ids`."""
+
+
+def page_paths(app: FastAPI) -> Iterator[str]:
+    """Paths of all routes that answer a browser with a page."""
+    for route in iter_route_contexts(app.routes):
+        is_page = "GET" in (route.methods or ()) and not getattr(route, "include_in_schema", True)
+        if is_page and not isinstance(route.original_route, Mount) and not str(route.path).startswith(NO_PAGES):
+            yield str(route.path)

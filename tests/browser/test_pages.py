@@ -1,0 +1,124 @@
+"""What holds of every page: it can be read by everyone, on every screen, without a mouse, without JavaScript, and it does nothing else."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from app.web import create_app
+from tests.browser.chromium import audit, settle, watched
+from tests.browser.pages import PAGES, page_paths
+from tests.browser.site import Seeded, Site, copied, open_site
+from tests.web.seeds import key_of
+
+each_page = pytest.mark.parametrize("path", PAGES)
+
+WIDTHS_PX = (360, 1440)
+
+MAX_STOPS = 400
+"""Presses of the tab key after which a page is taken to have no end."""
+
+STOPS = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter(element =>
+  element.tabIndex >= 0 && !element.disabled && element.type !== 'hidden' && element.checkVisibility({visibilityProperty: true})
+  && !element.closest('[inert]')
+  && !(element.type === 'radio' && element.name && document.querySelector(`input[type=radio][name="${element.name}"]:checked`) !== element))
+  .length"""
+"""Counts what the tab key should reach; of radio buttons with a name, the chosen one."""
+
+FOCUSED = """() => {
+  const element = document.activeElement
+  if (!element || element === document.body) return null
+  const style = getComputedStyle(element)
+  const isOutlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0
+  window.__stops ??= []
+  if (window.__stops.includes(element)) return null
+  window.__stops.push(element)
+  return {isVisible: isOutlined || style.boxShadow !== 'none', html: element.outerHTML.slice(0, 160)}
+}"""
+"""The focused element, unless it had the focus before."""
+
+
+async def opened(page: Page, site: Site, path: str) -> None:
+    """Open a page and wait until it has loaded its parts."""
+    response = await page.goto(path.format(**site.ids) + PAGES[path].query)
+    assert response is not None
+    assert response.status == 200, await page.content()
+    await settle(page)
+
+
+def test_every_page_is_listed(site: Site) -> None:
+    """A page that is new gets a row, and with it all the tests here."""
+    assert set(page_paths(create_app(site.resources))) == set(PAGES)
+
+
+@each_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_page_passes_axe(page: Page, site: Site, path: str, scheme: str) -> None:
+    """axe-core finds nothing, contrast included; the fixture finds no error and no request to another origin."""
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await opened(page, site, path)
+    await audit(page)
+
+
+@each_page
+@pytest.mark.parametrize("width_px", WIDTHS_PX)
+async def test_page_fits(page: Page, site: Site, path: str, width_px: int) -> None:
+    """Nothing is cut off or has to be scrolled to the side."""
+    await page.set_viewport_size({"width": width_px, "height": 800})
+    await opened(page, site, path)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width_px
+
+
+@each_page
+async def test_page_is_usable_by_keyboard(page: Page, site: Site, path: str) -> None:
+    """The tab key reaches everything that can be used, and it is seen where it is."""
+    await opened(page, site, path)
+    stops = await page.evaluate(STOPS)
+    reached = []
+    for _ in range(MAX_STOPS):
+        await page.keyboard.press("Tab")
+        focused = await page.evaluate(FOCUSED)
+        if focused is None:
+            break
+        reached.append(focused)
+    assert [focused["html"] for focused in reached if not focused["isVisible"]] == []
+    assert len(reached) >= stops
+
+
+@each_page
+async def test_page_works_without_javascript(browser: Browser, site: Site, path: str) -> None:
+    """The server has rendered what it says."""
+    async with watched(browser, site.url, java_script_enabled=False) as (context, watch):
+        page = await context.new_page()
+        await opened(page, site, path)
+        assert await page.locator("h1").count() == 1
+        assert len(await page.locator("main").inner_text()) > 40
+        watch.check()
+
+
+@each_page
+async def test_page_names_its_twin(page: Page, site: Site, path: str) -> None:
+    """What a page shows, a program gets by the same words."""
+    await opened(page, site, path)
+    shown = (await page.locator("main").text_content()) or ""
+    assert ("curl " in shown) is PAGES[path].has_twin
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def locked_site(seeded: Seeded, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A server with a key in force."""
+    async with open_site(copied(seeded, tmp_path_factory.mktemp("locked") / "workspace"), ids=seeded.ids) as opened_site:
+        await key_of(opened_site.resources, "local")
+        yield opened_site
+
+
+@each_page
+async def test_visitor_is_asked_to_sign_in(locked_site: Site, path: str) -> None:
+    """Once a key is in force; the page that was wanted is shown afterwards."""
+    answer = await locked_site.api.get(path.format(**locked_site.ids), headers={"Accept": "text/html"})
+    if PAGES[path].is_open:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/signin?next=")

@@ -78,4 +78,5 @@ async def clean_up(ctx: JobContext) -> None:
     """
     if not await fleet.take_lock(ctx.db, "clean_up", owner=ctx.worker_id, for_s=600.0):
         return
-    log.info("cleaned_up", **asdict(await cleaning.clean(ctx.db, ctx.store)))
+    thumbnail_bytes = ctx.settings.storage.thumbnail_bytes
+    log.info("cleaned_up", **asdict(await cleaning.clean(ctx.db, ctx.store, thumbnail_bytes=thumbnail_bytes)))

@@ -129,7 +129,7 @@ class JobRunner:
         if not self.works_itself or self.interrupts.code is not None:
             return
         if await fleet.take_lock(db, "clean_up", owner=str(os.getpid()), for_s=cleaning.GRACE_S):
-            await cleaning.clean(db, self.resources.store)
+            await cleaning.clean(db, self.resources.store, thumbnail_bytes=self.settings.storage.thumbnail_bytes)
 
     def say_stopping(self) -> None:
         """After the first Ctrl-C."""

@@ -1,6 +1,7 @@
 """``pictrawl workspace du|prune``: the disk that a workspace takes, and how to get it back."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +60,7 @@ async def _du(cli: Cli) -> int:
 
 
 KEEP_VERSIONS = "Remove the datasets that N newer versions replace, with their exports; default: all stay."
+THUMBNAILS = "Remove all thumbnails; they are made again when somebody looks. Default: those above storage.thumbnail_bytes."
 LOG_DAYS = "Remove the job logs of jobs that ended more than DAYS ago; default: all stay."
 
 
@@ -67,6 +69,7 @@ def prune(
     yes: Yes = False,
     keep_versions: Annotated[int | None, typer.Option("--keep-versions", metavar="N", min=1, help=KEEP_VERSIONS)] = None,
     log_days: Annotated[float | None, typer.Option("--log-days", metavar="DAYS", min=0, help=LOG_DAYS)] = None,
+    thumbnails: Annotated[bool, typer.Option("--thumbnails", help=THUMBNAILS)] = False,
 ) -> int:
     """Remove what nothing refers to any more.
 
@@ -74,13 +77,15 @@ def prune(
     `pictrawl datasets rm` removes one. Delivered folders stay in any case. With a fleet, or while another process works
     on the workspace, only what is older than a day is removed.
     """
-    return run(_prune(cli, cleaning.Choice(keep_versions, log_days), yes))
+    return run(_prune(cli, cleaning.Choice(keep_versions, log_days, 0 if thumbnails else None), yes))
 
 
 async def _prune(cli: Cli, choice: cleaning.Choice, yes: bool) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
     configure_logging(cli, settings, default="WARNING")
+    if choice.thumbnail_bytes is None:
+        choice = replace(choice, thumbnail_bytes=settings.storage.thumbnail_bytes)
     workspace = open_workspace(settings, "workspace prune")
     is_alone = workspace is not None and workspace.take()
     try:
@@ -102,12 +107,14 @@ async def _prune(cli: Cli, choice: cleaning.Choice, yes: bool) -> int:
 async def _show_plan(cli: Cli, resources: Resources, choice: cleaning.Choice, min_age_s: float) -> None:
     plan = await cleaning.plan(resources.db, resources.store, choice, min_age_s=min_age_s)
     lines = [f"would free {size(plan.size_bytes)} of {count(plan.objects, 'object')} that nothing refers to"]
+    lines += [f"would remove {count(plan.thumbnails, 'thumbnail')}, {size(plan.thumbnail_bytes)}"] if plan.thumbnails else []
     lines += [f"would remove {_named(old)}" for old in plan.versions]
     lines += [f"would remove {count(plan.log_lines, 'line')} of job logs"] if plan.log_lines else []
     more = ["the bytes of removed versions that nothing else needs come on top"] if plan.versions else []
-    empty = not (plan.objects or plan.versions or plan.log_lines)
+    empty = not (plan.objects or plan.thumbnails or plan.versions or plan.log_lines)
     hint = [] if empty else [f"pictrawl workspace prune{choice_words(choice)}{cli.workspace_options} --yes does it"]
     counts = {"size_bytes": plan.size_bytes, "objects": plan.objects, "log_lines": plan.log_lines}
+    counts |= {"thumbnails": plan.thumbnails, "thumbnail_bytes": plan.thumbnail_bytes}
     document = {"removed": False, "versions": [old.id for old in plan.versions]} | counts
     cli.result("\n".join([*lines, *more, *hint]), document, brief=str(plan.size_bytes))
 
@@ -119,20 +126,23 @@ def _named(dataset: Dataset) -> str:
 def choice_words(choice: cleaning.Choice) -> str:
     """The options that ask for this choice."""
     versions = f" --keep-versions {choice.keep_versions}" if choice.keep_versions is not None else ""
-    return versions + (f" --log-days {choice.log_days:g}" if choice.log_days is not None else "")
+    logs = f" --log-days {choice.log_days:g}" if choice.log_days is not None else ""
+    return versions + logs + ("" if choice.thumbnail_bytes else " --thumbnails")
 
 
 async def _clean(cli: Cli, settings: Settings, resources: Resources, choice: cleaning.Choice, min_age_s: float) -> None:
     before = await asyncio.to_thread(_database_bytes, settings)
     removed = await cleaning.remove_chosen(resources.db, choice)
-    cleaned = await cleaning.clean(resources.db, resources.store, min_age_s=min_age_s)
+    cleaned = await cleaning.clean(resources.db, resources.store, min_age_s=min_age_s, thumbnail_bytes=choice.thumbnail_bytes)
     if not min_age_s:
         await claim_workspace(resources)
         await resources.db.compact()
     freed_bytes = cleaned.size_bytes + max(0, before - await asyncio.to_thread(_database_bytes, settings))
     document: dict[str, Any] = {"removed": True, "size_bytes": freed_bytes, "blobs": cleaned.blobs, "trees": cleaned.trees}
+    document |= {"thumbnails": cleaned.thumbnails}
     document |= {"files": cleaned.files, "versions": [old.id for old in removed.versions], "log_lines": removed.log_lines}
     parts = [f"{count(cleaned.blobs, 'image')}, {number(cleaned.trees)} exports and lists"]
+    parts += [count(cleaned.thumbnails, "thumbnail")] if cleaned.thumbnails else []
     parts += [count(len(removed.versions), "old version")] if removed.versions else []
     parts += [f"{count(removed.log_lines, 'line')} of job logs"] if removed.log_lines else []
     cli.result(f"{size(freed_bytes)} freed: {', '.join(parts)}", document, brief=str(freed_bytes))

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -90,11 +90,14 @@ async def list_keys(db: Database) -> list[ApiKey]:
         return [ApiKey(**row._mapping) for row in (await connection.execute(select(*columns).order_by(tables.api_keys.c.created_at))).all()]
 
 
+_ANY_KEY: Final = select(tables.api_keys.c.id).where(tables.api_keys.c.revoked_at.is_(None)).limit(1)
+"""Built once: it is asked with every request that has no key."""
+
+
 async def has_keys(db: Database) -> bool:
     """Whether any key is not revoked."""
-    query = select(tables.api_keys.c.id).where(tables.api_keys.c.revoked_at.is_(None)).limit(1)
     async with db.read() as connection:
-        return (await connection.execute(query)).first() is not None
+        return (await connection.execute(_ANY_KEY)).first() is not None
 
 
 async def find_key(db: Database, key_id: str) -> tuple[str, str] | None:

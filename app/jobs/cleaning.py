@@ -1,7 +1,7 @@
 """The disk: what a workspace takes, and the removal of what nothing refers to."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ _WORKER_FORGOTTEN_S = 3600.0
 """Seconds without a heartbeat after which a worker's row is removed."""
 
 _BATCH = 500
+_THUMBS = "thumbs/"
 _DAY_S = 24 * 3600.0
 
 
@@ -31,12 +32,14 @@ class Cleaned:
 
     Attributes:
         blobs: images' bytes, with their thumbnails.
+        thumbnails: those beyond the bytes that thumbnails may take.
         trees: exports and URL lists.
         files: files that were not finished, and scratch folders.
-        size_bytes: size of blobs and trees.
+        size_bytes: size of blobs, thumbnails beyond the bound, and trees.
     """
 
     blobs: int = 0
+    thumbnails: int = 0
     trees: int = 0
     files: int = 0
     size_bytes: int = 0
@@ -56,18 +59,27 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What goes besides what nothing refers to: versions that so many newer ones replace, logs of jobs that ended so many days ago."""
+    """What goes besides what nothing refers to.
+
+    Attributes:
+        keep_versions: datasets that so many newer versions replace.
+        log_days: logs of jobs that ended so many days ago.
+        thumbnail_bytes: the oldest thumbnails, until the others take no more than that.
+    """
 
     keep_versions: int | None = None
     log_days: float | None = None
+    thumbnail_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would go, or went: objects that nothing refers to with their size, old versions, and lines of job logs."""
+    """What would go, or went: objects that nothing refers to with their size, surplus thumbnails, old versions, and lines of job logs."""
 
     size_bytes: int = 0
     objects: int = 0
+    thumbnails: int = 0
+    thumbnail_bytes: int = 0
     versions: Sequence[Dataset] = ()
     log_lines: int = 0
 
@@ -79,7 +91,8 @@ async def plan(db: Database, store: Store, choice: Choice, *, min_age_s: float =
     await _count_unused(db, store, now - min_age_s, unused)
     old = await usage.replaced_versions(db, choice.keep_versions) if choice.keep_versions is not None else []
     lines = await usage.count_log_lines(db, now - choice.log_days * _DAY_S) if choice.log_days is not None else 0
-    return Plan(unused.unused_bytes, unused.unused_objects, old, lines)
+    surplus = [item.size async for batch in _surplus_thumbnails(store, choice.thumbnail_bytes) for item in batch]
+    return Plan(unused.unused_bytes, unused.unused_objects, len(surplus), sum(surplus), old, lines)
 
 
 async def remove_chosen(db: Database, choice: Choice) -> Plan:
@@ -94,11 +107,13 @@ async def remove_chosen(db: Database, choice: Choice) -> Plan:
     return Plan(versions=removed, log_lines=lines)
 
 
-async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S) -> Cleaned:
-    """Remove blobs, exports and lists that no row refers to, unfinished files, old idempotency keys and rows of workers that ended.
+async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S, thumbnail_bytes: int | None = None) -> Cleaned:
+    """Remove blobs, exports and lists that no row refers to, surplus thumbnails, unfinished files, old idempotency keys and rows of workers
+    that ended.
 
     Args:
-        min_age_s: younger objects are spared; 0 only where no job can be at work.
+        min_age_s: younger objects are spared, but for thumbnails; 0 only where no job can be at work.
+        thumbnail_bytes: what thumbnails may take.
     """
     cleaned = Cleaned()
     now = await db.now()
@@ -114,6 +129,10 @@ async def clean(db: Database, store: Store, *, min_age_s: float = GRACE_S) -> Cl
         await (store.delete_tree(prefix) if prefix.startswith("exports/") else store.delete([prefix]))
         cleaned.trees += 1
         cleaned.size_bytes += tree.size_bytes
+    async for batch in _surplus_thumbnails(store, thumbnail_bytes):
+        await store.delete([item.key for item in batch])
+        cleaned.thumbnails += len(batch)
+        cleaned.size_bytes += sum(item.size for item in batch)
     cleaned.files = await store.clear_leftovers(min_age_s)
     cleaned.idempotency_keys = await api_keys.expire_idempotency(db, older_than_s=_IDEMPOTENCY_S)
     cleaned.workers = await fleet.forget_workers(db, older_than_s=_WORKER_FORGOTTEN_S)
@@ -190,3 +209,32 @@ async def _unused_trees(db: Database, store: Store, before: float) -> dict[str, 
     old = {prefix: tree for prefix, tree in trees.items() if tree.modified <= before}
     used = await datasets.prefixes(db) | await jobs.list_keys(db) if old else set()
     return {prefix: tree for prefix, tree in old.items() if prefix not in used}
+
+
+async def _surplus_thumbnails(store: Store, max_bytes: int | None) -> AsyncIterator[list[ObjectInfo]]:
+    """Yield the oldest thumbnails, in batches, until the others take at most ``max_bytes``; those of one second go together."""
+    if max_bytes is None:
+        return
+    by_second: Counter[int] = Counter()
+    async for item in store.list(_THUMBS):
+        by_second[int(item.modified)] += item.size
+    last = _last_surplus(by_second, max_bytes)
+    batch: list[ObjectInfo] = []
+    async for item in store.list(_THUMBS):
+        if int(item.modified) <= last:
+            batch.append(item)
+            if len(batch) >= _BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _last_surplus(by_second: Mapping[int, int], max_bytes: int) -> int:
+    """The second up to which thumbnails must go so that those made later take at most ``max_bytes``; -1 where none must."""
+    kept = 0
+    for second in sorted(by_second, reverse=True):
+        kept += by_second[second]
+        if kept > max_bytes:
+            return second
+    return -1

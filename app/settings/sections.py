@@ -186,6 +186,11 @@ class StorageSettings(Section):
     """The object store for images and exports."""
 
     url: str | None = Field(None, description="file:///…, s3://bucket/prefix, az://…, gs://…, memory://; default: the workspace.")
+    thumbnail_bytes: int = Field(
+        10_000_000_000,
+        ge=0,
+        description="Bytes of thumbnails that the daily clean-up leaves. The oldest go first; they are made again when somebody looks.",
+    )
 
 
 class WorkspaceSettings(Section):

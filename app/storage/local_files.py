@@ -32,6 +32,7 @@ __all__ = [
     "permissions_hold",
     "publish_tree",
     "put_in_place",
+    "read_file",
     "remove_tree",
     "start_writeback",
     "sync_tree",
@@ -68,6 +69,14 @@ def write_file(path: str, body: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(unfinished).unlink()
         raise
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file. Raises FileNotFoundError for a folder too, which is no object."""
+    try:
+        return Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise FileNotFoundError(path) from error
 
 
 def link_file(source: str, expected: os.stat_result, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from app.jobs.event_log import recording
 from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
+from app.thumbnails import Thumbnails
 from app.web import pages, ui
 from app.web.api import (
     checks,
@@ -61,6 +62,7 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     app.state.metrics = metrics
     app.state.readiness = health.Readiness()
     app.state.stopping = asyncio.Event()
+    app.state.thumbnails = Thumbnails.from_settings(resources.settings, resources.store)
     app.add_middleware(BodyLimit, max_bytes=resources.settings.serve.max_body_bytes)  # innermost first
     app.add_middleware(KeyAuthentication, db=resources.db, keys_required=keys_required)
     app.add_middleware(Frame, metrics=metrics)
@@ -96,8 +98,8 @@ def _routes() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Record log lines with a job's context into the job log, as workers do."""
-    async with recording(app.state.resources.db), measure_lag():
+    """Record log lines with a job's context into the job log, as workers do; end the decoder processes at the end."""
+    async with recording(app.state.resources.db), measure_lag(), aclosing(app.state.thumbnails):
         yield
 
 

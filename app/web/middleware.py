@@ -30,6 +30,9 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: their lines are DEBUG."""
 
+QUIET_ROUTES = frozenset({"/v1/images/{image_id}/thumbnail"})
+"""Asked hundreds of times by one page. Their lines are DEBUG too, unless something is wrong."""
+
 CLIENT_LEFT = 499
 """Status in logs and figures of a request whose client left before the answer (as nginx counts it)."""
 
@@ -84,7 +87,8 @@ class Frame:
         route = _route_of(scope)
         self.metrics.note_request(exchange.method, route, status, seconds, is_stream=exchange.is_stream)
         if not exchange.is_stream:
-            level = "DEBUG" if scope["path"] in QUIET_PATHS else "INFO"
+            is_quiet = scope["path"] in QUIET_PATHS or (route in QUIET_ROUTES and status < 500)
+            level = "DEBUG" if is_quiet else "INFO"
             fields = {"user_id": scope["state"].get("user_id"), "method": exchange.method, "route": route, "status": status}
             log.bind(**fields).log(level, "http.request", duration_ms=round(seconds * 1000, 1))
 

@@ -127,3 +127,17 @@ def test_prune_beside_a_process_that_works_spares_what_is_young(mixed: Result, i
     assert "only what is older than a day was removed" in pruned.err
     other.release()
     assert invoke("workspace", "prune", "--yes", "--json").json["blobs"] > 0
+
+
+def test_thumbnails_are_removed_when_asked(mixed: Result, invoke: Invoke) -> None:
+    """Those above the bound go with any prune; the images stay."""
+    thumbs = invoke("workspace", "du", "--json").json["objects"]["thumbs"]
+    assert invoke("workspace", "prune", "--json").json["thumbnails"] == 0
+    plan = invoke("workspace", "prune", "--thumbnails")
+    assert f"would remove {thumbs} thumbnails, " in plan.out
+    assert "pictrawl workspace prune --thumbnails --yes does it" in plan.out
+    assert invoke("workspace", "prune", "--set", "storage.thumbnail_bytes=1", "--json").json["thumbnails"] == thumbs
+    done = invoke("workspace", "prune", "--thumbnails", "--yes", "--json").json
+    assert (done["thumbnails"], done["blobs"]) == (thumbs, 0)
+    assert "thumbs" not in invoke("workspace", "du", "--json").json["objects"]
+    assert invoke("datasets", "verify", "list").code == 0

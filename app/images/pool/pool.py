@@ -103,10 +103,11 @@ class DecoderPool:
         self._busy = self._started = self._restarts = self._crashes = self._timeouts = 0
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """A pool by the ``[validate]`` settings."""
+    def from_settings(cls, settings: Settings, *, at_most: int | None = None) -> Self:
+        """A pool by the ``[validate]`` settings, of ``at_most`` so many processes."""
         section = settings.validate_
-        return cls(section.children or None, deadline_s=section.deadline_s, memory_bytes=section.child_memory_bytes)
+        size = section.children or _usable_cores()
+        return cls(min(size, at_most or size), deadline_s=section.deadline_s, memory_bytes=section.child_memory_bytes)
 
     async def __aenter__(self) -> Self:
         return self

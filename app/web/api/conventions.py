@@ -185,10 +185,15 @@ def call_of(request: Request) -> Call:
     )
 
 
-Here = Annotated[Call, Depends(call_of)]
+async def _here(request: Request) -> Call:
+    """A coroutine, because FastAPI calls plain functions in a thread."""
+    return call_of(request)
 
 
-def json_only(request: Request) -> None:
+Here = Annotated[Call, Depends(_here)]
+
+
+async def json_only(request: Request) -> None:
     """Refuse a body that is not declared as JSON, including forms, which any web page may post."""
     headers = Headers(scope=request.scope)
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -1,4 +1,8 @@
-"""Sends objects: stored ones whole, in part (Range), or 304 where the client has them (RFC 9110 13 and 14); made ones whole."""
+"""Sends objects: stored ones whole, in part (Range), or 304 where the client has them (RFC 9110 13 and 14); made ones whole.
+
+They are bytes of strangers. No browser runs one as a page, whatever its bytes are: its type is from a closed list and not guessed, it is
+sandboxed, and pages of other sites cannot load it.
+"""
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -13,7 +17,10 @@ from app.storage import Store
 from app.web.api import problems
 from app.web.api.conventions import may_fail
 
-__all__ = ["IMMUTABLE", "Download", "Slice", "Unsatisfiable", "binary", "has_current", "parse_range", "respond", "respond_made"]
+__all__ = [
+    *("IMMUTABLE", "Download", "Slice", "Unsatisfiable"),
+    *("binary", "has_current", "parse_range", "respond", "respond_made", "respond_small"),
+]
 
 IMMUTABLE = "private, max-age=31536000, immutable"
 """Cache-Control of content-addressed objects. Private, because they belong to one user."""
@@ -113,6 +120,14 @@ def _response(request: Request, store: Store, item: Download, headers: Mapping[s
     return StreamingResponse(store.stream_range(item.key, chosen.start, chosen.stop), status, sent, item.media_type)
 
 
+async def respond_small(request: Request, item: Download, read: Callable[[], Awaitable[bytes]]) -> Response:
+    """Answer with 200 or 304; ``read`` gives the bytes, few enough to be in memory, and is not called where the client has them."""
+    headers = _headers(item) | {"Accept-Ranges": "none"}
+    if has_current(request.headers.get("if-none-match"), item.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(await read(), 200, headers, item.media_type)
+
+
 async def respond_made(
     request: Request, pieces: AsyncGenerator[bytes, None], item: Download, measure: Callable[[], Awaitable[int]]
 ) -> Response:
@@ -141,6 +156,7 @@ def _headers(item: Download) -> dict[str, str]:
         "Cache-Control": item.cache_control,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cross-Origin-Resource-Policy": "same-origin",
     }
     if item.filename is not None:
         headers["Content-Disposition"] = disposition(item.filename)

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 import errors
+from app import thumbnails
 from app.db import attempts, image_search, images
 from app.db.image_search import ImageFilter
 from app.domain import EXTENSIONS, ImageState, Reason, Reuse, Reviewed, StoredImage
-from app.storage import paths
-from app.web.api import downloads
+from app.storage import MissingObject, paths
+from app.web.api import downloads, problems
 from app.web.api.conventions import Here, ImageId, ImageQuery, NoQuery, Page, View, at
 from app.web.api.downloads import IMMUTABLE, Download
 from downloader.models import Attempt as Made
@@ -30,6 +33,10 @@ COPIED = (
     "width", "height", "phash", "measures", "duplicate_of", "split", "out_sha256", "out_media_type", "out_size_bytes", "out_width",
     "out_height", "changes", "warning", "reviewed", "reviewed_by", "reviewed_label", "review_id",
 )  # fmt: skip
+
+
+PLACEHOLDER: Final = Path(__file__).with_name("no_thumbnail.png").read_bytes()
+"""Stands in for a picture that cannot be shown: a crossed frame, 96 pixels a side, on any ground."""
 
 
 class Image(View):
@@ -175,19 +182,36 @@ def attempt_view(job_id: str, state: str, attempt: Made) -> Attempt:
     return Attempt(job_id=job_id, state=state, started_at=at(attempt.started_at or None), **values)
 
 
+class ThumbnailQuery(NoQuery):
+    """What is answered where there is nothing to show."""
+
+    placeholder: bool = Field(False, description="Where the picture cannot be shown, answer with a placeholder (PNG) and not a problem.")
+
+
 @router.get(
     "/v1/images/{image_id}/thumbnail",
     operation_id="images_thumbnail",
     summary="A small JPEG of an image",
     response_class=Response,
-    responses=downloads.binary("image/jpeg", ranged=False),
+    responses=downloads.binary(thumbnails.MEDIA_TYPE, ranged=False),
 )
-async def get_thumbnail(call: Here, request: Request, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Response:
-    """At most 256 pixels on the longer side. There is one for every image that was decoded."""
-    image = await images.get(call.resources.db, image_id, user_id=call.user_id)
-    sha256 = _require_bytes(image, image.sha256)
-    item = Download(paths.thumb(sha256), f'"thumb-{sha256}"', "image/jpeg", cache_control=IMMUTABLE)
-    return await downloads.respond(request, call.resources.store, item)
+async def get_thumbnail(call: Here, request: Request, image_id: ImageId, query: Annotated[ThumbnailQuery, Query()]) -> Response:
+    """Upright, in sRGB, at most 256 pixels on the longer side. It is made now if there is none yet."""
+    sha256, state = await image_search.get_digest(call.resources.db, image_id, user_id=call.user_id)
+    try:
+        return await _send_thumbnail(request, image_id, _require_bytes(image_id, state, sha256))
+    except (errors.NotFoundError, MissingObject, problems.Refusal):
+        if not query.placeholder:
+            raise
+        return Response(PLACEHOLDER, media_type="image/png")
+
+
+async def _send_thumbnail(request: Request, image_id: int, sha256: str) -> Response:
+    item = Download("", f'"thumb-{sha256}"', thumbnails.MEDIA_TYPE, cache_control=IMMUTABLE)
+    try:
+        return await downloads.respond_small(request, item, partial(request.app.state.thumbnails.get, sha256))
+    except errors.ValidationError as error:
+        raise problems.Refusal("not-decodable", f"image {image_id} cannot be shown: {error.message}") from error
 
 
 @router.get(
@@ -200,14 +224,18 @@ async def get_thumbnail(call: Here, request: Request, image_id: ImageId, _: Anno
 async def get_content(call: Here, request: Request, image_id: ImageId, _: Annotated[NoQuery, Query()]) -> Response:
     """The bytes that an export holds: compressed where the job compresses, else as fetched."""
     image = await images.get(call.resources.db, image_id, user_id=call.user_id)
-    sha256 = _require_bytes(image, image.out_sha256 or image.sha256)
-    media_type = (image.out_media_type or image.media_type) if image.out_sha256 else image.media_type
-    extension = EXTENSIONS.get(media_type or "", "bin")
-    item = Download(paths.blob(sha256), f'"{sha256}"', media_type or "application/octet-stream", f"{image.id}.{extension}", IMMUTABLE)
+    sha256 = _require_bytes(image_id, image.state, image.out_sha256 or image.sha256)
+    media_type = _served_type((image.out_media_type or image.media_type) if image.out_sha256 else image.media_type)
+    item = Download(paths.blob(sha256), f'"{sha256}"', media_type, f"{image.id}.{EXTENSIONS.get(media_type, 'bin')}", IMMUTABLE)
     return await downloads.respond(request, call.resources.store, item)
 
 
-def _require_bytes(image: StoredImage, sha256: str | None) -> str:
+def _require_bytes(image_id: int, state: ImageState, sha256: str | None) -> str:
     if sha256 is None:
-        raise errors.NotFoundError(f"image {image.id} has no bytes: it is {image.state}")
+        raise errors.NotFoundError(f"image {image_id} has no bytes: it is {state}")
     return sha256
+
+
+def _served_type(media_type: str | None) -> str:
+    """The media type that bytes are sent with: that of a format which datasets hold, and nothing that a browser runs."""
+    return media_type if media_type in EXTENSIONS else "application/octet-stream"

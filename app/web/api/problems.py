@@ -82,6 +82,7 @@ KINDS: dict[str, Kind] = {
         Kind("unauthenticated", 401, "An API key is needed"),
         Kind("cross-origin", 403, "Another site may not do this"),
         Kind("not-found", 404, "Not found"),
+        Kind("not-decodable", 404, "The picture cannot be decoded"),
         Kind("method-not-allowed", 405, "The method does not fit the resource"),
         Kind("state-conflict", 409, "The state of the resource does not allow it"),
         Kind("payload-too-large", 413, "The body is too large"),

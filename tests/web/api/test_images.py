@@ -1,5 +1,6 @@
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.db import attempts
 from app.db.rows import Unit
@@ -8,6 +9,7 @@ from app.job_states import UnitKind, UnitState
 from app.resources import Resources
 from app.storage import paths
 from downloader.models import Attempt
+from tests.images import samples
 from tests.web import seeds
 
 
@@ -116,19 +118,99 @@ async def test_content_is_what_leaves_where_it_was_compressed(client: httpx.Asyn
     assert (answer.content, answer.headers["content-type"]) == (b"small", "image/webp")
 
 
+NEVER_A_PAGE = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; sandbox",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""Headers with which bytes of strangers are sent."""
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "sent_as"),
+    [
+        (b"<html><script>alert(1)</script>", "text/html", "application/octet-stream"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "image/svg+xml", "application/octet-stream"),
+        (b"<?xml version='1.0'?><x/>", "application/xml", "application/octet-stream"),
+        (b"\x89PNG\r\n\x1a\n<script>alert(1)</script>", "image/png", "image/png"),
+        (b"GIF89a=1;/*<html>*/alert(1)", "image/gif; charset=utf-7", "application/octet-stream"),
+        (b"\0\0\1\0", "image/x-icon", "application/octet-stream"),
+        (b"?", None, "application/octet-stream"),
+    ],
+)
+async def test_hostile_content_never_runs_as_a_page(
+    client: httpx.AsyncClient, resources: Resources, body: bytes, media_type: str | None, sent_as: str
+) -> None:
+    """Whatever a row says of the type, as of an older version or another tool: a format of datasets, or nothing a browser runs."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job, "a.jpg", body, media_type=media_type)
+    headers = (await client.get(f"/v1/images/{image_id}/content")).headers
+    assert headers["content-type"] == sent_as
+    assert headers["content-disposition"].startswith("attachment; ")
+    assert {name: headers[name] for name in NEVER_A_PAGE} == NEVER_A_PAGE
+
+
+async def test_a_hostile_form_keeps_to_the_formats_too(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The compressed bytes as the fetched ones."""
+    job = await seeds.build(resources)
+    out = "ab" * 32
+    await resources.store.put(paths.blob(out), b"<svg/>")
+    image_id = await seeds.image(resources, job, "a.jpg", b"large", out_sha256=out, out_media_type="image/svg+xml")
+    headers = (await client.get(f"/v1/images/{image_id}/content")).headers
+    assert headers["content-type"] == "application/octet-stream"
+    assert f"{image_id}.bin" in headers["content-disposition"]
+
+
 async def test_thumbnail_is_a_jpeg_shown_in_place(client: httpx.AsyncClient, resources: Resources) -> None:
     """Ours, so it may be shown; named by a digest, so it may be kept."""
     job = await seeds.build(resources)
     image_id = await seeds.image(resources, job, "a.jpg", b"aa")
     sha256 = (await client.get(f"/v1/images/{image_id}")).json()["sha256"]
-    assert (await client.get(f"/v1/images/{image_id}/thumbnail")).status_code == 404
-    await resources.store.put(paths.thumb(sha256), b"jpeg")
+    await resources.store.put(paths.thumb(sha256), b"<script>alert(1)</script>")
     answer = await client.get(f"/v1/images/{image_id}/thumbnail")
-    assert (answer.content, answer.headers["content-type"]) == (b"jpeg", "image/jpeg")
-    assert "immutable" in answer.headers["cache-control"]
-    assert "content-disposition" not in answer.headers
-    again = await client.get(f"/v1/images/{image_id}/thumbnail", headers={"If-None-Match": answer.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    headers = answer.headers
+    assert (answer.content, headers["content-type"]) == (b"<script>alert(1)</script>", "image/jpeg")
+    assert {name: headers[name] for name in NEVER_A_PAGE} == NEVER_A_PAGE
+    assert (headers["etag"], headers["cache-control"]) == (f'"thumb-{sha256}"', "private, max-age=31536000, immutable")
+    assert "content-disposition" not in headers
+
+
+async def test_a_thumbnail_that_the_client_has_is_not_read(client: httpx.AsyncClient, resources: Resources) -> None:
+    """304 by the digest alone: there is none in the store here, and none is made."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job, "a.jpg", b"aa")
+    sha256 = (await client.get(f"/v1/images/{image_id}")).json()["sha256"]
+    answer = await client.get(f"/v1/images/{image_id}/thumbnail", headers={"If-None-Match": f'"thumb-{sha256}"'})
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", f'"thumb-{sha256}"')
+
+
+async def test_a_missing_thumbnail_is_made(client: httpx.AsyncClient, resources: Resources, app: FastAPI) -> None:
+    """Of an image that nothing has validated, as one whose thumbnail was removed."""
+    job = await seeds.build(resources)
+    image_id = await seeds.image(resources, job, "a.jpg", samples.encode(samples.photo(640, 480)))
+    answer = await client.get(f"/v1/images/{image_id}/thumbnail")
+    await app.state.thumbnails.aclose()
+    assert (answer.status_code, answer.headers["content-type"], samples.opened(answer.content).format) == (200, "image/jpeg", "JPEG")
+    sha256 = (await client.get(f"/v1/images/{image_id}")).json()["sha256"]
+    assert await resources.store.get(paths.thumb(sha256)) == answer.content
+
+
+async def test_a_picture_that_cannot_be_shown_has_a_placeholder(client: httpx.AsyncClient, resources: Resources, app: FastAPI) -> None:
+    """A page asks for one; everyone else is told why. The image of somebody else has none."""
+    job, other = await seeds.build(resources), await seeds.build(resources, "bob")
+    broken = await seeds.image(resources, job, "a.jpg", b"<html>")
+    bare = await seeds.image(resources, job, "b.jpg")
+    lost = await seeds.image(resources, job, "c.jpg", sha256="cd" * 32, state=ImageState.KEPT)
+    told = [(await client.get(f"/v1/images/{image_id}/thumbnail")).json() for image_id in (broken, bare, lost)]
+    assert [problem["code"] for problem in told] == ["not-decodable", "not-found", "not-found"]
+    assert told[0]["detail"].startswith(f"image {broken} cannot be shown: ")
+    for image_id in (broken, bare, lost):
+        shown = await client.get(f"/v1/images/{image_id}/thumbnail", params={"placeholder": True})
+        assert (shown.status_code, shown.headers["content-type"], shown.headers["cache-control"]) == (200, "image/png", "no-store")
+        assert samples.opened(shown.content).size == (96, 96)
+    hidden = await seeds.image(resources, other, "d.jpg", b"dd")
+    assert (await client.get(f"/v1/images/{hidden}/thumbnail", params={"placeholder": True})).status_code == 404
+    await app.state.thumbnails.aclose()
 
 
 async def test_bytes_that_are_not_there_are_not_found(client: httpx.AsyncClient, resources: Resources) -> None:

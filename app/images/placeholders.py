@@ -146,7 +146,7 @@ def _split(url: str) -> tuple[str, str, str]:
 _FILE: Final = re.compile(r"\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|hei[cf])$")
 _SIZE_WORDS: Final = r"thumb(?:nail)?s?|small|medium|large|big|full|original|orig|preview|mini|tiny|[sml]|xl"
 _SIZE: Final = rf"(?:[wh]?\d{{2,5}}x\d{{0,5}}|\d{{2,5}}(?:px|w|h)|[wh]_?\d{{2,5}}|@?[1-4]x|{_SIZE_WORDS})"
-_SIZE_SEGMENT: Final = re.compile(rf"{_SIZE}|(?:[\w-]+[_=][\w.:-]+,)*(?:w|h|width|height)[_=]\d+(?:,[\w-]+[_=][\w.:-]+)*")
+_SIZE_SEGMENT: Final = re.compile(rf"{_SIZE}|(?>[\w-]+[_=][\w.:-]+,)*(?:w|h|width|height)[_=]\d+(?>,[\w-]+[_=][\w.:-]+)*")
 """A segment of a path that states a size only, as on image servers: ``300x200``, ``thumb``, ``w_300,c_fill``, ``width=300,quality=80``."""
 
 _SIZE_SUFFIX: Final = re.compile(rf"(?<=\w)(?:[-_.]|(?=@)){_SIZE}$")

@@ -100,6 +100,11 @@ def test_other_urls_name_other_pictures(first: str, second: str) -> None:
     assert picture_of(first) != picture_of(second)
 
 
+def test_a_hostile_path_takes_no_time() -> None:
+    """Each parameter can be read in two ways; all of them together in 2 to the power of their number."""
+    assert picture_of(f"https://h.example/{'a_b_c,' * 1_000}!/b.jpg") != picture_of("https://h.example/b.jpg")
+
+
 @dataclass(frozen=True)
 class _Image:
     id: int

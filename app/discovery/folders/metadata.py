@@ -27,8 +27,8 @@ FIRST_ROWS = 20
 
 MAX_SIDECAR_BYTES = 1_000_000
 _TEXT_SUFFIXES = (".txt", ".caption")
-_BOXES = re.compile(r"(?:\d+(?:\s+[\d.e+-]+){4,}\s*)+")
-"""Lines of numbers: the boxes of a detector (YOLO), no caption."""
+_BOXES = re.compile(r"\d++(?:\s++[\d.e+-]++){4,}")
+"""Lines of numbers: the boxes of a detector (YOLO), no caption. One way to match only: a megabyte of numbers takes no time."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,14 @@ def test_class_folders_are_labels_and_folders_of_splits_are_splits(tmp_path: Pat
     assert reader.left_out == "left out: 2 .txt, 1 .md, 1 hidden"
 
 
+def test_almost_boxes_are_a_caption(tmp_path: Path) -> None:
+    """Numbers up to the last word, in no time however many they are."""
+    words = "0 0.5 0.5 0.1 0.2\n" * 1_000
+    write(tmp_path, {"1.jpg": jpeg(1), "1.txt": words, "2.jpg": jpeg(2), "2.txt": words + "and a cat"})
+    found, _, _ = read_all(tmp_path)
+    assert [item.caption is None for item in found] == [True, False]
+
+
 def test_a_description_that_is_damaged_is_counted_as_such(tmp_path: Path) -> None:
     """Beside a file and in a tar: the image is taken, and whoever wrote its licence there learns that it was not read."""
     write(tmp_path, {"cat/1.jpg": jpeg(1), "cat/1.json": '{"license": ', "cat/2.jpg": jpeg(2), "cat/2.json": "[]", "cat/x.json": "{"})

@@ -54,6 +54,11 @@ def test_settle_when_statements(statements: tuple[str | None, ...], expected: st
     assert licences.settle(*statements) == expected
 
 
+def test_normalise_when_an_address_is_hostile() -> None:
+    """Its many hyphens are matched in one way only, so it takes no time."""
+    assert licences.normalise(f"https://creativecommons.org/licenses/by/4.0/deed{'-' * 1_000}!") is None
+
+
 def test_contradiction_when_statements_agree_or_not() -> None:
     """What was stated and what holds is said in words, only where statements disagree."""
     assert licences.contradiction("cc-by", "CC BY 4.0", None) is None

@@ -10,9 +10,10 @@ __all__ = ["LoopbackHandler", "run_server"]
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """A handler that keeps connections open and says nothing."""
+    """A handler that keeps connections open and says nothing. A client that sends or takes nothing for a while is hung up on."""
 
     protocol_version = "HTTP/1.1"
+    timeout = 60
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

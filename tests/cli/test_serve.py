@@ -128,8 +128,9 @@ async def test_serve_works_once_the_process_that_holds_the_workspace_has_ended(s
                 url_list = await settle.store_urls(resources, ["http://127.0.0.1:1/a.jpg"])
                 spec = settle.resolve_spec(resources, JobRequest(urls=["x"]), url_list=url_list)
                 job_id = (await submit.submit_build(resources, spec, name="a")).job_id
-                while not heard:
-                    await resources.db.now()
+                async with asyncio.timeout(60):
+                    while not heard:
+                        await resources.db.now()
                 assert (heard, mine.is_held) == ([job_id], False)
                 holder.release()
                 with Interrupts() as interrupts:

@@ -245,6 +245,7 @@ async def test_a_new_file_that_another_process_has_just_begun_is_waited_for(sqli
         refused: list[BaseException] = []
         event.listen(db.engine.sync_engine, "handle_error", lambda context: refused.append(context.original_exception))
         while not refused:
+            assert not reading.done(), "nothing was refused"
             await asyncio.sleep(0)
         other.execute("ROLLBACK")
         await reading

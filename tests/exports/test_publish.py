@@ -201,6 +201,7 @@ async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "place").mkdir()
     task = asyncio.create_task(publish.copy_to_folder(store, "exports/e", tmp_path / "place/out"))
     while not list((tmp_path / "place").glob("out.partial-*/*")):
+        assert not task.done(), "the copy ended before it could be cancelled"
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

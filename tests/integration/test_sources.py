@@ -144,6 +144,7 @@ async def kill_when_stored(bench: Bench, job_id: str, found: int) -> None:
     (delivery,) = [delivery for delivery in await bench.due() if delivery.kind is UnitKind.SEARCH]
     running = asyncio.create_task(bench.run(delivery))
     while (await search_of(bench, job_id)).found < found:
+        assert not running.done(), "the search ended before it was killed"
         await asyncio.sleep(0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

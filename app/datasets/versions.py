@@ -13,7 +13,7 @@ from typing import Any
 from app.datasets import diff, provenance, semver
 from app.datasets.diff import Changes
 from app.datasets.lock_format import LockHeader
-from app.db import Connection, Database, datasets, jobs, kept_records, locked_images, versions
+from app.db import Connection, Database, datasets, jobs, kept_records, locked_images, reviews, versions
 from app.db.exceptions import StateConflict
 from app.db.kept_records import KeptRecord
 from app.db.rows import Dataset, Job, Version
@@ -86,12 +86,13 @@ async def read_state(resources: Resources, dataset_id: str, job: Job | None = No
     async with db.read() as connection:
         current = await versions.newest_of_dataset(connection, dataset_id)
         parent = await versions.newest_of_lineage(connection, dataset.lineage_id)
+        is_reviewed = job is None and current is not None and await reviews.are_since(connection, dataset_id, current.created_at)
     digest, images, size_bytes = await _digest(db, dataset_id, recipe_of(spec.compression))
     changes = await _changes(db, dataset_id, parent, images, job)
     locked = LockHeader(**spec.lock.header) if spec.lock else None
     facts = Provenance.from_json(locked.provenance) if locked else await provenance.gather(resources, dataset_id)
     other_forms = await locked_images.count_other_forms(db, dataset_id) if locked else 0
-    kind, job_id = _kind(job, current), job.id if job else None
+    kind, job_id = "review" if is_reviewed else _kind(job, current), job.id if job else None
     merged = tuple(item.version for item in spec.merge_of) if kind == "merge" else ()
     return DatasetState(dataset, job_id, kind, current, parent, digest, images, size_bytes, changes, facts, locked, other_forms, merged)
 

@@ -27,6 +27,7 @@ __all__ = [
     "get_export",
     "get_file",
     "is_needed_by_job",
+    "job_that_needs",
     "list_datasets",
     "lock_lineage",
     "mark_delivered",
@@ -94,15 +95,20 @@ def is_needed_by_job(dataset_id: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(c.state.not_in(FINAL_JOB_STATES), or_(c.dataset_id == dataset_id, in_spec))
 
 
+async def job_that_needs(connection: Connection, dataset_id: str) -> str | None:
+    """Return a job that has not ended and works on a dataset, or makes another one of it."""
+    query = select(tables.jobs.c.id).where(is_needed_by_job(literal(dataset_id))).limit(1)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def delete_dataset(db: Database, dataset_id: str) -> None:
     """Delete a dataset and every row that refers to it; the next clean-up deletes its blobs.
 
     Raises:
         StateConflict: a job on it, or one that makes another dataset of it, has not ended.
     """
-    active = select(tables.jobs.c.id).where(is_needed_by_job(literal(dataset_id))).limit(1)
     async with db.write() as connection:
-        job_id = (await connection.execute(active)).scalar_one_or_none()
+        job_id = await job_that_needs(connection, dataset_id)
         if job_id is not None:
             raise StateConflict(f"job {job_id} still works with dataset {dataset_id}; cancel it, or wait for its end")
         await connection.execute(delete(tables.datasets).where(tables.datasets.c.id == dataset_id))

@@ -22,6 +22,9 @@ MOST_BUILDS = 50
 PAGE = 10_000
 """Rows of one statement, as in :mod:`app.db.image_search`."""
 
+IN_ONE_STATEMENT = 500
+"""Ids that one statement names."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterMember:
@@ -43,15 +46,19 @@ async def left_out(connection: Connection, dataset_id: str, *, page: int = PAGE)
 
 
 async def split_keys(
-    connection: Connection, dataset_id: str, states: Iterable[ImageState], *, page: int = PAGE
+    connection: Connection, dataset_id: str, states: Iterable[ImageState], *, further: Sequence[int] = (), page: int = PAGE
 ) -> AsyncIterator[list[tuple[int, str | None, SplitKeys]]]:
-    """Yield the ids, splits and keys of a dataset's images in these states, in pages; of an image in a folder the URL that it came from."""
+    """Yield the ids, splits and keys of a dataset's images in these states, in pages; of an image in a folder the URL that it came from.
+
+    Args:
+        further: ids of images in other states, which come last.
+    """
     c = tables.images.c
     url = case((c.source == FOLDER_SOURCE, func.coalesce(c.stated["url"].as_string(), c.url)), else_=c.url).label("stated_url")
-    for state in states:
-        query = select(c.id, c.split, c.phash, c.group_id, c.creator, c.page_url, url).where(
-            c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None)
-        )
+    places = [[c.dataset_id == dataset_id, c.state == state, c.sha256.is_not(None)] for state in states]
+    places += [[c.id.in_(further[start : start + IN_ONE_STATEMENT])] for start in range(0, len(further), IN_ONE_STATEMENT)]
+    for place in places:
+        query = select(c.id, c.split, c.phash, c.group_id, c.creator, c.page_url, url).where(*place)
         async for rows in paging.pages_by_key(connection, query, c.id, page):
             yield [(row.id, row.split, SplitKeys(row.phash, row.group_id, row.creator, row.page_url, row.stated_url)) for row in rows]
 

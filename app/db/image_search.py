@@ -15,7 +15,7 @@ from app.db.engine import Connection, Database
 from app.db.images import STORED, as_image, of_user
 from app.db.paging import Place
 from app.db.rows import PageOf
-from app.domain import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, Reviewed, StoredImage
 from app.images.placeholders import Link
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "by_url_keys",
     "by_url_prefix",
     "choices",
+    "choices_of",
     "fingerprints",
     "get_digest",
     "likenesses",
@@ -40,6 +41,9 @@ __all__ = [
 
 LAST_ID = 2**63 - 1
 """The largest id of an image."""
+
+BATCH = 500
+"""Ids that one statement names."""
 
 PLACES = 64
 """Index ranges in one statement; SQLite takes at most 500."""
@@ -150,6 +154,7 @@ class Fingerprint:
         redirected_to: a number for the address that its URL was redirected to; None without a redirect. It differs between processes.
         is_settled: whether it was rejected for its labels before it was compared with others; that stays.
         was_kept: whether it is kept, and came so from the version before.
+        decided: 2 where a person keeps it, 1 where a person took it out, else 0.
     """
 
     id: int
@@ -163,6 +168,7 @@ class Fingerprint:
     redirected_to: int | None = None
     is_settled: bool = False
     was_kept: bool = False
+    decided: int = 0
 
     @property
     def is_labelled(self) -> bool:
@@ -179,6 +185,7 @@ class Choice:
         rank: position in the order of its search, 0 first.
         sha256: digest of the fetched bytes.
         split: the one that its list names, or that it was given before: by this dataset where it ``is_kept``.
+        reviewed_label: the label that a person gave it; ``is_decided`` says that a person keeps it.
     """
 
     id: int
@@ -190,10 +197,16 @@ class Choice:
     is_kept: bool = False
     has_group: bool = False
     sha256: str = ""
+    reviewed_label: str | None = None
+    is_decided: bool = False
 
 
-COMPARED = (Reason.PLACEHOLDER, Reason.LABEL_CONFLICT)
+COMPARED = (Reason.PLACEHOLDER, Reason.LABEL_CONFLICT, Reason.REJECTED_BY_REVIEWER)
 """Reasons of rejected images that are compared with the others again: what is decided on a picture holds for its later copies."""
+
+
+DECIDED: Final = {Reviewed.KEEP.value: 2, Reviewed.REJECT.value: 1}
+"""How what a person decided ranks an image, see `app.images.ranking.Rankable`."""
 
 
 async def fingerprints(
@@ -212,7 +225,7 @@ async def fingerprints(
     """
     c = tables.images.c
     of_bytes = (c.sha256, c.phash, c.width, c.height, c.size_bytes, c.colour_grid)
-    columns = (*of_bytes, c.label, c.search_id, c.reason, c.duplicate_of, c.copied_from)
+    columns = (*of_bytes, c.label, c.search_id, c.reason, c.duplicate_of, c.copied_from, c.reviewed, c.reviewed_label)
     moved_to = case((c.final_url != c.url, c.final_url), else_=None).label("moved_to")
     known, found = search_labels or {}, []
     same: dict[str | None, str | None] = {}  # strings that many images share are stored once
@@ -220,14 +233,15 @@ async def fingerprints(
         reasons = COMPARED if state is ImageState.REJECTED else ()
         async for rows in _pages(connection, dataset_id, state, (*columns, moved_to), reasons):
             for row in rows:
-                class_name = label or row.label or known.get(row.search_id) or None
+                class_name = row.reviewed_label or label or row.label or known.get(row.search_id) or None
                 found.append(_fingerprint(row, state, same.setdefault(class_name, class_name)))
     found.sort(key=lambda item: item.id)
     return found
 
 
 def _fingerprint(row: Any, state: ImageState, label: str | None) -> Fingerprint:
-    is_settled = state is ImageState.REJECTED and row.reason == Reason.LABEL_CONFLICT and row.duplicate_of is None
+    decided = DECIDED.get(row.reviewed, 0)
+    is_settled = not decided and state is ImageState.REJECTED and row.reason == Reason.LABEL_CONFLICT and row.duplicate_of is None
     return Fingerprint(
         id=row.id,
         state=state,
@@ -240,6 +254,7 @@ def _fingerprint(row: Any, state: ImageState, label: str | None) -> Fingerprint:
         redirected_to=hash(row.moved_to) if row.moved_to else None,
         is_settled=is_settled,
         was_kept=state is ImageState.KEPT and row.copied_from is not None,
+        decided=decided,
     )
 
 
@@ -253,19 +268,37 @@ async def links(connection: Connection, image_ids: Sequence[int]) -> list[Link]:
     return found
 
 
+_OF_CHOICE = ("sha256", "group_id", "label", "search_id", "reviewed_label", "rank", "split", "reviewed")
+
+
 async def choices(connection: Connection, dataset_id: str, states: Iterable[ImageState]) -> list[Choice]:
     """Return the choices among a dataset's images with bytes in these states, by id."""
-    c = tables.images.c
+    columns = [tables.images.c[name] for name in _OF_CHOICE]
     found: list[Choice] = []
     same: dict[str | None, str | None] = {}  # strings that many images share are stored once
     for state in states:
-        async for rows in _pages(connection, dataset_id, state, (c.sha256, c.group_id, c.label, c.search_id, c.rank, c.split)):
-            for image_id, sha256, *texts, rank, split in rows:
-                group_id, label, search_id, split = (same.setdefault(text, text) for text in (*texts, split))
-                is_kept, has_group = state is ImageState.KEPT, group_id is not None
-                found.append(Choice(image_id, group_id or sha256, label, search_id, rank, split, is_kept, has_group, sha256))
+        async for rows in _pages(connection, dataset_id, state, columns):
+            found += [_as_choice(row, same, is_kept=state is ImageState.KEPT) for row in rows]
     found.sort(key=lambda item: item.id)
     return found
+
+
+async def choices_of(connection: Connection, image_ids: Sequence[int]) -> list[Choice]:
+    """Return these images as choices that are not kept, by id."""
+    c = tables.images.c
+    query = select(c.id, *(c[name] for name in _OF_CHOICE)).order_by(c.id)
+    found: list[Choice] = []
+    for start in range(0, len(image_ids), BATCH):
+        rows = (await connection.execute(query.where(c.id.in_(image_ids[start : start + BATCH])))).all()
+        found += [_as_choice(row, {}, is_kept=False) for row in rows]
+    return found
+
+
+def _as_choice(row: Any, same: dict[str | None, str | None], *, is_kept: bool) -> Choice:
+    image_id, sha256, *texts, rank, split, reviewed = row
+    group_id, label, search_id, reviewed_label, split = (same.setdefault(text, text) for text in (*texts, split))
+    has_group, is_decided = group_id is not None, reviewed == Reviewed.KEEP
+    return Choice(image_id, group_id or sha256, label, search_id, rank, split, is_kept, has_group, sha256, reviewed_label, is_decided)
 
 
 @dataclass(frozen=True, slots=True)

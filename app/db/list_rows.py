@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import tables
 from app.db.engine import Connection, Database
-from app.domain import Candidate, ImageState
+from app.domain import Candidate, ImageState, Reviewed
 
 __all__ = ["ListRow", "add", "of_dataset"]
 
@@ -89,19 +89,29 @@ async def _own_rows(connection: Connection, dataset_id: str, keys: Iterable[str]
 
 
 async def of_dataset(db: Database, dataset_id: str, states: Iterable[ImageState]) -> AsyncIterator[Sequence[ListRow]]:
-    """Yield the rows of a dataset's images in these states, in pages, those of one image together and in the order of the list."""
+    """Yield the rows of a dataset's images in these states, in pages, those of one image together and in the order of the list.
+
+    The label of an image whose label a person decided, or which a person keeps, is its own in all of its rows.
+    """
     c, i = tables.list_rows.c, tables.images.c
     key = (c.image_id, c.search_id, c.row)
-    query = select(*key, i.state, c.line, c.captions, c.labels, c.extra, c.boxes).join(tables.images, i.id == c.image_id)
-    query = query.where(i.dataset_id == dataset_id, i.state.in_(list(states))).order_by(*key).limit(PAGE)
+    query = select(*key, i.state, c.line, c.captions, c.labels, c.extra, c.boxes, i.label, i.reviewed)
+    query = query.join(tables.images, i.id == c.image_id).where(i.dataset_id == dataset_id, i.state.in_(list(states)))
+    query = query.order_by(*key).limit(PAGE)
     last: tuple[int, str, int] = (0, "", 0)
     while True:
         async with db.read() as connection:
             rows = (await connection.execute(query.where(tuple_(*key) > tuple_(*last)))).all()
         yield [
-            ListRow(row.image_id, ImageState(row.state), row.line, row.captions or (), row.labels or (), row.extra or {}, row.boxes or ())
+            ListRow(row.image_id, ImageState(row.state), row.line, row.captions or (), _labels(row), row.extra or {}, row.boxes or ())
             for row in rows
         ]
         if len(rows) < PAGE:
             return
         last = rows[-1].image_id, rows[-1].search_id, rows[-1].row
+
+
+def _labels(row: Any) -> Sequence[str]:
+    if row.reviewed in (Reviewed.KEEP, Reviewed.RELABEL):
+        return [row.label] if row.label else []
+    return row.labels or ()

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 
 from app.db import tables
 from app.db.engine import Connection
-from app.domain import ImageState
+from app.domain import ImageState, Reviewed
 
 __all__ = ["LabelPair", "drop_unkept", "other_labels"]
 
@@ -33,7 +33,10 @@ async def drop_unkept(connection: Connection, target_id: str, source_id: str) ->
 
 
 async def other_labels(connection: Connection, target_id: str, source_ids: Sequence[str]) -> list[LabelPair]:
-    """Return the images of the target for whose URL a source keeps another label than the one that was copied; case makes no difference."""
+    """Return the images of the target for whose URL a source keeps another label than the one that was copied; case makes no difference.
+
+    A label that a person gave, and that of an image that a person keeps, stands.
+    """
     new, old = tables.images.alias("new"), tables.images.alias("old")
     label, other = (func.lower(func.coalesce(table.c.label, "")) for table in (new, old))
     query = (
@@ -41,6 +44,7 @@ async def other_labels(connection: Connection, target_id: str, source_ids: Seque
         .join_from(new, old, old.c.url_key == new.c.url_key)
         .where(new.c.dataset_id == target_id, new.c.copied_from != old.c.id, new.c.state.in_([ImageState.KEPT, ImageState.VALID]))
         .where(old.c.dataset_id.in_(list(source_ids)), old.c.state == ImageState.KEPT, label != other)
+        .where(new.c.reviewed.is_distinct_from(Reviewed.KEEP), new.c.reviewed_label.is_(None))
         .order_by(new.c.id, old.c.id)
     )
     return [LabelPair(row.id, row.label, row.other) for row in (await connection.execute(query)).all()]

@@ -1,17 +1,33 @@
 """Queries on what people decided about images. A decision is a row that stays; the newest one that holds is also on the image."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 
 from app.db import images, paging, tables
 from app.db.engine import Connection, Database, db_now
+from app.db.image_search import ImageFilter
 from app.db.rows import PageOf, Review
-from app.domain import ReviewAction, StoredImage
+from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
 
-__all__ = ["DECIDED", "NewReview", "add", "lock_dataset", "lock_images", "of_batch", "of_image", "page", "reviewed_in_batch"]
+__all__ = [
+    "DECIDED",
+    "NewReview",
+    "add",
+    "adopt",
+    "are_since",
+    "lock_dataset",
+    "lock_images",
+    "matching",
+    "of_batch",
+    "of_image",
+    "page",
+    "read_images",
+    "reviewed_in_batch",
+    "void",
+]
 
 DECIDED: Final = (
     *("state", "reason", "detail", "evidence", "label", "labels", "split", "duplicate_of"),
@@ -44,6 +60,26 @@ async def lock_images(connection: Connection, dataset_id: str, ids: Sequence[int
     c = tables.images.c
     query = select(*images.STORED).where(c.id.in_(ids), c.dataset_id == dataset_id).order_by(c.id).with_for_update()
     return [images.as_image(row) for row in (await connection.execute(query)).all()]
+
+
+async def read_images(connection: Connection, dataset_id: str, ids: Sequence[int]) -> list[StoredImage]:
+    """Return those of these images that the dataset has, by id, without a lock."""
+    c = tables.images.c
+    query = select(*images.STORED).where(c.id.in_(ids), c.dataset_id == dataset_id).order_by(c.id)
+    return [images.as_image(row) for row in (await connection.execute(query)).all()]
+
+
+async def matching(
+    db: Database, dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], *, page: int = 1_000
+) -> AsyncIterator[list[StoredImage]]:
+    """Yield pages of the images of a dataset that match a filter and have bytes, by state and id."""
+    c = tables.images.c
+    conditions = [c.dataset_id == dataset_id, c.sha256.is_not(None), *replace(wanted, dataset_id=None, state=None).conditions()]
+    async with db.read() as connection:
+        for state in [state for state in states if wanted.state in (None, state)]:
+            query = select(*images.STORED).where(c.state == state, *conditions)
+            async for rows in paging.pages_by_key(connection, query, c.id, page):
+                yield [images.as_image(row) for row in rows]
 
 
 async def add(
@@ -105,3 +141,62 @@ async def page(db: Database, dataset_id: str, *, limit: int = 50, cursor: str | 
     async with db.read() as connection:
         found = [Review(**row._mapping) for row in (await connection.execute(query)).all()]
     return PageOf(found[:limit], paging.encode(found[limit - 1].id) if len(found) > limit else None)
+
+
+async def are_since(connection: Connection, dataset_id: str, at: float) -> bool:
+    """Whether a person decided about an image of a dataset after a time."""
+    c = tables.reviews.c
+    query = select(c.id).where(c.dataset_id == dataset_id, c.batch_id.is_not(None)).order_by(c.id.desc()).limit(1)
+    return (await connection.execute(query.where(c.created_at > at))).first() is not None
+
+
+async def void(connection: Connection, image_ids: Sequence[int]) -> None:
+    """Mark images to be reviewed again: they have other bytes than those that a person saw."""
+    c = tables.images.c
+    seen = update(tables.images).where(c.id.in_(image_ids), c.reviewed.is_not(None))
+    await connection.execute(seen.values(reviewed=Reviewed.CHANGED, reviewed_label=None))
+
+
+async def adopt(connection: Connection, target_id: str, source_ids: Sequence[str]) -> int:
+    """Let the newest decision about a picture hold in a dataset that was made of others; return how many images took one over.
+
+    A picture is the same where URL and bytes are. What is kept came from the dataset that keeps it; here the others have their say.
+    """
+    new, old = tables.images.alias("new"), tables.images.alias("old")
+    query = (
+        select(new.c.id, old.c.id.label("old_id"), old.c.label, *(old.c[name] for name in _OF_REVIEW))
+        .join_from(new, old, and_(old.c.url_key == new.c.url_key, old.c.sha256 == new.c.sha256, old.c.id != new.c.copied_from))
+        .where(new.c.dataset_id == target_id, old.c.dataset_id.in_(list(source_ids)), old.c.reviewed.in_(_CARRIED))
+        .where(old.c.reviewed_at > func.coalesce(new.c.reviewed_at, 0.0))
+        .order_by(old.c.reviewed_at)
+    )
+    newest = {row.id: row for row in (await connection.execute(query)).all()}
+    for row in newest.values():
+        await images.update_many(connection, [{"id": row.id} | adopted_columns(row)])
+    await _copy_history(connection, target_id, {row.old_id: row.id for row in newest.values()})
+    return len(newest)
+
+
+_OF_REVIEW: Final = ("reviewed", "reviewed_by", "reviewed_at", "reviewed_label", "review_id")
+_CARRIED: Final = (Reviewed.KEEP, Reviewed.REJECT, Reviewed.RELABEL)
+
+
+def adopted_columns(row: Any) -> dict[str, Any]:
+    """The columns of an image that takes over the decision of another row."""
+    columns = {name: getattr(row, name) for name in _OF_REVIEW}
+    if row.reviewed == Reviewed.REJECT:
+        columns |= {"state": ImageState.REJECTED, "reason": Reason.REJECTED_BY_REVIEWER, "detail": None, "duplicate_of": None}
+    if row.reviewed_label:
+        columns |= {"label": row.reviewed_label, "labels": None}
+    return columns
+
+
+async def _copy_history(connection: Connection, dataset_id: str, image_ids: Mapping[int, int]) -> None:
+    c, olds = tables.reviews.c, list(image_ids)
+    for start in range(0, len(olds), images.BATCH):
+        query = select(tables.reviews).where(c.image_id.in_(olds[start : start + images.BATCH]), c.undone_by.is_(None), c.undoes.is_(None))
+        rows = [dict(row._mapping) for row in (await connection.execute(query.order_by(c.id))).all()]
+        own = {"dataset_id": dataset_id, "batch_id": None}
+        copies = [row | own | {"image_id": image_ids[row["image_id"]]} for row in rows]
+        if copies:
+            await connection.execute(insert(tables.reviews), [{name: row[name] for name in row if name != "id"} for row in copies])

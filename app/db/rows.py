@@ -80,7 +80,7 @@ class Version:
     """What a dataset was at some time; the newest one of a dataset says what it is.
 
     Attributes:
-        kind: what made it: ``build``, ``update``, ``into``, ``merge``, ``rebuild``, or a job that changed the dataset in place.
+        kind: what made it: ``build``, ``update``, ``into``, ``merge``, ``rebuild``, ``review``, or a job that changed the dataset in place.
         parent_id: the version that ``changes`` compares it with.
         changes: JSON of what `counts` and `merged` return.
         major, minor, patch: as Croissant counts: records removed or changed, records added, the same records in another form.

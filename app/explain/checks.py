@@ -6,7 +6,7 @@ The rules themselves are in :mod:`app.images.checks` and :mod:`app.images.rankin
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.domain import Reason, StoredImage
+from app.domain import Reason, Reviewed, StoredImage
 from app.formatting import clipped, number, size
 from app.images import checks
 from app.images.checks import Facts, Outcome
@@ -122,6 +122,7 @@ class Duplicate:
 @dataclass(frozen=True, slots=True)
 class _Ranked:
     id: int
+    decided: int
     was_kept: bool
     is_labelled: bool
     pixels: int
@@ -131,12 +132,21 @@ class _Ranked:
 def why_kept(image: StoredImage, original: StoredImage, *, is_labelled: bool = True) -> str:
     """Say why the original ranks higher. The rows may have changed since the decision."""
     mine, theirs = (
-        _Ranked(item.id, was_kept, is_labelled or bool(item.label), (item.width or 0) * (item.height or 0), item.size_bytes or 0)
+        _Ranked(
+            item.id,
+            item.reviewed == Reviewed.KEEP,
+            was_kept,
+            is_labelled or bool(item.label),
+            (item.width or 0) * (item.height or 0),
+            item.size_bytes or 0,
+        )
         for item, was_kept in ((image, False), (original, original.copied_from is not None and image.copied_from is None))
     )
     decided_by, is_better = compare_rank(theirs, mine)
     if decided_by == "id":
         return "equal in pixels and bytes, the other was found first" if is_better else "the kept image has changed since"
+    if decided_by == "decided":
+        return "a person keeps the other" if is_better else "a person keeps this one since"
     if decided_by == "was_kept":
         return "the other was kept before"
     if decided_by == "is_labelled":

@@ -85,6 +85,8 @@ def compare(items: Sequence[Comparable], mode: Mode, distance: int, *, within_la
 def find_exact(items: Iterable[Comparable], *, within_labels: bool = False) -> Mapping[int, Match]:
     """Map the id of each image whose bytes another one also has to the best of them, which is never a duplicate itself.
 
+    What a person decided about is no duplicate either.
+
     Args:
         items: any number, with unique ids.
         within_labels: as for `compare`.
@@ -96,7 +98,7 @@ def find_exact(items: Iterable[Comparable], *, within_labels: bool = False) -> M
         item = found[position]
         keeper = kept.setdefault((item.sha256, class_of(item) if within_labels else None), item.id)
         kept.setdefault((item.sha256, None), keeper)  # the labelled ones come first
-        if keeper != item.id:
+        if keeper != item.id and not item.decided:
             matches[item.id] = Match(keeper, 0)
     return matches
 
@@ -105,9 +107,9 @@ def find_near(items: Iterable[Comparable], distance: int, *, within_labels: bool
     """Map the id of each near duplicate to the best kept image of the same colours within ``distance`` bits of it.
 
     Images are taken best first. One that is no duplicate of a better kept image is kept, and claims all images within the distance and
-    of its colours that are not claimed yet. So every duplicate is that close to the image it points to, none points to a duplicate, and
-    the order of the input makes no difference. Images without a hash are neither kept nor duplicates; an image without a colour grid has
-    the colours of any.
+    of its colours that are not claimed yet, but for those that a person decided about. So every duplicate is that close to the image it
+    points to, none points to a duplicate, and the order of the input makes no difference. Images without a hash are neither kept nor
+    duplicates; an image without a colour grid has the colours of any.
 
     Args:
         items: any number, with unique ids.
@@ -123,9 +125,10 @@ def find_near(items: Iterable[Comparable], distance: int, *, within_labels: bool
     found = [found[position] for position in _best_first(found).tolist()]
     hashes = np.fromiter((int(item.phash or "", 16) for item in found), dtype=np.uint64, count=len(found))
     have_same_colours, labels = _ColourGrids([item.colours for item in found]), _codes([class_of(item) for item in found])
+    is_free = np.fromiter((not item.decided for item in found), dtype=bool, count=len(found))
 
     def are_alike(one: int, others: Indices) -> npt.NDArray[np.bool_]:
-        alike = have_same_colours(one, others)
+        alike: npt.NDArray[np.bool_] = have_same_colours(one, others) & is_free[others]
         return alike & ((labels[others] == labels[one]) | (labels[others] == 0)) if within_labels else alike
 
     keepers, distances = hamming_index.assign_keepers(hashes, distance, are_alike)

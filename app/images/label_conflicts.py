@@ -85,10 +85,12 @@ def _mixed(items: Iterable[Item], duplicates: Mapping[int, Copy]) -> list[list[I
 
 
 def _losers(group: Sequence[Item], policy: LabelConflicts) -> Sequence[Item]:
+    """Those that are kept out. An image that a person keeps is not, and its label is the first one."""
     if policy == "drop":
-        return group
-    first = next(label for item in group if (label := class_of(item)))
-    return [item for item in group if class_of(item) not in (None, first)]
+        return [item for item in group if not item.decided]
+    decided = sorted(group, key=lambda item: not item.decided)
+    first = next(label for item in decided if (label := class_of(item)))
+    return [item for item in group if class_of(item) not in (None, first) and not item.decided]
 
 
 def _conflict(item: Item, group: Sequence[Item]) -> Conflict:

@@ -4,14 +4,14 @@ from typing import Final, Literal, Protocol
 
 __all__ = ["RANKING", "Pictured", "Rankable", "compare_rank"]
 
-Property = Literal["was_kept", "is_labelled", "pixels", "size_bytes", "id"]
+Property = Literal["decided", "was_kept", "is_labelled", "pixels", "size_bytes", "id"]
 
 RANKING: Final[tuple[tuple[Property, Literal[1, -1]], ...]] = (
-    *(("was_kept", -1), ("is_labelled", -1), ("pixels", -1), ("size_bytes", -1)),
+    *(("decided", -1), ("was_kept", -1), ("is_labelled", -1), ("pixels", -1), ("size_bytes", -1)),
     ("id", 1),
 )
-"""Properties in the order in which they decide, each with its sign in an ascending sort: kept by the version before, labelled, most
-pixels, most bytes, lowest id."""
+"""Properties in the order in which they decide, each with its sign in an ascending sort: decided by a person, kept by the version before,
+labelled, most pixels, most bytes, lowest id."""
 
 
 class Pictured(Protocol):
@@ -49,6 +49,11 @@ class Rankable(Protocol):
     @property
     def id(self) -> int:
         """Unique; a lower id was found earlier."""
+        ...
+
+    @property
+    def decided(self) -> int:
+        """2 where a person keeps it, 1 where a person took it out, 0 where nobody decided. What was decided is a copy of nothing."""
         ...
 
     @property

@@ -40,14 +40,19 @@ class Recipe:
         return str(self.image.out_sha256 or self.image.sha256)
 
 
-def choose_recipe(image: StoredImage, asked: CompressionRules | None, extensions: frozenset[str] | None) -> Recipe:
+def choose_recipe(
+    image: StoredImage, asked: CompressionRules | None, extensions: frozenset[str] | None, own: CompressionRules | None = None
+) -> Recipe:
     """Choose how an image leaves in an export.
 
     Args:
         image: a kept image.
         asked: the rules of the export, which begin with the bytes that came; None for the images as the dataset has them.
         extensions: of the images that the loaders of the format read; None for all.
+        own: the rules of the dataset, for an image that has no form by them yet, since a person keeps it that a check had rejected.
     """
+    if asked is None and own is not None and not own.is_identity and image.out_sha256 is None:
+        asked = own
     form = image if asked is None else replace(image, **_ORIGINAL)  # type: ignore[arg-type]
     if asked is not None and asked.format != "keep":
         return Recipe(form, asked)

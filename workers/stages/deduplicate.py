@@ -5,14 +5,14 @@ Retry: none here. A run that is repeated finds the same groups and writes the sa
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from app import concurrency
 from app.db import Connection, datasets, images, jobs
-from app.db.image_search import Fingerprint, fingerprints, links
-from app.domain import ImageState, LabelConflicts, Reason
+from app.db.image_search import DECIDED, Fingerprint, fingerprints, links
+from app.domain import ImageState, LabelConflicts, Reason, Reviewed
 from app.formatting import clipped
 from app.images import dedupe
 from app.images.dedupe import Copy, Mode
@@ -41,6 +41,9 @@ MIN_ALIKE = 50
 LABEL_CHARS = 60
 """Characters of a label in a detail."""
 
+OUT = DECIDED[Reviewed.REJECT]
+"""Rank of an image that a person took out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -55,10 +58,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the comparison found: placeholders by image id, and among the other images duplicates and label conflicts."""
+    """What the comparison found: placeholders by image id, copies of what a person took out, and of the others duplicates and conflicts."""
 
     placeholders: Mapping[int, Placeholder]
     resolution: Resolution
+    taken_out: Mapping[int, Copy] = field(default_factory=dict)
 
 
 async def find_duplicates(ctx: JobContext, unit: ClaimedUnit) -> None:
@@ -105,13 +109,21 @@ def _check_options(ctx: JobContext, unit: ClaimedUnit) -> Options:
 
 
 async def _compare(ctx: JobContext, found: Sequence[Fingerprint], options: Options) -> Comparison:
-    """Find the placeholders, then compare the other images: a placeholder has any label and is a duplicate of nothing."""
+    """Find the placeholders, then compare the other images: a placeholder has any label and is a duplicate of nothing.
+
+    What a person decided is no placeholder, and what shows the same picture as an image that a person took out is out as well.
+    """
     duplicates = await asyncio.to_thread(dedupe.compare, found, options.mode, options.near_distance)
-    placeholders = await _find_placeholders(ctx, found, duplicates, options)
-    rest = [item for item in found if item.id not in placeholders]
-    known = None if placeholders else duplicates
+    out = {item.id for item in found if item.decided == OUT}
+    decided = {item.id for item in found if item.decided}
+    taken_out = {image_id: copy for image_id, copy in duplicates.items() if copy.kept_id in out}
+    all_placeholders = await _find_placeholders(ctx, found, duplicates, options)
+    placeholders = {key: value for key, value in all_placeholders.items() if key not in decided and key not in taken_out}
+    left_out = placeholders.keys() | taken_out.keys() | out
+    rest = [item for item in found if item.id not in left_out]
+    known = None if left_out else duplicates
     resolution = await asyncio.to_thread(resolve, rest, options.mode, options.near_distance, options.label_conflicts, known)
-    return Comparison(placeholders, resolution)
+    return Comparison(placeholders, resolution, taken_out)
 
 
 async def _find_placeholders(
@@ -161,9 +173,12 @@ def _changes(found: Sequence[Fingerprint], compared: Comparison) -> Iterator[dic
     kept_ids = {copy.kept_id for copy in resolution.duplicates.values()}
     digests = {item.id: item.sha256 for item in found if item.id in kept_ids}
     for item in found:
-        if item.is_settled:
+        if item.is_settled or item.decided == OUT:
             continue
-        if item.id in compared.placeholders:
+        if item.id in compared.taken_out:
+            copy = compared.taken_out[item.id]
+            yield _change(item, ImageState.REJECTED, Reason.REJECTED_BY_REVIEWER, _taken_out_detail(copy), copy.kept_id)
+        elif item.id in compared.placeholders:
             placeholder = compared.placeholders[item.id]
             other = next(link.id for link in placeholder.links if link.id != item.id)
             yield _change(item, ImageState.REJECTED, Reason.PLACEHOLDER, _placeholder_detail(placeholder), other)
@@ -189,6 +204,11 @@ def _copy_detail(kept: int, bits: int | None, *, has_its_bytes: bool) -> str:
     return f"the same bytes as {'' if has_its_bytes else 'a near duplicate of '}image {kept}"
 
 
+def _taken_out_detail(copy: Copy) -> str:
+    same = "the same bytes as" if copy.bits is None else f"differs in {copy.bits} of 64 bits from"
+    return f"{same} image {copy.kept_id}, which a person took out"
+
+
 def _conflict_detail(conflict: Conflict) -> str:
     same = "the same bytes" if conflict.has_same_bytes else "nearly the same picture"
     mine, other = (f"label {clipped(label, LABEL_CHARS)!r}" if label else "no label" for label in conflict.labels)
@@ -208,6 +228,7 @@ def _log(found: Sequence[Fingerprint], compared: Comparison, options: Options) -
         duplicate_near=len(resolution.duplicates) - exact,
         placeholder=len(compared.placeholders),
         label_conflict=len(resolution.conflicts),
+        taken_out=len(compared.taken_out),
         distance=options.near_distance,
     )
     if resolution.pictures:

@@ -64,18 +64,23 @@ class _Made:
 
 
 async def derive(
-    ctx: JobContext, unit: ClaimedUnit, page: Sequence[StoredImage], asked: CompressionRules | None, extensions: frozenset[str] | None
+    ctx: JobContext,
+    unit: ClaimedUnit,
+    page: Sequence[StoredImage],
+    asked: CompressionRules | None,
+    extensions: frozenset[str] | None,
+    own: CompressionRules | None = None,
 ) -> tuple[list[StoredImage], dict[int, str]]:
     """Return the images of a page as they leave, in their order, and by id why others cannot be derived.
 
     Args:
         page: kept images.
-        asked, extensions: see `app.images.recipes.choose_recipe`.
+        asked, extensions, own: see `app.images.recipes.choose_recipe`.
 
     Raises:
         Interrupted: the unit was asked to stop.
     """
-    chosen = [recipes.choose_recipe(image, asked, extensions) for image in page]
+    chosen = [recipes.choose_recipe(image, asked, extensions, own) for image in page]
     made: dict[CompressionRules, _Made] = {}
     for rules in dict.fromkeys(recipe.rules for recipe in chosen if recipe.rules is not None):
         made[rules] = await _derive_alike(ctx, unit, rules, [recipe for recipe in chosen if recipe.rules == rules])

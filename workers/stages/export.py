@@ -152,7 +152,8 @@ async def _samples(
     while True:
         async with ctx.db.read() as connection:
             page = await images.kept_after(connection, dataset_id, last_id=last_id, limit=PAGE)
-        leaving, failed = await derive(ctx, unit, [image for image in page if is_selected(image)], asked, exporter.extensions)
+        selected = [image for image in page if is_selected(image)]
+        leaving, failed = await derive(ctx, unit, selected, asked, exporter.extensions, own=_rules_of(build))
         problems.add(failed)
         for image in leaving:
             sample = _as_sample(index, image, folder, boxes_in_export(image, rules))

@@ -10,11 +10,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from app.datasets.splitting import ONE_SPLIT, assign_splits, label_of, own_groups, splits_before
 from app.db import Connection, earlier_splits, jobs
 from app.db.earlier_splits import ClusterMember
 from app.db.image_search import Choice, choices
 from app.domain import ImageState, Reason
-from app.images.splits import assign_all, preferred
 from app.job_states import JobKind
 from app.quotas import TARGET_MET, Quota
 from app.selection.limits import LabelLimits, left_out
@@ -23,8 +23,8 @@ from logging_setup import get_logger
 from workers.stages import rebuild
 from workers.stages.deduplicate import update_images
 from workers.stages.merge_rows import find_label_conflicts
-from workers.stages.select import label_of, labelled
-from workers.stages.split_groups import join_groups, own_groups
+from workers.stages.select import labelled
+from workers.stages.split_groups import join_groups
 from workers.unit import ClaimedUnit
 
 __all__ = ["assign_splits", "by_cluster", "choose", "label_images", "spelled_apart", "splits_before"]
@@ -32,10 +32,6 @@ __all__ = ["assign_splits", "by_cluster", "choose", "label_images", "spelled_apa
 log = get_logger(__name__)
 
 MAX_SHOWN = 20
-
-
-ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
-"""The default of a request, which asks for no division: the splits that a list names stand."""
 
 
 async def label_images(unit: ClaimedUnit) -> None:
@@ -51,6 +47,7 @@ async def label_images(unit: ClaimedUnit) -> None:
     order = {keyword: place for place, keyword in enumerate(spec.keywords)}
     places: dict[str | None, int] = {search.id: order.get(search.keyword_among(spec.keywords) or "", 0) for search in searches}
     kept, over = await asyncio.to_thread(choose_within_limits, found, spec, places, labels)
+    kept, over = with_decided(kept, over, found)
     conflicts = await find_label_conflicts(unit)
     kept, before = await _recall_splits(unit, kept)
     rest = [(item, over[item.id]) for item in found if item.id in over]
@@ -59,6 +56,15 @@ async def label_images(unit: ClaimedUnit) -> None:
     if apart := spelled_apart(item.label for item in kept):
         log.warning("labels.spelled_apart", labels=apart)
     log.info("dataset.labelled", kept=len(kept), over_target=len(over), splits=list(spec.splits), groups_recalled=len(before))
+
+
+def with_decided(kept: list[Choice], over: dict[int, str], found: Sequence[Choice]) -> tuple[list[Choice], dict[int, str]]:
+    """Return what is kept and what is not, with the images that a person keeps among the first, whatever the target and the limits."""
+    decided = [item for item in found if item.is_decided and item.id in over]
+    if not decided:
+        return kept, over
+    ids = {item.id for item in decided}
+    return sorted([*kept, *decided], key=lambda item: item.id), {key: why for key, why in over.items() if key not in ids}
 
 
 def choose_within_limits(
@@ -183,43 +189,6 @@ def by_cluster(kept: Sequence[Choice], members: Sequence[ClusterMember]) -> list
         replace(item, group=found.group) if (found := first.get(item.id)) and found.id < item.id and not item.has_group else item
         for item in kept
     ]
-
-
-def splits_before(
-    kept: Sequence[Choice], members: Sequence[ClusterMember], before: Mapping[int, str], shares: Mapping[str, float], *, is_again: bool
-) -> dict[str, str]:
-    """Return the split that each group had, by what its images had; `preferred` decides where they had several.
-
-    Args:
-        kept: the images, with the groups of their clusters.
-        members: those that were left out.
-        before: by image id, the split in an earlier dataset.
-        is_again: whether the images were labelled before, also those that are no longer marked as kept.
-    """
-    groups = {item.id: item.group for item in kept}
-    had = [(item.group, item.split) for item in kept if item.is_kept or is_again]
-    had += [(item.group, before.get(item.id)) for item in kept]
-    had += [(groups[member.kept_id], before.get(member.id)) for member in members if member.kept_id in groups]
-    splits: dict[str, set[str]] = {}
-    for group, split in had:
-        if split:
-            splits.setdefault(group, set()).add(split)
-    return {group: split for group, names in splits.items() if (split := preferred(names, shares))}
-
-
-def assign_splits(
-    kept: Sequence[Choice], names: Sequence[str | None], splits: Mapping[str, float], seed: int, before: Mapping[str, str] | None = None
-) -> list[str]:
-    """Return a split for each image: by the shares that the job asks for, else the one that the list names, for it or for its group.
-
-    Args:
-        names: label of each image.
-        before: the split that a group had.
-    """
-    if splits != ONE_SPLIT:
-        return assign_all([(name or "", item.group) for name, item in zip(names, kept, strict=True)], splits, seed, before)
-    of_group = {item.group: item.split for item in reversed(kept) if item.split}
-    return [item.split or of_group.get(item.group) or next(iter(ONE_SPLIT)) for item in kept]
 
 
 def _rows(

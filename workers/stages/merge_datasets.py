@@ -3,7 +3,7 @@
 The others are only read. Retry: none here. A run that is repeated copies what is still missing.
 """
 
-from app.db import copy_images, merged_images
+from app.db import copy_images, merged_images, reviews
 from app.db.copy_images import ImageCopy
 from app.db.merged_images import LabelPair
 from app.domain import ImageState, Reason
@@ -29,6 +29,10 @@ async def copy_merged(unit: ClaimedUnit) -> None:
         copy = ImageCopy(source_id, job.dataset_id, job.id, chunk_size=unit.ctx.settings.jobs.chunk_size)
         copied = await copy_images.copy_images(unit.transaction, copy)
         log.info("dataset.copied", images=copied, source=source_id)
+    async with unit.transaction() as connection:
+        adopted = await reviews.adopt(connection, job.dataset_id, sources)
+    if adopted:
+        log.info("dataset.reviews_adopted", images=adopted)
     if spec.label_conflicts == "drop":
         await _reject_conflicts(unit, sources)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import errors
 from app.concurrency import BatchWriter
-from app.db import attempts, images
+from app.db import attempts, images, reviews
 from app.db.attempts import Used
 from app.db.copy_images import Original
 from app.db.earlier_fetches import EarlierFetch
@@ -290,6 +290,7 @@ class OutcomeRecorder:
                 await images.update_many(connection, changes)
                 if altered:
                     await images.update_alike(connection, altered, NO_FORM)
+                    await reviews.void(connection, altered)
                 if changes:
                     await self._unit.record_progress(connection)
         except BaseException:

@@ -12,7 +12,7 @@ from typing import Any
 
 import errors
 from app.concurrency import to_thread_uncancelled
-from app.db import images
+from app.db import images, reviews
 from app.db.copy_images import Original
 from app.discovery import SearchPage
 from app.discovery.folders.folder import Cursor, FolderReader
@@ -110,6 +110,7 @@ async def _store(
         await images.update_many(connection, [*rows, *failed, *changed])
         if altered:
             await images.update_alike(connection, altered, NO_FORM)
+            await reviews.void(connection, altered)
         await unit.record_progress(connection)
     for error in filter(None, results.values()):
         raise error

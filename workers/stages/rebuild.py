@@ -15,6 +15,7 @@ from app import encoders
 from app.datasets.forget import TombstoneIndex
 from app.datasets.lock_format import Form, LockedImage, LockHeader
 from app.datasets.lock_reading import read_images
+from app.datasets.stored_bytes import ANY_IMAGE
 from app.db import images, jobs, lifecycle, locked_images, new_id, tombstones
 from app.db.image_search import Likeness
 from app.db.rows import NewUnit, Search
@@ -23,7 +24,7 @@ from app.domain import ImageState, Reason, StoredImage, Verdict
 from app.images.pool.protocol import Answer
 from app.inputs import LockSpec
 from app.job_states import UnitKind
-from app.rules import MAX_DRAWN_PIXELS, CompressionRules, ValidationRules
+from app.rules import CompressionRules
 from app.storage import paths
 from errors import as_evidence
 from logging_setup import get_logger
@@ -40,9 +41,6 @@ Row = dict[str, Any]
 
 PAGE = 1_000
 """Images of a lock in one transaction."""
-
-ANY_IMAGE = ValidationRules(level="basic", min_width=1, min_height=1, max_pixels=MAX_DRAWN_PIXELS)
-"""What decodes is taken: the lock has decided."""
 
 
 async def list_images(unit: ClaimedUnit, search: Search, lock: LockSpec) -> None:

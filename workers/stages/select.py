@@ -9,9 +9,10 @@ from typing import Any
 
 import errors
 from app import concurrency, selection
+from app.datasets.splitting import label_of
 from app.db import jobs
 from app.db.image_search import Choice, choices, pages_of_state
-from app.domain import ImageState, Reason, StoredImage
+from app.domain import ImageState, Reason, Reviewed
 from app.export_spec import ExportSpec
 from app.formatting import clipped
 from app.selection import Selection, Test
@@ -45,7 +46,7 @@ async def find_unselected(unit: ClaimedUnit) -> list[dict[str, Any]]:
     async with unit.ctx.db.read() as connection:
         async for page in pages_of_state(connection, dataset_id, ImageState.VALID):
             named = [replace(image, label=label_of(image, spec, known)) for image in page]
-            changes += [{"id": image.id} | rejected for image in named if not wanted.matches(image)]
+            changes += [{"id": image.id} | rejected for image in named if image.reviewed != Reviewed.KEEP and not wanted.matches(image)]
             read += len(page)
     log.info("dataset.selected", images=read, not_selected=len(changes))
     return changes
@@ -64,13 +65,13 @@ async def find_over_limit(unit: ClaimedUnit) -> list[dict[str, Any]]:
         found = await choices(connection, dataset_id, [ImageState.VALID, ImageState.KEPT])
     limits = LabelLimits(spec.max_per_label)
     out = await concurrency.to_thread_uncancelled(lambda: left_out(labelled(found, spec, known), limits))
+    decided = {item.id for item in found if item.is_decided}
     log.info("dataset.labels_limited", images=len(found), over_limit=len(out), limit=spec.max_per_label)
-    return [{"id": image_id, "state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": why} for image_id, why in out.items()]
-
-
-def label_of(image: Choice | StoredImage, spec: JobSpec, search_labels: Mapping[str, str | None]) -> str | None:
-    """The label with which a build keeps an image."""
-    return spec.label or image.label or search_labels.get(image.search_id or "")
+    return [
+        {"id": image_id, "state": ImageState.REJECTED, "reason": Reason.OVER_TARGET, "detail": why}
+        for image_id, why in out.items()
+        if image_id not in decided
+    ]
 
 
 def labelled(found: Iterable[Choice], spec: JobSpec, search_labels: Mapping[str, str | None]) -> Iterator[Labelled]:

@@ -4,11 +4,11 @@ Retry: none here. A run that is repeated names the same groups.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
+from app.datasets.splitting import name_groups
 from app.db import earlier_splits
 from app.db.image_search import Choice
 from app.domain import ImageState
@@ -17,7 +17,7 @@ from app.spec import JobSpec
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit
 
-__all__ = ["join_groups", "name_groups", "own_groups"]
+__all__ = ["join_groups"]
 
 log = get_logger(__name__)
 
@@ -41,22 +41,3 @@ def _warn_of_large(table: SplitTable, roots: "np.typing.NDArray[np.int64]", spec
     size, by = table.largest(roots, spec.split_by)
     if by is not None and size > LARGE_SHARE * len(table):
         log.warning("splits.large_component", images=size, of=len(table), most_share=by, split_by=list(spec.split_by))
-
-
-def own_groups(kept: Sequence[Choice], spec: JobSpec) -> list[Choice]:
-    """Return the images without the groups of their source where the job does not split by group."""
-    if "group" in spec.split_by:
-        return list(kept)
-    return [replace(item, group=item.sha256, has_group=False) if item.has_group else item for item in kept]
-
-
-def name_groups(kept: Sequence[Choice], components: Mapping[int, int]) -> list[Choice]:
-    """Return the images with the group of the first image, by id, of their component.
-
-    Args:
-        components: a number for each image; images of one component have the same.
-    """
-    names: dict[int, str] = {}
-    for item in sorted(kept, key=lambda item: item.id):
-        names.setdefault(components[item.id], item.group)
-    return [item if item.group == names[components[item.id]] else replace(item, group=names[components[item.id]]) for item in kept]

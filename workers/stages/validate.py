@@ -10,11 +10,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from app.datasets.stored_bytes import ANY_IMAGE
 from app.db import images, offers
 from app.discovery.licences import gate as licence_gate
 from app.discovery.licences.policy import LicencePolicy
 from app.discovery.offers import Offered
-from app.domain import ImageState, Reason, StoredImage, Verdict
+from app.domain import ImageState, Reason, Reviewed, StoredImage, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
 from app.job_states import JobKind
@@ -54,9 +55,11 @@ async def validate_chunk(ctx: JobContext, unit: ClaimedUnit, chunk_id: str) -> N
     rules, compression = unit.spec.validation, _compression(unit)
     async with ctx.db.read() as connection:
         fetched = await images.chunk_images(connection, chunk_id, [ImageState.FETCHED])
+    decided = [image for image in fetched if image.reviewed == Reviewed.KEEP]
+    fetched = [image for image in fetched if image.reviewed != Reviewed.KEEP]
     to_compress = [image for image in fetched if compression and image.out_sha256 is None]
     with log.contextualize(validation_level=rules.level):
-        rows: list[Row] = []
+        rows: list[Row] = await _judge_and_write(ctx, unit, decided, ANY_IMAGE, compression)
         if compression and to_compress:
             with compression_log(compression, to_compress) as counts:
                 rows += await _judge_and_write(ctx, unit, to_compress, rules, compression)
@@ -173,11 +176,13 @@ def _refused(why: str, evidence: str | None) -> Row:
 
 
 def _as_row(image: StoredImage, verdict: Verdict) -> Row:
+    is_decided = image.reviewed == Reviewed.KEEP and verdict.phash is not None  # a person keeps it, and it decodes
+    reason = None if is_decided else verdict.reason
     row = {
         "id": image.id,
-        "state": ImageState.REJECTED if verdict.reason else ImageState.VALID,
-        "reason": verdict.reason,
-        "detail": verdict.detail or None,
+        "state": ImageState.REJECTED if reason else ImageState.VALID,
+        "reason": reason,
+        "detail": (verdict.detail or None) if reason else None,
         "media_type": f"image/{verdict.format}" if verdict.format else image.media_type,
         "width": verdict.width,
         "height": verdict.height,

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from app.datasets.leaks import split_report
+from app.datasets.splitting import name_groups, own_groups
 from app.db.image_search import Choice
 from app.export_spec import ExportRequest
 from app.exports import formats, publish
@@ -20,7 +21,6 @@ from app.spec import JobRequest, JobSpec, ListedImage
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image
 from tests.workers.bench import Bench, open_bench
-from workers.stages.split_groups import name_groups, own_groups
 
 SHARES = {"train": 0.5, "val": 0.25, "test": 0.25}
 PICTURES = 24

@@ -47,7 +47,7 @@ _NO_KEY = "0" * 64
 
 
 class KeyAuthentication:
-    """Middleware that puts ``user_id`` on the request's state, or ends the request with a problem."""
+    """Middleware that puts ``user_id`` and ``is_signed_in`` on the request's state, or ends the request with a problem."""
 
     def __init__(self, app: ASGIApp, *, db: Database | None, keys_required: bool = False) -> None:
         self.app = app
@@ -60,34 +60,35 @@ class KeyAuthentication:
             await self.app(scope, receive, send)
             return
         try:
-            user_id = await self._user_of(scope)
+            user_id, is_signed_in = await self._user_of(scope)
         except errors.PictrawlError as error:
             await problems.respond(scope, problems.of_error(error))(scope, receive, send)
             return
         except problems.Refusal as refusal:
             await problems.respond(scope, refusal)(scope, receive, send)
             return
-        scope["state"]["user_id"] = user_id
+        scope["state"] |= {"user_id": user_id, "is_signed_in": is_signed_in}
         with log.contextualize(user_id=user_id):
             await self.app(scope, receive, send)
 
-    async def _user_of(self, scope: Scope) -> str:
+    async def _user_of(self, scope: Scope) -> tuple[str, bool]:
+        """Who asks, and whether a key says so."""
         assert self.db is not None
         headers = Headers(scope=scope)
         header = headers.get("authorization")
         if header is not None:
             key_id, user_id = await authenticate(self.db, header)
             await self._touch(key_id)
-            return user_id
+            return user_id, True
         session = await self._session_of(headers)
         if session is not None:
             _require_own_page(scope, headers)
             await self._touch(session.key_id)
-            return session.user_id
+            return session.user_id, True
         if self.keys_required or await api_keys.has_keys(self.db):
             raise _unauthenticated("Send an API key: Authorization: Bearer ptk_…", "")
         _require_local(scope["method"], headers)
-        return LOCAL_USER
+        return LOCAL_USER, False
 
     async def _session_of(self, headers: Headers) -> sessions.Session | None:
         assert self.db is not None

@@ -20,9 +20,9 @@ CHROMIUM = os.environ.get("PICTRAWL_TEST_CHROMIUM")
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-"""Chromium asks nothing of its maker, and no name but the server's address leads anywhere."""
+"""Chromium asks nothing of its maker, and no name leads anywhere but that of an attacker who has bound his own to the server's address."""
 
 LOCAL_SCHEMES = ("data:", "blob:", "about:")
 

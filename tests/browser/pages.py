@@ -9,7 +9,7 @@ from starlette.routing import Mount
 
 __all__ = ["PAGES", "Shown", "page_paths"]
 
-NO_PAGES = ("/v1/", "/static/")
+NO_PAGES = ("/v1/", "/static/", "/session")
 """Beginnings of paths that answer with something else than a page."""
 
 
@@ -31,8 +31,9 @@ class Shown:
 
 
 PAGES: Mapping[str, Shown] = {
-    "/": Shown("home", is_open=True, has_twin=False),
+    "/": Shown("home"),
     "/docs": Shown("docs", is_open=True, has_twin=False),
+    "/signin": Shown("sign-in", is_open=True, has_twin=False),
 }
 """By the path of the route, whose parameters are those of :attr:`~tests.browser.site.Seeded.ids`."""
 

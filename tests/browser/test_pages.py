@@ -28,15 +28,15 @@ STOPS = """() => [...document.querySelectorAll('a[href], button, input, select, 
 
 FOCUSED = """() => {
   const element = document.activeElement
-  if (!element || element === document.body) return null
+  const stops = window.__stops ??= []
+  const isKnown = stops.includes(element)
+  stops.push(element)
+  if (isKnown || element === document.body) return {isKnown}
   const style = getComputedStyle(element)
   const isOutlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0
-  window.__stops ??= []
-  if (window.__stops.includes(element)) return null
-  window.__stops.push(element)
-  return {isVisible: isOutlined || style.boxShadow !== 'none', html: element.outerHTML.slice(0, 160)}
+  return {isKnown, isVisible: isOutlined || style.boxShadow !== 'none', html: `${stops.length} ${element.outerHTML.slice(0, 160)}`}
 }"""
-"""The focused element, unless it had the focus before."""
+"""The focused element. After the last one of a page comes the browser itself, then the first one."""
 
 
 async def opened(page: Page, site: Site, path: str) -> None:
@@ -75,14 +75,15 @@ async def test_page_is_usable_by_keyboard(page: Page, site: Site, path: str) -> 
     """The tab key reaches everything that can be used, and it is seen where it is."""
     await opened(page, site, path)
     stops = await page.evaluate(STOPS)
-    reached = []
+    reached: dict[str, bool] = {}
     for _ in range(MAX_STOPS):
         await page.keyboard.press("Tab")
         focused = await page.evaluate(FOCUSED)
-        if focused is None:
+        if focused["isKnown"]:
             break
-        reached.append(focused)
-    assert [focused["html"] for focused in reached if not focused["isVisible"]] == []
+        if "html" in focused:
+            reached[focused["html"]] = focused["isVisible"]
+    assert [html for html, is_visible in reached.items() if not is_visible] == []
     assert len(reached) >= stops
 
 
@@ -101,7 +102,7 @@ async def test_page_works_without_javascript(browser: Browser, site: Site, path:
 async def test_page_names_its_twin(page: Page, site: Site, path: str) -> None:
     """What a page shows, a program gets by the same words."""
     await opened(page, site, path)
-    shown = (await page.locator("main").text_content()) or ""
+    shown = (await page.locator("body").text_content()) or ""
     assert ("curl " in shown) is PAGES[path].has_twin
 
 
@@ -121,4 +122,4 @@ async def test_visitor_is_asked_to_sign_in(locked_site: Site, path: str) -> None
         assert answer.status_code == 200
     else:
         assert answer.status_code == 303
-        assert answer.headers["location"].startswith("/signin?next=")
+        assert answer.headers["location"].startswith("/signin")

@@ -16,7 +16,7 @@ from app import formatting
 from app.resources import product_version
 from app.web import cookies
 from app.web.api.problems import Problem
-from app.web.identity import LOCAL_USER, host_of, is_loopback_name
+from app.web.identity import host_of, is_loopback_name
 from app.web.ui.assets import asset_url
 
 __all__ = ["POLICY", "is_fragment", "link", "render", "render_error"]
@@ -146,12 +146,12 @@ def needs_secure_cookie(scope: Scope) -> bool:
 
 def _context(scope: Scope, secret: str) -> dict[str, Any]:
     """What every template knows: where it is, whose it is, the token for its forms, and where its JSON twin is asked for."""
-    user_id = scope["state"].get("user_id")
+    state = scope["state"]
     headers = Headers(scope=scope)
     return {
         "path": scope["path"],
-        "user_id": user_id,
-        "is_signed_in": user_id is not None and user_id != LOCAL_USER,
+        "user_id": state.get("user_id"),
+        "is_signed_in": state.get("is_signed_in", False),
         "csrf_token": cookies.csrf_token(secret),
         "origin": f"{scope.get('scheme', 'http')}://{headers.get('host', '')}",
     }

@@ -160,3 +160,13 @@ async def test_a_server_that_others_reach_asks_for_a_key_though_there_is_none(br
 )
 def test_after_signing_in_nobody_is_sent_to_another_site(path: str, target: str) -> None:
     assert local_path(path) == target
+
+
+async def test_a_key_of_the_local_user_is_a_session_too(browser: Browser, resources: Resources) -> None:
+    """The way out is on the page, and curl is told to send a key; without keys in force neither is."""
+    plain = (await browser.get("/")).text
+    key = (await seeds.key_of(resources, "local")).removeprefix("Bearer ")
+    await signed_in(browser, key)
+    page = (await browser.get("/")).text
+    assert ("Sign out" in plain, "Authorization" in plain) == (False, False)
+    assert ("Sign out" in page, "Authorization" in page) == (True, True)

@@ -1,6 +1,5 @@
 """Progress of a running job: a live display on a terminal, a line every ten seconds elsewhere, or nothing."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -18,18 +17,10 @@ from app.cli.session import configure_logging
 from app.formatting import clipped, clock, count, duration, listing, number, when
 from app.job_states import JobKind, JobState
 from app.jobs.attendance import is_unattended
+from app.jobs.pace import PaceMeter, RateEstimate, eta_s
 from app.settings import Settings
 
-__all__ = ["Display", "LiveDisplay", "NoDisplay", "PlainDisplay", "RateEstimate", "eta_s", "open_display"]
-
-HALF_LIFE_S = 15.0
-"""Seconds after which an old rate counts half."""
-
-ETA_FROM = 20
-"""Images before which a forecast would be a guess."""
-
-LONGEST_ETA_S = 48 * 3600.0
-"""Seconds; a longer forecast only means that nothing moves."""
+__all__ = ["Display", "LiveDisplay", "NoDisplay", "PlainDisplay", "open_display"]
 
 STANDS_STILL_S = 10.0
 """Seconds without a new outcome after which the hosts are named that are waited for."""
@@ -68,43 +59,6 @@ class NoDisplay:
 
     def update(self, snapshot: Snapshot) -> None:
         """Do nothing."""
-
-
-class RateEstimate:
-    """The rate of a growing count per second, as an exponentially weighted average.
-
-    Attributes:
-        idle_s: seconds since the count last changed, or since the first one.
-    """
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self.idle_s = 0.0
-        self._at: float | None = None
-        self._count = 0
-
-    def update(self, at: float, count: int) -> float:
-        """Add the count at a time in monotonic seconds; return the rate."""
-        if self._at is None:
-            self._at, self._count = at, count
-            return self.rate
-        passed = at - self._at
-        if passed <= 0:
-            return self.rate
-        self.idle_s = 0.0 if count != self._count else self.idle_s + passed
-        now = max(0, count - self._count) / passed
-        weight = 1.0 if self.rate == 0.0 else 1 - math.exp(-passed * math.log(2) / HALF_LIFE_S)
-        self.rate += weight * (now - self.rate)
-        self._at, self._count = at, count
-        return self.rate
-
-
-def eta_s(*, good: int, goal: int | None, rate: float) -> float | None:
-    """Seconds to go; ``None`` where a forecast would be a guess."""
-    if goal is None or good < ETA_FROM or rate <= 0 or good >= goal:
-        return None
-    left_s = (goal - good) / rate
-    return left_s if left_s < LONGEST_ETA_S else None
 
 
 # lines
@@ -234,7 +188,7 @@ class LiveDisplay:
         self.title = title
         self.cli = cli
         self.columns = columns
-        self._good, self._fetched, self._settled = RateEstimate(), RateEstimate(), RateEstimate()
+        self._meter = PaceMeter()
         self.show: Callable[[RenderableType], None] = lambda _: None
 
     def update(self, snapshot: Snapshot) -> None:
@@ -252,7 +206,7 @@ class LiveDisplay:
         parts += [self._text(f"host      {line}", "yellow") for line in _hosts(snapshot)]
         if snapshot.job.waiting_for:
             parts.append(self._text(f"waits     {snapshot.job.waiting_for}", "yellow"))
-        if waits := _waits(snapshot, self._settled.idle_s):
+        if waits := _waits(snapshot, self._meter.idle_s):
             parts += [self._text(f"waits     {waits}", "yellow"), self._text(f"          {_finish(snapshot, self.cli)}", "yellow")]
         return Group(*parts)
 
@@ -261,23 +215,17 @@ class LiveDisplay:
 
     def _bars(self, snapshot: Snapshot) -> Table:
         funnel, target = snapshot.funnel, snapshot.job.target
-        good = self._good.update(snapshot.at, snapshot.good)
-        fetched = self._fetched.update(snapshot.at, funnel.fetched)
-        settled = self._settled.update(snapshot.at, snapshot.settled)
-        if target:
-            left = eta_s(good=snapshot.good, goal=target, rate=good)
-        else:
-            left = eta_s(good=snapshot.settled, goal=funnel.requested, rate=settled)
+        pace = self._meter.update(snapshot.at, funnel, target)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=9)
         grid.add_column(width=max(10, self.columns - 57))
         grid.add_column(width=15, justify="right", no_wrap=True)
         grid.add_column(width=8, justify="right", no_wrap=True)
         grid.add_column(no_wrap=True)
-        times = clock(snapshot.elapsed_s) + (f" eta {clock(left)}" if left is not None else "")
-        grid.add_row("valid", _bar(snapshot.good, target or funnel.requested), _of(snapshot.good, target), f"{good:.1f}/s", times)
+        times = clock(snapshot.elapsed_s) + (f" eta {clock(pace.left_s)}" if pace.left_s is not None else "")
+        grid.add_row("valid", _bar(snapshot.good, target or funnel.requested), _of(snapshot.good, target), _rate(pace.valid_per_s), times)
         came = _of(funnel.fetched, funnel.requested)
-        grid.add_row("fetched", _bar(funnel.fetched, funnel.requested), came, f"{fetched:.1f}/s", snapshot.doing or snapshot.stage)
+        grid.add_row("fetched", _bar(funnel.fetched, funnel.requested), came, _rate(pace.fetched_per_s), snapshot.doing or snapshot.stage)
         return grid
 
 
@@ -296,6 +244,10 @@ def _sources(snapshot: Snapshot) -> Table:
 
 def _bar(done: int, total: int) -> ProgressBar:
     return ProgressBar(total=max(total, 1), completed=min(done, max(total, 1)))
+
+
+def _rate(per_s: float) -> str:
+    return f"{per_s:.1f}/s"
 
 
 def _of(done: int, total: int | None) -> str:

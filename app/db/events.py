@@ -13,7 +13,7 @@ from app.db.columns import WARNED as IS_WARNED
 from app.db.engine import Connection, Database
 from app.db.rows import Event
 
-__all__ = ["LEVELS", "EventFilter", "add", "after", "named"]
+__all__ = ["LEVELS", "SEARCHED", "EventFilter", "Found", "add", "after", "before", "named", "search"]
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """Least severe first."""
@@ -107,26 +107,79 @@ def _url_key(shown: str) -> str:
 
 async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_id: int = 0, limit: int = 500) -> list[Event]:
     """Return a job's events after ``last_id``, oldest first."""
+    async with db.read() as connection:
+        return await _read(connection, await _places(connection, job_id, wanted), last_id, limit)
+
+
+async def before(db: Database, job_id: str, wanted: EventFilter = EVERY, *, first_id: int | None = None, limit: int = 500) -> list[Event]:
+    """Return a job's last events, or those before ``first_id``, newest first."""
+    async with db.read() as connection:
+        return await _read(connection, await _places(connection, job_id, wanted), first_id, limit, descending=True)
+
+
+SEARCHED = 20_000
+"""Lines read for a text at most in one call: some 0.3 s. No index knows the words of a line."""
+
+SEARCH_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Lines, newest first, and the id before which the search goes on; ``None`` at the beginning of the log."""
+
+    lines: Sequence[Event]
+    goes_on_before: int | None
+
+
+async def search(
+    db: Database, job_id: str, wanted: EventFilter = EVERY, *, text: str = "", first_id: int | None = None, limit: int = 100
+) -> Found:
+    """Find a job's last events, or those before ``first_id``, whose event or values contain a text in any case.
+
+    After `SEARCHED` lines it ends with those that it has.
+    """
+    found: list[Event] = []
+    folded, size = text.casefold(), SEARCH_PAGE if text else limit
+    for _ in range(SEARCHED // SEARCH_PAGE):
+        page = await before(db, job_id, wanted, first_id=first_id, limit=size)
+        for line in page:
+            first_id = line.id
+            if folded in _words(line):
+                found.append(line)
+                if len(found) == limit:
+                    return Found(found, first_id)
+        if len(page) < size:
+            return Found(found, None)
+    return Found(found, first_id)
+
+
+def _words(line: Event) -> str:
+    return "\n".join([line.event, *map(str, line.data.values())]).casefold()
+
+
+async def _places(connection: Connection, job_id: str, wanted: EventFilter) -> list[paging.Place]:
+    """Return disjoint ranges of one index each that hold the matching events in the order of their ids."""
     columns = tables.events.c
     of_job = columns.job_id == job_id
     narrowed = [of_job, *wanted.conditions()]
-    async with db.read() as connection:
-        if wanted.is_selective:
-            begins = [columns.event.startswith(wanted.event, autoescape=True)] if wanted.event is not None else []
-            return await _read(connection, [[*narrowed, *begins]], last_id, limit)
-        if wanted.event is not None:
-            names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
-            return await _read(connection, [[*narrowed, columns.event == name] for name in names], last_id, limit)
-        if {*wanted.levels} <= {*WARNED}:  # the condition of their partial index
-            return await _read(connection, [[of_job, IS_WARNED, columns.level == level] for level in wanted.levels], last_id, limit)
-        return await _read(connection, [narrowed], last_id, limit)
+    if wanted.is_selective:
+        begins = [columns.event.startswith(wanted.event, autoescape=True)] if wanted.event is not None else []
+        return [[*narrowed, *begins]]
+    if wanted.event is not None:
+        names = [name for name in await _names(connection, job_id) if name.startswith(wanted.event)]
+        return [[*narrowed, columns.event == name] for name in names]
+    if {*wanted.levels} <= {*WARNED}:  # the condition of their partial index
+        return [[of_job, IS_WARNED, columns.level == level] for level in wanted.levels]
+    return [narrowed]
 
 
-async def _read(connection: Connection, places: Sequence[paging.Place], last_id: int, limit: int) -> list[Event]:
+async def _read(
+    connection: Connection, places: Sequence[paging.Place], last_id: int | None, limit: int, *, descending: bool = False
+) -> list[Event]:
     if not places:
         return []
-    rows = (await connection.execute(paging.first_of(_COLUMNS, places, last_id=last_id, limit=limit))).all()
-    return [Event(**row._mapping) for row in rows]
+    query = paging.first_of(_COLUMNS, places, last_id=last_id, limit=limit, descending=descending)
+    return [Event(**row._mapping) for row in (await connection.execute(query)).all()]
 
 
 async def _names(connection: Connection, job_id: str) -> list[str]:

@@ -35,6 +35,7 @@ __all__ = [
     "get_digest",
     "likenesses",
     "links",
+    "newest",
     "page",
     "pages_of_state",
 ]
@@ -79,6 +80,23 @@ async def page(
             query = paging.first_of(STORED, places[start : start + PLACES], last_id=last_id, limit=limit + 1)
             rows += [as_image(row) for row in (await connection.execute(query)).all()]
     rows = sorted(rows, key=lambda image: image.id)[: limit + 1]
+    return PageOf(rows[:limit], paging.encode(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+_WITH_BYTES: Final = (ImageState.FETCHED, ImageState.VALID, ImageState.KEPT, ImageState.REJECTED, ImageState.DUPLICATE)
+
+
+async def newest(db: Database, job_id: str, *, limit: int = 50, cursor: str | None = None) -> PageOf[StoredImage]:
+    """Return the images of a job whose bytes were fetched, the last of its candidates first: they are fetched about in their order."""
+    columns = tables.images.c
+    places: list[Place] = [
+        [columns.job_id == job_id, columns.state == state, *([columns.sha256.is_not(None)] if state is ImageState.REJECTED else [])]
+        for state in _WITH_BYTES
+    ]
+    last_id = paging.decode(cursor, int)[0] if cursor is not None else None
+    query = paging.first_of(STORED, places, last_id=last_id, limit=limit + 1, descending=True)
+    async with db.read() as connection:
+        rows = [as_image(row) for row in (await connection.execute(query)).all()]
     return PageOf(rows[:limit], paging.encode(rows[limit - 1].id) if len(rows) > limit else None)
 
 

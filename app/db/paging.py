@@ -91,8 +91,10 @@ async def pages_by_key(connection: Connection, query: Select[Any], key: Column[A
         last = getattr(rows[-1], key.name)
 
 
-def first_of(columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id: int | None, limit: int) -> Select[Any]:
-    """Return a query for the first rows after ``last_id`` in several index ranges, ordered by id.
+def first_of(
+    columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id: int | None, limit: int, descending: bool = False
+) -> Select[Any]:
+    """Return a query for the first rows after ``last_id`` in several index ranges, ordered by id, or the other way round.
 
     In one condition over all ranges, a database would read every row of every range and sort them. Here each range yields at most
     ``limit`` ids, and only those are sorted.
@@ -101,9 +103,10 @@ def first_of(columns: Sequence[Column[Any]], places: Sequence[Place], *, last_id
         columns: the columns of one table, its id first.
     """
     key = columns[0]
-    beyond = [] if last_id is None else [key > last_id]
-    each = [select(key).where(*place, *beyond).order_by(key).limit(limit) for place in places]
+    order = key.desc() if descending else key
+    beyond = [] if last_id is None else [key < last_id if descending else key > last_id]
+    each = [select(key).where(*place, *beyond).order_by(order).limit(limit) for place in places]
     if len(each) == 1:
         return each[0].with_only_columns(*columns)
     ids = union_all(*(select(query.subquery().c.id) for query in each))
-    return select(*columns).where(key.in_(ids)).order_by(key).limit(limit)
+    return select(*columns).where(key.in_(ids)).order_by(order).limit(limit)

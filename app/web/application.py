@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
 from app.jobs.event_log import recording
+from app.jobs.pace import PaceMeters
 from app.observability.event_loop import measure_lag
 from app.resources import Resources, product_version
 from app.thumbnails import Thumbnails
@@ -62,6 +63,7 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     app.state.metrics = metrics
     app.state.readiness = health.Readiness()
     app.state.stopping = asyncio.Event()
+    app.state.meters = PaceMeters()
     app.state.thumbnails = Thumbnails.from_settings(resources.settings, resources.store)
     app.add_middleware(BodyLimit, max_bytes=resources.settings.serve.max_body_bytes)  # innermost first
     app.add_middleware(KeyAuthentication, db=resources.db, keys_required=keys_required)

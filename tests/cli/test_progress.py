@@ -10,7 +10,7 @@ from rich.text import Text
 
 from app.cli.follow import Snapshot
 from app.cli.options import Cli
-from app.cli.progress import ETA_FROM, LONGEST_ETA_S, LiveDisplay, LogStream, NoDisplay, PlainDisplay, RateEstimate, eta_s
+from app.cli.progress import LiveDisplay, LogStream, NoDisplay, PlainDisplay
 from app.db.deferred import DeferredHost
 from app.db.funnel import Funnel, SourceCount
 from app.db.rows import Job
@@ -64,22 +64,6 @@ def test_a_build_that_stands_still_names_the_hosts_that_it_waits_for(capsys: pyt
     assert f"only waits for {said}; `pictrawl finish job_x` ends it with what is there" in capsys.readouterr().err
     assert f"waits     {said}" in lines
     assert not any("waits" in line for line in drawn(live, a_snapshot(52, at=22.0, hosts=hosts)))
-
-
-def test_pace_follows_a_steady_rate_and_forgets_a_burst() -> None:
-    """Ten a second is ten a second; after a pause of one half-life half of it is left."""
-    pace = RateEstimate()
-    assert pace.update(0, 0) == 0
-    assert pace.update(1, 10) == pytest.approx(10)
-    assert pace.update(1, 10) == pytest.approx(10)
-    assert pace.update(16, 10) == pytest.approx(5)
-
-
-def test_eta_is_hidden_while_nobody_can_tell() -> None:
-    """Before 20 images, without a goal, at no rate, beyond two days."""
-    assert eta_s(good=100, goal=200, rate=10) == 10
-    for good, goal, rate in ((ETA_FROM - 1, 200, 10), (100, None, 10), (100, 200, 0), (200, 200, 10), (100, 200, 1 / LONGEST_ETA_S)):
-        assert eta_s(good=good, goal=goal, rate=rate) is None
 
 
 def test_screen_fits_80_columns_and_says_what_matters() -> None:

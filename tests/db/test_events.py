@@ -188,3 +188,26 @@ async def test_lines_of_older_versions_are_found_too(any_database: Database) -> 
     assert await found(any_database, job_id, host="h.test") == ["by.url", "by.host"]
     assert await found(any_database, job_id, url="http://H.test:81/a.jpg?***") == ["by.url"]
     assert await found(any_database, job_id, chunk_id="chunk_b") == ["by.chunk"]
+
+
+async def test_the_last_lines_come_first_on_the_way_back(any_database: Database) -> None:
+    """Through a filter that reads several ranges too."""
+    job_id = await add_job(any_database)
+    await events.add(any_database, [line(job_id, f"chunk.{number % 2}", number=number) for number in range(7)])
+    for wanted in (events.EventFilter(), events.EventFilter(event="chunk.")):
+        last = await events.before(any_database, job_id, wanted, limit=3)
+        assert [event.data["number"] for event in last] == [6, 5, 4]
+        rest = await events.before(any_database, job_id, wanted, first_id=last[-1].id)
+        assert [event.data["number"] for event in rest] == [3, 2, 1, 0]
+
+
+async def test_a_text_is_found_in_any_value(database: Database) -> None:
+    """In any case; after so many lines the search ends and says where it goes on."""
+    job_id = await add_job(database)
+    await events.add(database, [line(job_id, "download.retry", url="http://Straße.example/a", number="first")])
+    await events.add(database, [line(job_id, "image.judged", number=number) for number in range(events.SEARCHED)])
+    first = await events.search(database, job_id, text="STRASSE")
+    assert (first.lines, first.goes_on_before is not None) == ([], True)
+    second = await events.search(database, job_id, text="STRASSE", first_id=first.goes_on_before)
+    assert ([event.data["number"] for event in second.lines], second.goes_on_before) == (["first"], None)
+    assert len((await events.search(database, job_id, text="JUDGED", limit=5)).lines) == 5

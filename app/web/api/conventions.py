@@ -3,7 +3,7 @@
 Unknown query parameters are refused, so that a typing error never gives an empty answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -15,6 +15,7 @@ from app.db import api_keys, paging
 from app.domain import ImageState, Reason
 from app.job_states import JobKind, JobState, UnitKind
 from app.jobs import submit
+from app.jobs.pace import PaceMeters
 from app.resources import Resources
 from app.web.api import problems
 
@@ -153,6 +154,7 @@ class Call:
     path: str
     is_head: bool = False
     traceparent: str | None = None
+    meters: PaceMeters = field(default_factory=PaceMeters)
 
     def caller(self, key: str | None = None, body: BaseModel | None = None) -> submit.Caller:
         """The submitter. An Idempotency-Key belongs to path and body together."""
@@ -182,6 +184,7 @@ def call_of(request: Request) -> Call:
         request.scope["path"],
         is_head=bool(state.get("is_head")),
         traceparent=state.get("traceparent"),
+        meters=request.app.state.meters,
     )
 
 

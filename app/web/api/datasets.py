@@ -180,7 +180,7 @@ async def create_merge(call: Here, body: NewMerge, response: Response, _: Annota
         caller=caller,
     )
     accepted(response, f"/v1/jobs/{made.job_id}")
-    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id))
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id), call.meters)
 
 
 class SplitReport(View):

@@ -16,12 +16,13 @@ from app.db import Database, events, jobs, rows
 from app.db.events import EventFilter
 from app.discovery import urls
 from app.jobs.attendance import mark_unattended
+from app.jobs.pace import PaceMeters
 from app.resources import Resources
 from app.web.api import job_views
 from app.web.api.conventions import Here, JobId, NoQuery, Text, View, at
 from logging_setup import get_logger, redact
 
-__all__ = ["router", "wants_stream"]
+__all__ = ["EventPage", "EventQuery", "read_page", "router", "wants_stream"]
 
 log = get_logger(__name__)
 
@@ -66,7 +67,17 @@ class EventQuery(NoQuery):
     )
     host: Text | None = Field(None, max_length=255, pattern=r"^[^\s/@?#]+$", description="Only lines about this host, as in `img.example`.")
     chunk_id: Text | None = Field(None, max_length=40, pattern=r"^chunk_", description="Only lines about this chunk of the job's images.")
+    text: Text | None = Field(
+        None, min_length=1, max_length=200, description="Of a page: only lines that contain this text, in any case, newest first."
+    )
+    before: int | None = Field(None, ge=1, le=LAST_ID, description="Of a page: the lines before this id, newest first.")
+    newest: bool = Field(False, description="Of a page: newest first, from the last line on.")
     limit: int = Field(100, ge=1, le=200, description="Lines on one page; a stream sends all.")
+
+    @property
+    def is_newest_first(self) -> bool:
+        """Whether a page begins with its newest line."""
+        return self.newest or self.before is not None or self.text is not None
 
     def wanted(self) -> EventFilter:
         """The filter, with the URL as lines show it."""
@@ -85,10 +96,13 @@ class Event(View):
 
 
 class EventPage(View):
-    """Lines, oldest first."""
+    """Lines, oldest first; newest first with `text`, `before` or `newest`."""
 
     items: list[Event]
-    next_after: int | None = Field(description="Send it as `after` for the next page; null on the last.")
+    next_after: int | None = Field(description="Send it as `after` for the next page; null on the last, and where the newest are first.")
+    next_before: int | None = Field(
+        None, description="Send it as `before` for older lines, if there are any. With `text` a page may have few lines or none."
+    )
 
 
 class Bye(View):
@@ -139,17 +153,20 @@ async def job_events(
     if last_event_id is not None:
         query = query.model_copy(update={"after": int(last_event_id)})
     if not wants_stream(accept):
-        return await _page(db, job_id, query)
+        return JSONResponse((await read_page(db, job_id, query)).model_dump(mode="json"))
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if call.is_head:
         return EventSourceResponse(iter(()), headers=headers)
-    return EventSourceResponse(EventStream(call.resources, job, query, request.app.state.stopping).run(), headers=headers)
+    return EventSourceResponse(EventStream(call.resources, job, query, request.app.state.stopping, call.meters).run(), headers=headers)
 
 
-async def _page(db: Database, job_id: str, query: EventQuery) -> Response:
+async def read_page(db: Database, job_id: str, query: EventQuery) -> EventPage:
+    """A page of a job's log."""
+    if query.is_newest_first:
+        older = await events.search(db, job_id, query.wanted(), text=query.text or "", first_id=query.before, limit=query.limit)
+        return EventPage(items=[_view(event) for event in older.lines], next_after=None, next_before=older.goes_on_before)
     found = await events.after(db, job_id, query.wanted(), last_id=query.after, limit=query.limit)
-    page = EventPage(items=[_view(event) for event in found], next_after=found[-1].id if len(found) == query.limit else None)
-    return JSONResponse(page.model_dump(mode="json"))
+    return EventPage(items=[_view(event) for event in found], next_after=found[-1].id if len(found) == query.limit else None)
 
 
 def _view(event: rows.Event) -> Event:
@@ -186,9 +203,12 @@ def _quality(parameters: list[str]) -> float:
 class EventStream:
     """One client of the stream. It polls the database, so any process may work on the job."""
 
-    def __init__(self, resources: Resources, job: rows.Job, query: EventQuery, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, resources: Resources, job: rows.Job, query: EventQuery, stopping: asyncio.Event, meters: PaceMeters | None = None
+    ) -> None:
         self.db = resources.db
         self.workspace = resources.workspace
+        self.meters = meters or PaceMeters()
         self.job = job
         self.wanted = query.wanted()
         self.last_id = query.after
@@ -200,7 +220,7 @@ class EventStream:
     async def run(self) -> AsyncIterator[bytes]:
         """Yield messages until the job has ended, the server stops or the database is unavailable."""
         try:
-            yield self._message("snapshot", await job_views.load_job(self.db, await self._marked()))
+            yield self._message("snapshot", await job_views.load_job(self.db, await self._marked(), self.meters))
             async for message in self._follow():
                 self.sent_at = time.monotonic()
                 yield message
@@ -237,7 +257,7 @@ class EventStream:
         began = time.monotonic()
         if began < self.count_at and not at_once:
             return None
-        figures = await job_views.load_figures(self.db, await self._marked())
+        figures = await job_views.load_figures(self.db, await self._marked(), self.meters)
         ended = time.monotonic()
         self.count_at = ended + max(PROGRESS_S, COST_FACTOR * (ended - began))
         if figures == self.figures:

@@ -1,5 +1,6 @@
 """What the API shows of a job."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -9,13 +10,17 @@ from pydantic import Field
 
 from app.db import Database, attempts, crawl_pages, datasets, earlier_fetches, images, jobs, rows
 from app.db.funnel import Funnel
+from app.explain.hosts import HostUse
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import DesiredState, JobKind, JobState
+from app.jobs.pace import Pace, PaceMeters
 from app.web.api.conventions import View, at
 from app.web.api.exports import ExportSummary, export_summary
 
 __all__ = [
     "Job",
+    "JobHost",
+    "JobHosts",
     "JobProgress",
     "JobSummary",
     "Keyword",
@@ -25,6 +30,7 @@ __all__ = [
     "Retries",
     "ShortClass",
     "figures_of",
+    "host_view",
     "job_summary",
     "keywords_of",
     "load_figures",
@@ -74,6 +80,9 @@ class JobProgress(View):
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
     retries: Retries
+    valid_per_s: float | None = Field(description="Valid images a second that are no duplicates; null once the job has ended.")
+    fetched_per_s: float | None
+    left_s: float | None = Field(description="Seconds to the target, or to the last candidate; null while nobody can tell.")
 
 
 class KeywordSource(View):
@@ -119,6 +128,27 @@ class ShortClass(View):
     reasons: dict[str, int] = Field(description="Why the others were not kept, most frequent first.")
 
 
+class JobHost(View):
+    """What a job had of a host. Seconds are summed over requests, many of which run at once."""
+
+    host: str
+    requests: int = Field(description="Requests for images that have an outcome.")
+    failed: int = Field(description="Those of them that brought no image.")
+    took_s: float
+    queued_s: float = Field(description="Waited for the limits of the host.")
+    backoff_s: float
+    retry_after_s: float = Field(description="Waited because the host asked for it.")
+    waiting: int = Field(description="Images that are deferred because of it, of the thousand that wait longest.")
+    closed_until: datetime | None = Field(description="When the last of these is due; null where none waits.")
+
+
+class JobHosts(View):
+    """The hosts of a job: those that images wait for, then those that took the most time."""
+
+    items: list[JobHost]
+    hosts_in_all: int
+
+
 class JobSummary(View):
     """A job, without figures."""
 
@@ -152,6 +182,9 @@ class Job(JobSummary):
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
     retries: Retries
+    valid_per_s: float | None = Field(description="Valid images a second that are no duplicates; null once the job has ended.")
+    fetched_per_s: float | None
+    left_s: float | None = Field(description="Seconds to the target, or to the last candidate; null while nobody can tell.")
     keywords: list[Keyword] = Field(description="In the order of the request; empty for a list.")
     pages: Pages | None = Field(description="Null for a job without pages.")
     exports: list[ExportSummary] = Field(description="Newest first.")
@@ -214,8 +247,8 @@ def progress_of(funnel: Funnel) -> Progress:
     return Progress(**{name: getattr(funnel, name) for name in Progress.model_fields})
 
 
-def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
-    """The figures that change while a job runs."""
+def figures_of(job: rows.Job, funnel: Funnel, pace: Pace | None = None) -> JobProgress:
+    """The figures that change while a job runs. Rates are rounded, so that those of a job at rest come to rest too."""
     rate = round(funnel.recovered / funnel.retried, 4) if funnel.retried else None
     return JobProgress(
         status=job.state,
@@ -233,10 +266,18 @@ def figures_of(job: rows.Job, funnel: Funnel) -> JobProgress:
             search_requests=funnel.search_requests,
             search_retries=funnel.search_retries,
         ),
+        valid_per_s=None if pace is None else round(pace.valid_per_s, 1),
+        fetched_per_s=None if pace is None else round(pace.fetched_per_s, 1),
+        left_s=None if pace is None or pace.left_s is None else round(pace.left_s),
     )
 
 
-async def load_figures(db: Database, job: rows.Job) -> JobProgress:
+def host_view(use: HostUse) -> JobHost:
+    """A host of a job as it is sent."""
+    return JobHost(**asdict(use.times), waiting=use.waiting, closed_until=at(use.closed_until))
+
+
+async def load_figures(db: Database, job: rows.Job, meters: PaceMeters) -> JobProgress:
     """Count the images of the dataset by state and the attempts of the job."""
     counts = await images.counts(db, dataset_id=job.dataset_id)
     funnel = Funnel(
@@ -247,19 +288,20 @@ async def load_figures(db: Database, job: rows.Job) -> JobProgress:
         *await jobs.search_figures(db, job.id),
         *await earlier_fetches.reuse_figures(db, job.dataset_id),
     )
-    return figures_of(job, funnel)
+    pace = None if job.is_final else meters.of(job.id).update(time.monotonic(), funnel, job.target)
+    return figures_of(job, funnel, pace)
 
 
-async def load_job(db: Database, job: rows.Job) -> Job:
+_FIGURES = tuple(name for name in JobProgress.model_fields if name not in JobSummary.model_fields)
+
+
+async def load_job(db: Database, job: rows.Job, meters: PaceMeters) -> Job:
     """Load a job with its figures and exports."""
-    figures = await load_figures(db, job)
+    figures = await load_figures(db, job, meters)
     made = await datasets.exports_of_job(db, job.id, with_report=False)
     return Job(
         **_row(job),
-        progress=figures.progress,
-        reasons=figures.reasons,
-        sources=figures.sources,
-        retries=figures.retries,
+        **{name: getattr(figures, name) for name in _FIGURES},
         keywords=keywords_of(await load_keywords(db, job)),
         pages=await _pages_of(db, job),
         exports=[export_summary(export) for export in made],

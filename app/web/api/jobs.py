@@ -7,20 +7,23 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.datasets.update import submit_into
-from app.db import jobs, rows
+from app.db import image_search, jobs, rows
 from app.domain import Reason
+from app.explain.hosts import load_hosts
 from app.job_states import DesiredState
 from app.jobs import settle, submit
 from app.jobs.attendance import mark_unattended
 from app.spec import JobRequest
-from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, accepted, may_fail
-from app.web.api.job_views import Job, JobSummary, job_summary, load_job
+from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, PageQuery, accepted, may_fail
+from app.web.api.images import Image, image_view
+from app.web.api.job_views import Job, JobHosts, JobSummary, host_view, job_summary, load_job
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["jobs"])
 
 NAME_CHARS = 100
+MOST_HOSTS = 50
 
 
 class NewJob(JobRequest):
@@ -84,7 +87,8 @@ async def _answer(call: Call, response: Response, job_id: str) -> Job:
 
 
 async def _one(call: Call, job_id: str) -> Job:
-    return await load_job(call.resources.db, (await _seen(call, [await jobs.get(call.resources.db, job_id, user_id=call.user_id)]))[0])
+    (job,) = await _seen(call, [await jobs.get(call.resources.db, job_id, user_id=call.user_id)])
+    return await load_job(call.resources.db, job, call.meters)
 
 
 async def _seen(call: Call, found: Sequence[rows.Job]) -> list[rows.Job]:
@@ -105,6 +109,22 @@ async def list_jobs(call: Here, query: Annotated[JobQuery, Query()]) -> Page[Job
 async def get_job(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> Job:
     """The figures are those of the job's dataset; attempts and retries are the job's own."""
     return await _one(call, job_id)
+
+
+@router.get("/v1/jobs/{job_id}/images", operation_id="jobs_images", summary="List a job's pictures, newest first")
+async def list_job_images(call: Here, job_id: JobId, query: Annotated[PageQuery, Query()]) -> Page[Image]:
+    """The images whose bytes were fetched, whatever became of them: the last candidates of the job first."""
+    job = await jobs.get(call.resources.db, job_id, user_id=call.user_id)
+    page = await image_search.newest(call.resources.db, job.id, limit=query.limit, cursor=query.cursor)
+    return Page(items=[image_view(image) for image in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/v1/jobs/{job_id}/hosts", operation_id="jobs_hosts", summary="List the hosts of a job")
+async def list_job_hosts(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobHosts:
+    """At most 50: first those that images wait for, then those that took the most time."""
+    job = await jobs.get(call.resources.db, job_id, user_id=call.user_id)
+    found = await load_hosts(call.resources.db, job.id)
+    return JobHosts(items=[host_view(use) for use in found[:MOST_HOSTS]], hosts_in_all=len(found))
 
 
 @router.patch("/v1/jobs/{job_id}", operation_id="jobs_update", summary="Pause, resume, cancel or finish a job", responses=may_fail(409))

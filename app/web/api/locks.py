@@ -80,7 +80,7 @@ async def create_rebuild(
     caller = call.caller(key, body)
     made = await call.made_before(caller) or await _rebuild(call, body, caller)
     accepted(response, f"/v1/jobs/{made.job_id}")
-    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id))
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id), call.meters)
 
 
 async def _rebuild(call: Call, body: NewRebuild, caller: submit.Caller) -> submit.Submitted:

@@ -151,4 +151,4 @@ async def create_update(
         caller=call.caller(key, body),
     )
     accepted(response, f"/v1/jobs/{made.job_id}")
-    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id))
+    return await load_job(call.resources.db, await jobs.get(call.resources.db, made.job_id, user_id=call.user_id), call.meters)

@@ -23,6 +23,19 @@ async def write(resources: Resources, job: Job, *names: str, level: str = "INFO"
     await events.add(resources.db, [{"job_id": job.id, "at": 1.0, "level": level, "event": name, "data": data} for name in names])
 
 
+async def test_a_page_may_begin_with_the_newest_line(client: httpx.AsyncClient, resources: Resources) -> None:
+    """And go on to older ones; a text narrows it, whatever value holds it."""
+    job = await seeds.build(resources)
+    await write(resources, job, "job.planning", "chunk.fetched", "job.over", host="Img.example")
+    path = f"/v1/jobs/{job.id}/events"
+    newest = (await client.get(path, params={"newest": True, "limit": 2}, headers=JSON)).json()
+    assert [line["event"] for line in newest["items"]] == ["job.over", "chunk.fetched"]
+    older = (await client.get(path, params={"before": newest["next_before"]}, headers=JSON)).json()
+    assert ([line["event"] for line in older["items"]], older["next_before"], older["next_after"]) == (["job.planning"], None, None)
+    for query, expected in (({"text": "img.EXAMPLE", "event": "job."}, ["job.over", "job.planning"]), ({"text": "nothing"}, [])):
+        assert [line["event"] for line in (await client.get(path, params=query, headers=JSON)).json()["items"]] == expected
+
+
 async def test_as_json_lines_are_paged_and_filtered(client: httpx.AsyncClient, resources: Resources) -> None:
     """Oldest first, beyond an id, of a level at least, whose name begins so."""
     job, other = await seeds.build(resources), await seeds.build(resources)

@@ -8,16 +8,18 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db import datasets, jobs, units
+from app.db import attempts, datasets, image_search, images, jobs, units
 from app.db.api_keys import expire_idempotency
 from app.db.funnel import Funnel, SourceCount
+from app.db.rows import Unit
 from app.discovery import url_list
 from app.domain import Candidate, ImageState, ListProblem, Reason
-from app.job_states import JobState
+from app.job_states import JobState, UnitKind, UnitState
 from app.resources import Resources
 from app.spec import ListSpec
 from app.web import create_app
 from app.web.api.job_views import figures_of, job_summary
+from downloader.models import Attempt
 from tests.web import seeds
 from tests.web.conftest import Connect
 
@@ -477,3 +479,53 @@ async def test_figures_of_counts_by_reason_and_source(resources: Resources) -> N
         "search_retries": 5,
     }
     assert (figures.status, figures.progress.open) == (JobState.PARTIAL, 2)
+
+
+async def test_newest_pictures_of_a_job_come_first(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Those with bytes, whatever became of them, page by page."""
+    job, other = await seeds.build(resources), await seeds.build(resources)
+    ids = [await seeds.image(resources, job, f"{number}.jpg", b"%d" % number) for number in range(3)]
+    small = await seeds.image(resources, job, "s.jpg", b"s", state=ImageState.REJECTED, reason=Reason.TOO_SMALL)
+    await seeds.image(resources, job, "f.jpg", state=ImageState.FAILED, reason=Reason.HTTP_404)
+    await seeds.image(resources, job, "l.jpg", state=ImageState.REJECTED, reason=Reason.LICENCE)
+    await seeds.image(resources, other, "o.jpg", b"o")
+    first = (await client.get(f"/v1/jobs/{job.id}/images", params={"limit": 3})).json()
+    rest = (await client.get(f"/v1/jobs/{job.id}/images", params={"cursor": first["next_cursor"]})).json()
+    assert [image["id"] for image in first["items"] + rest["items"]] == [small, *reversed(ids)]
+    assert rest["next_cursor"] is None
+
+
+async def test_hosts_of_a_job_say_what_they_took_and_who_waits_for_them(client: httpx.AsyncClient, resources: Resources) -> None:
+    """The one that is closed first, until the last of its images is due."""
+    job = await seeds.build(resources)
+    came = await seeds.image(resources, job, "a.jpg", b"a")
+    async with resources.db.write() as connection:
+        await images.add_candidates(
+            connection,
+            dataset_id=job.dataset_id,
+            job_id=job.id,
+            search_id="srch_1",
+            chunks=[("chunk_2", [("http://busy.example/b.jpg", Candidate("http://busy.example/b.jpg", "list"))])],
+        )
+        unit = Unit("unit_1", job.id, UnitKind.FETCH, UnitState.RUNNING, {}, 1, 0)
+        await attempts.reserve(connection, unit, [(came, 1)])
+        await attempts.record(connection, unit, [(came, 1, Attempt(1, 100.0, 0.5, 200))])
+    (late,) = await image_search.by_url_keys(resources.db, [images.url_digest("http://busy.example/b.jpg")])
+    deferred = {"id": late.id, "state": ImageState.DEFERRED, "reason": Reason.RATE_LIMITED, "not_before": 2_000_000_000.0}
+    async with resources.db.write() as connection:
+        await images.update_many(connection, [deferred])
+    hosts = (await client.get(f"/v1/jobs/{job.id}/hosts")).json()
+    assert hosts["hosts_in_all"] == 2
+    assert [(host["host"], host["requests"], host["took_s"], host["waiting"], host["closed_until"]) for host in hosts["items"]] == [
+        ("busy.example", 0, 0, 1, "2033-05-18T03:33:20Z"),
+        ("origin.example", 1, 0.5, 0, None),
+    ]
+
+
+async def test_a_job_that_ended_has_no_rate(client: httpx.AsyncClient, resources: Resources) -> None:
+    """One that runs has, from its second look on."""
+    running, ended = await seeds.build(resources), await seeds.build(resources, ended=JobState.SUCCEEDED)
+    shown = (await client.get(f"/v1/jobs/{running.id}")).json()
+    assert (shown["valid_per_s"], shown["fetched_per_s"], shown["left_s"]) == (0.0, 0.0, None)
+    shown = (await client.get(f"/v1/jobs/{ended.id}")).json()
+    assert (shown["valid_per_s"], shown["fetched_per_s"], shown["left_s"]) == (None, None, None)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-__all__ = ["ago", "clipped", "clock", "count", "duration", "either", "listing", "number", "size", "when"]
+__all__ = ["ago", "clipped", "clock", "count", "day", "duration", "either", "listing", "number", "size", "when"]
 
 
 def number(value: float) -> str:
@@ -44,6 +44,11 @@ def clock(seconds: float) -> str:
 def when(at: float | None) -> str:
     """A Unix time as local date and time; ``-`` for none."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else "-"
+
+
+def day(at: float | None) -> str:
+    """A Unix time as a date in UTC, the same on every machine; ``-`` for none."""
+    return time.strftime("%Y-%m-%d", time.gmtime(at)) if at else "-"
 
 
 def ago(at: float | None, now: float) -> str:

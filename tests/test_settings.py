@@ -83,6 +83,7 @@ def test_every_setting_can_come_from_the_environment(name: str, monkeypatch: pyt
         "fetch.contact": "j@x.de", "hosts": '{"a.test": {"headers": {"X-Key": "hunter2"}}}',
         "papers.use_cases": '["a"]', "papers.limitations": '["a"]', "papers.biases": '["a"]', "papers.sensitive_information": '["a"]',
         "papers.has_synthetic_data": "true", "export.destinations": '["s3://b"]', "hub.endpoint": "http://127.0.0.1:8000",
+        "export.report": "false",
     } | {
         known: "https://mirror.test/api" for known in setting_names(Settings) if known.endswith(".base_url")
     } | {

@@ -27,6 +27,7 @@ __all__ = [
     "FORMATS",
     "MAX_PER_LABEL",
     "OPTION_NAMES",
+    "REPORT",
     "STDIN",
     "WHERE",
     "BuildOptions",
@@ -105,6 +106,7 @@ SPLIT_BY = "What images of one split share, with commas: cluster, group, creator
 ALSO = "Further format, written beside the first as OUTPUT-FORMAT; may be repeated."
 SIZE = "Side in pixels for --resize (256)."
 ONLY_IF_BIGGER = "Whether --resize leaves small images as small as they are (it does)."
+REPORT = "Whether report.html is written beside the dataset, to look at (it is)."
 DRY_RUN = "Ask the sources for counts only, and show what the build would find, fetch and cost; nothing is stored."
 LIST_FORMAT = "Format of the list where its name has no suffix, as in csv.gz; stdin is txt."
 
@@ -158,6 +160,7 @@ class BuildOptions:
     output: Annotated[Text, _output("--output", "-o", metavar=OUTPUT_METAVAR, parser=parse_name, help=OUTPUT)] = None
     overwrite: Annotated[bool, _output("--overwrite", help="Replace the dataset that is there.")] = False
     private: Annotated[bool | None, _output("--private/--public", help=PRIVATE)] = None
+    report: Annotated[bool | None, _output("--report/--no-report", help=REPORT)] = None
     split: Annotated[Text, _output("--split", metavar="NAME=SHARE,...", help="As in train=0.8,val=0.1,test=0.1 (train=1).")] = None
     split_by: Annotated[Text, _output("--split-by", metavar="KINDS", help=SPLIT_BY)] = None
     seed: Annotated[int, _output("--seed", metavar="N", help="Random seed of the splits (0).")] = 0
@@ -177,6 +180,7 @@ class BuildOptions:
             "fetch.concurrency": self.concurrency,
             "fetch.contact": self.contact,
             "fetch.robots": False if self.no_robots else None,
+            "export.report": self.report,
         }
         return {name: value for name, value in flags.items() if value is not None}
 

@@ -1,6 +1,6 @@
 """Delivery: a finished build's export, from the store to the folder that the user named. What goes elsewhere is sent by the job itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +32,7 @@ __all__ = [
     "is_delivered",
     "is_undelivered",
     "parse_output",
+    "verified_exports",
 ]
 
 OUTPUT_METAVAR = "DIR|URL"
@@ -136,13 +137,14 @@ def check_folders(destination: Destination, job: Job, workspace: Path) -> None:
         destination_in(destination, job, export_format).check(workspace)
 
 
-async def deliver(db: Database, store: Store, job: Job, destination: Destination | Delivery | None) -> dict[str, Path]:
-    """Write a job's newest verified export in each format to its folder; return the folders by the exports' ids."""
+async def deliver(
+    store: Store, job: Job, exports: Sequence[Export], destination: Destination, beside: Mapping[str, bytes] = {}
+) -> dict[str, Path]:
+    """Write a job's exports to their folders, with the files ``beside`` them by name; return the folders by the exports' ids."""
     delivered: dict[str, Path] = {}
-    for export in await _verified(db, job) if isinstance(destination, Destination) else ():
-        assert isinstance(destination, Destination)
+    for export in exports:
         folder = destination_in(destination, job, export.format)
-        await copy_to_folder(store, str(export.prefix), folder.folder, folder.overwrite)
+        await copy_to_folder(store, str(export.prefix), folder.folder, folder.overwrite, beside=beside)
         delivered[export.id] = folder.folder
     return delivered
 
@@ -155,12 +157,12 @@ def find_delivered(destination: Destination, job: Job, exports: Sequence[Export]
 
 async def is_undelivered(db: Database, job: Job, destination: Destination) -> bool:
     """Whether a job left a verified export that is not in its folder."""
-    verified = await _verified(db, job)
+    verified = await verified_exports(db, job)
     return len(find_delivered(destination, job, verified)) < len(verified)
 
 
-async def _verified(db: Database, job: Job) -> list[Export]:
-    """The newest verified export in each format, that of the first format first."""
+async def verified_exports(db: Database, job: Job) -> list[Export]:
+    """Return the newest verified export of a job in each format, that of the first format first."""
     newest: dict[str, Export] = {}
     for export in await datasets.exports_of_job(db, job.id, with_report=False):
         if export.state == "ready" and export.prefix:

@@ -18,6 +18,7 @@ from app.cli.build_options import (
     FORMATS,
     MAX_PER_LABEL,
     ONLY_IF_BIGGER,
+    REPORT,
     RESIZE,
     SIZE,
     WHERE,
@@ -27,7 +28,7 @@ from app.cli.build_options import (
     validation_as_usage,
 )
 from app.cli.datasets import DatasetId
-from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, check_output, deliver, parse_output
+from app.cli.delivery import OUTPUT_METAVAR, Destination, Private, check_output, parse_output
 from app.cli.documents import export_document
 from app.cli.failures import UsageError
 from app.cli.options import Cli, Overwrite, parse_name
@@ -75,6 +76,7 @@ def export(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Decides which images the limits leave out.")] = 0,
     shard_samples: Annotated[int | None, typer.Option("--shard-samples", metavar="N", help="Maximum samples in one shard.")] = None,
     shard_bytes: Annotated[int | None, typer.Option("--shard-bytes", metavar="BYTES", help="Maximum bytes in one shard.")] = None,
+    report: Annotated[bool | None, typer.Option("--report/--no-report", help=REPORT, show_default=False)] = None,
     overwrite: Overwrite = False,
     private: Private = None,
 ) -> int:
@@ -98,7 +100,8 @@ def export(
             balance=balance,
             seed=seed,
         )
-    return run(_export(cli, dataset, parse_output(output, overwrite=overwrite, private=private), request))
+    settings = load_settings(cli, {} if report is None else {"export.report": report})
+    return run(_export(cli, settings, dataset, parse_output(output, overwrite=overwrite, private=private), request))
 
 
 def _compression(encode: str | None, resize: Resize | None, size_px: int | None, only_if_bigger: bool | None) -> CompressionRules | None:
@@ -108,8 +111,7 @@ def _compression(encode: str | None, resize: Resize | None, size_px: int | None,
     return parse_compression(CompressionRules(), encode=encode, resize=resize, size=size_px, only_if_bigger=only_if_bigger)
 
 
-async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery, request: ExportRequest) -> int:
-    settings = load_settings(cli)
+async def _export(cli: Cli, settings: Settings, dataset_id: str, destination: Destination | Delivery, request: ExportRequest) -> int:
     require_workspace(settings)
     check_output(destination, settings, request.also)
     delivery = destination if isinstance(destination, Delivery) else None
@@ -121,7 +123,7 @@ async def _export(cli: Cli, dataset_id: str, destination: Destination | Delivery
             return (await submit.submit_export(runner.resources, dataset_id, request, delivery=delivery)).job_id
 
         job_id = await runner.run_job(start, f"exporting {dataset_id}")
-        delivered = await deliver(db, runner.resources.store, await jobs.get(db, job_id), destination)
+        delivered = await runner.deliver(await jobs.get(db, job_id), destination)
         made = await datasets.exports_of_job(db, job_id)
         documents = [export_document(one) | {"path": str(delivered[one.id]) if one.id in delivered else None} for one in made]
         text = "\n".join(_export_text(one, delivered.get(one.id)) for one in made)

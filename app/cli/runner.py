@@ -5,10 +5,11 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import errors
-from app.cli.delivery import Destination, deliver
+from app.cli.delivery import Destination, deliver, verified_exports
 from app.cli.follow import Hosts, Snapshot, follow_job
 from app.cli.holder import HolderWatch, claim_workspace, open_workspace, say_who_works
 from app.cli.options import Cli
@@ -18,7 +19,9 @@ from app.cli.session import Interrupts, configure_logging, warn_without_workers,
 from app.cli.setting_use import refuse_workers_own
 from app.cli.settings import given_settings
 from app.db import fleet, jobs
+from app.db.rows import Job
 from app.exports.destination import Delivery
+from app.exports.sidecars import REPORT
 from app.images.pool.pool import DecoderPool
 from app.jobs import cleaning, submit
 from app.jobs.attendance import is_unattended
@@ -116,12 +119,28 @@ class JobRunner:
         """Deliver the dataset of a job that has ended, write the report, return the exit code."""
         db = self.resources.db
         job = await jobs.get(db, job_id)
-        delivered = await deliver(db, self.resources.store, job, destination) if job.is_final else {}
+        delivered = await self.deliver(job, destination) if job.is_final else {}
         report = await load_report(db, job_id, delivered=delivered, interrupted=self.interrupts.code)
         text = report.summary(workspace_options=self.cli.workspace_options)
         self.cli.result(text, report.document(), brief=str(delivered.get(report.exports[0].id, job_id) if report.exports else job_id))
         await self._clean_daily()
         return report.code
+
+    async def deliver(self, job: Job, destination: Destination | Delivery | None) -> dict[str, Path]:
+        """Write a job's newest verified exports to their folders, each with the report beside it; return the folders by the exports' ids.
+
+        What goes elsewhere is sent by the job itself.
+        """
+        exports = await verified_exports(self.resources.db, job) if isinstance(destination, Destination) else []
+        if not exports or not isinstance(destination, Destination):
+            return {}
+        beside = {REPORT: await self._make_report(job.dataset_id)} if self.settings.export.report else {}
+        return await deliver(self.resources.store, job, exports, destination, beside)
+
+    async def _make_report(self, dataset_id: str) -> bytes:
+        from app.report import make_report  # needs Pillow and Jinja: a build loads them after its last image, when there is a dataset
+
+        return await make_report(self.resources.db, self.resources.store, dataset_id)
 
     async def _clean_daily(self) -> None:
         """Remove what is old and unused: a laptop has no worker that lives until the nightly clean-up. After Ctrl-C it is left out."""

@@ -13,6 +13,7 @@ __all__ = [
     "BUILD",
     "DATABASE",
     "DECODERS",
+    "DELIVERY",
     "DOWNLOADS",
     "FORGET",
     "NONE",
@@ -20,6 +21,7 @@ __all__ = [
     "SERVICES",
     "SOURCES",
     "SOURCE_CHECKS",
+    "VIEW",
     "WORKERS",
     "refuse_ignored",
     "refuse_workers_own",
@@ -39,7 +41,9 @@ SOURCE_CHECKS: Final[Names] = DATABASE | DOWNLOADS | {"sources"}
 SERVICES: Final[Names] = DATABASE | {"queue", "storage", "trace", "jobs"}
 DECODERS: Final[Names] = frozenset({"validate.children", "validate.child_memory_bytes", "validate.deadline_s"})
 WORKERS: Final[Names] = SERVICES | DOWNLOADS | DECODERS | {"sources", "metrics", "hub"}
+VIEW: Final[Names] = DATABASE | DECODERS | {"storage"}
 FORGET: Final[Names] = SERVICES | {"validate.near_distance"}
+DELIVERY: Final[Names] = WORKERS | {"export.report"}
 BUILD: Final[Names] = WORKERS | _REQUEST
 SERVE: Final[Names] = BUILD | {"serve"}
 ALL: Final[Names] = SERVE

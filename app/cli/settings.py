@@ -22,6 +22,7 @@ OPTIONS: Mapping[str, str] = {
     "fetch.concurrency": "--concurrency",
     "fetch.contact": "--contact",
     "fetch.robots": "--no-robots",
+    "export.report": "--no-report",
     "serve.host": "--host",
     "serve.port": "--port",
 }

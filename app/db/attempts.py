@@ -24,9 +24,11 @@ __all__ = [
     "count_exhausted",
     "count_lost",
     "failures_by_reason",
+    "host_of",
     "host_times",
     "images_tried",
     "of_image",
+    "place_of",
     "record",
     "reserve",
     "retry_figures",
@@ -229,7 +231,7 @@ class HostTime:
 async def host_times(db: Database, job_id: str) -> list[HostTime]:
     """Return the times of each host, the longest first."""
     columns = tables.attempts.c
-    place = _place(tables.images.c.url, is_sqlite=db.is_sqlite).label("place")
+    place = place_of(tables.images.c.url, is_sqlite=db.is_sqlite).label("place")
     waits = [
         func.coalesce(func.sum(case((columns.wait_cause == cause, columns.wait_s), else_=0.0)), 0.0) for cause in ("backoff", "retry_after")
     ]
@@ -250,21 +252,21 @@ async def host_times(db: Database, job_id: str) -> list[HostTime]:
     async with db.read() as connection:
         rows = (await connection.execute(query)).all()
     times = (
-        HostTime(_host(row.place), row.requests, row.failed, row.took_s, row.queued_s, row.backoff_s, row.retry_after_s) for row in rows
+        HostTime(host_of(row.place), row.requests, row.failed, row.took_s, row.queued_s, row.backoff_s, row.retry_after_s) for row in rows
     )
     return sorted(_merged(times), key=lambda time: -(time.took_s + time.waited_s))
 
 
-def _place(url: Any, *, is_sqlite: bool) -> Any:
-    """The part of a URL between its scheme and its path."""
+def place_of(url: Any, *, is_sqlite: bool) -> Any:
+    """Return the part of a URL between its scheme and its path, as SQL."""
     if not is_sqlite:
         return func.split_part(url, "/", 3)
     rest = func.substr(url, func.instr(url, "://") + 3)
     return func.substr(rest, 1, func.instr(rest.op("||")("/"), "/") - 1)
 
 
-def _host(place: str) -> str:
-    """Remove userinfo, which is secret, and a query without a path before it."""
+def host_of(place: str) -> str:
+    """Return the host of such a part: without userinfo, which is secret, and a query without a path before it."""
     for mark in "?#":
         place = place.partition(mark)[0]
     return place.rpartition("@")[2].lower()

@@ -13,7 +13,7 @@ from app.images.checks import Facts, Outcome
 from app.images.ranking import compare_rank
 from app.rules import ValidationRules
 
-__all__ = ["CheckLine", "Duplicate", "check_lines", "why_kept"]
+__all__ = ["HASH_BITS", "CheckLine", "Duplicate", "check_lines", "why_kept"]
 
 _WORDS: Final[dict[Outcome, str]] = {"passed": "ok", "failed": "FAILED", "not_reached": "not reached", "not_asked": "not applied"}
 
@@ -107,8 +107,12 @@ class Duplicate:
         """``of image 3, https://…: differs in 4 of 64 bits, limit 6; the other has more pixels (800x600 against 640x480)``."""
         url = clipped(self.original.url, 200)
         state = "" if self.original.state.value == "kept" else f" (now {self.original.state.value})"
-        why = why_kept(self.image, self.original, is_labelled=self.is_labelled)
-        return f"of image {self.original.id}{state}, {url}: {self._similarity()}; {why}"
+        return f"of image {self.original.id}{state}, {url}: {self.why}"
+
+    @property
+    def why(self) -> str:
+        """How alike they are, and why the other one is kept."""
+        return f"{self._similarity()}; {why_kept(self.image, self.original, is_labelled=self.is_labelled)}"
 
     def _similarity(self) -> str:
         if self.is_exact and self.image.sha256 == self.original.sha256:

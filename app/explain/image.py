@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ __all__ = [
     "ExplanationLine",
     "ImageHistory",
     "RequestRecord",
+    "describe_duplicate",
     "explain_image",
     "find_images",
     "names_image",
@@ -155,8 +156,13 @@ async def _duplicate(db: Database, image: StoredImage, job: Job) -> Duplicate | 
         original = await images.get(db, image.duplicate_of)
     except errors.NotFoundError:
         return None
-    is_labelled = bool(image.label or job.spec.get("label") or image.source not in LISTED_SOURCES)  # a search has a label for all it finds
-    return Duplicate(image, original, int(job.spec.get("near_distance") or NEAR_DISTANCE), is_labelled)
+    return describe_duplicate(image, original, job.spec)
+
+
+def describe_duplicate(image: StoredImage, original: StoredImage, spec: Mapping[str, Any]) -> Duplicate:
+    """Compare a duplicate with the image that is kept instead, by the spec of its job."""
+    is_labelled = bool(image.label or spec.get("label") or image.source not in LISTED_SOURCES)  # a search has a label for all it finds
+    return Duplicate(image, original, int(spec.get("near_distance") or NEAR_DISTANCE), is_labelled)
 
 
 async def _exports(db: Database, image: StoredImage) -> list[Export]:

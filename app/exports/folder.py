@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from app.exports.exporter import ExportReport
-from app.exports.sidecars import SUMS, parse_sum
+from app.exports.sidecars import REPORT, REPORT_MARK, SUMS, parse_sum
 from app.exports.verify import Manifest
 from app.storage import MANIFEST
 
-__all__ = ["digests_of", "foreign_files", "parse_digests", "parse_manifest", "read_manifest", "stated_report"]
+__all__ = ["digests_of", "foreign_files", "is_report", "parse_digests", "parse_manifest", "read_manifest", "stated_report"]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -62,7 +62,18 @@ def parse_digests(manifest: Mapping[str, Any], sums: Iterable[bytes]) -> dict[st
     return digests
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file is a report of ours, and not somebody's own file of that name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(REPORT_MARK)) == REPORT_MARK
+    except OSError:
+        return False
+
+
 def foreign_files(folder: Path) -> list[Path]:
     """Files and links below a folder that are not of its dataset, sorted; all of them where it holds no dataset of ours."""
     ours = {folder / path for path in digests_of(folder)} | {folder / MANIFEST} if read_manifest(folder) else set()
+    if ours and is_report(folder / REPORT):
+        ours.add(folder / REPORT)
     return sorted(path for path in folder.rglob("*") if path not in ours and (path.is_symlink() or not path.is_dir()))

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import errors
@@ -43,7 +43,9 @@ def check_destination(destination: Path, overwrite: bool = False) -> None:
         raise errors.ConfigurationError(f"output {destination} cannot be written: {error.strerror}") from error
 
 
-async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite: bool = False, *, links: bool | None = None) -> None:
+async def copy_to_folder(
+    store: Store, prefix: str, destination: Path, overwrite: bool = False, *, links: bool | None = None, beside: Mapping[str, bytes] = {}
+) -> None:
     """Copy the published tree at ``prefix`` to ``destination``, which appears by one rename when the copy is complete.
 
     An edit of the copy does not change the store (ADR 0033). Where both are on one file system, files share their blocks until they are
@@ -56,6 +58,7 @@ async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite
         destination: a folder, which is created.
         overwrite: see above.
         links: whether files may be linked; by default where permissions keep this user from writing to them.
+        beside: files by name that the folder gets besides the tree.
 
     Raises:
         errors.ConfigurationError: see :func:`check_destination`.
@@ -70,7 +73,7 @@ async def copy_to_folder(store: Store, prefix: str, destination: Path, overwrite
         try:
             await asyncio.to_thread(partial.mkdir, parents=True)
             with _claimed(partial):
-                await _fill(store, prefix, partial, local_files.permissions_hold() if links is None else links)
+                await _fill(store, prefix, partial, local_files.permissions_hold() if links is None else links, beside)
                 await concurrency.to_thread_uncancelled(_put_in_place, partial, target, overwrite)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
@@ -112,13 +115,15 @@ async def open_folder(store: Store, prefix: str) -> AsyncIterator[Path]:
         yield folder
 
 
-async def _fill(store: Store, prefix: str, partial: Path, links: bool) -> None:
+async def _fill(store: Store, prefix: str, partial: Path, links: bool, beside: Mapping[str, bytes]) -> None:
     if store.root is None:
         await _download(store, prefix, partial)
     else:
         async with open_folder(store, prefix) as source:
             async for files in concurrency.in_batches(local_files.files_below(source), _BATCH):
                 await concurrency.to_thread_uncancelled(_copy_files, source, partial, files, links)
+    for name, body in beside.items():
+        await concurrency.to_thread_uncancelled((partial / name).write_bytes, body)
     await concurrency.to_thread_uncancelled(local_files.sync_tree, partial)
 
 

@@ -25,6 +25,8 @@ __all__ = [
     "ATTRIBUTION",
     "CARD",
     "MANIFEST",
+    "REPORT",
+    "REPORT_MARK",
     "SCHEMA_VERSION",
     "SPLIT_REPORT",
     "SUMS",
@@ -44,6 +46,9 @@ SPLIT_REPORT = "split_report"
 ATTRIBUTION = "ATTRIBUTION.md"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
+
+REPORT, REPORT_MARK = "report.html", b"<!doctype html>\n<!-- pictrawl report -->\n"
+"""The file beside a delivered dataset that is no part of it, and how it begins (ADR 0036)."""
 
 
 class SidecarWriter:

@@ -19,7 +19,7 @@ from app.exports import names
 from app.exports.exporter import ExportReport, Load, VerifyReport
 from app.exports.hashed_file import FileFacts, hash_open_file
 from app.exports.provenance import Asked
-from app.exports.sidecars import MANIFEST, SCHEMA_VERSION, SPLIT_REPORT, SUMS, parse_sum
+from app.exports.sidecars import MANIFEST, REPORT, SCHEMA_VERSION, SPLIT_REPORT, SUMS, parse_sum
 from app.images.split_groups import LeakReport, SplitKeys, SplitTable
 from app.rules import DEFAULT_SPLIT_BY
 from app.storage import local_files, storage_errors
@@ -61,8 +61,8 @@ class Manifest:
         return value if isinstance(value, list) and all(isinstance(text, str) for text in value) else []
 
     def lists(self, path: str) -> bool:
-        """Whether the manifest lists the file ``path``; it counts itself."""
-        return path == MANIFEST or path in self.mapping("files")
+        """Whether the manifest lists the file ``path``; it counts itself, and the report, which is beside every dataset and in none."""
+        return path in (MANIFEST, REPORT) or path in self.mapping("files")
 
 
 class ChecksumSet:

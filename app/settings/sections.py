@@ -249,6 +249,7 @@ class ExportSettings(Section):
     storage_tier: Literal["standard"] = Field("standard", description="Storage class of exports.")
     shard_samples: int = Field(10_000, ge=1, description="Maximum samples in one shard.")
     shard_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Maximum bytes in one shard.")
+    report: bool = Field(True, description="Whether `report.html` is written beside a dataset in a folder; it is no part of the export.")
     destinations: tuple[str, ...] = Field(
         (),
         description="URLs below which requests of the API may send exports: s3://BUCKET/PREFIX, gs://, az://, hf://ORG, hf://ORG/NAME. "

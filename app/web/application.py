@@ -29,6 +29,7 @@ from app.web.api import (
     openapi,
     plans,
     problems,
+    reports,
     tombstones,
     versions,
 )
@@ -90,7 +91,8 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    for module in (jobs, plans, job_events, images, explain, datasets, versions, locks, exports, checks, tombstones, fleet, dead, health):
+    of_datasets = (datasets, versions, locks, reports, exports, checks, tombstones)
+    for module in (jobs, plans, job_events, images, explain, *of_datasets, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.include_router(pages.router)
     app.include_router(ui.router)

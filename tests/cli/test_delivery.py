@@ -71,7 +71,7 @@ def test_further_formats_go_beside_the_first(bucket: BucketServer, mixed: Result
 def test_an_export_goes_to_a_bucket(bucket: BucketServer, mixed: Result, invoke: Invoke) -> None:
     """The same files that a folder would get."""
     dataset = invoke("datasets", "ls", "-q").out.strip()
-    assert invoke("datasets", "export", dataset, "-o", "out").code == 0
+    assert invoke("datasets", "export", dataset, "-o", "out", "--no-report").code == 0
     sent = invoke("datasets", "export", dataset, "-o", "s3://bucket/set", "-q")
     assert (sent.code, sent.out) == (0, "s3://bucket/set\n")
     assert {key.removeprefix("set/"): item.body for key, item in bucket.buckets["bucket"].items()} == tree(Path("out"))
@@ -104,7 +104,7 @@ def test_resume_may_replace_what_is_there(bucket: BucketServer, mixed: Result, i
     job_id = invoke("jobs", "ls", "-q").out.split()[0]
     assert invoke("resume", job_id).code == 5
     assert invoke("resume", job_id, "--overwrite").code == 0
-    assert invoke("datasets", "export", dataset, "-o", "out").code == 0
+    assert invoke("datasets", "export", dataset, "-o", "out", "--no-report").code == 0
     assert {key.removeprefix("set/"): item.body for key, item in bucket.buckets["bucket"].items()} == tree(Path("out"))
 
 
@@ -119,7 +119,7 @@ def test_an_export_goes_to_the_hub(mixed: Result, invoke: Invoke, monkeypatch: p
         sent = invoke("datasets", "export", dataset, "-o", "hf://org/set@v1", "--public", *options, "-v", "--json")
     assert sent.code == 0, sent.err
     assert sent.json["delivery"]["url"] == f"{hub.endpoint}/datasets/org/set/tree/v1"
-    assert invoke("datasets", "export", dataset, "-f", "imagefolder", "-o", "out").code == 0
+    assert invoke("datasets", "export", dataset, "-f", "imagefolder", "-o", "out", "--no-report").code == 0
     assert hub.files(branch="v1") == tree(Path("out"))
     assert hub.private == {"org/set": False}
     assert TOKEN not in sent.out + sent.err
@@ -182,7 +182,7 @@ def test_killed_while_it_sends_goes_on_by_resume(
         resumed = invoke("resume", job_id)
         assert resumed.code == 0, resumed.out + resumed.err
         assert f"dataset    {url}" in resumed.out
-        assert invoke("datasets", "export", dataset, "-o", "out").code == 0
+        assert invoke("datasets", "export", dataset, "-o", "out", "--no-report").code == 0
         if place == "s3":
             assert {key.removeprefix("set/"): item.body for key, item in bucket.buckets["bucket"].items()} == tree(Path("out"))
             assert {key for key, n in bucket.requests("PUT").items() if n > 1} <= {"set/ATTRIBUTION.md"}

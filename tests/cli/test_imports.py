@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.cli.conftest import ROOT
 
-LATER = {"PIL", "app.images.verdict", "app.images.rendering"}
+LATER = {"PIL", "jinja2", "app.report", "app.images.verdict", "app.images.rendering"}
 """What a build needs after its first image, or in its decoders alone. The array library comes with fakeredis, the embedded queue."""
 
 NEVER = {"alembic", "mako", "fastapi", "starlette", "uvicorn", "opentelemetry.sdk", "pyarrow", "asyncpg", "app.web"}

@@ -68,4 +68,6 @@ async def docs(request: Request) -> Response:
 
 def _page(title: str, body: str) -> Response:
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
-    return HTMLResponse(f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>', headers=HEADERS)
+    way_back = '<nav aria-label="Pages"><a href="/">pictrawl</a></nav>'
+    document = f'<!doctype html><html lang="en"><head>{head}</head><body>{way_back}<main>{body}</main></body></html>'
+    return HTMLResponse(document, headers=HEADERS)

@@ -137,7 +137,7 @@ async def seed(workspace: Path) -> Seeded:
         )
         ids = await ids_of(site, job)
     async with open_site(workspace) as site:
-        waiting = await site.api.post("/v1/jobs", json={"name": "waits for a worker", "urls": [f"http://{HOSTS[0]}/later.jpg"]})
+        waiting = await site.api.post("/v1/jobs", json={"name": "harbours at dusk", "urls": [f"http://{HOSTS[0]}/dusk.jpg"]})
         return Seeded(workspace, ids | {"waiting_job_id": waiting.json()["id"]})
 
 

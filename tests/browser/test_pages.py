@@ -43,7 +43,7 @@ async def opened(page: Page, site: Site, path: str) -> None:
     """Open a page and wait until it has loaded its parts."""
     response = await page.goto(path.format(**site.ids) + PAGES[path].query)
     assert response is not None
-    assert response.status == 200, await page.content()
+    assert response.status == 200, await page.locator("main").inner_text()
     await settle(page)
 
 

@@ -1,6 +1,7 @@
 """Markup of an attacker is text on every page, wherever it came from."""
 
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,9 @@ LIVE = """() => [...document.querySelectorAll('*')].flatMap(element => [...eleme
     && ['href', 'src', 'action', 'data', 'formaction', 'srcdoc'].includes(name))
   .map(([element]) => element.outerHTML.slice(0, 200))"""
 """Elements that would execute something: handlers, and addresses that are scripts."""
+
+EVALUATED = "49${7*7}"
+"""What a template would make of the payload that is one."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -46,7 +50,7 @@ async def inspect(page: Page, watch: Watch) -> None:
     """Assert that nothing on the page is executed, now or when somebody uses it, and that nothing of it was evaluated."""
     await settle(page)
     assert await page.evaluate(LIVE) == []
-    assert "49" + "${7*7}" not in await page.content()
+    assert EVALUATED not in await page.content()
     assert watch.executed == []
 
 
@@ -59,4 +63,17 @@ async def test_page_shows_markup_as_text(browser: Browser, hostile_site: Site, p
         assert response is not None
         assert response.status == 200
         await inspect(page, watch)
+        watch.check()
+
+
+async def test_address_of_a_page_is_not_executed(browser: Browser, hostile_site: Site) -> None:
+    """What a link of an attacker asks a page for, be it there or not."""
+    async with watched(browser, hostile_site.url) as (context, watch):
+        watch.expected = [r"status of 4\d\d"]
+        page = await context.new_page()
+        for payload in PAYLOADS:
+            said = quote(payload.text, safe="")
+            for path in (f"/jobs/{said}?{said}={said}", f"/signin?next={said}"):
+                await page.goto(path)
+                await inspect(page, watch)
         watch.check()

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import asdict
 from typing import Any
 
 import errors
@@ -21,18 +22,22 @@ from app.observability.registry import Reading, registered
 from app.observability.server import metrics_server
 from app.queue import QUEUES
 from app.resources import Resources, WorkerResources, open_worker_resources, product_version
+from downloader import HostSnapshot
 from logging_setup import get_logger
 from workers import health, sweeper
 from workers.leases import Leases
 from workers.unit import JobContext
 from workers.worker import STOP_PICKING_S, WorkerKind, make_worker
 
-__all__ = ["WorkerKind", "WorkerPool", "is_alive", "kinds_of", "run_workers", "serve_until_signalled"]
+__all__ = ["WorkerKind", "WorkerPool", "busiest", "is_alive", "kinds_of", "run_workers", "serve_until_signalled"]
 
 log = get_logger(__name__)
 
 HEARTBEAT_S = 5.0
 """Longest time between two heartbeats, seconds; a third of a lease if that is shorter."""
+
+MOST_HOSTS = 200
+"""Hosts of which a heartbeat tells; a list may name a million of them."""
 
 MAX_CRASHES, CRASH_WINDOW_S = 5, 60.0
 """A loop that crashes this often in this time is not restarted: the process ends, so that its supervisor starts a clean one."""
@@ -165,6 +170,7 @@ class WorkerPool:
 
     async def _write_heartbeat(self) -> None:
         health.touch([self.leases.iterated_at, *(worker.iterated_at for worker in self.workers.values())])
+        hosts = [asdict(host) for host in busiest(self.context.downloader.hosts())]
         for kind in self.workers:
             row = WorkerRow(
                 id=f"{self.worker_id}-{kind}",
@@ -177,6 +183,7 @@ class WorkerPool:
                 loop_lag_s=self.loop_lag_s,
                 started_at=0.0,
                 beat_at=0.0,
+                hosts=hosts if kind == self.kinds[0] else None,  # the kinds of a process share its downloader
             )
             await fleet.beat(self.resources.db, row)
 
@@ -186,6 +193,11 @@ class WorkerPool:
         if jobs.recycle_after and units >= jobs.recycle_after:
             return True
         return bool(jobs.recycle_rss_bytes) and health.resident_bytes() >= jobs.recycle_rss_bytes
+
+
+def busiest(hosts: Sequence[HostSnapshot]) -> list[HostSnapshot]:
+    """Return the hosts that a heartbeat tells of: those with most requests in flight and waiting, then those that are closed longest."""
+    return sorted(hosts, key=lambda host: (-host.in_flight, -host.waiting, -host.not_before, host.host))[:MOST_HOSTS]
 
 
 async def _until_done(tasks: Sequence[asyncio.Task[Any]]) -> None:

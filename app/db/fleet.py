@@ -41,9 +41,9 @@ LATE_S = 2.0
 async def beat(db: Database, worker: WorkerRow) -> None:
     """Write the heartbeat of a worker; the first one inserts its row."""
     dialect = sqlite if db.is_sqlite else postgresql
-    values = {name: getattr(worker, name) for name in ("id", "kind", "host", "pid", "version", "slots", "running", "loop_lag_s")}
+    values = {name: getattr(worker, name) for name in ("id", "kind", "host", "pid", "version", "slots", "running", "loop_lag_s", "hosts")}
     statement = dialect.insert(tables.workers).values(**values, started_at=db_now(), beat_at=db_now())
-    change = {"running": worker.running, "loop_lag_s": worker.loop_lag_s, "beat_at": db_now()}
+    change = {"running": worker.running, "loop_lag_s": worker.loop_lag_s, "hosts": worker.hosts, "beat_at": db_now()}
     async with db.write() as connection:
         await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=change))
 

@@ -340,7 +340,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker process and its last heartbeat."""
+    """A worker process and its last heartbeat.
+
+    Attributes:
+        hosts: the hosts that its downloader asks or waits for, as fields of `downloader.HostSnapshot`.
+    """
 
     id: str
     kind: str
@@ -352,6 +356,7 @@ class WorkerRow:
     loop_lag_s: float
     started_at: float
     beat_at: float
+    hosts: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.db.engine import Connection, Database, db_now
 from app.discovery.sources import rate_limits
 from app.discovery.sources.rate_limits import RateLimit, Slot, Told
 
-__all__ = ["Taken", "close", "count_recent", "take", "tell"]
+__all__ = ["Taken", "apis", "close", "count_recent", "take", "tell"]
 
 _LIMITS, _REQUESTS = tables.source_limits.c, tables.source_requests.c
 
@@ -76,6 +76,13 @@ async def count_recent(db: Database, api: str, limits: Iterable[RateLimit]) -> d
             recent = and_(_REQUESTS.api == api, _REQUESTS.at > db_now() - limit.seconds)
             found[limit] = (await connection.execute(select(func.count()).select_from(tables.source_requests).where(recent))).scalar_one()
     return found
+
+
+async def apis(db: Database) -> dict[str, float]:
+    """Return the APIs that were asked, each with the Unix time until which it gets no request, 0 where it may be asked."""
+    until = case((_LIMITS.closed_until > db_now(), _LIMITS.closed_until), else_=0.0).label("until")
+    async with db.read() as connection:
+        return {row.api: row.until for row in (await connection.execute(select(_LIMITS.api, until))).all()}
 
 
 def _count_one(db: Database, api: str) -> Any:

@@ -20,6 +20,7 @@ from downloader.client import Downloader
 __all__ = [
     "SourceCheck",
     "SourceStatus",
+    "SourceUse",
     "left_in_words",
     "limits_in_words",
     "ready_names",
@@ -27,6 +28,7 @@ __all__ = [
     "statuses",
     "try_source",
     "try_sources",
+    "uses",
 ]
 
 
@@ -84,6 +86,33 @@ class SourceCheck:
             "elapsed_s": round(self.elapsed_s, 3),
             "left": {str(limit): number for limit, number in self.left.items()},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUse:
+    """What may still be asked of a source.
+
+    Attributes:
+        left: requests that are left of each limit now; of several APIs of a source, the one with the least.
+        closed_until: Unix time before which it gets no request, 0 where it may be asked.
+    """
+
+    left: Mapping[RateLimit, int]
+    closed_until: float = 0.0
+
+
+async def uses(settings: Settings, db: Database) -> dict[str, SourceUse]:
+    """Return what may still be asked of every source."""
+    apis = await source_limits.apis(db)
+    return {
+        name: await _use(db, limits_of(settings, name), {api: at for api, at in apis.items() if api.split()[0] == name}) for name in SOURCES
+    }
+
+
+async def _use(db: Database, limits: Sequence[RateLimit], apis: Mapping[str, float]) -> SourceUse:
+    used = [await source_limits.count_recent(db, api, limits) for api in apis]
+    left = {limit: max(0, limit.requests - max((one[limit] for one in used), default=0)) for limit in limits}
+    return SourceUse(left, max(apis.values(), default=0.0))
 
 
 def statuses(settings: Settings) -> list[SourceStatus]:

@@ -22,7 +22,7 @@ from app.queue import embedded_queue, redis_queue
 from app.resources import Resources, WorkerResources
 from app.spec import JobRequest
 from app.storage import open_store
-from downloader import FetchLimits
+from downloader import FetchLimits, HostSnapshot
 from downloader.client import Downloader
 from tests.figures import parsed
 from tests.images.samples import encode, photo
@@ -31,7 +31,17 @@ from tests.services import RedisServer
 from tests.workers.bench import bench_settings, open_bench
 from tests.workers.proof import eventually
 from workers import worker_pool
-from workers.worker_pool import MAX_CRASHES, WorkerPool, kinds_of, read_gauges, run_workers, serve_until_signalled, supervise
+from workers.worker_pool import (
+    MAX_CRASHES,
+    MOST_HOSTS,
+    WorkerPool,
+    busiest,
+    kinds_of,
+    read_gauges,
+    run_workers,
+    serve_until_signalled,
+    supervise,
+)
 
 FAST = {"jobs.sweep_interval_s": 1.0, "fetch.per_host": 16, "validate.children": 1, "jobs.drain_s": 5.0}
 
@@ -312,14 +322,18 @@ async def test_a_pool_that_is_closed_can_be_read(tmp_path: Path) -> None:
 
 
 async def test_requests_on_the_wire_are_read_in_the_middle_of_them(tmp_path: Path, origin: Origin) -> None:
-    """One is answered slowly; the other waits, since its host takes one at a time."""
+    """One is answered slowly; the other waits, since its host takes one at a time. The heartbeat tells of it."""
     origin.script("/a.jpg", stall())
     limits = FetchLimits(per_host=1, allow_networks=("127.0.0.0/8",), ports=(), robots=False)
     async with open_bench(tmp_path) as bench, Downloader(limits) as downloader, DecoderPool(1) as decoders:
-        async with run_workers(bench.resources, ("builder",), worker_resources=WorkerResources(downloader, decoders)):
+        async with run_workers(bench.resources, ("builder",), worker_resources=WorkerResources(downloader, decoders)) as pool:
             urls = (origin.url("/a.jpg"), origin.url("/b.jpg"))
             fetches = [asyncio.create_task(downloader.fetch(url)) for url in urls]
             await eventually(lambda: _stand_at(1, 1))
+            await pool._write_heartbeat()
+            (worker,) = await fleet.workers(bench.resources.db)
+            (host,) = worker.hosts or ()
+            assert (host["host"], host["in_flight"], host["waiting"]) == (origin.url("").rstrip("/"), 1, 1)
             for fetch in fetches:
                 fetch.cancel()
             await asyncio.gather(*fetches, return_exceptions=True)
@@ -456,3 +470,11 @@ async def test_a_unit_that_is_just_being_picked_drains_too(resources: Resources)
             job = await ended(resources, job_id)
         assert job.state.value == "succeeded"
         assert {len(origin.hits(f"/{number}.jpg")) for number in range(20)} == {1}
+
+
+def test_a_heartbeat_tells_of_the_busiest_hosts() -> None:
+    """Most in flight, then most waiting, then closed longest; a bounded number."""
+    figures = {"a": (0, 0, 9.0, 1), "b": (0, 4, 0.0, 0), "c": (2, 0, 0.0, 0), "d": (0, 0, 5.0, 0)}
+    hosts = [HostSnapshot(host, *of_host) for host, of_host in figures.items()]
+    assert [host.host for host in busiest(hosts)] == ["c", "b", "a", "d"]
+    assert len(busiest([HostSnapshot(str(at), 1, 0, 0.0, 0) for at in range(MOST_HOSTS + 1)])) == MOST_HOSTS

@@ -1,4 +1,4 @@
-"""Workers, and how often each API was asked."""
+"""Workers with the hosts that they ask, and how often each API was asked."""
 
 from sqlalchemy import Column, Double, Integer, String, Table
 from sqlalchemy.types import JSON
@@ -20,6 +20,7 @@ workers = Table(
     Column("loop_lag_s", Double, nullable=False, default=0.0),
     Column("started_at", Double, nullable=False),
     Column("beat_at", Double, nullable=False),
+    Column("hosts", JSON),
 )
 
 source_limits = Table(

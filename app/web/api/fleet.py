@@ -1,5 +1,6 @@
-"""``/v1/sources``, ``/v1/workers``, ``/v1/queues``: where images come from, and who works."""
+"""``/v1/sources``, ``/v1/workers``, ``/v1/queues``, ``/v1/hosts``: where images come from, and who works."""
 
+import time
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import errors
 from app.db import fleet
-from app.jobs.sources import SourceStatus, status_of, statuses, try_sources
+from app.explain.hosts_at_work import HostAtWork, hosts_at_work
+from app.jobs.sources import SourceStatus, SourceUse, status_of, statuses, try_sources, uses
 from app.queue import QUEUES
 from app.web.api.conventions import Here, NoQuery, Text, View, at, may_fail
 from app.web.metrics import queue_depths
@@ -36,6 +38,8 @@ class Source(View):
     is_divisible: bool = Field(description="Whether a deeper search is read in parts.")
     limits: list[str] = Field(description="Requests that all workers together send at most, such as 20/min.")
     filters: list[str] = Field(description="What the source is asked to filter by.")
+    left: dict[str, int] = Field(description="Requests that are left of each limit now.")
+    closed_until: datetime | None = Field(description="Until when it gets no request, because it refused one; null where it may be asked.")
 
 
 class Sources(View):
@@ -105,13 +109,39 @@ class Queues(View):
     items: list[Queue]
 
 
+class Host(View):
+    """A host that the caller's jobs ask now."""
+
+    host: str
+    images: int = Field(description="Images of this host in the chunks that are being fetched.")
+    requests: int = Field(description="Requests for these images, with an outcome.")
+    failed: int = Field(description="Of them, those that brought no image.")
+    refused: int = Field(description="Of them, those that the host refused with 429 or 503.")
+    deferred: int = Field(description="Images that wait until a later time.")
+    workers: int = Field(description="Worker processes that ask it, or wait for it. The figures below are theirs, at most 5 seconds old.")
+    in_flight: int = Field(description="Requests that are sent and not answered.")
+    waiting: int = Field(description="URLs that wait for their turn.")
+    window: int = Field(description="Requests that may be in flight at once; 0 where none was sent yet.")
+    rate_per_s: float = Field(description="Requests per second that are let through; 0 for no limit.")
+    closed_until: datetime | None = Field(description="Nothing is sent before; null where the host is open.")
+    failures: int = Field(description="Connections that failed in a row.")
+
+
+class Hosts(View):
+    """The hosts that are asked now."""
+
+    items: list[Host]
+
+
 @router.get("/v1/sources", operation_id="sources_list", summary="List the sources")
 async def list_sources(call: Here, _: Annotated[NoQuery, Query()]) -> Sources:
     """The names are the values of a job's `sources`."""
-    return Sources(items=[_source(status) for status in statuses(call.resources.settings)])
+    resources = call.resources
+    used = await uses(resources.settings, resources.db)
+    return Sources(items=[_source(status, used[status.info.name]) for status in statuses(resources.settings)])
 
 
-def _source(status: SourceStatus) -> Source:
+def _source(status: SourceStatus, use: SourceUse) -> Source:
     info = status.info
     names = ("name", "title", "needs_contact", "needs_key", "key", "key_url", "terms_url", "docs_url", "licences", "depth", "is_divisible")
     return Source(
@@ -120,6 +150,8 @@ def _source(status: SourceStatus) -> Source:
         missing=status.missing,
         limits=[str(limit) for limit in status.limits],
         filters=list(info.filters),
+        left={str(limit): number for limit, number in use.left.items()},
+        closed_until=at(use.closed_until or None),
     )
 
 
@@ -173,3 +205,20 @@ async def list_queues(call: Here, _: Annotated[NoQuery, Query()]) -> Queues:
 def _queue(item: fleet.Backlog, depth: int | None) -> Queue:
     oldest_due_s = None if item.oldest_due_s is None else round(item.oldest_due_s, 3)
     return Queue(name=item.name, depth=depth, units=dict(item.units), oldest_due_s=oldest_due_s, slots=item.slots)
+
+
+@router.get("/v1/hosts", operation_id="hosts_list", summary="List the hosts that are asked now")
+async def list_hosts(call: Here, _: Annotated[NoQuery, Query()]) -> Hosts:
+    """Those of the caller's own jobs, with most requests in flight first. Other users' use of such a host is in its pace."""
+    return Hosts(items=[_host(host) for host in await hosts_at_work(call.resources.db, user_id=call.user_id)])
+
+
+def _host(host: HostAtWork) -> Host:
+    counts = host.counts
+    return Host(
+        **{name: getattr(counts, name) for name in ("host", "images", "requests", "failed", "refused", "deferred")},
+        **{name: getattr(host, name) for name in ("workers", "in_flight", "waiting", "failures")},
+        window=host.slots,
+        rate_per_s=round(host.rate_per_s, 3),
+        closed_until=at(host.closed_until or None) if host.closed_until > time.time() else None,
+    )

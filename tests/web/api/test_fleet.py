@@ -1,12 +1,20 @@
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
+from fastapi import FastAPI
 
-from app.db import fleet
+from app.db import fleet, source_limits
 from app.db.rows import WorkerRow
+from app.jobs.source_client import limits_of
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.web import create_app
+from downloader import HostSnapshot
+from tests.db.builders import claimed_all
+from tests.db.test_open_hosts import being_fetched
 from tests.providers import PROVIDERS
 from tests.providers.server import KEY
 from tests.web import seeds
@@ -78,3 +86,34 @@ async def test_queues_tell_what_waits_and_what_the_database_knows(
     assert validator == {"name": "validator", "depth": 0, "units": NOTHING, "oldest_due_s": None, "slots": 0}
     away = (await connect(create_app(seeds.without_queue(resources))).get("/v1/queues")).json()["items"]
     assert (away[0]["depth"], away[0]["units"]) == (None, NOTHING | {"queued": 1})
+
+
+async def test_hosts_are_those_of_the_callers_jobs(app: FastAPI, connect: Connect, resources: Resources) -> None:
+    """With the pace that workers tell; those of another user are not among them."""
+    job_id, _ = await being_fetched(resources.db, "ann", ("http://a.example/1",))
+    other_id, _ = await being_fetched(resources.db, "bob", ("http://b.example/1",))
+    for each in (job_id, other_id):
+        await claimed_all(resources.db, each)
+    closed_until = await resources.db.now() + 500
+    hosts = [asdict(HostSnapshot(f"http://{name}.example:80", 2, 3, closed_until, 1, 4, 0.12345)) for name in "abc"]
+    await fleet.beat(resources.db, WorkerRow("wrk_1-builder", "builder", "host", 7, "0.1.0", 8, 2, 0.0, 0.0, 0.0, hosts))
+    ann = connect(app, await seeds.key_of(resources, "ann"))
+    (found,) = (await ann.get("/v1/hosts")).json()["items"]
+    assert datetime.fromisoformat(found.pop("closed_until")).timestamp() == pytest.approx(closed_until, abs=0.001)
+    pace = {"workers": 1, "in_flight": 2, "waiting": 3, "window": 4, "rate_per_s": 0.123, "failures": 1}
+    assert found == {"host": "a.example", "images": 1, "requests": 0, "failed": 0, "refused": 0, "deferred": 0} | pace
+
+
+async def test_sources_tell_what_is_left_of_their_limits(client: httpx.AsyncClient, resources: Resources) -> None:
+    """Of several APIs of a source, the least; one that refuses is closed for a time."""
+    before = await _wikimedia(client)
+    assert before["left"] == {limit: int(limit.partition("/")[0]) for limit in before["limits"]}
+    assert before["closed_until"] is None
+    limits = limits_of(resources.settings, "openverse")
+    for api in ("openverse a.example", "openverse b.example", "openverse b.example", "other c.example"):
+        await source_limits.take(resources.db, api, limits, max_wait_s=10.0)
+    await source_limits.close(resources.db, "openverse a.example", 500.0)
+    items = {item["name"]: item for item in (await client.get("/v1/sources")).json()["items"]}
+    assert items["openverse"]["left"][str(limits[-1])] == limits[-1].requests - 2
+    assert items["openverse"]["closed_until"] is not None
+    assert items["wikimedia"]["closed_until"] is None

@@ -22,7 +22,7 @@ from app.web.api.job_views import Job, JobSummary
 from app.web.identity import wants_page
 from app.web.ui.templating import is_fragment, render
 
-__all__ = ["Card", "cards_of", "router"]
+__all__ = ["Card", "Disk", "cards_of", "disk_of", "router"]
 
 router = APIRouter()
 
@@ -60,7 +60,7 @@ async def home(request: Request) -> Response:
         "names": await dataset_rows.names_of(call.resources.db, {job.dataset_id for job in [*running, *ended]}),
         "workers": await fleet.list_workers(call, NoQuery()),
         "queues": await fleet.list_queues(call, NoQuery()),
-        "disk": await _disk(call.resources),
+        "disk": await disk_of(call.resources),
     }
     if is_fragment(request):
         return render(request, "home_live.html", **values)
@@ -87,7 +87,7 @@ async def _cover(call: Call, dataset_id: str) -> list[int]:
     return [image.id for image in page.items]
 
 
-async def _disk(resources: Resources) -> Disk | None:
+async def disk_of(resources: Resources) -> Disk | None:
     """The disk of the workspace; ``None`` where there is none on this machine."""
     path = resources.settings.workspace.path
     if resources.workspace is None and not path.exists():

@@ -65,6 +65,7 @@ _DATASETS = {
     "lock": Command("app.cli.rebuild", "lock", "Lock a dataset, for `pictrawl rebuild` to make it again.", setting_use.SERVICES),
     "verify": Command("app.cli.export", "verify", "Read a dataset back and compare.", setting_use.WORKERS),
     "merge": Command("app.cli.merge", "merge", "Make one dataset with the images of several.", setting_use.DELIVERY),
+    "duplicates": Command("app.cli.review", "duplicates_of", "List the groups of duplicates of a dataset."),
     "leaks": Command("app.cli.leaks", "leaks", "Count the pairs of images that share something across splits."),
     "rm": Command("app.cli.datasets", "rm", "Remove a dataset with its jobs and images."),
 }
@@ -80,6 +81,10 @@ _WORKSPACE = {
 _TOMBSTONES = {
     "ls": Command("app.cli.forget", "ls", "List what was removed on request and does not return, newest first."),
     "rm": Command("app.cli.forget", "rm", "Take a tombstone back: what it names may be downloaded again."),
+}
+_REVIEWS = {
+    "ls": Command("app.cli.review", "ls", "List what people decided about the images of a dataset, newest first."),
+    "undo": Command("app.cli.review", "undo", "Take a review back: its images are what they were before.", setting_use.SERVICES),
 }
 _SOURCES = {
     "ls": Command("app.cli.sources", "ls", "List the sources and what they require.", setting_use.SOURCES),
@@ -107,6 +112,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "resume": Command("app.cli.resume", "resume", "Continue a job that was interrupted or failed.", setting_use.DELIVERY),
     "finish": Command("app.cli.resume", "finish", "End a build with the images that it has.", setting_use.DELIVERY),
     "retry": Command("app.cli.resume", "retry", "Fetch again what failed in a build, as much as its target lacks.", setting_use.DELIVERY),
+    "review": Command("app.cli.review", "review", "Decide about images of a dataset: keep, reject, relabel.", setting_use.REVIEW),
     "forget": Command("app.cli.forget", "forget", "Remove images on request, so that they do not return.", setting_use.FORGET),
     "explain": Command("app.cli.explain", "explain", "Explain what happened to a job, a URL or an image."),
     "fetch": Command("app.cli.fetch", "fetch", "Fetch one URL as a build would.", setting_use.DOWNLOADS),
@@ -124,6 +130,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "workspace": Group("The disk space of the workspace.", _WORKSPACE),
     "dead": Group("Retry or discard units of work that died.", _DEAD),
     "tombstones": Group("What was removed on request and does not return.", _TOMBSTONES),
+    "reviews": Group("What people decided about images.", _REVIEWS),
     "sources": Group("Sources that can be searched.", _SOURCES),
     "db": Group("The database's schema.", _DB),
     "keys": Group("API keys.", _KEYS),

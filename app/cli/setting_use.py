@@ -17,6 +17,7 @@ __all__ = [
     "DOWNLOADS",
     "FORGET",
     "NONE",
+    "REVIEW",
     "SERVE",
     "SERVICES",
     "SOURCES",
@@ -44,6 +45,7 @@ WORKERS: Final[Names] = SERVICES | DOWNLOADS | DECODERS | {"sources", "metrics",
 VIEW: Final[Names] = DATABASE | DECODERS | {"storage"}
 FORGET: Final[Names] = SERVICES | {"validate.near_distance"}
 DELIVERY: Final[Names] = WORKERS | {"export.report"}
+REVIEW: Final[Names] = SERVICES | DECODERS
 BUILD: Final[Names] = WORKERS | _REQUEST
 SERVE: Final[Names] = BUILD | {"serve"}
 ALL: Final[Names] = SERVE

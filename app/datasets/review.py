@@ -1,4 +1,4 @@
-"""Decisions of people about the images of a dataset: keep, reject, give another label, and take a decision back.
+"""Decisions of people about the images of a dataset: keep, reject, give another label.
 
 A decision changes the dataset in place, in short transactions, while no job works on it; the next export or lock records a version. Stages
 of later jobs obey what is on the row (``reviewed``), and a decision that somebody else has made meanwhile is never overwritten unseen.
@@ -16,7 +16,6 @@ from app.db import images as image_rows
 from app.db.exceptions import StateConflict
 from app.db.image_search import ImageFilter
 from app.db.reviews import NewReview
-from app.db.rows import Review
 from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
 from app.formatting import clipped, count, number, when
 from app.job_states import JobKind
@@ -28,16 +27,22 @@ from logging_setup import get_logger
 
 __all__ = [
     "MAX_REFUSED",
+    "PAGE",
     "Decision",
     "Outcome",
+    "Prepared",
     "Refusal",
     "Seen",
     "Targets",
+    "changes_of",
+    "check_decision",
+    "count_matching",
     "decide",
     "open_batch",
+    "prepare_keep",
+    "refusal_of",
     "require_idle",
     "seen_conflict",
-    "undo",
 ]
 
 log = get_logger(__name__)
@@ -122,7 +127,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """What keeping images needs to know, found before anything is written: splits, labels, and what their bytes are."""
 
     splits: Mapping[int, str] = field(default_factory=dict)
@@ -146,7 +151,7 @@ async def decide(resources: Resources, dataset_id: str, decision: Decision, targ
     batch_id = await open_batch(resources, caller)
     outcome = Outcome(batch_id, decision.action.value)
     is_keep = decision.action is ReviewAction.KEEP
-    prepared = await _prepare(resources, dataset_id, seen) if is_keep else _Prepared()
+    prepared = await prepare_keep(resources, dataset_id, seen) if is_keep else Prepared()
     for start in range(0, len(seen), PAGE):
         async with resources.db.write() as connection:
             await require_idle(connection, dataset_id)
@@ -197,6 +202,11 @@ async def require_idle(connection: Connection, dataset_id: str) -> None:
         raise StateConflict(f"job {job_id} works with dataset {dataset_id}; review it once the job has ended, or cancel the job")
 
 
+async def count_matching(resources: Resources, dataset_id: str, targets: Targets) -> int:
+    """Count the images that a filter matches now."""
+    return len(await _targets(resources, dataset_id, targets))
+
+
 async def _targets(resources: Resources, dataset_id: str, targets: Targets) -> list[Seen]:
     """The images to decide, each once. Those that match a filter are taken as they are now."""
     if targets.matching is None and targets.where is None:
@@ -211,7 +221,8 @@ async def _targets(resources: Resources, dataset_id: str, targets: Targets) -> l
     return found
 
 
-async def _prepare(resources: Resources, dataset_id: str, seen: Sequence[Seen]) -> _Prepared:
+async def prepare_keep(resources: Resources, dataset_id: str, seen: Sequence[Seen]) -> Prepared:
+    """Look at the bytes of images that are to be kept, and find the labels and splits that their build would give them."""
     build = await jobs.newest_of_dataset(resources.db, dataset_id, JobKind.BUILD)
     spec = JobSpec(**build.spec) if build is not None else JobSpec()
     known = await jobs.search_labels(resources.db, dataset_id)
@@ -226,7 +237,7 @@ async def _prepare(resources: Resources, dataset_id: str, seen: Sequence[Seen]) 
     fit = sorted(image_id for image_id, found in facts.items() if found.problem is None)
     async with resources.db.read() as connection:
         splits = await splits_for(connection, dataset_id, spec, fit) if fit else {}
-    return _Prepared(splits, labels, facts)
+    return Prepared(splits, labels, facts)
 
 
 async def _decide_page(
@@ -234,7 +245,7 @@ async def _decide_page(
     dataset_id: str,
     decision: Decision,
     page: Sequence[Seen],
-    prepared: _Prepared,
+    prepared: Prepared,
     outcome: Outcome,
     user_id: str,
 ) -> None:
@@ -264,7 +275,7 @@ async def _decide_page(
     outcome.refuse(refused)
 
 
-def _why_not(image: StoredImage, decision: Decision, prepared: _Prepared) -> str | None:
+def _why_not(image: StoredImage, decision: Decision, prepared: Prepared) -> str | None:
     why = refusal_of(image, decision.action)
     if why is not None or decision.action is not ReviewAction.KEEP or image.state is ImageState.KEPT:
         return why
@@ -316,62 +327,3 @@ def changes_of(image: StoredImage, decision: Decision, label: str | None, split:
         changes = {"reviewed": image.reviewed if is_kept else Reviewed.RELABEL} | changes
         changes |= {"label": decision.label, "labels": None, "reviewed_label": decision.label}
     return changes if any(getattr(image, name) != value for name, value in changes.items()) else {}
-
-
-async def undo(resources: Resources, batch_id: str, *, caller: Caller | None = None) -> Outcome:
-    """Take back a batch of decisions, of the images that are still as it left them. A batch that took others back can be taken back too.
-
-    Raises:
-        errors.NotFoundError: there is no such batch on a dataset of this user.
-        StateConflict: a job works with the dataset.
-    """
-    caller = caller or Caller()
-    async with resources.db.read() as connection:
-        first = await reviews.of_batch(connection, batch_id, limit=1)
-    if not first:
-        raise errors.NotFoundError(f"no review {batch_id}; pictrawl reviews ls DATASET")
-    dataset_id = first[0].dataset_id
-    try:
-        await datasets.get_dataset(resources.db, dataset_id, user_id=caller.user_id)
-    except errors.NotFoundError:
-        raise errors.NotFoundError(f"no review {batch_id}; pictrawl reviews ls DATASET") from None
-    outcome = Outcome(await open_batch(resources, caller), ReviewAction.UNDO.value)
-    last = 0
-    while True:
-        async with resources.db.write() as connection:
-            await require_idle(connection, dataset_id)
-            page = await reviews.of_batch(connection, batch_id, after=last, limit=PAGE)
-            await _undo_page(connection, dataset_id, page, outcome, caller.user_id)
-        if len(page) < PAGE:
-            break
-        last = page[-1].id
-    log.info("images.reviewed", action=outcome.action, decided=outcome.decided, unchanged=outcome.unchanged, refused=outcome.refused)
-    return outcome
-
-
-async def _undo_page(connection: Connection, dataset_id: str, page: Sequence[Review], outcome: Outcome, user_id: str) -> None:
-    rows = {image.id: image for image in await reviews.lock_images(connection, dataset_id, [review.image_id for review in page])}
-    decided: list[NewReview] = []
-    for review in page:
-        image = rows[review.image_id]
-        if review.undone_by is not None:
-            outcome.unchanged += 1
-        elif (refusal := undo_conflict(image, review)) is not None:
-            outcome.refuse([refusal])
-        else:
-            before = {name: review.before.get(name) for name in reviews.DECIDED}
-            decided.append(NewReview(image, before, undoes=review.id))
-    await reviews.add(connection, decided, user_id=user_id, batch_id=outcome.batch_id, action=ReviewAction.UNDO)
-    outcome.decided += len(decided)
-
-
-def undo_conflict(image: StoredImage, review: Review) -> Refusal | None:
-    """Return why a decision cannot be taken back: the image is not as it left it."""
-    left = {name: value for name, value in review.after.items() if name != "review_id"}
-    if image.sha256 == review.before.get("sha256") and all(getattr(image, name) == value for name, value in left.items()):
-        return None
-    if image.reviewed_at is not None and image.reviewed_at != review.after.get("reviewed_at"):
-        who = clipped(image.reviewed_by or "a reviewer", 100)
-        why = f"{who} decided {image.reviewed} at {when(image.reviewed_at)}, after this review"
-        return Refusal(image.id, why, "conflict", image.reviewed_by, image.reviewed_at)
-    return Refusal(image.id, f"it changed after this review, and is {image.state.value} now", "conflict")

@@ -43,11 +43,13 @@ class NewReview:
     Attributes:
         changes: columns among `DECIDED`, without those that say when and by which row it was reviewed.
         undoes: the decision that it takes back, whose columns it restores as they are.
+        is_decision: whether the image itself was decided about; it may only follow another one.
     """
 
     image: StoredImage
     changes: Mapping[str, Any]
     undoes: int | None = None
+    is_decision: bool = True
 
 
 async def lock_dataset(connection: Connection, dataset_id: str) -> None:
@@ -94,13 +96,14 @@ async def add(
     rows: list[dict[str, Any]] = []
     for new in decided:
         before = _columns(new.image)
-        after = before | ({} if new.undoes else own) | dict(new.changes)
+        after = before | (own if new.is_decision and not new.undoes else {}) | dict(new.changes)
         ids = {"dataset_id": new.image.dataset_id, "image_id": new.image.id, "undoes": new.undoes}
         rows.append(common | ids | {"before": before | {"sha256": new.image.sha256}, "after": after})
     made = (await connection.execute(insert(tables.reviews).returning(tables.reviews.c.id, tables.reviews.c.image_id), rows)).all()
     review_ids = {row.image_id: row.id for row in made}
-    newest = [{"id": row["image_id"]} | ({} if row["undoes"] else {"review_id": review_ids[row["image_id"]]}) for row in rows]
-    await images.update_many(connection, [row["after"] | columns for row, columns in zip(rows, newest, strict=True)])
+    changes = [row["after"] | {"id": row["image_id"]} for row in rows]
+    newest = {new.image.id: review_ids[new.image.id] for new in decided if new.is_decision and not new.undoes}
+    await images.update_many(connection, [change | {"review_id": newest.get(change["id"], change["review_id"])} for change in changes])
     for undone, by in [(row["undoes"], review_ids[row["image_id"]]) for row in rows if row["undoes"]]:
         await connection.execute(update(tables.reviews).where(tables.reviews.c.id == undone).values(undone_by=by))
 

@@ -16,7 +16,8 @@ from sqlalchemy import select
 import errors
 from app.datasets import review
 from app.datasets.merge import submit_merge
-from app.datasets.review import Decision, Outcome, Seen, Targets, changes_of, decide, undo
+from app.datasets.review import Decision, Outcome, Seen, Targets, changes_of, decide
+from app.datasets.undo import undo
 from app.db import Database, datasets, reviews, tables, versions
 from app.db.exceptions import KeyReused, StateConflict
 from app.db.image_search import ImageFilter
@@ -209,15 +210,15 @@ async def test_undo_restores_what_was(bench: Bench, library: Library) -> None:
     after = await by_path(bench, dataset_id)
     back = await undo(bench.resources, batch.batch_id)
     assert (back.decided, back.action) == (3, "undo")
-    assert _decisions(await by_path(bench, dataset_id)) == _decisions(before)
+    assert decisions(await by_path(bench, dataset_id)) == decisions(before)
     assert (await undo(bench.resources, batch.batch_id)).unchanged == 3
     assert (await undo(bench.resources, back.batch_id)).decided == 3
-    assert _decisions(await by_path(bench, dataset_id)) == _decisions(after)
+    assert decisions(await by_path(bench, dataset_id)) == decisions(after)
     history = await reviews.of_image(bench.db, before["0.jpg"].id)
     assert [(item.action, item.undone_by is not None) for item in history] == [("reject", True), ("undo", True), ("undo", False)]
 
 
-def _decisions(rows: Mapping[str, StoredImage]) -> dict[str, Any]:
+def decisions(rows: Mapping[str, StoredImage]) -> dict[str, Any]:
     return {name: {column: getattr(row, column) for column in reviews.DECIDED} for name, row in rows.items()}
 
 

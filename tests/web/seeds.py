@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import errors
-from app.db import Database, api_keys, datasets, image_search, images, jobs, tombstones
+from app.db import Database, api_keys, datasets, image_search, images, jobs, new_id, reviews, tombstones
+from app.db.reviews import NewReview
 from app.db.rows import Job
 from app.db.tombstones import NewTombstone
-from app.domain import Candidate, ImageState
+from app.domain import Candidate, ImageState, ReviewAction, Reviewed
 from app.job_states import CheckKind, JobState
 from app.jobs import submit
 from app.resources import Resources
@@ -132,3 +133,13 @@ def without_queue(resources: Resources, queue: AwayQueue | None = None) -> Resou
 def without_database(resources: Resources) -> Resources:
     """The same resources with a database that is away: port 1 answers nobody."""
     return replace(resources, db=Database("postgresql+asyncpg://pictrawl:secret-word@127.0.0.1:1/pictrawl"))
+
+
+async def review(resources: Resources, job: Job, image_id: int) -> str:
+    """A review that says of an image of a job that it is kept. Returns its id."""
+    batch_id = new_id("rev")
+    async with resources.db.write() as connection:
+        found = await reviews.lock_images(connection, job.dataset_id, [image_id])
+        new = [NewReview(one, {"reviewed": Reviewed.KEEP}) for one in found]
+        await reviews.add(connection, new, user_id=job.user_id, batch_id=batch_id, action=ReviewAction.KEEP)
+    return batch_id

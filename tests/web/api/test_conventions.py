@@ -17,7 +17,7 @@ from tests.web.api.test_openapi import DOCUMENT
 ROUTES = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 
 
-IDS = {"job": "job", "dataset": "ds", "export": "exp", "check": "chk", "tombstone": "tomb"}
+IDS = {"job": "job", "dataset": "ds", "export": "exp", "check": "chk", "tombstone": "tomb", "review": "rev"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

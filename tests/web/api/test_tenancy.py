@@ -22,6 +22,7 @@ BODIES: dict[str, Any] = {
     "exports_create": {"export_format": "files"},
     "checks_create": {"kind": "integrity"},
     "datasets_update": {},
+    "reviews_create": {"action": "reject", "matching": {}},
 }
 """A good body for each operation that takes one."""
 
@@ -48,6 +49,7 @@ async def ids(resources: Resources) -> dict[str, Any]:
         "image_id": image_id,
         "export_id": await seeds.export(resources, job, {"manifest.json": b"{}"}),
         "check_id": await seeds.check(resources, job),
+        "review_id": await seeds.review(resources, job, image_id),
         "tombstone_id": await seeds.tombstone(resources, "ann"),
         "path": "manifest.json",
     }

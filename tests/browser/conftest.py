@@ -48,14 +48,14 @@ async def seeded(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(seeded: Seeded, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """A server of the seeded workspace that works on no job, for tests that only read."""
-    async with open_site(copied(seeded, tmp_path_factory.mktemp("site") / "workspace"), ids=seeded.ids) as opened:
+    """A server of the seeded workspace with an idle worker, for tests that only read."""
+    async with open_site(copied(seeded, tmp_path_factory.mktemp("site") / "workspace"), works=True, ids=seeded.ids) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def own_site(seeded: Seeded, tmp_path: Path) -> AsyncIterator[Site]:
-    """A server of a copy of its own that does its jobs, for tests that change something."""
+    """A server of a copy of its own, for tests that change something."""
     async with open_site(copied(seeded, tmp_path / "site"), works=True, ids=seeded.ids) as opened:
         yield opened
 

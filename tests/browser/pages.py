@@ -33,6 +33,7 @@ class Shown:
 PAGES: Mapping[str, Shown] = {
     "/": Shown("home"),
     "/docs": Shown("docs", is_open=True, has_twin=False),
+    "/fleet": Shown("fleet"),
     "/signin": Shown("sign-in", is_open=True, has_twin=False),
 }
 """By the path of the route, whose parameters are those of :attr:`~tests.browser.site.Seeded.ids`."""

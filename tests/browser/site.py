@@ -126,7 +126,7 @@ async def follow(site: Site, path: str) -> dict[str, Any]:
 
 
 async def seed(workspace: Path) -> Seeded:
-    """Build two datasets and a failed one in an empty folder, and leave a job that waits. Takes some seconds."""
+    """Build two datasets and a failed one in an empty folder, and leave a paused job. Takes some seconds."""
     async with open_site(workspace, works=True) as site:
         rows = [*good(site.hosts), *dropped(site.hosts)]
         site.hosts.searches["http://openverse.example.org/v1/images/"] = openverse(site.hosts)
@@ -137,8 +137,9 @@ async def seed(workspace: Path) -> Seeded:
         )
         ids = await ids_of(site, job)
     async with open_site(workspace) as site:
-        waiting = await site.api.post("/v1/jobs", json={"name": "harbours at dusk", "urls": [f"http://{HOSTS[0]}/dusk.jpg"]})
-        return Seeded(workspace, ids | {"waiting_job_id": waiting.json()["id"]})
+        waiting = (await site.api.post("/v1/jobs", json={"name": "harbours at dusk", "urls": [f"http://{HOSTS[0]}/dusk.jpg"]})).json()
+        await site.api.patch(waiting["links"]["self"], json={"desired_state": "paused"})
+        return Seeded(workspace, ids | {"waiting_job_id": waiting["id"]})
 
 
 async def ids_of(site: Site, job: Mapping[str, Any]) -> dict[str, str]:
